@@ -1,0 +1,106 @@
+"""Asyncio client for Amili's ARM (Accounts Receivable Management) REST API, made for bulk: see README.md for a first call."""
+
+from .auth import ClientCredentials, TokenSource
+from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
+from .bulk.run import BulkRun
+from .bulk.states import BatchOutcome, RecordOutcome, State
+from .client import ArmClient
+from .config import STAGING, BatchWords, BulkOptions, Limits, RetryPolicy, Timeout
+from .errors import (
+    ArmError,
+    BadRequestError,
+    BulkError,
+    ConfigurationError,
+    ConflictError,
+    ForbiddenError,
+    NotAcceptableError,
+    NotFoundError,
+    NotSentError,
+    OutcomeUnknownError,
+    PayloadTooLargeError,
+    RateLimitedError,
+    RecordError,
+    ResponseError,
+    ServerError,
+    StatusError,
+    TruncatedListError,
+    UnauthorizedError,
+    UnprocessableError,
+)
+from .models.base import CurrencyAmounts, CurrencyAmountsRecord, PageSummary
+from .models.batches import BatchEntry, BatchReceipt, BatchResult, Receipt
+from .models.customers import Customer, CustomerRecord, Distribution, DistributionRecord, PostalAddress, PostalAddressRecord
+from .models.documents import (
+    Document,
+    DocumentLine,
+    DocumentLineRecord,
+    DocumentRecord,
+    EinvoiceAddress,
+    EinvoiceAddressRecord,
+)
+from .paging import Page, Pager
+from .wire import Response
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "STAGING",
+    "ArmClient",
+    "ArmError",
+    "BadRequestError",
+    "BatchEntry",
+    "BatchLog",
+    "BatchOutcome",
+    "BatchReceipt",
+    "BatchResult",
+    "BatchSummary",
+    "BatchWords",
+    "BulkError",
+    "BulkOptions",
+    "BulkReport",
+    "BulkRun",
+    "ClientCredentials",
+    "ConfigurationError",
+    "ConflictError",
+    "CurrencyAmounts",
+    "CurrencyAmountsRecord",
+    "Customer",
+    "CustomerRecord",
+    "Distribution",
+    "DistributionRecord",
+    "Document",
+    "DocumentLine",
+    "DocumentLineRecord",
+    "DocumentRecord",
+    "EinvoiceAddress",
+    "EinvoiceAddressRecord",
+    "ForbiddenError",
+    "Limits",
+    "NotAcceptableError",
+    "NotFoundError",
+    "NotSentError",
+    "OutcomeUnknownError",
+    "Page",
+    "PageSummary",
+    "Pager",
+    "PayloadTooLargeError",
+    "PostalAddress",
+    "PostalAddressRecord",
+    "Progress",
+    "RateLimitedError",
+    "Receipt",
+    "RecordError",
+    "RecordOutcome",
+    "Response",
+    "ResponseError",
+    "RetryPolicy",
+    "ServerError",
+    "State",
+    "StatusError",
+    "Timeout",
+    "TokenSource",
+    "Totals",
+    "TruncatedListError",
+    "UnauthorizedError",
+    "UnprocessableError",
+]

@@ -1,0 +1,225 @@
+"""Tokens: where they come from, and that a stampede of 401s makes one refresh.
+
+The token service is the one of the Collection API's page (https://docs.amili.dev/example-workflow-359631m0); that the ARM API takes
+its tokens is an inference: both say "JWT Bearer" and live on one host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+
+from . import clock, codec
+from .config import check_origin
+from .errors import ConfigurationError, ResponseError
+
+__all__ = ["Auth", "ClientCredentials", "Secret", "TokenSource", "token_source"]
+
+
+class Secret:
+    """A text that shows itself only when it is asked to: not in `repr`, not in the locals of a traceback."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@runtime_checkable
+class TokenSource(Protocol):
+    """Where bearer tokens come from."""
+
+    async def acquire(self) -> str:
+        """A token to use now; may be kept and given again until it is invalidated."""
+        ...
+
+    def invalidate(self, token: str) -> None:
+        """Told when the server refused `token`: if it is still the current one, the next `acquire()` makes a new one."""
+        ...
+
+
+Auth: TypeAlias = str | Callable[[], Awaitable[str]] | TokenSource
+
+PostForm: TypeAlias = Callable[[str, Mapping[str, str]], Awaitable[bytes]]
+"""Posts a form to an address and gives the body of a 2xx; anything else raises an error of the tree."""
+
+
+class _StaticToken:
+    """One token, given once."""
+
+    def __init__(self, token: str) -> None:
+        self._token = Secret(token)
+
+    async def acquire(self) -> str:
+        return self._token.reveal()
+
+    def invalidate(self, token: str) -> None:
+        """There is no other."""
+
+
+class _Single:
+    """Makes a value once for all who wait: one call under way, its success or failure shared by those who waited for it."""
+
+    def __init__(self) -> None:
+        self._lock: asyncio.Lock | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._round = 0
+        self._failure: Exception | None = None
+
+    async def run(self, ready: Callable[[], bool], make: Callable[[], Awaitable[None]]) -> None:
+        if ready():
+            return
+        loop = asyncio.get_running_loop()
+        if self._lock is None or self._loop is not loop:
+            self._lock, self._loop = asyncio.Lock(), loop
+        seen = self._round
+        async with self._lock:
+            if ready():
+                return
+            if self._round != seen and self._failure is not None:
+                raise self._failure
+            self._failure = None
+            try:
+                await make()
+            except Exception as failure:
+                self._failure = failure
+                raise
+            finally:
+                self._round += 1
+
+
+class _Callable:
+    """An async function of the caller; its token is kept until the server refuses it."""
+
+    def __init__(self, function: Callable[[], Awaitable[str]]) -> None:
+        self._function = function
+        self._single = _Single()
+        self._token: Secret | None = None
+
+    async def acquire(self) -> str:
+        await self._single.run(lambda: self._token is not None, self._make)
+        assert self._token is not None
+        return self._token.reveal()
+
+    async def _make(self) -> None:
+        self._token = Secret(check_token(await self._function()))
+
+    def invalidate(self, token: str) -> None:
+        if self._token == Secret(token):
+            self._token = None
+
+
+class ClientCredentials:
+    """Gets tokens with a client id and secret: `POST {identity_url}/token`, kept until shortly before they expire.
+
+    Args:
+        client_id: the client id.
+        client_secret: the client secret; it is never shown.
+        identity_url: the identity service, for staging `https://auth.staging.amili.no`, for production `https://auth.amili.no`.
+
+    It works inside an `ArmClient`, which posts for it; several clients may share one.
+    """
+
+    LEEWAY: Final = 60.0
+    """A token is renewed this many seconds before it expires (a short-lived one in the last tenth of its life)."""
+
+    def __init__(self, *, client_id: str, client_secret: str, identity_url: str) -> None:
+        for name, value in (("client_id", client_id), ("client_secret", client_secret)):
+            if not isinstance(value, str) or not value.strip():
+                raise ConfigurationError(f"ClientCredentials: {name} must not be blank")
+        self.client_id = client_id
+        self.identity_url = check_origin("identity_url", identity_url)
+        self._secret = Secret(client_secret)
+        self._single = _Single()
+        self._token: Secret | None = None
+        self._renew_at = 0.0
+        self._posts: list[PostForm] = []
+
+    def __repr__(self) -> str:
+        return f"ClientCredentials(client_id={self.client_id!r}, client_secret='***', identity_url={self.identity_url!r})"
+
+    def attach(self, post: PostForm) -> None:
+        """Called by a client when it begins: from now on tokens are fetched through it."""
+        self._posts.append(post)
+
+    def detach(self, post: PostForm) -> None:
+        """Called by a client when it ends."""
+        self._posts = [kept for kept in self._posts if kept != post]
+
+    async def acquire(self) -> str:
+        """A token that is not about to expire.
+
+        Raises:
+            UnauthorizedError, StatusError: the identity service refused.
+            ResponseError: its answer has no token.
+            NotSentError: it can't be reached.
+        """
+        await self._single.run(self._is_fresh, self._fetch)
+        assert self._token is not None
+        return self._token.reveal()
+
+    def invalidate(self, token: str) -> None:
+        """Drops `token` if it is still the current one."""
+        if self._token == Secret(token):
+            self._token = None
+
+    def _is_fresh(self) -> bool:
+        return self._token is not None and clock.unix_time() < self._renew_at
+
+    async def _fetch(self) -> None:
+        if not self._posts:
+            raise ConfigurationError("ClientCredentials gets its tokens through an ArmClient: give it as auth=, inside `async with`")
+        form = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self._secret.reveal()}
+        answer = codec.json_object(await self._posts[-1](self.identity_url + "/token", form))
+        token = answer.get("access_token") if answer is not None else None
+        if answer is None or not isinstance(token, str):
+            raise ResponseError("the identity service answered without an access_token: check identity_url")
+        now = clock.unix_time()
+        lifetime = _lifetime(answer, now)
+        self._token = Secret(check_token(token))
+        self._renew_at = now + lifetime - min(self.LEEWAY, lifetime / 10)
+
+
+def _lifetime(answer: Mapping[str, Any], now: float) -> float:
+    """Seconds from now until the token expires: the shorter of what `expires_in` and `expires_on` say, as far as they make sense."""
+    said: list[float] = []
+    for name, start in (("expires_in", 0.0), ("expires_on", now)):
+        try:
+            seconds = float(answer[name]) - start
+        except (KeyError, TypeError, ValueError):
+            continue
+        if seconds > 0:
+            said.append(seconds)
+    return min(said, default=300.0)
+
+
+def check_token(token: object) -> str:
+    """Refuses what can't stand in a header."""
+    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigurationError("a token must be a non-empty text of plain characters, without 'Bearer' before it")
+    return token
+
+
+def token_source(auth: Auth) -> TokenSource:
+    """The source for what was given as `auth=`."""
+    if isinstance(auth, str):
+        return _StaticToken(check_token(auth))
+    if isinstance(auth, TokenSource):
+        return auth
+    if callable(auth):
+        return _Callable(auth)
+    raise ConfigurationError("auth must be a token, an async function that returns one, or a TokenSource such as ClientCredentials")

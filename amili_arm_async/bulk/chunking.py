@@ -1,0 +1,263 @@
+"""Pure: cuts records into batches, lazily, by number and by their true bytes.
+
+Records are encoded in slices, all of a slice at once, because that is cheapest; a slice that does not fit, or that holds a bad record,
+is encoded again one by one. So no record is encoded more than twice, and what is read ahead of a full batch stays small.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+
+from .. import codec
+from ..errors import RecordError
+from ..models.base import Input
+from .states import BatchOutcome, Verdict
+
+__all__ = ["Batch", "Cutter", "Kind", "as_key"]
+
+SLICE: Final = 250
+"""Records that are encoded together at the most."""
+
+FIRST_SLICE: Final = 32
+"""Records of the first slice, when nothing is known yet of their size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records that are sent together, encoded.
+
+    Attributes:
+        number: from 1; the parts of a split batch share it.
+        indexes: the place of each record in the source.
+        keys: the key of each record, or None.
+        pieces: the JSON texts of the records; between two pieces belongs a comma.
+        size: bytes of them with the commas.
+    """
+
+    number: int
+    indexes: Sequence[int]
+    keys: list[str | None]
+    pieces: tuple[bytes, ...]
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.indexes)
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """The batch in two parts, in order; it has two records or more."""
+        texts = [bytes(text) for text in msgspec.json.decode(b"[" + b",".join(self.pieces) + b"]", type=list[msgspec.Raw])]
+        middle = (len(texts) + 1) // 2
+        return self._part(texts, 0, middle), self._part(texts, middle, len(texts))
+
+    def _part(self, texts: list[bytes], start: int, stop: int) -> Batch:
+        piece = b",".join(texts[start:stop])
+        return Batch(self.number, self.indexes[start:stop], self.keys[start:stop], (piece,), len(piece))
+
+
+class Kind:
+    """What is sent in a run: the Struct, and the field that names a record, as attribute and on the wire."""
+
+    def __init__(self, cls: type[Input], attribute: str) -> None:
+        self.cls = cls
+        self.wire_key = dict(zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True))[attribute]
+        self.attribute_of = attrgetter(attribute)
+        # Decoding only this field checks the syntax of the whole object on the way.
+        named = msgspec.defstruct("Named", [("key", Any, msgspec.field(default=None, name=self.wire_key))])
+        self._named = msgspec.json.Decoder(named)
+        # The fields in which a number may be that JSON has no word for; () where they are nested and the text has to be searched.
+        self.numbers = tuple(attrgetter(name) for name in ("discount_rate", "limit_amount") if hasattr(cls, name))
+
+    def keys_of(self, records: list[Any]) -> list[str | None]:
+        """The key of each record.
+
+        Raises:
+            one of `codec.DecodeFailure`: bytes that are no JSON object.
+        """
+        return [self.key_of(record) for record in records]
+
+    def key_of(self, record: Any) -> str | None:
+        """The key of a record; None where it has none that is text or an integer."""
+        if isinstance(record, (bytes, bytearray)):
+            key = getattr(self._named.decode(record), "key", None)
+        elif isinstance(record, Mapping):
+            key = record.get(self.wire_key)
+        else:
+            key = self.attribute_of(record) if isinstance(record, self.cls) else None
+        return as_key(key)
+
+
+def as_key(value: object) -> str | None:
+    """A key as text, or None where it is none."""
+    if isinstance(value, str):
+        return value.strip() or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+class Cutter:
+    """Takes records in, gives batches out: what is read comes out once, in order, as part of a batch or as invalid.
+
+    Args:
+        kind: what is sent.
+        overhead: bytes of what stands around the records of a batch.
+        max_records: records in a batch at the most.
+        max_bytes: bytes of a whole body at the most.
+    """
+
+    def __init__(self, kind: Kind, *, overhead: int, max_records: int, max_bytes: int) -> None:
+        self._kind = kind
+        self._overhead = overhead
+        self._max_records = max_records
+        self._most = max_bytes - overhead
+        # The ceiling may be lowered by what the server says; a record alone is measured by what was asked for.
+        self._alone = self._most
+        self._read = 0
+        self._number = 0
+        self._average = 0.0
+        self._ready: deque[Batch] = deque()
+        self._invalid: list[BatchOutcome] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._indexes: Sequence[int] = range(self._read, self._read)
+        self._keys: list[str | None] = []
+
+    @property
+    def read(self) -> int:
+        """Records taken in so far."""
+        return self._read
+
+    @property
+    def wanted(self) -> int:
+        """How many records to feed next."""
+        if not self._average:
+            return min(FIRST_SLICE, self._max_records)
+        room = int((self._most - self._size) / self._average)
+        return max(1, min(self._max_records - len(self._keys), SLICE, room))
+
+    def lower(self, max_bytes: int) -> None:
+        """From now on, batches of at most `max_bytes`: the server refused larger ones."""
+        self._most = max(min(self._most, max_bytes - self._overhead), 1)
+
+    def feed(self, records: list[Any]) -> None:
+        """Takes records in."""
+        if not records:
+            return
+        first = self._read
+        self._read += len(records)
+        whole = self._encode_all(records)
+        if whole is not None and len(self._keys) + len(records) <= self._max_records and self._fits(len(whole[0])):
+            text, keys = whole
+            self._append(text, range(first, self._read), keys)
+        else:
+            for index, record in enumerate(records, first):
+                self._take_one(index, record)
+        if self._is_full():
+            self._close()
+
+    def take(self) -> Batch | None:
+        """The next full batch, or None."""
+        return self._ready.popleft() if self._ready else None
+
+    def finish(self) -> Batch | None:
+        """The next batch, full or not, or None: there is nothing left."""
+        if not self._ready and self._keys:
+            self._close()
+        return self.take()
+
+    def take_invalid(self) -> list[BatchOutcome]:
+        """The records that can't be sent, since the last time."""
+        invalid, self._invalid = self._invalid, []
+        return invalid
+
+    # --- encoding -------------------------------------------------------------------------------------------------------
+
+    def _encode_all(self, records: list[Any]) -> tuple[bytes, list[str | None]] | None:
+        """The texts of all records, joined by commas, and their keys; None where one of them needs a closer look."""
+        kinds = set(map(type, records))
+        try:
+            if kinds == {bytes}:
+                return b",".join(records), self._kind.keys_of(records)
+            if kinds == {self._kind.cls}:
+                text = codec.ENCODER.encode(records)[1:-1]
+                if not self._numbers_are_finite(records, text):
+                    return None
+                keys = list(map(self._kind.attribute_of, records))
+                return text, keys if set(map(type, keys)) == {str} and all(keys) else list(map(as_key, keys))
+            if kinds == {dict}:
+                text = codec.ENCODER.encode(records)[1:-1]
+                return None if codec.looks_suspicious(text) else (text, self._kind.keys_of(records))
+        except Exception:  # the closer look tells which record it is, and why
+            return None
+        return None
+
+    def _numbers_are_finite(self, records: list[Any], text: bytes) -> bool:
+        if not self._kind.numbers:
+            return not codec.looks_suspicious(text)
+        kinds = {kind for number in self._kind.numbers for kind in set(map(type, map(number, records)))}
+        return kinds <= {type(None), msgspec.UnsetType} or not codec.looks_suspicious(text)
+
+    def _take_one(self, index: int, record: Any) -> None:
+        key: str | None = None
+        try:
+            key = self._kind.key_of(record)
+            text = codec.encode_one(record, self._kind.cls)
+        except RecordError as failure:
+            self._refuse(index, key, Verdict("invalid", "not_encodable", str(failure)))
+            return
+        except Exception as failure:  # also what a mapping of the caller's raises when it is asked for its key
+            reason = "not one JSON object" if isinstance(failure, codec.DecodeFailure) else type(failure).__name__
+            self._refuse(index, key, Verdict("invalid", "not_encodable", f"$: {reason}"))
+            return
+        if len(text) > self._alone:
+            size, most = len(text) + self._overhead, self._alone + self._overhead
+            self._refuse(index, key, Verdict("invalid", "too_large", f"$: {size} bytes alone in a batch; max_bytes is {most}"))
+            return
+        if self._keys and not self._fits(len(text)):
+            self._close()
+        self._append(text, range(index, index + 1), [key])
+        if self._is_full():
+            self._close()
+
+    def _refuse(self, index: int, key: str | None, verdict: Verdict) -> None:
+        self._invalid.append(BatchOutcome(0, None, 0, None, range(index, index + 1), [key], verdict))
+
+    # --- the batch under way --------------------------------------------------------------------------------------------
+
+    def _fits(self, length: int) -> bool:
+        return self._size + length + (1 if self._pieces else 0) <= self._most
+
+    def _is_full(self) -> bool:
+        count = len(self._keys)
+        # A batch with room for hardly anything more is full: to find the record that still fits would cost a second encoding.
+        return count >= self._max_records or (count > 0 and self._most - self._size < self._average * max(1.0, count * 0.02))
+
+    def _append(self, text: bytes, indexes: range, keys: list[str | None]) -> None:
+        average = len(text) / len(keys) + 1
+        self._average = average if not self._average else 0.7 * self._average + 0.3 * average
+        self._size += len(text) + (1 if self._pieces else 0)
+        self._pieces.append(text)
+        self._keys += keys
+        self._indexes = _joined(self._indexes, indexes) if self._indexes else indexes
+
+    def _close(self) -> None:
+        if self._keys:
+            self._number += 1
+            self._ready.append(Batch(self._number, self._indexes, self._keys, tuple(self._pieces), self._size))
+        self._begin()
+
+
+def _joined(indexes: Sequence[int], more: range) -> Sequence[int]:
+    if isinstance(indexes, range):
+        if indexes.stop == more.start:
+            return range(indexes.start, more.stop)
+        indexes = array("q", indexes)
+    return indexes + array("q", more)  # type: ignore[operator]

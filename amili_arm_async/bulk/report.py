@@ -1,0 +1,230 @@
+"""What a bulk run tells: its report, its progress, the outcome of each batch. No I/O but the spool, no clock but the one it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from .. import clock
+from ..errors import BulkError
+from .spool import Spool
+from .states import STATES, BatchOutcome, RecordOutcome, State, Verdict
+
+__all__ = ["BatchLog", "BatchSummary", "BulkReport", "Progress", "Totals"]
+
+_MADE_IT: Final[frozenset[State]] = frozenset({"succeeded", "unchanged", "done_before"})
+
+
+class BatchSummary(msgspec.Struct, frozen=True, array_like=True):
+    """One line about a batch.
+
+    Attributes:
+        number: number of the batch as it was cut; parts of a split batch share it.
+        batch_uuid: its name on the server, or None where it was not accepted. With it `arm.batches.get()` reads the result.
+        first_index: the place of its first record in the source.
+        records: number of its records.
+        attempts: how often it was sent.
+        state: the state of most of its records.
+    """
+
+    number: int
+    batch_uuid: str | None
+    first_index: int
+    records: int
+    attempts: int
+    state: State
+
+
+class _Row(msgspec.Struct, array_like=True):
+    """Records that did not make it, and why: one row for all records of a batch with the same verdict."""
+
+    state: State
+    reason: str
+    message: str | None
+    indexes: list[int]
+    keys: list[str | None]
+
+
+class BatchLog:
+    """The batches of a run in the order in which they ended: `len()` tells their number, iterating gives a `BatchSummary` each."""
+
+    def __init__(self, spool: Spool[BatchSummary]) -> None:
+        self._spool = spool
+
+    def __len__(self) -> int:
+        return len(self._spool)
+
+    def __iter__(self) -> Iterator[BatchSummary]:
+        return iter(self._spool)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} batches>"
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over a run.
+
+    Attributes:
+        records_read: records read from the source.
+        records_known: length of the source, or None where it has none.
+        batches_sent: batches, parts of split ones included, that were sent at least once.
+        requests: requests that carried records, repeats included.
+        bytes_sent: bytes of their bodies.
+        polls: questions for batch results.
+    """
+
+    records_read: int = 0
+    records_known: int | None = None
+    batches_sent: int = 0
+    requests: int = 0
+    bytes_sent: int = 0
+    polls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is, given to `BulkOptions.on_progress`.
+
+    Attributes:
+        counts: records by final state so far.
+        totals: the sums so far.
+        settled: records that have their final state.
+        open_batches: batches accepted whose result is still to come.
+        elapsed: seconds since the run began.
+    """
+
+    counts: Mapping[State, int]
+    totals: Totals
+    settled: int
+    open_batches: int
+    elapsed: float
+
+
+class Tally:
+    """The numbers behind `Totals`, while they grow."""
+
+    def __init__(self, records_known: int | None) -> None:
+        self.records_read = 0
+        self.records_known = records_known
+        self.batches_sent = 0
+        self.requests = 0
+        self.bytes_sent = 0
+        self.polls = 0
+
+    def totals(self) -> Totals:
+        """The numbers now."""
+        return Totals(**vars(self))
+
+
+class BulkReport:
+    """What became of every record of a run. There during the run and after it, whatever ended it.
+
+    After the run `sum(report.counts.values())` is the number of records that were read.
+    """
+
+    def __init__(self, *, records_known: int | None, accepted_is_enough: bool) -> None:
+        self._counts: dict[State, int] = dict.fromkeys(STATES, 0)
+        self._tally = Tally(records_known)
+        self._made_it = _MADE_IT | {"accepted"} if accepted_is_enough else _MADE_IT
+        self._failures: Spool[_Row] = Spool(_Row)
+        self._batches: Spool[BatchSummary] = Spool(BatchSummary)
+        self._started: float | None = None
+        self._ended: float | None = None
+
+    @property
+    def counts(self) -> Mapping[State, int]:
+        """Number of records by final state; every state is there, most with 0."""
+        return MappingProxyType(self._counts)
+
+    @property
+    def batches(self) -> BatchLog:
+        """The batches: their number, and by iterating their batchUuids."""
+        return BatchLog(self._batches)
+
+    @property
+    def totals(self) -> Totals:
+        """Sums: records read, requests, bytes."""
+        return self._tally.totals()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the beginning of the run to its end, or to now."""
+        if self._started is None:
+            return 0.0
+        return (clock.monotonic() if self._ended is None else self._ended) - self._started
+
+    @property
+    def failed_records(self) -> int:
+        """Number of records that `failures()` gives."""
+        return sum(number for state, number in self._counts.items() if state not in self._made_it)
+
+    def failures(self) -> Iterator[RecordOutcome]:
+        """Every record that did not make it: index, key, state, reason, message. Read lazily, in the order in which they ended.
+
+        Those are all but `succeeded`, `unchanged`, `done_before`, and `accepted` in a run with `results="accepted"`.
+        """
+        for row in self._failures:
+            for index, key in zip(row.indexes, row.keys, strict=True):
+                yield RecordOutcome(index, key, row.state, row.reason, row.message)
+
+    def raise_for_failures(self) -> None:
+        """Raises `BulkError` where a record did not make it."""
+        if self.failed_records:
+            raise BulkError(f"{self.failed_records} of {self._tally.records_read} records did not make it: {self.summary()}", self)
+
+    def summary(self) -> str:
+        """The counts in one line, for a person."""
+        return ", ".join(f"{number} {state}" for state, number in self._counts.items() if number) or "no records"
+
+    def __repr__(self) -> str:
+        return f"<BulkReport: {self.summary()}>"
+
+    # --- for the run itself -----------------------------------------------------------------------------------------------
+
+    def add(self, outcome: BatchOutcome) -> None:
+        """Takes in what became of a batch."""
+        counts = outcome.counts
+        for state, number in counts.items():
+            self._counts[state] += number
+        if outcome.attempts:
+            most = max(counts, key=lambda state: counts[state])
+            uuid = outcome.batch_uuid
+            self._batches.append(
+                BatchSummary(outcome.number, uuid, outcome.indexes[0], len(outcome), outcome.attempts, most)
+            )
+        if not counts.keys() <= self._made_it:
+            self._add_failures(outcome)
+
+    def _add_failures(self, outcome: BatchOutcome) -> None:
+        rows: dict[Verdict, _Row] = {}
+        for position, (index, key) in enumerate(zip(outcome.indexes, outcome.keys, strict=True)):
+            verdict = outcome.exceptions.get(position, outcome.verdict)
+            if verdict.state not in self._made_it:
+                if verdict not in rows:
+                    rows[verdict] = _Row(*verdict, [], [])
+                rows[verdict].indexes.append(index)
+                rows[verdict].keys.append(key)
+        for row in rows.values():
+            self._failures.append(row)
+
+    @property
+    def tally(self) -> Tally:
+        """The growing numbers behind `totals`."""
+        return self._tally
+
+    def progress(self, open_batches: int) -> Progress:
+        """Where the run is."""
+        return Progress(dict(self._counts), self.totals, sum(self._counts.values()), open_batches, self.elapsed)
+
+    def begin(self) -> None:
+        """Starts the clock."""
+        self._started = clock.monotonic()
+
+    def end(self) -> None:
+        """Stops the clock."""
+        self._ended = clock.monotonic()

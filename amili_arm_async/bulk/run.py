@@ -1,0 +1,141 @@
+"""`BulkRun`: what `create_many` and its like return; awaited it gives the report, entered it gives each batch's outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections import deque
+from collections.abc import AsyncIterator, Generator
+from types import TracebackType
+from typing import Any, Final
+
+from ..errors import BulkError, ConfigurationError
+from ..transport import Transport
+from .pressure import Pressure
+from .report import BulkReport
+from .sender import Job, Sender
+from .source import Source
+from .states import BatchOutcome
+
+__all__ = ["BulkRun"]
+
+WAITING: Final = 16
+"""Outcomes that wait to be taken; the run waits when there are more."""
+
+
+class BulkRun:
+    """A bulk run. Nothing is sent before it is awaited or entered; it can be done once.
+
+    * `report = await run`: sends everything and gives the report.
+    * `async with run: async for outcome in run: ...`: gives the outcome of each batch as it settles. Leaving the loop early starts no new
+      batch, lets those on the wire end, and waits for no further result. Entered and never iterated, it runs to its end.
+    * `run.report`: right at any time, whatever ended the run.
+
+    Raises:
+        BulkError: the run could not go on: the source raised, the credentials were refused, the server's patience or ours ended. Its
+            `report` tells what became of each record, its `__cause__` why.
+    """
+
+    def __init__(self, job: Job, source: Source, transport: Transport, pressure: Pressure) -> None:
+        accepted_is_enough = job.options.results == "accepted"
+        self.report = BulkReport(records_known=source.known_length, accepted_is_enough=accepted_is_enough)
+        self._sender = Sender(job, source, transport, pressure, self.report, self._emit)
+        self._state = "new"
+        self._task: asyncio.Task[None] | None = None
+        self._outcomes: deque[BatchOutcome] = deque()
+        self._changed = asyncio.Event()
+        self._iterated = False
+        self._discard = True
+
+    def __repr__(self) -> str:
+        return f"<BulkRun {self._state}: {self.report.summary()}>"
+
+    def __del__(self) -> None:
+        # Like a coroutine that was never awaited: records that nobody sends must not go unnoticed.
+        if getattr(self, "_state", "") == "new":
+            warnings.warn("a BulkRun was never awaited or entered: nothing was sent", RuntimeWarning, stacklevel=2)
+
+    def _begin(self) -> None:
+        if self._state != "new":
+            raise ConfigurationError("a BulkRun can be awaited or entered once: call create_many() again for another run")
+        self._state = "running"
+        self.report.begin()
+
+    # --- awaited ----------------------------------------------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, BulkReport]:
+        return self._whole().__await__()
+
+    async def _whole(self) -> BulkReport:
+        self._begin()
+        try:
+            await self._sender.run()
+        finally:
+            self._state = "ended"
+        return self.report
+
+    # --- entered ----------------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> BulkRun:
+        self._begin()
+        self._discard = False
+        self._task = asyncio.create_task(self._sender.run())
+        self._task.add_done_callback(self._ended)
+        return self
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self._state = "ended"
+        self._changed.set()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        task = self._task
+        assert task is not None
+        self._discard = True
+        self._outcomes.clear()
+        self._changed.set()
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            task.cancel()
+        elif self._iterated or kind is not None:
+            self._sender.leave()
+        try:
+            await _wait_for(task)
+        except BulkError:
+            # Where an error is on its way to the caller already, it may be this one: the loop raises it too.
+            if kind is None:
+                raise
+
+    async def __aiter__(self) -> AsyncIterator[BatchOutcome]:
+        if self._task is None:
+            raise ConfigurationError("enter the run first: async with run: async for outcome in run: ...")
+        self._iterated = True
+        while True:
+            while self._outcomes:
+                outcome = self._outcomes.popleft()
+                self._changed.set()
+                yield outcome
+            if self._task.done():
+                # Raises what ended the run, if that was an error.
+                self._task.result()
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _emit(self, outcome: BatchOutcome) -> None:
+        while not self._discard and len(self._outcomes) >= WAITING:
+            self._changed.clear()
+            await self._changed.wait()
+        if not self._discard:
+            self._outcomes.append(outcome)
+            self._changed.set()
+
+
+async def _wait_for(task: asyncio.Task[None]) -> None:
+    """Waits for a task; when the waiting is cancelled, the task is too, and is waited for all the same."""
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        if asyncio.current_task() is not None and asyncio.current_task().cancelling():  # type: ignore[union-attr]
+            raise

@@ -1,0 +1,101 @@
+"""Pure: the final states of a record, and what became of a batch, kept as one state for all and exceptions, not as an object a record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from ..models.batches import BatchResult
+
+__all__ = ["STATES", "BatchOutcome", "RecordOutcome", "State", "Verdict"]
+
+State: TypeAlias = Literal[
+    "succeeded", "failed", "accepted", "rejected", "invalid", "unknown", "unchanged", "done_before", "blocked", "not_sent"
+]
+
+STATES: Final[tuple[State, ...]] = (
+    "succeeded",
+    "failed",
+    "accepted",
+    "rejected",
+    "invalid",
+    "unknown",
+    "unchanged",
+    "done_before",
+    "blocked",
+    "not_sent",
+)
+"""Every final state; each record that was read ends in exactly one."""
+
+
+class Verdict(NamedTuple):
+    """A final state and why.
+
+    Attributes:
+        state: the state.
+        reason: a short code or the HTTP status; `""` where the state says all.
+        message: the server's or the library's words; the server's may hold personal data.
+    """
+
+    state: State
+    reason: str = ""
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOutcome:
+    """What became of one record.
+
+    Attributes:
+        index: its place in the source, from 0.
+        key: its `customerNo` or `documentNo`, or None where it has none.
+        state: its final state.
+        reason: why; a short code such as `deadline`, or an HTTP status.
+        message: words to it, where there are any; the server's may hold personal data.
+    """
+
+    index: int
+    key: str | None
+    state: State
+    reason: str = ""
+    message: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """What became of one batch, or of records that ended together without one.
+
+    Iterating gives a `RecordOutcome` for each record.
+
+    Attributes:
+        number: number of the batch as it was cut, from 1; parts of a split batch share it.
+        batch_uuid: the batch's name on the server, or None where it was not accepted.
+        attempts: how often it was sent.
+        result: what GET batch answered last, or None.
+    """
+
+    number: int
+    batch_uuid: str | None
+    attempts: int
+    result: BatchResult | None = field(repr=False)
+    indexes: Sequence[int] = field(repr=False)
+    keys: Sequence[str | None] = field(repr=False)
+    verdict: Verdict = field(repr=False)
+    exceptions: Mapping[int, Verdict] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.indexes)
+
+    @property
+    def counts(self) -> dict[State, int]:
+        """Number of records by state; only states that occur."""
+        counts: Counter[State] = Counter(verdict.state for verdict in self.exceptions.values())
+        counts[self.verdict.state] += len(self.indexes) - len(self.exceptions)
+        return {state: number for state, number in counts.items() if number}
+
+    def __iter__(self) -> Iterator[RecordOutcome]:
+        for position, (index, key) in enumerate(zip(self.indexes, self.keys, strict=True)):
+            verdict = self.exceptions.get(position, self.verdict)
+            yield RecordOutcome(index, key, verdict.state, verdict.reason, verdict.message)

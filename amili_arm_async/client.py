@@ -1,0 +1,213 @@
+"""`ArmClient`: the lifetime of the connections, and the resources hung on it."""
+
+from __future__ import annotations
+
+import os
+import ssl as ssl_module
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from . import codec
+from .auth import Auth, ClientCredentials, token_source
+from .bulk.pressure import Pressure
+from .config import BatchWords, Limits, RetryPolicy, Timeout, check_int, check_origin, environment
+from .endpoints import Endpoint, find
+from .errors import ConfigurationError, RecordError
+from .resources.batches import Batches
+from .resources.caller import Caller
+from .resources.customers import Customers
+from .resources.documents import Documents
+from .transport import Transport
+from .wire import Request, Response, query_pairs
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["ArmClient"]
+
+
+class ArmClient:
+    """The ARM API for one client number.
+
+    ```python
+    async with ArmClient(2218, auth="a bearer token", base_url=STAGING) as arm:
+        record = await arm.customers.get("543210")
+    ```
+
+    Without `async with`, call `await arm.aclose()` at the end. A client belongs to the event loop in which it is first used.
+
+    Args:
+        client_no: the client number; every path of the API holds one.
+        auth: a bearer token, an async function that returns one, or a `TokenSource` such as `ClientCredentials`.
+        base_url: the address below which the API is, for example `STAGING`. It has no default, so that nobody bills a test system, or
+            a real one, by forgetting it. Plain http is refused but on this machine.
+        user_id: who is named as the user (`userid` of reads, `metadata.userId` of batches).
+        language: `Accept-Language` of reads.
+        session: an `aiohttp.ClientSession` of your own, with its proxies and certificates; it is never closed here.
+        timeout: how long a call may take.
+        retry: how often a call is tried again.
+        limits: what may be under way at once.
+        batch_words: what the words of a batch result mean.
+        ssl: certificates for the connections that are made here.
+        proxy: address of a proxy for them.
+
+    Raises:
+        ConfigurationError: a setting is wrong.
+    """
+
+    def __init__(
+        self,
+        client_no: int,
+        *,
+        auth: Auth,
+        base_url: str,
+        user_id: str | None = None,
+        language: str | None = None,
+        session: aiohttp.ClientSession | None = None,
+        timeout: Timeout = Timeout(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        batch_words: BatchWords = BatchWords(),  # noqa: B008 - frozen
+        ssl: ssl_module.SSLContext | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        if session is not None and (ssl is not None or proxy is not None):
+            raise ConfigurationError("a session that you bring has its own ssl and proxy: set them there")
+        transport = Transport(
+            check_origin("base_url", base_url),
+            auth=token_source(auth),
+            session=session,
+            timeout=timeout,
+            retry=retry,
+            limits=limits,
+            ssl=ssl,
+            proxy=proxy,
+        )
+        self._owns_transport = True
+        self._hang(Caller(_client_no(client_no), transport, user_id, language, batch_words), Pressure(limits.open_batches))
+
+    def _hang(self, caller: Caller, pressure: Pressure) -> None:
+        self._caller = caller
+        self._pressure = pressure
+        self.customers = Customers(caller, pressure)
+        self.documents = Documents(caller, pressure)
+        self.batches = Batches(caller)
+
+    @classmethod
+    def from_env(cls, variables: Mapping[str, str] | None = None, **settings: Any) -> ArmClient:
+        """A client from the environment: `AMILI_ARM_CLIENT_NO`, `AMILI_ARM_BASE_URL`, and either `AMILI_ARM_TOKEN` or
+        `AMILI_ARM_CLIENT_ID`, `AMILI_ARM_CLIENT_SECRET` and `AMILI_ARM_IDENTITY_URL`; also `AMILI_ARM_USER_ID`, `AMILI_ARM_LANGUAGE`.
+
+        Args:
+            variables: the variables; default the environment of the process.
+            settings: further arguments of `ArmClient`; they win over the environment.
+
+        Raises:
+            ConfigurationError: one is missing; the message names it.
+        """
+        found = environment(os.environ if variables is None else variables)
+        wanted = ["client_no", "base_url"]
+        if "auth" not in settings and "token" not in found:
+            wanted += ["client_id", "client_secret", "identity_url"]
+        missing = [f"AMILI_ARM_{name.upper()}" for name in wanted if name not in found and name not in settings]
+        if missing:
+            raise ConfigurationError(f"set {', '.join(missing)}{'' if 'token' in found else ' (or AMILI_ARM_TOKEN)'}")
+        arguments: dict[str, Any] = {name: found[name] for name in ("base_url", "user_id", "language") if name in found}
+        if "auth" not in settings:
+            arguments["auth"] = found.get("token") or ClientCredentials(
+                client_id=found["client_id"], client_secret=found["client_secret"], identity_url=found["identity_url"]
+            )
+        number = settings.pop("client_no", found.get("client_no"))
+        if isinstance(number, str):
+            if not number.isdecimal():
+                raise ConfigurationError("AMILI_ARM_CLIENT_NO must be a number")
+            number = int(number)
+        return cls(number, **{**arguments, **settings})
+
+    def for_client(self, client_no: int) -> ArmClient:
+        """A view on another client number over the same connections, token and limits. It ends with the client it came from."""
+        caller = self._caller
+        view = object.__new__(ArmClient)
+        view._owns_transport = False
+        view._hang(
+            Caller(_client_no(client_no), caller.transport, caller.user_id, caller.language, caller.words), self._pressure
+        )
+        return view
+
+    @property
+    def client_no(self) -> int:
+        """The client number."""
+        return self._caller.client_no
+
+    def __repr__(self) -> str:
+        return f"ArmClient({self.client_no}, base_url={self._caller.transport.base_url!r})"
+
+    async def __aenter__(self) -> ArmClient:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the connections that were made here. A view closes nothing."""
+        if self._owns_transport:
+            await self._caller.transport.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        json: object = None,
+        body: bytes | None = None,
+        language: str | None = None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Response:
+        """Any operation, with the same token, retries, limits and errors.
+
+        Args:
+            method: the HTTP method.
+            path: below `clients/{client_no}/`; with a slash before it, or beginning with `clients/`, below the base address.
+                Percent-encode what you put into it.
+            params: the query; values that are None are left out.
+            json: a value to send as JSON; or `body`: bytes that are JSON.
+            language, timeout, retry: for this call.
+
+        Returns:
+            status, headers, request id and body of a 2xx.
+
+        A call that this library knows to be safe (reads, customers) is tried again when in doubt; any other is not.
+        """
+        method = method.upper()
+        full = path.lstrip("/") if path.startswith(("/", "clients/")) else f"clients/{self.client_no}/{path}"
+        if any(part in {"", ".", ".."} for part in full.split("/")) or any(mark in full for mark in "?#\\ ") or not full.isascii():
+            raise ConfigurationError("path must be percent-encoded, without a query, a blank part, '.' or '..'; the query goes into params")
+        if json is not None and body is not None:
+            raise ConfigurationError("give json or body, not both")
+        endpoint = find(method, full) or Endpoint("request", method, _template(full), method in {"GET", "HEAD"}, False, "")
+        if json is not None:
+            body = _encode(json)
+        request = Request(endpoint, full, query_pairs(params or {}), language or self._caller.language, (body,) if body is not None else ())
+        return await self._caller.transport.send(request, timeout=timeout, retry=retry)
+
+
+def _encode(value: object) -> bytes:
+    try:
+        return codec.ENCODER.encode(value)
+    except (TypeError, ValueError, RecursionError) as failure:
+        raise RecordError(f"json can't be sent: {type(failure).__name__}") from None
+
+
+def _template(path: str) -> str:
+    """The path for messages and logs, without what may be the number of a person."""
+    parts = path.split("/")
+    return "/".join(part if part.isalpha() else "{...}" for part in parts)
+
+
+def _client_no(client_no: object) -> int:
+    check_int("client_no", client_no, least=1)
+    assert isinstance(client_no, int)
+    return client_no

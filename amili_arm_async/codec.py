@@ -1,0 +1,262 @@
+"""JSON: encoders and decoders, built once; money, dates and blanks; and reading that one odd record can't stop.
+
+Money is written as JSON numbers and read into `Decimal` without passing through float. msgspec would write NaN and Infinity as null
+(float) or as bare words (Decimal); both are found and refused here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from itertools import islice
+from types import UnionType
+from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from .errors import RecordError
+from .models.base import Input, Record
+
+__all__ = [
+    "DecodeFailure",
+    "encode_one",
+    "json_object",
+    "json_value",
+    "looks_suspicious",
+    "read_input",
+    "read_record",
+    "read_records",
+    "split_list",
+]
+
+StructT = TypeVar("StructT", bound=Struct)
+RecordT = TypeVar("RecordT", bound=Record)
+InputT = TypeVar("InputT", bound=Input)
+
+ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+# Numbers with a fraction come as Decimal, losslessly.
+_VALUES: Final = msgspec.json.Decoder(float_hook=Decimal)
+_RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
+_RAW_LIST: Final = msgspec.json.Decoder(list[Raw])
+
+# msgspec's ValidationError is a DecodeError; bytes that are no UTF-8 raise UnicodeDecodeError, deep nesting RecursionError.
+DecodeFailure: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_UNREADABLE: Final = object()
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def encode_one(record: object, cls: type[Input]) -> bytes:
+    """The JSON object of one record, encoded once.
+
+    Raises:
+        RecordError: it is no `cls`, mapping or JSON object in bytes, or holds what JSON can't: NaN, Infinity, odd types. The message
+            names the path of each fault, never a value.
+    """
+    if isinstance(record, (bytes, bytearray)):
+        try:
+            _RAW_OBJECT.decode(record)
+        except DecodeFailure as failure:
+            raise RecordError(f"$: not one JSON object ({_reason(failure)})") from None
+        return bytes(record)
+    if not isinstance(record, (cls, Mapping)):
+        raise RecordError(f"$: a {type(record).__name__} is no {cls.__name__}, no mapping and no bytes of a JSON object")
+    try:
+        text = ENCODER.encode(record if isinstance(record, (Input, dict)) else dict(record))
+        faults = _faults(record) if looks_suspicious(text) else []
+    except RecursionError:
+        faults = ["$: nested too deep, or holds itself"]
+    except Exception as failure:  # a record of the caller's may raise anything while it is read
+        faults = _faults(record) or [f"$: {_reason(failure)}"]
+    if faults:
+        raise RecordError("; ".join(faults))
+    return text
+
+
+def looks_suspicious(body: bytes) -> bool:
+    """Whether JSON from `ENCODER` may hold what was NaN or Infinity: only then is it worth to look at each value."""
+    return b"null" in body or b"NaN" in body or b"Infinity" in body
+
+
+def _faults(record: object, limit: int = 10) -> list[str]:
+    try:
+        return list(islice(_walk(record, "$"), limit))
+    except RecursionError:
+        return ["$: nested too deep, or holds itself"]
+
+
+def _reason(failure: Exception) -> str:
+    # What msgspec writes of types and places is safe; a UnicodeError quotes the data.
+    return "not UTF-8" if isinstance(failure, UnicodeError) else str(failure).partition("\n")[0][:200]
+
+
+def _walk(value: object, path: str) -> Iterator[str]:
+    if isinstance(value, Struct):
+        for name, wire in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
+            yield from _walk(getattr(value, name), f"{path}.{wire}")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                yield f"{path}: a name is {type(key).__name__}, not text"
+            else:
+                yield from _walk(item, f"{path}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield from _walk(item, f"{path}[{number}]")
+    elif isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            yield f"{path}: text with half a surrogate pair"
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield f"{path}: NaN or Infinity is no number in JSON"
+    elif isinstance(value, Decimal):
+        if not value.is_finite():
+            yield f"{path}: NaN or Infinity is no number in JSON"
+    elif value is not None and value is not UNSET and not isinstance(value, (bool, int, date)):
+        yield f"{path}: a {type(value).__name__} can't be sent"
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def json_value(body: bytes) -> Any:
+    """The JSON value in `body`, numbers with a fraction as `Decimal`; `None` where it is empty or no JSON."""
+    try:
+        return _VALUES.decode(body) if body else None
+    except DecodeFailure:
+        return None
+
+
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """The JSON object in `body`, or None where it is none."""
+    value = json_value(body)
+    return value if isinstance(value, dict) else None
+
+
+def split_list(body: bytes, name: str) -> list[bytes]:
+    """The JSON texts of the items in the list `name` of the object in `body`, as they stand there.
+
+    Raises:
+        ResponseError: never; a body that has no such list raises one of `DecodeFailure` or KeyError.
+    """
+    return [bytes(item) for item in _RAW_LIST.decode(_RAW_OBJECT.decode(body)[name])]
+
+
+def read_input(body: bytes, cls: type[InputT]) -> InputT:
+    """A record to send out of its JSON text; a blank date stays a blank.
+
+    Raises:
+        RecordError: it is no such record; the message names the path.
+    """
+    try:
+        return _decoder(cls).decode(body)
+    except DecodeFailure as failure:
+        value = json_object(body)
+        if value is None:
+            raise RecordError(f"not one JSON object: {_reason(failure)}") from None
+    blanks = {name for name, kind in _fields(cls).items() if value.get(name) == "" and _wants(kind, date)}
+    try:
+        record = msgspec.convert({name: item for name, item in value.items() if name not in blanks}, cls)
+    except msgspec.ValidationError as failure:
+        raise RecordError(f"not a {cls.__name__}: {_reason(failure)}") from None
+    for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
+        if wire in blanks:
+            setattr(record, name, "")
+    return record
+
+
+def read_records(body: bytes, cls: type[RecordT]) -> list[RecordT]:
+    """The records in a JSON list: all at once where all are as expected, else one by one, so that an odd one costs only itself.
+
+    Raises:
+        one of `DecodeFailure`: it is no JSON list.
+    """
+    try:
+        return _list_decoder(cls).decode(body)
+    except msgspec.ValidationError:
+        return [read_record(item, cls) for item in _RAW_LIST.decode(body)]
+
+
+def read_record(body: bytes | Raw, cls: type[RecordT]) -> RecordT:
+    """A record out of its JSON text: a field that can't be read is None, and its value is in `unread`.
+
+    Raises:
+        one of `DecodeFailure`: it is no JSON.
+    """
+    try:
+        return _decoder(cls).decode(body)
+    except msgspec.ValidationError:
+        return read_value(_VALUES.decode(body), cls)
+
+
+def read_value(value: Any, cls: type[RecordT]) -> RecordT:
+    """A record out of a parsed JSON value, field by field; what is no object gives an empty record with the value in `unread`."""
+    if not isinstance(value, dict):
+        return cls(unread={"$": value})
+    found: dict[str, Any] = {}
+    unread: dict[str, Any] = {}
+    for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
+        item = value.get(wire)
+        if item is None or name in {"unread", "other"}:
+            continue
+        read = _read_field(item, _fields(cls)[wire])
+        if read is not _UNREADABLE:
+            found[name] = read
+        elif item != "":
+            unread[wire] = item
+    return cls(**found, unread=unread or None)
+
+
+def _read_field(item: Any, kind: Any) -> Any:
+    for option in _options(kind):
+        if isinstance(option, type) and issubclass(option, Record) and isinstance(item, dict):
+            return read_value(item, option)
+        nested = get_args(option)
+        if get_origin(option) is list and isinstance(item, list) and isinstance(nested[0], type) and issubclass(nested[0], Record):
+            return [read_value(each, nested[0]) for each in item]
+        if option is str and isinstance(item, (int, Decimal)) and not isinstance(item, bool):
+            return str(item)
+    try:
+        return msgspec.convert(item, kind)
+    except msgspec.ValidationError:
+        pass
+    # A number that came as text is still that number.
+    if isinstance(item, str) and (_wants(kind, Decimal) or _wants(kind, int)):
+        try:
+            return msgspec.convert(item, kind, strict=False)
+        except msgspec.ValidationError:
+            pass
+    return _UNREADABLE
+
+
+@cache
+def _decoder(cls: type[StructT]) -> msgspec.json.Decoder[StructT]:
+    return msgspec.json.Decoder(cls)
+
+
+@cache
+def _list_decoder(cls: type[StructT]) -> msgspec.json.Decoder[list[StructT]]:
+    return msgspec.json.Decoder(list[cls])  # type: ignore[valid-type]
+
+
+@cache
+def _fields(cls: type[Struct]) -> dict[str, Any]:
+    """The type of each field, by its name on the wire."""
+    hints = get_type_hints(cls)
+    return {wire: hints[name] for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True)}
+
+
+def _options(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+
+
+def _wants(kind: Any, option: type) -> bool:
+    return option in _options(kind)

@@ -1,0 +1,246 @@
+"""Settings: frozen value objects, each checked when it is made, so that what can't work is refused before anything is sent."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from .errors import ConfigurationError
+
+__all__ = [
+    "STAGING",
+    "BatchWords",
+    "BulkOptions",
+    "Limits",
+    "RetryPolicy",
+    "Timeout",
+    "check_int",
+    "check_origin",
+    "environment",
+]
+
+STAGING: Final = "https://api.staging.amili.no/arm/v1"
+"""The staging service, as the samples of the public pages name it. The address of the production service is on no public page."""
+
+
+def check_number(name: str, value: object, *, above: float | None = None, least: float | None = None) -> None:
+    """Refuses what is not a finite number above `above` or of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ConfigurationError(f"{name} must be a finite number, not {type(value).__name__}")
+    if above is not None and not value > above:
+        raise ConfigurationError(f"{name} must be above {above:g}, and is {value:g}")
+    if least is not None and not value >= least:
+        raise ConfigurationError(f"{name} must be at least {least:g}, and is {value:g}")
+
+
+def check_int(name: str, value: object, *, least: int, most: int | None = None, why: str = "") -> None:
+    """Refuses what is not an integer from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(f"{name} must be an integer, not {type(value).__name__}")
+    if value < least or (most is not None and value > most):
+        span = f"from {least} to {most}" if most is not None else f"at least {least}"
+        raise ConfigurationError(f"{name} must be {span}, and is {value}{': ' + why if why else ''}")
+
+
+def _check_word(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"{name} must be one of {', '.join(map(repr, allowed))}")
+
+
+def is_loopback(host: str) -> bool:
+    """True where `host` is this machine: plain http is allowed there and nowhere else."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_origin(name: str, url: object) -> str:
+    """The address without a slash at its end; refuses what is no http address, plain http off this machine, and credentials in it."""
+    if not isinstance(url, str) or not url:
+        raise ConfigurationError(f"{name} must be an address such as {STAGING!r}")
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigurationError(f"{name} must begin with https:// and name a host")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ConfigurationError(f"{name} may hold a scheme, a host, a port and a path, nothing else")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ConfigurationError(f"{name} is plain http: a token would go over the wire in the clear. Use https://")
+    return url.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """How long a call may take, in seconds.
+
+    Attributes:
+        connect: to get a connection: name look-up, TCP and TLS. Default 10.
+        read: between two pieces of an answer, and for the server to take a piece of the body. Default 60.
+        total: for the whole call, retries and waiting included; in a bulk run for each request. Default None: no limit.
+    """
+
+    connect: float = 10.0
+    read: float = 60.0
+    total: float | None = None
+
+    def __post_init__(self) -> None:
+        check_number("Timeout.connect", self.connect, above=0)
+        check_number("Timeout.read", self.read, above=0)
+        if self.total is not None:
+            check_number("Timeout.total", self.total, above=0)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how soon a call is tried again; what is never tried again is not a setting (see README, "Retries").
+
+    Attributes:
+        attempts: tries of one call in all, the first included. Default 5. A bulk run is bounded by `BulkOptions.patience`
+            instead; `attempts=1` there too means that what may have left is never sent again.
+        base_delay: seconds before the first repeat; doubles each time, with random jitter down to half. Default 0.5.
+        max_delay: the longest wait in seconds. A `Retry-After` beyond it makes a single call raise. Default 30.
+    """
+
+    attempts: int = 5
+    base_delay: float = 0.5
+    max_delay: float = 30.0
+
+    def __post_init__(self) -> None:
+        check_int("RetryPolicy.attempts", self.attempts, least=1)
+        check_number("RetryPolicy.base_delay", self.base_delay, least=0)
+        check_number("RetryPolicy.max_delay", self.max_delay, least=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client, its views and all its bulk runs together may have under way.
+
+    Attributes:
+        connections: requests on the wire at once. Default 16.
+        bytes_in_flight: bytes of bodies on the wire at once; a single larger body goes alone. Default 64,000,000.
+        open_batches: batches accepted and not yet known to be processed. Default 200.
+    """
+
+    connections: int = 16
+    bytes_in_flight: int = 64_000_000
+    open_batches: int = 200
+
+    def __post_init__(self) -> None:
+        check_int("Limits.connections", self.connections, least=1)
+        check_int("Limits.bytes_in_flight", self.bytes_in_flight, least=1)
+        check_int("Limits.open_batches", self.open_batches, least=1)
+
+
+def _words(*words: str) -> frozenset[str]:
+    return frozenset(word.casefold() for word in words)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchWords:
+    """What the words of a batch result mean: an assumption, in one table, that you can replace.
+
+    The public pages show only `NOT-PROCESSED` and `PENDING`, in the 202 of
+    https://docs.amili.dev/post-create-a-batch-of-documents-3942668e0; the final words are on no public page. Words are compared without case ("Data values are not case-sensitive", About
+    page). A word that is in no set never counts as success.
+
+    Attributes:
+        pending: not processed yet: wait.
+        succeeded: processed, and it speaks for the record or the batch.
+        failed: processed, and it speaks against it.
+        partial: processed; some records made it and some did not.
+    """
+
+    pending: frozenset[str] = _words(
+        "NOT-PROCESSED", "PENDING", "PROCESSING", "IN-PROGRESS", "QUEUED", "WAITING", "RUNNING", "STARTED", "ACCEPTED"
+    )
+    succeeded: frozenset[str] = _words(
+        "SUCCESS", "SUCCEEDED", "SUCCESSFUL", "OK", "PROCESSED", "COMPLETED", "COMPLETE", "FINISHED", "DONE", "CREATED", "UPDATED"
+    )
+    failed: frozenset[str] = _words("FAILED", "FAILURE", "FAIL", "ERROR", "REJECTED", "BATCH-REJECTED", "INVALID", "NOT-OK")
+    partial: frozenset[str] = _words(
+        "PARTIAL", "PARTIALLY", "PARTIAL-SUCCESS", "PARTIALLY-SUCCEEDED", "PARTIALLY-PROCESSED", "PARTLY-PROCESSED", "PARTIAL-CONTENT"
+    )
+
+    def __post_init__(self) -> None:
+        seen: dict[str, str] = {}
+        for name in ("pending", "succeeded", "failed", "partial"):
+            given: object = getattr(self, name)
+            if isinstance(given, str) or not isinstance(given, Iterable):
+                raise ConfigurationError(f"BatchWords.{name} must be a set of words")
+            words = frozenset(str(word).casefold() for word in given)
+            for word in words:
+                if word in seen:
+                    raise ConfigurationError(f"BatchWords: {word!r} is both {seen[word]} and {name}")
+                seen[word] = name
+            object.__setattr__(self, name, words)
+
+    def meaning(self, word: str) -> Literal["pending", "succeeded", "failed", "partial"] | None:
+        """Which set `word` is in, or None."""
+        word = word.casefold()
+        if word in self.succeeded:
+            return "succeeded"
+        if word in self.failed:
+            return "failed"
+        if word in self.pending:
+            return "pending"
+        return "partial" if word in self.partial else None
+
+
+@dataclass(frozen=True, slots=True)
+class BulkOptions:
+    """How a bulk run cuts, sends and waits.
+
+    Attributes:
+        max_records: records in a batch at the most. Default 1000. (The public pages name no limit.)
+        max_bytes: bytes of a request body at the most. Default 1,000,000.
+        concurrency: batches sent side by side. Default 8. Goes down by itself on 429 and 503, and comes back.
+        results: `"wait"` (default) until each batch is processed, or `"accepted"`: done when the server has taken it.
+        poll_first: seconds from the 202 to the first question for the result. Default 1.
+        poll_max: seconds between two questions at the most (before the first, too). Default 30.
+        deadline: seconds from a batch's 202 after which its result is no longer waited for; it is asked for once more then.
+            Default 3600.
+        patience: seconds that the run waits for a server that says "later" (429, 503), can't be reached or does not answer,
+            before it stops. Default 1800.
+        bisect: what is done with a batch that is refused with 400 or 422: `"safe"` (default) looks for the bad record in safe
+            writes only (customers), `"all"` in documents too, `"off"` rejects the whole batch.
+        on_progress: called with a `Progress` after each batch; must be quick, and must not raise.
+    """
+
+    max_records: int = 1000
+    max_bytes: int = 1_000_000
+    concurrency: int = 8
+    results: Literal["wait", "accepted"] = "wait"
+    poll_first: float = 1.0
+    poll_max: float = 30.0
+    deadline: float = 3600.0
+    patience: float = 1800.0
+    bisect: Literal["safe", "all", "off"] = "safe"
+    on_progress: Callable[[Any], object] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        check_int("BulkOptions.max_records", self.max_records, least=1)
+        check_int("BulkOptions.max_bytes", self.max_bytes, least=256)
+        check_int("BulkOptions.concurrency", self.concurrency, least=1)
+        _check_word("BulkOptions.results", self.results, ("wait", "accepted"))
+        _check_word("BulkOptions.bisect", self.bisect, ("safe", "all", "off"))
+        check_number("BulkOptions.poll_first", self.poll_first, least=0)
+        check_number("BulkOptions.poll_max", self.poll_max, above=0)
+        check_number("BulkOptions.deadline", self.deadline, above=0)
+        check_number("BulkOptions.patience", self.patience, least=0)
+        if self.on_progress is not None and not callable(self.on_progress):
+            raise ConfigurationError("BulkOptions.on_progress must be callable")
+
+
+_VARIABLES: Final = ("BASE_URL", "CLIENT_NO", "TOKEN", "CLIENT_ID", "CLIENT_SECRET", "IDENTITY_URL", "USER_ID", "LANGUAGE")
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The `AMILI_ARM_*` settings in `variables`, by their lower-case names; blank ones are left out."""
+    found = {name.lower(): variables.get(f"AMILI_ARM_{name}", "").strip() for name in _VARIABLES}
+    return {name: value for name, value in found.items() if value}

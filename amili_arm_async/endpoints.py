@@ -1,0 +1,138 @@
+"""Every operation of the API in one table: method, path, safe or unsafe, limits, and whether a public page shows the path.
+
+Source: the navigation and the pages of https://docs.amili.dev (Accounts Receivable). Paths are below the base address; all names in
+them are lower case, without separators (https://docs.amili.dev/about-355476m0). A path that no page shows is marked `inferred`: it
+follows that rule and is otherwise a guess.
+
+`safe` says that a request may be sent again when nobody knows whether an earlier one was taken: reads, and customers, because "if a
+customer already exists, it will be updated". Whatever is not known to be safe is unsafe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["OPERATIONS", "TOKEN_SERVICE", "Endpoint", "find"]
+
+_PAGES: Final = "https://docs.amili.dev/"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One operation.
+
+    Attributes:
+        name: `section.operation`, as it is named in this library.
+        method: the HTTP method.
+        path: path template below the base address, with `{clientno}` and the like.
+        safe: True where it may be repeated after a doubtful outcome.
+        documented: True where a public page shows method and path; False where the path is inferred.
+        page: the address of the vendor's page, or of the navigation it is named in.
+        items: the name of the list in the body that is sent or comes back, or "".
+        cap: the most records that one query of the list gives, or 0.
+    """
+
+    name: str
+    method: str
+    path: str
+    safe: bool
+    documented: bool
+    page: str
+    items: str = ""
+    cap: int = 0
+
+    @property
+    def operation(self) -> str:
+        """Method and path template, for messages and logs: it holds no number of a client or customer."""
+        return f"{self.method} {self.path}"
+
+
+def _row(name: str, call: str, page: str, *, safe: bool | None = None, inferred: bool = False, items: str = "", cap: int = 0) -> Endpoint:
+    method, _, path = call.partition(" ")
+    return Endpoint(
+        name=name,
+        method=method,
+        path=path,
+        safe=method == "GET" if safe is None else safe,
+        documented=not inferred,
+        page=_PAGES + page,
+        items=items,
+        cap=cap,
+    )
+
+
+_C: Final = "clients/{clientno}/"
+
+_ROWS: Final = (
+    _row("actions.create", f"POST {_C}actions", "", inferred=True),
+    _row("actions.create_report", f"POST {_C}actions/reports", "post-create-a-reports-actiongenerate-a-report-4205259e0", inferred=True),
+    _row("ar_items.list", f"GET {_C}aritems", "get-a-list-of-ar-items-3942665e0", items="arItems", cap=10_000),
+    _row("ar_items.get", f"GET {_C}aritems/{{aritemid}}", "get-one-ar-item-3942664e0"),
+    _row("ar_items.update", f"PUT {_C}aritems", "put-update-ar-item-details-3942666e0"),
+    _row(
+        "auto_postings.create",
+        f"POST {_C}autopostings/{{autopostingmethod}}",
+        "post-create-one-or-more-auto-postings-3942671e0",
+    ),
+    _row("batches.get", f"GET {_C}batches/{{batchuuid}}", "get-one-batch-3942681e0"),
+    _row("client_configs.list", f"GET {_C}clientconfigs", "", inferred=True, items="clientConfigs"),
+    _row("client_configs.get", f"GET {_C}clientconfigs/{{key}}", "get-values-for-one-client-config-key-4205266e0", inferred=True),
+    _row("codes.get", f"GET {_C}codes", "", inferred=True),
+    _row("customers.create", f"POST {_C}customers", "post-create-one-customer-3942680e0", safe=True),
+    _row("customers.update", f"PUT {_C}customers", "put-update-one-customer-3942678e0", safe=True),
+    _row("customers.list", f"GET {_C}customers", "get-a-list-of-customers-3942679e0", items="customers", cap=10_000),
+    _row("customers.get", f"GET {_C}customers/{{customerno}}", "get-one-customer-3942674e0", items="customers"),
+    _row("customers.delete", f"DELETE {_C}customers/{{customerno}}", "delete-a-customer-3942675e0"),
+    # The navigation names the page; its own address was not seen.
+    _row("customers.create_batch", f"POST {_C}customers/batches", "", safe=True, items="customers"),
+    _row(
+        "customers.update_batch",
+        f"PUT {_C}customers/batches",
+        "put-update-a-batch-of-customers-3942677e0",
+        safe=True,
+        items="customers",
+    ),
+    _row("document_bundles.list", f"GET {_C}documentbundles", "", inferred=True, items="documentBundles"),
+    _row("document_bundles.get", f"GET {_C}documentbundles/{{documentbundleid}}", "get-one-document-bundle-4205276e0", inferred=True),
+    _row("documents.create", f"POST {_C}documents", "post-create-one-document-3942669e0"),
+    _row("documents.list", f"GET {_C}documents", "get-a-list-of-documents-3942670e0", inferred=True, items="documents", cap=10_000),
+    _row("documents.get", f"GET {_C}documents/{{documentno}}", "get-one-document-3942667e0", items="documents"),
+    _row("documents.create_batch", f"POST {_C}documents/batches", "post-create-a-batch-of-documents-3942668e0", items="documents"),
+    _row("files.list", f"GET {_C}files", "get-one-or-more-os-files-4205281e0", inferred=True, items="files"),
+    _row("files.upload", f"POST {_C}files", "post-upload-one-or-more-os-files-3942683e0"),
+    _row("files.get", f"GET {_C}files/{{fileid}}", "", inferred=True),
+    _row("gl_items.get", f"GET {_C}glitems/{{glitemid}}", "get-one-gl-item-3942672e0"),
+    _row("gl_items.list", f"GET {_C}glitems", "get-a-list-of-gl-items-3942673e0", items="glItems", cap=10_000),
+    _row(
+        "gl_movements.latest_closed",
+        f"GET {_C}glmovements/latestclosed",
+        "get-movementbalance-for-the-latest-closed-gl-yearperiod-4205286e0",
+        inferred=True,
+    ),
+    _row("gl_movements.list", f"GET {_C}glmovements", "get-a-list-of-gl-movementsbalances-4205287e0", inferred=True, items="glMovements"),
+    _row("insights.adb_intervals", f"GET {_C}insights/adbintervals", "get-a-list-of-adb-intervals-4205288e0", inferred=True),
+    _row("log_items.get", f"GET {_C}logitems/{{logitemid}}", "", inferred=True),
+    _row("log_items.list", f"GET {_C}logitems", "get-a-list-of-log-items-4205290e0", inferred=True, items="logItems"),
+    _row("payment_reservations.create", f"POST {_C}paymentreservations", "creates-a-new-payment-reservation-3942682e0"),
+    _row("health.check", "GET health", "", inferred=True),
+)
+
+OPERATIONS: Final = {row.name: row for row in _ROWS}
+"""Every operation by its name."""
+
+TOKEN_SERVICE: Final = Endpoint(
+    "identity.token", "POST", "token", safe=True, documented=True, page=_PAGES + "example-workflow-359631m0"
+)
+"""The token call of the identity service; its path is below `identity_url`, not below the base address."""
+
+
+def find(method: str, path: str) -> Endpoint | None:
+    """The operation of a method and a real path below the base address, or None where the table has none."""
+    given = path.strip("/").split("/")
+    for row in _ROWS:
+        wanted = row.path.split("/")
+        if row.method == method and len(wanted) == len(given):
+            if all(part == real or part.startswith("{") for part, real in zip(wanted, given, strict=True)):
+                return row
+    return None

@@ -1,0 +1,230 @@
+"""The errors of the library. The class answers the question "what can I do now?".
+
+```
+ArmError                      everything this library raises
+├── ConfigurationError        the call or its settings are wrong: mend the program          (also ValueError)
+├── RecordError               a record can't be sent as it is: mend the data                (also ValueError)
+├── NotSentError              nothing left this machine, or it was provably not taken: try again
+├── OutcomeUnknownError       it may have been done: look it up before you repeat it
+├── ResponseError             an answer came that can't be read, or a read got no answer: try again, or report it
+├── StatusError               the server said no; .status, .body, .request_id, .retry_after
+│   ├── BadRequestError       400
+│   ├── UnauthorizedError     401
+│   ├── ForbiddenError        403
+│   ├── NotFoundError         404
+│   ├── NotAcceptableError    406
+│   ├── ConflictError         409
+│   ├── PayloadTooLargeError  413
+│   ├── UnprocessableError    422
+│   ├── RateLimitedError      429
+│   └── ServerError           5xx
+├── TruncatedListError        a list hit the cap of its endpoint: there may be more records
+└── BulkError                 a bulk run could not go on; .report tells what became of each record
+```
+
+No message and no `repr` holds a token, a secret or personal data. What the server wrote is in `StatusError.body`, and only there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .bulk.report import BulkReport
+
+__all__ = [
+    "ArmError",
+    "BadRequestError",
+    "BulkError",
+    "ConfigurationError",
+    "ConflictError",
+    "ForbiddenError",
+    "NotAcceptableError",
+    "NotFoundError",
+    "NotSentError",
+    "OutcomeUnknownError",
+    "PayloadTooLargeError",
+    "RateLimitedError",
+    "RecordError",
+    "ResponseError",
+    "ServerError",
+    "StatusError",
+    "TruncatedListError",
+    "UnauthorizedError",
+    "UnprocessableError",
+    "status_error",
+]
+
+
+class ArmError(Exception):
+    """Base of every error of this library."""
+
+
+class ConfigurationError(ArmError, ValueError):
+    """A setting or an argument is wrong; nothing was sent. The message names it and the remedy."""
+
+
+class RecordError(ArmError, ValueError):
+    """A record can't be sent as it is; nothing was sent. The message names the path of each fault, never the value."""
+
+
+class NotSentError(ArmError):
+    """Nothing of the request left this machine, or it was provably not taken. It may be tried again."""
+
+
+class OutcomeUnknownError(ArmError):
+    """Bytes of the request left, and no answer proves what became of it. It may have been done: do not blindly repeat it."""
+
+
+class ResponseError(ArmError):
+    """An answer that could not be read, or a read that got no answer. For a read it is harmless to try again."""
+
+
+class StatusError(ArmError):
+    """The server answered with an error status.
+
+    Attributes:
+        status: the HTTP status.
+        operation: method and path template, for example `GET clients/{clientno}/customers/{customerno}`.
+        request_id: the request id that the server gave, or None.
+        retry_after: seconds to wait, from `Retry-After`, or None.
+        body: the parsed JSON of the answer, else its text, else None. It may hold personal data, so it is not in the message.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        *,
+        operation: str,
+        body: Any = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.status = status
+        self.operation = operation
+        self.body = body
+        self.request_id = request_id
+        self.retry_after = retry_after
+        parts = [f"{operation} was answered {status}"]
+        if request_id is not None:
+            parts.append(f"(request id {request_id})")
+        if retry_after is not None:
+            parts.append(f"(retry after {retry_after:g} s)")
+        hint = hint or _HINTS.get(status) or ("the server failed; try again later" if status >= 500 else None)
+        message = " ".join(parts) + (f": {hint}" if hint else "")
+        super().__init__(message + ("; what the server wrote is in .body" if body else ""))
+
+
+class BadRequestError(StatusError):
+    """400: the server does not take the request as it is written."""
+
+
+class UnauthorizedError(StatusError):
+    """401: no valid token, and a fresh one did not help."""
+
+
+class ForbiddenError(StatusError):
+    """403: the token is valid and may not do this, or not for this client number."""
+
+
+class NotFoundError(StatusError):
+    """404: no such record, batch or path."""
+
+
+class NotAcceptableError(StatusError):
+    """406: listed by the page of GET batch, without a meaning."""
+
+
+class ConflictError(StatusError):
+    """409."""
+
+
+class PayloadTooLargeError(StatusError):
+    """413: the body is larger than the server takes."""
+
+
+class UnprocessableError(StatusError):
+    """422: understood, and refused for what it says; for example to delete a customer with documents."""
+
+
+class RateLimitedError(StatusError):
+    """429: too many requests; `retry_after` tells the seconds, where the server does."""
+
+
+class ServerError(StatusError):
+    """5xx: the server, or something before it, failed."""
+
+
+class TruncatedListError(ArmError):
+    """A list reached the cap of its endpoint, so there may be records that it did not give.
+
+    Attributes:
+        total_count: the number of records that the list gave or announced.
+        cap: the most that the endpoint gives for one query.
+    """
+
+    def __init__(self, *, total_count: int, cap: int) -> None:
+        self.total_count = total_count
+        self.cap = cap
+        super().__init__(
+            f"the list holds {total_count} records and its endpoint gives at most {cap}: there may be more. Narrow the query, fetch"
+            " by key with get_many(), or say maximum_count= or allow_truncated=True where a part is enough"
+        )
+
+
+class BulkError(ArmError):
+    """A bulk run could not go on, or `raise_for_failures()` found records that did not make it.
+
+    Attributes:
+        report: the `BulkReport`: every record that was read is in it, in its final state.
+    """
+
+    def __init__(self, message: str, report: BulkReport) -> None:
+        self.report = report
+        super().__init__(message)
+
+
+_HINTS: Final[Mapping[int, str]] = {
+    301: "the server redirects: check base_url",
+    302: "the server redirects: check base_url",
+    303: "the server redirects: check base_url",
+    307: "the server redirects: check base_url",
+    308: "the server redirects: check base_url",
+    400: "the request is not as the API wants it",
+    401: "the token was refused: check client_id, client_secret and identity_url, or the token you gave",
+    403: "the token may not do this: check the client number and the permissions of the token",
+    404: "no such record or path",
+    405: "this path does not take this method: check base_url",
+    413: "the body is too large: send fewer records at a time (BulkOptions.max_records, max_bytes)",
+    415: "the content type was refused: check base_url",
+    422: "understood, and refused for what it says",
+    429: "too many requests: wait, or lower Limits.connections",
+}
+
+_CLASSES: Final[Mapping[int, type[StatusError]]] = {
+    400: BadRequestError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    406: NotAcceptableError,
+    409: ConflictError,
+    413: PayloadTooLargeError,
+    422: UnprocessableError,
+    429: RateLimitedError,
+}
+
+
+def status_error(
+    status: int,
+    *,
+    operation: str,
+    body: Any = None,
+    request_id: str | None = None,
+    retry_after: float | None = None,
+) -> StatusError:
+    """The error for `status`: the subclass that the tree above names, else `StatusError` itself."""
+    cls = _CLASSES.get(status) or (ServerError if status >= 500 else StatusError)
+    return cls(status, operation=operation, body=body, request_id=request_id, retry_after=retry_after)

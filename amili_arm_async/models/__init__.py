@@ -1,0 +1,1 @@
+"""Inert Structs, one module per section of the API pages; they hold data and do nothing."""

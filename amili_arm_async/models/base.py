@@ -1,0 +1,144 @@
+"""What all models share: camelCase on the wire, a `repr` without personal data, and the record that is read with tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+__all__ = [
+    "CurrencyAmounts",
+    "CurrencyAmountsRecord",
+    "Input",
+    "Model",
+    "OptionalDate",
+    "OptionalDecimal",
+    "OptionalInt",
+    "OptionalStr",
+    "OptionalStrs",
+    "PageSummary",
+    "Record",
+    "input_of",
+]
+
+InputT = TypeVar("InputT", bound="Input")
+
+OptionalStr: TypeAlias = str | UnsetType | None
+OptionalInt: TypeAlias = int | UnsetType | None
+OptionalDecimal: TypeAlias = Decimal | UnsetType | None
+OptionalStrs: TypeAlias = list[str] | UnsetType | None
+
+if TYPE_CHECKING:
+    # A date is cleared by a blank. msgspec has no type `date | ""`, and it does not look at types when it encodes: so the
+    # type checker is told of the blank and msgspec is not, which costs nothing. The codec reads a blank back (codec.read_input).
+    OptionalDate: TypeAlias = date | Literal[""] | UnsetType | None
+else:
+    OptionalDate: TypeAlias = date | UnsetType | None
+
+
+class Model(Struct, kw_only=True, rename="camel", gc=False):
+    """Base of every object on the wire: snake_case attributes, camelCase names, and no personal data in its `repr`."""
+
+    _shown: ClassVar[tuple[str, ...]] = ()
+
+    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+        """Only the fields that name the record, for rich and for `repr`."""
+        for name in self._shown:
+            value = getattr(self, name)
+            if value is not UNSET and value is not None:
+                yield name, value
+
+    def __repr__(self) -> str:
+        """The class and the fields that name the record; the rest may be personal data and stays out of logs."""
+        shown = ", ".join([f"{name}={value!r}" for name, value in self.__rich_repr__()])
+        given = sum(getattr(self, name) is not UNSET and getattr(self, name) is not None for name in self.__struct_fields__)
+        return f"{type(self).__name__}({shown}{', ' if shown else ''}<{given} fields>)"
+
+
+class Input(Model, kw_only=True, gc=False):
+    """Base of what is sent. A field that is not given (`UNSET`) is not sent. `None` is sent as null, which *keeps* what is stored;
+    blank (`""`, `[]`) *clears* it (https://docs.amili.dev/put-update-one-customer-3942678e0)."""
+
+
+class Record(Model, kw_only=True, gc=False):
+    """Base of what comes back. A field that is absent, null or, where it is no text, blank is None.
+
+    Attributes:
+        unread: the values that are not of the type their field has, by their name on the wire, as they came: such a field is None.
+            None (as nearly always) where there are no such values.
+    """
+
+    # No name on the wire can meet this one, so no answer can fill it.
+    unread: dict[str, Any] | None = field(default=None, name="(unread)")
+
+    def to_input(self) -> Input:
+        """What can be sent of it; a record of a kind that can't be sent has none."""
+        raise NotImplementedError(f"{type(self).__name__} can't be sent")
+
+
+def input_of(record: Record, cls: type[InputT]) -> InputT:
+    """What can be sent of `record`, as `cls`: the fields of `cls` that were there."""
+    return cls(**{name: _plain(value) for name in cls.__struct_fields__ if (value := getattr(record, name)) is not None})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_input()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+class CurrencyAmounts(Input, kw_only=True, gc=False):
+    """Amounts in the document's currency, in its main unit (kroner, not øre).
+
+    Attributes:
+        excl_vat: the amount without VAT.
+        vat: the VAT.
+        incl_vat: the amount with VAT.
+    """
+
+    excl_vat: OptionalDecimal = UNSET
+    vat: OptionalDecimal = UNSET
+    incl_vat: OptionalDecimal = UNSET
+
+
+class CurrencyAmountsRecord(Record, kw_only=True, gc=False):
+    """The amounts of a document or a line as the service gives them; see `CurrencyAmounts`."""
+
+    excl_vat: Decimal | None = None
+    vat: Decimal | None = None
+    incl_vat: Decimal | None = None
+
+    def to_input(self) -> CurrencyAmounts:
+        """The amounts to send."""
+        return input_of(self, CurrencyAmounts)
+
+
+class PageSummary(Record, kw_only=True, gc=False):
+    """The `summary` of a list (https://docs.amili.dev/get-a-list-of-customers-3942679e0).
+
+    Attributes:
+        page_no: number of this page, from 1.
+        current_page_size: records on this page.
+        page_size_limit: records on a page at the most.
+        total_pages: pages of the whole list.
+        total_count: records of the whole list.
+        maximum_count: the most records that the query gives.
+        next_page: address of the next page; None, absent or blank on the last one.
+        last_page: address of the last page.
+        query_id: names the query, for its further pages.
+    """
+
+    page_no: int | None = None
+    current_page_size: int | None = None
+    page_size_limit: int | None = None
+    total_pages: int | None = None
+    total_count: int | None = None
+    maximum_count: int | None = None
+    next_page: str | None = None
+    last_page: str | None = None
+    query_id: str | None = None

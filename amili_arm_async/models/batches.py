@@ -1,0 +1,104 @@
+"""What the service answers to a write, and the result of a batch.
+
+The 202 of a batch is on the pages (https://docs.amili.dev/post-create-a-batch-of-documents-3942668e0); the answers to single writes
+and the body of GET batch (https://docs.amili.dev/get-one-batch-3942681e0) are not. So these are read with tolerance, and the raw
+body is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+__all__ = ["BatchEntry", "BatchOutcomeWord", "BatchReceipt", "BatchResult", "Receipt"]
+
+BatchOutcomeWord: TypeAlias = Literal["pending", "succeeded", "failed", "partial", "unrecognised"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to a write of one record. The fields are None where the answer has no such text.
+
+    Attributes:
+        http_status: the HTTP status, 2xx.
+        status: the word of the answer's `status`.
+        result: the word of the answer's `result`.
+        message: the server's message.
+        request_id: the request id that the server gave.
+        body: the parsed JSON of the answer, as it came; None where it was empty or no JSON.
+    """
+
+    http_status: int
+    status: str | None = None
+    result: str | None = None
+    message: str | None = field(default=None, repr=False)
+    request_id: str | None = None
+    body: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReceipt:
+    """The 202 to a batch. Keep `batch_uuid`: it is the only way to the result.
+
+    Attributes:
+        batch_uuid: names the batch; 22 characters, case-sensitive.
+        status: `"NOT-PROCESSED"` in the sample.
+        result: `"PENDING"` in the sample.
+        message: the server's message.
+        get_result: the address of the result, as the server wrote it; this library builds its own from `batch_uuid`.
+        request_id: the request id that the server gave.
+    """
+
+    batch_uuid: str
+    status: str | None = None
+    result: str | None = None
+    message: str | None = field(default=None, repr=False)
+    get_result: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEntry:
+    """What a batch result says of one record.
+
+    Attributes:
+        key: the record's `customerNo` or `documentNo`, or None where the entry names none.
+        outcome: what its words mean, by `BatchWords`.
+        words: the words themselves, for example `"PROCESSED/FAILED"`.
+        message: the server's message; it may hold personal data.
+    """
+
+    key: str | None
+    outcome: BatchOutcomeWord
+    words: str
+    message: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What GET batch answered, read by `BatchWords`.
+
+    Attributes:
+        batch_uuid: the batch.
+        http_status: 200, 202 or 206.
+        outcome: what the words for the whole batch mean; `"pending"` also for every 202.
+        status: the word of the answer's `status`.
+        result: the word of the answer's `result`.
+        message: the server's message.
+        entries: what the answer says of single records; empty where it has no list of them.
+        body: the raw body.
+    """
+
+    batch_uuid: str
+    http_status: int
+    outcome: BatchOutcomeWord
+    status: str | None = None
+    result: str | None = None
+    message: str | None = field(default=None, repr=False)
+    entries: tuple[BatchEntry, ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def is_final(self) -> bool:
+        """True when there is nothing to wait for: the words are known, and none says that something is still to come."""
+        return self.outcome in {"succeeded", "failed", "partial"} and not any(e.outcome == "pending" for e in self.entries)

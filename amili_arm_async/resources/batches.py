@@ -1,0 +1,90 @@
+"""Batches: what became of records that were accepted for later processing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable
+
+from .. import clock
+from ..bulk.results import read_result
+from ..config import RetryPolicy, Timeout, check_number
+from ..models.batches import BatchResult
+from .caller import Caller
+from .side_by_side import SideBySide
+
+__all__ = ["Batches"]
+
+
+class Batches:
+    """`arm.batches`. Raises as every call: `NotSentError`, `ResponseError`, `StatusError` and its subclasses."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def get(self, batch_uuid: str, *, timeout: Timeout | None = None, retry: RetryPolicy | None = None) -> BatchResult:
+        """What is known of a batch now. Raises `NotFoundError` or `NotAcceptableError` where the server has nothing (any more).
+
+        https://docs.amili.dev/get-one-batch-3942681e0
+        """
+        request = self._caller.request("batches.get", batchuuid=batch_uuid)
+        response = await self._caller.transport.send(request, timeout=timeout, retry=retry)
+        return read_result(batch_uuid, response.status, response.body, self._caller.words)
+
+    async def wait(
+        self,
+        batch_uuid: str,
+        *,
+        deadline: float = 3600.0,
+        poll_first: float = 1.0,
+        poll_max: float = 30.0,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> BatchResult:
+        """Asks until the batch is processed, and gives the result.
+
+        Where that does not come within `deadline` seconds, or the server repeats words that `BatchWords` does not know, the last
+        answer is given as it is: look at `result.is_final` and `result.outcome`.
+
+        Args:
+            batch_uuid: the batch.
+            deadline: seconds to wait at the most. Default 3600.
+            poll_first: seconds between the first two questions. Default 1.
+            poll_max: seconds between two questions at the most. Default 30.
+        """
+        check_number("deadline", deadline, least=0)
+        check_number("poll_first", poll_first, least=0)
+        check_number("poll_max", poll_max, above=0)
+        end = clock.monotonic() + deadline
+        delay = min(poll_first, poll_max)
+        said: object = None
+        while True:
+            result = await self.get(batch_uuid, timeout=timeout, retry=retry)
+            now = clock.monotonic()
+            words = (result.http_status, result.status, result.result)
+            if result.is_final or now >= end or (result.outcome == "unrecognised" and words == said):
+                return result
+            said = words
+            await clock.sleep(min(delay, end - now))
+            delay = min(max(delay, 0.001) * 1.6, poll_max)
+
+    def wait_many(
+        self,
+        batch_uuids: Iterable[str] | AsyncIterable[str],
+        *,
+        concurrency: int = 8,
+        deadline: float = 3600.0,
+        poll_first: float = 1.0,
+        poll_max: float = 30.0,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> SideBySide[str, BatchResult]:
+        """Waits for many batches, `concurrency` at once, and gives their results as they come; `deadline` counts for each.
+
+        `async with arm.batches.wait_many(uuids) as results: async for result in results: ...`
+        """
+
+        async def one(batch_uuid: str) -> BatchResult:
+            return await self.wait(
+                batch_uuid, deadline=deadline, poll_first=poll_first, poll_max=poll_max, timeout=timeout, retry=retry
+            )
+
+        return SideBySide(batch_uuids, one, at_once=concurrency, ordered=False)

@@ -1,0 +1,137 @@
+"""What every resource is made of: the client number, the user, the language and the transport, and the calls over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from .. import codec, wire
+from ..config import BatchWords, RetryPolicy, Timeout
+from ..endpoints import OPERATIONS
+from ..errors import ResponseError
+from ..models.base import Input, Record
+from ..models.batches import BatchReceipt, Receipt
+from ..paging import Pager, Query
+from ..transport import Transport
+from ..wire import Envelope, Request, Response
+
+__all__ = ["Caller", "SourceRecord"]
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+SourceRecord = Input | Mapping[str, Any] | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One client number over a transport.
+
+    Attributes:
+        client_no: the client number that every path holds.
+        transport: the connections.
+        user_id: who is named as the user, or None.
+        language: `Accept-Language` of reads, or None.
+        words: what the words of a batch result mean.
+    """
+
+    client_no: int
+    transport: Transport = field(repr=False)
+    user_id: str | None
+    language: str | None
+    words: BatchWords = field(repr=False)
+
+    def request(
+        self,
+        name: str,
+        *,
+        query: Mapping[str, object] | Query = (),
+        language: str | None = None,
+        body: tuple[bytes, ...] = (),
+        **parameters: object,
+    ) -> Request:
+        """The request of the operation `name`; `parameters` fill the braces of its path."""
+        return wire.build(
+            OPERATIONS[name],
+            {"clientno": self.client_no, **parameters},
+            query=query,
+            language=language or self.language,
+            body=body,
+        )
+
+    async def write_one(
+        self,
+        name: str,
+        record: SourceRecord | None,
+        cls: type[Input],
+        *,
+        user_id: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+        **parameters: object,
+    ) -> Receipt:
+        """Writes one record (or, without one, does what the path says)."""
+        body = (codec.encode_one(record, cls),) if record is not None else ()
+        request = self.request(name, query={"userid": user_id or self.user_id}, body=body, **parameters)
+        response = await self.transport.send(request, timeout=timeout, retry=retry)
+        if not wire.is_readable(response):
+            raise wire.unreadable(response, request.endpoint)
+        return wire.receipt(response)
+
+    async def write_batch(
+        self,
+        name: str,
+        records: list[bytes],
+        *,
+        user_id: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+    ) -> BatchReceipt:
+        """Writes one batch with exactly one request (repeats of the same one where it is harmless)."""
+        envelope = Envelope.of(OPERATIONS[name].items, user_id if user_id is not None else self.user_id)
+        request = self.request(name, body=(envelope.head, b",".join(records), envelope.tail))
+        response = await self.transport.send(request, timeout=timeout, retry=retry)
+        receipt = wire.batch_receipt(response)
+        if receipt is None:
+            raise wire.unreadable(response, request.endpoint)
+        return receipt
+
+    async def read_one(
+        self,
+        name: str,
+        cls: type[RecordT],
+        key: str,
+        *,
+        query: Mapping[str, object],
+        language: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+        **parameters: object,
+    ) -> tuple[RecordT, bytes]:
+        """Reads one record, and gives its JSON text too; `key` is the name on the wire of the field that names it."""
+        request = self.request(name, query=query, language=language, **parameters)
+        response = await self.transport.send(request, timeout=timeout, retry=retry)
+        text = wire.one_record(response.body, request.endpoint.items, key)
+        if text is None:
+            raise ResponseError(f"{request.endpoint.operation}: an answer with status {response.status} can't be read")
+        return codec.read_record(text, cls), text
+
+    def pager(
+        self,
+        name: str,
+        cls: type[RecordT],
+        query: Mapping[str, object],
+        *,
+        may_be_truncated: bool,
+        language: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+    ) -> Pager[RecordT]:
+        """The pager of the list `name`."""
+        path = self.request(name)
+
+        async def fetch(page: Query) -> Response:
+            request = Request(path.endpoint, path.path, page, language or self.language)
+            return await self.transport.send(request, timeout=timeout, retry=retry)
+
+        return Pager(path.endpoint, cls, fetch, wire.query_pairs(query), may_be_truncated=may_be_truncated)

@@ -1,0 +1,144 @@
+"""Documents (invoices). Nothing says that a document may be sent twice, so none ever is when the outcome of a try is not known."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import Any, Final
+
+from ..bulk.chunking import Kind
+from ..bulk.pressure import Pressure
+from ..bulk.run import BulkRun
+from ..codec import json_object
+from ..config import BulkOptions, RetryPolicy, Timeout
+from ..models.batches import BatchReceipt, Receipt
+from ..models.documents import Document, DocumentRecord
+from ..paging import Pager
+from .bulk_writes import BulkWrites
+from .caller import Caller
+from .lists import check_list
+
+__all__ = ["DocumentSource", "Documents"]
+
+DocumentSource = Document | Mapping[str, Any] | bytes
+
+_KIND: Final = Kind(Document, "document_no")
+
+
+class Documents:
+    """`arm.documents`. A record to send is a `Document`, a mapping with the API's own names, or bytes of one JSON object.
+
+    Every method takes `timeout=` and `retry=` of its own. Raises, beside what is said of a method: `NotSentError` (try again),
+    `OutcomeUnknownError` (it may have been created: look it up by its number before you send it again), `StatusError` and its
+    subclasses, `RecordError` (the record can't be sent), `ConfigurationError` (the call is wrong).
+    """
+
+    def __init__(self, caller: Caller, pressure: Pressure) -> None:
+        self._caller = caller
+        self._bulk: BulkWrites[Document] = BulkWrites(caller, pressure, _KIND)
+
+    async def create(
+        self, document: DocumentSource, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None
+    ) -> Receipt:
+        """Creates a document. Validated and created at once. Sent again only where it is proved that it was not taken.
+
+        https://docs.amili.dev/post-create-one-document-3942669e0
+        """
+        return await self._caller.write_one("documents.create", document, Document, user_id=user_id, timeout=timeout, retry=retry)
+
+    async def get(
+        self,
+        document_no: str,
+        *,
+        expand: str | None = None,
+        user_id: str | None = None,
+        language: str | None = None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> DocumentRecord:
+        """One document by number. Raises `NotFoundError` where there is none. What the answer holds is on no public page: see `other`.
+
+        https://docs.amili.dev/get-one-document-3942667e0
+        """
+        record, text = await self._caller.read_one(
+            "documents.get",
+            DocumentRecord,
+            "documentNo",
+            query={"expand": expand, "userid": user_id or self._caller.user_id},
+            language=language,
+            timeout=timeout,
+            retry=retry,
+            documentno=document_no,
+        )
+        known = set(DocumentRecord.__struct_encode_fields__)
+        record.other = {name: value for name, value in (json_object(text) or {}).items() if name not in known}
+        return record
+
+    def list(
+        self,
+        *,
+        maximum_count: int | None = None,
+        query: str | None = None,
+        page_no: int | None = None,
+        page_size: int | None = None,
+        user_id: str | None = None,
+        language: str | None = None,
+        parameters: Mapping[str, str | int | bool] | None = None,
+        allow_truncated: bool = False,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Pager[DocumentRecord]:
+        """The documents. Path, criteria and cap are on no public page: the path is inferred, the paging as for customers.
+
+        Args:
+            maximum_count, query, page_no, page_size, user_id, language, allow_truncated: as `arm.customers.list`.
+            parameters: criteria, by the API's own names, for example `{"customerno": "543210"}`.
+
+        Raises:
+            TruncatedListError: after the last record, where the list reached the cap.
+
+        https://docs.amili.dev/get-a-list-of-documents-3942670e0
+        """
+        check_list(maximum_count=maximum_count, page_size=page_size, page_no=page_no)
+        return self._caller.pager(
+            "documents.list",
+            DocumentRecord,
+            {
+                **(parameters or {}),
+                "maximumcount": maximum_count,
+                "query": query,
+                "pageno": page_no,
+                "pagesize": page_size,
+                "userid": user_id or self._caller.user_id,
+            },
+            may_be_truncated=allow_truncated or maximum_count is not None,
+            language=language,
+            timeout=timeout,
+            retry=retry,
+        )
+
+    async def create_batch(
+        self,
+        documents: Iterable[DocumentSource],
+        *,
+        user_id: str | None = None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> BatchReceipt:
+        """Creates documents in one batch call. Stored, and processed later: `arm.batches.wait(receipt.batch_uuid)`.
+
+        https://docs.amili.dev/post-create-a-batch-of-documents-3942668e0
+        """
+        return await self._bulk.batch("documents.create_batch", documents, user_id=user_id, timeout=timeout, retry=retry)
+
+    def create_many(
+        self,
+        documents: Iterable[DocumentSource] | AsyncIterable[DocumentSource],
+        *,
+        options: BulkOptions | None = None,
+        user_id: str | None = None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> BulkRun:
+        """Creates any number of documents, cut into batches and sent side by side; see `BulkRun`. A batch whose fate is not known is
+        never sent again: its documents end as `unknown`."""
+        return self._bulk.run("documents.create_batch", documents, options=options, user_id=user_id, timeout=timeout, retry=retry)

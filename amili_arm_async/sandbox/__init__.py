@@ -1,0 +1,45 @@
+"""The ARM API on this machine: a server to write and test against without an account.
+
+It holds customers, documents and batches, processes batches some time after it took them, counts how often
+every record was delivered and taken, and fails on demand. Where the public pages of the API are silent, it
+assumes.
+
+The names are loaded when they are asked for: pytest imports this package in every project where it is
+installed, to find the plugin, and only a test that uses a sandbox should pay for a web server.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .faults import Fault, Injection
+    from .gate import SeenRequest
+    from .server import Sandbox
+    from .views import RecordsView, TakenRecord
+
+__all__ = ["Fault", "Injection", "RecordsView", "Sandbox", "SeenRequest", "TakenRecord"]
+
+_HOMES = {
+    "Fault": "faults",
+    "Injection": "faults",
+    "RecordsView": "views",
+    "Sandbox": "server",
+    "SeenRequest": "gate",
+    "TakenRecord": "views",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module, once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,229 @@
+"""Faults to inject, and the plan that decides which request meets which fault.
+
+Three words are used throughout. A record was *delivered* when its whole body was read by the server; it was
+*taken* when the server kept it (stored it, or stored its batch for processing); it was *answered* when a
+whole answer left.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import random
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+FaultKind: TypeAlias = Literal[
+    "latency",
+    "status",
+    "redirect",
+    "reset_before",
+    "reset_after",
+    "hang_before",
+    "hang_after",
+    "cut",
+    "garbage",
+    "no_uuid",
+    "close_idle",
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that can go wrong with a request; the class methods make it and say what each kind does.
+
+    ======================= ========= ===== =====================================
+    kind                    delivered taken the client sees
+    ======================= ========= ===== =====================================
+    ``latency``             yes       yes   the answer, late
+    ``status``              yes       no    the status (``taken=True``: taken too)
+    ``redirect``            yes       no    a redirect
+    ``reset_before``        no        no    a connection reset
+    ``reset_after``         yes       yes   a connection reset
+    ``hang_before``         yes       no    nothing, ever
+    ``hang_after``          yes       yes   nothing, ever
+    ``cut``                 yes       yes   half a body, then a closed connection
+    ``garbage``             yes       yes   the true status, a body that is not JSON
+    ``no_uuid``             yes       yes   the true status, no ``batchUuid``
+    ``close_idle``          yes       yes   the answer; the connection closes after it
+    ======================= ========= ===== =====================================
+    """
+
+    kind: FaultKind
+    seconds: float = 0.0
+    code: int = 0
+    body: bytes | None = None
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    taken: bool = False
+    graceful: bool = False
+
+    @classmethod
+    def latency(cls, seconds: float) -> Fault:
+        """Wait ``seconds`` before the request is looked at, then go on.
+
+        Other faults may still meet the request.
+        """
+        return cls("latency", seconds=seconds)
+
+    @classmethod
+    def status(
+        cls,
+        code: int,
+        *,
+        retry_after: float | str | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        taken: bool = False,
+    ) -> Fault:
+        """Answer ``code``; with ``taken=True`` only after the records were taken.
+
+        ``retry_after``: seconds, or a date as HTTP writes it. ``body``: the bytes to answer, or None for the
+        usual JSON error body.
+        """
+        sent = dict(headers or {})
+        if retry_after is not None:
+            sent["Retry-After"] = retry_after if isinstance(retry_after, str) else f"{retry_after:g}"
+        return cls("status", code=code, body=body, headers=sent, taken=taken)
+
+    @classmethod
+    def redirect(cls, code: int, location: str) -> Fault:
+        """Answer with a redirect (301, 302, 303, 307, 308) to ``location``; nothing is taken."""
+        return cls("redirect", code=code, headers={"Location": location})
+
+    @classmethod
+    def reset_before(cls, *, graceful: bool = False) -> Fault:
+        """Reset the connection before the body is read.
+
+        ``graceful=True``: close it (FIN) instead of a reset (RST).
+        """
+        return cls("reset_before", graceful=graceful)
+
+    @classmethod
+    def reset_after(cls, *, graceful: bool = False) -> Fault:
+        """Take the records, then reset the connection without an answer.
+
+        ``graceful=True``: FIN instead of RST.
+        """
+        return cls("reset_after", graceful=graceful)
+
+    @classmethod
+    def hang_before(cls) -> Fault:
+        """Read the body, take nothing and never answer, until the client goes or the sandbox closes."""
+        return cls("hang_before")
+
+    @classmethod
+    def hang_after(cls) -> Fault:
+        """Take the records and never answer, until the client goes or the sandbox closes."""
+        return cls("hang_after")
+
+    @classmethod
+    def cut(cls) -> Fault:
+        """Take the records, announce the whole answer, send half of it and close the connection."""
+        return cls("cut")
+
+    @classmethod
+    def garbage(cls, body: bytes = b"<html>gateway</html>") -> Fault:
+        """Take the records and answer the true status with bytes that are not JSON."""
+        return cls("garbage", body=body)
+
+    @classmethod
+    def no_uuid(cls) -> Fault:
+        """Take the records and answer as usual, but without ``batchUuid`` and ``getResult``."""
+        return cls("no_uuid")
+
+    @classmethod
+    def close_idle(cls, after: float = 0.0) -> Fault:
+        """Answer as usual, promise to keep the connection, and close it ``after`` seconds later."""
+        return cls("close_idle", seconds=after)
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the request is answered by the fault alone, so that nothing is taken."""
+        return self.kind == "redirect" or (self.kind == "status" and not self.taken)
+
+
+@dataclasses.dataclass(slots=True)
+class Injection:
+    """A fault that was put into a sandbox; ``fired`` counts how often it met a request."""
+
+    fault: Fault
+    method: str | None = None
+    path: str | None = None
+    times: int | None = 1
+    skip: int = 0
+    probability: float = 1.0
+    fired: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that could never fire."""
+        if self.times is not None and self.times < 1:
+            raise ValueError("times must be at least 1, or None for always")
+        if self.skip < 0:
+            raise ValueError("skip must not be negative")
+        if not 0.0 < self.probability <= 1.0:
+            raise ValueError("probability must be above 0 and at most 1")
+
+    @property
+    def spent(self) -> bool:
+        """Whether it has fired as often as it may."""
+        return self.times is not None and self.fired >= self.times
+
+    def matches(self, method: str, path: str) -> bool:
+        """Return whether a request is one this fault is meant for.
+
+        ``path`` is the path below the base address for ARM calls, and the whole path for the token endpoint,
+        which a fault reaches only if its own ``path`` names ``identity``: a fault for "everything" should not
+        cost the token.
+        """
+        if self.method is not None and self.method.upper() != method:
+            return False
+        if path.startswith("/identity") and (self.path is None or "identity" not in self.path):
+            return False
+        return self.path is None or self.path in path or fnmatch.fnmatchcase(path, self.path)
+
+
+class FaultPlan:
+    """The faults that wait, in the order they were injected.
+
+    The first that matches a request is the one it meets.
+    """
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._waiting: list[Injection] = []
+
+    def add(self, injection: Injection) -> None:
+        """Put a fault behind those that wait already."""
+        self._waiting.append(injection)
+
+    def clear(self) -> None:
+        """Forget every fault that has not fired."""
+        self._waiting.clear()
+
+    def __len__(self) -> int:
+        """Return how many faults wait."""
+        return len(self._waiting)
+
+    def draw(self, method: str, path: str) -> tuple[float, Fault | None]:
+        """Return the seconds this request is held up, and the fault it meets, if any.
+
+        Latencies add up and let the search go on. A fault that is skipping, or that chance leaves out, lets
+        the request pass on to the next fault in the plan.
+        """
+        held = 0.0
+        found: Fault | None = None
+        for injection in self._waiting:
+            if not injection.matches(method, path):
+                continue
+            if injection.skip:
+                injection.skip -= 1
+                continue
+            if injection.probability < 1.0 and self._chance.random() >= injection.probability:
+                continue
+            injection.fired += 1
+            if injection.fault.kind != "latency":
+                found = injection.fault
+                break
+            held += injection.fault.seconds
+        self._waiting = [injection for injection in self._waiting if not injection.spent]
+        return held, found

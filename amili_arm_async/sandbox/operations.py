@@ -1,0 +1,207 @@
+"""The operations of the API over the ledger: from a ``Call`` to an ``Answer``, without waiting.
+
+That they don't wait is what makes "taken" exact: between the look at a request and the record in the tables
+no client can vanish and no second request can come between.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from . import lists, processing
+from .ledger import Ledger, split_batch
+from .processing import fold
+from .settings import Kind, Settings
+from .worker import Worker
+
+
+@dataclasses.dataclass(slots=True)
+class Call:
+    """One request to an operation.
+
+    ``records`` are the pieces of a write's body, ``root`` the address of /arm/v1.
+    """
+
+    client_no: int
+    root: str
+    params: Mapping[str, str]
+    query: Mapping[str, str]
+    records: Sequence[msgspec.Raw]
+    body: bytes
+
+
+@dataclasses.dataclass(slots=True)
+class Answer:
+    """What goes back; ``taken`` says that the records of the request were kept."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    taken: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of the table: a method and a path below /arm/v1, and the function that answers it.
+
+    ``writes`` is set where the body holds records: ``one`` object or a ``batch``.
+    """
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    kind: Kind | None
+    writes: Literal["one", "batch"] | None
+    answer: Callable[[Operations, Operation, Call], Answer]
+
+
+def reply(status: int, value: object, *, taken: bool = False) -> Answer:
+    """Return an answer with ``value`` as its JSON body."""
+    return Answer(status, processing.encode(value), taken=taken)
+
+
+def refusal(status: int, message: str) -> Answer:
+    """Return an error answer. The pages show no error body: this shape is an assumption."""
+    return reply(status, {"status": "ERROR", "result": "FAILED", "message": message})
+
+
+class Operations:
+    """What the operations share: the ledger, the worker and the settings."""
+
+    def __init__(self, ledger: Ledger, worker: Worker, settings: Settings) -> None:
+        self.ledger = ledger
+        self.worker = worker
+        self.settings = settings
+
+    def pieces(self, operation: Operation, body: bytes) -> Sequence[msgspec.Raw]:
+        """Return the records of a write's body; ``ValueError`` says what is wrong with it."""
+        if operation.writes == "batch" and operation.kind is not None:
+            return split_batch(operation.kind, body)
+        processing.decode_object(body)
+        return [msgspec.Raw(body)]
+
+    def write_one(self, operation: Operation, call: Call) -> Answer:
+        """POST or PUT of one record: validated and stored at once."""
+        assert operation.kind is not None
+        updates = operation.method == "PUT"
+        if self.poisoned(operation, call):
+            return refusal(400, "the record is not valid")
+        (outcome,) = self.ledger.apply(operation.kind, call.client_no, call.records, updates=updates)
+        if outcome.fault is not None:
+            missing = updates and outcome.fault == processing.NO_SUCH_CUSTOMER
+            return refusal(404 if missing else 400, outcome.fault)
+        words = self.settings.words
+        singular = operation.kind.removesuffix("s")
+        answer = {
+            "status": words.processed,
+            "result": words.succeeded,
+            "message": f"{singular.capitalize()} {'updated' if updates else 'created'}",
+        }
+        if outcome.number:
+            answer[f"{singular}No"] = outcome.number
+        return reply(200, answer, taken=True)
+
+    def write_batch(self, operation: Operation, call: Call) -> Answer:
+        """POST or PUT of a batch: kept, and processed later."""
+        assert operation.kind is not None
+        limit = self.settings.max_batch_records
+        if limit is not None and len(call.records) > limit:
+            return refusal(413, f"more than {limit} records in a batch")
+        if self.poisoned(operation, call):
+            return refusal(400, "a record of the batch is not valid")
+        uuid = processing.batch_id(secrets.token_bytes(16))
+        updates = operation.method == "PUT"
+        number = self.ledger.store.add_batch(
+            uuid, call.client_no, operation.kind, updates=updates, records=len(call.records), body=call.body
+        )
+        self.worker.add(number)
+        return reply(202, self.pending(call, uuid), taken=True)
+
+    def pending(self, call: Call, uuid: str) -> dict[str, str]:
+        """Return the pages' 202 body; its text says "Document batch" for customers too."""
+        return {
+            "status": self.settings.words.unprocessed,
+            "result": self.settings.words.pending,
+            "message": "Document batch accepted for processing",
+            "batchUuid": uuid,
+            "getResult": f"{call.root}/clients/{call.client_no}/batches/{uuid}",
+        }
+
+    def poisoned(self, operation: Operation, call: Call) -> bool:
+        """Return whether a record of the call is one for which the whole call is refused."""
+        if not self.ledger.poison or operation.kind is None:
+            return False
+        kind = operation.kind
+        return any((kind, key) in self.ledger.poison for key in self.ledger.keys(kind, call.records))
+
+    def get_batch(self, operation: Operation, call: Call) -> Answer:
+        """GET a batch: 202 until it is processed, then its result."""
+        batch = self.ledger.store.find_batch(call.client_no, call.params["batchuuid"])
+        if batch is None:
+            return refusal(404, "no such batch")
+        if batch.answer is None:
+            return reply(202, self.pending(call, batch.uuid))
+        return Answer(batch.status, batch.answer)
+
+    def get_customer(self, operation: Operation, call: Call) -> Answer:
+        """GET one customer."""
+        row = self.ledger.store.customer(call.client_no, fold(call.params["customerno"]))
+        if row is None:
+            return refusal(404, "no such customer")
+        return reply(
+            200, processing.show_customer(processing.decode_object(row.data), row.client, row.account)
+        )
+
+    def delete_customer(self, operation: Operation, call: Call) -> Answer:
+        """DELETE one customer; refused while it has documents."""
+        key = fold(call.params["customerno"])
+        row = self.ledger.store.customer(call.client_no, key)
+        if row is None:
+            return refusal(404, "no such customer")
+        if self.ledger.store.has_documents(call.client_no, key):
+            return refusal(422, "the customer has documents")
+        self.ledger.store.drop_customer(call.client_no, key)
+        words = self.settings.words
+        return reply(
+            200, {"status": words.processed, "result": words.succeeded, "message": "Customer deleted"}
+        )
+
+    def get_document(self, operation: Operation, call: Call) -> Answer:
+        """GET one document; of several with the same number, the one that was stored first."""
+        row = self.ledger.store.document(call.client_no, fold(call.params["documentno"]))
+        if row is None:
+            return refusal(404, "no such document")
+        return reply(
+            200, processing.show_document(processing.decode_object(row.data), row.client, row.number)
+        )
+
+    def list_records(self, operation: Operation, call: Call) -> Answer:
+        """GET a page of a list."""
+        assert operation.kind is not None
+        request = lists.ListRequest(operation.kind, call.client_no, call.root, call.query)
+        try:
+            page: dict[str, Any] | None = lists.answer(self.ledger.store, self.settings, request)
+        except ValueError as error:
+            return refusal(400, str(error))
+        return refusal(404, "no such query") if page is None else reply(200, page)
+
+
+_BELOW = "/clients/{clientno}"
+OPERATIONS: Sequence[Operation] = (
+    Operation("POST", f"{_BELOW}/customers", "customers", "one", Operations.write_one),
+    Operation("PUT", f"{_BELOW}/customers", "customers", "one", Operations.write_one),
+    Operation("GET", f"{_BELOW}/customers", "customers", None, Operations.list_records),
+    Operation("POST", f"{_BELOW}/customers/batches", "customers", "batch", Operations.write_batch),
+    Operation("PUT", f"{_BELOW}/customers/batches", "customers", "batch", Operations.write_batch),
+    Operation("GET", f"{_BELOW}/customers/{{customerno}}", "customers", None, Operations.get_customer),
+    Operation("DELETE", f"{_BELOW}/customers/{{customerno}}", "customers", None, Operations.delete_customer),
+    Operation("POST", f"{_BELOW}/documents", "documents", "one", Operations.write_one),
+    Operation("GET", f"{_BELOW}/documents", "documents", None, Operations.list_records),
+    Operation("POST", f"{_BELOW}/documents/batches", "documents", "batch", Operations.write_batch),
+    Operation("GET", f"{_BELOW}/documents/{{documentno}}", "documents", None, Operations.get_document),
+    Operation("GET", f"{_BELOW}/batches/{{batchuuid}}", None, None, Operations.get_batch),
+)

@@ -1,0 +1,343 @@
+"""``Sandbox``: the ARM API on this machine, to write and to test against without an account."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections import Counter, deque
+from collections.abc import Collection, Mapping
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from aiohttp import web
+
+from .faults import Fault, FaultPlan, Injection
+from .gate import ARM_PATH, IDENTITY_PATH, Gate, SeenRequest
+from .ledger import Ledger
+from .operations import Operations
+from .settings import Kind, Settings, Words
+from .store import Store
+from .tokens import Tokens
+from .views import RecordsView
+from .worker import Worker
+
+# Seconds a request under way may still take when the sandbox closes; those that hang are let go before.
+_SHUTDOWN = 0.2
+
+_REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a server is found that listens everywhere
+
+
+class Sandbox:
+    """The ARM API as a real server on this machine, with everything it holds in a temporary file.
+
+    ::
+
+        async with Sandbox() as sandbox:
+            async with ArmClient(2218, auth=sandbox.token, base_url=sandbox.base_url) as arm:
+                ...
+            assert sandbox.documents.taken("88776655") == 1
+
+    Where the public pages of the API are silent, its answers are assumptions; the options choose between
+    them.
+
+    ``host``, ``port``: where to listen; port 0 takes a free one. ``ssl_context``: serve https with it.
+    ``clients``: the client numbers that exist, others are answered 403; None: every number, each with its own
+    ledger.
+    ``client_id``, ``client_secret``, ``token_lifetime`` (seconds): the token service at ``identity_url``.
+    ``process_delay``: seconds from a batch's 202 until it is processed; may be changed while it runs.
+    ``result_style``: ``entries`` lists every record in a batch's result, ``summary`` does not.
+    ``partial_status``: the status of a result some of whose records failed.
+    ``words``: other words for ``unprocessed``, ``processed``, ``pending``, ``succeeded``, ``failed``,
+    ``partial``.
+    ``max_body_bytes``, ``max_batch_records`` (None: no limit): 413 above them.
+    ``list_cap``: the upper limit of maximumCount. ``total_count``: whether totalCount stops there or counts
+    ``all``.
+    ``next_page_end``: what ``nextPage`` is on the last page.
+    ``require_customers``: a document whose customer is unknown fails.
+    ``duplicate_documents``: a documentNo that exists already is stored again, or fails.
+    ``update_creates``: PUT makes a customer that does not exist, instead of failing.
+    ``number_documents``: a document sent without a number is given one.
+    ``keepalive``: seconds after which a connection nobody uses is closed.
+    ``seed``: makes the chances of injected faults repeatable.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ssl_context: ssl.SSLContext | None = None,
+        clients: Collection[int] | None = None,
+        client_id: str = "sandbox",
+        client_secret: str = "sandbox-secret",
+        token_lifetime: float = 3600.0,
+        process_delay: float = 0.05,
+        result_style: Literal["entries", "summary"] = "entries",
+        partial_status: Literal[200, 206] = 206,
+        words: Mapping[str, str] | None = None,
+        max_body_bytes: int = 5_000_000,
+        max_batch_records: int | None = None,
+        list_cap: int = 10_000,
+        total_count: Literal["capped", "all"] = "capped",
+        next_page_end: Literal["absent", "null", "blank"] = "absent",
+        require_customers: bool = True,
+        duplicate_documents: Literal["store", "fail"] = "store",
+        update_creates: bool = False,
+        number_documents: bool = False,
+        keepalive: float = 75.0,
+        seed: int | None = None,
+    ) -> None:
+        self.process_delay = process_delay
+        self._host = host
+        self._port = port
+        self._bound = port
+        self._keepalive = keepalive
+        self._ssl_context = ssl_context
+        self._settings = Settings(
+            clients=clients,
+            client_id=client_id,
+            client_secret=client_secret,
+            token_lifetime=token_lifetime,
+            result_style=result_style,
+            partial_status=partial_status,
+            words=Words.of(words),
+            max_body_bytes=max_body_bytes,
+            max_batch_records=max_batch_records,
+            list_cap=list_cap,
+            total_count=total_count,
+            next_page_end=next_page_end,
+            require_customers=require_customers,
+            duplicate_documents=duplicate_documents,
+            update_creates=update_creates,
+            number_documents=number_documents,
+        )
+        self._tokens = Tokens(self._settings)
+        self._faults = FaultPlan(random.Random(seed))
+        self._runner: web.AppRunner | None = None
+        self._parts: tuple[Ledger, Worker, Gate] | None = None
+        self.customers = RecordsView("customers", self._ledger)
+        self.documents = RecordsView("documents", self._ledger)
+
+    # -- lifetime
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    async def start(self) -> None:
+        """Listen. Starting twice is a ``RuntimeError``; a sandbox that was closed starts again, empty."""
+        if self._parts is not None:
+            raise RuntimeError("the sandbox is running already")
+        ledger = Ledger(Store(), self._settings)
+        worker = Worker(ledger, self._settings, lambda: self.process_delay)
+        gate = Gate(self._settings, Operations(ledger, worker, self._settings), self._tokens, self._faults)
+        self._parts = (ledger, worker, gate)
+        # handler_cancellation: a request whose client is gone must not stay behind, however long it would
+        # hang.
+        self._runner = web.AppRunner(
+            gate.application(),
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=self._keepalive,
+            shutdown_timeout=_SHUTDOWN,
+        )
+        try:
+            await self._runner.setup()
+            site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._ssl_context)
+            await site.start()
+        except BaseException:
+            await self.close()
+            raise
+        self._bound = site.port
+        worker.start()
+
+    async def close(self) -> None:
+        """Drop every connection, stop processing and forget everything. Closing twice does nothing."""
+        if self._parts is None:
+            return
+        ledger, worker, gate = self._parts
+        gate.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._parts = self._runner = None
+        try:
+            await worker.stop()
+        finally:
+            ledger.store.close()
+
+    # -- addresses and tokens
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, such as ``http://127.0.0.1:41234``."""
+        self._running()
+        scheme = "http" if self._ssl_context is None else "https"
+        host = _REACHED_AT.get(self._host, self._host)
+        host = f"[{host}]" if ":" in host else host
+        return f"{scheme}://{host}:{self._bound}"
+
+    @property
+    def base_url(self) -> str:
+        """The address of the ARM API: ``{origin}/arm/v1``."""
+        return self.origin + ARM_PATH
+
+    @property
+    def identity_url(self) -> str:
+        """The address of the identity service; tokens come from ``POST {identity_url}/token``."""
+        return self.origin + IDENTITY_PATH
+
+    @property
+    def client_id(self) -> str:
+        """The client id that the identity service accepts."""
+        return self._settings.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """The secret that the identity service accepts."""
+        return self._settings.client_secret
+
+    @property
+    def token(self) -> str:
+        """A bearer token that is good until ``revoke_tokens``; afterwards, a new one."""
+        return self._tokens.own
+
+    @property
+    def token_requests(self) -> int:
+        """How many requests the token service has read."""
+        return self._tokens.requests
+
+    def revoke_tokens(self) -> None:
+        """Make every token that was handed out so far bad: calls with it are answered 401."""
+        self._tokens.revoke()
+
+    # -- faults and refusals
+
+    def inject(
+        self,
+        fault: Fault,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        times: int | None = 1,
+        skip: int = 0,
+        probability: float = 1.0,
+    ) -> Injection:
+        """Let ``fault`` meet the next requests that match, and return a handle whose ``fired`` counts them.
+
+        ``method``: only this one. ``path``: a part of the path below ``/arm/v1`` (``"customers/batches"``),
+        or a pattern with ``*`` for all of it; the token service is meant only by a ``path`` that names
+        ``identity``.
+        ``times``: how often, None for always. ``skip``: how many matching requests pass first.
+        ``probability``: above 0 and at most 1. Of several faults that match, the one injected first is met;
+        latencies add to it.
+        """
+        injection = Injection(fault, method, path, times, skip, probability)
+        self._faults.add(injection)
+        return injection
+
+    def clear_faults(self) -> None:
+        """Forget the faults that wait. Requests that hang already go on hanging."""
+        self._faults.clear()
+
+    def reject_record(
+        self,
+        key: str | Mapping[str, Any],
+        message: str = "the record was rejected",
+        *,
+        kind: Kind | None = None,
+    ) -> None:
+        """Make one record fail: in a batch when it is processed, alone with 400.
+
+        ``key`` is as in ``customers`` and ``documents``: a number, or a document without one. ``kind=None``:
+        of customers and of documents.
+        """
+        for one in _kinds(kind):
+            self._ledger().rejects[one, self._view(one).key(key)] = message
+
+    def poison_record(self, key: str | Mapping[str, Any], *, kind: Kind | None = None) -> None:
+        """Make every call that holds this record be answered 400, with nothing taken."""
+        for one in _kinds(kind):
+            self._ledger().poison.add((one, self._view(one).key(key)))
+
+    def omit_result(self, key: str | Mapping[str, Any], *, kind: Kind | None = None) -> None:
+        """Leave this record out of the result of every batch that holds it."""
+        for one in _kinds(kind):
+            self._running()[1].omitted.add((one, self._view(one).key(key)))
+
+    # -- processing
+
+    def hold_processing(self) -> None:
+        """Process no batch until ``release_processing``: all answer 202 until then."""
+        self._running()[1].hold()
+
+    def release_processing(self) -> None:
+        """Process batches again."""
+        self._running()[1].release()
+
+    async def process_now(self) -> None:
+        """Process what waits, at once, without its delay and even while processing is held.
+
+        Return when it is done.
+        """
+        await self._running()[1].process_now()
+
+    async def settled(self) -> None:
+        """Return when every accepted batch is processed; while processing is held, not before its release."""
+        await self._running()[1].settled()
+
+    @property
+    def open_batches(self) -> int:
+        """How many batches are accepted and wait to be processed."""
+        return self._running()[1].waiting
+
+    # -- what was seen
+
+    @property
+    def requests(self) -> Counter[str]:
+        """How many requests came, by method and template: ``"POST /clients/{clientno}/customers/batches"``.
+
+        Unknown paths and methods are counted as ``"GET *"``, tokens as ``"POST /identity/token"``.
+        """
+        return self._running()[2].requests
+
+    @property
+    def recent(self) -> deque[SeenRequest]:
+        """The last 1000 requests, in the order they ended."""
+        return self._running()[2].recent
+
+    @property
+    def connections(self) -> int:
+        """How many connections have carried a request."""
+        return self._running()[2].connections
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are being answered now; one that hangs is."""
+        return self._running()[2].in_flight
+
+    @property
+    def peak_in_flight(self) -> int:
+        """The most requests that were being answered at the same time."""
+        return self._running()[2].peak_in_flight
+
+    def _running(self) -> tuple[Ledger, Worker, Gate]:
+        if self._parts is None:
+            raise RuntimeError("the sandbox is not running: look at it inside its `async with`")
+        return self._parts
+
+    def _ledger(self) -> Ledger:
+        return self._running()[0]
+
+    def _view(self, kind: Kind) -> RecordsView:
+        return self.customers if kind == "customers" else self.documents
+
+
+def _kinds(kind: Kind | None) -> tuple[Kind, ...]:
+    return ("customers", "documents") if kind is None else (kind,)

@@ -1,0 +1,71 @@
+"""What a sandbox is told when it is made: one frozen object that every part of it reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["customers", "documents"]
+"""The two sorts of records that the ledger keeps."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Words:
+    """The words that batch answers speak. Only ``NOT-PROCESSED`` and ``PENDING`` are in the public pages.
+
+    ``unprocessed`` and ``processed`` are values of ``status``; ``pending``, ``succeeded``, ``failed`` and
+    ``partial`` are values of ``result``.
+    """
+
+    unprocessed: str = "NOT-PROCESSED"
+    processed: str = "PROCESSED"
+    pending: str = "PENDING"
+    succeeded: str = "SUCCESS"
+    failed: str = "FAILED"
+    partial: str = "PARTIAL"
+
+    @classmethod
+    def of(cls, changes: Mapping[str, str] | None) -> Words:
+        """Return the default words with ``changes`` put over them; an unknown name is a ``ValueError``."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(changes or ()) - known)
+        if unknown:
+            raise ValueError(f"no such word: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        return cls(**dict(changes or {}))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything about a sandbox that does not change while it runs.
+
+    See ``Sandbox`` for what each one means.
+    """
+
+    clients: Collection[int] | None = None
+    client_id: str = "sandbox"
+    client_secret: str = dataclasses.field(default="sandbox-secret", repr=False)
+    token_lifetime: float = 3600.0
+    result_style: Literal["entries", "summary"] = "entries"
+    partial_status: Literal[200, 206] = 206
+    words: Words = dataclasses.field(default_factory=Words)
+    max_body_bytes: int = 5_000_000
+    max_batch_records: int | None = None
+    list_cap: int = 10_000
+    total_count: Literal["capped", "all"] = "capped"
+    next_page_end: Literal["absent", "null", "blank"] = "absent"
+    require_customers: bool = True
+    duplicate_documents: Literal["store", "fail"] = "store"
+    update_creates: bool = False
+    number_documents: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, when they are made."""
+        if self.token_lifetime <= 0:
+            raise ValueError("token_lifetime must be above 0 seconds")
+        if self.max_body_bytes < 1:
+            raise ValueError("max_body_bytes must be at least 1")
+        if self.max_batch_records is not None and self.max_batch_records < 1:
+            raise ValueError("max_batch_records must be at least 1, or None for no limit")
+        if self.list_cap < 1:
+            raise ValueError("list_cap must be at least 1")

@@ -1,0 +1,122 @@
+"""What a test asks afterwards: how often was each record delivered, how often taken, and what is stored."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from . import processing
+from .ledger import Ledger
+from .settings import Kind
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TakenRecord:
+    """How often one record reached the sandbox.
+
+    ``key`` is the record's number in lower case, or ``content:...`` for a document without a number.
+    ``delivered`` counts the whole bodies that held it, ``taken`` how often it was kept (stored at once, or
+    its batch accepted), ``stored`` how many records of the ledger have this key now.
+    """
+
+    client_no: int
+    key: str
+    delivered: int
+    taken: int
+    stored: int
+
+
+class RecordsView:
+    """A live view of the customers or the documents of a sandbox.
+
+    A key is a customerNo or documentNo (case does not count), or the document itself, as a mapping with the
+    API's names, if it has no number. ``client_no=None`` adds up all clients.
+    """
+
+    def __init__(self, kind: Kind, ledger: Callable[[], Ledger]) -> None:
+        self._kind: Kind = kind
+        self._ledger = ledger
+
+    def delivered(self, key: str | Mapping[str, Any], client_no: int | None = None) -> int:
+        """Return how often a whole body that held this record arrived, whatever was answered."""
+        return self._ledger().store.seen(self._kind, self.key(key), client_no)[0]
+
+    def taken(self, key: str | Mapping[str, Any], client_no: int | None = None) -> int:
+        """Return how often this record was kept: above 1 for a document is a person billed twice."""
+        return self._ledger().store.seen(self._kind, self.key(key), client_no)[1]
+
+    def stored(self, key: str | Mapping[str, Any], client_no: int | None = None) -> int:
+        """Return how many records with this key are in the ledger now; a batch's only after processing."""
+        return self._ledger().store.stored(self._kind, self.key(key), client_no)
+
+    def get(self, key: str | Mapping[str, Any], client_no: int | None = None) -> dict[str, Any] | None:
+        """Return the stored record as GET would show it (numbers as ``int`` or ``Decimal``), or None."""
+        store = self._ledger().store
+        if self._kind == "customers":
+            customer = store.customer(client_no, self.key(key))
+            if customer is None:
+                return None
+            data = processing.decode_object(customer.data)
+            return processing.show_customer(data, customer.client, customer.account)
+        document = store.document(client_no, self.key(key))
+        if document is None:
+            return None
+        return processing.show_document(
+            processing.decode_object(document.data), document.client, document.number
+        )
+
+    def key(self, key: str | Mapping[str, Any]) -> str:
+        """Return the key under which a record is counted."""
+        if isinstance(key, str):
+            return processing.fold(key)
+        number = processing.fold(key.get("customerNo" if self._kind == "customers" else "documentNo"))
+        return number or processing.content_key(key)
+
+    def __len__(self) -> int:
+        """Return how many records the ledger holds now, over all clients."""
+        return self._ledger().store.stored(self._kind, None, None)
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether a record with this key is stored now."""
+        return isinstance(key, (str, Mapping)) and self.stored(key) > 0
+
+    def __iter__(self) -> Iterator[TakenRecord]:
+        """Give every record that was ever delivered, in order of key; in constant memory."""
+        return self._walk(taken_above=-1)
+
+    def doubles(self) -> Iterator[TakenRecord]:
+        """Give the records that were taken more than once, in order of key."""
+        return self._walk(taken_above=1)
+
+    @property
+    def total_delivered(self) -> int:
+        """The deliveries of all records together."""
+        return self._ledger().store.seen_totals(self._kind)[1]
+
+    @property
+    def total_taken(self) -> int:
+        """The takings of all records together."""
+        return self._ledger().store.seen_totals(self._kind)[2]
+
+    def seed(self, records: Iterable[Mapping[str, Any]], client_no: int = 2218) -> int:
+        """Put records into the ledger without a request and without counting them; return how many.
+
+        A record the rules refuse is a ``ValueError``, and the others of its 500 stay.
+        """
+        count = 0
+        source = iter(records)
+        while chunk := [msgspec.Raw(processing.encode(record)) for record in itertools.islice(source, 500)]:
+            for outcome in self._ledger().apply(self._kind, client_no, chunk):
+                if outcome.fault is not None:
+                    raise ValueError(f"record {count} of the seed: {outcome.fault}")
+                count += 1
+        return count
+
+    def _walk(self, *, taken_above: int) -> Iterator[TakenRecord]:
+        store = self._ledger().store
+        for client, key, delivered, taken in store.seen_keys(self._kind, taken_above=taken_above):
+            yield TakenRecord(client, key, delivered, taken, store.stored(self._kind, key, client))

@@ -1,0 +1,143 @@
+"""What happens on the connection: bodies read, answers sent whole or broken, connections dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+import struct
+
+from aiohttp import web
+
+from . import processing
+from .faults import Fault
+from .operations import Answer, refusal
+
+DROPPED: web.RequestKey[bool] = web.RequestKey("dropped", bool)
+"""Set on a request that was never answered."""
+BODY_BYTES: web.RequestKey[int] = web.RequestKey("body_bytes", int)
+"""The size of the body of a request, once it is read whole."""
+_DRAIN = 64_000_000
+"""Bytes of a too large body that are read and thrown away: the client should hear the 413 and not a reset."""
+
+
+async def read(request: web.Request, limit: int) -> bytes | None:
+    """Return the whole body, or None if it is larger than ``limit`` bytes.
+
+    Such a body is read and thrown away.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in request.content.iter_any():
+        size += len(piece)
+        if size <= limit:
+            pieces.append(piece)
+        else:
+            pieces.clear()
+        if size > max(limit, _DRAIN):
+            break
+    return b"".join(pieces) if size <= limit else None
+
+
+def response(answer: Answer) -> web.Response:
+    """Return an answer as aiohttp sends it."""
+    return web.Response(
+        status=answer.status, body=answer.body, headers=_headers(answer), content_type="application/json"
+    )
+
+
+def refused(fault: Fault | None) -> Answer | None:
+    """Return the answer of a fault that keeps the records from being taken, or None for any other."""
+    if fault is None:
+        return None
+    if fault.kind == "hang_before":
+        return Answer(503, b"")  # never sent
+    return _in_its_place(fault) if fault.refuses else None
+
+
+async def send(request: web.Request, answer: Answer, fault: Fault | None) -> web.StreamResponse:
+    """Send an answer the way the fault wants it."""
+    kind = None if fault is None else fault.kind
+    if fault is None:
+        return response(answer)
+    if kind == "reset_after":
+        return await drop(request, graceful=fault.graceful)
+    if kind == "status":
+        return response(_in_its_place(fault))
+    if kind == "garbage":
+        return response(Answer(answer.status, fault.body or b"", answer.headers))
+    if kind == "no_uuid":
+        return response(Answer(answer.status, _without_uuid(answer.body), answer.headers))
+    if kind == "cut":
+        return await _send_half(request, answer)
+    if kind == "close_idle":
+        return await _send_and_close(request, answer, fault.seconds)
+    return response(answer)
+
+
+async def drop(request: web.Request, *, graceful: bool) -> web.StreamResponse:
+    """End the connection with no answer: with a reset, or ``graceful`` with an ordinary close.
+
+    The answer that is returned goes nowhere; aiohttp wants one.
+    """
+    request[DROPPED] = True
+    if graceful:
+        # A close with unread bytes in the socket would be a reset after all.
+        with contextlib.suppress(ConnectionError, web.RequestPayloadError):
+            await read(request, 0)
+    transport = request.transport
+    if transport is not None and graceful:
+        transport.close()
+    elif transport is not None:
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            # To linger for no time at all makes the kernel send a reset when the socket closes.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    return web.Response(status=503)
+
+
+async def _send_half(request: web.Request, answer: Answer) -> web.StreamResponse:
+    """Announce the whole answer, send half of it and close the connection."""
+    stream = web.StreamResponse(status=answer.status, headers=_headers(answer))
+    stream.content_type = "application/json"
+    stream.content_length = len(answer.body)
+    await stream.prepare(request)
+    await stream.write(answer.body[: len(answer.body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return stream
+
+
+async def _send_and_close(request: web.Request, answer: Answer, after: float) -> web.StreamResponse:
+    """Send the whole answer, and close the connection ``after`` seconds later without having announced it."""
+    whole = response(answer)
+    await whole.prepare(request)
+    await whole.write_eof()
+    if request.transport is not None:
+        if after > 0:
+            asyncio.get_running_loop().call_later(after, request.transport.close)
+        else:
+            request.transport.close()
+    return whole
+
+
+def _in_its_place(fault: Fault) -> Answer:
+    """Return the answer that a status or a redirect fault gives."""
+    answer = refusal(fault.code, f"injected {fault.code}")
+    return Answer(fault.code, answer.body if fault.body is None else fault.body, dict(fault.headers))
+
+
+def _headers(answer: Answer) -> dict[str, str]:
+    return {"X-Request-Id": secrets.token_hex(8), **answer.headers}
+
+
+def _without_uuid(body: bytes) -> bytes:
+    try:
+        value = processing.decode_object(body)
+    except ValueError:
+        return body
+    value.pop("batchUuid", None)
+    value.pop("getResult", None)
+    return processing.encode(value)

@@ -1,0 +1,481 @@
+"""One request on the wire: the only importer of aiohttp's client, with limits, auth, retries and log.
+
+Two ways in: `send` for a single call (tries again, raises errors) and `exchange` for the bulk sender (one try, returns what is proved).
+
+How it is known that nothing left: aiohttp keeps the headers back until the first piece of the body, and every write goes out through
+`_Body`, which notes when it is asked for that piece. What fails before has not left. An unsafe body is given out once: when aiohttp
+(or a middleware of a session that was brought) tries to send it again by itself, it gets nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as ssl_module
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+from . import clock, log
+from .auth import ClientCredentials, Secret, TokenSource, check_token
+from .config import Limits, RetryPolicy, Timeout
+from .endpoints import TOKEN_SERVICE
+from .errors import ArmError, ConfigurationError, NotSentError, OutcomeUnknownError, ResponseError
+from .retry import Fate, back_off, fate_of_status, is_transient, may_repeat, retry_after_seconds
+from .wire import Request, Response, to_error
+
+__all__ = ["Delivery", "Transport", "Try"]
+
+PIECE: Final = 131_072
+"""Bytes that are handed to the connection at a time: over TLS one huge write costs twice the CPU of pieces."""
+
+MOST_BYTES: Final = 64_000_000
+"""The largest answer that is read."""
+
+FRESH_FOR: Final = 2.0
+"""Seconds that a connection may have been idle for an unsafe write: a stale one is the commonest way to an unknown outcome."""
+
+
+class Delivery:
+    """Whether bytes of a request may have been taken; there for the caller even when a try is cancelled.
+
+    Attributes:
+        started: a byte of the try under way may have left, and no answer proves yet that it was not taken.
+        doubtful: an earlier try ended so.
+    """
+
+    __slots__ = ("doubtful", "started")
+
+    def __init__(self) -> None:
+        self.started = False
+        self.doubtful = False
+
+    @property
+    def may_be_taken(self) -> bool:
+        """Whether nobody can say that it was not taken."""
+        return self.started or self.doubtful
+
+    def settle(self, fate: Fate) -> None:
+        """The try under way ended, and this is proved about it."""
+        self.started = False
+        self.doubtful = self.doubtful or fate is Fate.DOUBTFUL
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """What became of one try.
+
+    Attributes:
+        fate: what is proved.
+        response: the answer, or None where there was none.
+        reason: in a few words, without data.
+        retry_after: the seconds that the server asks to wait, or None.
+        fatal: an error that no further try can better (the token service refuses, the client is closed), or None.
+    """
+
+    fate: Fate
+    reason: str
+    response: Response | None = None
+    retry_after: float | None = None
+    fatal: ArmError | None = None
+
+    @property
+    def status(self) -> int | None:
+        """The status of the answer, or None."""
+        return self.response.status if self.response is not None else None
+
+
+class _Sent(Exception):
+    """An unsafe body was asked for a second time."""
+
+
+class _Body(aiohttp.payload.Payload):
+    """A JSON body in pieces that notes when it begins to leave, and gives up when the server takes no more."""
+
+    def __init__(self, pieces: tuple[bytes, ...], delivery: Delivery, *, once: bool, stall: float) -> None:
+        super().__init__(pieces, content_type="application/json")
+        self._size = sum(map(len, pieces))
+        self._delivery = delivery
+        self._once = once
+        self._stall = stall
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The body as text."""
+        return b"".join(self._value).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Writes all pieces; each must be taken within the read time-out."""
+        if self._once and self._delivery.started:
+            raise _Sent
+        self._delivery.started = True
+        for piece in self._value:
+            if len(piece) <= PIECE:
+                await self._put(writer, piece)
+                continue
+            view = memoryview(piece)
+            for start in range(0, len(piece), PIECE):
+                await self._put(writer, view[start : start + PIECE])
+
+    async def _put(self, writer: AbstractStreamWriter, piece: bytes | memoryview) -> None:
+        async with asyncio.timeout(self._stall):
+            await writer.write(piece)
+
+
+class _Budget:
+    """So many bytes at once, first come first served; what is larger than the whole budget goes alone."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._used = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def take(self, amount: int) -> None:
+        if not self._waiting and self._fits(amount):
+            self._used += amount
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((amount, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give(amount)
+            else:
+                self._waiting = deque(entry for entry in self._waiting if entry[1] is not turn)
+                self._wake()
+            raise
+
+    def give(self, amount: int) -> None:
+        self._used -= amount
+        self._wake()
+
+    def _fits(self, amount: int) -> bool:
+        return self._used == 0 or self._used + amount <= self._size
+
+    def _wake(self) -> None:
+        while self._waiting and self._fits(self._waiting[0][0]):
+            amount, turn = self._waiting.popleft()
+            if not turn.done():
+                self._used += amount
+                turn.set_result(None)
+
+
+class Transport:
+    """The connections, the token and the limits of one client and its views.
+
+    Args:
+        base_url: address below which all paths are.
+        auth: where tokens come from.
+        session: a session that was brought, never closed here; or None.
+        timeout, retry, limits: the client's settings.
+        ssl, proxy: for the sessions that are made here.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        auth: TokenSource,
+        session: aiohttp.ClientSession | None,
+        timeout: Timeout,
+        retry: RetryPolicy,
+        limits: Limits,
+        ssl: ssl_module.SSLContext | None,
+        proxy: str | None,
+    ) -> None:
+        self.base_url = base_url
+        self.timeout = timeout
+        self.retry = retry
+        self.limits = limits
+        self._auth = auth
+        self._brought = session
+        self._ssl = ssl
+        self._proxy = proxy
+        self._own: dict[str, aiohttp.ClientSession] = {}
+        self._slots = asyncio.Semaphore(limits.connections)
+        self._budget = _Budget(limits.bytes_in_flight)
+        self._closed = False
+        if isinstance(auth, ClientCredentials):
+            auth.attach(self.post_form)
+
+    async def close(self) -> None:
+        """Closes the connections that were made here; a session that was brought stays open."""
+        self._closed = True
+        if isinstance(self._auth, ClientCredentials):
+            self._auth.detach(self.post_form)
+        sessions, self._own = self._own, {}
+        for session in sessions.values():
+            await session.close()
+
+    # --- a single call --------------------------------------------------------------------------------------------------
+
+    async def send(self, request: Request, *, timeout: Timeout | None = None, retry: RetryPolicy | None = None) -> Response:
+        """Sends a request, again where that is harmless, and gives its 2xx.
+
+        Raises:
+            StatusError: the server said no.
+            NotSentError: nothing left, or it was not taken, and the tries are used up.
+            OutcomeUnknownError: it may have been done.
+            ResponseError: an answer that can't be read, or none to a read.
+        """
+        timeout = timeout or self.timeout
+        policy = retry or self.retry
+        delivery = Delivery()
+        try:
+            async with asyncio.timeout(timeout.total):
+                return await self._persist(request, timeout, policy, delivery)
+        except TimeoutError:
+            pass
+        raise _no_answer(request, delivery.may_be_taken, f"no answer within {timeout.total} s")
+
+    async def _persist(self, request: Request, timeout: Timeout, policy: RetryPolicy, delivery: Delivery) -> Response:
+        for attempt in range(1, policy.attempts + 1):
+            tried = await self.exchange(request, timeout=timeout, delivery=delivery)
+            if tried.fatal is not None:
+                raise tried.fatal
+            response = tried.response
+            if tried.fate is Fate.DONE and response is not None:
+                return replace(response, attempts=attempt)
+            delay = tried.retry_after if tried.retry_after is not None else back_off(policy, attempt)
+            last = attempt == policy.attempts or (tried.retry_after is not None and delay > policy.max_delay)
+            if last or not may_repeat(tried.fate, safe=request.endpoint.safe, status=tried.status):
+                break
+            log.info("retry", operation=request.endpoint.operation, attempt=attempt, reason=tried.reason, delay=round(delay, 3))
+            await clock.sleep(delay)
+        if response is not None:
+            raise to_error(response, request.endpoint, tried.retry_after)
+        raise _no_answer(request, delivery.may_be_taken, tried.reason)
+
+    # --- one try --------------------------------------------------------------------------------------------------------
+
+    async def exchange_within(self, request: Request, *, timeout: Timeout | None = None, delivery: Delivery | None = None) -> Try:
+        """`exchange`, ended after `timeout.total` seconds."""
+        timeout = timeout or self.timeout
+        delivery = delivery or Delivery()
+        try:
+            async with asyncio.timeout(timeout.total):
+                return await self.exchange(request, timeout=timeout, delivery=delivery)
+        except TimeoutError:
+            fate = Fate.DOUBTFUL if delivery.started else Fate.NOT_SENT
+            delivery.settle(fate)
+            return Try(fate, "time-out")
+
+    async def exchange(self, request: Request, *, timeout: Timeout, delivery: Delivery) -> Try:
+        """Sends a request once (once more with a fresh token where the first was refused) and says what is proved.
+
+        Only cancellation comes out as an exception; `delivery` tells then whether a byte may have left.
+        """
+        async with self._bytes(request.size), self._slots:
+            refused: Secret | None = None
+            while True:
+                token = await self._token()
+                if isinstance(token, Try):
+                    return token
+                if token == refused:
+                    return tried
+                tried = await self._once(request, token, timeout, delivery)
+                delivery.settle(tried.fate)
+                if tried.status != 401 or refused is not None:
+                    return tried
+                # Not taken, so it may go again; once, and only with another token.
+                refused = token
+                self._auth.invalidate(token.reveal())
+
+    async def _token(self) -> Secret | Try:
+        """A token, or why there is none; without one nothing is sent."""
+        try:
+            return Secret(check_token(await self._auth.acquire()))
+        except ArmError as failure:
+            status = getattr(failure, "status", None)
+            passing = isinstance(failure, NotSentError) or (isinstance(status, int) and is_transient(status))
+            return Try(Fate.NOT_SENT, "no token", fatal=None if passing else failure)
+        except Exception as failure:  # the caller's own function may raise anything
+            error = ConfigurationError(f"the function given as auth= raised {type(failure).__name__}")
+            error.__cause__ = failure
+            return Try(Fate.NOT_SENT, "no token", fatal=error)
+
+    @asynccontextmanager
+    async def _bytes(self, amount: int) -> AsyncIterator[None]:
+        if not amount:
+            yield
+            return
+        await self._budget.take(amount)
+        try:
+            yield
+        finally:
+            self._budget.give(amount)
+
+    async def _once(self, request: Request, token: Secret, timeout: Timeout, delivery: Delivery) -> Try:
+        started = clock.monotonic()
+        session = self._session_for(request)
+        if session is None:
+            return Try(Fate.NOT_SENT, "client closed", fatal=ConfigurationError("the client is closed"))
+        body: _Body | None = None
+        if request.body or not request.endpoint.safe:
+            body = _Body(request.body, delivery, once=not request.endpoint.safe, stall=timeout.read)
+        response: Response | None = None
+        reason = ""
+        try:
+            async with session.request(
+                request.endpoint.method,
+                self._address(request),
+                headers=_headers(request, token),
+                data=body,
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=self._client_timeout(timeout),
+                **self._route(),
+            ) as answer:
+                response = await _read(answer)
+        except Exception as failure:  # whatever a session that was brought may raise: the proof is in `delivery`, not in the type
+            reason = _name(failure)
+            connecting = isinstance(failure, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+            if body is None and not connecting:
+                delivery.started = True
+            if isinstance(failure, RuntimeError) and session.closed:
+                return Try(Fate.NOT_SENT, reason, fatal=ConfigurationError("the session that was given is closed"))
+        tried = _judge(response, reason, delivery)
+        log.debug(
+            "request",
+            operation=request.endpoint.operation,
+            status=tried.status,
+            outcome=tried.fate.value,
+            reason=tried.reason,
+            bytes=request.size,
+            request_id=response.request_id if response is not None else None,
+            elapsed=round(clock.monotonic() - started, 4),
+        )
+        return tried
+
+    def _address(self, request: Request) -> URL:
+        # `encoded`: yarl would decode what it thinks needs no encoding, and so change a path.
+        return URL(f"{self.base_url}/{request.path}", encoded=True).with_query(list(request.query) or None)
+
+    def _route(self) -> dict[str, Any]:
+        route: dict[str, Any] = {}
+        if self._proxy is not None:
+            route["proxy"] = self._proxy
+        if self._ssl is not None:
+            route["ssl"] = self._ssl
+        return route
+
+    def _client_timeout(self, timeout: Timeout) -> aiohttp.ClientTimeout:
+        # `connect` counts the wait for a place in the pool too: our own pool is never short of places, a brought one may be.
+        connect = timeout.connect if self._brought is None else None
+        return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=timeout.connect, sock_read=timeout.read)
+
+    def _session_for(self, request: Request) -> aiohttp.ClientSession | None:
+        """The session that was brought; else one for what is safe, one for unsafe writes, whose connections are never stale, and
+        one that uses each connection once, for the methods that aiohttp would send again by itself."""
+        if self._closed:
+            return None
+        if self._brought is not None:
+            return self._brought
+        if request.endpoint.safe:
+            return self._own_session("safe")
+        return self._own_session("once" if request.endpoint.method in {"PUT", "DELETE"} else "unsafe")
+
+    def _own_session(self, kind: str) -> aiohttp.ClientSession:
+        if kind not in self._own:
+            if kind == "once":
+                connector = aiohttp.TCPConnector(limit=self.limits.connections, force_close=True)
+            else:
+                idle = FRESH_FOR if kind == "unsafe" else 15.0
+                connector = aiohttp.TCPConnector(limit=self.limits.connections, keepalive_timeout=idle)
+            self._own[kind] = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "amili-arm-async"},
+            )
+        return self._own[kind]
+
+    # --- the identity service -------------------------------------------------------------------------------------------
+
+    async def post_form(self, url: str, form: Mapping[str, str]) -> bytes:
+        """Posts a form without a token, again where that may help, and gives the body of a 2xx. It holds no slot of the limits."""
+        for attempt in range(1, self.retry.attempts + 1):
+            failure = ""
+            response: Response | None = None
+            session = self._brought or (None if self._closed else self._own_session("safe"))
+            if session is None:
+                raise ConfigurationError("the client is closed")
+            try:
+                async with session.post(
+                    url,
+                    data=dict(form),
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    timeout=self._client_timeout(self.timeout),
+                    **self._route(),
+                ) as answer:
+                    response = await _read(answer)
+            except Exception as exception:
+                failure = _name(exception)
+            if response is not None and 200 <= response.status < 300 and response.complete:
+                return response.body
+            if response is not None and not is_transient(response.status):
+                break
+            if attempt < self.retry.attempts:
+                await clock.sleep(back_off(self.retry, attempt))
+        if response is None:
+            raise NotSentError(f"the identity service gave no answer ({failure}): check identity_url, then try again")
+        # The answer of an identity service may repeat what it was sent: its body is not kept.
+        bare = replace(response, body=b"")
+        raise to_error(bare, TOKEN_SERVICE, retry_after_seconds(response.headers.get("retry-after"), clock.unix_time()))
+
+
+def _headers(request: Request, token: Secret) -> dict[str, str]:
+    headers = {"Authorization": f"Bearer {token.reveal()}", "Accept": "application/json"}
+    if request.language is not None:
+        headers["Accept-Language"] = request.language
+    return headers
+
+
+async def _read(answer: aiohttp.ClientResponse) -> Response:
+    """The answer with its body as far as it came: the status counts even where the body breaks off."""
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    parts: list[bytes] = []
+    size = 0
+    complete = True
+    try:
+        async for part in answer.content.iter_any():
+            size += len(part)
+            if size > MOST_BYTES:
+                complete = False
+                break
+            parts.append(part)
+    except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
+        complete = False
+    return Response(answer.status, headers, b"".join(parts), complete)
+
+
+def _judge(response: Response | None, reason: str, delivery: Delivery) -> Try:
+    if response is None:
+        return Try(Fate.DOUBTFUL if delivery.started else Fate.NOT_SENT, reason)
+    fate = fate_of_status(response.status)
+    if fate is Fate.DONE and not response.complete:
+        return Try(Fate.DOUBTFUL, "answer cut off", response)
+    wait = retry_after_seconds(response.headers.get("retry-after"), clock.unix_time())
+    return Try(fate, str(response.status), response, wait)
+
+
+def _name(failure: Exception) -> str:
+    """What happened, without the data an exception may carry."""
+    if isinstance(failure, TimeoutError):
+        return "connect time-out" if isinstance(failure, aiohttp.ConnectionTimeoutError) else "time-out"
+    return type(failure).__name__
+
+
+def _no_answer(request: Request, started: bool, reason: str) -> ArmError:
+    operation = request.endpoint.operation
+    if not started:
+        return NotSentError(f"{operation}: nothing was sent ({reason}): it may be tried again")
+    if request.endpoint.method == "GET":
+        return ResponseError(f"{operation}: no answer ({reason}): nothing was changed, it may be tried again")
+    again = "it is harmless to repeat" if request.endpoint.safe else "look the record up before you send it again"
+    return OutcomeUnknownError(f"{operation}: no answer ({reason}): it may have been done; {again}")

@@ -1,0 +1,257 @@
+"""Pure: an endpoint and arguments become a `Request`; status, headers and bytes become a value or an error; links are made safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import msgspec
+
+from . import codec
+from .endpoints import Endpoint
+from .errors import ConfigurationError, OutcomeUnknownError, ResponseError, StatusError, status_error
+from .models.batches import BatchReceipt, Receipt
+
+__all__ = [
+    "Envelope",
+    "Request",
+    "Response",
+    "batch_receipt",
+    "build",
+    "link_query",
+    "one_record",
+    "receipt",
+    "to_error",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, ready for the wire but for the token.
+
+    Attributes:
+        endpoint: the operation.
+        path: the real path below the base address, percent-encoded.
+        query: names and values of the query.
+        language: value of `Accept-Language`, or None.
+        body: the JSON body in pieces; empty where there is none.
+    """
+
+    endpoint: Endpoint
+    path: str = field(repr=False)
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    language: str | None = None
+    body: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return sum(map(len, self.body))
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer: `status`, `headers` (names in lower case), `request_id` and `body` (the bytes); `json()` parses it.
+
+    Attributes:
+        complete: False where the connection broke before the end of the body, or the body was larger than is read.
+        attempts: how often the request was sent.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    complete: bool = True
+    attempts: int = 1
+
+    @property
+    def request_id(self) -> str | None:
+        """The request id that the server gave, under one of the usual names; None where it gave none."""
+        return next((self.headers[name] for name in _REQUEST_IDS if self.headers.get(name)), None)
+
+    def json(self) -> Any:
+        """The parsed JSON, numbers with a fraction as `Decimal`; None where the body is empty.
+
+        Raises:
+            ResponseError: the body is no JSON.
+        """
+        if not self.body:
+            return None
+        value = codec.json_value(self.body)
+        if value is None and self.body.strip() != b"null":
+            raise ResponseError(f"an answer with status {self.status} is no JSON; its bytes are in .body")
+        return value
+
+
+_REQUEST_IDS: Final = ("x-request-id", "request-id", "x-correlation-id", "traceparent")
+
+
+# --- out --------------------------------------------------------------------------------------------------------------
+
+
+def segment(name: str, value: object) -> str:
+    """A value as one part of a path, percent-encoded.
+
+    Raises:
+        ConfigurationError: it is empty, no text or number, or would change the path.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
+    text = str(value)
+    if not text.strip() or text in {".", ".."}:
+        raise ConfigurationError(f"{name} must not be blank, '.' or '..'")
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{name} holds half a surrogate pair") from None
+
+
+def build(
+    endpoint: Endpoint,
+    parameters: Mapping[str, object],
+    *,
+    query: Mapping[str, object] | Iterable[tuple[str, str]] = (),
+    language: str | None = None,
+    body: tuple[bytes, ...] = (),
+) -> Request:
+    """The request of `endpoint`: `parameters` fill the braces of its path, query values that are None are left out."""
+    parts = [
+        segment(part[1:-1], parameters[part[1:-1]]) if part.startswith("{") else part for part in endpoint.path.split("/")
+    ]
+    if language is not None and (not language.isascii() or not language.isprintable()):
+        raise ConfigurationError("language must be plain text such as 'no' or 'en'")
+    return Request(endpoint, "/".join(parts), query_pairs(query), language, body)
+
+
+def query_pairs(query: Mapping[str, object] | Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]:
+    """Names and values of a query as text; values that are None are left out, booleans are `true` and `false`."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in query.items() if isinstance(query, Mapping) else query:
+        if value is None:
+            continue
+        if not isinstance(value, (str, int)):
+            raise ConfigurationError(f"the query parameter {name} must be text or a number, not {type(value).__name__}")
+        pairs.append((name, str(value).lower() if isinstance(value, bool) else str(value)))
+    return tuple(pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What stands around the records of a batch body: `{"metadata":{"userId":...},"customers":[` and `]}`."""
+
+    head: bytes
+    tail: bytes = b"]}"
+
+    @classmethod
+    def of(cls, items: str, user_id: str | None) -> Envelope:
+        """The envelope of a list `items`; without `user_id` there is no metadata."""
+        metadata = b'"metadata":' + msgspec.json.encode({"userId": user_id}) + b"," if user_id is not None else b""
+        return cls(b"{" + metadata + msgspec.json.encode(items) + b":[")
+
+    @property
+    def size(self) -> int:
+        """Bytes of the envelope alone."""
+        return len(self.head) + len(self.tail)
+
+
+# --- back -------------------------------------------------------------------------------------------------------------
+
+
+def to_error(response: Response, endpoint: Endpoint, retry_after: float | None) -> StatusError:
+    """The error of an answer that is no success."""
+    body = codec.json_value(response.body)
+    if body is None and response.body:
+        body = response.body[:10_000].decode("utf-8", "replace")
+    return status_error(
+        response.status,
+        operation=endpoint.operation,
+        body=body,
+        request_id=response.request_id,
+        retry_after=retry_after,
+    )
+
+
+def is_readable(response: Response) -> bool:
+    """Whether a 2xx to a single write can be read: complete, and empty or a JSON value."""
+    return response.complete and (not response.body.strip() or codec.json_value(response.body) is not None)
+
+
+def _text(value: object) -> str | None:
+    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "" else None
+
+
+def receipt(response: Response) -> Receipt:
+    """The receipt of a single write."""
+    body = codec.json_value(response.body)
+    fields = body if isinstance(body, dict) else {}
+    return Receipt(
+        http_status=response.status,
+        status=_text(fields.get("status")),
+        result=_text(fields.get("result")),
+        message=_text(fields.get("message")),
+        request_id=response.request_id,
+        body=body,
+    )
+
+
+def batch_receipt(response: Response) -> BatchReceipt | None:
+    """The receipt of a batch, or None where the answer has no `batchUuid` or can't be read."""
+    body = codec.json_object(response.body) if response.complete else None
+    uuid = body.get("batchUuid") if body is not None else None
+    if body is None or not isinstance(uuid, str) or not uuid.strip() or not uuid.isprintable():
+        return None
+    return BatchReceipt(
+        batch_uuid=uuid,
+        status=_text(body.get("status")),
+        result=_text(body.get("result")),
+        message=_text(body.get("message")),
+        get_result=_text(body.get("getResult")),
+        request_id=response.request_id,
+    )
+
+
+def unreadable(response: Response, endpoint: Endpoint) -> ResponseError | OutcomeUnknownError:
+    """The error of a 2xx that can't be read: for an unsafe write nobody knows what it says."""
+    text = f"{endpoint.operation} was answered {response.status}, and the answer can't be read"
+    if endpoint.safe:
+        return ResponseError(text + ": it may be tried again")
+    return OutcomeUnknownError(text + ": look the record up before you send it again")
+
+
+def one_record(body: bytes, items: str, key: str) -> bytes | None:
+    """The JSON object of the one record in an answer: the answer itself, or what it holds in a list or object of the usual name.
+
+    The pages do not show this answer; so all the shapes that it may have are read. None where it is none of them.
+    """
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except codec.DecodeFailure:
+        return None
+    if key in fields:
+        return body
+    for name in (items, items.removesuffix("s")):
+        if name not in fields:
+            continue
+        inner = bytes(fields[name])
+        if inner.lstrip().startswith(b"["):
+            found = msgspec.json.decode(inner, type=list[msgspec.Raw])
+            return bytes(found[0]) if len(found) == 1 else None
+        return inner
+    return body
+
+
+def link_query(link: object) -> tuple[tuple[str, str], ...] | None:
+    """Names and values of the query in a link that the server made; None where there is no link.
+
+    The rest of the link is not used: a further page is asked for on our own origin and at the path of the list itself, so no link
+    can lead the token anywhere else.
+    """
+    if not isinstance(link, str) or not link.strip():
+        return None
+    try:
+        pairs = parse_qsl(urlsplit(link.strip()).query, keep_blank_values=True)
+    except ValueError:
+        return None
+    return tuple(pairs) or None
