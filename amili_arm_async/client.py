@@ -13,7 +13,7 @@ from .auth import Auth, ClientCredentials, token_source
 from .bulk.pressure import Pressure
 from .config import BatchWords, Limits, RetryPolicy, Timeout, check_int, check_origin, environment
 from .endpoints import Endpoint, find
-from .errors import ConfigurationError, RecordError
+from .errors import ConfigurationError
 from .resources.batches import Batches
 from .resources.caller import Caller
 from .resources.customers import Customers
@@ -130,9 +130,7 @@ class ArmClient:
         caller = self._caller
         view = object.__new__(ArmClient)
         view._owns_transport = False
-        view._hang(
-            Caller(_client_no(client_no), caller.transport, caller.user_id, caller.language, caller.words), self._pressure
-        )
+        view._hang(Caller(_client_no(client_no), caller.transport, caller.user_id, caller.language, caller.words), self._pressure)
         return view
 
     @property
@@ -189,22 +187,15 @@ class ArmClient:
             raise ConfigurationError("give json or body, not both")
         endpoint = find(method, full) or Endpoint("request", method, _template(full), method in {"GET", "HEAD"}, False, "")
         if json is not None:
-            body = _encode(json)
+            body = codec.encode_value(json)
         request = Request(endpoint, full, query_pairs(params or {}), language or self._caller.language, (body,) if body is not None else ())
         return await self._caller.transport.send(request, timeout=timeout, retry=retry)
-
-
-def _encode(value: object) -> bytes:
-    try:
-        return codec.ENCODER.encode(value)
-    except (TypeError, ValueError, RecursionError) as failure:
-        raise RecordError(f"json can't be sent: {type(failure).__name__}") from None
 
 
 def _template(path: str) -> str:
     """The path for messages and logs, without what may be the number of a person."""
     parts = path.split("/")
-    return "/".join(part if part.isalpha() else "{...}" for part in parts)
+    return "/".join([*parts[:1], *("{...}" for _ in parts[1:2]), *parts[2:3], *("{...}" for _ in parts[3:])])
 
 
 def _client_no(client_no: object) -> int:

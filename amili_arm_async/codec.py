@@ -24,6 +24,7 @@ from .models.base import Input, Record
 __all__ = [
     "DecodeFailure",
     "encode_one",
+    "encode_value",
     "json_object",
     "json_value",
     "looks_suspicious",
@@ -33,7 +34,6 @@ __all__ = [
     "split_list",
 ]
 
-StructT = TypeVar("StructT", bound=Struct)
 RecordT = TypeVar("RecordT", bound=Record)
 InputT = TypeVar("InputT", bound=Input)
 
@@ -67,13 +67,21 @@ def encode_one(record: object, cls: type[Input]) -> bytes:
         return bytes(record)
     if not isinstance(record, (cls, Mapping)):
         raise RecordError(f"$: a {type(record).__name__} is no {cls.__name__}, no mapping and no bytes of a JSON object")
+    return encode_value(record if isinstance(record, (Input, dict)) else dict(record))
+
+
+def encode_value(value: object) -> bytes:
+    """Any JSON value, encoded once.
+
+    Raises:
+        RecordError: it holds what JSON can't: NaN, Infinity, odd types. The message names the path of each fault, never a value.
+    """
+    text = b""
     try:
-        text = ENCODER.encode(record if isinstance(record, (Input, dict)) else dict(record))
-        faults = _faults(record) if looks_suspicious(text) else []
-    except RecursionError:
-        faults = ["$: nested too deep, or holds itself"]
-    except Exception as failure:  # a record of the caller's may raise anything while it is read
-        faults = _faults(record) or [f"$: {_reason(failure)}"]
+        text = ENCODER.encode(value)
+        faults = _faults(value) if looks_suspicious(text) else []
+    except Exception as failure:  # an object of the caller's may raise anything while it is read
+        faults = _faults(value) or [f"$: {_reason(failure)}"]
     if faults:
         raise RecordError("; ".join(faults))
     return text
@@ -97,6 +105,7 @@ def _reason(failure: Exception) -> str:
 
 
 def _walk(value: object, path: str) -> Iterator[str]:
+    """The faults of a value and of all that it holds."""
     if isinstance(value, Struct):
         for name, wire in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
             yield from _walk(getattr(value, name), f"{path}.{wire}")
@@ -109,19 +118,21 @@ def _walk(value: object, path: str) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for number, item in enumerate(value):
             yield from _walk(item, f"{path}[{number}]")
-    elif isinstance(value, str):
+    elif (fault := _leaf_fault(value)) is not None:
+        yield f"{path}: {fault}"
+
+
+def _leaf_fault(value: object) -> str | None:
+    if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
-            yield f"{path}: text with half a surrogate pair"
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            yield f"{path}: NaN or Infinity is no number in JSON"
-    elif isinstance(value, Decimal):
-        if not value.is_finite():
-            yield f"{path}: NaN or Infinity is no number in JSON"
+            return "text with half a surrogate pair"
+    elif isinstance(value, (float, Decimal)):
+        return None if math.isfinite(value) else "NaN or Infinity is no number in JSON"
     elif value is not None and value is not UNSET and not isinstance(value, (bool, int, date)):
-        yield f"{path}: a {type(value).__name__} can't be sent"
+        return f"a {type(value).__name__} can't be sent"
+    return None
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -157,7 +168,8 @@ def read_input(body: bytes, cls: type[InputT]) -> InputT:
         RecordError: it is no such record; the message names the path.
     """
     try:
-        return _decoder(cls).decode(body)
+        record: InputT = _decoder(cls).decode(body)
+        return record
     except DecodeFailure as failure:
         value = json_object(body)
         if value is None:
@@ -180,7 +192,8 @@ def read_records(body: bytes, cls: type[RecordT]) -> list[RecordT]:
         one of `DecodeFailure`: it is no JSON list.
     """
     try:
-        return _list_decoder(cls).decode(body)
+        records: list[RecordT] = _decoder(list[cls]).decode(body)  # type: ignore[valid-type]
+        return records
     except msgspec.ValidationError:
         return [read_record(item, cls) for item in _RAW_LIST.decode(body)]
 
@@ -192,7 +205,8 @@ def read_record(body: bytes | Raw, cls: type[RecordT]) -> RecordT:
         one of `DecodeFailure`: it is no JSON.
     """
     try:
-        return _decoder(cls).decode(body)
+        record: RecordT = _decoder(cls).decode(body)
+        return record
     except msgspec.ValidationError:
         return read_value(_VALUES.decode(body), cls)
 
@@ -238,13 +252,8 @@ def _read_field(item: Any, kind: Any) -> Any:
 
 
 @cache
-def _decoder(cls: type[StructT]) -> msgspec.json.Decoder[StructT]:
-    return msgspec.json.Decoder(cls)
-
-
-@cache
-def _list_decoder(cls: type[StructT]) -> msgspec.json.Decoder[list[StructT]]:
-    return msgspec.json.Decoder(list[cls])  # type: ignore[valid-type]
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
 
 
 @cache

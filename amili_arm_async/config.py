@@ -146,8 +146,9 @@ class BatchWords:
     """What the words of a batch result mean: an assumption, in one table, that you can replace.
 
     The public pages show only `NOT-PROCESSED` and `PENDING`, in the 202 of
-    https://docs.amili.dev/post-create-a-batch-of-documents-3942668e0; the final words are on no public page. Words are compared without case ("Data values are not case-sensitive", About
-    page). A word that is in no set never counts as success.
+    https://docs.amili.dev/post-create-a-batch-of-documents-3942668e0; the final words are on no public page. Words are compared
+    without case ("Data values are not case-sensitive", https://docs.amili.dev/about-355476m0). A word that is in no set never counts
+    as success.
 
     Attributes:
         pending: not processed yet: wait.

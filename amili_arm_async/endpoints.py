@@ -121,9 +121,7 @@ _ROWS: Final = (
 OPERATIONS: Final = {row.name: row for row in _ROWS}
 """Every operation by its name."""
 
-TOKEN_SERVICE: Final = Endpoint(
-    "identity.token", "POST", "token", safe=True, documented=True, page=_PAGES + "example-workflow-359631m0"
-)
+TOKEN_SERVICE: Final = Endpoint("identity.token", "POST", "token", safe=True, documented=True, page=_PAGES + "example-workflow-359631m0")
 """The token call of the identity service; its path is below `identity_url`, not below the base address."""
 
 
@@ -132,7 +130,7 @@ def find(method: str, path: str) -> Endpoint | None:
     given = path.strip("/").split("/")
     for row in _ROWS:
         wanted = row.path.split("/")
-        if row.method == method and len(wanted) == len(given):
-            if all(part == real or part.startswith("{") for part, real in zip(wanted, given, strict=True)):
-                return row
+        same_shape = row.method == method and len(wanted) == len(given)
+        if same_shape and all(part == real or part.startswith("{") for part, real in zip(wanted, given, strict=True)):
+            return row
     return None

@@ -47,7 +47,7 @@ def _keep_listed(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 @cache
 def _logger() -> Any:
     # Imported at the first line that is really written: most programs never write one, and the import is not free.
-    import structlog
+    import structlog  # noqa: PLC0415
 
     return structlog.wrap_logger(
         _STDLIB,

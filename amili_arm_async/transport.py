@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
-from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import aiohttp
@@ -23,13 +22,15 @@ from yarl import URL
 
 from . import clock, log
 from .auth import ClientCredentials, Secret, TokenSource, check_token
+from .budget import Budget
 from .config import Limits, RetryPolicy, Timeout
 from .endpoints import TOKEN_SERVICE
 from .errors import ArmError, ConfigurationError, NotSentError, OutcomeUnknownError, ResponseError
 from .retry import Fate, back_off, fate_of_status, is_transient, may_repeat, retry_after_seconds
+from .tries import Delivery, Try
 from .wire import Request, Response, to_error
 
-__all__ = ["Delivery", "Transport", "Try"]
+__all__ = ["Transport"]
 
 PIECE: Final = 131_072
 """Bytes that are handed to the connection at a time: over TLS one huge write costs twice the CPU of pieces."""
@@ -41,56 +42,7 @@ FRESH_FOR: Final = 2.0
 """Seconds that a connection may have been idle for an unsafe write: a stale one is the commonest way to an unknown outcome."""
 
 
-class Delivery:
-    """Whether bytes of a request may have been taken; there for the caller even when a try is cancelled.
-
-    Attributes:
-        started: a byte of the try under way may have left, and no answer proves yet that it was not taken.
-        doubtful: an earlier try ended so.
-    """
-
-    __slots__ = ("doubtful", "started")
-
-    def __init__(self) -> None:
-        self.started = False
-        self.doubtful = False
-
-    @property
-    def may_be_taken(self) -> bool:
-        """Whether nobody can say that it was not taken."""
-        return self.started or self.doubtful
-
-    def settle(self, fate: Fate) -> None:
-        """The try under way ended, and this is proved about it."""
-        self.started = False
-        self.doubtful = self.doubtful or fate is Fate.DOUBTFUL
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """What became of one try.
-
-    Attributes:
-        fate: what is proved.
-        response: the answer, or None where there was none.
-        reason: in a few words, without data.
-        retry_after: the seconds that the server asks to wait, or None.
-        fatal: an error that no further try can better (the token service refuses, the client is closed), or None.
-    """
-
-    fate: Fate
-    reason: str
-    response: Response | None = None
-    retry_after: float | None = None
-    fatal: ArmError | None = None
-
-    @property
-    def status(self) -> int | None:
-        """The status of the answer, or None."""
-        return self.response.status if self.response is not None else None
-
-
-class _Sent(Exception):
+class _SentError(Exception):
     """An unsafe body was asked for a second time."""
 
 
@@ -111,7 +63,7 @@ class _Body(aiohttp.payload.Payload):
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Writes all pieces; each must be taken within the read time-out."""
         if self._once and self._delivery.started:
-            raise _Sent
+            raise _SentError
         self._delivery.started = True
         for piece in self._value:
             if len(piece) <= PIECE:
@@ -124,45 +76,6 @@ class _Body(aiohttp.payload.Payload):
     async def _put(self, writer: AbstractStreamWriter, piece: bytes | memoryview) -> None:
         async with asyncio.timeout(self._stall):
             await writer.write(piece)
-
-
-class _Budget:
-    """So many bytes at once, first come first served; what is larger than the whole budget goes alone."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._used = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    async def take(self, amount: int) -> None:
-        if not self._waiting and self._fits(amount):
-            self._used += amount
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((amount, turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give(amount)
-            else:
-                self._waiting = deque(entry for entry in self._waiting if entry[1] is not turn)
-                self._wake()
-            raise
-
-    def give(self, amount: int) -> None:
-        self._used -= amount
-        self._wake()
-
-    def _fits(self, amount: int) -> bool:
-        return self._used == 0 or self._used + amount <= self._size
-
-    def _wake(self) -> None:
-        while self._waiting and self._fits(self._waiting[0][0]):
-            amount, turn = self._waiting.popleft()
-            if not turn.done():
-                self._used += amount
-                turn.set_result(None)
 
 
 class Transport:
@@ -198,7 +111,7 @@ class Transport:
         self._proxy = proxy
         self._own: dict[str, aiohttp.ClientSession] = {}
         self._slots = asyncio.Semaphore(limits.connections)
-        self._budget = _Budget(limits.bytes_in_flight)
+        self._budget = Budget(limits.bytes_in_flight)
         self._closed = False
         if isinstance(auth, ClientCredentials):
             auth.attach(self.post_form)
@@ -234,21 +147,22 @@ class Transport:
         raise _no_answer(request, delivery.may_be_taken, f"no answer within {timeout.total} s")
 
     async def _persist(self, request: Request, timeout: Timeout, policy: RetryPolicy, delivery: Delivery) -> Response:
-        for attempt in range(1, policy.attempts + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             tried = await self.exchange(request, timeout=timeout, delivery=delivery)
             if tried.fatal is not None:
                 raise tried.fatal
-            response = tried.response
-            if tried.fate is Fate.DONE and response is not None:
-                return replace(response, attempts=attempt)
+            if tried.fate is Fate.DONE and tried.response is not None:
+                return replace(tried.response, attempts=attempt)
             delay = tried.retry_after if tried.retry_after is not None else back_off(policy, attempt)
-            last = attempt == policy.attempts or (tried.retry_after is not None and delay > policy.max_delay)
+            last = attempt >= policy.attempts or (tried.retry_after is not None and delay > policy.max_delay)
             if last or not may_repeat(tried.fate, safe=request.endpoint.safe, status=tried.status):
                 break
             log.info("retry", operation=request.endpoint.operation, attempt=attempt, reason=tried.reason, delay=round(delay, 3))
             await clock.sleep(delay)
-        if response is not None:
-            raise to_error(response, request.endpoint, tried.retry_after)
+        if tried.response is not None and tried.response.status >= 300:
+            raise to_error(tried.response, request.endpoint, tried.retry_after)
         raise _no_answer(request, delivery.may_be_taken, tried.reason)
 
     # --- one try --------------------------------------------------------------------------------------------------------
@@ -271,20 +185,18 @@ class Transport:
         Only cancellation comes out as an exception; `delivery` tells then whether a byte may have left.
         """
         async with self._bytes(request.size), self._slots:
-            refused: Secret | None = None
-            while True:
-                token = await self._token()
-                if isinstance(token, Try):
-                    return token
-                if token == refused:
-                    return tried
-                tried = await self._once(request, token, timeout, delivery)
-                delivery.settle(tried.fate)
-                if tried.status != 401 or refused is not None:
-                    return tried
-                # Not taken, so it may go again; once, and only with another token.
-                refused = token
-                self._auth.invalidate(token.reveal())
+            token = await self._token()
+            if isinstance(token, Try):
+                return token
+            tried = await self._once(request, token, timeout, delivery)
+            if tried.status != 401:
+                return tried
+            # Not taken, so it may go again: once, and only with another token.
+            self._auth.invalidate(token.reveal())
+            fresh = await self._token()
+            if isinstance(fresh, Try):
+                return fresh
+            return tried if fresh == token else await self._once(request, fresh, timeout, delivery)
 
     async def _token(self) -> Secret | Try:
         """A token, or why there is none; without one nothing is sent."""
@@ -340,6 +252,7 @@ class Transport:
             if isinstance(failure, RuntimeError) and session.closed:
                 return Try(Fate.NOT_SENT, reason, fatal=ConfigurationError("the session that was given is closed"))
         tried = _judge(response, reason, delivery)
+        delivery.settle(tried.fate)
         log.debug(
             "request",
             operation=request.endpoint.operation,
@@ -398,35 +311,38 @@ class Transport:
 
     async def post_form(self, url: str, form: Mapping[str, str]) -> bytes:
         """Posts a form without a token, again where that may help, and gives the body of a 2xx. It holds no slot of the limits."""
-        for attempt in range(1, self.retry.attempts + 1):
-            failure = ""
-            response: Response | None = None
-            session = self._brought or (None if self._closed else self._own_session("safe"))
-            if session is None:
-                raise ConfigurationError("the client is closed")
-            try:
-                async with session.post(
-                    url,
-                    data=dict(form),
-                    allow_redirects=False,
-                    raise_for_status=False,
-                    timeout=self._client_timeout(self.timeout),
-                    **self._route(),
-                ) as answer:
-                    response = await _read(answer)
-            except Exception as exception:
-                failure = _name(exception)
+        attempt = 0
+        while True:
+            attempt += 1
+            response, reason = await self._post_form_once(url, form)
             if response is not None and 200 <= response.status < 300 and response.complete:
                 return response.body
-            if response is not None and not is_transient(response.status):
+            if attempt >= self.retry.attempts or (response is not None and not is_transient(response.status)):
                 break
-            if attempt < self.retry.attempts:
-                await clock.sleep(back_off(self.retry, attempt))
-        if response is None:
-            raise NotSentError(f"the identity service gave no answer ({failure}): check identity_url, then try again")
+            await clock.sleep(back_off(self.retry, attempt))
+        if response is None or response.status < 300:
+            raise NotSentError(f"the identity service gave no answer ({reason}): check identity_url, then try again")
         # The answer of an identity service may repeat what it was sent: its body is not kept.
-        bare = replace(response, body=b"")
-        raise to_error(bare, TOKEN_SERVICE, retry_after_seconds(response.headers.get("retry-after"), clock.unix_time()))
+        wait = retry_after_seconds(response.headers.get("retry-after"), clock.unix_time())
+        raise to_error(replace(response, body=b""), TOKEN_SERVICE, wait)
+
+    async def _post_form_once(self, url: str, form: Mapping[str, str]) -> tuple[Response | None, str]:
+        session = self._brought or (None if self._closed else self._own_session("safe"))
+        if session is None:
+            raise ConfigurationError("the client is closed")
+        try:
+            async with session.post(
+                url,
+                data=dict(form),
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=self._client_timeout(self.timeout),
+                **self._route(),
+            ) as answer:
+                response = await _read(answer)
+                return response, "" if response.complete else "answer cut off"
+        except Exception as failure:  # whatever a session that was brought may raise
+            return None, _name(failure)
 
 
 def _headers(request: Request, token: Secret) -> dict[str, str]:

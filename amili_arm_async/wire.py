@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -112,23 +112,21 @@ def build(
     endpoint: Endpoint,
     parameters: Mapping[str, object],
     *,
-    query: Mapping[str, object] | Iterable[tuple[str, str]] = (),
+    query: Mapping[str, object] | None = None,
     language: str | None = None,
     body: tuple[bytes, ...] = (),
 ) -> Request:
     """The request of `endpoint`: `parameters` fill the braces of its path, query values that are None are left out."""
-    parts = [
-        segment(part[1:-1], parameters[part[1:-1]]) if part.startswith("{") else part for part in endpoint.path.split("/")
-    ]
+    parts = [segment(part[1:-1], parameters[part[1:-1]]) if part.startswith("{") else part for part in endpoint.path.split("/")]
     if language is not None and (not language.isascii() or not language.isprintable()):
         raise ConfigurationError("language must be plain text such as 'no' or 'en'")
-    return Request(endpoint, "/".join(parts), query_pairs(query), language, body)
+    return Request(endpoint, "/".join(parts), query_pairs(query or {}), language, body)
 
 
-def query_pairs(query: Mapping[str, object] | Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]:
+def query_pairs(query: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """Names and values of a query as text; values that are None are left out, booleans are `true` and `false`."""
     pairs: list[tuple[str, str]] = []
-    for name, value in query.items() if isinstance(query, Mapping) else query:
+    for name, value in query.items():
         if value is None:
             continue
         if not isinstance(value, (str, int)):

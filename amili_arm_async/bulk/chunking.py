@@ -43,7 +43,7 @@ class Batch:
 
     number: int
     indexes: Sequence[int]
-    keys: list[str | None]
+    keys: Sequence[str | None]
     pieces: tuple[bytes, ...]
     size: int
 
@@ -256,8 +256,6 @@ class Cutter:
 
 
 def _joined(indexes: Sequence[int], more: range) -> Sequence[int]:
-    if isinstance(indexes, range):
-        if indexes.stop == more.start:
-            return range(indexes.start, more.stop)
-        indexes = array("q", indexes)
-    return indexes + array("q", more)  # type: ignore[operator]
+    if isinstance(indexes, range) and indexes.stop == more.start:
+        return range(indexes.start, more.stop)
+    return array("q", [*indexes, *more])

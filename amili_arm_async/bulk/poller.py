@@ -14,7 +14,7 @@ from .. import clock, log
 from ..config import BatchWords, BulkOptions
 from ..models.batches import BatchResult
 from ..retry import Fate
-from ..transport import Try
+from ..tries import Try
 from .pressure import Hold
 from .results import KEY_NAMES, judge_records, read_result
 from .states import Verdict

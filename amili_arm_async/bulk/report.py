@@ -194,9 +194,7 @@ class BulkReport:
         if outcome.attempts:
             most = max(counts, key=lambda state: counts[state])
             uuid = outcome.batch_uuid
-            self._batches.append(
-                BatchSummary(outcome.number, uuid, outcome.indexes[0], len(outcome), outcome.attempts, most)
-            )
+            self._batches.append(BatchSummary(outcome.number, uuid, outcome.indexes[0], len(outcome), outcome.attempts, most))
         if not counts.keys() <= self._made_it:
             self._add_failures(outcome)
 

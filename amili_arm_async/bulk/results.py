@@ -66,10 +66,9 @@ def _meaning(fields: Mapping[str, Any], words: BatchWords) -> BatchOutcomeWord:
         return "pending"
     if not meanings or None in meanings:
         return "unrecognised"
-    for bad in ("failed", "partial"):
-        if bad in meanings:
-            return bad  # type: ignore[return-value]
-    return "succeeded"
+    if "failed" in meanings:
+        return "failed"
+    return "partial" if "partial" in meanings else "succeeded"
 
 
 def _find_entries(fields: Mapping[str, Any], key_names: Sequence[str]) -> list[dict[str, Any]]:
@@ -157,7 +156,7 @@ def _match(entries: Sequence[BatchEntry], keys: Sequence[str | None]) -> list[Ba
             waiting = by_key.get(key.casefold())
             found.append(waiting.pop() if waiting else None)
         else:
-            entry = entries[place] if same_length else None
             # At this position there must be no entry that speaks of another record.
-            found.append(entry if entry is not None and (entry.key or "").casefold() not in wanted else None)
+            fits = same_length and (entries[place].key or "").casefold() not in wanted
+            found.append(entries[place] if fits else None)
     return found

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from ..errors import BulkError, ConfigurationError
 from ..transport import Transport
+from .job import Job
 from .pressure import Pressure
 from .report import BulkReport
-from .sender import Job, Sender
+from .sender import Sender
 from .source import Source
 from .states import BatchOutcome
 

@@ -6,6 +6,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -53,7 +54,7 @@ class Spool(Generic[RowT]):
             if self._fd is None:
                 self._fd, path = tempfile.mkstemp(prefix="amili-arm-")
                 weakref.finalize(self, os.close, self._fd)
-                os.unlink(path)
+                Path(path).unlink()
             view = memoryview(b"".join(self._memory))
             done = 0
             while done < len(view):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
@@ -44,12 +43,9 @@ class Model(Struct, kw_only=True, rename="camel", gc=False):
 
     _shown: ClassVar[tuple[str, ...]] = ()
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Only the fields that name the record, for rich and for `repr`."""
-        for name in self._shown:
-            value = getattr(self, name)
-            if value is not UNSET and value is not None:
-                yield name, value
+        return [(name, value) for name in self._shown if (value := getattr(self, name)) is not UNSET and value is not None]
 
     def __repr__(self) -> str:
         """The class and the fields that name the record; the rest may be personal data and stays out of logs."""

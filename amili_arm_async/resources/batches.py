@@ -25,7 +25,7 @@ class Batches:
 
         https://docs.amili.dev/get-one-batch-3942681e0
         """
-        request = self._caller.request("batches.get", batchuuid=batch_uuid)
+        request = self._caller.request("batches.get", path={"batchuuid": batch_uuid})
         response = await self._caller.transport.send(request, timeout=timeout, retry=retry)
         return read_result(batch_uuid, response.status, response.body, self._caller.words)
 
@@ -83,8 +83,6 @@ class Batches:
         """
 
         async def one(batch_uuid: str) -> BatchResult:
-            return await self.wait(
-                batch_uuid, deadline=deadline, poll_first=poll_first, poll_max=poll_max, timeout=timeout, retry=retry
-            )
+            return await self.wait(batch_uuid, deadline=deadline, poll_first=poll_first, poll_max=poll_max, timeout=timeout, retry=retry)
 
         return SideBySide(batch_uuids, one, at_once=concurrency, ordered=False)

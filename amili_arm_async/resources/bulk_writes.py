@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 
 from .. import codec
 from ..bulk.chunking import Kind
+from ..bulk.job import Job
 from ..bulk.pressure import Pressure
 from ..bulk.run import BulkRun
-from ..bulk.sender import Job
 from ..bulk.source import Source
 from ..config import BulkOptions, RetryPolicy, Timeout
 from ..errors import ConfigurationError, RecordError
@@ -88,4 +88,4 @@ class BulkWrites(Generic[InputT]):
         return BulkRun(job, Source(records), caller.transport, self.pressure)
 
     def _poll(self, batch_uuid: str) -> Request:
-        return self.caller.request("batches.get", batchuuid=batch_uuid)
+        return self.caller.request("batches.get", path={"batchuuid": batch_uuid})

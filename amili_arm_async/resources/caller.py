@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from .. import codec, wire
@@ -45,15 +45,15 @@ class Caller:
         self,
         name: str,
         *,
-        query: Mapping[str, object] | Query = (),
+        query: Mapping[str, object] | None = None,
         language: str | None = None,
         body: tuple[bytes, ...] = (),
-        **parameters: object,
+        path: Mapping[str, object] | None = None,
     ) -> Request:
-        """The request of the operation `name`; `parameters` fill the braces of its path."""
+        """The request of the operation `name`; `path` fills the braces of its path."""
         return wire.build(
             OPERATIONS[name],
-            {"clientno": self.client_no, **parameters},
+            {"clientno": self.client_no, **(path or {})},
             query=query,
             language=language or self.language,
             body=body,
@@ -68,11 +68,11 @@ class Caller:
         user_id: str | None,
         timeout: Timeout | None,
         retry: RetryPolicy | None,
-        **parameters: object,
+        path: Mapping[str, object] | None = None,
     ) -> Receipt:
         """Writes one record (or, without one, does what the path says)."""
         body = (codec.encode_one(record, cls),) if record is not None else ()
-        request = self.request(name, query={"userid": user_id or self.user_id}, body=body, **parameters)
+        request = self.request(name, query={"userid": user_id or self.user_id}, body=body, path=path)
         response = await self.transport.send(request, timeout=timeout, retry=retry)
         if not wire.is_readable(response):
             raise wire.unreadable(response, request.endpoint)
@@ -106,10 +106,10 @@ class Caller:
         language: str | None,
         timeout: Timeout | None,
         retry: RetryPolicy | None,
-        **parameters: object,
+        path: Mapping[str, object],
     ) -> tuple[RecordT, bytes]:
         """Reads one record, and gives its JSON text too; `key` is the name on the wire of the field that names it."""
-        request = self.request(name, query=query, language=language, **parameters)
+        request = self.request(name, query=query, language=language, path=path)
         response = await self.transport.send(request, timeout=timeout, retry=retry)
         text = wire.one_record(response.body, request.endpoint.items, key)
         if text is None:
@@ -128,10 +128,9 @@ class Caller:
         retry: RetryPolicy | None,
     ) -> Pager[RecordT]:
         """The pager of the list `name`."""
-        path = self.request(name)
+        template = self.request(name, language=language)
 
         async def fetch(page: Query) -> Response:
-            request = Request(path.endpoint, path.path, page, language or self.language)
-            return await self.transport.send(request, timeout=timeout, retry=retry)
+            return await self.transport.send(replace(template, query=page), timeout=timeout, retry=retry)
 
-        return Pager(path.endpoint, cls, fetch, wire.query_pairs(query), may_be_truncated=may_be_truncated)
+        return Pager(template.endpoint, cls, fetch, wire.query_pairs(query), may_be_truncated=may_be_truncated)

@@ -76,7 +76,7 @@ class Customers:
             language=language,
             timeout=timeout,
             retry=retry,
-            customerno=customer_no,
+            path={"customerno": customer_no},
         )
         return record
 
@@ -88,7 +88,7 @@ class Customers:
         https://docs.amili.dev/delete-a-customer-3942675e0
         """
         return await self._caller.write_one(
-            "customers.delete", None, Customer, user_id=user_id, timeout=timeout, retry=retry, customerno=customer_no
+            "customers.delete", None, Customer, user_id=user_id, timeout=timeout, retry=retry, path={"customerno": customer_no}
         )
 
     def list(

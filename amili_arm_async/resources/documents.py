@@ -67,7 +67,7 @@ class Documents:
             language=language,
             timeout=timeout,
             retry=retry,
-            documentno=document_no,
+            path={"documentno": document_no},
         )
         known = set(DocumentRecord.__struct_encode_fields__)
         record.other = {name: value for name, value in (json_object(text) or {}).items() if name not in known}

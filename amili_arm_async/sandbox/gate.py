@@ -9,14 +9,17 @@ import urllib.parse
 import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from . import wire
-from .faults import Fault, FaultPlan
 from .operations import OPERATIONS, Answer, Call, Operation, Operations, refusal, reply
-from .settings import Settings
-from .tokens import Tokens
+
+if TYPE_CHECKING:
+    from .faults import Fault, FaultPlan
+    from .settings import Settings
+    from .tokens import Tokens
 
 ARM_PATH = "/arm/v1"
 IDENTITY_PATH = "/identity"
@@ -119,9 +122,7 @@ class Gate:
 
         return await self._serve(request, held, fault, answer)
 
-    async def _serve(
-        self, request: web.Request, held: float, fault: Fault | None, answer: Callable[[bytes], Answer]
-    ) -> web.StreamResponse:
+    async def _serve(self, request: web.Request, held: float, fault: Fault | None, answer: Callable[[bytes], Answer]) -> web.StreamResponse:
         """Read the body, make the answer and send it, each as far as the fault lets it."""
         if held:
             await self._pause(held)
@@ -134,9 +135,7 @@ class Gate:
         except web.RequestPayloadError:
             return wire.response(refusal(400, "the body can't be read"))
         if body is None:
-            return wire.response(
-                refusal(413, f"the body is larger than {self._settings.max_body_bytes} bytes")
-            )
+            return wire.response(refusal(413, f"the body is larger than {self._settings.max_body_bytes} bytes"))
         request[wire.BODY_BYTES] = len(body)
         made = answer(body)
         if fault is not None and fault.kind in ("hang_before", "hang_after"):
@@ -144,9 +143,7 @@ class Gate:
             return await wire.drop(request, graceful=False)
         return await wire.send(request, made, fault)
 
-    def _operate(
-        self, operation: Operation, request: web.Request, body: bytes, refused: Answer | None
-    ) -> Answer:
+    def _operate(self, operation: Operation, request: web.Request, body: bytes, refused: Answer | None) -> Answer:
         """Answer one ARM call whose body is here, and count what was delivered and taken. Does not wait."""
         call = Call(
             client_no=int(request.match_info["clientno"]),

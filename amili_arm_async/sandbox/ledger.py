@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from . import processing
 from .processing import CustomerHead, DocumentHead, fold, text
-from .settings import Kind, Settings
-from .store import CustomerRow, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .settings import Kind, Settings
+    from .store import CustomerRow, Store
 
 
 class Outcome(NamedTuple):
@@ -90,20 +93,14 @@ class Ledger:
             return ["" if head is None else fold(head.customer_no) for head in found]
         return [document_key(head, record) for head, record in zip(found, records, strict=True)]
 
-    def apply(
-        self, kind: Kind, client: int, records: Sequence[msgspec.Raw], *, updates: bool = False
-    ) -> list[Outcome]:
+    def apply(self, kind: Kind, client: int, records: Sequence[msgspec.Raw], *, updates: bool = False) -> list[Outcome]:
         """Validate the records and store those that pass, in one transaction; one outcome each, in order."""
         with self.store.transaction():
             if kind == "customers":
-                return self._apply_customers(
-                    client, records, may_create=not updates or self.settings.update_creates
-                )
+                return self._apply_customers(client, records, may_create=not updates or self.settings.update_creates)
             return self._apply_documents(client, records)
 
-    def _apply_customers(
-        self, client: int, records: Sequence[msgspec.Raw], *, may_create: bool
-    ) -> list[Outcome]:
+    def _apply_customers(self, client: int, records: Sequence[msgspec.Raw], *, may_create: bool) -> list[Outcome]:
         found: list[CustomerHead | None] = list(heads("customers", records))
         keys = ["" if head is None else fold(head.customer_no) for head in found]
         existing = self.store.customers(client, {key for key in keys if key})
@@ -113,9 +110,7 @@ class Ledger:
         outcomes: list[Outcome] = []
         for head, key, record in zip(found, keys, records, strict=True):
             row = existing.get(key)
-            fault = processing.customer_fault(
-                head, exists=row is not None or key in written, may_create=may_create
-            )
+            fault = processing.customer_fault(head, exists=row is not None or key in written, may_create=may_create)
             fault = self.rejects.get(("customers", key), fault) if self.rejects else fault
             outcomes.append(Outcome("" if head is None else text(head.customer_no), key, fault))
             if fault is None and head is not None:
@@ -148,16 +143,8 @@ class Ledger:
         found: list[DocumentHead | None] = list(heads("documents", records))
         keys = [document_key(head, record) for head, record in zip(found, records, strict=True)]
         owners = ["" if head is None else fold(head.customer_no) for head in found]
-        known = (
-            self.store.known_customers(client, set(owners))
-            if self.settings.require_customers
-            else set(owners)
-        )
-        taken = (
-            self.store.known_documents(client, set(keys))
-            if self.settings.duplicate_documents == "fail"
-            else set()
-        )
+        known = self.store.known_customers(client, set(owners)) if self.settings.require_customers else set(owners)
+        taken = self.store.known_documents(client, set(keys)) if self.settings.duplicate_documents == "fail" else set()
         rows: list[tuple[int, str, str, str, bytes]] = []
         outcomes: list[Outcome] = []
         for head, key, owner, record in zip(found, keys, owners, records, strict=True):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import array
 import dataclasses
 import secrets
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import processing
-from .settings import Kind, Settings
 from .store import QueryRow, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .settings import Kind, Settings
 
 _FOLDED = ("customerno", "organizationno", "name", "customercategory", "documentno")
 
@@ -35,9 +38,7 @@ def answer(store: Store, settings: Settings, request: ListRequest) -> dict[str, 
     """
     page_no = _number(request.query, "pageno", 1) or 1
     wanted = request.query.get("query", "")
-    found = (
-        store.query(request.client_no, request.kind, wanted) if wanted else _search(store, settings, request)
-    )
+    found = store.query(request.client_no, request.kind, wanted) if wanted else _search(store, settings, request)
     if found is None:
         return None
     ids = array.array("q", found.ids)
@@ -55,24 +56,18 @@ def _search(store: Store, settings: Settings, request: ListRequest) -> QueryRow:
     size = processing.page_size(_number(request.query, "pagesize", None))
     asked = _number(request.query, "maximumcount", None)
     maximum = settings.list_cap if asked is None else max(1, min(asked, settings.list_cap))
-    filters: dict[str, str | int] = {
-        name: processing.fold(request.query[name]) for name in _FOLDED if request.query.get(name)
-    }
+    filters: dict[str, str | int] = {name: processing.fold(request.query[name]) for name in _FOLDED if request.query.get(name)}
     account = _number(request.query, "accountno", None)
     if account is not None:
         filters["accountno"] = account
-    ids, total = store.select(
-        request.kind, request.client_no, filters, maximum, count=settings.total_count == "all"
-    )
+    ids, total = store.select(request.kind, request.client_no, filters, maximum, count=settings.total_count == "all")
     query_id = processing.batch_id(secrets.token_bytes(16))
     row = QueryRow(query_id, request.client_no, request.kind, size, maximum, total, ids.tobytes())
     store.add_query(row)
     return row
 
 
-def _summary(
-    settings: Settings, request: ListRequest, found: QueryRow, page_no: int, held: int, shown: int
-) -> dict[str, Any]:
+def _summary(settings: Settings, request: ListRequest, found: QueryRow, page_no: int, held: int, shown: int) -> dict[str, Any]:
     """Return a page's summary, its keys in the order of the pages' sample."""
     pages = max(1, -(-held // found.size))
     link = f"{request.root}/clients/{request.client_no}/{request.kind}?query={found.id}&pageno="

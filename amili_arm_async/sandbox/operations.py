@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from . import lists, processing
 from .ledger import Ledger, split_batch
 from .processing import fold
-from .settings import Kind, Settings
-from .worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .settings import Kind, Settings
+    from .worker import Worker
 
 
 @dataclasses.dataclass(slots=True)
@@ -152,9 +155,7 @@ class Operations:
         row = self.ledger.store.customer(call.client_no, fold(call.params["customerno"]))
         if row is None:
             return refusal(404, "no such customer")
-        return reply(
-            200, processing.show_customer(processing.decode_object(row.data), row.client, row.account)
-        )
+        return reply(200, processing.show_customer(processing.decode_object(row.data), row.client, row.account))
 
     def delete_customer(self, operation: Operation, call: Call) -> Answer:
         """DELETE one customer; refused while it has documents."""
@@ -166,18 +167,14 @@ class Operations:
             return refusal(422, "the customer has documents")
         self.ledger.store.drop_customer(call.client_no, key)
         words = self.settings.words
-        return reply(
-            200, {"status": words.processed, "result": words.succeeded, "message": "Customer deleted"}
-        )
+        return reply(200, {"status": words.processed, "result": words.succeeded, "message": "Customer deleted"})
 
     def get_document(self, operation: Operation, call: Call) -> Answer:
         """GET one document; of several with the same number, the one that was stored first."""
         row = self.ledger.store.document(call.client_no, fold(call.params["documentno"]))
         if row is None:
             return refusal(404, "no such document")
-        return reply(
-            200, processing.show_document(processing.decode_object(row.data), row.client, row.number)
-        )
+        return reply(200, processing.show_document(processing.decode_object(row.data), row.client, row.number))
 
     def list_records(self, operation: Operation, call: Call) -> Answer:
         """GET a page of a list."""

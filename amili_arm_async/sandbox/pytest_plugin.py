@@ -18,17 +18,14 @@ nor aiohttp, for pytest loads it in every project where the package is installed
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-try:
-    import pytest_asyncio
-except ImportError:  # said when the fixture is used: a project without async tests must still run
-    pytest_asyncio = None  # type: ignore[assignment]
-
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from .server import Sandbox
 
 
@@ -39,14 +36,17 @@ def _missing() -> None:
 
 async def _started() -> AsyncIterator[Sandbox]:
     """A started sandbox with the default options, closed after the test."""
-    from .server import Sandbox  # only a test that uses the fixture pays for the server
+    from .server import Sandbox  # noqa: PLC0415 - only a test that uses the fixture pays for the server
 
     async with Sandbox() as sandbox:
         yield sandbox
 
 
 arm_sandbox: Any
-if pytest_asyncio is None:
+if importlib.util.find_spec("pytest_asyncio") is None:
+    # Said when the fixture is used and not now: a project without async tests must still run.
     arm_sandbox = pytest.fixture(name="arm_sandbox")(_missing)
 else:
+    import pytest_asyncio
+
     arm_sandbox = pytest_asyncio.fixture(name="arm_sandbox")(_started)

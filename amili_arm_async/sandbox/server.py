@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import random
-import ssl
-from collections import Counter, deque
-from collections.abc import Collection, Mapping
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from aiohttp import web
 
@@ -21,10 +17,16 @@ from .tokens import Tokens
 from .views import RecordsView
 from .worker import Worker
 
+if TYPE_CHECKING:
+    import ssl
+    from collections import Counter, deque
+    from collections.abc import Collection, Mapping
+    from types import TracebackType
+
 # Seconds a request under way may still take when the sandbox closes; those that hang are let go before.
 _SHUTDOWN = 0.2
 
-_REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a server is found that listens everywhere
+_REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server is found that listens everywhere
 
 
 class Sandbox:
@@ -69,7 +71,7 @@ class Sandbox:
         ssl_context: ssl.SSLContext | None = None,
         clients: Collection[int] | None = None,
         client_id: str = "sandbox",
-        client_secret: str = "sandbox-secret",
+        client_secret: str = "sandbox-secret",  # noqa: S107 - it guards nothing
         token_lifetime: float = 3600.0,
         process_delay: float = 0.05,
         result_style: Literal["entries", "summary"] = "entries",
@@ -112,7 +114,7 @@ class Sandbox:
             number_documents=number_documents,
         )
         self._tokens = Tokens(self._settings)
-        self._faults = FaultPlan(random.Random(seed))
+        self._faults = FaultPlan(random.Random(seed))  # noqa: S311 - it has to be repeatable
         self._runner: web.AppRunner | None = None
         self._parts: tuple[Ledger, Worker, Gate] | None = None
         self.customers = RecordsView("customers", self._ledger)
@@ -125,9 +127,7 @@ class Sandbox:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close."""
         await self.close()
 

@@ -5,16 +5,22 @@ closed, even when the process is killed. Nothing is durable and nothing has to b
 everything when it closes.
 """
 
+# Names of tables and columns are put together here from words of this module; values are always parameters.
+# ruff: noqa: S608
+
 from __future__ import annotations
 
 import array
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import processing
-from .settings import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from .settings import Kind
 
 _SCHEMA = """
 CREATE TABLE seen (
@@ -191,10 +197,7 @@ class Store:
 
     def customers(self, client: int, keys: Iterable[str]) -> dict[str, CustomerRow]:
         """Return those of the customers with these keys that exist, by key."""
-        sql = (
-            "SELECT c.* FROM json_each(?) AS wanted CROSS JOIN customers AS c"
-            " ON c.client = ? AND c.key = wanted.value"
-        )
+        sql = "SELECT c.* FROM json_each(?) AS wanted CROSS JOIN customers AS c ON c.client = ? AND c.key = wanted.value"
         return {row[2]: CustomerRow._make(row) for row in self._sql.execute(sql, (_json(keys), client))}
 
     def customer(self, client: int | None, key: str) -> CustomerRow | None:
@@ -205,10 +208,7 @@ class Store:
 
     def known_customers(self, client: int, keys: Iterable[str]) -> set[str]:
         """Return those of the keys that are customers."""
-        sql = (
-            "SELECT wanted.value FROM json_each(?) AS wanted CROSS JOIN customers AS c"
-            " ON c.client = ? AND c.key = wanted.value"
-        )
+        sql = "SELECT wanted.value FROM json_each(?) AS wanted CROSS JOIN customers AS c ON c.client = ? AND c.key = wanted.value"
         return {row[0] for row in self._sql.execute(sql, (_json(keys), client))}
 
     def next_account(self, client: int) -> int:
@@ -218,17 +218,12 @@ class Store:
 
     def add_customers(self, rows: Iterable[tuple[int, str, int, str, str, str, bytes]]) -> None:
         """Insert (client, key, account, organization, name, category, data) of new customers."""
-        sql = (
-            "INSERT INTO customers (client, key, account, organization, name, category, data)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)"
-        )
+        sql = "INSERT INTO customers (client, key, account, organization, name, category, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
         self._sql.executemany(sql, rows)
 
     def change_customers(self, rows: Iterable[tuple[str, str, str, bytes, int]]) -> None:
         """Update (organization, name, category, data, id)."""
-        self._sql.executemany(
-            "UPDATE customers SET organization = ?, name = ?, category = ?, data = ? WHERE id = ?", rows
-        )
+        self._sql.executemany("UPDATE customers SET organization = ?, name = ?, category = ?, data = ? WHERE id = ?", rows)
 
     def drop_customer(self, client: int, key: str) -> None:
         """Delete one customer."""
@@ -243,10 +238,7 @@ class Store:
 
     def known_documents(self, client: int, keys: Iterable[str]) -> set[str]:
         """Return those of the keys that are documents."""
-        sql = (
-            "SELECT wanted.value FROM json_each(?) AS wanted CROSS JOIN documents AS d"
-            " ON d.client = ? AND d.key = wanted.value"
-        )
+        sql = "SELECT wanted.value FROM json_each(?) AS wanted CROSS JOIN documents AS d ON d.client = ? AND d.key = wanted.value"
         return {row[0] for row in self._sql.execute(sql, (_json(keys), client))}
 
     def document(self, client: int | None, key: str) -> DocumentRow | None:
@@ -265,14 +257,9 @@ class Store:
 
     # -- batches
 
-    def add_batch(
-        self, uuid: str, client: int, kind: Kind, *, updates: bool, records: int, body: bytes
-    ) -> int:
+    def add_batch(self, uuid: str, client: int, kind: Kind, *, updates: bool, records: int, body: bytes) -> int:
         """Keep a batch until it is processed, and return its row number."""
-        sql = (
-            "INSERT INTO batches (uuid, client, kind, updates, records, body, status)"
-            " VALUES (?, ?, ?, ?, ?, ?, 202)"
-        )
+        sql = "INSERT INTO batches (uuid, client, kind, updates, records, body, status) VALUES (?, ?, ?, ?, ?, ?, 202)"
         number = self._sql.execute(sql, (uuid, client, kind, updates, records, body)).lastrowid
         assert number is not None, "SQLite numbers every row it inserts"
         return number
@@ -283,10 +270,7 @@ class Store:
 
     def find_batch(self, client: int, uuid: str) -> BatchRow | None:
         """Return one batch without its body, or None; the uuid is compared with case."""
-        sql = (
-            "SELECT id, uuid, client, kind, updates, records, NULL, status, answer FROM batches"
-            " WHERE uuid = ? AND client = ?"
-        )
+        sql = "SELECT id, uuid, client, kind, updates, records, NULL, status, answer FROM batches WHERE uuid = ? AND client = ?"
         row = self._sql.execute(sql, (uuid, client)).fetchone()
         return None if row is None else BatchRow._make(row)
 
@@ -297,9 +281,7 @@ class Store:
 
     # -- lists
 
-    def select(
-        self, kind: Kind, client: int, wanted: Mapping[str, str | int], limit: int, *, count: bool
-    ) -> tuple[array.array[int], int]:
+    def select(self, kind: Kind, client: int, wanted: Mapping[str, str | int], limit: int, *, count: bool) -> tuple[array.array[int], int]:
         """Return the ids of the first ``limit`` records that match every filter, and the number of records.
 
         That is the number of ids, or with ``count`` of all that match, which has to look at every record.

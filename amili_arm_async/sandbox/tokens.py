@@ -5,12 +5,16 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from .processing import batch_id
-from .settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .settings import Settings
 
 
 class Tokens:

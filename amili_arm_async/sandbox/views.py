@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from . import processing
-from .ledger import Ledger
-from .settings import Kind
+
+if TYPE_CHECKING:
+    from .ledger import Ledger
+    from .settings import Kind
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,9 +67,7 @@ class RecordsView:
         document = store.document(client_no, self.key(key))
         if document is None:
             return None
-        return processing.show_document(
-            processing.decode_object(document.data), document.client, document.number
-        )
+        return processing.show_document(processing.decode_object(document.data), document.client, document.number)
 
     def key(self, key: str | Mapping[str, Any]) -> str:
         """Return the key under which a record is counted."""

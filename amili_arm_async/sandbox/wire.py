@@ -7,12 +7,15 @@ import contextlib
 import secrets
 import socket
 import struct
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from . import processing
-from .faults import Fault
 from .operations import Answer, refusal
+
+if TYPE_CHECKING:
+    from .faults import Fault
 
 DROPPED: web.RequestKey[bool] = web.RequestKey("dropped", bool)
 """Set on a request that was never answered."""
@@ -42,9 +45,7 @@ async def read(request: web.Request, limit: int) -> bytes | None:
 
 def response(answer: Answer) -> web.Response:
     """Return an answer as aiohttp sends it."""
-    return web.Response(
-        status=answer.status, body=answer.body, headers=_headers(answer), content_type="application/json"
-    )
+    return web.Response(status=answer.status, body=answer.body, headers=_headers(answer), content_type="application/json")
 
 
 def refused(fault: Fault | None) -> Answer | None:

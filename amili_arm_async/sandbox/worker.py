@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import processing
 from .ledger import Ledger, Outcome, split_batch
-from .settings import Kind, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .settings import Kind, Settings
 
 CHUNK = 500
 """Records processed before the loop gets its turn again."""
@@ -132,9 +135,7 @@ class Worker:
         status, answer = self._result(batch.uuid, batch.kind, len(records), failed, entries)
         self._ledger.store.finish_batch(number, status, processing.encode(answer))
 
-    def _result(
-        self, uuid: str, kind: Kind, count: int, failed: int, entries: list[dict[str, Any]]
-    ) -> tuple[int, dict[str, Any]]:
+    def _result(self, uuid: str, kind: Kind, count: int, failed: int, entries: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
         """Return the status and the body that GET batch answers from now on."""
         words = self._settings.words
         partial = 0 < failed < count

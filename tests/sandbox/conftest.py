@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
 from amili_arm_async.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
 
 
 class Caller:
@@ -22,25 +24,19 @@ class Caller:
         self.session = session
         self.client_no = client_no
 
-    async def __call__(
-        self, method: str, path: str, value: Any = None, *, token: str | None = None, **options: Any
-    ) -> tuple[int, Any]:
+    async def __call__(self, method: str, path: str, value: Any = None, *, token: str | None = None, **options: Any) -> tuple[int, Any]:
         """Send a request below the client's path and return the status and the decoded body."""
         status, _, body = await self.raw(method, path, value, token=token, **options)
         return status, json.loads(body)
 
-    async def raw(
-        self, method: str, path: str, value: Any = None, *, token: str | None = None, **options: Any
-    ) -> tuple[int, Any, bytes]:
+    async def raw(self, method: str, path: str, value: Any = None, *, token: str | None = None, **options: Any) -> tuple[int, Any, bytes]:
         """The same, with the headers and the body as it came."""
         if value is not None:
             body = value if isinstance(value, bytes) else json.dumps(value).encode()
             options["data"] = io.BytesIO(body)  # aiohttp warns of large bodies that are bytes
         headers = {"Authorization": f"Bearer {self.sandbox.token if token is None else token}"}
         url = path if path.startswith("http") else f"{self.sandbox.base_url}/clients/{self.client_no}/{path}"
-        async with self.session.request(
-            method, url, headers=headers, allow_redirects=False, **options
-        ) as response:
+        async with self.session.request(method, url, headers=headers, allow_redirects=False, **options) as response:
             return response.status, response.headers, await response.read()
 
     async def batch(self, kind: str, *records: Any, method: str = "POST") -> Any:

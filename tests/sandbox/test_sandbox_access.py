@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import pytest
 
 from amili_arm_async.sandbox import Fault, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import aiohttp
 
 
 async def ask(session: aiohttp.ClientSession, sandbox: Sandbox, **changes: str) -> tuple[int, Any]:
@@ -24,9 +27,7 @@ async def ask(session: aiohttp.ClientSession, sandbox: Sandbox, **changes: str) 
         return response.status, await response.json()
 
 
-async def test_a_token_has_the_fields_of_the_page_and_opens_the_api(
-    sandbox: Sandbox, session: aiohttp.ClientSession, call: Any
-) -> None:
+async def test_a_token_has_the_fields_of_the_page_and_opens_the_api(sandbox: Sandbox, session: aiohttp.ClientSession, call: Any) -> None:
     status, granted = await ask(session, sandbox)
 
     assert status == 200
@@ -63,9 +64,7 @@ async def test_wrong_credentials_get_no_token(
     assert "access_token" not in body
 
 
-async def test_calls_without_a_good_token_are_answered_401(
-    sandbox: Sandbox, session: aiohttp.ClientSession
-) -> None:
+async def test_calls_without_a_good_token_are_answered_401(sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
     url = f"{sandbox.base_url}/clients/2218/customers"
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {sandbox.token}"}):
         async with session.get(url, headers=headers) as response:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from amili_arm_async.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 async def test_a_batch_is_accepted_kept_and_processed_later(sandbox: Sandbox, call: Any) -> None:
@@ -34,9 +36,7 @@ async def test_a_batch_is_accepted_kept_and_processed_later(sandbox: Sandbox, ca
     status, result = await call("GET", f"batches/{uuid}")
     assert status == 200
     assert (result["status"], result["result"], result["batchUuid"]) == ("PROCESSED", "SUCCESS", uuid)
-    assert result["customers"] == [
-        {"customerNo": "1", "status": "PROCESSED", "result": "SUCCESS", "message": ""}
-    ]
+    assert result["customers"] == [{"customerNo": "1", "status": "PROCESSED", "result": "SUCCESS", "message": ""}]
     assert (sandbox.customers.stored("1"), sandbox.open_batches) == (1, 0)
 
 
@@ -44,9 +44,7 @@ async def test_batches_are_processed_by_themselves(calling: Callable[[Sandbox], 
     async with Sandbox(process_delay=0.0) as sandbox:
         call = calling(sandbox)
         for number in range(5):
-            assert (await call("POST", "customers/batches", {"customers": [call.customer(str(number))]}))[
-                0
-            ] == 202
+            assert (await call("POST", "customers/batches", {"customers": [call.customer(str(number))]}))[0] == 202
         await sandbox.settled()
         assert len(sandbox.customers) == 5
 
@@ -94,9 +92,7 @@ async def test_records_that_fail_are_named_in_the_result(sandbox: Sandbox, call:
     )
     assert status == 206
     assert (result["status"], result["result"]) == ("PROCESSED", "PARTIAL")
-    assert [
-        (entry.get("documentNo"), entry["result"], entry["message"]) for entry in result["documents"]
-    ] == [
+    assert [(entry.get("documentNo"), entry["result"], entry["message"]) for entry in result["documents"]] == [
         ("d1", "SUCCESS", ""),
         ("d2", "FAILED", "not today"),
         ("d3", "FAILED", "customer does not exist"),
@@ -117,9 +113,7 @@ async def test_results_can_be_a_summary_in_other_words(calling: Callable[[Sandbo
         call = calling(sandbox)
         sandbox.reject_record("2")
         sandbox.hold_processing()
-        _, accepted = await call(
-            "POST", "customers/batches", {"customers": [call.customer("1"), call.customer("2")]}
-        )
+        _, accepted = await call("POST", "customers/batches", {"customers": [call.customer("1"), call.customer("2")]})
         assert (accepted["status"], accepted["result"]) == ("QUEUED", "WAIT")
         await sandbox.process_now()
         status, result = await call("GET", accepted["getResult"])
@@ -220,9 +214,7 @@ async def test_documents_without_a_number_are_counted_by_content(sandbox: Sandbo
     first = b'{"documentType":"IN","customerNo":"1","documentLines":[{"price":10.50,"quantity":1}]}'
     same = b'{"customerNo":"1","documentLines":[{"quantity":1.0,"price":10.5}],"documentType":"IN"}'
     other = b'{"customerNo":"1","documentLines":[{"quantity":1.0,"price":10.6}],"documentType":"IN"}'
-    status, _ = await call(
-        "POST", "documents/batches", b'{"documents":[' + b",".join((first, same, other)) + b"]}"
-    )
+    status, _ = await call("POST", "documents/batches", b'{"documents":[' + b",".join((first, same, other)) + b"]}")
     assert status == 202
     await sandbox.process_now()
     assert sandbox.documents.taken(json.loads(first)) == 2
@@ -257,18 +249,14 @@ async def test_one_document_is_validated_and_stored_at_once(sandbox: Sandbox, ca
     assert (sandbox.documents.delivered("d1"), sandbox.documents.taken("d1")) == (2, 1)
 
 
-async def test_a_worker_that_breaks_is_heard_of(
-    calling: Callable[[Sandbox], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_worker_that_breaks_is_heard_of(calling: Callable[[Sandbox], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise LookupError("broken")
 
     monkeypatch.setattr("amili_arm_async.sandbox.worker.split_batch", broken)
     sandbox = Sandbox(process_delay=0.0)
     await sandbox.start()
-    assert (await calling(sandbox)("POST", "customers/batches", {"customers": [{"customerNo": "1"}]}))[
-        0
-    ] == 202
+    assert (await calling(sandbox)("POST", "customers/batches", {"customers": [{"customerNo": "1"}]}))[0] == 202
     with pytest.raises(LookupError, match="broken"):
         await sandbox.settled()
     with pytest.raises(LookupError, match="broken"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from amili_arm_async.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ADDRESS = {
     "addressLine1": "Farm alley 9",
@@ -153,9 +155,7 @@ async def test_account_numbers_are_never_given_twice(call: Any) -> None:
 
 
 async def test_fields_nobody_documented_are_kept_and_those_of_the_server_are_not_taken(call: Any) -> None:
-    await call(
-        "POST", "customers", call.customer("1", newField="x", accountNo=7, balanceTotal=9, customerKid="k")
-    )
+    await call("POST", "customers", call.customer("1", newField="x", accountNo=7, balanceTotal=9, customerKid="k"))
     _, shown = await call("GET", "customers/1")
     assert shown["newField"] == "x"
     assert (shown["accountNo"], shown["balanceTotal"]) == (500001, 0)

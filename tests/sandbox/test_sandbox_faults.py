@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
 from amili_arm_async.sandbox import Fault, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def counts(sandbox: Sandbox) -> tuple[int, int]:
@@ -21,9 +23,7 @@ def counts(sandbox: Sandbox) -> tuple[int, int]:
 
 async def send(call: Any) -> tuple[int, Any, bytes]:
     """Send a batch of one document."""
-    answer: tuple[int, Any, bytes] = await call.raw(
-        "POST", "documents/batches", {"documents": [call.document("d1")]}
-    )
+    answer: tuple[int, Any, bytes] = await call.raw("POST", "documents/batches", {"documents": [call.document("d1")]})
     return answer
 
 
@@ -41,9 +41,7 @@ async def reset(call: Any) -> None:
     assert isinstance(caught.value, ConnectionResetError) or caught.value.errno is not None
 
 
-@pytest.mark.parametrize(
-    ("fault", "delivered", "taken"), [(Fault.reset_before(), 0, 0), (Fault.reset_after(), 1, 1)]
-)
+@pytest.mark.parametrize(("fault", "delivered", "taken"), [(Fault.reset_before(), 0, 0), (Fault.reset_after(), 1, 1)])
 async def test_resets(sandbox: Sandbox, call: Any, fault: Fault, delivered: int, taken: int) -> None:
     await call("GET", "customers")
     sandbox.inject(fault)
@@ -54,12 +52,8 @@ async def test_resets(sandbox: Sandbox, call: Any, fault: Fault, delivered: int,
     assert counts(sandbox) == (delivered + 1, taken + 1)
 
 
-@pytest.mark.parametrize(
-    ("fault", "taken"), [(Fault.reset_before(graceful=True), 0), (Fault.reset_after(graceful=True), 1)]
-)
-async def test_connections_that_end_without_a_reset(
-    sandbox: Sandbox, call: Any, fault: Fault, taken: int
-) -> None:
+@pytest.mark.parametrize(("fault", "taken"), [(Fault.reset_before(graceful=True), 0), (Fault.reset_after(graceful=True), 1)])
+async def test_connections_that_end_without_a_reset(sandbox: Sandbox, call: Any, fault: Fault, taken: int) -> None:
     sandbox.inject(fault)
     with pytest.raises(aiohttp.ServerDisconnectedError):
         await send(call)
@@ -99,9 +93,7 @@ async def test_a_redirect_takes_nothing(sandbox: Sandbox, call: Any) -> None:
 
 
 @pytest.mark.parametrize(("fault", "taken"), [(Fault.hang_before(), 0), (Fault.hang_after(), 1)])
-async def test_a_client_may_leave_a_request_that_hangs(
-    sandbox: Sandbox, call: Any, fault: Fault, taken: int
-) -> None:
+async def test_a_client_may_leave_a_request_that_hangs(sandbox: Sandbox, call: Any, fault: Fault, taken: int) -> None:
     hanging = sandbox.inject(fault)
     request = asyncio.create_task(send(call))
     await until(lambda: hanging.fired == 1 and sandbox.documents.delivered("d1") == 1)
@@ -180,9 +172,7 @@ async def test_faults_wait_for_the_requests_they_are_meant_for(sandbox: Sandbox,
     assert (await call("GET", "batches/x"))[0] == 404
 
 
-async def test_the_token_service_meets_only_faults_that_name_it(
-    sandbox: Sandbox, session: aiohttp.ClientSession
-) -> None:
+async def test_the_token_service_meets_only_faults_that_name_it(sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
     sandbox.inject(Fault.status(500), times=None)
     sandbox.inject(Fault.status(503, retry_after=1), path="/identity/token")
     form = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-secret"}
@@ -232,9 +222,7 @@ async def test_the_same_over_tls(calling: Callable[[Sandbox], Any]) -> None:
         trust = ssl.create_default_context()
         authority.configure_trust(trust)
         call = calling(sandbox)
-        status, body = await call(
-            "POST", "documents/batches", {"documents": [call.document("d1")]}, ssl=trust
-        )
+        status, body = await call("POST", "documents/batches", {"documents": [call.document("d1")]}, ssl=trust)
         assert (status, body["getResult"].startswith("https://127.0.0.1:")) == (202, True)
         sandbox.inject(Fault.reset_after())
         with pytest.raises(aiohttp.ClientError):

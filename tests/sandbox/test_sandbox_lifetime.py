@@ -76,8 +76,7 @@ async def test_a_client_that_vanishes_in_the_middle_of_its_body(sandbox: Sandbox
     port = int(sandbox.base_url.split(":")[2].split("/")[0])
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     head = (
-        "POST /arm/v1/clients/2218/customers HTTP/1.1\r\nHost: x\r\n"
-        f"Authorization: Bearer {sandbox.token}\r\nContent-Length: 1000\r\n\r\n"
+        f"POST /arm/v1/clients/2218/customers HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sandbox.token}\r\nContent-Length: 1000\r\n\r\n"
     )
     writer.write(head.encode() + b'{"customerNo":"1",')
     await writer.drain()
@@ -92,18 +91,14 @@ async def test_a_client_that_vanishes_in_the_middle_of_its_body(sandbox: Sandbox
     assert (await call("POST", "customers", call.customer("1")))[0] == 200
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"token_lifetime": 0.0}, {"max_body_bytes": 0}, {"max_batch_records": 0}, {"list_cap": 0}]
-)
+@pytest.mark.parametrize("wrong", [{"token_lifetime": 0.0}, {"max_body_bytes": 0}, {"max_batch_records": 0}, {"list_cap": 0}])
 def test_options_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
         Sandbox(**wrong)
 
 
 async def test_the_view_walks_every_record_in_order(sandbox: Sandbox, call: Any) -> None:
-    await call(
-        "POST", "customers/batches", {"customers": [call.customer(f"{number:04d}") for number in range(2500)]}
-    )
+    await call("POST", "customers/batches", {"customers": [call.customer(f"{number:04d}") for number in range(2500)]})
     await call("POST", "customers", call.customer("0007"))
     walked = list(sandbox.customers)
     assert [record.key for record in walked] == [f"{number:04d}" for number in range(2500)]

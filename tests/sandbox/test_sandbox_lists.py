@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from amili_arm_async.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 async def walk(call: Any, path: str) -> tuple[list[str], list[Any]]:
@@ -48,9 +50,7 @@ async def test_every_record_is_on_exactly_one_page(sandbox: Sandbox, call: Any) 
     assert "nextPage" not in summaries[2]
 
 
-@pytest.mark.parametrize(
-    ("asked", "size"), [("", 100), ("4", 10), ("0", 10), ("5", 5), ("1000", 1000), ("1001", 1000)]
-)
+@pytest.mark.parametrize(("asked", "size"), [("", 100), ("4", 10), ("0", 10), ("5", 5), ("1000", 1000), ("1001", 1000)])
 async def test_page_sizes_have_a_floor_and_a_cap(call: Any, asked: str, size: int) -> None:
     _, page = await call("GET", f"customers?pagesize={asked}")
     assert page["summary"]["pageSizeLimit"] == size
@@ -59,9 +59,7 @@ async def test_page_sizes_have_a_floor_and_a_cap(call: Any, asked: str, size: in
 
 
 @pytest.mark.parametrize(("total", "count"), [("capped", 20), ("all", 30)])
-async def test_a_list_ends_at_its_cap(
-    calling: Callable[[Sandbox], Any], total: Literal["capped", "all"], count: int
-) -> None:
+async def test_a_list_ends_at_its_cap(calling: Callable[[Sandbox], Any], total: Literal["capped", "all"], count: int) -> None:
     async with Sandbox(list_cap=20, total_count=total) as sandbox:
         call = calling(sandbox)
         sandbox.customers.seed(call.customer(str(number)) for number in range(30))
@@ -91,9 +89,7 @@ async def test_a_list_ends_at_its_cap(
         ("userid=x&expand=y&options=z", ["a1", "a2", "a3"]),
     ],
 )
-async def test_filters_compare_without_case(
-    sandbox: Sandbox, call: Any, filters: str, found: list[str]
-) -> None:
+async def test_filters_compare_without_case(sandbox: Sandbox, call: Any, filters: str, found: list[str]) -> None:
     sandbox.customers.seed(
         [
             {"customerNo": "a1", "name": "Owe Armstrong", "customerCategory": "CONS"},

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from amili_arm_async.sandbox import processing
 
-SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.decimals(-9999, 9999, places=3)
-)
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.decimals(-9999, 9999, places=3))
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -54,15 +52,11 @@ def test_an_update_of_nothing_changes_nothing(stored: dict[str, Any]) -> None:
     assert processing.merge_customer(stored, dict.fromkeys(stored)) == stored
 
 
-@pytest.mark.parametrize(
-    ("asked", "size"), [(None, 100), (-1, 10), (4, 10), (5, 5), (1000, 1000), (5000, 1000)]
-)
+@pytest.mark.parametrize(("asked", "size"), [(None, 100), (-1, 10), (4, 10), (5, 5), (1000, 1000), (5000, 1000)])
 def test_page_sizes(asked: int | None, size: int) -> None:
     assert processing.page_size(asked) == size
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"), [("aB", "ab"), (12, "12"), (True, ""), (None, ""), (1.5, ""), (["a"], "")]
-)
+@pytest.mark.parametrize(("value", "shown"), [("aB", "ab"), (12, "12"), (True, ""), (None, ""), (1.5, ""), (["a"], "")])
 def test_keys_are_text_and_compare_without_case(value: object, shown: str) -> None:
     assert processing.fold(value) == shown

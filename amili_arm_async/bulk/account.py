@@ -1,0 +1,222 @@
+"""The account of a run: what is under way, with the evidence of what became of it, and the final state that each record gets once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from .. import codec, log
+from ..models.batches import BatchReceipt, BatchResult
+from ..tries import Delivery
+from .chunking import Batch, Cutter, Kind
+from .keys import KeyGate, Pass
+from .report import BulkReport, Progress
+from .states import BatchOutcome, Verdict
+
+__all__ = ["STOPPED", "Account", "Live"]
+
+STOPPED = Verdict("not_sent", "stopped", "the run was ended before its turn")
+
+
+@dataclass(eq=False, slots=True)
+class Live:
+    """A batch, or a part of one, that has no final state yet, and the evidence of what became of it.
+
+    Attributes:
+        batch: the records; once it is accepted only their keys.
+        key_pass: its right to be under way with these keys; the parts of a split batch share it.
+        delivery: whether bytes of it may have been taken.
+        attempts: how often it was sent.
+        receipt: the 202, or None.
+        failures: tries that failed and were repeated.
+        trouble_since: when the first of them was, by the monotonic clock.
+        done: set when it has its final state, and when the run stops.
+        parts: its halves, where it was split; then they have the final states.
+    """
+
+    batch: Batch
+    key_pass: Pass
+    delivery: Delivery = field(default_factory=Delivery)
+    attempts: int = 0
+    receipt: BatchReceipt | None = None
+    failures: int = 0
+    trouble_since: float | None = None
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    parts: tuple[Live, ...] = ()
+
+    async def wait_done(self, stopping: asyncio.Event) -> None:
+        """Waits until all its records have their final state, or the run stops."""
+        for part in self.parts:
+            await part.wait_done(stopping)
+        if not self.parts and not stopping.is_set():
+            await self.done.wait()
+
+    def keep_only_keys(self) -> Callable[[], list[str | None]]:
+        """Lets the bodies go, and keeps the keys in one piece of memory; gives a function that gives them."""
+        keys = _Keys(self.batch.keys)
+        self.batch = Batch(self.batch.number, self.batch.indexes, keys, (), 0)
+        return keys.all
+
+
+class _Keys(Sequence["str | None"]):
+    """Keys in one piece of memory."""
+
+    __slots__ = ("_length", "_text")
+
+    def __init__(self, keys: Sequence[str | None]) -> None:
+        self._text = codec.ENCODER.encode(keys)
+        self._length = len(keys)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.all()[index]
+
+    def __iter__(self) -> Iterator[str | None]:
+        return iter(self.all())
+
+    def all(self) -> list[str | None]:
+        """The keys."""
+        keys: list[str | None] = codec.json_value(self._text)
+        return keys
+
+
+class Account:
+    """Every record that was read is in the cutter, under way, or in the report; and it gets into the report once.
+
+    Args:
+        report: takes in what becomes of each record.
+        emit: told of each outcome; it may wait when nobody takes outcomes off it.
+        on_progress: told where the run is after each batch.
+        open_batches: gives the number of batches whose result is still to come.
+    """
+
+    def __init__(
+        self,
+        report: BulkReport,
+        emit: Callable[[BatchOutcome], Awaitable[None]],
+        on_progress: Callable[[Progress], object] | None,
+        open_batches: Callable[[], int],
+    ) -> None:
+        self.report = report
+        self._emit = emit
+        self._on_progress = on_progress
+        self._open_batches = open_batches
+        self._gate = KeyGate()
+        self._live: dict[Live, None] = {}
+
+    def enter(self, batch: Batch) -> tuple[Live, list[Pass]]:
+        """Takes in a batch, and tells which earlier ones with the same keys it has to wait for. In the order of the source."""
+        key_pass, before = self._gate.enter(batch.keys)
+        return self._add(batch, key_pass), before
+
+    def split(self, live: Live) -> tuple[Live, Live]:
+        """Takes in the two halves of a batch in its place."""
+        first, second = (self._add(part, live.key_pass) for part in live.batch.halves())
+        for part in (first, second):
+            part.delivery.doubtful = live.delivery.doubtful
+        del self._live[live]
+        live.parts = (first, second)
+        return first, second
+
+    def _add(self, batch: Batch, key_pass: Pass) -> Live:
+        live = Live(batch, key_pass)
+        self._live[live] = None
+        return live
+
+    async def settle(
+        self,
+        live: Live,
+        verdict: Verdict,
+        exceptions: dict[int, Verdict] | None = None,
+        result: BatchResult | None = None,
+    ) -> None:
+        """Gives a batch its final state, and tells of it."""
+        await self._emit(self._close(live, verdict, exceptions, result))
+
+    async def refuse(self, outcomes: Iterable[BatchOutcome]) -> None:
+        """Takes in records that can't be sent."""
+        for outcome in outcomes:
+            self.report.add(outcome)
+            await self._emit(outcome)
+
+    def _close(
+        self, live: Live, verdict: Verdict, exceptions: dict[int, Verdict] | None = None, result: BatchResult | None = None
+    ) -> BatchOutcome:
+        # Without an await between its parts: whatever is cancelled, a record is in one place.
+        del self._live[live]
+        self._gate.settle(live.key_pass, len(live.batch))
+        live.done.set()
+        uuid = live.receipt.batch_uuid if live.receipt is not None else None
+        batch = live.batch
+        outcome = BatchOutcome(batch.number, uuid, live.attempts, result, batch.indexes, list(batch.keys), verdict, exceptions or {})
+        self.report.add(outcome)
+        self._tell_progress()
+        return outcome
+
+    def _tell_progress(self) -> None:
+        if self._on_progress is None:
+            return
+        try:
+            self._on_progress(self.report.progress(self._open_batches()))
+        except Exception as failure:
+            # A broken progress bar must not cost the night.
+            self._on_progress = None
+            log.warning("on_progress raised and is not called again", error=type(failure).__name__)
+
+    def release_waiters(self) -> None:
+        """The run stops: nobody needs to wait for an earlier batch any more, since nothing is sent after it."""
+        self._gate.abandon()
+        for live in self._live:
+            live.done.set()
+
+    # --- the end ----------------------------------------------------------------------------------------------------------
+
+    def close_rest(self, cutter: Cutter, unread: list[Any], reason: Verdict) -> int:
+        """Gives their final state to all records that have none, from what is known of them. Never waits.
+
+        Returns:
+            how many batches were open.
+        """
+        open_batches = 0
+        for live in list(self._live):
+            if live.receipt is not None:
+                open_batches += 1
+                self._close(live, Verdict("accepted", "not_awaited", "the run ended before the result came"))
+            else:
+                self._close(live, self.stopped(live, reason))
+        cutter.feed(unread)
+        while (batch := cutter.finish()) is not None:
+            self.report.add(BatchOutcome(0, None, 0, None, batch.indexes, batch.keys, reason))
+        for outcome in cutter.take_invalid():
+            self.report.add(outcome)
+        self.report.tally.records_read = cutter.read
+        return open_batches
+
+    @staticmethod
+    def stopped(live: Live, reason: Verdict) -> Verdict:
+        """The verdict for a batch that is not sent any more."""
+        if live.delivery.started:
+            return Verdict("unknown", "cut_off", "the run was cut off while it was on the wire")
+        if live.delivery.doubtful:
+            return Verdict("unknown", "not_repeated", "an earlier try may have been taken, and it was not tried again")
+        return reason
+
+    def name_rest(self, records: Iterator[Any], kind: Kind, reason: Verdict) -> None:
+        """Names what a source with a length still has, so that nothing in it is lost in silence when a run can't go on."""
+        while chunk := list(islice(records, 1000)):
+            read = self.report.tally.records_read
+            keys = [_key_of(kind, record) for record in chunk]
+            self.report.add(BatchOutcome(0, None, 0, None, range(read, read + len(chunk)), keys, reason))
+            self.report.tally.records_read += len(chunk)
+
+
+def _key_of(kind: Kind, record: Any) -> str | None:
+    try:
+        return kind.key_of(record)
+    except Exception:  # it is only named; what is wrong with it, nobody asks any more
+        return None

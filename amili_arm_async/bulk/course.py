@@ -1,0 +1,148 @@
+"""Whether a run goes on: what stops it, what it waits for, and how long its patience lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from .. import clock
+from ..config import RetryPolicy
+from ..endpoints import Endpoint
+from ..errors import ArmError, NotSentError
+from ..retry import Fate, back_off
+from ..tries import Try
+from ..wire import to_error
+from .account import Live
+from .pressure import Hold
+from .states import Verdict
+
+__all__ = ["Course", "reason_of"]
+
+
+class Course:
+    """The state that all workers of a run look at before they send.
+
+    Args:
+        hold: until when nobody may send, shared with the other runs of the client.
+        patience: seconds for which the server may take nothing before the run ends.
+        retry: how the waits grow.
+        endpoint: what is sent to, for errors.
+        stopped: called once, when the run stops.
+
+    Attributes:
+        reason: the verdict for what is not sent any more, or None while the run goes on.
+        cause: the error that ended the run, or None.
+        stopping: set when the run stops.
+    """
+
+    def __init__(self, *, hold: Hold, patience: float, retry: RetryPolicy, endpoint: Endpoint, stopped: Callable[[], None]) -> None:
+        self.reason: Verdict | None = None
+        self.cause: Exception | None = None
+        self.stopping = asyncio.Event()
+        self._hold = hold
+        self._patience = patience
+        self._retry = retry
+        self._endpoint = endpoint
+        self._stopped = stopped
+        self._trouble_since: float | None = None
+        self._answers = asyncio.Event()
+        self._answers.set()
+
+    # --- stopping ---------------------------------------------------------------------------------------------------------
+
+    def stop(self, reason: Verdict, cause: Exception | None = None) -> None:
+        """Nothing more is sent; the first reason counts."""
+        if self.reason is None:
+            self.reason = reason
+            self.cause = cause
+            self.stopping.set()
+            self._answers.set()
+            self._stopped()
+
+    def stop_for(self, tried: Try, endpoint: Endpoint) -> None:
+        """Stops for a failure that is about the call and not about the data."""
+        error: Exception = tried.fatal or NotSentError(tried.reason)
+        if tried.fatal is None and tried.response is not None:
+            error = to_error(tried.response, endpoint, tried.retry_after)
+        self.stop(Verdict("not_sent", reason_of(tried), str(error)), error)
+
+    def _out_of_patience(self, tried: Try | None) -> None:
+        last = tried.reason if tried is not None else "it asks for a longer wait"
+        text = f"the server took nothing for {self._patience:g} s ({last})"
+        error: ArmError = NotSentError(text + ": run it again later, or allow more patience")
+        if tried is not None and tried.response is not None and tried.response.status >= 300:
+            error = to_error(tried.response, self._endpoint, tried.retry_after)
+        self.stop(Verdict("not_sent", "patience", text), error)
+
+    # --- waiting ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def may_send(self) -> bool:
+        """True when a batch may be sent now."""
+        return self.reason is None and not self._hold.remaining and self._answers.is_set()
+
+    async def wait_to_send(self) -> bool:
+        """Waits until a batch may be sent; False when none is sent any more."""
+        while self.reason is None and not self.may_send:
+            if self._hold.remaining:
+                await self._sleep(self._hold.remaining, None)
+            else:
+                await self._answers.wait()
+        return self.reason is None
+
+    def is_answered(self) -> None:
+        """The server gave an answer that is not "later": whatever trouble there was is over."""
+        self._trouble_since = None
+
+    async def pause(self, live: Live, tried: Try) -> bool:
+        """Waits before the next try of a batch; False where the patience with this batch has ended."""
+        now = clock.monotonic()
+        live.failures += 1
+        live.trouble_since = now if live.trouble_since is None else live.trouble_since
+        delay = tried.retry_after if tried.retry_after is not None else back_off(self._retry, live.failures)
+        if now - live.trouble_since + delay <= self._patience:
+            await self._sleep(delay, tried)
+            return True
+        if self._trouble_since is None or now - self._trouble_since + delay > self._patience:
+            self._out_of_patience(tried)
+        return False
+
+    async def _sleep(self, seconds: float, tried: Try | None) -> None:
+        """Sleeps while the run goes on, and ends it where its patience does not reach that far."""
+        now = clock.monotonic()
+        self._trouble_since = now if self._trouble_since is None else self._trouble_since
+        if now - self._trouble_since + seconds > self._patience:
+            self._out_of_patience(tried)
+        else:
+            await clock.wait(self.stopping, seconds)
+
+    # --- after an unknown outcome -----------------------------------------------------------------------------------------
+
+    def doubt(self) -> bool:
+        """An unsafe batch has an unknown outcome: no new one may start. True for the one who is to find out when it may again."""
+        first = self._answers.is_set() and self.reason is None
+        if first:
+            self._answers.clear()
+        return first
+
+    async def find_out(self, probe: Callable[[], Awaitable[Try]], endpoint: Endpoint) -> None:
+        """Asks a cheap read until it is answered: an outage costs the batches that were on the wire, not the night."""
+        failures = 0
+        while self.reason is None:
+            tried = await probe()
+            if tried.fatal is not None:
+                self.stop_for(tried, endpoint)
+            elif tried.status is not None and tried.status < 500 and tried.status != 429:
+                self.is_answered()
+                break
+            else:
+                failures += 1
+                await self._sleep(tried.retry_after if tried.retry_after is not None else back_off(self._retry, failures), tried)
+        self._answers.set()
+
+
+def reason_of(tried: Try) -> str:
+    """The short reason of a failed try: its status, or what happened."""
+    if tried.status is not None and tried.fate is not Fate.DONE:
+        return str(tried.status)
+    return tried.reason.replace(" ", "_").replace("-", "")

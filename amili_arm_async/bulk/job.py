@@ -1,0 +1,44 @@
+"""What a run is told: the records, where they go, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..config import BatchWords, BulkOptions, RetryPolicy, Timeout
+from ..endpoints import Endpoint
+from ..wire import Envelope, Request
+from .chunking import Kind
+
+__all__ = ["Job"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run sends, where to and how.
+
+    Attributes:
+        kind: the records.
+        request: the request without its body.
+        envelope: what stands around the records.
+        poll: the request for a batch's result.
+        probe: the request for a cheap read, which shows that the server answers again.
+        options: the run's options.
+        words: what the words of a batch result mean.
+        timeout, retry: for each request.
+    """
+
+    kind: Kind
+    request: Request
+    envelope: Envelope
+    poll: Callable[[str], Request]
+    probe: Request
+    options: BulkOptions
+    words: BatchWords
+    timeout: Timeout
+    retry: RetryPolicy
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The operation."""
+        return self.request.endpoint
