@@ -35,7 +35,6 @@ class OpenBatch:
     Attributes:
         batch_uuid: its name on the server.
         accepted_at: when the 202 came, by the monotonic clock.
-        key_count: number of its records.
         keys: gives the keys of its records.
         settled: called once, with the verdict for all, the exceptions, and the last answer.
     """
@@ -174,9 +173,9 @@ class Poller:
         if tried.fatal is not None or tried.status == 401:
             self._failed(tried)
             return None
-        if tried.retry_after is not None:
-            self._hold.extend(tried.retry_after)
         status, response = tried.status, tried.response
+        if tried.retry_after is not None and status in {429, 503}:
+            self._hold.extend(tried.retry_after)
         if status in {404, 406} or (status is not None and 400 <= status < 500 and tried.fate is Fate.NOT_TAKEN and status != 429):
             # Asked twice: a batch that was accepted this moment may not be there yet.
             batch.gone += 1
