@@ -54,7 +54,7 @@ class TokenSource(Protocol):
 
 Auth: TypeAlias = str | Callable[[], Awaitable[str]] | TokenSource
 
-PostForm: TypeAlias = Callable[[str, Mapping[str, str]], Awaitable[bytes]]
+PostForm: TypeAlias = Callable[[str, "Mapping[str, str | Secret]"], Awaitable[bytes]]
 """Posts a form to an address and gives the body of a 2xx; anything else raises an error of the tree."""
 
 
@@ -183,7 +183,7 @@ class ClientCredentials:
     async def _fetch(self) -> None:
         if not self._posts:
             raise ConfigurationError("ClientCredentials gets its tokens through an ArmClient: give it as auth=, inside `async with`")
-        form = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self._secret.reveal()}
+        form: dict[str, str | Secret] = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self._secret}
         answer = codec.json_object(await self._posts[-1](self.identity_url + "/token", form))
         token = answer.get("access_token") if answer is not None else None
         if answer is None or not isinstance(token, str):

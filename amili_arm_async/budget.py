@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 __all__ = ["Budget"]
 
@@ -15,6 +17,18 @@ class Budget:
         self._size = size
         self._used = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def held(self, amount: int) -> AsyncIterator[None]:
+        """Holds `amount` bytes of the budget; nothing is held for no bytes."""
+        if not amount:
+            yield
+            return
+        await self.take(amount)
+        try:
+            yield
+        finally:
+            self.give(amount)
 
     async def take(self, amount: int) -> None:
         if not self._waiting and self._fits(amount):

@@ -19,32 +19,33 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from .errors import RecordError
-from .models.base import Input, Record
 
 __all__ = [
+    "DecimalFound",
     "DecodeFailure",
+    "encode_all",
     "encode_one",
     "encode_value",
     "json_object",
     "json_value",
-    "looks_suspicious",
     "read_input",
     "read_record",
     "read_records",
     "split_list",
 ]
 
-RecordT = TypeVar("RecordT", bound=Record)
-InputT = TypeVar("InputT", bound=Input)
+RecordT = TypeVar("RecordT", bound=Struct)
+InputT = TypeVar("InputT", bound=Struct)
 
-ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 # Numbers with a fraction come as Decimal, losslessly.
 _VALUES: Final = msgspec.json.Decoder(float_hook=Decimal)
 _RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
+_RAW: Final = msgspec.json.Decoder(Raw)
 _RAW_LIST: Final = msgspec.json.Decoder(list[Raw])
 
-# msgspec's ValidationError is a DecodeError; bytes that are no UTF-8 raise UnicodeDecodeError, deep nesting RecursionError.
-DecodeFailure: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# msgspec's ValidationError is a DecodeError; bytes that are no UTF-8 and endless integers raise a ValueError, deep nesting a
+# RecursionError, a number beyond Decimal an ArithmeticError.
+DecodeFailure: Final = (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError)
 
 _UNREADABLE: Final = object()
 
@@ -52,7 +53,7 @@ _UNREADABLE: Final = object()
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def encode_one(record: object, cls: type[Input]) -> bytes:
+def encode_one(record: object, cls: type[Struct]) -> bytes:
     """The JSON object of one record, encoded once.
 
     Raises:
@@ -62,12 +63,14 @@ def encode_one(record: object, cls: type[Input]) -> bytes:
     if isinstance(record, (bytes, bytearray)):
         try:
             _RAW_OBJECT.decode(record)
+            # msgspec passes over texts that it does not have to build.
+            record.decode()
         except DecodeFailure as failure:
             raise RecordError(f"$: not one JSON object ({_reason(failure)})") from None
         return bytes(record)
     if not isinstance(record, (cls, Mapping)):
         raise RecordError(f"$: a {type(record).__name__} is no {cls.__name__}, no mapping and no bytes of a JSON object")
-    return encode_value(record if isinstance(record, (Input, dict)) else dict(record))
+    return encode_value(record if isinstance(record, (Struct, dict)) else dict(record))
 
 
 def encode_value(value: object) -> bytes:
@@ -79,7 +82,7 @@ def encode_value(value: object) -> bytes:
     text = b""
     try:
         text = ENCODER.encode(value)
-        faults = _faults(value) if looks_suspicious(text) else []
+        faults = [] if _is_clean(text) else _faults(value)
     except Exception as failure:  # an object of the caller's may raise anything while it is read
         faults = _faults(value) or [f"$: {_reason(failure)}"]
     if faults:
@@ -87,9 +90,67 @@ def encode_value(value: object) -> bytes:
     return text
 
 
-def looks_suspicious(body: bytes) -> bool:
-    """Whether JSON from `ENCODER` may hold what was NaN or Infinity: only then is it worth to look at each value."""
-    return b"null" in body or b"NaN" in body or b"Infinity" in body
+def encode_all(values: list[Any], *, decimals: bool, numbers_are_unset: bool = False) -> bytes | None:
+    """The texts of many values with commas between them; None where one of them may hold what JSON can't.
+
+    msgspec writes NaN and Infinity as null (float) or as bare words (Decimal). To search a text for three words costs more than to
+    write it. So it is written by an encoder that stops at the first Decimal: without one, only null has to be looked for; with one,
+    reading the text again finds bare words, and Decimals as names, which msgspec writes without quotation marks.
+
+    Args:
+        values: the values.
+        decimals: whether there may be Decimals among them.
+        numbers_are_unset: the values are Structs that hold no number that could be NaN: nothing has to be looked for.
+
+    Raises:
+        DecimalFound: there is a Decimal all the same.
+    """
+    text = (ENCODER if decimals else _NO_DECIMAL).encode(values)
+    if decimals and not _is_json(text):
+        return None
+    if (numbers_are_unset and not decimals) or b"null" not in text:
+        return text[1:-1]
+    # A None is null too, and may be in every record: it costs a look at each value, not a text of its own.
+    return text[1:-1] if all(map(_is_finite, values)) else None
+
+
+class DecimalFound(Exception):  # noqa: N818 - it is no error
+    """The values hold a Decimal."""
+
+
+def _find_decimal(_: Decimal) -> str:
+    raise DecimalFound
+
+
+ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+_NO_DECIMAL: Final = msgspec.json.Encoder(decimal_format=_find_decimal)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        _RAW.decode(text)
+    except DecodeFailure:
+        return False
+    return True
+
+
+def _is_clean(text: bytes) -> bool:
+    """Whether nothing in a text from `ENCODER` can have been NaN or Infinity, or have spoiled it."""
+    return b"null" not in text and _is_json(text)
+
+
+def _is_finite(value: object) -> bool:
+    """Whether a value holds no number that JSON has no word for; quick where it is text, integers and None."""
+    kind = type(value)
+    if kind is str or kind is int or value is None or kind is bool:
+        return True
+    if kind is float:
+        return math.isfinite(value)  # type: ignore[arg-type]
+    if kind is dict:
+        return all(map(_is_finite, value.values()))  # type: ignore[attr-defined]
+    if kind is list:
+        return all(map(_is_finite, value))  # type: ignore[call-overload]
+    return not _faults(value, 1)
 
 
 def _faults(record: object, limit: int = 10) -> list[str]:
@@ -111,11 +172,11 @@ def _walk(value: object, path: str) -> Iterator[str]:
             yield from _walk(getattr(value, name), f"{path}.{wire}")
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            if not isinstance(key, str):
-                yield f"{path}: a name is {type(key).__name__}, not text"
+            if not isinstance(key, (str, int)):
+                yield f"{path}: a {type(key).__name__} can't be a name"
             else:
                 yield from _walk(item, f"{path}.{key}")
-    elif isinstance(value, (list, tuple)):
+    elif isinstance(value, (list, tuple, set, frozenset)):
         for number, item in enumerate(value):
             yield from _walk(item, f"{path}[{number}]")
     elif (fault := _leaf_fault(value)) is not None:
@@ -129,10 +190,20 @@ def _leaf_fault(value: object) -> str | None:
         except UnicodeEncodeError:
             return "text with half a surrogate pair"
     elif isinstance(value, (float, Decimal)):
-        return None if math.isfinite(value) else "NaN or Infinity is no number in JSON"
+        finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+        return None if finite else "NaN or Infinity is no number in JSON"
     elif value is not None and value is not UNSET and not isinstance(value, (bool, int, date)):
-        return f"a {type(value).__name__} can't be sent"
+        return _odd_fault(value)
     return None
+
+
+def _odd_fault(value: object) -> str | None:
+    """The fault of what is not of JSON, but may be something that msgspec can write: a UUID, a dataclass."""
+    try:
+        plain = msgspec.to_builtins(value, builtin_types=(Decimal,))
+    except Exception:  # an object of the caller's may raise anything while it is read
+        return f"a {type(value).__name__} can't be sent"
+    return next(iter(_faults(plain, 1)), None) if isinstance(plain, (dict, list)) else None
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -231,10 +302,10 @@ def read_value(value: Any, cls: type[RecordT]) -> RecordT:
 
 def _read_field(item: Any, kind: Any) -> Any:
     for option in _options(kind):
-        if isinstance(option, type) and issubclass(option, Record) and isinstance(item, dict):
+        if _is_record(option) and isinstance(item, dict):
             return read_value(item, option)
         nested = get_args(option)
-        if get_origin(option) is list and isinstance(item, list) and isinstance(nested[0], type) and issubclass(nested[0], Record):
+        if get_origin(option) is list and isinstance(item, list) and _is_record(nested[0]):
             return [read_value(each, nested[0]) for each in item]
         if option is str and isinstance(item, (int, Decimal)) and not isinstance(item, bool):
             return str(item)
@@ -249,6 +320,10 @@ def _read_field(item: Any, kind: Any) -> Any:
         except msgspec.ValidationError:
             pass
     return _UNREADABLE
+
+
+def _is_record(option: Any) -> bool:
+    return isinstance(option, type) and issubclass(option, Struct) and "unread" in option.__struct_fields__
 
 
 @cache

@@ -65,12 +65,20 @@ def check_origin(name: str, url: object) -> str:
     """The address without a slash at its end; refuses what is no http address, plain http off this machine, and credentials in it."""
     if not isinstance(url, str) or not url:
         raise ConfigurationError(f"{name} must be an address such as {STAGING!r}")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigurationError(f"{name} is no address: its host or port can't be read") from None
+    if any(mark.isspace() or not mark.isprintable() for mark in url):
+        raise ConfigurationError(f"{name} holds a blank or a control character")
+    if parts.scheme not in {"http", "https"} or not host:
         raise ConfigurationError(f"{name} must begin with https:// and name a host")
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+    if parts.username is not None or parts.password is not None or "?" in url or "#" in url:
         raise ConfigurationError(f"{name} may hold a scheme, a host, a port and a path, nothing else")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
+    if any(part in {".", ".."} for part in parts.path.split("/")):
+        raise ConfigurationError(f"{name} holds '.' or '..' in its path: write the path itself")
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"{name} is plain http: a token would go over the wire in the clear. Use https://")
     return url.rstrip("/")
 

@@ -17,7 +17,10 @@ ArmError                      everything this library raises
 │   ├── PayloadTooLargeError  413
 │   ├── UnprocessableError    422
 │   ├── RateLimitedError      429
-│   └── ServerError           5xx
+│   ├── ServerError           5xx
+│   └── DoubtfulStatusError   a status to an unsafe write that proves nothing: an OutcomeUnknownError too
+│       ├── DoubtfulConflictError   409, a ConflictError too
+│       └── DoubtfulServerError     5xx, a ServerError too
 ├── TruncatedListError        a list hit the cap of its endpoint: there may be more records
 └── BulkError                 a bulk run could not go on; .report tells what became of each record
 ```
@@ -40,6 +43,9 @@ __all__ = [
     "BulkError",
     "ConfigurationError",
     "ConflictError",
+    "DoubtfulConflictError",
+    "DoubtfulServerError",
+    "DoubtfulStatusError",
     "ForbiddenError",
     "NotAcceptableError",
     "NotFoundError",
@@ -158,6 +164,18 @@ class ServerError(StatusError):
     """5xx: the server, or something before it, failed."""
 
 
+class DoubtfulStatusError(StatusError, OutcomeUnknownError):
+    """An error status to a write that is not safe to repeat, and it does not prove that nothing was done."""
+
+
+class DoubtfulConflictError(ConflictError, DoubtfulStatusError):
+    """409 to a write that is not safe to repeat."""
+
+
+class DoubtfulServerError(ServerError, DoubtfulStatusError):
+    """5xx to a write that is not safe to repeat."""
+
+
 class TruncatedListError(ArmError):
     """A list reached the cap of its endpoint, so there may be records that it did not give.
 
@@ -224,7 +242,15 @@ def status_error(
     body: Any = None,
     request_id: str | None = None,
     retry_after: float | None = None,
+    doubtful: bool = False,
 ) -> StatusError:
-    """The error for `status`: the subclass that the tree above names, else `StatusError` itself."""
+    """The error for `status`: the subclass that the tree above names, else `StatusError` itself.
+
+    Where it is `doubtful` whether the request was done all the same, the error is an `OutcomeUnknownError` too.
+    """
     cls = _CLASSES.get(status) or (ServerError if status >= 500 else StatusError)
-    return cls(status, operation=operation, body=body, request_id=request_id, retry_after=retry_after)
+    hint = None
+    if doubtful:
+        cls = DoubtfulServerError if status >= 500 else DoubtfulConflictError if status == 409 else DoubtfulStatusError
+        hint = "it may have been done all the same: look it up before you send it again"
+    return cls(status, operation=operation, body=body, request_id=request_id, retry_after=retry_after, hint=hint)

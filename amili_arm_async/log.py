@@ -36,12 +36,19 @@ FIELDS: Final = frozenset(
 )
 """The names of all fields that a log line of this library can have."""
 
+_RESERVED: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
 _STDLIB: Final = logging.getLogger("amili_arm_async")
 _STDLIB.addHandler(logging.NullHandler())
 
 
 def _keep_listed(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return {name: value for name, value in event.items() if name == "event" or name in FIELDS}
+
+
+def _drop_reserved(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    # A word of the host's context that `logging` keeps for itself would make the line fail, and the call with it.
+    return {name: value for name, value in event.items() if name not in _RESERVED}
 
 
 @cache
@@ -51,7 +58,7 @@ def _logger() -> Any:
 
     return structlog.wrap_logger(
         _STDLIB,
-        processors=[_keep_listed, structlog.contextvars.merge_contextvars, structlog.stdlib.render_to_log_kwargs],
+        processors=[_keep_listed, structlog.contextvars.merge_contextvars, _drop_reserved, structlog.stdlib.render_to_log_kwargs],
         wrapper_class=structlog.stdlib.BoundLogger,
     )
 

@@ -33,7 +33,13 @@ FetchPage: TypeAlias = Callable[[Query], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[RecordT]):
-    """One page of a list: `summary`, `items` and the request id of the answer."""
+    """One page of a list.
+
+    Attributes:
+        summary: what the list says of itself.
+        items: the records.
+        request_id: the request id of the answer, or None.
+    """
 
     summary: PageSummary
     items: list[RecordT] = field(repr=False)
@@ -77,8 +83,8 @@ class Pager(Generic[RecordT]):
         query: Query | None = self._query
         while query is not None:
             page = await self.page(query)
-            query = walk.after(page)
             yield page
+            query = walk.after(page)
         walk.finish()
 
     async def first(self) -> Page[RecordT]:
@@ -111,6 +117,8 @@ class Pager(Generic[RecordT]):
 
 def _read_page(response: Response, endpoint: Endpoint, cls: type[RecordT]) -> Page[RecordT]:
     parts = msgspec.json.decode(response.body, type=dict[str, msgspec.Raw])
+    if "summary" not in parts and endpoint.items not in parts:
+        raise msgspec.DecodeError("neither a summary nor a list of records")
     summary = codec.read_record(parts["summary"], PageSummary) if "summary" in parts else PageSummary()
     raw = parts.get(endpoint.items)
     items = codec.read_records(bytes(raw), cls) if raw is not None and bytes(raw) != b"null" else []
@@ -135,7 +143,7 @@ class _Walk:
         self._total = max(self._total, summary.total_count or 0)
         if summary.maximum_count is not None and summary.maximum_count > 0:
             self._cap = summary.maximum_count
-        query = link_query(summary.next_page)
+        query = self._next(summary)
         log.debug("page", operation=self._endpoint.operation, page=summary.page_no, records=len(page.items))
         if query is None:
             if (summary.page_no or 0) < (summary.total_pages or 0):
@@ -145,6 +153,16 @@ class _Walk:
         if hash(query) in self._seen:
             raise ResponseError(f"{self._endpoint.operation}: nextPage leads back to a page that was already read")
         self._seen.add(hash(query))
+        return query
+
+    def _next(self, summary: PageSummary) -> Query | None:
+        """The query in the link to the next page; a link that leads nowhere must not end the list in silence."""
+        odd = summary.unread is not None and "nextPage" in summary.unread
+        if not odd and not (summary.next_page or "").strip():
+            return None
+        query = None if odd else link_query(summary.next_page or "")
+        if query is None:
+            raise ResponseError(f"{self._endpoint.operation}: nextPage is no link to a further page, so the rest can't be read")
         return query
 
     def finish(self) -> None:
@@ -164,6 +182,7 @@ class Prefetched(Generic[RecordT]):
         self._ahead = ahead
         self._tasks: deque[tuple[Query, asyncio.Task[Page[RecordT]]]] = deque()
         self._items: deque[RecordT] = deque()
+        self._failure: ResponseError | None = None
         self._open = False
         self._done = False
 
@@ -186,22 +205,33 @@ class Prefetched(Generic[RecordT]):
     async def __anext__(self) -> RecordT:
         while not self._items:
             if self._next is None or not self._open:
-                if not self._done:
-                    self._done = True
-                    self._walk.finish()
+                self._finish()
                 raise StopAsyncIteration
             await self._turn(self._next)
         return self._items.popleft()
+
+    def _finish(self) -> None:
+        """The end of the list: raises once what there is to raise."""
+        if self._done:
+            return
+        self._done = True
+        if self._failure is not None:
+            raise self._failure
+        self._walk.finish()
 
     async def _turn(self, query: Query) -> None:
         """Takes the page of `query`, and starts those that will follow it."""
         page = await self._page(query)
         self._items.extend(page.items)
-        self._next = self._walk.after(page)
+        try:
+            self._next = self._walk.after(page)
+        except ResponseError as failure:
+            # Raised when the records of this page are taken.
+            self._next, self._failure = None, failure
         if self._next is None:
             await self._cancel()
-            return
-        await self._start(self._next, page.summary.total_pages or 0)
+        else:
+            await self._start(self._next, page.summary.total_pages or 0)
 
     async def _page(self, query: Query) -> Page[RecordT]:
         if self._tasks and self._tasks[0][0] == query:

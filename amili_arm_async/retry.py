@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import enum
 import random
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 from .config import RetryPolicy
 
-__all__ = ["MOVED", "Fate", "back_off", "fate_of_status", "may_repeat", "retry_after_seconds"]
+__all__ = ["MOVED", "Fate", "back_off", "fate_of_status", "may_repeat", "pause", "retry_after_seconds"]
 
 
 class Fate(enum.Enum):
@@ -34,7 +35,7 @@ MOVED: Final = frozenset({301, 302, 303, 307, 308})
 """Redirects. None is followed; each says that the base address is wrong."""
 
 # Answers that a later try may better. Other 4xx say the same the next time.
-_TRANSIENT: Final = frozenset({408, 425, 429, 499})
+_TRANSIENT: Final = frozenset({408, 409, 425, 429, 499})
 
 
 def fate_of_status(status: int) -> Fate:
@@ -61,13 +62,19 @@ def may_repeat(fate: Fate, *, safe: bool, status: int | None) -> bool:
         return True
     if fate is Fate.NOT_TAKEN:
         return status == 429
-    return fate is Fate.DOUBTFUL and safe and (status is None or is_transient(status))
+    # A success that could not be read is worth another try as well.
+    return fate is Fate.DOUBTFUL and safe and (status is None or status < 300 or is_transient(status))
 
 
 def back_off(policy: RetryPolicy, failures: int) -> float:
     """Seconds to wait after that many failures in a row: doubles from `base_delay` to `max_delay`, the upper half of it at random."""
     ceiling = min(policy.max_delay, policy.base_delay * 2.0 ** min(failures - 1, 60))
     return ceiling * (0.5 + 0.5 * random.random())  # noqa: S311 - jitter, no secret
+
+
+def pause(policy: RetryPolicy, failures: int, retry_after: float | None) -> float:
+    """Seconds to wait before the next try: what the server asks for, but never nothing; else the back-off."""
+    return back_off(policy, failures) if retry_after is None else max(retry_after, back_off(policy, 1))
 
 
 def retry_after_seconds(value: str | None, now: float) -> float | None:
@@ -79,7 +86,9 @@ def retry_after_seconds(value: str | None, now: float) -> float | None:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = parsedate_to_datetime(value).timestamp() - now
+            date = parsedate_to_datetime(value)
+            # A date without a zone is in UTC (RFC 9110), not in the zone of this machine.
+            seconds = (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp() - now
         except (ValueError, TypeError, OverflowError):
             return None
     # Not "nan", and no longer than a day: a header is no order to sleep for ever.

@@ -1,6 +1,6 @@
 """One request on the wire: the only importer of aiohttp's client, with limits, auth, retries and log.
 
-Two ways in: `send` for a single call (tries again, raises errors) and `exchange` for the bulk sender (one try, returns what is proved).
+Two ways in: `send` for a single call (tries again, raises errors) and `attempt` for the bulk sender (one try, returns what is proved).
 
 How it is known that nothing left: aiohttp keeps the headers back until the first piece of the body, and every write goes out through
 `_Body`, which notes when it is asked for that piece. What fails before has not left. An unsafe body is given out once: when aiohttp
@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -25,14 +24,14 @@ from .auth import ClientCredentials, Secret, TokenSource, check_token
 from .budget import Budget
 from .config import Limits, RetryPolicy, Timeout
 from .endpoints import TOKEN_SERVICE
-from .errors import ArmError, ConfigurationError, NotSentError, OutcomeUnknownError, ResponseError
-from .retry import Fate, back_off, fate_of_status, is_transient, may_repeat, retry_after_seconds
-from .tries import Delivery, Try
+from .errors import ArmError, ConfigurationError, NotSentError
+from .retry import Fate, back_off, is_transient, may_repeat, pause, retry_after_seconds
+from .tries import Delivery, Try, judge, no_answer
 from .wire import Request, Response, to_error
 
 __all__ = ["Transport"]
 
-PIECE: Final = 131_072
+PIECE: Final = 262_144
 """Bytes that are handed to the connection at a time: over TLS one huge write costs twice the CPU of pieces."""
 
 MOST_BYTES: Final = 64_000_000
@@ -54,6 +53,7 @@ class _Body(aiohttp.payload.Payload):
         self._size = sum(map(len, pieces))
         self._delivery = delivery
         self._once = once
+        self._given = False
         self._stall = stall
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -62,20 +62,21 @@ class _Body(aiohttp.payload.Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Writes all pieces; each must be taken within the read time-out."""
-        if self._once and self._delivery.started:
+        if self._once and self._given:
             raise _SentError
-        self._delivery.started = True
+        self._given = self._delivery.started = True
+        async with clock.Alarm(self._stall) as alarm:
+            for piece in self._parts():
+                await writer.write(piece)
+                alarm.renew()
+
+    def _parts(self) -> Iterator[bytes | memoryview]:
         for piece in self._value:
             if len(piece) <= PIECE:
-                await self._put(writer, piece)
-                continue
-            view = memoryview(piece)
-            for start in range(0, len(piece), PIECE):
-                await self._put(writer, view[start : start + PIECE])
-
-    async def _put(self, writer: AbstractStreamWriter, piece: bytes | memoryview) -> None:
-        async with asyncio.timeout(self._stall):
-            await writer.write(piece)
+                yield piece
+            else:
+                view = memoryview(piece)
+                yield from (view[start : start + PIECE] for start in range(0, len(piece), PIECE))
 
 
 class Transport:
@@ -144,50 +145,58 @@ class Transport:
                 return await self._persist(request, timeout, policy, delivery)
         except TimeoutError:
             pass
-        raise _no_answer(request, delivery.may_be_taken, f"no answer within {timeout.total} s")
+        raise no_answer(request, delivery.may_be_taken, f"no answer within {timeout.total} s")
 
     async def _persist(self, request: Request, timeout: Timeout, policy: RetryPolicy, delivery: Delivery) -> Response:
         attempt = 0
         while True:
             attempt += 1
-            tried = await self.exchange(request, timeout=timeout, delivery=delivery)
+            tried = await self._exchange(request, timeout, delivery, _always)
+            assert tried is not None
             if tried.fatal is not None:
                 raise tried.fatal
             if tried.fate is Fate.DONE and tried.response is not None:
                 return replace(tried.response, attempts=attempt)
-            delay = tried.retry_after if tried.retry_after is not None else back_off(policy, attempt)
+            delay = pause(policy, attempt, tried.retry_after)
             last = attempt >= policy.attempts or (tried.retry_after is not None and delay > policy.max_delay)
             if last or not may_repeat(tried.fate, safe=request.endpoint.safe, status=tried.status):
                 break
             log.info("retry", operation=request.endpoint.operation, attempt=attempt, reason=tried.reason, delay=round(delay, 3))
             await clock.sleep(delay)
-        if tried.response is not None and tried.response.status >= 300:
-            raise to_error(tried.response, request.endpoint, tried.retry_after)
-        raise _no_answer(request, delivery.may_be_taken, tried.reason)
+        error = tried.error_of(request.endpoint)
+        if error is not None:
+            raise error
+        raise no_answer(request, delivery.may_be_taken, tried.reason)
 
     # --- one try --------------------------------------------------------------------------------------------------------
 
-    async def exchange_within(self, request: Request, *, timeout: Timeout | None = None, delivery: Delivery | None = None) -> Try:
-        """`exchange`, ended after `timeout.total` seconds."""
-        timeout = timeout or self.timeout
-        delivery = delivery or Delivery()
+    async def ask(self, request: Request, *, timeout: Timeout) -> Try:
+        """Sends a request once and says what is proved; for reads."""
+        tried = await self.attempt(request, timeout=timeout, delivery=Delivery(), starts=_always)
+        assert tried is not None
+        return tried
+
+    async def attempt(self, request: Request, *, timeout: Timeout, delivery: Delivery, starts: Callable[[], bool]) -> Try | None:
+        """Sends a request once (once more with a fresh token where the first was refused) and says what is proved.
+
+        Only cancellation comes out as an exception; `delivery` tells then whether a byte may have left. `starts` is asked when all is
+        ready, after any waiting; where it says no, nothing is sent and there is no answer. `timeout.total` counts for all of it.
+        """
         try:
             async with asyncio.timeout(timeout.total):
-                return await self.exchange(request, timeout=timeout, delivery=delivery)
+                return await self._exchange(request, timeout, delivery, starts)
         except TimeoutError:
             fate = Fate.DOUBTFUL if delivery.started else Fate.NOT_SENT
             delivery.settle(fate)
             return Try(fate, "time-out")
 
-    async def exchange(self, request: Request, *, timeout: Timeout, delivery: Delivery) -> Try:
-        """Sends a request once (once more with a fresh token where the first was refused) and says what is proved.
-
-        Only cancellation comes out as an exception; `delivery` tells then whether a byte may have left.
-        """
-        async with self._bytes(request.size), self._slots:
+    async def _exchange(self, request: Request, timeout: Timeout, delivery: Delivery, starts: Callable[[], bool]) -> Try | None:
+        async with self._budget.held(request.size), self._slots:
             token = await self._token()
             if isinstance(token, Try):
                 return token
+            if not starts():
+                return None
             tried = await self._once(request, token, timeout, delivery)
             if tried.status != 401:
                 return tried
@@ -196,7 +205,9 @@ class Transport:
             fresh = await self._token()
             if isinstance(fresh, Try):
                 return fresh
-            return tried if fresh == token else await self._once(request, fresh, timeout, delivery)
+            if fresh == token:
+                return tried
+            return await self._once(request, fresh, timeout, delivery) if starts() else None
 
     async def _token(self) -> Secret | Try:
         """A token, or why there is none; without one nothing is sent."""
@@ -211,25 +222,20 @@ class Transport:
             error.__cause__ = failure
             return Try(Fate.NOT_SENT, "no token", fatal=error)
 
-    @asynccontextmanager
-    async def _bytes(self, amount: int) -> AsyncIterator[None]:
-        if not amount:
-            yield
-            return
-        await self._budget.take(amount)
-        try:
-            yield
-        finally:
-            self._budget.give(amount)
-
     async def _once(self, request: Request, token: Secret, timeout: Timeout, delivery: Delivery) -> Try:
         started = clock.monotonic()
         session = self._session_for(request)
         if session is None:
             return Try(Fate.NOT_SENT, "client closed", fatal=ConfigurationError("the client is closed"))
+        safe = request.endpoint.safe
         body: _Body | None = None
-        if request.body or not request.endpoint.safe:
-            body = _Body(request.body, delivery, once=not request.endpoint.safe, stall=timeout.read)
+        if request.body or not safe:
+            body = _Body(request.body, delivery, once=not safe, stall=timeout.read)
+        # Where no body of ours tells when something leaves, it may have left at once.
+        delivery.started = body is None or self._is_opaque
+        if not safe:
+            # One turn of the loop, so that a connection that the server has just closed is seen to be closed and is not used.
+            await clock.turn()
         response: Response | None = None
         reason = ""
         try:
@@ -246,12 +252,13 @@ class Transport:
                 response = await _read(answer)
         except Exception as failure:  # whatever a session that was brought may raise: the proof is in `delivery`, not in the type
             reason = _name(failure)
-            connecting = isinstance(failure, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
-            if body is None and not connecting:
+            if isinstance(failure, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+                delivery.started = delivery.started and body is not None
+            elif self._brought is not None:
                 delivery.started = True
             if isinstance(failure, RuntimeError) and session.closed:
                 return Try(Fate.NOT_SENT, reason, fatal=ConfigurationError("the session that was given is closed"))
-        tried = _judge(response, reason, delivery)
+        tried = judge(response, reason, delivery, clock.unix_time())
         delivery.settle(tried.fate)
         log.debug(
             "request",
@@ -264,6 +271,11 @@ class Transport:
             elapsed=round(clock.monotonic() - started, 4),
         )
         return tried
+
+    @property
+    def _is_opaque(self) -> bool:
+        """Whether a session that was brought has middlewares: they may send another body than ours, and more than once."""
+        return bool(getattr(self._brought, "_middlewares", ()))
 
     def _address(self, request: Request) -> URL:
         # `encoded`: yarl would decode what it thinks needs no encoding, and so change a path.
@@ -309,7 +321,7 @@ class Transport:
 
     # --- the identity service -------------------------------------------------------------------------------------------
 
-    async def post_form(self, url: str, form: Mapping[str, str]) -> bytes:
+    async def post_form(self, url: str, form: Mapping[str, str | Secret]) -> bytes:
         """Posts a form without a token, again where that may help, and gives the body of a 2xx. It holds no slot of the limits."""
         attempt = 0
         while True:
@@ -326,14 +338,14 @@ class Transport:
         wait = retry_after_seconds(response.headers.get("retry-after"), clock.unix_time())
         raise to_error(replace(response, body=b""), TOKEN_SERVICE, wait)
 
-    async def _post_form_once(self, url: str, form: Mapping[str, str]) -> tuple[Response | None, str]:
+    async def _post_form_once(self, url: str, form: Mapping[str, str | Secret]) -> tuple[Response | None, str]:
         session = self._brought or (None if self._closed else self._own_session("safe"))
         if session is None:
             raise ConfigurationError("the client is closed")
         try:
             async with session.post(
                 url,
-                data=dict(form),
+                data={name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()},
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=self._client_timeout(self.timeout),
@@ -343,6 +355,10 @@ class Transport:
                 return response, "" if response.complete else "answer cut off"
         except Exception as failure:  # whatever a session that was brought may raise
             return None, _name(failure)
+
+
+def _always() -> bool:
+    return True
 
 
 def _headers(request: Request, token: Secret) -> dict[str, str]:
@@ -370,28 +386,8 @@ async def _read(answer: aiohttp.ClientResponse) -> Response:
     return Response(answer.status, headers, b"".join(parts), complete)
 
 
-def _judge(response: Response | None, reason: str, delivery: Delivery) -> Try:
-    if response is None:
-        return Try(Fate.DOUBTFUL if delivery.started else Fate.NOT_SENT, reason)
-    fate = fate_of_status(response.status)
-    if fate is Fate.DONE and not response.complete:
-        return Try(Fate.DOUBTFUL, "answer cut off", response)
-    wait = retry_after_seconds(response.headers.get("retry-after"), clock.unix_time())
-    return Try(fate, str(response.status), response, wait)
-
-
 def _name(failure: Exception) -> str:
     """What happened, without the data an exception may carry."""
     if isinstance(failure, TimeoutError):
         return "connect time-out" if isinstance(failure, aiohttp.ConnectionTimeoutError) else "time-out"
     return type(failure).__name__
-
-
-def _no_answer(request: Request, started: bool, reason: str) -> ArmError:
-    operation = request.endpoint.operation
-    if not started:
-        return NotSentError(f"{operation}: nothing was sent ({reason}): it may be tried again")
-    if request.endpoint.method == "GET":
-        return ResponseError(f"{operation}: no answer ({reason}): nothing was changed, it may be tried again")
-    again = "it is harmless to repeat" if request.endpoint.safe else "look the record up before you send it again"
-    return OutcomeUnknownError(f"{operation}: no answer ({reason}): it may have been done; {again}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .errors import ArmError
-from .retry import Fate
-from .wire import Response
+from .endpoints import Endpoint
+from .errors import ArmError, NotSentError, OutcomeUnknownError, ResponseError, StatusError
+from .retry import Fate, fate_of_status, retry_after_seconds
+from .wire import Request, Response, to_error
 
-__all__ = ["Delivery", "Try"]
+__all__ = ["Delivery", "Try", "judge", "no_answer"]
 
 
 class Delivery:
@@ -59,3 +60,32 @@ class Try:
     def status(self) -> int | None:
         """The status of the answer, or None."""
         return self.response.status if self.response is not None else None
+
+    def error_of(self, endpoint: Endpoint) -> StatusError | None:
+        """The error of the answer; None where there was none, or a success that could not be read."""
+        if self.response is None or self.response.status < 300:
+            return None
+        doubtful = self.fate is Fate.DOUBTFUL and not endpoint.safe
+        return to_error(self.response, endpoint, self.retry_after, doubtful=doubtful)
+
+
+def judge(response: Response | None, reason: str, delivery: Delivery, now: float) -> Try:
+    """What is proved by an answer, or by the lack of one; `now` is Unix time."""
+    if response is None:
+        return Try(Fate.DOUBTFUL if delivery.started else Fate.NOT_SENT, reason)
+    fate = fate_of_status(response.status)
+    if fate is Fate.DONE and not response.complete:
+        return Try(Fate.DOUBTFUL, "answer cut off", response)
+    wait = retry_after_seconds(response.headers.get("retry-after"), now)
+    return Try(fate, str(response.status), response, wait)
+
+
+def no_answer(request: Request, started: bool, reason: str) -> ArmError:
+    """The error of a request that got no answer; `started` where a byte of it may have left."""
+    operation = request.endpoint.operation
+    if not started:
+        return NotSentError(f"{operation}: nothing was sent ({reason}): it may be tried again")
+    if request.endpoint.method == "GET":
+        return ResponseError(f"{operation}: no answer ({reason}): nothing was changed, it may be tried again")
+    again = "it is harmless to repeat" if request.endpoint.safe else "look the record up before you send it again"
+    return OutcomeUnknownError(f"{operation}: no answer ({reason}): it may have been done; {again}")

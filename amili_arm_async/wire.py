@@ -157,8 +157,8 @@ class Envelope:
 # --- back -------------------------------------------------------------------------------------------------------------
 
 
-def to_error(response: Response, endpoint: Endpoint, retry_after: float | None) -> StatusError:
-    """The error of an answer that is no success."""
+def to_error(response: Response, endpoint: Endpoint, retry_after: float | None, *, doubtful: bool = False) -> StatusError:
+    """The error of an answer that is no success; `doubtful` where it may have been done all the same."""
     body = codec.json_value(response.body)
     if body is None and response.body:
         body = response.body[:10_000].decode("utf-8", "replace")
@@ -168,6 +168,7 @@ def to_error(response: Response, endpoint: Endpoint, retry_after: float | None) 
         body=body,
         request_id=response.request_id,
         retry_after=retry_after,
+        doubtful=doubtful,
     )
 
 
@@ -198,7 +199,8 @@ def batch_receipt(response: Response) -> BatchReceipt | None:
     """The receipt of a batch, or None where the answer has no `batchUuid` or can't be read."""
     body = codec.json_object(response.body) if response.complete else None
     uuid = body.get("batchUuid") if body is not None else None
-    if body is None or not isinstance(uuid, str) or not uuid.strip() or not uuid.isprintable():
+    # A name that can't stand in a path leads to no result: it is none.
+    if body is None or not isinstance(uuid, str) or not uuid.strip() or not uuid.isprintable() or uuid in {".", ".."}:
         return None
     return BatchReceipt(
         batch_uuid=uuid,
@@ -233,21 +235,19 @@ def one_record(body: bytes, items: str, key: str) -> bytes | None:
         if name not in fields:
             continue
         inner = bytes(fields[name])
-        if inner.lstrip().startswith(b"["):
+        if inner.startswith(b"["):
             found = msgspec.json.decode(inner, type=list[msgspec.Raw])
-            return bytes(found[0]) if len(found) == 1 else None
-        return inner
+            inner = bytes(found[0]) if len(found) == 1 else b""
+        return inner if inner.startswith(b"{") else None
     return body
 
 
-def link_query(link: object) -> tuple[tuple[str, str], ...] | None:
-    """Names and values of the query in a link that the server made; None where there is no link.
+def link_query(link: str) -> tuple[tuple[str, str], ...] | None:
+    """Names and values of the query in a link that the server made; None where it has none.
 
     The rest of the link is not used: a further page is asked for on our own origin and at the path of the list itself, so no link
     can lead the token anywhere else.
     """
-    if not isinstance(link, str) or not link.strip():
-        return None
     try:
         pairs = parse_qsl(urlsplit(link.strip()).query, keep_blank_values=True)
     except ValueError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -90,7 +91,7 @@ class Account:
 
     Args:
         report: takes in what becomes of each record.
-        emit: told of each outcome; it may wait when nobody takes outcomes off it.
+        emit: told of each outcome.
         on_progress: told where the run is after each batch.
         open_batches: gives the number of batches whose result is still to come.
     """
@@ -98,7 +99,7 @@ class Account:
     def __init__(
         self,
         report: BulkReport,
-        emit: Callable[[BatchOutcome], Awaitable[None]],
+        emit: Callable[[BatchOutcome], None],
         on_progress: Callable[[Progress], object] | None,
         open_batches: Callable[[], int],
     ) -> None:
@@ -128,26 +129,14 @@ class Account:
         self._live[live] = None
         return live
 
-    async def settle(
+    def settle(
         self,
         live: Live,
         verdict: Verdict,
         exceptions: dict[int, Verdict] | None = None,
         result: BatchResult | None = None,
     ) -> None:
-        """Gives a batch its final state, and tells of it."""
-        await self._emit(self._close(live, verdict, exceptions, result))
-
-    async def refuse(self, outcomes: Iterable[BatchOutcome]) -> None:
-        """Takes in records that can't be sent."""
-        for outcome in outcomes:
-            self.report.add(outcome)
-            await self._emit(outcome)
-
-    def _close(
-        self, live: Live, verdict: Verdict, exceptions: dict[int, Verdict] | None = None, result: BatchResult | None = None
-    ) -> BatchOutcome:
-        # Without an await between its parts: whatever is cancelled, a record is in one place.
+        """Gives a batch its final state, and tells of it. Without an await: whatever is cancelled, a record is in one place."""
         del self._live[live]
         self._gate.settle(live.key_pass, len(live.batch))
         live.done.set()
@@ -156,7 +145,13 @@ class Account:
         outcome = BatchOutcome(batch.number, uuid, live.attempts, result, batch.indexes, list(batch.keys), verdict, exceptions or {})
         self.report.add(outcome)
         self._tell_progress()
-        return outcome
+        self._emit(outcome)
+
+    def refuse(self, outcomes: Iterable[BatchOutcome]) -> None:
+        """Takes in records that can't be sent."""
+        for outcome in outcomes:
+            self.report.add(outcome)
+            self._emit(outcome)
 
     def _tell_progress(self) -> None:
         if self._on_progress is None:
@@ -186,9 +181,9 @@ class Account:
         for live in list(self._live):
             if live.receipt is not None:
                 open_batches += 1
-                self._close(live, Verdict("accepted", "not_awaited", "the run ended before the result came"))
+                self.settle(live, Verdict("accepted", "not_awaited", "the run ended before the result came"))
             else:
-                self._close(live, self.stopped(live, reason))
+                self.settle(live, self.stopped(live, reason))
         cutter.feed(unread)
         while (batch := cutter.finish()) is not None:
             self.report.add(BatchOutcome(0, None, 0, None, batch.indexes, batch.keys, reason))
@@ -208,11 +203,19 @@ class Account:
 
     def name_rest(self, records: Iterator[Any], kind: Kind, reason: Verdict) -> None:
         """Names what a source with a length still has, so that nothing in it is lost in silence when a run can't go on."""
-        while chunk := list(islice(records, 1000)):
+        while chunk := _some(records):
             read = self.report.tally.records_read
             keys = [_key_of(kind, record) for record in chunk]
             self.report.add(BatchOutcome(0, None, 0, None, range(read, read + len(chunk)), keys, reason))
             self.report.tally.records_read += len(chunk)
+
+
+def _some(records: Iterator[Any]) -> list[Any]:
+    chunk: list[Any] = []
+    # The run has its error already; a source that raises now has told what it has to tell.
+    with contextlib.suppress(Exception):
+        chunk.extend(islice(records, 1000))
+    return chunk
 
 
 def _key_of(kind: Kind, record: Any) -> str | None:

@@ -25,6 +25,8 @@ __all__ = ["Batch", "Cutter", "Kind", "as_key"]
 SLICE: Final = 250
 """Records that are encoded together at the most."""
 
+_NOTHING: Final = frozenset({None, msgspec.UNSET})
+
 FIRST_SLICE: Final = 32
 """Records of the first slice, when nothing is known yet of their size."""
 
@@ -71,8 +73,17 @@ class Kind:
         # Decoding only this field checks the syntax of the whole object on the way.
         named = msgspec.defstruct("Named", [("key", Any, msgspec.field(default=None, name=self.wire_key))])
         self._named = msgspec.json.Decoder(named)
-        # The fields in which a number may be that JSON has no word for; () where they are nested and the text has to be searched.
-        self.numbers = tuple(attrgetter(name) for name in ("discount_rate", "limit_amount") if hasattr(cls, name))
+        own = {"discount_rate", "limit_amount", "due_days", "year_of_birth"}
+        self._numbers = [attrgetter(name) for name in own] if own <= set(cls.__struct_fields__) else []
+
+    def numbers_are_unset(self, records: list[Any]) -> bool:
+        """Whether no record of this kind holds a number of its own: then none can be NaN.
+
+        Only the fields that are numbers by their type count. (Documents have them in their lines: there, all is looked at.)
+        """
+        if not self._numbers:
+            return False
+        return all(set(map(number, records)) <= _NOTHING for number in self._numbers)
 
     def keys_of(self, records: list[Any]) -> list[str | None]:
         """The key of each record.
@@ -120,6 +131,7 @@ class Cutter:
         self._read = 0
         self._number = 0
         self._average = 0.0
+        self._decimals = False
         self._ready: deque[Batch] = deque()
         self._invalid: list[BatchOutcome] = []
         self._begin()
@@ -185,25 +197,26 @@ class Cutter:
         kinds = set(map(type, records))
         try:
             if kinds == {bytes}:
-                return b",".join(records), self._kind.keys_of(records)
+                text = b",".join(records)
+                # msgspec passes over texts that it does not have to build.
+                text.decode()
+                return text, self._kind.keys_of(records)
             if kinds == {self._kind.cls}:
-                text = codec.ENCODER.encode(records)[1:-1]
-                if not self._numbers_are_finite(records, text):
+                written = codec.encode_all(records, decimals=self._decimals, numbers_are_unset=self._kind.numbers_are_unset(records))
+                if written is None:
                     return None
                 keys = list(map(self._kind.attribute_of, records))
-                return text, keys if set(map(type, keys)) == {str} and all(keys) else list(map(as_key, keys))
+                plain = set(map(type, keys)) == {str} and all(keys) and "".join(keys).isalnum()
+                return written, keys if plain else list(map(as_key, keys))
             if kinds == {dict}:
-                text = codec.ENCODER.encode(records)[1:-1]
-                return None if codec.looks_suspicious(text) else (text, self._kind.keys_of(records))
+                written = codec.encode_all(records, decimals=self._decimals)
+                return None if written is None else (written, self._kind.keys_of(records))
+        except codec.DecimalFound:
+            # From now on they are reckoned with.
+            self._decimals = True
         except Exception:  # the closer look tells which record it is, and why
             return None
         return None
-
-    def _numbers_are_finite(self, records: list[Any], text: bytes) -> bool:
-        if not self._kind.numbers:
-            return not codec.looks_suspicious(text)
-        kinds = {kind for number in self._kind.numbers for kind in set(map(type, map(number, records)))}
-        return kinds <= {type(None), msgspec.UnsetType} or not codec.looks_suspicious(text)
 
     def _take_one(self, index: int, record: Any) -> None:
         key: str | None = None

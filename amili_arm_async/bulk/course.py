@@ -9,9 +9,8 @@ from .. import clock
 from ..config import RetryPolicy
 from ..endpoints import Endpoint
 from ..errors import ArmError, NotSentError
-from ..retry import Fate, back_off
+from ..retry import Fate, pause
 from ..tries import Try
-from ..wire import to_error
 from .account import Live
 from .pressure import Hold
 from .states import Verdict
@@ -61,17 +60,14 @@ class Course:
 
     def stop_for(self, tried: Try, endpoint: Endpoint) -> None:
         """Stops for a failure that is about the call and not about the data."""
-        error: Exception = tried.fatal or NotSentError(tried.reason)
-        if tried.fatal is None and tried.response is not None:
-            error = to_error(tried.response, endpoint, tried.retry_after)
+        error = tried.fatal or tried.error_of(endpoint) or NotSentError(tried.reason)
         self.stop(Verdict("not_sent", reason_of(tried), str(error)), error)
 
     def _out_of_patience(self, tried: Try | None) -> None:
         last = tried.reason if tried is not None else "it asks for a longer wait"
         text = f"the server took nothing for {self._patience:g} s ({last})"
-        error: ArmError = NotSentError(text + ": run it again later, or allow more patience")
-        if tried is not None and tried.response is not None and tried.response.status >= 300:
-            error = to_error(tried.response, self._endpoint, tried.retry_after)
+        said = tried.error_of(self._endpoint) if tried is not None else None
+        error: ArmError = said or NotSentError(text + ": run it again later, or allow more patience")
         self.stop(Verdict("not_sent", "patience", text), error)
 
     # --- waiting ----------------------------------------------------------------------------------------------------------
@@ -99,11 +95,11 @@ class Course:
         now = clock.monotonic()
         live.failures += 1
         live.trouble_since = now if live.trouble_since is None else live.trouble_since
-        delay = tried.retry_after if tried.retry_after is not None else back_off(self._retry, live.failures)
+        delay = pause(self._retry, live.failures, tried.retry_after)
         if now - live.trouble_since + delay <= self._patience:
             await self._sleep(delay, tried)
             return True
-        if self._trouble_since is None or now - self._trouble_since + delay > self._patience:
+        if now - (self._trouble_since or now) + delay > self._patience:
             self._out_of_patience(tried)
         return False
 
@@ -137,7 +133,7 @@ class Course:
                 break
             else:
                 failures += 1
-                await self._sleep(tried.retry_after if tried.retry_after is not None else back_off(self._retry, failures), tried)
+                await self._sleep(pause(self._retry, failures, tried.retry_after), tried)
         self._answers.set()
 
 

@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from array import array
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 __all__ = ["KeyGate", "Pass"]
+
+_SEPARATOR: Final = "\0"
 
 
 class Pass:
     """The right of a batch to be under way with its keys, from when it is cut until all its records are settled.
 
     Attributes:
+        left: set when it is over, or when nobody needs to wait any more.
         repeats: True where a key is in the batch more than once: then its parts must not be under way together either.
+        spans: the least and the greatest key of each length.
+        indexed: whether its keys are in the gate's index.
     """
 
-    def __init__(self, hashes: array[int], records: int, *, repeats: bool) -> None:
-        self.hashes = hashes
-        self.repeats = repeats
+    __slots__ = ("_records", "_text", "indexed", "left", "repeats", "spans")
+
+    def __init__(self, keys: list[str], distinct: int, records: int) -> None:
         self.left = asyncio.Event()
+        self.repeats = distinct < len(keys)
+        self.spans = _spans(keys)
+        self.indexed = False
+        # In one piece: while a batch waits for its result, its keys are all that is kept of it.
+        self._text = _SEPARATOR.join(keys)
         self._records = records
+
+    @property
+    def keys(self) -> set[str]:
+        """Its keys, without case."""
+        return set(self._text.split(_SEPARATOR)) if self.spans else set()
+
+    def may_meet(self, other: Pass) -> bool:
+        """Whether a key of the one can be a key of the other."""
+        for length, (least, greatest) in self.spans.items():
+            theirs = other.spans.get(length)
+            if theirs is not None and least <= theirs[1] and theirs[0] <= greatest:
+                return True
+        return False
 
     def settle(self, records: int) -> bool:
         """So many records more are settled; True when all are."""
@@ -30,48 +53,58 @@ class Pass:
 
 
 class KeyGate:
-    """The keys of all batches under way. Only hashes are kept: two keys with one hash wait for each other, which harms nobody.
+    """The keys of all batches under way.
+
+    A source in the order of its keys has batches whose keys lie in spans of their own: they can't meet, and nothing more is kept of
+    them. Only the keys of batches whose spans overlap go into an index.
 
     Keys are compared without case: "Data values are not case-sensitive" (https://docs.amili.dev/about-355476m0).
     """
 
     def __init__(self) -> None:
-        self._under_way: set[int] = set()
         self._passes: dict[Pass, None] = {}
-        # How many passes more than one hold a hash.
-        self._more: Counter[int] = Counter()
+        self._index: set[str] = set()
+        # How many passes more than one hold a key of the index.
+        self._more: Counter[str] = Counter()
 
     def enter(self, keys: Sequence[str | None]) -> tuple[Pass, list[Pass]]:
         """A pass for a batch with these keys, and those that were there before it and that it has to wait for.
 
         To be called in the order of the source: then waiting for what came before is enough to keep that order.
         """
-        own = _hashes(keys)
-        distinct = set(own)
+        folded = _without_case(keys)
+        own = set(folded)
+        made = Pass(folded, len(own), len(keys))
+        near = [other for other in self._passes if made.may_meet(other)]
+        for other in near:
+            self._add(other)
         before: list[Pass] = []
-        if not self._under_way.isdisjoint(distinct):
-            common = self._under_way & distinct
-            before = [other for other in self._passes if not common.isdisjoint(other.hashes)]
-            self._more.update(common)
-        self._under_way |= distinct
-        made = Pass(array("q", distinct), len(keys), repeats=len(distinct) < len(own))
+        if near:
+            common = self._index & own
+            before = [other for other in near if not common.isdisjoint(other.keys)] if common else []
+            self._add(made)
         self._passes[made] = None
         return made, before
+
+    def _add(self, made: Pass) -> None:
+        if made.indexed:
+            return
+        made.indexed = True
+        keys = made.keys
+        for key in self._index & keys:
+            self._more[key] += 1
+        self._index |= keys
 
     def settle(self, made: Pass, records: int) -> None:
         """So many records of a batch are settled; when all are, its keys are free."""
         if not made.settle(records):
             return
         del self._passes[made]
-        if self._more:
-            for key in made.hashes:
-                if self._more[key] > 0:
-                    self._more[key] -= 1
-                    continue
-                self._under_way.discard(key)
+        if made.indexed:
+            held = {key for key in made.keys if self._more[key]} if self._more else set()
+            self._index -= made.keys - held
+            self._more.subtract(held)
             self._more = +self._more
-        else:
-            self._under_way.difference_update(made.hashes)
         made.left.set()
 
     def abandon(self) -> None:
@@ -80,9 +113,23 @@ class KeyGate:
             made.left.set()
 
 
-def _hashes(keys: Sequence[str | None]) -> list[int]:
-    given = [key for key in keys if key is not None] if None in keys else list(keys)
-    # One text at a time would cost more than the whole batch at once.
-    text = "\0".join(given)  # type: ignore[arg-type]
+def _without_case(keys: Sequence[str | None]) -> list[str]:
+    given = [key for key in keys if key is not None]
+    # One text at a time would cost more than all at once.
+    text = _SEPARATOR.join(given)
     folded = text.casefold()
-    return [hash(key) for key in (given if folded == text else folded.split("\0"))]
+    if folded != text or text.count(_SEPARATOR) >= len(given) > 0:
+        # A key that holds the separator is cut in two, everywhere in the same way: then it waits for more than it must, not for less.
+        return folded.split(_SEPARATOR)
+    return given
+
+
+def _spans(keys: list[str]) -> dict[int, tuple[str, str]]:
+    lengths = set(map(len, keys))
+    if len(lengths) == 1:
+        return {lengths.pop(): (min(keys), max(keys))}
+    spans: dict[int, tuple[str, str]] = {}
+    for length in lengths:
+        some = [key for key in keys if len(key) == length]
+        spans[length] = (min(some), max(some))
+    return spans

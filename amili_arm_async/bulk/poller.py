@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
+from anyio.abc import TaskGroup
 
 from .. import clock, log
 from ..config import BatchWords, BulkOptions
@@ -42,7 +43,7 @@ class OpenBatch:
     batch_uuid: str
     accepted_at: float
     keys: Callable[[], Sequence[str | None]]
-    settled: Callable[[Verdict, dict[int, Verdict], BatchResult | None], Awaitable[None]]
+    settled: Callable[[Verdict, dict[int, Verdict], BatchResult | None], None]
     delay: float = 0.0
     last: BatchResult | None = None
     gone: int = 0
@@ -118,9 +119,7 @@ class Poller:
                 self._changed.clear()
                 wait = self._next_wait()
                 if wait is not None and wait <= 0:
-                    batch = heapq.heappop(self._due)[2]
-                    self._asking += 1
-                    asking.start_soon(self._question, batch)
+                    self._turn(heapq.heappop(self._due)[2], asking)
                     continue
                 await clock.wait(self._changed, wait)
             if self._stopped:
@@ -130,14 +129,30 @@ class Poller:
         """Seconds until the next question may be asked, or None: not before something changes."""
         if not self._due or self._asking >= AT_ONCE:
             return None
-        return max(self._due[0][0] - clock.monotonic(), self._hold.remaining)
+        return self._due[0][0] - clock.monotonic()
+
+    def _turn(self, batch: OpenBatch, asking: TaskGroup) -> None:
+        """It is the turn of a batch: it is asked for, unless all are held; then its deadline still counts."""
+        now, held = clock.monotonic(), self._hold.remaining
+        if not held:
+            self._asking += 1
+            asking.start_soon(self._question, batch)
+        elif now >= batch.accepted_at + self._options.deadline:
+            batch.settled(self._deadline(), {}, batch.last)
+        else:
+            self._put_back(batch, now + held)
+
+    def _deadline(self) -> Verdict:
+        return Verdict("accepted", "deadline", f"no result within {self._options.deadline:g} s")
 
     def _later(self, batch: OpenBatch, now: float) -> None:
-        # The last question is asked when the deadline has come, not before and not after.
-        due = min(now + batch.delay, batch.accepted_at + self._options.deadline)
+        self._put_back(batch, now + batch.delay)
         batch.delay = min(max(batch.delay, 0.001) * GROWTH, self._options.poll_max)
+
+    def _put_back(self, batch: OpenBatch, due: float) -> None:
+        # The last question is asked when the deadline has come, not before and not after.
         self._sequence += 1
-        heapq.heappush(self._due, (due, self._sequence, batch))
+        heapq.heappush(self._due, (min(due, batch.accepted_at + self._options.deadline), self._sequence, batch))
         self._changed.set()
 
     async def _question(self, batch: OpenBatch) -> None:
@@ -146,7 +161,7 @@ class Poller:
             now = clock.monotonic()
             verdict = self._judge(batch, tried)
             if verdict is None and now - batch.accepted_at >= self._options.deadline:
-                verdict = Verdict("accepted", "deadline", f"no result within {self._options.deadline:g} s")
+                verdict = self._deadline()
             if verdict is None and not self._stopped:
                 self._later(batch, now)
                 return
@@ -158,7 +173,7 @@ class Poller:
             exceptions: dict[int, Verdict] = {}
             if verdict.state == "succeeded" or verdict.reason == "deadline":
                 verdict, exceptions = self._by_record(batch, verdict)
-            await batch.settled(verdict, exceptions, batch.last)
+            batch.settled(verdict, exceptions, batch.last)
         finally:
             self._asking -= 1
             self._changed.set()

@@ -6,10 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 from .. import clock, log
 
-__all__ = ["Hold", "Lanes", "Pressure"]
+__all__ = ["Hold", "Lanes", "Pressure", "acquire_place"]
 
 
 class Hold:
@@ -73,7 +74,7 @@ class Lanes:
             if turn.done() and not turn.cancelled():
                 self._used -= 1
                 self._wake()
-            else:
+            elif turn in self._waiting:
                 self._waiting.remove(turn)
             raise
 
@@ -97,3 +98,26 @@ class Lanes:
         if self._limit < self._most:
             self._limit = min(self._most, self._limit + 1.0 / self._limit)
             self._wake()
+
+
+async def acquire_place(places: asyncio.Semaphore, stopping: asyncio.Event) -> bool:
+    """Acquires a place, or gives up when the run stops: then False."""
+    if not places.locked():
+        return await places.acquire()
+    acquired, stopped = asyncio.create_task(places.acquire()), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait((acquired, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.is_set():
+            return True
+    except asyncio.CancelledError:
+        _give_back(places, acquired)
+        raise
+    finally:
+        stopped.cancel()
+    _give_back(places, acquired)
+    return False
+
+
+def _give_back(places: asyncio.Semaphore, acquired: asyncio.Task[Literal[True]]) -> None:
+    if not acquired.cancel() and not acquired.cancelled():
+        places.release()

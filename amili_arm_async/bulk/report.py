@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from .. import clock
 from ..errors import BulkError
 from .spool import Spool
 from .states import STATES, BatchOutcome, RecordOutcome, State, Verdict
@@ -121,13 +120,18 @@ class Tally:
         return Totals(**vars(self))
 
 
+def _written_out(text: str | None) -> str | None:
+    return text.encode("utf-8", "backslashreplace").decode() if text is not None else None
+
+
 class BulkReport:
     """What became of every record of a run. There during the run and after it, whatever ended it.
 
     After the run `sum(report.counts.values())` is the number of records that were read.
     """
 
-    def __init__(self, *, records_known: int | None, accepted_is_enough: bool) -> None:
+    def __init__(self, *, records_known: int | None, accepted_is_enough: bool, now: Callable[[], float]) -> None:
+        self._now = now
         self._counts: dict[State, int] = dict.fromkeys(STATES, 0)
         self._tally = Tally(records_known)
         self._made_it = _MADE_IT | {"accepted"} if accepted_is_enough else _MADE_IT
@@ -156,7 +160,7 @@ class BulkReport:
         """Seconds from the beginning of the run to its end, or to now."""
         if self._started is None:
             return 0.0
-        return (clock.monotonic() if self._ended is None else self._ended) - self._started
+        return (self._now() if self._ended is None else self._ended) - self._started
 
     @property
     def failed_records(self) -> int:
@@ -208,7 +212,12 @@ class BulkReport:
                 rows[verdict].indexes.append(index)
                 rows[verdict].keys.append(key)
         for row in rows.values():
-            self._failures.append(row)
+            try:
+                self._failures.append(row)
+            except UnicodeEncodeError:
+                # Half a surrogate pair, in what is broken anyway: it is written out.
+                keys = [_written_out(key) for key in row.keys]
+                self._failures.append(_Row(row.state, row.reason, _written_out(row.message), row.indexes, keys))
 
     @property
     def tally(self) -> Tally:
@@ -221,8 +230,8 @@ class BulkReport:
 
     def begin(self) -> None:
         """Starts the clock."""
-        self._started = clock.monotonic()
+        self._started = self._now()
 
     def end(self) -> None:
         """Stops the clock."""
-        self._ended = clock.monotonic()
+        self._ended = self._now()

@@ -7,7 +7,7 @@ never a success and never a failure.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -35,9 +35,14 @@ def read_result(batch_uuid: str, status: int, body: bytes, words: BatchWords, ke
         words: what the words mean.
         key_names: the fields that may name a record in an entry.
     """
-    fields = codec.json_object(body) or {}
+    value = codec.json_value(body)
+    # A list alone can only be the entries.
+    fields = value if isinstance(value, dict) else {"results": value} if isinstance(value, list) else {}
     entries = tuple(_entry(item, words, key_names) for item in _find_entries(fields, key_names))
     outcome: BatchOutcomeWord = "pending" if status == 202 else _meaning(fields, words)
+    if outcome == "unrecognised" and not _said(fields):
+        # Nothing is said of the whole: then the entries speak for it.
+        outcome = _meaning_of_all(entries)
     return BatchResult(
         batch_uuid,
         status,
@@ -69,6 +74,17 @@ def _meaning(fields: Mapping[str, Any], words: BatchWords) -> BatchOutcomeWord:
     if "failed" in meanings:
         return "failed"
     return "partial" if "partial" in meanings else "succeeded"
+
+
+def _meaning_of_all(entries: Sequence[BatchEntry]) -> BatchOutcomeWord:
+    meanings = {entry.outcome for entry in entries}
+    if not meanings or "unrecognised" in meanings:
+        return "unrecognised"
+    if "pending" in meanings:
+        return "pending"
+    if meanings == {"succeeded"}:
+        return "succeeded"
+    return "failed" if meanings == {"failed"} else "partial"
 
 
 def _find_entries(fields: Mapping[str, Any], key_names: Sequence[str]) -> list[dict[str, Any]]:
@@ -107,8 +123,10 @@ def judge_records(result: BatchResult, keys: Sequence[str | None]) -> tuple[Verd
     overall = result.outcome
     if overall == "pending":
         return Verdict("accepted", "deadline", "the batch was not processed in time"), {}
-    if not result.entries:
-        return _without_entries(result), {}
+    if not _speaks_of_records(result.entries, keys):
+        # Where nothing was said of the whole but by such a list, nothing is said.
+        silent = bool(result.entries) and result.status is None and result.result is None
+        return (_UNMAPPED if silent else _without_entries(result)), {}
     found = _match(result.entries, keys)
     clear = overall in {"succeeded", "failed", "partial"}
     verdicts = [_UNMAPPED if entry is None else _verdict(entry, clear=clear) for entry in found]
@@ -119,7 +137,8 @@ def judge_records(result: BatchResult, keys: Sequence[str | None]) -> tuple[Verd
 
 
 def _without_entries(result: BatchResult) -> Verdict:
-    if result.outcome == "succeeded" and result.http_status != 206:
+    contradicted = any(entry.outcome != "succeeded" and entry.words for entry in result.entries)
+    if result.outcome == "succeeded" and result.http_status != 206 and not contradicted:
         return _SUCCEEDED
     if result.outcome == "failed":
         return Verdict("failed", result.result or result.status or "failed", result.message)
@@ -137,26 +156,30 @@ def _verdict(entry: BatchEntry, *, clear: bool) -> Verdict:
     return _UNRECOGNISED
 
 
+def _speaks_of_records(entries: Sequence[BatchEntry], keys: Sequence[str | None]) -> bool:
+    """Whether the list tells records apart: by key, or by position where no record has a key."""
+    return any(entry.key is not None for entry in entries) or (len(entries) == len(keys) and None in keys)
+
+
 def _match(entries: Sequence[BatchEntry], keys: Sequence[str | None]) -> list[BatchEntry | None]:
     """The entry of each record: by key, equal keys by occurrence; records without key by position, if the counts match."""
-    same_length = len(entries) == len(keys)
-    if same_length and all(
-        entry.key == key or (key is None) or (entry.key is not None and entry.key.casefold() == key.casefold())
-        for entry, key in zip(entries, keys, strict=True)
-    ):
+    folded = [key.casefold() if key is not None else None for key in keys]
+    named = [entry.key.casefold() if entry.key is not None else None for entry in entries]
+    if len(named) == len(folded) and all(key is None or key == name for key, name in zip(folded, named, strict=True)):
+        # Everything is in its place, so the position speaks for records without key too.
         return list(entries)
     by_key: defaultdict[str, list[BatchEntry]] = defaultdict(list)
-    for entry in reversed(entries):
-        if entry.key is not None:
-            by_key[entry.key.casefold()].append(entry)
-    wanted = {key.casefold() for key in keys if key is not None}
-    found: list[BatchEntry | None] = []
-    for place, key in enumerate(keys):
-        if key is not None:
-            waiting = by_key.get(key.casefold())
-            found.append(waiting.pop() if waiting else None)
-        else:
-            # At this position there must be no entry that speaks of another record.
-            fits = same_length and (entries[place].key or "").casefold() not in wanted
-            found.append(entries[place] if fits else None)
-    return found
+    for name, entry in zip(named, entries, strict=True):
+        if name is not None:
+            by_key[name].append(entry)
+    wanted = Counter(key for key in folded if key is not None)
+    for key, number in wanted.items():
+        by_key[key] = _one_each(by_key[key], number)
+    return [by_key[key].pop() if key is not None and by_key[key] else None for key in folded]
+
+
+def _one_each(entries: list[BatchEntry], records: int) -> list[BatchEntry]:
+    """As many entries as there are records with this key, the last first; where there are more, the worst speak."""
+    if len(entries) > records:
+        entries = sorted(entries, key=lambda entry: entry.outcome != "failed")[:records]
+    return entries[::-1]

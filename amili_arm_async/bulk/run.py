@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Generator
 from types import TracebackType
 from typing import Any, Final
 
+from .. import clock
 from ..errors import BulkError, ConfigurationError
 from ..transport import Transport
 from .job import Job
@@ -21,7 +22,7 @@ from .states import BatchOutcome
 __all__ = ["BulkRun"]
 
 WAITING: Final = 16
-"""Outcomes that wait to be taken; the run waits when there are more."""
+"""Outcomes that wait to be taken; while there are as many, no further batch is begun."""
 
 
 class BulkRun:
@@ -39,8 +40,8 @@ class BulkRun:
 
     def __init__(self, job: Job, source: Source, transport: Transport, pressure: Pressure) -> None:
         accepted_is_enough = job.options.results == "accepted"
-        self.report = BulkReport(records_known=source.known_length, accepted_is_enough=accepted_is_enough)
-        self._sender = Sender(job, source, transport, pressure, self.report, self._emit)
+        self.report = BulkReport(records_known=source.known_length, accepted_is_enough=accepted_is_enough, now=clock.monotonic)
+        self._sender = Sender(job, source, transport, pressure, self.report, self._emit, self._room)
         self._state = "new"
         self._task: asyncio.Task[None] | None = None
         self._outcomes: deque[BatchOutcome] = deque()
@@ -121,13 +122,15 @@ class BulkRun:
             self._changed.clear()
             await self._changed.wait()
 
-    async def _emit(self, outcome: BatchOutcome) -> None:
-        while not self._discard and len(self._outcomes) >= WAITING:
-            self._changed.clear()
-            await self._changed.wait()
+    def _emit(self, outcome: BatchOutcome) -> None:
         if not self._discard:
             self._outcomes.append(outcome)
             self._changed.set()
+
+    async def _room(self) -> None:
+        while not self._discard and len(self._outcomes) >= WAITING:
+            self._changed.clear()
+            await self._changed.wait()
 
 
 async def _wait_for(task: asyncio.Task[None]) -> None:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import anyio
 
@@ -29,7 +29,7 @@ from .course import Course, reason_of
 from .job import Job
 from .keys import Pass
 from .poller import OpenBatch, Poller
-from .pressure import Lanes, Pressure
+from .pressure import Lanes, Pressure, acquire_place
 from .report import BulkReport
 from .source import Source
 from .states import BatchOutcome, Verdict
@@ -60,7 +60,8 @@ class Sender:
         transport: the connections.
         pressure: what all runs of the client share.
         report: takes in what becomes of each record.
-        emit: told of each outcome; it may wait, when nobody takes outcomes off it.
+        emit: told of each outcome.
+        room: waits until there is room for more outcomes, before a batch is pulled: what is under way is never kept from ending.
     """
 
     def __init__(
@@ -70,7 +71,8 @@ class Sender:
         transport: Transport,
         pressure: Pressure,
         report: BulkReport,
-        emit: Callable[[BatchOutcome], Awaitable[None]],
+        emit: Callable[[BatchOutcome], None],
+        room: Callable[[], Awaitable[None]],
     ) -> None:
         self._job = job
         self._options = job.options
@@ -78,6 +80,7 @@ class Sender:
         self._transport = transport
         self._pressure = pressure
         self._report = report
+        self._room = room
         self._account = Account(report, emit, job.options.on_progress, lambda: self._poller.open)
         self._cutter = Cutter(
             job.kind,
@@ -94,8 +97,9 @@ class Sender:
             patience=job.options.patience,
             retry=job.retry,
             endpoint=job.endpoint,
-            stopped=self._account.release_waiters,
+            stopped=self._stopped,
         )
+        self._reading = anyio.CancelScope()
         self._bisects = job.options.bisect == "all" or (job.options.bisect == "safe" and job.endpoint.safe)
         self._poller = Poller(
             self._ask,
@@ -145,6 +149,11 @@ class Sender:
             self._account.name_rest(self._source.rest(), self._job.kind, reason)
         self._report.end()
 
+    def _stopped(self) -> None:
+        # A source that has nothing to give for an hour must not keep a run that has stopped.
+        self._reading.cancel()
+        self._account.release_waiters()
+
     def leave(self) -> None:
         """The caller goes away: start no new batch, let those on the wire end, wait for no result."""
         self._course.stop(Verdict("not_sent", "stopped", "the run was left before its turn"))
@@ -165,6 +174,7 @@ class Sender:
     async def _pull(self) -> tuple[Live, list[Pass]] | None:
         """The next batch, registered in the order of the source; None when there is none, or the run stops."""
         async with self._pulling:
+            await self._room()
             batch = await self._next_batch()
             if batch is None:
                 return None
@@ -179,11 +189,12 @@ class Sender:
                     return None
             if batch is not None:
                 return batch
-            await self._source.read(self._cutter.wanted, self._unread)
+            with anyio.CancelScope() as self._reading:
+                await self._source.read(self._cutter.wanted, self._unread)
             records, self._unread = self._unread, []
             self._cutter.feed(records)
             self._report.tally.records_read = self._cutter.read
-            await self._account.refuse(self._cutter.take_invalid())
+            self._account.refuse(self._cutter.take_invalid())
             if self._source.failure is not None:
                 self._course.stop(Verdict("not_sent", "source_raised", "the source raised before it was sent"), self._source.failure)
         return None
@@ -199,48 +210,57 @@ class Sender:
                     if place is None or not self._course.may_send:
                         continue
                     tried = await self._try(live)
+                if tried is None:
+                    continue
                 receipt = batch_receipt(tried.response) if tried.response is not None and tried.fate is Fate.DONE else None
                 if receipt is not None:
                     place.keep = self._waits and not self._poller.stopped
-                    await self._accepted(live, receipt, awaited=place.keep)
+                    self._accepted(live, receipt, awaited=place.keep)
                     return
             if await self._refused(live, tried, bisection):
                 return
-        await self._give_up(live)
+        self._give_up(live)
 
-    async def _give_up(self, live: Live) -> None:
+    def _give_up(self, live: Live) -> None:
         """Settles a batch that is not tried any more."""
         reason = self._course.reason or Verdict("not_sent", "patience", "the server did not take it within the patience of the run")
-        await self._account.settle(live, self._account.stopped(live, reason))
+        self._account.settle(live, self._account.stopped(live, reason))
 
-    async def _try(self, live: Live) -> Try:
+    async def _try(self, live: Live) -> Try | None:
+        """Sends a batch once; None where the run was held or stopped before it was its turn at the limits of the client."""
         batch, envelope = live.batch, self._job.envelope
         pieces = [envelope.head]
         for number, piece in enumerate(batch.pieces):
             pieces += [b",", piece] if number else [piece]
         template = self._job.request
         request = Request(template.endpoint, template.path, template.query, template.language, (*pieces, envelope.tail))
-        tally = self._report.tally
-        tally.batches_sent += live.attempts == 0
-        tally.requests += 1
-        tally.bytes_sent += request.size
-        live.attempts += 1
-        return await self._transport.exchange_within(request, timeout=self._job.timeout, delivery=live.delivery)
 
-    async def _accepted(self, live: Live, receipt: BatchReceipt, *, awaited: bool) -> None:
+        def starts() -> bool:
+            if not self._course.may_send:
+                return False
+            tally = self._report.tally
+            tally.batches_sent += live.attempts == 0
+            tally.requests += 1
+            tally.bytes_sent += request.size
+            live.attempts += 1
+            return True
+
+        return await self._transport.attempt(request, timeout=self._job.timeout, delivery=live.delivery, starts=starts)
+
+    def _accepted(self, live: Live, receipt: BatchReceipt, *, awaited: bool) -> None:
         live.receipt = receipt
         self._course.is_answered()
         self._lanes.went_well()
         log.info("batch accepted", batch=receipt.batch_uuid, records=len(live.batch), attempt=live.attempts, request_id=receipt.request_id)
         if not awaited:
-            await self._account.settle(live, Verdict("accepted", "not_awaited"))
+            self._account.settle(live, Verdict("accepted", "not_awaited"))
             return
         # From here on only the keys are needed.
         keys = live.keep_only_keys()
 
-        async def settled(verdict: Verdict, exceptions: dict[int, Verdict], result: BatchResult | None) -> None:
+        def settled(verdict: Verdict, exceptions: dict[int, Verdict], result: BatchResult | None) -> None:
             self._pressure.open_batches.release()
-            await self._account.settle(live, verdict, exceptions, result)
+            self._account.settle(live, verdict, exceptions, result)
 
         self._poller.add(OpenBatch(receipt.batch_uuid, clock.monotonic(), keys, settled))
 
@@ -272,30 +292,29 @@ class Sender:
         endpoint = self._job.endpoint
         if tried.fate is Fate.DOUBTFUL and self._job.retry.attempts == 1:
             return False
-        odd_success = tried.fate is Fate.DOUBTFUL and endpoint.safe and tried.status is not None and tried.status < 300
-        return odd_success or may_repeat(tried.fate, safe=endpoint.safe, status=tried.status)
+        return may_repeat(tried.fate, safe=endpoint.safe, status=tried.status)
 
     async def _wait_to_repeat(self, live: Live, tried: Try) -> bool:
         """Waits, and makes the others wait, as the server asks; False where the batch is settled instead."""
         self._relieve(tried)
         if await self._course.pause(live, tried):
             return True
-        await self._give_up(live)
+        self._give_up(live)
         return False
 
     async def _ends(self, live: Live, tried: Try) -> None:
         """Settles a batch that may not be sent again: refused for good, or unknown."""
         if tried.fate is Fate.NOT_TAKEN:
-            await self._account.settle(live, _rejected(live, tried))
+            self._account.settle(live, _rejected(live, tried))
             return
         self._relieve(tried)
         # Before anything is waited for: from here on no new unsafe batch may start.
         asks = not self._job.endpoint.safe and self._course.doubt()
         text = "it may or may not have been taken: look it up before you send it again"
-        await self._account.settle(live, Verdict("unknown", reason_of(tried), text))
+        self._account.settle(live, Verdict("unknown", reason_of(tried), text))
         if asks:
             probe = self._job.probe
-            await self._course.find_out(lambda: self._transport.exchange_within(probe, timeout=self._job.timeout), probe.endpoint)
+            await self._course.find_out(lambda: self._transport.ask(probe, timeout=self._job.timeout), probe.endpoint)
 
     def _relieve(self, tried: Try) -> None:
         if tried.status in {429, 503}:
@@ -324,7 +343,7 @@ class Sender:
         if bisection.bad == bisection.records and bisection.records > 1:
             # Every record of a whole batch is bad: it is not the data. The rest is not taken apart.
             self._bisects = False
-        await self._account.settle(live, _rejected(live, tried))
+        self._account.settle(live, _rejected(live, tried))
 
     # --- waiting ------------------------------------------------------------------------------------------------------------
 
@@ -334,7 +353,7 @@ class Sender:
         place = _Place()
         if not self._waits:
             yield place
-        elif not await self._acquire_open_place():
+        elif not await acquire_place(self._pressure.open_batches, self._course.stopping):
             yield None
         else:
             try:
@@ -343,30 +362,9 @@ class Sender:
                 if not place.keep:
                     self._pressure.open_batches.release()
 
-    async def _acquire_open_place(self) -> bool:
-        places = self._pressure.open_batches
-        if not places.locked():
-            return await places.acquire()
-        acquired, stopped = asyncio.create_task(places.acquire()), asyncio.create_task(self._course.stopping.wait())
-        try:
-            await asyncio.wait((acquired, stopped), return_when=asyncio.FIRST_COMPLETED)
-            if self._course.reason is None:
-                return True
-        except asyncio.CancelledError:
-            self._give_back(acquired)
-            raise
-        finally:
-            stopped.cancel()
-        self._give_back(acquired)
-        return False
-
-    def _give_back(self, acquired: asyncio.Task[Literal[True]]) -> None:
-        if not acquired.cancel() and not acquired.cancelled():
-            self._pressure.open_batches.release()
-
     async def _ask(self, batch_uuid: str) -> Try:
         self._report.tally.polls += 1
-        return await self._transport.exchange_within(self._job.poll(batch_uuid), timeout=self._job.timeout)
+        return await self._transport.ask(self._job.poll(batch_uuid), timeout=self._job.timeout)
 
 
 class _Place:

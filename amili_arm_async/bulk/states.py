@@ -74,6 +74,10 @@ class BatchOutcome:
         batch_uuid: the batch's name on the server, or None where it was not accepted.
         attempts: how often it was sent.
         result: what GET batch answered last, or None.
+        indexes: the place of each record in the source.
+        keys: the key of each record, or None.
+        verdict: the final state of all records but the exceptions.
+        exceptions: by position in the batch, the final states that differ.
     """
 
     number: int

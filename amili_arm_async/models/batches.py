@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 __all__ = ["BatchEntry", "BatchOutcomeWord", "BatchReceipt", "BatchResult", "Receipt"]
 
-BatchOutcomeWord: TypeAlias = Literal["pending", "succeeded", "failed", "partial", "unrecognised"]
+BatchOutcomeWord: TypeAlias = Literal["pending", "succeeded", "failed", "partial", "unrecognised", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ class BatchResult:
 
     Attributes:
         batch_uuid: the batch.
-        http_status: 200, 202 or 206.
-        outcome: what the words for the whole batch mean; `"pending"` also for every 202.
+        http_status: 200, 202 or 206; from `wait_many` also 404 and 406.
+        outcome: what the words for the whole batch mean; `"pending"` also for every 202; `"gone"` for 404 and 406.
         status: the word of the answer's `status`.
         result: the word of the answer's `result`.
         message: the server's message.

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Iterable
 from .. import clock
 from ..bulk.results import read_result
 from ..config import RetryPolicy, Timeout, check_number
+from ..errors import NotAcceptableError, NotFoundError
 from ..models.batches import BatchResult
 from .caller import Caller
 from .side_by_side import SideBySide
@@ -79,10 +80,17 @@ class Batches:
     ) -> SideBySide[str, BatchResult]:
         """Waits for many batches, `concurrency` at once, and gives their results as they come; `deadline` counts for each.
 
+        A batch of which the server has nothing (any more) does not cost the others: its result has the outcome `"gone"`.
+
         `async with arm.batches.wait_many(uuids) as results: async for result in results: ...`
         """
 
         async def one(batch_uuid: str) -> BatchResult:
-            return await self.wait(batch_uuid, deadline=deadline, poll_first=poll_first, poll_max=poll_max, timeout=timeout, retry=retry)
+            try:
+                return await self.wait(
+                    batch_uuid, deadline=deadline, poll_first=poll_first, poll_max=poll_max, timeout=timeout, retry=retry
+                )
+            except (NotFoundError, NotAcceptableError) as failure:
+                return BatchResult(batch_uuid, failure.status, "gone")
 
         return SideBySide(batch_uuids, one, at_once=concurrency, ordered=False)

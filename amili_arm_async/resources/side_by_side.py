@@ -44,6 +44,7 @@ class SideBySide(Generic[ItemT, ResultT]):
         self._at_once = at_once
         self._ordered = ordered
         self._tasks: deque[asyncio.Task[ResultT]] = deque()
+        self._reader: asyncio.Task[None] | None = None
         self._open = False
         self._used = False
 
@@ -55,7 +56,8 @@ class SideBySide(Generic[ItemT, ResultT]):
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._open = False
-        tasks, self._tasks = list(self._tasks), deque()
+        tasks: list[asyncio.Task[Any]] = [*self._tasks, *([self._reader] if self._reader is not None else [])]
+        self._tasks.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -66,28 +68,37 @@ class SideBySide(Generic[ItemT, ResultT]):
         return self
 
     async def __anext__(self) -> ResultT:
-        await self._fill()
-        if not self._tasks or not self._open:
-            if self._source.failure is not None:
-                raise self._source.failure
-            raise StopAsyncIteration
-        if not self._ordered:
-            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-            done = next(task for task in self._tasks if task.done())
-            self._tasks.remove(done)
-            return done.result()
-        result = await asyncio.shield(self._tasks[0])
-        self._tasks.popleft()
-        return result
+        while self._open:
+            self._read_on()
+            task = self._ready()
+            if task is not None:
+                self._tasks.remove(task)
+                return task.result()
+            # A slow source does not keep back what is there, and slow answers do not keep the source from being read.
+            waited = [*(list(self._tasks)[:1] if self._ordered else self._tasks), *([self._reader] if self._reader is not None else [])]
+            if not waited:
+                break
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if self._open and self._source.failure is not None:
+            raise self._source.failure
+        raise StopAsyncIteration
 
-    async def _fill(self) -> None:
+    def _ready(self) -> asyncio.Task[ResultT] | None:
+        candidates = list(self._tasks)[:1] if self._ordered else self._tasks
+        return next((task for task in candidates if task.done()), None)
+
+    def _read_on(self) -> None:
+        """Sees to it that the source is read while there is room for further calls."""
+        if self._reader is not None and self._reader.done():
+            self._reader.result()
+            self._reader = None
+        if self._reader is None and len(self._tasks) < self._at_once and not self._source.ended:
+            self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
         items: list[Any] = []
-        while self._open and len(self._tasks) < self._at_once and not self._source.ended:
-            # One at a time: a slow source must not keep back what is already there.
-            await self._source.read(1, items)
-            for item in items:
-                self._tasks.append(asyncio.create_task(self._run(item)))
-            items.clear()
+        await self._source.read(1, items)
+        self._tasks.extend(asyncio.create_task(self._run(item)) for item in items)
 
     async def _run(self, item: ItemT) -> ResultT:
         return await self._call(item)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import time
 import uuid
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from .. import clock
 from .processing import batch_id
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ class Tokens:
     def own(self) -> str:
         """A token that is good until tokens are revoked; after that, a new one."""
         if self._own not in self._good:
-            self._own = self._make(time.time(), float("inf"))
+            self._own = self._make(clock.unix_time(), float("inf"))
         return self._own
 
     def is_good(self, token: str) -> bool:
         """Return whether a token was handed out, is not revoked and has not expired."""
-        return self._good.get(token, 0.0) > time.time()
+        return self._good.get(token, 0.0) > clock.unix_time()
 
     def revoke(self) -> None:
         """Make every token that was handed out bad."""
@@ -50,7 +50,7 @@ class Tokens:
         given = (form.get("client_id"), form.get("client_secret"))
         if given != (self._settings.client_id, self._settings.client_secret):
             return 401, {"error": "invalid_client"}
-        now = time.time()
+        now = clock.unix_time()
         expires = now + self._settings.token_lifetime
         self._good = {token: end for token, end in self._good.items() if end > now}
         return 200, {

@@ -7,6 +7,7 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from .. import clock
 from . import processing
 from .ledger import Ledger, Outcome, split_batch
 
@@ -57,7 +58,7 @@ class Worker:
 
     def add(self, number: int) -> None:
         """Put a batch that was just accepted in the queue."""
-        self._queue.append((asyncio.get_running_loop().time() + self._delay(), number))
+        self._queue.append((clock.monotonic() + self._delay(), number))
         self._settled.clear()
         self._changed.set()
 
@@ -98,11 +99,10 @@ class Worker:
 
     async def _until_due(self) -> None:
         """Return when the first batch of the queue is due and nothing holds it."""
-        loop = asyncio.get_running_loop()
         while True:
             self._changed.clear()
             if self._queue and not self._held:
-                wait: float | None = self._queue[0][0] - loop.time()
+                wait: float | None = self._queue[0][0] - clock.monotonic()
                 if wait is not None and wait <= 0:
                     return
             else:
@@ -131,7 +131,7 @@ class Worker:
             failed += sum(outcome.fault is not None for outcome in outcomes)
             if self._settings.result_style == "entries":
                 entries.extend(self._entries(batch.kind, outcomes))
-            await asyncio.sleep(0)
+            await clock.turn()
         status, answer = self._result(batch.uuid, batch.kind, len(records), failed, entries)
         self._ledger.store.finish_batch(number, status, processing.encode(answer))
 

@@ -1,0 +1,101 @@
+"""What all tests share: hypothesis' settings, the API pages' own samples, and a clock that a test moves by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from amili_arm_async import clock
+
+settings.register_profile("arm", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("arm")
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+@pytest.fixture(scope="session")
+def sample() -> Callable[[str], bytes]:
+    """Gives a sample of the public pages by its name, for example `customers_list.response`."""
+    return lambda name: (SAMPLES / f"{name}.json").read_bytes()
+
+
+class Clock:
+    """Time that stands still until somebody sleeps; `slept` tells how long each time."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+        self.slept: list[float] = []
+
+    def time(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += max(0.0, seconds)
+        await asyncio.sleep(0)
+
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
+        if seconds is None:
+            await event.wait()
+        elif not event.is_set():
+            await self.sleep(seconds)
+        return event.is_set()
+
+
+@pytest.fixture
+def fake_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Takes the place of the one clock; nobody sleeps for real."""
+    fake = Clock()
+    monkeypatch.setattr(clock, "monotonic", fake.time)
+    monkeypatch.setattr(clock, "unix_time", fake.time)
+    monkeypatch.setattr(clock, "sleep", fake.sleep)
+    monkeypatch.setattr(clock, "wait", fake.wait)
+    return fake
+
+
+@pytest.fixture
+def log_records() -> Iterator[list[logging.LogRecord]]:
+    """What the library logs at any level, as a host that configures `logging` gets it."""
+    records: list[logging.LogRecord] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    logger, handler = logging.getLogger("amili_arm_async"), Keep()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield records
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+@pytest.fixture(scope="session")
+def aioresponses_works() -> Iterator[None]:
+    """aioresponses 0.7.9 does not know that `ClientResponse` of aiohttp 3.14 wants a `stream_writer`; this ends when it does."""
+    import aioresponses.core as core
+
+    parameters: Any = inspect.signature(core.ClientResponse.__init__).parameters
+    if "stream_writer" not in parameters or "stream_writer" in inspect.getsource(core):
+        yield
+        return
+
+    class ShimmedResponse(core.ClientResponse):  # type: ignore[misc, name-defined]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.setdefault("stream_writer", SimpleNamespace(output_size=0))
+            super().__init__(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(core, "ClientResponse", ShimmedResponse)
+        yield

@@ -1,0 +1,216 @@
+"""The house: rooms in one direction, one importer of aiohttp's client, one clock, pure rooms that stay pure, modules of a size to read."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import amili_arm_async
+
+PACKAGE = Path(amili_arm_async.__file__).parent
+ROOMS = [
+    "__init__",
+    "cli",
+    "sandbox",
+    "client",
+    "resources",
+    "bulk",
+    "paging",
+    "transport",
+    "tries",
+    "budget",
+    "auth",
+    "retry",
+    "wire",
+    "endpoints",
+    "models",
+    "codec",
+    "config",
+    "errors",
+    "log",
+    "clock",
+]
+"""From top to bottom: a room imports only from rooms below it."""
+
+PURE = ["bulk.chunking", "bulk.states", "bulk.report", "retry", "wire", "endpoints"]
+"""Rooms without I/O and without a clock, tested without a loop."""
+
+IMPURE = {
+    "aiohttp",
+    "anyio",
+    "asyncio",
+    "http",
+    "os",
+    "pathlib",
+    "shutil",
+    "socket",
+    "sqlite3",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name below it."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
+    return found
+
+
+MODULES = modules()
+NAMES = sorted(MODULES)
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text("utf-8"))
+
+
+def running(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes that the program runs: what is under `if TYPE_CHECKING` is for type checkers alone."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+            for other in child.orelse:
+                yield other
+                yield from running(other)
+        else:
+            yield child
+            yield from running(child)
+
+
+def imports(module: str) -> Iterator[tuple[str, str]]:
+    """What a module imports, as (module, name); a module of this package begins with a dot and is whole."""
+    package = module.split(".") if MODULES[module].name == "__init__.py" and module != "__init__" else module.split(".")[:-1]
+    for node in running(tree(module)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield _ours(alias.name), ""
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                base = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
+            for alias in node.names:
+                if not node.level:
+                    yield _ours(f"{node.module}.{alias.name}" if f"{node.module}" == "amili_arm_async" else str(node.module)), alias.name
+                elif ".".join([*base, alias.name]) in MODULES:
+                    yield "." + ".".join([*base, alias.name]), ""
+                else:
+                    yield "." + (".".join(base) or "__init__"), alias.name
+
+
+def _ours(name: str) -> str:
+    head, _, rest = name.partition(".")
+    return f".{rest or '__init__'}" if head == "amili_arm_async" else name
+
+
+def room_of(module: str) -> str:
+    return module.lstrip(".").split(".")[0]
+
+
+def test_every_module_is_in_a_room_of_the_house() -> None:
+    assert {room_of(module) for module in NAMES} <= set(ROOMS)
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_a_room_imports_only_from_rooms_below_it(module) -> None:
+    here = ROOMS.index(room_of(module))
+    # Two rooms are for people: they may also say the version of the whole.
+    upwards = [
+        f"{target}.{name}".rstrip(".")
+        for target, name in imports(module)
+        if target.startswith(".") and room_of(target) != room_of(module) and ROOMS.index(room_of(target)) <= here and name != "__version__"
+    ]
+    assert upwards == []
+
+
+def test_only_the_transport_imports_the_client_of_aiohttp() -> None:
+    importers = {
+        module
+        for module in NAMES
+        for target, name in imports(module)
+        if target.split(".")[0] == "aiohttp" and name != "web" and target != "aiohttp.web"
+    }
+    assert importers == {"transport"}
+
+
+@pytest.mark.parametrize("module", [name for name in NAMES if name != "clock"])
+def test_only_the_clock_reads_the_time_and_sleeps(module) -> None:
+    assert "time" not in {target.split(".")[0] for target, _ in imports(module)}
+    called = {ast.unparse(node.func) for node in running(tree(module)) if isinstance(node, ast.Call)}
+    forbidden = ("asyncio.sleep", "anyio.sleep", "anyio.current_time", "datetime.now", "datetime.utcnow", "date.today", "datetime.today")
+    assert [call for call in sorted(called) if call.endswith(forbidden) or call.endswith(("loop.time", "get_running_loop().time"))] == []
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_pure_room_does_no_io_and_reads_no_clock(module) -> None:
+    targets = {target if target.startswith(".") else target.split(".")[0] for target, _ in imports(module)}
+    assert targets & IMPURE == set()
+    assert targets & {".clock", ".transport", ".auth", ".paging"} == set()
+    assert not any(isinstance(node, (ast.AsyncFunctionDef, ast.Await)) for node in running(tree(module)))
+
+
+@pytest.mark.parametrize("module", [name for name in NAMES if room_of(name) == "models"])
+def test_models_are_inert(module) -> None:
+    targets = {target for target, _ in imports(module)}
+    assert {target for target in targets if target.startswith(".") and room_of(target) != "models"} == set()
+    assert {target.split(".")[0] for target in targets if not target.startswith(".")} <= {
+        "__future__",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "msgspec",
+        "typing",
+    }
+
+
+def test_no_module_is_longer_than_400_lines() -> None:
+    lengths = {module: len(MODULES[module].read_text("utf-8").splitlines()) for module in NAMES}
+    assert {module: length for module, length in lengths.items() if length > 400} == {}
+
+
+def test_no_function_is_longer_than_50_lines_of_code() -> None:
+    long = {}
+    for module in NAMES:
+        for node in ast.walk(tree(module)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                has_doc = ast.get_docstring(node) is not None
+                first = node.body[1] if has_doc and len(node.body) > 1 else node.body[0]
+                length = (node.end_lineno or 0) - first.lineno + 1
+                if length > 50:
+                    long[f"{module}.{node.name}"] = length
+    assert long == {}
+
+
+def test_there_is_no_task_group_around_a_yield() -> None:
+    around = []
+    for module in NAMES:
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.AsyncWith) and any(
+                "TaskGroup" in (text := ast.unparse(item)) or "task_group" in text for item in node.items
+            ):
+                inside = [child for statement in node.body for child in ast.walk(statement)]
+                if any(isinstance(child, (ast.Yield, ast.YieldFrom)) for child in inside):
+                    around.append(module)
+    assert around == []
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_every_module_says_what_it_is_for(module) -> None:
+    assert ast.get_docstring(tree(module))
+
+
+def test_importing_the_package_imports_nothing_that_only_some_need() -> None:
+    import subprocess
+    import sys
+
+    program = "import sys, amili_arm_async; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    assert {"structlog", "typer", "rich", "sqlite3", "pytest"} & set(loaded) == set()
