@@ -112,7 +112,9 @@ class ArmClient:
             wanted += ["client_id", "client_secret", "identity_url"]
         missing = [f"AMILI_ARM_{name.upper()}" for name in wanted if name not in found and name not in settings]
         if missing:
-            raise ConfigurationError(f"set {', '.join(missing)}{'' if 'token' in found else ' (or AMILI_ARM_TOKEN)'}")
+            credentials = {"AMILI_ARM_CLIENT_ID", "AMILI_ARM_CLIENT_SECRET", "AMILI_ARM_IDENTITY_URL"}
+            or_token = "" if credentials.isdisjoint(missing) else " (or AMILI_ARM_TOKEN in place of client id, secret and identity url)"
+            raise ConfigurationError(f"set {', '.join(missing)}{or_token}")
         arguments: dict[str, Any] = {name: found[name] for name in ("base_url", "user_id", "language") if name in found}
         if "auth" not in settings:
             arguments["auth"] = found.get("token") or ClientCredentials(

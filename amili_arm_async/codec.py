@@ -90,7 +90,7 @@ def encode_value(value: object) -> bytes:
     return text
 
 
-def encode_all(values: list[Any], *, decimals: bool, numbers_are_unset: bool = False) -> bytes | None:
+def encode_all(values: list[Any], *, decimals: bool, no_floats: bool = False) -> bytes | None:
     """The texts of many values with commas between them; None where one of them may hold what JSON can't.
 
     msgspec writes NaN and Infinity as null (float) or as bare words (Decimal). To search a text for three words costs more than to
@@ -100,7 +100,7 @@ def encode_all(values: list[Any], *, decimals: bool, numbers_are_unset: bool = F
     Args:
         values: the values.
         decimals: whether there may be Decimals among them.
-        numbers_are_unset: the values are Structs that hold no number that could be NaN: nothing has to be looked for.
+        no_floats: there is no float among them: then nothing has to be looked for.
 
     Raises:
         DecimalFound: there is a Decimal all the same.
@@ -108,7 +108,7 @@ def encode_all(values: list[Any], *, decimals: bool, numbers_are_unset: bool = F
     text = (ENCODER if decimals else _NO_DECIMAL).encode(values)
     if decimals and not _is_json(text):
         return None
-    if (numbers_are_unset and not decimals) or b"null" not in text:
+    if (no_floats and not decimals) or b"null" not in text:
         return text[1:-1]
     # A None is null too, and may be in every record: it costs a look at each value, not a text of its own.
     return text[1:-1] if all(map(_is_finite, values)) else None

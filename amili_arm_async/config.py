@@ -218,7 +218,8 @@ class BulkOptions:
             before it stops. Default 1800.
         bisect: what is done with a batch that is refused with 400 or 422: `"safe"` (default) looks for the bad record in safe
             writes only (customers), `"all"` in documents too, `"off"` rejects the whole batch.
-        on_progress: called with a `Progress` after each batch; must be quick, and must not raise.
+        on_progress: called with a `Progress` after each batch, and when the run has to wait for the server; must be quick, and must
+            not raise.
     """
 
     max_records: int = 1000

@@ -92,7 +92,7 @@ class Account:
     Args:
         report: takes in what becomes of each record.
         emit: told of each outcome.
-        on_progress: told where the run is after each batch.
+        on_progress: told where the run is after each batch, and when it has to wait for the server.
         open_batches: gives the number of batches whose result is still to come.
     """
 
@@ -144,7 +144,7 @@ class Account:
         batch = live.batch
         outcome = BatchOutcome(batch.number, uuid, live.attempts, result, batch.indexes, list(batch.keys), verdict, exceptions or {})
         self.report.add(outcome)
-        self._tell_progress()
+        self.tell_progress(None)
         self._emit(outcome)
 
     def refuse(self, outcomes: Iterable[BatchOutcome]) -> None:
@@ -153,11 +153,12 @@ class Account:
             self.report.add(outcome)
             self._emit(outcome)
 
-    def _tell_progress(self) -> None:
+    def tell_progress(self, trouble: str | None) -> None:
+        """Tells where the run is; `trouble` is what it waits for when the server takes nothing."""
         if self._on_progress is None:
             return
         try:
-            self._on_progress(self.report.progress(self._open_batches()))
+            self._on_progress(self.report.progress(self._open_batches(), trouble))
         except Exception as failure:
             # A broken progress bar must not cost the night.
             self._on_progress = None

@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from .. import codec
 from ..errors import RecordError
@@ -24,8 +25,6 @@ __all__ = ["Batch", "Cutter", "Kind", "as_key"]
 
 SLICE: Final = 250
 """Records that are encoded together at the most."""
-
-_NOTHING: Final = frozenset({None, msgspec.UNSET})
 
 FIRST_SLICE: Final = 32
 """Records of the first slice, when nothing is known yet of their size."""
@@ -73,17 +72,24 @@ class Kind:
         # Decoding only this field checks the syntax of the whole object on the way.
         named = msgspec.defstruct("Named", [("key", Any, msgspec.field(default=None, name=self.wire_key))])
         self._named = msgspec.json.Decoder(named)
-        own = {"discount_rate", "limit_amount", "due_days", "year_of_birth"}
-        self._numbers = [attrgetter(name) for name in own] if own <= set(cls.__struct_fields__) else []
+        self._has_numbers = {"discount_rate", "limit_amount", "due_days", "year_of_birth"} <= set(cls.__struct_fields__)
 
-    def numbers_are_unset(self, records: list[Any]) -> bool:
-        """Whether no record of this kind holds a number of its own: then none can be NaN.
+    def has_no_floats(self, records: list[Any]) -> bool:
+        """Whether no record of this kind holds a float where a number belongs: then none can be NaN.
 
         Only the fields that are numbers by their type count. (Documents have them in their lines: there, all is looked at.)
         """
-        if not self._numbers:
+        if not self._has_numbers:
             return False
-        return all(set(map(number, records)) <= _NOTHING for number in self._numbers)
+        plain = [
+            None
+            for record in records
+            if record.discount_rate is UNSET
+            and record.limit_amount is UNSET
+            and record.due_days.__class__ is not float
+            and record.year_of_birth.__class__ is not float
+        ]
+        return len(plain) == len(records)
 
     def keys_of(self, records: list[Any]) -> list[str | None]:
         """The key of each record.
@@ -92,6 +98,16 @@ class Kind:
             one of `codec.DecodeFailure`: bytes that are no JSON object.
         """
         return [self.key_of(record) for record in records]
+
+    def keys_of_structs(self, records: list[Any]) -> list[str | None]:
+        """The key of each record, where all are Structs of this kind; quick where all keys are letters and digits."""
+        keys = list(map(self.attribute_of, records))
+        try:
+            if all(keys) and "".join(keys).isalnum():
+                return keys
+        except TypeError:  # not all are text
+            pass
+        return list(map(as_key, keys))
 
     def key_of(self, record: Any) -> str | None:
         """The key of a record; None where it has none that is text or an integer."""
@@ -202,12 +218,10 @@ class Cutter:
                 text.decode()
                 return text, self._kind.keys_of(records)
             if kinds == {self._kind.cls}:
-                written = codec.encode_all(records, decimals=self._decimals, numbers_are_unset=self._kind.numbers_are_unset(records))
+                written = codec.encode_all(records, decimals=self._decimals, no_floats=self._kind.has_no_floats(records))
                 if written is None:
                     return None
-                keys = list(map(self._kind.attribute_of, records))
-                plain = set(map(type, keys)) == {str} and all(keys) and "".join(keys).isalnum()
-                return written, keys if plain else list(map(as_key, keys))
+                return written, self._kind.keys_of_structs(records)
             if kinds == {dict}:
                 written = codec.encode_all(records, decimals=self._decimals)
                 return None if written is None else (written, self._kind.keys_of(records))

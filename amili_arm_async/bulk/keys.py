@@ -114,14 +114,14 @@ class KeyGate:
 
 
 def _without_case(keys: Sequence[str | None]) -> list[str]:
-    given = [key for key in keys if key is not None]
+    given = [key for key in keys if key is not None] if None in keys else keys
     # One text at a time would cost more than all at once.
-    text = _SEPARATOR.join(given)
+    text = _SEPARATOR.join(given)  # type: ignore[arg-type]
     folded = text.casefold()
     if folded != text or text.count(_SEPARATOR) >= len(given) > 0:
         # A key that holds the separator is cut in two, everywhere in the same way: then it waits for more than it must, not for less.
         return folded.split(_SEPARATOR)
-    return given
+    return list(given)  # type: ignore[arg-type]
 
 
 def _spans(keys: list[str]) -> dict[int, tuple[str, str]]:

@@ -95,6 +95,7 @@ class Progress:
         settled: records that have their final state.
         open_batches: batches accepted whose result is still to come.
         elapsed: seconds since the run began.
+        trouble: what the run waits for when the server takes nothing, for example `"ClientConnectorDNSError"` or `"429"`; else None.
     """
 
     counts: Mapping[State, int]
@@ -102,6 +103,7 @@ class Progress:
     settled: int
     open_batches: int
     elapsed: float
+    trouble: str | None = None
 
 
 class Tally:
@@ -224,9 +226,9 @@ class BulkReport:
         """The growing numbers behind `totals`."""
         return self._tally
 
-    def progress(self, open_batches: int) -> Progress:
+    def progress(self, open_batches: int, trouble: str | None) -> Progress:
         """Where the run is."""
-        return Progress(dict(self._counts), self.totals, sum(self._counts.values()), open_batches, self.elapsed)
+        return Progress(dict(self._counts), self.totals, sum(self._counts.values()), open_batches, self.elapsed, trouble)
 
     def begin(self) -> None:
         """Starts the clock."""

@@ -297,6 +297,8 @@ class Sender:
     async def _wait_to_repeat(self, live: Live, tried: Try) -> bool:
         """Waits, and makes the others wait, as the server asks; False where the batch is settled instead."""
         self._relieve(tried)
+        # Waiting in silence for half an hour, say for a host that is misspelt, helps nobody.
+        self._account.tell_progress(reason_of(tried))
         if await self._course.pause(live, tried):
             return True
         self._give_up(live)

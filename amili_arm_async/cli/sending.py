@@ -72,6 +72,7 @@ def on_progress(show: Show | None) -> Callable[[Progress], None] | None:
         bad = progress.settled - sum(progress.counts[state] for state in ("succeeded", "accepted"))
         words = [f"open batches: {progress.open_batches}"] if progress.open_batches else []
         words += [f"{bad:,} did not make it"] if bad else []
+        words += [f"waiting for the server ({progress.trouble})"] if progress.trouble else []
         show(progress.settled, ", ".join(words))
 
     return tell

@@ -133,3 +133,12 @@ async def test_a_stampede_of_401_makes_one_refresh(sandbox):
     assert report.counts["succeeded"] == 800
     assert sandbox.token_requests == before + 1
     assert not list(sandbox.documents.doubles())
+
+
+async def test_progress_tells_what_a_run_waits_for(arm, sandbox):
+    sandbox.inject(Fault.status(503), method="POST", times=2)
+    seen = []
+    report = await arm.customers.create_many(customers(10), options=quick(on_progress=seen.append))
+
+    assert report.counts["succeeded"] == 10
+    assert [progress.trouble for progress in seen] == ["503", "503", None]
