@@ -226,7 +226,7 @@ class BulkReport:
         """The growing numbers behind `totals`."""
         return self._tally
 
-    def progress(self, open_batches: int, trouble: str | None) -> Progress:
+    def progress(self, open_batches: int, trouble: str | None = None) -> Progress:
         """Where the run is."""
         return Progress(dict(self._counts), self.totals, sum(self._counts.values()), open_batches, self.elapsed, trouble)
 

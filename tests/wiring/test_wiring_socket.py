@@ -7,9 +7,11 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+import amili_arm_async
 from amili_arm_async import (
     ArmClient,
     BulkOptions,
@@ -25,6 +27,7 @@ from amili_arm_async import (
 )
 
 TOKEN = "very-secret-token"
+PACKAGE = Path(amili_arm_async.__file__).parent
 
 
 @dataclass
@@ -277,6 +280,6 @@ async def test_no_local_of_ours_in_a_traceback_shows_the_token() -> None:
             with pytest.raises(Exception) as raised:  # noqa: PT011 - of whatever kind
                 await arm.documents.create(Document(document_no="9"))
             frames = traceback.TracebackException.from_exception(raised.value, capture_locals=True).stack
-            ours = [frame for frame in frames if "amili_arm_async/" in frame.filename and "test" not in frame.filename]
+            ours = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)]
             assert ours
             assert TOKEN not in str([frame.locals for frame in ours])
