@@ -1,11 +1,12 @@
 """Asyncio client for Amili's ARM (Accounts Receivable Management) REST API, made for bulk: see README.md for a first call."""
 
 from .auth import ClientCredentials, TokenSource
+from .bulk.journals import JournalBatch, JournalRun, prune_journal, read_journal
 from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
 from .bulk.run import BulkRun
 from .bulk.states import BatchOutcome, RecordOutcome, State
 from .client import ArmClient
-from .config import STAGING, BatchWords, BulkOptions, Limits, RetryPolicy, Timeout
+from .config import STAGING, BatchWords, BulkOptions, Limits, Reconcile, RetryPolicy, Timeout
 from .errors import (
     ArmError,
     BadRequestError,
@@ -16,6 +17,7 @@ from .errors import (
     DoubtfulServerError,
     DoubtfulStatusError,
     ForbiddenError,
+    JournalError,
     NotAcceptableError,
     NotFoundError,
     NotSentError,
@@ -81,6 +83,9 @@ __all__ = [
     "EinvoiceAddress",
     "EinvoiceAddressRecord",
     "ForbiddenError",
+    "JournalBatch",
+    "JournalError",
+    "JournalRun",
     "Limits",
     "NotAcceptableError",
     "NotFoundError",
@@ -95,6 +100,7 @@ __all__ = [
     "Progress",
     "RateLimitedError",
     "Receipt",
+    "Reconcile",
     "RecordError",
     "RecordOutcome",
     "Response",
@@ -109,4 +115,6 @@ __all__ = [
     "TruncatedListError",
     "UnauthorizedError",
     "UnprocessableError",
+    "prune_journal",
+    "read_journal",
 ]

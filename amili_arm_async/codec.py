@@ -23,7 +23,9 @@ from .errors import RecordError
 __all__ = [
     "DecimalFound",
     "DecodeFailure",
+    "as_far_as_possible",
     "encode_all",
+    "encode_lines",
     "encode_one",
     "encode_value",
     "json_object",
@@ -32,6 +34,7 @@ __all__ = [
     "read_record",
     "read_records",
     "split_list",
+    "split_texts",
 ]
 
 RecordT = TypeVar("RecordT", bound=Struct)
@@ -53,8 +56,8 @@ _UNREADABLE: Final = object()
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def encode_one(record: object, cls: type[Struct]) -> bytes:
-    """The JSON object of one record, encoded once.
+def encode_one(record: object, cls: type[Struct], *, sort: bool = False) -> bytes:
+    """The JSON object of one record, encoded once; with `sort` its keys are sorted (bytes stay as they are).
 
     Raises:
         RecordError: it is no `cls`, mapping or JSON object in bytes, or holds what JSON can't: NaN, Infinity, odd types. The message
@@ -70,18 +73,18 @@ def encode_one(record: object, cls: type[Struct]) -> bytes:
         return bytes(record)
     if not isinstance(record, (cls, Mapping)):
         raise RecordError(f"$: a {type(record).__name__} is no {cls.__name__}, no mapping and no bytes of a JSON object")
-    return encode_value(record if isinstance(record, (Struct, dict)) else dict(record))
+    return encode_value(record if isinstance(record, (Struct, dict)) else dict(record), sort=sort)
 
 
-def encode_value(value: object) -> bytes:
-    """Any JSON value, encoded once.
+def encode_value(value: object, *, sort: bool = False) -> bytes:
+    """Any JSON value, encoded once; with `sort` the keys of objects are sorted.
 
     Raises:
         RecordError: it holds what JSON can't: NaN, Infinity, odd types. The message names the path of each fault, never a value.
     """
     text = b""
     try:
-        text = ENCODER.encode(value)
+        text = (_SORTED if sort else ENCODER).encode(value)
         faults = [] if _is_clean(text) else _faults(value)
     except Exception as failure:  # an object of the caller's may raise anything while it is read
         faults = _faults(value) or [f"$: {_reason(failure)}"]
@@ -114,6 +117,27 @@ def encode_all(values: list[Any], *, decimals: bool, no_floats: bool = False) ->
     return text[1:-1] if all(map(_is_finite, values)) else None
 
 
+def encode_lines(values: list[Any], *, decimals: bool, no_floats: bool = False) -> list[bytes] | None:
+    """As `encode_all`, but the text of each value by itself, with sorted keys."""
+    lines = (_SORTED if decimals else _SORTED_NO_DECIMAL).encode_lines(values)[:-1].split(b"\n")
+    if decimals and not _is_json(b"[" + b",".join(lines) + b"]"):
+        return None
+    if (no_floats and not decimals) or not any(b"null" in line for line in lines):
+        return lines
+    return lines if all(map(_is_finite, values)) else None
+
+
+def as_far_as_possible(record: object) -> bytes:
+    """The JSON text of what can't be sent, for a person to mend: what JSON has no word for is null or a text, bytes are a text."""
+    if isinstance(record, (bytes, bytearray)):
+        return ENCODER.encode(bytes(record).decode("utf-8", "backslashreplace"))
+    try:
+        text = msgspec.json.encode(record, enc_hook=repr)
+        return text if _is_json(text) else ENCODER.encode(None)
+    except Exception:  # an object of the caller's may raise anything while it is read
+        return ENCODER.encode(None)
+
+
 class DecimalFound(Exception):  # noqa: N818 - it is no error
     """The values hold a Decimal."""
 
@@ -124,6 +148,8 @@ def _find_decimal(_: Decimal) -> str:
 
 ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _NO_DECIMAL: Final = msgspec.json.Encoder(decimal_format=_find_decimal)
+_SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
+_SORTED_NO_DECIMAL: Final = msgspec.json.Encoder(decimal_format=_find_decimal, order="sorted")
 
 
 def _is_json(text: bytes) -> bool:
@@ -221,6 +247,15 @@ def json_object(body: bytes) -> dict[str, Any] | None:
     """The JSON object in `body`, or None where it is none."""
     value = json_value(body)
     return value if isinstance(value, dict) else None
+
+
+def split_texts(body: bytes) -> list[bytes]:
+    """The JSON texts of the items of a JSON list, as they stand there.
+
+    Raises:
+        one of `DecodeFailure`: it is no JSON list.
+    """
+    return [bytes(item) for item in _RAW_LIST.decode(body)]
 
 
 def split_list(body: bytes, name: str) -> list[bytes]:

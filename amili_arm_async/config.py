@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -16,6 +17,7 @@ __all__ = [
     "BatchWords",
     "BulkOptions",
     "Limits",
+    "Reconcile",
     "RetryPolicy",
     "Timeout",
     "check_int",
@@ -202,6 +204,38 @@ class BatchWords:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconcile:
+    """How documents are looked up whose fate nobody knows.
+
+    Attributes:
+        settle: seconds that must have passed since a document was sent before it is looked up: one that is not there then won't come
+            any more. Default None: the run's `deadline`, or the slowest batch of the run where that was longer, and a tenth more.
+        resend_absent: send again what has a number, was not found, has no sibling of its batch that was found, and whose answer was
+            no 2xx. Then `settle` must be longer than the run's `deadline`. Default False.
+        concurrency: documents looked up side by side. Default 4.
+    """
+
+    settle: float | None = None
+    resend_absent: bool = False
+    concurrency: int = 4
+
+    def __post_init__(self) -> None:
+        if self.settle is not None:
+            check_number("Reconcile.settle", self.settle, least=0)
+        if not isinstance(self.resend_absent, bool):
+            raise ConfigurationError("Reconcile.resend_absent must be True or False")
+        check_int("Reconcile.concurrency", self.concurrency, least=1)
+
+    def check_against(self, deadline: float) -> None:
+        """Refuses to send again after less time than a batch may take."""
+        if self.resend_absent and self.settle is not None and self.settle <= deadline:
+            raise ConfigurationError(
+                f"settle={self.settle:g} is not longer than the run's deadline of {deadline:g} s: a document that is still being "
+                "processed would be sent a second time. Give a longer settle, or none"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class BulkOptions:
     """How a bulk run cuts, sends and waits.
 
@@ -218,6 +252,18 @@ class BulkOptions:
             before it stops. Default 1800.
         bisect: what is done with a batch that is refused with 400 or 422: `"safe"` (default) looks for the bad record in safe
             writes only (customers), `"all"` in documents too, `"off"` rejects the whole batch.
+        journal: path of a file (SQLite) in which the run is kept, so that the same call goes on after a crash; see README,
+            "Journal". Created with mode 0600; its directory must exist, on a disk of this machine. Default None.
+        run_id: names the run in the journal: for example the date of the night. The same run_id goes on where it was; another one
+            sends everything again. Must be given for documents; customers without one begin a new run each time.
+        dead_letter: path of a file that gets a line of JSON, payload included, for each record that did not make it. Created with
+            mode 0600. Default None.
+        reconcile: documents: at the end of the run, look up by number what became of those whose fate is not known: True, or a
+            `Reconcile`. Needs a journal. Default False.
+        require_document_no: documents: one without documentNo is `invalid`, and never sent: nothing could tell later what became
+            of it. Default False.
+        stop_after_failures: end the run when so many records are `failed`, `rejected`, `invalid` or `unknown`: an integer, or a
+            share of the settled records between 0 and 1, which counts from the 100th on. The rest is `not_sent`. Default None.
         on_progress: called with a `Progress` after each batch, and when the run has to wait for the server; must be quick, and must
             not raise.
     """
@@ -231,6 +277,12 @@ class BulkOptions:
     deadline: float = 3600.0
     patience: float = 1800.0
     bisect: Literal["safe", "all", "off"] = "safe"
+    journal: str | os.PathLike[str] | None = field(default=None, repr=False)
+    run_id: str | None = None
+    dead_letter: str | os.PathLike[str] | None = field(default=None, repr=False)
+    reconcile: Reconcile | bool = False
+    require_document_no: bool = False
+    stop_after_failures: int | float | None = None
     on_progress: Callable[[Any], object] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -245,6 +297,31 @@ class BulkOptions:
         check_number("BulkOptions.patience", self.patience, least=0)
         if self.on_progress is not None and not callable(self.on_progress):
             raise ConfigurationError("BulkOptions.on_progress must be callable")
+        self._check_files()
+        self._check_failures()
+
+    def _check_files(self) -> None:
+        for name in ("journal", "dead_letter"):
+            path = getattr(self, name)
+            if path is not None and (not isinstance(path, (str, os.PathLike)) or not os.fspath(path)):
+                raise ConfigurationError(f"BulkOptions.{name} must be the path of a file")
+        if self.run_id is not None and (not isinstance(self.run_id, str) or not self.run_id.strip() or "\0" in self.run_id):
+            raise ConfigurationError("BulkOptions.run_id must be a text that is not blank")
+        if not isinstance(self.reconcile, (bool, Reconcile)):
+            raise ConfigurationError("BulkOptions.reconcile must be True, False or a Reconcile")
+        if self.journal is None and (self.run_id is not None or self.reconcile):
+            raise ConfigurationError("BulkOptions.run_id and reconcile need a journal: journal='nightly.sqlite'")
+        if isinstance(self.reconcile, Reconcile):
+            self.reconcile.check_against(self.deadline)
+
+    def _check_failures(self) -> None:
+        if not isinstance(self.require_document_no, bool):
+            raise ConfigurationError("BulkOptions.require_document_no must be True or False")
+        most = self.stop_after_failures
+        if isinstance(most, float) and not 0 < most < 1:
+            raise ConfigurationError("BulkOptions.stop_after_failures as a share must be between 0 and 1; as a number, an integer")
+        if most is not None and not isinstance(most, float):
+            check_int("BulkOptions.stop_after_failures", most, least=1)
 
 
 _VARIABLES: Final = ("BASE_URL", "CLIENT_NO", "TOKEN", "CLIENT_ID", "CLIENT_SECRET", "IDENTITY_URL", "USER_ID", "LANGUAGE")

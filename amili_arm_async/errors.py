@@ -22,6 +22,7 @@ ArmError                      everything this library raises
 │       ├── DoubtfulConflictError   409, a ConflictError too
 │       └── DoubtfulServerError     5xx, a ServerError too
 ├── TruncatedListError        a list hit the cap of its endpoint: there may be more records
+├── JournalError              a journal or dead letter file can't be used: nothing (more) is sent; mend the file or its place
 └── BulkError                 a bulk run could not go on; .report tells what became of each record
 ```
 
@@ -47,6 +48,7 @@ __all__ = [
     "DoubtfulServerError",
     "DoubtfulStatusError",
     "ForbiddenError",
+    "JournalError",
     "NotAcceptableError",
     "NotFoundError",
     "NotSentError",
@@ -174,6 +176,10 @@ class DoubtfulConflictError(ConflictError, DoubtfulStatusError):
 
 class DoubtfulServerError(ServerError, DoubtfulStatusError):
     """5xx to a write that is not safe to repeat."""
+
+
+class JournalError(ArmError):
+    """A journal or a dead letter file can't be used: foreign, damaged, newer, full, or in use by another process."""
 
 
 class TruncatedListError(ArmError):

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 import amili_arm_async
-from amili_arm_async import ArmClient, ArmError, BulkOptions, Limits, RetryPolicy, Timeout, config, errors
+from amili_arm_async import ArmClient, ArmError, BulkOptions, Limits, Reconcile, RetryPolicy, Timeout, config, errors
 from amili_arm_async.models.base import Input, Record
 
 NAMES = list(amili_arm_async.__all__)
@@ -96,9 +96,9 @@ def test_every_field_has_its_meaning_in_the_docstring(cls) -> None:
 
 NUMBERS = [
     (cls, field.name, field.default)
-    for cls in (Timeout, RetryPolicy, Limits, BulkOptions)
+    for cls in (Timeout, RetryPolicy, Limits, Reconcile, BulkOptions)
     for field in dataclasses.fields(cls)
-    if isinstance(field.default, (int, float))
+    if isinstance(field.default, (int, float)) and not isinstance(field.default, bool)
 ]
 
 

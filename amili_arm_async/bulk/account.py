@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -12,10 +12,11 @@ from typing import Any
 from .. import codec, log
 from ..models.batches import BatchReceipt, BatchResult
 from ..tries import Delivery
-from .chunking import Batch, Cutter, Kind
-from .keys import KeyGate, Pass
+from .chunking import Batch, Cutter, Invalid, Kind
+from .keys import CompactKeys, KeyGate, Pass
 from .report import BulkReport, Progress
 from .states import BatchOutcome, Verdict
+from .unrecorded import Keeper
 
 __all__ = ["STOPPED", "Account", "Live"]
 
@@ -36,6 +37,9 @@ class Live:
         trouble_since: when the first of them was, by the monotonic clock.
         done: set when it has its final state, and when the run stops.
         parts: its halves, where it was split; then they have the final states.
+        row: its place in the journal.
+        status: of an answer that left it in doubt, or None.
+        has_place: whether it holds a place among the open batches.
     """
 
     batch: Batch
@@ -47,6 +51,9 @@ class Live:
     trouble_since: float | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
     parts: tuple[Live, ...] = ()
+    row: int = 0
+    status: int | None = None
+    has_place: bool = False
 
     async def wait_done(self, stopping: asyncio.Event) -> None:
         """Waits until all its records have their final state, or the run stops."""
@@ -57,33 +64,9 @@ class Live:
 
     def keep_only_keys(self) -> Callable[[], list[str | None]]:
         """Lets the bodies go, and keeps the keys in one piece of memory; gives a function that gives them."""
-        keys = _Keys(self.batch.keys)
+        keys = CompactKeys(self.batch.keys)
         self.batch = Batch(self.batch.number, self.batch.indexes, keys, (), 0)
         return keys.all
-
-
-class _Keys(Sequence["str | None"]):
-    """Keys in one piece of memory."""
-
-    __slots__ = ("_length", "_text")
-
-    def __init__(self, keys: Sequence[str | None]) -> None:
-        self._text = codec.ENCODER.encode(keys)
-        self._length = len(keys)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.all()[index]
-
-    def __iter__(self) -> Iterator[str | None]:
-        return iter(self.all())
-
-    def all(self) -> list[str | None]:
-        """The keys."""
-        keys: list[str | None] = codec.json_value(self._text)
-        return keys
 
 
 class Account:
@@ -94,6 +77,11 @@ class Account:
         emit: told of each outcome.
         on_progress: told where the run is after each batch, and when it has to wait for the server.
         open_batches: gives the number of batches whose result is still to come.
+        keeper: keeps what becomes of each record, and may keep an outcome back until more is known.
+        told: called after each outcome.
+
+    Attributes:
+        adopted: records that came from the journal and not from the source.
     """
 
     def __init__(
@@ -102,30 +90,36 @@ class Account:
         emit: Callable[[BatchOutcome], None],
         on_progress: Callable[[Progress], object] | None,
         open_batches: Callable[[], int],
+        keeper: Keeper,
+        told: Callable[[], None],
     ) -> None:
         self.report = report
+        self.adopted = 0
+        self._keeper = keeper
+        self._told = told
         self._emit = emit
         self._on_progress = on_progress
         self._open_batches = open_batches
         self._gate = KeyGate()
         self._live: dict[Live, None] = {}
 
-    def enter(self, batch: Batch) -> tuple[Live, list[Pass]]:
+    def enter(self, batch: Batch, row: int) -> tuple[Live, list[Pass]]:
         """Takes in a batch, and tells which earlier ones with the same keys it has to wait for. In the order of the source."""
         key_pass, before = self._gate.enter(batch.keys)
-        return self._add(batch, key_pass), before
+        return self._add(batch, key_pass, row), before
 
     def split(self, live: Live) -> tuple[Live, Live]:
         """Takes in the two halves of a batch in its place."""
-        first, second = (self._add(part, live.key_pass) for part in live.batch.halves())
+        first, second = (self._add(part, live.key_pass, 0) for part in live.batch.halves())
         for part in (first, second):
             part.delivery.doubtful = live.delivery.doubtful
+        self._keeper.split(live, (first, second))
         del self._live[live]
         live.parts = (first, second)
         return first, second
 
-    def _add(self, batch: Batch, key_pass: Pass) -> Live:
-        live = Live(batch, key_pass)
+    def _add(self, batch: Batch, key_pass: Pass, row: int) -> Live:
+        live = Live(batch, key_pass, row=row)
         self._live[live] = None
         return live
 
@@ -143,15 +137,24 @@ class Account:
         uuid = live.receipt.batch_uuid if live.receipt is not None else None
         batch = live.batch
         outcome = BatchOutcome(batch.number, uuid, live.attempts, result, batch.indexes, list(batch.keys), verdict, exceptions or {})
+        self._keeper.settled(live, verdict, outcome.exceptions)
+        if not self._keeper.hold(live, outcome):
+            self.tell(outcome)
+
+    def tell(self, outcome: BatchOutcome) -> None:
+        """The final state of records that are not under way here."""
         self.report.add(outcome)
         self.tell_progress(None)
         self._emit(outcome)
+        self._told()
 
-    def refuse(self, outcomes: Iterable[BatchOutcome]) -> None:
+    def refuse(self, refused: Iterable[Invalid]) -> None:
         """Takes in records that can't be sent."""
-        for outcome in outcomes:
-            self.report.add(outcome)
-            self._emit(outcome)
+        for invalid in refused:
+            self._keeper.invalid(invalid)
+            self.report.add(invalid.outcome)
+            self._emit(invalid.outcome)
+            self._told()
 
     def tell_progress(self, trouble: str | None) -> None:
         """Tells where the run is; `trouble` is what it waits for when the server takes nothing."""
@@ -176,22 +179,30 @@ class Account:
         """Gives their final state to all records that have none, from what is known of them. Never waits.
 
         Returns:
-            how many batches were open.
+            how many places among the open batches they held.
         """
-        open_batches = 0
+        places = 0
         for live in list(self._live):
             if live.receipt is not None:
-                open_batches += 1
+                places += live.has_place
                 self.settle(live, Verdict("accepted", "not_awaited", "the run ended before the result came"))
             else:
                 self.settle(live, self.stopped(live, reason))
+        for outcome in self._keeper.release():
+            self.tell(outcome)
         cutter.feed(unread)
         while (batch := cutter.finish()) is not None:
-            self.report.add(BatchOutcome(0, None, 0, None, batch.indexes, batch.keys, reason))
-        for outcome in cutter.take_invalid():
-            self.report.add(outcome)
-        self.report.tally.records_read = cutter.read
-        return open_batches
+            self.not_sent(batch, reason)
+        for invalid in cutter.take_invalid():
+            self._keeper.invalid(invalid)
+            self.report.add(invalid.outcome)
+        self.report.tally.records_read = self.adopted + cutter.read
+        return places
+
+    def not_sent(self, batch: Batch, reason: Verdict) -> None:
+        """A batch that was cut, and that nothing more is done with."""
+        self._keeper.unsent(batch.indexes, batch.keys, reason, b",".join(batch.pieces))
+        self.report.add(BatchOutcome(0, None, 0, None, batch.indexes, batch.keys, reason))
 
     @staticmethod
     def stopped(live: Live, reason: Verdict) -> Verdict:
@@ -202,13 +213,18 @@ class Account:
             return Verdict("unknown", "not_repeated", "an earlier try may have been taken, and it was not tried again")
         return reason
 
-    def name_rest(self, records: Iterator[Any], kind: Kind, reason: Verdict) -> None:
+    async def name_rest(self, records: Iterator[Any], kind: Kind, reason: Verdict) -> None:
         """Names what a source with a length still has, so that nothing in it is lost in silence when a run can't go on."""
         while chunk := _some(records):
             read = self.report.tally.records_read
-            keys = [_key_of(kind, record) for record in chunk]
-            self.report.add(BatchOutcome(0, None, 0, None, range(read, read + len(chunk)), keys, reason))
+            indexes, keys = range(read, read + len(chunk)), [_key_of(kind, record) for record in chunk]
+            if self._keeper.wants_payloads:
+                self._keeper.unsent(indexes, keys, reason, b",".join(map(codec.as_far_as_possible, chunk)))
+            else:
+                self._keeper.unsent(indexes, keys, reason, None)
+            self.report.add(BatchOutcome(0, None, 0, None, indexes, keys, reason))
             self.report.tally.records_read += len(chunk)
+            await self._keeper.catch_up()
 
 
 def _some(records: Iterator[Any]) -> list[Any]:

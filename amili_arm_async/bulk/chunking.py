@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -19,9 +19,10 @@ from msgspec import UNSET
 from .. import codec
 from ..errors import RecordError
 from ..models.base import Input
+from .identity import print_of, prints_of_lines
 from .states import BatchOutcome, Verdict
 
-__all__ = ["Batch", "Cutter", "Kind", "as_key"]
+__all__ = ["Batch", "Cutter", "Invalid", "Kind", "as_key"]
 
 SLICE: Final = 250
 """Records that are encoded together at the most."""
@@ -40,6 +41,7 @@ class Batch:
         keys: the key of each record, or None.
         pieces: the JSON texts of the records; between two pieces belongs a comma.
         size: bytes of them with the commas.
+        prints: the print of each record, where a journal needs them.
     """
 
     number: int
@@ -47,19 +49,40 @@ class Batch:
     keys: Sequence[str | None]
     pieces: tuple[bytes, ...]
     size: int
+    prints: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.indexes)
 
+    def texts(self) -> list[bytes]:
+        """The JSON text of each record."""
+        return codec.split_texts(b"[" + b",".join(self.pieces) + b"]")
+
     def halves(self) -> tuple[Batch, Batch]:
         """The batch in two parts, in order; it has two records or more."""
-        texts = [bytes(text) for text in msgspec.json.decode(b"[" + b",".join(self.pieces) + b"]", type=list[msgspec.Raw])]
+        texts = self.texts()
         middle = (len(texts) + 1) // 2
-        return self._part(texts, 0, middle), self._part(texts, middle, len(texts))
+        return self._part(texts, range(middle)), self._part(texts, range(middle, len(texts)))
 
-    def _part(self, texts: list[bytes], start: int, stop: int) -> Batch:
-        piece = b",".join(texts[start:stop])
-        return Batch(self.number, self.indexes[start:stop], self.keys[start:stop], (piece,), len(piece))
+    def only(self, places: Sequence[int]) -> Batch:
+        """The batch with only the records at these places."""
+        return self if len(places) == len(self) else self._part(self.texts(), places)
+
+    def _part(self, texts: list[bytes], places: Sequence[int]) -> Batch:
+        piece = b",".join([texts[place] for place in places])
+        if isinstance(places, range):
+            indexes, keys = self.indexes[places.start : places.stop], self.keys[places.start : places.stop]
+        else:
+            indexes, keys = array("q", [self.indexes[place] for place in places]), [self.keys[place] for place in places]
+        prints = array("I", [self.prints[place] for place in places]) if self.prints else ()
+        return Batch(self.number, indexes, keys, (piece,), len(piece), prints)
+
+
+class Invalid(NamedTuple):
+    """A record that can't be sent, and its text as far as it can be written, where that was asked for."""
+
+    outcome: BatchOutcome
+    payload: bytes | None
 
 
 class Kind:
@@ -135,10 +158,26 @@ class Cutter:
         overhead: bytes of what stands around the records of a batch.
         max_records: records in a batch at the most.
         max_bytes: bytes of a whole body at the most.
+        prints: whether each record gets a print; then the keys of its text are sorted.
+        require_key: whether a record without key is invalid.
+        keep_invalid: whether the text of what is invalid is kept, as far as it can be written.
     """
 
-    def __init__(self, kind: Kind, *, overhead: int, max_records: int, max_bytes: int) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        overhead: int,
+        max_records: int,
+        max_bytes: int,
+        prints: bool = False,
+        require_key: bool = False,
+        keep_invalid: bool = False,
+    ) -> None:
         self._kind = kind
+        self._makes_prints = prints
+        self._require_key = require_key
+        self._keep_invalid = keep_invalid
         self._overhead = overhead
         self._max_records = max_records
         self._most = max_bytes - overhead
@@ -149,7 +188,7 @@ class Cutter:
         self._average = 0.0
         self._decimals = False
         self._ready: deque[Batch] = deque()
-        self._invalid: list[BatchOutcome] = []
+        self._invalid: list[Invalid] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -157,6 +196,7 @@ class Cutter:
         self._size = 0
         self._indexes: Sequence[int] = range(self._read, self._read)
         self._keys: list[str | None] = []
+        self._prints = array("I")
 
     @property
     def read(self) -> int:
@@ -183,8 +223,8 @@ class Cutter:
         self._read += len(records)
         whole = self._encode_all(records)
         if whole is not None and len(self._keys) + len(records) <= self._max_records and self._fits(len(whole[0])):
-            text, keys = whole
-            self._append(text, range(first, self._read), keys)
+            text, keys, prints = whole
+            self._append(text, range(first, self._read), keys, prints)
         else:
             for index, record in enumerate(records, first):
                 self._take_one(index, record)
@@ -201,30 +241,32 @@ class Cutter:
             self._close()
         return self.take()
 
-    def take_invalid(self) -> list[BatchOutcome]:
+    def take_invalid(self) -> list[Invalid]:
         """The records that can't be sent, since the last time."""
         invalid, self._invalid = self._invalid, []
         return invalid
 
     # --- encoding -------------------------------------------------------------------------------------------------------
 
-    def _encode_all(self, records: list[Any]) -> tuple[bytes, list[str | None]] | None:
-        """The texts of all records, joined by commas, and their keys; None where one of them needs a closer look."""
+    def _encode_all(self, records: list[Any]) -> tuple[bytes, list[str | None], Sequence[int]] | None:
+        """The texts of all records, joined by commas, their keys and prints; None where one of them needs a closer look."""
         kinds = set(map(type, records))
         try:
             if kinds == {bytes}:
                 text = b",".join(records)
                 # msgspec passes over texts that it does not have to build.
                 text.decode()
-                return text, self._kind.keys_of(records)
-            if kinds == {self._kind.cls}:
-                written = codec.encode_all(records, decimals=self._decimals, no_floats=self._kind.has_no_floats(records))
+                keys, prints = self._kind.keys_of(records), self._prints_of_texts(records)
+            elif kinds in ({self._kind.cls}, {dict}):
+                structs = kinds != {dict}
+                written = self._write_all(records, no_floats=structs and self._kind.has_no_floats(records))
                 if written is None:
                     return None
-                return written, self._kind.keys_of_structs(records)
-            if kinds == {dict}:
-                written = codec.encode_all(records, decimals=self._decimals)
-                return None if written is None else (written, self._kind.keys_of(records))
+                text, prints = written
+                keys = self._kind.keys_of_structs(records) if structs else self._kind.keys_of(records)
+            else:
+                return None
+            return None if self._require_key and None in keys else (text, keys, prints)
         except codec.DecimalFound:
             # From now on they are reckoned with.
             self._decimals = True
@@ -232,30 +274,47 @@ class Cutter:
             return None
         return None
 
+    def _write_all(self, records: list[Any], *, no_floats: bool) -> tuple[bytes, Sequence[int]] | None:
+        if not self._makes_prints:
+            text = codec.encode_all(records, decimals=self._decimals, no_floats=no_floats)
+            return None if text is None else (text, ())
+        lines = codec.encode_lines(records, decimals=self._decimals, no_floats=no_floats)
+        return None if lines is None else (b",".join(lines), prints_of_lines(lines))
+
+    def _prints_of_texts(self, texts: list[bytes]) -> Sequence[int]:
+        return array("I", map(print_of, texts)) if self._makes_prints else ()
+
     def _take_one(self, index: int, record: Any) -> None:
         key: str | None = None
         try:
             key = self._kind.key_of(record)
-            text = codec.encode_one(record, self._kind.cls)
+            text = codec.encode_one(record, self._kind.cls, sort=self._makes_prints)
         except RecordError as failure:
-            self._refuse(index, key, Verdict("invalid", "not_encodable", str(failure)))
+            self._refuse(index, key, record, Verdict("invalid", "not_encodable", str(failure)))
             return
         except Exception as failure:  # also what a mapping of the caller's raises when it is asked for its key
             reason = "not one JSON object" if isinstance(failure, codec.DecodeFailure) else type(failure).__name__
-            self._refuse(index, key, Verdict("invalid", "not_encodable", f"$: {reason}"))
+            self._refuse(index, key, record, Verdict("invalid", "not_encodable", f"$: {reason}"))
             return
         if len(text) > self._alone:
             size, most = len(text) + self._overhead, self._alone + self._overhead
-            self._refuse(index, key, Verdict("invalid", "too_large", f"$: {size} bytes alone in a batch; max_bytes is {most}"))
+            self._refuse(index, key, record, Verdict("invalid", "too_large", f"$: {size} bytes alone in a batch; max_bytes is {most}"))
+            return
+        if key is None and self._require_key:
+            self._refuse(index, key, record, Verdict("invalid", "no_document_no", f"$.{self._kind.wire_key}: missing, and it is required"))
             return
         if self._keys and not self._fits(len(text)):
             self._close()
-        self._append(text, range(index, index + 1), [key])
+        # A text that was written here has its keys sorted; bytes have them as they came.
+        prints = self._prints_of_texts([text]) if isinstance(record, (bytes, bytearray)) else prints_of_lines([text])
+        self._append(text, range(index, index + 1), [key], prints)
         if self._is_full():
             self._close()
 
-    def _refuse(self, index: int, key: str | None, verdict: Verdict) -> None:
-        self._invalid.append(BatchOutcome(0, None, 0, None, range(index, index + 1), [key], verdict))
+    def _refuse(self, index: int, key: str | None, record: Any, verdict: Verdict) -> None:
+        payload = codec.as_far_as_possible(record) if self._keep_invalid else None
+        outcome = BatchOutcome(0, None, 0, None, range(index, index + 1), [key], verdict)
+        self._invalid.append(Invalid(outcome, payload))
 
     # --- the batch under way --------------------------------------------------------------------------------------------
 
@@ -267,18 +326,21 @@ class Cutter:
         # A batch with room for hardly anything more is full: to find the record that still fits would cost a second encoding.
         return count >= self._max_records or (count > 0 and self._most - self._size < self._average * max(1.0, count * 0.02))
 
-    def _append(self, text: bytes, indexes: range, keys: list[str | None]) -> None:
+    def _append(self, text: bytes, indexes: range, keys: list[str | None], prints: Sequence[int]) -> None:
         average = len(text) / len(keys) + 1
         self._average = average if not self._average else 0.7 * self._average + 0.3 * average
         self._size += len(text) + (1 if self._pieces else 0)
         self._pieces.append(text)
         self._keys += keys
+        if self._makes_prints:
+            self._prints.extend(prints)
         self._indexes = _joined(self._indexes, indexes) if self._indexes else indexes
 
     def _close(self) -> None:
         if self._keys:
             self._number += 1
-            self._ready.append(Batch(self._number, self._indexes, self._keys, tuple(self._pieces), self._size))
+            prints = self._prints if self._makes_prints else ()
+            self._ready.append(Batch(self._number, self._indexes, self._keys, tuple(self._pieces), self._size, prints))
         self._begin()
 
 

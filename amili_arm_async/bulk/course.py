@@ -63,6 +63,10 @@ class Course:
         error = tried.fatal or tried.error_of(endpoint) or NotSentError(tried.reason)
         self.stop(Verdict("not_sent", reason_of(tried), str(error)), error)
 
+    def stop_for_journal(self, failure: Exception) -> None:
+        """Stops because a step can't be kept: what is not written down is not sent."""
+        self.stop(Verdict("not_sent", "journal", str(failure)), failure)
+
     def _out_of_patience(self, tried: Try | None) -> None:
         last = tried.reason if tried is not None else "it asks for a longer wait"
         text = f"the server took nothing for {self._patience:g} s ({last})"

@@ -22,6 +22,7 @@ class Job:
         request: the request without its body.
         envelope: what stands around the records.
         poll: the request for a batch's result.
+        look_up: the request for one record by its key, where documents may be looked up.
         probe: the request for a cheap read, which shows that the server answers again.
         options: the run's options.
         words: what the words of a batch result mean.
@@ -32,6 +33,7 @@ class Job:
     request: Request
     envelope: Envelope
     poll: Callable[[str], Request]
+    look_up: Callable[[str], Request]
     probe: Request
     options: BulkOptions
     words: BatchWords

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
-__all__ = ["KeyGate", "Pass"]
+from .. import codec
+
+__all__ = ["CompactKeys", "KeyGate", "Pass", "Spans", "without_case"]
 
 _SEPARATOR: Final = "\0"
 
@@ -72,7 +75,7 @@ class KeyGate:
 
         To be called in the order of the source: then waiting for what came before is enough to keep that order.
         """
-        folded = _without_case(keys)
+        folded = without_case(keys)
         own = set(folded)
         made = Pass(folded, len(own), len(keys))
         near = [other for other in self._passes if made.may_meet(other)]
@@ -113,7 +116,63 @@ class KeyGate:
             made.left.set()
 
 
-def _without_case(keys: Sequence[str | None]) -> list[str]:
+class Spans:
+    """Whether a batch can hold a key that was there before, from the least and the greatest keys alone."""
+
+    _MOST: Final = 64
+
+    def __init__(self) -> None:
+        # By length of the keys: spans that do not touch, in order.
+        self._spans: dict[int, list[tuple[str, str]]] = {}
+
+    def add(self, keys: list[str]) -> bool:
+        """Takes in the keys of a batch; False where one of them may have been there before, or is there twice."""
+        if len(set(keys)) < len(keys):
+            return False
+        fresh = [self._add(length, span) for length, span in _spans(keys).items()]
+        return all(fresh)
+
+    def _add(self, length: int, span: tuple[str, str]) -> bool:
+        spans = self._spans.setdefault(length, [])
+        place = bisect_right(spans, span)
+        if place and spans[place - 1][1] >= span[0]:
+            return False
+        if place < len(spans) and spans[place][0] <= span[1]:
+            return False
+        spans.insert(place, span)
+        if len(spans) > self._MOST:
+            # Two neighbours as one, with the gap between them.
+            at = min(place, len(spans) - 2)
+            spans[at : at + 2] = [(spans[at][0], spans[at + 1][1])]
+        return True
+
+
+class CompactKeys(Sequence["str | None"]):
+    """Keys in one piece of memory."""
+
+    __slots__ = ("_length", "_text")
+
+    def __init__(self, keys: Sequence[str | None]) -> None:
+        self._text = codec.ENCODER.encode(list(keys))
+        self._length = len(keys)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.all()[index]
+
+    def __iter__(self) -> Iterator[str | None]:
+        return iter(self.all())
+
+    def all(self) -> list[str | None]:
+        """The keys."""
+        keys: list[str | None] = codec.json_value(self._text)
+        return keys
+
+
+def without_case(keys: Sequence[str | None]) -> list[str]:
+    """The keys that there are, as they are compared."""
     given = [key for key in keys if key is not None] if None in keys else keys
     # One text at a time would cost more than all at once.
     text = _SEPARATOR.join(given)  # type: ignore[arg-type]
@@ -125,6 +184,7 @@ def _without_case(keys: Sequence[str | None]) -> list[str]:
 
 
 def _spans(keys: list[str]) -> dict[int, tuple[str, str]]:
+    """The least and the greatest key of each length."""
     lengths = set(map(len, keys))
     if len(lengths) == 1:
         return {lengths.pop(): (min(keys), max(keys))}

@@ -139,6 +139,7 @@ class BulkReport:
         self._made_it = _MADE_IT | {"accepted"} if accepted_is_enough else _MADE_IT
         self._failures: Spool[_Row] = Spool(_Row)
         self._batches: Spool[BatchSummary] = Spool(BatchSummary)
+        self._left_behind: dict[State, int] = {}
         self._started: float | None = None
         self._ended: float | None = None
 
@@ -156,6 +157,16 @@ class BulkReport:
     def totals(self) -> Totals:
         """Sums: records read, requests, bytes."""
         return self._tally.totals()
+
+    @property
+    def left_behind(self) -> Mapping[State, int]:
+        """Numbers of records by state that an earlier attempt of the run sent, whose fate is open, and that the source did not yield
+        this time; only with a journal, and only states that occur. They are in no count: this run did not read them."""
+        return MappingProxyType(self._left_behind)
+
+    @left_behind.setter
+    def left_behind(self, left: Mapping[State, int]) -> None:
+        self._left_behind = dict(left)
 
     @property
     def elapsed(self) -> float:
@@ -231,8 +242,8 @@ class BulkReport:
         return Progress(dict(self._counts), self.totals, sum(self._counts.values()), open_batches, self.elapsed, trouble)
 
     def begin(self) -> None:
-        """Starts the clock."""
-        self._started = self._now()
+        """Starts the clock, unless it is going."""
+        self._started = self._now() if self._started is None else self._started
 
     def end(self) -> None:
         """Stops the clock."""

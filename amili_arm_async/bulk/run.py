@@ -7,9 +7,8 @@ import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Generator
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from .. import clock
 from ..errors import BulkError, ConfigurationError
 from ..transport import Transport
 from .job import Job
@@ -18,6 +17,9 @@ from .report import BulkReport
 from .sender import Sender
 from .source import Source
 from .states import BatchOutcome
+
+if TYPE_CHECKING:
+    from .journal.run_journal import RunJournal
 
 __all__ = ["BulkRun"]
 
@@ -36,12 +38,14 @@ class BulkRun:
     Raises:
         BulkError: the run could not go on: the source raised, the credentials were refused, the server's patience or ours ended. Its
             `report` tells what became of each record, its `__cause__` why.
+        JournalError, ConfigurationError: the journal can't be used for this run: nothing was sent.
     """
 
-    def __init__(self, job: Job, source: Source, transport: Transport, pressure: Pressure) -> None:
-        accepted_is_enough = job.options.results == "accepted"
-        self.report = BulkReport(records_known=source.known_length, accepted_is_enough=accepted_is_enough, now=clock.monotonic)
-        self._sender = Sender(job, source, transport, pressure, self.report, self._emit, self._room)
+    def __init__(
+        self, job: Job, source: Source, transport: Transport, pressure: Pressure, journal: RunJournal | None, report: BulkReport
+    ) -> None:
+        self.report = report
+        self._sender = Sender(job, source, transport, pressure, self.report, self._emit, self._room, journal)
         self._state = "new"
         self._task: asyncio.Task[None] | None = None
         self._outcomes: deque[BatchOutcome] = deque()

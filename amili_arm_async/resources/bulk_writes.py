@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterable, Iterable
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from .. import codec
+from anyio import to_thread
+
+from .. import clock, codec
 from ..bulk.chunking import Kind
 from ..bulk.job import Job
 from ..bulk.pressure import Pressure
+from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..bulk.source import Source
-from ..config import BulkOptions, RetryPolicy, Timeout
+from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
+from ..endpoints import OPERATIONS
 from ..errors import ConfigurationError, RecordError
 from ..models.base import Input
 from ..models.batches import BatchReceipt
 from ..wire import Envelope, Request
 from .caller import Caller, SourceRecord
+
+if TYPE_CHECKING:
+    from ..bulk.journal.run_journal import RunJournal
 
 __all__ = ["BulkWrites"]
 
@@ -71,6 +79,50 @@ class BulkWrites(Generic[InputT]):
         retry: RetryPolicy | None,
     ) -> BulkRun:
         """A bulk run over any number of records."""
+        options = options or BulkOptions()
+        self._check(name, options)
+        source = Source(records)
+        accepted_is_enough = options.results == "accepted"
+        report = BulkReport(records_known=source.known_length, accepted_is_enough=accepted_is_enough, now=clock.monotonic)
+        return self._run(name, source, options, self._journal(name, options), report, user_id=user_id, timeout=timeout, retry=retry)
+
+    async def reconcile(
+        self,
+        name: str,
+        path: str | os.PathLike[str],
+        run_id: str | None,
+        settings: Reconcile,
+        *,
+        options: BulkOptions | None,
+        user_id: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+    ) -> BulkReport:
+        """Settles what is open in the runs of a journal."""
+        from ..bulk.journal.files import path_of  # noqa: PLC0415 - SQLite is only loaded where there is a journal
+        from ..bulk.journal.reading import runs_of  # noqa: PLC0415
+
+        runs = await to_thread.run_sync(runs_of, path_of(path), name, self.caller.client_no, run_id)
+        report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic)
+        for found, deadline in runs:
+            longest = max(deadline, options.deadline) if options is not None else deadline
+            made = replace(options or BulkOptions(), journal=path, run_id=found, reconcile=settings, deadline=longest)
+            journal = self._journal(name, made, adopts=report.totals.records_read)
+            await self._run(name, Source(()), made, journal, report, user_id=user_id, timeout=timeout, retry=retry)
+        return report
+
+    def _run(
+        self,
+        name: str,
+        source: Source,
+        options: BulkOptions,
+        journal: RunJournal | None,
+        report: BulkReport,
+        *,
+        user_id: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+    ) -> BulkRun:
         caller = self.caller
         request = caller.request(name)
         probe = caller.request("customers.list", query={"maximumcount": 5, "pagesize": 5})
@@ -79,13 +131,43 @@ class BulkWrites(Generic[InputT]):
             request=request,
             envelope=Envelope.of(request.endpoint.items, user_id if user_id is not None else caller.user_id),
             poll=self._poll,
+            look_up=self._look_up,
             probe=probe,
-            options=options or BulkOptions(),
+            options=options,
             words=caller.words,
             timeout=timeout or caller.transport.timeout,
             retry=retry or caller.transport.retry,
         )
-        return BulkRun(job, Source(records), caller.transport, self.pressure)
+        return BulkRun(job, source, caller.transport, self.pressure, journal, report)
+
+    @staticmethod
+    def _check(name: str, options: BulkOptions) -> None:
+        """Refuses options that make no sense for what is written."""
+        if OPERATIONS[name].safe:
+            if options.reconcile or options.require_document_no:
+                raise ConfigurationError("reconcile and require_document_no are for documents; customers can simply be sent again")
+        elif options.journal is not None and options.run_id is None:
+            raise ConfigurationError(
+                "a journal of documents needs a run_id, for example the date of the night: the same run_id goes on where the run was "
+                "and never sends a document twice; another one sends everything again"
+            )
+
+    def _journal(self, name: str, options: BulkOptions, *, adopts: int | None = None) -> RunJournal | None:
+        """The journal of a run: in its file, or a temporary one where only a dead letter has to be written."""
+        if options.journal is None and options.dead_letter is None:
+            return None
+        # SQLite is only loaded where there is a journal.
+        from ..bulk.journal.rows import RunName  # noqa: PLC0415
+        from ..bulk.journal.run_journal import RunJournal, new_run_id  # noqa: PLC0415
+
+        caller = self.caller
+        run_id = options.run_id if options.run_id is not None else new_run_id()
+        run = RunName(run_id, name, caller.client_no, caller.transport.base_url, OPERATIONS[name].safe)
+        return RunJournal(run, options, adopts=adopts)
 
     def _poll(self, batch_uuid: str) -> Request:
         return self.caller.request("batches.get", path={"batchuuid": batch_uuid})
+
+    def _look_up(self, document_no: str) -> Request:
+        query = {"userid": self.caller.user_id}
+        return self.caller.request("documents.get", query=query, path={"documentno": document_no})

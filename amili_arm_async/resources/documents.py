@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Final
 
 from ..bulk.chunking import Kind
 from ..bulk.pressure import Pressure
+from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..codec import json_object
-from ..config import BulkOptions, RetryPolicy, Timeout
+from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
 from ..models.batches import BatchReceipt, Receipt
 from ..models.documents import Document, DocumentRecord
 from ..paging import Pager
@@ -142,3 +144,54 @@ class Documents:
         """Creates any number of documents, cut into batches and sent side by side; see `BulkRun`. A batch whose fate is not known is
         never sent again: its documents end as `unknown`."""
         return self._bulk.run("documents.create_batch", documents, options=options, user_id=user_id, timeout=timeout, retry=retry)
+
+    async def reconcile(
+        self,
+        journal: str | os.PathLike[str],
+        *,
+        run_id: str | None = None,
+        settle: float | None = None,
+        resend_absent: bool = False,
+        concurrency: int = 4,
+        options: BulkOptions | None = None,
+        user_id: str | None = None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> BulkReport:
+        """Finds out what became of the documents of a journal whose fate is open; its source is not needed.
+
+        Batches that were accepted are asked for their result. Each `unknown` document that has a number is looked up, when `settle`
+        seconds have passed since it was sent. Found with the same content: `succeeded`. Else it stays `unknown`, and the reason says
+        why: `key_conflict` (found with other content), `absent`, `batch_taken` (absent, but others of its batch are there),
+        `not_looked_up`. All of it is in the journal: a reconcile that is cut off can be begun again.
+
+        Args:
+            journal: path of the journal.
+            run_id: the run; None takes every run of documents of this client number.
+            settle: seconds. Default: the run's `deadline`, or the slowest batch of the run where that was longer, and a tenth more.
+            resend_absent: send again what has a number, was not found, has no sibling of its batch that was found, and whose answer
+                was no 2xx. Then `settle` must be longer than the run's deadline.
+            concurrency: documents looked up side by side.
+            options: for what is sent again and for the waiting for results; the run's own deadline counts at the least.
+
+        Returns:
+            a report of the documents whose fate was open, in the order in which they were sent.
+
+        Raises:
+            JournalError: the journal can't be used, has no such run, or somebody is running it.
+            ConfigurationError: `settle` is too short to send again.
+            BulkError: the run could not go on.
+
+        https://docs.amili.dev/get-one-document-3942667e0
+        """
+        settings = Reconcile(settle=settle, resend_absent=resend_absent, concurrency=concurrency)
+        return await self._bulk.reconcile(
+            "documents.create_batch",
+            journal,
+            run_id,
+            settings,
+            options=options,
+            user_id=user_id,
+            timeout=timeout,
+            retry=retry,
+        )

@@ -41,7 +41,7 @@ def cut(records: list[Any], max_records: int, max_bytes: int, slices: list[int] 
     while (batch := made.finish()) is not None:
         batches.append(batch)
     assert made.read == len(records)
-    return batches, made.take_invalid()
+    return batches, [refused.outcome for refused in made.take_invalid()]
 
 
 def body_of(batch: Batch) -> bytes:
@@ -263,7 +263,7 @@ def test_nan_in_a_line_of_a_document_never_leaves(value) -> None:
     line = DocumentLine(currency_amounts=CurrencyAmounts(vat=value))
     made.feed([Document(document_no="1"), Document(document_no="2", document_lines=[line])])
     assert list(made.finish().keys) == ["1"]
-    (refused,) = made.take_invalid()
+    (refused,) = (invalid.outcome for invalid in made.take_invalid())
     assert refused.verdict.message == "$.documentLines[0].currencyAmounts.vat: NaN or Infinity is no number in JSON"
 
 

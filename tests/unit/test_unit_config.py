@@ -6,7 +6,18 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from amili_arm_async import STAGING, ArmClient, BatchWords, BulkOptions, ClientCredentials, ConfigurationError, Limits, RetryPolicy, Timeout
+from amili_arm_async import (
+    STAGING,
+    ArmClient,
+    BatchWords,
+    BulkOptions,
+    ClientCredentials,
+    ConfigurationError,
+    Limits,
+    Reconcile,
+    RetryPolicy,
+    Timeout,
+)
 from amili_arm_async.config import check_origin, environment, is_loopback
 
 NO_NUMBER = ["1", None, True, float("nan"), float("inf"), 1j]
@@ -32,7 +43,16 @@ REFUSED = [
     (BulkOptions, "deadline", [*NO_NUMBER, 0]),
     (BulkOptions, "patience", [*NO_NUMBER, -1]),
     (BulkOptions, "bisect", NO_CHOICE),
+    (BulkOptions, "journal", [1, "", True, b""]),
+    (BulkOptions, "run_id", [1, "", "  ", "a\0b"]),
+    (BulkOptions, "dead_letter", [1, "", True]),
+    (BulkOptions, "reconcile", [None, "yes", 5]),
+    (BulkOptions, "require_document_no", [None, "yes", 1]),
+    (BulkOptions, "stop_after_failures", ["5", 0, -1, True, 0.0, 1.0, 1.5, float("nan")]),
     (BulkOptions, "on_progress", ["print", 1]),
+    (Reconcile, "settle", ["5", -1, True, float("inf")]),
+    (Reconcile, "resend_absent", [None, 1, "yes"]),
+    (Reconcile, "concurrency", [*NO_INTEGER, 0]),
     (BatchWords, "pending", ["PENDING", None, 1]),
     (BatchWords, "succeeded", ["OK", None, 1]),
     (BatchWords, "failed", ["FAILED", None, 1]),
@@ -48,11 +68,11 @@ def test_a_setting_that_cannot_work_is_refused_by_name(cls, name, value) -> None
 
 
 def test_every_setting_is_checked() -> None:
-    settings = {(cls, field.name) for cls in (Timeout, RetryPolicy, Limits, BulkOptions, BatchWords) for field in fields(cls)}
+    settings = {(cls, field.name) for cls in (Timeout, RetryPolicy, Limits, Reconcile, BulkOptions, BatchWords) for field in fields(cls)}
     assert settings == {(cls, name) for cls, name, _ in REFUSED}
 
 
-@pytest.mark.parametrize("cls", [Timeout, RetryPolicy, Limits, BulkOptions, BatchWords])
+@pytest.mark.parametrize("cls", [Timeout, RetryPolicy, Limits, Reconcile, BulkOptions, BatchWords])
 def test_settings_are_frozen_and_equal_by_value(cls) -> None:
     made = cls()
     assert made == cls()

@@ -1,0 +1,281 @@
+"""How a batch is delivered: sent until its fate is known, split where it is too large or holds a bad record, and settled.
+
+The rule it exists for: a batch of an unsafe endpoint is sent again only where it is proved that it was not taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from .. import clock, codec, log
+from ..errors import ArmError
+from ..models.batches import BatchReceipt, BatchResult
+from ..retry import MOVED, Fate, may_repeat
+from ..transport import Transport
+from ..tries import Try
+from ..wire import Request, batch_receipt
+from .account import Account, Live
+from .course import Course, reason_of
+from .job import Job
+from .poller import OpenBatch, Poller
+from .pressure import Lanes, Pressure, acquire_place
+from .states import Verdict
+from .unrecorded import Keeper
+
+__all__ = ["Bisection", "Deliverer"]
+
+_ABOUT_THE_CALL: Final = frozenset({401, 403, 404, 405, 415})
+"""Refusals that no change of the data can better: the run ends."""
+
+_ABOUT_THE_DATA: Final = frozenset({400, 422})
+"""Refusals that one bad record in the batch can be the cause of."""
+
+
+@dataclass(slots=True)
+class Bisection:
+    """How a batch that was refused for its data is going: records in it, and those that proved bad."""
+
+    records: int
+    bad: int = 0
+
+
+class Deliverer:
+    """Delivers the batches of a run.
+
+    Args:
+        job: where they go and how.
+        transport: the connections.
+        pressure: what all runs of the client share.
+        account: takes in what becomes of each record.
+        course: whether the run goes on.
+        poller: waits for results.
+        keeper: keeps each step.
+        lower: told of a size that is too large for the server.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        transport: Transport,
+        pressure: Pressure,
+        account: Account,
+        course: Course,
+        poller: Poller,
+        keeper: Keeper,
+        lower: Callable[[int], None],
+    ) -> None:
+        self._job = job
+        self._transport = transport
+        self._pressure = pressure
+        self._account = account
+        self._course = course
+        self._poller = poller
+        self._keeper = keeper
+        self._lower = lower
+        self._lanes = Lanes(job.options.concurrency)
+        self._waits = job.options.results == "wait"
+        self._bisects = job.options.bisect == "all" or (job.options.bisect == "safe" and job.endpoint.safe)
+
+    async def deliver(self, live: Live, bisection: Bisection | None = None) -> None:
+        """Sends a batch until its fate is known."""
+        while await self._course.wait_to_send():
+            async with self._open_place() as place:
+                async with self._lanes.lane():
+                    # While it waited for a place, the run may have stopped, or been held.
+                    if place is None or not self._course.may_send:
+                        continue
+                    tried = await self._try(live)
+                if tried is None:
+                    continue
+                receipt = batch_receipt(tried.response) if tried.response is not None and tried.fate is Fate.DONE else None
+                if receipt is not None:
+                    place.keep = self._waits and not self._poller.stopped
+                    live.has_place = place.keep
+                    await self._accepted(live, receipt)
+                    return
+            if await self._refused(live, tried, bisection):
+                return
+        self._give_up(live)
+
+    def _give_up(self, live: Live) -> None:
+        """Settles a batch that is not tried any more."""
+        reason = self._course.reason or Verdict("not_sent", "patience", "the server did not take it within the patience of the run")
+        self._account.settle(live, self._account.stopped(live, reason))
+
+    async def _try(self, live: Live) -> Try | None:
+        """Sends a batch once; None where the run was held or stopped before it was its turn at the limits of the client."""
+        batch, envelope = live.batch, self._job.envelope
+        pieces = [envelope.head]
+        for number, piece in enumerate(batch.pieces):
+            pieces += [b",", piece] if number else [piece]
+        template = self._job.request
+        request = Request(template.endpoint, template.path, template.query, template.language, (*pieces, envelope.tail))
+
+        async def starts() -> bool:
+            if not await self._keep_sending(live):
+                return False
+            if not self._course.may_send:
+                self._keeper.put_back(live)
+                return False
+            tally = self._account.report.tally
+            tally.batches_sent += live.attempts == 0
+            tally.requests += 1
+            tally.bytes_sent += request.size
+            live.attempts += 1
+            return True
+
+        return await self._transport.attempt(request, timeout=self._job.timeout, delivery=live.delivery, starts=starts)
+
+    async def _keep_sending(self, live: Live) -> bool:
+        """Writes down that a batch is about to leave; False where it may not."""
+        if not self._course.may_send:
+            return False
+        try:
+            await self._keeper.sending(live)
+        except ArmError as failure:
+            self._course.stop_for_journal(failure)
+            return False
+        return True
+
+    async def _accepted(self, live: Live, receipt: BatchReceipt) -> None:
+        live.receipt = receipt
+        self._course.is_answered()
+        self._lanes.went_well()
+        log.info("batch accepted", batch=receipt.batch_uuid, records=len(live.batch), attempt=live.attempts, request_id=receipt.request_id)
+        try:
+            await self._keeper.accepted(live, receipt.batch_uuid)
+        except ArmError as failure:
+            self._course.stop_for_journal(failure)
+        if not live.has_place:
+            self._account.settle(live, Verdict("accepted", "not_awaited"))
+            return
+        # From here on only the keys are needed.
+        keys = live.keep_only_keys()
+
+        def settled(verdict: Verdict, exceptions: dict[int, Verdict], result: BatchResult | None) -> None:
+            self._pressure.open_batches.release()
+            self._account.settle(live, verdict, exceptions, result)
+
+        self._poller.add(OpenBatch(receipt.batch_uuid, clock.monotonic(), keys, settled))
+
+    async def _refused(self, live: Live, tried: Try, bisection: Bisection | None) -> bool:
+        """Deals with a try that was not accepted; True when the batch needs no further try."""
+        status = tried.status
+        if tried.fate is Fate.DONE:
+            # A 2xx without a batchUuid, or one that can't be read: taken or not, nobody can say.
+            tried = Try(Fate.DOUBTFUL, "no batchUuid in the answer", tried.response, tried.retry_after)
+        if tried.fate is Fate.DOUBTFUL:
+            live.status = status
+        log.info("batch not accepted", records=len(live.batch), attempt=live.attempts, reason=tried.reason, outcome=tried.fate.value)
+        if tried.fatal is not None or status in MOVED or (status in _ABOUT_THE_CALL and tried.fate is Fate.NOT_TAKEN):
+            self._course.stop_for(tried, self._job.endpoint)
+            return False
+        if tried.fate is Fate.NOT_TAKEN and status != 429:
+            self._course.is_answered()
+        if status == 413 and len(live.batch) > 1:
+            # Half of it is what the server may take; kept for the run.
+            self._lower(live.batch.size // 2 + self._job.envelope.size)
+            await self._split(live, bisection)
+        elif status in _ABOUT_THE_DATA:
+            await self._refused_for_its_data(live, tried, bisection)
+        elif not self._may_repeat(tried):
+            await self._ends(live, tried)
+        elif await self._wait_to_repeat(live, tried):
+            return False
+        return True
+
+    def _may_repeat(self, tried: Try) -> bool:
+        endpoint = self._job.endpoint
+        if tried.fate is Fate.DOUBTFUL and self._job.retry.attempts == 1:
+            return False
+        return may_repeat(tried.fate, safe=endpoint.safe, status=tried.status)
+
+    async def _wait_to_repeat(self, live: Live, tried: Try) -> bool:
+        """Waits, and makes the others wait, as the server asks; False where the batch is settled instead."""
+        if not live.delivery.may_be_taken:
+            self._keeper.put_back(live)
+        self._relieve(tried)
+        # Waiting in silence for half an hour, say for a host that is misspelt, helps nobody.
+        self._account.tell_progress(reason_of(tried))
+        if await self._course.pause(live, tried):
+            return True
+        self._give_up(live)
+        return False
+
+    async def _ends(self, live: Live, tried: Try) -> None:
+        """Settles a batch that may not be sent again: refused for good, or unknown."""
+        if tried.fate is Fate.NOT_TAKEN:
+            self._account.settle(live, _rejected(live, tried))
+            return
+        self._relieve(tried)
+        # Before anything is waited for: from here on no new unsafe batch may start.
+        asks = not self._job.endpoint.safe and self._course.doubt()
+        text = "it may or may not have been taken: look it up before you send it again"
+        self._account.settle(live, Verdict("unknown", reason_of(tried), text))
+        if asks:
+            probe = self._job.probe
+            await self._course.find_out(lambda: self._transport.ask(probe, timeout=self._job.timeout), probe.endpoint)
+
+    def _relieve(self, tried: Try) -> None:
+        if tried.status in {429, 503}:
+            self._lanes.slower()
+        if tried.retry_after is not None:
+            self._pressure.hold.extend(tried.retry_after)
+
+    # --- parts ------------------------------------------------------------------------------------------------------------
+
+    async def _split(self, live: Live, bisection: Bisection | None) -> None:
+        """Sends a batch in two halves, one after the other."""
+        left, right = self._account.split(live)
+        await self.deliver(left, bisection)
+        if live.key_pass.repeats:
+            # The same key may be in both: the newer half must not overtake the older one.
+            await left.wait_done(self._course.stopping)
+        await self.deliver(right, bisection)
+
+    async def _refused_for_its_data(self, live: Live, tried: Try, bisection: Bisection | None) -> None:
+        """Looks for the bad record by halves, so that it does not cost its neighbours; a single one is it."""
+        bisection = bisection or Bisection(len(live.batch))
+        if len(live.batch) > 1 and self._bisects:
+            await self._split(live, bisection)
+            return
+        bisection.bad += len(live.batch)
+        if bisection.bad == bisection.records and bisection.records > 1:
+            # Every record of a whole batch is bad: it is not the data. The rest is not taken apart.
+            self._bisects = False
+        self._account.settle(live, _rejected(live, tried))
+
+    # --- waiting ------------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _open_place(self) -> AsyncIterator[_Place | None]:
+        """A place among the open batches, where results are waited for, given back unless it is kept; None when the run stops."""
+        place = _Place()
+        if not self._waits:
+            yield place
+        elif not await acquire_place(self._pressure.open_batches, self._course.stopping):
+            yield None
+        else:
+            try:
+                yield place
+            finally:
+                if not place.keep:
+                    self._pressure.open_batches.release()
+
+
+class _Place:
+    """Whether a place among the open batches is kept."""
+
+    keep = False
+
+
+def _rejected(live: Live, tried: Try) -> Verdict:
+    """The verdict for a refusal: where an earlier try of the batch may have been taken, it proves nothing."""
+    if live.delivery.doubtful:
+        return Verdict("unknown", reason_of(tried), "refused, and an earlier try may have been taken")
+    body = codec.json_object(tried.response.body) if tried.response is not None else None
+    message = body.get("message") if body is not None else None
+    return Verdict("rejected", reason_of(tried), message if isinstance(message, str) else None)

@@ -1,0 +1,127 @@
+"""Pure: what the journal says of a record that the source yields: send it, it was done, it is still open, or it may not be sent.
+
+The rules are those of a multiset. Each record of the journal is claimed by one record of the source at the most; of equal ones, the one
+that came furthest is claimed first, so that it makes no difference in which order the source yields them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+__all__ = ["Claims", "Decision", "Entry", "decide_customer", "decide_document"]
+
+EntryState: TypeAlias = Literal["succeeded", "open", "accepted", "unknown", "failed", "rejected", "current"]
+
+_ORDER: Final = ("succeeded", "open", "accepted", "unknown", "rejected", "failed")
+"""Of equal records, which one is claimed first."""
+
+_MAY_BE_THERE: Final = frozenset({"succeeded", "open", "accepted", "unknown"})
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A record in the journal.
+
+    Attributes:
+        row: its place in the index, or None where it is not there yet.
+        state: what became of it; `current`: it was cut in this attempt.
+        content: its print.
+        batch, position: where it is in the journal.
+        claimed: the place in the source of the record that it stands for in this attempt, or None.
+        overtaken: an equal key was sent in this attempt, so this record may not be the newest any more (customers).
+    """
+
+    row: int | None
+    state: str
+    content: int
+    batch: int
+    position: int
+    claimed: int | None = None
+    overtaken: bool = False
+
+
+@dataclass(slots=True)
+class Decision:
+    """What is to be done with a record of the source.
+
+    Attributes:
+        send: whether it is sent.
+        taken: the record of the journal that speaks for it, where it is not sent.
+        conflict: why it may not be sent, or None.
+        supersedes: records of the journal that it takes the place of.
+        after: batches that must be settled before it is sent.
+    """
+
+    send: bool
+    taken: Entry | None = None
+    conflict: str | None = None
+    supersedes: list[Entry] = field(default_factory=list)
+    after: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Claims:
+    """What was decided for the records of a batch.
+
+    Attributes:
+        send: positions of those that are sent.
+        taken: by position, the record of the journal that speaks for it.
+        conflicts: by position, why it may not be sent.
+        after: batches of earlier attempts that must be settled first.
+    """
+
+    send: list[int] = field(default_factory=list)
+    taken: dict[int, Entry] = field(default_factory=dict)
+    conflicts: dict[int, str] = field(default_factory=dict)
+    after: set[int] = field(default_factory=set)
+
+
+def decide_document(entries: list[Entry], content: int, place: int, *, numbered: bool) -> Decision:
+    """A document: what may be there already is never sent again.
+
+    Args:
+        entries: the records of the journal with the same identity; changed by what is decided.
+        content: its print.
+        place: its place in the source.
+        numbered: whether its identity is its number; else it is its content.
+    """
+    if numbered and any(entry.claimed is not None for entry in entries):
+        return Decision(send=False, conflict="its documentNo is in this run already: only the first is sent")
+    free = [entry for entry in entries if entry.claimed is None]
+    there = [entry for entry in free if entry.state in _MAY_BE_THERE]
+    if numbered and there:
+        same = [entry for entry in there if entry.content == content]
+        if not same:
+            return Decision(
+                send=False,
+                conflict="an earlier attempt of this run sent a document with this documentNo and other content",
+            )
+        there = same
+    if there:
+        return Decision(send=False, taken=_claim(_first(there), place))
+    return Decision(send=True, supersedes=[_claim(entry, place) for entry in (free if numbered else free[:1])])
+
+
+def decide_customer(entries: list[Entry], content: int, place: int) -> Decision:
+    """A customer: sent again unless the same content was taken, and nothing newer or older with its number has to be sent before it."""
+    free = [entry for entry in entries if entry.claimed is None]
+    equal = [entry for entry in free if entry.content == content]
+    settled = [entry for entry in equal if entry.state in {"succeeded", "open", "accepted"} and not entry.overtaken]
+    if settled:
+        return Decision(send=False, taken=_claim(_first(settled), place))
+    for entry in entries:
+        # An older one that goes out again now would win over what was sent after it: that has to go out again too.
+        entry.overtaken = True
+    after = sorted({entry.batch for entry in entries if entry.state == "open"})
+    replaced = equal[:1] or [entry for entry in free if entry.state not in {"succeeded", "open", "accepted"}][:1]
+    return Decision(send=True, supersedes=[_claim(entry, place) for entry in replaced], after=after)
+
+
+def _first(entries: list[Entry]) -> Entry:
+    return min(entries, key=lambda entry: _ORDER.index(entry.state))
+
+
+def _claim(entry: Entry, place: int) -> Entry:
+    entry.claimed = place
+    return entry

@@ -1,0 +1,135 @@
+"""The dead letter file: a line of JSON for each record of a run that did not make it, with its payload. Called in the journal's thread."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from ... import codec
+from ...errors import JournalError
+from ..states import Verdict
+from .reads import NOT_AWAITED, body_of, ids, keys_of, places_of, read_row, superseded
+from .rows import RunName, RunRows
+
+__all__ = ["DeadLetter"]
+
+_MADE_IT = frozenset({"succeeded", "unchanged", "done_before"})
+
+
+class DeadLetter:
+    """The dead letter file of a run.
+
+    Written when the run ends, in one step: whoever reads it sees all of it. What other runs left in it stays.
+
+    Args:
+        path: of the file; it is made at once, so that a place that can't be written shows before anything is sent.
+        name: which run.
+        journal: path of its journal, or an empty text.
+
+    Raises:
+        JournalError: the file can't be written.
+    """
+
+    def __init__(self, path: str, name: RunName, journal: str) -> None:
+        self._path = path
+        head = {
+            "operation": name.operation,
+            "client_no": name.client_no,
+            "base_url": name.base_url,
+            "run_id": name.run_id,
+            "journal": journal or None,
+        }
+        # Every line of this run begins with it.
+        self._head = codec.ENCODER.encode(head)[:-1] + b","
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as failure:
+            raise self._broken(failure) from failure
+
+    def _broken(self, failure: OSError) -> JournalError:
+        return JournalError(f"the dead letter file {self._path} can't be written: {failure.strerror}")
+
+    def write(self, connection: sqlite3.Connection, rows: RunRows, *, accepted_is_enough: bool) -> None:
+        """Writes what did not make it in the place of what the file holds of this run.
+
+        Raises:
+            JournalError: the file can't be written; it is as it was.
+        """
+        draft = Path(f"{self._path}.{secrets.token_hex(4)}.new")
+        made_it = _MADE_IT | {"accepted"} if accepted_is_enough else _MADE_IT
+        try:
+            with _alone(self._path):
+                try:
+                    with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                        self._copy_others(file)
+                        file.writelines(self._lines(connection, rows, made_it))
+                        file.flush()
+                        os.fsync(file.fileno())
+                    draft.replace(self._path)
+                finally:
+                    draft.unlink(missing_ok=True)
+        except OSError as failure:
+            raise self._broken(failure) from failure
+
+    def _copy_others(self, file: BinaryIO) -> None:
+        with contextlib.suppress(FileNotFoundError), Path(self._path).open("rb") as old:
+            for line in old:
+                if not line.startswith(self._head):
+                    file.write(line if line.endswith(b"\n") else line + b"\n")
+
+    def _lines(self, connection: sqlite3.Connection, rows: RunRows, made_it: frozenset[str]) -> Iterator[bytes]:
+        for batch in ids(connection, rows.id, "state <> 'queued'"):
+            attempt, tries, uuid = connection.execute("SELECT attempt, tries, uuid FROM batches WHERE id = ?", (batch,)).fetchone()
+            _, verdict, others = read_row(connection, batch)
+            verdict = verdict or NOT_AWAITED
+            if {verdict.state, *(other.state for other in others.values())} <= made_it:
+                continue
+            indexes = places_of(connection, batch, rows.index, current=attempt == rows.attempt)
+            yield from self._lines_of(connection, batch, (tries, uuid), (verdict, others), indexes, made_it)
+
+    def _lines_of(
+        self,
+        connection: sqlite3.Connection,
+        batch: int,
+        sent: tuple[int, str | None],
+        said: tuple[Verdict, Mapping[int, Verdict]],
+        indexes: Mapping[int, int],
+        made_it: frozenset[str],
+    ) -> Iterator[bytes]:
+        keys, gone, body = keys_of(connection, batch), superseded(connection, batch), body_of(connection, batch)
+        texts = codec.split_texts(b"[" + body + b"]") if body is not None else None
+        verdict, others = said
+        for position, key in enumerate(keys):
+            state, reason, message = others.get(position, verdict)
+            if state in made_it or position in gone:
+                continue
+            line: dict[str, Any] = {
+                "index": indexes.get(position),
+                "key": key,
+                "state": state,
+                "reason": reason,
+                "message": message,
+                "attempts": sent[0],
+                "batch_uuid": sent[1],
+                "payload": msgspec.Raw(texts[position]) if texts is not None else None,
+            }
+            yield self._head + codec.ENCODER.encode(line)[1:].replace(b"\n", b" ") + b"\n"
+
+
+@contextlib.contextmanager
+def _alone(path: str) -> Iterator[None]:
+    """Keeps two runs that end at once from writing over each other: the directory is locked while one of them writes."""
+    directory = os.open(Path(path).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)

@@ -1,0 +1,193 @@
+"""The file of a journal: made with care, opened with suspicion. What is not a sound journal of this version is left untouched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from ...errors import JournalError
+
+__all__ = ["broken", "check", "connect", "open_journal", "path_of"]
+
+APPLICATION_ID: Final = 0x41524D6A
+"""In the header of each journal: "ARMj"."""
+
+VERSION: Final = 1
+"""Of the schema; in the header too."""
+
+_PAGE: Final = 32_768
+_WAL_BYTES: Final = 8_000_000
+_BUSY: Final = 60.0
+
+_SCHEMA: Final = """
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    client_no INTEGER NOT NULL,
+    base_url TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    deadline REAL NOT NULL,
+    started REAL NOT NULL,
+    ended REAL,
+    process INTEGER NOT NULL,
+    UNIQUE (run_id, operation, client_no)
+);
+-- One row for each batch that was cut; its id is the run's times 2^32, and its number.
+-- state: queued, sending, open (accepted, no result yet), settled. final, reason, message: of all its records but the exceptions.
+CREATE TABLE batches (
+    id INTEGER PRIMARY KEY,
+    attempt INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    sent REAL,
+    accepted REAL,
+    settled REAL,
+    uuid TEXT,
+    status INTEGER,
+    final TEXT,
+    reason TEXT NOT NULL DEFAULT '',
+    message TEXT,
+    exceptions BLOB
+);
+-- Written once for each batch: keys as a JSON list, prints as 32-bit integers, names of records without key by position,
+-- places in the source as a first one or as 64-bit integers.
+CREATE TABLE records (
+    batch INTEGER PRIMARY KEY,
+    keys BLOB NOT NULL,
+    prints BLOB NOT NULL,
+    names BLOB,
+    first INTEGER NOT NULL,
+    places BLOB
+);
+CREATE TABLE bodies (batch INTEGER PRIMARY KEY, body BLOB NOT NULL);
+-- Records that were sent again in a later batch, which speaks for them now.
+CREATE TABLE superseded (batch INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (batch, position)) WITHOUT ROWID;
+"""
+
+
+def path_of(path: str | os.PathLike[str]) -> str:
+    """The whole path, without links, so that two ways to write it are one journal."""
+    return os.path.realpath(os.fsdecode(path))
+
+
+def broken(path: str, failure: Exception) -> JournalError:
+    """The error for what SQLite or the system says of a journal."""
+    return JournalError(f"the journal {path} can't be used: {failure}")
+
+
+def open_journal(path: str, *, durable: bool = True, create: bool = True) -> sqlite3.Connection:
+    """A connection to the journal at `path`; made there with mode 0600 where there is none. An empty path is a temporary journal.
+
+    Args:
+        path: of the file; what is beside it (`-wal`, `-shm`, `-lock`) belongs to it.
+        durable: whether a commit is on the disk before it returns.
+        create: whether a journal that is not there is made.
+
+    Raises:
+        JournalError: no journal, damaged, of a newer version, or it can't be read or written. The file is left as it is.
+    """
+    try:
+        if not path:
+            return _temporary()
+        if not Path(path).exists():
+            if not create:
+                raise JournalError(f"there is no journal at {path}")
+            _make(path)
+        _check(path)
+        connection = connect(path, "rw")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        # Where a plain fsync does not reach the disk (macOS).
+        connection.execute("PRAGMA fullfsync = 1")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // _PAGE}")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+        # Taking the right to write shows at once whether the file may be written.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("COMMIT")
+    except (sqlite3.Error, OSError) as failure:
+        raise broken(path, failure) from failure
+    return connection
+
+
+def connect(path: str, mode: str) -> sqlite3.Connection:
+    """A connection to an existing file, `mode` `ro` or `rw`."""
+    uri = f"{Path(path).as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY, check_same_thread=False)
+    connection.execute("PRAGMA cache_size = -4000")
+    return connection
+
+
+def _temporary() -> sqlite3.Connection:
+    # SQLite keeps it in a file without a name, that only this process can read and that ends with it.
+    connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA page_size = {_PAGE}")
+    connection.execute("PRAGMA journal_mode = OFF")
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.execute("PRAGMA cache_size = -2000")
+    connection.executescript(_SCHEMA)
+    return connection
+
+
+def _make(path: str) -> None:
+    """Makes an empty journal under another name and gives it its own when it is whole: a crash leaves no half of one."""
+    draft = f"{path}.{secrets.token_hex(4)}.new"
+    os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA page_size = {_PAGE}")
+            connection.executescript(f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; {_SCHEMA} COMMIT;")
+        # Two processes may begin at once: a link never replaces what is there already.
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        _sync_directory(path)
+    finally:
+        Path(draft).unlink()
+
+
+def _sync_directory(path: str) -> None:
+    """Makes the name of a new file as durable as its content."""
+    directory = os.open(Path(path).parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def check(path: str) -> None:
+    """Refuses what is no sound journal, without writing to it.
+
+    Raises:
+        JournalError: it is none.
+    """
+    try:
+        _check(path)
+    except (sqlite3.Error, OSError) as failure:
+        raise broken(path, failure) from failure
+
+
+def _check(path: str) -> None:
+    # Only ever through SQLite: to close the file anywhere else would end the locks that this process holds on it, and another process
+    # could then take away the log of a run that is going on (https://sqlite.org/howtocorrupt.html, 2.2).
+    with contextlib.closing(connect(path, "ro")) as connection:
+        try:
+            application, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+        except sqlite3.DatabaseError as failure:
+            if failure.sqlite_errorname == "SQLITE_NOTADB":
+                application, version = None, 0
+            else:
+                raise
+        if application != APPLICATION_ID:
+            raise JournalError(f"{path} is no journal of this library: it is left untouched. Give another path")
+        if version > VERSION:
+            raise JournalError(f"the journal {path} is of version {version}, made by a newer version of this library: use that one")
+        said = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+    if said != ["ok"]:
+        raise JournalError(
+            f"the journal {path} is damaged: it is left untouched. Restore it from a copy; with another one, everything would be sent again"
+        )

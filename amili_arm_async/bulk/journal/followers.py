@@ -1,0 +1,104 @@
+"""Records of the source that wait for what becomes of records of the journal: of a batch still open, or of one that is looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..keys import CompactKeys
+from ..states import BatchOutcome, Verdict
+
+__all__ = ["DONE_BEFORE", "Follower", "Followers", "common", "outcome_of"]
+
+DONE_BEFORE: Final = Verdict("done_before", "", "an earlier attempt of this run did it")
+
+
+@dataclass(slots=True)
+class Follower:
+    """Some records of the source that wait for some of a batch.
+
+    Attributes:
+        positions: of the records in their batch.
+        indexes: of the records in the source.
+        keys: of the records.
+        verdicts: in the same order, what is known of them so far.
+        before: whether an earlier attempt sent them: what it did with success is `done_before`.
+        number, attempts, uuid: of their batch, where it was sent in this attempt.
+    """
+
+    positions: Sequence[int]
+    indexes: Sequence[int]
+    keys: CompactKeys
+    verdicts: Sequence[Verdict]
+    before: bool
+    number: int = 0
+    attempts: int = 0
+    uuid: str | None = None
+
+    def outcome(self) -> BatchOutcome:
+        """What is known of them."""
+        said = [DONE_BEFORE if self.before and one.state == "succeeded" else one for one in self.verdicts]
+        standard, others = common(dict(enumerate(said)))
+        return BatchOutcome(self.number, self.uuid, self.attempts, None, self.indexes, self.keys.all(), standard, others)
+
+    def only(self, places: Sequence[int]) -> Follower:
+        """Some of them, by their place here."""
+        keys = self.keys.all()
+        return Follower(
+            [self.positions[place] for place in places],
+            [self.indexes[place] for place in places],
+            CompactKeys([keys[place] for place in places]),
+            [self.verdicts[place] for place in places],
+            self.before,
+            self.number,
+            self.attempts,
+            self.uuid,
+        )
+
+
+class Followers:
+    """All that wait, by the batch that they wait for."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, list[Follower]] = {}
+
+    def add(self, batch: int, follower: Follower) -> None:
+        """Some more wait for a batch."""
+        self._waiting.setdefault(batch, []).append(follower)
+
+    def settle(self, batch: int, verdict: Verdict, exceptions: Mapping[int, Verdict], held: frozenset[int]) -> Iterator[BatchOutcome]:
+        """What became of a batch is known: the outcomes of those who waited, but for the `held` positions, which wait on."""
+        for follower in self._waiting.pop(batch, ()):
+            follower.verdicts = [exceptions.get(position, verdict) for position in follower.positions]
+            stay = [place for place, position in enumerate(follower.positions) if position in held]
+            if stay:
+                self.add(batch, follower.only(stay))
+            go = [place for place, position in enumerate(follower.positions) if position not in held]
+            if go:
+                yield (follower.only(go) if stay else follower).outcome()
+
+    def take(self, batch: int) -> list[Follower]:
+        """Those that wait for a batch; they don't any more."""
+        return self._waiting.pop(batch, [])
+
+    def release(self) -> Iterator[BatchOutcome]:
+        """Nothing more becomes known: the outcomes of all."""
+        waiting, self._waiting = self._waiting, {}
+        for group in waiting.values():
+            for follower in group:
+                yield follower.outcome()
+
+
+def common(verdicts: Mapping[int, Verdict]) -> tuple[Verdict, dict[int, Verdict]]:
+    """One verdict for all, and those that differ."""
+    first = next(iter(verdicts.values()))
+    return first, {place: verdict for place, verdict in verdicts.items() if verdict != first}
+
+
+def outcome_of(
+    number: int, indexes: Sequence[int], keys: Sequence[str | None], verdicts: Sequence[Verdict], uuid: str | None
+) -> BatchOutcome:
+    """The outcome of records that were not sent in this attempt."""
+    standard, others = common(dict(enumerate(verdicts)))
+    return BatchOutcome(number, uuid, 0, None, indexes, keys, standard, others)

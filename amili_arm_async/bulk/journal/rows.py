@@ -1,0 +1,320 @@
+"""What a run writes into its journal and reads from it: SQL, called in the journal's thread, each call within a transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ... import codec
+from ...errors import ConfigurationError, JournalError
+from ..chunking import Batch
+from ..identity import content_name
+from ..states import Verdict
+from .claims import Claims, Decision, Entry, decide_customer, decide_document
+from .index import Index, names_of
+from .locks import lock
+from .reads import ids, span_of, states_of
+
+__all__ = ["RunName", "RunRows"]
+
+CRASHED: Final = Verdict("unknown", "crashed", "the process ended while it was on the wire: it may or may not have been taken")
+
+
+@dataclass(frozen=True, slots=True)
+class RunName:
+    """Which run it is.
+
+    Attributes:
+        run_id, operation, client_no: name it.
+        base_url: where it sends; the same run never sends anywhere else.
+        safe: whether its records may be sent again when nobody knows what became of them.
+    """
+
+    run_id: str
+    operation: str
+    client_no: int
+    base_url: str
+    safe: bool
+
+
+@dataclass(slots=True)
+class RunRows:
+    """A run in its journal, from when it is opened.
+
+    Attributes:
+        name: which run.
+        id: of the run.
+        attempt: how often it was begun, this time included.
+        next: the id of the next batch.
+        open: ids of batches of earlier attempts that were accepted and may still get a result.
+        goes_on: whether an earlier attempt left anything.
+        locked: whether this process has the right to run it.
+        index: finds records, where there is something to find.
+        replaces: by batch, the records that it takes the place of when it is sent.
+    """
+
+    name: RunName
+    path: str
+    id: int = 0
+    attempt: int = 0
+    next: int = 0
+    open: list[int] = field(default_factory=list)
+    goes_on: bool = False
+    locked: bool = False
+    index: Index | None = None
+    replaces: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+
+    # --- begin and end ----------------------------------------------------------------------------------------------------
+
+    def begin(self, connection: sqlite3.Connection, *, deadline: float, now: float, process: int, reads_source: bool) -> None:
+        """Opens the run, new or not, and settles what an earlier attempt left on the wire.
+
+        Raises:
+            JournalError: somebody is running it.
+            ConfigurationError: it sends to another address.
+        """
+        self.id, earlier = self._find(connection, deadline, now, process)
+        self.locked = not self.path or lock(self.path, self.id)
+        if not self.locked:
+            raise JournalError(
+                f"the run {self.name.run_id!r} ({self.name.operation}) of the journal {self.path} is going on already, "
+                f"in process {earlier}: wait for its end"
+            )
+        low, high = self.span
+        connection.execute(
+            "UPDATE runs SET attempts = attempts + 1, process = ?, ended = NULL, deadline = ? WHERE id = ?", (process, deadline, self.id)
+        )
+        self.attempt = connection.execute("SELECT attempts FROM runs WHERE id = ?", (self.id,)).fetchone()[0]
+        connection.execute(
+            "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, settled = ?"
+            " WHERE state = 'sending' AND id BETWEEN ? AND ?",
+            (*CRASHED, now, low, high),
+        )
+        connection.execute(
+            "UPDATE batches SET state = 'settled', final = 'not_sent', reason = 'crashed', settled = ?"
+            " WHERE state = 'queued' AND id BETWEEN ? AND ?",
+            (now, low, high),
+        )
+        if reads_source:
+            self._forget_unsent(connection)
+        rows = connection.execute("SELECT max(id), count(*) FROM batches WHERE id BETWEEN ? AND ?", (low, high)).fetchone()
+        self.next = (rows[0] or low) + 1
+        self.goes_on = rows[1] > 0
+        awaited = "uuid IS NOT NULL AND (state = 'open' OR final = 'accepted' OR exceptions LIKE '%\"accepted\"%')"
+        self.open = list(ids(connection, self.id, awaited))
+        if self.goes_on and reads_source:
+            self._index_earlier(connection)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The least and the greatest id that a batch of the run can have."""
+        return span_of(self.id)
+
+    def _find(self, connection: sqlite3.Connection, deadline: float, now: float, process: int) -> tuple[int, int]:
+        name = self.name
+        wanted = (name.run_id, name.operation, name.client_no)
+        row = connection.execute(
+            "SELECT id, base_url, process FROM runs WHERE run_id = ? AND operation = ? AND client_no = ?", wanted
+        ).fetchone()
+        if row is None:
+            made = connection.execute(
+                "INSERT INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)"
+                " VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
+                (*wanted, name.base_url, deadline, now, process),
+            )
+            return int(made.lastrowid or 0), process
+        if row[1] != name.base_url:
+            raise ConfigurationError(
+                f"the run {name.run_id!r} of this journal was begun against {row[1]}, and now base_url is {name.base_url}: "
+                "give another run_id or another journal"
+            )
+        return row[0], row[2]
+
+    def _forget_unsent(self, connection: sqlite3.Connection) -> None:
+        """What never left will be read from the source again."""
+        low, high = self.span
+        unsent = "SELECT id FROM batches WHERE id BETWEEN ? AND ? AND tries = 0 AND state = 'settled'"
+        for table in ("records", "bodies", "superseded"):
+            connection.execute(f"DELETE FROM {table} WHERE batch IN ({unsent})", (low, high))  # noqa: S608 - our own words
+        connection.execute(f"DELETE FROM batches WHERE id IN ({unsent})", (low, high))  # noqa: S608 - our own words
+
+    def end(self, connection: sqlite3.Connection, *, now: float, complete: bool) -> None:
+        """Closes the run; `complete` where its source was read to its end and nothing stopped it."""
+        connection.execute("UPDATE runs SET ended = ? WHERE id = ?", (now if complete else None, self.id))
+
+    # --- the index --------------------------------------------------------------------------------------------------------
+
+    def _index_earlier(self, connection: sqlite3.Connection) -> None:
+        self.index = Index(connection)
+        self.index.fill((batch, states_of(connection, batch)) for batch in ids(connection, self.id))
+
+    def _index_current(self, connection: sqlite3.Connection) -> None:
+        self.index = Index(connection)
+        low, high = self.span
+        rows = connection.execute("SELECT id, records FROM batches WHERE id BETWEEN ? AND ? ORDER BY id", (low, high)).fetchall()
+        self.index.fill((row[0], ["current"] * row[1]) for row in rows)
+
+    # --- batches ----------------------------------------------------------------------------------------------------------
+
+    def claim(self, connection: sqlite3.Connection, id: int, batch: Batch) -> Claims:
+        """Decides what of a batch is sent, and enters that as the batch `id`."""
+        if self.index is None:
+            self._index_current(connection)
+        assert self.index is not None
+        texts = batch.texts() if None in batch.keys else []
+        others = {place: content_name(texts[place]) for place, key in enumerate(batch.keys) if key is None}
+        names = names_of(batch.keys, others)
+        found = self.index.find(names)
+        claims = Claims()
+        superseded: list[Entry] = []
+        for position, name in enumerate(names):
+            decision = self._decide(found[name], batch, position)
+            if decision.send:
+                superseded += decision.supersedes
+                claims.after.update(decision.after)
+                if not self.name.safe and batch.keys[position] is not None:
+                    entry = Entry(None, "current", batch.prints[position], id, len(claims.send), batch.indexes[position])
+                    found[name].append(entry)
+                claims.send.append(position)
+            elif decision.taken is not None:
+                claims.taken[position] = decision.taken
+            else:
+                claims.conflicts[position] = decision.conflict or ""
+        self.index.save(found)
+        if claims.send:
+            self.enter(connection, id, batch, claims.send, {position: others[position] for position in claims.send if position in others})
+            self.replaces[id] = [(entry.batch, entry.position) for entry in superseded]
+        return claims
+
+    def _decide(self, entries: list[Entry], batch: Batch, position: int) -> Decision:
+        content, place = batch.prints[position], batch.indexes[position]
+        if self.name.safe:
+            return decide_customer(entries, content, place)
+        return decide_document(entries, content, place, numbered=batch.keys[position] is not None)
+
+    def enter(
+        self,
+        connection: sqlite3.Connection,
+        id: int,
+        batch: Batch,
+        places: Sequence[int] | None = None,
+        others: Mapping[int, str] | None = None,
+    ) -> None:
+        """Enters a batch that is going to be sent; `places` are those of its records that belong to it, all where it is None."""
+        chosen = range(len(batch)) if places is None else places
+        keys = batch.keys if places is None else [batch.keys[place] for place in chosen]
+        if None in keys and others is None:
+            texts = batch.texts()
+            others = {place: content_name(texts[place]) for place in chosen if batch.keys[place] is None}
+        names = {str(position): others[place] for position, place in enumerate(chosen) if place in others} if others else {}
+        prints = batch.prints if places is None else [batch.prints[place] for place in chosen] if batch.prints else ()
+        indexes = batch.indexes if places is None else [batch.indexes[place] for place in chosen]
+        connection.execute("INSERT INTO batches (id, attempt, records, state) VALUES (?, ?, ?, 'queued')", (id, self.attempt, len(keys)))
+        self._enter_records(connection, id, keys, prints, names, indexes)
+
+    @staticmethod
+    def _enter_records(
+        connection: sqlite3.Connection,
+        id: int,
+        keys: Sequence[str | None],
+        prints: Sequence[int],
+        names: Mapping[str, str],
+        indexes: Sequence[int],
+    ) -> None:
+        together = isinstance(indexes, range) or list(indexes) == list(range(indexes[0], indexes[0] + len(indexes)))
+        connection.execute(
+            "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                id,
+                _keys_text(keys),
+                array("I", prints).tobytes(),
+                codec.ENCODER.encode(names) if names else None,
+                indexes[0],
+                None if together else array("q", indexes).tobytes(),
+            ),
+        )
+
+    def sending(self, connection: sqlite3.Connection, id: int, tries: int, now: float, body: tuple[bytes, ...] | None) -> None:
+        """A batch is about to leave; with `body` that is kept from the first time on."""
+        connection.execute("UPDATE batches SET state = 'sending', tries = ?, sent = ? WHERE id = ?", (tries, now, id))
+        if body is not None:
+            connection.execute("INSERT OR IGNORE INTO bodies VALUES (?, ?)", (id, b",".join(body)))
+        # Not before: until this batch leaves, what is known of its records stands where it stood.
+        connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", self.replaces.pop(id, ()))
+
+    @staticmethod
+    def put_back(connection: sqlite3.Connection, id: int) -> None:
+        """A batch was provably not taken, and waits for its next try."""
+        connection.execute("UPDATE batches SET state = 'queued' WHERE id = ?", (id,))
+
+    @staticmethod
+    def accepted(connection: sqlite3.Connection, id: int, batch_uuid: str, now: float) -> None:
+        """A batch was taken."""
+        connection.execute("UPDATE batches SET state = 'open', uuid = ?, accepted = ? WHERE id = ?", (batch_uuid, now, id))
+
+    def split(self, connection: sqlite3.Connection, id: int, parts: Sequence[tuple[int, Batch]]) -> None:
+        """Two parts take the place of a batch that was not taken as a whole."""
+        for number, part in parts:
+            self.enter(connection, number, part)
+        for table in ("records", "bodies"):
+            connection.execute(f"DELETE FROM {table} WHERE batch = ?", (id,))  # noqa: S608 - our own words
+        connection.execute("DELETE FROM batches WHERE id = ?", (id,))
+
+    def settle(
+        self,
+        connection: sqlite3.Connection,
+        id: int,
+        verdict: Verdict,
+        exceptions: Mapping[int, Verdict],
+        *,
+        tries: int | None,
+        status: int | None,
+        now: float,
+        body: tuple[bytes, ...] | None,
+    ) -> None:
+        """What became of a batch is known; `body` is None where its text is not needed any more, and empty where it is kept already."""
+        connection.execute(
+            "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, exceptions = ?, status = ?, settled = ?,"
+            " tries = coalesce(?, tries) WHERE id = ?",
+            (*verdict, _write(exceptions), status, now, tries, id),
+        )
+        if body is None:
+            connection.execute("DELETE FROM bodies WHERE batch = ?", (id,))
+        elif body:
+            connection.execute("INSERT OR IGNORE INTO bodies VALUES (?, ?)", (id, b",".join(body)))
+
+    def enter_unsent(
+        self,
+        connection: sqlite3.Connection,
+        id: int,
+        indexes: Sequence[int],
+        keys: Sequence[str | None],
+        verdict: Verdict,
+        now: float,
+        body: bytes | None,
+    ) -> None:
+        """Records that were never sent."""
+        connection.execute(
+            "INSERT INTO batches (id, attempt, records, state, final, reason, message, settled) VALUES (?, ?, ?, 'settled', ?, ?, ?, ?)",
+            (id, self.attempt, len(keys), *verdict, now),
+        )
+        self._enter_records(connection, id, keys, (), {}, indexes)
+        if body is not None:
+            connection.execute("INSERT INTO bodies VALUES (?, ?)", (id, body))
+
+
+def _keys_text(keys: Sequence[str | None]) -> bytes:
+    try:
+        return codec.ENCODER.encode(keys)
+    except UnicodeEncodeError:
+        # Half a surrogate pair, in what is broken anyway.
+        return codec.ENCODER.encode([key and key.encode("utf-8", "backslashreplace").decode() for key in keys])
+
+
+def _write(exceptions: Mapping[int, Verdict]) -> str | None:
+    if not exceptions:
+        return None
+    return codec.ENCODER.encode({str(position): list(verdict) for position, verdict in exceptions.items()}).decode()

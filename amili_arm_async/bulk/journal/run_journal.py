@@ -1,0 +1,342 @@
+"""A run's journal as the sender uses it: what is asked for here is done in the journal's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from ... import clock, log
+from ...config import BulkOptions
+from ...errors import ArmError
+from ..account import Live
+from ..chunking import Batch, Invalid
+from ..keys import CompactKeys, Spans, without_case
+from ..states import BatchOutcome, State, Verdict
+from ..unrecorded import Claimed
+from .claims import Claims
+from .dead_letter import DeadLetter
+from .files import open_journal, path_of
+from .followers import DONE_BEFORE, Follower, Followers, common, outcome_of
+from .locks import unlock
+from .reads import OpenRow, left_behind, read_open, read_verdicts
+from .rows import RunName, RunRows
+from .thread import JournalThread
+from .unknowns import Unknowns
+
+__all__ = ["RunJournal", "new_run_id"]
+
+_MOST_BACKLOG: Final = 64
+
+_MADE_IT: Final = frozenset({"succeeded", "unchanged", "done_before"})
+_OPEN_FATE: Final = frozenset({"accepted", "unknown"})
+
+
+class RunJournal:
+    """The journal of one run.
+
+    Args:
+        name: which run.
+        options: of the run.
+        adopts: where there is no source, the place of the first record that stands for one; else None.
+
+    Attributes:
+        holds: whether an unknown outcome is kept back, because it is looked up at the end.
+        wants_payloads: whether the text of what did not make it is kept.
+    """
+
+    def __init__(self, name: RunName, options: BulkOptions, *, adopts: int | None = None) -> None:
+        self.holds = bool(options.reconcile)
+        self.wants_payloads = options.dead_letter is not None
+        self._path = path_of(options.journal) if options.journal is not None else ""
+        self._options = options
+        self._name = name
+        self._adopts = adopts
+        self._keeps_bodies = not name.safe or self.wants_payloads
+        self._accepted_is_enough = options.results == "accepted"
+        self._rows = RunRows(name, self._path)
+        self._spans = Spans()
+        self._indexed = False
+        self._thread: JournalThread | None = None
+        self._open: dict[int, asyncio.Event] = {}
+        self._followers = Followers()
+        self._dead_letter: DeadLetter | None = None
+
+    # --- begin and end ----------------------------------------------------------------------------------------------------
+
+    async def begin(self) -> int:
+        """Opens the journal and the run.
+
+        Returns:
+            how many records of the journal stand for a source, where there is none.
+
+        Raises:
+            JournalError: the journal or the dead letter can't be used, or somebody is running the run.
+            ConfigurationError: the run was begun against another address.
+        """
+        if self._options.dead_letter is not None:
+            self._dead_letter = DeadLetter(path_of(self._options.dead_letter), self._name, self._path)
+        thread = JournalThread(self._path, partial(open_journal, self._path, durable=not self._name.safe))
+        await thread.start()
+        opening = partial(
+            self._rows.begin,
+            deadline=self._options.deadline,
+            now=clock.unix_time(),
+            process=os.getpid(),
+            reads_source=self._adopts is None,
+        )
+        try:
+            await thread.call(opening)
+        except BaseException:
+            await thread.stop()
+            self._unlock()
+            raise
+        self._thread = thread
+        self._indexed = self._rows.index is not None
+        if not self._accepted_is_enough:
+            self._open = {row: asyncio.Event() for row in self._rows.open}
+        if self._rows.goes_on:
+            log.info("the run goes on", attempt=self._rows.attempt, batches=len(self._open))
+        return 0 if self._adopts is None else await self.unknowns.adopt(self._adopts)
+
+    async def end(self, *, complete: bool) -> dict[State, int]:
+        """Writes the dead letter and closes the journal.
+
+        Returns:
+            how many records of earlier attempts the source did not yield, by state, where it was read to its end.
+
+        Raises:
+            JournalError: something could not be written.
+        """
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return {}
+        left: dict[State, int] = {}
+        try:
+            await thread.call(partial(self._rows.end, now=clock.unix_time(), complete=complete))
+            if complete and self._rows.index is not None:
+                left = await thread.call(partial(left_behind, index=self._rows.index))
+            if self._dead_letter is not None:
+                await thread.call(partial(self._dead_letter.write, rows=self._rows, accepted_is_enough=self._accepted_is_enough))
+        finally:
+            await thread.stop()
+            self._unlock()
+        return left
+
+    def _unlock(self) -> None:
+        if self._path and self._rows.locked:
+            unlock(self._path, self._rows.id)
+
+    @property
+    def failure(self) -> ArmError | None:
+        """What made the journal unusable, or None."""
+        return self._thread.failure if self._thread is not None else None
+
+    async def catch_up(self) -> None:
+        """Waits where too much is still to be written: what waits is in memory."""
+        if self._thread is not None and self._thread.backlog > _MOST_BACKLOG:
+            await self._call(lambda _: None)
+
+    def _put(self, do: Any) -> None:
+        if self._thread is not None:
+            self._thread.put(do)
+
+    async def _call(self, do: Any) -> Any:
+        assert self._thread is not None
+        return await self._thread.call(do)
+
+    def _next_row(self) -> int:
+        self._rows.next += 1
+        return self._rows.next - 1
+
+    # --- cutting ----------------------------------------------------------------------------------------------------------
+
+    async def claim(self, batch: Batch) -> Claimed:
+        """What of a batch is to be sent, and what became of the rest."""
+        row = self._next_row()
+        if not self._needs_index(batch):
+            self._put(partial(self._rows.enter, id=row, batch=batch))
+            await self.catch_up()
+            return Claimed(batch, row, (), ())
+        claims: Claims = await self._call(partial(self._rows.claim, id=row, batch=batch))
+        self._indexed = True
+        outcomes = [*self._conflicts(batch, claims), *self._taken(batch, claims, await self._verdicts(claims))]
+        after = [self._open[other] for other in claims.after if other in self._open]
+        return Claimed(batch.only(claims.send) if claims.send else None, row, outcomes, after)
+
+    def _needs_index(self, batch: Batch) -> bool:
+        if self._indexed:
+            return True
+        if self._name.safe:
+            return False
+        # A source in the order of its keys has batches that can't hold the same one: nothing has to be looked up.
+        return not self._spans.add(without_case(batch.keys))
+
+    async def _verdicts(self, claims: Claims) -> dict[int, tuple[Verdict, str | None]]:
+        """What the journal says now of the records that are not sent, by place in the batch."""
+        found: dict[int, tuple[Verdict, str | None]] = {}
+        wanted = list(claims.taken)
+        while wanted:
+            were_open = [place for place in wanted if claims.taken[place].batch in self._open]
+            places = [(claims.taken[place].batch, claims.taken[place].position) for place in wanted]
+            found.update(zip(wanted, await self._call(partial(read_verdicts, places=places)), strict=True))
+            # A result that came while this was read is in the journal now.
+            wanted = [place for place in were_open if claims.taken[place].batch not in self._open]
+        return found
+
+    def _taken(self, batch: Batch, claims: Claims, found: Mapping[int, tuple[Verdict, str | None]]) -> Iterator[BatchOutcome]:
+        """The outcomes of the records that an earlier attempt sent; those that are still open follow later."""
+        following: dict[int, list[int]] = {}
+        settled: dict[str | None, list[int]] = {}
+        for place, entry in claims.taken.items():
+            verdict, uuid = found[place]
+            if entry.batch in self._open or (self.holds and verdict.state == "unknown"):
+                following.setdefault(entry.batch, []).append(place)
+            else:
+                settled.setdefault(None if verdict.state == "succeeded" else uuid, []).append(place)
+        for number, places in following.items():
+            keys = CompactKeys([batch.keys[place] for place in places])
+            positions, indexes = [claims.taken[place].position for place in places], [batch.indexes[place] for place in places]
+            self._followers.add(number, Follower(positions, indexes, keys, [found[place][0] for place in places], before=True))
+        for uuid, places in settled.items():
+            verdicts = [DONE_BEFORE if found[place][0].state == "succeeded" else found[place][0] for place in places]
+            yield outcome_of(
+                batch.number, [batch.indexes[place] for place in places], [batch.keys[place] for place in places], verdicts, uuid
+            )
+
+    def _conflicts(self, batch: Batch, claims: Claims) -> Iterator[BatchOutcome]:
+        texts = batch.texts() if claims.conflicts and self.wants_payloads else None
+        for place, text in claims.conflicts.items():
+            verdict = Verdict("invalid", "conflicts_with_journal", text)
+            indexes, keys = [batch.indexes[place]], [batch.keys[place]]
+            self.unsent(indexes, keys, verdict, texts[place] if texts is not None else None)
+            yield outcome_of(batch.number, indexes, keys, [verdict], None)
+
+    # --- sending ----------------------------------------------------------------------------------------------------------
+
+    async def sending(self, live: Live) -> None:
+        """A batch is about to leave. For an unsafe one, this is durable when it returns."""
+        body = live.batch.pieces if self._keeps_bodies else None
+        do = partial(self._rows.sending, id=live.row, tries=live.attempts + 1, now=clock.unix_time(), body=body)
+        if not self._name.safe:
+            await self._call(do)
+        elif self.failure is not None:
+            raise self.failure
+        else:
+            self._put(do)
+
+    def put_back(self, live: Live) -> None:
+        """A try of a batch was provably not taken."""
+        self._put(partial(self._rows.put_back, id=live.row))
+
+    def split(self, live: Live, parts: Sequence[Live]) -> None:
+        """Two parts take the place of a batch."""
+        for part in parts:
+            part.row = self._next_row()
+        self._put(partial(self._rows.split, id=live.row, parts=[(part.row, part.batch) for part in parts]))
+
+    async def accepted(self, live: Live, batch_uuid: str) -> None:
+        """A batch was taken; durable when it returns."""
+        await self._call(partial(self._rows.accepted, id=live.row, batch_uuid=batch_uuid, now=clock.unix_time()))
+
+    def settled(self, live: Live, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> None:
+        """What became of a batch is known."""
+        self._settle(live.row, verdict, exceptions, live.status, tries=live.attempts, body=live.batch.pieces)
+
+    def _settle(
+        self,
+        row: int,
+        verdict: Verdict,
+        exceptions: Mapping[int, Verdict],
+        status: int | None = None,
+        *,
+        tries: int | None = None,
+        body: tuple[bytes, ...] = (),
+    ) -> None:
+        states = {verdict.state, *(other.state for other in exceptions.values())}
+        keep = (not self._name.safe and bool(states & _OPEN_FATE)) or (self.wants_payloads and not states <= _MADE_IT)
+        self._put(
+            partial(
+                self._rows.settle,
+                id=row,
+                verdict=verdict,
+                exceptions=dict(exceptions),
+                tries=tries,
+                status=status,
+                now=clock.unix_time(),
+                body=body if keep else None,
+            )
+        )
+
+    def unsent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Verdict, body: bytes | None) -> None:
+        """Records that were never sent."""
+        kept = body if self.wants_payloads else None
+        row, now = self._next_row(), clock.unix_time()
+        self._put(partial(self._rows.enter_unsent, id=row, indexes=indexes, keys=keys, verdict=verdict, now=now, body=kept))
+
+    def invalid(self, refused: Invalid) -> None:
+        """A record that can't be sent."""
+        outcome = refused.outcome
+        self.unsent(outcome.indexes, outcome.keys, outcome.verdict, refused.payload)
+
+    # --- what is still open -----------------------------------------------------------------------------------------------
+
+    @property
+    def open(self) -> list[int]:
+        """Batches of earlier attempts whose results are still to come."""
+        return list(self._open)
+
+    async def read_open(self, row: int) -> OpenRow:
+        """One of them."""
+        found: OpenRow = await self._call(partial(read_open, batch=row))
+        return found
+
+    def settle_open(self, opened: OpenRow, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> Iterator[BatchOutcome]:
+        """What became of one is known: gives the outcomes of the records of the source that waited for it."""
+        if opened.verdict is not None:
+            verdict, exceptions = _narrowed(opened, opened.verdict, verdict, exceptions)
+        self._settle(opened.id, verdict, exceptions)
+        self._open.pop(opened.id).set()
+        yield from self._followers.settle(opened.id, verdict, exceptions, frozenset())
+
+    def hold(self, live: Live, outcome: BatchOutcome) -> bool:
+        """Keeps an outcome back until it was looked up what became of the batch; whether it did."""
+        if not self.holds or outcome.verdict.state != "unknown":
+            return False
+        verdicts = [outcome.exceptions.get(position, outcome.verdict) for position in range(len(outcome))]
+        sent = (outcome.number, outcome.attempts, outcome.batch_uuid)
+        self._followers.add(live.row, Follower(range(len(outcome)), outcome.indexes, CompactKeys(outcome.keys), verdicts, False, *sent))
+        return True
+
+    def abandon(self) -> None:
+        """The run stops: nobody needs to wait for what is still open."""
+        for settled in self._open.values():
+            settled.set()
+
+    def release(self) -> Iterator[BatchOutcome]:
+        """The run ends: what still waits gets what is known of it."""
+        self.holds = False
+        return self._followers.release()
+
+    @property
+    def unknowns(self) -> Unknowns:
+        """What a reconcile needs."""
+        assert self._thread is not None
+        return Unknowns(self._rows, self._thread, self._followers, self._next_row, self._settle)
+
+
+def new_run_id() -> str:
+    """A name for a run that nobody will go on with."""
+    return f"run-{secrets.token_hex(8)}"
+
+
+def _narrowed(opened: OpenRow, before: Verdict, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> tuple[Verdict, dict[int, Verdict]]:
+    """A batch of which something was known already: only what was `accepted` gets a new verdict."""
+    found: dict[int, Verdict] = {}
+    for position in range(len(opened.keys)):
+        known = opened.exceptions.get(position, before)
+        found[position] = exceptions.get(position, verdict) if known.state == "accepted" else known
+    return common(found)

@@ -1,0 +1,110 @@
+"""What a reconcile reads of a run and writes into it."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..chunking import Batch
+from ..keys import CompactKeys
+from ..states import BatchOutcome, Verdict
+from .followers import Follower, Followers, common
+from .reads import NOT_AWAITED, UnknownRow, ids, read_row, read_unknown, slowest, superseded, unknown_ids
+from .reads import keys_of as read_keys
+from .rows import RunRows
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from .thread import JournalThread
+
+__all__ = ["Unknowns"]
+
+
+class Unknowns:
+    """The records of a run whose fate nobody knows.
+
+    Args:
+        rows: of the run.
+        thread: does the work.
+        followers: records of the source that wait for them.
+        next_row: gives the id of a new batch.
+        settle: writes what became of a batch.
+    """
+
+    def __init__(
+        self,
+        rows: RunRows,
+        thread: JournalThread,
+        followers: Followers,
+        next_row: Callable[[], int],
+        settle: Callable[[int, Verdict, Mapping[int, Verdict], int | None], None],
+    ) -> None:
+        self._rows = rows
+        self._thread = thread
+        self._followers = followers
+        self._next_row = next_row
+        self._settle = settle
+
+    async def slowest(self) -> float:
+        """Seconds from the 202 to the result of the slowest batch of the run."""
+        return await self._thread.call(partial(slowest, run=self._rows.id))
+
+    async def batches(self) -> list[int]:
+        """The batches that hold some."""
+        return await self._thread.call(partial(unknown_ids, run=self._rows.id))
+
+    async def read(self, batch: int) -> UnknownRow:
+        """One of them."""
+        return await self._thread.call(partial(read_unknown, batch=batch))
+
+    def looked_up(self, row: UnknownRow, verdicts: Mapping[int, Verdict], held: frozenset[int]) -> Iterator[BatchOutcome]:
+        """What the look-up of a batch showed; gives the outcomes of those who waited for it, but for the `held` positions."""
+        standard, others = common(dict(sorted({**row.known, **verdicts}.items())))
+        self._settle(row.id, standard, others, row.status)
+        return self._followers.settle(row.id, standard, others, held)
+
+    async def again(self, number: int) -> tuple[Batch, int] | None:
+        """The records of a batch that wait, as a new batch; it takes their place when it is sent. None where there are none."""
+        found = self._followers.take(number)
+        pairs = sorted(
+            (index, position) for follower in found for index, position in zip(follower.indexes, follower.positions, strict=True)
+        )
+        if not pairs:
+            return None
+        row = self._next_row()
+        return await self._thread.call(partial(self._enter_again, number=number, row=row, pairs=pairs)), row
+
+    def _enter_again(self, connection: sqlite3.Connection, *, number: int, row: int, pairs: list[tuple[int, int]]) -> Batch:
+        old = read_unknown(connection, number)
+        prints = connection.execute("SELECT prints FROM records WHERE batch = ?", (number,)).fetchone()[0]
+        contents = array("I", bytes(prints))
+        assert old.body is not None
+        whole = Batch(0, range(len(old.keys)), old.keys, (old.body,), len(old.body), contents)
+        part = whole.only([position for _, position in pairs])
+        batch = Batch(0, array("q", [index for index, _ in pairs]), part.keys, part.pieces, part.size, part.prints)
+        self._rows.enter(connection, row, batch)
+        self._rows.replaces[row] = [(number, position) for _, position in pairs]
+        return batch
+
+    async def adopt(self, count: int) -> int:
+        """Takes all records whose fate is open for the source of a run that has none; counts on from `count`, and gives the sum."""
+        wanted = "state = 'open' OR final IN ('unknown', 'accepted') OR exceptions LIKE '%\"unknown\"%' OR exceptions LIKE '%\"accepted\"%'"
+        for batch in await self._thread.call(lambda connection: list(ids(connection, self._rows.id, wanted))):
+            follower = await self._thread.call(partial(_adopted, batch=batch, first=count))
+            count += len(follower.positions)
+            if follower.positions:
+                self._followers.add(batch, follower)
+        return count
+
+
+def _adopted(connection: sqlite3.Connection, *, batch: int, first: int) -> Follower:
+    _, verdict, exceptions = read_row(connection, batch)
+    keys, gone = read_keys(connection, batch), superseded(connection, batch)
+    said = {place: exceptions.get(place, verdict or NOT_AWAITED) for place in range(len(keys)) if place not in gone}
+    places = [place for place, one in said.items() if one.state in {"unknown", "accepted"}]
+    compact = CompactKeys([keys[place] for place in places])
+    return Follower(places, range(first, first + len(places)), compact, [said[place] for place in places], before=False)

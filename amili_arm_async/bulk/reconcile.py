@@ -1,0 +1,189 @@
+"""Finds out what became of documents whose fate nobody knows: each that has a number is looked up, after a time to settle.
+
+https://docs.amili.dev/get-one-document-3942667e0 names the look-up; what its answer holds is on no public page, so it is compared field
+by field with what was sent, and fields that the server added do not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import anyio
+
+from .. import clock, codec, log, wire
+from ..config import Reconcile
+from ..errors import ArmError, NotFoundError, StatusError
+from ..transport import Transport
+from .account import Account
+from .course import Course
+from .delivery import Deliverer
+from .job import Job
+from .journal.reads import UnknownRow
+from .journal.run_journal import RunJournal
+from .states import Verdict
+
+__all__ = ["Reconciler", "same_content"]
+
+_FOUND: Final = Verdict("succeeded")
+_CONFLICT: Final = Verdict("unknown", "key_conflict", "the server has a document with this documentNo and other content")
+_ABSENT: Final = Verdict("unknown", "absent", "the server has no document with this documentNo")
+_BATCH_TAKEN: Final = Verdict("unknown", "batch_taken", "not found, but others of its batch were: the batch was taken")
+_NOT_LOOKED_UP: Final = Verdict("unknown", "not_looked_up", "the look-up was not answered")
+
+_ABOUT_THE_CALL: Final = frozenset({401, 403, 405})
+_MARGIN: Final = 1.1
+
+
+def same_content(sent: bytes, found: bytes) -> bool:
+    """Whether what the server has is what was sent: every field that was sent is there and says the same.
+
+    Numbers are compared as numbers, text without case and outer blanks ("Data values are not case-sensitive",
+    https://docs.amili.dev/about-355476m0). What was sent as blank or null may be missing; what the server has beside it does not count.
+    """
+    ours, theirs = codec.json_object(sent), codec.json_object(found)
+    return ours is not None and theirs is not None and _says_the_same(ours, theirs)
+
+
+def _says_the_same(ours: Any, theirs: Any) -> bool:
+    if _is_blank(ours):
+        return _is_blank(theirs)
+    if isinstance(ours, dict):
+        return isinstance(theirs, dict) and all(_says_the_same(value, theirs.get(name)) for name, value in ours.items())
+    if isinstance(ours, list):
+        return isinstance(theirs, list) and len(ours) == len(theirs) and all(map(_says_the_same, ours, theirs))
+    if isinstance(ours, bool) or isinstance(theirs, bool):
+        return ours is theirs
+    first, second = _number(ours), _number(theirs)
+    if first is not None and second is not None and not (isinstance(ours, str) and isinstance(theirs, str)):
+        return first == second
+    return isinstance(ours, str) and isinstance(theirs, str) and ours.strip().casefold() == theirs.strip().casefold()
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or value in ("", [], {}) or (isinstance(value, str) and not value.strip())
+
+
+def _number(value: Any) -> Decimal | None:
+    if isinstance(value, (int, Decimal)):
+        return Decimal(value)
+    try:
+        return Decimal(value) if isinstance(value, str) else None
+    except ArithmeticError:
+        return None
+
+
+class Reconciler:
+    """Settles the unknown documents of a run, batch by batch.
+
+    Args:
+        job: the run.
+        transport: the connections.
+        journal: knows what was sent.
+        account: takes in what becomes of each record.
+        course: whether the run goes on.
+        deliverer: sends again what is to be sent again.
+    """
+
+    def __init__(self, job: Job, transport: Transport, journal: RunJournal, account: Account, course: Course, deliverer: Deliverer) -> None:
+        self._job = job
+        self._transport = transport
+        self._account = account
+        self._course = course
+        self._deliverer = deliverer
+        self._unknowns = journal.unknowns
+        self._settings = job.options.reconcile if isinstance(job.options.reconcile, Reconcile) else Reconcile()
+        self._places = asyncio.Semaphore(self._settings.concurrency)
+
+    async def run(self) -> None:
+        """Looks up every unknown document that has a number, and sends again what may be."""
+        try:
+            settle = await self._settle_time()
+            absent: list[int] = []
+            for number in await self._unknowns.batches():
+                row = await self._unknowns.read(number)
+                if not await self._wait_until(row.sent + settle):
+                    return
+                if await self._look_up_batch(row):
+                    absent.append(number)
+            if self._settings.resend_absent:
+                for number in absent:
+                    await self._send_again(number)
+        except ArmError as failure:
+            self._course.stop_for_journal(failure)
+
+    async def _settle_time(self) -> float:
+        """Seconds from the last try after which what is not there won't come any more."""
+        slowest = _MARGIN * await self._unknowns.slowest()
+        if self._settings.settle is None:
+            return max(_MARGIN * self._job.options.deadline, slowest)
+        return max(self._settings.settle, slowest) if self._settings.resend_absent else self._settings.settle
+
+    async def _wait_until(self, then: float) -> bool:
+        """Waits until a Unix time; False where the run stops."""
+        while self._course.reason is None and (left := then - clock.unix_time()) > 0:
+            log.info("waiting before documents are looked up", delay=round(left))
+            await clock.wait(self._course.stopping, left)
+        return self._course.reason is None
+
+    # --- one batch --------------------------------------------------------------------------------------------------------
+
+    async def _look_up_batch(self, row: UnknownRow) -> bool:
+        """Looks up the unknown documents of a batch; whether some of them may be sent again."""
+        wanted = {position: key for position in row.unknown if (key := row.keys[position]) is not None}
+        texts = codec.split_texts(b"[" + row.body + b"]") if row.body is not None else None
+        found: dict[int, Verdict] = {}
+
+        async def look(position: int, key: str) -> None:
+            async with self._places:
+                if self._course.reason is None:
+                    found[position] = await self._look_up(key, texts[position] if texts is not None else None)
+
+        async with anyio.create_task_group() as looking:
+            for position, key in wanted.items():
+                looking.start_soon(look, position, key)
+        taken = row.has_taken or any(verdict in (_FOUND, _CONFLICT) for verdict in found.values())
+        if taken:
+            found = {position: _BATCH_TAKEN if verdict is _ABSENT else verdict for position, verdict in found.items()}
+        verdicts = {position: found.get(position, row.unknown[position]) for position in row.unknown}
+        log.info("batch reconciled", records=len(verdicts), counts=_counted(verdicts))
+        again = [position for position, verdict in verdicts.items() if verdict is _ABSENT] if not _is_success(row.status) else []
+        held = frozenset(again if self._settings.resend_absent and texts is not None else [])
+        for outcome in self._unknowns.looked_up(row, verdicts, held):
+            self._account.tell(outcome)
+        return bool(held)
+
+    async def _look_up(self, key: str, sent: bytes | None) -> Verdict:
+        request = self._job.look_up(key)
+        try:
+            response = await self._transport.send(request, timeout=self._job.timeout, retry=self._job.retry)
+        except NotFoundError:
+            return _ABSENT
+        except ArmError as failure:
+            if isinstance(failure, StatusError) and failure.status in _ABOUT_THE_CALL:
+                self._course.stop(Verdict("not_sent", str(failure.status), str(failure)), failure)
+            return _NOT_LOOKED_UP
+        text = wire.one_record(response.body, request.endpoint.items, "documentNo")
+        if text is None:
+            return _NOT_LOOKED_UP
+        return _FOUND if sent is not None and same_content(sent, text) else _CONFLICT
+
+    async def _send_again(self, number: int) -> None:
+        """Sends the documents of a batch again that are provably not there."""
+        if self._course.reason is not None:
+            return
+        found = await self._unknowns.again(number)
+        if found is not None:
+            live, _ = self._account.enter(*found)
+            await self._deliverer.deliver(live)
+
+
+def _is_success(status: int | None) -> bool:
+    return status is not None and 200 <= status < 300
+
+
+def _counted(verdicts: Mapping[int, Verdict]) -> str:
+    words: Sequence[str] = sorted({verdict.reason or verdict.state for verdict in verdicts.values()})
+    return ", ".join(f"{sum((verdict.reason or verdict.state) == word for verdict in verdicts.values())} {word}" for word in words)
