@@ -7,7 +7,7 @@ Money is written as JSON numbers and read into `Decimal` without passing through
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -117,14 +117,23 @@ def encode_all(values: list[Any], *, decimals: bool, no_floats: bool = False) ->
     return text[1:-1] if all(map(_is_finite, values)) else None
 
 
-def encode_lines(values: list[Any], *, decimals: bool, no_floats: bool = False) -> list[bytes] | None:
-    """As `encode_all`, but the text of each value by itself, with sorted keys."""
-    lines = (_SORTED if decimals else _SORTED_NO_DECIMAL).encode_lines(values)[:-1].split(b"\n")
-    if decimals and not _is_json(b"[" + b",".join(lines) + b"]"):
-        return None
-    if (no_floats and not decimals) or not any(b"null" in line for line in lines):
-        return lines
-    return lines if all(map(_is_finite, values)) else None
+def encode_lines(values: list[Any], *, decimals: bool, no_floats: bool = False) -> tuple[bytes, Sequence[bytes | Raw]] | None:
+    """As `encode_all`, with sorted keys, and the text of each value by itself too."""
+    lines: Sequence[bytes | Raw]
+    if decimals:
+        text = _SORTED.encode(values)
+        try:
+            # To look for the bounds of the texts is to look for what spoils them.
+            lines = _RAW_LIST.decode(text)
+        except DecodeFailure:
+            return None
+        text = text[1:-1]
+    else:
+        lines = _SORTED_NO_DECIMAL.encode_lines(values)[:-1].split(b"\n")
+        text = b",".join(lines)
+    if (no_floats and not decimals) or b"null" not in text:
+        return text, lines
+    return (text, lines) if all(map(_is_finite, values)) else None
 
 
 def as_far_as_possible(record: object) -> bytes:
@@ -132,8 +141,10 @@ def as_far_as_possible(record: object) -> bytes:
     if isinstance(record, (bytes, bytearray)):
         return ENCODER.encode(bytes(record).decode("utf-8", "backslashreplace"))
     try:
-        text = msgspec.json.encode(record, enc_hook=repr)
-        return text if _is_json(text) else ENCODER.encode(None)
+        whole = dict(record) if isinstance(record, Mapping) else record
+        text = msgspec.json.Encoder(enc_hook=repr, decimal_format="number").encode(whole)
+        # A Decimal that is NaN is a bare word then; as a text it can be written.
+        return text if _is_json(text) else msgspec.json.Encoder(enc_hook=repr).encode(whole)
     except Exception:  # an object of the caller's may raise anything while it is read
         return ENCODER.encode(None)
 
@@ -148,8 +159,9 @@ def _find_decimal(_: Decimal) -> str:
 
 ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _NO_DECIMAL: Final = msgspec.json.Encoder(decimal_format=_find_decimal)
-_SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
-_SORTED_NO_DECIMAL: Final = msgspec.json.Encoder(decimal_format=_find_decimal, order="sorted")
+# "deterministic" sorts the keys of dicts; the fields of our Structs stand in their order already.
+_SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic")
+_SORTED_NO_DECIMAL: Final = msgspec.json.Encoder(decimal_format=_find_decimal, order="deterministic")
 
 
 def _is_json(text: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""How things are measured here: processor time of this process alone, in turns, medians; never the time on the wall.
+"""How things are measured here: processor time of this process alone, in turns, medians; the time on the wall only where there is latency.
 
 So neither the server, in a process of its own, nor other work on the machine is counted in, as far as that is possible.
 """
@@ -27,7 +27,9 @@ class Row(NamedTuple):
     compared: str
 
 
-def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
+def in_turns(
+    runs: Mapping[str, Callable[[], object]], rounds: int = ROUNDS, clock: Callable[[], float] = time.process_time
+) -> dict[str, float]:
     """CPU seconds of each run, as medians; the runs take turns, in an order that changes, after one round that does not count."""
     gc.collect()
     # What is alive now stays alive: the garbage collector need not look at it in the middle of a run.
@@ -37,10 +39,10 @@ def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> 
     for turn in range(rounds + 1):
         for name in names if turn % 2 else reversed(names):
             gc.collect()
-            begin = time.process_time()
+            begin = clock()
             runs[name]()
             if turn:
-                taken[name].append(time.process_time() - begin)
+                taken[name].append(clock() - begin)
     gc.unfreeze()
     return {name: statistics.median(times) for name, times in taken.items()}
 

@@ -1,5 +1,6 @@
 """Does the memory of a bulk run grow with the number of records? Peak resident memory over a generator of 100,000 customers and of
-1,000,000, sent with default options (results are waited for), each in a process of its own.
+1,000,000, sent with default options (results are waited for), each in a process of its own; the same for documents with a journal, once
+in the order of their numbers and once shuffled, where each has to be looked up.
 """
 
 import asyncio
@@ -7,9 +8,11 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from amili_arm_async import ArmClient
+from amili_arm_async import ArmClient, BulkOptions, Document
 
 from .measure import Row, show
 from .records import customers
@@ -18,10 +21,20 @@ from .sink import sink
 FEW, MANY = 100_000, 1_000_000
 
 
-async def _send(address: str, count: int) -> None:
+async def _send(address: str, what: str, count: int) -> None:
     async with ArmClient(2218, auth="token", base_url=address, user_id="benchmark") as arm:
-        report = await arm.customers.create_many(customers(count))
+        if what == "customers":
+            report = await arm.customers.create_many(customers(count))
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                options = BulkOptions(journal=f"{folder}/journal.sqlite", run_id="memory")
+                report = await arm.documents.create_many(_invoices(count, shuffled=what == "shuffled"), options=options)
     report.raise_for_failures()
+
+
+def _invoices(count: int, *, shuffled: bool) -> Iterator[Document]:
+    """Small documents: what a journal keeps of each is what matters here. The factor is prime to the counts."""
+    return (Document(document_no=str(10_000_000 + (number * 7919 % count if shuffled else number))) for number in range(count))
 
 
 def _peak() -> float:
@@ -34,21 +47,24 @@ def _peak() -> float:
     return peak / (1 << 20 if sys.platform == "darwin" else 1024)
 
 
-def _in_a_process(address: str, count: int) -> float:
-    command = [sys.executable, "-m", "benchmarks.memory", address, str(count)]
+def _in_a_process(address: str, what: str, count: int) -> float:
+    command = [sys.executable, "-m", "benchmarks.memory", address, what, str(count)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def measure() -> list[Row]:
-    """One row: the large run beside the small one."""
+    """A row for each kind of run: the large one beside the small one."""
+    rows: list[Row] = []
     with sink() as address:
-        few, many = (_in_a_process(address, count) for count in (FEW, MANY))
-    return [Row(f"peak memory, {MANY:,} customers beside {FEW:,}", many, few, "MB", f"{many - few:+.1f} MB")]
+        for what, text in (("customers", "customers"), ("documents", "documents, journal"), ("shuffled", "shuffled documents, journal")):
+            few, many = (_in_a_process(address, what, count) for count in (FEW, MANY))
+            rows.append(Row(f"peak memory, {MANY:,} {text}, beside {FEW:,}", many, few, "MB", f"{many - few:+.1f} MB"))
+    return rows
 
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        asyncio.run(_send(sys.argv[1], int(sys.argv[2])))
+        asyncio.run(_send(sys.argv[1], sys.argv[2], int(sys.argv[3])))
         print(_peak())
     else:
         show(measure())

@@ -1,7 +1,7 @@
 """A server that costs little: it reads every body to its end, in a process of its own, and answers 202 with a batchUuid.
 
 A GET is answered as a batch that is processed. `python -m benchmarks.sink` prints the port it listens on, and serves until its
-standard input ends.
+standard input ends; a number of seconds as its argument is waited before each answer.
 """
 
 import asyncio
@@ -16,6 +16,9 @@ ANSWER = (
     b'"getResult":"https://localhost/arm/v1/clients/2218/batches/8NlwdOIM1YLVFP9-WOwkYQ"}'
 )
 RESULT = b'{"status":"PROCESSED","result":"SUCCESS"}'
+
+
+LATENCY = float(sys.argv[1]) if __name__ == "__main__" and sys.argv[1:] else 0.0
 
 
 def _reply(status: bytes, body: bytes) -> bytes:
@@ -52,15 +55,17 @@ class Sink(asyncio.BufferedProtocol):
             self._missing = int(length.split(b"\r\n", 1)[0] or 0)
             self._head, nbytes = b"", len(body)
         self._missing -= nbytes
-        if not self._missing:
+        if not self._missing and LATENCY:
+            asyncio.get_running_loop().call_later(LATENCY, self._transport.write, self._reply)
+        elif not self._missing:
             self._transport.write(self._reply)
 
 
 @contextmanager
-def sink() -> Iterator[str]:
-    """The address of a sink that runs in a process of its own."""
+def sink(latency: float = 0.0) -> Iterator[str]:
+    """The address of a sink that runs in a process of its own, and waits so many seconds before each answer."""
     with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.sink"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ
+        [sys.executable, "-m", "benchmarks.sink", str(latency)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -36,7 +36,17 @@ ROOMS = [
 ]
 """From top to bottom: a room imports only from rooms below it."""
 
-PURE = ["bulk.chunking", "bulk.states", "bulk.report", "retry", "wire", "endpoints"]
+PURE = [
+    "bulk.chunking",
+    "bulk.identity",
+    "bulk.journal.claims",
+    "bulk.journal.followers",
+    "bulk.states",
+    "bulk.report",
+    "retry",
+    "wire",
+    "endpoints",
+]
 """Rooms without I/O and without a clock, tested without a loop."""
 
 IMPURE = {

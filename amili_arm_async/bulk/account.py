@@ -210,7 +210,8 @@ class Account:
         if live.delivery.started:
             return Verdict("unknown", "cut_off", "the run was cut off while it was on the wire")
         if live.delivery.doubtful:
-            return Verdict("unknown", "not_repeated", "an earlier try may have been taken, and it was not tried again")
+            said = str(live.status) if live.status is not None else "not_repeated"
+            return Verdict("unknown", said, "an earlier try may have been taken, and it was not tried again")
         return reason
 
     async def name_rest(self, records: Iterator[Any], kind: Kind, reason: Verdict) -> None:
@@ -219,7 +220,7 @@ class Account:
             read = self.report.tally.records_read
             indexes, keys = range(read, read + len(chunk)), [_key_of(kind, record) for record in chunk]
             if self._keeper.wants_payloads:
-                self._keeper.unsent(indexes, keys, reason, b",".join(map(codec.as_far_as_possible, chunk)))
+                self._keeper.unsent(indexes, keys, reason, b",".join([_payload(kind, record) for record in chunk]))
             else:
                 self._keeper.unsent(indexes, keys, reason, None)
             self.report.add(BatchOutcome(0, None, 0, None, indexes, keys, reason))
@@ -240,3 +241,11 @@ def _key_of(kind: Kind, record: Any) -> str | None:
         return kind.key_of(record)
     except Exception:  # it is only named; what is wrong with it, nobody asks any more
         return None
+
+
+def _payload(kind: Kind, record: Any) -> bytes:
+    """The text that would have been sent; of what can't be, as much as can be written."""
+    try:
+        return codec.encode_one(record, kind.cls, sort=True)
+    except Exception:  # also what a mapping of the caller's raises while it is read
+        return codec.as_far_as_possible(record)

@@ -19,7 +19,7 @@ from msgspec import UNSET
 from .. import codec
 from ..errors import RecordError
 from ..models.base import Input
-from .identity import print_of, prints_of_lines
+from .identity import Prints, prints_of_lines
 from .states import BatchOutcome, Verdict
 
 __all__ = ["Batch", "Cutter", "Invalid", "Kind", "as_key"]
@@ -95,6 +95,7 @@ class Kind:
         # Decoding only this field checks the syntax of the whole object on the way.
         named = msgspec.defstruct("Named", [("key", Any, msgspec.field(default=None, name=self.wire_key))])
         self._named = msgspec.json.Decoder(named)
+        self.prints = Prints(cls)
         self._has_numbers = {"discount_rate", "limit_amount", "due_days", "year_of_birth"} <= set(cls.__struct_fields__)
 
     def has_no_floats(self, records: list[Any]) -> bool:
@@ -278,11 +279,11 @@ class Cutter:
         if not self._makes_prints:
             text = codec.encode_all(records, decimals=self._decimals, no_floats=no_floats)
             return None if text is None else (text, ())
-        lines = codec.encode_lines(records, decimals=self._decimals, no_floats=no_floats)
-        return None if lines is None else (b",".join(lines), prints_of_lines(lines))
+        written = codec.encode_lines(records, decimals=self._decimals, no_floats=no_floats)
+        return None if written is None else (written[0], prints_of_lines(written[1]))
 
     def _prints_of_texts(self, texts: list[bytes]) -> Sequence[int]:
-        return array("I", map(print_of, texts)) if self._makes_prints else ()
+        return array("I", map(self._kind.prints.of, texts)) if self._makes_prints else ()
 
     def _take_one(self, index: int, record: Any) -> None:
         key: str | None = None

@@ -83,12 +83,14 @@ class Deliverer:
         """Sends a batch until its fate is known."""
         while await self._course.wait_to_send():
             async with self._open_place() as place:
+                # Written down before it takes a lane: so no lane waits for the disk.
+                if place is None or not await self._keep_sending(live):
+                    continue
                 async with self._lanes.lane():
-                    # While it waited for a place, the run may have stopped, or been held.
-                    if place is None or not self._course.may_send:
-                        continue
                     tried = await self._try(live)
                 if tried is None:
+                    # While it waited for its turn, the run was stopped, or held.
+                    self._keeper.put_back(live)
                     continue
                 receipt = batch_receipt(tried.response) if tried.response is not None and tried.fate is Fate.DONE else None
                 if receipt is not None:
@@ -114,11 +116,8 @@ class Deliverer:
         template = self._job.request
         request = Request(template.endpoint, template.path, template.query, template.language, (*pieces, envelope.tail))
 
-        async def starts() -> bool:
-            if not await self._keep_sending(live):
-                return False
+        def starts() -> bool:
             if not self._course.may_send:
-                self._keeper.put_back(live)
                 return False
             tally = self._account.report.tally
             tally.batches_sent += live.attempts == 0
@@ -130,9 +129,7 @@ class Deliverer:
         return await self._transport.attempt(request, timeout=self._job.timeout, delivery=live.delivery, starts=starts)
 
     async def _keep_sending(self, live: Live) -> bool:
-        """Writes down that a batch is about to leave; False where it may not."""
-        if not self._course.may_send:
-            return False
+        """Writes down that a batch is about to leave; False where that can't be done."""
         try:
             await self._keeper.sending(live)
         except ArmError as failure:

@@ -67,12 +67,11 @@ def _is_blank(value: Any) -> bool:
 
 
 def _number(value: Any) -> Decimal | None:
-    if isinstance(value, (int, Decimal)):
-        return Decimal(value)
     try:
-        return Decimal(value) if isinstance(value, str) else None
+        number = Decimal(value) if isinstance(value, (int, Decimal, str)) else None
     except ArithmeticError:
         return None
+    return number if number is not None and number.is_finite() else None
 
 
 class Reconciler:

@@ -152,7 +152,8 @@ class Sender:
             polling.start_soon(self._poller.run)
             async with anyio.create_task_group() as working:
                 working.start_soon(self._reopen)
-                for _ in range(self._options.concurrency):
+                # With a journal, two more batches than may be on the wire are made ready and written down meanwhile.
+                for _ in range(self._options.concurrency + (2 if self._journal is not None else 0)):
                     working.start_soon(self._work)
             await self._reconcile()
             self._poller.finish()

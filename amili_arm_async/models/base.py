@@ -55,7 +55,10 @@ class Model(Struct, kw_only=True, rename="camel", gc=False):
 
 
 class Input(Model, kw_only=True, gc=False):
-    """Base of what is sent. A field that is not given (`UNSET`) is not sent. `None` is sent as null, which *keeps* what is stored;
+    """Base of what is sent. The fields stand in the order of their names on the wire: so the text of two equal records is the same,
+    however they were given, and nothing has to be sorted for that.
+
+    A field that is not given (`UNSET`) is not sent. `None` is sent as null, which *keeps* what is stored;
     blank (`""`, `[]`) *clears* it (https://docs.amili.dev/put-update-one-customer-3942678e0)."""
 
 
@@ -98,8 +101,8 @@ class CurrencyAmounts(Input, kw_only=True, gc=False):
     """
 
     excl_vat: OptionalDecimal = UNSET
-    vat: OptionalDecimal = UNSET
     incl_vat: OptionalDecimal = UNSET
+    vat: OptionalDecimal = UNSET
 
 
 class CurrencyAmountsRecord(Record, kw_only=True, gc=False):

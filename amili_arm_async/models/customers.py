@@ -33,10 +33,10 @@ class PostalAddress(Input, kw_only=True, gc=False):
     address_line1: OptionalStr = UNSET
     address_line2: OptionalStr = UNSET
     address_line3: OptionalStr = UNSET
-    postal_code: OptionalStr = UNSET
     city_name: OptionalStr = UNSET
-    country_text: OptionalStr = UNSET
     country_code: OptionalStr = UNSET
+    country_text: OptionalStr = UNSET
+    postal_code: OptionalStr = UNSET
 
 
 class Distribution(Input, kw_only=True, gc=False):
@@ -49,10 +49,10 @@ class Distribution(Input, kw_only=True, gc=False):
         peppol_endpoint_id_scheme: the scheme of that address, for example `"0192"`.
     """
 
-    type: OptionalStr = UNSET
     einvoice_code: OptionalInt = UNSET
     peppol_endpoint_id: OptionalStr = UNSET
     peppol_endpoint_id_scheme: OptionalStr = UNSET
+    type: OptionalStr = UNSET
 
 
 class Customer(Input, kw_only=True, gc=False):
@@ -104,46 +104,46 @@ class Customer(Input, kw_only=True, gc=False):
 
     _shown: ClassVar[tuple[str, ...]] = ("customer_no",)
 
-    customer_no: OptionalStr = UNSET
-    name: OptionalStr = UNSET
-    postal_address: PostalAddress | UnsetType | None = UNSET
+    active_status_web: OptionalStr = UNSET
+    ar_rules: OptionalStrs = UNSET
+    bank_account_no: OptionalStr = UNSET
+    buyer_reference: OptionalStr = UNSET
+    currency: OptionalStr = UNSET
     customer_category: OptionalStr = UNSET
+    customer_group_code: OptionalStr = UNSET
+    customer_message: OptionalStr = UNSET
+    customer_no: OptionalStr = UNSET
+    date_of_birth: OptionalDate = UNSET
+    digipost_block_ids: OptionalStrs = UNSET
+    discount_rate: OptionalDecimal = UNSET
+    distribution: Distribution | UnsetType | None = UNSET
+    district_codes: OptionalStrs = UNSET
+    due_days: OptionalInt = UNSET
+    efaktura_block_ids: OptionalStrs = UNSET
     email_address_document: OptionalStrs = UNSET
-    secondary_email_address: OptionalStrs = UNSET
-    phone_no: OptionalStr = UNSET
-    secondary_phone_no: OptionalStr = UNSET
+    informal_name: OptionalStr = UNSET
+    language: OptionalStr = UNSET
+    limit_amount: OptionalDecimal = UNSET
+    nace_codes: OptionalStrs = UNSET
+    name: OptionalStr = UNSET
     organization_no: OptionalStr = UNSET
     organization_no_scheme: OptionalStr = UNSET
-    date_of_birth: OptionalDate = UNSET
-    year_of_birth: OptionalInt = UNSET
-    ssn: OptionalStr = UNSET
-    ssn_country: OptionalStr = UNSET
-    informal_name: OptionalStr = UNSET
-    customer_group_code: OptionalStr = UNSET
-    price_net_or_gross: OptionalStr = UNSET
-    language: OptionalStr = UNSET
-    currency: OptionalStr = UNSET
-    distribution: Distribution | UnsetType | None = UNSET
-    seller_reference: OptionalStr = UNSET
-    buyer_reference: OptionalStr = UNSET
-    bank_account_no: OptionalStr = UNSET
-    stop_reminder_until: OptionalDate = UNSET
-    stop_debt_collection_until: OptionalDate = UNSET
-    stop_interest_calc_until: OptionalDate = UNSET
-    efaktura_block_ids: OptionalStrs = UNSET
-    peppol_block_ids: OptionalStrs = UNSET
-    digipost_block_ids: OptionalStrs = UNSET
-    due_days: OptionalInt = UNSET
-    vat_liable: bool | UnsetType | None = UNSET
-    ar_rules: OptionalStrs = UNSET
-    nace_codes: OptionalStrs = UNSET
-    district_codes: OptionalStrs = UNSET
     parent_customer_no: OptionalStr = UNSET
     parent_organization_no: OptionalStr = UNSET
-    discount_rate: OptionalDecimal = UNSET
-    active_status_web: OptionalStr = UNSET
-    customer_message: OptionalStr = UNSET
-    limit_amount: OptionalDecimal = UNSET
+    peppol_block_ids: OptionalStrs = UNSET
+    phone_no: OptionalStr = UNSET
+    postal_address: PostalAddress | UnsetType | None = UNSET
+    price_net_or_gross: OptionalStr = UNSET
+    secondary_email_address: OptionalStrs = UNSET
+    secondary_phone_no: OptionalStr = UNSET
+    seller_reference: OptionalStr = UNSET
+    ssn: OptionalStr = UNSET
+    ssn_country: OptionalStr = UNSET
+    stop_debt_collection_until: OptionalDate = UNSET
+    stop_interest_calc_until: OptionalDate = UNSET
+    stop_reminder_until: OptionalDate = UNSET
+    vat_liable: bool | UnsetType | None = UNSET
+    year_of_birth: OptionalInt = UNSET
 
 
 class PostalAddressRecord(Record, kw_only=True, gc=False):

@@ -63,20 +63,20 @@ class DocumentLine(Input, kw_only=True, gc=False):
         currency_amounts: the line's amounts.
     """
 
-    line_no: OptionalInt = UNSET
-    line_type: OptionalStr = UNSET
-    article_no: OptionalStr = UNSET
     article_name: OptionalStr = UNSET
-    line_text: OptionalStr = UNSET
-    quantity_unit: OptionalStr = UNSET
-    quantity: OptionalDecimal = UNSET
-    volume_unit: OptionalStr = UNSET
-    volume: OptionalDecimal = UNSET
-    price: OptionalDecimal = UNSET
+    article_no: OptionalStr = UNSET
+    currency_amounts: CurrencyAmounts | UnsetType | None = UNSET
     item_group1: OptionalStr = UNSET
     item_group2: OptionalStr = UNSET
     item_group3: OptionalStr = UNSET
-    currency_amounts: CurrencyAmounts | UnsetType | None = UNSET
+    line_no: OptionalInt = UNSET
+    line_text: OptionalStr = UNSET
+    line_type: OptionalStr = UNSET
+    price: OptionalDecimal = UNSET
+    quantity: OptionalDecimal = UNSET
+    quantity_unit: OptionalStr = UNSET
+    volume: OptionalDecimal = UNSET
+    volume_unit: OptionalStr = UNSET
 
 
 class Document(Input, kw_only=True, gc=False):
@@ -112,31 +112,31 @@ class Document(Input, kw_only=True, gc=False):
 
     _shown: ClassVar[tuple[str, ...]] = ("document_no",)
 
-    document_type: OptionalStr = UNSET
-    customer_no: OptionalStr = UNSET
-    document_no: OptionalStr = UNSET
-    document_date: OptionalDate = UNSET
-    due_date: OptionalDate = UNSET
-    currency: OptionalStr = UNSET
-    language: OptionalStr = UNSET
-    kid: OptionalStr = UNSET
-    marketing_message_code: OptionalStr = UNSET
-    customer_message: OptionalStr = UNSET
-    sales_order_id: OptionalStr = UNSET
-    purchase_order_id: OptionalStr = UNSET
-    seller_reference: OptionalStr = UNSET
-    buyer_reference: OptionalStr = UNSET
     additional_reference: OptionalStr = UNSET
-    sub_customer_no: OptionalStr = UNSET
-    ledger_note: OptionalStr = UNSET
+    attachment_codes: list[Any] | UnsetType | None = UNSET
+    attachment_files: list[Any] | UnsetType | None = UNSET
+    buyer_reference: OptionalStr = UNSET
+    currency: OptionalStr = UNSET
     currency_amounts: CurrencyAmounts | UnsetType | None = UNSET
+    custom_codes: list[Any] | UnsetType | None = UNSET
+    customer_message: OptionalStr = UNSET
+    customer_no: OptionalStr = UNSET
     distribution: Distribution | UnsetType | None = UNSET
+    document_date: OptionalDate = UNSET
+    document_lines: list[DocumentLine] | UnsetType | None = UNSET
+    document_no: OptionalStr = UNSET
+    document_type: OptionalStr = UNSET
+    due_date: OptionalDate = UNSET
     einvoice_address: EinvoiceAddress | UnsetType | None = UNSET
     email_address: OptionalStrs = UNSET
-    attachment_files: list[Any] | UnsetType | None = UNSET
-    attachment_codes: list[Any] | UnsetType | None = UNSET
-    custom_codes: list[Any] | UnsetType | None = UNSET
-    document_lines: list[DocumentLine] | UnsetType | None = UNSET
+    kid: OptionalStr = UNSET
+    language: OptionalStr = UNSET
+    ledger_note: OptionalStr = UNSET
+    marketing_message_code: OptionalStr = UNSET
+    purchase_order_id: OptionalStr = UNSET
+    sales_order_id: OptionalStr = UNSET
+    seller_reference: OptionalStr = UNSET
+    sub_customer_no: OptionalStr = UNSET
 
 
 class EinvoiceAddressRecord(Record, kw_only=True, gc=False):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+from ..chunking import Batch
+
 __all__ = ["Claims", "Decision", "Entry", "decide_customer", "decide_document"]
 
 EntryState: TypeAlias = Literal["succeeded", "open", "accepted", "unknown", "failed", "rejected", "current"]
@@ -40,6 +42,11 @@ class Entry:
     claimed: int | None = None
     overtaken: bool = False
 
+    @property
+    def order(self) -> tuple[int, int]:
+        """When it was sent, beside others with the same key."""
+        return self.batch, self.position
+
 
 @dataclass(slots=True)
 class Decision:
@@ -66,12 +73,14 @@ class Claims:
 
     Attributes:
         send: positions of those that are sent.
+        part: the batch with only those; None where there are none.
         taken: by position, the record of the journal that speaks for it.
         conflicts: by position, why it may not be sent.
         after: batches of earlier attempts that must be settled first.
     """
 
     send: list[int] = field(default_factory=list)
+    part: Batch | None = None
     taken: dict[int, Entry] = field(default_factory=dict)
     conflicts: dict[int, str] = field(default_factory=dict)
     after: set[int] = field(default_factory=set)
@@ -107,7 +116,9 @@ def decide_customer(entries: list[Entry], content: int, place: int) -> Decision:
     """A customer: sent again unless the same content was taken, and nothing newer or older with its number has to be sent before it."""
     free = [entry for entry in entries if entry.claimed is None]
     equal = [entry for entry in free if entry.content == content]
-    settled = [entry for entry in equal if entry.state in {"succeeded", "open", "accepted"} and not entry.overtaken]
+    # Claims go forward: one that was sent before what an earlier record of the source stands for was overtaken by that.
+    last = max((entry.order for entry in entries if entry.claimed is not None), default=(-1, -1))
+    settled = [entry for entry in equal if entry.state in {"succeeded", "open", "accepted"} and not entry.overtaken and entry.order > last]
     if settled:
         return Decision(send=False, taken=_claim(_first(settled), place))
     for entry in entries:

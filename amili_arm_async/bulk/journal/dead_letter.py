@@ -50,9 +50,21 @@ class DeadLetter:
         # Every line of this run begins with it.
         self._head = codec.ENCODER.encode(head)[:-1] + b","
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._try_out()
         except OSError as failure:
             raise self._broken(failure) from failure
+
+    def _try_out(self) -> None:
+        """Makes the file where there is none, and sees whether another one can take its place."""
+        if os.path.lexists(self._path) and not Path(self._path).is_file():
+            raise JournalError(f"the dead letter file {self._path} is no file: give another path")
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        draft = self._draft()
+        os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        draft.unlink()
+
+    def _draft(self) -> Path:
+        return Path(f"{self._path}.{secrets.token_hex(4)}.new")
 
     def _broken(self, failure: OSError) -> JournalError:
         return JournalError(f"the dead letter file {self._path} can't be written: {failure.strerror}")
@@ -63,7 +75,7 @@ class DeadLetter:
         Raises:
             JournalError: the file can't be written; it is as it was.
         """
-        draft = Path(f"{self._path}.{secrets.token_hex(4)}.new")
+        draft = self._draft()
         made_it = _MADE_IT | {"accepted"} if accepted_is_enough else _MADE_IT
         try:
             with _alone(self._path):

@@ -19,8 +19,12 @@ APPLICATION_ID: Final = 0x41524D6A
 VERSION: Final = 1
 """Of the schema; in the header too."""
 
-_PAGE: Final = 32_768
-_WAL_BYTES: Final = 8_000_000
+_PAGE: Final = 65_536
+"""The largest that there is: a body takes few pages."""
+
+_WAL_BYTES: Final = 64_000_000
+"""What is written and then not needed any more, within so many bytes, is never written twice."""
+
 _BUSY: Final = 60.0
 
 _SCHEMA: Final = """
@@ -53,7 +57,7 @@ CREATE TABLE batches (
     final TEXT,
     reason TEXT NOT NULL DEFAULT '',
     message TEXT,
-    exceptions BLOB
+    exceptions TEXT
 );
 -- Written once for each batch: keys as a JSON list, prints as 32-bit integers, names of records without key by position,
 -- places in the source as a first one or as 64-bit integers.
@@ -172,6 +176,8 @@ def check(path: str) -> None:
 
 
 def _check(path: str) -> None:
+    if not Path(path).is_file():
+        raise JournalError(f"{path} is no file, so it is no journal. Give another path")
     # Only ever through SQLite: to close the file anywhere else would end the locks that this process holds on it, and another process
     # could then take away the log of a run that is going on (https://sqlite.org/howtocorrupt.html, 2.2).
     with contextlib.closing(connect(path, "ro")) as connection:

@@ -15,7 +15,7 @@ from ..identity import content_name
 from ..states import Verdict
 from .claims import Claims, Decision, Entry, decide_customer, decide_document
 from .index import Index, names_of
-from .locks import lock
+from .locks import lock, unlock
 from .reads import ids, span_of, states_of
 
 __all__ = ["RunName", "RunRows"]
@@ -46,6 +46,8 @@ class RunRows:
 
     Attributes:
         name: which run.
+        path: of the journal.
+        keeps_bodies: whether the text of each batch is kept while it may be needed.
         id: of the run.
         attempt: how often it was begun, this time included.
         next: the id of the next batch.
@@ -58,6 +60,7 @@ class RunRows:
 
     name: RunName
     path: str
+    keeps_bodies: bool
     id: int = 0
     attempt: int = 0
     next: int = 0
@@ -77,16 +80,17 @@ class RunRows:
             ConfigurationError: it sends to another address.
         """
         self.id, earlier = self._find(connection, deadline, now, process)
-        self.locked = not self.path or lock(self.path, self.id)
-        if not self.locked:
+        self.locked = bool(self.path) and lock(self.path, self.id)
+        if self.path and not self.locked:
             raise JournalError(
                 f"the run {self.name.run_id!r} ({self.name.operation}) of the journal {self.path} is going on already, "
                 f"in process {earlier}: wait for its end"
             )
         low, high = self.span
-        connection.execute(
-            "UPDATE runs SET attempts = attempts + 1, process = ?, ended = NULL, deadline = ? WHERE id = ?", (process, deadline, self.id)
-        )
+        connection.execute("UPDATE runs SET attempts = attempts + 1, process = ?, deadline = ? WHERE id = ?", (process, deadline, self.id))
+        if reads_source:
+            # Without one, it stays as it was: a run that was cut off is not done because somebody looked after what it left.
+            connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (self.id,))
         self.attempt = connection.execute("SELECT attempts FROM runs WHERE id = ?", (self.id,)).fetchone()[0]
         connection.execute(
             "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, settled = ?"
@@ -141,9 +145,15 @@ class RunRows:
             connection.execute(f"DELETE FROM {table} WHERE batch IN ({unsent})", (low, high))  # noqa: S608 - our own words
         connection.execute(f"DELETE FROM batches WHERE id IN ({unsent})", (low, high))  # noqa: S608 - our own words
 
-    def end(self, connection: sqlite3.Connection, *, now: float, complete: bool) -> None:
-        """Closes the run; `complete` where its source was read to its end and nothing stopped it."""
-        connection.execute("UPDATE runs SET ended = ? WHERE id = ?", (now if complete else None, self.id))
+    def end(self, connection: sqlite3.Connection, *, now: float) -> None:
+        """The source of the run was read to its end, and nothing stopped it."""
+        connection.execute("UPDATE runs SET ended = ? WHERE id = ?", (now, self.id))
+
+    def let_go(self) -> None:
+        """Another process may run it."""
+        if self.locked:
+            self.locked = False
+            unlock(self.path, self.id)
 
     # --- the index --------------------------------------------------------------------------------------------------------
 
@@ -154,7 +164,9 @@ class RunRows:
     def _index_current(self, connection: sqlite3.Connection) -> None:
         self.index = Index(connection)
         low, high = self.span
-        rows = connection.execute("SELECT id, records FROM batches WHERE id BETWEEN ? AND ? ORDER BY id", (low, high)).fetchall()
+        # What was never sent stands in nobody's way.
+        cut = "SELECT id, records FROM batches WHERE id BETWEEN ? AND ? AND (state <> 'settled' OR tries > 0) ORDER BY id"
+        rows = connection.execute(cut, (low, high)).fetchall()
         self.index.fill((row[0], ["current"] * row[1]) for row in rows)
 
     # --- batches ----------------------------------------------------------------------------------------------------------
@@ -185,7 +197,8 @@ class RunRows:
                 claims.conflicts[position] = decision.conflict or ""
         self.index.save(found)
         if claims.send:
-            self.enter(connection, id, batch, claims.send, {position: others[position] for position in claims.send if position in others})
+            claims.part = batch.only(claims.send)
+            self.enter(connection, id, claims.part, [others[place] for place in claims.send if place in others])
             self.replaces[id] = [(entry.batch, entry.position) for entry in superseded]
         return claims
 
@@ -195,25 +208,20 @@ class RunRows:
             return decide_customer(entries, content, place)
         return decide_document(entries, content, place, numbered=batch.keys[position] is not None)
 
-    def enter(
-        self,
-        connection: sqlite3.Connection,
-        id: int,
-        batch: Batch,
-        places: Sequence[int] | None = None,
-        others: Mapping[int, str] | None = None,
-    ) -> None:
-        """Enters a batch that is going to be sent; `places` are those of its records that belong to it, all where it is None."""
-        chosen = range(len(batch)) if places is None else places
-        keys = batch.keys if places is None else [batch.keys[place] for place in chosen]
-        if None in keys and others is None:
+    def enter(self, connection: sqlite3.Connection, id: int, batch: Batch, contents: Sequence[str] | None = None) -> None:
+        """Enters a batch that is going to be sent; `contents` are the identities of its records without key, where they are known.
+
+        Its text is written here too, long before it has to be on the disk: so that hardly anything is left to write then.
+        """
+        bare = [position for position, key in enumerate(batch.keys) if key is None] if None in batch.keys else []
+        if bare and contents is None:
             texts = batch.texts()
-            others = {place: content_name(texts[place]) for place in chosen if batch.keys[place] is None}
-        names = {str(position): others[place] for position, place in enumerate(chosen) if place in others} if others else {}
-        prints = batch.prints if places is None else [batch.prints[place] for place in chosen] if batch.prints else ()
-        indexes = batch.indexes if places is None else [batch.indexes[place] for place in chosen]
-        connection.execute("INSERT INTO batches (id, attempt, records, state) VALUES (?, ?, ?, 'queued')", (id, self.attempt, len(keys)))
-        self._enter_records(connection, id, keys, prints, names, indexes)
+            contents = [content_name(texts[position]) for position in bare]
+        names = {str(position): name for position, name in zip(bare, contents or (), strict=True)}
+        connection.execute("INSERT INTO batches (id, attempt, records, state) VALUES (?, ?, ?, 'queued')", (id, self.attempt, len(batch)))
+        self._enter_records(connection, id, batch.keys, batch.prints, names, batch.indexes)
+        if self.keeps_bodies:
+            connection.execute("INSERT INTO bodies VALUES (?, ?)", (id, b",".join(batch.pieces)))
 
     @staticmethod
     def _enter_records(
@@ -237,11 +245,9 @@ class RunRows:
             ),
         )
 
-    def sending(self, connection: sqlite3.Connection, id: int, tries: int, now: float, body: tuple[bytes, ...] | None) -> None:
-        """A batch is about to leave; with `body` that is kept from the first time on."""
+    def sending(self, connection: sqlite3.Connection, id: int, tries: int, now: float) -> None:
+        """A batch is about to leave."""
         connection.execute("UPDATE batches SET state = 'sending', tries = ?, sent = ? WHERE id = ?", (tries, now, id))
-        if body is not None:
-            connection.execute("INSERT OR IGNORE INTO bodies VALUES (?, ?)", (id, b",".join(body)))
         # Not before: until this batch leaves, what is known of its records stands where it stood.
         connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", self.replaces.pop(id, ()))
 
@@ -273,18 +279,16 @@ class RunRows:
         tries: int | None,
         status: int | None,
         now: float,
-        body: tuple[bytes, ...] | None,
+        keep_body: bool,
     ) -> None:
-        """What became of a batch is known; `body` is None where its text is not needed any more, and empty where it is kept already."""
+        """What became of a batch is known, and whether its text is still needed."""
         connection.execute(
             "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, exceptions = ?, status = ?, settled = ?,"
             " tries = coalesce(?, tries) WHERE id = ?",
             (*verdict, _write(exceptions), status, now, tries, id),
         )
-        if body is None:
+        if not keep_body:
             connection.execute("DELETE FROM bodies WHERE batch = ?", (id,))
-        elif body:
-            connection.execute("INSERT OR IGNORE INTO bodies VALUES (?, ?)", (id, b",".join(body)))
 
     def enter_unsent(
         self,

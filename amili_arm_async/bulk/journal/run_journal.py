@@ -21,7 +21,6 @@ from .claims import Claims
 from .dead_letter import DeadLetter
 from .files import open_journal, path_of
 from .followers import DONE_BEFORE, Follower, Followers, common, outcome_of
-from .locks import unlock
 from .reads import OpenRow, left_behind, read_open, read_verdicts
 from .rows import RunName, RunRows
 from .thread import JournalThread
@@ -55,9 +54,8 @@ class RunJournal:
         self._options = options
         self._name = name
         self._adopts = adopts
-        self._keeps_bodies = not name.safe or self.wants_payloads
         self._accepted_is_enough = options.results == "accepted"
-        self._rows = RunRows(name, self._path)
+        self._rows = RunRows(name, self._path, keeps_bodies=not name.safe or self.wants_payloads)
         self._spans = Spans()
         self._indexed = False
         self._thread: JournalThread | None = None
@@ -79,8 +77,7 @@ class RunJournal:
         """
         if self._options.dead_letter is not None:
             self._dead_letter = DeadLetter(path_of(self._options.dead_letter), self._name, self._path)
-        thread = JournalThread(self._path, partial(open_journal, self._path, durable=not self._name.safe))
-        await thread.start()
+        thread = JournalThread(self._path, partial(open_journal, self._path, durable=not self._name.safe), self._rows.let_go)
         opening = partial(
             self._rows.begin,
             deadline=self._options.deadline,
@@ -89,10 +86,11 @@ class RunJournal:
             reads_source=self._adopts is None,
         )
         try:
+            await thread.start()
             await thread.call(opening)
         except BaseException:
-            await thread.stop()
-            self._unlock()
+            # Nobody need wait for it: whoever cancels this may cancel the waiting too.
+            thread.finish()
             raise
         self._thread = thread
         self._indexed = self._rows.index is not None
@@ -116,19 +114,16 @@ class RunJournal:
             return {}
         left: dict[State, int] = {}
         try:
-            await thread.call(partial(self._rows.end, now=clock.unix_time(), complete=complete))
+            if complete and self._adopts is None:
+                await thread.call(partial(self._rows.end, now=clock.unix_time()))
             if complete and self._rows.index is not None:
                 left = await thread.call(partial(left_behind, index=self._rows.index))
             if self._dead_letter is not None:
                 await thread.call(partial(self._dead_letter.write, rows=self._rows, accepted_is_enough=self._accepted_is_enough))
         finally:
-            await thread.stop()
-            self._unlock()
+            thread.finish()
+        await thread.wait_closed()
         return left
-
-    def _unlock(self) -> None:
-        if self._path and self._rows.locked:
-            unlock(self._path, self._rows.id)
 
     @property
     def failure(self) -> ArmError | None:
@@ -165,7 +160,7 @@ class RunJournal:
         self._indexed = True
         outcomes = [*self._conflicts(batch, claims), *self._taken(batch, claims, await self._verdicts(claims))]
         after = [self._open[other] for other in claims.after if other in self._open]
-        return Claimed(batch.only(claims.send) if claims.send else None, row, outcomes, after)
+        return Claimed(claims.part, row, outcomes, after)
 
     def _needs_index(self, batch: Batch) -> bool:
         if self._indexed:
@@ -219,8 +214,7 @@ class RunJournal:
 
     async def sending(self, live: Live) -> None:
         """A batch is about to leave. For an unsafe one, this is durable when it returns."""
-        body = live.batch.pieces if self._keeps_bodies else None
-        do = partial(self._rows.sending, id=live.row, tries=live.attempts + 1, now=clock.unix_time(), body=body)
+        do = partial(self._rows.sending, id=live.row, tries=live.attempts + 1, now=clock.unix_time())
         if not self._name.safe:
             await self._call(do)
         elif self.failure is not None:
@@ -244,7 +238,7 @@ class RunJournal:
 
     def settled(self, live: Live, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> None:
         """What became of a batch is known."""
-        self._settle(live.row, verdict, exceptions, live.status, tries=live.attempts, body=live.batch.pieces)
+        self._settle(live.row, verdict, exceptions, live.status, tries=live.attempts)
 
     def _settle(
         self,
@@ -254,7 +248,6 @@ class RunJournal:
         status: int | None = None,
         *,
         tries: int | None = None,
-        body: tuple[bytes, ...] = (),
     ) -> None:
         states = {verdict.state, *(other.state for other in exceptions.values())}
         keep = (not self._name.safe and bool(states & _OPEN_FATE)) or (self.wants_payloads and not states <= _MADE_IT)
@@ -267,7 +260,7 @@ class RunJournal:
                 tries=tries,
                 status=status,
                 now=clock.unix_time(),
-                body=body if keep else None,
+                keep_body=keep,
             )
         )
 

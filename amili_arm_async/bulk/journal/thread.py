@@ -35,15 +35,17 @@ class JournalThread:
     Args:
         path: of the journal, for errors.
         open: makes the connection.
+        closed: called in the thread when the connection is closed, however that came.
 
     Attributes:
         failure: what made the journal unusable, or None; a `JournalError`, or what the work itself refused.
     """
 
-    def __init__(self, path: str, open: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, path: str, open: Callable[[], sqlite3.Connection], closed: Callable[[], None]) -> None:
         self.failure: ArmError | None = None
         self._path = path
         self._open = open
+        self._closed = closed
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._started = self._loop.create_future()
@@ -81,11 +83,13 @@ class JournalThread:
         self._queue.put(_Work(do, waiting))
         return await waiting
 
-    async def stop(self) -> None:
-        """Does what is left, and closes the journal."""
+    def finish(self) -> None:
+        """Does what is left, and closes the journal, whether anybody waits for it or not."""
         self._queue.put(None)
+
+    async def wait_closed(self) -> None:
+        """Waits until it is closed."""
         await asyncio.shield(self._ended)
-        self._thread.join()
 
     # --- in the thread ----------------------------------------------------------------------------------------------------
 
@@ -105,6 +109,7 @@ class JournalThread:
             self._do([work for work in works if work is not None], connection)
         with contextlib.suppress(sqlite3.Error):
             connection.close()
+        self._closed()
         self._tell(self._ended.set_result, None)
 
     def _next(self) -> list[_Work | None]:
