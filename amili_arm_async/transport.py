@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -176,7 +176,7 @@ class Transport:
         assert tried is not None
         return tried
 
-    async def attempt(self, request: Request, *, timeout: Timeout, delivery: Delivery, starts: Callable[[], bool]) -> Try | None:
+    async def attempt(self, request: Request, *, timeout: Timeout, delivery: Delivery, starts: Callable[[], Awaitable[bool]]) -> Try | None:
         """Sends a request once (once more with a fresh token where the first was refused) and says what is proved.
 
         Only cancellation comes out as an exception; `delivery` tells then whether a byte may have left. `starts` is asked when all is
@@ -190,12 +190,12 @@ class Transport:
             delivery.settle(fate)
             return Try(fate, "time-out")
 
-    async def _exchange(self, request: Request, timeout: Timeout, delivery: Delivery, starts: Callable[[], bool]) -> Try | None:
+    async def _exchange(self, request: Request, timeout: Timeout, delivery: Delivery, starts: Callable[[], Awaitable[bool]]) -> Try | None:
         async with self._budget.held(request.size), self._slots:
             token = await self._token()
             if isinstance(token, Try):
                 return token
-            if not starts():
+            if not await starts():
                 return None
             tried = await self._once(request, token, timeout, delivery)
             if tried.status != 401:
@@ -207,7 +207,7 @@ class Transport:
                 return fresh
             if fresh == token:
                 return tried
-            return await self._once(request, fresh, timeout, delivery) if starts() else None
+            return await self._once(request, fresh, timeout, delivery) if await starts() else None
 
     async def _token(self) -> Secret | Try:
         """A token, or why there is none; without one nothing is sent."""
@@ -357,7 +357,7 @@ class Transport:
             return None, _name(failure)
 
 
-def _always() -> bool:
+async def _always() -> bool:
     return True
 
 

@@ -5,6 +5,7 @@ The rule it exists for: a batch of an unsafe endpoint is sent again only where i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -75,7 +76,9 @@ class Deliverer:
         self._poller = poller
         self._keeper = keeper
         self._lower = lower
-        self._lanes = Lanes(job.options.concurrency)
+        # A batch that is being written down has a lane already, so that the wire need not wait for the disk.
+        self._lanes = Lanes(job.options.concurrency + keeper.ahead)
+        self._wire = asyncio.Semaphore(job.options.concurrency)
         self._waits = job.options.results == "wait"
         self._bisects = job.options.bisect == "all" or (job.options.bisect == "safe" and job.endpoint.safe)
 
@@ -83,14 +86,12 @@ class Deliverer:
         """Sends a batch until its fate is known."""
         while await self._course.wait_to_send():
             async with self._open_place() as place:
-                # Written down before it takes a lane: so no lane waits for the disk.
-                if place is None or not await self._keep_sending(live):
-                    continue
                 async with self._lanes.lane():
+                    # While it waited for a place, the run may have stopped, or been held.
+                    if place is None or not self._course.may_send:
+                        continue
                     tried = await self._try(live)
                 if tried is None:
-                    # While it waited for its turn, the run was stopped, or held.
-                    self._keeper.put_back(live)
                     continue
                 receipt = batch_receipt(tried.response) if tried.response is not None and tried.fate is Fate.DONE else None
                 if receipt is not None:
@@ -116,8 +117,17 @@ class Deliverer:
         template = self._job.request
         request = Request(template.endpoint, template.path, template.query, template.language, (*pieces, envelope.tail))
 
-        def starts() -> bool:
+        on_the_wire = False
+
+        async def starts() -> bool:
+            nonlocal on_the_wire
+            # As late as this: what was not written down did not leave, and what was written down is hardly ever kept from leaving.
+            if not await self._keep_sending(live):
+                return False
+            if not on_the_wire:
+                on_the_wire = await self._wire.acquire()
             if not self._course.may_send:
+                self._keeper.put_back(live)
                 return False
             tally = self._account.report.tally
             tally.batches_sent += live.attempts == 0
@@ -126,10 +136,16 @@ class Deliverer:
             live.attempts += 1
             return True
 
-        return await self._transport.attempt(request, timeout=self._job.timeout, delivery=live.delivery, starts=starts)
+        try:
+            return await self._transport.attempt(request, timeout=self._job.timeout, delivery=live.delivery, starts=starts)
+        finally:
+            if on_the_wire:
+                self._wire.release()
 
     async def _keep_sending(self, live: Live) -> bool:
-        """Writes down that a batch is about to leave; False where that can't be done."""
+        """Writes down that a batch is about to leave; False where it may not, or that can't be done."""
+        if not self._course.may_send:
+            return False
         try:
             await self._keeper.sending(live)
         except ArmError as failure:

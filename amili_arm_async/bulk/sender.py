@@ -152,8 +152,7 @@ class Sender:
             polling.start_soon(self._poller.run)
             async with anyio.create_task_group() as working:
                 working.start_soon(self._reopen)
-                # With a journal, two more batches than may be on the wire are made ready and written down meanwhile.
-                for _ in range(self._options.concurrency + (2 if self._journal is not None else 0)):
+                for _ in range(self._options.concurrency + self._keeper.ahead):
                     working.start_soon(self._work)
             await self._reconcile()
             self._poller.finish()

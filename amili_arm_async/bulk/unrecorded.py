@@ -38,6 +38,8 @@ class Keeper(Protocol):
     @property
     def failure(self) -> ArmError | None: ...
     @property
+    def ahead(self) -> int: ...
+    @property
     def wants_payloads(self) -> bool: ...
     async def begin(self) -> int: ...
     async def end(self, *, complete: bool) -> dict[State, int]: ...
@@ -59,6 +61,7 @@ class Unrecorded:
 
     failure: ArmError | None = None
     wants_payloads = False
+    ahead = 0
 
     async def begin(self) -> int:
         """Nothing to open."""

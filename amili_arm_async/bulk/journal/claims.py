@@ -18,7 +18,8 @@ EntryState: TypeAlias = Literal["succeeded", "open", "accepted", "unknown", "fai
 _ORDER: Final = ("succeeded", "open", "accepted", "unknown", "rejected", "failed")
 """Of equal records, which one is claimed first."""
 
-_MAY_BE_THERE: Final = frozenset({"succeeded", "open", "accepted", "unknown"})
+_TAKEN: Final = frozenset({"succeeded", "open", "accepted"})
+_MAY_BE_THERE: Final = _TAKEN | {"unknown"}
 
 
 @dataclass(slots=True, eq=False)
@@ -31,7 +32,7 @@ class Entry:
         content: its print.
         batch, position: where it is in the journal.
         claimed: the place in the source of the record that it stands for in this attempt, or None.
-        overtaken: an equal key was sent in this attempt, so this record may not be the newest any more (customers).
+        overtaken: another one with its key was sent after it, and would have come before it (customers).
     """
 
     row: int | None
@@ -41,11 +42,6 @@ class Entry:
     position: int
     claimed: int | None = None
     overtaken: bool = False
-
-    @property
-    def order(self) -> tuple[int, int]:
-        """When it was sent, beside others with the same key."""
-        return self.batch, self.position
 
 
 @dataclass(slots=True)
@@ -57,6 +53,7 @@ class Decision:
         taken: the record of the journal that speaks for it, where it is not sent.
         conflict: why it may not be sent, or None.
         supersedes: records of the journal that it takes the place of.
+        overtakes: records of the journal that are not the newest any more when it is sent.
         after: batches that must be settled before it is sent.
     """
 
@@ -64,6 +61,7 @@ class Decision:
     taken: Entry | None = None
     conflict: str | None = None
     supersedes: list[Entry] = field(default_factory=list)
+    overtakes: list[Entry] = field(default_factory=list)
     after: list[int] = field(default_factory=list)
 
 
@@ -113,20 +111,19 @@ def decide_document(entries: list[Entry], content: int, place: int, *, numbered:
 
 
 def decide_customer(entries: list[Entry], content: int, place: int) -> Decision:
-    """A customer: sent again unless the same content was taken, and nothing newer or older with its number has to be sent before it."""
+    """A customer: not sent where the same content was taken, and nothing else with its number went out after that."""
     free = [entry for entry in entries if entry.claimed is None]
     equal = [entry for entry in free if entry.content == content]
-    # Claims go forward: one that was sent before what an earlier record of the source stands for was overtaken by that.
-    last = max((entry.order for entry in entries if entry.claimed is not None), default=(-1, -1))
-    settled = [entry for entry in equal if entry.state in {"succeeded", "open", "accepted"} and not entry.overtaken and entry.order > last]
+    settled = [entry for entry in equal if entry.state in _TAKEN and not entry.overtaken]
     if settled:
         return Decision(send=False, taken=_claim(_first(settled), place))
-    for entry in entries:
-        # An older one that goes out again now would win over what was sent after it: that has to go out again too.
+    replaced = equal[:1] or [entry for entry in free if entry.state not in _TAKEN][:1]
+    # What goes out again now wins over all that is not yet claimed, so comes later in the source: that has to go out again too.
+    overtakes = [entry for entry in free if entry not in replaced]
+    for entry in overtakes:
         entry.overtaken = True
     after = sorted({entry.batch for entry in entries if entry.state == "open"})
-    replaced = equal[:1] or [entry for entry in free if entry.state not in {"succeeded", "open", "accepted"}][:1]
-    return Decision(send=True, supersedes=[_claim(entry, place) for entry in replaced], after=after)
+    return Decision(send=True, supersedes=[_claim(entry, place) for entry in replaced], overtakes=overtakes, after=after)
 
 
 def _first(entries: list[Entry]) -> Entry:

@@ -42,6 +42,7 @@ CREATE TABLE runs (
     UNIQUE (run_id, operation, client_no)
 );
 -- One row for each batch that was cut; its id is the run's times 2^32, and its number.
+-- took: seconds from the 202 to the result, where one attempt saw both.
 -- state: queued, sending, open (accepted, no result yet), settled. final, reason, message: of all its records but the exceptions.
 CREATE TABLE batches (
     id INTEGER PRIMARY KEY,
@@ -51,7 +52,7 @@ CREATE TABLE batches (
     tries INTEGER NOT NULL DEFAULT 0,
     sent REAL,
     accepted REAL,
-    settled REAL,
+    took REAL,
     uuid TEXT,
     status INTEGER,
     final TEXT,
@@ -72,6 +73,8 @@ CREATE TABLE records (
 CREATE TABLE bodies (batch INTEGER PRIMARY KEY, body BLOB NOT NULL);
 -- Records that were sent again in a later batch, which speaks for them now.
 CREATE TABLE superseded (batch INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (batch, position)) WITHOUT ROWID;
+-- Customers that are not the newest of their number any more: another one went out after them, and comes before them in the source.
+CREATE TABLE overtaken (batch INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (batch, position)) WITHOUT ROWID;
 """
 
 

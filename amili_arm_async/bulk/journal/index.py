@@ -44,12 +44,15 @@ class Index:
 
     def _entries_of(self, batch: int, states: Iterable[str]) -> Iterator[tuple[str, Entry]]:
         names, prints, places = read_records(self._connection, batch)
-        gone = {row[0] for row in self._connection.execute("SELECT position FROM superseded WHERE batch = ?", (batch,))}
+        gone, overtaken = (
+            {row[0] for row in self._connection.execute(f"SELECT position FROM {table} WHERE batch = ?", (batch,))}  # noqa: S608
+            for table in ("superseded", "overtaken")
+        )
         for position, (name, state) in enumerate(zip(names, states, strict=True)):
             if position not in gone:
                 content = prints[position] if prints else -1
                 claimed = places[position] if state == "current" else None
-                yield name, Entry(None, state, content, batch, position, claimed)
+                yield name, Entry(None, state, content, batch, position, claimed, position in overtaken)
 
     def find(self, names: Sequence[str]) -> dict[str, list[Entry]]:
         """The records with these identities, the oldest first; an empty list for what is not there."""

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+import sys
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Final
 
 try:
     import fcntl
@@ -28,6 +31,13 @@ class _File:
     fd: int
     runs: set[int] = field(default_factory=set)
 
+
+# `struct flock`, as the system's headers have it.
+_LAYOUT: Final = (
+    ("@qqihh", ("start", "length", "process", "type", "whence"))
+    if sys.platform == "darwin"
+    else ("@hhqqi4x", ("type", "whence", "start", "length", "process"))
+)
 
 _FILES: dict[str, _File] = {}
 _GUARD = Lock()
@@ -61,26 +71,26 @@ def unlock(path: str, run: int) -> None:
 
 
 def is_locked(path: str, run: int) -> bool:
-    """Whether anybody has a run. Nothing is made, and nothing is changed."""
+    """Whether anybody has a run. Nothing is made, nothing is changed, and nobody is kept from locking it meanwhile."""
     with _GUARD:
         if path in _FILES:
-            fd = _FILES[path].fd
-            return run in _FILES[path].runs or _is_locked(fd, run)
+            return run in _FILES[path].runs or _is_held(_FILES[path].fd, run)
         try:
             fd = os.open(f"{path}-lock", os.O_RDWR)
         except OSError:
             return False
         try:
-            return _is_locked(fd, run)
+            return _is_held(fd, run)
         finally:
             os.close(fd)
 
 
-def _is_locked(fd: int, run: int) -> bool:
-    if not _try(fd, run):
-        return True
-    fcntl.lockf(fd, fcntl.LOCK_UN, 1, run)
-    return False
+def _is_held(fd: int, run: int) -> bool:
+    """Whether another process holds the byte of a run: asks, and takes nothing."""
+    wanted = {"type": fcntl.F_WRLCK, "whence": os.SEEK_SET, "start": run, "length": 1, "process": 0}
+    layout, names = _LAYOUT
+    answer = fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack(layout, *[wanted[name] for name in names]))
+    return bool(dict(zip(names, struct.unpack(layout, answer), strict=True))["type"] != fcntl.F_UNLCK)
 
 
 def _try(fd: int, run: int) -> bool:

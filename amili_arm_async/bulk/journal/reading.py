@@ -97,7 +97,7 @@ def _remove(connection: sqlite3.Connection, path: str, run: int) -> bool:
     try:
         span = span_of(run)
         connection.execute("BEGIN IMMEDIATE")
-        for table in ("records", "bodies", "superseded"):
+        for table in ("records", "bodies", "superseded", "overtaken"):
             connection.execute(f"DELETE FROM {table} WHERE batch BETWEEN ? AND ?", span)  # noqa: S608 - our own words
         connection.execute("DELETE FROM batches WHERE id BETWEEN ? AND ?", span)
         connection.execute("DELETE FROM runs WHERE id = ?", (run,))

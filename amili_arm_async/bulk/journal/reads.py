@@ -165,7 +165,7 @@ def read_unknown(connection: sqlite3.Connection, batch: int) -> UnknownRow:
 def slowest(connection: sqlite3.Connection, run: int) -> float:
     """Seconds from the 202 to the result of the slowest batch of a run; 0 where none is known."""
     row = connection.execute(
-        "SELECT max(settled - accepted) FROM batches WHERE id BETWEEN ? AND ? AND final IN ('succeeded', 'failed')", span_of(run)
+        "SELECT max(took) FROM batches WHERE id BETWEEN ? AND ? AND final IN ('succeeded', 'failed')", span_of(run)
     ).fetchone()
     return max(0.0, row[0] or 0.0)
 

@@ -56,6 +56,7 @@ class RunRows:
         locked: whether this process has the right to run it.
         index: finds records, where there is something to find.
         replaces: by batch, the records that it takes the place of when it is sent.
+        overtakes: by batch, the records that are not the newest any more when it is sent.
     """
 
     name: RunName
@@ -69,6 +70,7 @@ class RunRows:
     locked: bool = False
     index: Index | None = None
     replaces: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    overtakes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
 
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
@@ -93,14 +95,14 @@ class RunRows:
             connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (self.id,))
         self.attempt = connection.execute("SELECT attempts FROM runs WHERE id = ?", (self.id,)).fetchone()[0]
         connection.execute(
-            "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, settled = ?"
+            "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, sent = ?"
             " WHERE state = 'sending' AND id BETWEEN ? AND ?",
+            # When it was on the wire nobody knows: not later than now.
             (*CRASHED, now, low, high),
         )
         connection.execute(
-            "UPDATE batches SET state = 'settled', final = 'not_sent', reason = 'crashed', settled = ?"
-            " WHERE state = 'queued' AND id BETWEEN ? AND ?",
-            (now, low, high),
+            "UPDATE batches SET state = 'settled', final = 'not_sent', reason = 'crashed' WHERE state = 'queued' AND id BETWEEN ? AND ?",
+            (low, high),
         )
         if reads_source:
             self._forget_unsent(connection)
@@ -141,7 +143,7 @@ class RunRows:
         """What never left will be read from the source again."""
         low, high = self.span
         unsent = "SELECT id FROM batches WHERE id BETWEEN ? AND ? AND tries = 0 AND state = 'settled'"
-        for table in ("records", "bodies", "superseded"):
+        for table in ("records", "bodies", "superseded", "overtaken"):
             connection.execute(f"DELETE FROM {table} WHERE batch IN ({unsent})", (low, high))  # noqa: S608 - our own words
         connection.execute(f"DELETE FROM batches WHERE id IN ({unsent})", (low, high))  # noqa: S608 - our own words
 
@@ -182,10 +184,12 @@ class RunRows:
         found = self.index.find(names)
         claims = Claims()
         superseded: list[Entry] = []
+        overtaken: list[Entry] = []
         for position, name in enumerate(names):
             decision = self._decide(found[name], batch, position)
             if decision.send:
                 superseded += decision.supersedes
+                overtaken += decision.overtakes
                 claims.after.update(decision.after)
                 if not self.name.safe and batch.keys[position] is not None:
                     entry = Entry(None, "current", batch.prints[position], id, len(claims.send), batch.indexes[position])
@@ -200,6 +204,7 @@ class RunRows:
             claims.part = batch.only(claims.send)
             self.enter(connection, id, claims.part, [others[place] for place in claims.send if place in others])
             self.replaces[id] = [(entry.batch, entry.position) for entry in superseded]
+            self.overtakes[id] = [(entry.batch, entry.position) for entry in overtaken]
         return claims
 
     def _decide(self, entries: list[Entry], batch: Batch, position: int) -> Decision:
@@ -250,6 +255,7 @@ class RunRows:
         connection.execute("UPDATE batches SET state = 'sending', tries = ?, sent = ? WHERE id = ?", (tries, now, id))
         # Not before: until this batch leaves, what is known of its records stands where it stood.
         connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", self.replaces.pop(id, ()))
+        connection.executemany("INSERT OR IGNORE INTO overtaken VALUES (?, ?)", self.overtakes.pop(id, ()))
 
     @staticmethod
     def put_back(connection: sqlite3.Connection, id: int) -> None:
@@ -283,9 +289,11 @@ class RunRows:
     ) -> None:
         """What became of a batch is known, and whether its text is still needed."""
         connection.execute(
-            "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, exceptions = ?, status = ?, settled = ?,"
+            "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, exceptions = ?, status = ?,"
+            " took = CASE WHEN attempt = ? THEN ? - accepted END, sent = CASE WHEN state = 'sending' THEN ? ELSE sent END,"
             " tries = coalesce(?, tries) WHERE id = ?",
-            (*verdict, _write(exceptions), status, now, tries, id),
+            # What is unknown now may have been on the wire until now.
+            (*verdict, _write(exceptions), status, self.attempt, now, now, tries, id),
         )
         if not keep_body:
             connection.execute("DELETE FROM bodies WHERE batch = ?", (id,))
@@ -297,13 +305,12 @@ class RunRows:
         indexes: Sequence[int],
         keys: Sequence[str | None],
         verdict: Verdict,
-        now: float,
         body: bytes | None,
     ) -> None:
         """Records that were never sent."""
         connection.execute(
-            "INSERT INTO batches (id, attempt, records, state, final, reason, message, settled) VALUES (?, ?, ?, 'settled', ?, ?, ?, ?)",
-            (id, self.attempt, len(keys), *verdict, now),
+            "INSERT INTO batches (id, attempt, records, state, final, reason, message) VALUES (?, ?, ?, 'settled', ?, ?, ?)",
+            (id, self.attempt, len(keys), *verdict),
         )
         self._enter_records(connection, id, keys, (), {}, indexes)
         if body is not None:

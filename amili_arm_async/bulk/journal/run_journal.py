@@ -45,11 +45,13 @@ class RunJournal:
     Attributes:
         holds: whether an unknown outcome is kept back, because it is looked up at the end.
         wants_payloads: whether the text of what did not make it is kept.
+        ahead: how many batches more than may be on the wire are made ready, and written down, meanwhile.
     """
 
     def __init__(self, name: RunName, options: BulkOptions, *, adopts: int | None = None) -> None:
         self.holds = bool(options.reconcile)
         self.wants_payloads = options.dead_letter is not None
+        self.ahead = 0 if name.safe else 2
         self._path = path_of(options.journal) if options.journal is not None else ""
         self._options = options
         self._name = name
@@ -267,8 +269,7 @@ class RunJournal:
     def unsent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Verdict, body: bytes | None) -> None:
         """Records that were never sent."""
         kept = body if self.wants_payloads else None
-        row, now = self._next_row(), clock.unix_time()
-        self._put(partial(self._rows.enter_unsent, id=row, indexes=indexes, keys=keys, verdict=verdict, now=now, body=kept))
+        self._put(partial(self._rows.enter_unsent, id=self._next_row(), indexes=indexes, keys=keys, verdict=verdict, body=kept))
 
     def invalid(self, refused: Invalid) -> None:
         """A record that can't be sent."""
