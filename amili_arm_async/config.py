@@ -303,7 +303,7 @@ class BulkOptions:
     def _check_files(self) -> None:
         for name in ("journal", "dead_letter"):
             path = getattr(self, name)
-            if path is not None and (not isinstance(path, (str, os.PathLike)) or not os.fspath(path)):
+            if path is not None and (not isinstance(path, (str, os.PathLike)) or not os.fspath(path) or "\0" in os.fsdecode(path)):
                 raise ConfigurationError(f"BulkOptions.{name} must be the path of a file")
         if self.run_id is not None and (not isinstance(self.run_id, str) or not self.run_id.strip() or "\0" in self.run_id):
             raise ConfigurationError("BulkOptions.run_id must be a text that is not blank")

@@ -81,7 +81,7 @@ class Account:
         told: called after each outcome.
 
     Attributes:
-        adopted: records that came from the journal and not from the source.
+        adopted: records that came from the journal and not from the source, where there is none.
     """
 
     def __init__(

@@ -77,7 +77,7 @@ class Deliverer:
         self._keeper = keeper
         self._lower = lower
         # A batch that is being written down has a lane already, so that the wire need not wait for the disk.
-        self._lanes = Lanes(job.options.concurrency + keeper.ahead)
+        self._lanes = Lanes(job.options.concurrency + min(keeper.ahead, 2))
         self._wire = asyncio.Semaphore(job.options.concurrency)
         self._waits = job.options.results == "wait"
         self._bisects = job.options.bisect == "all" or (job.options.bisect == "safe" and job.endpoint.safe)

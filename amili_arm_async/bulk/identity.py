@@ -25,7 +25,6 @@ from ..models.base import Input
 __all__ = ["Prints", "content_name", "folded", "keyed_name", "prints_of_lines"]
 
 _SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic")
-_ANY: Final = msgspec.json.Decoder()
 _LARGEST_EXPONENT: Final = 400
 
 
@@ -47,14 +46,15 @@ class Prints:
 
     def of(self, text: bytes) -> int:
         """The print of a text."""
+        # With a backslash, the same text can be written in several ways.
+        if b"\\" not in text:
+            with contextlib.suppress(*codec.DecodeFailure):
+                return crc32(_SORTED.encode(self._known.decode(text)))
+        value = codec.json_value(text)
         try:
-            return crc32(_SORTED.encode(self._known.decode(text)))
-        except codec.DecodeFailure:
-            pass
-        try:
-            return crc32(_SORTED.encode(_ANY.decode(text)))
+            return crc32(_SORTED.encode(value) if value is not None else text)
         except (*codec.DecodeFailure, msgspec.MsgspecError):
-            # What can't be read again is only equal to itself.
+            # What can't be read again, or written, is only equal to itself.
             return crc32(text)
 
 

@@ -7,7 +7,7 @@ by field with what was sent, and fields that the server added do not count.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -84,14 +84,25 @@ class Reconciler:
         account: takes in what becomes of each record.
         course: whether the run goes on.
         deliverer: sends again what is to be sent again.
+        adopt: where there is no source, takes the records of a batch for one.
     """
 
-    def __init__(self, job: Job, transport: Transport, journal: RunJournal, account: Account, course: Course, deliverer: Deliverer) -> None:
+    def __init__(
+        self,
+        job: Job,
+        transport: Transport,
+        journal: RunJournal,
+        account: Account,
+        course: Course,
+        deliverer: Deliverer,
+        adopt: Callable[[int], Awaitable[None]],
+    ) -> None:
         self._job = job
         self._transport = transport
         self._account = account
         self._course = course
         self._deliverer = deliverer
+        self._adopt = adopt
         self._unknowns = journal.unknowns
         self._settings = job.options.reconcile if isinstance(job.options.reconcile, Reconcile) else Reconcile()
         self._places = asyncio.Semaphore(self._settings.concurrency)
@@ -102,6 +113,7 @@ class Reconciler:
             settle = await self._settle_time()
             absent: list[int] = []
             for number in await self._unknowns.batches():
+                await self._adopt(number)
                 row = await self._unknowns.read(number)
                 if not await self._wait_until(row.sent + settle):
                     return
@@ -124,6 +136,7 @@ class Reconciler:
         """Waits until a Unix time; False where the run stops."""
         while self._course.reason is None and (left := then - clock.unix_time()) > 0:
             log.info("waiting before documents are looked up", delay=round(left))
+            self._account.tell_progress("time to settle before documents are looked up")
             await clock.wait(self._course.stopping, left)
         return self._course.reason is None
 

@@ -89,7 +89,8 @@ class Sender:
             keep_invalid=self._keeper.wants_payloads,
         )
         self._unread: list[Any] = []
-        self._claiming: Batch | None = None
+        # By number: a worker that is cut off in the middle lets the next one in.
+        self._claiming: dict[int, Batch] = {}
         self._reopened = 0
         self._whole = False
         self._pulling = asyncio.Lock()
@@ -121,11 +122,12 @@ class Sender:
             JournalError, ConfigurationError: the journal can't be used for this run: nothing was sent.
         """
         try:
-            self._account.adopted = await self._keeper.begin()
+            await self._keeper.begin()
         except BaseException:
             self._report.end()
             raise
-        self._report.tally.records_read = self._account.adopted
+        # Where there is no source, it counts on from the run before.
+        self._account.adopted = self._report.tally.records_read
         log.info("bulk run begins", operation=self._job.endpoint.operation, concurrency=self._options.concurrency)
         try:
             await self._work_side_by_side()
@@ -160,8 +162,8 @@ class Sender:
     def _end(self) -> None:
         """Accounts for what has no final state yet; without an await, so that no cancellation comes between."""
         reason = self._course.reason or STOPPED
-        if self._claiming is not None:
-            self._account.not_sent(self._claiming, reason)
+        for batch in self._claiming.values():
+            self._account.not_sent(batch, reason)
         places = self._account.close_rest(self._cutter, self._unread, reason)
         for _ in range(places + self._reopened):
             self._pressure.open_batches.release()
@@ -224,13 +226,13 @@ class Sender:
                 batch = await self._next_batch()
                 if batch is None:
                     return None
-                self._claiming = batch
+                self._claiming[batch.number] = batch
                 try:
                     claimed = await self._keeper.claim(batch)
                 except ArmError as failure:
                     self._course.stop_for_journal(failure)
                     return None
-                self._claiming = None
+                del self._claiming[batch.number]
                 for outcome in claimed.outcomes:
                     self._account.tell(outcome)
                 if claimed.batch is not None:
@@ -270,9 +272,16 @@ class Sender:
                 return
             self._reopened += 1
             try:
+                await self._adopt(row)
                 self._poll_again(await journal.read_open(row), journal)
             except ArmError as failure:
                 self._course.stop_for_journal(failure)
+
+    async def _adopt(self, row: int) -> None:
+        """Where there is no source, the records of a batch of the journal stand for one."""
+        assert self._journal is not None
+        self._account.adopted += await self._journal.adopt(row, self._account.adopted)
+        self._report.tally.records_read = self._account.adopted + self._cutter.read
 
     def _poll_again(self, opened: OpenRow, journal: RunJournal) -> None:
         def settled(verdict: Verdict, exceptions: dict[int, Verdict], _: BatchResult | None) -> None:
@@ -290,7 +299,7 @@ class Sender:
             return
         from .reconcile import Reconciler  # noqa: PLC0415 - only few runs need it
 
-        await Reconciler(self._job, self._transport, self._journal, self._account, self._course, self._deliverer).run()
+        await Reconciler(self._job, self._transport, self._journal, self._account, self._course, self._deliverer, self._adopt).run()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -107,7 +107,7 @@ class BulkWrites(Generic[InputT]):
         for found, deadline in runs:
             longest = max(deadline, options.deadline) if options is not None else deadline
             made = replace(options or BulkOptions(), journal=path, run_id=found, reconcile=settings, deadline=longest)
-            journal = self._journal(name, made, adopts=report.totals.records_read)
+            journal = self._journal(name, made, reads_source=False)
             await self._run(name, Source(()), made, journal, report, user_id=user_id, timeout=timeout, retry=retry)
         return report
 
@@ -152,7 +152,7 @@ class BulkWrites(Generic[InputT]):
                 "and never sends a document twice; another one sends everything again"
             )
 
-    def _journal(self, name: str, options: BulkOptions, *, adopts: int | None = None) -> RunJournal | None:
+    def _journal(self, name: str, options: BulkOptions, *, reads_source: bool = True) -> RunJournal | None:
         """The journal of a run: in its file, or a temporary one where only a dead letter has to be written."""
         if options.journal is None and options.dead_letter is None:
             return None
@@ -163,7 +163,7 @@ class BulkWrites(Generic[InputT]):
         caller = self.caller
         run_id = options.run_id if options.run_id is not None else new_run_id()
         run = RunName(run_id, name, caller.client_no, caller.transport.base_url, OPERATIONS[name].safe)
-        return RunJournal(run, options, adopts=adopts)
+        return RunJournal(run, options, reads_source=reads_source)
 
     def _poll(self, batch_uuid: str) -> Request:
         return self.caller.request("batches.get", path={"batchuuid": batch_uuid})

@@ -122,7 +122,7 @@ def decide_customer(entries: list[Entry], content: int, place: int) -> Decision:
     overtakes = [entry for entry in free if entry not in replaced]
     for entry in overtakes:
         entry.overtaken = True
-    after = sorted({entry.batch for entry in entries if entry.state == "open"})
+    after = sorted({entry.batch for entry in entries if entry.state in {"open", "accepted"}})
     return Decision(send=True, supersedes=[_claim(entry, place) for entry in replaced], overtakes=overtakes, after=after)
 
 

@@ -88,12 +88,11 @@ def broken(path: str, failure: Exception) -> JournalError:
     return JournalError(f"the journal {path} can't be used: {failure}")
 
 
-def open_journal(path: str, *, durable: bool = True, create: bool = True) -> sqlite3.Connection:
+def open_journal(path: str, *, create: bool = True) -> sqlite3.Connection:
     """A connection to the journal at `path`; made there with mode 0600 where there is none. An empty path is a temporary journal.
 
     Args:
         path: of the file; what is beside it (`-wal`, `-shm`, `-lock`) belongs to it.
-        durable: whether a commit is on the disk before it returns.
         create: whether a journal that is not there is made.
 
     Raises:
@@ -109,7 +108,7 @@ def open_journal(path: str, *, durable: bool = True, create: bool = True) -> sql
         _check(path)
         connection = connect(path, "rw")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute("PRAGMA synchronous = FULL")
         # Where a plain fsync does not reach the disk (macOS).
         connection.execute("PRAGMA fullfsync = 1")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // _PAGE}")
@@ -135,7 +134,6 @@ def _temporary() -> sqlite3.Connection:
     connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA page_size = {_PAGE}")
     connection.execute("PRAGMA journal_mode = OFF")
-    connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA cache_size = -2000")
     connection.executescript(_SCHEMA)
     return connection

@@ -58,18 +58,24 @@ class Follower:
 
 
 class Followers:
-    """All that wait, by the batch that they wait for."""
+    """All that wait, by the batch that they wait for.
+
+    Attributes:
+        waiting: number of their records.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[int, list[Follower]] = {}
+        self.waiting = 0
 
     def add(self, batch: int, follower: Follower) -> None:
         """Some more wait for a batch."""
         self._waiting.setdefault(batch, []).append(follower)
+        self.waiting += len(follower.positions)
 
     def settle(self, batch: int, verdict: Verdict, exceptions: Mapping[int, Verdict], held: frozenset[int]) -> Iterator[BatchOutcome]:
         """What became of a batch is known: the outcomes of those who waited, but for the `held` positions, which wait on."""
-        for follower in self._waiting.pop(batch, ()):
+        for follower in self.take(batch):
             follower.verdicts = [exceptions.get(position, verdict) for position in follower.positions]
             stay = [place for place, position in enumerate(follower.positions) if position in held]
             if stay:
@@ -80,11 +86,13 @@ class Followers:
 
     def take(self, batch: int) -> list[Follower]:
         """Those that wait for a batch; they don't any more."""
-        return self._waiting.pop(batch, [])
+        found = self._waiting.pop(batch, [])
+        self.waiting -= sum(len(follower.positions) for follower in found)
+        return found
 
     def release(self) -> Iterator[BatchOutcome]:
         """Nothing more becomes known: the outcomes of all."""
-        waiting, self._waiting = self._waiting, {}
+        waiting, self._waiting, self.waiting = self._waiting, {}, 0
         for group in waiting.values():
             for follower in group:
                 yield follower.outcome()

@@ -81,6 +81,7 @@ class Index:
 
     def claimed_of(self, batch: int) -> dict[int, int]:
         """The places in the source of the records of a batch that were claimed, by their position in it."""
+        self._connection.execute("CREATE INDEX IF NOT EXISTS temp.entries_batch ON entries (batch)")
         return dict(self._connection.execute("SELECT position, claimed FROM entries WHERE batch = ? AND claimed IS NOT NULL", (batch,)))
 
     def unclaimed(self) -> Iterator[list[tuple[int, int]]]:

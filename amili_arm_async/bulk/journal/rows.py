@@ -16,7 +16,7 @@ from ..states import Verdict
 from .claims import Claims, Decision, Entry, decide_customer, decide_document
 from .index import Index, names_of
 from .locks import lock, unlock
-from .reads import ids, span_of, states_of
+from .reads import body_of, ids, span_of, states_of
 
 __all__ = ["RunName", "RunRows"]
 
@@ -55,6 +55,7 @@ class RunRows:
         goes_on: whether an earlier attempt left anything.
         locked: whether this process has the right to run it.
         index: finds records, where there is something to find.
+        entered: batches of this attempt that are in the journal and not settled.
         replaces: by batch, the records that it takes the place of when it is sent.
         overtakes: by batch, the records that are not the newest any more when it is sent.
     """
@@ -69,6 +70,7 @@ class RunRows:
     goes_on: bool = False
     locked: bool = False
     index: Index | None = None
+    entered: set[int] = field(default_factory=set)
     replaces: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     overtakes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
 
@@ -187,6 +189,8 @@ class RunRows:
         overtaken: list[Entry] = []
         for position, name in enumerate(names):
             decision = self._decide(found[name], batch, position)
+            if decision.conflict is not None and self._is_other_notation(connection, found[name], batch, position):
+                decision = self._decide(found[name], batch, position)
             if decision.send:
                 superseded += decision.supersedes
                 overtaken += decision.overtakes
@@ -213,11 +217,27 @@ class RunRows:
             return decide_customer(entries, content, place)
         return decide_document(entries, content, place, numbered=batch.keys[position] is not None)
 
+    def _is_other_notation(self, connection: sqlite3.Connection, entries: list[Entry], batch: Batch, position: int) -> bool:
+        """Whether a document that stands in the way has the same content, only written otherwise; as far as its text is kept."""
+        name = None
+        for entry in entries:
+            body = body_of(connection, entry.batch) if entry.claimed is None else None
+            if body is not None:
+                name = name or content_name(batch.texts()[position])
+                if content_name(codec.split_texts(b"[" + body + b"]")[entry.position]) == name:
+                    entry.content = batch.prints[position]
+                    return True
+        return False
+
     def enter(self, connection: sqlite3.Connection, id: int, batch: Batch, contents: Sequence[str] | None = None) -> None:
         """Enters a batch that is going to be sent; `contents` are the identities of its records without key, where they are known.
 
-        Its text is written here too, long before it has to be on the disk: so that hardly anything is left to write then.
+        Its text is written here too, long before it has to be on the disk: so that hardly anything is left to write then. Where its
+        turn to leave came first, it is there already.
         """
+        if id in self.entered:
+            return
+        self.entered.add(id)
         bare = [position for position, key in enumerate(batch.keys) if key is None] if None in batch.keys else []
         if bare and contents is None:
             texts = batch.texts()
@@ -250,8 +270,9 @@ class RunRows:
             ),
         )
 
-    def sending(self, connection: sqlite3.Connection, id: int, tries: int, now: float) -> None:
+    def sending(self, connection: sqlite3.Connection, id: int, batch: Batch, tries: int, now: float) -> None:
         """A batch is about to leave."""
+        self.enter(connection, id, batch)
         connection.execute("UPDATE batches SET state = 'sending', tries = ?, sent = ? WHERE id = ?", (tries, now, id))
         # Not before: until this batch leaves, what is known of its records stands where it stood.
         connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", self.replaces.pop(id, ()))
@@ -274,6 +295,7 @@ class RunRows:
         for table in ("records", "bodies"):
             connection.execute(f"DELETE FROM {table} WHERE batch = ?", (id,))  # noqa: S608 - our own words
         connection.execute("DELETE FROM batches WHERE id = ?", (id,))
+        self.entered.discard(id)
 
     def settle(
         self,
@@ -297,6 +319,7 @@ class RunRows:
         )
         if not keep_body:
             connection.execute("DELETE FROM bodies WHERE batch = ?", (id,))
+        self.entered.discard(id)
 
     def enter_unsent(
         self,

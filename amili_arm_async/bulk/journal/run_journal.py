@@ -24,11 +24,12 @@ from .followers import DONE_BEFORE, Follower, Followers, common, outcome_of
 from .reads import OpenRow, left_behind, read_open, read_verdicts
 from .rows import RunName, RunRows
 from .thread import JournalThread
-from .unknowns import Unknowns
+from .unknowns import Unknowns, adopted
 
 __all__ = ["RunJournal", "new_run_id"]
 
 _MOST_BACKLOG: Final = 64
+_MOST_WAITING: Final = 100_000
 
 _MADE_IT: Final = frozenset({"succeeded", "unchanged", "done_before"})
 _OPEN_FATE: Final = frozenset({"accepted", "unknown"})
@@ -40,7 +41,7 @@ class RunJournal:
     Args:
         name: which run.
         options: of the run.
-        adopts: where there is no source, the place of the first record that stands for one; else None.
+        reads_source: False where there is no source: then the records whose fate is open stand for one.
 
     Attributes:
         holds: whether an unknown outcome is kept back, because it is looked up at the end.
@@ -48,14 +49,14 @@ class RunJournal:
         ahead: how many batches more than may be on the wire are made ready, and written down, meanwhile.
     """
 
-    def __init__(self, name: RunName, options: BulkOptions, *, adopts: int | None = None) -> None:
+    def __init__(self, name: RunName, options: BulkOptions, *, reads_source: bool = True) -> None:
         self.holds = bool(options.reconcile)
         self.wants_payloads = options.dead_letter is not None
-        self.ahead = 0 if name.safe else 2
+        self.ahead = 0 if name.safe else 4
         self._path = path_of(options.journal) if options.journal is not None else ""
         self._options = options
         self._name = name
-        self._adopts = adopts
+        self._reads_source = reads_source
         self._accepted_is_enough = options.results == "accepted"
         self._rows = RunRows(name, self._path, keeps_bodies=not name.safe or self.wants_payloads)
         self._spans = Spans()
@@ -63,15 +64,14 @@ class RunJournal:
         self._thread: JournalThread | None = None
         self._open: dict[int, asyncio.Event] = {}
         self._followers = Followers()
+        self._settled = asyncio.Event()
+        self._adopted: set[int] = set()
         self._dead_letter: DeadLetter | None = None
 
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
-    async def begin(self) -> int:
+    async def begin(self) -> None:
         """Opens the journal and the run.
-
-        Returns:
-            how many records of the journal stand for a source, where there is none.
 
         Raises:
             JournalError: the journal or the dead letter can't be used, or somebody is running the run.
@@ -79,13 +79,13 @@ class RunJournal:
         """
         if self._options.dead_letter is not None:
             self._dead_letter = DeadLetter(path_of(self._options.dead_letter), self._name, self._path)
-        thread = JournalThread(self._path, partial(open_journal, self._path, durable=not self._name.safe), self._rows.let_go)
+        thread = JournalThread(self._path, partial(open_journal, self._path), self._rows.let_go)
         opening = partial(
             self._rows.begin,
             deadline=self._options.deadline,
             now=clock.unix_time(),
             process=os.getpid(),
-            reads_source=self._adopts is None,
+            reads_source=self._reads_source,
         )
         try:
             await thread.start()
@@ -100,7 +100,6 @@ class RunJournal:
             self._open = {row: asyncio.Event() for row in self._rows.open}
         if self._rows.goes_on:
             log.info("the run goes on", attempt=self._rows.attempt, batches=len(self._open))
-        return 0 if self._adopts is None else await self.unknowns.adopt(self._adopts)
 
     async def end(self, *, complete: bool) -> dict[State, int]:
         """Writes the dead letter and closes the journal.
@@ -116,12 +115,12 @@ class RunJournal:
             return {}
         left: dict[State, int] = {}
         try:
-            if complete and self._adopts is None:
+            if complete and self._reads_source:
                 await thread.call(partial(self._rows.end, now=clock.unix_time()))
             if complete and self._rows.index is not None:
                 left = await thread.call(partial(left_behind, index=self._rows.index))
             if self._dead_letter is not None:
-                await thread.call(partial(self._dead_letter.write, rows=self._rows, accepted_is_enough=self._accepted_is_enough))
+                await thread.call_alone(partial(self._dead_letter.write, rows=self._rows, accepted_is_enough=self._accepted_is_enough))
         finally:
             thread.finish()
         await thread.wait_closed()
@@ -137,9 +136,13 @@ class RunJournal:
         if self._thread is not None and self._thread.backlog > _MOST_BACKLOG:
             await self._call(lambda _: None)
 
-    def _put(self, do: Any) -> None:
+    def _put(self, do: Any, *, size: int = 0) -> None:
         if self._thread is not None:
-            self._thread.put(do)
+            self._thread.put(do, size=size)
+
+    def _put_urgent(self, do: Any) -> None:
+        if self._thread is not None:
+            self._thread.put_urgent(do)
 
     async def _call(self, do: Any) -> Any:
         assert self._thread is not None
@@ -153,9 +156,10 @@ class RunJournal:
 
     async def claim(self, batch: Batch) -> Claimed:
         """What of a batch is to be sent, and what became of the rest."""
+        await self._wait_for_results()
         row = self._next_row()
         if not self._needs_index(batch):
-            self._put(partial(self._rows.enter, id=row, batch=batch))
+            self._put(partial(self._rows.enter, id=row, batch=batch), size=batch.size)
             await self.catch_up()
             return Claimed(batch, row, (), ())
         claims: Claims = await self._call(partial(self._rows.claim, id=row, batch=batch))
@@ -163,6 +167,12 @@ class RunJournal:
         outcomes = [*self._conflicts(batch, claims), *self._taken(batch, claims, await self._verdicts(claims))]
         after = [self._open[other] for other in claims.after if other in self._open]
         return Claimed(claims.part, row, outcomes, after)
+
+    async def _wait_for_results(self) -> None:
+        """Waits while too many records wait for batches that are still open: they are in memory."""
+        while self._open and self._followers.waiting > _MOST_WAITING:
+            self._settled.clear()
+            await self._settled.wait()
 
     def _needs_index(self, batch: Batch) -> bool:
         if self._indexed:
@@ -175,13 +185,13 @@ class RunJournal:
     async def _verdicts(self, claims: Claims) -> dict[int, tuple[Verdict, str | None]]:
         """What the journal says now of the records that are not sent, by place in the batch."""
         found: dict[int, tuple[Verdict, str | None]] = {}
-        wanted = list(claims.taken)
+        wanted, read_open = list(claims.taken), set[int]()
         while wanted:
-            were_open = [place for place in wanted if claims.taken[place].batch in self._open]
+            read_open = (read_open - set(wanted)) | {place for place in wanted if claims.taken[place].batch in self._open}
             places = [(claims.taken[place].batch, claims.taken[place].position) for place in wanted]
             found.update(zip(wanted, await self._call(partial(read_verdicts, places=places)), strict=True))
-            # A result that came while this was read is in the journal now.
-            wanted = [place for place in were_open if claims.taken[place].batch not in self._open]
+            # A result that came since a record was read is in the journal now.
+            wanted = [place for place in read_open if claims.taken[place].batch not in self._open]
         return found
 
     def _taken(self, batch: Batch, claims: Claims, found: Mapping[int, tuple[Verdict, str | None]]) -> Iterator[BatchOutcome]:
@@ -216,9 +226,10 @@ class RunJournal:
 
     async def sending(self, live: Live) -> None:
         """A batch is about to leave. For an unsafe one, this is durable when it returns."""
-        do = partial(self._rows.sending, id=live.row, tries=live.attempts + 1, now=clock.unix_time())
+        assert self._thread is not None
+        do = partial(self._rows.sending, id=live.row, batch=live.batch, tries=live.attempts + 1, now=clock.unix_time())
         if not self._name.safe:
-            await self._call(do)
+            await self._thread.call_urgent(do)
         elif self.failure is not None:
             raise self.failure
         else:
@@ -226,17 +237,21 @@ class RunJournal:
 
     def put_back(self, live: Live) -> None:
         """A try of a batch was provably not taken."""
-        self._put(partial(self._rows.put_back, id=live.row))
+        put = self._put if self._name.safe else self._put_urgent
+        put(partial(self._rows.put_back, id=live.row))
 
     def split(self, live: Live, parts: Sequence[Live]) -> None:
         """Two parts take the place of a batch."""
         for part in parts:
             part.row = self._next_row()
-        self._put(partial(self._rows.split, id=live.row, parts=[(part.row, part.batch) for part in parts]))
+        put = self._put if self._name.safe else self._put_urgent
+        put(partial(self._rows.split, id=live.row, parts=[(part.row, part.batch) for part in parts]))
 
     async def accepted(self, live: Live, batch_uuid: str) -> None:
-        """A batch was taken; durable when it returns."""
-        await self._call(partial(self._rows.accepted, id=live.row, batch_uuid=batch_uuid, now=clock.unix_time()))
+        """A batch was taken. For an unsafe one, this is durable when it returns."""
+        assert self._thread is not None
+        call = self._thread.call if self._name.safe else self._thread.call_urgent
+        await call(partial(self._rows.accepted, id=live.row, batch_uuid=batch_uuid, now=clock.unix_time()))
 
     def settled(self, live: Live, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> None:
         """What became of a batch is known."""
@@ -288,12 +303,24 @@ class RunJournal:
         found: OpenRow = await self._call(partial(read_open, batch=row))
         return found
 
+    async def adopt(self, row: int, first: int) -> int:
+        """Where there is no source, the records of a batch whose fate is open stand for one, from place `first` on; gives their number."""
+        if self._reads_source or row in self._adopted:
+            return 0
+        self._adopted.add(row)
+        follower: Follower = await self._call(partial(adopted, batch=row, first=first))
+        if follower.positions:
+            self._followers.add(row, follower)
+        return len(follower.positions)
+
     def settle_open(self, opened: OpenRow, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> Iterator[BatchOutcome]:
         """What became of one is known: gives the outcomes of the records of the source that waited for it."""
         if opened.verdict is not None:
             verdict, exceptions = _narrowed(opened, opened.verdict, verdict, exceptions)
         self._settle(opened.id, verdict, exceptions)
-        self._open.pop(opened.id).set()
+        if (settled := self._open.pop(opened.id, None)) is not None:
+            settled.set()
+        self._settled.set()
         yield from self._followers.settle(opened.id, verdict, exceptions, frozenset())
 
     def hold(self, live: Live, outcome: BatchOutcome) -> bool:
@@ -309,6 +336,8 @@ class RunJournal:
         """The run stops: nobody needs to wait for what is still open."""
         for settled in self._open.values():
             settled.set()
+        self._open = {}
+        self._settled.set()
 
     def release(self) -> Iterator[BatchOutcome]:
         """The run ends: what still waits gets what is known of it."""

@@ -1,30 +1,37 @@
-"""One thread that does all work on a journal, in the order in which it was asked for; what waits together is committed together."""
+"""One thread that does all work on a journal; what waits together is committed together.
+
+There are two lines. What is urgent, because a batch waits for it with its place on the wire, is done first and is on the disk when it is
+done. The rest is done in between, in its own order, and is on the disk with the next urgent commit, or at the end.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import sqlite3
+from collections import deque
 from collections.abc import Callable
-from threading import Thread
+from threading import Condition, Thread
 from typing import Any, Final, NamedTuple, TypeVar
 
-from ...errors import ArmError, JournalError
+from ...errors import ArmError
 from .files import broken
 
 __all__ = ["JournalThread"]
 
 ResultT = TypeVar("ResultT")
 
-_MOST_TOGETHER: Final = 64
+_TOGETHER: Final = 1_000_000
+"""Bytes that are written in one commit at the most: what is urgent waits for no more than that."""
 
 
 class _Work(NamedTuple):
-    """What is to be done, and who waits for it."""
+    """What is to be done, who waits for it, how many bytes it writes, and whether it is done outside of a transaction."""
 
     do: Callable[[sqlite3.Connection], Any]
     waiting: asyncio.Future[Any] | None
+    size: int = 0
+    alone: bool = False
 
 
 class JournalThread:
@@ -47,7 +54,10 @@ class JournalThread:
         self._open = open
         self._closed = closed
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._urgent: deque[_Work] = deque()
+        self._rest: deque[_Work] = deque()
+        self._finishing = False
+        self._changed = Condition()
         self._started = self._loop.create_future()
         self._ended = self._loop.create_future()
         # A daemon: a process whose loop was torn down must not hang on it. Nothing is lost by that, what counts is committed.
@@ -65,27 +75,57 @@ class JournalThread:
     @property
     def backlog(self) -> int:
         """How much is still to be done."""
-        return self._queue.qsize()
+        return len(self._urgent) + len(self._rest)
 
-    def put(self, do: Callable[[sqlite3.Connection], Any]) -> None:
-        """Does something soon; nobody waits for it."""
-        self._queue.put(_Work(do, None))
+    def put(self, do: Callable[[sqlite3.Connection], Any], *, size: int = 0) -> None:
+        """Does something soon, after what was put before it; nobody waits for it."""
+        self._add(self._rest, _Work(do, None, size))
+
+    def put_urgent(self, do: Callable[[sqlite3.Connection], Any]) -> None:
+        """Does something before all that is not urgent; nobody waits for it."""
+        self._add(self._urgent, _Work(do, None))
 
     async def call(self, do: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
-        """Does something, and gives what it gave when it is committed. Cancelling takes nothing back.
+        """Does something after what was put before it, and gives what it gave. Cancelling takes nothing back.
 
         Raises:
             JournalError: the journal can't be used any more, or `do` says so.
         """
+        return await self._ask(self._rest, do)
+
+    async def call_alone(self, do: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        """As `call`, but outside of a transaction: nobody else is kept from writing while it lasts.
+
+        Raises:
+            JournalError: the journal can't be used any more, or `do` says so.
+        """
+        return await self._ask(self._rest, do, alone=True)
+
+    async def call_urgent(self, do: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        """Does something before all that is not urgent; on the disk when it returns.
+
+        Raises:
+            JournalError: the journal can't be used any more.
+        """
+        return await self._ask(self._urgent, do)
+
+    async def _ask(self, line: deque[_Work], do: Callable[[sqlite3.Connection], ResultT], *, alone: bool = False) -> ResultT:
         if self.failure is not None:
             raise self.failure
         waiting: asyncio.Future[ResultT] = self._loop.create_future()
-        self._queue.put(_Work(do, waiting))
+        self._add(line, _Work(do, waiting, alone=alone))
         return await waiting
+
+    def _add(self, line: deque[_Work], work: _Work) -> None:
+        with self._changed:
+            line.append(work)
+            self._changed.notify()
 
     def finish(self) -> None:
         """Does what is left, and closes the journal, whether anybody waits for it or not."""
-        self._queue.put(None)
+        with self._changed:
+            self._finishing = True
+            self._changed.notify()
 
     async def wait_closed(self) -> None:
         """Waits until it is closed."""
@@ -96,47 +136,52 @@ class JournalThread:
     def _run(self) -> None:
         try:
             connection = self._open()
-        except JournalError as failure:
-            self.failure = failure
-            self._tell(self._started.set_exception, failure)
+        except Exception as failure:  # whatever it is, the one who waits must be told
+            error = failure if isinstance(failure, ArmError) else broken(self._path, failure)
+            self.failure = error
+            self._tell(self._started.set_exception, error)
             self._tell(self._ended.set_result, None)
             return
         self._tell(self._started.set_result, None)
-        going = True
-        while going:
-            works = self._next()
-            going = works[-1] is not None
-            self._do([work for work in works if work is not None], connection)
+        while (chosen := self._next()) is not None:
+            self._do(*chosen, connection)
         with contextlib.suppress(sqlite3.Error):
             connection.close()
         self._closed()
         self._tell(self._ended.set_result, None)
 
-    def _next(self) -> list[_Work | None]:
-        """What waits: one thing at least, and all that is there with it; None is the end."""
-        works = [self._queue.get()]
-        while works[-1] is not None and len(works) < _MOST_TOGETHER:
-            try:
-                works.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        return works
+    def _next(self) -> tuple[bool, list[_Work]] | None:
+        """What is done next, together, and whether it must be on the disk then; None at the end."""
+        with self._changed:
+            while not self._urgent and not self._rest and not self._finishing:
+                self._changed.wait()
+            if self._urgent:
+                works = list(self._urgent)
+                self._urgent.clear()
+                return True, works
+            works, size = [], 0
+            while self._rest and size < _TOGETHER and not (works and (works[-1].alone or self._rest[0].alone)):
+                works.append(self._rest.popleft())
+                size += works[-1].size
+            return (self._finishing, works) if works else None
 
-    def _do(self, works: list[_Work], connection: sqlite3.Connection) -> None:
-        if not works:
-            return
+    def _do(self, durable: bool, works: list[_Work], connection: sqlite3.Connection) -> None:
         results: list[Any] = []
         try:
             if self.failure is not None:
                 raise self.failure
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            if not works[0].alone:
+                connection.execute("BEGIN IMMEDIATE")
             results = [work.do(connection) for work in works]
-            connection.execute("COMMIT")
+            if not works[0].alone:
+                connection.execute("COMMIT")
         except Exception as failure:  # whatever it is, the thread must go on to tell those who wait
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             self.failure = failure if isinstance(failure, ArmError) else broken(self._path, failure)
-        self._tell(self._answer, works, results, self.failure)
+        if any(work.waiting is not None for work in works):
+            self._tell(self._answer, works, results, self.failure)
 
     def _tell(self, what: Callable[..., object], *arguments: Any) -> None:
         # A loop that is closed has nobody left to be told.

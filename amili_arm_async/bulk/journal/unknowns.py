@@ -11,7 +11,7 @@ from ..chunking import Batch
 from ..keys import CompactKeys
 from ..states import BatchOutcome, Verdict
 from .followers import Follower, Followers, common
-from .reads import NOT_AWAITED, UnknownRow, ids, read_row, read_unknown, slowest, superseded, unknown_ids
+from .reads import NOT_AWAITED, UnknownRow, read_row, read_unknown, slowest, superseded, unknown_ids
 from .reads import keys_of as read_keys
 from .rows import RunRows
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .thread import JournalThread
 
-__all__ = ["Unknowns"]
+__all__ = ["Unknowns", "adopted"]
 
 
 class Unknowns:
@@ -90,18 +90,9 @@ class Unknowns:
         self._rows.replaces[row] = [(number, position) for _, position in pairs]
         return batch
 
-    async def adopt(self, count: int) -> int:
-        """Takes all records whose fate is open for the source of a run that has none; counts on from `count`, and gives the sum."""
-        wanted = "state = 'open' OR final IN ('unknown', 'accepted') OR exceptions LIKE '%\"unknown\"%' OR exceptions LIKE '%\"accepted\"%'"
-        for batch in await self._thread.call(lambda connection: list(ids(connection, self._rows.id, wanted))):
-            follower = await self._thread.call(partial(_adopted, batch=batch, first=count))
-            count += len(follower.positions)
-            if follower.positions:
-                self._followers.add(batch, follower)
-        return count
 
-
-def _adopted(connection: sqlite3.Connection, *, batch: int, first: int) -> Follower:
+def adopted(connection: sqlite3.Connection, *, batch: int, first: int) -> Follower:
+    """The records of a batch whose fate is open, as if a source had yielded them from place `first` on."""
     _, verdict, exceptions = read_row(connection, batch)
     keys, gone = read_keys(connection, batch), superseded(connection, batch)
     said = {place: exceptions.get(place, verdict or NOT_AWAITED) for place in range(len(keys)) if place not in gone}
