@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
@@ -21,7 +21,9 @@ from .rows import RunName, RunRows
 
 __all__ = ["DeadLetter"]
 
-_MADE_IT = frozenset({"succeeded", "unchanged", "done_before"})
+_MADE_IT: Final = frozenset({"succeeded", "unchanged", "done_before"})
+
+_ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
 
 
 class DeadLetter:
@@ -133,7 +135,7 @@ class DeadLetter:
                 "batch_uuid": sent[1],
                 "payload": msgspec.Raw(texts[position]) if texts is not None else None,
             }
-            yield self._head + codec.ENCODER.encode(line)[1:].replace(b"\n", b" ") + b"\n"
+            yield self._head + codec.ENCODER.encode(line)[1:].translate(_ONE_LINE) + b"\n"
 
 
 @contextlib.contextmanager
