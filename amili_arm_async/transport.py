@@ -3,7 +3,7 @@
 Two ways in: `send` for a single call (tries again, raises errors) and `attempt` for the bulk sender (one try, returns what is proved).
 
 How it is known that nothing left: aiohttp keeps the headers back until the first piece of the body, and every write goes out through
-`_Body`, which notes when it is asked for that piece. What fails before has not left. An unsafe body is given out once: when aiohttp
+`_Body`, which notes when it is asked for that piece. What fails before has not left. A body is given out once: when aiohttp
 (or a middleware of a session that was brought) tries to send it again by itself, it gets nothing.
 """
 
@@ -42,17 +42,16 @@ FRESH_FOR: Final = 2.0
 
 
 class _SentError(Exception):
-    """An unsafe body was asked for a second time."""
+    """A body was asked for a second time."""
 
 
 class _Body(aiohttp.payload.Payload):
     """A JSON body in pieces that notes when it begins to leave, and gives up when the server takes no more."""
 
-    def __init__(self, pieces: tuple[bytes, ...], delivery: Delivery, *, once: bool, stall: float) -> None:
+    def __init__(self, pieces: tuple[bytes, ...], delivery: Delivery, *, stall: float) -> None:
         super().__init__(pieces, content_type="application/json")
         self._size = sum(map(len, pieces))
         self._delivery = delivery
-        self._once = once
         self._given = False
         self._stall = stall
 
@@ -62,7 +61,7 @@ class _Body(aiohttp.payload.Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Writes all pieces; each must be taken within the read time-out."""
-        if self._once and self._given:
+        if self._given:
             raise _SentError
         self._given = self._delivery.started = True
         async with clock.Alarm(self._stall) as alarm:
@@ -230,7 +229,7 @@ class Transport:
         safe = request.endpoint.safe
         body: _Body | None = None
         if request.body or not safe:
-            body = _Body(request.body, delivery, once=not safe, stall=timeout.read)
+            body = _Body(request.body, delivery, stall=timeout.read)
         # Where no body of ours tells when something leaves, it may have left at once.
         delivery.started = body is None or self._is_opaque
         if not safe:

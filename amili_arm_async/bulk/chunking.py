@@ -299,10 +299,12 @@ class Cutter:
             return
         if len(text) > self._alone:
             size, most = len(text) + self._overhead, self._alone + self._overhead
-            self._refuse(index, key, record, Verdict("invalid", "too_large", f"$: {size} bytes alone in a batch; max_bytes is {most}"))
+            too_large = Verdict("invalid", "too_large", f"$: {size} bytes alone in a batch; max_bytes is {most}")
+            self._refuse(index, key, record, too_large, text)
             return
         if key is None and self._require_key:
-            self._refuse(index, key, record, Verdict("invalid", "no_document_no", f"$.{self._kind.wire_key}: missing, and it is required"))
+            missing = Verdict("invalid", "no_document_no", f"$.{self._kind.wire_key}: missing, and it is required")
+            self._refuse(index, key, record, missing, text)
             return
         if self._keys and not self._fits(len(text)):
             self._close()
@@ -312,8 +314,8 @@ class Cutter:
         if self._is_full():
             self._close()
 
-    def _refuse(self, index: int, key: str | None, record: Any, verdict: Verdict) -> None:
-        payload = codec.as_far_as_possible(record) if self._keep_invalid else None
+    def _refuse(self, index: int, key: str | None, record: Any, verdict: Verdict, text: bytes | None = None) -> None:
+        payload = (text or codec.as_far_as_possible(record)) if self._keep_invalid else None
         outcome = BatchOutcome(0, None, 0, None, range(index, index + 1), [key], verdict)
         self._invalid.append(Invalid(outcome, payload))
 

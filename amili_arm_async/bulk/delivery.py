@@ -6,7 +6,7 @@ The rule it exists for: a batch of an unsafe endpoint is sent again only where i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -76,8 +76,8 @@ class Deliverer:
         self._poller = poller
         self._keeper = keeper
         self._lower = lower
-        # A batch that is being written down has a lane already, so that the wire need not wait for the disk.
-        self._lanes = Lanes(job.options.concurrency + min(keeper.ahead, 2))
+        # One batch more is being written down meanwhile, so that the wire need not wait for the disk.
+        self._lanes = Lanes(job.options.concurrency + min(keeper.ahead, 1))
         self._wire = asyncio.Semaphore(job.options.concurrency)
         self._waits = job.options.results == "wait"
         self._bisects = job.options.bisect == "all" or (job.options.bisect == "safe" and job.endpoint.safe)
@@ -85,12 +85,11 @@ class Deliverer:
     async def deliver(self, live: Live, bisection: Bisection | None = None) -> None:
         """Sends a batch until its fate is known."""
         while await self._course.wait_to_send():
-            async with self._open_place() as place:
-                async with self._lanes.lane():
-                    # While it waited for a place, the run may have stopped, or been held.
-                    if place is None or not self._course.may_send:
-                        continue
-                    tried = await self._try(live)
+            async with self._open_place() as place, self._lanes.lane(), self._turn_on_the_wire() as turn:
+                # While it waited for a place, the run may have stopped, or been held.
+                if place is None or not self._course.may_send:
+                    continue
+                tried = await self._try(live, turn)
                 if tried is None:
                     continue
                 receipt = batch_receipt(tried.response) if tried.response is not None and tried.fate is Fate.DONE else None
@@ -108,7 +107,7 @@ class Deliverer:
         reason = self._course.reason or Verdict("not_sent", "patience", "the server did not take it within the patience of the run")
         self._account.settle(live, self._account.stopped(live, reason))
 
-    async def _try(self, live: Live) -> Try | None:
+    async def _try(self, live: Live, turn: Callable[[], Awaitable[None]]) -> Try | None:
         """Sends a batch once; None where the run was held or stopped before it was its turn at the limits of the client."""
         batch, envelope = live.batch, self._job.envelope
         pieces = [envelope.head]
@@ -117,15 +116,11 @@ class Deliverer:
         template = self._job.request
         request = Request(template.endpoint, template.path, template.query, template.language, (*pieces, envelope.tail))
 
-        on_the_wire = False
-
         async def starts() -> bool:
-            nonlocal on_the_wire
             # As late as this: what was not written down did not leave, and what was written down is hardly ever kept from leaving.
             if not await self._keep_sending(live):
                 return False
-            if not on_the_wire:
-                on_the_wire = await self._wire.acquire()
+            await turn()
             if not self._course.may_send:
                 self._keeper.put_back(live)
                 return False
@@ -136,11 +131,7 @@ class Deliverer:
             live.attempts += 1
             return True
 
-        try:
-            return await self._transport.attempt(request, timeout=self._job.timeout, delivery=live.delivery, starts=starts)
-        finally:
-            if on_the_wire:
-                self._wire.release()
+        return await self._transport.attempt(request, timeout=self._job.timeout, delivery=live.delivery, starts=starts)
 
     async def _keep_sending(self, live: Live) -> bool:
         """Writes down that a batch is about to leave; False where it may not, or that can't be done."""
@@ -277,6 +268,22 @@ class Deliverer:
             finally:
                 if not place.keep:
                     self._pressure.open_batches.release()
+
+    @asynccontextmanager
+    async def _turn_on_the_wire(self) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Gives a function that waits until the batch may be on the wire; it is there until its batchUuid is kept."""
+        has_turn = False
+
+        async def take() -> None:
+            nonlocal has_turn
+            if not has_turn:
+                has_turn = await self._wire.acquire()
+
+        try:
+            yield take
+        finally:
+            if has_turn:
+                self._wire.release()
 
 
 class _Place:

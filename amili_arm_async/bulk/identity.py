@@ -11,8 +11,10 @@ import contextlib
 import hashlib
 from array import array
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from functools import cache
+from types import NoneType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 from zlib import crc32
 
@@ -26,6 +28,7 @@ __all__ = ["Prints", "content_name", "folded", "keyed_name", "prints_of_lines"]
 
 _SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _LARGEST_EXPONENT: Final = 400
+_PLAIN: Final = (str, int, bool, Decimal, date)
 
 
 def prints_of_lines(lines: Sequence[bytes | msgspec.Raw]) -> array[int]:
@@ -42,7 +45,7 @@ class Prints:
     """
 
     def __init__(self, cls: type[Input]) -> None:
-        self._known = msgspec.json.Decoder(_skeleton(cls))
+        self._known = msgspec.json.Decoder(_skeleton(cls), float_hook=Decimal)
 
     def of(self, text: bytes) -> int:
         """The print of a text."""
@@ -64,19 +67,18 @@ def _skeleton(cls: type[Input]) -> type[msgspec.Struct]:
     hints = get_type_hints(cls)
     fields: list[tuple[str, Any, Any]] = []
     for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
-        kind = next((option for option in get_args(hints[name]) if _of_inputs(option) is not None), None)
-        nested = _of_inputs(kind)
-        inner: Any = msgspec.Raw if nested is None else _skeleton(nested)
-        if nested is not None and kind is not nested:
-            inner = list[inner]
-        fields.append((name, inner | msgspec.UnsetType, msgspec.field(default=msgspec.UNSET, name=wire)))
+        kind = next(option for option in get_args(hints[name]) if option not in (NoneType, msgspec.UnsetType))
+        fields.append((name, _kept(kind) | msgspec.UnsetType, msgspec.field(default=msgspec.UNSET, name=wire)))
     return msgspec.defstruct(f"{cls.__name__}Skeleton", fields, forbid_unknown_fields=True, gc=False)
 
 
-def _of_inputs(option: Any) -> type[Input] | None:
-    """The class of an object that is sent, or of those in a list of them."""
-    inner = get_args(option)[0] if get_origin(option) is list else option
-    return inner if isinstance(inner, type) and issubclass(inner, Input) else None
+def _kept(kind: Any) -> Any:
+    """How a value is read so that only its notation is lost: a text or a number as it stands, what holds others piece by piece."""
+    if get_origin(kind) is list:
+        return list[_kept(get_args(kind)[0])]  # type: ignore[misc]
+    if isinstance(kind, type) and issubclass(kind, Input):
+        return _skeleton(kind)
+    return msgspec.Raw if kind in _PLAIN else Any
 
 
 def folded(key: str) -> str:

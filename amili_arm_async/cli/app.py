@@ -1,32 +1,23 @@
-"""The commands of `amili-arm`, their arguments and their exit codes: 0 all made it, 1 some did not, 2 wrong use, 130 Ctrl-C."""
+"""The commands of `amili-arm` and their exit codes: 0 all made it, 1 some did not, 2 wrong use; 130, 143, 141 ended by SIGINT, SIGTERM, a
+closed pipe."""
 
 from __future__ import annotations
 
 import asyncio
-import io
-import os
 import shlex
 import sys
-from collections.abc import Coroutine, Mapping
-from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
 
 from .. import __version__
-from ..client import ArmClient
-from ..config import BulkOptions
-from ..errors import ArmError, BulkError, ConfigurationError
 from ..sandbox import Sandbox
-from . import output
+from . import commands, journal_commands, output
 from .demo import CLIENT_NO, Demo
-from .push import Push, Task
-from .sending import run_until_interrupted
+from .interrupts import Interrupts
+from .sending import run_to_end
 
 __all__ = ["app"]
-
-_INTERRUPTED: Final = 130
-_DEFAULTS: Final = BulkOptions()
 
 app = typer.Typer(
     help="Amili's ARM API from the command line.",
@@ -35,28 +26,6 @@ app = typer.Typer(
     # A traceback with local variables would show tokens and customers.
     pretty_exceptions_enable=False,
 )
-
-
-class Kind(StrEnum):
-    """What is pushed."""
-
-    customers = "customers"
-    documents = "documents"
-
-
-class Results(StrEnum):
-    """How far a record is followed."""
-
-    wait = "wait"
-    accepted = "accepted"
-
-
-class Bisect(StrEnum):
-    """Which refused batches are taken apart."""
-
-    safe = "safe"
-    all = "all"
-    off = "off"
 
 
 def _version(wanted: bool) -> None:
@@ -87,90 +56,25 @@ def demo(
     Nothing leaves this machine.
     """
     made = Demo(customers, documents, seed)
-    code = _run(made.run())
-    if as_json:
-        output.print_json(made.as_json())
-    else:
-        made.print_table()
+    with Interrupts() as interrupts:
+        code = run_to_end(made.run(), interrupts)
+        if as_json:
+            output.print_json(made.as_json())
+        else:
+            made.print_table()
     raise typer.Exit(code or (0 if made.ok else 1))
 
 
-# --- push ---------------------------------------------------------------------------------------------------------------
+# --- what is in other modules ---------------------------------------------------------------------------------------------
 
-
-@app.command()
-def push(
-    kind: Annotated[Kind, typer.Argument(help="What the records are.")],
-    file: Annotated[str, typer.Argument(help="JSON lines: one record on each line; - for standard input.")],
-    base_url: Annotated[str | None, typer.Option(help="Address of the API. [AMILI_ARM_BASE_URL]")] = None,
-    client_no: Annotated[int | None, typer.Option(help="Client number. [AMILI_ARM_CLIENT_NO]")] = None,
-    user_id: Annotated[str | None, typer.Option(help="Who is named as the user. [AMILI_ARM_USER_ID]")] = None,
-    identity_url: Annotated[str | None, typer.Option(help="Address of the identity service. [AMILI_ARM_IDENTITY_URL]")] = None,
-    client_id: Annotated[str | None, typer.Option(help="Client id for the identity service. [AMILI_ARM_CLIENT_ID]")] = None,
-    update: Annotated[bool, typer.Option("--update", help="Update (PUT) instead of create; customers only.")] = False,
-    max_records: Annotated[int, typer.Option(help="Records in a batch at the most.")] = _DEFAULTS.max_records,
-    max_bytes: Annotated[int, typer.Option(help="Bytes of a request at the most.")] = _DEFAULTS.max_bytes,
-    concurrency: Annotated[int, typer.Option(help="Batches sent side by side.")] = _DEFAULTS.concurrency,
-    results: Annotated[Results, typer.Option(help="Wait for each batch's result, or be done when it is accepted.")] = Results.wait,
-    bisect: Annotated[Bisect, typer.Option(help="Look for the bad record of a refused batch: in safe writes, all, or none.")] = Bisect.safe,
-    patience: Annotated[float, typer.Option(help="Seconds to wait for a server that does not answer.")] = _DEFAULTS.patience,
-    deadline: Annotated[float, typer.Option(help="Seconds to wait for the result of a batch.")] = _DEFAULTS.deadline,
-    server_messages: Annotated[
-        bool, typer.Option("--server-messages", help="Show the server's words to failed records; they may hold personal data.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
-) -> None:
-    """Sends the records of FILE, and names on standard error the lines that did not make it.
-
-    The secret comes from AMILI_ARM_CLIENT_SECRET, or a token from AMILI_ARM_TOKEN: an argument could be seen by every user of the
-    machine. Options win over the environment.
-    """
-    flags = {"BASE_URL": base_url, "CLIENT_NO": client_no, "USER_ID": user_id, "IDENTITY_URL": identity_url, "CLIENT_ID": client_id}
-    try:
-        options = BulkOptions(
-            max_records=max_records,
-            max_bytes=max_bytes,
-            concurrency=concurrency,
-            results=results.value,
-            bisect=bisect.value,
-            patience=patience,
-            deadline=deadline,
-        )
-        made = Push(ArmClient.from_env(_settings(flags)), _task(kind, update=update), options, server_messages)
-    except ConfigurationError as failure:
-        output.fail(str(failure))
-    with _open(file) as opened:
-        code = _run(made.run(opened))
-    if as_json:
-        output.print_json({**made.as_json(), "ok": made.ok and not code})
-    else:
-        made.print_table()
-    made.name_failures()
-    raise typer.Exit(code or (0 if made.ok else 1))
-
-
-def _open(file: str) -> io.FileIO:
-    try:
-        return open(0 if file == "-" else file, "rb", buffering=0, closefd=file != "-")
-    except OSError as failure:
-        output.fail(f"{file} can't be read: {failure.strerror}")
-
-
-def _task(kind: Kind, *, update: bool) -> Task:
-    if kind is Kind.customers:
-        return "update customers" if update else "create customers"
-    if update:
-        raise ConfigurationError("--update is for customers: the API has no update of documents")
-    return "create documents"
-
-
-def _settings(flags: Mapping[str, object]) -> dict[str, str]:
-    """The environment with what was given as an option put over it."""
-    variables = dict(os.environ)
-    if flags["CLIENT_ID"] is not None or flags["IDENTITY_URL"] is not None:
-        # Who names an identity wants it used, and not a token that is left over in the environment.
-        variables.pop("AMILI_ARM_TOKEN", None)
-    return variables | {f"AMILI_ARM_{name}": str(value) for name, value in flags.items() if value is not None}
+app.command()(commands.push)
+app.command()(journal_commands.status)
+app.command()(journal_commands.reconcile)
+app.command()(journal_commands.replay)
+app.command()(journal_commands.prune)
+pull_app = typer.Typer(help="Writes what the API has as JSON lines.", no_args_is_help=True)
+app.add_typer(pull_app, name="pull")
+pull_app.command("customers")(commands.pull_customers)
 
 
 # --- sandbox ------------------------------------------------------------------------------------------------------------
@@ -210,22 +114,3 @@ async def _serve(served: Sandbox) -> None:
         typer.echo("\nCtrl-C ends it.")
         sys.stdout.flush()
         await asyncio.Event().wait()
-
-
-# --- what they share ----------------------------------------------------------------------------------------------------
-
-
-def _run(work: Coroutine[Any, Any, None]) -> int:
-    """Does the work to its end, and says what ended it early; gives the exit code for that, or 0."""
-    try:
-        run_until_interrupted(work)
-    except KeyboardInterrupt:
-        output.warn("interrupted")
-        return _INTERRUPTED
-    except BulkError as failure:
-        output.warn(f"the run could not go on: {failure.__cause__ or failure}")
-        return 1
-    except ArmError as failure:
-        output.warn(str(failure))
-        return 1
-    return 0

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import heapq
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
-
-import typer
 
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..bulk.states import RecordOutcome
 from ..client import ArmClient
 from ..config import BulkOptions
-from . import output
+from . import telling
 from .lines import Lines
 from .progress import bar
-from .sending import on_progress, send
+from .sending import GRACE, on_progress, send
 
 __all__ = ["Push", "Task"]
 
-_NAMED: Final = 50
-"""Records that are named at the most; the counts tell of the rest."""
-
-_SERVER_SPEAKS: Final = frozenset({"failed", "rejected"})
-"""States whose message is the server's, which may hold personal data; that of the others is the library's."""
+_KEPT: Final = 16_000_000
 
 Task: TypeAlias = Literal["create customers", "update customers", "create documents"]
 
@@ -40,6 +32,7 @@ class Push:
         task: what is done with the records.
         options: of the bulk run.
         server_messages: whether the server's words are shown, which may hold personal data.
+        grace: seconds that the batches on the wire have to end after a signal.
         report: of the bulk run, from when it begins.
     """
 
@@ -47,6 +40,7 @@ class Push:
     task: Task
     options: BulkOptions
     server_messages: bool = False
+    grace: float = GRACE
     report: BulkReport | None = None
     _lines: Lines | None = None
 
@@ -55,14 +49,21 @@ class Push:
 
         Raises:
             BulkError: the run could not go on.
-            InterruptedRunError: Ctrl-C.
+            JournalError, ConfigurationError: the journal can't be used for this run: nothing was sent.
+            InterruptedRunError: a signal ended it.
         """
-        self._lines = Lines(file, self.options.max_bytes)
+        self._lines = Lines(file, self._longest)
         with bar(self.task) as show:
             async with self.arm:
                 run = self._begin(self._lines, replace(self.options, on_progress=on_progress(show)))
                 self.report = run.report
-                await send(run)
+                await send(run, self.grace)
+
+    @property
+    def _longest(self) -> int:
+        """Bytes of a line at the most. One that is too large to be sent is only read where a dead letter keeps it."""
+        most = self.options.max_bytes
+        return most if self.options.dead_letter is None else max(most, _KEPT)
 
     def _begin(self, lines: Lines, options: BulkOptions) -> BulkRun:
         if self.task == "create documents":
@@ -80,62 +81,21 @@ class Push:
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""
-        report = self.report
-        if report is None:
-            return {"ok": False}
-        totals = report.totals
-        return {
-            "counts": dict(report.counts),
-            "records": totals.records_read,
-            "failed_records": report.failed_records,
-            "batches": totals.batches_sent,
-            "requests": totals.requests,
-            "megabytes": output.megabytes(totals.bytes_sent),
-            "elapsed": round(report.elapsed, 3),
-            "records_per_second": output.per_second(totals.records_read, report.elapsed),
-        }
+        return telling.as_json(self.report) if self.report is not None else {"ok": False}
 
     def print_table(self) -> None:
         """For a person, on standard error."""
-        if self.report is None:
-            return
-        totals, elapsed = self.report.totals, self.report.elapsed
-        rows: list[tuple[str, ...]] = [
-            *output.state_rows(self.report),
-            (),
-            ("batches", f"{totals.batches_sent:,}"),
-            ("requests", f"{totals.requests:,}"),
-            ("MB sent", f"{output.megabytes(totals.bytes_sent):,.1f}"),
-            ("seconds", f"{elapsed:,.2f}"),
-            ("records/s", f"{output.per_second(totals.records_read, elapsed):,}"),
-        ]
-        output.table(self.task, ("", "records"), rows, stderr=True)
+        if self.report is not None:
+            telling.print_table(self.task, self.report)
 
     def name_failures(self) -> None:
         """Names on standard error the first lines that did not make it, in the order of the file."""
-        for line in self._failures():
-            typer.echo(line, err=True)
+        if self.report is not None:
+            telling.name_failures(self.report, self._place, server_messages=self.server_messages)
 
-    def _failures(self) -> Iterator[str]:
-        report, lines = self.report, self._lines
-        if report is None or lines is None or not report.failed_records:
-            return
-        first = heapq.nsmallest(_NAMED, report.failures(), key=lambda outcome: outcome.index)
-        for outcome in first:
-            yield self._describe(outcome, lines)
-        if report.failed_records > len(first):
-            yield f"... and {report.failed_records - len(first):,} more"
-        if not self.server_messages and any(outcome.state in _SERVER_SPEAKS and outcome.message for outcome in first):
-            yield "(--server-messages shows what the server wrote to these; it may hold personal data)"
-
-    def _describe(self, outcome: RecordOutcome, lines: Lines) -> str:
-        number = lines.numbers[outcome.index]
-        reason, message = outcome.reason, outcome.message
-        if number in lines.too_long:
-            reason, message = "too_large", f"more than {self.options.max_bytes} bytes"
-        elif outcome.state == "not_sent" or (outcome.state in _SERVER_SPEAKS and not self.server_messages):
-            # Why nothing more was sent is said once, for the whole run.
-            message = None
-        key = f", key {output.plain(outcome.key)}" if outcome.key is not None else ""
-        why = f" ({output.plain(reason)})" if reason else ""
-        return f"line {number}{key}: {outcome.state}{why}" + (f" {output.plain(message)}" if message else "")
+    def _place(self, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
+        assert self._lines is not None
+        number = self._lines.numbers[outcome.index]
+        if number in self._lines.too_long:
+            outcome = replace(outcome, reason="too_large", message=f"more than {self._longest} bytes")
+        return f"line {number}", outcome

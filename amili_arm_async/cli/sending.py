@@ -1,65 +1,64 @@
-"""A bulk run as the commands do it: with a bar, and ended with care by Ctrl-C."""
+"""Work as the commands do it: with a bar, ended with care by a signal, and its end told in words and in an exit code."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any, Final
 
 from .. import clock
 from ..bulk.report import Progress
 from ..bulk.run import BulkRun
+from ..bulk.states import BatchOutcome
+from ..errors import ArmError, BulkError, ConfigurationError
+from .interrupts import InterruptedRunError, Interrupts
 from .output import warn
 from .progress import Show
 
-__all__ = ["GRACE", "InterruptedRunError", "on_progress", "run_until_interrupted", "send"]
+__all__ = ["GRACE", "on_progress", "run_to_end", "send"]
 
 GRACE: Final = 5.0
-"""Seconds that the batches on the wire have to end after Ctrl-C: one that is cut off may have been taken or not, and nobody can say."""
+"""Seconds that the batches on the wire have to end after a signal: one that is cut off may have been taken or not, and nobody can say."""
 
 
-class InterruptedRunError(Exception):
-    """Ctrl-C ended the run; its report tells how far it came."""
-
-
-def run_until_interrupted(work: Coroutine[Any, Any, None]) -> None:
-    """Does the work in an event loop of its own; every Ctrl-C cancels it, also a second one.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C.
-    """
-
-    async def main() -> None:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            # asyncio would raise the second Ctrl-C in whatever code runs just then, which could be the settling of a batch.
-            with suppress(NotImplementedError):
-                loop.add_signal_handler(signal.SIGINT, task.cancel)
-        await work
-
+def run_to_end(work: Coroutine[Any, Any, None], interrupts: Interrupts) -> int:
+    """Does the work to its end, and says what ended it early; gives the exit code for that, or 0."""
     try:
-        asyncio.run(main())
-    except (asyncio.CancelledError, InterruptedRunError):
-        raise KeyboardInterrupt from None
+        interrupts.run(work)
+    except InterruptedRunError:
+        warn("interrupted")
+        return interrupts.code
+    except ConfigurationError as failure:
+        warn(str(failure))
+        return 2
+    except BulkError as failure:
+        warn(f"the run could not go on: {failure.__cause__ or failure}")
+        return interrupts.code or 1
+    except ArmError as failure:
+        warn(str(failure))
+        return interrupts.code or 1
+    return 0
 
 
-async def send(run: BulkRun) -> None:
-    """Does the whole run. After Ctrl-C no new batch starts; after a second one, or `GRACE`, those on the wire are cut off too.
+async def send(run: BulkRun, grace: float = GRACE, told: Callable[[BatchOutcome], object] = lambda _: None) -> None:
+    """Does the whole run. After a signal no new batch starts; `grace` seconds later, those on the wire are cut off too.
+
+    Args:
+        run: the run.
+        grace: seconds.
+        told: told of each outcome, as long as there was no signal.
 
     Raises:
         BulkError: the run could not go on.
-        InterruptedRunError: Ctrl-C.
+        InterruptedRunError: a signal ended it.
     """
-    async with asyncio.timeout(None) as grace, run:
+    async with asyncio.timeout(None) as limit, run:
         try:
-            async for _ in run:
-                pass
+            async for outcome in run:
+                told(outcome)
         except asyncio.CancelledError:
-            grace.reschedule(clock.loop_time(GRACE))
-            warn("stopping when the batches on the wire have ended; Ctrl-C again cuts them off")
+            limit.reschedule(clock.loop_time(grace))
+            warn(f"stopping when the batches on the wire have ended, in {grace:g} s at the most; Ctrl-C again does not wait for them")
             raise InterruptedRunError from None
 
 

@@ -105,8 +105,7 @@ class BulkWrites(Generic[InputT]):
         runs = await to_thread.run_sync(runs_of, path_of(path), name, self.caller.client_no, run_id)
         report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic)
         for found, deadline in runs:
-            longest = max(deadline, options.deadline) if options is not None else deadline
-            made = replace(options or BulkOptions(), journal=path, run_id=found, reconcile=settings, deadline=longest)
+            made = replace(options or BulkOptions(), journal=path, run_id=found, reconcile=settings, deadline=deadline)
             journal = self._journal(name, made, reads_source=False)
             await self._run(name, Source(()), made, journal, report, user_id=user_id, timeout=timeout, retry=retry)
         return report
@@ -157,8 +156,11 @@ class BulkWrites(Generic[InputT]):
         if options.journal is None and options.dead_letter is None:
             return None
         # SQLite is only loaded where there is a journal.
-        from ..bulk.journal.rows import RunName  # noqa: PLC0415
-        from ..bulk.journal.run_journal import RunJournal, new_run_id  # noqa: PLC0415
+        try:
+            from ..bulk.journal.rows import RunName  # noqa: PLC0415
+            from ..bulk.journal.run_journal import RunJournal, new_run_id  # noqa: PLC0415
+        except ImportError as failure:  # pragma: no cover - Windows has no fcntl
+            raise ConfigurationError(f"a journal or dead letter can't be kept on this system: {failure}") from failure
 
         caller = self.caller
         run_id = options.run_id if options.run_id is not None else new_run_id()

@@ -172,7 +172,7 @@ class Documents:
             resend_absent: send again what has a number, was not found, has no sibling of its batch that was found, and whose answer
                 was no 2xx. Then `settle` must be longer than the run's deadline.
             concurrency: documents looked up side by side.
-            options: for what is sent again and for the waiting for results; the run's own deadline counts at the least.
+            options: for what is sent again and for the waiting for results; but the deadline is the run's own.
 
         Returns:
             a report of the documents whose fate was open, in the order in which they were sent.

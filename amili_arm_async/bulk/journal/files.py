@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -107,15 +108,16 @@ def open_journal(path: str, *, create: bool = True) -> sqlite3.Connection:
             _make(path)
         _check(path)
         connection = connect(path, "rw")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        # Where a plain fsync does not reach the disk (macOS).
-        connection.execute("PRAGMA fullfsync = 1")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // _PAGE}")
-        connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-        # Taking the right to write shows at once whether the file may be written.
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("COMMIT")
+        with _closed_on_failure(connection):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            # Where a plain fsync does not reach the disk (macOS).
+            connection.execute("PRAGMA fullfsync = 1")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // _PAGE}")
+            connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+            # Taking the right to write shows at once whether the file may be written.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("COMMIT")
     except (sqlite3.Error, OSError) as failure:
         raise broken(path, failure) from failure
     return connection
@@ -125,8 +127,18 @@ def connect(path: str, mode: str) -> sqlite3.Connection:
     """A connection to an existing file, `mode` `ro` or `rw`."""
     uri = f"{Path(path).as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY, check_same_thread=False)
-    connection.execute("PRAGMA cache_size = -4000")
+    with _closed_on_failure(connection):
+        connection.execute("PRAGMA cache_size = -4000")
     return connection
+
+
+@contextlib.contextmanager
+def _closed_on_failure(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _temporary() -> sqlite3.Connection:
@@ -181,20 +193,34 @@ def _check(path: str) -> None:
         raise JournalError(f"{path} is no file, so it is no journal. Give another path")
     # Only ever through SQLite: to close the file anywhere else would end the locks that this process holds on it, and another process
     # could then take away the log of a run that is going on (https://sqlite.org/howtocorrupt.html, 2.2).
-    with contextlib.closing(connect(path, "ro")) as connection:
+    if not Path(f"{path}-wal").exists():
+        # Nobody has it open: it can be read without making a file beside it.
         try:
-            application, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-        except sqlite3.DatabaseError as failure:
-            if failure.sqlite_errorname == "SQLITE_NOTADB":
-                application, version = None, 0
-            else:
+            _look(path, "ro&immutable=1")
+        except (JournalError, sqlite3.Error):
+            # Unless somebody has opened it since.
+            if not Path(f"{path}-wal").exists():
                 raise
-        if application != APPLICATION_ID:
-            raise JournalError(f"{path} is no journal of this library: it is left untouched. Give another path")
-        if version > VERSION:
-            raise JournalError(f"the journal {path} is of version {version}, made by a newer version of this library: use that one")
-        said = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
-    if said != ["ok"]:
+        else:
+            return
+    _look(path, "ro")
+
+
+def _look(path: str, mode: str) -> None:
+    foreign = JournalError(f"{path} is no journal of this library: it is left untouched. Give another path")
+    try:
+        with contextlib.closing(connect(path, mode)) as connection:
+            application, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+            if application != APPLICATION_ID:
+                raise foreign
+            if version > VERSION:
+                raise JournalError(f"the journal {path} is of version {version}, made by a newer version of this library: use that one")
+            said = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+            # SQLite reads what is missing of the last page as zeros.
+            whole = mode == "ro" or Path(path).stat().st_size % connection.execute("PRAGMA page_size").fetchone()[0] == 0
+    except sqlite3.DatabaseError as failure:
+        raise foreign if failure.sqlite_errorname == "SQLITE_NOTADB" else failure from failure
+    if said != ["ok"] or not whole:
         raise JournalError(
             f"the journal {path} is damaged: it is left untouched. Restore it from a copy; with another one, everything would be sent again"
         )

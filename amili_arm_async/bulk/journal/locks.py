@@ -7,19 +7,13 @@ ends. Within one process they would not keep two apart, so a table here does.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import struct
 import sys
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows
-    fcntl = None  # type: ignore[assignment]
-
-from ...errors import JournalError
 
 __all__ = ["is_locked", "lock", "unlock"]
 
@@ -44,13 +38,7 @@ _GUARD = Lock()
 
 
 def lock(path: str, run: int) -> bool:
-    """Locks a run of the journal at `path`; False where another one, here or elsewhere, has it.
-
-    Raises:
-        JournalError: this system has no such locks.
-    """
-    if fcntl is None:  # pragma: no cover - Windows
-        raise JournalError("a journal needs file locks (fcntl), which this system does not have")
+    """Locks a run of the journal at `path`; False where another one, here or elsewhere, has it."""
     with _GUARD:
         file = _FILES.get(path) or _File(os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT, 0o600))
         if run in file.runs or not _try(file.fd, run):

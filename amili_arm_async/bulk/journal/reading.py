@@ -56,7 +56,7 @@ def _read_run(connection: sqlite3.Connection, path: str, run: int, keys: bool) -
                 open_batches.append(JournalBatch(uuid, records, "open", "", sent, keys_of(connection, batch) if keys else ()))
             continue
         said = {place: exceptions.get(place, verdict) for place in range(records) if place not in gone} if exceptions or gone else {}
-        found = Counter(one.state for one in said.values()) if said or gone else Counter({verdict.state: records})
+        found: Counter[State] = Counter(one.state for one in said.values()) if said or gone else Counter({verdict.state: records})
         counts.update(found)
         for fate, batches in (("unknown", unknown_batches), ("accepted", open_batches)):
             number = found[fate]  # type: ignore[index]

@@ -1,0 +1,253 @@
+"""`amili-arm push` and `amili-arm pull`: their arguments, and what they make of them."""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextlib import nullcontext
+from enum import StrEnum
+from typing import Annotated, Final
+
+import typer
+
+from ..client import ArmClient
+from ..config import BulkOptions, Reconcile, environment
+from ..errors import ArmError, ConfigurationError, TruncatedListError
+from . import output
+from .connection import (
+    BaseUrl,
+    Bisect,
+    ClientId,
+    ClientNo,
+    Grace,
+    IdentityUrl,
+    ResendAbsent,
+    ServerMessages,
+    Settle,
+    UserId,
+    settings,
+)
+from .interrupts import Interrupts
+from .progress import bar
+from .pull import Pull
+from .push import Push, Task
+from .sending import GRACE, run_to_end
+from .writing import Draft, StandardOutput
+
+__all__ = ["pull_customers", "push"]
+
+_DEFAULTS: Final = BulkOptions()
+_BROKEN_PIPE: Final = 141
+
+
+class Kind(StrEnum):
+    """What is pushed."""
+
+    customers = "customers"
+    documents = "documents"
+
+
+class Results(StrEnum):
+    """How far a record is followed."""
+
+    wait = "wait"
+    accepted = "accepted"
+
+
+# --- push ---------------------------------------------------------------------------------------------------------------
+
+
+def push(
+    kind: Annotated[Kind, typer.Argument(help="What the records are.")],
+    file: Annotated[str, typer.Argument(help="JSON lines: one record on each line; - for standard input.")],
+    base_url: BaseUrl = None,
+    client_no: ClientNo = None,
+    user_id: UserId = None,
+    identity_url: IdentityUrl = None,
+    client_id: ClientId = None,
+    update: Annotated[bool, typer.Option("--update", help="Update (PUT) instead of create; customers only.")] = False,
+    max_records: Annotated[int, typer.Option(help="Records in a batch at the most.")] = _DEFAULTS.max_records,
+    max_bytes: Annotated[int, typer.Option(help="Bytes of a request at the most.")] = _DEFAULTS.max_bytes,
+    concurrency: Annotated[int, typer.Option(help="Batches sent side by side.")] = _DEFAULTS.concurrency,
+    results: Annotated[Results, typer.Option(help="Wait for each batch's result, or be done when it is accepted.")] = Results.wait,
+    bisect: Annotated[Bisect, typer.Option(help="Look for the bad record of a refused batch: in safe writes, all, or none.")] = Bisect.safe,
+    patience: Annotated[float, typer.Option(help="Seconds to wait for a server that does not answer.")] = _DEFAULTS.patience,
+    deadline: Annotated[float, typer.Option(help="Seconds to wait for the result of a batch.")] = _DEFAULTS.deadline,
+    journal: Annotated[
+        str | None,
+        typer.Option(help="Keeps the run, so that the same command goes on after a crash; documents need a --run-id."),
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option(help="Names the run in the journal, for example the date. The same one goes on; another sends all again.")
+    ] = None,
+    dead_letter: Annotated[
+        str | None, typer.Option(help="A file for the records that did not make it, for `amili-arm replay`; only its owner can read it.")
+    ] = None,
+    reconcile: Annotated[
+        bool, typer.Option("--reconcile", help="At the end, look up by number the documents whose fate is unknown; needs a journal.")
+    ] = False,
+    settle: Settle = None,
+    resend_absent: ResendAbsent = False,
+    require_document_no: Annotated[
+        bool, typer.Option("--require-document-no", help="Send no document without documentNo: nobody could look it up.")
+    ] = False,
+    stop_after_failures: Annotated[
+        str | None, typer.Option(help="End the run after so many failed records: a number, or a share such as 5% or 0.05.")
+    ] = None,
+    grace: Grace = GRACE,
+    server_messages: ServerMessages = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
+) -> None:
+    """Sends the records of FILE, and names on standard error the lines that did not make it.
+
+    The secret comes from AMILI_ARM_CLIENT_SECRET, or a token from AMILI_ARM_TOKEN: an argument could be seen by every user of the
+    machine. Options win over the environment.
+    """
+    try:
+        options = BulkOptions(
+            max_records=max_records,
+            max_bytes=max_bytes,
+            concurrency=concurrency,
+            results=results.value,
+            bisect=bisect.value,
+            patience=patience,
+            deadline=deadline,
+            journal=journal,
+            run_id=run_id,
+            dead_letter=dead_letter,
+            reconcile=_reconcile(reconcile, settle, resend_absent),
+            require_document_no=require_document_no,
+            stop_after_failures=_failures(stop_after_failures),
+        )
+        arm = ArmClient.from_env(settings(base_url, client_no, user_id, identity_url, client_id))
+        made = Push(arm, _task(kind, update=update), options, server_messages, grace)
+    except ConfigurationError as failure:
+        output.fail(str(failure))
+    with _open(file) as opened, Interrupts(durable=journal is not None) as interrupts:
+        code = run_to_end(made.run(opened), interrupts)
+        if as_json:
+            output.print_json({**made.as_json(), "ok": made.ok and not code})
+        else:
+            made.print_table()
+        made.name_failures()
+    raise typer.Exit(code or (0 if made.ok else 1))
+
+
+def _open(file: str) -> io.FileIO:
+    try:
+        return open(0 if file == "-" else file, "rb", buffering=0, closefd=file != "-")
+    except OSError as failure:
+        output.fail(f"{file} can't be read: {failure.strerror}")
+
+
+def _task(kind: Kind, *, update: bool) -> Task:
+    if kind is Kind.customers:
+        return "update customers" if update else "create customers"
+    if update:
+        raise ConfigurationError("--update is for customers: the API has no update of documents")
+    return "create documents"
+
+
+def _reconcile(wanted: bool, settle: float | None, resend_absent: bool) -> Reconcile | bool:
+    if not wanted and (settle is not None or resend_absent):
+        raise ConfigurationError("--settle and --resend-absent say how to --reconcile: give that too")
+    return Reconcile(settle=settle, resend_absent=resend_absent) if wanted else False
+
+
+def _failures(text: str | None) -> int | float | None:
+    """A number of records, or a share of them."""
+    if text is None:
+        return None
+    try:
+        if text.endswith("%"):
+            return float(text[:-1]) / 100
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        raise ConfigurationError("--stop-after-failures is a number such as 100, or a share such as 5% or 0.05") from None
+
+
+# --- pull ---------------------------------------------------------------------------------------------------------------
+
+
+def pull_customers(
+    base_url: BaseUrl = None,
+    client_no: ClientNo = None,
+    user_id: UserId = None,
+    identity_url: IdentityUrl = None,
+    client_id: ClientId = None,
+    customer_no: Annotated[str | None, typer.Option(help="The customer with this number.")] = None,
+    account_no: Annotated[str | None, typer.Option(help="The customer with this account.")] = None,
+    organization_no: Annotated[str | None, typer.Option(help="Customers with this organisation number.")] = None,
+    name: Annotated[str | None, typer.Option(help="Customers with this name.")] = None,
+    category: Annotated[str | None, typer.Option(help="Customers of this category, for example CONS.")] = None,
+    expand: Annotated[str | None, typer.Option(help="As the API has it.")] = None,
+    options: Annotated[str | None, typer.Option(help="As the API has it.")] = None,
+    maximum_count: Annotated[int | None, typer.Option(help="Records at the most; a list that reaches it is no error then.")] = None,
+    query: Annotated[str | None, typer.Option(help="Id of an earlier query, to read its pages again.")] = None,
+    page_no: Annotated[int | None, typer.Option(help="The page to begin with.")] = None,
+    page_size: Annotated[int, typer.Option(help="Records on a page, 5 to 1000.")] = 1000,
+    language: Annotated[str | None, typer.Option(help="Accept-Language. [AMILI_ARM_LANGUAGE]")] = None,
+    prefetch: Annotated[int, typer.Option(min=0, help="Pages fetched side by side; 0 is one after the other.")] = 4,
+    allow_truncated: Annotated[bool, typer.Option("--allow-truncated", help="A list that hits the API's cap is no error.")] = False,
+    target: Annotated[
+        str | None, typer.Option("--output", "-o", help="A file to write, readable for its owner only; it appears when it is whole.")
+    ] = None,
+) -> None:
+    """Writes the customers that meet all criteria to standard output, one on a line, as the API wrote them."""
+    variables = settings(base_url, client_no, user_id, identity_url, client_id)
+    criteria = {
+        "customerno": customer_no,
+        "accountno": account_no,
+        "organizationno": organization_no,
+        "name": name,
+        "customercategory": category,
+        "expand": expand,
+        "options": options,
+        "maximumcount": maximum_count,
+        "query": query,
+        "pageno": page_no,
+        "pagesize": page_size,
+        "userid": environment(variables).get("user_id"),
+    }
+    try:
+        made = Pull(ArmClient.from_env(variables), criteria, allow_truncated, language, prefetch)
+    except ConfigurationError as failure:
+        output.fail(str(failure))
+    raise typer.Exit(_pull(made, target if target != "-" else None))
+
+
+def _pull(made: Pull, target: str | None) -> int:
+    """Pulls into the file, or to standard output where it is None; gives the exit code."""
+    with Interrupts() as interrupts, _draft(target) if target is not None else nullcontext() as draft:
+        try:
+            code = run_to_end(_write(made, draft), interrupts)
+            if draft is not None and not code:
+                draft.keep()
+        except BrokenPipeError:
+            # Whoever read it has enough: the code of a program that such a pipe ended.
+            return _BROKEN_PIPE
+        except OSError as failure:
+            output.warn(f"{target or 'standard output'} can't be written: {failure.strerror}")
+            return 1
+    if code and draft is not None:
+        output.warn(f"{target} was not written")
+    return code
+
+
+async def _write(made: Pull, draft: Draft | None) -> None:
+    # On a terminal that shows the records, a bar would be in the midst of them.
+    with bar("pull customers") if draft is not None or not sys.stdout.isatty() else nullcontext() as show:
+        try:
+            await made.run(draft.write if draft is not None else StandardOutput().write, show)
+        except TruncatedListError as failure:
+            raise ArmError(
+                f"the list holds {failure.total_count} records, and the API gives at most {failure.cap}: there may be more. Narrow the "
+                "query, say by --category, or say --maximum-count or --allow-truncated where a part is enough"
+            ) from None
+
+
+def _draft(target: str) -> Draft:
+    try:
+        return Draft(target)
+    except OSError as failure:
+        output.fail(f"{target} can't be written: {failure.strerror}")

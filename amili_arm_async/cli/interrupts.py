@@ -1,0 +1,92 @@
+"""SIGINT and SIGTERM while a command works: the first ends it with care, the next at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from types import FrameType, TracebackType
+from typing import Any, Final
+
+__all__ = ["InterruptedRunError", "Interrupts"]
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SHOW_CURSOR: Final = b"\x1b[?25h\n"
+
+
+class InterruptedRunError(Exception):
+    """A signal ended the run; its report tells how far it came."""
+
+
+class Interrupts:
+    """While it is entered, the signals are caught. Whoever ignores one of them (as a job in the background of a script does) is let do so.
+
+    The first signal cancels the work, which may take its time to end well. The next one ends the process without another word: with
+    a journal, all that matters is on the disk already. Without one, nobody could tell later what was on the wire; so there the second
+    signal cuts that off, and what became of each record is still said; the third one ends the process.
+
+    Args:
+        durable: whether a journal keeps what the command does.
+
+    Attributes:
+        code: the exit code that the last signal asks for, 130 or 143; 0 where there was none.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self.code = 0
+        self._left = 1 if durable else 2
+        self._cancel: Callable[[], object] | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        for number in _SIGNALS:
+            # Only the main thread may do this; elsewhere the signals are not ours.
+            with contextlib.suppress(ValueError):
+                if signal.getsignal(number) not in {signal.SIG_IGN, None}:
+                    self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does the work in an event loop of its own.
+
+        Raises:
+            InterruptedRunError: a signal ended it.
+        """
+
+        async def main() -> None:
+            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+            assert task is not None
+            # The handler runs between any two steps of the program, perhaps while a batch is settled: the loop cancels in its own time.
+            self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+            try:
+                await work
+            finally:
+                self._cancel = None
+
+        try:
+            asyncio.run(main())
+        except asyncio.CancelledError:
+            raise InterruptedRunError from None
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        self.code = 128 + number
+        if self._cancel is None or not self._left:
+            _end_at_once(self.code)
+        else:
+            self._left -= 1
+            self._cancel()
+
+
+def _end_at_once(code: int) -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if sys.stderr.isatty():
+            # The bar hides it.
+            os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+    os._exit(code)

@@ -1,0 +1,188 @@
+"""`amili-arm status`, `prune`, `reconcile` and `replay`: their arguments, and what they make of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+
+from ..bulk.journals import prune_journal, read_journal
+from ..client import ArmClient
+from ..config import BulkOptions, Reconcile, check_origin, environment
+from ..errors import ArmError, ConfigurationError
+from . import output
+from .connection import BaseUrl, Bisect, ClientId, ClientNo, Grace, IdentityUrl, ResendAbsent, ServerMessages, Settle, UserId, settings
+from .interrupts import Interrupts
+from .reconciling import Reconciling
+from .replay import Replay
+from .sending import GRACE, run_to_end
+from .status import as_json as runs_as_json
+from .status import print_runs
+
+__all__ = ["prune", "reconcile", "replay", "status"]
+
+ResultT = TypeVar("ResultT")
+
+_DEFAULTS: Final = BulkOptions()
+_DAY: Final = 86_400
+
+
+Journal = Annotated[str, typer.Argument(help="The journal, as it was given to push.")]
+
+
+def status(
+    journal: Journal,
+    keys: Annotated[bool, typer.Option("--keys", help="Also show the numbers of the records that are open or unknown.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on standard output.")] = False,
+) -> None:
+    """Shows the runs of a journal, also while one is going on: how many records are in which state, and what is open or unknown."""
+    runs = _of(journal, lambda: read_journal(journal, keys=keys))
+    if as_json:
+        output.print_json({"runs": runs_as_json(runs, keys=keys)})
+    else:
+        print_runs(runs, keys=keys)
+
+
+def prune(
+    journal: Journal,
+    run_id: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    older_than_days: Annotated[float | None, typer.Option(min=0, help="Only runs that ended so many days ago or more.")] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also runs that were cut off, or in which records are open or unknown.")
+    ] = False,
+) -> None:
+    """Removes finished runs from a journal. Never send a removed run's records under its run id again: all would be sent a second time."""
+    older = older_than_days * _DAY if older_than_days is not None else None
+    removed = _of(journal, lambda: prune_journal(journal, run_id=run_id, older_than=older, unfinished=unfinished))
+    typer.echo(f"{removed:,} runs removed" if removed != 1 else "1 run removed")
+
+
+def _of(journal: str, ask: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:
+    """Asks something of a journal; where there is none, it was named wrongly."""
+    _check_is_there(journal)
+    try:
+        return asyncio.run(ask())
+    except ArmError as failure:
+        output.fail(str(failure), code=1)
+
+
+def _check_is_there(file: str) -> None:
+    if not Path(file).is_file():
+        output.fail(f"there is no file {file}")
+
+
+def reconcile(
+    journal: Journal,
+    run_id: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    base_url: BaseUrl = None,
+    client_no: ClientNo = None,
+    user_id: UserId = None,
+    identity_url: IdentityUrl = None,
+    client_id: ClientId = None,
+    settle: Settle = None,
+    resend_absent: ResendAbsent = False,
+    concurrency: Annotated[int, typer.Option(help="Documents looked up side by side.")] = 4,
+    patience: Annotated[float, typer.Option(help="Seconds to wait for a server that does not answer.")] = _DEFAULTS.patience,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
+) -> None:
+    """Finds out what became of the documents of a journal whose fate is open: asks for batch results, and looks unknown ones up.
+
+    What it finds is in the journal. It can be interrupted and begun again at any time.
+    """
+    _check_is_there(journal)
+    variables = settings(base_url, client_no, user_id, identity_url, client_id)
+    try:
+        made = Reconciling(
+            ArmClient.from_env(variables),
+            journal,
+            run_id,
+            settle,
+            resend_absent,
+            concurrency,
+            BulkOptions(patience=patience),
+        )
+    except ConfigurationError as failure:
+        output.fail(str(failure))
+    with Interrupts(durable=True) as interrupts:
+        code = run_to_end(made.run(), interrupts)
+        if as_json:
+            output.print_json({**made.as_json(), "ok": made.ok and not code})
+        else:
+            made.print_table()
+        made.name_failures()
+    raise typer.Exit(code or (0 if made.ok else 1))
+
+
+def replay(
+    file: Annotated[str, typer.Argument(help="A dead letter file, as `push --dead-letter` writes it; it is rewritten.")],
+    base_url: BaseUrl = None,
+    client_no: ClientNo = None,
+    user_id: UserId = None,
+    identity_url: IdentityUrl = None,
+    client_id: ClientId = None,
+    max_records: Annotated[int, typer.Option(help="Records in a batch at the most.")] = _DEFAULTS.max_records,
+    max_bytes: Annotated[int, typer.Option(help="Bytes of a request at the most.")] = _DEFAULTS.max_bytes,
+    concurrency: Annotated[int, typer.Option(help="Batches sent side by side.")] = _DEFAULTS.concurrency,
+    bisect: Annotated[Bisect, typer.Option(help="Look for the bad record of a refused batch: in safe writes, all, or none.")] = Bisect.safe,
+    patience: Annotated[float, typer.Option(help="Seconds to wait for a server that does not answer.")] = _DEFAULTS.patience,
+    deadline: Annotated[float, typer.Option(help="Seconds to wait for the result of a batch.")] = _DEFAULTS.deadline,
+    settle: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds after which a document that is not there won't come any more. [default: 0, with --resend-absent as push]"
+        ),
+    ] = None,
+    resend_absent: ResendAbsent = False,
+    grace: Grace = GRACE,
+    server_messages: ServerMessages = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
+) -> None:
+    """Sends the records of a dead letter file again; lines that make it are taken out of the file.
+
+    A document that may have been taken is never sent for that: it is looked up, or left to the journal of its run. Each line goes
+    through that journal, or through FILE.journal where there is none, so a replay that was killed can be begun again. Keep both files
+    until all lines are gone, and replay the file itself, not a copy.
+    """
+    _check_is_there(file)
+    variables = settings(base_url, client_no, user_id, identity_url, client_id)
+    try:
+        reconciled = Reconcile(settle=0.0 if settle is None and not resend_absent else settle, resend_absent=resend_absent)
+        options = BulkOptions(
+            max_records=max_records,
+            max_bytes=max_bytes,
+            concurrency=concurrency,
+            bisect=bisect.value,
+            patience=patience,
+            deadline=deadline,
+        )
+        reconciled.check_against(deadline)
+        arm = ArmClient.from_env(variables)
+        # As the client writes it, so that it can be compared.
+        address = check_origin("base_url", environment(variables)["base_url"])
+        made = Replay(arm, file, address, options, reconciled, grace)
+    except ConfigurationError as failure:
+        output.fail(str(failure))
+    except OSError as failure:
+        output.fail(f"{file} can't be read: {failure.strerror}")
+    raise typer.Exit(_replay(made, server_messages=server_messages, as_json=as_json))
+
+
+def _replay(made: Replay, *, server_messages: bool, as_json: bool) -> int:
+    with Interrupts(durable=True) as interrupts, closing(made):
+        try:
+            made.prepare()
+            code = run_to_end(made.run(), interrupts)
+            made.finish()
+        except OSError as failure:
+            output.warn(f"{made.path} can't be written: {failure.strerror}. What was sent is in the journals: mend that, and replay again")
+            return 1
+        if as_json:
+            output.print_json({**made.as_json(), "ok": made.ok and not code})
+        else:
+            made.print_table()
+        made.tell(server_messages=server_messages)
+        return code or (2 if made.is_for_others else 0 if made.ok else 1)

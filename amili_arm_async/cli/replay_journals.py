@@ -1,0 +1,102 @@
+"""What the journal of a run says of the records of a dead letter file."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from .. import codec
+from ..bulk.identity import content_name
+from ..bulk.journal.files import broken, connect, open_journal, path_of
+from ..bulk.journal.index import read_records
+from ..bulk.journal.locks import is_locked
+from ..bulk.journal.reads import body_of, ids, states_of, superseded
+from ..errors import JournalError
+from .dead_letters import DOCUMENTS
+from .replay_table import Group, LineTable
+
+__all__ = ["consult", "keep_cut_off"]
+
+
+def consult(table: LineTable, group: Group, *, may_be_new: bool) -> None:
+    """Takes what the journal says into the table; where it can't be asked, the group is in trouble.
+
+    Args:
+        table: the lines.
+        group: the run.
+        may_be_new: whether it is nothing odd when the journal, or the run in it, is not there yet.
+    """
+    assert group.journal is not None
+    path = path_of(group.journal)
+    if may_be_new and not Path(path).exists():
+        return
+    try:
+        with contextlib.closing(open_journal(path, create=False)) as connection:
+            found = _find(connection, group)
+            run = found[0] if found is not None else None
+            group.is_cut_off = found is not None and found[1] and not may_be_new
+            if run is None and (may_be_new or group.operation != DOCUMENTS):
+                return
+            if run is None:
+                group.trouble = f"the journal {path} has no run {group.run_id!r} any more: nobody can tell what was sent since"
+            elif is_locked(path, run):
+                group.trouble = f"the run {group.run_id!r} of the journal {path} is going on: wait for its end"
+            else:
+                _copy(connection, run, table, group)
+    except JournalError as failure:
+        group.trouble = str(failure)
+    except (sqlite3.Error, OSError) as failure:
+        group.trouble = str(broken(path, failure))
+
+
+def keep_cut_off(group: Group) -> None:
+    """Some lines were sent for a run that was cut off before its source was read to the end: that it still was.
+
+    Raises:
+        JournalError: the journal can't be written.
+    """
+    assert group.journal is not None
+    path = path_of(group.journal)
+    try:
+        with contextlib.closing(connect(path, "rw")) as connection:
+            found = _find(connection, group)
+            if found is not None:
+                connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (found[0],))
+    except sqlite3.Error as failure:
+        raise broken(path, failure) from failure
+
+
+def _find(connection: sqlite3.Connection, group: Group) -> tuple[int, bool] | None:
+    """The run in its journal, and whether it was cut off."""
+    row = connection.execute(
+        "SELECT id, ended IS NULL FROM runs WHERE run_id = ? AND operation = ? AND client_no = ?",
+        (group.run_id, group.operation, group.client_no),
+    ).fetchone()
+    return (row[0], bool(row[1])) if row is not None else None
+
+
+def _copy(connection: sqlite3.Connection, run: int, table: LineTable, group: Group) -> None:
+    """Takes in the records whose names are in the file."""
+    for batch in ids(connection, run, "state <> 'queued'"):
+        table.sql.executemany(
+            "INSERT INTO entries SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM lines WHERE grp = ?1 AND name = ?2)",
+            _entries(connection, batch, group.id),
+        )
+
+
+def _entries(connection: sqlite3.Connection, batch: int, group: int) -> Iterator[tuple[int, str, str, int]]:
+    names, prints, _ = read_records(connection, batch)
+    gone = superseded(connection, batch)
+    texts: list[bytes] | None = None
+    for position, (name, state) in enumerate(zip(names, states_of(connection, batch), strict=True)):
+        if position in gone:
+            continue
+        if name.startswith("?"):
+            # It was never sent: its name was not needed.
+            if texts is None:
+                body = body_of(connection, batch)
+                texts = codec.split_texts(b"[" + body + b"]") if body is not None else []
+            name = content_name(texts[position]) if texts else name  # noqa: PLW2901 - it is the same record
+        yield group, name, state, prints[position] if len(prints) else -1

@@ -1,0 +1,169 @@
+"""What a replay does with each line of a dead letter file, decided before anything is sent.
+
+The rule it exists for: a document that may have been taken is never sent because a line says so. A line whose run has a journal goes
+through that journal, which knows what was sent, also by a replay that was killed. A line whose journal is gone, or that never had one, is
+given to a journal of the replay's own: the file is rewritten, so that the line names it, before the first byte leaves.
+
+A document without number is known to its journal by its content alone, and a run may hold equal ones. The lines of a file are not the
+whole run: those that made it are missing. So the lines are marked with how many equal documents the journal already holds as succeeded
+when the first replay looks, and that many copies go before them: they take the place of those, and none of the lines does.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from .. import codec
+from ..bulk.chunking import as_key
+from ..bulk.identity import Prints, content_name, keyed_name
+from ..models.customers import Customer
+from .dead_letters import DeadLetterFile, Letter, Piece, changed, read_letter
+from .replay_journals import consult
+from .replay_rules import apply
+from .replay_table import Action, Group, LineTable, Row
+from .telling import NAMED
+
+__all__ = ["Plan"]
+
+_MAY_BE_THERE: Final = ("unknown", "accepted")
+
+
+class _Head(msgspec.Struct, rename="camel"):
+    """What names a record."""
+
+    document_no: Any = None
+    customer_no: Any = None
+
+
+_HEADS: Final = msgspec.json.Decoder(_Head)
+
+
+class Plan:
+    """The lines of a file, and what is done with each.
+
+    Args:
+        file: the dead letter file.
+        base_url, client_no: where to send: lines of others are refused.
+        own_journal: path of the replay's own journal.
+
+    Attributes:
+        table: the lines.
+        groups: the runs they come from.
+        broken: number of lines that can't be read.
+        faults: what is wrong with the first of them, by their prints.
+        refused: number of lines of other addresses and client numbers.
+    """
+
+    def __init__(self, file: DeadLetterFile, base_url: str, client_no: int, own_journal: str) -> None:
+        self.table = LineTable()
+        self.groups: dict[int, Group] = {}
+        self.broken = 0
+        self.faults: dict[int, str] = {}
+        self.refused: Counter[tuple[str, int]] = Counter()
+        self._file = file
+        self._here = (base_url, client_no)
+        self._own_journal = own_journal
+        self._prints = Prints(Customer)
+        self._by_name: dict[tuple[Any, ...], Group] = {}
+
+    def make(self) -> None:
+        """Reads the file and decides."""
+        for piece, line in self._file.lines():
+            try:
+                self._take(piece, read_letter(line))
+            except ValueError as failure:
+                self.broken += 1
+                if len(self.faults) < NAMED:
+                    self.faults[piece.print] = str(failure)
+        for group in self.groups.values():
+            if group.has_journal:
+                consult(self.table, group, may_be_new=group.journal == self._own_journal)
+            apply(self.table, group)
+
+    # --- one line ---------------------------------------------------------------------------------------------------------
+
+    def _take(self, piece: Piece, letter: Letter) -> None:
+        if (letter.base_url, letter.client_no) != self._here:
+            self.refused[letter.base_url, letter.client_no] += 1
+            return
+        group = self._group_of(letter)
+        text = bytes(letter.payload)
+        numbered, name = _name_of(letter, text)
+        content = self._prints.of(text) if not letter.is_document else 0
+        self.table.add(piece, group, letter, _action(letter, group, text, numbered=numbered), name, content)
+
+    def _group_of(self, letter: Letter) -> Group:
+        name = (letter.journal, letter.run_id, letter.operation)
+        group = self._by_name.get(name)
+        if group is None:
+            number = len(self.groups) + 1
+            group = Group(number, letter.operation, letter.client_no, letter.base_url, letter.run_id, letter.journal)
+            # The replay's own journal is made when it is first used.
+            is_own = letter.journal == self._own_journal
+            group.has_journal = letter.journal is not None and letter.run_id is not None and (is_own or Path(letter.journal).exists())
+            self._by_name[name] = self.groups[number] = group
+        return group
+
+    # --- before anything is sent ------------------------------------------------------------------------------------------
+
+    @property
+    def needs_rewriting(self) -> bool:
+        """Whether lines must be given to the replay's own journal, or marked."""
+        return bool(self.table.count("action = 'adopt' OR (action = 'send' AND mark IS NOT given)"))
+
+    def prepare(self) -> None:
+        """Rewrites the file, so that a replay that is killed goes on where it was.
+
+        Raises:
+            OSError: the file can't be written; it is as it was.
+        """
+        token = secrets.token_hex(4)
+        at_least = 1
+
+        def change(line: bytes) -> bytes:
+            nonlocal at_least
+            row = self.table.find(hash(line), at_least)
+            if row is None:
+                return line
+            at_least = row.number + 1
+            return changed(line, changes) if (changes := self._changes(row, token)) else line
+
+        self._file.rewrite(change)
+
+    def _changes(self, row: Row, token: str) -> dict[str, Any]:
+        if row.action == "adopt":
+            group = self.groups[row.grp]
+            return {"journal": self._own_journal, "run_id": f"replay-{token}-{group.id} of {group.run_id or 'a run'}", "taken_before": 0}
+        return {"taken_before": row.mark} if row.action == "send" and row.mark is not None else {}
+
+
+def _name_of(letter: Letter, text: bytes) -> tuple[bool, str | None]:
+    """Whether a record has a number, and its identity in a journal."""
+    try:
+        head = _HEADS.decode(text)
+    except (*codec.DecodeFailure, msgspec.MsgspecError):
+        # What can't be read is known by what the run said of it.
+        return letter.key is not None, keyed_name(letter.key) if letter.key is not None else None
+    key = as_key(head.document_no if letter.is_document else head.customer_no)
+    if key is not None:
+        return True, keyed_name(key)
+    return False, content_name(text) if letter.is_document else None
+
+
+def _action(letter: Letter, group: Group, text: bytes, *, numbered: bool) -> Action:
+    """What is done with a line, as far as it alone tells."""
+    if not text.startswith(b"{") or (letter.is_document and letter.reason == "no_document_no" and not numbered):
+        return "stay"
+    unsure = letter.state in _MAY_BE_THERE and (letter.is_document or letter.state == "accepted")
+    if group.has_journal:
+        return "send"
+    if not unsure:
+        return "adopt"
+    if letter.state == "accepted":
+        return "poll" if letter.batch_uuid else "stay"
+    return "look" if letter.key is not None else "stay"

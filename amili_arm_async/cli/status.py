@@ -1,0 +1,94 @@
+"""What `amili-arm status` shows of a journal: its runs, and what is open in them. No key of a record, unless that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import typer
+
+from ..bulk.journals import JournalBatch, JournalRun
+from ..bulk.states import STATES
+from . import output
+
+__all__ = ["as_json", "print_runs"]
+
+_SHOWN: Final = 50
+"""Batches of a run that are shown at the most; `--json` gives all."""
+
+
+def as_json(runs: Sequence[JournalRun], *, keys: bool) -> list[dict[str, Any]]:
+    """For a program."""
+    return [
+        {
+            "run_id": run.run_id,
+            "operation": run.operation,
+            "client_no": run.client_no,
+            "base_url": run.base_url,
+            "state": _state(run),
+            "attempts": run.attempts,
+            "started": _time(run.started),
+            "ended": _time(run.ended),
+            "running": run.running,
+            "counts": {state: run.counts.get(state, 0) for state in STATES},
+            "open_batches": [_batch(batch, keys=keys) for batch in run.open_batches],
+            "unknown_batches": [_batch(batch, keys=keys) for batch in run.unknown_batches],
+        }
+        for run in runs
+    ]
+
+
+def _batch(batch: JournalBatch, *, keys: bool) -> dict[str, Any]:
+    shown = {
+        "batch_uuid": batch.batch_uuid,
+        "records": batch.records,
+        "state": batch.state,
+        "reason": batch.reason,
+        "sent": _time(batch.sent),
+    }
+    return {**shown, "keys": list(batch.keys)} if keys else shown
+
+
+def print_runs(runs: Sequence[JournalRun], *, keys: bool) -> None:
+    """For a person, on standard output."""
+    if not runs:
+        typer.echo("The journal holds no run.")
+    for run in runs:
+        title = f"{output.plain(run.run_id)}: {run.operation}, client {run.client_no}, {output.plain(run.base_url)}"
+        rows = [
+            ("state", _state(run)),
+            ("begun", f"{run.attempts:,} x, first {_time(run.started)}"),
+            *([("ended", str(_time(run.ended)))] if run.ended is not None else []),
+            (),
+            *[(state, f"{run.counts[state]:,}") for state in STATES if run.counts.get(state)],
+        ]
+        output.table(title, ("", ""), rows)
+        for line in (*_lines("open", run.open_batches, keys=keys), *_lines("unknown", run.unknown_batches, keys=keys)):
+            typer.echo(line)
+
+
+def _lines(name: str, batches: Sequence[JournalBatch], *, keys: bool) -> Iterator[str]:
+    for batch in batches[:_SHOWN]:
+        reason = f" ({output.plain(batch.reason)})" if batch.reason else ""
+        words = [f"{name}: {batch.records:,} records{reason}"]
+        words += [f"sent {_time(batch.sent)}"] if batch.sent is not None else []
+        words += [f"batchUuid {output.plain(batch.batch_uuid)}"] if batch.batch_uuid is not None else []
+        yield ", ".join(words)
+        if keys:
+            yield from (f"    {output.plain(key) if key is not None else '(without key)'}" for key in batch.keys)
+    if len(batches) > _SHOWN:
+        yield f"... and {len(batches) - _SHOWN:,} more batches ({name}); --json shows all"
+
+
+def _state(run: JournalRun) -> str:
+    if run.running:
+        return "running"
+    if run.ended is None:
+        return "cut off"
+    return "finished" if run.is_finished else "ended, not all settled"
+
+
+def _time(seconds: float | None) -> str | None:
+    """A Unix time as people of this machine write it."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(" ", "seconds") if seconds is not None else None

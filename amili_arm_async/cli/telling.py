@@ -1,0 +1,88 @@
+"""What the commands tell of a report: a table, one line of JSON, and the first records that did not make it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import typer
+
+from ..bulk.report import BulkReport
+from ..bulk.states import RecordOutcome
+from . import output
+
+__all__ = ["NAMED", "as_json", "describe", "name_failures", "print_table"]
+
+NAMED: Final = 50
+"""Records that are named at the most; the counts tell of the rest."""
+
+_SERVER_SPEAKS: Final = frozenset({"failed", "rejected"})
+"""States whose message is the server's, which may hold personal data; that of the others is the library's."""
+
+
+def as_json(report: BulkReport) -> dict[str, Any]:
+    """For a program."""
+    totals = report.totals
+    return {
+        "counts": dict(report.counts),
+        "records": totals.records_read,
+        "failed_records": report.failed_records,
+        "left_behind": dict(report.left_behind),
+        "batches": totals.batches_sent,
+        "requests": totals.requests,
+        "megabytes": output.megabytes(totals.bytes_sent),
+        "elapsed": round(report.elapsed, 3),
+        "records_per_second": output.per_second(totals.records_read, report.elapsed),
+    }
+
+
+def print_table(title: str, report: BulkReport) -> None:
+    """For a person, on standard error."""
+    totals, elapsed = report.totals, report.elapsed
+    rows: list[tuple[str, ...]] = [
+        *output.state_rows(report),
+        *[(f"left behind: {state}", f"{number:,}") for state, number in report.left_behind.items()],
+        (),
+        ("batches", f"{totals.batches_sent:,}"),
+        ("requests", f"{totals.requests:,}"),
+        ("MB sent", f"{output.megabytes(totals.bytes_sent):,.1f}"),
+        ("seconds", f"{elapsed:,.2f}"),
+        ("records/s", f"{output.per_second(totals.records_read, elapsed):,}"),
+    ]
+    output.table(title, ("", "records"), rows, stderr=True)
+
+
+def name_failures(report: BulkReport, place: Callable[[RecordOutcome], tuple[str, RecordOutcome]], *, server_messages: bool) -> None:
+    """Names on standard error the first records that did not make it, in the order of the source.
+
+    Args:
+        report: of the run.
+        place: gives the words for where a record is, and what is to be said of it.
+        server_messages: whether the server's words are shown.
+    """
+    for line in _failures(report, place, server_messages):
+        typer.echo(line, err=True)
+
+
+def _failures(report: BulkReport, place: Callable[[RecordOutcome], tuple[str, RecordOutcome]], server_messages: bool) -> Iterator[str]:
+    if not report.failed_records:
+        return
+    first = heapq.nsmallest(NAMED, report.failures(), key=lambda outcome: outcome.index)
+    for outcome in first:
+        where, shown = place(outcome)
+        yield describe(where, shown.key, shown.state, shown.reason, shown.message, server_messages=server_messages)
+    if report.failed_records > len(first):
+        yield f"... and {report.failed_records - len(first):,} more"
+    if not server_messages and any(outcome.state in _SERVER_SPEAKS and outcome.message for outcome in first):
+        yield "(--server-messages shows what the server wrote to these; it may hold personal data)"
+
+
+def describe(where: str, key: str | None, state: str, reason: str | None, message: str | None, *, server_messages: bool) -> str:
+    """A record that did not make it, in one line."""
+    if state == "not_sent" or (state in _SERVER_SPEAKS and not server_messages):
+        # Why nothing more was sent is said once, for the whole run.
+        message = None
+    named = f", key {output.plain(key)}" if key is not None else ""
+    why = f" ({output.plain(reason)})" if reason else ""
+    return f"{where}{named}: {state}{why}" + (f" {output.plain(message)}" if message else "")
