@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from .. import codec, log
+from .. import clock, codec, log
 from ..models.batches import BatchReceipt, BatchResult
 from ..tries import Delivery
 from .chunking import Batch, Cutter, Invalid, Kind
@@ -181,6 +181,8 @@ class Account:
         Returns:
             how many places among the open batches they held.
         """
+        # What the caller's function raises must not keep a record from its state.
+        self._on_progress = None
         places = 0
         for live in list(self._live):
             if live.receipt is not None:
@@ -226,6 +228,7 @@ class Account:
             self.report.add(BatchOutcome(0, None, 0, None, indexes, keys, reason))
             self.report.tally.records_read += len(chunk)
             await self._keeper.catch_up()
+            await clock.turn()
 
 
 def _some(records: Iterator[Any]) -> list[Any]:

@@ -176,6 +176,7 @@ class Sender:
         try:
             self._report.left_behind = await self._keeper.end(complete=self._whole and self._course.reason is None)
         except ArmError as failure:
+            log.warning("the journal or the dead letter could not be written", error=str(failure))
             self._course.stop_for_journal(failure)
 
     def _stopped(self) -> None:

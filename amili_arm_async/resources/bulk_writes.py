@@ -105,7 +105,7 @@ class BulkWrites(Generic[InputT]):
         runs = await to_thread.run_sync(runs_of, path_of(path), name, self.caller.client_no, run_id)
         report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic)
         for found, deadline in runs:
-            made = replace(options or BulkOptions(), journal=path, run_id=found, reconcile=settings, deadline=deadline)
+            made = replace(options or BulkOptions(), journal=path, run_id=found, reconcile=settings, deadline=deadline, results="wait")
             journal = self._journal(name, made, reads_source=False)
             await self._run(name, Source(()), made, journal, report, user_id=user_id, timeout=timeout, retry=retry)
         return report

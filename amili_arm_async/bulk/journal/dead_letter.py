@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from ... import codec
-from ...errors import JournalError
+from ...errors import ConfigurationError, JournalError
 from ..states import Verdict
 from .reads import NOT_AWAITED, body_of, ids, keys_of, places_of, read_row, superseded
 from .rows import RunName, RunRows
@@ -38,10 +38,13 @@ class DeadLetter:
 
     Raises:
         JournalError: the file can't be written.
+        ConfigurationError: it is the journal.
     """
 
     def __init__(self, path: str, name: RunName, journal: str) -> None:
         self._path = path
+        if journal and path in {journal, *(f"{journal}-{side}" for side in ("wal", "shm", "lock"))}:
+            raise ConfigurationError(f"the dead letter file can't be the journal itself: {path}")
         head = {
             "operation": name.operation,
             "client_no": name.client_no,

@@ -40,6 +40,7 @@ CREATE TABLE runs (
     started REAL NOT NULL,
     ended REAL,
     process INTEGER NOT NULL,
+    token TEXT,
     UNIQUE (run_id, operation, client_no)
 );
 -- One row for each batch that was cut; its id is the run's times 2^32, and its number.

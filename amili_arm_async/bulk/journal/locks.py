@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
-__all__ = ["is_locked", "lock", "unlock"]
+__all__ = ["RunLock", "is_locked", "lock"]
 
 
 @dataclass
@@ -33,36 +33,43 @@ _LAYOUT: Final = (
     else ("@hhqqi4x", ("type", "whence", "start", "length", "process"))
 )
 
-_FILES: dict[str, _File] = {}
+# By device and number of the file: two ways to write a path, or to mount it, are one file.
+_FILES: dict[tuple[int, int], _File] = {}
 _GUARD = Lock()
 
 
-def lock(path: str, run: int) -> bool:
-    """Locks a run of the journal at `path`; False where another one, here or elsewhere, has it."""
+@dataclass(frozen=True)
+class RunLock:
+    """The right of this process to a run, until it is released."""
+
+    file: _File
+    run: int
+
+    def release(self) -> None:
+        """Lets the run go."""
+        with _GUARD:
+            fcntl.lockf(self.file.fd, fcntl.LOCK_UN, 1, self.run)
+            self.file.runs.discard(self.run)
+            _close_idle(self.file)
+
+
+def lock(path: str, run: int) -> RunLock | None:
+    """Locks a run of the journal at `path`; None where another one, here or elsewhere, has it."""
     with _GUARD:
-        file = _FILES.get(path) or _File(os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT, 0o600))
+        file = _open_file(path) or _File(os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT, 0o600))
         if run in file.runs or not _try(file.fd, run):
-            _close_idle(path, file)
-            return False
+            _close_idle(file)
+            return None
         file.runs.add(run)
-        _FILES[path] = file
-        return True
-
-
-def unlock(path: str, run: int) -> None:
-    """Lets a run go that is locked here."""
-    with _GUARD:
-        file = _FILES[path]
-        fcntl.lockf(file.fd, fcntl.LOCK_UN, 1, run)
-        file.runs.discard(run)
-        _close_idle(path, file)
+        _FILES[_key(os.fstat(file.fd))] = file
+        return RunLock(file, run)
 
 
 def is_locked(path: str, run: int) -> bool:
     """Whether anybody has a run. Nothing is made, nothing is changed, and nobody is kept from locking it meanwhile."""
     with _GUARD:
-        if path in _FILES:
-            return run in _FILES[path].runs or _is_held(_FILES[path].fd, run)
+        if (file := _open_file(path)) is not None:
+            return run in file.runs or _is_held(file.fd, run)
         try:
             fd = os.open(f"{path}-lock", os.O_RDWR)
         except OSError:
@@ -71,6 +78,18 @@ def is_locked(path: str, run: int) -> bool:
             return _is_held(fd, run)
         finally:
             os.close(fd)
+
+
+def _key(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _open_file(path: str) -> _File | None:
+    """The lock file of a journal, where it is open here; to open and close it once more would end its locks."""
+    try:
+        return _FILES.get(_key(os.stat(f"{path}-lock")))  # noqa: PTH116 - a text, not a Path
+    except OSError:
+        return None
 
 
 def _is_held(fd: int, run: int) -> bool:
@@ -91,7 +110,7 @@ def _try(fd: int, run: int) -> bool:
     return True
 
 
-def _close_idle(path: str, file: _File) -> None:
+def _close_idle(file: _File) -> None:
     if not file.runs:
-        _FILES.pop(path, None)
+        _FILES.pop(_key(os.fstat(file.fd)), None)
         os.close(file.fd)

@@ -6,13 +6,15 @@ import contextlib
 import os
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 
 from ... import clock
 from ...errors import JournalError
 from ..journals import JournalBatch, JournalRun
 from ..states import State
 from .files import broken, check, connect, open_journal, path_of
-from .locks import is_locked, lock, unlock
+from .locks import is_locked, lock
 from .reads import ids, keys_of, read_row, span_of, superseded
 
 __all__ = ["prune", "read", "runs_of"]
@@ -74,16 +76,15 @@ def _read_run(connection: sqlite3.Connection, path: str, run: int, keys: bool) -
 def prune(path: str | os.PathLike[str], run_id: str | None, older_than: float | None, unfinished: bool) -> int:
     """See `prune_journal`."""
     path = path_of(path)
-    now, removed = clock.unix_time(), 0
+    removed = 0
     with contextlib.closing(open_journal(path, create=False)) as connection:
         try:
             for (run,) in connection.execute("SELECT id FROM runs ORDER BY id").fetchall():
-                found = _read_run(connection, path, run, keys=False)
-                if run_id not in {None, found.run_id} or not (unfinished or found.is_finished):
-                    continue
-                if older_than is not None and now - (found.ended or found.started) < older_than:
-                    continue
-                removed += _remove(connection, path, run)
+                if (held := lock(path, run)) is not None:
+                    try:
+                        removed += _remove(connection, path, run, lambda found: _is_wanted(found, run_id, older_than, unfinished))
+                    finally:
+                        held.release()
             if removed:
                 connection.execute("VACUUM")
         except sqlite3.Error as failure:
@@ -91,19 +92,25 @@ def prune(path: str | os.PathLike[str], run_id: str | None, older_than: float | 
     return removed
 
 
-def _remove(connection: sqlite3.Connection, path: str, run: int) -> bool:
-    if not lock(path, run):
+def _is_wanted(found: JournalRun, run_id: str | None, older_than: float | None, unfinished: bool) -> bool:
+    if run_id not in {None, found.run_id} or not (unfinished or found.is_finished):
         return False
-    try:
-        span = span_of(run)
-        connection.execute("BEGIN IMMEDIATE")
-        for table in ("records", "bodies", "superseded", "overtaken"):
-            connection.execute(f"DELETE FROM {table} WHERE batch BETWEEN ? AND ?", span)  # noqa: S608 - our own words
-        connection.execute("DELETE FROM batches WHERE id BETWEEN ? AND ?", span)
-        connection.execute("DELETE FROM runs WHERE id = ?", (run,))
-        connection.execute("COMMIT")
-    finally:
-        unlock(path, run)
+    return older_than is None or clock.unix_time() - (found.ended or found.started) >= older_than
+
+
+def _remove(connection: sqlite3.Connection, path: str, run: int, wanted: Callable[[JournalRun], bool]) -> bool:
+    """Removes a run that is locked here, if it is wanted: what it is like is only certain now."""
+    connection.execute("BEGIN IMMEDIATE")
+    row = connection.execute("SELECT 1 FROM runs WHERE id = ?", (run,)).fetchone()
+    if row is None or not wanted(replace(_read_run(connection, path, run, keys=False), running=False)):
+        connection.execute("ROLLBACK")
+        return False
+    span = span_of(run)
+    for table in ("records", "bodies", "superseded", "overtaken"):
+        connection.execute(f"DELETE FROM {table} WHERE batch BETWEEN ? AND ?", span)  # noqa: S608 - our own words
+    connection.execute("DELETE FROM batches WHERE id BETWEEN ? AND ?", span)
+    connection.execute("DELETE FROM runs WHERE id = ?", (run,))
+    connection.execute("COMMIT")
     return True
 
 

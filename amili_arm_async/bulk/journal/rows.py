@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from array import array
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from ..identity import content_name
 from ..states import Verdict
 from .claims import Claims, Decision, Entry, decide_customer, decide_document
 from .index import Index, names_of
-from .locks import lock, unlock
+from .locks import RunLock, lock
 from .reads import body_of, ids, span_of, states_of
 
 __all__ = ["RunName", "RunRows"]
@@ -53,7 +54,8 @@ class RunRows:
         next: the id of the next batch.
         open: ids of batches of earlier attempts that were accepted and may still get a result.
         goes_on: whether an earlier attempt left anything.
-        locked: whether this process has the right to run it.
+        lock: the right of this process to run it.
+        token: of this attempt: where the journal has another one, another process is at it.
         index: finds records, where there is something to find.
         entered: batches of this attempt that are in the journal and not settled.
         replaces: by batch, the records that it takes the place of when it is sent.
@@ -68,7 +70,8 @@ class RunRows:
     next: int = 0
     open: list[int] = field(default_factory=list)
     goes_on: bool = False
-    locked: bool = False
+    lock: RunLock | None = None
+    token: str = ""
     index: Index | None = None
     entered: set[int] = field(default_factory=set)
     replaces: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
@@ -84,14 +87,18 @@ class RunRows:
             ConfigurationError: it sends to another address.
         """
         self.id, earlier = self._find(connection, deadline, now, process)
-        self.locked = bool(self.path) and lock(self.path, self.id)
-        if self.path and not self.locked:
+        self.lock = lock(self.path, self.id) if self.path else None
+        if self.path and self.lock is None:
             raise JournalError(
                 f"the run {self.name.run_id!r} ({self.name.operation}) of the journal {self.path} is going on already, "
                 f"in process {earlier}: wait for its end"
             )
         low, high = self.span
-        connection.execute("UPDATE runs SET attempts = attempts + 1, process = ?, deadline = ? WHERE id = ?", (process, deadline, self.id))
+        self.token = secrets.token_hex(8)
+        connection.execute(
+            "UPDATE runs SET attempts = attempts + 1, process = ?, token = ?, deadline = ? WHERE id = ?",
+            (process, self.token, deadline, self.id),
+        )
         if reads_source:
             # Without one, it stays as it was: a run that was cut off is not done because somebody looked after what it left.
             connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (self.id,))
@@ -155,9 +162,9 @@ class RunRows:
 
     def let_go(self) -> None:
         """Another process may run it."""
-        if self.locked:
-            self.locked = False
-            unlock(self.path, self.id)
+        if self.lock is not None:
+            self.lock.release()
+            self.lock = None
 
     # --- the index --------------------------------------------------------------------------------------------------------
 
@@ -185,11 +192,12 @@ class RunRows:
         names = names_of(batch.keys, others)
         found = self.index.find(names)
         claims = Claims()
+        contents = _Contents(connection, batch)
         superseded: list[Entry] = []
         overtaken: list[Entry] = []
         for position, name in enumerate(names):
             decision = self._decide(found[name], batch, position)
-            if decision.conflict is not None and self._is_other_notation(connection, found[name], batch, position):
+            if decision.conflict is not None and contents.is_same(found[name], position):
                 decision = self._decide(found[name], batch, position)
             if decision.send:
                 superseded += decision.supersedes
@@ -216,18 +224,6 @@ class RunRows:
         if self.name.safe:
             return decide_customer(entries, content, place)
         return decide_document(entries, content, place, numbered=batch.keys[position] is not None)
-
-    def _is_other_notation(self, connection: sqlite3.Connection, entries: list[Entry], batch: Batch, position: int) -> bool:
-        """Whether a document that stands in the way has the same content, only written otherwise; as far as its text is kept."""
-        name = None
-        for entry in entries:
-            body = body_of(connection, entry.batch) if entry.claimed is None else None
-            if body is not None:
-                name = name or content_name(batch.texts()[position])
-                if content_name(codec.split_texts(b"[" + body + b"]")[entry.position]) == name:
-                    entry.content = batch.prints[position]
-                    return True
-        return False
 
     def enter(self, connection: sqlite3.Connection, id: int, batch: Batch, contents: Sequence[str] | None = None) -> None:
         """Enters a batch that is going to be sent; `contents` are the identities of its records without key, where they are known.
@@ -271,7 +267,13 @@ class RunRows:
         )
 
     def sending(self, connection: sqlite3.Connection, id: int, batch: Batch, tries: int, now: float) -> None:
-        """A batch is about to leave."""
+        """A batch is about to leave.
+
+        Raises:
+            JournalError: another process has taken the run over: its lock was taken away.
+        """
+        if connection.execute("SELECT token FROM runs WHERE id = ?", (self.id,)).fetchone() != (self.token,):
+            raise JournalError(f"the run {self.name.run_id!r} was taken over by another process: is somebody removing {self.path}-lock?")
         self.enter(connection, id, batch)
         connection.execute("UPDATE batches SET state = 'sending', tries = ?, sent = ? WHERE id = ?", (tries, now, id))
         # Not before: until this batch leaves, what is known of its records stands where it stood.
@@ -294,8 +296,8 @@ class RunRows:
             self.enter(connection, number, part)
         for table in ("records", "bodies"):
             connection.execute(f"DELETE FROM {table} WHERE batch = ?", (id,))  # noqa: S608 - our own words
+        # It stays among those that were entered: what would enter it may still wait in the other line.
         connection.execute("DELETE FROM batches WHERE id = ?", (id,))
-        self.entered.discard(id)
 
     def settle(
         self,
@@ -338,6 +340,33 @@ class RunRows:
         self._enter_records(connection, id, keys, (), {}, indexes)
         if body is not None:
             connection.execute("INSERT INTO bodies VALUES (?, ?)", (id, body))
+
+
+class _Contents:
+    """Whether a document that stands in the way has the content of one in a batch, only written otherwise; as far as its text is kept."""
+
+    def __init__(self, connection: sqlite3.Connection, batch: Batch) -> None:
+        self._connection = connection
+        self._batch = batch
+        self._ours: list[bytes] | None = None
+        self._theirs: tuple[int, list[bytes]] = (0, [])
+
+    def is_same(self, entries: list[Entry], position: int) -> bool:
+        """Looks at those that nobody claimed; the one that is the same has the print of ours from then on."""
+        for entry in entries:
+            if entry.claimed is None and (texts := self._texts_of(entry.batch)):
+                self._ours = self._ours or self._batch.texts()
+                if content_name(texts[entry.position]) == content_name(self._ours[position]):
+                    entry.content = self._batch.prints[position]
+                    return True
+        return False
+
+    def _texts_of(self, batch: int) -> list[bytes]:
+        # Records of one batch mostly come together.
+        if self._theirs[0] != batch:
+            body = body_of(self._connection, batch)
+            self._theirs = (batch, codec.split_texts(b"[" + body + b"]") if body is not None else [])
+        return self._theirs[1]
 
 
 def _write_body(connection: sqlite3.Connection, id: int, batch: Batch) -> None:
