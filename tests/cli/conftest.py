@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,20 +15,22 @@ from typing import Any, TypeVar
 import pytest
 from typer.testing import CliRunner
 
+from amili_arm_async import BulkOptions
 from amili_arm_async.cli.app import app
 from amili_arm_async.sandbox import Sandbox
 
 ResultT = TypeVar("ResultT")
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "amili_arm_async.cli"]
+WAIT = 30
 
 
 class Served:
     """A sandbox that runs in a thread. Only its own thread may look into it: `ask` does."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: Any) -> None:
         self.loop = asyncio.new_event_loop()
-        self.sandbox = Sandbox(process_delay=0.0)
+        self.sandbox = Sandbox(process_delay=0.0, **settings)
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
         self._do(self.sandbox.start())
@@ -79,6 +83,20 @@ def served() -> Iterator[Served]:
 
 
 @pytest.fixture
+def serve() -> Iterator[Callable[..., Served]]:
+    """Starts a sandbox with settings of its own."""
+    started: list[Served] = []
+
+    def begin(**settings: Any) -> Served:
+        started.append(Served(**settings))
+        return started[-1]
+
+    yield begin
+    for running in started:
+        running.close()
+
+
+@pytest.fixture
 def call() -> Callable[..., Any]:
     """Calls a command in this process."""
 
@@ -91,6 +109,56 @@ def call() -> Callable[..., Any]:
 
 
 @pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands in this process ask for results at once: the sandbox has them then."""
+    from amili_arm_async.cli import commands, journal_commands
+
+    for module in (commands, journal_commands):
+        monkeypatch.setattr(module, "BulkOptions", functools.partial(BulkOptions, poll_first=0.01))
+
+
+@pytest.fixture
 def push(served: Served, call: Callable[..., Any]) -> Callable[..., Any]:
     """Calls `push` against the sandbox, without waiting for results."""
     return lambda *arguments: call("push", *arguments, "--results", "accepted", env=served.env)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a command as a process; what still runs at the end is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def begin(*arguments: object, env: dict[str, str] | None = None, **streams: Any) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            env={**os.environ, **(env or {})},
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait(WAIT)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def wait_until(served: Served, true: Callable[[Sandbox], object]) -> None:
+    """Asks the sandbox until it says yes."""
+    wait_for(lambda: served.ask(true))
+
+
+def wait_for(true: Callable[[], object]) -> None:
+    """Asks until the answer is yes."""
+    deadline = threading.Event()
+    timer = threading.Timer(WAIT, deadline.set)
+    timer.start()
+    try:
+        while not true():
+            assert not deadline.wait(0.01)
+    finally:
+        timer.cancel()

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -16,9 +15,7 @@ from amili_arm_async import __version__
 from amili_arm_async.cli.sending import GRACE
 from amili_arm_async.sandbox import Fault
 
-from .conftest import COMMAND
-
-WAIT = 30
+from .conftest import COMMAND, WAIT, wait_until
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
 
@@ -31,30 +28,6 @@ def run(*arguments, env=None, stdin=b""):
     return subprocess.run(
         [*COMMAND, *arguments], input=stdin, capture_output=True, env={**os.environ, **(env or {})}, timeout=WAIT, check=False
     )
-
-
-@pytest.fixture
-def start():
-    """Starts a command; what still runs at the end is killed."""
-    started = []
-
-    def begin(*arguments, env=None, **streams):
-        process = subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            env={**os.environ, **(env or {})},
-            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
-        )
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.wait(WAIT)
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
 
 
 # --- use ------------------------------------------------------------------------------------------------------------------
@@ -165,13 +138,14 @@ def test_push_shows_a_spinner_with_the_number(start, served, monkeypatch):
 
 
 @posix
-def test_ctrl_c_while_standard_input_says_nothing(start, served):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_standard_input_says_nothing(start, served, number, code):
     process = start("push", "customers", "-", "--results", "accepted", "--max-records", 2, "--json", env=served.env, stdin=subprocess.PIPE)
     process.stdin.write(b"".join(customer(number) for number in range(1, 100)))
     process.stdin.flush()
     wait_until(served, lambda sandbox: sandbox.customers.total_taken >= 2)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(WAIT) == 130
+    process.send_signal(number)
+    assert process.wait(WAIT) == code
     out, err = process.stdout.read(), process.stderr.read()
     told = json.loads(out)
     assert told["ok"] is False
@@ -184,16 +158,17 @@ def test_ctrl_c_while_standard_input_says_nothing(start, served):
 
 
 @posix
-def test_a_second_ctrl_c_cuts_off_what_is_on_the_wire(start, served):
+@pytest.mark.parametrize(("first", "second", "code"), [("SIGINT", "SIGINT", 130), ("SIGTERM", "SIGINT", 130), ("SIGINT", "SIGTERM", 143)])
+def test_a_second_signal_cuts_off_what_is_on_the_wire(start, served, first, second, code):
     served.ask(lambda sandbox: sandbox.inject(Fault.hang_after(), times=None))
     process = start("push", "customers", "-", "--results", "accepted", "--json", env=served.env, stdin=subprocess.PIPE)
     process.stdin.write(customer(1) + customer(2))
     process.stdin.close()
     wait_until(served, lambda sandbox: sandbox.customers.total_taken == 2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.Signals[first])
     assert b"Ctrl-C again" in process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(GRACE - 1) == 130
+    process.send_signal(signal.Signals[second])
+    assert process.wait(GRACE - 1) == code
     assert json.loads(process.stdout.read())["counts"]["unknown"] == 2
     err = process.stderr.read()
     assert b"line 1, key 1: unknown (cut_off)" in err
@@ -202,17 +177,37 @@ def test_a_second_ctrl_c_cuts_off_what_is_on_the_wire(start, served):
 
 
 @posix
-def test_one_ctrl_c_is_enough_where_the_server_hangs(start, served):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_one_signal_is_enough_where_the_server_hangs(start, served, number, code):
     served.ask(lambda sandbox: sandbox.inject(Fault.hang_before(), times=None))
-    process = start("push", "documents", "-", "--json", env=served.env, stdin=subprocess.PIPE)
+    process = start("push", "documents", "-", "--json", "--grace", 0.1, env=served.env, stdin=subprocess.PIPE)
     process.stdin.write(b'{"documentType":"IN","customerNo":"1","documentNo":"7"}\n')
     process.stdin.close()
     wait_until(served, lambda sandbox: sandbox.in_flight == 1)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(WAIT) == 130
+    process.send_signal(number)
+    assert process.wait(WAIT) == code
     told = json.loads(process.stdout.read())
     assert (told["counts"]["unknown"], told["records"]) == (1, 1)
     assert b"Traceback" not in process.stderr.read()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a pipe that holds little")
+def test_a_third_signal_ends_at_once(start, served):
+    """Nothing that the process still does, here telling of its failures to a reader who does not read, keeps it."""
+    import fcntl
+
+    served.ask(lambda sandbox: sandbox.inject(Fault.hang_after(), times=None))
+    process = start("push", "customers", "-", "--results", "accepted", env=served.env, stdin=subprocess.PIPE)
+    fcntl.fcntl(process.stderr.fileno(), fcntl.F_SETPIPE_SZ, 4096)
+    process.stdin.write(b"".join(customer(f"{number:0150}") for number in range(60)))
+    process.stdin.close()
+    wait_until(served, lambda sandbox: sandbox.customers.total_taken == 60)
+    process.send_signal(signal.SIGINT)
+    assert b"Ctrl-C again" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    assert b"interrupted" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(GRACE - 1) == 143
 
 
 @posix
@@ -233,7 +228,8 @@ def test_whoever_ignores_ctrl_c_is_let_do_so(start, served):
 
 
 @posix
-def test_ctrl_c_in_a_demo(start):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_a_demo(start, number, code):
     import pty
 
     ours, theirs = pty.openpty()
@@ -242,27 +238,15 @@ def test_ctrl_c_in_a_demo(start):
     shown = b""
     while not re.search(rb"[1-9]\d*000/10000000", shown):
         shown += os.read(ours, 65536)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     shown = read_terminal(ours)
     os.close(ours)
-    assert process.wait(WAIT) == 130
+    assert process.wait(WAIT) == code
     told = json.loads(process.stdout.read())
     assert told["ok"] is False
     assert 0 < sum(told["customers"].values()) < 10_000_000
     assert told["documents"] == {}
     assert b"Traceback" not in shown
-
-
-def wait_until(served, true):
-    """Asks the sandbox until it says yes."""
-    deadline = threading.Event()
-    timer = threading.Timer(WAIT, deadline.set)
-    timer.start()
-    try:
-        while not served.ask(true):
-            assert not deadline.wait(0.01)
-    finally:
-        timer.cancel()
 
 
 # --- sandbox --------------------------------------------------------------------------------------------------------------
