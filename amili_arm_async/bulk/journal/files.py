@@ -110,7 +110,6 @@ def open_journal(path: str, *, create: bool = True) -> sqlite3.Connection:
         _check(path)
         connection = connect(path, "rw")
         with _closed_on_failure(connection):
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             # Where a plain fsync does not reach the disk (macOS).
             connection.execute("PRAGMA fullfsync = 1")
@@ -160,6 +159,8 @@ def _make(path: str) -> None:
         with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA page_size = {_PAGE}")
             connection.executescript(f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; {_SCHEMA} COMMIT;")
+            # Kept in the file: two who open it at once could not both switch to it.
+            connection.execute("PRAGMA journal_mode = WAL")
         # Two processes may begin at once: a link never replaces what is there already.
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)

@@ -1,0 +1,41 @@
+"""A sandbox, a client that waits for nothing longer than it must, and a place for a journal."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from amili_arm_async import ArmClient
+from amili_arm_async.sandbox import Sandbox
+
+from .programs import client_of
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(process_delay=0.0, require_customers=False, seed=1) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def arm(sandbox: Sandbox) -> AsyncIterator[ArmClient]:
+    async with client_of(sandbox) as arm:
+        yield arm
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory, where there is such a thing: here nobody wants to know how long a disk takes."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory, prefix="amili-arm-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def journal(folder: Path) -> Path:
+    return folder / "nightly.sqlite"

@@ -1,0 +1,492 @@
+"""What became of documents whose fate nobody knows: looked up at the end of the run, or later and alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from decimal import Decimal
+
+import pytest
+
+from amili_arm_async import BulkError, Reconcile, clock
+from amili_arm_async.sandbox import Fault
+
+from .programs import (
+    awaited,
+    bare_invoices,
+    customers,
+    ends_after,
+    invoice,
+    invoices,
+    plan,
+    questions,
+    quick,
+    read_journal,
+    send,
+    the_run,
+    told_by,
+    until,
+    writes,
+)
+
+RUN = {"run_id": "2026-11-20"}
+LOOK = {"method": "GET", "path": "/documents/"}
+AT_ONCE = Reconcile(settle=0)
+WAYS = pytest.mark.parametrize("way", ["in the run", "in the next run", "alone"])
+
+
+def lookups(sandbox):
+    return sandbox.requests["GET /clients/{clientno}/documents/{documentno}"]
+
+
+async def looked_up(arm, sandbox, journal, source, faults, way, *, settings=AT_ONCE, **options):
+    """A run of batches of two with these faults, and a reconcile in one of three ways."""
+    options = {"max_records": 2, "concurrency": 1, "journal": journal, **RUN, **options}
+    plan(sandbox, faults)
+    if way == "in the run":
+        return await send(arm, source, reconcile=settings, **options)
+    told = await send(arm, source, **options)
+    assert told.report.counts["unknown"] == 2 * sum(fault is not None for fault in faults)
+    await sandbox.settled()
+    if way == "in the next run":
+        return await send(arm, source, reconcile=settings, **options)
+    report = await arm.documents.reconcile(
+        journal,
+        settle=settings.settle,
+        resend_absent=settings.resend_absent,
+        concurrency=settings.concurrency,
+        options=quick(deadline=options.get("deadline", 10.0)),
+    )
+    told = told_by(report)
+    assert report.totals.records_read == 2 * sum(fault is not None for fault in faults), "those whose fate was open, and no others"
+    return told
+
+
+@WAYS
+@pytest.mark.parametrize(
+    "fault", [Fault.reset_after(), Fault.status(500, taken=True), Fault.cut(), Fault.no_uuid()], ids=lambda fault: fault.kind
+)
+async def test_found_with_the_same_content_is_done(arm, sandbox, journal, fault, way):
+    told = await looked_up(arm, sandbox, journal, invoices(6), [None, fault], way)
+
+    assert told.counts == {"in the run": {"succeeded": 6}, "in the next run": {"done_before": 6}, "alone": {"succeeded": 2}}[way]
+    assert lookups(sandbox) == 2
+    assert (await the_run(journal)).counts == {"succeeded": 6}
+    assert (await send(arm, invoices(6), journal=journal, **RUN)).counts == {"done_before": 6}
+    assert not list(sandbox.documents.doubles())
+
+
+@WAYS
+async def test_found_with_other_content(arm, sandbox, journal, way):
+    sandbox.documents.seed(invoice(f"D{n:03}", 999) for n in range(6))
+
+    told = await looked_up(arm, sandbox, journal, invoices(6), [None, Fault.reset_before()], way)
+
+    assert told.reasons == {"unknown/key_conflict": 2}
+    again = await send(arm, invoices(6), journal=journal, reconcile=AT_ONCE, **RUN)
+    assert again.reasons == {"unknown/key_conflict": 2}
+    assert sandbox.documents.total_taken == 4
+
+
+@WAYS
+async def test_not_found(arm, sandbox, journal, way):
+    told = await looked_up(arm, sandbox, journal, invoices(6), [Fault.reset_before(), None, Fault.status(500)], way)
+
+    assert told.reasons == {"unknown/absent": 4}
+    assert (await the_run(journal)).counts == {"succeeded": 2, "unknown": 4}
+    assert (await send(arm, invoices(6), journal=journal, **RUN)).reasons == {"unknown/absent": 4}
+    assert writes(sandbox) == 3, "nobody asked to send them again"
+
+
+@WAYS
+@pytest.mark.parametrize("resend", [False, True], ids=["look", "send again"])
+async def test_a_sibling_that_is_there_speaks_for_the_batch(arm, sandbox, journal, way, resend):
+    settings = Reconcile(settle=0.06, resend_absent=True) if resend else AT_ONCE
+    sandbox.documents.seed([invoice("D001", 1)])
+
+    told = await looked_up(arm, sandbox, journal, invoices(2), [Fault.reset_before()], way, settings=settings, deadline=0.05)
+
+    assert told.reasons == {"unknown/batch_taken": 1}
+    assert told.report.counts["succeeded"] + told.report.counts["done_before"] == 1
+    assert writes(sandbox) == 1
+
+
+@WAYS
+async def test_without_a_number_nothing_can_be_looked_up(arm, sandbox, journal, way):
+    told = await looked_up(arm, sandbox, journal, bare_invoices(4), [Fault.status(502), None], way)
+
+    assert told.reasons == {"unknown/502": 2}
+    assert lookups(sandbox) == 0
+
+
+@WAYS
+async def test_a_sibling_without_a_number(arm, sandbox, journal, way):
+    source = [*invoices(1), *bare_invoices(1, start=7)]
+    told = await looked_up(arm, sandbox, journal, source, [Fault.reset_after()], way)
+    assert told.report.counts["unknown"] == 1
+    assert told.failures[1].key is None
+
+
+@WAYS
+async def test_a_look_up_that_is_not_answered(arm, sandbox, journal, way):
+    sandbox.inject(Fault.status(500), times=5, **LOOK)
+
+    told = await looked_up(arm, sandbox, journal, invoices(4), [Fault.reset_after()], way, settings=Reconcile(settle=0, concurrency=1))
+
+    assert told.reasons == {"unknown/not_looked_up": 1}
+    sandbox.clear_faults()
+    again = await send(arm, invoices(4), journal=journal, reconcile=AT_ONCE, **RUN)
+    assert again.report.counts["unknown"] == 0
+    assert not list(sandbox.documents.doubles())
+
+
+@WAYS
+@pytest.mark.parametrize("answer", [b"{}", b"[]", b"null", b"<html>", b'{"documents": []}', b""], ids=repr)
+async def test_a_look_up_whose_answer_is_odd_is_no_proof(arm, sandbox, journal, way, answer):
+    sandbox.inject(Fault.garbage(answer), times=None, **LOOK)
+    told = await looked_up(arm, sandbox, journal, invoices(2), [Fault.reset_after()], way)
+    assert told.counts == {"unknown": 2}
+    assert set(told.reasons) <= {"unknown/not_looked_up", "unknown/key_conflict"}
+
+
+async def test_a_look_up_that_is_forbidden_ends_the_run(arm, sandbox, journal):
+    plan(sandbox, [None, Fault.reset_after()])
+    sandbox.inject(Fault.status(403), times=None, **LOOK)
+    told = await send(arm, invoices(6), journal=journal, max_records=2, concurrency=1, reconcile=AT_ONCE, raises=BulkError, **RUN)
+    assert told.counts == {"succeeded": 4, "unknown": 2}
+    with pytest.raises(BulkError) as caught:
+        await arm.documents.reconcile(journal, settle=0)
+    assert told_by(caught.value.report).counts == {"unknown": 2}
+
+    sandbox.clear_faults()
+    report = await arm.documents.reconcile(journal, settle=0)
+    assert told_by(report).counts == {"succeeded": 2}
+
+
+@WAYS
+async def test_send_again_what_is_not_there(arm, sandbox, journal, way):
+    source = [{**invoice(f"D{n:03}", Decimal("12.50")), "ledgerNote": f"Ærlig {n}", "documentLines": [{"lineNo": n}]} for n in range(8)]
+    faults = [Fault.reset_before(), Fault.reset_after(), None, Fault.status(500)]
+    told = await looked_up(arm, sandbox, journal, source, faults, way, settings=Reconcile(settle=0.06, resend_absent=True), deadline=0.05)
+
+    assert set(told.counts) <= {"succeeded", "done_before"}
+    assert sandbox.documents.total_taken == 8
+    assert not list(sandbox.documents.doubles())
+    for record in source:
+        stored = sandbox.documents.get(record["documentNo"])
+        assert {name: stored[name] for name in record} == record, "it is sent as it was"
+    run = await the_run(journal)
+    assert run.counts == {"succeeded": 8}
+    assert not run.unknown_batches
+    sent = writes(sandbox)
+    assert (await send(arm, source[::-1], journal=journal, **RUN)).counts == {"done_before": 8}
+    assert writes(sandbox) == sent
+
+
+@WAYS
+@pytest.mark.parametrize("fault", [Fault.no_uuid(), Fault.cut(), Fault.garbage()], ids=lambda fault: fault.kind)
+async def test_what_was_answered_with_a_2xx_is_never_sent_again(arm, sandbox, journal, way, fault):
+    sandbox.hold_processing()
+    settings = Reconcile(settle=0.06, resend_absent=True)
+    plan(sandbox, [fault])
+    options = {"max_records": 2, "journal": journal, "deadline": 0.05, **RUN}
+    if way == "in the run":
+        told = await send(arm, invoices(2), reconcile=settings, **options)
+    else:
+        await send(arm, invoices(2), **options)
+        if way == "alone":
+            told = told_by(await arm.documents.reconcile(journal, settle=0.06, resend_absent=True))
+        else:
+            told = await send(arm, invoices(2), reconcile=settings, **options)
+
+    assert told.reasons == {"unknown/absent": 2}
+    assert writes(sandbox) == 1
+    assert [sandbox.documents.taken(f"D00{n}") for n in range(2)] == [1, 1]
+
+
+async def test_what_is_sent_again_and_lost_again_stays_unknown(arm, sandbox, journal):
+    plan(sandbox, [Fault.reset_before(), Fault.reset_before()])
+    settings = Reconcile(settle=0.06, resend_absent=True)
+    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=settings, **RUN)
+    assert told.counts == {"unknown": 2}
+    assert writes(sandbox) == 2, "once, not until it works"
+    run = await the_run(journal)
+    assert run.counts == {"unknown": 2}
+    assert len(run.unknown_batches) == 1
+
+    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=settings, **RUN)
+    assert told.counts == {"succeeded": 2}
+
+
+@pytest.mark.parametrize("fault", [Fault.status(400), Fault.status(422)])
+async def test_what_is_sent_again_and_refused(arm, sandbox, journal, fault):
+    plan(sandbox, [Fault.reset_before(), fault])
+    settings = Reconcile(settle=0.06, resend_absent=True)
+    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=settings, **RUN)
+    assert told.counts == {"rejected": 2}
+    assert (await the_run(journal)).counts == {"rejected": 2}
+    assert (await send(arm, invoices(2), journal=journal, **RUN)).counts == {"succeeded": 2}
+
+
+async def test_send_again_in_another_size(arm, sandbox, journal):
+    """Halved with 413 on the way: each part is known."""
+    plan(sandbox, [Fault.reset_before(), Fault.status(413)])
+    settings = Reconcile(settle=0.06, resend_absent=True)
+    told = await send(arm, invoices(8), journal=journal, deadline=0.05, reconcile=settings, **RUN)
+    assert told.counts == {"succeeded": 8}
+    assert (await the_run(journal)).counts == {"succeeded": 8}
+    assert not list(sandbox.documents.doubles())
+
+
+async def test_what_the_source_left_behind_is_looked_up_too(arm, sandbox, journal):
+    plan(sandbox, [Fault.reset_after(), Fault.reset_before()])
+    await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, **RUN)
+    await sandbox.settled()
+
+    told = await send(arm, invoices(2, start=50), journal=journal, reconcile=AT_ONCE, **RUN)
+
+    assert told.counts == {"succeeded": 2}
+    assert told.report.left_behind == {"unknown": 2}
+    assert (await the_run(journal)).counts == {"succeeded": 4, "unknown": 2}
+
+
+async def test_alone_it_asks_for_open_batches_too(arm, sandbox, journal):
+    plan(sandbox, [None, Fault.reset_after()])
+    await send(arm, invoices(6), journal=journal, results="accepted", max_records=2, concurrency=1, **RUN)
+    await sandbox.settled()
+
+    told = told_by(await arm.documents.reconcile(journal, settle=0, options=quick()))
+
+    assert told.counts == {"succeeded": 6}
+    assert questions(sandbox) == 2
+    assert not (await the_run(journal)).open_batches
+
+
+async def test_alone_over_all_runs_of_a_journal(arm, sandbox, journal):
+    for night in range(3):
+        plan(sandbox, [Fault.reset_after(), None, Fault.reset_before()])
+        told = await send(arm, invoices(6, start=10 * night), journal=journal, run_id=str(night), max_records=2, concurrency=1)
+        assert told.report.counts["unknown"] == 4
+    await send(arm, customers(3), kind="customers", journal=journal, run_id="0")
+    await sandbox.settled()
+
+    one = told_by(await arm.documents.reconcile(journal, run_id="1", settle=0))
+    assert one.counts == {"succeeded": 2, "unknown": 2}
+    assert {failure.key[:3] for failure in one.failures.values()} == {"D01"}
+    every = told_by(await arm.documents.reconcile(journal, settle=0))
+    assert every.counts == {"succeeded": 4, "unknown": 6}
+    assert set(every.failures) <= set(range(10))
+    assert [run.counts for run in await read_journal(journal)] == [{"succeeded": 4, "unknown": 2}] * 3 + [{"succeeded": 3}]
+
+
+async def test_nothing_to_look_up(arm, sandbox, journal):
+    await send(arm, invoices(3), journal=journal, **RUN)
+    ended = (await the_run(journal)).ended
+    sandbox.recent.clear()
+    report = await arm.documents.reconcile(journal)
+    assert told_by(report).counts == {}
+    assert report.totals.records_read == 0
+    assert not sandbox.recent
+    assert (await the_run(journal)).ended == ended
+
+
+async def test_a_run_that_was_cut_off_is_not_finished_by_a_reconcile(arm, sandbox, journal):
+    plan(sandbox, [Fault.reset_after(), Fault.status(403)])
+    await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, raises=BulkError, **RUN)
+    await sandbox.settled()
+    assert told_by(await arm.documents.reconcile(journal, settle=0)).counts == {"succeeded": 2}
+
+    run = await the_run(journal)
+    assert run.ended is None
+    assert not run.is_finished, "its source was never sent to the end"
+    assert (await send(arm, invoices(4), journal=journal, **RUN)).counts == {"done_before": 2, "succeeded": 2}
+
+
+async def test_no_more_look_ups_at_once_than_asked_for(arm, sandbox, journal):
+    plan(sandbox, [Fault.reset_after()])
+    await send(arm, invoices(30), journal=journal, **RUN)
+    sandbox.inject(Fault.latency(0.005), times=None, **LOOK)
+    seen = 0
+
+    async def watch():
+        nonlocal seen
+        while True:
+            seen = max(seen, sandbox.in_flight)
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(watch())
+    report = await arm.documents.reconcile(journal, settle=0, concurrency=3)
+    watching.cancel()
+    assert report.counts["succeeded"] == 30
+    assert 2 <= seen <= 3
+
+
+async def test_in_the_loop_each_outcome_comes_once(arm, sandbox, journal):
+    plan(sandbox, [None, Fault.reset_after(), Fault.reset_before()])
+    run = arm.documents.create_many(invoices(8), options=quick(journal=journal, max_records=2, concurrency=1, reconcile=AT_ONCE, **RUN))
+    seen: list[tuple[int, str, str]] = []
+    async with run:
+        async for outcome in run:
+            seen += [(record.index, record.state, record.reason) for record in outcome]
+    assert sorted(index for index, *_ in seen) == list(range(8))
+    assert sorted(state for _, state, _ in seen) == ["succeeded"] * 6 + ["unknown"] * 2
+    assert {reason for _, _, reason in seen} == {"", "absent"}
+    assert told_by(run.report).counts == {"succeeded": 6, "unknown": 2}
+
+
+async def test_a_run_that_is_cut_off_before_it_looks_up_names_what_it_knows(arm, sandbox, journal):
+    plan(sandbox, [Fault.status(500), Fault.status(403)])
+    told = await send(arm, invoices(6), journal=journal, max_records=2, concurrency=1, reconcile=AT_ONCE, raises=BulkError, **RUN)
+    assert told.reasons == {"unknown/500": 2, "not_sent/403": 4}
+    assert lookups(sandbox) == 0
+
+    told = await send(arm, ends_after(invoices(2)), journal=journal, reconcile=AT_ONCE, raises=BulkError, **RUN)
+    assert told.report.counts["unknown"] + told.report.counts["not_sent"] == 2
+
+
+# --- cancelled, and begun again --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["in the next run", "alone"])
+@pytest.mark.parametrize("place", [0, 3, 7])
+async def test_cancelled_at_a_look_up_and_begun_again(arm, sandbox, journal, place, way):
+    plan(sandbox, [Fault.reset_after()] * 4)
+    await send(arm, invoices(8), journal=journal, max_records=2, concurrency=1, **RUN)
+    await sandbox.settled()
+    sandbox.inject(Fault.hang_before(), skip=place, **LOOK)
+
+    settings = Reconcile(settle=0, concurrency=1)
+    if way == "alone":
+        coroutine = arm.documents.reconcile(journal, settle=0, concurrency=1)
+    else:
+        coroutine = awaited(arm.documents.create_many(invoices(8), options=quick(journal=journal, reconcile=settings, **RUN)))
+    task = asyncio.create_task(coroutine)
+    await until(lambda: lookups(sandbox) == place + 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    done = place - place % 2
+    assert (await the_run(journal)).counts == {state: n for state, n in {"succeeded": done, "unknown": 8 - done}.items() if n}
+    before = lookups(sandbox)
+    report = await arm.documents.reconcile(journal, settle=0)
+    assert told_by(report).counts == {"succeeded": 8 - done}
+    assert lookups(sandbox) == before + 8 - done, "what was found is not looked up again"
+    assert writes(sandbox) == 4
+
+
+@pytest.mark.parametrize("turns", [1, 2, 4, 8, 20, 40, 60, 80, 110, 150, 200, 250, 300, 400])
+async def test_cancelled_while_it_sends_again(arm, sandbox, journal, turns):
+    plan(sandbox, [Fault.reset_before(), Fault.reset_after(), Fault.reset_before()])
+    await send(arm, invoices(6), journal=journal, max_records=2, concurrency=1, deadline=0.02, **RUN)
+    await sandbox.settled()
+    await asyncio.sleep(0.03)
+
+    async def reconciled():
+        return await arm.documents.reconcile(journal, settle=0.03, resend_absent=True, options=quick(deadline=0.02))
+
+    task = asyncio.create_task(reconciled())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await sandbox.settled()
+    assert not list(sandbox.documents.doubles())
+    await asyncio.sleep(0.03)
+
+    report = await arm.documents.reconcile(journal, settle=0.03, resend_absent=True, options=quick(deadline=0.02))
+    assert set(told_by(report).counts) <= {"succeeded"}
+    assert (await the_run(journal)).counts.get("succeeded") == 6
+    assert sandbox.documents.total_taken == 6
+    assert (await send(arm, invoices(6), journal=journal, **RUN)).counts == {"done_before": 6}
+
+
+# --- the time to settle ----------------------------------------------------------------------------------------------------
+
+
+class Leaps:
+    """A clock that leaps over long waits; `waits` tells how long they were."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.ahead = 0.0
+        self.waits: list[float] = []
+        now, wait = clock.unix_time, clock.wait
+
+        async def leap(event, seconds):
+            if seconds is None or seconds < 30:
+                return await wait(event, seconds)
+            self.waits.append(seconds)
+            self.ahead += seconds
+            await asyncio.sleep(0)
+            return event.is_set()
+
+        monkeypatch.setattr(clock, "unix_time", lambda: now() + self.ahead)
+        monkeypatch.setattr(clock, "wait", leap)
+
+
+@pytest.fixture
+def leaps(monkeypatch):
+    return Leaps(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        (True, 1100),
+        (Reconcile(), 1100),
+        (Reconcile(settle=70), 70),
+        (Reconcile(settle=1500), 1500),
+        (Reconcile(resend_absent=True), 1100),
+        (Reconcile(settle=1500, resend_absent=True), 1500),
+    ],
+)
+async def test_it_waits_longer_than_the_deadline(arm, sandbox, journal, leaps, settings, seconds):
+    plan(sandbox, [Fault.reset_before()])
+    await send(arm, invoices(1), journal=journal, reconcile=settings, deadline=1000.0, **RUN)
+    assert leaps.waits == [pytest.approx(seconds, abs=2)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [({}, 2200), ({"settle": 50}, 50), ({"settle": 1500, "resend_absent": True}, 2200), ({"resend_absent": True}, 2200)],
+)
+async def test_it_waits_longer_than_the_slowest_batch(arm, sandbox, journal, leaps, settings, seconds):
+    plan(sandbox, [Fault.reset_before()])
+    sandbox.hold_processing()
+    task = asyncio.create_task(
+        awaited(
+            arm.documents.create_many(invoices(2), options=quick(journal=journal, max_records=1, concurrency=1, deadline=1000.0, **RUN))
+        )
+    )
+    await until(lambda: questions(sandbox))
+    leaps.ahead += 2000
+    sandbox.release_processing()
+    assert (await task).counts["succeeded"] == 1
+
+    leaps.ahead -= 2000
+    await arm.documents.reconcile(journal, options=quick(), **settings)
+    assert sum(leaps.waits) == pytest.approx(seconds, abs=5)
+
+
+async def test_alone_it_knows_the_deadline_of_the_run(arm, sandbox, journal, leaps):
+    plan(sandbox, [Fault.reset_before()])
+    await send(arm, invoices(1), journal=journal, deadline=1000.0, **RUN)
+    leaps.ahead += 600
+
+    await arm.documents.reconcile(journal)
+
+    assert leaps.waits == [pytest.approx(500, abs=2)], "what has passed counts"
+    await arm.documents.reconcile(journal)
+    assert len(leaps.waits) == 1
+
+
+async def test_a_wait_ends_with_the_run(arm, sandbox, journal):
+    plan(sandbox, [Fault.reset_before()])
+    run = arm.documents.create_many(invoices(1), options=quick(journal=journal, reconcile=True, **RUN))
+    task = asyncio.create_task(awaited(run))
+    await until(lambda: (run.report.totals.requests == 1 and sandbox.requests["GET /clients/{clientno}/customers"] == 1) or task.done())
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert told_by(run.report).counts == {"unknown": 1}

@@ -1,0 +1,91 @@
+"""The program that is killed: one bulk run with a journal, written with nothing but the public face of the library."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import AsyncIterator
+from typing import Any
+
+import amili_arm_async
+from amili_arm_async import ArmClient, BulkError, BulkOptions, BulkReport, ClientCredentials, RetryPolicy, Timeout
+
+from .kill_points import arm_kill
+from .sources import Source
+
+__all__ = ["run"]
+
+
+async def _send(told: dict[str, Any]) -> BulkReport:
+    source = Source(**told["source"])
+    records = source.yielded(told["places"], told["attempt"])
+    options = dict(told["options"])
+    if options.get("reconcile"):
+        options["reconcile"] = amili_arm_async.Reconcile(**options["reconcile"])
+    auth = ClientCredentials(client_id="proof", client_secret="proof", identity_url=told["identity_url"])
+    async with ArmClient(
+        told["client"],
+        auth=auth,
+        base_url=told["base_url"],
+        user_id=told["user"],
+        timeout=Timeout(connect=2, read=told.get("read", 2.0)),
+        retry=RetryPolicy(base_delay=0.002, max_delay=0.02),
+    ) as arm:
+        resource_, _, method = told["operation"].partition(".")
+        given: Any = (record for record in records) if told["attempt"] % 2 else records
+        if "beside" in told:
+            given = _with_others_beside(records, told["beside"], options["journal"])
+        return await getattr(getattr(arm, resource_), method)(given, options=BulkOptions(**options))
+
+
+async def _with_others_beside(records: list[Any], when: int, journal: str) -> AsyncIterator[Any]:
+    """The records; in the middle of them this process and then another one read the journal, as a person does who looks how far it is."""
+    for number, record in enumerate(records):
+        if number == when:
+            assert (await amili_arm_async.read_journal(journal))[0].running
+            program = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM runs').fetchone())"
+            process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, journal)
+            assert await process.wait() == 0
+        yield record
+
+
+def _told_of(report: BulkReport) -> dict[str, Any]:
+    failures = [[failure.index, failure.key, failure.state, failure.reason] for failure in report.failures()]
+    return {
+        "counts": dict(report.counts),
+        "failures": failures,
+        "read": report.totals.records_read,
+        "left_behind": dict(getattr(report, "left_behind", {})),
+        "requests": report.totals.requests,
+    }
+
+
+def run(told: dict[str, Any]) -> None:
+    """Does what it is told and writes what came of it; never returns where a kill is armed and reached."""
+    signal.alarm(90)
+    # Opened now: later this process may be another user, or have no room on the disk.
+    out = os.open(told["result"], os.O_WRONLY | os.O_CREAT, 0o600)
+    if "file_size" in told:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (told["file_size"], resource.RLIM_INFINITY))
+    if "user_number" in told and os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(told["user_number"])
+        os.setuid(told["user_number"])
+    os.umask(told.get("umask", 0o022))
+    os.chdir(told.get("folder", "/"))
+    arm_kill(told.get("kill"))
+    try:
+        result = {"ended": "report", **_told_of(asyncio.run(_send(told)))}
+    except BulkError as error:
+        cause = error.__cause__
+        result = {"ended": "BulkError", "cause": type(cause).__name__, "text": f"{error} / {cause}", **_told_of(error.report)}
+    except Exception as error:
+        result = {"ended": type(error).__name__, "text": f"{error}", "traceback": traceback.format_exc()}
+    if "file_size" in told:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    os.write(out, json.dumps(result).encode())

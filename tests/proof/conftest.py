@@ -1,0 +1,46 @@
+"""One server process and one that forks for all proofs; each test has a client number of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .control import World, WorldServer, serving
+from .crash import OPTIONS, Trial
+from .sources import Source
+from .zygote import Zygote, zygote
+
+
+@pytest.fixture(scope="session")
+def world_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorldServer]:
+    """The server."""
+    with serving(tmp_path_factory.mktemp("proof")) as server:
+        yield server
+
+
+@pytest.fixture
+def world(world_server: WorldServer) -> World:
+    """A client number that nobody has used."""
+    return world_server.world()
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """What starts the children."""
+    with zygote(tmp_path_factory.mktemp("children")) as made:
+        yield made
+
+
+@pytest.fixture
+def make_trial(world_server: WorldServer, forks: Zygote, tmp_path: Path) -> Callable[..., Trial]:
+    """Makes a run of so many records that can be killed and started again; `more` as in `Trial`."""
+
+    def make(kind: str, count: int, *, seed: int = 1, numbered: float = 0.6, options: dict[str, Any] | None = None, **more: Any) -> Trial:
+        source = Source(kind, seed, count, numbered)
+        settings = {"journal": tmp_path / f"{kind}.sqlite", "operation": f"{kind}.create_many", **more}
+        return Trial(world_server.world(), forks, source, options={**OPTIONS, **(options or {})}, **settings)
+
+    return make

@@ -1,0 +1,160 @@
+"""A run that is killed and started again until it ends by itself, and the accounts that must balance then."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .control import Truth, World
+from .kill_points import POINTS
+from .ledger import content_hash
+from .programs import Account, account_from, check, check_once
+from .sources import Source
+from .zygote import Child, Zygote
+
+__all__ = ["OPTIONS", "Trial"]
+
+OPTIONS: dict[str, Any] = {
+    "max_records": 4,
+    "concurrency": 3,
+    "poll_first": 0.002,
+    "poll_max": 0.02,
+    "patience": 5.0,
+    "deadline": 10.0,
+}
+
+
+@dataclass
+class Trial:
+    """One run, all its attempts, and what they told.
+
+    Attributes:
+        world, zygote: where it sends to, and what starts it.
+        source: what it sends.
+        operation: `documents.create_many` and its like.
+        journal: the path that it is given.
+        options: of the run.
+        read: seconds until it no longer waits for an answer.
+        changing: whether each attempt yields its records in another order and form.
+    """
+
+    world: World
+    zygote: Zygote
+    source: Source
+    journal: Path
+    operation: str = "documents.create_many"
+    options: dict[str, Any] = field(default_factory=lambda: dict(OPTIONS))
+    run_id: str = "2026-11-20"
+    changing: bool = True
+    read: float = 2.0
+    attempts: int = 0
+    kills: int = 0
+    places: list[int] = field(default_factory=list)
+    told_options: dict[str, Any] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+
+    def start(self, *, kill: dict[str, Any] | None = None, share: float = 1.0, options: dict[str, Any] | None = None, **more: Any) -> Child:
+        """Starts an attempt."""
+        order = self.attempts if self.changing else 0
+        self.places = self.source.order(order, share)
+        self.told_options = {**self.options, "journal": str(self.journal), "run_id": self.run_id, **(options or {})}
+        told = {
+            "source": vars(self.source),
+            "places": self.places,
+            "attempt": order,
+            "operation": self.operation,
+            "client": self.world.client,
+            "base_url": self.world.base_url,
+            "identity_url": self.world.identity_url,
+            "user": f"attempt-{self.attempts}",
+            "options": self.told_options,
+            "kill": kill,
+            "read": self.read,
+            **more,
+        }
+        self.attempts += 1
+        self.log.append(f"attempt {self.attempts}: share {share:g}, kill {kill}, {more}")
+        return self.zygote.start(told)
+
+    def attempt(self, **told: Any) -> dict[str, Any] | None:
+        """One attempt to its end; None where it was killed."""
+        found = self.start(**told).wait()
+        self.kills += found is None
+        self.log.append("  killed" if found is None else f"  {found['ended']}: {found.get('counts')} {found.get('text', '')}")
+        return found
+
+    def kill_at(self, kill: dict[str, Any], **told: Any) -> None:
+        """An attempt that must be killed there."""
+        found = self.attempt(kill=kill, **told)
+        point = POINTS.get(kill.get("point", ""))
+        where = f"{kill} ({point.function}, {point.when})" if point is not None else f"{kill}"
+        assert found is None, f"NEVER REACHED: the kill {where}; the run ended: {found['ended']} {found.get('text', '')}"
+
+    def finish(self, **told: Any) -> Account:
+        """The attempt that is left alone: it must end with a report, and all accounts must balance."""
+        found = self.attempt(**told)
+        assert found is not None
+        assert found["ended"] == "report", self.story(found.get("traceback", found.get("text", "")))
+        return self.balance(found)
+
+    def balance(self, found: dict[str, Any]) -> Account:
+        """What an attempt told is what the server knows."""
+        truth = self.world.truth()
+        kind = self.source.kind
+        all_records = self.source.records()
+        records = [all_records[place] for place in self.places]
+        try:
+            whole = found["ended"] == "report"
+            # A generator whose run stops is not read to its end.
+            assert found["read"] == len(records) or not whole
+            records = records[: found["read"]]
+            accepted = self.told_options.get("results") == "accepted"
+            account = account_from(found["counts"], found["failures"], len(records), found["left_behind"], accepted_is_enough=accepted)
+            # A customer goes out again after a crash: that this try was refused says nothing of an earlier attempt's.
+            check(kind, records, account, truth, ended_by=None if whole and kind == "documents" else self.user)
+            if kind == "documents":
+                check_once(all_records, truth)
+        except AssertionError as failure:
+            raise AssertionError(self.story(str(failure))) from failure
+        return account
+
+    @property
+    def user(self) -> str:
+        """What the last attempt is called in its requests."""
+        return f"attempt-{self.attempts - 1}"
+
+    def writes_of(self, truth: Truth) -> int:
+        """How many writes the last attempt sent."""
+        return sum(write["user"] == self.user for write in truth.writes)
+
+    def check_customers(self, truth: Truth) -> None:
+        """The last version of each customer that the server took is the last one of the source."""
+        last = {record["customerNo"]: record for record in self.source.records()}
+        stored = {line.key: line for line in truth.lines}
+        for number, record in last.items():
+            assert number in stored, self.story(f"{number} never arrived")
+            assert stored[number].content == content_hash(record), self.story(f"an older {number} came after a newer one")
+
+    def story(self, what: str) -> str:
+        """What is needed to do it again."""
+        return "\n".join([what, f"source {self.source}, options {self.options}, journal {self.journal}", *self.log])
+
+
+def random_kill(dice: random.Random, points: Iterable[str]) -> dict[str, Any]:
+    """A kill at a named point, at a statement of SQL, or at a turn of the loop."""
+    how = dice.random()
+    if how < 0.45:
+        point = dice.choice(sorted(points))
+        return {"point": point, "count": 1 if POINTS[point].once else dice.choice([1, 1, 2, 3, 5])}
+    if how < 0.75:
+        return {"sql": dice.randrange(1, 60), "when": dice.choice(["before", "after"])}
+    return {"turn": dice.randrange(1, 250)}
+
+
+def named(account: Account) -> str:
+    """What an account names, in one line."""
+    rows = zip(account.states, account.reasons, account.keys, strict=True)
+    return f"{account.counts}: " + ", ".join(f"{place}={row}" for place, row in enumerate(rows) if row[0] != "made_it")

@@ -1,0 +1,185 @@
+"""Starts children quickly: one process that has imported everything forks a real process for each run.
+
+`Zygote` is the parent's side. The children are processes of their own, with their own loop, threads and files; only the importing is
+shared. Python's hash seed is that of the zygote.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+__all__ = ["Child", "Zygote", "zygote"]
+
+ROOT = Path(__file__).parents[2]
+MOST_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Child:
+    """A process that runs `child.run`.
+
+    Attributes:
+        pid: its number; it stays its own until `wait` was called.
+        result_path: where it writes what came of it.
+        errors: what it wrote to standard error.
+    """
+
+    zygote: Zygote
+    pid: int
+    result_path: Path
+    errors: Path
+
+    def kill(self) -> None:
+        """Ends it at once, wherever it is; one that has ended stays as it is."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> dict[str, Any] | None:
+        """What it told, or None where it was killed before that."""
+        self._wait_for_end()
+        status = self.zygote.reap(self.pid)
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        if not killed and self.result_path.exists() and self.result_path.stat().st_size:
+            found: dict[str, Any] = json.loads(self.result_path.read_text())
+            self.result_path.unlink()
+            return found
+        assert killed, f"the child ended with status {status} and told nothing: {self.errors.read_text()}"
+        return None
+
+    def _wait_for_end(self) -> None:
+        """One that hangs is ended, so that its test fails and does not hang too."""
+        process = os.pidfd_open(self.pid)
+        try:
+            if not select.select([process], [], [], MOST_SECONDS)[0]:
+                os.kill(self.pid, signal.SIGABRT)
+        finally:
+            os.close(process)
+
+
+class Zygote:
+    """The process that forks."""
+
+    def __init__(self, folder: Path, *, hash_seed: int = 0) -> None:
+        self._folder = folder
+        self._number = 0
+        self._lock = Lock()
+        environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.proof.zygote"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def _tell(self, **told: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._lock:
+            self._process.stdin.write(json.dumps(told) + "\n")
+            self._process.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def start(self, told: dict[str, Any]) -> Child:
+        """Starts a child."""
+        with self._lock:
+            self._number += 1
+            result, errors = self._folder / f"result-{self._number}.json", self._folder / f"errors-{self._number}.txt"
+        pid = self._tell(start={**told, "result": str(result)}, errors=str(errors))["pid"]
+        return Child(self, pid, result, errors)
+
+    def reap(self, pid: int) -> int:
+        """The status with which a child ended; it must have."""
+        return int(self._tell(wait=pid)["status"])
+
+    def stop(self) -> None:
+        """Ends it, and its children with it."""
+        self._process.communicate()
+
+
+@contextmanager
+def zygote(folder: Path, *, hash_seed: int = 0) -> Iterator[Zygote]:
+    """A zygote that keeps its files in `folder`."""
+    made = Zygote(folder, hash_seed=hash_seed)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+# --- in the zygote --------------------------------------------------------------------------------------------------------
+
+
+def _fork(told: dict[str, Any], errors: str) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        null = os.open(os.devnull, os.O_RDWR)
+        out = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(null, 0)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        from .child import run
+
+        run(told)
+        status = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _import_everything() -> None:
+    """The children have it all then, also one that becomes a user who may not read the files of this Python."""
+    import amili_arm_async
+
+    from . import child  # noqa: F401
+
+    for module in pkgutil.walk_packages(amili_arm_async.__path__, "amili_arm_async."):
+        if not module.name.startswith(("amili_arm_async.cli", "amili_arm_async.sandbox")):
+            importlib.import_module(module.name)
+    importlib.import_module("anyio._backends._asyncio")
+    # So that the children share what is there, and don't look through it for what could be let go.
+    gc.freeze()
+
+
+def main() -> None:
+    """Forks on request until standard input ends; then ends those that still run."""
+    _import_everything()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    going: set[int] = set()
+    for line in sys.stdin:
+        told = json.loads(line)
+        if "start" in told:
+            pid = _fork(told["start"], told["errors"])
+            going.add(pid)
+            answer = {"pid": pid}
+        else:
+            going.discard(told["wait"])
+            answer = {"status": os.waitpid(told["wait"], 0)[1]}
+        print(json.dumps(answer), flush=True)
+    for pid in going:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    main()
