@@ -53,6 +53,11 @@ def _check_word(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise ConfigurationError(f"{name} must be one of {', '.join(map(repr, allowed))}")
 
 
+def _is_storable(text: str) -> bool:
+    """Whether a text can be written down: it has no NUL and no half of a surrogate pair."""
+    return "\0" not in text and text == text.encode("utf-8", "replace").decode()
+
+
 def is_loopback(host: str) -> bool:
     """True where `host` is this machine: plain http is allowed there and nowhere else."""
     if host == "localhost" or host.endswith(".localhost"):
@@ -305,7 +310,7 @@ class BulkOptions:
             path = getattr(self, name)
             if path is not None and (not isinstance(path, (str, os.PathLike)) or not os.fspath(path) or "\0" in os.fsdecode(path)):
                 raise ConfigurationError(f"BulkOptions.{name} must be the path of a file")
-        if self.run_id is not None and (not isinstance(self.run_id, str) or not self.run_id.strip() or "\0" in self.run_id):
+        if self.run_id is not None and (not isinstance(self.run_id, str) or not self.run_id.strip() or not _is_storable(self.run_id)):
             raise ConfigurationError("BulkOptions.run_id must be a text that is not blank")
         if not isinstance(self.reconcile, (bool, Reconcile)):
             raise ConfigurationError("BulkOptions.reconcile must be True, False or a Reconcile")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -175,11 +175,11 @@ class Account:
 
     # --- the end ----------------------------------------------------------------------------------------------------------
 
-    def close_rest(self, cutter: Cutter, unread: list[Any], reason: Verdict) -> int:
-        """Gives their final state to all records that have none, from what is known of them. Never waits.
+    def close_rest(self, cutter: Cutter, unread: list[Any], reason: Verdict) -> tuple[int, list[Batch]]:
+        """Gives their final state to all records that are under way, from what is known of them. Never waits.
 
         Returns:
-            how many places among the open batches they held.
+            how many places among the open batches they held, and what was cut and had no turn: still to be named.
         """
         # What the caller's function raises must not keep a record from its state.
         self._on_progress = None
@@ -193,13 +193,26 @@ class Account:
         for outcome in self._keeper.release():
             self.tell(outcome)
         cutter.feed(unread)
+        left: list[Batch] = []
         while (batch := cutter.finish()) is not None:
-            self.not_sent(batch, reason)
+            left.append(batch)
         for invalid in cutter.take_invalid():
             self._keeper.invalid(invalid)
             self.report.add(invalid.outcome)
         self.report.tally.records_read = self.adopted + cutter.read
-        return places
+        return places, left
+
+    async def name(self, batch: Batch, reason: Verdict) -> None:
+        """Names a batch that had no turn: as what an earlier attempt did with it, or as not sent."""
+        standing = await self._keeper.standing(batch.indexes, batch.keys, batch)
+        self._name_standing(batch.indexes, batch.keys, standing)
+        rest = [place for place in range(len(batch)) if place not in standing]
+        if rest:
+            self.not_sent(batch.only(rest), reason)
+
+    def _name_standing(self, indexes: Sequence[int], keys: Sequence[str | None], standing: Mapping[int, Verdict]) -> None:
+        for place, verdict in standing.items():
+            self.report.add(BatchOutcome(0, None, 0, None, [indexes[place]], [keys[place]], verdict))
 
     def not_sent(self, batch: Batch, reason: Verdict) -> None:
         """A batch that was cut, and that nothing more is done with."""
@@ -216,18 +229,29 @@ class Account:
             return Verdict("unknown", said, "an earlier try may have been taken, and it was not tried again")
         return reason
 
-    async def name_rest(self, records: Iterator[Any], kind: Kind, reason: Verdict) -> None:
-        """Names what a source with a length still has, so that nothing in it is lost in silence when a run can't go on."""
+    async def name_rest(self, records: Iterator[Any], kind: Kind, reason: Verdict, *, alone: bool = False) -> None:
+        """Names what a source with a length still has, so that nothing in it is lost in silence when a run can't go on; `alone` where
+        the journal can't be asked."""
         while chunk := _some(records):
             read = self.report.tally.records_read
             indexes, keys = range(read, read + len(chunk)), [_key_of(kind, record) for record in chunk]
-            if self._keeper.wants_payloads:
-                self._keeper.unsent(indexes, keys, reason, b",".join([_payload(kind, record) for record in chunk]))
-            else:
-                self._keeper.unsent(indexes, keys, reason, None)
-            self.report.add(BatchOutcome(0, None, 0, None, indexes, keys, reason))
             self.report.tally.records_read += len(chunk)
-            await self._keeper.catch_up()
+            standing: Mapping[int, Verdict] = {}
+            try:
+                if not alone:
+                    standing = await self._keeper.standing(indexes, keys, None)
+            finally:
+                # Whatever cut the look-up off, each is named.
+                self._name_standing(indexes, keys, standing)
+                rest = [place for place in indexes if place - read not in standing]
+                if rest:
+                    names = [keys[place - read] for place in rest]
+                    wanted = self._keeper.wants_payloads
+                    texts = b",".join([_payload(kind, chunk[place - read]) for place in rest]) if wanted else None
+                    self._keeper.unsent(rest, names, reason, texts)
+                    self.report.add(BatchOutcome(0, None, 0, None, rest, names, reason))
+            if not alone:
+                await self._keeper.catch_up()
             await clock.turn()
 
 

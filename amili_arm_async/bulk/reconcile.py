@@ -33,6 +33,9 @@ _ABSENT: Final = Verdict("unknown", "absent", "the server has no document with t
 _BATCH_TAKEN: Final = Verdict("unknown", "batch_taken", "not found, but others of its batch were: the batch was taken")
 _NOT_LOOKED_UP: Final = Verdict("unknown", "not_looked_up", "the look-up was not answered")
 
+_TELLING: Final = frozenset({"key_conflict", "batch_taken"})
+"""What an earlier look-up found, and this one may have missed."""
+
 _ABOUT_THE_CALL: Final = frozenset({401, 403, 405})
 _MARGIN: Final = 1.1
 
@@ -115,11 +118,12 @@ class Reconciler:
             for number in await self._unknowns.batches():
                 await self._adopt(number)
                 row = await self._unknowns.read(number)
-                if not await self._wait_until(row.sent + settle):
+                # A clock that was put back must not make it wait for years.
+                if not await self._wait_until(min(row.sent, clock.unix_time()) + settle):
                     return
                 if await self._look_up_batch(row):
                     absent.append(number)
-            if self._settings.resend_absent:
+            if absent and await self._look_ups_work():
                 for number in absent:
                     await self._send_again(number)
         except ArmError as failure:
@@ -156,20 +160,29 @@ class Reconciler:
         async with anyio.create_task_group() as looking:
             for position, key in wanted.items():
                 looking.start_soon(look, position, key)
-        taken = row.has_taken or any(verdict in (_FOUND, _CONFLICT) for verdict in found.values())
-        if taken:
+        if row.has_taken or any(verdict in (_FOUND, _CONFLICT) for verdict in found.values()):
             found = {position: _BATCH_TAKEN if verdict is _ABSENT else verdict for position, verdict in found.items()}
         verdicts = {position: found.get(position, row.unknown[position]) for position in row.unknown}
         log.info("batch reconciled", records=len(verdicts), counts=_counted(verdicts))
-        again = [position for position, verdict in verdicts.items() if verdict is _ABSENT] if not _is_success(row.status) else []
-        held = frozenset(again if self._settings.resend_absent and texts is not None else [])
+        # Each of its numbers must have been answered now, and none ever otherwise: one that was not may be the sibling that is there.
+        sure = all(verdict is _ABSENT for verdict in found.values()) and not any(one.reason in _TELLING for one in row.unknown.values())
+        again = frozenset(found) if sure and texts is not None and not _is_success(row.status) else frozenset[int]()
+        held = again if self._settings.resend_absent else frozenset[int]()
         for outcome in self._unknowns.looked_up(row, verdicts, held):
             self._account.tell(outcome)
         return bool(held)
 
+    async def _look_ups_work(self) -> bool:
+        """Whether a document that succeeded is found: where it is not, a document that is not found may be there all the same."""
+        key = await self._unknowns.succeeded()
+        if key is None or await self._look_up(key, None) is _CONFLICT:
+            return True
+        log.warning("nothing is sent again: a document of the run that succeeded is not found either")
+        return False
+
     async def _look_up(self, key: str, sent: bytes | None) -> Verdict:
-        request = self._job.look_up(key)
         try:
+            request = self._job.look_up(key)
             response = await self._transport.send(request, timeout=self._job.timeout, retry=self._job.retry)
         except NotFoundError:
             return _ABSENT

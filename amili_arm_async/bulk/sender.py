@@ -91,6 +91,7 @@ class Sender:
         self._unread: list[Any] = []
         # By number: a worker that is cut off in the middle lets the next one in.
         self._claiming: dict[int, Batch] = {}
+        self._left: list[Batch] = []
         self._reopened = 0
         self._whole = False
         self._pulling = asyncio.Lock()
@@ -162,22 +163,39 @@ class Sender:
     def _end(self) -> None:
         """Accounts for what has no final state yet; without an await, so that no cancellation comes between."""
         reason = self._course.reason or STOPPED
-        for batch in self._claiming.values():
-            self._account.not_sent(batch, reason)
-        places = self._account.close_rest(self._cutter, self._unread, reason)
+        places, left = self._account.close_rest(self._cutter, self._unread, reason)
+        self._left = [*self._claiming.values(), *left]
         for _ in range(places + self._reopened):
             self._pressure.open_batches.release()
         self._unread = []
 
     async def _close(self) -> None:
-        """Names what a source that is not read to its end still has, and closes the journal."""
-        if self._course.cause is not None:
-            await self._account.name_rest(self._source.rest(), self._job.kind, self._course.reason or STOPPED)
+        """Names what had no turn, and what a source that is not read to its end still has; then closes the journal."""
         try:
-            self._report.left_behind = await self._keeper.end(complete=self._whole and self._course.reason is None)
+            await self._name_rest()
         except ArmError as failure:
-            log.warning("the journal or the dead letter could not be written", error=str(failure))
             self._course.stop_for_journal(failure)
+        finally:
+            for batch in self._left:
+                self._account.not_sent(batch, self._course.reason or STOPPED)
+            try:
+                self._report.left_behind = await self._keeper.end(complete=self._whole and self._course.reason is None)
+            except ArmError as failure:
+                log.warning("the journal or the dead letter could not be written", error=str(failure))
+                self._course.stop_for_journal(failure)
+
+    async def _name_rest(self) -> None:
+        reason = self._course.reason or STOPPED
+        while self._left:
+            await self._account.name(self._left[0], reason)
+            del self._left[0]
+        if self._course.cause is not None:
+            records = self._source.rest()
+            try:
+                await self._account.name_rest(records, self._job.kind, reason)
+            except ArmError:
+                # The journal can't be asked any more: it is named without it.
+                await self._account.name_rest(records, self._job.kind, reason, alone=True)
 
     def _stopped(self) -> None:
         # A source that has nothing to give for an hour must not keep a run that has stopped.

@@ -54,6 +54,7 @@ class Keeper(Protocol):
     def hold(self, live: Live, outcome: BatchOutcome) -> bool: ...
     def release(self) -> Iterator[BatchOutcome]: ...
     async def catch_up(self) -> None: ...
+    async def standing(self, indexes: Sequence[int], keys: Sequence[str | None], batch: Batch | None) -> Mapping[int, Verdict]: ...
 
 
 class Unrecorded:
@@ -105,3 +106,7 @@ class Unrecorded:
 
     async def catch_up(self) -> None:
         """Nothing is behind."""
+
+    async def standing(self, indexes: Sequence[int], keys: Sequence[str | None], batch: Batch | None) -> Mapping[int, Verdict]:
+        """There was no earlier attempt."""
+        return {}

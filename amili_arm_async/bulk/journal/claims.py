@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 from ..chunking import Batch
 
-__all__ = ["Claims", "Decision", "Entry", "decide_customer", "decide_document"]
+__all__ = ["MAY_BE_THERE", "Claims", "Decision", "Entry", "decide_customer", "decide_document", "first"]
 
 EntryState: TypeAlias = Literal["succeeded", "open", "accepted", "unknown", "failed", "rejected", "current"]
 
@@ -19,7 +19,7 @@ _ORDER: Final = ("succeeded", "open", "accepted", "unknown", "rejected", "failed
 """Of equal records, which one is claimed first."""
 
 _TAKEN: Final = frozenset({"succeeded", "open", "accepted"})
-_MAY_BE_THERE: Final = _TAKEN | {"unknown"}
+MAY_BE_THERE: Final = _TAKEN | {"unknown"}
 
 
 @dataclass(slots=True, eq=False)
@@ -96,7 +96,7 @@ def decide_document(entries: list[Entry], content: int, place: int, *, numbered:
     if numbered and any(entry.claimed is not None for entry in entries):
         return Decision(send=False, conflict="its documentNo is in this run already: only the first is sent")
     free = [entry for entry in entries if entry.claimed is None]
-    there = [entry for entry in free if entry.state in _MAY_BE_THERE]
+    there = [entry for entry in free if entry.state in MAY_BE_THERE]
     if numbered and there:
         same = [entry for entry in there if entry.content == content]
         if not same:
@@ -106,7 +106,7 @@ def decide_document(entries: list[Entry], content: int, place: int, *, numbered:
             )
         there = same
     if there:
-        return Decision(send=False, taken=_claim(_first(there), place))
+        return Decision(send=False, taken=_claim(first(there), place))
     return Decision(send=True, supersedes=[_claim(entry, place) for entry in (free if numbered else free[:1])])
 
 
@@ -116,7 +116,7 @@ def decide_customer(entries: list[Entry], content: int, place: int) -> Decision:
     equal = [entry for entry in free if entry.content == content]
     settled = [entry for entry in equal if entry.state in _TAKEN and not entry.overtaken]
     if settled:
-        return Decision(send=False, taken=_claim(_first(settled), place))
+        return Decision(send=False, taken=_claim(first(settled), place))
     replaced = equal[:1] or [entry for entry in free if entry.state not in _TAKEN][:1]
     # What goes out again now wins over all that is not yet claimed, so comes later in the source: that has to go out again too.
     overtakes = [entry for entry in free if entry not in replaced]
@@ -126,7 +126,8 @@ def decide_customer(entries: list[Entry], content: int, place: int) -> Decision:
     return Decision(send=True, supersedes=[_claim(entry, place) for entry in replaced], overtakes=overtakes, after=after)
 
 
-def _first(entries: list[Entry]) -> Entry:
+def first(entries: list[Entry]) -> Entry:
+    """Of equal records, the one that came furthest."""
     return min(entries, key=lambda entry: _ORDER.index(entry.state))
 
 

@@ -84,6 +84,10 @@ class Followers:
             if go:
                 yield (follower.only(go) if stay else follower).outcome()
 
+    def of(self, batch: int) -> list[Follower]:
+        """Those that wait for a batch."""
+        return self._waiting.get(batch, [])
+
     def take(self, batch: int) -> list[Follower]:
         """Those that wait for a batch; they don't any more."""
         found = self._waiting.pop(batch, [])

@@ -26,6 +26,7 @@ __all__ = [
     "slowest",
     "span_of",
     "states_of",
+    "succeeded_key",
     "unknown_ids",
 ]
 
@@ -168,6 +169,16 @@ def slowest(connection: sqlite3.Connection, run: int) -> float:
         "SELECT max(took) FROM batches WHERE id BETWEEN ? AND ? AND final IN ('succeeded', 'failed')", span_of(run)
     ).fetchone()
     return max(0.0, row[0] or 0.0)
+
+
+def succeeded_key(connection: sqlite3.Connection, run: int) -> str | None:
+    """The key of a record of a run that succeeded, or None."""
+    for batch in ids(connection, run, "final = 'succeeded'"):
+        _, _, exceptions = read_row(connection, batch)
+        for position, key in enumerate(keys_of(connection, batch)):
+            if key is not None and position not in exceptions:
+                return key
+    return None
 
 
 def places_of(connection: sqlite3.Connection, batch: int, index: Index | None, *, current: bool) -> dict[int, int]:

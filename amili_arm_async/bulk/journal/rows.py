@@ -15,9 +15,10 @@ from ..chunking import Batch
 from ..identity import content_name
 from ..states import Verdict
 from .claims import Claims, Decision, Entry, decide_customer, decide_document
+from .contents import Contents, hide_unsent, standing
 from .index import Index, names_of
 from .locks import RunLock, lock
-from .reads import body_of, ids, span_of, states_of
+from .reads import ids, span_of, states_of
 
 __all__ = ["RunName", "RunRows"]
 
@@ -96,7 +97,7 @@ class RunRows:
         low, high = self.span
         self.token = secrets.token_hex(8)
         connection.execute(
-            "UPDATE runs SET attempts = attempts + 1, process = ?, token = ?, deadline = ? WHERE id = ?",
+            "UPDATE runs SET attempts = attempts + 1, process = ?, token = ?, deadline = max(deadline, ?) WHERE id = ?",
             (process, self.token, deadline, self.id),
         )
         if reads_source:
@@ -160,6 +161,16 @@ class RunRows:
         """The source of the run was read to its end, and nothing stopped it."""
         connection.execute("UPDATE runs SET ended = ? WHERE id = ?", (now, self.id))
 
+    def tidy(self, connection: sqlite3.Connection) -> None:
+        """What was entered in this attempt and never had its turn is told of elsewhere."""
+        low, high = self.span
+        cut = "SELECT id FROM batches WHERE id BETWEEN ? AND ? AND state = 'queued' AND tries = 0"
+        for table in ("records", "bodies"):
+            connection.execute(f"DELETE FROM {table} WHERE batch IN ({cut})", (low, high))  # noqa: S608 - our own words
+        connection.execute(f"DELETE FROM batches WHERE id IN ({cut})", (low, high))  # noqa: S608 - our own words
+        if self.index is not None and self.goes_on and not self.name.safe:
+            hide_unsent(connection, self.index, self.id, self.attempt)
+
     def let_go(self) -> None:
         """Another process may run it."""
         if self.lock is not None:
@@ -192,7 +203,7 @@ class RunRows:
         names = names_of(batch.keys, others)
         found = self.index.find(names)
         claims = Claims()
-        contents = _Contents(connection, batch)
+        contents = Contents(connection, batch)
         superseded: list[Entry] = []
         overtaken: list[Entry] = []
         for position, name in enumerate(names):
@@ -218,6 +229,14 @@ class RunRows:
             self.replaces[id] = [(entry.batch, entry.position) for entry in superseded]
             self.overtakes[id] = [(entry.batch, entry.position) for entry in overtaken]
         return claims
+
+    def standing(
+        self, connection: sqlite3.Connection, indexes: Sequence[int], keys: Sequence[str | None], batch: Batch | None
+    ) -> dict[int, Verdict]:
+        """By place, what an earlier attempt did with records that this one does not come to any more."""
+        if self.index is None:
+            return {}
+        return standing(connection, self.index, indexes, keys, batch, safe=self.name.safe)
 
     def _decide(self, entries: list[Entry], batch: Batch, position: int) -> Decision:
         content, place = batch.prints[position], batch.indexes[position]
@@ -317,7 +336,7 @@ class RunRows:
             " took = CASE WHEN attempt = ? THEN ? - accepted END, sent = CASE WHEN state = 'sending' THEN ? ELSE sent END,"
             " tries = coalesce(?, tries) WHERE id = ?",
             # What is unknown now may have been on the wire until now.
-            (*verdict, _write(exceptions), status, self.attempt, now, now, tries, id),
+            (*_plain(verdict), _write(exceptions), status, self.attempt, now, now, tries, id),
         )
         if not keep_body:
             connection.execute("DELETE FROM bodies WHERE batch = ?", (id,))
@@ -335,38 +354,11 @@ class RunRows:
         """Records that were never sent."""
         connection.execute(
             "INSERT INTO batches (id, attempt, records, state, final, reason, message) VALUES (?, ?, ?, 'settled', ?, ?, ?)",
-            (id, self.attempt, len(keys), *verdict),
+            (id, self.attempt, len(keys), *_plain(verdict)),
         )
         self._enter_records(connection, id, keys, (), {}, indexes)
         if body is not None:
             connection.execute("INSERT INTO bodies VALUES (?, ?)", (id, body))
-
-
-class _Contents:
-    """Whether a document that stands in the way has the content of one in a batch, only written otherwise; as far as its text is kept."""
-
-    def __init__(self, connection: sqlite3.Connection, batch: Batch) -> None:
-        self._connection = connection
-        self._batch = batch
-        self._ours: list[bytes] | None = None
-        self._theirs: tuple[int, list[bytes]] = (0, [])
-
-    def is_same(self, entries: list[Entry], position: int) -> bool:
-        """Looks at those that nobody claimed; the one that is the same has the print of ours from then on."""
-        for entry in entries:
-            if entry.claimed is None and (texts := self._texts_of(entry.batch)):
-                self._ours = self._ours or self._batch.texts()
-                if content_name(texts[entry.position]) == content_name(self._ours[position]):
-                    entry.content = self._batch.prints[position]
-                    return True
-        return False
-
-    def _texts_of(self, batch: int) -> list[bytes]:
-        # Records of one batch mostly come together.
-        if self._theirs[0] != batch:
-            body = body_of(self._connection, batch)
-            self._theirs = (batch, codec.split_texts(b"[" + body + b"]") if body is not None else [])
-        return self._theirs[1]
 
 
 def _write_body(connection: sqlite3.Connection, id: int, batch: Batch) -> None:
@@ -390,4 +382,10 @@ def _keys_text(keys: Sequence[str | None]) -> bytes:
 def _write(exceptions: Mapping[int, Verdict]) -> str | None:
     if not exceptions:
         return None
-    return codec.ENCODER.encode({str(position): list(verdict) for position, verdict in exceptions.items()}).decode()
+    return codec.ENCODER.encode({str(position): list(_plain(verdict)) for position, verdict in exceptions.items()}).decode()
+
+
+def _plain(verdict: Verdict) -> Verdict:
+    """A verdict without halves of surrogate pairs, which may be in what is broken anyway."""
+    reason, message = ((text or "").encode("utf-8", "backslashreplace").decode() for text in (verdict.reason, verdict.message))
+    return Verdict(verdict.state, reason, message if verdict.message is not None else None)

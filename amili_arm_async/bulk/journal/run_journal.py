@@ -115,6 +115,7 @@ class RunJournal:
             return {}
         left: dict[State, int] = {}
         try:
+            await thread.call(self._rows.tidy)
             if complete and self._reads_source:
                 await thread.call(partial(self._rows.end, now=clock.unix_time()))
             if complete and self._rows.index is not None:
@@ -285,6 +286,13 @@ class RunJournal:
         """Records that were never sent."""
         kept = body if self.wants_payloads else None
         self._put(partial(self._rows.enter_unsent, id=self._next_row(), indexes=indexes, keys=keys, verdict=verdict, body=kept))
+
+    async def standing(self, indexes: Sequence[int], keys: Sequence[str | None], batch: Batch | None) -> Mapping[int, Verdict]:
+        """By place, what an earlier attempt did with records that this one does not come to any more."""
+        if not self._rows.goes_on or self._thread is None:
+            return {}
+        found: dict[int, Verdict] = await self._call(partial(self._rows.standing, indexes=indexes, keys=keys, batch=batch))
+        return {place: DONE_BEFORE if verdict.state == "succeeded" else verdict for place, verdict in found.items()}
 
     def invalid(self, refused: Invalid) -> None:
         """A record that can't be sent."""

@@ -11,7 +11,7 @@ from ..chunking import Batch
 from ..keys import CompactKeys
 from ..states import BatchOutcome, Verdict
 from .followers import Follower, Followers, common
-from .reads import NOT_AWAITED, UnknownRow, read_row, read_unknown, slowest, superseded, unknown_ids
+from .reads import NOT_AWAITED, UnknownRow, read_row, read_unknown, slowest, succeeded_key, superseded, unknown_ids
 from .reads import keys_of as read_keys
 from .rows import RunRows
 
@@ -69,14 +69,21 @@ class Unknowns:
 
     async def again(self, number: int) -> tuple[Batch, int] | None:
         """The records of a batch that wait, as a new batch; it takes their place when it is sent. None where there are none."""
-        found = self._followers.take(number)
+        found = self._followers.of(number)
         pairs = sorted(
             (index, position) for follower in found for index, position in zip(follower.indexes, follower.positions, strict=True)
         )
         if not pairs:
             return None
         row = self._next_row()
-        return await self._thread.call(partial(self._enter_again, number=number, row=row, pairs=pairs)), row
+        batch = await self._thread.call(partial(self._enter_again, number=number, row=row, pairs=pairs))
+        # Not before: whatever cuts this off, they are somewhere.
+        self._followers.take(number)
+        return batch, row
+
+    async def succeeded(self) -> str | None:
+        """The number of a document of the run that succeeded, or None."""
+        return await self._thread.call(partial(succeeded_key, run=self._rows.id))
 
     def _enter_again(self, connection: sqlite3.Connection, *, number: int, row: int, pairs: list[tuple[int, int]]) -> Batch:
         old = read_unknown(connection, number)
