@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
@@ -170,6 +172,15 @@ async def the_run(path: Path, **which: Any) -> JournalRun:
     runs = [run for run in await read_journal(path, keys=True) if all(getattr(run, name) == value for name, value in which.items())]
     assert len(runs) == 1, runs
     return runs[0]
+
+
+def snapshot(path: Path, copy: Path) -> None:
+    """A copy of a journal as it is on the disk now, as if its process had died; its own locks stay as they are."""
+    with (
+        contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as before,
+        contextlib.closing(sqlite3.connect(copy)) as after,
+    ):
+        before.backup(after)
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

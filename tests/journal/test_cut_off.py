@@ -9,7 +9,7 @@ import random
 import anyio
 import pytest
 
-from amili_arm_async import BulkError
+from amili_arm_async import BulkError, Reconcile
 from amili_arm_async.sandbox import Fault
 
 from .programs import (
@@ -21,6 +21,7 @@ from .programs import (
     invoice,
     invoices,
     journal_threads,
+    lines_of,
     new_client_no,
     plan,
     quick,
@@ -82,6 +83,52 @@ async def test_cancelled_at_every_answer_of_the_journal(arm, sandbox, folder):
         await goes_on(own, sandbox, journal, SOURCE, run.report, client_no)
     assert moment > 15
     assert run.report.counts["succeeded"] == 20
+
+
+@pytest.mark.parametrize("what", ["resumed", "looked up", "sent again", "dead letter"])
+async def test_a_later_attempt_cancelled_at_every_answer_of_the_journal(arm, sandbox, folder, what):
+    loop = asyncio.get_running_loop()
+    plain = loop.call_soon_threadsafe
+    settle = {"looked up": Reconcile(settle=0), "sent again": Reconcile(settle=0.002, resend_absent=True)}.get(what, False)
+    letter = {"dead_letter": folder / "failed.jsonl"} if what == "dead letter" else {}
+    source = [*invoices(8), *bare_invoices(2)]
+    for moment in range(1, 200):
+        client_no = new_client_no()
+        own, journal = arm.for_client(client_no), folder / f"{client_no}.sqlite"
+        plan(sandbox, [None, Fault.reset_before(), Fault.reset_after(), Fault.status(400)])
+        before = {"results": "accepted", "concurrency": 1} if what == "resumed" else {"concurrency": 1}
+        await send(own, source[:9], journal=journal, max_records=2, **before, **RUN)
+        await sandbox.settled()
+        run = own.documents.create_many(
+            source[::-1], options=quick(journal=journal, max_records=3, deadline=0.001, reconcile=settle, **letter, **RUN)
+        )
+        task = asyncio.create_task(awaited(run))
+        answers = 0
+
+        def answer(callback, *arguments, task=task, moment=moment, **more):
+            nonlocal answers
+            answers += 1
+            if answers == moment:
+                plain(task.cancel)
+            return plain(callback, *arguments, **more)
+
+        loop.call_soon_threadsafe = answer
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        finally:
+            del loop.call_soon_threadsafe
+        told = told_by(run.report)
+        await until(lambda: not journal_threads())
+        assert sum((await the_run(journal)).counts.values()) <= len(source)
+        if answers < moment:
+            break
+        await sandbox.settled()
+        again = await send(own, source, journal=journal, **RUN)
+        assert set(again.counts) <= {*MADE_IT, "unknown"}
+        assert again.report.counts["done_before"] >= told.report.counts["done_before"]
+        assert not [one for one in sandbox.documents.doubles() if one.client_no == client_no]
+    assert moment > 5
 
 
 @pytest.mark.parametrize("kind", ["awaited", "entered"])
@@ -230,6 +277,41 @@ async def test_customers_that_were_cut_off_are_simply_sent_again(arm, sandbox, j
     assert set(again.counts) <= MADE_IT
     assert len(sandbox.customers) == 10
     assert (await the_run(journal)).counts == {"succeeded": 10}
+
+
+@pytest.mark.parametrize("way", ["refused", "source raised", "left", "cancelled"])
+async def test_what_the_journal_knows_is_never_called_not_sent(arm, sandbox, journal, folder, way):
+    """A later attempt that ends before its turn: whoever reads "not sent" may send it by hand."""
+    letter = folder / "failed.jsonl"
+    records = invoices(20)
+    options = {"journal": journal, "max_records": 2, "concurrency": 1, "dead_letter": letter, **RUN}
+    plan(sandbox, [None, Fault.reset_after()])
+    first = await send(arm, records[:16], **options)
+    assert first.counts == {"succeeded": 14, "unknown": 2}
+    await sandbox.settled()
+
+    source = [invoice("NEW", 1), *records]
+    plan(sandbox, [Fault.status(403)] * 9)
+    run = arm.documents.create_many(ends_after(source) if way == "source raised" else source, options=quick(**options))
+    if way == "left":
+        sandbox.clear_faults()
+        async with run:
+            async for _ in run:
+                break
+    elif way == "cancelled":
+        task = asyncio.create_task(awaited(run))
+        await until(lambda: run.report.totals.records_read > 3)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    else:
+        with pytest.raises(BulkError):
+            await run
+    told = told_by(run.report)
+    there = {record["documentNo"] for record in records[:16]}
+    assert not there & {one.key for one in told.failures.values() if one.state == "not_sent"}
+    assert not there & {line["key"] for line in lines_of(letter) if line["state"] == "not_sent"}
+    assert sum((await the_run(journal)).counts.values()) <= 21
 
 
 async def test_what_ends_a_run_leaves_it_unfinished(arm, sandbox, journal):

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import pytest
 
-from amili_arm_async import BulkError, CurrencyAmounts, Document, JournalError
+from amili_arm_async import BulkError, ConfigurationError, CurrencyAmounts, Document, JournalError
 from amili_arm_async.sandbox import Fault
 
 from .programs import (
@@ -319,6 +319,24 @@ async def test_half_a_surrogate_pair(arm, sandbox, journal, letter):
     await send(arm, [broken, customer("2", "Ola")], kind="customers", journal=journal, dead_letter=letter, **RUN)
     (line,) = lines_of(letter)
     assert (line["index"], line["state"]) == (0, "invalid")
+
+
+async def test_half_a_surrogate_pair_in_a_name(arm, sandbox, journal, letter):
+    broken = {**invoice("BAD"), "x\ud800": float("nan")}
+    for done in ("succeeded", "done_before"):
+        told = await send(arm, [broken, *invoices(2)], journal=journal, dead_letter=letter, **RUN)
+        assert told.counts == {"invalid": 1, done: 2}
+        assert [line["key"] for line in lines_of(letter)] == ["BAD"]
+
+
+@pytest.mark.parametrize("side", ["", "-wal", "-shm", "-lock"])
+async def test_the_journal_itself_is_no_dead_letter(arm, sandbox, journal, side):
+    await send(arm, invoices(1), journal=journal, **RUN)
+    before = journal.read_bytes()
+    with pytest.raises(ConfigurationError):
+        await send(arm, invoices(2), journal=journal, dead_letter=f"{journal}{side}", **RUN)
+    assert journal.read_bytes() == before
+    assert writes(sandbox) == 1
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])

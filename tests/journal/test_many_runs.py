@@ -133,6 +133,7 @@ async def test_documents_with_a_journal_need_a_run_id(arm, sandbox, journal):
         {"journal": "j", "run_id": "  "},
         {"journal": "j", "run_id": 5},
         {"journal": "j", "run_id": "a\0b"},
+        {"journal": "j", "run_id": "a\ud800"},
         {"journal": ""},
         {"journal": 5},
         {"dead_letter": ""},

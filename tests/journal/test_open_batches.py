@@ -210,3 +210,9 @@ async def test_a_poll_that_is_refused_ends_the_run_and_leaves_them_open(arm, san
     again = await send(arm, invoices(8), journal=journal, **RUN)
     assert again.report.counts["done_before"] + again.report.counts["succeeded"] == 8
     assert not list(sandbox.documents.doubles())
+
+
+async def test_a_reconcile_asks_for_results_whatever_it_is_told(arm, sandbox, journal):
+    await send(arm, invoices(4), journal=journal, results="accepted", max_records=2, **RUN)
+    report = await arm.documents.reconcile(journal, settle=0, options=quick(results="accepted"))
+    assert told_by(report).counts == {"succeeded": 4}

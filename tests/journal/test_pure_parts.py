@@ -247,6 +247,7 @@ def test_equal_documents_take_the_states_in_fixed_order(states, count, chance):
     ]
     assert len(set(spoken_for)) == len(spoken_for), "each record of the journal stands for one of the source at the most"
     assert all(entry.state not in MAY_BE_THERE for decision in decisions for entry in decision.supersedes)
+    assert all(len(decision.supersedes) <= 1 for decision in decisions), "one that goes out again takes the place of one"
 
 
 @given(st.lists(st.tuples(st.sampled_from(STATES), st.integers(1, 3)), max_size=5), st.integers(1, 4))

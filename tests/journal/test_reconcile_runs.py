@@ -204,6 +204,68 @@ async def test_what_was_answered_with_a_2xx_is_never_sent_again(arm, sandbox, jo
     assert [sandbox.documents.taken(f"D00{n}") for n in range(2)] == [1, 1]
 
 
+async def reconciled(arm, journal, way, settings, count=2, **options):
+    if way == "alone":
+        return told_by(await arm.documents.reconcile(journal, settle=settings.settle, resend_absent=True, options=quick(**options)))
+    return await send(arm, invoices(count), journal=journal, reconcile=settings, **RUN, **options)
+
+
+LATER = pytest.mark.parametrize("way", ["in the next run", "alone"])
+SENDS_AGAIN = Reconcile(settle=0.06, resend_absent=True)
+
+
+@LATER
+@pytest.mark.parametrize("fault", [Fault.status(500), Fault.garbage()], ids=lambda fault: fault.kind)
+async def test_a_sibling_whose_look_up_is_not_answered_is_no_proof(arm, sandbox, journal, way, fault):
+    sandbox.reject_record("D001")
+    plan(sandbox, [Fault.reset_after()])
+    await send(arm, invoices(2), journal=journal, deadline=0.05, **RUN)
+    await sandbox.settled()
+    sandbox.inject(fault, method="GET", path="/documents/D000", times=None)
+
+    told = await reconciled(arm, journal, way, SENDS_AGAIN, deadline=0.05)
+
+    assert told.report.counts["unknown"] == 2
+    assert writes(sandbox) == 1, "the batch was taken: its other document must not go out again"
+
+
+@LATER
+async def test_what_an_earlier_reconcile_found_is_not_forgotten(arm, sandbox, journal, way):
+    sandbox.documents.seed([invoice("D000", 999)])
+    plan(sandbox, [Fault.reset_before()])
+    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=AT_ONCE, **RUN)
+    assert told.reasons == {"unknown/key_conflict": 1, "unknown/batch_taken": 1}
+    sandbox.inject(Fault.status(500), method="GET", path="/documents/D000", times=None)
+
+    await reconciled(arm, journal, way, SENDS_AGAIN, deadline=0.05)
+
+    assert writes(sandbox) == 1
+
+
+@LATER
+async def test_look_ups_that_all_say_404_prove_nothing(arm, sandbox, journal, way):
+    """A gateway without that route, say: even documents that succeeded are not found."""
+    plan(sandbox, [None, Fault.reset_after()])
+    await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, deadline=0.05, **RUN)
+    await sandbox.settled()
+    sandbox.inject(Fault.status(404), method="GET", path="/documents/", times=None)
+
+    told = await reconciled(arm, journal, way, SENDS_AGAIN, count=4, deadline=0.05)
+
+    assert told.report.counts["unknown"] == 2
+    assert writes(sandbox) == 2
+    assert not list(sandbox.documents.doubles())
+
+
+@WAYS
+@pytest.mark.parametrize("number", [".", "..", "a/b", "%2e", "?", "#", "Å «ø» 1"])
+async def test_a_number_that_is_hard_to_ask_for(arm, sandbox, journal, way, number):
+    source = [invoice(number, 1), invoice("D1", 2)]
+    told = await looked_up(arm, sandbox, journal, source, [Fault.reset_after()], way)
+    assert told.state(1) == "made_it", "the others are looked up all the same"
+    assert not list(sandbox.documents.doubles())
+
+
 async def test_what_is_sent_again_and_lost_again_stays_unknown(arm, sandbox, journal):
     plan(sandbox, [Fault.reset_before(), Fault.reset_before()])
     settings = Reconcile(settle=0.06, resend_absent=True)

@@ -1,5 +1,6 @@
 """The same run once more: what was done is not done again, whatever the source looks like now, and the rest is sent."""
 
+import asyncio
 import json
 import random
 
@@ -9,7 +10,23 @@ import pytest
 from amili_arm_async import BulkError, Document
 from amili_arm_async.sandbox import Fault
 
-from .programs import bare_invoices, bodies, ends_after, invoice, invoices, plan, quick, send, slowly, the_run, writes
+from .programs import (
+    awaited,
+    bare_invoices,
+    bodies,
+    ends_after,
+    invoice,
+    invoices,
+    plan,
+    questions,
+    quick,
+    send,
+    slowly,
+    snapshot,
+    the_run,
+    until,
+    writes,
+)
 
 HALF = {"max_records": 3, "concurrency": 1, "run_id": "2026-11-20"}
 
@@ -311,3 +328,48 @@ async def test_a_key_with_a_nul(arm, sandbox, journal):
 
     assert first.counts == {"succeeded": 5}
     assert told.counts == {"done_before": 5}
+
+
+@pytest.mark.parametrize("taken", [True, False], ids=["taken", "not taken"])
+async def test_what_was_on_the_wire_when_the_process_died(arm, sandbox, journal, folder, taken):
+    """The journal as it is on the disk while a batch is on the wire: nobody knows what became of it, so it is never sent again."""
+    sandbox.inject(Fault.hang_after() if taken else Fault.hang_before(), method="POST", skip=1, times=None)
+    records = [*invoices(5), *bare_invoices(3)]
+    task = asyncio.create_task(
+        awaited(arm.documents.create_many(records, options=quick(journal=journal, run_id="r", max_records=2, concurrency=1)))
+    )
+    await until(lambda: sandbox.in_flight and sandbox.documents.total_delivered >= 4 and questions(sandbox))
+    copy = folder / "copy.sqlite"
+    snapshot(journal, copy)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    sandbox.clear_faults()
+
+    told = await send(arm, records[::-1], journal=copy, run_id="r")
+
+    assert set(told.reasons) == {"unknown/crashed"}
+    assert 2 <= told.report.counts["unknown"] <= 4, "what was on the wire, and what was about to leave"
+    assert told.report.counts["done_before"] == 2
+    assert not list(sandbox.documents.doubles())
+    assert {batch.reason for batch in (await the_run(copy)).unknown_batches} == {"crashed"}
+
+
+async def test_customers_that_were_on_the_wire_when_the_process_died(arm, sandbox, journal, folder):
+    sandbox.inject(Fault.hang_after(), method="POST", skip=1, times=None)
+    records = [{"customerNo": str(number), "name": "Kari"} for number in range(8)]
+    task = asyncio.create_task(
+        awaited(arm.customers.create_many(records, options=quick(journal=journal, run_id="r", max_records=2, concurrency=1)))
+    )
+    await until(lambda: sandbox.in_flight and sandbox.customers.total_delivered >= 4)
+    copy = folder / "copy.sqlite"
+    snapshot(journal, copy)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    sandbox.clear_faults()
+
+    told = await send(arm, records, kind="customers", journal=copy, run_id="r")
+
+    assert set(told.counts) == {"done_before", "succeeded"}
+    assert len(sandbox.customers) == 8

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import sqlite3
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -22,13 +21,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from amili_arm_async import ArmError, BulkError, Reconcile, read_journal
 from amili_arm_async.sandbox import Fault, Sandbox
 
-from .programs import FAULTS, awaited, client_of, ends_after, invoice, journal_threads, plan, quick, told_by, until
+from .programs import FAULTS, awaited, client_of, ends_after, invoice, journal_threads, plan, quick, snapshot, told_by, until
 
 RUN = {"run_id": "2026-11-20"}
 CLIENT = 2218
 ALWAYS_FAILS = "D-FAILS"
 
 FATES = st.lists(st.sampled_from(["ok", "ok", "ok", *sorted(set(FAULTS) - {"ok"})]), max_size=6)
+HANGS = {"hangs": Fault.hang_before(), "hangs taken": Fault.hang_after()}
+CUT_FATES = st.lists(st.sampled_from(["ok", "ok", "hangs", "hangs taken", "hangs taken", *sorted(set(FAULTS) - {"ok"})]), max_size=6)
+"""What may happen to the batches of an attempt that does not end by itself."""
+
 SHAPE = st.fixed_dictionaries(
     {"max_records": st.integers(1, 4), "concurrency": st.integers(1, 3), "results": st.sampled_from(["wait", "wait", "accepted"])}
 )
@@ -91,13 +94,13 @@ class LifeOfARun(RuleBasedStateMachine):
         self.begun = True
         self.runner.run(attempted())
 
-    @rule(order=ORDER, fates=FATES, shape=SHAPE, turns=st.integers(1, 250))
+    @rule(order=ORDER, fates=CUT_FATES, shape=SHAPE, turns=st.integers(1, 250))
     def cancelled(self, order, fates, shape, turns) -> None:
         """An attempt that is cancelled at some moment."""
 
         async def attempted():
             records = self.shuffled(order)
-            plan(self.sandbox, [FAULTS[fate] for fate in fates])
+            plan(self.sandbox, [{**FAULTS, **HANGS}[fate] for fate in fates])
             run = self.arm.documents.create_many(records, options=self.options(shape, look=False))
             await self.cancel(run, turns, fates)
             self.sandbox.clear_faults()
@@ -106,12 +109,12 @@ class LifeOfARun(RuleBasedStateMachine):
         self.begun = True
         self.runner.run(attempted())
 
-    @rule(order=ORDER, fates=FATES, shape=SHAPE, turns=st.integers(1, 250), look=st.booleans())
+    @rule(order=ORDER, fates=CUT_FATES, shape=SHAPE, turns=st.integers(1, 250), look=st.booleans())
     def crash(self, order, fates, shape, turns, look) -> None:
         """An attempt that is there no more from some moment on."""
 
         async def attempted():
-            plan(self.sandbox, [FAULTS[fate] for fate in fates])
+            plan(self.sandbox, [{**FAULTS, **HANGS}[fate] for fate in fates])
             run = self.arm.documents.create_many(self.shuffled(order), options=self.options(shape, look))
             task = asyncio.create_task(awaited(run))
             for _ in range(turns):
@@ -292,11 +295,7 @@ class LifeOfARun(RuleBasedStateMachine):
         self.crashes += 1
         after = Path(self.folder.name) / f"{self.crashes}.sqlite"
         if self.journal.exists():
-            before = sqlite3.connect(f"{self.journal.as_uri()}?mode=ro", uri=True)
-            copy = sqlite3.connect(after)
-            before.backup(copy)
-            copy.close()
-            before.close()
+            snapshot(self.journal, after)
         self.journal = after
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,13 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
 def make_trial(world_server: WorldServer, forks: Zygote, tmp_path: Path) -> Callable[..., Trial]:
     """Makes a run of so many records that can be killed and started again; `more` as in `Trial`."""
 
+    numbers = itertools.count()
+
     def make(kind: str, count: int, *, seed: int = 1, numbered: float = 0.6, options: dict[str, Any] | None = None, **more: Any) -> Trial:
         source = Source(kind, seed, count, numbered)
-        settings = {"journal": tmp_path / f"{kind}.sqlite", "operation": f"{kind}.create_many", **more}
+        # The first of a test has a name to rely on; side by side each has its own.
+        number = next(numbers)
+        settings = {"journal": tmp_path / f"{kind}{number or ''}.sqlite", "operation": f"{kind}.create_many", **more}
         return Trial(world_server.world(), forks, source, options={**OPTIONS, **(options or {})}, **settings)
 
     return make

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from .programs import Account, account_from, check, check_once
 from .sources import Source
 from .zygote import Child, Zygote
 
-__all__ = ["OPTIONS", "Trial"]
+__all__ = ["OPTIONS", "Trial", "named", "random_kill", "side_by_side"]
 
 OPTIONS: dict[str, Any] = {
     "max_records": 4,
@@ -152,6 +153,21 @@ def random_kill(dice: random.Random, points: Iterable[str]) -> dict[str, Any]:
     if how < 0.75:
         return {"sql": dice.randrange(1, 60), "when": dice.choice(["before", "after"])}
     return {"turn": dice.randrange(1, 250)}
+
+
+def side_by_side(program: Callable[[Any], None], cases: Iterable[Any]) -> None:
+    """The same program for each case, a few at a time: each waits for its processes, or for time to pass, most of the time."""
+
+    def one(case: Any) -> None:
+        try:
+            program(case)
+        except AssertionError as failure:
+            failure.add_note(f"case {case!r}")
+            raise
+
+    with ThreadPoolExecutor(4) as pool:
+        for ended in [pool.submit(one, case) for case in cases]:
+            ended.result()
 
 
 def named(account: Account) -> str:

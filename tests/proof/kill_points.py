@@ -13,6 +13,7 @@ import inspect
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -91,14 +92,23 @@ POINTS: dict[str, Point] = {
 
 
 def arm_kill(kill: dict[str, Any] | None) -> None:
-    """Arms one kill: `{"point": name, "count": n}`, `{"sql": n, "when": "before" | "after"}` or `{"turn": n}`."""
+    """Arms one kill: `{"point": name, "count": n}`, `{"sql": n, "when": "before" | "after"}` or `{"turn": n}`.
+
+    With `"slow_disk": seconds` each commit takes that long.
+    """
     if kill is None:
         return
+    if "slow_disk" in kill:
+        _patch_sql(lambda statement: time.sleep(kill["slow_disk"]) if statement == "COMMIT" else None)
     if "point" in kill:
         point = POINTS[kill["point"]]
         _patch(point, _Countdown(kill.get("count", 1)))
     elif "sql" in kill:
-        _patch_sql(_Countdown(kill["sql"]), kill["when"])
+        countdown = _Countdown(kill["sql"])
+        if kill["when"] == "before":
+            _patch_sql(lambda _: countdown())
+        else:
+            _patch_sql(lambda _: None, lambda _: countdown())
     else:
         _patch_loop(_Countdown(kill["turn"]))
 
@@ -194,23 +204,23 @@ async def _flush(writer: Any) -> None:
         await asyncio.sleep(0)
 
 
-def _patch_sql(kill: _Countdown, when: str) -> None:
-    def counted(name: str) -> Callable[..., Any]:
+def _patch_sql(before: Callable[[str], object], after: Callable[[str], object] = lambda _: None) -> None:
+    """Calls these with each statement, before and after it is done."""
+
+    def told(name: str) -> Callable[..., Any]:
         original = getattr(sqlite3.Connection, name)
 
         def call(self: sqlite3.Connection, *arguments: Any) -> Any:
-            due = kill.due()
-            if due and when == "before":
-                kill.die()
+            statement = arguments[0] if arguments else "COMMIT"
+            before(statement)
             result = original(self, *arguments)
-            if due:
-                kill.die()
+            after(statement)
             return result
 
         return call
 
     names = ("execute", "executemany", "executescript", "commit")
-    connection = type("Connection", (sqlite3.Connection,), {name: counted(name) for name in names})
+    connection = type("Connection", (sqlite3.Connection,), {name: told(name) for name in names})
     connect = sqlite3.connect
     sqlite3.connect = lambda *arguments, **named: connect(*arguments, **{"factory": connection, **named})  # type: ignore[assignment]
 

@@ -102,6 +102,7 @@ def test_a_newer_version_is_refused_and_left_untouched(make_trial: MakeTrial) ->
 
 def ends_somehow(trial: Trial) -> str:
     """An attempt over a journal that is damaged: refused, or it goes on rightly. Never a document twice, never another error."""
+    before = content(trial.journal.parent)
     found = trial.attempt()
     assert found is not None
     check_once(trial.source.records(), trial.world.truth())
@@ -111,6 +112,9 @@ def ends_somehow(trial: Trial) -> str:
     else:
         assert found["ended"] == "JournalError", trial.story(found["traceback"])
         assert not trial.writes_of(trial.world.truth()), trial.story("something was sent")
+        after = content(trial.journal.parent)
+        changed = {name for name in before if before[name] != after.get(name) and not name.endswith("-shm")}
+        assert not changed, trial.story(f"refused, and not left untouched: {changed}")
     return str(found["ended"])
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from .crash import Trial, random_kill
+from .crash import Trial, random_kill, side_by_side
 from .kill_points import POINTS
 
 KINDS = ["documents", "customers"]
@@ -44,13 +43,6 @@ def end_well(trial: Trial) -> None:
     assert again.counts["unknown"] == unknown
 
 
-def each_kind(program: Callable[[str], None]) -> None:
-    """Documents and customers side by side: each waits for its processes most of the time."""
-    with ThreadPoolExecutor(len(KINDS)) as pool:
-        for ended in [pool.submit(program, kind) for kind in KINDS]:
-            ended.result()
-
-
 @pytest.mark.parametrize("point", FIRST)
 def test_killed_at(make_trial: MakeTrial, point: str) -> None:
     def program(kind: str) -> None:
@@ -58,7 +50,7 @@ def test_killed_at(make_trial: MakeTrial, point: str) -> None:
         trial.kill_at({"point": point, "count": 1 if POINTS[point].once else 3}, share=0.7)
         end_well(trial)
 
-    each_kind(program)
+    side_by_side(program, KINDS)
 
 
 @pytest.mark.parametrize("point", RESUME)
@@ -69,7 +61,7 @@ def test_killed_when_it_goes_on_at(make_trial: MakeTrial, point: str) -> None:
         trial.kill_at({"point": point})
         end_well(trial)
 
-    each_kind(program)
+    side_by_side(program, KINDS)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -82,7 +74,7 @@ def test_killed_at_random(make_trial: MakeTrial, seed: int) -> None:
             trial.attempt(kill=random_kill(dice, FIRST + RESUME), share=dice.choice([0.5, 0.8, 1.0]))
         end_well(trial)
 
-    each_kind(program)
+    side_by_side(program, KINDS)
 
 
 @pytest.mark.parametrize("point", ["uuid_durable", "polled", "result_known", "result_uncommitted"])
@@ -92,3 +84,10 @@ def test_what_was_answered_is_never_unknown(make_trial: MakeTrial, point: str) -
     trial.kill_at({"point": point, "count": 3})
     account = trial.finish()
     assert account.counts["done_before"] >= 3 * trial.options["max_records"], trial.story("answered, and unknown")
+
+
+@pytest.mark.parametrize("point", ["body_sent", "answered"])
+def test_a_slow_disk_lets_nothing_leave_before_its_intent(make_trial: MakeTrial, point: str) -> None:
+    trial = make_trial("documents", 16)
+    trial.kill_at({"point": point, "slow_disk": 0.1})
+    end_well(trial)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .crash import Trial
+from .control import World
+from .crash import Trial, side_by_side
 from .kill_points import POINTS
-from .programs import Account
+from .programs import Account, make_client, quick
 
 MakeTrial = Callable[..., Trial]
 
@@ -61,15 +63,20 @@ def test_after_a_kill(make_trial: MakeTrial, point: str) -> None:
     agrees(trial, looked_up(trial), "absent", "batch_taken")
 
 
-@pytest.mark.parametrize("fault", ["taken_reset", "body_reset", "taken_503", "taken_late", "cut_body", "no_uuid", "byte_reset"])
-@pytest.mark.parametrize("again", [False, True])
-def test_after_a_fault(make_trial: MakeTrial, fault: str, again: bool) -> None:
-    trial = make_trial("documents", 30, read=0.4)
-    trial.world.plan(faults=["ok", fault, "ok", fault])
-    account = looked_up(trial, resend_absent=again)
-    agrees(trial, account, "absent")
-    if again:
-        assert {state for state, _ in by_number(trial, account).values()} <= {"made_it", "accepted"}, trial.story("not sent again")
+FAULTS = ["taken_reset", "body_reset", "taken_503", "taken_late", "cut_body", "no_uuid", "byte_reset"]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["only looked up", "absent ones sent again"])
+def test_after_a_fault(make_trial: MakeTrial, again: bool) -> None:
+    def program(fault: str) -> None:
+        trial = make_trial("documents", 30, read=0.4)
+        trial.world.plan(faults=["ok", fault, "ok", fault])
+        account = looked_up(trial, resend_absent=again)
+        agrees(trial, account, "absent")
+        if again:
+            assert {state for state, _ in by_number(trial, account).values()} <= {"made_it", "accepted"}, trial.story("not sent again")
+
+    side_by_side(program, FAULTS)
 
 
 @pytest.mark.parametrize("point", ["first_byte", "half_body", "body_sent", "intent_durable"])
@@ -82,18 +89,22 @@ def test_what_is_absent_is_sent_again_when_that_is_asked_for(make_trial: MakeTri
     assert account.states.count("unknown") == unnumbered_unknown(trial, account)
     again = looked_up(trial, resend_absent=True)
     assert again.counts["done_before"] == again.states.count("made_it")
+    assert not any(again.left_behind.values()), trial.story(f"what was sent again is still in doubt: {again.left_behind}")
     assert max(taken(trial).values()) == 1
 
 
-@pytest.mark.parametrize("fault", ["no_uuid", "empty_202", "204", "html_200", "cut_body", "broken_json"])
-def test_never_after_a_success_that_could_not_be_read(make_trial: MakeTrial, fault: str) -> None:
+def test_never_after_a_success_that_could_not_be_read(make_trial: MakeTrial) -> None:
     """The server said 2xx, and shows none of the batch, however long one waits: it is named, and not sent again."""
-    trial = make_trial("documents", 12)
-    numbers = [record["documentNo"] for record in trial.source.records() if "documentNo" in record]
-    trial.world.plan(faults=[fault], hidden=numbers)
-    account = looked_up(trial, resend_absent=True)
-    assert max(taken(trial).values()) == 1
-    assert ("unknown", "absent") in by_number(trial, account).values()
+
+    def program(fault: str) -> None:
+        trial = make_trial("documents", 12)
+        numbers = [record["documentNo"] for record in trial.source.records() if "documentNo" in record]
+        trial.world.plan(faults=[fault], hidden=numbers)
+        account = looked_up(trial, resend_absent=True)
+        assert max(taken(trial).values()) == 1
+        assert ("unknown", "absent") in by_number(trial, account).values()
+
+    side_by_side(program, ["no_uuid", "empty_202", "204", "html_200", "cut_body", "broken_json"])
 
 
 def test_never_where_a_sibling_is_found(make_trial: MakeTrial) -> None:
@@ -126,18 +137,21 @@ def test_other_content_under_the_same_number(make_trial: MakeTrial) -> None:
     assert max(taken(trial).values()) == 1
 
 
-@pytest.mark.parametrize("word", ["500", "503", "429", "reset", "cut", "broken", "400"])
-def test_a_look_up_that_fails_proves_nothing(make_trial: MakeTrial, word: str) -> None:
+def test_a_look_up_that_fails_proves_nothing(make_trial: MakeTrial) -> None:
     """It is never taken for "not there": that would send the invoice a second time."""
-    trial = make_trial("documents", 16)
-    trial.world.plan(faults=["taken_reset"], lookups=[word] * 60)
-    account = looked_up(trial, resend_absent=True)
-    assert max(taken(trial).values()) == 1, trial.story("sent again after a look-up that failed")
-    named = {row for row in by_number(trial, account).values() if row[0] != "made_it"}
-    assert all(row[0] == "unknown" and row[1] != "absent" for row in named), trial.story(f"{named}")
-    trial.world.plan(mend=True)
-    agrees(trial, looked_up(trial, resend_absent=True))
-    assert max(taken(trial).values()) == 1
+
+    def program(word: str) -> None:
+        trial = make_trial("documents", 16)
+        trial.world.plan(faults=["taken_reset"], lookups=[word] * 60)
+        account = looked_up(trial, resend_absent=True)
+        assert max(taken(trial).values()) == 1, trial.story("sent again after a look-up that failed")
+        doubtful = {row for row in by_number(trial, account).values() if row[0] != "made_it"}
+        assert all(row[0] == "unknown" and row[1] != "absent" for row in doubtful), trial.story(f"{doubtful}")
+        trial.world.plan(mend=True)
+        agrees(trial, looked_up(trial, resend_absent=True))
+        assert max(taken(trial).values()) == 1
+
+    side_by_side(program, ["500", "503", "429", "reset", "cut", "broken", "400"])
 
 
 @pytest.mark.parametrize("point", RECONCILE)
@@ -158,6 +172,19 @@ def test_sending_again_may_fail_too(make_trial: MakeTrial) -> None:
     assert account.states.count("unknown") == 4, trial.story("the second one failed too")
     agrees(trial, looked_up(trial, resend_absent=True))
     assert max(taken(trial).values()) == 1
+
+
+async def test_what_is_sent_again_is_in_the_journal_once(world: World, tmp_path: Path) -> None:
+    """Sent again without its source, and in doubt again, and once more: each time it is one document, not one for each try."""
+    journal = str(tmp_path / "journal")
+    records = [{"documentType": "IN", "customerNo": "1", "documentNo": f"D{place}"} for place in range(4)]
+    world.plan(faults=["body_reset", "byte_reset", "body_close"])
+    async with make_client(world) as arm:
+        await arm.documents.create_many(records, options=quick(journal=journal, run_id="night", deadline=0.15))
+        for attempt in range(4):
+            report = await arm.documents.reconcile(journal, settle=0.2, resend_absent=True)
+            assert sum(report.counts.values()) == (4 if attempt < 3 else 0), report
+    assert Counter(line.key for line in world.truth().lines) == Counter(f"D{place}" for place in range(4))
 
 
 def test_the_time_to_settle_counts_from_when_it_left(make_trial: MakeTrial) -> None:

@@ -350,13 +350,16 @@ class RunRows:
         keys: Sequence[str | None],
         verdict: Verdict,
         body: bytes | None,
+        text: bytes | None,
     ) -> None:
-        """Records that were never sent."""
+        """Records that were never sent; of those without key, the identity is kept where their `text` is given."""
         connection.execute(
             "INSERT INTO batches (id, attempt, records, state, final, reason, message) VALUES (?, ?, ?, 'settled', ?, ?, ?)",
             (id, self.attempt, len(keys), *_plain(verdict)),
         )
-        self._enter_records(connection, id, keys, (), {}, indexes)
+        texts = codec.split_texts(b"[" + text + b"]") if text is not None and None in keys else []
+        names = {str(place): content_name(texts[place]) for place, key in enumerate(keys) if key is None} if texts else {}
+        self._enter_records(connection, id, keys, (), names, indexes)
         if body is not None:
             connection.execute("INSERT INTO bodies VALUES (?, ?)", (id, body))
 

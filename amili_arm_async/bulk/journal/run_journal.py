@@ -285,7 +285,9 @@ class RunJournal:
     def unsent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Verdict, body: bytes | None) -> None:
         """Records that were never sent."""
         kept = body if self.wants_payloads else None
-        self._put(partial(self._rows.enter_unsent, id=self._next_row(), indexes=indexes, keys=keys, verdict=verdict, body=kept))
+        text = body if self._rows.goes_on and verdict.state == "not_sent" else None
+        entering = partial(self._rows.enter_unsent, id=self._next_row(), indexes=indexes, keys=keys, verdict=verdict)
+        self._put(partial(entering, body=kept, text=text))
 
     async def standing(self, indexes: Sequence[int], keys: Sequence[str | None], batch: Batch | None) -> Mapping[int, Verdict]:
         """By place, what an earlier attempt did with records that this one does not come to any more."""
