@@ -204,7 +204,8 @@ class Account:
 
     async def name(self, batch: Batch, reason: Verdict) -> None:
         """Names a batch that had no turn: as what an earlier attempt did with it, or as not sent."""
-        standing = await self._keeper.standing(batch.indexes, batch.keys, batch)
+        texts = batch.texts() if None in batch.keys else []
+        standing = await self._keeper.standing(batch.indexes, batch.keys, texts, batch.prints)
         self._name_standing(batch.indexes, batch.keys, standing)
         rest = [place for place in range(len(batch)) if place not in standing]
         if rest:
@@ -239,7 +240,8 @@ class Account:
             standing: Mapping[int, Verdict] = {}
             try:
                 if not alone:
-                    standing = await self._keeper.standing(indexes, keys, None)
+                    payloads = [_payload(kind, record) for record in chunk] if None in keys else []
+                    standing = await self._keeper.standing(indexes, keys, payloads, ())
             finally:
                 # Whatever cut the look-up off, each is named.
                 self._name_standing(indexes, keys, standing)

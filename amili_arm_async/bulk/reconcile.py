@@ -160,12 +160,13 @@ class Reconciler:
         async with anyio.create_task_group() as looking:
             for position, key in wanted.items():
                 looking.start_soon(look, position, key)
-        if row.has_taken or any(verdict in (_FOUND, _CONFLICT) for verdict in found.values()):
-            found = {position: _BATCH_TAKEN if verdict is _ABSENT else verdict for position, verdict in found.items()}
+        told = any(one.reason in _TELLING for one in row.unknown.values())
+        if told or row.has_taken or any(verdict in (_FOUND, _CONFLICT) for verdict in found.values()):
+            found = {position: _no_less(verdict, row.unknown[position]) for position, verdict in found.items()}
         verdicts = {position: found.get(position, row.unknown[position]) for position in row.unknown}
         log.info("batch reconciled", records=len(verdicts), counts=_counted(verdicts))
         # Each of its numbers must have been answered now, and none ever otherwise: one that was not may be the sibling that is there.
-        sure = all(verdict is _ABSENT for verdict in found.values()) and not any(one.reason in _TELLING for one in row.unknown.values())
+        sure = all(verdict is _ABSENT for verdict in found.values())
         again = frozenset(found) if sure and texts is not None and not _is_success(row.status) else frozenset[int]()
         held = again if self._settings.resend_absent else frozenset[int]()
         for outcome in self._unknowns.looked_up(row, verdicts, held):
@@ -203,6 +204,15 @@ class Reconciler:
         if found is not None:
             live, _ = self._account.enter(*found)
             await self._deliverer.deliver(live)
+
+
+def _no_less(verdict: Verdict, before: Verdict) -> Verdict:
+    """The verdict for a document of a batch that was taken: what an earlier look-up found is not forgotten where this one found less."""
+    if verdict in (_ABSENT, _NOT_LOOKED_UP) and before.reason == _CONFLICT.reason:
+        return before
+    if verdict is _NOT_LOOKED_UP and before.reason == _BATCH_TAKEN.reason:
+        return before
+    return _BATCH_TAKEN if verdict is _ABSENT else verdict
 
 
 def _is_success(status: int | None) -> bool:

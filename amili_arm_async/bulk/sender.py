@@ -186,16 +186,18 @@ class Sender:
 
     async def _name_rest(self) -> None:
         reason = self._course.reason or STOPPED
-        while self._left:
-            await self._account.name(self._left[0], reason)
-            del self._left[0]
-        if self._course.cause is not None:
-            records = self._source.rest()
-            try:
-                await self._account.name_rest(records, self._job.kind, reason)
-            except ArmError:
-                # The journal can't be asked any more: it is named without it.
-                await self._account.name_rest(records, self._job.kind, reason, alone=True)
+        alone = False
+        records = self._source.rest() if self._course.cause is not None else iter(())
+        try:
+            while self._left:
+                await self._account.name(self._left[0], reason)
+                del self._left[0]
+            await self._account.name_rest(records, self._job.kind, reason)
+        except ArmError:
+            # The journal can't be asked any more: all is named without it.
+            alone = True
+        if alone:
+            await self._account.name_rest(records, self._job.kind, reason, alone=True)
 
     def _stopped(self) -> None:
         # A source that has nothing to give for an hour must not keep a run that has stopped.

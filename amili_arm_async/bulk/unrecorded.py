@@ -54,7 +54,9 @@ class Keeper(Protocol):
     def hold(self, live: Live, outcome: BatchOutcome) -> bool: ...
     def release(self) -> Iterator[BatchOutcome]: ...
     async def catch_up(self) -> None: ...
-    async def standing(self, indexes: Sequence[int], keys: Sequence[str | None], batch: Batch | None) -> Mapping[int, Verdict]: ...
+    async def standing(
+        self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
+    ) -> Mapping[int, Verdict]: ...
 
 
 class Unrecorded:
@@ -107,6 +109,8 @@ class Unrecorded:
     async def catch_up(self) -> None:
         """Nothing is behind."""
 
-    async def standing(self, indexes: Sequence[int], keys: Sequence[str | None], batch: Batch | None) -> Mapping[int, Verdict]:
+    async def standing(
+        self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
+    ) -> Mapping[int, Verdict]:
         """There was no earlier attempt."""
         return {}

@@ -17,39 +17,46 @@ __all__ = ["Contents", "hide_unsent", "standing"]
 
 
 def standing(
-    connection: sqlite3.Connection, index: Index, indexes: Sequence[int], keys: Sequence[str | None], batch: Batch | None, *, safe: bool
+    connection: sqlite3.Connection,
+    index: Index,
+    indexes: Sequence[int],
+    keys: Sequence[str | None],
+    texts: Sequence[bytes],
+    prints: Sequence[int],
 ) -> dict[int, Verdict]:
     """By place, what an earlier attempt did with records that this one does not come to any more, where that may be with the server.
 
-    Without a `batch` their contents are not known: then a number is enough for a document, and nothing is said of a customer.
+    Without `prints` their contents are not known: then the number is enough.
     """
-    if batch is None and safe:
-        return {}
-    bare = [place for place, key in enumerate(keys) if key is None]
-    texts = batch.texts() if batch is not None and bare else []
-    names = names_of(keys, {place: content_name(texts[place]) for place in bare} if texts else {})
+    names = names_of(keys, {place: content_name(texts[place]) for place, key in enumerate(keys) if key is None} if texts else {})
     found = index.find(names)
     chosen: dict[int, Entry] = {}
     for place, name in enumerate(names):
-        at = indexes[place]
-        there = [entry for entry in found[name] if entry.state in MAY_BE_THERE and entry.claimed in {None, at}]
-        same = [entry for entry in there if batch is None or entry.content == batch.prints[place]]
+        there = [entry for entry in found[name] if entry.state in MAY_BE_THERE and entry.claimed in {None, indexes[place]}]
+        same = [entry for entry in there if not prints or entry.content == prints[place]]
         if same:
             chosen[place] = first(same)
-            chosen[place].claimed = at
+            chosen[place].claimed = indexes[place]
     index.save(found)
     verdicts = read_verdicts(connection, [(entry.batch, entry.position) for entry in chosen.values()])
     return {place: verdict for place, (verdict, _) in zip(chosen, verdicts, strict=True)}
 
 
 def hide_unsent(connection: sqlite3.Connection, index: Index, run: int, attempt: int) -> None:
-    """Of a document that was not sent in this attempt, and that the journal knows from an earlier one, only that one is told."""
+    """Of a document that was not sent in this attempt, and that the journal knows from an earlier one, only one is told: what may be with
+    the server, else the one that is newer."""
     unsent = f"attempt = {attempt:d} AND tries = 0 AND state = 'settled' AND final = 'not_sent'"
     for batch in ids(connection, run, unsent):
         names, _, _ = read_records(connection, batch)
         found = index.find(names)
-        known = [position for position, name in enumerate(names) if any(entry.state != "current" for entry in found[name])]
-        connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", [(batch, position) for position in known])
+        hidden: list[tuple[int, int]] = []
+        for position, name in enumerate(names):
+            earlier = [entry for entry in found[name] if entry.state != "current"]
+            if any(entry.state in MAY_BE_THERE for entry in earlier):
+                hidden.append((batch, position))
+            elif earlier:
+                hidden.append((earlier[0].batch, earlier[0].position))
+        connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", hidden)
 
 
 class Contents:

@@ -231,12 +231,18 @@ class RunRows:
         return claims
 
     def standing(
-        self, connection: sqlite3.Connection, indexes: Sequence[int], keys: Sequence[str | None], batch: Batch | None
+        self,
+        connection: sqlite3.Connection,
+        indexes: Sequence[int],
+        keys: Sequence[str | None],
+        texts: Sequence[bytes],
+        prints: Sequence[int],
     ) -> dict[int, Verdict]:
         """By place, what an earlier attempt did with records that this one does not come to any more."""
-        if self.index is None:
+        # Of a customer whose content is not known nothing can be said.
+        if self.index is None or (self.name.safe and not prints):
             return {}
-        return standing(connection, self.index, indexes, keys, batch, safe=self.name.safe)
+        return standing(connection, self.index, indexes, keys, texts, prints)
 
     def _decide(self, entries: list[Entry], batch: Batch, position: int) -> Decision:
         content, place = batch.prints[position], batch.indexes[position]

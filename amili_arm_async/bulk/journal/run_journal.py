@@ -289,11 +289,14 @@ class RunJournal:
         entering = partial(self._rows.enter_unsent, id=self._next_row(), indexes=indexes, keys=keys, verdict=verdict)
         self._put(partial(entering, body=kept, text=text))
 
-    async def standing(self, indexes: Sequence[int], keys: Sequence[str | None], batch: Batch | None) -> Mapping[int, Verdict]:
-        """By place, what an earlier attempt did with records that this one does not come to any more."""
+    async def standing(
+        self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
+    ) -> Mapping[int, Verdict]:
+        """By place, what an earlier attempt did with records that this one does not come to any more; `texts` are needed where one has
+        no key, `prints` may be left out."""
         if not self._rows.goes_on or self._thread is None:
             return {}
-        found: dict[int, Verdict] = await self._call(partial(self._rows.standing, indexes=indexes, keys=keys, batch=batch))
+        found: dict[int, Verdict] = await self._call(partial(self._rows.standing, indexes=indexes, keys=keys, texts=texts, prints=prints))
         return {place: DONE_BEFORE if verdict.state == "succeeded" else verdict for place, verdict in found.items()}
 
     def invalid(self, refused: Invalid) -> None:
