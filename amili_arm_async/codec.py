@@ -7,6 +7,7 @@ Money is written as JSON numbers and read into `Decimal` without passing through
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -52,6 +53,9 @@ DecodeFailure: Final = (msgspec.DecodeError, ValueError, ArithmeticError, Recurs
 
 _UNREADABLE: Final = object()
 
+_BRACES: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}]')
+"""Texts, to be passed over, and braces."""
+
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
@@ -93,7 +97,7 @@ def encode_value(value: object, *, sort: bool = False) -> bytes:
     return text
 
 
-def encode_all(values: list[Any], *, decimals: bool, no_floats: bool = False) -> bytes | None:
+def encode_all(values: list[Any], buffer: bytearray, *, decimals: bool, finite: bool = False) -> bytes | None:
     """The texts of many values with commas between them; None where one of them may hold what JSON can't.
 
     msgspec writes NaN and Infinity as null (float) or as bare words (Decimal). To search a text for three words costs more than to
@@ -102,25 +106,27 @@ def encode_all(values: list[Any], *, decimals: bool, no_floats: bool = False) ->
 
     Args:
         values: the values.
+        buffer: where they are written first: memory that is used again and again is cheaper than new memory.
         decimals: whether there may be Decimals among them.
-        no_floats: there is no float among them: then nothing has to be looked for.
+        finite: all numbers in them are known to be finite: then nothing has to be looked for.
 
     Raises:
         DecimalFound: there is a Decimal all the same.
     """
-    text = (ENCODER if decimals else _NO_DECIMAL).encode(values)
-    if decimals and not _is_json(text):
+    (ENCODER if decimals else _NO_DECIMAL).encode_into(values, buffer)
+    if not finite and decimals and not _is_json(buffer):
         return None
-    if (no_floats and not decimals) or b"null" not in text:
-        return text[1:-1]
     # A None is null too, and may be in every record: it costs a look at each value, not a text of its own.
-    return text[1:-1] if all(map(_is_finite, values)) else None
+    if not finite and b"null" in buffer and not all(map(_is_finite, values)):
+        return None
+    with memoryview(buffer) as view:
+        return bytes(view[1:-1])
 
 
-def encode_lines(values: list[Any], *, decimals: bool, no_floats: bool = False) -> tuple[bytes, Sequence[bytes | Raw]] | None:
+def encode_lines(values: list[Any], *, decimals: bool, finite: bool = False) -> tuple[bytes, Sequence[bytes | Raw]] | None:
     """As `encode_all`, with sorted keys, and the text of each value by itself too."""
     lines: Sequence[bytes | Raw]
-    if decimals:
+    if decimals and not finite:
         text = _SORTED.encode(values)
         try:
             # To look for the bounds of the texts is to look for what spoils them.
@@ -129,9 +135,9 @@ def encode_lines(values: list[Any], *, decimals: bool, no_floats: bool = False) 
             return None
         text = text[1:-1]
     else:
-        lines = _SORTED_NO_DECIMAL.encode_lines(values)[:-1].split(b"\n")
+        lines = (_SORTED if decimals else _SORTED_NO_DECIMAL).encode_lines(values)[:-1].split(b"\n")
         text = b",".join(lines)
-    if (no_floats and not decimals) or b"null" not in text:
+    if finite or b"null" not in text:
         return text, lines
     return (text, lines) if all(map(_is_finite, values)) else None
 
@@ -164,7 +170,7 @@ _SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="determinis
 _SORTED_NO_DECIMAL: Final = msgspec.json.Encoder(decimal_format=_find_decimal, order="deterministic")
 
 
-def _is_json(text: bytes) -> bool:
+def _is_json(text: bytes | bytearray) -> bool:
     try:
         _RAW.decode(text)
     except DecodeFailure:
@@ -262,12 +268,30 @@ def json_object(body: bytes) -> dict[str, Any] | None:
 
 
 def split_texts(body: bytes) -> list[bytes]:
-    """The JSON texts of the items of a JSON list, as they stand there.
+    """The JSON texts of the items of a JSON list of objects, as they stand there.
 
     Raises:
-        one of `DecodeFailure`: it is no JSON list.
+        one of `DecodeFailure`: it is no such list.
     """
-    return [bytes(item) for item in _RAW_LIST.decode(body)]
+    try:
+        return [bytes(item) for item in _RAW_LIST.decode(body)]
+    except DecodeFailure:
+        # A Decimal that is NaN, where text belongs, is a bare word. The records around it are still to be told apart.
+        if (texts := _split_objects(body[1:-1])) and b"[" + b",".join(texts) + b"]" == body:
+            return texts
+        raise
+
+
+def _split_objects(body: bytes) -> list[bytes]:
+    """The objects in `a,b,c`, whatever words are in them."""
+    texts: list[bytes] = []
+    begin = depth = 0
+    for found in _BRACES.finditer(body):
+        depth += {b"{": 1, b"}": -1}.get(found[0], 0)
+        if depth == 0 and found[0] == b"}":
+            texts.append(body[begin : found.end()])
+            begin = found.end() + 1
+    return texts
 
 
 def split_list(body: bytes, name: str) -> list[bytes]:

@@ -14,11 +14,13 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UnsetType
 
 from .. import codec
 from ..errors import RecordError
 from ..models.base import Input
+from ..models.documents import Document
+from .finite import FINITE_CHECKS
 from .identity import Prints, prints_of_lines
 from .states import BatchOutcome, Verdict
 
@@ -86,7 +88,11 @@ class Invalid(NamedTuple):
 
 
 class Kind:
-    """What is sent in a run: the Struct, and the field that names a record, as attribute and on the wire."""
+    """What is sent in a run: the Struct, and the field that names a record, as attribute and on the wire.
+
+    Attributes:
+        has_decimals: whether nearly every record holds Decimals.
+    """
 
     def __init__(self, cls: type[Input], attribute: str) -> None:
         self.cls = cls
@@ -96,42 +102,35 @@ class Kind:
         named = msgspec.defstruct("Named", [("key", Any, msgspec.field(default=None, name=self.wire_key))])
         self._named = msgspec.json.Decoder(named)
         self.prints = Prints(cls)
-        self._has_numbers = {"discount_rate", "limit_amount", "due_days", "year_of_birth"} <= set(cls.__struct_fields__)
+        self._are_finite = FINITE_CHECKS.get(cls)
+        self.has_decimals = cls is Document
 
-    def has_no_floats(self, records: list[Any]) -> bool:
-        """Whether no record of this kind holds a float where a number belongs: then none can be NaN.
-
-        Only the fields that are numbers by their type count. (Documents have them in their lines: there, all is looked at.)
-        """
-        if not self._has_numbers:
+    def are_finite(self, records: list[Any]) -> bool:
+        """Whether Structs of this kind are known to hold only finite numbers."""
+        try:
+            return self._are_finite is not None and self._are_finite(records)
+        except (AttributeError, TypeError):
             return False
-        plain = [
-            None
-            for record in records
-            if record.discount_rate is UNSET
-            and record.limit_amount is UNSET
-            and record.due_days.__class__ is not float
-            and record.year_of_birth.__class__ is not float
-        ]
-        return len(plain) == len(records)
 
-    def keys_of(self, records: list[Any]) -> list[str | None]:
-        """The key of each record.
+    def keys_of(self, records: list[Any], kind: type) -> list[str | None] | None:
+        """The key of each record, where all are Structs of this kind, dicts or bytes; None where one needs a closer look.
 
         Raises:
             one of `codec.DecodeFailure`: bytes that are no JSON object.
         """
-        return [self.key_of(record) for record in records]
-
-    def keys_of_structs(self, records: list[Any]) -> list[str | None]:
-        """The key of each record, where all are Structs of this kind; quick where all keys are letters and digits."""
-        keys = list(map(self.attribute_of, records))
-        try:
-            if all(keys) and "".join(keys).isalnum():
-                return keys
-        except TypeError:  # not all are text
-            pass
-        return list(map(as_key, keys))
+        found: list[Any]
+        if kind is bytes:
+            found = list(map(_KEY, map(self._named.decode, records)))
+        elif kind is dict:
+            name = self.wire_key
+            found = [record.get(name) for record in records]
+        else:
+            found = list(map(self.attribute_of, records))
+        if _are_keys(found):
+            return found
+        if kind is self.cls and not _KEY_TYPES.issuperset(map(type, found)):
+            return None
+        return list(map(as_key, found))
 
     def key_of(self, record: Any) -> str | None:
         """The key of a record; None where it has none that is text or an integer."""
@@ -142,6 +141,20 @@ class Kind:
         else:
             key = self.attribute_of(record) if isinstance(record, self.cls) else None
         return as_key(key)
+
+
+_KEY: Final = attrgetter("key")
+_KEY_TYPES: Final = frozenset({str, int, UnsetType})
+
+
+def _are_keys(values: list[Any]) -> bool:
+    """Whether all are texts that are keys as they stand. Quick; False also where that is not sure."""
+    try:
+        text = "".join(values)
+    except TypeError:
+        return False
+    # Without white space, a text is the only part of itself.
+    return all(values) and text.split() == [text]
 
 
 def as_key(value: object) -> str | None:
@@ -187,7 +200,8 @@ class Cutter:
         self._read = 0
         self._number = 0
         self._average = 0.0
-        self._decimals = False
+        self._decimals = kind.has_decimals
+        self._buffer = bytearray()
         self._ready: deque[Batch] = deque()
         self._invalid: list[Invalid] = []
         self._begin()
@@ -252,22 +266,21 @@ class Cutter:
     def _encode_all(self, records: list[Any]) -> tuple[bytes, list[str | None], Sequence[int]] | None:
         """The texts of all records, joined by commas, their keys and prints; None where one of them needs a closer look."""
         kinds = set(map(type, records))
+        kind = kinds.pop()
+        if kinds or kind not in {bytes, dict, self._kind.cls}:
+            return None
         try:
-            if kinds == {bytes}:
+            keys = self._kind.keys_of(records, kind)
+            if keys is None or (self._require_key and None in keys):
+                return None
+            if kind is bytes:
                 text = b",".join(records)
                 # msgspec passes over texts that it does not have to build.
                 text.decode()
-                keys, prints = self._kind.keys_of(records), self._prints_of_texts(records)
-            elif kinds in ({self._kind.cls}, {dict}):
-                structs = kinds != {dict}
-                written = self._write_all(records, no_floats=structs and self._kind.has_no_floats(records))
-                if written is None:
-                    return None
-                text, prints = written
-                keys = self._kind.keys_of_structs(records) if structs else self._kind.keys_of(records)
-            else:
-                return None
-            return None if self._require_key and None in keys else (text, keys, prints)
+                return text, keys, self._prints_of_texts(records)
+            finite = kind is not dict and self._kind.are_finite(records)
+            written = self._write_all(records, decimals=self._kind.has_decimals if finite else self._decimals, finite=finite)
+            return None if written is None else (written[0], keys, written[1])
         except codec.DecimalFound:
             # From now on they are reckoned with.
             self._decimals = True
@@ -275,11 +288,11 @@ class Cutter:
             return None
         return None
 
-    def _write_all(self, records: list[Any], *, no_floats: bool) -> tuple[bytes, Sequence[int]] | None:
+    def _write_all(self, records: list[Any], *, decimals: bool, finite: bool) -> tuple[bytes, Sequence[int]] | None:
         if not self._makes_prints:
-            text = codec.encode_all(records, decimals=self._decimals, no_floats=no_floats)
+            text = codec.encode_all(records, self._buffer, decimals=decimals, finite=finite)
             return None if text is None else (text, ())
-        written = codec.encode_lines(records, decimals=self._decimals, no_floats=no_floats)
+        written = codec.encode_lines(records, decimals=decimals, finite=finite)
         return None if written is None else (written[0], prints_of_lines(written[1]))
 
     def _prints_of_texts(self, texts: list[bytes]) -> Sequence[int]:

@@ -1,0 +1,83 @@
+"""Pure: whether Structs hold only finite numbers, seen from the fields that are numbers by their type.
+
+msgspec writes NaN and Infinity as null or as bare words. To look through the text for them costs as much as to write it; to look at the
+few fields that hold numbers costs a fraction of that. Whatever is not as usual there makes the answer False: then the text is looked
+through after all, which also tells what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from ..models.base import Input
+from ..models.customers import Customer
+from ..models.documents import Document
+
+__all__ = ["FINITE_CHECKS"]
+
+# These look at every record that is sent: so each value is looked at in its place, without a call for it. What has no `is_finite`, or
+# can't be walked through, raises.
+
+
+def _are_finite_customers(customers: Iterable[Any]) -> bool:
+    for one in customers:
+        if not (
+            # Only few customers have an amount or a rate; without them, no customer of a run has a Decimal anywhere.
+            one.limit_amount is UNSET
+            and one.discount_rate is UNSET
+            and (one.due_days is UNSET or type(one.due_days) is int)
+            and (one.year_of_birth is UNSET or type(one.year_of_birth) is int)
+            and (one.distribution is UNSET or one.distribution.einvoice_code is UNSET or type(one.distribution.einvoice_code) is int)
+        ):
+            return False
+    return True
+
+
+def _are_finite_documents(documents: Iterable[Any]) -> bool:
+    for one in documents:
+        if not (one.attachment_files is UNSET and one.attachment_codes is UNSET and one.custom_codes is UNSET):
+            # They may hold anything.
+            return False
+        if not (one.distribution is UNSET or one.distribution.einvoice_code is UNSET or type(one.distribution.einvoice_code) is int):
+            return False
+        amounts = one.currency_amounts
+        if amounts is not UNSET and not (
+            (amounts.excl_vat is UNSET or amounts.excl_vat.is_finite())
+            and (amounts.vat is UNSET or amounts.vat.is_finite())
+            and (amounts.incl_vat is UNSET or amounts.incl_vat.is_finite())
+        ):
+            return False
+        if one.document_lines is not UNSET and not _are_finite_lines(one.document_lines):
+            return False
+    return True
+
+
+def _are_finite_lines(lines: Iterable[Any]) -> bool:
+    for line in lines:
+        amounts = line.currency_amounts
+        if not (
+            (line.line_no is UNSET or type(line.line_no) is int)
+            and (line.price is UNSET or line.price.is_finite())
+            and (line.quantity is UNSET or line.quantity.is_finite())
+            and (line.volume is UNSET or line.volume.is_finite())
+            and (
+                amounts is UNSET
+                or (
+                    (amounts.excl_vat is UNSET or amounts.excl_vat.is_finite())
+                    and (amounts.vat is UNSET or amounts.vat.is_finite())
+                    and (amounts.incl_vat is UNSET or amounts.incl_vat.is_finite())
+                )
+            )
+        ):
+            return False
+    return True
+
+
+FINITE_CHECKS: Final[Mapping[type[Input], Callable[[Iterable[Any]], bool]]] = MappingProxyType(
+    {Customer: _are_finite_customers, Document: _are_finite_documents}
+)
+"""For each kind of record: whether some of them hold only finite numbers; False or an error where that is not sure."""
