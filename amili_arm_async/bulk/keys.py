@@ -27,14 +27,15 @@ class Pass:
 
     __slots__ = ("_records", "_text", "indexed", "left", "repeats", "spans")
 
-    def __init__(self, keys: list[str], distinct: int, records: int) -> None:
+    def __init__(self, keys: Sequence[str | None]) -> None:
+        folded = without_case(keys)
         self.left = asyncio.Event()
-        self.repeats = distinct < len(keys)
-        self.spans = _spans(keys)
+        self.spans = _spans(folded)
+        self.repeats = len(set(folded)) < len(folded)
         self.indexed = False
         # In one piece: while a batch waits for its result, its keys are all that is kept of it.
-        self._text = _SEPARATOR.join(keys)
-        self._records = records
+        self._text = _SEPARATOR.join(folded)
+        self._records = len(keys)
 
     @property
     def keys(self) -> set[str]:
@@ -75,15 +76,13 @@ class KeyGate:
 
         To be called in the order of the source: then waiting for what came before is enough to keep that order.
         """
-        folded = without_case(keys)
-        own = set(folded)
-        made = Pass(folded, len(own), len(keys))
+        made = Pass(keys)
         near = [other for other in self._passes if made.may_meet(other)]
         for other in near:
             self._add(other)
         before: list[Pass] = []
         if near:
-            common = self._index & own
+            common = self._index & made.keys
             before = [other for other in near if not common.isdisjoint(other.keys)] if common else []
             self._add(made)
         self._passes[made] = None
@@ -173,23 +172,30 @@ class CompactKeys(Sequence["str | None"]):
 
 def without_case(keys: Sequence[str | None]) -> list[str]:
     """The keys that there are, as they are compared."""
-    given = [key for key in keys if key is not None] if None in keys else keys
     # One text at a time would cost more than all at once.
-    text = _SEPARATOR.join(given)  # type: ignore[arg-type]
+    try:
+        given: list[Any] = list(keys)
+        text = _SEPARATOR.join(given)
+    except TypeError:
+        given = [key for key in keys if key is not None]
+        text = _SEPARATOR.join(given)
     folded = text.casefold()
     if folded != text or text.count(_SEPARATOR) >= len(given) > 0:
         # A key that holds the separator is cut in two, everywhere in the same way: then it waits for more than it must, not for less.
         return folded.split(_SEPARATOR)
-    return list(given)  # type: ignore[arg-type]
+    return given
 
 
 def _spans(keys: list[str]) -> dict[int, tuple[str, str]]:
-    """The least and the greatest key of each length."""
-    lengths = set(map(len, keys))
-    if len(lengths) == 1:
-        return {lengths.pop(): (min(keys), max(keys))}
+    """The least and the greatest key of each length; no key holds the separator."""
+    if not keys:
+        return {}
+    ordered, length = sorted(keys), len(keys[0])
+    if _SEPARATOR.join(keys)[length :: length + 1] == _SEPARATOR * (len(keys) - 1) and len(keys[-1]) == length:
+        # Every separator is where it is when all keys have that length.
+        return {length: (ordered[0], ordered[-1])}
     spans: dict[int, tuple[str, str]] = {}
-    for length in lengths:
-        some = [key for key in keys if len(key) == length]
-        spans[length] = (min(some), max(some))
+    for length in set(map(len, keys)):
+        some = [key for key in ordered if len(key) == length]
+        spans[length] = (some[0], some[-1])
     return spans
