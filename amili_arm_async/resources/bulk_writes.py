@@ -157,7 +157,7 @@ class BulkWrites(Generic[InputT]):
             return None
         # SQLite is only loaded where there is a journal.
         try:
-            from ..bulk.journal.rows import RunName  # noqa: PLC0415
+            from ..bulk.journal.names import RunName  # noqa: PLC0415
             from ..bulk.journal.run_journal import RunJournal, new_run_id  # noqa: PLC0415
         except ImportError as failure:  # pragma: no cover - Windows has no fcntl
             raise ConfigurationError(f"a journal or dead letter can't be kept on this system: {failure}") from failure

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import stat
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,11 @@ async def test_another_process_runs_it(arm, sandbox, journal):
                 await send(arm, invoices(4), journal=journal, **RUN)
         with pytest.raises(JournalError, match="going on already"):
             await arm.documents.reconcile(journal)
+        with closing(sqlite3.connect(journal, isolation_level=None)) as writes_too:
+            # Only one at a time may write: nobody waits for that only to hear that the run is going on.
+            writes_too.execute("BEGIN IMMEDIATE")
+            with pytest.raises(JournalError, match=f"in process {process.pid}"):
+                await send(arm, invoices(4), journal=journal, **RUN)
         assert (await the_run(journal)).running
         assert await prune_journal(journal, unfinished=True) == 0
         assert (await send(arm, invoices(2, start=50), journal=journal, run_id="another")).counts == {"succeeded": 2}

@@ -94,7 +94,7 @@ POINTS: dict[str, Point] = {
 def arm_kill(kill: dict[str, Any] | None) -> None:
     """Arms one kill: `{"point": name, "count": n}`, `{"sql": n, "when": "before" | "after"}` or `{"turn": n}`.
 
-    With `"slow_disk": seconds` each commit takes that long.
+    With `"slow_disk": seconds` each commit takes that long. With `"stop": True` a kill at a point is none: the process stands still there.
     """
     if kill is None:
         return
@@ -102,7 +102,7 @@ def arm_kill(kill: dict[str, Any] | None) -> None:
         _patch_sql(lambda statement: time.sleep(kill["slow_disk"]) if statement == "COMMIT" else None)
     if "point" in kill:
         point = POINTS[kill["point"]]
-        _patch(point, _Countdown(kill.get("count", 1)))
+        _patch(point, _Countdown(kill.get("count", 1), signal.SIGSTOP if kill.get("stop") else signal.SIGKILL))
     elif "sql" in kill:
         countdown = _Countdown(kill["sql"])
         if kill["when"] == "before":
@@ -114,20 +114,20 @@ def arm_kill(kill: dict[str, Any] | None) -> None:
 
 
 class _Countdown:
-    """Kills this process when it is called for the n-th time."""
+    """Kills this process when it is called for the n-th time, or gives it another signal."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, number: int = signal.SIGKILL) -> None:
         self.left = count
+        self.number = number
 
     def due(self) -> bool:
         """Whether this is the n-th time."""
         self.left -= 1
         return self.left == 0
 
-    @staticmethod
-    def die() -> None:
+    def die(self) -> None:
         """Ends this process as power loss would, as far as a process can tell."""
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), self.number)
 
     def __call__(self) -> None:
         if self.due():

@@ -73,6 +73,23 @@ def test_also_where_the_first_one_stands_still(make_trial: MakeTrial) -> None:
     ends(trial, child)
 
 
+@pytest.mark.parametrize("point", ["intent_uncommitted", "uuid_uncommitted", "result_uncommitted"])
+def test_also_where_the_first_one_stands_still_in_the_middle_of_writing(make_trial: MakeTrial, point: str) -> None:
+    """Only one at a time may write to the file: the second one does not wait for that, it says who has the run."""
+    trial = make_trial("documents", 30)
+    child = trial.start(kill={"point": point, "stop": True}, **READ)
+    child.wait_stopped()
+    try:
+        found = trial.attempt()
+    finally:
+        os.kill(child.pid, signal.SIGCONT)
+    assert found is not None
+    assert found["ended"] == "JournalError", trial.story(found.get("traceback", str(found)))
+    assert f"going on already, in process {child.pid}" in found["text"]
+    assert not trial.writes_of(trial.world.truth(peek=True)), trial.story("the second one sent something")
+    ends(trial, child)
+
+
 @pytest.mark.parametrize("how", ["link", "relative", "dots"])
 def test_also_by_another_way_to_write_the_path(make_trial: MakeTrial, tmp_path: Path, how: str) -> None:
     trial = make_trial("documents", 30)

@@ -47,6 +47,11 @@ class Child:
         """Ends it at once, wherever it is; one that has ended stays as it is."""
         os.kill(self.pid, signal.SIGKILL)
 
+    def wait_stopped(self) -> None:
+        """Waits until it stands still, which it must be about to do by itself."""
+        status = self.zygote.reap(self.pid, stopped=True)
+        assert os.WIFSTOPPED(status), f"the child ended with status {status}: {self.errors.read_text()}"
+
     def wait(self) -> dict[str, Any] | None:
         """What it told, or None where it was killed before that."""
         self._wait_for_end()
@@ -103,9 +108,9 @@ class Zygote:
         pid = self._tell(start={**told, "result": str(result)}, errors=str(errors))["pid"]
         return Child(self, pid, result, errors)
 
-    def reap(self, pid: int) -> int:
-        """The status with which a child ended; it must have."""
-        return int(self._tell(wait=pid)["status"])
+    def reap(self, pid: int, *, stopped: bool = False) -> int:
+        """The status with which a child ended; it must have. Or it was `stopped`, and will go on."""
+        return int(self._tell(wait=pid, stopped=stopped)["status"])
 
     def stop(self) -> None:
         """Ends it, and its children with it."""
@@ -173,8 +178,10 @@ def main() -> None:
             going.add(pid)
             answer = {"pid": pid}
         else:
-            going.discard(told["wait"])
-            answer = {"status": os.waitpid(told["wait"], 0)[1]}
+            status = os.waitpid(told["wait"], os.WUNTRACED if told["stopped"] else 0)[1]
+            if not os.WIFSTOPPED(status):
+                going.discard(told["wait"])
+            answer = {"status": status}
         print(json.dumps(answer), flush=True)
     for pid in going:
         os.kill(pid, signal.SIGKILL)

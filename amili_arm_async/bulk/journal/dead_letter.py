@@ -16,8 +16,9 @@ import msgspec
 from ... import codec
 from ...errors import ConfigurationError, JournalError
 from ..states import Verdict
+from .names import RunName
 from .reads import NOT_AWAITED, body_of, ids, keys_of, places_of, read_row, superseded
-from .rows import RunName, RunRows
+from .rows import RunRows
 
 __all__ = ["DeadLetter"]
 

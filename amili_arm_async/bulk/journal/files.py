@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -90,12 +90,13 @@ def broken(path: str, failure: Exception) -> JournalError:
     return JournalError(f"the journal {path} can't be used: {failure}")
 
 
-def open_journal(path: str, *, create: bool = True) -> sqlite3.Connection:
+def open_journal(path: str, *, create: bool = True, look: Callable[[sqlite3.Connection], None] | None = None) -> sqlite3.Connection:
     """A connection to the journal at `path`; made there with mode 0600 where there is none. An empty path is a temporary journal.
 
     Args:
         path: of the file; what is beside it (`-wal`, `-shm`, `-lock`) belongs to it.
         create: whether a journal that is not there is made.
+        look: called when it can be read and nothing is written yet; what it raises ends the opening.
 
     Raises:
         JournalError: no journal, damaged, of a newer version, or it can't be read or written. The file is left as it is.
@@ -115,6 +116,9 @@ def open_journal(path: str, *, create: bool = True) -> sqlite3.Connection:
             connection.execute("PRAGMA fullfsync = 1")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // _PAGE}")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+            # Who writes keeps nobody from reading, but may keep others from writing for long.
+            if look is not None:
+                look(connection)
             # Taking the right to write shows at once whether the file may be written.
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("COMMIT")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ... import codec
-from ...errors import ConfigurationError, JournalError
+from ...errors import JournalError
 from ..chunking import Batch
 from ..identity import content_name
 from ..states import Verdict
@@ -18,28 +18,12 @@ from .claims import Claims, Decision, Entry, decide_customer, decide_document
 from .contents import Contents, hide_unsent, standing
 from .index import Index, names_of
 from .locks import RunLock, lock
+from .names import RunName, find_run, going_on
 from .reads import ids, span_of, states_of
 
-__all__ = ["RunName", "RunRows"]
+__all__ = ["RunRows"]
 
 CRASHED: Final = Verdict("unknown", "crashed", "the process ended while it was on the wire: it may or may not have been taken")
-
-
-@dataclass(frozen=True, slots=True)
-class RunName:
-    """Which run it is.
-
-    Attributes:
-        run_id, operation, client_no: name it.
-        base_url: where it sends; the same run never sends anywhere else.
-        safe: whether its records may be sent again when nobody knows what became of them.
-    """
-
-    run_id: str
-    operation: str
-    client_no: int
-    base_url: str
-    safe: bool
 
 
 @dataclass(slots=True)
@@ -90,10 +74,7 @@ class RunRows:
         self.id, earlier = self._find(connection, deadline, now, process)
         self.lock = lock(self.path, self.id) if self.path else None
         if self.path and self.lock is None:
-            raise JournalError(
-                f"the run {self.name.run_id!r} ({self.name.operation}) of the journal {self.path} is going on already, "
-                f"in process {earlier}: wait for its end"
-            )
+            raise going_on(self.path, self.name, earlier)
         low, high = self.span
         self.token = secrets.token_hex(8)
         connection.execute(
@@ -131,23 +112,15 @@ class RunRows:
 
     def _find(self, connection: sqlite3.Connection, deadline: float, now: float, process: int) -> tuple[int, int]:
         name = self.name
-        wanted = (name.run_id, name.operation, name.client_no)
-        row = connection.execute(
-            "SELECT id, base_url, process FROM runs WHERE run_id = ? AND operation = ? AND client_no = ?", wanted
-        ).fetchone()
-        if row is None:
-            made = connection.execute(
-                "INSERT INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)"
-                " VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
-                (*wanted, name.base_url, deadline, now, process),
-            )
-            return int(made.lastrowid or 0), process
-        if row[1] != name.base_url:
-            raise ConfigurationError(
-                f"the run {name.run_id!r} of this journal was begun against {row[1]}, and now base_url is {name.base_url}: "
-                "give another run_id or another journal"
-            )
-        return row[0], row[2]
+        found = find_run(connection, name)
+        if found is not None:
+            return found
+        made = connection.execute(
+            "INSERT INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)"
+            " VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
+            (name.run_id, name.operation, name.client_no, name.base_url, deadline, now, process),
+        )
+        return int(made.lastrowid or 0), process
 
     def _forget_unsent(self, connection: sqlite3.Connection) -> None:
         """What never left will be read from the source again."""

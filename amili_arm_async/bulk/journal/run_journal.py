@@ -21,8 +21,9 @@ from .claims import Claims
 from .dead_letter import DeadLetter
 from .files import open_journal, path_of
 from .followers import DONE_BEFORE, Follower, Followers, common, outcome_of
+from .names import RunName, refuse_running
 from .reads import OpenRow, left_behind, read_open, read_verdicts
-from .rows import RunName, RunRows
+from .rows import RunRows
 from .thread import JournalThread
 from .unknowns import Unknowns, adopted
 
@@ -79,7 +80,8 @@ class RunJournal:
         """
         if self._options.dead_letter is not None:
             self._dead_letter = DeadLetter(path_of(self._options.dead_letter), self._name, self._path)
-        thread = JournalThread(self._path, partial(open_journal, self._path), self._rows.let_go)
+        look = partial(refuse_running, path=self._path, name=self._name)
+        thread = JournalThread(self._path, partial(open_journal, self._path, look=look), self._rows.let_go)
         opening = partial(
             self._rows.begin,
             deadline=self._options.deadline,

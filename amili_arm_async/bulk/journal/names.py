@@ -1,0 +1,68 @@
+"""Which run of a journal is meant, where it stands there, and whether somebody is at it."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from ...errors import ConfigurationError, JournalError
+from .locks import is_locked
+
+__all__ = ["RunName", "find_run", "going_on", "refuse_running"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunName:
+    """Which run it is.
+
+    Attributes:
+        run_id, operation, client_no: name it.
+        base_url: where it sends; the same run never sends anywhere else.
+        safe: whether its records may be sent again when nobody knows what became of them.
+    """
+
+    run_id: str
+    operation: str
+    client_no: int
+    base_url: str
+    safe: bool
+
+
+def find_run(connection: sqlite3.Connection, name: RunName) -> tuple[int, int] | None:
+    """The id of a run and the process that began it last; None where the journal does not have it.
+
+    Raises:
+        ConfigurationError: it sends to another address.
+    """
+    row = connection.execute(
+        "SELECT id, process, base_url FROM runs WHERE run_id = ? AND operation = ? AND client_no = ?",
+        (name.run_id, name.operation, name.client_no),
+    ).fetchone()
+    if row is None:
+        return None
+    if row[2] != name.base_url:
+        raise ConfigurationError(
+            f"the run {name.run_id!r} of this journal was begun against {row[2]}, and now base_url is {name.base_url}: "
+            "give another run_id or another journal"
+        )
+    return row[0], row[1]
+
+
+def refuse_running(connection: sqlite3.Connection, *, path: str, name: RunName) -> None:
+    """Refuses a run that somebody is at, before anything is written: the other process may stand still in the middle of a transaction,
+    and to wait for that takes a minute. This takes no lock: it only spares the waiting.
+
+    Raises:
+        JournalError: somebody is at it.
+        ConfigurationError: it sends to another address.
+    """
+    found = find_run(connection, name)
+    if found is not None and is_locked(path, found[0]):
+        raise going_on(path, name, found[1])
+
+
+def going_on(path: str, name: RunName, process: int) -> JournalError:
+    """The error for a run that somebody is at."""
+    return JournalError(
+        f"the run {name.run_id!r} ({name.operation}) of the journal {path} is going on already, in process {process}: wait for its end"
+    )
