@@ -39,6 +39,9 @@ _TELLING: Final = frozenset({"key_conflict", "batch_taken"})
 _ABOUT_THE_CALL: Final = frozenset({401, 403, 405})
 _MARGIN: Final = 1.1
 
+_MOST_PROOFS: Final = 5
+"""Accepted documents that are asked for: one that is not there may have failed since."""
+
 
 def same_content(sent: bytes, found: bytes) -> bool:
     """Whether what the server has is what was sent: every field that was sent is there and says the same.
@@ -109,6 +112,8 @@ class Reconciler:
         self._unknowns = journal.unknowns
         self._settings = job.options.reconcile if isinstance(job.options.reconcile, Reconcile) else Reconcile()
         self._places = asyncio.Semaphore(self._settings.concurrency)
+        # The number of a document that was found: look-ups work.
+        self._found: str | None = None
 
     async def run(self) -> None:
         """Looks up every unknown document that has a number, and sends again what may be."""
@@ -123,7 +128,7 @@ class Reconciler:
                     return
                 if await self._look_up_batch(row):
                     absent.append(number)
-            if absent and await self._look_ups_work():
+            if absent and await self._look_ups_work(settle):
                 for number in absent:
                     await self._send_again(number)
         except ArmError as failure:
@@ -131,10 +136,13 @@ class Reconciler:
 
     async def _settle_time(self) -> float:
         """Seconds from the last try after which what is not there won't come any more."""
+        settle = self._settings.settle
+        if settle is not None and not self._settings.resend_absent:
+            return settle
         slowest = _MARGIN * await self._unknowns.slowest()
-        if self._settings.settle is None:
-            return max(_MARGIN * self._job.options.deadline, slowest)
-        return max(self._settings.settle, slowest) if self._settings.resend_absent else self._settings.settle
+        # Not that of this attempt alone: an earlier one may have given its batches more time.
+        deadline = await self._unknowns.deadline()
+        return max(settle if settle is not None and settle > deadline else _MARGIN * deadline, slowest)
 
     async def _wait_until(self, then: float) -> bool:
         """Waits until a Unix time; False where the run stops."""
@@ -173,13 +181,29 @@ class Reconciler:
             self._account.tell(outcome)
         return bool(held)
 
-    async def _look_ups_work(self) -> bool:
-        """Whether a document that succeeded is found: where it is not, a document that is not found may be there all the same."""
+    async def _look_ups_work(self, settle: float) -> bool:
+        """Whether a document that must be there is found now: else one that is not found may be there all the same, as where a gateway
+        does not know this address and says 404 to everything."""
         key = await self._unknowns.succeeded()
-        if key is None or await self._look_up(key, None) is _CONFLICT:
-            return True
-        log.warning("nothing is sent again: a document of the run that succeeded is not found either")
+        if key is not None:
+            proofs = [key]
+            text = "a document of the run that succeeded is not found either"
+        else:
+            proofs = await self._unknowns.accepted(before=clock.unix_time() - settle, most=_MOST_PROOFS)
+            if self._found is not None:
+                proofs.insert(0, self._found)
+            text = "no document that the server took is found, so that it does not find others proves nothing"
+        for proof in proofs:
+            if await self._is_found(proof):
+                return True
+        log.warning(f"nothing is sent again: {text}", records=len(proofs))
         return False
+
+    async def _is_found(self, key: str) -> bool:
+        """Whether the look-up of a number gives a document of that number."""
+        self._found = None
+        await self._look_up(key, None)
+        return self._found is not None
 
     async def _look_up(self, key: str, sent: bytes | None) -> Verdict:
         try:
@@ -194,6 +218,8 @@ class Reconciler:
         text = wire.one_record(response.body, request.endpoint.items, "documentNo")
         if text is None:
             return _NOT_LOOKED_UP
+        if _says_the_same(key, (codec.json_object(text) or {}).get("documentNo")):
+            self._found = key
         return _FOUND if sent is not None and same_content(sent, text) else _CONFLICT
 
     async def _send_again(self, number: int) -> None:

@@ -170,7 +170,8 @@ class Documents:
             run_id: the run; None takes every run of documents of this client number.
             settle: seconds. Default: the run's `deadline`, or the slowest batch of the run where that was longer, and a tenth more.
             resend_absent: send again what has a number, was not found, has no sibling of its batch that was found, and whose answer
-                was no 2xx. Then `settle` must be longer than the run's deadline.
+                was no 2xx. Then `settle` must be longer than the run's deadline. Nothing is sent again where no document of
+                the run is found: look-ups may not work.
             concurrency: documents looked up side by side.
             options: for what is sent again and for the waiting for results; but the deadline is the run's own.
 

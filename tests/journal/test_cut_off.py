@@ -89,15 +89,15 @@ async def test_cancelled_at_every_answer_of_the_journal(arm, sandbox, folder):
 async def test_a_later_attempt_cancelled_at_every_answer_of_the_journal(arm, sandbox, folder, what):
     loop = asyncio.get_running_loop()
     plain = loop.call_soon_threadsafe
-    settle = {"looked up": Reconcile(settle=0), "sent again": Reconcile(settle=0.002, resend_absent=True)}.get(what, False)
+    settle = {"looked up": Reconcile(settle=0), "sent again": Reconcile(settle=0.06, resend_absent=True)}.get(what, False)
     letter = {"dead_letter": folder / "failed.jsonl"} if what == "dead letter" else {}
     source = [*invoices(8), *bare_invoices(2)]
     for moment in range(1, 200):
         client_no = new_client_no()
         own, journal = arm.for_client(client_no), folder / f"{client_no}.sqlite"
         plan(sandbox, [None, Fault.reset_before(), Fault.reset_after(), Fault.status(400)])
-        before = {"results": "accepted", "concurrency": 1} if what == "resumed" else {"concurrency": 1}
-        await send(own, source[:9], journal=journal, max_records=2, **before, **RUN)
+        before = "accepted" if what == "resumed" else "wait"
+        await send(own, source[:9], journal=journal, max_records=2, concurrency=1, results=before, deadline=0.05, **RUN)
         await sandbox.settled()
         run = own.documents.create_many(
             source[::-1], options=quick(journal=journal, max_records=3, deadline=0.001, reconcile=settle, **letter, **RUN)

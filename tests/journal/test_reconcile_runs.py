@@ -266,37 +266,129 @@ async def test_a_number_that_is_hard_to_ask_for(arm, sandbox, journal, way, numb
     assert not list(sandbox.documents.doubles())
 
 
-async def test_what_is_sent_again_and_lost_again_stays_unknown(arm, sandbox, journal):
+async def one_that_succeeded(arm, journal):
+    """A document in the run that is there: it shows that look-ups work."""
+    assert (await send(arm, invoices(1, start=900), journal=journal, deadline=0.05, **RUN)).counts == {"succeeded": 1}
+
+
+@WAYS
+@pytest.mark.parametrize("there", [False, True], ids=["a gateway without that route", "it is true"])
+async def test_where_nothing_is_known_to_be_there_nothing_is_sent_again(arm, sandbox, journal, caplog, way, there):
+    """404 to everything, and no document that must be found: nobody can tell whether look-ups work."""
+    if not there:
+        sandbox.inject(Fault.status(404), times=None, **LOOK)
+    fault = Fault.reset_before() if there else Fault.reset_after()
+
+    told = await looked_up(arm, sandbox, journal, invoices(2), [fault], way, settings=SENDS_AGAIN, deadline=0.05)
+
+    assert told.reasons == {"unknown/absent": 2}
+    assert writes(sandbox) == 1
+    assert "nothing is sent again" in caplog.text
+    sandbox.clear_faults()
+    told = await reconciled(arm, journal, "in the next run", SENDS_AGAIN, deadline=0.05)
+    assert set(told.counts) == {"unknown"} if there else {"succeeded"}
+    assert not list(sandbox.documents.doubles())
+
+
+async def test_a_document_that_was_found_shows_that_look_ups_work(arm, sandbox, journal):
+    """Found in this reconcile, with the same content or another."""
+    sandbox.documents.seed([invoice("D001", 999)])
     plan(sandbox, [Fault.reset_before(), Fault.reset_before()])
-    settings = Reconcile(settle=0.06, resend_absent=True)
-    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=settings, **RUN)
+    told = await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
+    assert told.reasons == {"unknown/key_conflict": 1, "unknown/batch_taken": 1}
+    assert told.counts == {"succeeded": 2, "unknown": 2}
+    assert writes(sandbox) == 3
+
+
+@pytest.mark.parametrize("answer", [b'{"documentNo": "D777"}', b'{"documentType": "IN"}', b"{}"], ids=repr)
+async def test_a_document_of_another_number_shows_nothing(arm, sandbox, journal, answer):
+    sandbox.documents.seed([invoice("D001", 999)])
+    sandbox.inject(Fault.garbage(answer), method="GET", path="/documents/D001", times=None)
+    plan(sandbox, [Fault.reset_before(), Fault.reset_before()])
+    told = await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
+    assert told.counts == {"unknown": 4}
+    assert writes(sandbox) == 2
+
+
+@pytest.mark.parametrize("works", [True, False], ids=["it is found", "404 to everything"])
+async def test_an_accepted_document_shows_whether_look_ups_work(arm, sandbox, journal, works):
+    """With results="accepted" no document of a run is ever known to have succeeded."""
+    if not works:
+        sandbox.inject(Fault.status(404), times=None, **LOOK)
+    plan(sandbox, [None, None, Fault.reset_before() if works else Fault.reset_after()])
+    told = await send(
+        arm,
+        invoices(6),
+        journal=journal,
+        max_records=2,
+        concurrency=1,
+        results="accepted",
+        deadline=0.05,
+        reconcile=SENDS_AGAIN,
+        **RUN,
+    )
+    assert told.counts == {"accepted": 6} if works else {"accepted": 4, "unknown": 2}
+    assert writes(sandbox) == (4 if works else 3)
+    assert not list(sandbox.documents.doubles())
+
+
+async def test_an_accepted_document_that_failed_since_is_not_the_only_one_asked_for(arm, sandbox, journal):
+    sandbox.reject_record("D000")
+    sandbox.reject_record("D001")
+    plan(sandbox, [None, None, Fault.reset_before()])
+    options = {"max_records": 2, "concurrency": 1, "results": "accepted", "deadline": 0.05}
+    told = await send(arm, invoices(6), journal=journal, reconcile=SENDS_AGAIN, **options, **RUN)
+    assert told.counts == {"accepted": 6}
+    assert writes(sandbox) == 4
+
+
+async def test_an_accepted_document_that_is_younger_than_the_time_to_settle_shows_nothing(arm, sandbox, journal, leaps):
+    """It is not even asked for; later it is."""
+    plan(sandbox, [Fault.reset_before(), Fault.latency(0.02)])
+    options = {"max_records": 2, "concurrency": 1, "results": "accepted", "deadline": 1000.0, **RUN}
+    settings = Reconcile(resend_absent=True)
+    task = asyncio.create_task(send(arm, invoices(4), journal=journal, reconcile=settings, **options))
+    await until(lambda: writes(sandbox) == 2 or task.done())
+    leaps.ahead += 100
+    assert (await task).counts == {"accepted": 2, "unknown": 2}
+    assert lookups(sandbox) == 2
+
+    leaps.ahead += 200
+    assert (await send(arm, invoices(4), journal=journal, reconcile=settings, **options)).counts == {"accepted": 4}
+    assert writes(sandbox) == 3
+
+
+async def test_what_is_sent_again_and_lost_again_stays_unknown(arm, sandbox, journal):
+    await one_that_succeeded(arm, journal)
+    plan(sandbox, [Fault.reset_before(), Fault.reset_before()])
+    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
     assert told.counts == {"unknown": 2}
-    assert writes(sandbox) == 2, "once, not until it works"
+    assert writes(sandbox) == 3, "once, not until it works"
     run = await the_run(journal)
-    assert run.counts == {"unknown": 2}
+    assert run.counts == {"succeeded": 1, "unknown": 2}
     assert len(run.unknown_batches) == 1
 
-    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=settings, **RUN)
+    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
     assert told.counts == {"succeeded": 2}
 
 
 @pytest.mark.parametrize("fault", [Fault.status(400), Fault.status(422)])
 async def test_what_is_sent_again_and_refused(arm, sandbox, journal, fault):
+    await one_that_succeeded(arm, journal)
     plan(sandbox, [Fault.reset_before(), fault])
-    settings = Reconcile(settle=0.06, resend_absent=True)
-    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=settings, **RUN)
+    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
     assert told.counts == {"rejected": 2}
-    assert (await the_run(journal)).counts == {"rejected": 2}
+    assert (await the_run(journal)).counts == {"succeeded": 1, "rejected": 2}
     assert (await send(arm, invoices(2), journal=journal, **RUN)).counts == {"succeeded": 2}
 
 
 async def test_send_again_in_another_size(arm, sandbox, journal):
     """Halved with 413 on the way: each part is known."""
+    await one_that_succeeded(arm, journal)
     plan(sandbox, [Fault.reset_before(), Fault.status(413)])
-    settings = Reconcile(settle=0.06, resend_absent=True)
-    told = await send(arm, invoices(8), journal=journal, deadline=0.05, reconcile=settings, **RUN)
+    told = await send(arm, invoices(8), journal=journal, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
     assert told.counts == {"succeeded": 8}
-    assert (await the_run(journal)).counts == {"succeeded": 8}
+    assert (await the_run(journal)).counts == {"succeeded": 9}
     assert not list(sandbox.documents.doubles())
 
 
@@ -529,6 +621,23 @@ async def test_it_waits_longer_than_the_slowest_batch(arm, sandbox, journal, lea
     leaps.ahead -= 2000
     await arm.documents.reconcile(journal, options=quick(), **settings)
     assert sum(leaps.waits) == pytest.approx(seconds, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        (Reconcile(settle=20, resend_absent=True), 1100),
+        (Reconcile(settle=1001, resend_absent=True), 1001),
+        (Reconcile(resend_absent=True), 1100),
+        (Reconcile(), 1100),
+        (Reconcile(settle=40), 40),
+    ],
+)
+async def test_an_earlier_attempt_may_have_had_a_longer_deadline(arm, sandbox, journal, leaps, settings, seconds):
+    plan(sandbox, [Fault.reset_before()])
+    await send(arm, invoices(1), journal=journal, deadline=1000.0, **RUN)
+    await send(arm, invoices(1), journal=journal, deadline=10.0, reconcile=settings, **RUN)
+    assert leaps.waits == [pytest.approx(seconds, abs=2)]
 
 
 async def test_alone_it_knows_the_deadline_of_the_run(arm, sandbox, journal, leaps):

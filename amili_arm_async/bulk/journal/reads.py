@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from ... import codec
@@ -15,6 +16,8 @@ __all__ = [
     "NOT_AWAITED",
     "OpenRow",
     "UnknownRow",
+    "accepted_keys",
+    "deadline_of",
     "ids",
     "left_behind",
     "places_of",
@@ -171,14 +174,30 @@ def slowest(connection: sqlite3.Connection, run: int) -> float:
     return max(0.0, row[0] or 0.0)
 
 
+def deadline_of(connection: sqlite3.Connection, run: int) -> float:
+    """The longest deadline that an attempt of a run had."""
+    return float(connection.execute("SELECT deadline FROM runs WHERE id = ?", (run,)).fetchone()[0])
+
+
 def succeeded_key(connection: sqlite3.Connection, run: int) -> str | None:
     """The key of a record of a run that succeeded, or None."""
-    for batch in ids(connection, run, "final = 'succeeded'"):
-        _, _, exceptions = read_row(connection, batch)
-        for position, key in enumerate(keys_of(connection, batch)):
-            if key is not None and position not in exceptions:
-                return key
-    return None
+    found = ids(connection, run, "final = 'succeeded' OR exceptions LIKE '%\"succeeded\"%'")
+    return next(_a_key_of_each(connection, found, "succeeded"), None)
+
+
+def accepted_keys(connection: sqlite3.Connection, run: int, before: float, most: int) -> list[str]:
+    """Keys of records whose batch was accepted before a Unix time and whose result is not known: one of each batch, `most` batches."""
+    found = ids(connection, run, f"accepted <= {before!r} AND (final = 'accepted' OR exceptions LIKE '%\"accepted\"%')")
+    return list(islice(_a_key_of_each(connection, found, "accepted"), most))
+
+
+def _a_key_of_each(connection: sqlite3.Connection, batches: Iterable[int], state: str) -> Iterator[str]:
+    """The first key of each batch whose record is in a state; of those where there is one."""
+    for batch in batches:
+        states = states_of(connection, batch)
+        keys = (key for position, key in enumerate(keys_of(connection, batch)) if key is not None and states[position] == state)
+        if (key := next(keys, None)) is not None:
+            yield key
 
 
 def places_of(connection: sqlite3.Connection, batch: int, index: Index | None, *, current: bool) -> dict[int, int]:

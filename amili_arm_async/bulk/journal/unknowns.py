@@ -11,7 +11,18 @@ from ..chunking import Batch
 from ..keys import CompactKeys
 from ..states import BatchOutcome, Verdict
 from .followers import Follower, Followers, common
-from .reads import NOT_AWAITED, UnknownRow, read_row, read_unknown, slowest, succeeded_key, superseded, unknown_ids
+from .reads import (
+    NOT_AWAITED,
+    UnknownRow,
+    accepted_keys,
+    deadline_of,
+    read_row,
+    read_unknown,
+    slowest,
+    succeeded_key,
+    superseded,
+    unknown_ids,
+)
 from .reads import keys_of as read_keys
 from .rows import RunRows
 
@@ -49,6 +60,10 @@ class Unknowns:
         self._next_row = next_row
         self._settle = settle
 
+    async def deadline(self) -> float:
+        """The longest deadline that an attempt of the run had: no document that it sent comes later than that."""
+        return await self._thread.call(partial(deadline_of, run=self._rows.id))
+
     async def slowest(self) -> float:
         """Seconds from the 202 to the result of the slowest batch of the run."""
         return await self._thread.call(partial(slowest, run=self._rows.id))
@@ -84,6 +99,10 @@ class Unknowns:
     async def succeeded(self) -> str | None:
         """The number of a document of the run that succeeded, or None."""
         return await self._thread.call(partial(succeeded_key, run=self._rows.id))
+
+    async def accepted(self, *, before: float, most: int) -> list[str]:
+        """Numbers of documents that were accepted before a Unix time, at the most one of each of `most` batches."""
+        return await self._thread.call(partial(accepted_keys, run=self._rows.id, before=before, most=most))
 
     def _enter_again(self, connection: sqlite3.Connection, *, number: int, row: int, pairs: list[tuple[int, int]]) -> Batch:
         old = read_unknown(connection, number)
