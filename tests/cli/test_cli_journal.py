@@ -91,11 +91,12 @@ def test_reconcile_at_the_end(push, file, served):
 
 
 def test_what_is_absent_is_sent_again_where_that_is_asked_for(push, file, served):
-    served.ask(lambda sandbox: sandbox.inject(Fault.status(502), path="documents/batches"))
-    more = ["--reconcile", "--resend-absent", "--deadline", 0.1, "--settle", 0.2]
-    result = push("documents", file(document(1)), *more)
+    # The first one shows that look-ups work.
+    served.ask(lambda sandbox: sandbox.inject(Fault.status(502), path="documents/batches", skip=1))
+    more = ["--reconcile", "--resend-absent", "--deadline", 0.1, "--settle", 0.2, "--max-records", 1, "--concurrency", 1]
+    result = push("documents", file(document(0), document(1)), *more)
     assert served.ask(lambda sandbox: (sandbox.documents.taken("1"), sandbox.documents.delivered("1"))) == (1, 2)
-    assert (result.exit_code, counts(result)) == (0, {"succeeded": 1})
+    assert (result.exit_code, counts(result)) == (0, {"succeeded": 2})
 
 
 def test_require_document_no(push, file, served):
@@ -328,8 +329,9 @@ def test_reconcile(three_runs, call, served, journal, runs):
 
 
 def test_reconcile_sends_again_what_is_absent(push, file, served, call, journal):
-    served.ask(lambda sandbox: sandbox.inject(Fault.status(502), path="documents/batches"))
-    assert push("documents", file(document(1)), "--deadline", 0.1).exit_code == 1
+    served.ask(lambda sandbox: sandbox.inject(Fault.status(502), path="documents/batches", skip=1))
+    more = ["--deadline", 0.1, "--max-records", 1, "--concurrency", 1]
+    assert push("documents", file(document(0), document(1)), *more).exit_code == 1
     result = call("reconcile", journal, "--settle", 0, env=served.env)
     assert result.exit_code == 1
     assert "document, key 1: unknown (absent)" in result.stderr

@@ -195,6 +195,7 @@ def test_an_unknown_document_that_is_not_there_stays_and_is_never_sent(letters, 
 
 
 def test_what_is_absent_is_sent_again_where_that_is_asked_for_and_a_journal_knows_it(letters):
+    letters.push(document(0), run_id="one", more=["--deadline", 0.1])
     letters.fail(Fault.status(502))
     letters.push(document(1), run_id="one", more=["--deadline", 0.1])
     too_soon = ["--resend-absent", "--deadline", 0.1, "--settle", 0.05]

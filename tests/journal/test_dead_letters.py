@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import pytest
 
-from amili_arm_async import BulkError, ConfigurationError, CurrencyAmounts, Document, JournalError
+from amili_arm_async import BulkError, ConfigurationError, CurrencyAmounts, Document, JournalError, Reconcile
 from amili_arm_async.sandbox import Fault
 
 from .programs import (
@@ -246,7 +246,7 @@ async def test_a_later_attempt_takes_its_place(arm, sandbox, journal, letter):
     )
 
     await sandbox.settled()
-    await send(arm, invoices(6), reconcile=True, **{**options, "deadline": 0.01})
+    await send(arm, invoices(6), reconcile=Reconcile(settle=0), **options)
     assert [line["state"] for line in lines_of(letter)] == ["failed"]
 
 

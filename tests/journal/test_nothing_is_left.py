@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from amili_arm_async import ArmError, ConfigurationError
+from amili_arm_async import ArmError, ConfigurationError, Reconcile
 from amili_arm_async.sandbox import Fault, Sandbox
 
 from .programs import (
@@ -207,7 +207,7 @@ async def test_no_person_is_in_the_log(arm, sandbox, journal, folder, log_record
     ]
     plan(sandbox, [None, Fault.reset_after(), Fault.status(400, body=b'{"message": "%s"}' % secret.encode())])
     told = await send(arm, source, **options)
-    again = await send(arm, source, reconcile=True, **{**options, "deadline": 0.01})
+    again = await send(arm, source, reconcile=Reconcile(settle=0), **options)
     await send(arm, [customer(secret, secret)], kind="customers", journal=journal, run_id="r")
     with contextlib.suppress(ArmError):
         await send(arm, ends_after(source, LookupError(secret)), **options)
