@@ -7,7 +7,6 @@ Money is written as JSON numbers and read into `Decimal` without passing through
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -35,7 +34,6 @@ __all__ = [
     "read_record",
     "read_records",
     "split_list",
-    "split_texts",
 ]
 
 RecordT = TypeVar("RecordT", bound=Struct)
@@ -52,9 +50,6 @@ _RAW_LIST: Final = msgspec.json.Decoder(list[Raw])
 DecodeFailure: Final = (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError)
 
 _UNREADABLE: Final = object()
-
-_BRACES: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}]')
-"""Texts, to be passed over, and braces."""
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -265,33 +260,6 @@ def json_object(body: bytes) -> dict[str, Any] | None:
     """The JSON object in `body`, or None where it is none."""
     value = json_value(body)
     return value if isinstance(value, dict) else None
-
-
-def split_texts(body: bytes) -> list[bytes]:
-    """The JSON texts of the items of a JSON list of objects, as they stand there.
-
-    Raises:
-        one of `DecodeFailure`: it is no such list.
-    """
-    try:
-        return [bytes(item) for item in _RAW_LIST.decode(body)]
-    except DecodeFailure:
-        # A Decimal that is NaN, where text belongs, is a bare word. The records around it are still to be told apart.
-        if (texts := _split_objects(body[1:-1])) and b"[" + b",".join(texts) + b"]" == body:
-            return texts
-        raise
-
-
-def _split_objects(body: bytes) -> list[bytes]:
-    """The objects in `a,b,c`, whatever words are in them."""
-    texts: list[bytes] = []
-    begin = depth = 0
-    for found in _BRACES.finditer(body):
-        depth += {b"{": 1, b"}": -1}.get(found[0], 0)
-        if depth == 0 and found[0] == b"}":
-            texts.append(body[begin : found.end()])
-            begin = found.end() + 1
-    return texts
 
 
 def split_list(body: bytes, name: str) -> list[bytes]:

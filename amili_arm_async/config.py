@@ -137,12 +137,12 @@ class Limits:
     """What one client, its views and all its bulk runs together may have under way.
 
     Attributes:
-        connections: requests on the wire at once. Default 16.
+        connections: requests on the wire at once. Default 32.
         bytes_in_flight: bytes of bodies on the wire at once; a single larger body goes alone. Default 64,000,000.
         open_batches: batches accepted and not yet known to be processed. Default 200.
     """
 
-    connections: int = 16
+    connections: int = 32
     bytes_in_flight: int = 64_000_000
     open_batches: int = 200
 
@@ -248,7 +248,9 @@ class BulkOptions:
     Attributes:
         max_records: records in a batch at the most. Default 1000. (The public pages name no limit.)
         max_bytes: bytes of a request body at the most. Default 1,000,000.
-        concurrency: batches sent side by side. Default 8. Goes down by itself on 429 and 503, and comes back.
+        concurrency: batches sent side by side at the most. Default None: found by itself. A run begins with 8, tries more (32 at the
+            most) while that brings more through, then fewer while it brings no less, and stays there. On 429 and 503 the number goes
+            down in any case, and comes back.
         results: `"wait"` (default) until each batch is processed, or `"accepted"`: done when the server has taken it.
         poll_first: seconds from the 202 to the first question for the result. Default 1.
         poll_max: seconds between two questions at the most (before the first, too). Default 30.
@@ -276,7 +278,7 @@ class BulkOptions:
 
     max_records: int = 1000
     max_bytes: int = 1_000_000
-    concurrency: int = 8
+    concurrency: int | None = None
     results: Literal["wait", "accepted"] = "wait"
     poll_first: float = 1.0
     poll_max: float = 30.0
@@ -294,7 +296,8 @@ class BulkOptions:
     def __post_init__(self) -> None:
         check_int("BulkOptions.max_records", self.max_records, least=1)
         check_int("BulkOptions.max_bytes", self.max_bytes, least=256)
-        check_int("BulkOptions.concurrency", self.concurrency, least=1)
+        if self.concurrency is not None:
+            check_int("BulkOptions.concurrency", self.concurrency, least=1)
         _check_word("BulkOptions.results", self.results, ("wait", "accepted"))
         _check_word("BulkOptions.bisect", self.bisect, ("safe", "all", "off"))
         check_number("BulkOptions.poll_first", self.poll_first, least=0)

@@ -40,6 +40,7 @@ class Live:
         row: its place in the journal.
         status: of an answer that left it in doubt, or None.
         has_place: whether it holds a place among the open batches.
+        began: when it last began to leave, by the monotonic clock.
     """
 
     batch: Batch
@@ -54,6 +55,7 @@ class Live:
     row: int = 0
     status: int | None = None
     has_place: bool = False
+    began: float = 0.0
 
     async def wait_done(self, stopping: asyncio.Event) -> None:
         """Waits until all its records have their final state, or the run stops."""

@@ -23,6 +23,7 @@ from ..models.documents import Document
 from .finite import FINITE_CHECKS
 from .identity import Prints, prints_of_lines
 from .states import BatchOutcome, Verdict
+from .texts import split_texts
 
 __all__ = ["Batch", "Cutter", "Invalid", "Kind", "as_key"]
 
@@ -58,7 +59,7 @@ class Batch:
 
     def texts(self) -> list[bytes]:
         """The JSON text of each record."""
-        return codec.split_texts(b"[" + b",".join(self.pieces) + b"]")
+        return split_texts(b",".join(self.pieces))
 
     def halves(self) -> tuple[Batch, Batch]:
         """The batch in two parts, in order; it has two records or more."""

@@ -5,7 +5,6 @@ The rule it exists for: a batch of an unsafe endpoint is sent again only where i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ..wire import Request, batch_receipt
 from .account import Account, Live
 from .course import Course, reason_of
 from .job import Job
+from .pace import Pace
 from .poller import OpenBatch, Poller
 from .pressure import Lanes, Pressure, acquire_place
 from .states import Verdict
@@ -55,6 +55,7 @@ class Deliverer:
         poller: waits for results.
         keeper: keeps each step.
         lower: told of a size that is too large for the server.
+        pace: how many may be on the wire.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Deliverer:
         poller: Poller,
         keeper: Keeper,
         lower: Callable[[int], None],
+        pace: Pace,
     ) -> None:
         self._job = job
         self._transport = transport
@@ -76,11 +78,17 @@ class Deliverer:
         self._poller = poller
         self._keeper = keeper
         self._lower = lower
+        self._pace = pace
         # One batch more is being written down meanwhile, so that the wire need not wait for the disk.
-        self._lanes = Lanes(job.options.concurrency + min(keeper.ahead, 1))
-        self._wire = asyncio.Semaphore(job.options.concurrency)
+        self._lanes = Lanes(lambda: pace.limit + min(keeper.ahead, 1))
+        self._wire = Lanes(lambda: pace.limit)
         self._waits = job.options.results == "wait"
         self._bisects = job.options.bisect == "all" or (job.options.bisect == "safe" and job.endpoint.safe)
+
+    def more_lanes(self) -> None:
+        """To be called when the pace has changed."""
+        self._lanes.wake()
+        self._wire.wake()
 
     async def deliver(self, live: Live, bisection: Bisection | None = None) -> None:
         """Sends a batch until its fate is known."""
@@ -129,6 +137,7 @@ class Deliverer:
             tally.requests += 1
             tally.bytes_sent += request.size
             live.attempts += 1
+            live.began = clock.monotonic()
             return True
 
         return await self._transport.attempt(request, timeout=self._job.timeout, delivery=live.delivery, starts=starts)
@@ -147,7 +156,7 @@ class Deliverer:
     async def _accepted(self, live: Live, receipt: BatchReceipt) -> None:
         live.receipt = receipt
         self._course.is_answered()
-        self._lanes.went_well()
+        self._pace.taken(clock.monotonic() - live.began)
         log.info("batch accepted", batch=receipt.batch_uuid, records=len(live.batch), attempt=live.attempts, request_id=receipt.request_id)
         try:
             await self._keeper.accepted(live, receipt.batch_uuid)
@@ -225,7 +234,7 @@ class Deliverer:
 
     def _relieve(self, tried: Try) -> None:
         if tried.status in {429, 503}:
-            self._lanes.slower()
+            self._pace.slower()
         if tried.retry_after is not None:
             self._pressure.hold.extend(tried.retry_after)
 
@@ -277,13 +286,14 @@ class Deliverer:
         async def take() -> None:
             nonlocal has_turn
             if not has_turn:
-                has_turn = await self._wire.acquire()
+                await self._wire.enter()
+                has_turn = True
 
         try:
             yield take
         finally:
             if has_turn:
-                self._wire.release()
+                self._wire.leave()
 
 
 class _Place:

@@ -1,14 +1,14 @@
-"""What keeps a run from pushing a server that can't take more: a hold for all, and lanes whose number goes down and comes back."""
+"""What keeps a run from pushing a server that can't take more: a hold for all, places for open batches, and lanes to the wire."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from .. import clock, log
+from .. import clock
 
 __all__ = ["Hold", "Lanes", "Pressure", "acquire_place"]
 
@@ -43,61 +43,54 @@ class Pressure:
 
 
 class Lanes:
-    """How many batches of a run may be on the wire at once: halved when the server says "too much", one more after a while of quiet."""
+    """So many may be in at once as `most` says, which may change; the others wait, the first come first.
 
-    def __init__(self, most: int) -> None:
+    Args:
+        most: gives the number.
+    """
+
+    def __init__(self, most: Callable[[], int]) -> None:
         self._most = most
-        self._limit = float(most)
         self._used = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._calm_until = 0.0
 
     @asynccontextmanager
     async def lane(self) -> AsyncIterator[None]:
         """A lane, as soon as one is free."""
-        if self._used >= int(self._limit) or self._waiting:
-            await self._queue()
-        else:
-            self._used += 1
+        await self.enter()
         try:
             yield
         finally:
-            self._used -= 1
-            self._wake()
+            self.leave()
 
-    async def _queue(self) -> None:
+    async def enter(self) -> None:
+        """Waits for a lane and takes it."""
+        if self._used < self._most() and not self._waiting:
+            self._used += 1
+            return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._used -= 1
-                self._wake()
+                self.leave()
             elif turn in self._waiting:
                 self._waiting.remove(turn)
             raise
 
-    def _wake(self) -> None:
-        while self._waiting and self._used < int(self._limit):
+    def leave(self) -> None:
+        """Gives the lane back."""
+        self._used -= 1
+        self.wake()
+
+    def wake(self) -> None:
+        """Lets in as many as there is room for; to be called when `most` gives more."""
+        while self._waiting and self._used < self._most():
             turn = self._waiting.popleft()
             if not turn.done():
                 self._used += 1
                 turn.set_result(None)
-
-    def slower(self) -> None:
-        """The server said "too much". What was already on the wire then says it too, so it counts once a second."""
-        now = clock.monotonic()
-        if now >= self._calm_until:
-            self._limit = max(1.0, int(self._limit) / 2)
-            self._calm_until = now + 1.0
-            log.info("slower", concurrency=int(self._limit))
-
-    def went_well(self) -> None:
-        """A batch was taken: after as many as there are lanes, there is one more."""
-        if self._limit < self._most:
-            self._limit = min(self._most, self._limit + 1.0 / self._limit)
-            self._wake()
 
 
 async def acquire_place(places: asyncio.Semaphore, stopping: asyncio.Event) -> bool:

@@ -24,6 +24,7 @@ from .job import Job
 from .journal.reads import UnknownRow
 from .journal.run_journal import RunJournal
 from .states import Verdict
+from .texts import split_texts
 
 __all__ = ["Reconciler", "same_content"]
 
@@ -157,7 +158,7 @@ class Reconciler:
     async def _look_up_batch(self, row: UnknownRow) -> bool:
         """Looks up the unknown documents of a batch; whether some of them may be sent again."""
         wanted = {position: key for position in row.unknown if (key := row.keys[position]) is not None}
-        texts = codec.split_texts(b"[" + row.body + b"]") if row.body is not None else None
+        texts = split_texts(row.body) if row.body is not None else None
         found: dict[int, Verdict] = {}
 
         async def look(position: int, key: str) -> None:

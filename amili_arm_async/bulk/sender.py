@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+from anyio.abc import TaskGroup
 
 from .. import clock, log
 from ..endpoints import OPERATIONS
@@ -24,6 +25,7 @@ from .course import Course
 from .delivery import Deliverer
 from .job import Job
 from .keys import Pass
+from .pace import Pace
 from .poller import OpenBatch, Poller
 from .pressure import Pressure, acquire_place
 from .report import BulkReport
@@ -111,7 +113,12 @@ class Sender:
             key_names=(job.kind.wire_key,),
             failed=self._cannot_poll,
         )
-        self._deliverer = Deliverer(job, transport, pressure, self._account, self._course, self._poller, self._keeper, self._cutter.lower)
+        self._pace = Pace(job.options.concurrency, clock.monotonic, self._pace_changed)
+        self._working: TaskGroup | None = None
+        self._workers = 0
+        self._deliverer = Deliverer(
+            job, transport, pressure, self._account, self._course, self._poller, self._keeper, self._cutter.lower, self._pace
+        )
 
     # --- the run ----------------------------------------------------------------------------------------------------------
 
@@ -129,7 +136,7 @@ class Sender:
             raise
         # Where there is no source, it counts on from the run before.
         self._account.adopted = self._report.tally.records_read
-        log.info("bulk run begins", operation=self._job.endpoint.operation, concurrency=self._options.concurrency)
+        log.info("bulk run begins", operation=self._job.endpoint.operation, concurrency=self._pace.limit)
         try:
             await self._work_side_by_side()
             self._whole = True
@@ -153,10 +160,12 @@ class Sender:
     async def _work_side_by_side(self) -> None:
         async with anyio.create_task_group() as polling:
             polling.start_soon(self._poller.run)
-            async with anyio.create_task_group() as working:
-                working.start_soon(self._reopen)
-                for _ in range(self._options.concurrency + self._keeper.ahead):
-                    working.start_soon(self._work)
+            try:
+                async with anyio.create_task_group() as self._working:
+                    self._working.start_soon(self._reopen)
+                    self._pace_changed()
+            finally:
+                self._working = None
             await self._reconcile()
             self._poller.finish()
 
@@ -230,8 +239,25 @@ class Sender:
 
     # --- the records ------------------------------------------------------------------------------------------------------
 
+    def _pace_changed(self) -> None:
+        """Sees to it that there are as many workers as the pace asks for; those that are too many end by themselves."""
+        self._deliverer.more_lanes()
+        while self._working is not None and self._workers < self._wanted_workers:
+            self._workers += 1
+            self._working.start_soon(self._work)
+
+    @property
+    def _wanted_workers(self) -> int:
+        return self._pace.limit + self._keeper.ahead
+
     async def _work(self) -> None:
-        while (entry := await self._pull()) is not None:
+        try:
+            await self._send_batches()
+        finally:
+            self._workers -= 1
+
+    async def _send_batches(self) -> None:
+        while self._workers <= self._wanted_workers and (entry := await self._pull()) is not None:
             live, before, after = entry
             for other in before:
                 await other.left.wait()

@@ -68,7 +68,7 @@ def push(
     update: Annotated[bool, typer.Option("--update", help="Update (PUT) instead of create; customers only.")] = False,
     max_records: Annotated[int, typer.Option(help="Records in a batch at the most.")] = _DEFAULTS.max_records,
     max_bytes: Annotated[int, typer.Option(help="Bytes of a request at the most.")] = _DEFAULTS.max_bytes,
-    concurrency: Annotated[int, typer.Option(help="Batches sent side by side.")] = _DEFAULTS.concurrency,
+    concurrency: Annotated[int | None, typer.Option(help="Batches sent side by side; found by itself where it is not given.")] = None,
     results: Annotated[Results, typer.Option(help="Wait for each batch's result, or be done when it is accepted.")] = Results.wait,
     bisect: Annotated[Bisect, typer.Option(help="Look for the bad record of a refused batch: in safe writes, all, or none.")] = Bisect.safe,
     patience: Annotated[float, typer.Option(help="Seconds to wait for a server that does not answer.")] = _DEFAULTS.patience,

@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from .. import codec
 from ..bulk.identity import content_name
 from ..bulk.journal.files import broken, connect, open_journal, path_of
 from ..bulk.journal.index import read_records
 from ..bulk.journal.locks import is_locked
 from ..bulk.journal.reads import body_of, ids, states_of, superseded
+from ..bulk.texts import split_texts
 from ..errors import JournalError
 from .dead_letters import DOCUMENTS
 from .replay_table import Group, LineTable
@@ -97,6 +97,6 @@ def _entries(connection: sqlite3.Connection, batch: int, group: int) -> Iterator
             # It was never sent: its name was not needed.
             if texts is None:
                 body = body_of(connection, batch)
-                texts = codec.split_texts(b"[" + body + b"]") if body is not None else []
+                texts = split_texts(body) if body is not None else []
             name = content_name(texts[position]) if texts else name  # noqa: PLW2901 - it is the same record
         yield group, name, state, prints[position] if len(prints) else -1

@@ -36,7 +36,7 @@ REFUSED = [
     (Limits, "open_batches", [*NO_INTEGER, 0]),
     (BulkOptions, "max_records", [*NO_INTEGER, 0]),
     (BulkOptions, "max_bytes", [*NO_INTEGER, 0, 255]),
-    (BulkOptions, "concurrency", [*NO_INTEGER, 0]),
+    (BulkOptions, "concurrency", [*(value for value in NO_INTEGER if value is not None), 0]),
     (BulkOptions, "results", NO_CHOICE),
     (BulkOptions, "poll_first", [*NO_NUMBER, -1]),
     (BulkOptions, "poll_max", [*NO_NUMBER, 0]),
@@ -83,9 +83,9 @@ def test_settings_are_frozen_and_equal_by_value(cls) -> None:
 def test_the_defaults_are_those_of_the_face() -> None:
     assert (Timeout().connect, Timeout().read, Timeout().total) == (10.0, 60.0, None)
     assert (RetryPolicy().attempts, RetryPolicy().base_delay, RetryPolicy().max_delay) == (5, 0.5, 30.0)
-    assert (Limits().connections, Limits().bytes_in_flight, Limits().open_batches) == (16, 64_000_000, 200)
+    assert (Limits().connections, Limits().bytes_in_flight, Limits().open_batches) == (32, 64_000_000, 200)
     options = BulkOptions()
-    assert (options.max_records, options.max_bytes, options.concurrency, options.results) == (1000, 1_000_000, 8, "wait")
+    assert (options.max_records, options.max_bytes, options.concurrency, options.results) == (1000, 1_000_000, None, "wait")
     assert (options.poll_first, options.poll_max, options.deadline, options.patience, options.bisect) == (1.0, 30.0, 3600.0, 1800.0, "safe")
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from ... import codec
 from ..chunking import Batch
 from ..identity import content_name
 from ..states import Verdict
+from ..texts import split_texts
 from .claims import MAY_BE_THERE, Entry, first
 from .index import Index, names_of, read_records
 from .reads import body_of, ids, read_verdicts
@@ -82,5 +82,5 @@ class Contents:
         # Records of one batch mostly come together.
         if self._theirs[0] != batch:
             body = body_of(self._connection, batch)
-            self._theirs = (batch, codec.split_texts(b"[" + body + b"]") if body is not None else [])
+            self._theirs = (batch, split_texts(body) if body is not None else [])
         return self._theirs[1]

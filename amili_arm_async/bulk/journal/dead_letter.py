@@ -16,6 +16,7 @@ import msgspec
 from ... import codec
 from ...errors import ConfigurationError, JournalError
 from ..states import Verdict
+from ..texts import split_texts
 from .names import RunName
 from .reads import NOT_AWAITED, body_of, ids, keys_of, places_of, read_row, superseded
 from .rows import RunRows
@@ -123,7 +124,7 @@ class DeadLetter:
         made_it: frozenset[str],
     ) -> Iterator[bytes]:
         keys, gone, body = keys_of(connection, batch), superseded(connection, batch), body_of(connection, batch)
-        texts = codec.split_texts(b"[" + body + b"]") if body is not None else None
+        texts = split_texts(body) if body is not None else None
         verdict, others = said
         for position, key in enumerate(keys):
             state, reason, message = others.get(position, verdict)

@@ -14,6 +14,7 @@ from ...errors import JournalError
 from ..chunking import Batch
 from ..identity import content_name
 from ..states import Verdict
+from ..texts import split_texts
 from .claims import Claims, Decision, Entry, decide_customer, decide_document
 from .contents import Contents, hide_unsent, standing
 from .index import Index, names_of
@@ -336,7 +337,7 @@ class RunRows:
             "INSERT INTO batches (id, attempt, records, state, final, reason, message) VALUES (?, ?, ?, 'settled', ?, ?, ?)",
             (id, self.attempt, len(keys), *_plain(verdict)),
         )
-        texts = codec.split_texts(b"[" + text + b"]") if text is not None and None in keys else []
+        texts = split_texts(text) if text is not None and None in keys else []
         names = {str(place): content_name(texts[place]) for place, key in enumerate(keys) if key is None} if texts else {}
         self._enter_records(connection, id, keys, (), names, indexes)
         if body is not None:

@@ -1,0 +1,186 @@
+"""How many batches of a run are on the wire at once: found by trying, lowered when the server says "too much". Pure, but for the log.
+
+Where the number is not given, it is looked for. More is tried while it brings more through; then fewer, while that brings no less: so it
+ends at the knee, from where on more batches at once only wait in the server. There it stays: it is looked for again only when what comes
+through changes for good, or after a long while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal
+
+from .. import log
+
+__all__ = ["MOST", "START", "Climb", "Pace"]
+
+START: Final = 8
+"""Batches at once that a run begins with where no number is given."""
+
+MOST: Final = 32
+"""Batches at once at the most where no number is given."""
+
+_UP: Final = 2.0
+_DOWN: Final = 0.75
+
+_WORTH: Final = 0.2
+"""More at once must bring this share of what it would bring if nothing stood in its way."""
+
+_ALL: Final = 0.8
+"""Where the last step up brought this share of it, the knee lies beyond: there is no need to look for it below."""
+
+_NO_LESS: Final = 0.93
+"""Fewer at once must bring this share of the best that was seen."""
+
+_FEWEST: Final = 8
+"""Batches by which a number is judged at the least."""
+
+_LOOK_AGAIN: Final = 100
+"""Windows after which it is looked for again; each is two rounds of batches or more."""
+
+_OTHERWISE: Final = 1.6
+"""When so many times less, or more, comes through than the best, twice in a row, things are not what they were."""
+
+_CALM: Final = 1.0
+"""Seconds in which "too much" counts once: what was already on the wire says it too."""
+
+_WARY: Final = 60.0
+"""Seconds for which no more is tried than what was not too much."""
+
+
+class Climb:
+    """The search for the knee. It is told of each batch that was taken, and changes `limit`.
+
+    What comes through is reckoned by Little's law: so many batches at once, each of which takes so long.
+
+    Args:
+        start: batches at once in the beginning.
+        most: batches at once at the most.
+    """
+
+    def __init__(self, start: int, most: int) -> None:
+        self._most = most
+        self.look(start)
+
+    def look(self, limit: int) -> None:
+        """Looks for the knee, from `limit` on."""
+        self.limit = limit
+        self._direction: Literal["first", "up", "down", "rest"] = "first"
+        self._from = limit
+        self._best = 0.0
+        self._odd = 0
+        self._rests = 0
+        self._begin_window(skip=limit)
+
+    def _begin_window(self, skip: int) -> None:
+        self._skip = skip
+        self._seconds = 0.0
+        self._batches = 0
+
+    def taken(self, seconds: float) -> None:
+        """A batch was taken, so many seconds after it began to leave."""
+        if self._skip:
+            self._skip -= 1
+            return
+        self._seconds += seconds
+        self._batches += 1
+        # To go up in haste costs little: what is too many is found on the way down.
+        enough = max(self.limit, _FEWEST) if self._direction in {"first", "up"} else 2 * max(self.limit, _FEWEST)
+        if self._batches >= enough and self._seconds > 0:
+            before = self.limit
+            self._judge(self.limit * self._batches / self._seconds)
+            # What is on the wire already says nothing of a new limit yet.
+            self._begin_window(0 if self.limit == before else max(self.limit, before))
+
+    def _judge(self, rate: float) -> None:
+        if self._direction == "rest":
+            self._rest(rate)
+        elif self._direction == "down":
+            if rate >= _NO_LESS * self._best:
+                self._from = self.limit
+                self._try_fewer()
+            else:
+                self._settle()
+        else:
+            share = (rate / self._best - 1) / (self.limit / self._from - 1) if self._direction == "up" else _WORTH
+            if share < _WORTH:
+                self._try_fewer()
+                return
+            self._from, self._best = self.limit, rate
+            if self.limit < self._most:
+                self._direction, self.limit = "up", min(self._most, int(self.limit * _UP))
+            elif share < _ALL:
+                self._try_fewer()
+            else:
+                self._settle()
+
+    def _try_fewer(self) -> None:
+        fewer = int(self._from * _DOWN)
+        if fewer < 1:
+            self._settle()
+        else:
+            self._direction, self.limit = "down", fewer
+
+    def _settle(self) -> None:
+        self._direction, self.limit = "rest", self._from
+
+    def _rest(self, rate: float) -> None:
+        self._rests += 1
+        self._odd = 0 if self._best / _OTHERWISE <= rate <= self._best * _OTHERWISE else self._odd + 1
+        if self._odd > 1 or self._rests >= _LOOK_AGAIN:
+            self.look(self.limit)
+
+
+class Pace:
+    """The number of batches of a run that may be on the wire at once.
+
+    Args:
+        fixed: the number that was given, or None: then it is looked for.
+        now: seconds by a steady clock.
+        changed: called when there may be more, or fewer, than before.
+    """
+
+    def __init__(self, fixed: int | None, now: Callable[[], float], changed: Callable[[], None]) -> None:
+        self._now = now
+        self._changed = changed
+        self._climb = Climb(START, MOST) if fixed is None else None
+        self._most = fixed or START
+        self._limit = float(self._most)
+        self._calm_until = 0.0
+        self._wary_until = 0.0
+
+    @property
+    def limit(self) -> int:
+        """Batches on the wire at once at the most, now."""
+        return int(self._limit)
+
+    def slower(self) -> None:
+        """The server said "too much": half as many."""
+        now = self._now()
+        if now < self._calm_until:
+            return
+        if self._climb is not None:
+            # It comes back to less than what was too much.
+            self._most = max(1, min(self._most, int(self._limit * _DOWN)))
+            self._wary_until = now + _WARY
+        self._limit = max(1.0, int(self._limit) / 2)
+        self._calm_until = now + _CALM
+        log.info("slower", concurrency=self.limit)
+        self._changed()
+
+    def taken(self, seconds: float) -> None:
+        """A batch was taken, so long after it began to leave. Below what the run had before the server said "too much", there is one
+        more after as many as there are at once."""
+        before, now = self.limit, self._now()
+        if self._limit < self._most:
+            self._limit = min(self._most, self._limit + 1.0 / self._limit)
+        elif self._climb is not None and now >= self._wary_until:
+            if self._wary_until:
+                self._climb.look(self.limit)
+                self._wary_until = 0.0
+            self._climb.taken(seconds)
+            self._most = self._climb.limit
+            self._limit = float(self._most)
+        if self.limit != before:
+            log.debug("pace", concurrency=self.limit)
+            self._changed()
