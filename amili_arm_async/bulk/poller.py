@@ -16,8 +16,9 @@ from ..config import BatchWords, BulkOptions
 from ..models.batches import BatchResult
 from ..retry import Fate
 from ..tries import Try
+from .entries import Entries
 from .pressure import Hold
-from .results import KEY_NAMES, judge_records, read_result
+from .results import KEY_NAMES, judge_records, read_all
 from .states import Verdict
 
 __all__ = ["OpenBatch", "Poller"]
@@ -46,6 +47,7 @@ class OpenBatch:
     settled: Callable[[Verdict, dict[int, Verdict], BatchResult | None], None]
     delay: float = 0.0
     last: BatchResult | None = None
+    entries: Entries | None = None
     gone: int = 0
     said: tuple[object, ...] | None = field(default=None)
 
@@ -175,13 +177,15 @@ class Poller:
                 verdict, exceptions = self._by_record(batch, verdict)
             batch.settled(verdict, exceptions, batch.last)
         finally:
+            # Until it is asked for again, the body is enough.
+            batch.entries = None
             self._asking -= 1
             self._changed.set()
 
     def _by_record(self, batch: OpenBatch, otherwise: Verdict) -> tuple[Verdict, dict[int, Verdict]]:
         if batch.last is None or (not batch.last.is_final and not batch.last.entries):
             return otherwise, {}
-        return judge_records(batch.last, batch.keys())
+        return judge_records(batch.last, batch.keys(), batch.entries)
 
     def _judge(self, batch: OpenBatch, tried: Try) -> Verdict | None:
         """The verdict where the answer ends the waiting, else None. `succeeded` stands for "see what the result says"."""
@@ -198,7 +202,7 @@ class Poller:
         batch.gone = 0
         if tried.fate is not Fate.DONE or response is None:
             return None
-        batch.last = read_result(batch.batch_uuid, response.status, response.body, self._words, self._key_names)
+        batch.last, batch.entries = read_all(batch.batch_uuid, response.status, response.body, self._words, self._key_names)
         log.debug("batch result", batch=batch.batch_uuid, status=status, outcome=batch.last.outcome)
         if batch.last.is_final:
             return Verdict("succeeded")

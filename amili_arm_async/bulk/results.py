@@ -8,25 +8,32 @@ never a success and never a failure.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Any, Final
 
 from .. import codec
 from ..config import BatchWords
-from ..models.batches import BatchEntry, BatchOutcomeWord, BatchResult
-from .chunking import as_key
+from ..models.batches import BatchEntry, BatchOutcomeWord, BatchResult, put_off
+from .entries import Entries, find_entries, meaning, said, word
 from .states import Verdict
 
-__all__ = ["KEY_NAMES", "judge_records", "read_result"]
+__all__ = ["KEY_NAMES", "judge_records", "read_all", "read_result"]
 
 KEY_NAMES: Final = ("documentNo", "customerNo")
 """The fields that may name a record in a batch result, the narrower first."""
 
-_LISTS: Final = ("customers", "documents", "results", "items", "records", "entries", "details")
-
 
 def read_result(batch_uuid: str, status: int, body: bytes, words: BatchWords, key_names: Sequence[str] = KEY_NAMES) -> BatchResult:
-    """What GET batch answered with 200, 202 or 206.
+    """What GET batch answered with 200, 202 or 206; see `read_all`."""
+    return read_all(batch_uuid, status, body, words, key_names)[0]
+
+
+def read_all(batch_uuid: str, status: int, body: bytes, words: BatchWords, key_names: Sequence[str]) -> tuple[BatchResult, Entries]:
+    """What GET batch answered with 200, 202 or 206, and its entries to judge records by.
+
+    The result keeps the body alone: its own entries are read out of it when somebody looks at them.
 
     Args:
         batch_uuid: the batch.
@@ -35,49 +42,31 @@ def read_result(batch_uuid: str, status: int, body: bytes, words: BatchWords, ke
         words: what the words mean.
         key_names: the fields that may name a record in an entry.
     """
+    fields = _fields(body)
+    entries = Entries(find_entries(fields, key_names), words, key_names)
+    spoken = said(fields)
+    outcome: BatchOutcomeWord = "pending" if status == 202 else meaning(spoken, words)
+    if outcome == "unrecognised" and not spoken:
+        # Nothing is said of the whole: then the entries speak for it.
+        outcome = _meaning_of_all(entries.outcomes)
+    top = word(fields.get("status")), word(fields.get("result")), word(fields.get("message"))
+    result = BatchResult(batch_uuid, status, outcome, *top, (), body)
+    if len(entries):
+        put_off(result, partial(_entries, body, words, key_names), pending="pending" in entries.outcomes)
+    return result, entries
+
+
+def _fields(body: bytes) -> dict[str, Any]:
     value = codec.json_value(body)
     # A list alone can only be the entries.
-    fields = value if isinstance(value, dict) else {"results": value} if isinstance(value, list) else {}
-    entries = tuple(_entry(item, words, key_names) for item in _find_entries(fields, key_names))
-    outcome: BatchOutcomeWord = "pending" if status == 202 else _meaning(fields, words)
-    if outcome == "unrecognised" and not _said(fields):
-        # Nothing is said of the whole: then the entries speak for it.
-        outcome = _meaning_of_all(entries)
-    return BatchResult(
-        batch_uuid,
-        status,
-        outcome,
-        _word(fields.get("status")),
-        _word(fields.get("result")),
-        _word(fields.get("message")),
-        entries,
-        body,
-    )
+    return value if isinstance(value, dict) else {"results": value} if isinstance(value, list) else {}
 
 
-def _word(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
+def _entries(body: bytes, words: BatchWords, key_names: Sequence[str]) -> tuple[BatchEntry, ...]:
+    return Entries(find_entries(_fields(body), key_names), words, key_names).all()
 
 
-def _said(fields: Mapping[str, Any]) -> list[str]:
-    names = ("status", "result", "resultType")
-    return [word.strip() for name in names if (word := _word(fields.get(name))) is not None]
-
-
-def _meaning(fields: Mapping[str, Any], words: BatchWords) -> BatchOutcomeWord:
-    """What all words together say: something to come wins, an unknown word spoils the rest, `result` is narrower than `status`."""
-    meanings = [words.meaning(word) for word in _said(fields)]
-    if "pending" in meanings:
-        return "pending"
-    if not meanings or None in meanings:
-        return "unrecognised"
-    if "failed" in meanings:
-        return "failed"
-    return "partial" if "partial" in meanings else "succeeded"
-
-
-def _meaning_of_all(entries: Sequence[BatchEntry]) -> BatchOutcomeWord:
-    meanings = {entry.outcome for entry in entries}
+def _meaning_of_all(meanings: AbstractSet[BatchOutcomeWord]) -> BatchOutcomeWord:
     if not meanings or "unrecognised" in meanings:
         return "unrecognised"
     if "pending" in meanings:
@@ -87,26 +76,6 @@ def _meaning_of_all(entries: Sequence[BatchEntry]) -> BatchOutcomeWord:
     return "failed" if meanings == {"failed"} else "partial"
 
 
-def _find_entries(fields: Mapping[str, Any], key_names: Sequence[str]) -> list[dict[str, Any]]:
-    """The list of what is said of single records: under a usual name, else any list whose objects name a record."""
-    lists = {name: value for name, value in fields.items() if isinstance(value, list) and value}
-    for name in [*_LISTS, *lists]:
-        items = lists.get(name, [])
-        objects = [item for item in items if isinstance(item, dict)]
-        if objects and (name in _LISTS or any(key in objects[0] for key in key_names)):
-            # An item that is no object says nothing, but it keeps its place.
-            return [item if isinstance(item, dict) else {} for item in items]
-    for value in fields.values():
-        if isinstance(value, dict) and (found := _find_entries(value, key_names)):
-            return found
-    return []
-
-
-def _entry(fields: dict[str, Any], words: BatchWords, key_names: Sequence[str]) -> BatchEntry:
-    key = next((found for name in key_names if (found := as_key(fields.get(name))) is not None), None)
-    return BatchEntry(key, _meaning(fields, words), "/".join(_said(fields)), _word(fields.get("message")))
-
-
 # --- record by record ---------------------------------------------------------------------------------------------------
 
 _UNMAPPED: Final = Verdict("accepted", "unmapped", "the batch result does not say what became of this record")
@@ -114,8 +83,9 @@ _UNRECOGNISED: Final = Verdict("accepted", "unrecognised", "the batch result use
 _SUCCEEDED: Final = Verdict("succeeded")
 
 
-def judge_records(result: BatchResult, keys: Sequence[str | None]) -> tuple[Verdict, dict[int, Verdict]]:
-    """What a result that is not waited for any longer says of the records with these keys, in the order in which they were sent.
+def judge_records(result: BatchResult, keys: Sequence[str | None], entries: Entries | None = None) -> tuple[Verdict, dict[int, Verdict]]:
+    """What a result that is not waited for any longer says of the records with these keys, in the order in which they were sent;
+    `entries` are what it was read with, where they are still there: then it need not be looked at record by record.
 
     Returns:
         the verdict for all, and by position those that differ.
@@ -123,12 +93,16 @@ def judge_records(result: BatchResult, keys: Sequence[str | None]) -> tuple[Verd
     overall = result.outcome
     if overall == "pending":
         return Verdict("accepted", "deadline", "the batch was not processed in time"), {}
+    clear = overall in {"succeeded", "failed", "partial"}
+    differ = entries.that_differ(keys) if entries is not None and clear else None
+    if differ is not None:
+        verdicts_by_place = {place: _verdict(entry, clear=clear) for place, entry in differ.items()}
+        return verdicts_by_place.pop(-1, _SUCCEEDED), verdicts_by_place
     if not _speaks_of_records(result.entries, keys):
         # Where nothing was said of the whole but by such a list, nothing is said.
         silent = bool(result.entries) and result.status is None and result.result is None
         return (_UNMAPPED if silent else _without_entries(result)), {}
     found = _match(result.entries, keys)
-    clear = overall in {"succeeded", "failed", "partial"}
     verdicts = [_UNMAPPED if entry is None else _verdict(entry, clear=clear) for entry in found]
     if not clear:
         verdicts = [_UNRECOGNISED if verdict == _UNMAPPED else verdict for verdict in verdicts]

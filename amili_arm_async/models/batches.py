@@ -8,9 +8,12 @@ body is kept.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-__all__ = ["BatchEntry", "BatchOutcomeWord", "BatchReceipt", "BatchResult", "Receipt"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["BatchEntry", "BatchOutcomeWord", "BatchReceipt", "BatchResult", "Receipt", "put_off"]
 
 BatchOutcomeWord: TypeAlias = Literal["pending", "succeeded", "failed", "partial", "unrecognised", "gone"]
 
@@ -74,8 +77,17 @@ class BatchEntry:
     message: str | None = field(default=None, repr=False)
 
 
+class _PutOff:
+    """Room for how the entries of a result are read, and for whether one of them is pending."""
+
+    __slots__ = ("_pending", "_read")
+
+    _pending: bool
+    _read: Callable[[], tuple[BatchEntry, ...]]
+
+
 @dataclass(frozen=True, slots=True)
-class BatchResult:
+class BatchResult(_PutOff):
     """What GET batch answered, read by `BatchWords`.
 
     Attributes:
@@ -98,7 +110,27 @@ class BatchResult:
     entries: tuple[BatchEntry, ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # Only asked for what is not there: the entries, until somebody looks at them.
+            if name != "entries":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            entries = self._read()
+            object.__setattr__(self, "entries", entries)
+            return entries
+
     @property
     def is_final(self) -> bool:
         """True when there is nothing to wait for: the words are known, and none says that something is still to come."""
-        return self.outcome in {"succeeded", "failed", "partial"} and not any(e.outcome == "pending" for e in self.entries)
+        pending: bool | None = getattr(self, "_pending", None)
+        if pending is None:
+            pending = any(entry.outcome == "pending" for entry in self.entries)
+        return self.outcome in {"succeeded", "failed", "partial"} and not pending
+
+
+def put_off(result: BatchResult, read: Callable[[], tuple[BatchEntry, ...]], *, pending: bool) -> None:
+    """The entries of a result that was just made are read with `read` when somebody looks at them; most are never looked at."""
+    object.__setattr__(result, "_read", read)
+    object.__setattr__(result, "_pending", pending)
+    object.__delattr__(result, "entries")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
+import pickle
+import sys
 from typing import Any
 
 import pytest
@@ -10,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchResult, BatchWords
-from amili_arm_async.bulk.results import judge_records, read_result
+from amili_arm_async.bulk.results import judge_records, read_all, read_result
 from amili_arm_async.bulk.states import Verdict
 
 WORDS = BatchWords()
@@ -304,3 +308,107 @@ def test_no_depth_raises() -> None:
     for depth in (*range(1, 300, 50), *range(850, 1010), 2_000, 5_000, 100_000):
         read(b'{"data":' * depth + b"{}" + b"}" * depth)
         read(b"[" * depth + b"]" * depth)
+
+
+# --- at once, and record by record ----------------------------------------------------------------------------------------------
+
+ODD = st.sampled_from([None, "", "  ", 0, True, 1.5, [], {}, ["SUCCESS"], "PENDING", "WUNDERBAR", "PARTIAL", " Success"])
+OUR_KEYS = st.lists(st.sampled_from(["1", "2", "3", "a", "A", "b", "\u00df", "ss"]), min_size=1, max_size=5, unique=True)
+
+
+@st.composite
+def results_of(draw) -> tuple[list[str | None], Any, int]:
+    """Keys that were sent, the body of a result, and its status: mostly as it should be, with something odd here and there."""
+    keys: list[str | None] = list(draw(OUR_KEYS))
+    few = st.integers(0, 9).map(lambda number: number == 0)
+    words = st.just("SUCCESS") if draw(st.booleans()) else st.sampled_from(["SUCCESS", "SUCCESS", "FAILED"])
+    made: list[Any] = [entry(key, draw(words), message=draw(st.sampled_from(["fine", "bad", 3]))) for key in keys]
+    for place, one in enumerate(made):
+        if draw(few):
+            name = draw(st.sampled_from(["status", "result", "resultType", "message", "customerNo"]))
+            made[place] = {**one, name: draw(ODD)} if draw(st.booleans()) else {k: v for k, v in one.items() if k != name}
+        elif draw(few):
+            made[place] = {**one, "customerNo": draw(st.sampled_from([" 1", "A", 7, "1"]))}
+    if draw(few):
+        made.append(draw(JSON))
+    if draw(few):
+        made.pop()
+    if draw(few):
+        keys[draw(st.integers(0, len(keys) - 1))] = draw(st.sampled_from([None, "1", "x"]))
+    if draw(few):
+        made = draw(st.permutations(made))
+    top = {} if draw(few) else {"status": "PROCESSED", "result": draw(st.sampled_from(["SUCCESS", "PARTIAL", "WUNDERBAR", "FAILED"]))}
+    return keys, {**top, draw(st.sampled_from(["customers", "other"])): made}, draw(st.sampled_from([200, 200, 202, 206]))
+
+
+def outcome_by_entry(result: BatchResult) -> str:
+    """What the entries say of the whole, one after the other."""
+    meanings = {one.outcome for one in result.entries}
+    if not meanings or "unrecognised" in meanings:
+        return "unrecognised"
+    if "pending" in meanings:
+        return "pending"
+    return meanings.pop() if len(meanings) == 1 else "partial"
+
+
+@settings(max_examples=1000)
+@given(results_of(), st.sampled_from([("customerNo",), ("documentNo", "customerNo")]))
+def test_what_is_judged_at_once_is_what_is_judged_record_by_record(made, key_names) -> None:
+    keys, value, status = made
+    result, entries = read_all("uuid", status, json.dumps(value).encode(), WORDS, key_names)
+    common, exceptions = judge_records(result, keys, entries)
+    by_record = dataclasses.replace(result)
+    assert [exceptions.get(place, common) for place in range(len(keys))] == verdicts(by_record, keys)
+    assert result.is_final == by_record.is_final
+    if status != 202 and not {"status", "result", "resultType"} & value.keys():
+        assert result.outcome == outcome_by_entry(result)
+
+
+def calls_to_read(count: int) -> int:
+    """Lines of Python that run to judge a result of so many entries, all of them a success."""
+    keys = [str(number) for number in range(count)]
+    body = json.dumps(done([entry(key, message=f"{key} is stored") for key in keys])).encode()
+    lines = 0
+
+    def note(frame: Any, event: str, _: object) -> Any:
+        nonlocal lines
+        # Others may run in between: hooks of the garbage collector.
+        lines += "amili_arm_async" in frame.f_code.co_filename
+        return note
+
+    before = sys.gettrace()
+    sys.settrace(note)
+    try:
+        result, entries = read_all("uuid", 200, body, WORDS, ("customerNo",))
+        found = judge_records(result, keys, entries)
+        assert result.is_final
+    finally:
+        sys.settrace(before)
+    assert found == (Verdict("succeeded"), {})
+    return lines
+
+
+def test_no_line_of_python_runs_for_each_record_where_all_succeeded() -> None:
+    assert calls_to_read(1000) == calls_to_read(2)
+
+
+def test_the_entries_are_there_for_who_looks_at_them() -> None:
+    body = done([entry("1", message="fine"), entry("2", "FAILED")], "PARTIAL")
+    first, second = read(body), read(body)
+    assert [one.key for one in first.entries] == ["1", "2"]
+    assert first.entries is first.entries
+    assert first == second
+    assert hash(first) == hash(second)
+    assert repr(read(body)) == repr(first)
+    for again in (
+        pickle.loads(pickle.dumps(read(body))),
+        copy.copy(read(body)),
+        copy.deepcopy(read(body)),
+        dataclasses.replace(read(body)),
+    ):
+        assert again == first
+        assert again.is_final
+    with pytest.raises(AttributeError, match="no attribute 'entrys'"):
+        read(body).entrys  # noqa: B018
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        first.entries = ()
