@@ -120,9 +120,10 @@ class Entries:
 
     def _places(self, keys: Sequence[str | None]) -> Sequence[int] | None:
         """The place of the entry of each record, where each has a key and exactly one entry, and each entry is of one."""
-        if len(keys) != len(self._items) or len(self._key_names) != 1:
+        if len(keys) != len(self._items):
             return None
         try:
+            # Where each entry has the first of the fields that may name its record, that is the one that does.
             names = list(map(str.strip, _column(self._items, self._key_names[0])))
             if "" in names:
                 return None
