@@ -295,7 +295,7 @@ def read_input(body: bytes, cls: type[InputT]) -> InputT:
     return record
 
 
-def read_records(body: bytes, cls: type[RecordT]) -> list[RecordT]:
+def read_records(body: bytes | Raw, cls: type[RecordT]) -> list[RecordT]:
     """The records in a JSON list: all at once where all are as expected, else one by one, so that an odd one costs only itself.
 
     Raises:

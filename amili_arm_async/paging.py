@@ -11,10 +11,12 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cache
 from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from . import codec, log
 from .config import check_int
@@ -82,7 +84,10 @@ class Pager(Generic[RecordT]):
         walk = _Walk(self._endpoint, check_cap=not self._may_be_truncated)
         query: Query | None = self._query
         while query is not None:
-            page = await self.page(query)
+            # The answer is kept until the next one is there: to give its memory back to the system each time, and to take it again,
+            # costs a sixth of the reading.
+            response = await self._fetch(query)
+            page = self._read(response)
             yield page
             query = walk.after(page)
         walk.finish()
@@ -107,7 +112,9 @@ class Pager(Generic[RecordT]):
 
     async def page(self, query: Query) -> Page[RecordT]:
         """The page that `query` asks for."""
-        response = await self._fetch(query)
+        return self._read(await self._fetch(query))
+
+    def _read(self, response: Response) -> Page[RecordT]:
         try:
             return _read_page(response, self._endpoint, self._cls)
         except codec.DecodeFailure:
@@ -116,12 +123,31 @@ class Pager(Generic[RecordT]):
 
 
 def _read_page(response: Response, endpoint: Endpoint, cls: type[RecordT]) -> Page[RecordT]:
+    try:
+        body = _decoder(endpoint.items, cls).decode(response.body)
+    except codec.DecodeFailure:
+        # Something odd is in it; it costs no more than itself.
+        return _read_parts(response, endpoint, cls)
+    if body.summary is UNSET and body.items is UNSET:
+        raise msgspec.DecodeError("neither a summary nor a list of records")
+    return Page(PageSummary() if body.summary is UNSET else body.summary, body.items or [], response.request_id)
+
+
+@cache
+def _decoder(items: str, cls: type[Record]) -> msgspec.json.Decoder[Any]:
+    """Reads a page as a whole, where all of it is as expected: its records are in the list `items`."""
+    records = (list[cls] | UnsetType | None, msgspec.field(default=UNSET, name=items))  # type: ignore[valid-type]
+    body = msgspec.defstruct("Body", [("summary", PageSummary | UnsetType, UNSET), ("items", *records)], gc=False)
+    return msgspec.json.Decoder(body)
+
+
+def _read_parts(response: Response, endpoint: Endpoint, cls: type[RecordT]) -> Page[RecordT]:
     parts = msgspec.json.decode(response.body, type=dict[str, msgspec.Raw])
     if "summary" not in parts and endpoint.items not in parts:
         raise msgspec.DecodeError("neither a summary nor a list of records")
     summary = codec.read_record(parts["summary"], PageSummary) if "summary" in parts else PageSummary()
     raw = parts.get(endpoint.items)
-    items = codec.read_records(bytes(raw), cls) if raw is not None and bytes(raw) != b"null" else []
+    items = codec.read_records(raw, cls) if raw is not None and bytes(raw) != b"null" else []
     return Page(summary, items, response.request_id)
 
 

@@ -7,11 +7,13 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amili_arm_async import ConfigurationError, CustomerRecord, Pager, Response, ResponseError, TruncatedListError
+from amili_arm_async.codec import DecodeFailure
 from amili_arm_async.endpoints import OPERATIONS
+from amili_arm_async.paging import _read_page, _read_parts
 
 ENDPOINT = OPERATIONS["customers.list"]
 FIRST = (("name", "x"), ("pagesize", "5"))
@@ -405,3 +407,32 @@ async def test_it_is_to_be_entered_first_and_once() -> None:
 def test_how_many_pages_ahead_is_a_positive_integer(pages) -> None:
     with pytest.raises(ConfigurationError, match="prefetch"):
         Server(1).pager().prefetch(pages)
+
+
+# --- as a whole, and in parts ---------------------------------------------------------------------------------------------------
+
+VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.just([]), st.just({}))
+NAMES = st.sampled_from(["customerNo", "name", "dueDays", "limitAmount", "dateOfBirth", "postalAddress", "(unread)", "x"])
+ITEMS = st.lists(st.dictionaries(NAMES, VALUES, max_size=3) | VALUES, max_size=3)
+SUMMARIES = st.dictionaries(st.sampled_from(["pageNo", "nextPage", "queryId", "totalCount", "x"]), VALUES, max_size=4)
+BODIES = st.fixed_dictionaries({}, optional={"summary": SUMMARIES | VALUES, "customers": ITEMS | VALUES, "x": VALUES})
+
+
+def page_of(read: Any, body: bytes) -> Any:
+    try:
+        page = read(Response(200, {"x-request-id": "r"}, body), ENDPOINT, CustomerRecord)
+    except DecodeFailure:
+        return None
+    return page.summary, page.items, page.request_id
+
+
+@settings(max_examples=500)
+@given(BODIES.map(json.dumps) | st.lists(st.sampled_from(['{"', 'summary":', 'customers":', "{}", "[]", "null", ',"', "}"])).map("".join))
+def test_a_page_read_as_a_whole_is_the_page_read_in_parts(text) -> None:
+    assert page_of(_read_page, text.encode()) == page_of(_read_parts, text.encode())
+
+
+def test_a_page_that_is_as_it_should_be_is_read_once(monkeypatch) -> None:
+    monkeypatch.setattr("amili_arm_async.paging._read_parts", None)
+    body = json.dumps(Server(2).body(1)).encode()
+    assert page_of(_read_page, body)[1] == [CustomerRecord(customer_no="0"), CustomerRecord(customer_no="1")]
