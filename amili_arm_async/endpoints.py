@@ -10,16 +10,16 @@ customer already exists, it will be updated". Whatever is not known to be safe i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 __all__ = ["OPERATIONS", "TOKEN_SERVICE", "Endpoint", "find"]
 
 _PAGES: Final = "https://docs.amili.dev/"
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """One operation.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .endpoints import Endpoint
 from .errors import ArmError, NotSentError, OutcomeUnknownError, ResponseError, StatusError
@@ -38,8 +38,7 @@ class Delivery:
         self.started = False
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(Struct, frozen=True):
     """What became of one try.
 
     Attributes:

@@ -27,8 +27,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One request, ready for the wire but for the token.
 
     Attributes:
@@ -40,10 +39,17 @@ class Request:
     """
 
     endpoint: Endpoint
-    path: str = field(repr=False)
-    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
     language: str | None = None
-    body: tuple[bytes, ...] = field(default=(), repr=False)
+    body: tuple[bytes, ...] = ()
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Without what may name a person."""
+        return [("endpoint", self.endpoint), ("language", self.language)]
+
+    def __repr__(self) -> str:
+        return f"Request(endpoint={self.endpoint!r}, language={self.language!r})"
 
     @property
     def size(self) -> int:
@@ -135,8 +141,7 @@ def query_pairs(query: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """What stands around the records of a batch body: `{"metadata":{"userId":...},"customers":[` and `]}`."""
 
     head: bytes

@@ -223,4 +223,4 @@ def test_importing_the_package_imports_nothing_that_only_some_need() -> None:
 
     program = "import sys, amili_arm_async; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60).stdout.split()
-    assert {"structlog", "typer", "rich", "sqlite3", "pytest"} & set(loaded) == set()
+    assert {"structlog", "typer", "rich", "sqlite3", "pytest", "anyio"} & set(loaded) == set()

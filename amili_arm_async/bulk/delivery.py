@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from .. import clock, codec, log
 from ..errors import ArmError
@@ -35,8 +36,7 @@ _ABOUT_THE_DATA: Final = frozenset({400, 422})
 """Refusals that one bad record in the batch can be the cause of."""
 
 
-@dataclass(slots=True)
-class Bisection:
+class Bisection(Struct):
     """How a batch that was refused for its data is going: records in it, and those that proved bad."""
 
     records: int

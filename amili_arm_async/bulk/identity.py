@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from functools import cache
+from functools import cache, cached_property
 from types import NoneType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 from zlib import crc32
@@ -45,7 +45,12 @@ class Prints:
     """
 
     def __init__(self, cls: type[Input]) -> None:
-        self._known = msgspec.json.Decoder(_skeleton(cls), float_hook=Decimal)
+        self._cls = cls
+
+    @cached_property
+    def _known(self) -> msgspec.json.Decoder[msgspec.Struct]:
+        # Only a run with a journal needs it, and it costs as much as to import a module.
+        return msgspec.json.Decoder(_skeleton(self._cls), float_hook=Decimal)
 
     def of(self, text: bytes) -> int:
         """The print of a text."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..config import BatchWords, BulkOptions, RetryPolicy, Timeout
 from ..endpoints import Endpoint
@@ -13,8 +14,7 @@ from .chunking import Kind
 __all__ = ["Job"]
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """What a run sends, where to and how.
 
     Attributes:

@@ -1,12 +1,10 @@
-"""What a journal holds, for people: its runs, and what is open in them. SQLite is only loaded when one is read."""
+"""What a journal holds, for people: its runs, and what is open in them. SQLite and anyio are only loaded when one is read."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-
-from anyio import to_thread
 
 from .states import State
 
@@ -80,6 +78,8 @@ async def read_journal(path: str | os.PathLike[str], *, keys: bool = False) -> l
     Raises:
         JournalError: there is no journal, or it can't be read.
     """
+    from anyio import to_thread  # noqa: PLC0415
+
     from .journal import reading  # noqa: PLC0415
 
     return await to_thread.run_sync(reading.read, path, keys)
@@ -102,6 +102,8 @@ async def prune_journal(
     Raises:
         JournalError: there is no journal, or it can't be written.
     """
+    from anyio import to_thread  # noqa: PLC0415
+
     from .journal import reading  # noqa: PLC0415
 
     return await to_thread.run_sync(reading.prune, path, run_id, older_than, unfinished)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
+import msgspec
 from anyio.abc import TaskGroup
 
 from .. import clock, log
@@ -30,8 +30,7 @@ GROWTH: Final = 1.6
 """How much longer each wait for the same batch is than the one before."""
 
 
-@dataclass(slots=True, eq=False)
-class OpenBatch:
+class OpenBatch(msgspec.Struct, eq=False):
     """An accepted batch whose result is still to come.
 
     Attributes:
@@ -49,7 +48,7 @@ class OpenBatch:
     last: BatchResult | None = None
     entries: Entries | None = None
     gone: int = 0
-    said: tuple[object, ...] | None = field(default=None)
+    said: tuple[object, ...] | None = None
 
 
 class Poller:

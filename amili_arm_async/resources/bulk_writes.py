@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from anyio import to_thread
+from msgspec import Struct
 
 from .. import clock, codec
 from ..bulk.chunking import Kind
@@ -32,8 +32,7 @@ __all__ = ["BulkWrites"]
 InputT = TypeVar("InputT", bound=Input)
 
 
-@dataclass(frozen=True, slots=True)
-class BulkWrites(Generic[InputT]):
+class BulkWrites(Struct, Generic[InputT], frozen=True):
     """Writes many records of one kind.
 
     Attributes:
@@ -43,8 +42,8 @@ class BulkWrites(Generic[InputT]):
     """
 
     caller: Caller
-    pressure: Pressure = field(repr=False)
-    kind: Kind = field(repr=False)
+    pressure: Pressure
+    kind: Kind
 
     async def batch(
         self,
@@ -99,6 +98,8 @@ class BulkWrites(Generic[InputT]):
         retry: RetryPolicy | None,
     ) -> BulkReport:
         """Settles what is open in the runs of a journal."""
+        from anyio import to_thread  # noqa: PLC0415
+
         from ..bulk.journal.files import path_of  # noqa: PLC0415 - SQLite is only loaded where there is a journal
         from ..bulk.journal.reading import runs_of  # noqa: PLC0415
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
+
+from msgspec import Struct, structs
 
 from .. import codec, wire
 from ..config import BatchWords, RetryPolicy, Timeout
@@ -23,8 +24,7 @@ RecordT = TypeVar("RecordT", bound=Record)
 SourceRecord = Input | Mapping[str, Any] | bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """One client number over a transport.
 
     Attributes:
@@ -36,10 +36,10 @@ class Caller:
     """
 
     client_no: int
-    transport: Transport = field(repr=False)
+    transport: Transport
     user_id: str | None
     language: str | None
-    words: BatchWords = field(repr=False)
+    words: BatchWords
 
     def request(
         self,
@@ -131,6 +131,6 @@ class Caller:
         template = self.request(name, language=language)
 
         async def fetch(page: Query) -> Response:
-            return await self.transport.send(replace(template, query=page), timeout=timeout, retry=retry)
+            return await self.transport.send(structs.replace(template, query=page), timeout=timeout, retry=retry)
 
         return Pager(template.endpoint, cls, fetch, wire.query_pairs(query), may_be_truncated=may_be_truncated)
