@@ -30,6 +30,7 @@ ROOMS = [
     "models",
     "codec",
     "config",
+    "compression",
     "errors",
     "log",
     "clock",
@@ -46,6 +47,7 @@ PURE = [
     "retry",
     "wire",
     "endpoints",
+    "compression",
 ]
 """Rooms without I/O and without a clock, tested without a loop."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from . import wire
+from . import encodings, wire
 from .operations import OPERATIONS, Answer, Call, Operation, Operations, refusal, reply
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class SeenRequest:
     """One request as it came.
 
     ``path`` is the whole path, still percent-encoded. ``connection`` numbers the connections that carried a
-    request, from 1. ``body_bytes`` is the size of the body if it was read whole, else 0. ``status`` is the
-    answer's, or None where none was sent.
+    request, from 1. ``body_bytes`` is the size of the body as it came over the wire if it was read whole, else 0.
+    ``status`` is the answer's, or None where none was sent.
     """
 
     method: str
@@ -134,10 +134,12 @@ class Gate:
             return await wire.drop(request, graceful=True)
         except web.RequestPayloadError:
             return wire.response(refusal(400, "the body can't be read"))
-        if body is None:
-            return wire.response(refusal(413, f"the body is larger than {self._settings.max_body_bytes} bytes"))
-        request[wire.BODY_BYTES] = len(body)
-        made = answer(body)
+        if body is not None:
+            request[wire.BODY_BYTES] = len(body)
+        plain = self._plain(request, body)
+        if isinstance(plain, Answer):
+            return wire.response(plain)
+        made = answer(plain)
         if fault is not None and fault.kind in ("hang_before", "hang_after"):
             await self._closing.wait()
             return await wire.drop(request, graceful=False)
@@ -172,6 +174,21 @@ class Gate:
         return answer
 
     # -- small helpers
+
+    def _plain(self, request: web.Request, body: bytes | None) -> bytes | Answer:
+        """Return a body without its compression, or the answer to one that is not taken; None is one that is too large."""
+        limit = self._settings.max_body_bytes
+        encoding = request.headers.get("Content-Encoding", "").strip().lower()
+        if body is not None and encoding:
+            if encoding not in self._settings.content_encodings:
+                return refusal(415, f"the content encoding {encoding!r} is not taken")
+            try:
+                body = encodings.plain(body, encoding, limit)
+            except LookupError:
+                return refusal(415, f"the content encoding {encoding!r} can't be read here")
+            except ValueError as error:
+                return refusal(400, str(error))
+        return refusal(413, f"the body is larger than {limit} bytes") if body is None else body
 
     def _denied(self, request: web.Request, client_no: int | None) -> Answer | None:
         """Return the 401 or 403 that a call gets for who it is, or None."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from aiohttp import web
 
+from .encodings import ENCODINGS
 from .faults import Fault, FaultPlan, Injection
 from .gate import ARM_PATH, IDENTITY_PATH, Gate, SeenRequest
 from .ledger import Ledger
@@ -51,7 +52,9 @@ class Sandbox:
     ``partial_status``: the status of a result some of whose records failed.
     ``words``: other words for ``unprocessed``, ``processed``, ``pending``, ``succeeded``, ``failed``,
     ``partial``.
-    ``max_body_bytes``, ``max_batch_records`` (None: no limit): 413 above them.
+    ``max_body_bytes``, ``max_batch_records`` (None: no limit): 413 above them; a compressed body counts as it is
+    when it is plain again.
+    ``content_encodings``: the values of Content-Encoding that are taken; others are answered 415.
     ``list_cap``: the upper limit of maximumCount. ``total_count``: whether totalCount stops there or counts
     ``all``.
     ``next_page_end``: what ``nextPage`` is on the last page.
@@ -79,6 +82,7 @@ class Sandbox:
         words: Mapping[str, str] | None = None,
         max_body_bytes: int = 5_000_000,
         max_batch_records: int | None = None,
+        content_encodings: Collection[str] = ENCODINGS,
         list_cap: int = 10_000,
         total_count: Literal["capped", "all"] = "capped",
         next_page_end: Literal["absent", "null", "blank"] = "absent",
@@ -105,6 +109,7 @@ class Sandbox:
             words=Words.of(words),
             max_body_bytes=max_body_bytes,
             max_batch_records=max_batch_records,
+            content_encodings=content_encodings,
             list_cap=list_cap,
             total_count=total_count,
             next_page_end=next_page_end,
@@ -145,6 +150,8 @@ class Sandbox:
             gate.application(),
             access_log=None,
             handler_cancellation=True,
+            # The gate does it: what comes over the wire is counted, and which encodings are taken is a setting.
+            auto_decompress=False,
             keepalive_timeout=self._keepalive,
             shutdown_timeout=_SHUTDOWN,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from .encodings import ENCODINGS
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
@@ -53,6 +55,7 @@ class Settings:
     words: Words = dataclasses.field(default_factory=Words)
     max_body_bytes: int = 5_000_000
     max_batch_records: int | None = None
+    content_encodings: Collection[str] = ENCODINGS
     list_cap: int = 10_000
     total_count: Literal["capped", "all"] = "capped"
     next_page_end: Literal["absent", "null", "blank"] = "absent"
@@ -69,5 +72,8 @@ class Settings:
             raise ValueError("max_body_bytes must be at least 1")
         if self.max_batch_records is not None and self.max_batch_records < 1:
             raise ValueError("max_batch_records must be at least 1, or None for no limit")
+        unreadable = sorted(set(self.content_encodings) - set(ENCODINGS))
+        if unreadable:
+            raise ValueError(f"content_encodings must be some of {', '.join(ENCODINGS)}, and not {', '.join(unreadable)}")
         if self.list_cap < 1:
             raise ValueError("list_cap must be at least 1")

@@ -91,7 +91,9 @@ async def test_a_client_that_vanishes_in_the_middle_of_its_body(sandbox: Sandbox
     assert (await call("POST", "customers", call.customer("1")))[0] == 200
 
 
-@pytest.mark.parametrize("wrong", [{"token_lifetime": 0.0}, {"max_body_bytes": 0}, {"max_batch_records": 0}, {"list_cap": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"token_lifetime": 0.0}, {"max_body_bytes": 0}, {"max_batch_records": 0}, {"list_cap": 0}, {"content_encodings": ["br"]}]
+)
 def test_options_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
         Sandbox(**wrong)
