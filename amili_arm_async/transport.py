@@ -364,6 +364,8 @@ def _headers(request: Request, token: Secret) -> dict[str, str]:
     headers = {"Authorization": f"Bearer {token.reveal()}", "Accept": "application/json"}
     if request.language is not None:
         headers["Accept-Language"] = request.language
+    if request.encoding is not None:
+        headers["Content-Encoding"] = request.encoding
     return headers
 
 

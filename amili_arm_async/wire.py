@@ -36,6 +36,7 @@ class Request(msgspec.Struct, frozen=True):
         query: names and values of the query.
         language: value of `Accept-Language`, or None.
         body: the JSON body in pieces; empty where there is none.
+        encoding: how the body is compressed, the value of `Content-Encoding`, or None.
     """
 
     endpoint: Endpoint
@@ -43,6 +44,7 @@ class Request(msgspec.Struct, frozen=True):
     query: tuple[tuple[str, str], ...] = ()
     language: str | None = None
     body: tuple[bytes, ...] = ()
+    encoding: str | None = None
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Without what may name a person."""
@@ -53,7 +55,7 @@ class Request(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes of the body."""
+        """Bytes of the body as it goes over the wire."""
         return sum(map(len, self.body))
 
 

@@ -19,6 +19,7 @@ from ..transport import Transport
 from ..tries import Try
 from ..wire import Request, batch_receipt
 from .account import Account, Live
+from .compressed import compressed, with_advice
 from .course import Course, reason_of
 from .job import Job
 from .pace import Pace
@@ -123,6 +124,8 @@ class Deliverer:
             pieces += [b",", piece] if number else [piece]
         template = self._job.request
         request = Request(template.endpoint, template.path, template.query, template.language, (*pieces, envelope.tail))
+        if self._job.options.compression is not None:
+            request = await compressed(request, self._job.options.compression)
 
         async def starts() -> bool:
             # As late as this: what was not written down did not leave, and what was written down is hardly ever kept from leaving.
@@ -184,7 +187,7 @@ class Deliverer:
             live.status = status
         log.info("batch not accepted", records=len(live.batch), attempt=live.attempts, reason=tried.reason, outcome=tried.fate.value)
         if tried.fatal is not None or status in MOVED or (status in _ABOUT_THE_CALL and tried.fate is Fate.NOT_TAKEN):
-            self._course.stop_for(tried, self._job.endpoint)
+            self._course.stop_for(with_advice(tried, self._job), self._job.endpoint)
             return False
         if tried.fate is Fate.NOT_TAKEN and status != 429:
             self._course.is_answered()

@@ -73,7 +73,7 @@ class Totals:
         records_known: length of the source, or None where it has none.
         batches_sent: batches, parts of split ones included, that were sent at least once.
         requests: requests that carried records, repeats included.
-        bytes_sent: bytes of their bodies.
+        bytes_sent: bytes of their bodies as they went over the wire: compressed, where that was asked for.
         polls: questions for batch results.
     """
 

@@ -54,6 +54,13 @@ class Results(StrEnum):
     accepted = "accepted"
 
 
+class Encoding(StrEnum):
+    """How the bodies of batches are compressed."""
+
+    gzip = "gzip"
+    zstd = "zstd"
+
+
 # --- push ---------------------------------------------------------------------------------------------------------------
 
 
@@ -94,6 +101,9 @@ def push(
     stop_after_failures: Annotated[
         str | None, typer.Option(help="End the run after so many failed records: a number, or a share such as 5% or 0.05.")
     ] = None,
+    compression: Annotated[
+        Encoding | None, typer.Option(help="Compress what is sent, for a slow uplink; only where Amili said that the service takes it.")
+    ] = None,
     grace: Grace = GRACE,
     server_messages: ServerMessages = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
@@ -118,6 +128,7 @@ def push(
             reconcile=_reconcile(reconcile, settle, resend_absent),
             require_document_no=require_document_no,
             stop_after_failures=_failures(stop_after_failures),
+            compression=compression.value if compression is not None else None,
         )
         arm = ArmClient.from_env(settings(base_url, client_no, user_id, identity_url, client_id))
         made = Push(arm, _task(kind, update=update), options, server_messages, grace)

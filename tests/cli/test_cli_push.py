@@ -136,6 +136,21 @@ def test_bisect(push, file, served, bisect, rejected, accepted):
     assert (counts["rejected"], counts["accepted"]) == (rejected, accepted)
 
 
+def test_compression(push, file, served):
+    assert push("customers", file(customer("1"), customer("2")), "--compression", "gzip").exit_code == 0
+    assert served.ask(lambda sandbox: len(sandbox.customers)) == 2
+    assert (
+        served.ask(lambda sandbox: [seen.headers.get("Content-Encoding") for seen in sandbox.recent if seen.method == "POST"][-1]) == "gzip"
+    )
+
+
+def test_a_server_that_takes_nothing_compressed(call, file, serve):
+    served = serve(content_encodings=())
+    result = call("push", "customers", file(customer("1")), "--compression", "gzip", "--json", env=served.env)
+    assert (result.exit_code, report(result)["counts"]["not_sent"]) == (1, 1)
+    assert "remove compression" in result.stderr
+
+
 def test_what_the_server_wrote_is_shown_only_where_it_is_asked_for(push, file, served):
     served.ask(lambda sandbox: sandbox.poison_record("1"))
     path = file(customer("1"))
@@ -182,6 +197,7 @@ def test_the_table_and_the_names_go_to_standard_error(push, file):
         (["customers", "FILE", "--max-records", "0"], "max_records"),
         (["customers", "FILE", "--patience", "-1"], "patience"),
         (["documents", "FILE", "--update"], "--update"),
+        (["customers", "FILE", "--compression", "br"], "compression"),
         (["customers", "no such file"], "no such file can't be read: No such file"),
         (["customers", "."], "can't be read"),
         (["invoices", "FILE"], "invoices"),

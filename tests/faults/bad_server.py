@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import socket
 import struct
@@ -337,7 +338,8 @@ class BadServer:
         return FAULTS[seen.fault]
 
     def _deliver(self, seen: Seen) -> None:
-        value = json.loads(seen.body) if seen.body else {"customerNo": seen.what.rpartition("/")[2]}
+        body = gzip.decompress(seen.body) if seen.headers.get("content-encoding") == "gzip" else seen.body
+        value = json.loads(body) if body else {"customerNo": seen.what.rpartition("/")[2]}
         section = seen.what.partition("/")[0]
         seen.records = value.get(section, [value])
         self.delivered.update(self.key(record) for record in seen.records)

@@ -16,11 +16,12 @@ FINE = {"ok", "slow", "ok_then_close", "ok_then_reset"}
 DOUBTFUL = set(FAULTS) - PROVES_NOT_TAKEN - ENDS_THE_RUN - WAITS - FINE
 
 
+@pytest.mark.parametrize("compression", [None, "gzip"])
 @pytest.mark.parametrize("fault", sorted(FAULTS))
-async def test_one_fault(server: BadServer, arm: ArmClient, fault: str) -> None:
+async def test_one_fault(server: BadServer, arm: ArmClient, fault: str, compression: str | None) -> None:
     results = "wait" if len(fault) % 2 else "accepted"
     server.faults.append(fault)
-    run = arm.documents.create_many(records("documents", 12), options=options(results=results, concurrency=1))
+    run = arm.documents.create_many(records("documents", 12), options=options(results=results, concurrency=1, compression=compression))
     report, error = await run_to_end(run)
     states = check(report, server, accepted_is_enough=results == "accepted")
     check_once(server)
