@@ -4,12 +4,13 @@ Each import is in a fresh interpreter, whose start does not count. All modules a
 """
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 
-from .measure import ROUNDS, Row, ratio, show
+from .measure import ROUNDS, Row, medians, ratio
+from .table import show
 
 CLOCKED = "import time; begin = time.process_time(); import {}; print(time.process_time() - begin)"
 
@@ -20,18 +21,13 @@ def _milliseconds(modules: str, compiled: str) -> float:
     return 1000 * float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
 
-def measure() -> list[Row]:
+def measure(*, quick: bool = False) -> list[Row]:
     """One row."""
-    ours: list[float] = []
-    theirs: list[float] = []
+    ours, theirs = "amili_arm_async", "aiohttp, msgspec"
     with tempfile.TemporaryDirectory() as compiled:
-        for turn in range(ROUNDS + 1):
-            taken = _milliseconds("amili_arm_async", compiled), _milliseconds("aiohttp, msgspec", compiled)
-            if turn:
-                ours.append(taken[0])
-                theirs.append(taken[1])
-    question = "import amili_arm_async beside aiohttp, msgspec"
-    return [ratio(question, statistics.median(ours), statistics.median(theirs), "ms")]
+        clocks = {modules: partial(_milliseconds, modules, compiled) for modules in (ours, theirs)}
+        taken = medians(clocks, 5 if quick else ROUNDS)
+    return [ratio(f"import {ours} beside {theirs}", taken[ours], taken[theirs], "ms", 1.2)]
 
 
 if __name__ == "__main__":

@@ -4,60 +4,80 @@ So neither the server, in a process of its own, nor other work on the machine is
 """
 
 import gc
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import NamedTuple
-
-import amili_arm_async
 
 ROUNDS = 15
 
 
 class Row(NamedTuple):
-    """One line of the table: a figure of the library, the one beside it, their unit, and how they compare."""
+    """One line of the table: a figure of the library, the one beside it, their unit, how they compare, and what was aimed at.
+
+    Attributes:
+        compared: how they compare, as text.
+        value: the same as a number, where there is a budget.
+        budget: the most that `value` may be; None where there is none.
+        least: the budget is the least that `value` may be.
+    """
 
     question: str
     ours: float
     beside: float
     unit: str
     compared: str
+    value: float | None = None
+    budget: float | None = None
+    least: bool = False
+
+    @property
+    def aim(self) -> str:
+        """The budget as text."""
+        return "" if self.budget is None else f"{'>=' if self.least else '<='} {self.budget:g}"
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the budget is met; None where there is none."""
+        if self.value is None or self.budget is None:
+            return None
+        return self.value >= self.budget if self.least else self.value <= self.budget
 
 
 def in_turns(
     runs: Mapping[str, Callable[[], object]], rounds: int = ROUNDS, clock: Callable[[], float] = time.process_time
 ) -> dict[str, float]:
     """CPU seconds of each run, as medians; the runs take turns, in an order that changes, after one round that does not count."""
+
+    def clocked(run: Callable[[], object]) -> Callable[[], float]:
+        def once() -> float:
+            gc.collect()
+            begin = clock()
+            run()
+            return clock() - begin
+
+        return once
+
     gc.collect()
     # What is alive now stays alive: the garbage collector need not look at it in the middle of a run.
     gc.freeze()
+    taken = medians({name: clocked(run) for name, run in runs.items()}, rounds)
+    gc.unfreeze()
+    return taken
+
+
+def medians(runs: Mapping[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, float]:
+    """The median of what each run gives, by the same rules; for runs that clock themselves, in processes of their own."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
     for turn in range(rounds + 1):
         for name in names if turn % 2 else reversed(names):
-            gc.collect()
-            begin = clock()
-            runs[name]()
+            figure = runs[name]()
             if turn:
-                taken[name].append(clock() - begin)
-    gc.unfreeze()
-    return {name: statistics.median(times) for name, times in taken.items()}
+                taken[name].append(figure)
+    return {name: statistics.median(figures) for name, figures in taken.items()}
 
 
-def ratio(question: str, ours: float, beside: float, unit: str) -> Row:
+def ratio(question: str, ours: float, beside: float, unit: str, budget: float | None = None, *, least: bool = False) -> Row:
     """A row that compares by the ratio."""
-    return Row(question, ours, beside, unit, f"{ours / beside:.2f} x")
-
-
-def show(rows: list[Row]) -> None:
-    """Prints the table, and what it was measured on."""
-    width = max(len(row.question) for row in rows)
-    print(f"{'':{width}}  {'library':>8}  {'beside':>8}")
-    for row in rows:
-        print(f"{row.question:{width}}  {row.ours:8.2f}  {row.beside:8.2f} {row.unit:11}  {row.compared:>8}")
-    packages = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "msgspec", "anyio"))
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
-    print(f"\n{machine}; Python {platform.python_version()}; amili-arm-async {amili_arm_async.__version__}, {packages}")
+    return Row(question, ours, beside, unit, f"{ours / beside:.2f} x", ours / beside, budget, least)

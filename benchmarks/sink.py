@@ -1,84 +1,90 @@
-"""A server that costs little: it reads every body to its end, in a process of its own, and answers 202 with a batchUuid.
+"""Where everything is sent to: nginx when it is there, else the bundled server; in a process of its own, whose time does not count.
 
-A GET is answered as a batch that is processed. `python -m benchmarks.sink` prints the port it listens on, and serves until its
-standard input ends; a number of seconds as its argument is waited before each answer.
+Both read every body to its end, answer it with 202 and a batchUuid, have a result for every batch, and lists of customers in pages. With
+latency, or an entry for each record in the result, it is always the bundled server.
 """
 
-import asyncio
-import os
+import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
-ANSWER = (
-    b'{"status":"NOT-PROCESSED","result":"PENDING","message":"Batch accepted for processing","batchUuid":"8NlwdOIM1YLVFP9-WOwkYQ",'
-    b'"getResult":"https://localhost/arm/v1/clients/2218/batches/8NlwdOIM1YLVFP9-WOwkYQ"}'
-)
-RESULT = b'{"status":"PROCESSED","result":"SUCCESS"}'
+import trustme
 
-
-LATENCY = float(sys.argv[1]) if __name__ == "__main__" and sys.argv[1:] else 0.0
+from . import nginx
+from .records import PAGES, one_customer, page
 
 
-def _reply(status: bytes, body: bytes) -> bytes:
-    return b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+@dataclass
+class Served:
+    """A sink.
+
+    Attributes:
+        address: what to give as `base_url`.
+        trust: what to give as `ssl`; None without TLS.
+        certificate: file with the certificate of the authority; None without TLS.
+        received: number of bytes of all requests, heads included; known when the sink has ended.
+    """
+
+    address: str
+    trust: ssl.SSLContext | None
+    certificate: Path | None
+    received: int = 0
 
 
-ACCEPTED = _reply(b"202 Accepted", ANSWER)
-PROCESSED = _reply(b"200 OK", RESULT)
-
-
-class Sink(asyncio.BufferedProtocol):
-    """One connection: headers are looked at for the method and the length, bodies are read and counted."""
-
-    def __init__(self) -> None:
-        self._buffer = memoryview(bytearray(1 << 20))
-        self._head = b""
-        self._missing = 0
-        self._reply = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        if not self._missing:
-            self._head += self._buffer[:nbytes]
-            head, end, body = self._head.partition(b"\r\n\r\n")
-            if not end:
-                return
-            self._reply = PROCESSED if head.startswith(b"GET ") else ACCEPTED
-            _, _, length = head.lower().partition(b"content-length:")
-            self._missing = int(length.split(b"\r\n", 1)[0] or 0)
-            self._head, nbytes = b"", len(body)
-        self._missing -= nbytes
-        if not self._missing and LATENCY:
-            asyncio.get_running_loop().call_later(LATENCY, self._transport.write, self._reply)
-        elif not self._missing:
-            self._transport.write(self._reply)
+def kind() -> str:
+    """What serves, for the foot of the table."""
+    return nginx.version() if nginx.find() else "the bundled server"
 
 
 @contextmanager
-def sink(latency: float = 0.0) -> Iterator[str]:
-    """The address of a sink that runs in a process of its own, and waits so many seconds before each answer."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.sink", str(latency)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}/arm/v1"
-        process.stdin.close()
+def sink(latency: float = 0.0, *, entries: bool = False) -> Iterator[str]:
+    """The address of a sink that waits so many seconds before each answer."""
+    with serve(latency, entries=entries) as served:
+        yield served.address
 
 
-async def _serve() -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Sink, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
+@contextmanager
+def serve(latency: float = 0.0, *, entries: bool = False, tls: bool = False, bundled: bool = False) -> Iterator[Served]:
+    """A sink; `tls`: with a certificate made for it; `entries`: results have an entry for each record; `bundled`: never nginx."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_pages(folder)
+        own, authority, trust = _make_certificates(folder) if tls else (None, None, None)
+        scheme = "https" if tls else "http"
+        if nginx.find() and not (latency or entries or bundled):
+            with nginx.nginx(folder, own) as port:
+                served = Served(f"{scheme}://127.0.0.1:{port}/arm/v1", trust, authority)
+                yield served
+            served.received = sum(map(int, (folder / "lengths").read_text().split()))
+            return
+        command = [sys.executable, "-m", "benchmarks.server", f"--latency={latency}", f"--pages={folder}"]
+        command += ["--entries"] * entries + [f"--certificate={own}"] * tls
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            served = Served(f"{scheme}://127.0.0.1:{int(process.stdout.readline())}/arm/v1", trust, authority)
+            try:
+                yield served
+            finally:
+                process.stdin.close()
+                served.received = int(process.stdout.readline())
 
 
-if __name__ == "__main__":
-    asyncio.run(_serve())
+def _write_pages(folder: Path) -> None:
+    for number in range(1, PAGES + 1):
+        (folder / f"page-{number}.json").write_bytes(page(number))
+    (folder / "customer.json").write_bytes(one_customer())
+
+
+def _make_certificates(folder: Path) -> tuple[Path, Path, ssl.SSLContext]:
+    """A certificate with its key in one file, that of the authority in another, and a context that trusts it."""
+    authority = trustme.CA()
+    own, above = folder / "certificate.pem", folder / "authority.pem"
+    authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(str(own))
+    authority.cert_pem.write_to_path(str(above))
+    return own, above, ssl.create_default_context(cafile=str(above))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from anyio import to_thread
+from msgspec.structs import replace
 
 from ..compression import Compression, compress
 from ..errors import StatusError
