@@ -21,7 +21,8 @@ ACCEPTED = (
 PROCESSED = '{"status":"PROCESSED","result":"SUCCESS"}'
 UUID = "8NlwdOIM1YLVFP9-WOwkYQ"
 
-_KEY = re.compile(rb'"(customerNo|documentNo)":"(\d+)"')
+# Documents name a customer too, so theirs comes first.
+_KEYS = (re.compile(rb'"(documentNo)":"(\d+)"'), re.compile(rb'"(customerNo)":"(\d+)"'))
 _ENTRIES = 1000
 
 
@@ -94,7 +95,7 @@ class Server(asyncio.BufferedProtocol):
 
 def _uuid(begin: bytes) -> str:
     """A batchUuid that says which records are in the batch: it is the kind and number of the first one, so that nothing has to be kept."""
-    found = _KEY.search(begin)
+    found = next(filter(None, (key.search(begin) for key in _KEYS)), None)
     assert found is not None, "the body names no record"
     return f"{found[1].decode()}-{int(found[2]):011}"
 

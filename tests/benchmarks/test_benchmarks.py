@@ -13,8 +13,9 @@ pytest.importorskip("trustme")
 
 from benchmarks import nginx
 from benchmarks.__main__ import QUESTIONS
+from benchmarks.by_hand import ENCODER
 from benchmarks.measure import Row, ratio
-from benchmarks.records import PAGE_SIZE, PAGES
+from benchmarks.records import PAGE_SIZE, PAGES, customer, documents
 from benchmarks.sink import Served, serve
 from benchmarks.table import write
 
@@ -78,12 +79,17 @@ def test_a_sink_knows_results_customers_and_pages(bundled, tls) -> None:
         assert "nextPage" not in last["summary"]
 
 
-def test_a_result_can_have_an_entry_for_each_record() -> None:
+@pytest.mark.parametrize(
+    ("items", "name", "records"), [("customers", "customerNo", [customer(7)]), ("documents", "documentNo", list(documents(9))[7:])]
+)
+def test_a_result_can_have_an_entry_for_each_record(items, name, records) -> None:
     with serve(entries=True) as served:
-        with urlopen(Request(f"{served.address}/clients/2218/customers/batches", data=BODY), timeout=30) as answer:
+        body = ENCODER.encode({items: records})
+        with urlopen(Request(f"{served.address}/clients/2218/{items}/batches", data=body), timeout=30) as answer:
             uuid = json.load(answer)["batchUuid"]
         entries = get(served, f"batches/{uuid}")["results"]
-    assert [entry["customerNo"] for entry in entries] == [str(500_000 + place) for place in range(1000)]
+    first = int(json.loads(body)[items][0][name])
+    assert [entry[name] for entry in entries] == [str(first + place) for place in range(1000)]
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
