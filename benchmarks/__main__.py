@@ -1,4 +1,4 @@
-"""All questions, one table: `python -m benchmarks`. It takes about half an hour; `--quick` takes two minutes, and its figures are rough.
+"""All questions, one table: `python -m benchmarks`. It takes ten minutes and more; `--quick` takes two, and its figures are rough.
 
 `python -m benchmarks name ...` asks some questions, `--write` keeps the table in RESULTS.md.
 """
