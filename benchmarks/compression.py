@@ -12,9 +12,10 @@ from functools import partial
 from amili_arm_async import ArmClient, BulkOptions
 from amili_arm_async.compression import Compression, has_zstd
 
-from .measure import Row, in_turns, ratio, show
+from .measure import Row, in_turns, ratio
 from .records import customer, document, lines
 from .sink import sink
+from .table import show
 
 CUSTOMERS = 50_000
 DOCUMENTS = 20_000
@@ -38,13 +39,13 @@ def _noisy(texts: list[bytes]) -> list[bytes]:
     return [b'{"x":"%b",%b' % (chance.randbytes(NOISE).hex().encode(), text[1:]) for text in texts]
 
 
-def _questions(address: str, items: str, kind: str, records: list[bytes]) -> list[Row]:
+def _questions(address: str, items: str, kind: str, records: list[bytes], rounds: int) -> list[Row]:
     encodings: list[Compression | None] = [None, "gzip", "zstd"] if has_zstd() else [None, "gzip"]
 
     def run(encoding: Compression | None) -> Callable[[], int]:
         return lambda: asyncio.run(send(address, items, records, encoding))
 
-    taken = in_turns({str(encoding): run(encoding) for encoding in encodings}, ROUNDS)
+    taken = in_turns({str(encoding): run(encoding) for encoding in encodings}, rounds)
     sent = {str(encoding): run(encoding)() for encoding in encodings}
     unit = 1e6 / len(records)
     rows: list[Row] = []
@@ -55,14 +56,14 @@ def _questions(address: str, items: str, kind: str, records: list[bytes]) -> lis
     return rows
 
 
-def measure() -> list[Row]:
+def measure(*, quick: bool = False) -> list[Row]:
     """Rows for each kind of record, and each way to compress."""
     rows: list[Row] = []
     with sink() as address:
         for items, one, count in (("customers", customer, CUSTOMERS), ("documents", document, DOCUMENTS)):
-            texts = lines([one(number) for number in range(count)])
+            texts = lines([one(number) for number in range(count // 4 if quick else count)])
             for kind, records in (("as they are", texts), ("with noise", _noisy(texts))):
-                rows += _questions(address, items, kind, records)
+                rows += _questions(address, items, kind, records, 2 if quick else ROUNDS)
     return rows
 
 

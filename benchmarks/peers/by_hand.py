@@ -4,7 +4,7 @@ import msgspec
 
 from amili_arm_async import Customer
 
-from ..bulk_send import by_hand
+from ..by_hand import by_hand
 from .rounds import RECORDS, serve
 
 
