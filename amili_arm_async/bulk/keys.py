@@ -179,7 +179,7 @@ def without_case(keys: Sequence[str | None]) -> list[str]:
     except TypeError:
         given = [key for key in keys if key is not None]
         text = _SEPARATOR.join(given)
-    folded = text.casefold()
+    folded: str = text.casefold()
     if folded != text or text.count(_SEPARATOR) >= len(given) > 0:
         # A key that holds the separator is cut in two, everywhere in the same way: then it waits for more than it must, not for less.
         return folded.split(_SEPARATOR)
