@@ -42,14 +42,6 @@ class Pass:
         """Its keys, without case."""
         return set(self._text.split(_SEPARATOR)) if self.spans else set()
 
-    def may_meet(self, other: Pass) -> bool:
-        """Whether a key of the one can be a key of the other."""
-        for length, (least, greatest) in self.spans.items():
-            theirs = other.spans.get(length)
-            if theirs is not None and least <= theirs[1] and theirs[0] <= greatest:
-                return True
-        return False
-
     def settle(self, records: int) -> bool:
         """So many records more are settled; True when all are."""
         self._records -= records
@@ -67,6 +59,8 @@ class KeyGate:
 
     def __init__(self) -> None:
         self._passes: dict[Pass, None] = {}
+        # The least and the greatest key of all of them, and of some before.
+        self._reach: dict[int, tuple[str, str]] = {}
         self._index: set[str] = set()
         # How many passes more than one hold a key of the index.
         self._more: Counter[str] = Counter()
@@ -77,7 +71,10 @@ class KeyGate:
         To be called in the order of the source: then waiting for what came before is enough to keep that order.
         """
         made = Pass(keys)
-        near = [other for other in self._passes if made.may_meet(other)]
+        near = [other for other in self._passes if _may_meet(made.spans, other.spans)] if _may_meet(made.spans, self._reach) else []
+        for length, (least, greatest) in made.spans.items():
+            reach = self._reach.get(length, (least, greatest))
+            self._reach[length] = min(least, reach[0]), max(greatest, reach[1])
         for other in near:
             self._add(other)
         before: list[Pass] = []
@@ -102,6 +99,8 @@ class KeyGate:
         if not made.settle(records):
             return
         del self._passes[made]
+        if not self._passes:
+            self._reach = {}
         if made.indexed:
             held = {key for key in made.keys if self._more[key]} if self._more else set()
             self._index -= made.keys - held
@@ -184,6 +183,15 @@ def without_case(keys: Sequence[str | None]) -> list[str]:
         # A key that holds the separator is cut in two, everywhere in the same way: then it waits for more than it must, not for less.
         return folded.split(_SEPARATOR)
     return given
+
+
+def _may_meet(spans: dict[int, tuple[str, str]], others: dict[int, tuple[str, str]]) -> bool:
+    """Whether a key of the one can be a key of the other."""
+    for length, (least, greatest) in spans.items():
+        theirs = others.get(length)
+        if theirs is not None and least <= theirs[1] and theirs[0] <= greatest:
+            return True
+    return False
 
 
 def _spans(keys: list[str]) -> dict[int, tuple[str, str]]:

@@ -29,14 +29,14 @@ _WORTH: Final = 0.2
 _ALL: Final = 0.8
 """Where the last step up brought this share of it, the knee lies beyond: there is no need to look for it below."""
 
-_NO_LESS: Final = 0.93
+_NO_LESS: Final = 0.95
 """Fewer at once must bring this share of the best that was seen."""
 
 _FEWEST: Final = 8
 """Batches by which a number is judged at the least."""
 
-_LOOK_AGAIN: Final = 100
-"""Windows after which it is looked for again; each is two rounds of batches or more."""
+_LOOK_AGAIN: Final = 70
+"""Windows after which it is looked for again; each is three rounds of batches or more."""
 
 _OTHERWISE: Final = 1.6
 """When so many times less, or more, comes through than the best, twice in a row, things are not what they were."""
@@ -60,59 +60,67 @@ class Climb:
 
     def __init__(self, start: int, most: int) -> None:
         self._most = most
-        self.look(start)
+        self.look(start, 0.0)
 
-    def look(self, limit: int) -> None:
+    def look(self, limit: int, now: float) -> None:
         """Looks for the knee, from `limit` on."""
         self.limit = limit
-        self._direction: Literal["first", "up", "down", "rest"] = "first"
+        self._direction: Literal["first", "up", "steady", "down", "rest"] = "first"
+        # The last number that was worth it, what came through with it, and the share that the step to it brought.
         self._from = limit
         self._best = 0.0
+        self._share = 0.0
         self._odd = 0
         self._rests = 0
-        self._begin_window(skip=limit)
+        self._begin_window(now)
 
-    def _begin_window(self, skip: int) -> None:
-        self._skip = skip
+    def _begin_window(self, since: float) -> None:
+        self._since = since
         self._seconds = 0.0
         self._batches = 0
 
-    def taken(self, seconds: float) -> None:
-        """A batch was taken, so many seconds after it began to leave."""
-        if self._skip:
-            self._skip -= 1
+    def taken(self, seconds: float, now: float) -> None:
+        """A batch was taken at `now`, so many seconds after it began to leave."""
+        if now - seconds < self._since:
+            # What was on the wire already says nothing of a new limit.
             return
         self._seconds += seconds
         self._batches += 1
         # To go up in haste costs little: what is too many is found on the way down.
-        enough = max(self.limit, _FEWEST) if self._direction in {"first", "up"} else 2 * max(self.limit, _FEWEST)
+        enough = max(self.limit // 2, _FEWEST) if self._direction in {"first", "up"} else 3 * max(self.limit, _FEWEST)
         if self._batches >= enough and self._seconds > 0:
             before = self.limit
-            self._judge(self.limit * self._batches / self._seconds)
-            # What is on the wire already says nothing of a new limit yet.
-            self._begin_window(0 if self.limit == before else max(self.limit, before))
+            self._judge(self.limit * self._batches / self._seconds, now)
+            self._begin_window(self._since if self.limit == before else now)
 
-    def _judge(self, rate: float) -> None:
+    def _judge(self, rate: float, now: float) -> None:
         if self._direction == "rest":
-            self._rest(rate)
+            self._rest(rate, now)
         elif self._direction == "down":
             if rate >= _NO_LESS * self._best:
                 self._from = self.limit
                 self._try_fewer()
             else:
                 self._settle()
-        else:
-            share = (rate / self._best - 1) / (self.limit / self._from - 1) if self._direction == "up" else _WORTH
-            if share < _WORTH:
-                self._try_fewer()
-                return
-            self._from, self._best = self.limit, rate
-            if self.limit < self._most:
-                self._direction, self.limit = "up", min(self._most, int(self.limit * _UP))
-            elif share < _ALL:
+        elif self._direction == "steady":
+            self._best = rate
+            if self._share < _ALL:
                 self._try_fewer()
             else:
                 self._settle()
+        else:
+            self._go_up(rate)
+
+    def _go_up(self, rate: float) -> None:
+        if self._direction == "up":
+            self._share = (rate / self._best - 1) / (self.limit / self._from - 1)
+        if self._direction == "first" or self._share >= _WORTH:
+            self._from, self._best = self.limit, rate
+            if self.limit < self._most:
+                self._direction, self.limit = "up", min(self._most, int(self.limit * _UP))
+                return
+        # Before it goes down, it is seen what comes through where it stands when all has calmed.
+        self._direction, self.limit = "steady", self._from
 
     def _try_fewer(self) -> None:
         fewer = int(self._from * _DOWN)
@@ -124,11 +132,11 @@ class Climb:
     def _settle(self) -> None:
         self._direction, self.limit = "rest", self._from
 
-    def _rest(self, rate: float) -> None:
+    def _rest(self, rate: float, now: float) -> None:
         self._rests += 1
         self._odd = 0 if self._best / _OTHERWISE <= rate <= self._best * _OTHERWISE else self._odd + 1
         if self._odd > 1 or self._rests >= _LOOK_AGAIN:
-            self.look(self.limit)
+            self.look(self.limit, now)
 
 
 class Pace:
@@ -176,9 +184,9 @@ class Pace:
             self._limit = min(self._most, self._limit + 1.0 / self._limit)
         elif self._climb is not None and now >= self._wary_until:
             if self._wary_until:
-                self._climb.look(self.limit)
+                self._climb.look(self.limit, now)
                 self._wary_until = 0.0
-            self._climb.taken(seconds)
+            self._climb.taken(seconds, now)
             self._most = self._climb.limit
             self._limit = float(self._most)
         if self.limit != before:

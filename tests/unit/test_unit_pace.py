@@ -39,7 +39,7 @@ def run(
             heapq.heappush(flying, (end + way / 2, now))
             sent += 1
         now, began = heapq.heappop(flying)
-        climb.taken(now - began)
+        climb.taken(now - began, now)
         limits.append(climb.limit)
     return limits, now
 
