@@ -7,7 +7,7 @@ Money is written as JSON numbers and read into `Decimal` without passing through
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -25,6 +25,7 @@ __all__ = [
     "DecodeFailure",
     "as_far_as_possible",
     "encode_all",
+    "encode_finite",
     "encode_lines",
     "encode_one",
     "encode_value",
@@ -50,6 +51,9 @@ _RAW_LIST: Final = msgspec.json.Decoder(list[Raw])
 DecodeFailure: Final = (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError)
 
 _UNREADABLE: Final = object()
+
+_AT_ONCE: Final = 100
+"""Values that are encoded in one go, where they are looked at first."""
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -92,7 +96,23 @@ def encode_value(value: object, *, sort: bool = False) -> bytes:
     return text
 
 
-def encode_all(values: list[Any], buffer: bytearray, *, decimals: bool, finite: bool = False) -> bytes | None:
+def encode_finite(values: list[Any], are_finite: Callable[[list[Any]], bool], *, decimals: bool) -> bytes | None:
+    """As `encode_all`, where nothing has to be looked for: None unless `are_finite` says of all values that their numbers are finite."""
+    encoder = ENCODER if decimals else _NO_DECIMAL
+    buffer = bytearray()
+    parts: list[bytes] = []
+    # A few at a time: looked at and written while the processor has them at hand, into memory that is used again.
+    for start in range(0, len(values), _AT_ONCE):
+        part = values[start : start + _AT_ONCE]
+        if not are_finite(part):
+            return None
+        encoder.encode_into(part, buffer)
+        with memoryview(buffer) as view:
+            parts.append(bytes(view[1:-1]))
+    return b",".join(parts)
+
+
+def encode_all(values: list[Any], *, decimals: bool) -> bytes | None:
     """The texts of many values with commas between them; None where one of them may hold what JSON can't.
 
     msgspec writes NaN and Infinity as null (float) or as bare words (Decimal). To search a text for three words costs more than to
@@ -101,21 +121,16 @@ def encode_all(values: list[Any], buffer: bytearray, *, decimals: bool, finite: 
 
     Args:
         values: the values.
-        buffer: where they are written first: memory that is used again and again is cheaper than new memory.
         decimals: whether there may be Decimals among them.
-        finite: all numbers in them are known to be finite: then nothing has to be looked for.
 
     Raises:
         DecimalFound: there is a Decimal all the same.
     """
-    (ENCODER if decimals else _NO_DECIMAL).encode_into(values, buffer)
-    if not finite and decimals and not _is_json(buffer):
+    text = (ENCODER if decimals else _NO_DECIMAL).encode(values)
+    if decimals and not _is_json(text):
         return None
     # A None is null too, and may be in every record: it costs a look at each value, not a text of its own.
-    if not finite and b"null" in buffer and not all(map(_is_finite, values)):
-        return None
-    with memoryview(buffer) as view:
-        return bytes(view[1:-1])
+    return text[1:-1] if b"null" not in text or all(map(_is_finite, values)) else None
 
 
 def encode_lines(values: list[Any], *, decimals: bool, finite: bool = False) -> tuple[bytes, Sequence[bytes | Raw]] | None:
@@ -165,7 +180,7 @@ _SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="determinis
 _SORTED_NO_DECIMAL: Final = msgspec.json.Encoder(decimal_format=_find_decimal, order="deterministic")
 
 
-def _is_json(text: bytes | bytearray) -> bool:
+def _is_json(text: bytes) -> bool:
     try:
         _RAW.decode(text)
     except DecodeFailure:
@@ -263,11 +278,8 @@ def json_object(body: bytes) -> dict[str, Any] | None:
 
 
 def split_list(body: bytes, name: str) -> list[bytes]:
-    """The JSON texts of the items in the list `name` of the object in `body`, as they stand there.
-
-    Raises:
-        ResponseError: never; a body that has no such list raises one of `DecodeFailure` or KeyError.
-    """
+    """The JSON texts of the items in the list `name` of the object in `body`, as they stand there; without it, one of `DecodeFailure` or
+    KeyError is raised."""
     return [bytes(item) for item in _RAW_LIST.decode(_RAW_OBJECT.decode(body)[name])]
 
 

@@ -1,7 +1,8 @@
 """Pure: cuts records into batches, lazily, by number and by their true bytes.
 
-Records are encoded in slices, all of a slice at once, because that is cheapest; a slice that does not fit, or that holds a bad record,
-is encoded again one by one. So no record is encoded more than twice, and what is read ahead of a full batch stays small.
+Records are encoded many at a time, because that is cheapest: all that a batch has room for, where their number is its limit, else in
+slices. Those that do not fit, or that hold a bad record, are encoded again one by one. So no record is encoded more than twice, and
+nothing is read beyond one batch.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from .texts import split_texts
 __all__ = ["Batch", "Cutter", "Invalid", "Kind", "as_key"]
 
 SLICE: Final = 250
-"""Records that are encoded together at the most."""
+"""Records that are encoded together at the most, where the bytes of a batch may be its limit."""
+
+_SURELY: Final = 0.9
+"""The share of a batch up to which records surely fit, as large as those before were."""
 
 FIRST_SLICE: Final = 32
 """Records of the first slice, when nothing is known yet of their size."""
@@ -202,7 +206,6 @@ class Cutter:
         self._number = 0
         self._average = 0.0
         self._decimals = kind.has_decimals
-        self._buffer = bytearray()
         self._ready: deque[Batch] = deque()
         self._invalid: list[Invalid] = []
         self._begin()
@@ -225,7 +228,9 @@ class Cutter:
         if not self._average:
             return min(FIRST_SLICE, self._max_records)
         room = int((self._most - self._size) / self._average)
-        return max(1, min(self._max_records - len(self._keys), SLICE, room))
+        missing = self._max_records - len(self._keys)
+        # All that is missing at once, where it surely fits: what does not fit is encoded a second time.
+        return missing if missing < _SURELY * room else max(1, min(missing, SLICE, room))
 
     def lower(self, max_bytes: int) -> None:
         """From now on, batches of at most `max_bytes`: the server refused larger ones."""
@@ -279,8 +284,7 @@ class Cutter:
                 # msgspec passes over texts that it does not have to build.
                 text.decode()
                 return text, keys, self._prints_of_texts(records)
-            finite = kind is not dict and self._kind.are_finite(records)
-            written = self._write_all(records, decimals=self._kind.has_decimals if finite else self._decimals, finite=finite)
+            written = self._write_lines(records, kind) if self._makes_prints else self._write_all(records, kind)
             return None if written is None else (written[0], keys, written[1])
         except codec.DecimalFound:
             # From now on they are reckoned with.
@@ -289,10 +293,17 @@ class Cutter:
             return None
         return None
 
-    def _write_all(self, records: list[Any], *, decimals: bool, finite: bool) -> tuple[bytes, Sequence[int]] | None:
-        if not self._makes_prints:
-            text = codec.encode_all(records, self._buffer, decimals=decimals, finite=finite)
-            return None if text is None else (text, ())
+    def _write_all(self, records: list[Any], kind: type) -> tuple[bytes, Sequence[int]] | None:
+        text = None
+        if kind is not dict:
+            text = codec.encode_finite(records, self._kind.are_finite, decimals=self._kind.has_decimals)
+        if text is None:
+            text = codec.encode_all(records, decimals=self._decimals)
+        return None if text is None else (text, ())
+
+    def _write_lines(self, records: list[Any], kind: type) -> tuple[bytes, Sequence[int]] | None:
+        finite = kind is not dict and self._kind.are_finite(records)
+        decimals = self._kind.has_decimals if finite else self._decimals
         written = codec.encode_lines(records, decimals=decimals, finite=finite)
         return None if written is None else (written[0], prints_of_lines(written[1]))
 

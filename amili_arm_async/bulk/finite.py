@@ -29,9 +29,9 @@ def _are_finite_customers(customers: Iterable[Any]) -> bool:
             # Only few customers have an amount or a rate; without them, no customer of a run has a Decimal anywhere.
             one.limit_amount is UNSET
             and one.discount_rate is UNSET
-            and (one.due_days is UNSET or type(one.due_days) is int)
+            and (type(one.due_days) is int or one.due_days is UNSET)
             and (one.year_of_birth is UNSET or type(one.year_of_birth) is int)
-            and (one.distribution is UNSET or one.distribution.einvoice_code is UNSET or type(one.distribution.einvoice_code) is int)
+            and (one.distribution is UNSET or type(one.distribution.einvoice_code) is int or one.distribution.einvoice_code is UNSET)
         ):
             return False
     return True
@@ -42,7 +42,7 @@ def _are_finite_documents(documents: Iterable[Any]) -> bool:
         if not (one.attachment_files is UNSET and one.attachment_codes is UNSET and one.custom_codes is UNSET):
             # They may hold anything.
             return False
-        if not (one.distribution is UNSET or one.distribution.einvoice_code is UNSET or type(one.distribution.einvoice_code) is int):
+        if not (one.distribution is UNSET or type(one.distribution.einvoice_code) is int or one.distribution.einvoice_code is UNSET):
             return False
         amounts = one.currency_amounts
         if amounts is not UNSET and not (
@@ -60,7 +60,7 @@ def _are_finite_lines(lines: Iterable[Any]) -> bool:
     for line in lines:
         amounts = line.currency_amounts
         if not (
-            (line.line_no is UNSET or type(line.line_no) is int)
+            (type(line.line_no) is int or line.line_no is UNSET)
             and (line.price is UNSET or line.price.is_finite())
             and (line.quantity is UNSET or line.quantity.is_finite())
             and (line.volume is UNSET or line.volume.is_finite())

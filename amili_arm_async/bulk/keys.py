@@ -181,7 +181,7 @@ def without_case(keys: Sequence[str | None]) -> list[str]:
     folded: str = text.casefold()
     if folded != text or text.count(_SEPARATOR) >= len(given) > 0:
         # A key that holds the separator is cut in two, everywhere in the same way: then it waits for more than it must, not for less.
-        return folded.split(_SEPARATOR)
+        return list(folded.split(_SEPARATOR))
     return given
 
 

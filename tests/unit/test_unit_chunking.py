@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from unit_records import INVALID, SOURCES, Row, as_json, key_in, mappings, strict_loads
 
 from amili_arm_async import Customer, Document, codec
-from amili_arm_async.bulk.chunking import SLICE, Batch, Cutter, Kind, as_key
+from amili_arm_async.bulk.chunking import Batch, Cutter, Kind, as_key
 from amili_arm_async.bulk.states import BatchOutcome
 from amili_arm_async.wire import Envelope
 
@@ -32,7 +32,7 @@ def cut(records: list[Any], max_records: int, max_bytes: int, slices: list[int] 
     sizes = iter(slices or [])
     while left:
         wanted = made.wanted
-        assert 1 <= wanted <= min(SLICE, max_records)
+        assert 1 <= wanted <= max_records
         number = next(sizes, wanted)
         made.feed(left[:number])
         del left[:number]
