@@ -18,6 +18,7 @@ QUESTIONS = (
     "bulk_send_tls",
     "whole_process",
     "latency",
+    "steps",
     "waiting",
     "reading",
     "memory",

@@ -1,8 +1,8 @@
 """Pure: whether Structs hold only finite numbers, seen from the fields that are numbers by their type.
 
 msgspec writes NaN and Infinity as null or as bare words. To look through the text for them costs as much as to write it; to look at the
-few fields that hold numbers costs a fraction of that. Whatever is not as usual there makes the answer False: then the text is looked
-through after all, which also tells what is wrong.
+few fields that hold numbers costs a fraction of that. What stands where a text belongs is not looked at: a type checker does that.
+Whatever is not as usual makes the answer False: then the text is looked through after all, which also tells what is wrong.
 """
 
 from __future__ import annotations
