@@ -1,8 +1,7 @@
 """Pure: cuts records into batches, lazily, by number and by their true bytes.
 
-Records are encoded many at a time, because that is cheapest: all that a batch has room for, where their number is its limit, else in
-slices. Those that do not fit, or that hold a bad record, are encoded again one by one. So no record is encoded more than twice, and
-nothing is read beyond one batch.
+Records are encoded in slices, many at a time, because that is cheapest; a slice that does not fit, or that holds a bad record,
+is encoded again one by one. So no record is encoded more than twice, and what is read ahead of a full batch stays small.
 """
 
 from __future__ import annotations
@@ -29,10 +28,7 @@ from .texts import split_texts
 __all__ = ["Batch", "Cutter", "Invalid", "Kind", "as_key"]
 
 SLICE: Final = 250
-"""Records that are encoded together at the most, where the bytes of a batch may be its limit."""
-
-_SURELY: Final = 0.9
-"""The share of a batch up to which records surely fit, as large as those before were."""
+"""Records that are encoded together at the most."""
 
 FIRST_SLICE: Final = 32
 """Records of the first slice, when nothing is known yet of their size."""
@@ -228,9 +224,7 @@ class Cutter:
         if not self._average:
             return min(FIRST_SLICE, self._max_records)
         room = int((self._most - self._size) / self._average)
-        missing = self._max_records - len(self._keys)
-        # All that is missing at once, where it surely fits: what does not fit is encoded a second time.
-        return missing if missing < _SURELY * room else max(1, min(missing, SLICE, room))
+        return max(1, min(self._max_records - len(self._keys), SLICE, room))
 
     def lower(self, max_bytes: int) -> None:
         """From now on, batches of at most `max_bytes`: the server refused larger ones."""
