@@ -1,6 +1,7 @@
 """Asyncio client for Amili's ARM (Accounts Receivable Management) REST API, made for bulk: see README.md for a first call."""
 
 from .auth import ClientCredentials, TokenSource
+from .bodies import FileContent
 from .bulk.journals import JournalBatch, JournalRun, prune_journal, read_journal
 from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
 from .bulk.run import BulkRun
@@ -43,6 +44,8 @@ from .models.documents import (
     EinvoiceAddress,
     EinvoiceAddressRecord,
 )
+from .models.identity import IssuedToken
+from .models.json_records import ArItem, AutoPostingReply, GlItem, JsonRecord, PaymentReservation, Reply, UploadReply
 from .paging import Page, Pager
 from .wire import Response
 
@@ -50,8 +53,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "STAGING",
+    "ArItem",
     "ArmClient",
     "ArmError",
+    "AutoPostingReply",
     "BadRequestError",
     "BatchEntry",
     "BatchLog",
@@ -82,10 +87,14 @@ __all__ = [
     "DoubtfulStatusError",
     "EinvoiceAddress",
     "EinvoiceAddressRecord",
+    "FileContent",
     "ForbiddenError",
+    "GlItem",
+    "IssuedToken",
     "JournalBatch",
     "JournalError",
     "JournalRun",
+    "JsonRecord",
     "Limits",
     "NotAcceptableError",
     "NotFoundError",
@@ -95,6 +104,7 @@ __all__ = [
     "PageSummary",
     "Pager",
     "PayloadTooLargeError",
+    "PaymentReservation",
     "PostalAddress",
     "PostalAddressRecord",
     "Progress",
@@ -103,6 +113,7 @@ __all__ = [
     "Reconcile",
     "RecordError",
     "RecordOutcome",
+    "Reply",
     "Response",
     "ResponseError",
     "RetryPolicy",
@@ -115,6 +126,7 @@ __all__ = [
     "TruncatedListError",
     "UnauthorizedError",
     "UnprocessableError",
+    "UploadReply",
     "prune_journal",
     "read_journal",
 ]

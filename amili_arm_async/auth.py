@@ -177,14 +177,18 @@ class ClientCredentials:
         if self._token == Secret(token):
             self._token = None
 
+    async def post(self, post: PostForm) -> bytes:
+        """Asks for a token with `post`, and gives the answer."""
+        form: dict[str, str | Secret] = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self._secret}
+        return await post(f"{self.identity_url}/token", form)
+
     def _is_fresh(self) -> bool:
         return self._token is not None and clock.unix_time() < self._renew_at
 
     async def _fetch(self) -> None:
         if not self._posts:
             raise ConfigurationError("ClientCredentials gets its tokens through an ArmClient: give it as auth=, inside `async with`")
-        form: dict[str, str | Secret] = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self._secret}
-        answer = codec.json_object(await self._posts[-1](self.identity_url + "/token", form))
+        answer = codec.json_object(await self.post(self._posts[-1]))
         token = answer.get("access_token") if answer is not None else None
         if answer is None or not isinstance(token, str):
             raise ResponseError("the identity service answered without an access_token: check identity_url")

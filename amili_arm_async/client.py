@@ -8,16 +8,32 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from . import codec
 from .auth import Auth, ClientCredentials, token_source
 from .bulk.pressure import Pressure
 from .config import BatchWords, Limits, RetryPolicy, Timeout, check_int, check_origin, environment
-from .endpoints import Endpoint, find
+from .endpoints import Endpoint, find, with_paths
 from .errors import ConfigurationError
+from .resources.actions import Actions
+from .resources.ar_items import ArItems
+from .resources.auto_postings import AutoPostings
 from .resources.batches import Batches
 from .resources.caller import Caller
+from .resources.client_configs import ClientConfigs
+from .resources.codes import Codes
 from .resources.customers import Customers
+from .resources.document_bundles import DocumentBundles
 from .resources.documents import Documents
+from .resources.files import Files
+from .resources.gl_items import GlItems
+from .resources.gl_movements import GlMovements
+from .resources.health import Health
+from .resources.identity import Identity
+from .resources.insights import Insights
+from .resources.log_items import LogItems
+from .resources.payment_reservations import PaymentReservations
 from .transport import Transport
 from .wire import Request, Response, query_pairs
 
@@ -49,6 +65,9 @@ class ArmClient:
         retry: how often a call is tried again.
         limits: what may be under way at once.
         batch_words: what the words of a batch result mean.
+        paths: operation name to path template, for the operations whose path is another than this library has it, for example
+            `{"codes.get": "clients/{clientno}/systemcodes"}`; docs/operations.md has them all.
+        identity_url: the identity service, for `arm.identity`; default that of `ClientCredentials`.
         ssl: certificates for the connections that are made here.
         proxy: address of a proxy for them.
 
@@ -69,6 +88,8 @@ class ArmClient:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         limits: Limits = Limits(),  # noqa: B008 - frozen
         batch_words: BatchWords = BatchWords(),  # noqa: B008 - frozen
+        paths: Mapping[str, str] | None = None,
+        identity_url: str | None = None,
         ssl: ssl_module.SSLContext | None = None,
         proxy: str | None = None,
     ) -> None:
@@ -85,14 +106,33 @@ class ArmClient:
             proxy=proxy,
         )
         self._owns_transport = True
-        self._hang(Caller(_client_no(client_no), transport, user_id, language, batch_words), Pressure(limits.open_batches))
+        if identity_url is not None:
+            self._identity_url: str | None = check_origin("identity_url", identity_url)
+        else:
+            self._identity_url = transport.credentials.identity_url if transport.credentials is not None else None
+        caller = Caller(_client_no(client_no), transport, user_id, language, batch_words, with_paths(paths or {}))
+        self._hang(caller, Pressure(limits.open_batches))
 
     def _hang(self, caller: Caller, pressure: Pressure) -> None:
         self._caller = caller
         self._pressure = pressure
-        self.customers = Customers(caller, pressure)
-        self.documents = Documents(caller, pressure)
+        self.actions = Actions(caller)
+        self.ar_items = ArItems(caller)
+        self.auto_postings = AutoPostings(caller)
         self.batches = Batches(caller)
+        self.client_configs = ClientConfigs(caller)
+        self.codes = Codes(caller)
+        self.customers = Customers(caller, pressure)
+        self.document_bundles = DocumentBundles(caller)
+        self.documents = Documents(caller, pressure)
+        self.files = Files(caller)
+        self.gl_items = GlItems(caller)
+        self.gl_movements = GlMovements(caller)
+        self.health = Health(caller)
+        self.identity = Identity(caller, self._identity_url)
+        self.insights = Insights(caller)
+        self.log_items = LogItems(caller)
+        self.payment_reservations = PaymentReservations(caller)
 
     @classmethod
     def from_env(cls, variables: Mapping[str, str] | None = None, **settings: Any) -> ArmClient:
@@ -115,7 +155,7 @@ class ArmClient:
             credentials = {"AMILI_ARM_CLIENT_ID", "AMILI_ARM_CLIENT_SECRET", "AMILI_ARM_IDENTITY_URL"}
             or_token = "" if credentials.isdisjoint(missing) else " (or AMILI_ARM_TOKEN in place of client id, secret and identity url)"
             raise ConfigurationError(f"set {', '.join(missing)}{or_token}")
-        arguments: dict[str, Any] = {name: found[name] for name in ("base_url", "user_id", "language") if name in found}
+        arguments: dict[str, Any] = {name: found[name] for name in ("base_url", "user_id", "language", "identity_url") if name in found}
         if "auth" not in settings:
             arguments["auth"] = found.get("token") or ClientCredentials(
                 client_id=found["client_id"], client_secret=found["client_secret"], identity_url=found["identity_url"]
@@ -132,7 +172,8 @@ class ArmClient:
         caller = self._caller
         view = object.__new__(ArmClient)
         view._owns_transport = False
-        view._hang(Caller(_client_no(client_no), caller.transport, caller.user_id, caller.language, caller.words), self._pressure)
+        view._identity_url = self._identity_url
+        view._hang(structs.replace(caller, client_no=_client_no(client_no)), self._pressure)
         return view
 
     @property
@@ -187,7 +228,9 @@ class ArmClient:
             raise ConfigurationError("path must be percent-encoded, without a query, a blank part, '.' or '..'; the query goes into params")
         if json is not None and body is not None:
             raise ConfigurationError("give json or body, not both")
-        endpoint = find(method, full) or Endpoint("request", method, _template(full), method in {"GET", "HEAD"}, False, "")
+        endpoint = find(method, full, self._caller.endpoints) or Endpoint(
+            "request", method, _template(full), method in {"GET", "HEAD"}, False, ""
+        )
         if json is not None:
             body = codec.encode_value(json)
         request = Request(endpoint, full, query_pairs(params or {}), language or self._caller.language, (body,) if body is not None else ())

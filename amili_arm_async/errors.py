@@ -249,13 +249,13 @@ def status_error(
     request_id: str | None = None,
     retry_after: float | None = None,
     doubtful: bool = False,
+    hint: str | None = None,
 ) -> StatusError:
-    """The error for `status`: the subclass that the tree above names, else `StatusError` itself.
+    """The error for `status`: the subclass that the tree above names, else `StatusError` itself; `hint` is what can be done.
 
     Where it is `doubtful` whether the request was done all the same, the error is an `OutcomeUnknownError` too.
     """
     cls = _CLASSES.get(status) or (ServerError if status >= 500 else StatusError)
-    hint = None
     if doubtful:
         cls = DoubtfulServerError if status >= 500 else DoubtfulConflictError if status == 409 else DoubtfulStatusError
         hint = "it may have been done all the same: look it up before you send it again"

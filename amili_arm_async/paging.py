@@ -23,11 +23,12 @@ from .config import check_int
 from .endpoints import Endpoint
 from .errors import ConfigurationError, ResponseError, TruncatedListError
 from .models.base import PageSummary, Record
-from .wire import Response, link_query
+from .models.json_records import JsonRecord
+from .wire import Response, link_query, list_in
 
 __all__ = ["Page", "Pager", "Prefetched", "Query"]
 
-RecordT = TypeVar("RecordT", bound=Record)
+RecordT = TypeVar("RecordT", bound=Record | JsonRecord)
 
 Query: TypeAlias = tuple[tuple[str, str], ...]
 FetchPage: TypeAlias = Callable[[Query], Awaitable[Response]]
@@ -116,13 +117,15 @@ class Pager(Generic[RecordT]):
 
     def _read(self, response: Response) -> Page[RecordT]:
         try:
-            return _read_page(response, self._endpoint, self._cls)
+            # The two kinds of records are read in ways of their own, and no type checker follows that.
+            read: Callable[..., Page[RecordT]] = _read_json if issubclass(self._cls, JsonRecord) else _read_page
+            return read(response, self._endpoint, self._cls)
         except codec.DecodeFailure:
             pass
         raise ResponseError(f"{self._endpoint.operation}: a page with status {response.status} can't be read")
 
 
-def _read_page(response: Response, endpoint: Endpoint, cls: type[RecordT]) -> Page[RecordT]:
+def _read_page(response: Response, endpoint: Endpoint, cls: type[Record]) -> Page[Any]:
     try:
         body = _decoder(endpoint.items, cls).decode(response.body)
     except codec.DecodeFailure:
@@ -141,7 +144,7 @@ def _decoder(items: str, cls: type[Record]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(body)
 
 
-def _read_parts(response: Response, endpoint: Endpoint, cls: type[RecordT]) -> Page[RecordT]:
+def _read_parts(response: Response, endpoint: Endpoint, cls: type[Record]) -> Page[Any]:
     parts = msgspec.json.decode(response.body, type=dict[str, msgspec.Raw])
     if "summary" not in parts and endpoint.items not in parts:
         raise msgspec.DecodeError("neither a summary nor a list of records")
@@ -149,6 +152,17 @@ def _read_parts(response: Response, endpoint: Endpoint, cls: type[RecordT]) -> P
     raw = parts.get(endpoint.items)
     items = codec.read_records(raw, cls) if raw is not None and bytes(raw) != b"null" else []
     return Page(summary, items, response.request_id)
+
+
+def _read_json(response: Response, endpoint: Endpoint, cls: type[JsonRecord]) -> Page[Any]:
+    """A page of records whose fields, and so the shape of the list too, are on no public page."""
+    value = codec.json_value(response.body)
+    items = list_in(value, endpoint.items)
+    if items is None:
+        raise msgspec.DecodeError("no list of records")
+    said = value.get("summary") if isinstance(value, dict) else None
+    summary = codec.read_value(said, PageSummary) if said is not None else PageSummary()
+    return Page(summary, [cls(item) for item in items], response.request_id)
 
 
 class _Walk:

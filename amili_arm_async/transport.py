@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from yarl import URL
 
 from . import clock, log
 from .auth import ClientCredentials, Secret, TokenSource, check_token
+from .bodies import pieces
 from .budget import Budget
 from .config import Limits, RetryPolicy, Timeout
 from .endpoints import TOKEN_SERVICE
@@ -30,9 +32,6 @@ from .tries import Delivery, Try, judge, no_answer
 from .wire import Request, Response, to_error
 
 __all__ = ["Transport"]
-
-PIECE: Final = 262_144
-"""Bytes that are handed to the connection at a time: over TLS one huge write costs twice the CPU of pieces."""
 
 MOST_BYTES: Final = 64_000_000
 """The largest answer that is read."""
@@ -46,36 +45,28 @@ class _SentError(Exception):
 
 
 class _Body(aiohttp.payload.Payload):
-    """A JSON body in pieces that notes when it begins to leave, and gives up when the server takes no more."""
+    """A body in pieces that notes when it begins to leave, and gives up when the server takes no more."""
 
-    def __init__(self, pieces: tuple[bytes, ...], delivery: Delivery, *, stall: float) -> None:
-        super().__init__(pieces, content_type="application/json")
-        self._size = sum(map(len, pieces))
+    def __init__(self, request: Request, delivery: Delivery, *, stall: float) -> None:
+        super().__init__(request.body, content_type=request.content_type)
+        self._size = request.size
         self._delivery = delivery
         self._given = False
         self._stall = stall
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """The body as text."""
-        return b"".join(self._value).decode(encoding, errors)
+        """The body as text, without the files in it."""
+        return b"".join(piece for piece in self._value if isinstance(piece, bytes)).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Writes all pieces; each must be taken within the read time-out."""
         if self._given:
             raise _SentError
         self._given = self._delivery.started = True
-        async with clock.Alarm(self._stall) as alarm:
-            for piece in self._parts():
-                await writer.write(piece)
+        async with clock.Alarm(self._stall) as alarm, aclosing(pieces(self._value)) as parts:
+            async for part in parts:
+                await writer.write(part)
                 alarm.renew()
-
-    def _parts(self) -> Iterator[bytes | memoryview]:
-        for piece in self._value:
-            if len(piece) <= PIECE:
-                yield piece
-            else:
-                view = memoryview(piece)
-                yield from (view[start : start + PIECE] for start in range(0, len(piece), PIECE))
 
 
 class Transport:
@@ -115,6 +106,11 @@ class Transport:
         self._closed = False
         if isinstance(auth, ClientCredentials):
             auth.attach(self.post_form)
+
+    @property
+    def credentials(self) -> ClientCredentials | None:
+        """The credentials of this client, where its tokens come from some."""
+        return self._auth if isinstance(self._auth, ClientCredentials) else None
 
     async def close(self) -> None:
         """Closes the connections that were made here; a session that was brought stays open."""
@@ -190,7 +186,9 @@ class Transport:
             return Try(fate, "time-out")
 
     async def _exchange(self, request: Request, timeout: Timeout, delivery: Delivery, starts: Callable[[], Awaitable[bool]]) -> Try | None:
-        async with self._budget.held(request.size), self._slots:
+        async with self._budget.held(request.held), self._slots:
+            if request.base is not None:
+                return await self._once(request, None, timeout, delivery) if await starts() else None
             token = await self._token()
             if isinstance(token, Try):
                 return token
@@ -221,7 +219,7 @@ class Transport:
             error.__cause__ = failure
             return Try(Fate.NOT_SENT, "no token", fatal=error)
 
-    async def _once(self, request: Request, token: Secret, timeout: Timeout, delivery: Delivery) -> Try:
+    async def _once(self, request: Request, token: Secret | None, timeout: Timeout, delivery: Delivery) -> Try:
         started = clock.monotonic()
         session = self._session_for(request)
         if session is None:
@@ -229,7 +227,7 @@ class Transport:
         safe = request.endpoint.safe
         body: _Body | None = None
         if request.body or not safe:
-            body = _Body(request.body, delivery, stall=timeout.read)
+            body = _Body(request, delivery, stall=timeout.read)
         # Where no body of ours tells when something leaves, it may have left at once.
         delivery.started = body is None or self._is_opaque
         if not safe:
@@ -278,7 +276,7 @@ class Transport:
 
     def _address(self, request: Request) -> URL:
         # `encoded`: yarl would decode what it thinks needs no encoding, and so change a path.
-        return URL(f"{self.base_url}/{request.path}", encoded=True).with_query(list(request.query) or None)
+        return URL(f"{request.base or self.base_url}/{request.path}", encoded=True).with_query(list(request.query) or None)
 
     def _route(self) -> dict[str, Any]:
         route: dict[str, Any] = {}
@@ -333,9 +331,8 @@ class Transport:
             await clock.sleep(back_off(self.retry, attempt))
         if response is None or response.status < 300:
             raise NotSentError(f"the identity service gave no answer ({reason}): check identity_url, then try again")
-        # The answer of an identity service may repeat what it was sent: its body is not kept.
         wait = retry_after_seconds(response.headers.get("retry-after"), clock.unix_time())
-        raise to_error(replace(response, body=b""), TOKEN_SERVICE, wait)
+        raise to_error(response, TOKEN_SERVICE, wait)
 
     async def _post_form_once(self, url: str, form: Mapping[str, str | Secret]) -> tuple[Response | None, str]:
         session = self._brought or (None if self._closed else self._own_session("safe"))
@@ -360,8 +357,10 @@ async def _always() -> bool:
     return True
 
 
-def _headers(request: Request, token: Secret) -> dict[str, str]:
-    headers = {"Authorization": f"Bearer {token.reveal()}", "Accept": "application/json"}
+def _headers(request: Request, token: Secret | None) -> dict[str, str]:
+    headers = {"Accept": request.accept}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token.reveal()}"
     if request.language is not None:
         headers["Accept-Language"] = request.language
     if request.encoding is not None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlsplit
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
 
 from . import codec
-from .endpoints import Endpoint
+from .endpoints import IDENTITY, Endpoint
 from .errors import ConfigurationError, OutcomeUnknownError, ResponseError, StatusError, status_error
 from .models.batches import BatchReceipt, Receipt
+
+if TYPE_CHECKING:
+    from .bodies import Encoded
 
 __all__ = [
     "Envelope",
@@ -20,7 +23,9 @@ __all__ = [
     "Response",
     "batch_receipt",
     "build",
+    "form",
     "link_query",
+    "list_in",
     "one_record",
     "receipt",
     "to_error",
@@ -35,16 +40,22 @@ class Request(msgspec.Struct, frozen=True):
         path: the real path below the base address, percent-encoded.
         query: names and values of the query.
         language: value of `Accept-Language`, or None.
-        body: the JSON body in pieces; empty where there is none.
+        body: the body in pieces; empty where there is none.
         encoding: how the body is compressed, the value of `Content-Encoding`, or None.
+        base: the address of another service, which gets no token of ours; None for the API itself.
+        content_type: of the body.
+        accept: what the answer may be.
     """
 
     endpoint: Endpoint
     path: str
     query: tuple[tuple[str, str], ...] = ()
     language: str | None = None
-    body: tuple[bytes, ...] = ()
+    body: tuple[bytes | Encoded, ...] = ()
     encoding: str | None = None
+    base: str | None = None
+    content_type: str = "application/json"
+    accept: str = "application/json"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Without what may name a person."""
@@ -56,7 +67,12 @@ class Request(msgspec.Struct, frozen=True):
     @property
     def size(self) -> int:
         """Bytes of the body as it goes over the wire."""
-        return sum(map(len, self.body))
+        return sum(len(piece) for piece in self.body)
+
+    @property
+    def held(self) -> int:
+        """Bytes of the body that are held in memory while it is under way."""
+        return sum(len(piece) if isinstance(piece, bytes) else piece.held for piece in self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +138,7 @@ def build(
     *,
     query: Mapping[str, object] | None = None,
     language: str | None = None,
-    body: tuple[bytes, ...] = (),
+    body: tuple[bytes | Encoded, ...] = (),
 ) -> Request:
     """The request of `endpoint`: `parameters` fill the braces of its path, query values that are None are left out."""
     parts = [segment(part[1:-1], parameters[part[1:-1]]) if part.startswith("{") else part for part in endpoint.path.split("/")]
@@ -141,6 +157,12 @@ def query_pairs(query: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
             raise ConfigurationError(f"the query parameter {name} must be text or a number, not {type(value).__name__}")
         pairs.append((name, str(value).lower() if isinstance(value, bool) else str(value)))
     return tuple(pairs)
+
+
+def form(endpoint: Endpoint, base: str, fields: Mapping[str, str]) -> Request:
+    """The request of an operation of the service at `base`, with a form as its body."""
+    body = (urlencode(fields).encode(),) if endpoint.method != "GET" else ()
+    return Request(endpoint, endpoint.path, body=body, base=base, content_type="application/x-www-form-urlencoded")
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -166,6 +188,9 @@ class Envelope(msgspec.Struct, frozen=True):
 
 def to_error(response: Response, endpoint: Endpoint, retry_after: float | None, *, doubtful: bool = False) -> StatusError:
     """The error of an answer that is no success; `doubtful` where it may have been done all the same."""
+    if endpoint.name in IDENTITY:
+        # An identity service may repeat what it was sent: its words are not kept.
+        response = replace(response, body=b"")
     body = codec.json_value(response.body)
     if body is None and response.body:
         body = response.body[:10_000].decode("utf-8", "replace")
@@ -176,6 +201,14 @@ def to_error(response: Response, endpoint: Endpoint, retry_after: float | None, 
         request_id=response.request_id,
         retry_after=retry_after,
         doubtful=doubtful,
+        hint=_guess_hint(endpoint) if endpoint.is_guess and response.status in {404, 405} else None,
+    )
+
+
+def _guess_hint(endpoint: Endpoint) -> str:
+    return (
+        f"no such record, or another path: no public page shows the path of {endpoint.name}, so it was inferred; if it is another, set it"
+        f" with ArmClient(paths={{{endpoint.name!r}: ...}})"
     )
 
 
@@ -247,6 +280,22 @@ def one_record(body: bytes, items: str, key: str) -> bytes | None:
             inner = bytes(found[0]) if len(found) == 1 else b""
         return inner if inner.startswith(b"{") else None
     return body
+
+
+def list_in(value: Any, items: str) -> list[Any] | None:
+    """The records in the parsed answer of a list whose shape is on no page: the list of the usual name, else the only one, else the
+    answer itself. None where there is none."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict):
+        return None
+    if items in value:
+        named = value[items]
+        return [] if named is None else named if isinstance(named, list) else None
+    lists = [item for item in value.values() if isinstance(item, list)]
+    if len(lists) == 1:
+        return lists[0]
+    return [] if not lists and isinstance(value.get("summary"), dict) else None
 
 
 def link_query(link: str) -> tuple[tuple[str, str], ...] | None:

@@ -23,8 +23,9 @@ async def compressed(request: Request, encoding: Compression) -> Request:
 
     In a worker thread, since zlib and zstd let the others run while they work: the loop goes on, and the next batch is encoded.
     """
+    plain = [piece for piece in request.body if isinstance(piece, bytes)]
     # What is cancelled does not wait: the thread has nothing to lose but its result.
-    body = await to_thread.run_sync(compress, request.body, encoding, abandon_on_cancel=True)
+    body = await to_thread.run_sync(compress, plain, encoding, abandon_on_cancel=True)
     return replace(request, body=(body,), encoding=encoding)
 
 

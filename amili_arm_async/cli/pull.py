@@ -50,7 +50,12 @@ class Pull:
 
     def __post_init__(self) -> None:
         numbers = {name: cast("int | None", self.criteria.get(name)) for name in ("maximumcount", "pagesize", "pageno")}
-        check_list(maximum_count=numbers["maximumcount"], page_size=numbers["pagesize"], page_no=numbers["pageno"])
+        check_list(
+            OPERATIONS["customers.list"],
+            maximum_count=numbers["maximumcount"],
+            page_size=numbers["pagesize"],
+            page_no=numbers["pageno"],
+        )
 
     async def run(self, write: Write, show: Show | None) -> None:
         """Writes every record of every page.

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
 from .. import codec, wire
+from ..bodies import Encoded, body_of
 from ..config import BatchWords, RetryPolicy, Timeout
-from ..endpoints import OPERATIONS
+from ..endpoints import Endpoint
 from ..errors import ResponseError
 from ..models.base import Input, Record
 from ..models.batches import BatchReceipt, Receipt
+from ..models.json_records import JsonRecord, Reply
 from ..paging import Pager, Query
 from ..transport import Transport
 from ..wire import Envelope, Request, Response
 
-__all__ = ["Caller", "SourceRecord"]
+__all__ = ["Caller", "JsonBody", "Parameters", "SourceRecord"]
 
 RecordT = TypeVar("RecordT", bound=Record)
+ListedT = TypeVar("ListedT", bound=Record | JsonRecord)
+ItemT = TypeVar("ItemT", bound=JsonRecord)
+ReplyT = TypeVar("ReplyT", bound=Reply)
 
 SourceRecord = Input | Mapping[str, Any] | bytes
+JsonBody = Mapping[str, Any] | Sequence[Mapping[str, Any]] | bytes
+"""A body that no page shows: a mapping by the API's own names, a list of such, or bytes of JSON."""
+Parameters = Mapping[str, str | int | bool]
+"""Query parameters by the API's own names, all lower case."""
 
 
 class Caller(Struct, frozen=True):
@@ -33,6 +42,7 @@ class Caller(Struct, frozen=True):
         user_id: who is named as the user, or None.
         language: `Accept-Language` of reads, or None.
         words: what the words of a batch result mean.
+        endpoints: the operations by their names, with the paths that the caller set.
     """
 
     client_no: int
@@ -40,6 +50,7 @@ class Caller(Struct, frozen=True):
     user_id: str | None
     language: str | None
     words: BatchWords
+    endpoints: Mapping[str, Endpoint]
 
     def request(
         self,
@@ -47,12 +58,12 @@ class Caller(Struct, frozen=True):
         *,
         query: Mapping[str, object] | None = None,
         language: str | None = None,
-        body: tuple[bytes, ...] = (),
+        body: tuple[bytes | Encoded, ...] = (),
         path: Mapping[str, object] | None = None,
     ) -> Request:
         """The request of the operation `name`; `path` fills the braces of its path."""
         return wire.build(
-            OPERATIONS[name],
+            self.endpoints[name],
             {"clientno": self.client_no, **(path or {})},
             query=query,
             language=language or self.language,
@@ -88,7 +99,7 @@ class Caller(Struct, frozen=True):
         retry: RetryPolicy | None,
     ) -> BatchReceipt:
         """Writes one batch with exactly one request (repeats of the same one where it is harmless)."""
-        envelope = Envelope.of(OPERATIONS[name].items, user_id if user_id is not None else self.user_id)
+        envelope = Envelope.of(self.endpoints[name].items, user_id if user_id is not None else self.user_id)
         request = self.request(name, body=(envelope.head, b",".join(records), envelope.tail))
         response = await self.transport.send(request, timeout=timeout, retry=retry)
         receipt = wire.batch_receipt(response)
@@ -116,17 +127,70 @@ class Caller(Struct, frozen=True):
             raise ResponseError(f"{request.endpoint.operation}: an answer with status {response.status} can't be read")
         return codec.read_record(text, cls), text
 
+    async def read(
+        self,
+        name: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        language: str | None = None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+        path: Mapping[str, object] | None = None,
+    ) -> Reply:
+        """Reads what no page shows."""
+        request = self.request(name, query=query, language=language, path=path)
+        response = await self.transport.send(request, timeout=timeout, retry=retry)
+        return reply_of(Reply, response, request)
+
+    async def read_item(
+        self,
+        name: str,
+        cls: type[ItemT],
+        key: str,
+        *,
+        query: Mapping[str, object],
+        language: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+        path: Mapping[str, object],
+    ) -> ItemT:
+        """Reads one item whose fields no page shows; `key` is the name on the wire of the field that names it."""
+        request = self.request(name, query=query, language=language, path=path)
+        response = await self.transport.send(request, timeout=timeout, retry=retry)
+        text = wire.one_record(response.body, request.endpoint.items, key)
+        if text is None or (value := codec.json_object(text)) is None:
+            raise wire.unreadable(response, request.endpoint)
+        return cls(value)
+
+    async def write(
+        self,
+        name: str,
+        body: JsonBody,
+        cls: type[ReplyT],
+        *,
+        user_id: str | None = None,
+        query: Mapping[str, object] | None = None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+        path: Mapping[str, object] | None = None,
+    ) -> ReplyT:
+        """Writes a body that no page shows."""
+        what = f"what {name}() sends"
+        request = self.request(name, query={**(query or {}), "userid": user_id}, body=body_of(body, what), path=path)
+        response = await self.transport.send(request, timeout=timeout, retry=retry)
+        return reply_of(cls, response, request)
+
     def pager(
         self,
         name: str,
-        cls: type[RecordT],
+        cls: type[ListedT],
         query: Mapping[str, object],
         *,
         may_be_truncated: bool,
         language: str | None,
         timeout: Timeout | None,
         retry: RetryPolicy | None,
-    ) -> Pager[RecordT]:
+    ) -> Pager[ListedT]:
         """The pager of the list `name`."""
         template = self.request(name, language=language)
 
@@ -134,3 +198,10 @@ class Caller(Struct, frozen=True):
             return await self.transport.send(structs.replace(template, query=page), timeout=timeout, retry=retry)
 
         return Pager(template.endpoint, cls, fetch, wire.query_pairs(query), may_be_truncated=may_be_truncated)
+
+
+def reply_of(cls: type[ReplyT], response: Response, request: Request) -> ReplyT:
+    """The reply in a 2xx; one that can't be read raises what `wire.unreadable` says."""
+    if not wire.is_readable(response):
+        raise wire.unreadable(response, request.endpoint)
+    return cls(codec.json_value(response.body), response.status, response.request_id)

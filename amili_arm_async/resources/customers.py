@@ -129,7 +129,7 @@ class Customers:
 
         https://docs.amili.dev/get-a-list-of-customers-3942679e0
         """
-        check_list(maximum_count=maximum_count, page_size=page_size, page_no=page_no)
+        check_list(self._caller.endpoints["customers.list"], maximum_count=maximum_count, page_size=page_size, page_no=page_no)
         parameters = {
             "customerno": customer_no,
             "accountno": account_no,

@@ -16,8 +16,8 @@ from ..models.batches import BatchReceipt, Receipt
 from ..models.documents import Document, DocumentRecord
 from ..paging import Pager
 from .bulk_writes import BulkWrites
-from .caller import Caller
-from .lists import check_list
+from .caller import Caller, Parameters
+from .lists import listed
 
 __all__ = ["DocumentSource", "Documents"]
 
@@ -84,7 +84,7 @@ class Documents:
         page_size: int | None = None,
         user_id: str | None = None,
         language: str | None = None,
-        parameters: Mapping[str, str | int | bool] | None = None,
+        parameters: Parameters | None = None,
         allow_truncated: bool = False,
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
@@ -100,20 +100,18 @@ class Documents:
 
         https://docs.amili.dev/get-a-list-of-documents-3942670e0
         """
-        check_list(maximum_count=maximum_count, page_size=page_size, page_no=page_no)
-        return self._caller.pager(
+        return listed(
+            self._caller,
             "documents.list",
             DocumentRecord,
-            {
-                **(parameters or {}),
-                "maximumcount": maximum_count,
-                "query": query,
-                "pageno": page_no,
-                "pagesize": page_size,
-                "userid": user_id or self._caller.user_id,
-            },
-            may_be_truncated=allow_truncated or maximum_count is not None,
+            parameters,
+            maximum_count=maximum_count,
+            query=query,
+            page_no=page_no,
+            page_size=page_size,
+            user_id=user_id,
             language=language,
+            allow_truncated=allow_truncated,
             timeout=timeout,
             retry=retry,
         )
