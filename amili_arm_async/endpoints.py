@@ -208,7 +208,9 @@ def _moved(row: Endpoint, given: object) -> Endpoint:
         raise ConfigurationError(f"paths[{row.name!r}] must have the same parts in braces as {row.path!r}")
     method = method.strip().upper() or row.method
     if method != row.method and (row.documented or method not in _METHODS):
-        raise ConfigurationError(f"paths[{row.name!r}]: the method is {row.method}" if row.documented else f"{method} is no method")
+        raise ConfigurationError(
+            f"paths[{row.name!r}]: the method is {row.method}" if row.documented else f"paths[{row.name!r}]: {method!r} is no method"
+        )
     # By another method it is another thing: nothing is known of it but that a GET changes nothing.
     safe = row.safe if method == row.method else method == "GET"
     return structs.replace(row, method=method, path="/".join(parts), safe=safe, given=True)

@@ -19,7 +19,7 @@ from amili_arm_async.models.base import Input, Record
 
 NAMES = list(amili_arm_async.__all__)
 CLASSES = [getattr(amili_arm_async, name) for name in NAMES if inspect.isclass(getattr(amili_arm_async, name))]
-ROOMS = [type(getattr(ArmClient(1, auth="t", base_url="https://h"), room)) for room in ("customers", "documents", "batches")]
+ROOMS = [type(room) for name, room in vars(ArmClient(1, auth="t", base_url="https://h")).items() if not name.startswith("_")]
 
 
 def named(cls: type) -> str:

@@ -2,39 +2,76 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+from pathlib import Path
 
 import pytest
 
-from amili_arm_async.endpoints import OPERATIONS, TOKEN_SERVICE, find
+from amili_arm_async import ArmClient, ConfigurationError
+from amili_arm_async.endpoints import IDENTITY, OPERATIONS, TOKEN_SERVICE, find, with_paths
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 NAVIGATION = {
-    "Actions": ["actions.create", "actions.create_report"],
-    "ArItems": ["ar_items.list", "ar_items.update", "ar_items.get"],
-    "AutoPostings": ["auto_postings.create"],
-    "Batches": ["batches.get"],
-    "ClientConfigs": ["client_configs.list", "client_configs.get"],
-    "Codes": ["codes.get"],
-    "Customers": [
-        "customers.create",
-        "customers.update",
-        "customers.list",
-        "customers.get",
-        "customers.delete",
-        "customers.create_batch",
-        "customers.update_batch",
-    ],
-    "DocumentBundles": ["document_bundles.list", "document_bundles.get"],
-    "Documents": ["documents.create", "documents.list", "documents.get", "documents.create_batch"],
-    "Files": ["files.list", "files.upload", "files.get"],
-    "GlItems": ["gl_items.get", "gl_items.list"],
-    "GlMovements": ["gl_movements.latest_closed", "gl_movements.list"],
-    "Insights": ["insights.adb_intervals"],
-    "LogItems": ["log_items.get", "log_items.list"],
-    "PaymentReservations": ["payment_reservations.create"],
-    "Health": ["health.check"],
+    "Actions": {"POST (create) an action": "actions.create", "POST (create) a reports action/generate a report": "actions.create_report"},
+    "ArItems": {
+        "GET a list of AR items": "ar_items.list",
+        "PUT (update) ar item details": "ar_items.update",
+        "GET one AR item": "ar_items.get",
+    },
+    "AutoPostings": {"POST (create) one or more auto postings": "auto_postings.create"},
+    "Batches": {"GET one batch": "batches.get"},
+    "ClientConfigs": {
+        "GET a list of client config values": "client_configs.list",
+        "GET values for one client config key": "client_configs.get",
+    },
+    "Codes": {"GET ARM system code values": "codes.get"},
+    "Customers": {
+        "POST (create) one customer": "customers.create",
+        "PUT (update) one customer": "customers.update",
+        "GET a list of customers": "customers.list",
+        "GET one customer": "customers.get",
+        "DELETE a customer": "customers.delete",
+        "POST (create) a batch of customers": "customers.create_batch",
+        "PUT (update) a batch of customers": "customers.update_batch",
+    },
+    "DocumentBundles": {"GET a list of document bundles": "document_bundles.list", "GET one document bundle": "document_bundles.get"},
+    "Documents": {
+        "POST (create) one document": "documents.create",
+        "GET a list of documents": "documents.list",
+        "GET one document": "documents.get",
+        "POST (create) a batch of documents": "documents.create_batch",
+    },
+    "Files": {
+        "GET one or more OS files": "files.list",
+        "POST (upload) one or more OS files": "files.upload",
+        "GET one OS file": "files.get",
+    },
+    "GlItems": {"Get one GL item": "gl_items.get", "GET a list of GL items": "gl_items.list"},
+    "GlMovements": {
+        "Get movement/balance for the latest closed GL year/period": "gl_movements.latest_closed",
+        "GET a list of GL movements/balances": "gl_movements.list",
+    },
+    "Insights": {"GET a list of ADB intervals": "insights.adb_intervals"},
+    "LogItems": {"GET one log item": "log_items.get", "GET a list of log items": "log_items.list"},
+    "PaymentReservations": {"POST (create) a new payment reservation": "payment_reservations.create"},
+    "Health": {"Check API health": "health.check"},
 }
-"""The sections and pages under "Accounts Receivable" in the navigation of the vendor's pages, in its order."""
+"""The sections and pages under "Accounts Receivable" in the navigation of the vendor's pages, in its order, and their operations."""
+
+
+def navigation() -> dict[str, list[str]]:
+    """Sections and titles in the copy of the navigation."""
+    found: dict[str, list[str]] = {}
+    for line in (Path(__file__).parents[1] / "samples" / "navigation.txt").read_text("utf-8").splitlines()[1:]:
+        depth, _, title = line.partition("• ")
+        if title and len(depth) == 4:
+            found[title] = []
+        elif title:
+            found[list(found)[-1]].append(title)
+    return found
+
 
 SHOWN = {
     "customers.create": "POST clients/{clientno}/customers",
@@ -63,7 +100,84 @@ ALL = sorted(OPERATIONS)
 
 
 def test_every_entry_of_the_navigation_is_there_and_nothing_else() -> None:
-    assert sorted(OPERATIONS) == sorted(name for names in NAVIGATION.values() for name in names)
+    assert {section: list(titles) for section, titles in NAVIGATION.items()} == navigation()
+    assert sorted(OPERATIONS) == sorted(name for titles in NAVIGATION.values() for name in titles.values())
+
+
+def test_every_operation_has_the_method_that_its_title_names() -> None:
+    titles = {name: title for titles in NAVIGATION.values() for title, name in titles.items()}
+    assert {name: row.method for name, row in OPERATIONS.items()} == {
+        name: title.partition(" ")[0].upper().replace("CHECK", "GET") for name, title in titles.items()
+    }
+
+
+@pytest.mark.parametrize("name", [*OPERATIONS, *IDENTITY])
+def test_every_operation_is_a_method_of_the_face(name) -> None:
+    section, _, method = name.partition(".")
+    called = getattr(getattr(ArmClient(1, auth="t", base_url="https://h"), section), method)
+    assert called.__doc__
+
+
+def test_the_table_in_the_docs_is_the_table_of_the_library() -> None:
+    specification = importlib.util.spec_from_file_location("make_operations", DOCS / "make_operations.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    assert (DOCS / "operations.md").read_text("utf-8") == module.document()
+
+
+# --- paths of the caller's own --------------------------------------------------------------------------------------------
+
+
+def test_a_path_of_the_callers_own_takes_the_place_of_that_of_the_table() -> None:
+    table = with_paths({"codes.get": "/clients/{clientno}/systemcodes/", "actions.create": "put clients/{clientno}/doings"})
+    assert table["codes.get"].operation == "GET clients/{clientno}/systemcodes"
+    assert table["codes.get"].given
+    assert not table["codes.get"].is_guess
+    assert table["actions.create"].operation == "PUT clients/{clientno}/doings"
+    assert not table["actions.create"].safe
+    assert {name: row for name, row in table.items() if not row.given} == {
+        name: row for name, row in {**OPERATIONS, **IDENTITY}.items() if name not in {"codes.get", "actions.create"}
+    }
+    assert find("GET", "clients/1/systemcodes", table) is table["codes.get"]
+    assert find("GET", "clients/1/codes", table) is None
+
+
+def test_a_path_need_not_be_below_a_client_and_may_have_further_parts() -> None:
+    assert with_paths({"codes.get": "codes/all"})["codes.get"].path == "codes/all"
+    assert with_paths({"files.get": "clients/{clientno}/files/{fileid}/content"})["files.get"].given
+
+
+def test_by_another_method_nothing_is_known_to_be_safe_but_a_get() -> None:
+    assert not with_paths({"codes.get": "POST codes"})["codes.get"].safe
+    assert with_paths({"identity.verify": "GET verify"})["identity.verify"].safe
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        ({"codes.gett": "codes"}, "did you mean 'codes.get'"),
+        ({"": "codes"}, "no operation ''"),
+        ({7: "codes"}, "no operation 7"),
+        ({"codes.get": 7}, "must be text, not int"),
+        ({"codes.get": ""}, "such as 'clients/{clientno}/codes'"),
+        ({"codes.get": "../codes"}, "such as"),
+        ({"codes.get": "https://elsewhere.no/codes"}, "such as"),
+        ({"codes.get": "codes?x=1"}, "such as"),
+        ({"codes.get": "codes//all"}, "such as"),
+        ({"codes.get": "kødes"}, "such as"),
+        ({"codes.get": "codes\nX: y"}, "is no method"),
+        ({"codes.get": "codes/{customerno}"}, "same parts in braces"),
+        ({"codes.get": "codes/a{clientno}"}, "same parts in braces"),
+        ({"files.get": "clients/{clientno}/files"}, "same parts in braces"),
+        ({"customers.list": "POST clients/{clientno}/customers"}, "the method is GET"),
+        ({"codes.get": "STEAL codes"}, "'STEAL' is no method"),
+    ],
+)
+def test_a_path_that_can_not_be_one_is_refused(paths, said) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        with_paths(paths)
 
 
 def test_what_the_pages_show_is_as_they_show_it_and_the_rest_is_marked() -> None:
