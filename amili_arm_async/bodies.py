@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import io
+import errno
 import os
 import secrets
 from binascii import b2a_base64
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from msgspec import Struct
 
@@ -54,12 +54,29 @@ class FileContent:
         """
         if isinstance(self._source, bytes):
             return Encoded(self._source, len(self._source))
+        if self._source.exists() and not self._source.is_file() and not self._source.is_dir():
+            # To open a pipe could wait for ever.
+            raise OSError(errno.EINVAL, "Not a regular file")
         with self._source.open("rb") as file:
-            return Encoded(self._source, os.fstat(file.fileno()).st_size)
+            state = _state(file)
+            return Encoded(self._source, state.st_size, state)
 
 
 class ContentChangedError(OSError):
-    """A file is not as long as it was when its sending began."""
+    """A file is not the one that it was when its sending began."""
+
+
+class _State(NamedTuple):
+    """What tells whether a file is still the one that it was."""
+
+    st_ino: int
+    st_size: int
+    st_mtime_ns: int
+
+
+def _state(file: BinaryIO) -> _State:
+    found = os.fstat(file.fileno())
+    return _State(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 class Encoded(Struct, frozen=True):
@@ -68,10 +85,12 @@ class Encoded(Struct, frozen=True):
     Attributes:
         source: the bytes, or the path.
         size: their number before they are encoded.
+        state: what the file was like when its size was taken.
     """
 
     source: Path | bytes
     size: int
+    state: _State | None = None
 
     def __len__(self) -> int:
         return -(-self.size // 3) * 4
@@ -85,24 +104,25 @@ class Encoded(Struct, frozen=True):
         """The base64 text, in pieces.
 
         Raises:
-            OSError: the file can't be read any more, or is not as long as it was.
+            OSError: the file can't be read any more, or was changed.
         """
-        sent = 0
-        # In threads: a file may be far away.
-        with await asyncio.to_thread(_open, self.source) as file:
-            while sent < self.size:
-                part = await asyncio.to_thread(file.read, min(_PIECE, self.size - sent))
-                if not part:
-                    break
-                sent += len(part)
-                yield b2a_base64(part, newline=False)
-            more = await asyncio.to_thread(file.read, 1)
-            if sent != self.size or more:
-                raise ContentChangedError("the file was changed while it was sent")
+        for start in range(0, self.size, _PIECE):
+            count = min(_PIECE, self.size - start)
+            if isinstance(self.source, bytes):
+                part = self.source[start : start + count]
+            else:
+                # In a thread: a file may be far away. It is opened anew for each piece, so that nothing stays open behind a cancellation.
+                part = await asyncio.to_thread(_read, self.source, start, count, self.state)
+            yield b2a_base64(part, newline=False)
 
 
-def _open(source: Path | bytes) -> BinaryIO:
-    return source.open("rb") if isinstance(source, Path) else io.BytesIO(source)
+def _read(source: Path, start: int, count: int, state: _State | None) -> bytes:
+    with source.open("rb") as file:
+        file.seek(start)
+        part = file.read(count)
+        if _state(file) != state or len(part) != count:
+            raise ContentChangedError("the file was changed while it was sent")
+        return part
 
 
 async def pieces(body: Iterable[bytes | Encoded]) -> AsyncGenerator[bytes | memoryview, None]:

@@ -65,6 +65,13 @@ def wire(aioresponses_works: None) -> Iterator[Wire]:
         yield made
 
 
+@pytest.fixture
+def wire_anywhere(aioresponses_works: None) -> Iterator[aioresponses]:
+    """For what goes to another service than the API."""
+    with aioresponses() as made:
+        yield made
+
+
 @pytest_asyncio.fixture
 async def arm() -> AsyncIterator[ArmClient]:
     async with ArmClient(2218, auth="the-token", base_url=BASE, retry=RetryPolicy(attempts=1)) as client:
