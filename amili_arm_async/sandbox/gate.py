@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from . import encodings, wire
+from .dress import Dresser
 from .operations import OPERATIONS, Answer, Call, Operation, Operations, refusal, reply
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Gate:
         self._operations = operations
         self._tokens = tokens
         self._plan = plan
+        self._dress = Dresser(settings).dress
         self._closing = asyncio.Event()
         self._numbers: weakref.WeakKeyDictionary[object, int] = weakref.WeakKeyDictionary()
 
@@ -64,8 +66,9 @@ class Gate:
         """Return the application that the server runs."""
         app = web.Application(middlewares=[self._outermost])
         for operation in OPERATIONS:
-            path = operation.path.replace("{clientno}", r"{clientno:\d{1,9}}")
-            app.router.add_route(operation.method, ARM_PATH + path, self._handler(operation))
+            route = self._operations.routes[operation.name]
+            path = route.path.replace("{clientno}", r"{clientno:\d{1,9}}")
+            app.router.add_route(route.method, ARM_PATH + path, self._handler(operation, f"{route.method} {route.path}"))
         app.router.add_route("POST", f"{IDENTITY_PATH}/token", self._token)
         return app
 
@@ -85,7 +88,7 @@ class Gate:
         try:
             response = await handler(request)
         except web.HTTPException as error:
-            response = wire.response(self._lost(request, error))
+            response = wire.response(self._dress(self._lost(request, error)))
             return response
         else:
             return response
@@ -93,11 +96,11 @@ class Gate:
             self.in_flight -= 1
             self._note(request, response, connection)
 
-    def _handler(self, operation: Operation) -> _Handler:
+    def _handler(self, operation: Operation, counted_as: str) -> _Handler:
         """Return the handler of one operation."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            self.requests[f"{operation.method} {operation.path}"] += 1
+            self.requests[counted_as] += 1
             denied = self._denied(request, int(request.match_info["clientno"]))
             # A request that is denied meets no fault: an expired token should not use up what a test laid
             # out.
@@ -133,23 +136,24 @@ class Gate:
         except ConnectionError:
             return await wire.drop(request, graceful=True)
         except web.RequestPayloadError:
-            return wire.response(refusal(400, "the body can't be read"))
+            return wire.response(self._dress(refusal(400, "the body can't be read")))
         if body is not None:
             request[wire.BODY_BYTES] = len(body)
         plain = self._plain(request, body)
         if isinstance(plain, Answer):
-            return wire.response(plain)
+            return wire.response(self._dress(plain))
         made = answer(plain)
         if fault is not None and fault.kind in ("hang_before", "hang_after"):
             await self._closing.wait()
             return await wire.drop(request, graceful=False)
-        return await wire.send(request, made, fault)
+        return await wire.send(request, made, fault, self._dress)
 
     def _operate(self, operation: Operation, request: web.Request, body: bytes, refused: Answer | None) -> Answer:
         """Answer one ARM call whose body is here, and count what was delivered and taken. Does not wait."""
         call = Call(
             client_no=int(request.match_info["clientno"]),
             root=f"{request.scheme}://{request.host}{ARM_PATH}",
+            address=f"{request.scheme}://{request.host}{request.rel_url.raw_path}",
             params=request.match_info,
             query=request.query,
             records=(),

@@ -22,12 +22,14 @@ _FOLDED = ("customerno", "organizationno", "name", "customercategory", "document
 class ListRequest:
     """One request for a page.
 
-    ``root`` is the address of /arm/v1 as the client wrote it, ``query`` the parameters.
+    ``name`` is the name of the list in the answer, ``address`` the address of the list as the client wrote it,
+    ``query`` the parameters.
     """
 
     kind: Kind
+    name: str
     client_no: int
-    root: str
+    address: str
     query: Mapping[str, str]
 
 
@@ -47,13 +49,13 @@ def answer(store: Store, settings: Settings, request: ListRequest) -> dict[str, 
     records = [_show(request, *row) for row in rows]
     return {
         "summary": _summary(settings, request, found, page_no, len(ids), len(records)),
-        request.kind: records,
+        request.name: records,
     }
 
 
 def _search(store: Store, settings: Settings, request: ListRequest) -> QueryRow:
     """Run a new query and remember what it found."""
-    size = processing.page_size(_number(request.query, "pagesize", None))
+    size = processing.page_size(_number(request.query, "pagesize", None), settings.page_size_cap)
     asked = _number(request.query, "maximumcount", None)
     maximum = settings.list_cap if asked is None else max(1, min(asked, settings.list_cap))
     filters: dict[str, str | int] = {name: processing.fold(request.query[name]) for name in _FOLDED if request.query.get(name)}
@@ -70,7 +72,7 @@ def _search(store: Store, settings: Settings, request: ListRequest) -> QueryRow:
 def _summary(settings: Settings, request: ListRequest, found: QueryRow, page_no: int, held: int, shown: int) -> dict[str, Any]:
     """Return a page's summary, its keys in the order of the pages' sample."""
     pages = max(1, -(-held // found.size))
-    link = f"{request.root}/clients/{request.client_no}/{request.kind}?query={found.id}&pageno="
+    link = f"{request.address}?query={found.id}&pageno="
     summary: dict[str, Any] = {
         "pageNo": page_no,
         "currentPageSize": shown,

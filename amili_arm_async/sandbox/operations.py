@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from .. import endpoints
 from . import lists, processing
 from .ledger import Ledger, split_batch
 from .processing import fold
+from .routes import routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,11 +29,12 @@ if TYPE_CHECKING:
 class Call:
     """One request to an operation.
 
-    ``records`` are the pieces of a write's body, ``root`` the address of /arm/v1.
+    ``records`` are the pieces of a write's body, ``root`` the address of /arm/v1, ``address`` the one that was called.
     """
 
     client_no: int
     root: str
+    address: str
     params: Mapping[str, str]
     query: Mapping[str, str]
     records: Sequence[msgspec.Raw]
@@ -40,26 +43,43 @@ class Call:
 
 @dataclasses.dataclass(slots=True)
 class Answer:
-    """What goes back; ``taken`` says that the records of the request were kept."""
+    """What goes back.
+
+    ``taken`` says that the records of the request were kept; ``error`` is the message of a refusal, whose body may
+    be written in another style before it leaves.
+    """
 
     status: int
     body: bytes
     headers: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
     taken: bool = False
+    error: str | None = None
+    content_type: str = "application/json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Operation:
-    """One row of the table: a method and a path below /arm/v1, and the function that answers it.
+    """One operation of the library's table, and the function that answers it.
 
-    ``writes`` is set where the body holds records: ``one`` object or a ``batch``.
+    ``writes`` is set where the body holds records: ``one`` object or a ``batch``; ``updates`` where it changes what
+    is there.
     """
 
-    method: Literal["GET", "POST", "PUT", "DELETE"]
-    path: str
+    name: str
     kind: Kind | None
     writes: Literal["one", "batch"] | None
     answer: Callable[[Operations, Operation, Call], Answer]
+
+    @property
+    def updates(self) -> bool:
+        """Whether it changes what is there."""
+        return ".update" in self.name
+
+    @property
+    def items(self) -> str:
+        """The name of its list of records, or the name that a list of such records has."""
+        listed = endpoints.OPERATIONS.get(f"{self.name.partition('.')[0]}.list")
+        return "" if listed is None else listed.items
 
 
 def reply(status: int, value: object, *, taken: bool = False) -> Answer:
@@ -69,7 +89,9 @@ def reply(status: int, value: object, *, taken: bool = False) -> Answer:
 
 def refusal(status: int, message: str) -> Answer:
     """Return an error answer. The pages show no error body: this shape is an assumption."""
-    return reply(status, {"status": "ERROR", "result": "FAILED", "message": message})
+    answer = reply(status, {"status": "ERROR", "result": "FAILED", "message": message})
+    answer.error = message
+    return answer
 
 
 class Operations:
@@ -79,6 +101,7 @@ class Operations:
         self.ledger = ledger
         self.worker = worker
         self.settings = settings
+        self.routes = routes(settings.paths)
 
     def pieces(self, operation: Operation, body: bytes) -> Sequence[msgspec.Raw]:
         """Return the records of a write's body; ``ValueError`` says what is wrong with it."""
@@ -90,7 +113,7 @@ class Operations:
     def write_one(self, operation: Operation, call: Call) -> Answer:
         """POST or PUT of one record: validated and stored at once."""
         assert operation.kind is not None
-        updates = operation.method == "PUT"
+        updates = operation.updates
         if self.poisoned(operation, call):
             return refusal(400, "the record is not valid")
         (outcome,) = self.ledger.apply(operation.kind, call.client_no, call.records, updates=updates)
@@ -117,9 +140,8 @@ class Operations:
         if self.poisoned(operation, call):
             return refusal(400, "a record of the batch is not valid")
         uuid = processing.batch_id(secrets.token_bytes(16))
-        updates = operation.method == "PUT"
         number = self.ledger.store.add_batch(
-            uuid, call.client_no, operation.kind, updates=updates, records=len(call.records), body=call.body
+            uuid, call.client_no, operation.kind, updates=operation.updates, records=len(call.records), body=call.body
         )
         self.worker.add(number)
         return reply(202, self.pending(call, uuid), taken=True)
@@ -131,7 +153,7 @@ class Operations:
             "result": self.settings.words.pending,
             "message": "Document batch accepted for processing",
             "batchUuid": uuid,
-            "getResult": f"{call.root}/clients/{call.client_no}/batches/{uuid}",
+            "getResult": call.root + self.routes["batches.get"].fill(clientno=call.client_no, batchuuid=uuid),
         }
 
     def poisoned(self, operation: Operation, call: Call) -> bool:
@@ -155,7 +177,14 @@ class Operations:
         row = self.ledger.store.customer(call.client_no, fold(call.params["customerno"]))
         if row is None:
             return refusal(404, "no such customer")
-        return reply(200, processing.show_customer(processing.decode_object(row.data), row.client, row.account))
+        return self.one(operation, processing.show_customer(processing.decode_object(row.data), row.client, row.account))
+
+    def one(self, operation: Operation, record: processing.JsonObject) -> Answer:
+        """Return the answer that shows one record, in the style that is set."""
+        style = self.settings.record_style
+        if style == "wrapped":
+            return reply(200, {operation.items.removesuffix("s"): record})
+        return reply(200, {operation.items: [record]} if style == "listed" else record)
 
     def delete_customer(self, operation: Operation, call: Call) -> Answer:
         """DELETE one customer; refused while it has documents."""
@@ -174,12 +203,16 @@ class Operations:
         row = self.ledger.store.document(call.client_no, fold(call.params["documentno"]))
         if row is None:
             return refusal(404, "no such document")
-        return reply(200, processing.show_document(processing.decode_object(row.data), row.client, row.number))
+        return self.one(operation, processing.show_document(processing.decode_object(row.data), row.client, row.number))
+
+    def list_name(self, operation: Operation) -> str:
+        """Return the name of the list in an answer."""
+        return self.settings.list_names.get(operation.name, operation.items)
 
     def list_records(self, operation: Operation, call: Call) -> Answer:
         """GET a page of a list."""
         assert operation.kind is not None
-        request = lists.ListRequest(operation.kind, call.client_no, call.root, call.query)
+        request = lists.ListRequest(operation.kind, self.list_name(operation), call.client_no, call.address, call.query)
         try:
             page: dict[str, Any] | None = lists.answer(self.ledger.store, self.settings, request)
         except ValueError as error:
@@ -187,18 +220,17 @@ class Operations:
         return refusal(404, "no such query") if page is None else reply(200, page)
 
 
-_BELOW = "/clients/{clientno}"
 OPERATIONS: Sequence[Operation] = (
-    Operation("POST", f"{_BELOW}/customers", "customers", "one", Operations.write_one),
-    Operation("PUT", f"{_BELOW}/customers", "customers", "one", Operations.write_one),
-    Operation("GET", f"{_BELOW}/customers", "customers", None, Operations.list_records),
-    Operation("POST", f"{_BELOW}/customers/batches", "customers", "batch", Operations.write_batch),
-    Operation("PUT", f"{_BELOW}/customers/batches", "customers", "batch", Operations.write_batch),
-    Operation("GET", f"{_BELOW}/customers/{{customerno}}", "customers", None, Operations.get_customer),
-    Operation("DELETE", f"{_BELOW}/customers/{{customerno}}", "customers", None, Operations.delete_customer),
-    Operation("POST", f"{_BELOW}/documents", "documents", "one", Operations.write_one),
-    Operation("GET", f"{_BELOW}/documents", "documents", None, Operations.list_records),
-    Operation("POST", f"{_BELOW}/documents/batches", "documents", "batch", Operations.write_batch),
-    Operation("GET", f"{_BELOW}/documents/{{documentno}}", "documents", None, Operations.get_document),
-    Operation("GET", f"{_BELOW}/batches/{{batchuuid}}", None, None, Operations.get_batch),
+    Operation("customers.create", "customers", "one", Operations.write_one),
+    Operation("customers.update", "customers", "one", Operations.write_one),
+    Operation("customers.list", "customers", None, Operations.list_records),
+    Operation("customers.create_batch", "customers", "batch", Operations.write_batch),
+    Operation("customers.update_batch", "customers", "batch", Operations.write_batch),
+    Operation("customers.get", "customers", None, Operations.get_customer),
+    Operation("customers.delete", "customers", None, Operations.delete_customer),
+    Operation("documents.create", "documents", "one", Operations.write_one),
+    Operation("documents.list", "documents", None, Operations.list_records),
+    Operation("documents.create_batch", "documents", "batch", Operations.write_batch),
+    Operation("documents.get", "documents", None, Operations.get_document),
+    Operation("batches.get", None, None, Operations.get_batch),
 )

@@ -263,11 +263,10 @@ def show_document(data: Mapping[str, Any], client_no: int, number: str) -> JsonO
     return shown
 
 
-def page_size(asked: int | None) -> int:
-    """Return the page size that counts: 100 by default, 10 for an attempt below 5, at most 1000."""
-    if asked is None:
-        return 100
-    return 10 if asked < 5 else min(asked, 1000)
+def page_size(asked: int | None, cap: int = 1000) -> int:
+    """Return the page size that counts: 100 by default, 10 for an attempt below 5, at most ``cap``."""
+    wanted = 100 if asked is None else 10 if asked < 5 else asked
+    return min(wanted, cap)
 
 
 def batch_id(random_bytes: bytes) -> str:

@@ -62,6 +62,15 @@ class Sandbox:
     ``duplicate_documents``: a documentNo that exists already is stored again, or fails.
     ``update_creates``: PUT makes a customer that does not exist, instead of failing.
     ``number_documents``: a document sent without a number is given one.
+    ``paths``: path templates below /arm/v1 by the name of the operation (``{"codes.get": "clients/{clientno}/systemcodes"}``),
+    a method and a blank before them if it is another; the operation is served there, and no longer at its usual place.
+    ``error_style``: the bodies of errors are ARM's as it is assumed, those of RFC 7807 (``problem``), plain text, or none.
+    ``list_names``: the names of the lists in answers, by the name of the operation.
+    ``record_style``: GET of one record answers the bare object, ``{"customer": {...}}`` or ``{"customers": [{...}]}``.
+    ``entries_name``: the name of the list of entries in a batch's result; None: ``customers`` or ``documents``.
+    ``request_id_header``: the header with an id that every answer has; None: there is none.
+    ``rate_limit_headers``: answers have X-RateLimit-Limit, -Remaining and -Reset, with made-up numbers.
+    ``page_size_cap``: the upper limit of pageSize.
     ``keepalive``: seconds after which a connection nobody uses is closed.
     ``seed``: makes the chances of injected faults repeatable.
     """
@@ -90,6 +99,14 @@ class Sandbox:
         duplicate_documents: Literal["store", "fail"] = "store",
         update_creates: bool = False,
         number_documents: bool = False,
+        paths: Mapping[str, str] | None = None,
+        error_style: Literal["arm", "problem", "text", "empty"] = "arm",
+        list_names: Mapping[str, str] | None = None,
+        record_style: Literal["bare", "wrapped", "listed"] = "bare",
+        entries_name: str | None = None,
+        request_id_header: str | None = "X-Request-Id",
+        rate_limit_headers: bool = False,
+        page_size_cap: int = 1000,
         keepalive: float = 75.0,
         seed: int | None = None,
     ) -> None:
@@ -117,6 +134,14 @@ class Sandbox:
             duplicate_documents=duplicate_documents,
             update_creates=update_creates,
             number_documents=number_documents,
+            paths=dict(paths or {}),
+            error_style=error_style,
+            list_names=dict(list_names or {}),
+            record_style=record_style,
+            entries_name=entries_name,
+            request_id_header=request_id_header,
+            rate_limit_headers=rate_limit_headers,
+            page_size_cap=page_size_cap,
         )
         self._tokens = Tokens(self._settings)
         self._faults = FaultPlan(random.Random(seed))  # noqa: S311 - it has to be repeatable

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .encodings import ENCODINGS
+from .routes import LISTS, routes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -63,6 +64,14 @@ class Settings:
     duplicate_documents: Literal["store", "fail"] = "store"
     update_creates: bool = False
     number_documents: bool = False
+    paths: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    error_style: Literal["arm", "problem", "text", "empty"] = "arm"
+    list_names: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    record_style: Literal["bare", "wrapped", "listed"] = "bare"
+    entries_name: str | None = None
+    request_id_header: str | None = "X-Request-Id"
+    rate_limit_headers: bool = False
+    page_size_cap: int = 1000
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, when they are made."""
@@ -77,3 +86,9 @@ class Settings:
             raise ValueError(f"content_encodings must be some of {', '.join(ENCODINGS)}, and not {', '.join(unreadable)}")
         if self.list_cap < 1:
             raise ValueError("list_cap must be at least 1")
+        if self.page_size_cap < 1:
+            raise ValueError("page_size_cap must be at least 1")
+        routes(self.paths)  # raises for what can't be served
+        no_lists = sorted(set(self.list_names) - LISTS)
+        if no_lists:
+            raise ValueError(f"list_names: these are no lists: {', '.join(no_lists)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -15,6 +14,8 @@ from . import processing
 from .operations import Answer, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .faults import Fault
 
 DROPPED: web.RequestKey[bool] = web.RequestKey("dropped", bool)
@@ -45,7 +46,7 @@ async def read(request: web.Request, limit: int) -> bytes | None:
 
 def response(answer: Answer) -> web.Response:
     """Return an answer as aiohttp sends it."""
-    return web.Response(status=answer.status, body=answer.body, headers=_headers(answer), content_type="application/json")
+    return web.Response(status=answer.status, body=answer.body, headers=answer.headers, content_type=answer.content_type)
 
 
 def refused(fault: Fault | None) -> Answer | None:
@@ -57,24 +58,24 @@ def refused(fault: Fault | None) -> Answer | None:
     return _in_its_place(fault) if fault.refuses else None
 
 
-async def send(request: web.Request, answer: Answer, fault: Fault | None) -> web.StreamResponse:
-    """Send an answer the way the fault wants it."""
+async def send(request: web.Request, answer: Answer, fault: Fault | None, dress: Callable[[Answer], Answer]) -> web.StreamResponse:
+    """Send an answer the way the fault wants it; ``dress`` gives it the look that every answer has."""
     kind = None if fault is None else fault.kind
     if fault is None:
-        return response(answer)
+        return response(dress(answer))
     if kind == "reset_after":
         return await drop(request, graceful=fault.graceful)
     if kind == "status":
-        return response(_in_its_place(fault))
+        return response(dress(_in_its_place(fault)))
     if kind == "garbage":
-        return response(Answer(answer.status, fault.body or b"", answer.headers))
+        return response(dress(Answer(answer.status, fault.body or b"", answer.headers)))
     if kind == "no_uuid":
-        return response(Answer(answer.status, _without_uuid(answer.body), answer.headers))
+        return response(dress(Answer(answer.status, _without_uuid(answer.body), answer.headers)))
     if kind == "cut":
-        return await _send_half(request, answer)
+        return await _send_half(request, dress(answer))
     if kind == "close_idle":
-        return await _send_and_close(request, answer, fault.seconds)
-    return response(answer)
+        return await _send_and_close(request, dress(answer), fault.seconds)
+    return response(dress(answer))
 
 
 async def drop(request: web.Request, *, graceful: bool) -> web.StreamResponse:
@@ -101,8 +102,8 @@ async def drop(request: web.Request, *, graceful: bool) -> web.StreamResponse:
 
 async def _send_half(request: web.Request, answer: Answer) -> web.StreamResponse:
     """Announce the whole answer, send half of it and close the connection."""
-    stream = web.StreamResponse(status=answer.status, headers=_headers(answer))
-    stream.content_type = "application/json"
+    stream = web.StreamResponse(status=answer.status, headers=answer.headers)
+    stream.content_type = answer.content_type
     stream.content_length = len(answer.body)
     await stream.prepare(request)
     await stream.write(answer.body[: len(answer.body) // 2])
@@ -126,12 +127,11 @@ async def _send_and_close(request: web.Request, answer: Answer, after: float) ->
 
 def _in_its_place(fault: Fault) -> Answer:
     """Return the answer that a status or a redirect fault gives."""
+    if fault.body is not None:
+        return Answer(fault.code, fault.body, dict(fault.headers))
     answer = refusal(fault.code, f"injected {fault.code}")
-    return Answer(fault.code, answer.body if fault.body is None else fault.body, dict(fault.headers))
-
-
-def _headers(answer: Answer) -> dict[str, str]:
-    return {"X-Request-Id": secrets.token_hex(8), **answer.headers}
+    answer.headers.update(fault.headers)
+    return answer
 
 
 def _without_uuid(body: bytes) -> bytes:

@@ -146,7 +146,7 @@ class Worker:
             "batchUuid": uuid,
         }
         if self._settings.result_style == "entries":
-            answer[kind] = entries
+            answer[self._settings.entries_name or kind] = entries
         return (self._settings.partial_status if partial else 200), answer
 
     def _entries(self, kind: Kind, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

@@ -1,0 +1,63 @@
+"""What an answer wears on the wire: the style of its error body, the request id, the headers of a rate limit."""
+
+from __future__ import annotations
+
+import dataclasses
+import http
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from .. import clock
+from . import processing
+
+if TYPE_CHECKING:
+    from .operations import Answer
+    from .settings import Settings
+
+_LIMIT: Final = 600
+"""Calls in a minute that the headers of the rate limit speak of. It is made up, and nothing holds anybody to it."""
+_MINUTE: Final = 60.0
+
+
+class Dresser:
+    """Dresses answers the way the settings want it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._since = clock.monotonic()
+        self._calls = 0
+
+    def dress(self, answer: Answer) -> Answer:
+        """Return an answer as it goes over the wire; the headers it has already stay."""
+        headers: dict[str, str] = {}
+        if self._settings.request_id_header is not None:
+            headers[self._settings.request_id_header] = secrets.token_hex(8)
+        if self._settings.rate_limit_headers:
+            headers.update(self._rate_limit())
+        body, content_type = answer.body, answer.content_type
+        if answer.error is not None:
+            body, content_type = self._error(answer.status, answer.error, answer)
+        return dataclasses.replace(answer, body=body, content_type=content_type, headers={**headers, **answer.headers})
+
+    def _error(self, status: int, message: str, answer: Answer) -> tuple[bytes, str]:
+        """Return the body of an error in the style that is set, and its content type."""
+        style = self._settings.error_style
+        if style == "problem":
+            title = http.HTTPStatus(status).phrase if status in set(http.HTTPStatus) else ""
+            problem = {"type": "about:blank", "title": title, "status": status, "detail": message}
+            return processing.encode(problem), "application/problem+json"
+        if style == "text":
+            return message.encode(), "text/plain"
+        return (b"", "text/plain") if style == "empty" else (answer.body, answer.content_type)
+
+    def _rate_limit(self) -> dict[str, str]:
+        """Count a call, and return the headers that tell of it."""
+        now = clock.monotonic()
+        if now - self._since >= _MINUTE:
+            self._since, self._calls = now, 0
+        self._calls += 1
+        return {
+            "X-RateLimit-Limit": str(_LIMIT),
+            "X-RateLimit-Remaining": str(max(0, _LIMIT - self._calls)),
+            "X-RateLimit-Reset": str(int(self._since + _MINUTE - now) + 1),
+        }
