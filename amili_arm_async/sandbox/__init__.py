@@ -1,7 +1,7 @@
 """The ARM API on this machine: a server to write and test against without an account.
 
-It holds customers, documents and batches, processes batches some time after it took them, counts how often
-every record was delivered and taken, and fails on demand. Where the public pages of the API are silent, it
+It answers every operation, processes batches some time after it took them, counts how often every record was
+delivered and taken, and fails on demand. Where the public pages of the API are silent, it
 assumes.
 
 The names are loaded when they are asked for: pytest imports this package in every project where it is
@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .faults import Fault, Injection
     from .gate import SeenRequest
+    from .posts import PostsView
     from .server import Sandbox
     from .views import RecordsView, TakenRecord
 
-__all__ = ["Fault", "Injection", "RecordsView", "Sandbox", "SeenRequest", "TakenRecord"]
+__all__ = ["Fault", "Injection", "PostsView", "RecordsView", "Sandbox", "SeenRequest", "TakenRecord"]
 
 _HOMES = {
     "Fault": "faults",
     "Injection": "faults",
+    "PostsView": "posts",
     "RecordsView": "views",
     "Sandbox": "server",
     "SeenRequest": "gate",

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from . import encodings, wire
+from . import bodies, encodings, operations, other_operations, wire
 from .dress import Dresser
-from .operations import OPERATIONS, Answer, Call, Operation, Operations, refusal, reply
+from .operations import Answer, Call, Operation, Operations, refusal, reply
 
 if TYPE_CHECKING:
     from .faults import Fault, FaultPlan
@@ -65,11 +65,12 @@ class Gate:
     def application(self) -> web.Application:
         """Return the application that the server runs."""
         app = web.Application(middlewares=[self._outermost])
-        for operation in OPERATIONS:
+        for operation in (*operations.OPERATIONS, *other_operations.OPERATIONS):
             route = self._operations.routes[operation.name]
             path = route.path.replace("{clientno}", r"{clientno:\d{1,9}}")
             app.router.add_route(route.method, ARM_PATH + path, self._handler(operation, f"{route.method} {route.path}"))
-        app.router.add_route("POST", f"{IDENTITY_PATH}/token", self._token)
+        for method, name in (("POST", "token"), ("POST", "refresh"), ("POST", "verify"), ("GET", "health")):
+            app.router.add_route(method, f"{IDENTITY_PATH}/{name}", self._identity(method, name))
         return app
 
     def close(self) -> None:
@@ -101,7 +102,8 @@ class Gate:
 
         async def handle(request: web.Request) -> web.StreamResponse:
             self.requests[counted_as] += 1
-            denied = self._denied(request, int(request.match_info["clientno"]))
+            client_no = _client(request)
+            denied = None if client_no is None else self._denied(request, client_no)
             # A request that is denied meets no fault: an expired token should not use up what a test laid
             # out.
             held, fault = (0.0, None) if denied else self._plan.draw(request.method, _below(request.path))
@@ -113,17 +115,21 @@ class Gate:
 
         return handle
 
-    async def _token(self, request: web.Request) -> web.StreamResponse:
-        """Answer the token service."""
-        self.requests[f"POST {IDENTITY_PATH}/token"] += 1
-        held, fault = self._plan.draw("POST", request.path)
+    def _identity(self, method: str, name: str) -> _Handler:
+        """Return the handler of one call of the identity service."""
 
-        def answer(body: bytes) -> Answer:
-            form = dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace")))
-            granted = reply(*self._tokens.grant(form))
-            return wire.refused(fault) or granted
+        async def handle(request: web.Request) -> web.StreamResponse:
+            self.requests[f"{method} {IDENTITY_PATH}/{name}"] += 1
+            held, fault = self._plan.draw(method, request.path)
 
-        return await self._serve(request, held, fault, answer)
+            def answer(body: bytes) -> Answer:
+                form = dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace")))
+                answered = reply(*self._tokens.answer(name, form))
+                return wire.refused(fault) or answered
+
+            return await self._serve(request, held, fault, answer)
+
+        return handle
 
     async def _serve(self, request: web.Request, held: float, fault: Fault | None, answer: Callable[[bytes], Answer]) -> web.StreamResponse:
         """Read the body, make the answer and send it, each as far as the fault lets it."""
@@ -151,30 +157,25 @@ class Gate:
     def _operate(self, operation: Operation, request: web.Request, body: bytes, refused: Answer | None) -> Answer:
         """Answer one ARM call whose body is here, and count what was delivered and taken. Does not wait."""
         call = Call(
-            client_no=int(request.match_info["clientno"]),
+            client_no=_client(request) or 0,
             root=f"{request.scheme}://{request.host}{ARM_PATH}",
             address=f"{request.scheme}://{request.host}{request.rel_url.raw_path}",
             params=request.match_info,
             query=request.query,
-            records=(),
             body=body,
         )
         fault: str | None = None
-        if operation.writes is not None:
-            try:
-                call.records = self._operations.pieces(operation, body)
-            except ValueError as error:
-                fault = str(error)
+        try:
+            bodies.read(self._operations, operation, call)
+        except ValueError as error:
+            fault = str(error)
         if refused is not None:
             answer = refused
         elif fault is not None:
             answer = refusal(400, fault)
         else:
-            answer = operation.answer(self._operations, operation, call)
-        if call.records and operation.kind is not None:
-            ledger = self._operations.ledger
-            keys = ledger.keys(operation.kind, call.records)
-            ledger.store.count(operation.kind, call.client_no, keys, taken=answer.taken)
+            answer = bodies.answer(self._operations, operation, call)
+        bodies.count(self._operations, operation, call, taken=answer.taken)
         return answer
 
     # -- small helpers
@@ -247,6 +248,12 @@ class Gate:
                 status=answered,
             )
         )
+
+
+def _client(request: web.Request) -> int | None:
+    """Return the number of the client a call is for, or None where it is for none."""
+    number = request.match_info.get("clientno")
+    return None if number is None else int(number)
 
 
 def _below(path: str) -> str:

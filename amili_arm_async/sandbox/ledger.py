@@ -82,8 +82,8 @@ class Ledger:
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.settings = settings
-        self.rejects: dict[tuple[Kind, str], str] = {}
-        self.poison: set[tuple[Kind, str]] = set()
+        self.rejects: dict[tuple[str, str], str] = {}
+        self.poison: set[tuple[str, str]] = set()
         self._made = 0
 
     def keys(self, kind: Kind, records: Sequence[msgspec.Raw]) -> list[str]:
@@ -92,6 +92,17 @@ class Ledger:
         if kind == "customers":
             return ["" if head is None else fold(head.customer_no) for head in found]
         return [document_key(head, record) for head, record in zip(found, records, strict=True)]
+
+    def rejected(self, section: str, record: Mapping[str, Any]) -> str | None:
+        """Return why a test wants a record of another section refused, or None: one of its fields is marked."""
+        marks = (self.rejects.get((section, fold(value))) for value in record.values()) if self.rejects else ()
+        return next((message for message in marks if message is not None), None)
+
+    def poisoned(self, section: str, record: Any) -> bool:
+        """Return whether a test wants every call refused that holds this record of another section."""
+        if not self.poison or not isinstance(record, dict):
+            return False
+        return any((section, fold(value)) in self.poison for value in record.values())
 
     def apply(self, kind: Kind, client: int, records: Sequence[msgspec.Raw], *, updates: bool = False) -> list[Outcome]:
         """Validate the records and store those that pass, in one transaction; one outcome each, in order."""

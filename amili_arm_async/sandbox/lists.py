@@ -5,17 +5,83 @@ from __future__ import annotations
 import array
 import dataclasses
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from . import processing
+from .contents import without_content
 from .store import QueryRow, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from .settings import Kind, Settings
+    from .settings import Kind, Settings, ThingKind
+    from .things import Things
 
 _FOLDED = ("customerno", "organizationno", "name", "customercategory", "documentno")
+_NO_FILTERS: Final = frozenset({"expand", "maximumcount", "options", "pageno", "pagesize", "query", "userid"})
+"""The query parameters that say how to answer and not which records."""
+_MOST: Final = 2**63 - 1
+"""The largest number that the tables hold."""
+
+
+class Source(Protocol):
+    """Where the records of a list are."""
+
+    @property
+    def kind(self) -> str:
+        """What the list is of."""
+        ...
+
+    def find(self, client_no: int, query: Mapping[str, str], limit: int, *, count: bool) -> tuple[array.array[int], int]:
+        """Return the ids of the first ``limit`` records that a query means, and their number, or with ``count`` that of all."""
+        ...
+
+    def shown(self, client_no: int, ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the records with these ids that still exist, as a list shows them."""
+        ...
+
+
+class LedgerSource:
+    """The customers or the documents of the ledger."""
+
+    def __init__(self, kind: Kind, store: Store) -> None:
+        self.kind: Kind = kind
+        self._store = store
+
+    def find(self, client_no: int, query: Mapping[str, str], limit: int, *, count: bool) -> tuple[array.array[int], int]:
+        """Return the records with the wanted numbers, names and categories; other parameters have no effect."""
+        filters: dict[str, str | int] = {name: processing.fold(query[name]) for name in _FOLDED if query.get(name)}
+        account = _number(query, "accountno", None)
+        if account is not None:
+            filters["accountno"] = max(-1, min(account, _MOST))
+        return self._store.select(self.kind, client_no, filters, limit, count=count)
+
+    def shown(self, client_no: int, ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the records as GET of one shows them."""
+        return [self._show(client_no, *row) for row in self._store.page(self.kind, ids)]
+
+    def _show(self, client_no: int, account: int, number: str, data: bytes) -> dict[str, Any]:
+        record = processing.decode_object(data)
+        if self.kind == "customers":
+            return processing.show_customer(record, client_no, account)
+        return processing.show_document(record, client_no, number)
+
+
+class ThingSource:
+    """The records of another kind."""
+
+    def __init__(self, kind: ThingKind, things: Things) -> None:
+        self.kind: ThingKind = kind
+        self._things = things
+
+    def find(self, client_no: int, query: Mapping[str, str], limit: int, *, count: bool) -> tuple[array.array[int], int]:
+        """Return the records whose fields are equal to the parameters of the same names."""
+        wanted = {name.lower(): processing.fold(value) for name, value in query.items() if value and name.lower() not in _NO_FILTERS}
+        return self._things.find(self.kind, client_no, wanted, limit, count=count)
+
+    def shown(self, client_no: int, ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the records as they are, files without their content."""
+        return [without_content(record) for record in self._things.page(ids)] if self.kind == "files" else self._things.page(ids)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,7 +92,7 @@ class ListRequest:
     ``query`` the parameters.
     """
 
-    kind: Kind
+    source: Source
     name: str
     client_no: int
     address: str
@@ -40,13 +106,12 @@ def answer(store: Store, settings: Settings, request: ListRequest) -> dict[str, 
     """
     page_no = _number(request.query, "pageno", 1) or 1
     wanted = request.query.get("query", "")
-    found = store.query(request.client_no, request.kind, wanted) if wanted else _search(store, settings, request)
+    found = store.query(request.client_no, request.source.kind, wanted) if wanted else _search(store, settings, request)
     if found is None:
         return None
     ids = array.array("q", found.ids)
     start = (page_no - 1) * found.size
-    rows = store.page(request.kind, ids[start : start + found.size])
-    records = [_show(request, *row) for row in rows]
+    records = request.source.shown(request.client_no, ids[start : start + found.size])
     return {
         "summary": _summary(settings, request, found, page_no, len(ids), len(records)),
         request.name: records,
@@ -58,13 +123,9 @@ def _search(store: Store, settings: Settings, request: ListRequest) -> QueryRow:
     size = processing.page_size(_number(request.query, "pagesize", None), settings.page_size_cap)
     asked = _number(request.query, "maximumcount", None)
     maximum = settings.list_cap if asked is None else max(1, min(asked, settings.list_cap))
-    filters: dict[str, str | int] = {name: processing.fold(request.query[name]) for name in _FOLDED if request.query.get(name)}
-    account = _number(request.query, "accountno", None)
-    if account is not None:
-        filters["accountno"] = account
-    ids, total = store.select(request.kind, request.client_no, filters, maximum, count=settings.total_count == "all")
+    ids, total = request.source.find(request.client_no, request.query, maximum, count=settings.total_count == "all")
     query_id = processing.batch_id(secrets.token_bytes(16))
-    row = QueryRow(query_id, request.client_no, request.kind, size, maximum, total, ids.tobytes())
+    row = QueryRow(query_id, request.client_no, request.source.kind, size, maximum, total, ids.tobytes())
     store.add_query(row)
     return row
 
@@ -88,13 +149,6 @@ def _summary(settings: Settings, request: ListRequest, found: QueryRow, page_no:
     summary["lastPage"] = f"{link}{pages}"
     summary["queryId"] = found.id
     return summary
-
-
-def _show(request: ListRequest, account: int, number: str, data: bytes) -> dict[str, Any]:
-    record = processing.decode_object(data)
-    if request.kind == "customers":
-        return processing.show_customer(record, request.client_no, account)
-    return processing.show_document(record, request.client_no, number)
 
 
 def _number(query: Mapping[str, str], name: str, default: int | None) -> int | None:

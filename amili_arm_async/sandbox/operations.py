@@ -21,7 +21,9 @@ from .routes import routes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from .posts import Posts
     from .settings import Kind, Settings
+    from .things import Things
     from .worker import Worker
 
 
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 class Call:
     """One request to an operation.
 
-    ``records`` are the pieces of a write's body, ``root`` the address of /arm/v1, ``address`` the one that was called.
+    ``records`` are the pieces of a ledger write's body. ``value`` is the body of another write, decoded, and
+    ``entries`` the records in it. ``root`` the address of /arm/v1, ``address`` the one that was called.
     """
 
     client_no: int
@@ -37,8 +40,10 @@ class Call:
     address: str
     params: Mapping[str, str]
     query: Mapping[str, str]
-    records: Sequence[msgspec.Raw]
     body: bytes
+    records: Sequence[msgspec.Raw] = ()
+    value: Any = None
+    entries: Sequence[Any] = ()
 
 
 @dataclasses.dataclass(slots=True)
@@ -61,14 +66,19 @@ class Answer:
 class Operation:
     """One operation of the library's table, and the function that answers it.
 
-    ``writes`` is set where the body holds records: ``one`` object or a ``batch``; ``updates`` where it changes what
+    ``writes`` is set where the body holds records: ``one`` object or a ``batch``, or any other ``body``; ``updates`` where it changes what
     is there.
     """
 
     name: str
     kind: Kind | None
-    writes: Literal["one", "batch"] | None
+    writes: Literal["one", "batch", "body"] | None
     answer: Callable[[Operations, Operation, Call], Answer]
+
+    @property
+    def section(self) -> str:
+        """The part of the API it belongs to."""
+        return self.name.partition(".")[0]
 
     @property
     def updates(self) -> bool:
@@ -78,7 +88,7 @@ class Operation:
     @property
     def items(self) -> str:
         """The name of its list of records, or the name that a list of such records has."""
-        listed = endpoints.OPERATIONS.get(f"{self.name.partition('.')[0]}.list")
+        listed = endpoints.OPERATIONS.get(f"{self.section}.list")
         return "" if listed is None else listed.items
 
 
@@ -95,20 +105,27 @@ def refusal(status: int, message: str) -> Answer:
 
 
 class Operations:
-    """What the operations share: the ledger, the worker and the settings."""
+    """What the operations share: the ledger, the other records, the worker and the settings."""
 
-    def __init__(self, ledger: Ledger, worker: Worker, settings: Settings) -> None:
+    def __init__(self, ledger: Ledger, things: Things, posts: Posts, worker: Worker, settings: Settings) -> None:
         self.ledger = ledger
+        self.things = things
+        self.posts = posts
         self.worker = worker
         self.settings = settings
         self.routes = routes(settings.paths)
 
     def pieces(self, operation: Operation, body: bytes) -> Sequence[msgspec.Raw]:
-        """Return the records of a write's body; ``ValueError`` says what is wrong with it."""
+        """Return the records of a ledger write's body; ``ValueError`` says what is wrong with it."""
         if operation.writes == "batch" and operation.kind is not None:
             return split_batch(operation.kind, body)
         processing.decode_object(body)
         return [msgspec.Raw(body)]
+
+    def done(self, message: str, **more: object) -> Answer:
+        """Return the answer to a write that was taken."""
+        words = self.settings.words
+        return reply(200, {"status": words.processed, "result": words.succeeded, "message": message, **more}, taken=True)
 
     def write_one(self, operation: Operation, call: Call) -> Answer:
         """POST or PUT of one record: validated and stored at once."""
@@ -192,8 +209,8 @@ class Operations:
         row = self.ledger.store.customer(call.client_no, key)
         if row is None:
             return refusal(404, "no such customer")
-        if self.ledger.store.has_documents(call.client_no, key):
-            return refusal(422, "the customer has documents")
+        if self.ledger.store.has_documents(call.client_no, key) or self.things.has_ar_items(call.client_no, key):
+            return refusal(422, "the customer has documents or AR items")
         self.ledger.store.drop_customer(call.client_no, key)
         words = self.settings.words
         return reply(200, {"status": words.processed, "result": words.succeeded, "message": "Customer deleted"})
@@ -212,7 +229,11 @@ class Operations:
     def list_records(self, operation: Operation, call: Call) -> Answer:
         """GET a page of a list."""
         assert operation.kind is not None
-        request = lists.ListRequest(operation.kind, self.list_name(operation), call.client_no, call.address, call.query)
+        return self.list_from(lists.LedgerSource(operation.kind, self.ledger.store), operation, call)
+
+    def list_from(self, source: lists.Source, operation: Operation, call: Call) -> Answer:
+        """Return a page of a list."""
+        request = lists.ListRequest(source, self.list_name(operation), call.client_no, call.address, call.query)
         try:
             page: dict[str, Any] | None = lists.answer(self.ledger.store, self.settings, request)
         except ValueError as error:

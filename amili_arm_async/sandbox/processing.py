@@ -106,15 +106,20 @@ class DocumentHead(msgspec.Struct, rename="camel"):
     customer_no: Any = None
 
 
+def decode(data: bytes | memoryview) -> Any:
+    """Return the JSON value in ``data``; numbers with a fraction become ``Decimal``. No JSON: ``ValueError``."""
+    try:
+        return _DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError("the body is not JSON") from error
+
+
 def decode_object(data: bytes | memoryview) -> JsonObject:
     """Return the JSON object in ``data``; numbers with a fraction become ``Decimal``.
 
     Anything else: ``ValueError``.
     """
-    try:
-        value = _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError("the body is not JSON") from error
+    value = decode(data)
     if not isinstance(value, dict):
         raise ValueError("a JSON object is expected")
     return value

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from aiohttp import web
 
+from .controls import Controls, Parts
 from .encodings import ENCODINGS
-from .faults import Fault, FaultPlan, Injection
-from .gate import ARM_PATH, IDENTITY_PATH, Gate, SeenRequest
+from .faults import FaultPlan
+from .gate import ARM_PATH, IDENTITY_PATH, Gate
 from .ledger import Ledger
 from .operations import Operations
-from .settings import Kind, Settings, Words
+from .posts import Posts
+from .settings import Settings, Words
 from .store import Store
+from .things import Things
 from .tokens import Tokens
-from .views import RecordsView
 from .worker import Worker
 
 if TYPE_CHECKING:
     import ssl
-    from collections import Counter, deque
     from collections.abc import Collection, Mapping
     from types import TracebackType
 
@@ -30,7 +31,7 @@ _SHUTDOWN = 0.2
 _REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server is found that listens everywhere
 
 
-class Sandbox:
+class Sandbox(Controls):
     """The ARM API as a real server on this machine, with everything it holds in a temporary file.
 
     ::
@@ -71,6 +72,9 @@ class Sandbox:
     ``request_id_header``: the header with an id that every answer has; None: there is none.
     ``rate_limit_headers``: answers have X-RateLimit-Limit, -Remaining and -Reset, with made-up numbers.
     ``page_size_cap``: the upper limit of pageSize.
+    ``auto_posting_methods``: the words that may be in the path of auto postings; others are answered 404; None: any.
+    ``auto_posting_failure_status``: the status of the answer to auto postings one of which failed.
+    ``file_style``: GET of one file answers the object that was stored, or the bytes that are in it.
     ``keepalive``: seconds after which a connection nobody uses is closed.
     ``seed``: makes the chances of injected faults repeatable.
     """
@@ -107,6 +111,9 @@ class Sandbox:
         request_id_header: str | None = "X-Request-Id",
         rate_limit_headers: bool = False,
         page_size_cap: int = 1000,
+        auto_posting_methods: Collection[str] | None = None,
+        auto_posting_failure_status: int = 200,
+        file_style: Literal["json", "bytes"] = "json",
         keepalive: float = 75.0,
         seed: int | None = None,
     ) -> None:
@@ -142,13 +149,14 @@ class Sandbox:
             request_id_header=request_id_header,
             rate_limit_headers=rate_limit_headers,
             page_size_cap=page_size_cap,
+            auto_posting_methods=auto_posting_methods,
+            auto_posting_failure_status=auto_posting_failure_status,
+            file_style=file_style,
         )
         self._tokens = Tokens(self._settings)
-        self._faults = FaultPlan(random.Random(seed))  # noqa: S311 - it has to be repeatable
         self._runner: web.AppRunner | None = None
-        self._parts: tuple[Ledger, Worker, Gate] | None = None
-        self.customers = RecordsView("customers", self._ledger)
-        self.documents = RecordsView("documents", self._ledger)
+        self._parts: Parts | None = None
+        super().__init__(FaultPlan(random.Random(seed)))  # noqa: S311 - it has to be repeatable
 
     # -- lifetime
 
@@ -165,10 +173,12 @@ class Sandbox:
         """Listen. Starting twice is a ``RuntimeError``; a sandbox that was closed starts again, empty."""
         if self._parts is not None:
             raise RuntimeError("the sandbox is running already")
-        ledger = Ledger(Store(), self._settings)
+        store = Store()
+        ledger, things, posts = Ledger(store, self._settings), Things(store), Posts(store)
         worker = Worker(ledger, self._settings, lambda: self.process_delay)
-        gate = Gate(self._settings, Operations(ledger, worker, self._settings), self._tokens, self._faults)
-        self._parts = (ledger, worker, gate)
+        operations = Operations(ledger, things, posts, worker, self._settings)
+        gate = Gate(self._settings, operations, self._tokens, self._faults)
+        self._parts = Parts(ledger, things, posts, worker, gate)
         # handler_cancellation: a request whose client is gone must not stay behind, however long it would
         # hang.
         self._runner = web.AppRunner(
@@ -194,15 +204,15 @@ class Sandbox:
         """Drop every connection, stop processing and forget everything. Closing twice does nothing."""
         if self._parts is None:
             return
-        ledger, worker, gate = self._parts
-        gate.close()
+        parts = self._parts
+        parts.gate.close()
         if self._runner is not None:
             await self._runner.cleanup()
         self._parts = self._runner = None
         try:
-            await worker.stop()
+            await parts.worker.stop()
         finally:
-            ledger.store.close()
+            parts.ledger.store.close()
 
     # -- addresses and tokens
 
@@ -249,127 +259,7 @@ class Sandbox:
         """Make every token that was handed out so far bad: calls with it are answered 401."""
         self._tokens.revoke()
 
-    # -- faults and refusals
-
-    def inject(
-        self,
-        fault: Fault,
-        *,
-        method: str | None = None,
-        path: str | None = None,
-        times: int | None = 1,
-        skip: int = 0,
-        probability: float = 1.0,
-    ) -> Injection:
-        """Let ``fault`` meet the next requests that match, and return a handle whose ``fired`` counts them.
-
-        ``method``: only this one. ``path``: a part of the path below ``/arm/v1`` (``"customers/batches"``),
-        or a pattern with ``*`` for all of it; the token service is meant only by a ``path`` that names
-        ``identity``.
-        ``times``: how often, None for always. ``skip``: how many matching requests pass first.
-        ``probability``: above 0 and at most 1. Of several faults that match, the one injected first is met;
-        latencies add to it.
-        """
-        injection = Injection(fault, method, path, times, skip, probability)
-        self._faults.add(injection)
-        return injection
-
-    def clear_faults(self) -> None:
-        """Forget the faults that wait. Requests that hang already go on hanging."""
-        self._faults.clear()
-
-    def reject_record(
-        self,
-        key: str | Mapping[str, Any],
-        message: str = "the record was rejected",
-        *,
-        kind: Kind | None = None,
-    ) -> None:
-        """Make one record fail: in a batch when it is processed, alone with 400.
-
-        ``key`` is as in ``customers`` and ``documents``: a number, or a document without one. ``kind=None``:
-        of customers and of documents.
-        """
-        for one in _kinds(kind):
-            self._ledger().rejects[one, self._view(one).key(key)] = message
-
-    def poison_record(self, key: str | Mapping[str, Any], *, kind: Kind | None = None) -> None:
-        """Make every call that holds this record be answered 400, with nothing taken."""
-        for one in _kinds(kind):
-            self._ledger().poison.add((one, self._view(one).key(key)))
-
-    def omit_result(self, key: str | Mapping[str, Any], *, kind: Kind | None = None) -> None:
-        """Leave this record out of the result of every batch that holds it."""
-        for one in _kinds(kind):
-            self._running()[1].omitted.add((one, self._view(one).key(key)))
-
-    # -- processing
-
-    def hold_processing(self) -> None:
-        """Process no batch until ``release_processing``: all answer 202 until then."""
-        self._running()[1].hold()
-
-    def release_processing(self) -> None:
-        """Process batches again."""
-        self._running()[1].release()
-
-    async def process_now(self) -> None:
-        """Process what waits, at once, without its delay and even while processing is held.
-
-        Return when it is done.
-        """
-        await self._running()[1].process_now()
-
-    async def settled(self) -> None:
-        """Return when every accepted batch is processed; while processing is held, not before its release."""
-        await self._running()[1].settled()
-
-    @property
-    def open_batches(self) -> int:
-        """How many batches are accepted and wait to be processed."""
-        return self._running()[1].waiting
-
-    # -- what was seen
-
-    @property
-    def requests(self) -> Counter[str]:
-        """How many requests came, by method and template: ``"POST /clients/{clientno}/customers/batches"``.
-
-        Unknown paths and methods are counted as ``"GET *"``, tokens as ``"POST /identity/token"``.
-        """
-        return self._running()[2].requests
-
-    @property
-    def recent(self) -> deque[SeenRequest]:
-        """The last 1000 requests, in the order they ended."""
-        return self._running()[2].recent
-
-    @property
-    def connections(self) -> int:
-        """How many connections have carried a request."""
-        return self._running()[2].connections
-
-    @property
-    def in_flight(self) -> int:
-        """How many requests are being answered now; one that hangs is."""
-        return self._running()[2].in_flight
-
-    @property
-    def peak_in_flight(self) -> int:
-        """The most requests that were being answered at the same time."""
-        return self._running()[2].peak_in_flight
-
-    def _running(self) -> tuple[Ledger, Worker, Gate]:
+    def _running(self) -> Parts:
         if self._parts is None:
             raise RuntimeError("the sandbox is not running: look at it inside its `async with`")
         return self._parts
-
-    def _ledger(self) -> Ledger:
-        return self._running()[0]
-
-    def _view(self, kind: Kind) -> RecordsView:
-        return self.customers if kind == "customers" else self.documents
-
-
-def _kinds(kind: Kind | None) -> tuple[Kind, ...]:
-    return ("customers", "documents") if kind is None else (kind,)

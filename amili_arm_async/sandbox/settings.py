@@ -13,6 +13,21 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["customers", "documents"]
 """The two sorts of records that the ledger keeps."""
+ThingKind: TypeAlias = Literal[
+    "adb_intervals",
+    "ar_items",
+    "client_configs",
+    "codes",
+    "document_bundles",
+    "files",
+    "gl_items",
+    "gl_movements",
+    "log_items",
+    "payment_reservations",
+]
+"""The other sorts of records."""
+MarkedKind: TypeAlias = Literal["customers", "documents", "actions", "ar_items", "auto_postings", "files", "payment_reservations"]
+"""What can be sent, and so be refused: ledger records, and the bodies of other operations by their section."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,6 +87,9 @@ class Settings:
     request_id_header: str | None = "X-Request-Id"
     rate_limit_headers: bool = False
     page_size_cap: int = 1000
+    auto_posting_methods: Collection[str] | None = None
+    auto_posting_failure_status: int = 200
+    file_style: Literal["json", "bytes"] = "json"
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, when they are made."""
@@ -88,6 +106,8 @@ class Settings:
             raise ValueError("list_cap must be at least 1")
         if self.page_size_cap < 1:
             raise ValueError("page_size_cap must be at least 1")
+        if not 200 <= self.auto_posting_failure_status <= 599:
+            raise ValueError("auto_posting_failure_status must be an HTTP status from 200 to 599")
         routes(self.paths)  # raises for what can't be served
         no_lists = sorted(set(self.list_names) - LISTS)
         if no_lists:

@@ -111,7 +111,7 @@ class QueryRow(NamedTuple):
 
     id: str
     client: int
-    kind: Kind
+    kind: str
     size: int
     maximum: int
     total: int
@@ -125,7 +125,7 @@ class Store:
     """
 
     def __init__(self) -> None:
-        self._sql = sqlite3.connect("", isolation_level=None)
+        self.sql = self._sql = sqlite3.connect("", isolation_level=None)
         for pragma in (
             "journal_mode=OFF",
             "synchronous=OFF",
@@ -153,7 +153,7 @@ class Store:
 
     # -- what was delivered and taken
 
-    def count(self, kind: Kind, client: int, keys: Sequence[str], *, taken: bool) -> None:
+    def count(self, kind: str, client: int, keys: Sequence[str], *, taken: bool) -> None:
         """Count one delivery of each key, and one taking if ``taken``.
 
         A key that is there twice counts twice.
@@ -161,7 +161,7 @@ class Store:
         with self.transaction():
             self._sql.executemany(_BUMP, [(kind, key, client, 1, int(taken)) for key in keys])
 
-    def seen(self, kind: Kind, key: str, client: int | None) -> tuple[int, int]:
+    def seen(self, kind: str, key: str, client: int | None) -> tuple[int, int]:
         """Return how often a key was delivered and taken, at one client or at all of them."""
         sql = "SELECT total(delivered), total(taken) FROM seen WHERE kind = ? AND key = ?"
         row = self._one(sql + self._at(client), (kind, key, *self._of(client)))
@@ -301,7 +301,7 @@ class Store:
         """Remember a list query."""
         self._sql.execute("INSERT INTO queries VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
-    def query(self, client: int, kind: Kind, query_id: str) -> QueryRow | None:
+    def query(self, client: int, kind: str, query_id: str) -> QueryRow | None:
         """Return a list query, or None; its id is compared with case."""
         sql = "SELECT * FROM queries WHERE id = ? AND client = ? AND kind = ?"
         row = self._sql.execute(sql, (query_id, client, kind)).fetchone()

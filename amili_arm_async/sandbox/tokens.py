@@ -42,6 +42,17 @@ class Tokens:
         """Make every token that was handed out bad."""
         self._good.clear()
 
+    def answer(self, name: str, form: Mapping[str, str]) -> tuple[int, dict[str, object]]:
+        """Return the status and the JSON object that answer one of the calls of the identity service."""
+        if name == "token":
+            return self.grant(form)
+        if name == "health":
+            return 200, {"status": "OK"}
+        known = any(self.is_good(value) for value in form.values())
+        if name == "verify":
+            return (200, {"active": True}) if known else (401, {"active": False})
+        return (200, self._granted()) if known else (400, {"error": "invalid_grant"})
+
     def grant(self, form: Mapping[str, object]) -> tuple[int, dict[str, object]]:
         """Return the status and the JSON object that answer a token request."""
         self.requests += 1
@@ -50,10 +61,14 @@ class Tokens:
         given = (form.get("client_id"), form.get("client_secret"))
         if given != (self._settings.client_id, self._settings.client_secret):
             return 401, {"error": "invalid_client"}
+        return 200, self._granted()
+
+    def _granted(self) -> dict[str, object]:
+        """Return the answer that brings a new token."""
         now = clock.unix_time()
         expires = now + self._settings.token_lifetime
         self._good = {token: end for token, end in self._good.items() if end > now}
-        return 200, {
+        return {
             "access_token": self._make(now, expires),
             "token_type": "Bearer",
             "not_before": int(now),

@@ -122,7 +122,7 @@ async def test_each_client_has_its_own_ledger(sandbox: Sandbox, call: Any) -> No
 async def test_unknown_paths_and_wrong_methods_are_answered_in_json(sandbox: Sandbox, call: Any) -> None:
     status, body = await call("GET", "nothing/here")
     assert (status, body["status"]) == (404, "ERROR")
-    assert (await call("GET", f"{sandbox.base_url}/health"))[0] == 404
+    assert (await call("GET", f"{sandbox.base_url}/healthy"))[0] == 404
     assert (await call("GET", "nothing/here", token="wrong"))[0] == 401
     status, headers, _ = await call.raw("DELETE", "customers")
     assert status == 405

@@ -1,0 +1,81 @@
+"""The bodies that operations other than those of customers and documents were sent: what a test asks about them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from .. import endpoints
+from . import processing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .store import Store
+
+POSTS: Final = (
+    "actions.create",
+    "actions.create_report",
+    "ar_items.update",
+    "auto_postings.create",
+    "files.upload",
+    "payment_reservations.create",
+)
+"""The operations whose bodies are kept."""
+_KEPT: Final = 1000
+_SCHEMA = """
+CREATE TABLE posts (
+    operation TEXT NOT NULL, number INTEGER NOT NULL, client INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (operation, number)) WITHOUT ROWID;
+"""
+
+
+class Posts:
+    """Counts every body, and keeps the last 1000 of each operation that were taken."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sql = store.sql
+        self._sql.executescript(_SCHEMA).close()
+        self._numbers: Counter[str] = Counter()
+
+    def note(self, operation: str, client: int, body: bytes, *, taken: bool) -> None:
+        """Count one delivery of a body, and one taking if ``taken``."""
+        self._store.count(operation, client, ("",), taken=taken)
+        if taken:
+            self._numbers[operation] += 1
+            number = self._numbers[operation]
+            self._sql.execute("INSERT INTO posts VALUES (?, ?, ?, ?)", (operation, number, client, body))
+            self._sql.execute("DELETE FROM posts WHERE operation = ? AND number <= ?", (operation, number - _KEPT))
+
+    def counts(self, operation: str, client: int | None) -> tuple[int, int]:
+        """Return how many bodies were delivered and taken."""
+        return self._store.seen(operation, "", client)
+
+    def bodies(self, operation: str, client: int | None) -> list[Any]:
+        """Return those of the last 1000 taken bodies that are of one client, or all, in the order they were taken."""
+        sql = "SELECT body FROM posts WHERE operation = ? AND (? IS NULL OR client = ?) ORDER BY number"
+        return [processing.decode(row[0]) for row in self._sql.execute(sql, (operation, client, client))]
+
+
+class PostsView:
+    """A live view of what one operation was sent. ``client_no=None`` means all clients together."""
+
+    def __init__(self, operation: str, posts: Callable[[], Posts]) -> None:
+        if operation not in POSTS:
+            what = "no bodies are kept of" if operation in endpoints.OPERATIONS else "no such operation:"
+            raise ValueError(f"{what} {operation}; there are {', '.join(POSTS)}")
+        self._operation = operation
+        self._posts = posts
+
+    def delivered(self, client_no: int | None = None) -> int:
+        """Return how many whole bodies arrived, whatever was answered."""
+        return self._posts().counts(self._operation, client_no)[0]
+
+    def taken(self, client_no: int | None = None) -> int:
+        """Return how many bodies were kept: what they asked for was done."""
+        return self._posts().counts(self._operation, client_no)[1]
+
+    def bodies(self, client_no: int | None = None) -> list[Any]:
+        """Return the bodies that were taken, in order: of all operations of this name the last 1000."""
+        return self._posts().bodies(self._operation, client_no)
