@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -150,6 +152,15 @@ class Account:
         self._emit(outcome)
         self._told()
 
+    def pass_over(self, records: Sequence[Any], first: int, verdicts: Mapping[int, Verdict], kind: Kind) -> None:
+        """Takes in records that are not sent, by their place among `records`; the first of these is at index `first` of the source."""
+        if verdicts:
+            indexes = array("q", [first + place for place in verdicts])
+            keys = [_key_of(kind, records[place]) for place in verdicts]
+            common, _ = Counter(verdicts.values()).most_common(1)[0]
+            others = {position: verdict for position, verdict in enumerate(verdicts.values()) if verdict != common}
+            self.tell(BatchOutcome(0, None, 0, None, indexes, keys, common, others))
+
     def refuse(self, refused: Iterable[Invalid]) -> None:
         """Takes in records that can't be sent."""
         for invalid in refused:
@@ -194,6 +205,7 @@ class Account:
                 self.settle(live, self.stopped(live, reason))
         for outcome in self._keeper.release():
             self.tell(outcome)
+        self.report.look(unread, cutter.read)
         cutter.feed(unread)
         left: list[Batch] = []
         while (batch := cutter.finish()) is not None:
@@ -237,6 +249,7 @@ class Account:
         the journal can't be asked."""
         while chunk := _some(records):
             read = self.report.tally.records_read
+            self.report.look(chunk, read)
             indexes, keys = range(read, read + len(chunk)), [_key_of(kind, record) for record in chunk]
             self.report.tally.records_read += len(chunk)
             standing: Mapping[int, Verdict] = {}

@@ -230,18 +230,19 @@ class Cutter:
         """From now on, batches of at most `max_bytes`: the server refused larger ones."""
         self._most = max(min(self._most, max_bytes - self._overhead), 1)
 
-    def feed(self, records: list[Any]) -> None:
-        """Takes records in."""
+    def feed(self, records: list[Any], indexes: Sequence[int] | None = None) -> None:
+        """Takes records in: those that follow, or those at these places of the source, where those between them are passed over."""
         if not records:
             return
-        first = self._read
-        self._read += len(records)
+        if indexes is None:
+            indexes = range(self._read, self._read + len(records))
+        self._read = indexes[-1] + 1
         whole = self._encode_all(records)
         if whole is not None and len(self._keys) + len(records) <= self._max_records and self._fits(len(whole[0])):
             text, keys, prints = whole
-            self._append(text, range(first, self._read), keys, prints)
+            self._append(text, indexes, keys, prints)
         else:
-            for index, record in enumerate(records, first):
+            for index, record in zip(indexes, records, strict=True):
                 self._take_one(index, record)
         if self._is_full():
             self._close()
@@ -260,6 +261,10 @@ class Cutter:
         """The records that can't be sent, since the last time."""
         invalid, self._invalid = self._invalid, []
         return invalid
+
+    def pass_over(self, read: int) -> None:
+        """So many records of the source were read, those that were not fed among them."""
+        self._read = max(self._read, read)
 
     # --- encoding -------------------------------------------------------------------------------------------------------
 
@@ -348,7 +353,7 @@ class Cutter:
         # A batch with room for hardly anything more is full: to find the record that still fits would cost a second encoding.
         return count >= self._max_records or (count > 0 and self._most - self._size < self._average * max(1.0, count * 0.02))
 
-    def _append(self, text: bytes, indexes: range, keys: list[str | None], prints: Sequence[int]) -> None:
+    def _append(self, text: bytes, indexes: Sequence[int], keys: list[str | None], prints: Sequence[int]) -> None:
         average = len(text) / len(keys) + 1
         self._average = average if not self._average else 0.7 * self._average + 0.3 * average
         self._size += len(text) + (1 if self._pieces else 0)
@@ -366,7 +371,7 @@ class Cutter:
         self._begin()
 
 
-def _joined(indexes: Sequence[int], more: range) -> Sequence[int]:
-    if isinstance(indexes, range) and indexes.stop == more.start:
+def _joined(indexes: Sequence[int], more: Sequence[int]) -> Sequence[int]:
+    if isinstance(indexes, range) and isinstance(more, range) and indexes.stop == more.start:
         return range(indexes.start, more.stop)
     return array("q", [*indexes, *more])

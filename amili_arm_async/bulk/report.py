@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from ..errors import BulkError
 from .spool import Spool
 from .states import STATES, BatchOutcome, RecordOutcome, State, Verdict
+from .watchers import Watcher
 
 __all__ = ["BatchLog", "BatchSummary", "BulkReport", "Progress", "Totals"]
 
@@ -132,8 +133,11 @@ class BulkReport:
     After the run `sum(report.counts.values())` is the number of records that were read.
     """
 
-    def __init__(self, *, records_known: int | None, accepted_is_enough: bool, now: Callable[[], float]) -> None:
+    def __init__(
+        self, *, records_known: int | None, accepted_is_enough: bool, now: Callable[[], float], watchers: Sequence[Watcher] = ()
+    ) -> None:
         self._now = now
+        self._watchers = watchers
         self._counts: dict[State, int] = dict.fromkeys(STATES, 0)
         self._tally = Tally(records_known)
         self._made_it = _MADE_IT | {"accepted"} if accepted_is_enough else _MADE_IT
@@ -205,6 +209,8 @@ class BulkReport:
 
     def add(self, outcome: BatchOutcome) -> None:
         """Takes in what became of a batch."""
+        for watcher in self._watchers:
+            watcher.told(outcome)
         counts = outcome.counts
         for state, number in counts.items():
             self._counts[state] += number
@@ -231,6 +237,16 @@ class BulkReport:
                 # Half a surrogate pair, in what is broken anyway: it is written out.
                 keys = [_written_out(key) for key in row.keys]
                 self._failures.append(_Row(row.state, row.reason, _written_out(row.message), row.indexes, keys))
+
+    @property
+    def watchers(self) -> Sequence[Watcher]:
+        """Those who watch the run."""
+        return self._watchers
+
+    def look(self, records: Sequence[Any], first: int) -> None:
+        """Shows records, the first of them at index `first`, to those who watch the run."""
+        for watcher in self._watchers:
+            watcher.look(records, first)
 
     @property
     def tally(self) -> Tally:

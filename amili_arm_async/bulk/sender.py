@@ -7,6 +7,7 @@ source, an error, cancellation at any await), each record gets the state that is
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,6 +42,9 @@ __all__ = ["Sender"]
 
 _FAILED: Final[tuple[State, ...]] = ("failed", "rejected", "invalid", "unknown")
 """States that count as failures of a run that goes wrong wholesale."""
+
+_SIFTED: Final = 1000
+"""Records that are read at a time where somebody may take most of them out."""
 
 _ENOUGH: Final = 100
 """Settled records from which on a share means something."""
@@ -130,8 +134,11 @@ class Sender:
             JournalError, ConfigurationError: the journal can't be used for this run: nothing was sent.
         """
         try:
+            for watcher in self._report.watchers:
+                await watcher.begin()
             await self._keeper.begin()
         except BaseException:
+            await self._dismiss(complete=False)
             self._report.end()
             raise
         # Where there is no source, it counts on from the run before.
@@ -192,6 +199,15 @@ class Sender:
             except ArmError as failure:
                 log.warning("the journal or the dead letter could not be written", error=str(failure))
                 self._course.stop_for_journal(failure)
+            await self._dismiss(complete=self._whole and self._course.reason is None)
+
+    async def _dismiss(self, *, complete: bool) -> None:
+        """Tells those who watch the run that it is over."""
+        for watcher in self._report.watchers:
+            try:
+                await watcher.end(complete=complete)
+            except ArmError as failure:
+                self._course.stop(Verdict("not_sent", "stopped", str(failure)), failure)
 
     async def _name_rest(self) -> None:
         reason = self._course.reason or STOPPED
@@ -295,14 +311,38 @@ class Sender:
             if batch is not None:
                 return batch
             with anyio.CancelScope() as self._reading:
-                await self._source.read(self._cutter.wanted, self._unread)
-            records, self._unread = self._unread, []
-            self._cutter.feed(records)
+                await self._source.read(max(self._cutter.wanted, _SIFTED if self._report.watchers else 0), self._unread)
+            await self._feed()
             self._report.tally.records_read = self._account.adopted + self._cutter.read
             self._account.refuse(self._cutter.take_invalid())
             if self._source.failure is not None:
                 self._course.stop(Verdict("not_sent", "source_raised", "the source raised before it was sent"), self._source.failure)
         return None
+
+    async def _feed(self) -> None:
+        """Hands what was read to the cutter, without what those who watch the run take out."""
+        if not self._report.watchers:
+            records, self._unread = self._unread, []
+            self._cutter.feed(records)
+            return
+        first, verdicts = self._cutter.read, dict[int, Verdict]()
+        try:
+            for watcher in self._report.watchers:
+                verdicts |= {
+                    place: verdict for place, verdict in (await watcher.sift(self._unread, first)).items() if place not in verdicts
+                }
+        except ArmError as failure:
+            self._course.stop(Verdict("not_sent", "stopped", str(failure)), failure)
+            verdicts = {}
+        # From here on without an await: what was looked at gets its final state.
+        records, self._unread = self._unread, []
+        self._report.look(records, first)
+        self._account.pass_over(records, first, verdicts, self._job.kind)
+        places = [place for place in range(len(records)) if place not in verdicts]
+        while places:
+            now, places = places[: self._cutter.wanted], places[self._cutter.wanted :]
+            self._cutter.feed([records[place] for place in now], array("q", [first + place for place in now]))
+        self._cutter.pass_over(first + len(records))
 
     # --- results ----------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -16,6 +16,7 @@ from ..bulk.pressure import Pressure
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..bulk.source import Source
+from ..bulk.watchers import Watcher
 from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
 from ..endpoints import OPERATIONS
 from ..errors import ConfigurationError, RecordError
@@ -76,13 +77,16 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         user_id: str | None,
         timeout: Timeout | None,
         retry: RetryPolicy | None,
+        watchers: Sequence[Watcher] = (),
     ) -> BulkRun:
-        """A bulk run over any number of records."""
+        """A bulk run over any number of records, seen by `watchers`."""
         options = options or BulkOptions()
         self._check(name, options)
         source = Source(records)
         accepted_is_enough = options.results == "accepted"
-        report = BulkReport(records_known=source.known_length, accepted_is_enough=accepted_is_enough, now=clock.monotonic)
+        report = BulkReport(
+            records_known=source.known_length, accepted_is_enough=accepted_is_enough, now=clock.monotonic, watchers=watchers
+        )
         return self._run(name, source, options, self._journal(name, options), report, user_id=user_id, timeout=timeout, retry=retry)
 
     async def reconcile(
