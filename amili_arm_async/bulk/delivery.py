@@ -159,7 +159,9 @@ class Deliverer:
     async def _accepted(self, live: Live, receipt: BatchReceipt) -> None:
         live.receipt = receipt
         self._course.is_answered()
-        self._pace.taken(clock.monotonic() - live.began)
+        seconds = clock.monotonic() - live.began
+        self._pace.taken(seconds)
+        self._account.report.accepted(len(live.batch), seconds)
         log.info("batch accepted", batch=receipt.batch_uuid, records=len(live.batch), attempt=live.attempts, request_id=receipt.request_id)
         try:
             await self._keeper.accepted(live, receipt.batch_uuid)

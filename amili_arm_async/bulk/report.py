@@ -248,6 +248,11 @@ class BulkReport:
         for watcher in self._watchers:
             watcher.look(records, first)
 
+    def accepted(self, records: int, seconds: float) -> None:
+        """Tells those who watch the run that a batch was taken."""
+        for watcher in self._watchers:
+            watcher.accepted(records, seconds)
+
     @property
     def tally(self) -> Tally:
         """The growing numbers behind `totals`."""

@@ -33,6 +33,9 @@ class Watcher:
     def look(self, records: Sequence[Any], first: int) -> None:
         """These records go on, to be sent or named: right after `sift`, where that was asked. Must not raise."""
 
+    def accepted(self, records: int, seconds: float) -> None:
+        """A batch of so many records was taken, so many seconds after its first byte left. Must not raise."""
+
     def told(self, outcome: BatchOutcome) -> None:
         """The final state of some records. Must not raise, nor wait."""
 
