@@ -8,6 +8,8 @@ from .operations import Answer, Call, Operation, Operations, refusal
 
 def read(operations: Operations, operation: Operation, call: Call) -> None:
     """Find the records in the body of a write; ``ValueError`` says what is wrong with it."""
+    if operation.writes in ("one", "body"):  # of a batch it would cost too much: gate and ledger look after that
+        processing.refuse_depth(call.body)
     if operation.writes in ("one", "batch"):
         call.records = operations.pieces(operation, call.body)
     elif operation.name == "auto_postings.create":

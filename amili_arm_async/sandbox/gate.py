@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from . import bodies, encodings, operations, other_operations, wire
+from . import bodies, encodings, operations, other_operations, processing, wire
 from .dress import Dresser
 from .operations import Answer, Call, Operation, Operations, refusal, reply
 
@@ -174,7 +174,10 @@ class Gate:
         elif fault is not None:
             answer = refusal(400, fault)
         else:
-            answer = bodies.answer(self._operations, operation, call)
+            try:
+                answer = bodies.answer(self._operations, operation, call)
+            except (RecursionError, processing.TooDeep):
+                answer = refusal(400, "a record is nested too deep")
         bodies.count(self._operations, operation, call, taken=answer.taken)
         return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -73,7 +74,12 @@ def document_key(head: DocumentHead | None, record: msgspec.Raw) -> str:
     """Return a document's key: its number, folded; or a hash of its content if it has none."""
     if head is None:
         return ""
-    return fold(head.document_no) or processing.content_key(processing.decode_object(memoryview(record)))
+    if number := fold(head.document_no):
+        return number
+    try:
+        return processing.content_key(processing.decode_object(memoryview(record)))
+    except (ValueError, RecursionError):  # it is nested too deep, and still has to be counted
+        return f"content:{hashlib.blake2b(memoryview(record), digest_size=16).hexdigest()}"
 
 
 class Ledger:

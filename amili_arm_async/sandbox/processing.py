@@ -17,6 +17,8 @@ import msgspec
 JsonObject = dict[str, Any]
 
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
+_SKIPPER = msgspec.json.Decoder(msgspec.Raw)
+_MARGIN = 64
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _CANONICAL = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
@@ -106,12 +108,26 @@ class DocumentHead(msgspec.Struct, rename="camel"):
     customer_no: Any = None
 
 
+class TooDeep(ValueError):  # noqa: N818 - it says what the JSON is
+    """JSON that is nested deeper than the stack is."""
+
+
 def decode(data: bytes | memoryview) -> Any:
     """Return the JSON value in ``data``; numbers with a fraction become ``Decimal``. No JSON: ``ValueError``."""
     try:
         return _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError as error:
+        raise TooDeep("the body is nested too deep") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError("the body is not JSON") from error
+
+
+def refuse_depth(data: bytes) -> None:
+    """Raise a ``ValueError`` for JSON so deep that what comes later, further down the stack, could not read or write it."""
+    try:
+        _SKIPPER.decode(b"[" * _MARGIN + data + b"]" * _MARGIN)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError("the body is not JSON, or nested too deep") from error
 
 
 def decode_object(data: bytes | memoryview) -> JsonObject:
@@ -152,12 +168,12 @@ def content_key(document: Mapping[str, Any]) -> str:
     return f"content:{digest}"
 
 
-def _plain(value: Any) -> Any:
-    """Return ``value`` with every number in one way of writing."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+def _plain(value: Any, levels: int = 100) -> Any:
+    """Return ``value`` with every number in one way of writing; what is nested deeper than ``levels`` stays as it is."""
+    if isinstance(value, Mapping) and levels:
+        return {key: _plain(item, levels - 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and levels:
+        return [_plain(item, levels - 1) for item in value]
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return value
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)

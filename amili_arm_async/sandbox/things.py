@@ -179,8 +179,16 @@ class Things:
         while rows := self._sql.execute(sql, (self._documents_seen, _STEP)).fetchall():
             with self._store.transaction():
                 for _, client, number, data in rows:
-                    self.put("ar_items", client, _ar_item(client, number, processing.decode_object(data)))
+                    self.put("ar_items", client, _ar_item(client, number, _readable(data)))
             self._documents_seen = rows[-1][0]
+
+
+def _readable(data: bytes) -> JsonObject:
+    """Return a stored record; one that is nested too deep to be read is blank: it is one of many, and the others count."""
+    try:
+        return processing.decode_object(data)
+    except processing.TooDeep:
+        return {}
 
 
 def _ar_item(client: int, number: str, document: Mapping[str, Any]) -> JsonObject:
@@ -200,7 +208,7 @@ def _ar_item(client: int, number: str, document: Mapping[str, Any]) -> JsonObjec
 
 def _matches(data: bytes, wanted: str) -> bool:
     """Return whether every wanted field is in a record, at its top, and says the same; for SQLite."""
-    fields = {name.lower(): value for name, value in processing.decode_object(data).items()}
+    fields = {name.lower(): value for name, value in _readable(data).items()}
     expected: dict[str, str] = msgspec.json.decode(wanted)
     return all(name in fields and _equal(fields[name], value) for name, value in expected.items())
 

@@ -120,7 +120,7 @@ async def test_only_the_last_bodies_are_kept_and_all_are_counted(sandbox: Sandbo
 
 
 def test_there_is_no_view_of_what_is_not_kept() -> None:
-    with pytest.raises(ValueError, match="no such operation: people.create"):
+    with pytest.raises(ValueError, match=r"no such operation: people\.create"):
         Sandbox().posts("people.create")
     with pytest.raises(ValueError, match=r"no bodies are kept of customers\.create"):
         Sandbox().posts("customers.create")
