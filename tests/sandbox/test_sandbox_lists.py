@@ -156,3 +156,10 @@ async def test_documents_are_listed_in_the_same_way(sandbox: Sandbox, call: Any)
     assert [record["documentNo"] for record in page["documents"]] == ["d1", "d3"]
     assert page["summary"]["totalCount"] == 2
     assert sandbox.documents.total_delivered == 0, "what was seeded was not delivered"
+
+
+@pytest.mark.parametrize("number", [10**30, -(10**30)])
+async def test_an_account_number_beyond_all_finds_nothing(sandbox: Sandbox, call: Any, number: int) -> None:
+    sandbox.customers.seed([call.customer("1")])
+    status, page = await call("GET", f"customers?accountno={number}")
+    assert (status, page["customers"]) == (200, [])

@@ -60,3 +60,11 @@ def test_page_sizes(asked: int | None, size: int) -> None:
 @pytest.mark.parametrize(("value", "shown"), [("aB", "ab"), (12, "12"), (True, ""), (None, ""), (1.5, ""), (["a"], "")])
 def test_keys_are_text_and_compare_without_case(value: object, shown: str) -> None:
     assert processing.fold(value) == shown
+
+
+def test_the_key_of_content_that_is_nested_deep() -> None:
+    nested: list[Any] = []
+    for _ in range(700):
+        nested = [nested]
+    assert processing.content_key({"a": nested}) == processing.content_key({"a": nested})
+    assert processing.content_key({"a": nested}) != processing.content_key({"a": [nested]})
