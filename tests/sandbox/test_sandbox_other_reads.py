@@ -227,6 +227,18 @@ async def test_a_document_makes_an_ar_item(sandbox: Sandbox, call: Any) -> None:
     assert len({item["arItemId"] for item in page["arItems"]}) == 5
 
 
+async def test_a_document_that_cannot_be_read_harms_no_other(sandbox: Sandbox, call: Any) -> None:
+    unreadable = b'{"a":%s}' % (b"[" * 1_000_000 + b"]" * 1_000_000)
+    sandbox._running().ledger.store.add_documents([(2218, "deep", "", "1", unreadable)])
+    sandbox.customers.seed([call.customer("1")])
+    sandbox.documents.seed([call.document("7", kid="123")])
+
+    assert [item["documentNo"] for item in (await call("GET", "aritems"))[1]["arItems"]] == ["", "7"]
+    assert (await call("POST", "paymentreservations", {"paymentId": "1", "kid": "123"}))[0] == 200
+    assert (await call("GET", "documents/deep"))[0] == 400
+    assert (await call("GET", "documents/7"))[0] == 200
+
+
 async def test_an_ar_item_is_updated_field_by_field(sandbox: Sandbox, call: Any) -> None:
     sandbox.seed("ar_items", [{"arItemId": 5, "customerNo": "1", "dueDate": "2026-01-01", "itemBalance": 10.10}])
 

@@ -68,3 +68,25 @@ def test_the_key_of_content_that_is_nested_deep() -> None:
         nested = [nested]
     assert processing.content_key({"a": nested}) == processing.content_key({"a": nested})
     assert processing.content_key({"a": nested}) != processing.content_key({"a": [nested]})
+
+
+def test_a_body_that_only_just_can_be_read_is_refused() -> None:
+    def nested(levels: int) -> bytes:
+        return b"[" * levels + b"]" * levels
+
+    def readable(levels: int) -> bool:
+        try:
+            processing.decode(nested(levels))
+        except processing.TooDeep:
+            return False
+        return True
+
+    low, high = 1, 1_000_000
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if readable(middle) else (low, middle)
+    with pytest.raises(ValueError, match="too deep"):
+        processing.refuse_depth(nested(low))
+    processing.refuse_depth(nested(low // 2))
+    with pytest.raises(ValueError, match="not JSON"):
+        processing.refuse_depth(b"1 2")
