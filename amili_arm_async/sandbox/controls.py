@@ -85,9 +85,9 @@ class Controls(abc.ABC):
         """Make one record fail: in a batch when it is processed, alone with 400, of another kind with 422.
 
         ``key`` is as in ``customers`` and ``documents``: a number, or a document without one. Of the other kinds it
-        is any text or whole number at the top of a record. ``kind=None``: of every kind.
+        is any text or whole number at the top of a record. ``kind=None``: of customers and of documents.
         """
-        for one in _marked(kind, key):
+        for one in _marked(kind):
             self._ledger().rejects[one, self._key(one, key)] = message
 
     def reject_posting(self, key: str, message: str = "the posting was rejected") -> None:
@@ -100,7 +100,7 @@ class Controls(abc.ABC):
 
     def poison_record(self, key: str | Mapping[str, Any], *, kind: MarkedKind | None = None) -> None:
         """Make every call that holds this record be answered 400, with nothing taken; see ``reject_record``."""
-        for one in _marked(kind, key):
+        for one in _marked(kind):
             self._ledger().poison.add((one, self._key(one, key)))
 
     def omit_result(self, key: str | Mapping[str, Any], *, kind: Kind | None = None) -> None:
@@ -194,8 +194,5 @@ class Controls(abc.ABC):
         return fold(key)
 
 
-def _marked(kind: MarkedKind | None, key: str | Mapping[str, Any]) -> tuple[MarkedKind, ...]:
-    """Return the kinds that are meant; a whole record can only be a customer or a document."""
-    if kind is not None:
-        return (kind,)
-    return _LEDGER if isinstance(key, Mapping) else get_args(MarkedKind)
+def _marked(kind: MarkedKind | None) -> tuple[MarkedKind, ...]:
+    return _LEDGER if kind is None else (kind,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -70,7 +71,7 @@ async def send(request: web.Request, answer: Answer, fault: Fault | None, dress:
     if kind == "garbage":
         return response(dress(Answer(answer.status, fault.body or b"", answer.headers)))
     if kind == "no_uuid":
-        return response(dress(Answer(answer.status, _without_uuid(answer.body), answer.headers)))
+        return response(dress(dataclasses.replace(answer, body=_without_uuid(answer.body))))
     if kind == "cut":
         return await _send_half(request, dress(answer))
     if kind == "close_idle":

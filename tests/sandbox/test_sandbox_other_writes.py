@@ -61,14 +61,14 @@ async def test_a_body_of_a_wrong_type_is_400(
 
 @pytest.mark.parametrize(("name", "method", "path", "body"), CASES)
 async def test_a_poisoned_record_refuses_the_call(sandbox: Sandbox, call: Any, name: str, method: str, path: str, body: Any) -> None:
-    sandbox.poison_record("ME")
+    sandbox.poison_record("ME", kind=name.partition(".")[0])  # type: ignore[arg-type]
     assert (await call(method, path, body))[0] == 400
     assert (sandbox.posts(name).delivered(), sandbox.posts(name).taken()) == (1, 0)
 
 
 @pytest.mark.parametrize("name", ["actions.create", "actions.create_report", "ar_items.update", "payment_reservations.create"])
 async def test_a_rejected_record_alone_is_422(sandbox: Sandbox, call: Any, name: str) -> None:
-    sandbox.reject_record("me", "not today")
+    sandbox.reject_record("me", "not today", kind=name.partition(".")[0])  # type: ignore[arg-type]
     status, answer = await call(*WRITES[name])
     assert (status, answer["message"]) == (422, "not today")
     assert sandbox.posts(name).taken() == 0
@@ -80,6 +80,15 @@ async def test_a_whole_record_marks_only_customers_and_documents(sandbox: Sandbo
     assert (await call(*WRITES["actions.create"]))[0] == 200
     with pytest.raises(ValueError, match="marked by a text"):
         sandbox.poison_record({}, kind="files")
+
+
+async def test_what_is_refused_of_one_kind_is_taken_of_another(sandbox: Sandbox, call: Any) -> None:
+    sandbox.poison_record("me")
+    sandbox.reject_record("me")
+    sandbox.reject_posting("me")
+    sandbox.reject_file("p1")
+    for name in ("actions.create", "ar_items.update", "files.upload", "payment_reservations.create"):
+        assert (await call(*WRITES[name]))[0] == 200
 
 
 # Not the PUT: on a connection that breaks, aiohttp's client sends that again by itself.

@@ -163,3 +163,10 @@ async def test_the_cap_of_a_page_can_be_set(calling: Callable[[Sandbox], Any]) -
         for asked, size in [("1000", 50), ("20", 20), ("1", 10), ("", 50)]:
             _, page = await calling(sandbox)("GET", f"customers?pagesize={asked}")
             assert page["summary"]["pageSizeLimit"] == size
+
+
+async def test_a_fault_leaves_errors_in_their_style(calling: Callable[[Sandbox], Any]) -> None:
+    async with Sandbox(error_style="text") as sandbox:
+        sandbox.inject(Fault.no_uuid())
+        _, headers, body = await calling(sandbox).raw("GET", "customers/1")
+        assert (headers["Content-Type"].partition(";")[0], body) == ("text/plain", b"no such customer")
