@@ -1,4 +1,4 @@
-"""The command line `amili-arm` (extra `cli`): `demo`, `push`, `pull`, `status`, `reconcile`, `replay`, `prune` and `sandbox`."""
+"""The command line `amili-arm` (extra `cli`): `demo`, `push`, `pull`, `status`, `reconcile`, `replay`, `prune`, `probe` and `sandbox`."""
 
 from __future__ import annotations
 

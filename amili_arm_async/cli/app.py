@@ -15,6 +15,7 @@ from ..sandbox import Sandbox
 from . import commands, journal_commands, output
 from .demo import CLIENT_NO, Demo
 from .interrupts import Interrupts
+from .probing.command import probe
 from .sending import run_to_end
 
 __all__ = ["app"]
@@ -72,6 +73,7 @@ app.command()(journal_commands.status)
 app.command()(journal_commands.reconcile)
 app.command()(journal_commands.replay)
 app.command()(journal_commands.prune)
+app.command()(probe)
 pull_app = typer.Typer(help="Writes what the API has as JSON lines.", no_args_is_help=True)
 app.add_typer(pull_app, name="pull")
 pull_app.command("customers")(commands.pull_customers)

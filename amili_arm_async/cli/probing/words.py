@@ -1,0 +1,47 @@
+"""Words that `BatchWords` does not know: where they probably belong. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, TypeAlias
+
+from ...config import BatchWords
+from .masking import is_word, masked_text
+
+__all__ = ["Sort", "can_be_shown", "guess", "shown"]
+
+Sort: TypeAlias = Literal["pending", "succeeded", "failed", "partial"]
+
+_LOOKS: Final[tuple[tuple[Sort, re.Pattern[str]], ...]] = (
+    ("partial", re.compile("part|delvis|some|mixed", re.IGNORECASE)),
+    ("failed", re.compile("fail|err|reject|invalid|abort|cancel|refus|denied|feil|avvis|avbr|ugyldig|not[-_]?ok", re.IGNORECASE)),
+    (
+        "pending",
+        re.compile("pend|wait|queue|progress|processing|running|start|accept|receiv|not[-_]|new|vent|mottatt|under", re.IGNORECASE),
+    ),
+    (
+        "succeeded",
+        re.compile("succe|suksess|ok|done|complet|finish|processed|created|updated|ferdig|fullf|behandlet|godkjent", re.IGNORECASE),
+    ),
+)
+_LONGEST: Final = 40
+_LETTERS: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,30}", re.ASCII)
+
+
+def guess(word: str, status: int | None) -> Sort | None:
+    """Where a word probably belongs that came with this status: by the status where that tells, else by its looks, else nobody knows."""
+    if status == 202:
+        return "pending"
+    looks = next((sort for sort, pattern in _LOOKS if pattern.search(word)), None)
+    return "partial" if status == 206 and looks is None else looks
+
+
+def can_be_shown(word: str, words: BatchWords) -> bool:
+    """Whether a text can only be the word of a status, and nothing of a person."""
+    plain = _LETTERS.fullmatch(word) is not None
+    return is_word(word) or words.meaning(word) is not None or (plain and guess(word, None) is not None)
+
+
+def shown(word: str, words: BatchWords) -> str:
+    """A word as it is, where it can only be that of a status; else masked."""
+    return word if can_be_shown(word, words) else masked_text(word[:_LONGEST])
