@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -138,5 +137,4 @@ class Asker:
 
 
 async def _at_once() -> bool:
-    await asyncio.sleep(0)
     return True

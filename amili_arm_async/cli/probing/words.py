@@ -32,8 +32,10 @@ def guess(word: str, status: int | None) -> Sort | None:
     """Where a word probably belongs that came with this status: by the status where that tells, else by its looks, else nobody knows."""
     if status == 202:
         return "pending"
-    looks = next((sort for sort, pattern in _LOOKS if pattern.search(word)), None)
-    return "partial" if status == 206 and looks is None else looks
+    for sort, pattern in _LOOKS:
+        if pattern.search(word):
+            return sort
+    return "partial" if status == 206 else None
 
 
 def can_be_shown(word: str, words: BatchWords) -> bool:
