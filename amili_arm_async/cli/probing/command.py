@@ -68,7 +68,7 @@ def probe(
         else:
             _print(made, found)
         failed = _complain(made, replies)
-    raise typer.Exit(code or (2 if failed else int(any(one.verdict == Verdict.OTHERWISE for one in found))))
+    raise typer.Exit(code or (2 if failed else int(not _is_well(made, found))))
 
 
 # --- what was given -------------------------------------------------------------------------------------------------------
@@ -116,8 +116,13 @@ def _as_json(made: Probe, found: list[Finding]) -> dict[str, Any]:
         "counts": {verdict: _count(found, verdict) for verdict in Verdict},
         "settings": made.remedy(),
         "document_unknown": made.records is not None and made.records.document_is_unknown,
-        "ok": not made.unreachable and not _count(found, Verdict.OTHERWISE),
+        "ok": not made.unreachable and _is_well(made, found),
     }
+
+
+def _is_well(made: Probe, found: list[Finding]) -> bool:
+    """Whether nothing is otherwise than assumed, and nobody has to look for a document."""
+    return not _count(found, Verdict.OTHERWISE) and not (made.records is not None and made.records.document_is_unknown)
 
 
 def _count(found: list[Finding], verdict: Verdict) -> int:
@@ -141,7 +146,7 @@ def _complain(made: Probe, replies: Replies | None) -> bool:
     if made.evidence.ended:
         output.warn(output.plain(made.evidence.ended))
     if made.records is not None and made.records.document_is_unknown:
-        output.warn("the document may have been taken, and no answer says so: look it up before you send it again")
+        output.warn("no answer says whether the document was taken: look it up, and do not send it again before you know")
     if replies is not None and replies.trouble:
         output.warn(replies.trouble)
     return made.unreachable or bool(replies is not None and replies.trouble)
