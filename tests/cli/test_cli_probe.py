@@ -124,6 +124,8 @@ def test_an_empty_ledger_is_no_failure(probe, served):
         ({"page_size_cap": 500}, "customers.list.large", "otherwise", "pageSizeLimit 500"),
         ({"list_names": {"customers.list": "kunder"}}, "customers.list.name", "otherwise", "kunder"),
         ({"list_names": {"documents.list": "invoices"}}, "documents.list.name", "otherwise", "invoices"),
+        ({"list_names": {"gl_items.list": "items"}}, "gl_items.list.name", "as assumed", "items"),
+        ({"list_names": {"log_items.list": "lines"}}, "log_items.list.name", "as assumed", "lines"),
         ({"record_style": "wrapped"}, "customers.get.shape", "as assumed", "under customer"),
         ({"record_style": "listed"}, "documents.get.shape", "as assumed", "in the list documents"),
         ({"error_style": "problem"}, "errors.body", "otherwise", "(application/problem+json)"),
@@ -219,7 +221,10 @@ def test_a_path_that_is_elsewhere_is_found_and_told(probe, serve, name, path, mo
     expected = {name: path}
     if more:
         expected[more[0]] = f"{path}/{{{more[1]}}}"
-    assert eval(f"dict({told.settings})") == {"paths": expected}
+    advice = eval(f"dict({told.settings})")
+    assert advice == {"paths": expected}
+    # What is told to be set can be set.
+    ArmClient(1, auth="t", base_url="https://h", **advice)
     assert told.code == 1
     assert {method for method, _ in requests(served)} == {"GET"}
 
@@ -289,6 +294,14 @@ def test_an_identity_service_that_refuses_ends_it(probe, served):
     assert requests(served) == []
 
 
+def test_an_identity_service_that_fails_is_asked_once(probe, served):
+    served.ask(lambda sandbox: sandbox.inject(Fault.status(503), path="identity", times=None))
+    told = probe(served)
+    assert told.code == 2
+    assert "the identity service gave no token" in told.stderr
+    assert served.ask(lambda sandbox: sum("/identity" in seen.path for seen in sandbox.recent)) == 1
+
+
 def test_a_service_that_can_not_be_reached(call):
     env = {"AMILI_ARM_BASE_URL": "http://127.0.0.1:9", "AMILI_ARM_CLIENT_NO": "1", "AMILI_ARM_TOKEN": "t"}
     result = call("probe", "--json", env=env)
@@ -351,7 +364,7 @@ def test_one_customer_and_one_document_are_sent(probe, served, files):
     assert told.found["write.receipt"][0] == "as assumed"
     assert told.found["write.course"][1].endswith("200 PROCESSED/SUCCESS")
     assert told.found["write.customer"] == ("as assumed", "the same")
-    assert told.found["write.document_answer"] == ("as assumed", "200: status, result, message, documentNo")
+    assert told.found["write.document_answer"] == ("as assumed", "200: status, result, message, documentNo (PROCESSED/SUCCESS)")
     assert told.found["write.document"] == ("as assumed", "the same")
     assert told.found["batches.words"][0] == "as assumed"
     assert [call for call in requests(served) if call[0] != "GET"] == [
@@ -407,6 +420,14 @@ def test_the_document_is_sent_once_whatever_the_answer(probe, served, files, fau
     assert told.code == 1
     assert told.told["document_unknown"]
     assert "do not send it again" in told.stderr
+
+
+def test_a_success_that_says_otherwise(probe, served, files):
+    body = b'{"status": "PROCESSED", "result": "FAILED", "message": "Torbjorg"}'
+    served.ask(lambda sandbox: sandbox.inject(Fault.status(200, body=body), method="POST", path="documents"))
+    told = probe(served, "--write", *files)
+    assert told.found["write.document_answer"] == ("otherwise", "200: status, result, message (PROCESSED/FAILED)")
+    assert told.found["write.document"] == ("otherwise", "404: it is not there")
 
 
 def test_a_document_that_is_refused_is_not_unknown(probe, served, files):

@@ -18,7 +18,7 @@ from amili_arm_async.cli.probing.paths import judge_path
 from amili_arm_async.cli.probing.records import judge_content_types, judge_one, judge_same, judge_token, key_in_list
 from amili_arm_async.cli.probing.remedy import NONE, remedy
 from amili_arm_async.cli.probing.words import guess, shown
-from amili_arm_async.endpoints import OPERATIONS
+from amili_arm_async.endpoints import OPERATIONS, with_paths
 from amili_arm_async.retry import Fate, fate_of_status
 from amili_arm_async.wire import Response
 
@@ -180,6 +180,19 @@ def test_names_and_summaries() -> None:
         Verdict.OTHERWISE,
     )
     assert judge_summary(evidence(customers_list=heard(body={"customers": []})), CUSTOMERS) == ("no summary", Verdict.OTHERWISE)
+
+
+def test_a_list_that_no_page_shows_may_have_another_name_and_come_whole() -> None:
+    row = OPERATIONS["log_items.list"]
+    for body, name, verdict in [
+        ({"lines": []}, "lines", Verdict.AS_ASSUMED),
+        ([], "a list alone", Verdict.AS_ASSUMED),
+        ({"a": [], "b": []}, "a, b", Verdict.OTHERWISE),
+        ({"a": 1}, "no list", Verdict.OTHERWISE),
+    ]:
+        seen = evidence(log_items_list=heard("log_items.list", body=body))
+        assert judge_name(seen, row) == (name, verdict)
+        assert judge_summary(seen, row) == ("none: it comes whole", Verdict.AS_ASSUMED)
 
 
 def test_past_the_end() -> None:
@@ -344,7 +357,7 @@ def test_other_spellings(row) -> None:
         # Never at what another operation is, and never with anything to fill in but the client number.
         assert "{" not in path.replace("{clientno}", "")
         assert path not in {other.path for other in OPERATIONS.values()}
-        assert not path.startswith("/")
+        assert with_paths({row.name: path})[row.name].path == path
 
 
 def test_what_is_asked_is_all_that_is_inferred_and_can_be_asked() -> None:

@@ -122,7 +122,9 @@ class Asker:
         if tried.status is None:
             self._unanswered += 1
             if first or self._unanswered >= _IN_A_ROW:
-                raise UnreachableError(f"the service gave no answer ({tried.reason})")
+                raise UnreachableError(
+                    "the identity service gave no token" if tried.reason == "no token" else f"the service gave no answer ({tried.reason})"
+                )
             return
         self._unanswered = 0
         if tried.status == 401 and first:

@@ -11,11 +11,14 @@ from typing import Final
 
 from msgspec import Struct
 
+from ...bulk.entries import said
+from ...config import BatchWords
 from ...endpoints import OPERATIONS, Endpoint
 from . import batches, lists, records
 from .candidates import ASKED
 from .evidence import Evidence, Finding, Judged, otherwise, right, why_not_seen
 from .paths import judge_path
+from .words import shown
 
 __all__ = ["ASSUMPTIONS", "PAGED", "Assumption", "findings"]
 
@@ -55,10 +58,11 @@ def _table() -> Iterator[Assumption]:
         yield from _list(OPERATIONS[name])
     for row in ASKED:
         if row.items and row.name not in PAGED:
-            yield Assumption(f"{row.name}.name", f"{row.name}: name of the list", row.items, partial(lists.judge_name, endpoint=row))
-            yield Assumption(
-                f"{row.name}.summary", f"{row.name}: summary", "the fields of the sample", partial(lists.judge_summary, endpoint=row)
-            )
+            for what, text, expected, judge in (
+                ("name", "name of the list", _expected_name(row), lists.judge_name),
+                ("summary", "summary", "the fields of the sample, or none", lists.judge_summary),
+            ):
+                yield Assumption(f"{row.name}.{what}", f"{row.name}: {text}", expected, partial(judge, endpoint=row))
     yield from _page_sizes(OPERATIONS["customers.list"])
     yield from _records()
     yield from _batches()
@@ -79,13 +83,17 @@ def _path(row: Endpoint, what: str) -> Assumption:
 
 def _list(row: Endpoint) -> Iterator[Assumption]:
     for what, text, expected, judge in (
-        ("name", "name of the list", row.items, lists.judge_name),
+        ("name", "name of the list", _expected_name(row), lists.judge_name),
         ("summary", "summary", "the fields of the sample", lists.judge_summary),
         ("links", "nextPage", "pageno, query on the same host", lists.judge_links),
         ("end", "nextPage of the last page", "absent, null or blank", lists.judge_end),
         ("cap", "maximumcount above the cap", f"maximumCount {row.cap}", lists.judge_maximum),
     ):
         yield Assumption(f"{row.name}.{what}", f"{row.name}: {text}", expected, partial(judge, endpoint=row))
+
+
+def _expected_name(row: Endpoint) -> str:
+    return row.items if row.name in lists.STRICT else f"{row.items}, else the only list"
 
 
 def _page_sizes(row: Endpoint) -> Iterator[Assumption]:
@@ -141,7 +149,12 @@ def _writes() -> Iterator[Assumption]:
         ("write.receipt", "POST batch of customers: its answer", "202 with a batchUuid", batches.judge_receipt),
         ("write.course", "GET batch: from the 202 to the end", "202 until it is processed, then 200 or 206", batches.judge_course),
         ("write.customer", "GET of the customer that was sent", "what was sent", partial(records.judge_same, kind="customers")),
-        ("write.document_answer", "POST one document: its answer", "2xx with status, result, message", _judge_document_answer),
+        (
+            "write.document_answer",
+            "POST one document: its answer",
+            "2xx with status, result, message that tell of success",
+            _judge_document_answer,
+        ),
         ("write.document", "GET of the document that was sent", "what was sent", partial(records.judge_same, kind="documents")),
     ):
         yield Assumption(what, text, expected, judge, only_writing=True)
@@ -153,9 +166,13 @@ def _judge_document_answer(evidence: Evidence) -> Judged:
         return why_not_seen(heard, evidence.unsent or evidence.ended or "nothing was sent")
     if not heard.is_success:
         return otherwise(f"refused with {heard.status}" if 400 <= heard.status < 500 else f"{heard.status}: it may have been taken")
-    fields = heard.fields()
-    seen = f"{heard.status}: {lists.names(list(fields)) or 'no JSON object'}"
-    return right(seen) if {"status", "result"} & set(fields) else otherwise(seen)
+    fields, words = heard.fields(), BatchWords()
+    spoken = said(fields)
+    told = f" ({'/'.join(shown(word, words) for word in spoken)})" if spoken else ""
+    seen = f"{heard.status}: {lists.names(list(fields)) or 'no JSON object'}{told}"
+    # The library takes any 2xx for a success: one that says otherwise, or nothing, is not as assumed.
+    well = bool(spoken) and all(words.meaning(word) == "succeeded" for word in spoken)
+    return right(seen) if well else otherwise(seen)
 
 
 ASSUMPTIONS: Final = tuple(_table())

@@ -13,7 +13,7 @@ from rich.table import Table
 from ... import wire
 from ...auth import ClientCredentials
 from ...client import ArmClient
-from ...config import check_origin, environment
+from ...config import RetryPolicy, Timeout, check_origin, environment
 from ...errors import ArmError, ConfigurationError
 from .. import output
 from ..connection import BaseUrl, ClientId, ClientNo, IdentityUrl, UserId, settings
@@ -53,8 +53,8 @@ def probe(
         records = _records(variables, customer, document, insists=production) if _is_writing(write, customer, document) else None
         for uuid in batch or ():
             wire.segment("--batch", uuid)
-        made = _probe(variables)
-        made.batches, made.records, made.timeout, made.deadline = list(batch or ()), records, timeout, deadline
+        made = _probe(variables, timeout)
+        made.batches, made.records, made.deadline = list(batch or ()), records, deadline
         replies = Replies(save) if save is not None else None
     except ArmError as failure:
         output.fail(str(failure))
@@ -93,15 +93,17 @@ def _read(path: Path) -> bytes:
         raise ConfigurationError(f"{path} can't be read: {failure.strerror}") from None
 
 
-def _probe(variables: Mapping[str, str]) -> Probe:
+def _probe(variables: Mapping[str, str], seconds: float) -> Probe:
     """The probe of the service that the settings name."""
     found = environment(variables)
     auth = None
     if "token" not in found and {"client_id", "client_secret", "identity_url"} <= found.keys():
         # Made here, so that the names of the fields in the answer of the identity service can be told.
         auth = ClientCredentials(client_id=found["client_id"], client_secret=found["client_secret"], identity_url=found["identity_url"])
-    arm = ArmClient.from_env(variables, **({"auth": auth} if auth is not None else {}))
-    return Probe(arm, check_origin("base_url", found["base_url"]), auth)
+    # Each request once, and one for a token too.
+    timeout = Timeout(connect=min(10.0, seconds), read=seconds, total=seconds)
+    arm = ArmClient.from_env(variables, timeout=timeout, retry=RetryPolicy(attempts=1), **({"auth": auth} if auth is not None else {}))
+    return Probe(arm, check_origin("base_url", found["base_url"]), timeout, auth)
 
 
 # --- what is told ---------------------------------------------------------------------------------------------------------

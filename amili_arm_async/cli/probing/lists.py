@@ -8,13 +8,14 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from ...endpoints import Endpoint
-from ...wire import link_query
+from ...wire import link_query, list_in
 from .evidence import Evidence, Heard, Judged, not_seen, otherwise, right, why_not_seen
 from .masking import field_name, masked_text
 from .paths import answer_of
 
 __all__ = [
     "MOST_RECORDS",
+    "STRICT",
     "judge_end",
     "judge_large",
     "judge_links",
@@ -31,6 +32,9 @@ __all__ = [
 
 MOST_RECORDS: Final = 1000
 """Records on a page at the most."""
+
+STRICT: Final = frozenset({"customers.list", "documents.list"})
+"""Lists that are read by their names alone; of the others any list is taken that is the only one."""
 
 _SUMMARY: Final[Mapping[str, type]] = {
     "pageNo": int,
@@ -66,12 +70,13 @@ def judge_name(evidence: Evidence, endpoint: Endpoint) -> Judged:
     if heard is None or not heard.is_success:
         return why_not_seen(heard, evidence.ended)
     value = heard.value()
-    if isinstance(value, list):
-        return otherwise("a list alone")
     found = [name for name, item in heard.fields().items() if isinstance(item, list)]
+    seen = (
+        names(found) if found else "no list" if isinstance(value, dict) else "a list alone" if isinstance(value, list) else "no JSON object"
+    )
     if endpoint.items in found:
         return right(endpoint.items)
-    return otherwise(names(found) if found else "no list" if isinstance(value, dict) else "no JSON object")
+    return right(seen) if endpoint.name not in STRICT and list_in(value, endpoint.items) is not None else otherwise(seen)
 
 
 def judge_summary(evidence: Evidence, endpoint: Endpoint) -> Judged:
@@ -81,7 +86,7 @@ def judge_summary(evidence: Evidence, endpoint: Endpoint) -> Judged:
         return why_not_seen(heard, evidence.ended)
     summary = heard.summary()
     if not summary:
-        return otherwise("no summary")
+        return otherwise("no summary") if endpoint.cap else right("none: it comes whole")
     missing = [name for name in _SUMMARY if name not in summary]
     odd = [name for name, kind in _SUMMARY.items() if name in summary and not _is(summary[name], kind)]
     more = [name for name in summary if name not in _MAY_BE_THERE]

@@ -44,10 +44,10 @@ class Probe:
     Attributes:
         arm: the client; it is closed at the end.
         base_url: where the service is.
+        timeout: for one request.
         auth: the credentials, where the identity service is asked for the token; else None.
         batches: batchUuids of the caller's that are looked at.
         records: what is to be written, or None.
-        timeout: for one request.
         deadline: seconds that are waited for the batch that was sent.
         keep: told of each reply.
         evidence: what was seen so far.
@@ -57,10 +57,10 @@ class Probe:
 
     arm: ArmClient
     base_url: str
+    timeout: Timeout
     auth: ClientCredentials | None = None
     batches: Sequence[str] = ()
     records: Records | None = None
-    timeout: float = 30.0
     deadline: float = 300.0
     keep: Callable[[Heard], None] = lambda _: None
     unreachable: bool = False
@@ -73,8 +73,7 @@ class Probe:
     async def run(self) -> None:
         """Asks everything; what was seen until it ends, however it ends, is in `evidence`."""
         caller = self.arm._caller  # noqa: SLF001 - what is looked at are replies of any status, and each question is asked once
-        timeout = Timeout(connect=min(10.0, self.timeout), read=self.timeout, total=self.timeout)
-        asker = Asker(caller, self.evidence, timeout=timeout, most=MOST_REQUESTS, seconds=_SECONDS, keep=self.keep)
+        asker = Asker(caller, self.evidence, timeout=self.timeout, most=MOST_REQUESTS, seconds=_SECONDS, keep=self.keep)
         async with self.arm:
             if self.auth is not None:
                 self._listen(self.auth, caller.transport.post_form)
@@ -106,7 +105,7 @@ class Probe:
                 await self._walk(asker, name)
         await self._page_sizes(asker)
         if self.batches:
-            asker.allow(len(self.batches), self.timeout * len(self.batches))
+            asker.allow(len(self.batches), self.timeout.read * len(self.batches))
         for uuid in self.batches:
             await asker.get("batches.get", "batches.get", path={"batchuuid": uuid})
         for row in ASKED:
