@@ -204,7 +204,9 @@ def _moved(row: Endpoint, given: object) -> Endpoint:
         raise ConfigurationError(f"paths[{row.name!r}] must be a path below the base address, such as {row.path!r}")
     braces = {part for part in parts if "{" in part or "}" in part}
     known = {part for part in row.path.split("/") if part.startswith("{")}
-    if not known - {"{clientno}"} <= braces <= known:
+    # The client number is at hand in every call of the API, whether or not its path was thought to hold it.
+    allowed = known if row.name in IDENTITY else known | {"{clientno}"}
+    if not known - {"{clientno}"} <= braces <= allowed:
         raise ConfigurationError(f"paths[{row.name!r}] must have the same parts in braces as {row.path!r}")
     method = method.strip().upper() or row.method
     if method != row.method and (row.documented or method not in _METHODS):

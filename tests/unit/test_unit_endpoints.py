@@ -171,6 +171,8 @@ def test_by_another_method_nothing_is_known_to_be_safe_but_a_get() -> None:
         ({"codes.get": "codes/{customerno}"}, "same parts in braces"),
         ({"codes.get": "codes/a{clientno}"}, "same parts in braces"),
         ({"files.get": "clients/{clientno}/files"}, "same parts in braces"),
+        # No client number is at hand where the identity service is asked.
+        ({"identity.health": "clients/{clientno}/health"}, "same parts in braces"),
         ({"customers.list": "POST clients/{clientno}/customers"}, "the method is GET"),
         ({"codes.get": "STEAL codes"}, "'STEAL' is no method"),
     ],
