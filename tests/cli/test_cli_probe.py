@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from amili_arm_async import ArmClient
-from amili_arm_async.cli.probing import writing
+from amili_arm_async.cli.probing import asking, writing
 from amili_arm_async.cli.probing.probe import MOST_REQUESTS
 from amili_arm_async.sandbox import Fault
 
@@ -134,7 +134,7 @@ def test_an_empty_ledger_is_no_failure(probe, served):
         ({"request_id_header": None}, "headers.request_id", "not seen", "no header looks like one"),
         ({"request_id_header": "X-Amzn-Trace-Id"}, "headers.request_id", "otherwise", "x-amzn-trace-id"),
         ({"request_id_header": "X-Correlation-Id"}, "headers.request_id", "as assumed", "x-correlation-id"),
-        ({"rate_limit_headers": True}, "headers.rate_limits", "otherwise", "x-ratelimit-limit"),
+        ({"rate_limit_headers": True}, "headers.rate_limits", "otherwise", "x-ratelimit-limit 600"),
     ],
     ids=str,
 )
@@ -287,6 +287,13 @@ def test_a_token_that_is_refused_ends_it(probe, served):
     assert "otherwise" not in {verdict for verdict, _ in told.found.values()}
 
 
+def test_a_token_that_is_refused_again_and_again_is_not_renewed_for_ever(probe, served):
+    served.ask(lambda sandbox: sandbox.inject(Fault.status(401), skip=2, times=None))
+    told = probe(served)
+    assert told.told["requests"] == 5
+    assert told.found["codes.get.path"][1] == "not seen (the token was refused (401) again and again)"
+
+
 def test_an_identity_service_that_refuses_ends_it(probe, served):
     told = probe(served, env={"AMILI_ARM_CLIENT_SECRET": "wrong"})
     assert told.code == 2
@@ -310,13 +317,14 @@ def test_a_service_that_can_not_be_reached(call):
     assert json.loads(result.stdout)["requests"] == 1
 
 
-@pytest.mark.parametrize("fault", [Fault.reset_before(), Fault.hang_before()], ids=["dies", "hangs"])
-def test_a_service_that_fails_in_the_midst(probe, served, fault):
+@pytest.mark.parametrize(("fault", "in_a_row"), [(Fault.reset_before(), 3), (Fault.hang_before(), 1)], ids=["dies", "hangs"])
+def test_a_service_that_fails_in_the_midst(probe, served, fault, in_a_row, monkeypatch):
+    monkeypatch.setattr(asking, "_IN_A_ROW", in_a_row)
     seed(served)
     served.ask(lambda sandbox: sandbox.inject(fault, skip=6, times=None))
-    told = probe(served, "--timeout", 1)
+    told = probe(served, "--timeout", 2)
     assert told.code == 2
-    assert told.told["requests"] == 9
+    assert told.told["requests"] == 6 + in_a_row
     assert told.found["customers.list.end"] == ("as assumed", "absent")
     assert told.found["codes.get.path"][1].startswith("not seen (the service gave no answer")
 
@@ -385,6 +393,14 @@ def test_a_batch_that_does_not_end_is_not_waited_for_longer_than_was_said(probe,
     served.ask(lambda sandbox: setattr(sandbox, "process_delay", 3600.0))
     told = probe(served, "--write", *files, "--deadline", 0)
     assert told.found["write.course"] == ("otherwise", "202 NOT-PROCESSED/PENDING; it did not end")
+    assert told.found["write.document_answer"] == ("not seen", "not seen (it was not sent, because the customer did not make it)")
+    assert taken(served) == (1, 0)
+
+
+def test_no_document_for_a_customer_that_failed(probe, served, files):
+    seed(served)
+    served.ask(lambda sandbox: sandbox.reject_record("770077", "Torbjorg"))
+    told = probe(served, "--write", *files)
     assert told.found["write.document_answer"] == ("not seen", "not seen (it was not sent, because the customer did not make it)")
     assert taken(served) == (1, 0)
 

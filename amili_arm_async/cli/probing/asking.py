@@ -17,7 +17,7 @@ from .evidence import Evidence, Heard
 __all__ = ["Asker", "EnoughError", "UnreachableError"]
 
 _IN_A_ROW: Final = 3
-"""Questions without an answer after which no further one is asked."""
+"""Questions without an answer, or whose token was refused, after which no further one is asked."""
 
 _WAITS: Final = 10.0
 """Seconds that are waited where the service asks for it; where it asks for more, it is left alone."""
@@ -53,6 +53,7 @@ class Asker:
         self._left = most
         self._end = clock.monotonic() + seconds
         self._unanswered = 0
+        self._refused = 0
         self.asked = 0
 
     @property
@@ -127,6 +128,9 @@ class Asker:
                 )
             return
         self._unanswered = 0
+        self._refused = self._refused + 1 if tried.status == 401 else 0
+        if self._refused >= _IN_A_ROW:
+            raise EnoughError("the token was refused (401) again and again")
         if tried.status == 401 and first:
             raise UnreachableError(
                 "the service refused the token (401): check client_id, client_secret and identity_url, or the token you gave"

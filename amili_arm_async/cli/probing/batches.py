@@ -10,7 +10,7 @@ from ... import wire
 from ...bulk.entries import find_entries, said
 from ...bulk.results import KEY_NAMES, read_result
 from ...config import BatchWords
-from ...models.batches import BatchResult
+from ...models.batches import BatchOutcomeWord, BatchResult
 from .evidence import Evidence, Heard, Judged, not_seen, otherwise, right, why_not_seen
 from .lists import names
 from .masking import field_name
@@ -26,6 +26,7 @@ __all__ = [
     "judge_receipt",
     "judge_status",
     "judge_words",
+    "outcome_of",
     "unknown_words",
 ]
 
@@ -47,6 +48,11 @@ def _results(evidence: Evidence) -> list[Heard]:
 
 def _read(heard: Heard) -> BatchResult:
     return read_result("", heard.status or 0, heard.body, _WORDS)
+
+
+def outcome_of(heard: Heard) -> BatchOutcomeWord | None:
+    """What a reply says of the batch as a whole, or None."""
+    return _read(heard).outcome if heard.is_success and heard.status in _RESULTS else None
 
 
 def is_settled(heard: Heard) -> bool:

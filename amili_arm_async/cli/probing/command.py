@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +19,10 @@ from ...errors import ArmError, ConfigurationError
 from .. import output
 from ..connection import BaseUrl, ClientId, ClientNo, IdentityUrl, UserId, settings
 from ..interrupts import Interrupts
+from ..progress import Show, bar
 from ..sending import run_to_end
-from .evidence import Finding, Verdict
-from .probe import Probe
+from .evidence import Finding, Heard, Verdict
+from .probe import MOST_REQUESTS, Probe
 from .saving import Replies
 from .writing import Records, check_host, read_records
 
@@ -58,10 +60,10 @@ def probe(
         replies = Replies(save) if save is not None else None
     except ArmError as failure:
         output.fail(str(failure))
-    if replies is not None:
-        made.keep = replies.keep
     with Interrupts() as interrupts:
-        code = run_to_end(made.run(), interrupts)
+        with bar("probe", MOST_REQUESTS) as show:
+            made.keep = _keep(replies, show)
+            code = run_to_end(made.run(), interrupts)
         found = made.findings()
         if as_json:
             output.print_json(_as_json(made, found))
@@ -104,6 +106,19 @@ def _probe(variables: Mapping[str, str], seconds: float) -> Probe:
     timeout = Timeout(connect=min(10.0, seconds), read=seconds, total=seconds)
     arm = ArmClient.from_env(variables, timeout=timeout, retry=RetryPolicy(attempts=1), **({"auth": auth} if auth is not None else {}))
     return Probe(arm, check_origin("base_url", found["base_url"]), timeout, auth)
+
+
+def _keep(replies: Replies | None, show: Show | None) -> Callable[[Heard], None]:
+    """What each reply is told to."""
+    heard_so_far = count(1)
+
+    def keep(heard: Heard) -> None:
+        if replies is not None:
+            replies.keep(heard)
+        if show is not None:
+            show(next(heard_so_far), heard.operation)
+
+    return keep
 
 
 # --- what is told ---------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from ... import codec, wire
@@ -32,6 +33,7 @@ KEYS: Final = {"customers": "customerNo", "documents": "documentNo", "ar_items":
 ONE: Final = {f"{section}.get": key for section, key in KEYS.items()}
 """The same by the operation that gets one."""
 
+_NUMBER: Final = re.compile(r"[0-9]{1,12}")
 _MOST_SHOWN: Final = 8
 
 
@@ -157,8 +159,13 @@ def judge_rate_limits(evidence: Evidence) -> Judged:
     """Whether replies tell of limits."""
     if not any(heard.response for heard in evidence.everything()):
         return why_not_seen(None, evidence.ended)
-    found = sorted({name for heard in evidence.everything() for name in heard.headers if "ratelimit" in name.replace("-", "")})
-    return otherwise(names_of_headers(found)) if found else right("none")
+    found: dict[str, str] = {}
+    for heard in evidence.everything():
+        for name, value in heard.headers.items():
+            if "ratelimit" in name.replace("-", ""):
+                found.setdefault(name, value)
+    told = [f"{names_of_headers([name])}{f' {value}' if _NUMBER.fullmatch(value) else ''}" for name, value in sorted(found.items())]
+    return otherwise(", ".join(told[:_MOST_SHOWN])) if told else right("none")
 
 
 def judge_retry_after(evidence: Evidence) -> Judged:
