@@ -12,6 +12,7 @@ import pytest
 
 from amili_arm_async import ArmClient
 from amili_arm_async.cli.probing import asking, writing
+from amili_arm_async.cli.probing import probe as probing
 from amili_arm_async.cli.probing.probe import MOST_REQUESTS
 from amili_arm_async.sandbox import Fault
 
@@ -229,14 +230,6 @@ def test_a_path_that_is_elsewhere_is_found_and_told(probe, serve, name, path, mo
     assert {method for method, _ in requests(served)} == {"GET"}
 
 
-def test_a_page_for_everything_is_no_answer(probe, served):
-    served.ask(lambda sandbox: sandbox.inject(Fault.status(404), path="*/codes", times=1))
-    served.ask(lambda sandbox: sandbox.inject(Fault.status(200, body=b"<html>"), path="*/code", times=None))
-    told = probe(served)
-    assert told.found["codes.get.path"][0] == "otherwise"
-    assert "codes.get" not in told.settings
-
-
 def test_what_the_token_may_not_is_not_seen(probe, served):
     served.ask(lambda sandbox: sandbox.inject(Fault.status(403), path="aritems", times=None))
     told = probe(served)
@@ -335,6 +328,15 @@ def test_a_service_that_wants_to_be_left_alone_is(probe, served):
     assert told.told["requests"] == 4
     assert told.found["headers.retry_after"] == ("as assumed", "with 429")
     assert told.found["codes.get.path"][1] == "not seen (429: the service asked to be left alone for 60 s)"
+
+
+def test_no_more_is_asked_than_was_agreed(probe, served, monkeypatch):
+    monkeypatch.setattr(probing, "MOST_REQUESTS", 7)
+    seed(served)
+    told = probe(served)
+    assert told.told["requests"] == len(requests(served)) == 7
+    assert told.found["customers.list.path"][0] == "as assumed"
+    assert told.found["codes.get.path"] == ("not seen", "not seen (the bound on requests was reached)")
 
 
 def test_ctrl_c_tells_what_was_seen(start, served):

@@ -375,6 +375,10 @@ def test_paths() -> None:
     assert judge_path(evidence(codes_get=lost, codes_get__others=[lost, lost]), row)[0] == "404; none of 2 other spellings answered"
     assert judge_path(evidence(codes_get=heard("codes.get", 500)), row) == ("not seen (500)", Verdict.NOT_SEEN)
     assert judge_path(evidence(codes_get=heard("codes.get", 0)), row) == ("not seen (no answer: time-out)", Verdict.NOT_SEEN)
+    # A page for everything that is not there, with a 200, is no answer.
+    page = heard("codes.get", template="codes", body=b"<html>")
+    assert judge_path(evidence(codes_get=lost, codes_get__others=[page]), row)[0] == "404; none of 1 other spellings answered"
+    assert remedy(evidence(codes_get=lost, codes_get__others=[page]), all_as_assumed=False).startswith("none")
     found = evidence(codes_get=lost, codes_get__others=[lost, heard("codes.get", template="codes", body={})])
     assert judge_path(found, row) == ("404; it is at codes", Verdict.OTHERWISE)
     assert remedy(found, all_as_assumed=False) == 'paths={\n    "codes.get": "codes",\n},'
