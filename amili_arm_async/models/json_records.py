@@ -81,7 +81,7 @@ class _LedgerItem(JsonRecord):
     __slots__ = ()
 
     def __init__(self, value: Any) -> None:
-        super().__init__(_with_money(value))
+        super().__init__(_with_money(value, 0))
 
     def decimal(self, name: str) -> Decimal:
         """The number in the field `name`.
@@ -100,14 +100,19 @@ class _LedgerItem(JsonRecord):
         return number
 
 
-def _with_money(value: Any) -> Any:
+_DEEPEST: Final = 100
+"""Levels below which nobody looks for money."""
+
+
+def _with_money(value: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        return value
     if isinstance(value, list):
-        return [_with_money(item) for item in value]
+        return [_with_money(item, depth + 1) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        name: Decimal(item) if type(item) is int and _MONEY.search(name) else _with_money(item) if isinstance(item, (dict, list)) else item
-        for name, item in value.items()
+        name: Decimal(item) if type(item) is int and _MONEY.search(name) else _with_money(item, depth + 1) for name, item in value.items()
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from msgspec import Struct, structs
@@ -123,9 +124,10 @@ class Caller(Struct, frozen=True):
         request = self.request(name, query=query, language=language, path=path)
         response = await self.transport.send(request, timeout=timeout, retry=retry)
         text = wire.one_record(response.body, request.endpoint.items, key)
-        if text is None:
-            raise ResponseError(f"{request.endpoint.operation}: an answer with status {response.status} can't be read")
-        return codec.read_record(text, cls), text
+        if text is not None:
+            with suppress(*codec.DecodeFailure):
+                return codec.read_record(text, cls), text
+        raise ResponseError(f"{request.endpoint.operation}: an answer with status {response.status} can't be read")
 
     async def read(
         self,
