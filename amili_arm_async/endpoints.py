@@ -183,6 +183,8 @@ def with_paths(paths: Mapping[str, str]) -> Mapping[str, Endpoint]:
 
             near = difflib.get_close_matches(str(name), table, 1)
             raise ConfigurationError(f"paths: there is no operation {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        if name == TOKEN_SERVICE.name:
+            raise ConfigurationError("paths: the token call is at {identity_url}/token; set identity_url")
         table[name] = _moved(table[name], given)
     return table
 

@@ -160,6 +160,7 @@ def test_by_another_method_nothing_is_known_to_be_safe_but_a_get() -> None:
         ({"codes.gett": "codes"}, "did you mean 'codes.get'"),
         ({"": "codes"}, "no operation ''"),
         ({7: "codes"}, "no operation 7"),
+        ({"identity.token": "oauth/token"}, "set identity_url"),
         ({"codes.get": 7}, "must be text, not int"),
         ({"codes.get": ""}, "such as 'clients/{clientno}/codes'"),
         ({"codes.get": "../codes"}, "such as"),
