@@ -1,0 +1,195 @@
+"""Reads the total and the currency out of a document that may be a Struct, a mapping or bytes, and of any quality. Pure.
+
+A total is never guessed: what is there and can't be read is no total, and is not made up from the lines either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from .. import codec
+from ..models.documents import Document
+
+__all__ = ["EXACT", "Reading", "currency_of", "headers_of", "read_document"]
+
+_DIGITS: Final = 1000
+
+EXACT: Final = Context(prec=5 * _DIGITS, Emax=10 * _DIGITS, Emin=-10 * _DIGITS, traps=[Inexact, InvalidOperation, Overflow])
+"""Reckons with as many digits as any sum here can have, and raises rather than round."""
+
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,1000}(\.[0-9]{0,1000})?([eE][+-]?[0-9]{1,4})?")
+_CURRENCY_LENGTH: Final = 3
+
+
+class Reading(NamedTuple):
+    """What was read out of a document.
+
+    Attributes:
+        currency: its currency, or None where it has none.
+        total: its total, or None where it has none.
+        made: whether the total was made from the lines.
+    """
+
+    currency: str | None = None
+    total: Decimal | None = None
+    made: bool = False
+
+
+class _NoTotal(Exception):  # noqa: N818 - it is no error
+    """There is something where an amount should be, and it is none."""
+
+
+def read_document(record: Any) -> Reading:
+    """What any record says; nothing where it says nothing. Never raises."""
+    try:
+        if isinstance(record, (bytes, bytearray)):
+            record = codec.json_object(bytes(record))
+        if not isinstance(record, (msgspec.Struct, Mapping)):
+            return Reading()
+        currency = currency_of(_field(record, "currency"))
+    except Exception:  # an object of the caller's may raise anything while it is read
+        return Reading()
+    try:
+        total = _amount(_field(_field(record, "currency_amounts"), "incl_vat"))
+        return Reading(currency, total) if total is not None else _made(currency, _field(record, "document_lines"))
+    except Exception:  # also what only says that there is no total
+        return Reading(currency)
+
+
+def currency_of(value: Any) -> str | None:
+    """A currency as it is compared: three letters of the alphabet, in capitals; everything else is none."""
+    if not isinstance(value, str):
+        return None
+    text = value.strip().upper()
+    return text if len(text) == _CURRENCY_LENGTH and text.isascii() and text.isalpha() else None
+
+
+_WIRE: Final = dict[str, str](
+    currency="currency",
+    currency_amounts="currencyAmounts",
+    document_lines="documentLines",
+    excl_vat="exclVat",
+    incl_vat="inclVat",
+    line_type="lineType",
+    price="price",
+    quantity="quantity",
+    vat="vat",
+)
+
+
+def _field(record: Any, name: str) -> Any:
+    """A field by its name as attribute, or as in JSON; None where it is not given."""
+    if record is None:
+        return None
+    if isinstance(record, Mapping):
+        value = record.get(_WIRE[name])
+    elif isinstance(record, msgspec.Struct):
+        value = getattr(record, name, None)
+    else:
+        raise _NoTotal
+    return None if value is msgspec.UNSET else value
+
+
+def _amount(value: Any) -> Decimal | None:
+    """An amount as it would be sent, exactly; None where there is none. Raises `_NoTotal` for what is none."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if isinstance(value, float):
+        # msgspec writes the shortest text that is this float again, and so does Python.
+        value = repr(value)
+    if isinstance(value, str):
+        if _NUMBER.fullmatch(value.strip()) is None:
+            raise _NoTotal
+        value = Decimal(value.strip())
+    elif isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _DIGITS:
+        value = Decimal(value)
+    if not isinstance(value, Decimal) or not value.is_finite():
+        raise _NoTotal
+    _, digits, exponent = value.as_tuple()
+    if not value:
+        return Decimal(0)
+    if len(digits) > 2 * _DIGITS or abs(int(exponent)) > 2 * _DIGITS or abs(value.adjusted()) > _DIGITS:
+        # No sum of money; to reckon with it exactly could take any memory.
+        raise _NoTotal
+    return value
+
+
+def _made(currency: str | None, lines: Any) -> Reading:
+    """The sum of the lines, where each of them is told or is only text."""
+    if not isinstance(lines, (list, tuple)):
+        return Reading(currency)
+    total: Decimal | None = None
+    for line in lines:
+        if not isinstance(line, (msgspec.Struct, Mapping)):
+            raise _NoTotal
+        amounts = _field(line, "currency_amounts")
+        amount = _amount(_field(amounts, "incl_vat"))
+        if amount is not None:
+            total = EXACT.add(total or Decimal(0), amount)
+        elif not _is_only_text(line, amounts):
+            raise _NoTotal
+    return Reading(currency, total, total is not None)
+
+
+def _is_only_text(line: Any, amounts: Any) -> bool:
+    """Whether a line that says no amount with VAT has no part in the total: nothing else in it says that it costs something."""
+    figures = [_field(line, "price"), _field(amounts, "excl_vat"), _field(amounts, "vat")]
+    kind = _field(line, "line_type")
+    if not isinstance(kind, str) or kind.strip().upper() != "TXT":
+        # So many of an article: the service may know its price.
+        figures.append(_field(line, "quantity"))
+    return not any(map(_amount, figures))
+
+
+# --- many at once -------------------------------------------------------------------------------------------------------
+
+
+class _Amounts(msgspec.Struct, rename="camel", gc=False):
+    incl_vat: Any
+
+
+class _Header(msgspec.Struct, rename="camel", gc=False):
+    currency_amounts: _Amounts
+    currency: str | None = None
+
+
+# Not as Decimal: a text that msgspec takes for a number is for the closer look.
+_HEADER: Final = msgspec.json.Decoder(_Header, float_hook=Decimal)
+_TOTAL: Final = attrgetter("currency_amounts.incl_vat")
+_CURRENCY: Final = attrgetter("currency")
+
+
+def headers_of(records: Sequence[Any]) -> tuple[list[Any], list[Decimal]] | None:
+    """The currencies as they stand there and the totals, where all records are of one kind and have a total in their header; None
+    where one of them needs a closer look."""
+    kinds = set(map(type, records))
+    if len(kinds) != 1:
+        return None
+    kind = kinds.pop()
+    try:
+        if kind is Document:
+            return list(map(_CURRENCY, records)), _decimals(list(map(_TOTAL, records)))
+        if kind is bytes:
+            headers = list(map(_HEADER.decode, records))
+            return list(map(_CURRENCY, headers)), _decimals(list(map(_TOTAL, headers)))
+        if kind is dict:
+            totals = [record["currencyAmounts"]["inclVat"] for record in records]
+            return [record.get("currency") for record in records], _decimals(totals)
+    except Exception:  # the closer look tells which record it is
+        return None
+    return None
+
+
+def _decimals(totals: list[Any]) -> list[Decimal]:
+    kinds = set(map(type, totals))
+    if kinds <= {Decimal}:
+        return totals
+    if not kinds <= {Decimal, int, float}:
+        raise _NoTotal
+    return [Decimal(repr(total)) if type(total) is float else Decimal(total) for total in totals]
