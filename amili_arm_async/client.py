@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl as ssl_module
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from msgspec import structs
 from . import codec
 from .auth import Auth, ClientCredentials, token_source
 from .bulk.pressure import Pressure
-from .config import BatchWords, Limits, RetryPolicy, Timeout, check_int, check_origin, environment
+from .config import BatchWords, BulkOptions, Limits, RetryPolicy, Timeout, check_int, check_origin, environment
 from .endpoints import Endpoint, find, with_paths
 from .errors import ConfigurationError
 from .resources.actions import Actions
@@ -23,9 +23,9 @@ from .resources.batches import Batches
 from .resources.caller import Caller
 from .resources.client_configs import ClientConfigs
 from .resources.codes import Codes
-from .resources.customers import Customers
+from .resources.customers import Customers, CustomerSource
 from .resources.document_bundles import DocumentBundles
-from .resources.documents import Documents
+from .resources.documents import Documents, DocumentSource
 from .resources.files import Files
 from .resources.gl_items import GlItems
 from .resources.gl_movements import GlMovements
@@ -39,6 +39,8 @@ from .wire import Request, Response, query_pairs
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from .bulk.nightly import NightlyRun
 
 __all__ = ["ArmClient"]
 
@@ -194,6 +196,34 @@ class ArmClient:
         """Closes the connections that were made here. A view closes nothing."""
         if self._owns_transport:
             await self._caller.transport.close()
+
+    def nightly(
+        self,
+        *,
+        customers: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | None = None,
+        documents: Iterable[DocumentSource] | AsyncIterable[DocumentSource] | None = None,
+        customer_options: BulkOptions | None = None,
+        document_options: BulkOptions | None = None,
+        user_id: str | None = None,
+    ) -> NightlyRun:
+        """The nightly job: customers first, then their documents, and one report over all.
+
+        The documents of a customer that did not make it are `blocked`: they are named, and not sent into a sure failure. Where the
+        customers can't be brought to their end, no document is sent.
+
+        Args:
+            customers: any iterable or async iterable; None: only documents.
+            documents: any iterable or async iterable; None: only customers.
+            customer_options: of the run of the customers; its results are waited for.
+            document_options: of the run of the documents, for example a journal with a run_id, so that a night that was cut off goes on.
+            user_id: who is named as the user.
+
+        Raises:
+            ConfigurationError: there is nothing to do, or the options can't work.
+        """
+        from .resources.nightly import plan  # noqa: PLC0415 - only few programs need it
+
+        return plan(self._caller, self._pressure, customers, documents, customer_options, document_options, user_id)
 
     async def request(
         self,

@@ -18,11 +18,11 @@ from .caller import Caller
 from .lists import check_list
 from .side_by_side import SideBySide
 
-__all__ = ["CustomerSource", "Customers"]
+__all__ = ["KIND", "CustomerSource", "Customers"]
 
 CustomerSource = Customer | Mapping[str, Any] | bytes
 
-_KIND: Final = Kind(Customer, "customer_no")
+KIND: Final = Kind(Customer, "customer_no")
 
 
 class Customers:
@@ -35,7 +35,7 @@ class Customers:
 
     def __init__(self, caller: Caller, pressure: Pressure) -> None:
         self._caller = caller
-        self._bulk: BulkWrites[Customer] = BulkWrites(caller, pressure, _KIND)
+        self._bulk: BulkWrites[Customer] = BulkWrites(caller, pressure, KIND)
 
     async def create(
         self, customer: CustomerSource, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None

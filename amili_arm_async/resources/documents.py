@@ -19,11 +19,11 @@ from .bulk_writes import BulkWrites
 from .caller import Caller, Parameters
 from .lists import listed
 
-__all__ = ["DocumentSource", "Documents"]
+__all__ = ["KIND", "DocumentSource", "Documents"]
 
 DocumentSource = Document | Mapping[str, Any] | bytes
 
-_KIND: Final = Kind(Document, "document_no")
+KIND: Final = Kind(Document, "document_no")
 
 
 class Documents:
@@ -36,7 +36,7 @@ class Documents:
 
     def __init__(self, caller: Caller, pressure: Pressure) -> None:
         self._caller = caller
-        self._bulk: BulkWrites[Document] = BulkWrites(caller, pressure, _KIND)
+        self._bulk: BulkWrites[Document] = BulkWrites(caller, pressure, KIND)
 
     async def create(
         self, document: DocumentSource, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None

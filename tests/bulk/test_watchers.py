@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -144,8 +145,9 @@ async def test_cancellation_at_any_moment(turns, arm) -> None:
     task = asyncio.ensure_future(run._whole())
     for _ in range(turns):
         await asyncio.sleep(0)
+    # On a slow machine it may be over by then; then it is looked at all the same.
     task.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError):
         await task
     if sieve.begun:
         assert agrees(run.report, sieve)

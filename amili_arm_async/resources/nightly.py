@@ -1,0 +1,56 @@
+"""`arm.nightly`: which runs a night is made of."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from ..bulk.chunking import Kind
+from ..bulk.nightly import NightlyReport, NightlyRun, PartName
+from ..bulk.pressure import Pressure
+from ..bulk.run import BulkRun
+from ..bulk.watchers import Watcher
+from ..config import BulkOptions
+from ..errors import ConfigurationError
+from . import customers, documents
+from .bulk_writes import BulkWrites
+from .caller import Caller
+from .customers import CustomerSource
+from .documents import DocumentSource
+
+__all__ = ["plan"]
+
+
+def plan(
+    caller: Caller,
+    pressure: Pressure,
+    customer_source: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | None,
+    document_source: Iterable[DocumentSource] | AsyncIterable[DocumentSource] | None,
+    customer_options: BulkOptions | None,
+    document_options: BulkOptions | None,
+    user_id: str | None,
+) -> NightlyRun:
+    """A night; see `ArmClient.nightly`."""
+    if customer_source is None and document_source is None:
+        raise ConfigurationError("a night needs customers, documents or both")
+    if customer_options is not None and customer_options.results != "wait":
+        raise ConfigurationError("the results of the customers are waited for: whose customer did not make it, that document is not sent")
+
+    operations: dict[PartName, str] = {"customers": "customers.create_batch", "documents": "documents.create_batch"}
+
+    def begin(
+        name: PartName, kind: Kind, source: Iterable[Any] | AsyncIterable[Any], options: BulkOptions | None, watchers: Sequence[Watcher]
+    ) -> BulkRun:
+        writes: BulkWrites[Any] = BulkWrites(caller, pressure, kind)
+        return writes.run(operations[name], source, options=options, user_id=user_id, timeout=None, retry=None, watchers=watchers)
+
+    named = [options.run_id for options in (document_options, customer_options) if options is not None and options.run_id is not None]
+    report = NightlyReport(caller.client_no, caller.transport.base_url, named[0] if named else None)
+    return NightlyRun(
+        report,
+        customers=partial(begin, "customers", customers.KIND, customer_source, customer_options) if customer_source is not None else None,
+        documents=partial(begin, "documents", documents.KIND, document_source, document_options) if document_source is not None else None,
+        operations=operations,
+        sync=None,
+    )
