@@ -92,8 +92,12 @@ class Response:
 
     @property
     def request_id(self) -> str | None:
-        """The request id that the server gave, under one of the usual names; None where it gave none."""
-        return next((self.headers[name] for name in _REQUEST_IDS if self.headers.get(name)), None)
+        """The request id that the server gave, under one of the usual names; None where it gave none.
+
+        It goes into messages and logs: signs that can't be printed are written as escapes.
+        """
+        found = next((self.headers[name] for name in _REQUEST_IDS if self.headers.get(name)), None)
+        return found if found is None or found.isprintable() else ascii(found)[1:-1]
 
     def json(self) -> Any:
         """The parsed JSON, numbers with a fraction as `Decimal`; None where the body is empty.

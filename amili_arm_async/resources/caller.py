@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from msgspec import Struct, structs
@@ -12,7 +11,6 @@ from .. import codec, wire
 from ..bodies import Encoded, body_of
 from ..config import BatchWords, RetryPolicy, Timeout
 from ..endpoints import Endpoint
-from ..errors import ResponseError
 from ..models.base import Input, Record
 from ..models.batches import BatchReceipt, Receipt
 from ..models.json_records import JsonRecord, Reply
@@ -124,10 +122,13 @@ class Caller(Struct, frozen=True):
         request = self.request(name, query=query, language=language, path=path)
         response = await self.transport.send(request, timeout=timeout, retry=retry)
         text = wire.one_record(response.body, request.endpoint.items, key)
-        if text is not None:
-            with suppress(*codec.DecodeFailure):
+        try:
+            if text is not None:
                 return codec.read_record(text, cls), text
-        raise ResponseError(f"{request.endpoint.operation}: an answer with status {response.status} can't be read")
+        except codec.DecodeFailure:
+            # JSON by its marks alone: a number that nobody can hold, for example.
+            pass
+        raise wire.unreadable(response, request.endpoint)
 
     async def read(
         self,
@@ -160,9 +161,13 @@ class Caller(Struct, frozen=True):
         request = self.request(name, query=query, language=language, path=path)
         response = await self.transport.send(request, timeout=timeout, retry=retry)
         text = wire.one_record(response.body, request.endpoint.items, key)
-        if text is None or (value := codec.json_object(text)) is None:
-            raise wire.unreadable(response, request.endpoint)
-        return cls(value)
+        value = codec.json_object(text) if text is not None else None
+        try:
+            if value is not None:
+                return cls(value)
+        except RecursionError:
+            pass
+        raise wire.unreadable(response, request.endpoint)
 
     async def write(
         self,

@@ -1,0 +1,66 @@
+"""Answers that once made a call raise what is no error of the tree, or a message that can't be written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from amili_arm_async import ArmClient, ResponseError, RetryPolicy, ServerError
+
+from .reply_server import Reply, ReplyServer
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[ReplyServer]:
+    async with ReplyServer() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def arm(server: ReplyServer) -> AsyncIterator[ArmClient]:
+    async with ArmClient(2218, auth="t", base_url=server.origin, retry=RetryPolicy(attempts=1)) as client:
+        yield client
+
+
+async def test_a_number_that_nobody_can_hold_is_an_answer_that_can_not_be_read(server: ReplyServer, arm: ArmClient) -> None:
+    server.answer = lambda _method, _target: Reply(200, b'{"customerNo":%s}' % (b"1" * 6000))
+    with pytest.raises(ResponseError):
+        await arm.documents.get("7")
+    with pytest.raises(ResponseError):
+        await arm.customers.get("7")
+    with pytest.raises(ResponseError):
+        async with arm.customers.get_many(["7"]) as found:
+            await anext(found)
+
+
+async def test_an_item_that_is_nested_too_deep_is_an_answer_that_can_not_be_read(server: ReplyServer, arm: ArmClient) -> None:
+    server.answer = lambda _method, _target: Reply(200, b'{"a":' * 900 + b"1" + b"}" * 900)
+    for call in (arm.ar_items.get(1), arm.gl_items.get(1), arm.ar_items.list().collect()):
+        with pytest.raises(ResponseError):
+            await call
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        (b"plain 7", "plain 7"),
+        ("blå".encode(), "blå"),
+        (b"a\x1b[31mb", "a\\x1b[31mb"),
+        (b"\xff\xfe", "\\udcff\\udcfe"),
+        ("\u202e".encode(), "\\u202e"),
+        (b"a\tb", "a\\tb"),
+    ],
+)
+async def test_a_request_id_can_always_be_written(
+    server: ReplyServer, arm: ArmClient, log_records: list[logging.LogRecord], sent: bytes, shown: str
+) -> None:
+    server.answer = lambda _method, _target: Reply(500, headers=((b"X-Request-Id", sent),))
+    with pytest.raises(ServerError) as raised:
+        await arm.codes.get()
+    assert raised.value.request_id == shown
+    assert f"(request id {shown})" in str(raised.value)
+    assert shown in {vars(record).get("request_id") for record in log_records}
+    str(raised.value).encode()
