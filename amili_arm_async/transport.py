@@ -326,7 +326,8 @@ class Transport:
             response, reason = await self._post_form_once(url, form)
             if response is not None and 200 <= response.status < 300 and response.complete:
                 return response.body
-            if attempt >= self.retry.attempts or (response is not None and not is_transient(response.status)):
+            refused = response is not None and response.status >= 300 and not is_transient(response.status)
+            if attempt >= self.retry.attempts or refused:
                 break
             await clock.sleep(back_off(self.retry, attempt))
         if response is None or response.status < 300:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from amili_arm_async import ArmClient, ResponseError, RetryPolicy, ServerError
+from amili_arm_async import ArmClient, ClientCredentials, ResponseError, RetryPolicy, ServerError
 
 from .reply_server import Reply, ReplyServer
 
@@ -64,3 +64,13 @@ async def test_a_request_id_can_always_be_written(
     assert f"(request id {shown})" in str(raised.value)
     assert shown in {vars(record).get("request_id") for record in log_records}
     str(raised.value).encode()
+
+
+async def test_an_answer_with_a_token_that_is_cut_off_is_asked_for_again(server: ReplyServer) -> None:
+    token = b'{"access_token":"fresh","expires_in":3600}'
+    answers = [Reply(200, token[:20], missing=22), Reply(200, token)]
+    server.answer = lambda _method, _target: answers.pop(0)
+    auth = ClientCredentials(client_id="a", client_secret="b", identity_url=server.origin)
+    async with ArmClient(2218, auth=auth, base_url=server.origin, retry=RetryPolicy(base_delay=0.001)) as arm:
+        assert (await arm.identity.token()).access_token == "fresh"
+    assert server.delivered["POST"] == 2
