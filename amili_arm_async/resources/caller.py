@@ -162,12 +162,9 @@ class Caller(Struct, frozen=True):
         response = await self.transport.send(request, timeout=timeout, retry=retry)
         text = wire.one_record(response.body, request.endpoint.items, key)
         value = codec.json_object(text) if text is not None else None
-        try:
-            if value is not None:
-                return cls(value)
-        except RecursionError:
-            pass
-        raise wire.unreadable(response, request.endpoint)
+        if value is None:
+            raise wire.unreadable(response, request.endpoint)
+        return cls(value)
 
     async def write(
         self,
