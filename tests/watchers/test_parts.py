@@ -1,0 +1,104 @@
+"""The part of a report document: reasons in bounded memory, the largest first, and nothing of what a server's words may hold."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amili_arm_async import BatchOutcome, BulkReport, CurrencyAmounts, Document, clock
+from amili_arm_async.bulk import parts
+from amili_arm_async.bulk.money import Money
+from amili_arm_async.bulk.parts import reasons_of, report_part
+from amili_arm_async.bulk.states import STATES, Verdict
+from amili_arm_async.bulk.timeline import Timeline
+
+from ..bulk.conftest import quick
+
+
+def report_of(verdicts: list[Verdict]) -> BulkReport:
+    report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic)
+    for index, verdict in enumerate(verdicts):
+        report.add(BatchOutcome(1, None, 0, None, [index], [f"k{index}"], verdict))
+        report.tally.records_read += 1
+    return report
+
+
+REASONS = st.lists(st.tuples(st.sampled_from(STATES), st.integers(0, 70)), max_size=300)
+
+
+@given(REASONS)
+def test_every_failure_is_in_one_group(drawn) -> None:
+    verdicts = [Verdict(state, str(reason), "Kari Nordmann") for state, reason in drawn]
+    rows = reasons_of(report_of(verdicts), lambda index: index + 1)
+    lost = [verdict for verdict in verdicts if verdict.state not in {"succeeded", "unchanged", "done_before"}]
+    counts = Counter((verdict.state, verdict.reason) for verdict in lost)
+    assert sum(row["count"] for row in rows) == len(lost)
+    named = [row for row in rows if row["state"] != "other"]
+    assert [row["count"] for row in named] == sorted(counts.values(), reverse=True)[:50]
+    assert all(counts[row["state"], row["reason"]] == row["count"] for row in named)
+    assert (len(rows) > len(named)) is (len(counts) > 50)
+    for row in named:
+        places = [place for place, verdict in enumerate(verdicts) if (verdict.state, verdict.reason) == (row["state"], row["reason"])]
+        assert row["examples"] == [{"index": place, "line": place + 1, "key": f"k{place}"} for place in places[:10]]
+    assert "Nordmann" not in json.dumps(rows)
+
+
+def test_a_reason_for_each_record_fits_in_memory(monkeypatch) -> None:
+    monkeypatch.setattr(parts, "_KEPT", 60)
+    verdicts = [Verdict("failed", f"{number}" + "x" * 1000) for number in range(500)]
+    rows = reasons_of(report_of([*verdicts, *verdicts[:1]]))
+    assert len(rows) == 51
+    assert rows[0]["count"] == 2
+    assert rows[-1] == {"state": "other", "reason": "", "count": 501 - 51, "examples": []}
+    assert max(len(row["reason"]) for row in rows) == 200
+
+
+def test_nothing_failed() -> None:
+    assert reasons_of(report_of([Verdict("succeeded")] * 3)) == []
+
+
+async def test_a_part_of_a_run(arm, sandbox) -> None:
+    sandbox.reject_record("D1", kind="documents")
+    source = [
+        Document(
+            document_no=f"D{number}",
+            document_type="IN",
+            customer_no="1",
+            currency="NOK",
+            currency_amounts=CurrencyAmounts(incl_vat=Decimal("1.10")),
+        )
+        for number in range(5)
+    ]
+    money, timeline = Money(), Timeline(lambda: 0.0)
+    report = await arm.documents._bulk.run(
+        "documents.create_batch", source, options=quick(), user_id=None, timeout=None, retry=None, watchers=(money, timeline)
+    )
+    part = report_part("documents", "documents.create_batch", report, money=money, timeline=timeline, failures_file="f.csv")
+    assert json.loads(json.dumps(part)) == part
+    assert {name: part[name] for name in ("name", "operation", "read", "batches", "requests", "sync", "failures_file")} == {
+        "name": "documents",
+        "operation": "documents.create_batch",
+        "read": 5,
+        "batches": 1,
+        "requests": 1,
+        "sync": None,
+        "failures_file": "f.csv",
+    }
+    assert part["counts"] == {**dict.fromkeys(STATES, 0), "succeeded": 4, "failed": 1}
+    assert part["bytes_sent"] > 100
+    assert part["elapsed"] > 0
+    assert part["money"]["currencies"][0]["states"]["succeeded"] == {"count": 4, "total": "4.40"}
+    assert part["money"]["adds_up"] is True
+    assert [(row["state"], row["count"], row["examples"]) for row in part["reasons"]] == [
+        ("failed", 1, [{"index": 1, "line": None, "key": "D1"}])
+    ]
+    assert sum(bucket["settled"] for bucket in part["timeline"]["buckets"]) == 5
+
+
+def test_a_part_without_those_who_watch() -> None:
+    part = report_part("customers", "customers.create_batch", report_of([Verdict("failed")]), sync={"new": 1})
+    assert (part["money"], part["timeline"], part["sync"]) == (None, None, {"new": 1})

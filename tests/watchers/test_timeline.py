@@ -1,0 +1,125 @@
+"""The timeline: every record is in one bucket, there are never more than two hundred, and the latencies are right to five per cent."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amili_arm_async import BatchOutcome
+from amili_arm_async.bulk.states import STATES, Verdict
+from amili_arm_async.bulk.timeline import Timeline
+
+from ..bulk.conftest import customers, quick
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def outcome(number: int, state: str = "succeeded") -> BatchOutcome:
+    return BatchOutcome(1, None, 1, None, range(number), [None] * number, Verdict(state))
+
+
+async def timeline() -> tuple[Timeline, Clock]:
+    clock = Clock()
+    made = Timeline(clock)
+    await made.begin()
+    return made, clock
+
+
+async def test_each_second_has_its_bucket() -> None:
+    made, clock = await timeline()
+    made.accepted(10, 0.1)
+    clock.time += 2.5
+    made.told(outcome(7))
+    for state in STATES:
+        made.told(outcome(1, state))
+    assert made.as_json() == {
+        "seconds": 1.0,
+        "buckets": [
+            {"settled": 0, "failed": 0, "accepted": 10, "latency_ms": [pytest.approx(100, rel=0.05)] * 2},
+            {"settled": 0, "failed": 0, "accepted": 0, "latency_ms": None},
+            {"settled": 17, "failed": 4, "accepted": 0, "latency_ms": None},
+        ],
+    }
+
+
+async def test_nothing_happened() -> None:
+    assert (await timeline())[0].as_json() == {"seconds": 1.0, "buckets": []}
+
+
+EVENTS = st.lists(st.tuples(st.floats(0, 5000), st.integers(1, 9), st.sampled_from(STATES)), max_size=60)
+
+
+@given(EVENTS)
+async def test_a_run_of_any_length_fits_and_nothing_is_lost(events) -> None:
+    made, clock = await timeline()
+    for wait, number, state in events:
+        clock.time += wait
+        made.told(outcome(number, state))
+        made.accepted(number, wait)
+        assert len(made.as_json()["buckets"]) <= 200
+    told = made.as_json()
+    assert sum(bucket["settled"] for bucket in told["buckets"]) == sum(number for _, number, _ in events)
+    assert sum(bucket["accepted"] for bucket in told["buckets"]) == sum(number for _, number, _ in events)
+    failed = {"failed", "rejected", "invalid", "unknown"}
+    assert sum(bucket["failed"] for bucket in told["buckets"]) == sum(number for _, number, state in events if state in failed)
+    assert math.log2(told["seconds"]).is_integer()
+    assert told["seconds"] == 1.0 or (clock.time - 1000.0) >= told["seconds"] / 2 * 200
+
+
+async def test_a_bucket_that_took_in_its_neighbour_is_where_the_time_says() -> None:
+    made, clock = await timeline()
+    for number in range(200):
+        clock.time = 1000.5 + number
+        made.told(outcome(number + 1))
+    assert [bucket["settled"] for bucket in made.as_json()["buckets"]] == list(range(1, 201))
+    clock.time = 1200.0
+    made.told(outcome(1000))
+    assert made.as_json()["seconds"] == 2.0
+    assert [bucket["settled"] for bucket in made.as_json()["buckets"]] == [*range(3, 401, 4), 1000]
+
+
+@given(st.lists(st.floats(1e-5, 5000), min_size=1, max_size=100))
+async def test_latencies_are_right_to_five_per_cent(seconds) -> None:
+    made, _ = await timeline()
+    for one in seconds:
+        made.accepted(1, one)
+    ordered = sorted(seconds)
+    exact = [ordered[math.ceil(share * len(ordered)) - 1] * 1000 for share in (0.5, 0.95)]
+    assert made.as_json()["buckets"][0]["latency_ms"] == pytest.approx(exact, rel=0.06)
+
+
+async def test_memory_is_bounded() -> None:
+    made, clock = await timeline()
+    for number in range(20_000):
+        clock.time += 3.7
+        made.accepted(1, number**3 / 1e6)
+    steps = [len(bucket.latencies) for bucket in made._buckets]
+    assert len(steps) <= 200
+    assert max(steps) <= 300
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, math.inf])
+async def test_odd_seconds_do_not_raise(seconds) -> None:
+    made, clock = await timeline()
+    clock.time -= 5
+    made.accepted(1, seconds)
+    assert len(made.as_json()["buckets"]) == 1
+
+
+async def test_a_run_has_its_timeline(arm) -> None:
+    made = Timeline(Clock())
+    await arm.customers._bulk.run(
+        "customers.create_batch", customers(250), options=quick(max_records=100), user_id=None, timeout=None, retry=None, watchers=(made,)
+    )
+    (bucket,) = made.as_json()["buckets"]
+    assert (bucket["settled"], bucket["failed"], bucket["accepted"]) == (250, 0, 250)
+    assert bucket["latency_ms"] is not None
