@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, Subnormal, Underflow
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +23,7 @@ _DIGITS: Final = 1000
 EXACT: Final = Context(prec=5 * _DIGITS, Emax=10 * _DIGITS, Emin=-10 * _DIGITS, traps=[Inexact, InvalidOperation, Overflow])
 """Reckons with as many digits as any sum here can have, and raises rather than round."""
 
+_BOUNDED: Final = Context(prec=2 * _DIGITS, Emax=_DIGITS, Emin=-_DIGITS, traps=[Inexact, InvalidOperation, Overflow, Subnormal, Underflow])
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,1000}(\.[0-9]{0,1000})?([eE][+-]?[0-9]{1,4})?")
 _CURRENCY_LENGTH: Final = 3
 
@@ -87,17 +88,17 @@ def _field(record: Any, name: str) -> Any:
     """A field by its name as attribute, or as in JSON; None where it is not given."""
     if record is None:
         return None
-    if isinstance(record, Mapping):
-        value = record.get(_WIRE[name])
-    elif isinstance(record, msgspec.Struct):
+    if isinstance(record, msgspec.Struct):
         value = getattr(record, name, None)
+    elif isinstance(record, Mapping):
+        value = record.get(_WIRE[name])
     else:
         raise _NoTotal
     return None if value is msgspec.UNSET else value
 
 
 def _amount(value: Any) -> Decimal | None:
-    """An amount as it would be sent, exactly; None where there is none. Raises `_NoTotal` for what is none."""
+    """An amount as it would be sent, exactly; None where there is none. Raises for what is none."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, float):
@@ -111,13 +112,8 @@ def _amount(value: Any) -> Decimal | None:
         value = Decimal(value)
     if not isinstance(value, Decimal) or not value.is_finite():
         raise _NoTotal
-    _, digits, exponent = value.as_tuple()
-    if not value:
-        return Decimal(0)
-    if len(digits) > 2 * _DIGITS or abs(int(exponent)) > 2 * _DIGITS or abs(value.adjusted()) > _DIGITS:
-        # No sum of money; to reckon with it exactly could take any memory.
-        raise _NoTotal
-    return value
+    # Raises for what is no sum of money: to reckon with it exactly could take any memory.
+    return _BOUNDED.plus(value) if value else Decimal(0)
 
 
 def _made(currency: str | None, lines: Any) -> Reading:
