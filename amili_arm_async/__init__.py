@@ -3,6 +3,7 @@
 from .auth import ClientCredentials, TokenSource
 from .bodies import FileContent
 from .bulk.journals import JournalBatch, JournalRun, prune_journal, read_journal
+from .bulk.money_totals import CurrencyTotals, MoneySum, MoneyTotals
 from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
 from .bulk.run import BulkRun
 from .bulk.states import BatchOutcome, RecordOutcome, State
@@ -74,6 +75,7 @@ __all__ = [
     "ConflictError",
     "CurrencyAmounts",
     "CurrencyAmountsRecord",
+    "CurrencyTotals",
     "Customer",
     "CustomerRecord",
     "Distribution",
@@ -96,6 +98,8 @@ __all__ = [
     "JournalRun",
     "JsonRecord",
     "Limits",
+    "MoneySum",
+    "MoneyTotals",
     "NotAcceptableError",
     "NotFoundError",
     "NotSentError",

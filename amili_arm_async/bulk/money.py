@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, Underflow, localcontext
 from functools import reduce
@@ -13,13 +13,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from .amounts import EXACT, Reading, currency_of, headers_of, read_document
+from .money_totals import CurrencyTotals, MoneySum, MoneyTotals
 from .states import STATES, BatchOutcome, State
 from .watchers import Watcher
 
 if TYPE_CHECKING:
     from .report import BulkReport
 
-__all__ = ["CurrencyTotals", "Money", "MoneySum", "MoneyTotals"]
+__all__ = ["Money"]
 
 _PLACES: Final = 4
 _SCALE: Final = Decimal(10**_PLACES)
@@ -28,76 +29,6 @@ _NO_TOTAL: Final = -(2**63)
 _FEW: Final = 16
 # Raises for what is no whole number of ten thousandths, and before an exponent makes an integer without end of it.
 _SMALL: Final = Context(prec=60, Emax=60, Emin=-60, traps=[Inexact, InvalidOperation, Overflow, Underflow])
-
-
-@dataclass(frozen=True, slots=True)
-class MoneySum:
-    """Documents and their money.
-
-    Attributes:
-        count: number of the documents, those without a total among them.
-        total: sum of their totals, exact, in the main unit of the currency; None where none of them has a total.
-    """
-
-    count: int = 0
-    total: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CurrencyTotals:
-    """The documents of one currency.
-
-    Attributes:
-        currency: three letters; None for the documents whose `currency` is missing or no three letters: their totals are summed up too,
-            whatever they may be in.
-        read: those that were read.
-        states: those that ended in each final state; only states that occur.
-    """
-
-    currency: str | None
-    read: MoneySum
-    states: Mapping[State, MoneySum]
-
-
-@dataclass(frozen=True, slots=True)
-class MoneyTotals:
-    """The money of a run.
-
-    Attributes:
-        currencies: the currencies by name; None is the last.
-        without_total: documents that have no total, in the header or by their lines.
-        without_currency: documents that have no currency.
-        made_from_lines: documents whose total was made by adding up their lines, because the header has none.
-        adds_up: whether count and money of what was read are those of all final states, for each currency: both are summed up by
-            themselves and then compared, and the counts with the report's, where there is one. False while records are under way.
-    """
-
-    currencies: tuple[CurrencyTotals, ...]
-    without_total: int
-    without_currency: int
-    made_from_lines: int
-    adds_up: bool
-
-    def as_json(self) -> dict[str, Any]:
-        """The totals as they stand in the report document: money as text, with two places or as many as it needs."""
-        return {
-            "currencies": [
-                {
-                    "currency": totals.currency,
-                    "read": _as_json(totals.read),
-                    "states": {state: _as_json(total) for state, total in totals.states.items()},
-                }
-                for totals in self.currencies
-            ],
-            "without_total": self.without_total,
-            "without_currency": self.without_currency,
-            "made_from_lines": self.made_from_lines,
-            "adds_up": self.adds_up,
-        }
-
-
-def _as_json(of: MoneySum) -> dict[str, Any]:
-    return {"count": of.count, "total": None if of.total is None else format(of.total, "f")}
 
 
 @dataclass(slots=True)
@@ -178,6 +109,9 @@ class Money(Watcher):
         self._without_total = 0
         self._made = 0
         self._astray = 0
+        # The sum of the places of all records that were read, less those of all that were told: 0 where each was told once, and not
+        # one of them twice for another with as much money.
+        self._places = 0
 
     # --- what is read -----------------------------------------------------------------------------------------------------
 
@@ -195,6 +129,7 @@ class Money(Watcher):
         alike = numbers.count(numbers[0]) == len(numbers)
         self._slices[first] = _Slice(first, totals, numbers[0] if alike else numbers, odd)
         insort(self._firsts, first)
+        self._places += sum(range(first + 1, first + len(records) + 1))
 
     def _quick(self, records: Sequence[Any], into: array[int], currencies: array[int]) -> bool:
         """Takes in records that all are as they nearly always are; False, with nothing done, where one is not."""
@@ -261,7 +196,8 @@ class Money(Watcher):
         for state, indexes in by_state.items():
             self._tell(state, indexes)
 
-    def _tell(self, state: State, indexes: Iterable[int]) -> None:
+    def _tell(self, state: State, indexes: Sequence[int]) -> None:
+        self._places -= sum(indexes) + len(indexes)
         sums = self._ended.setdefault(state, {})
         for kept, places in self._where(sorted(indexes)):
             totals = _at(kept.totals, places)
@@ -312,7 +248,7 @@ class Money(Watcher):
         return MoneyTotals(tuple(currencies), self._without_total, nameless, self._made, self._adds_up(report))
 
     def _adds_up(self, report: BulkReport | None) -> bool:
-        if self._astray or self._slices:
+        if self._astray or self._places:
             return False
         for number in set(self._read).union(*self._ended.values()):
             parts = [sums[number] for sums in self._ended.values() if number in sums]

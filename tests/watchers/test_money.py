@@ -17,9 +17,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from amili_arm_async import BatchOutcome, BulkError, CurrencyAmounts, Document, DocumentLine
+from amili_arm_async import BatchOutcome, BulkError, CurrencyAmounts, Document, DocumentLine, MoneySum, MoneyTotals
 from amili_arm_async.bulk.amounts import read_document
-from amili_arm_async.bulk.money import Money, MoneySum, MoneyTotals
+from amili_arm_async.bulk.money import Money
 from amili_arm_async.bulk.states import STATES, Verdict
 from amili_arm_async.sandbox import Fault
 
@@ -136,6 +136,14 @@ def test_it_does_not_add_up_where_a_record_is_told_twice_or_was_never_seen_or_ha
     assert money.totals().adds_up
     told(money, range(1))
     assert not money.totals().adds_up
+
+
+def test_it_does_not_add_up_where_one_is_told_twice_for_another_with_as_much_money() -> None:
+    for indexes in (range(10), [0, 0, *range(2, 10)]):
+        money = Money()
+        money.look([document_of("NOK", Decimal(1), 0)] * 10, 0)
+        told(money, indexes)
+        assert money.totals().adds_up is (indexes == range(10))
 
 
 def test_it_does_not_add_up_where_what_is_kept_is_not_what_was_read() -> None:
