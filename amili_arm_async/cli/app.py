@@ -13,6 +13,8 @@ import typer
 from .. import __version__
 from ..sandbox import Sandbox
 from . import commands, journal_commands, output
+from .config_commands import config_app
+from .connection import AnyCommandsConfig
 from .demo import CLIENT_NO, Demo
 from .interrupts import Interrupts
 from .probing.command import probe
@@ -37,6 +39,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
+    config: AnyCommandsConfig = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")] = False,
 ) -> None:
     pass
@@ -74,6 +77,7 @@ app.command()(journal_commands.reconcile)
 app.command()(journal_commands.replay)
 app.command()(journal_commands.prune)
 app.command()(probe)
+app.add_typer(config_app, name="config")
 pull_app = typer.Typer(help="Writes what the API has as JSON lines.", no_args_is_help=True)
 app.add_typer(pull_app, name="pull")
 pull_app.command("customers")(commands.pull_customers)

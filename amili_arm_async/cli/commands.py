@@ -10,8 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from ..client import ArmClient
-from ..config import BulkOptions, Reconcile, environment
+from ..config import BulkOptions, Reconcile
 from ..errors import ArmError, ConfigurationError, TruncatedListError
 from . import output
 from .connection import (
@@ -19,6 +18,7 @@ from .connection import (
     Bisect,
     ClientId,
     ClientNo,
+    Config,
     Grace,
     IdentityUrl,
     ResendAbsent,
@@ -28,6 +28,7 @@ from .connection import (
     settings,
 )
 from .interrupts import Interrupts
+from .known_settings import parse_share
 from .progress import bar
 from .pull import Pull
 from .push import Push, Task
@@ -67,6 +68,7 @@ class Encoding(StrEnum):
 def push(
     kind: Annotated[Kind, typer.Argument(help="What the records are.")],
     file: Annotated[str, typer.Argument(help="JSON lines: one record on each line; - for standard input.")],
+    config: Config = None,
     base_url: BaseUrl = None,
     client_no: ClientNo = None,
     user_id: UserId = None,
@@ -96,7 +98,10 @@ def push(
     settle: Settle = None,
     resend_absent: ResendAbsent = False,
     require_document_no: Annotated[
-        bool, typer.Option("--require-document-no", help="Send no document without documentNo: nobody could look it up.")
+        bool,
+        typer.Option(
+            "--require-document-no/--no-require-document-no", help="Send no document without documentNo: nobody could look it up."
+        ),
     ] = False,
     stop_after_failures: Annotated[
         str | None, typer.Option(help="End the run after so many failed records: a number, or a share such as 5% or 0.05.")
@@ -110,8 +115,8 @@ def push(
 ) -> None:
     """Sends the records of FILE, and names on standard error the lines that did not make it.
 
-    The secret comes from AMILI_ARM_CLIENT_SECRET, or a token from AMILI_ARM_TOKEN: an argument could be seen by every user of the
-    machine. Options win over the environment.
+    The secret comes from AMILI_ARM_CLIENT_SECRET, or a token from AMILI_ARM_TOKEN, or either from the settings file: an argument could
+    be seen by every user of the machine. Options win over the environment, and that over the file.
     """
     try:
         options = BulkOptions(
@@ -127,10 +132,10 @@ def push(
             dead_letter=dead_letter,
             reconcile=_reconcile(reconcile, settle, resend_absent),
             require_document_no=require_document_no,
-            stop_after_failures=_failures(stop_after_failures),
+            stop_after_failures=parse_share(stop_after_failures, "--stop-after-failures") if stop_after_failures is not None else None,
             compression=compression.value if compression is not None else None,
         )
-        arm = ArmClient.from_env(settings(base_url, client_no, user_id, identity_url, client_id))
+        arm = settings(base_url, client_no, user_id, identity_url, client_id).client()
         made = Push(arm, _task(kind, update=update), options, server_messages, grace)
     except ConfigurationError as failure:
         output.fail(str(failure))
@@ -165,22 +170,11 @@ def _reconcile(wanted: bool, settle: float | None, resend_absent: bool) -> Recon
     return Reconcile(settle=settle, resend_absent=resend_absent) if wanted else False
 
 
-def _failures(text: str | None) -> int | float | None:
-    """A number of records, or a share of them."""
-    if text is None:
-        return None
-    try:
-        if text.endswith("%"):
-            return float(text[:-1]) / 100
-        return float(text) if "." in text else int(text)
-    except ValueError:
-        raise ConfigurationError("--stop-after-failures is a number such as 100, or a share such as 5% or 0.05") from None
-
-
 # --- pull ---------------------------------------------------------------------------------------------------------------
 
 
 def pull_customers(
+    config: Config = None,
     base_url: BaseUrl = None,
     client_no: ClientNo = None,
     user_id: UserId = None,
@@ -205,7 +199,10 @@ def pull_customers(
     ] = None,
 ) -> None:
     """Writes the customers that meet all criteria to standard output, one on a line, as the API wrote them."""
-    variables = settings(base_url, client_no, user_id, identity_url, client_id)
+    try:
+        found = settings(base_url, client_no, user_id, identity_url, client_id)
+    except ConfigurationError as failure:
+        output.fail(str(failure))
     criteria = {
         "customerno": customer_no,
         "accountno": account_no,
@@ -218,10 +215,10 @@ def pull_customers(
         "query": query,
         "pageno": page_no,
         "pagesize": page_size,
-        "userid": environment(variables).get("user_id"),
+        "userid": found.value("connection.user_id"),
     }
     try:
-        made = Pull(ArmClient.from_env(variables), criteria, allow_truncated, language, prefetch)
+        made = Pull(found.client(), criteria, allow_truncated, language, prefetch)
     except ConfigurationError as failure:
         output.fail(str(failure))
     raise typer.Exit(_pull(made, target if target != "-" else None))

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
+from ..errors import ConfigurationError
+from . import output
+from .known_settings import KNOWN
+from .settings import Found, Settings, current_file, resolve, use_file
+
 __all__ = [
+    "AnyCommandsConfig",
     "BaseUrl",
     "Bisect",
     "ClientId",
     "ClientNo",
+    "Config",
     "Grace",
     "IdentityUrl",
     "ResendAbsent",
     "ServerMessages",
     "Settle",
     "UserId",
+    "defaults",
     "settings",
 ]
+
+_NAMED: Final = "amili_arm.config"
 
 BaseUrl: TypeAlias = Annotated[str | None, typer.Option(help="Address of the API. [AMILI_ARM_BASE_URL]")]
 ClientNo: TypeAlias = Annotated[int | None, typer.Option(help="Client number. [AMILI_ARM_CLIENT_NO]")]
@@ -54,13 +62,57 @@ class Bisect(StrEnum):
     off = "off"
 
 
-def settings(
-    base_url: str | None, client_no: int | None, user_id: str | None, identity_url: str | None, client_id: str | None
-) -> Mapping[str, str]:
-    """The environment with what was given as an option put over it, for `ArmClient.from_env`."""
-    flags = {"BASE_URL": base_url, "CLIENT_NO": client_no, "USER_ID": user_id, "IDENTITY_URL": identity_url, "CLIENT_ID": client_id}
-    variables = dict(os.environ)
-    if client_id is not None or identity_url is not None:
-        # Who names an identity wants it used, and not a token that is left over in the environment.
-        variables.pop("AMILI_ARM_TOKEN", None)
-    return variables | {f"AMILI_ARM_{name}": str(value) for name, value in flags.items() if value is not None}
+def settings(base_url: str | None, client_no: int | None, user_id: str | None, identity_url: str | None, client_id: str | None) -> Settings:
+    """What was given as an option, put over the environment, the settings file and the defaults.
+
+    Raises:
+        ConfigurationError: something in them is wrong.
+    """
+    given = {"base_url": base_url, "client_no": client_no, "user_id": user_id, "identity_url": identity_url, "client_id": client_id}
+    flags = {
+        f"connection.{name}": Found(value, "flag", "--" + name.replace("_", "-")) for name, value in given.items() if value is not None
+    }
+    return resolve(flags, current_file())
+
+
+def take_file(context: typer.Context, given: str | None) -> None:
+    """Reads the settings file, `--config` of the command or of the whole, before the other options of the command are looked at.
+
+    What is in its table [bulk], and in a table that is named like the command, is the default of options of the same names.
+    """
+    if context.resilient_parsing:
+        return
+    try:
+        file = use_file(given if given is not None else context.meta.get(_NAMED))
+        context.default_map = defaults(resolve({}, file), context.info_name or "")
+    except ConfigurationError as failure:
+        output.fail(str(failure))
+
+
+def name_file(context: typer.Context, given: str | None) -> None:
+    """Keeps the `--config` that stands before the command."""
+    context.meta[_NAMED] = given
+
+
+def defaults(found: Settings, command: str) -> dict[str, Any]:
+    """The settings that are defaults of a command's options, by the names of these."""
+    keys = [key for key in found.found if KNOWN[key].table in {"bulk", command}]
+    values = {KNOWN[key].name: found.value(key) for key in keys}
+    # Options that take a share take it as text.
+    return {name: repr(value) if name == "stop_after_failures" else value for name, value in values.items()}
+
+
+Config: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        callback=take_file,
+        is_eager=True,
+        expose_value=False,
+        help="Settings file (TOML). [AMILI_ARM_CONFIG; else amili-arm.toml here, or ~/.config/amili-arm/config.toml]",
+    ),
+]
+AnyCommandsConfig: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--config", callback=name_file, is_eager=True, expose_value=False, help="Settings file (TOML); also after the command."),
+]

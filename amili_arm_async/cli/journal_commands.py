@@ -11,11 +11,23 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 
 from ..bulk.journals import prune_journal, read_journal
-from ..client import ArmClient
-from ..config import BulkOptions, Reconcile, check_origin, environment
+from ..config import BulkOptions, Reconcile, check_origin
 from ..errors import ArmError, ConfigurationError
 from . import output
-from .connection import BaseUrl, Bisect, ClientId, ClientNo, Grace, IdentityUrl, ResendAbsent, ServerMessages, Settle, UserId, settings
+from .connection import (
+    BaseUrl,
+    Bisect,
+    ClientId,
+    ClientNo,
+    Config,
+    Grace,
+    IdentityUrl,
+    ResendAbsent,
+    ServerMessages,
+    Settle,
+    UserId,
+    settings,
+)
 from .interrupts import Interrupts
 from .reconciling import Reconciling
 from .replay import Replay
@@ -78,6 +90,7 @@ def _check_is_there(file: str) -> None:
 def reconcile(
     journal: Journal,
     run_id: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    config: Config = None,
     base_url: BaseUrl = None,
     client_no: ClientNo = None,
     user_id: UserId = None,
@@ -85,7 +98,8 @@ def reconcile(
     client_id: ClientId = None,
     settle: Settle = None,
     resend_absent: ResendAbsent = False,
-    concurrency: Annotated[int, typer.Option(help="Documents looked up side by side.")] = 4,
+    # Not what [bulk] says of batches.
+    side_by_side: Annotated[int, typer.Option("--concurrency", help="Documents looked up side by side.")] = 4,
     patience: Annotated[float, typer.Option(help="Seconds to wait for a server that does not answer.")] = _DEFAULTS.patience,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
 ) -> None:
@@ -94,15 +108,14 @@ def reconcile(
     What it finds is in the journal. It can be interrupted and begun again at any time.
     """
     _check_is_there(journal)
-    variables = settings(base_url, client_no, user_id, identity_url, client_id)
     try:
         made = Reconciling(
-            ArmClient.from_env(variables),
+            settings(base_url, client_no, user_id, identity_url, client_id).client(),
             journal,
             run_id,
             settle,
             resend_absent,
-            concurrency,
+            side_by_side,
             BulkOptions(patience=patience),
         )
     except ConfigurationError as failure:
@@ -119,6 +132,7 @@ def reconcile(
 
 def replay(
     file: Annotated[str, typer.Argument(help="A dead letter file, as `push --dead-letter` writes it; it is rewritten.")],
+    config: Config = None,
     base_url: BaseUrl = None,
     client_no: ClientNo = None,
     user_id: UserId = None,
@@ -148,8 +162,8 @@ def replay(
     until all lines are gone, and replay the file itself, not a copy.
     """
     _check_is_there(file)
-    variables = settings(base_url, client_no, user_id, identity_url, client_id)
     try:
+        found = settings(base_url, client_no, user_id, identity_url, client_id)
         reconciled = Reconcile(settle=0.0 if settle is None and not resend_absent else settle, resend_absent=resend_absent)
         options = BulkOptions(
             max_records=max_records,
@@ -160,9 +174,9 @@ def replay(
             deadline=deadline,
         )
         reconciled.check_against(deadline)
-        arm = ArmClient.from_env(variables)
+        arm = found.client()
         # As the client writes it, so that it can be compared.
-        address = check_origin("base_url", environment(variables)["base_url"])
+        address = check_origin("base_url", found.value("connection.base_url"))
         made = Replay(arm, file, address, options, reconciled, grace)
     except ConfigurationError as failure:
         output.fail(str(failure))

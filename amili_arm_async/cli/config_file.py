@@ -1,0 +1,192 @@
+"""The settings file: where it is looked for, and what is in it. Nothing that it says is believed before it is checked."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import ConfigurationError
+from .known_settings import KNOWN, SECRETS
+from .output import plain
+
+__all__ = ["ConfigFile", "expanded", "places", "read_config", "read_secret"]
+
+_HERE: Final = "amili-arm.toml"
+_LARGEST: Final = 1_000_000
+_LARGEST_SECRET: Final = 64_000
+_VARIABLE: Final = re.compile(r"\$(\w+|\{[^}]*\})")
+_TABLES: Final = frozenset(
+    ".".join(parts[: length + 1]) for setting in KNOWN.values() for parts in [setting.table.split(".")] for length in range(len(parts))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """What a settings file holds.
+
+    Attributes:
+        path: of the file.
+        values: setting to value; secrets are among them.
+    """
+
+    path: str
+    values: Mapping[str, Any] = field(repr=False)
+
+
+# --- where it is ----------------------------------------------------------------------------------------------------------------
+
+
+def places(variables: Mapping[str, str]) -> list[str]:
+    """The paths where a file is looked for that nobody named."""
+    base = variables.get("XDG_CONFIG_HOME", "")
+    try:
+        folder = Path(base) if Path(base).is_absolute() else Path("~/.config").expanduser()
+    except RuntimeError:
+        # A user without a home has no file there.
+        return [_HERE]
+    return [_HERE, str(folder / "amili-arm" / "config.toml")]
+
+
+def read_config(given: str | None, variables: Mapping[str, str]) -> ConfigFile | None:
+    """The settings file that is to be used, or None where there is none.
+
+    Args:
+        given: what `--config` named.
+        variables: the environment.
+
+    Raises:
+        ConfigurationError: it can't be read, or something in it is wrong.
+    """
+    named = given if given is not None else variables.get("AMILI_ARM_CONFIG", "").strip() or None
+    if named is not None:
+        path = expanded(named, variables, "--config" if given is not None else "AMILI_ARM_CONFIG")
+        return _read(path, is_named=True)
+    for path in places(variables):
+        if os.path.lexists(path):
+            return _read(path, is_named=False)
+    return None
+
+
+def expanded(path: str, variables: Mapping[str, str], where: str) -> str:
+    """A path with `~` and variables such as `$CREDENTIALS_DIRECTORY` replaced.
+
+    Raises:
+        ConfigurationError: there is no such variable.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1].strip("{}")
+        if not variables.get(name):
+            raise ConfigurationError(f"{where} names ${plain(name)}, and there is no such variable in the environment")
+        return variables[name]
+
+    whole = _VARIABLE.sub(value, path)
+    try:
+        return str(Path(whole).expanduser()) if whole.startswith("~") else whole
+    except RuntimeError:
+        raise ConfigurationError(f"{where} names {plain(whole)}, and there is no such home") from None
+
+
+# --- what is in it --------------------------------------------------------------------------------------------------------------
+
+
+def _read(path: str, *, is_named: bool) -> ConfigFile:
+    shown = plain(path)
+    try:
+        with Path(path).open("rb") as file:
+            text, status = file.read(_LARGEST + 1), os.fstat(file.fileno())
+    except (OSError, ValueError) as failure:
+        raise ConfigurationError(f"{shown} can't be read: {getattr(failure, 'strerror', None) or 'no such path'}") from None
+    if len(text) > _LARGEST:
+        raise ConfigurationError(f"{shown} is too large for a settings file")
+    if not is_named:
+        _check_owner(shown, status)
+    values = dict(_walk(_parse(text, shown), "", shown))
+    secrets = [key for key in SECRETS if key in values]
+    if secrets and os.name == "posix" and status.st_mode & 0o077:
+        raise ConfigurationError(f"{shown} holds {secrets[0]} and is open to other users of this machine: chmod 600 {shown}")
+    return ConfigFile(path, values)
+
+
+def _check_owner(shown: str, status: os.stat_result) -> None:
+    """Refuses a file that nobody named and that somebody else can have put there: it could send our secret to another address."""
+    if os.name == "posix" and (status.st_uid not in {0, os.geteuid()} or (stat.S_ISREG(status.st_mode) and status.st_mode & 0o002)):
+        raise ConfigurationError(f"{shown} belongs to, or can be written by, somebody else: name it with --config if it is to be used")
+
+
+def _parse(text: bytes, shown: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text.decode("utf-8-sig"))
+    except tomllib.TOMLDecodeError as failure:
+        raise ConfigurationError(f"{shown} is not TOML: {_place_of(str(failure), text)}") from None
+    except UnicodeDecodeError as failure:
+        before = text[: failure.start].split(b"\n")
+        place = f"line {len(before)}, column {len(before[-1]) + 1}"
+        raise ConfigurationError(f"{shown} is not UTF-8 (at {place}): save it as UTF-8") from None
+    except RecursionError:
+        raise ConfigurationError(f"{shown} is not TOML that anybody wrote: it is nested too deeply") from None
+
+
+def _place_of(message: str, text: bytes) -> str:
+    """The message with a line and a column, also where the fault is that the text ends."""
+    lines = text.decode("utf-8-sig").splitlines() or [""]
+    return plain(message.replace("(at end of document)", f"(at line {len(lines)}, column {len(lines[-1]) + 1}, the end)"))
+
+
+def _walk(table: Mapping[str, Any], above: str, shown: str) -> Iterator[tuple[str, Any]]:
+    """The settings in a table and in those below it."""
+    for name, value in table.items():
+        key = f"{above}.{name}" if above else name
+        if (setting := KNOWN.get(key)) is not None:
+            yield key, setting.checked(value, f"{shown}: {key}")
+        elif key not in _TABLES:
+            raise ConfigurationError(_unknown(name, above, isinstance(value, dict), shown))
+        elif not isinstance(value, dict):
+            raise ConfigurationError(f"{shown}: {key} must be a table: [{key}]")
+        else:
+            yield from _walk(value, key, shown)
+
+
+def _unknown(name: str, above: str, is_table: bool, shown: str) -> str:
+    """What to say to a name that is none: the nearest that is one, where a name like it belongs, or those that are there."""
+    where = f"{shown}: there is no {'table' if is_table else 'key'} {plain(name)!r}" + (f" in [{above}]" if above else "")
+    here = sorted(key.rpartition(".")[2] for key in (*KNOWN, *_TABLES) if key.rpartition(".")[0] == above)
+    if near := difflib.get_close_matches(name, here, 1):
+        return f"{where}; did you mean {near[0]!r}?"
+    others = {key.rpartition(".")[2]: key for key in (*KNOWN, *sorted(_TABLES))}
+    if near := difflib.get_close_matches(name, others, 1, 0.8):
+        return f"{where}; {near[0]!r} belongs in [{others[near[0]].rpartition('.')[0]}]"
+    return f"{where}, but {', '.join(here)}"
+
+
+# --- secrets in files of their own ------------------------------------------------------------------------------------------------
+
+
+def read_secret(path: str, where: str) -> str:
+    """The secret that is alone in a file, as systemd and containers hand one over.
+
+    Args:
+        path: of the file.
+        where: the words for the setting that names it.
+
+    Raises:
+        ConfigurationError: it can't be read, or holds something else. No message has anything of it.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            text = file.read(_LARGEST_SECRET + 1)
+        secret = text.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{where}: {plain(path)} is not UTF-8") from None
+    except (OSError, ValueError) as failure:
+        raise ConfigurationError(f"{where}: {plain(path)} can't be read: {getattr(failure, 'strerror', None) or 'no such path'}") from None
+    if not secret or len(text) > _LARGEST_SECRET or not secret.isprintable():
+        raise ConfigurationError(f"{where}: {plain(path)} must hold the secret on one line, and nothing else")
+    return secret
