@@ -21,6 +21,7 @@ from .connection import (
     Config,
     Grace,
     IdentityUrl,
+    Quiet,
     ResendAbsent,
     ServerMessages,
     Settle,
@@ -111,6 +112,7 @@ def push(
     ] = None,
     grace: Grace = GRACE,
     server_messages: ServerMessages = False,
+    quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
 ) -> None:
     """Sends the records of FILE, and names on standard error the lines that did not make it.
@@ -136,7 +138,7 @@ def push(
             compression=compression.value if compression is not None else None,
         )
         arm = settings(base_url, client_no, user_id, identity_url, client_id).client()
-        made = Push(arm, _task(kind, update=update), options, server_messages, grace)
+        made = Push(arm, _task(kind, update=update), options, server_messages, grace, quiet)
     except ConfigurationError as failure:
         output.fail(str(failure))
     with _open(file) as opened, Interrupts(durable=journal is not None) as interrupts:

@@ -21,6 +21,7 @@ __all__ = [
     "Config",
     "Grace",
     "IdentityUrl",
+    "Quiet",
     "ResendAbsent",
     "ServerMessages",
     "Settle",
@@ -38,6 +39,9 @@ IdentityUrl: TypeAlias = Annotated[str | None, typer.Option(help="Address of the
 ClientId: TypeAlias = Annotated[str | None, typer.Option(help="Client id for the identity service. [AMILI_ARM_CLIENT_ID]")]
 
 Grace: TypeAlias = Annotated[float, typer.Option(min=0, help="Seconds that the batches on the wire have after Ctrl-C or SIGTERM.")]
+Quiet: TypeAlias = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress: no bar on a terminal, and no line for each batch elsewhere.")
+]
 Settle: TypeAlias = Annotated[
     float | None,
     typer.Option(

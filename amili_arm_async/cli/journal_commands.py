@@ -22,6 +22,7 @@ from .connection import (
     Config,
     Grace,
     IdentityUrl,
+    Quiet,
     ResendAbsent,
     ServerMessages,
     Settle,
@@ -153,6 +154,7 @@ def replay(
     resend_absent: ResendAbsent = False,
     grace: Grace = GRACE,
     server_messages: ServerMessages = False,
+    quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
 ) -> None:
     """Sends the records of a dead letter file again; lines that make it are taken out of the file.
@@ -177,7 +179,7 @@ def replay(
         arm = found.client()
         # As the client writes it, so that it can be compared.
         address = check_origin("base_url", found.value("connection.base_url"))
-        made = Replay(arm, file, address, options, reconciled, grace)
+        made = Replay(arm, file, address, options, reconciled, grace, quiet)
     except ConfigurationError as failure:
         output.fail(str(failure))
     except OSError as failure:

@@ -76,6 +76,12 @@ class Lines:
         self.too_long: set[int] = set()
         self._file = file
         self._longest = longest
+        self._read = 0
+        self._size: int | None = None
+
+    def far(self) -> float | None:
+        """How much of the file is read, from 0 to 1; None where nobody knows how long it is."""
+        return min(1.0, self._read / self._size) if self._size else None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         number = 0
@@ -93,12 +99,20 @@ class Lines:
     async def _split(self) -> AsyncIterator[list[bytes]]:
         """The lines of each block; of one that is too long, so much that this can be seen."""
         rest = b""
+        self._size = _rest_of(self._file)
         while block := await _read(self._file):
+            self._read += len(block)
             lines = block.split(b"\n")
             lines[0] = rest + lines[0]
             rest = lines.pop()[: self._longest + 1]
             yield lines
         yield [rest]
+
+
+def _rest_of(file: io.RawIOBase) -> int | None:
+    """Bytes that are left of a file; None for what is none, such as a pipe."""
+    status = fstat(file.fileno())
+    return max(0, status.st_size - file.tell()) if stat.S_ISREG(status.st_mode) else None
 
 
 async def _read(file: io.RawIOBase) -> bytes:

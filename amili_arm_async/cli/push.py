@@ -12,6 +12,7 @@ from ..bulk.states import RecordOutcome
 from ..client import ArmClient
 from ..config import BulkOptions
 from . import telling
+from .batch_lines import BatchLines
 from .lines import Lines
 from .progress import bar
 from .sending import GRACE, on_progress, send
@@ -33,6 +34,7 @@ class Push:
         options: of the bulk run.
         server_messages: whether the server's words are shown, which may hold personal data.
         grace: seconds that the batches on the wire have to end after a signal.
+        quiet: whether nothing is shown or told while it goes on.
         report: of the bulk run, from when it begins.
     """
 
@@ -41,6 +43,7 @@ class Push:
     options: BulkOptions
     server_messages: bool = False
     grace: float = GRACE
+    quiet: bool = False
     report: BulkReport | None = None
     _lines: Lines | None = None
 
@@ -53,11 +56,13 @@ class Push:
             InterruptedRunError: a signal ended it.
         """
         self._lines = Lines(file, self._longest)
-        with bar(self.task) as show:
+        told = BatchLines(self.task, quiet=self.quiet)
+        with bar(self.task, quiet=self.quiet) as show:
             async with self.arm:
-                run = self._begin(self._lines, replace(self.options, on_progress=on_progress(show)))
+                moves = on_progress(show, far=self._lines.far, lines=told)
+                run = self._begin(self._lines, replace(self.options, on_progress=moves))
                 self.report = run.report
-                await send(run, self.grace)
+                await send(run, self.grace, told.told)
 
     @property
     def _longest(self) -> int:

@@ -24,6 +24,7 @@ from ..errors import ArmError, ConfigurationError, JournalError, NotFoundError, 
 from ..models.batches import BatchResult
 from ..resources.side_by_side import SideBySide
 from . import output, telling
+from .batch_lines import BatchLines
 from .dead_letters import DOCUMENTS, OPERATIONS, DeadLetterFile, changed, read_letter
 from .progress import Show, bar
 from .replay_journals import keep_cut_off
@@ -55,6 +56,7 @@ class Replay:
         options: of the bulk runs.
         reconcile: how journals look documents up.
         grace: seconds that the batches on the wire have to end after a signal.
+        quiet: whether nothing is shown or told while it goes on.
         named: the first lines that are left, with their numbers in the file as it is now; of broken ones, what is wrong with them.
     """
 
@@ -64,10 +66,12 @@ class Replay:
     options: BulkOptions
     reconcile: Reconcile = field(default_factory=lambda: Reconcile(settle=0.0))
     grace: float = GRACE
+    quiet: bool = False
     named: list[tuple[int, Row | str]] = field(default_factory=list)
     _done: int = 0
 
     def __post_init__(self) -> None:
+        self._lines = BatchLines("replay", quiet=self.quiet)
         self._open()
 
     def _open(self) -> None:
@@ -110,7 +114,7 @@ class Replay:
             ArmError: it could not go on.
             InterruptedRunError: a signal ended it.
         """
-        with bar("replay", self._table.count("action <> 'stay'")) as show:
+        with bar("replay", self._table.count("action <> 'stay'"), quiet=self.quiet) as show:
             async with self.arm:
                 await self._ask_for_results(show)
                 await self._look_up(show)
@@ -169,9 +173,15 @@ class Replay:
         """Sends the lines of a run with its journal."""
         before = self._done
         payloads = _Payloads(self._file, self._table, group)
-        run = self._begin(group, payloads, on_progress(None if show is None else lambda done, words: show(before + done, words)))
+        moved: Show | None = None if show is None else lambda done, words, about=None: show(before + done, words)
+
+        def told(outcome: BatchOutcome) -> None:
+            self._note_tries(outcome, payloads)
+            self._lines.told(outcome)
+
+        run = self._begin(group, payloads, on_progress(moved, lines=self._lines))
         try:
-            await send(run, self.grace, lambda outcome: self._note_tries(outcome, payloads))
+            await send(run, self.grace, told)
         except (JournalError, ConfigurationError) as failure:
             # Nothing of it was sent; that is no reason to keep back the others.
             group.trouble = str(failure)

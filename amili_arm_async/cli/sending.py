@@ -9,8 +9,9 @@ from typing import Any, Final
 from .. import clock
 from ..bulk.report import Progress
 from ..bulk.run import BulkRun
-from ..bulk.states import BatchOutcome
+from ..bulk.states import STATES, BatchOutcome
 from ..errors import ArmError, BulkError, ConfigurationError
+from .batch_lines import BatchLines
 from .interrupts import InterruptedRunError, Interrupts
 from .output import warn
 from .progress import Show
@@ -62,16 +63,32 @@ async def send(run: BulkRun, grace: float = GRACE, told: Callable[[BatchOutcome]
             raise InterruptedRunError from None
 
 
-def on_progress(show: Show | None) -> Callable[[Progress], None] | None:
-    """What a bulk run calls to move a bar."""
-    if show is None:
+def on_progress(
+    show: Show | None, *, far: Callable[[], float | None] = lambda: None, lines: BatchLines | None = None
+) -> Callable[[Progress], None] | None:
+    """What a bulk run calls to move a bar.
+
+    Args:
+        show: moves the bar; None where there is none.
+        far: how much of the source is read, from 0 to 1, or None: it makes an estimate of how many records there are.
+        lines: told of what the run waits for.
+    """
+    if show is None and lines is None:
         return None
 
     def tell(progress: Progress) -> None:
-        bad = progress.settled - sum(progress.counts[state] for state in ("succeeded", "accepted"))
-        words = [f"open batches: {progress.open_batches}"] if progress.open_batches else []
-        words += [f"{bad:,} did not make it"] if bad else []
-        words += [f"waiting for the server ({progress.trouble})"] if progress.trouble else []
-        show(progress.settled, ", ".join(words))
+        if lines is not None:
+            lines.waiting(progress.trouble)
+        if show is not None:
+            read = far()
+            about = progress.totals.records_read / read if read and progress.totals.records_read else None
+            show(progress.settled, _in_words(progress), about)
 
     return tell
+
+
+def _in_words(progress: Progress) -> str:
+    words = [f"{state} {progress.counts[state]:,}" for state in STATES if progress.counts[state]]
+    words += [f"open batches: {progress.open_batches}"] if progress.open_batches else []
+    words += [f"waiting for the server ({progress.trouble})"] if progress.trouble else []
+    return ", ".join(words)
