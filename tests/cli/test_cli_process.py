@@ -53,7 +53,9 @@ def test_without_the_extra_it_says_how_to_install_it(tmp_path):
 
 
 def test_standard_input(served):
-    ended = run("push", "customers", "-", "--results", "accepted", "--json", env=served.env, stdin=customer(1) + b"\n" + customer(2))
+    ended = run(
+        "push", "customers", "-", "--results", "accepted", "--json", "--quiet", env=served.env, stdin=customer(1) + b"\n" + customer(2)
+    )
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["counts"]["accepted"] == 2
     assert ended.stdout.count(b"\n") == 1

@@ -36,7 +36,7 @@ def report(result):
 
 
 def test_customers_arrive(push, file, served):
-    result = push("customers", file(*(customer(str(number)) for number in range(1, 31))), "--json", "--max-records", 10)
+    result = push("customers", file(*(customer(str(number)) for number in range(1, 31))), "--json", "--max-records", 10, "-q")
     assert result.exit_code == 0
     said = report(result)
     assert said["counts"].keys() == STATES
