@@ -10,7 +10,8 @@ from typing import Any, Final, Literal, TypeAlias
 from .. import clock
 from ..errors import ArmError, ConfigurationError
 from .blocked import Blocked, Failed
-from .money import Money, MoneyTotals
+from .money import Money
+from .money_totals import MoneyTotals
 from .parts import report_part
 from .report import BulkReport
 from .run import BulkRun

@@ -102,18 +102,26 @@ class Settings:
             return expanded(found.value, self._variables, found.where(key))
         return found.value
 
+    def variables(self) -> dict[str, str]:
+        """What `ArmClient.from_env` takes; files that hold a secret are read now.
+
+        Raises:
+            ConfigurationError: a file can't be read.
+        """
+        variables = {f"AMILI_ARM_{name.upper()}": str(found.value) for name in _FROM_ENV if (found := self.found.get(f"connection.{name}"))}
+        for key in SECRETS:
+            if (secret := self._secret(key)) is not None:
+                variables[f"AMILI_ARM_{key.partition('.')[2].upper()}"] = secret
+        return variables
+
     def client(self) -> ArmClient:
         """A client with these settings; files that hold a secret are read now.
 
         Raises:
             ConfigurationError: a setting is missing or wrong.
         """
-        variables = {f"AMILI_ARM_{name.upper()}": str(found.value) for name in _FROM_ENV if (found := self.found.get(f"connection.{name}"))}
-        for key in SECRETS:
-            if (secret := self._secret(key)) is not None:
-                variables[f"AMILI_ARM_{key.partition('.')[2].upper()}"] = secret
         objects = {name: self._made(name) for name in _OBJECTS}
-        return ArmClient.from_env(variables, **objects, paths=self.value("connection.paths"))
+        return ArmClient.from_env(self.variables(), **objects, paths=self.value("connection.paths"))
 
     def _secret(self, key: str) -> str | None:
         if (found := self.found.get(key)) is not None:

@@ -50,8 +50,8 @@ def probe(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON instead of a table.")] = False,
 ) -> None:
     """Asks a real service what this library had to assume, and tells what is otherwise. Without --write it only reads."""
-    variables = settings(base_url, client_no, user_id, identity_url, client_id)
     try:
+        variables = settings(base_url, client_no, user_id, identity_url, client_id).variables()
         records = _records(variables, customer, document, insists=production) if _is_writing(write, customer, document) else None
         for uuid in batch or ():
             wire.segment("--batch", uuid)
