@@ -129,7 +129,7 @@ class Money(Watcher):
         alike = numbers.count(numbers[0]) == len(numbers)
         self._slices[first] = _Slice(first, totals, numbers[0] if alike else numbers, odd)
         insort(self._firsts, first)
-        self._places += sum(range(first + 1, first + len(records) + 1))
+        self._places += len(records) * first + len(records) * (len(records) + 1) // 2
 
     def _quick(self, records: Sequence[Any], into: array[int], currencies: array[int]) -> bool:
         """Takes in records that all are as they nearly always are; False, with nothing done, where one is not."""

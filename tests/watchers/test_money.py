@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from amili_arm_async import BatchOutcome, BulkError, CurrencyAmounts, Document, DocumentLine, MoneySum, MoneyTotals
+from amili_arm_async import BatchOutcome, BulkError, BulkReport, CurrencyAmounts, Document, DocumentLine, MoneySum, MoneyTotals
 from amili_arm_async.bulk.amounts import read_document
 from amili_arm_async.bulk.money import Money
 from amili_arm_async.bulk.states import STATES, Verdict
@@ -152,6 +152,26 @@ def test_it_does_not_add_up_where_what_is_kept_is_not_what_was_read() -> None:
         money._slices[0].totals[place] = value
         told(money, range(10))
         assert not money.totals().adds_up
+
+
+@pytest.mark.parametrize("name", ["count", "with_total"])
+def test_it_does_not_add_up_where_a_count_is_wrong(name) -> None:
+    money = seen()
+    told(money, range(10))
+    ended = money._ended["succeeded"][1]
+    setattr(ended, name, getattr(ended, name) + 1)
+    assert not money.totals().adds_up
+
+
+def test_it_does_not_add_up_where_the_report_read_more() -> None:
+    money = seen()
+    told(money, range(10))
+    report = BulkReport(records_known=None, accepted_is_enough=False, now=lambda: 0.0)
+    report.add(BatchOutcome(1, None, 1, None, range(10), [None] * 10, Verdict("succeeded")))
+    report.tally.records_read = 10
+    assert money.totals(report).adds_up
+    report.tally.records_read = 11
+    assert not money.totals(report).adds_up
 
 
 def test_it_does_not_add_up_where_money_goes_to_another_currency() -> None:
