@@ -116,6 +116,24 @@ def test_sums_are_those_of_a_naive_sum(pairs, slices, batches, chance) -> None:
     assert money._firsts == []
 
 
+def test_the_amount_that_stands_for_none_is_an_amount_all_the_same() -> None:
+    least = Decimal("-922337203685477.5808")
+    money = Money()
+    money.look([document_of("NOK", least, 0)], 0)
+    told(money, range(1))
+    assert money.totals().currencies[0].states["succeeded"] == MoneySum(1, least)
+    assert money.totals().adds_up
+
+
+def test_a_small_amount_after_a_huge_one_is_not_rounded_away() -> None:
+    money = Money()
+    money.look([document_of("NOK", Decimal("1E+100"), 0)], 0)
+    money.look([document_of("NOK", Decimal("0.01"), 0)], 1)
+    told(money, range(2))
+    assert money.totals().currencies[0].read.total == Decimal("1" + "0" * 100 + ".01")
+    assert money.totals().adds_up
+
+
 def told(money: Money, indexes: Any, state: Any = "succeeded") -> None:
     money.told(BatchOutcome(1, None, 1, None, indexes, [None] * len(indexes), Verdict(state)))
 
