@@ -101,9 +101,7 @@ def name_file(context: typer.Context, given: str | None) -> None:
 def defaults(found: Settings, command: str) -> dict[str, Any]:
     """The settings that are defaults of a command's options, by the names of these."""
     keys = [key for key in found.found if KNOWN[key].table in {"bulk", command}]
-    values = {KNOWN[key].name: found.value(key) for key in keys}
-    # Options that take a share take it as text.
-    return {name: repr(value) if name == "stop_after_failures" else value for name, value in values.items()}
+    return {KNOWN[key].name: found.value(key) for key in keys}
 
 
 Config: TypeAlias = Annotated[

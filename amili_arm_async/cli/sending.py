@@ -88,7 +88,8 @@ def on_progress(
 
 
 def _in_words(progress: Progress) -> str:
-    words = [f"{state} {progress.counts[state]:,}" for state in STATES if progress.counts[state]]
+    """What matters most first: a narrow terminal shows the beginning."""
+    words = [f"waiting for the server ({progress.trouble})"] if progress.trouble else []
+    words += [f"{state} {progress.counts[state]:,}" for state in STATES if progress.counts[state]]
     words += [f"open batches: {progress.open_batches}"] if progress.open_batches else []
-    words += [f"waiting for the server ({progress.trouble})"] if progress.trouble else []
     return ", ".join(words)
