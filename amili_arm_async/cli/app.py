@@ -15,6 +15,7 @@ from ..sandbox import Sandbox
 from . import commands, journal_commands, output
 from .config_commands import config_app
 from .connection import AnyCommandsConfig
+from . import report as report_command
 from .demo import CLIENT_NO, Demo
 from .interrupts import Interrupts
 from .probing.command import probe
@@ -78,6 +79,7 @@ app.command()(journal_commands.replay)
 app.command()(journal_commands.prune)
 app.command()(probe)
 app.add_typer(config_app, name="config")
+app.command()(report_command.report)
 pull_app = typer.Typer(help="Writes what the API has as JSON lines.", no_args_is_help=True)
 app.add_typer(pull_app, name="pull")
 pull_app.command("customers")(commands.pull_customers)

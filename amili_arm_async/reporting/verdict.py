@@ -1,0 +1,125 @@
+"""Pure: the verdict over a report, in one sentence, what is wrong with its sums, and what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Context, Decimal
+from typing import Final, Literal, TypeAlias
+
+from ..bulk.states import State
+from .document import Amount, CurrencyMoney, Part, ReportDocument
+from .markup import money, number, plural
+from .remedies import MADE_IT
+
+__all__ = ["Tone", "count_fault", "did_not_make_it", "faults", "money_fault", "next_steps", "summed", "verdict"]
+
+Tone: TypeAlias = Literal["good", "bad", "doubt"]
+
+_EXACT: Final = Context(prec=1000)
+
+
+def did_not_make_it(document: ReportDocument, part: Part) -> int:
+    """Records that did not make it. Taken without a known result is enough where the report says that all is well."""
+    enough = MADE_IT | {"accepted"} if document.ok else MADE_IT
+    return sum(count for state, count in part.counts.items() if state not in enough)
+
+
+def verdict(document: ReportDocument) -> tuple[Tone, str]:
+    """How it went, in one sentence."""
+    read = sum(part.read for part in document.parts)
+    lost = sum(did_not_make_it(document, part) for part in document.parts)
+    taken = sum(part.counts.get("accepted", 0) for part in document.parts) if document.ok else 0
+    if document.error is not None:
+        said = f"{number(lost)} of {plural(read, 'record')} did not make it" if lost else f"{plural(read, 'record')} read until then"
+        return "bad", f"The run ended early: {said}."
+    if lost:
+        return "bad", f"{number(lost)} of {plural(read, 'record')} did not make it."
+    if faults(document):
+        return "bad", "Every record made it, but the sums do not add up." if read else "The sums do not add up."
+    if document.ended is None:
+        return "doubt", f"This was written before the run ended: {plural(read, 'record')} so far."
+    if not document.ok:
+        return "bad", "Every record made it, but the run was not well." if read else "The run was not well."
+    if not read:
+        return "good", "There was nothing to send."
+    if taken:
+        return "good", f"All {plural(read, 'record')} were taken; the results of {number(taken)} were not waited for."
+    return "good", f"All {plural(read, 'record')} made it." if read > 1 else "The one record made it."
+
+
+def faults(document: ReportDocument) -> list[str]:
+    """Every sum that does not add up, in words."""
+    made = []
+    for part in document.parts:
+        if said := count_fault(part):
+            made.append(f"{part.name.capitalize()}: {said}")
+        if part.money is None:
+            continue
+        found = [(of.currency or "without currency", said) for of in part.money.currencies if (said := money_fault(of))]
+        made += [f"{part.name.capitalize()}, {name}: {said}" for name, said in found]
+        if not found and not part.money.adds_up:
+            made.append(f"{part.name.capitalize()}: the run itself says that its money does not add up.")
+    return made
+
+
+def count_fault(part: Part) -> str | None:
+    """Whether the final states are as many as the records read."""
+    settled = sum(part.counts.values())
+    return None if settled == part.read else f"{number(part.read)} read, but {number(settled)} have a final state."
+
+
+def money_fault(of: CurrencyMoney) -> str | None:
+    """Whether count and money of all final states are what was read."""
+    together = summed(list(of.states.values()))
+    if together.count != of.read.count:
+        return f"{number(of.read.count)} documents read, but {number(together.count)} have a final state."
+    difference = _EXACT.subtract(_decimal(of.read), _decimal(together))
+    if difference:
+        words = "missing from" if difference > 0 else "too much in"
+        return f"{money(format(abs(difference), 'f'))} {words} the final states."
+    return None
+
+
+def summed(amounts: list[Amount]) -> Amount:
+    """All of them together, exact."""
+    total = Decimal(0)
+    for amount in amounts:
+        total = _EXACT.add(total, _decimal(amount))
+    known = any(amount.total is not None for amount in amounts)
+    return Amount(sum(amount.count for amount in amounts), format(total, "f") if known else None)
+
+
+def _decimal(amount: Amount) -> Decimal:
+    return Decimal(amount.total or 0)
+
+
+def next_steps(document: ReportDocument) -> list[str]:
+    """What a person does now, the most pressing first."""
+    counts: Counter[State] = Counter()
+    unknown = 0
+    for part in document.parts:
+        counts.update(part.counts)
+        unknown += part.counts.get("unknown", 0) if part.name != "customers" else 0
+    steps = []
+    if faults(document):
+        steps.append("Find out why the sums do not add up before anything is sent again: keep this report, the journal and the source.")
+    if document.error is not None:
+        steps.append(f"Mend what ended the run: {document.error}")
+    if unknown:
+        steps.append(
+            f"Reconcile before sending again: of {plural(unknown, 'document')} nobody knows whether the server took them."
+            " Sent blindly, they may bill twice."
+        )
+    mend = counts["failed"] + counts["rejected"] + counts["invalid"]
+    if mend:
+        steps.append(f"Mend {plural(mend, 'record')} in the source; the reasons are below.")
+    if counts["accepted"] and not document.ok:
+        steps.append(f"Ask later for the results of {plural(counts['accepted'], 'record')} that the server took.")
+    again = counts["blocked"] + counts["not_sent"] + (counts["unknown"] - unknown) + mend
+    if again or (document.error is not None and document.parts):
+        steps.append(f"Then run the same job again{_with_run_id(document)}: what is done is not sent twice.")
+    return steps
+
+
+def _with_run_id(document: ReportDocument) -> str:
+    return f" with the same run id, {document.run_id}" if document.run_id is not None else ""
