@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from ..bulk.states import STATES, State
+from ..bulk.states import State
 from .document import Bucket, Timeline
 from .markup import Markup, duration, element, join, number, percent
+from .remedies import ORDER
 
 __all__ = ["bucket_words", "latency_chart", "state_bar", "throughput_chart"]
 
@@ -24,7 +25,7 @@ def state_bar(counts: Mapping[State, int], label: str) -> Markup:
     whole = sum(counts.values())
     if not whole:
         return Markup("")
-    present: list[tuple[State, int]] = [(state, counts[state]) for state in STATES if counts.get(state)]
+    present: list[tuple[State, int]] = [(state, counts[state]) for state in ORDER if counts.get(state)]
     least = 6.0
     free = 1000 - least * len(present)
     at, stretches = 0.0, []

@@ -69,9 +69,7 @@ def _head(document: ReportDocument, zone: tzinfo | None, tone: str, sentence: st
     return [
         element("p", "Accounts receivable \u00b7 client ", str(document.client_no), " \u00b7 ", when, class_="kicker"),
         element("h1", element("span", mark, class_="mark", aria_hidden="true"), sentence, class_=tone),
-        element("div", element("h2", "Sums that do not add up"), element("ul", *wrong), class_="alarm", role="alert")
-        if wrong
-        else Markup(""),
+        element("div", element("h2", "Sums that do not add up"), element("ul", *wrong), class_="alarm") if wrong else Markup(""),
         element("div", element("h2", "What to do now"), element("ol", *steps), class_="steps") if steps else Markup(""),
         element("nav", *(_overview(document, part) for part in document.parts), aria_label="Parts"),
     ]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..bulk.states import STATES, State
+from ..bulk.states import State
 from .charts import bucket_words, latency_chart, state_bar, throughput_chart
 from .document import Amount, CurrencyMoney, Money, Part, Reason, Sync, Timeline
 from .markup import Markup, bytes_text, duration, element, identifier, join, money, number, percent, plural
-from .remedies import MEANINGS, remedy
+from .remedies import MEANINGS, ORDER, remedy
 from .verdict import count_fault, money_fault, summed
 
 __all__ = ["part_section"]
@@ -45,7 +45,7 @@ def part_section(part: Part) -> Markup:
 
 
 def _counts(part: Part) -> Markup:
-    present: list[State] = [state for state in STATES if part.counts.get(state)]
+    present: list[State] = [state for state in ORDER if part.counts.get(state)]
     if not present:
         return element("p", "No records.", class_="quiet") if not part.read else _check(count_fault(part), "")
     rows = [
@@ -120,7 +120,7 @@ def _money(name: str, of: Money) -> Markup:
 def _currency(of: CurrencyMoney) -> Markup:
     name = of.currency if of.currency is not None else "No currency"
     shown: list[State] = [
-        state for state in STATES if state in of.states and (of.states[state].count or state in {"succeeded", "failed", "unknown"})
+        state for state in ORDER if state in of.states and (of.states[state].count or state in {"succeeded", "failed", "unknown"})
     ]
     rows = [_amount("read", of.read, "whole")]
     rows += [_amount(state, of.states[state], f"s-{state}") for state in shown]

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..bulk.states import State
+from ..bulk.states import STATES, State
 
-__all__ = ["MADE_IT", "MEANINGS", "remedy"]
+__all__ = ["MADE_IT", "MEANINGS", "ORDER", "remedy"]
 
 MADE_IT: Final[frozenset[State]] = frozenset({"succeeded", "unchanged", "done_before"})
 """The states of records about which nothing is to be done."""
+
+ORDER: Final[tuple[State, ...]] = (
+    *(state for state in STATES if state in MADE_IT),
+    *(state for state in STATES if state not in MADE_IT),
+)
+"""As the page shows them: what made it first."""
 
 MEANINGS: Final[Mapping[State, str]] = {
     "succeeded": "processed, and the result says so",

@@ -26,7 +26,7 @@ STYLE: Final = """
   color-scheme: light dark;
   --paper: #fbfaf6; --card: #ffffff; --ink: #1c1f22; --quiet: #5b6066; --rule: #dcd9d0; --link: #1d5a86;
   --good: #1d6b45; --bad: #b02318; --tint: #fbebe8;
-  --succeeded: #2f8159; --done_before: #7fae95; --unchanged: #b9c4bd; --accepted: #4a7fb5; --unknown: #d08a16;
+  --succeeded: #2f8159; --done_before: #7fae95; --unchanged: #b9c4bd; --accepted: #4a7fb5; --unknown: #b8790f;
   --failed: #c0392b; --rejected: #8e2a4f; --invalid: #7a4a9e; --blocked: #8a6a4a; --not_sent: #7b8087;
   --serif: "Iowan Old Style", Charter, "Bitstream Charter", "Source Serif 4", Georgia, Cambria, "DejaVu Serif", serif;
   --sans: system-ui, -apple-system, "Segoe UI", "Helvetica Neue", "Liberation Sans", Arial, sans-serif;
@@ -118,6 +118,7 @@ p.adds-up.bad { border: 1px solid var(--bad); background: var(--tint); padding: 
 figure { margin: 0; }
 figcaption { display: flex; flex-wrap: wrap; gap: .1rem 1rem; justify-content: space-between; font-size: .92rem; }
 .legend { color: var(--quiet); }
+.legend { width: 100%; }
 .legend > span { margin-left: .9rem; white-space: nowrap; }
 .legend > span:first-child { margin-left: 0; }
 .key { display: inline-block; width: .85rem; height: .7rem; margin-right: .4rem; border-radius: 2px; background: var(--succeeded); }
@@ -148,11 +149,12 @@ summary { cursor: pointer; }
 .group summary::before { content: "\\25B8"; color: var(--quiet); width: .8rem; }
 .group[open] summary::before { content: "\\25BE"; }
 .group summary::-webkit-details-marker { display: none; }
-.group summary b { font: 600 1.2rem var(--serif); min-width: 3.2rem; }
+.group summary b { font: 600 1.2rem var(--serif); min-width: 2.4rem; text-align: left; }
 .chip::before { content: ""; display: inline-block; width: .7rem; height: .7rem; border-radius: 2px; margin-right: .5rem;
   background: var(--state); }
 .group > p, .group > table { margin: .5rem 0 .8rem 1.7rem; max-width: 44rem; }
-.group > table { width: auto; min-width: min(20rem, calc(100% - 1.7rem)); }
+.group > table { width: auto; }
+.group td.n { min-width: 4.2rem; }
 .group caption { font-weight: 400; color: var(--quiet); font-size: .88rem; }
 .remedy { font-family: var(--serif); font-size: 1.05rem; }
 
@@ -169,7 +171,8 @@ footer { margin-top: 3.5rem; font-size: .85rem; }
   .counts th { padding-left: 0; }
   .counts td.meaning { grid-column: 1 / -1; width: auto; padding-left: 1.3rem; font-size: .88rem; }
   .group > p, .group > table { margin-left: 0; }
-  .legend { width: 100%; }
+  .currency table { font-size: .85rem; }
+  .currency th, .currency td { padding-right: .5rem; }
 }
 @media print {
   @page { margin: 16mm 15mm; }
