@@ -120,7 +120,7 @@ def _axes(top: float, ticks: Sequence[float], seconds: float, unit: str = "") ->
         made.append(element("line", x1=_LEFT, x2=_RIGHT, y1=y, y2=y, class_="axis" if not tick else "grid"))
         made.append(element("text", _mark(tick), x=_LEFT - 7, y=y + 4, text_anchor="end"))
     made += _time_axis(seconds)
-    made.append(element("text", f"{unit}" if unit else "records/s", x=_LEFT - 7, y=_HIGH - 4, text_anchor="end", class_="unit"))
+    made.append(element("text", unit or "records/s", x=0, y=_HIGH - 4, class_="unit"))
     return made
 
 

@@ -71,13 +71,13 @@ def _head(document: ReportDocument, zone: tzinfo | None, tone: str, sentence: st
         element("h1", element("span", mark, class_="mark", aria_hidden="true"), sentence, class_=tone),
         element("div", element("h2", "Sums that do not add up"), element("ul", *wrong), class_="alarm") if wrong else Markup(""),
         element("div", element("h2", "What to do now"), element("ol", *steps), class_="steps") if steps else Markup(""),
-        element("nav", *(_overview(document, part) for part in document.parts), aria_label="Parts"),
+        element("nav", *(_overview(part) for part in document.parts), aria_label="Parts"),
     ]
 
 
-def _overview(document: ReportDocument, part: Part) -> Markup:
+def _overview(part: Part) -> Markup:
     """A part in three lines, and the way to it."""
-    lost = did_not_make_it(document, part)
+    lost = did_not_make_it(part)
     made = sum(part.counts.values()) - lost
     said = element("span", f"{number(lost)} did not make it", class_="bad") if lost else element("span", "none lost", class_="good")
     return element(

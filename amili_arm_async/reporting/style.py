@@ -149,7 +149,7 @@ summary { cursor: pointer; }
 .group summary::before { content: "\\25B8"; color: var(--quiet); width: .8rem; }
 .group[open] summary::before { content: "\\25BE"; }
 .group summary::-webkit-details-marker { display: none; }
-.group summary b { font: 600 1.2rem var(--serif); min-width: 2.4rem; text-align: left; }
+.group summary b { font: 600 1.2rem var(--serif); min-width: 3rem; text-align: left; }
 .chip::before { content: ""; display: inline-block; width: .7rem; height: .7rem; border-radius: 2px; margin-right: .5rem;
   background: var(--state); }
 .group > p, .group > table { margin: .5rem 0 .8rem 1.7rem; max-width: 44rem; }

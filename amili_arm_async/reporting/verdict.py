@@ -17,18 +17,26 @@ Tone: TypeAlias = Literal["good", "bad", "doubt"]
 
 _EXACT: Final = Context(prec=1000)
 
+_MOST_REASONS: Final = 50
+"""A report names so many at the most."""
 
-def did_not_make_it(document: ReportDocument, part: Part) -> int:
-    """Records that did not make it. Taken without a known result is enough where the report says that all is well."""
-    enough = MADE_IT | {"accepted"} if document.ok else MADE_IT
+
+def did_not_make_it(part: Part) -> int:
+    """Records that did not make it."""
+    enough = MADE_IT | {"accepted"} if _accepted_is_enough(part) else MADE_IT
     return sum(count for state, count in part.counts.items() if state not in enough)
+
+
+def _accepted_is_enough(part: Part) -> bool:
+    """Whether the run did not mean to wait for results: else its reasons name those records, or are too many to name all."""
+    return len(part.reasons) < _MOST_REASONS and all(reason.state != "accepted" for reason in part.reasons)
 
 
 def verdict(document: ReportDocument) -> tuple[Tone, str]:
     """How it went, in one sentence."""
     read = sum(part.read for part in document.parts)
-    lost = sum(did_not_make_it(document, part) for part in document.parts)
-    taken = sum(part.counts.get("accepted", 0) for part in document.parts) if document.ok else 0
+    lost = sum(did_not_make_it(part) for part in document.parts)
+    taken = sum(part.counts.get("accepted", 0) for part in document.parts if _accepted_is_enough(part))
     if document.error is not None:
         said = f"{number(lost)} of {plural(read, 'record')} did not make it" if lost else f"{plural(read, 'record')} read until then"
         return "bad", f"The run ended early: {said}."
@@ -96,10 +104,11 @@ def _decimal(amount: Amount) -> Decimal:
 def next_steps(document: ReportDocument) -> list[str]:
     """What a person does now, the most pressing first."""
     counts: Counter[State] = Counter()
-    unknown = 0
+    unknown, waiting = 0, 0
     for part in document.parts:
         counts.update(part.counts)
         unknown += part.counts.get("unknown", 0) if part.name != "customers" else 0
+        waiting += part.counts.get("accepted", 0) if not _accepted_is_enough(part) else 0
     steps = []
     if faults(document):
         steps.append("Find out why the sums do not add up before anything is sent again: keep this report, the journal and the source.")
@@ -113,13 +122,18 @@ def next_steps(document: ReportDocument) -> list[str]:
     mend = counts["failed"] + counts["rejected"] + counts["invalid"]
     if mend:
         steps.append(f"Mend {plural(mend, 'record')} in the source; the reasons are below.")
-    if counts["accepted"] and not document.ok:
-        steps.append(f"Ask later for the results of {plural(counts['accepted'], 'record')} that the server took.")
+    if waiting:
+        steps.append(f"Ask later for the results of {plural(waiting, 'record')} that the server took.")
     again = counts["blocked"] + counts["not_sent"] + (counts["unknown"] - unknown) + mend
     if again or (document.error is not None and document.parts):
-        steps.append(f"Then run the same job again{_with_run_id(document)}: what is done is not sent twice.")
+        steps.append(_again(document))
     return steps
 
 
-def _with_run_id(document: ReportDocument) -> str:
-    return f" with the same run id, {document.run_id}" if document.run_id is not None else ""
+def _again(document: ReportDocument) -> str:
+    """How to send the rest: without a run id nothing remembers what was done, and a document sent again bills twice."""
+    if document.run_id is not None:
+        return f"Then run the same job again with the same run id, {document.run_id}: what is done is not sent twice."
+    if any(part.name != "customers" for part in document.parts):
+        return "Then send those documents, and only those, that did not make it: this run had no run id, and the whole would bill twice."
+    return "Then run the same job again: customers that exist are updated, not doubled."

@@ -100,7 +100,14 @@ def test_a_night_with_trouble() -> None:
         (document(), "There was nothing to send."),
         (document(part(read=1)), "The one record made it."),
         (document(part(read=3, counts=counts(accepted=2, succeeded=1))), "All 3 records were taken; the results of 2 were not waited for."),
-        (document(part(read=3, counts=counts(accepted=2, succeeded=1)), ok=False), "2 of 3 records did not make it."),
+        (
+            document(part(read=3, counts=counts(accepted=2, succeeded=1), reasons=[reason("accepted", "deadline", 2, [])]), ok=False),
+            "2 of 3 records did not make it.",
+        ),
+        (
+            document(part(read=3, counts=counts(accepted=3)), part("documents", 1, counts=counts(failed=1)), ok=False),
+            "1 of 4 records did not make it.",
+        ),
         (document(part(read=3), ended=None), "This was written before the run ended: 3 records so far."),
         (document(part(read=3), ok=False, error="refused"), "The run ended early: 3 records read until then."),
         (document(part(read=3), ok=False), "Every record made it, but the run was not well."),
@@ -109,6 +116,15 @@ def test_a_night_with_trouble() -> None:
 )
 def test_the_verdict(value, said) -> None:
     assert heading(value) == said
+
+
+def test_without_a_run_id_nobody_is_told_to_send_all_documents_again() -> None:
+    failed = counts(not_sent=1, succeeded=1)
+    assert "with the same run id, 2026-11-21: what is done" in page(document(part("documents", 2, counts=failed), ok=False)).text
+    text = page(document(part("documents", 2, counts=failed), ok=False, run_id=None)).text
+    assert "only those, that did not make it" in text
+    assert "run the same job again" not in text
+    assert "updated, not doubled" in page(document(part(read=2, counts=failed), ok=False, run_id=None)).text
 
 
 def of_money(states: dict[str, Any], **more: Any) -> dict[str, Any]:
