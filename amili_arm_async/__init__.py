@@ -7,12 +7,15 @@ from .bulk.money_totals import CurrencyTotals, MoneySum, MoneyTotals
 from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
 from .bulk.run import BulkRun
 from .bulk.states import BatchOutcome, RecordOutcome, State
+from .checking.faults import CheckReport, Fault
+from .checking.run import CheckRun
 from .client import ArmClient
 from .config import STAGING, BatchWords, BulkOptions, Limits, Reconcile, RetryPolicy, Timeout
 from .errors import (
     ArmError,
     BadRequestError,
     BulkError,
+    CheckError,
     ConfigurationError,
     ConflictError,
     DoubtfulConflictError,
@@ -70,6 +73,9 @@ __all__ = [
     "BulkOptions",
     "BulkReport",
     "BulkRun",
+    "CheckError",
+    "CheckReport",
+    "CheckRun",
     "ClientCredentials",
     "ConfigurationError",
     "ConflictError",
@@ -89,6 +95,7 @@ __all__ = [
     "DoubtfulStatusError",
     "EinvoiceAddress",
     "EinvoiceAddressRecord",
+    "Fault",
     "FileContent",
     "ForbiddenError",
     "GlItem",

@@ -23,6 +23,7 @@ ArmError                      everything this library raises
 │       └── DoubtfulServerError     5xx, a ServerError too
 ├── TruncatedListError        a list hit the cap of its endpoint: there may be more records
 ├── JournalError              a journal or dead letter file can't be used: nothing (more) is sent; mend the file or its place
+├── CheckError                a check found errors, or its source could not be read: nothing was sent; .report names every fault
 └── BulkError                 a bulk run could not go on; .report tells what became of each record
 ```
 
@@ -37,11 +38,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .bulk.report import BulkReport
+    from .checking.faults import CheckReport
 
 __all__ = [
     "ArmError",
     "BadRequestError",
     "BulkError",
+    "CheckError",
     "ConfigurationError",
     "ConflictError",
     "DoubtfulConflictError",
@@ -207,6 +210,18 @@ class BulkError(ArmError):
     """
 
     def __init__(self, message: str, report: BulkReport) -> None:
+        self.report = report
+        super().__init__(message)
+
+
+class CheckError(ArmError):
+    """A check could not read its source to the end (the cause is chained), or `raise_for_faults()` found errors. Nothing was sent.
+
+    Attributes:
+        report: the `CheckReport`: what was found so far.
+    """
+
+    def __init__(self, message: str, report: CheckReport) -> None:
         self.report = report
         super().__init__(message)
 

@@ -19,6 +19,7 @@ ROOMS = [
     "client",
     "resources",
     "reporting",
+    "checking",
     "bulk",
     "paging",
     "transport",
@@ -40,6 +41,13 @@ ROOMS = [
 """From top to bottom: a room imports only from rooms below it."""
 
 PURE = [
+    "checking.codes",
+    "checking.examine",
+    "checking.faults",
+    "checking.formats",
+    "checking.quick",
+    "checking.rules",
+    "checking.shapes",
     "bulk.chunking",
     "bulk.identity",
     "bulk.journal.claims",

@@ -17,6 +17,7 @@ from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..bulk.source import Source
 from ..bulk.watchers import Watcher
+from ..checking.run import CheckRun
 from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
 from ..endpoints import OPERATIONS
 from ..errors import ConfigurationError, RecordError
@@ -88,6 +89,19 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             records_known=source.known_length, accepted_is_enough=accepted_is_enough, now=clock.monotonic, watchers=watchers
         )
         return self._run(name, source, options, self._journal(name, options), report, user_id=user_id, timeout=timeout, retry=retry)
+
+    def check(
+        self,
+        name: str,
+        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord],
+        *,
+        limit: int,
+        max_bytes: int,
+        customers: Iterable[str] | AsyncIterable[str] | None = None,
+    ) -> CheckRun:
+        """A check of any number of records, as they would be sent by `name`."""
+        envelope = Envelope.of(self.caller.request(name).endpoint.items, self.caller.user_id)
+        return CheckRun(self.kind.cls, self.kind.wire_key, records, limit=limit, most=max_bytes - envelope.size, customers=customers)
 
     async def reconcile(
         self,

@@ -8,6 +8,7 @@ from typing import Any, Final
 from ..bulk.chunking import Kind
 from ..bulk.pressure import Pressure
 from ..bulk.run import BulkRun
+from ..checking.run import CheckRun
 from ..config import BulkOptions, RetryPolicy, Timeout
 from ..errors import NotFoundError
 from ..models.batches import BatchReceipt, Receipt
@@ -204,6 +205,26 @@ class Customers:
         https://docs.amili.dev/put-update-a-batch-of-customers-3942677e0
         """
         return await self._bulk.batch("customers.update_batch", customers, user_id=user_id, timeout=timeout, retry=retry)
+
+    def check(
+        self,
+        customers: Iterable[CustomerSource] | AsyncIterable[CustomerSource],
+        *,
+        limit: int = 1000,
+        max_bytes: int = 1_000_000,
+    ) -> CheckRun:
+        """Reads all customers and names every fault of every one; nothing is sent, and the network is not used. Awaited, it gives a
+        `CheckReport`. docs/check.md has all that is looked at.
+
+        Args:
+            customers: as for `create_many`: any iterable or async iterable, of any length.
+            limit: faults that are kept; more are counted.
+            max_bytes: as `BulkOptions.max_bytes`.
+
+        Raises:
+            CheckError: the source raised; its `report` has what was found until then.
+        """
+        return self._bulk.check("customers.create_batch", customers, limit=limit, max_bytes=max_bytes)
 
     def create_many(
         self,

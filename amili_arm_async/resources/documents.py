@@ -10,6 +10,7 @@ from ..bulk.chunking import Kind
 from ..bulk.pressure import Pressure
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
+from ..checking.run import CheckRun
 from ..codec import json_object
 from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
 from ..models.batches import BatchReceipt, Receipt
@@ -129,6 +130,29 @@ class Documents:
         https://docs.amili.dev/post-create-a-batch-of-documents-3942668e0
         """
         return await self._bulk.batch("documents.create_batch", documents, user_id=user_id, timeout=timeout, retry=retry)
+
+    def check(
+        self,
+        documents: Iterable[DocumentSource] | AsyncIterable[DocumentSource],
+        *,
+        customers: Iterable[str] | AsyncIterable[str] | None = None,
+        limit: int = 1000,
+        max_bytes: int = 1_000_000,
+    ) -> CheckRun:
+        """Reads all documents and names every fault of every one; nothing is sent, and the network is not used. Awaited, it gives a
+        `CheckReport`. docs/check.md has all that is looked at.
+
+        Args:
+            documents: as for `create_many`: any iterable or async iterable, of any length.
+            customers: the numbers of all customers that there will be. Where they are given, a document for another customer is an error
+                (`unknown_customer`). Of each number 8 bytes are kept, on the disk.
+            limit: faults that are kept; more are counted.
+            max_bytes: as `BulkOptions.max_bytes`.
+
+        Raises:
+            CheckError: the source raised; its `report` has what was found until then.
+        """
+        return self._bulk.check("documents.create_batch", documents, limit=limit, max_bytes=max_bytes, customers=customers)
 
     def create_many(
         self,

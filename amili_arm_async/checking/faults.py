@@ -1,0 +1,145 @@
+"""Pure: what a check finds, counted whole and kept up to a limit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from ..errors import CheckError
+
+__all__ = ["SEVERITIES", "CheckReport", "Fault", "Found", "Severity"]
+
+Severity: TypeAlias = Literal["error", "warning"]
+
+_ERRORS: Final = (
+    "country", "currency", "date", "duplicate", "kid", "missing", "not_encodable", "not_finite", "not_json", "not_object", "not_utf8",
+    "too_large", "unknown_customer", "wrong_type",
+)  # fmt: skip
+_WARNINGS: Final = (
+    "amounts", "control_characters", "due_before_date", "email", "kid_check_digit", "language", "lines", "no_document_no", "odd_key",
+    "organization_no", "unknown_field",
+)  # fmt: skip
+
+SEVERITIES: Final[Mapping[str, Severity]] = MappingProxyType({**dict.fromkeys(_ERRORS, "error"), **dict.fromkeys(_WARNINGS, "warning")})
+"""The code of each fault, and how bad it is."""
+
+_OF_EACH: Final = 10
+"""Faults of a code that are kept even where another code has filled all the room."""
+
+
+class Found(NamedTuple):
+    """A fault of one record: its code, the path of the place, and what is wrong there, without the value."""
+
+    code: str
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of one record. It holds no value of the record but its key.
+
+    Attributes:
+        index: the place of the record in the source, from 0.
+        key: customerNo or documentNo, where the record has one.
+        path: the place in the record, for example `$.documentLines[2].price`.
+        code: what kind of fault it is, for a program; docs/check.md has them all.
+        message: what is wrong, for a person.
+        severity: `"error"` or `"warning"`.
+        earlier: of a duplicate, the index of the first record with that key; else None.
+    """
+
+    index: int
+    key: str | None
+    path: str
+    code: str
+    message: str
+    severity: Severity
+    earlier: int | None = None
+
+
+class CheckReport:
+    """What a check has found so far; right at any time, also after an error or a cancellation.
+
+    Every fault is counted. The first `limit` of them are kept, and of each code at least ten where there are so many, so that a million
+    faults of one kind don't hide the one of another.
+
+    Attributes:
+        records_read: records read from the source.
+        not_checked: what could not be checked, and why, in words.
+        complete: whether the source was read to its end and everything was looked at.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.records_read = 0
+        self.not_checked: list[str] = []
+        self.complete = False
+        self._limit = limit
+        self._counts: Counter[str] = Counter()
+        self._kept: dict[str, list[Fault]] = {}
+        self._room = limit
+
+    def __repr__(self) -> str:
+        """The numbers."""
+        return f"CheckReport(records_read={self.records_read}, errors={self.errors}, warnings={self.warnings}, complete={self.complete})"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many faults there are of each code that occurs, the most frequent first."""
+        return dict(self._counts.most_common())
+
+    @property
+    def errors(self) -> int:
+        """How many faults are errors."""
+        return sum(number for code, number in self._counts.items() if SEVERITIES[code] == "error")
+
+    @property
+    def warnings(self) -> int:
+        """How many faults are warnings."""
+        return sum(number for code, number in self._counts.items() if SEVERITIES[code] == "warning")
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The faults that were kept, in the order of the source."""
+        return sorted((fault for faults in self._kept.values() for fault in faults), key=lambda fault: fault.index)
+
+    @property
+    def more(self) -> dict[str, int]:
+        """How many faults there are of each code beside those that were kept."""
+        left = {code: number - len(self._kept.get(code, ())) for code, number in self.counts.items()}
+        return {code: number for code, number in left.items() if number}
+
+    @property
+    def ok(self) -> bool:
+        """Whether the whole source was checked and there is no error; warnings don't count."""
+        return self.complete and not self.errors
+
+    def raise_for_faults(self) -> None:
+        """Raises `CheckError` where it is not `ok`."""
+        if not self.ok:
+            codes = ", ".join(f"{code}: {number}" for code, number in self.counts.items() if SEVERITIES[code] == "error")
+            raise CheckError(f"{self.errors} errors in {self.records_read} records" + (f" ({codes})" if codes else ""), self)
+
+    def add(self, index: int, key: str | None, found: Found, earlier: int | None = None) -> None:
+        """Counts a fault, and keeps it where there is room."""
+        code = found.code
+        self._counts[code] += 1
+        kept = self._kept.setdefault(code, [])
+        if not self._room and len(kept) < _OF_EACH and self._limit:
+            fullest = max(self._kept.values(), key=len)
+            if len(fullest) > _OF_EACH:
+                fullest.pop()
+                self._room += 1
+        if self._room:
+            self._room -= 1
+            kept.append(Fault(index, key, found.path, code, found.message, SEVERITIES[code], earlier))
+
+    def lines(self) -> Iterator[str]:
+        """What was not kept and what was not checked, in words, for a person."""
+        for code, number in self.more.items():
+            yield f"{number:,} more of {code}"
+        for words in self.not_checked:
+            yield f"not checked: {words}"
