@@ -146,7 +146,7 @@ def _parsed(text: bytes) -> Mapping[str, Any] | Found:
     except codec.DecodeFailure as failure:
         # What msgspec says names bytes and places, never values.
         reason = str(failure) if isinstance(failure, msgspec.DecodeError) else "a number or a nesting beyond all bounds"
-        return Found("not_json", "$", f"not JSON: {reason}")
+        return Found("not_json", "$", reason)
     return value if isinstance(value, dict) else Found("not_object", "$", "not an object")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Generator, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator
 from typing import Any, Final
 
 from .. import clock
@@ -26,6 +26,7 @@ class CheckRun:
 
     Attributes:
         report: the `CheckReport`, right at any time; after an error or a cancellation it has what was found until then.
+        on_progress: called now and then with the number of records read; None where nobody wants to know.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class CheckRun:
         if most is not None and most < 1:
             raise ConfigurationError("max_bytes leaves no room for a record")
         self.report = CheckReport(limit)
+        self.on_progress: Callable[[int], object] | None = None
         self._path = f"$.{wire_key}"
         self._examiner = Examiner(cls, wire_key, most)
         self._has_owner = cls is Document
@@ -114,6 +116,8 @@ class CheckRun:
                 # What was read before a cancellation counts too.
                 if records:
                     self._take(records)
+            if self.on_progress is not None:
+                self.on_progress(self.report.records_read)
             await clock.turn()
 
     def _take(self, records: list[Any]) -> None:

@@ -12,10 +12,10 @@ import typer
 
 from .. import __version__
 from ..sandbox import Sandbox
-from . import commands, journal_commands, output
+from . import checking, commands, journal_commands, output
+from . import report as report_command
 from .config_commands import config_app
 from .connection import AnyCommandsConfig
-from . import report as report_command
 from .demo import CLIENT_NO, Demo
 from .interrupts import Interrupts
 from .probing.command import probe
@@ -73,6 +73,7 @@ def demo(
 # --- what is in other modules ---------------------------------------------------------------------------------------------
 
 app.command()(commands.push)
+app.command()(checking.check)
 app.command()(journal_commands.status)
 app.command()(journal_commands.reconcile)
 app.command()(journal_commands.replay)

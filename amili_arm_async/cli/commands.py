@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from contextlib import nullcontext
 from enum import StrEnum
@@ -13,6 +12,7 @@ import typer
 from ..config import BulkOptions, Reconcile
 from ..errors import ArmError, ConfigurationError, TruncatedListError
 from . import output
+from .checking import Checking
 from .connection import (
     BaseUrl,
     Bisect,
@@ -21,11 +21,13 @@ from .connection import (
     Config,
     Grace,
     IdentityUrl,
+    Kind,
     Quiet,
     ResendAbsent,
     ServerMessages,
     Settle,
     UserId,
+    open_file,
     settings,
 )
 from .interrupts import Interrupts
@@ -40,13 +42,6 @@ __all__ = ["pull_customers", "push"]
 
 _DEFAULTS: Final = BulkOptions()
 _BROKEN_PIPE: Final = 141
-
-
-class Kind(StrEnum):
-    """What is pushed."""
-
-    customers = "customers"
-    documents = "documents"
 
 
 class Results(StrEnum):
@@ -110,6 +105,9 @@ def push(
     compression: Annotated[
         Encoding | None, typer.Option(help="Compress what is sent, for a slow uplink; only where Amili said that the service takes it.")
     ] = None,
+    check_first: Annotated[
+        bool, typer.Option("--check-first", help="Check the whole file before anything is sent; with errors nothing is sent.")
+    ] = False,
     grace: Grace = GRACE,
     server_messages: ServerMessages = False,
     quiet: Quiet = False,
@@ -138,10 +136,10 @@ def push(
             compression=compression.value if compression is not None else None,
         )
         arm = settings(base_url, client_no, user_id, identity_url, client_id).client()
-        made = Push(arm, _task(kind, update=update), options, server_messages, grace, quiet)
+        made = Push(arm, _task(kind, update=update), options, server_messages, grace, quiet, Checking() if check_first else None)
     except ConfigurationError as failure:
         output.fail(str(failure))
-    with _open(file) as opened, Interrupts(durable=journal is not None) as interrupts:
+    with open_file(file) as opened, Interrupts(durable=journal is not None) as interrupts:
         code = run_to_end(made.run(opened), interrupts)
         if as_json:
             output.print_json({**made.as_json(), "ok": made.ok and not code})
@@ -149,13 +147,6 @@ def push(
             made.print_table()
         made.name_failures()
     raise typer.Exit(code or (0 if made.ok else 1))
-
-
-def _open(file: str) -> io.FileIO:
-    try:
-        return open(0 if file == "-" else file, "rb", buffering=0, closefd=file != "-")
-    except OSError as failure:
-        output.fail(f"{file} can't be read: {failure.strerror}")
 
 
 def _task(kind: Kind, *, update: bool) -> Task:

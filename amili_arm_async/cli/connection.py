@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -21,12 +22,14 @@ __all__ = [
     "Config",
     "Grace",
     "IdentityUrl",
+    "Kind",
     "Quiet",
     "ResendAbsent",
     "ServerMessages",
     "Settle",
     "UserId",
     "defaults",
+    "open_file",
     "settings",
 ]
 
@@ -58,12 +61,27 @@ ServerMessages: TypeAlias = Annotated[
 ]
 
 
+class Kind(StrEnum):
+    """What the records of a file are."""
+
+    customers = "customers"
+    documents = "documents"
+
+
 class Bisect(StrEnum):
     """Which refused batches are taken apart."""
 
     safe = "safe"
     all = "all"
     off = "off"
+
+
+def open_file(file: str) -> io.FileIO:
+    """A file to read, unbuffered; `-` is standard input. One that can't be read ends the program."""
+    try:
+        return open(0 if file == "-" else file, "rb", buffering=0, closefd=file != "-")
+    except OSError as failure:
+        output.fail(f"{file} can't be read: {failure.strerror}")
 
 
 def settings(base_url: str | None, client_no: int | None, user_id: str | None, identity_url: str | None, client_id: str | None) -> Settings:

@@ -13,6 +13,7 @@ from ..client import ArmClient
 from ..config import BulkOptions
 from . import telling
 from .batch_lines import BatchLines
+from .checking import Checked, Checking, refuse_what_is_read_once
 from .lines import Lines
 from .progress import bar
 from .sending import GRACE, on_progress, send
@@ -35,6 +36,7 @@ class Push:
         server_messages: whether the server's words are shown, which may hold personal data.
         grace: seconds that the batches on the wire have to end after a signal.
         quiet: whether nothing is shown or told while it goes on.
+        checking: checks the whole file before anything is sent; None where that was not asked for.
         report: of the bulk run, from when it begins.
     """
 
@@ -44,25 +46,35 @@ class Push:
     server_messages: bool = False
     grace: float = GRACE
     quiet: bool = False
+    checking: Checking | None = None
     report: BulkReport | None = None
     _lines: Lines | None = None
 
-    async def run(self, file: io.RawIOBase) -> None:
+    async def run(self, file: io.FileIO) -> None:
         """Sends the records of `file`.
 
         Raises:
             BulkError: the run could not go on.
+            CheckError: the check that comes first found errors: nothing was sent.
             JournalError, ConfigurationError: the journal can't be used for this run: nothing was sent.
             InterruptedRunError: a signal ended it.
         """
-        self._lines = Lines(file, self._longest)
-        told = BatchLines(self.task, quiet=self.quiet)
-        with bar(self.task, quiet=self.quiet) as show:
-            async with self.arm:
+        async with self.arm:
+            if self.checking is not None:
+                await self._check_first(self.checking, file)
+            self._lines = Lines(file, self._longest)
+            told = BatchLines(self.task, quiet=self.quiet)
+            with bar(self.task, quiet=self.quiet) as show:
                 moves = on_progress(show, far=self._lines.far, lines=told)
                 run = self._begin(self._lines, replace(self.options, on_progress=moves))
                 self.report = run.report
                 await send(run, self.grace, told.told)
+
+    async def _check_first(self, checking: Checking, file: io.FileIO) -> None:
+        refuse_what_is_read_once(file)
+        records = Checked(file, self.options.max_bytes)
+        section = self.arm.documents if self.task == "create documents" else self.arm.customers
+        await checking.do_first(section.check(records, max_bytes=self.options.max_bytes), records, file)
 
     @property
     def _longest(self) -> int:
@@ -85,11 +97,14 @@ class Push:
         return self.report is not None and not self.report.failed_records
 
     def as_json(self) -> dict[str, Any]:
-        """For a program."""
-        return telling.as_json(self.report) if self.report is not None else {"ok": False}
+        """For a program; where a check came first, its report is in `check`."""
+        told = telling.as_json(self.report) if self.report is not None else {"ok": False}
+        return told if self.checking is None else {**told, "check": self.checking.as_json()}
 
     def print_table(self) -> None:
         """For a person, on standard error."""
+        if self.checking is not None:
+            self.checking.print_told()
         if self.report is not None:
             telling.print_table(self.task, self.report)
 

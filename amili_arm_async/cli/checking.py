@@ -1,0 +1,210 @@
+"""`amili-arm check`, and what `amili-arm push --check-first` does first: every fault of a file, and nothing sent."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from typing import Annotated, Any, Final
+
+import typer
+
+from ..checking.faults import CheckReport, Fault
+from ..checking.run import CheckRun
+from ..codec import json_object
+from ..config import BulkOptions
+from ..errors import CheckError, ConfigurationError
+from ..models.base import Input
+from ..models.customers import Customer
+from ..models.documents import Document
+from ..wire import Envelope
+from . import output
+from .connection import Kind, open_file
+from .interrupts import Interrupts
+from .lines import Lines
+from .progress import bar
+from .sending import run_to_end
+
+__all__ = ["Checked", "Checking", "check", "refuse_what_is_read_once"]
+
+_DEFAULTS: Final = BulkOptions()
+_LIMIT: Final = 1000
+_SHOWN: Final = 100
+"""Faults that are printed before a push; `amili-arm check` prints all that were kept."""
+
+_TOO_LONG: Final = b"?"
+"""What `Lines` gives for a line that is too long."""
+
+
+def check(
+    kind: Annotated[Kind, typer.Argument(help="What the records are.")],
+    file: Annotated[str, typer.Argument(help="JSON lines: one record on each line; - for standard input.")],
+    customers: Annotated[
+        str | None,
+        typer.Option(help="JSON lines of all customers that there will be: a document for another customer is an error. For documents."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Faults that are named; more are counted.")] = _LIMIT,
+    max_bytes: Annotated[int, typer.Option(min=1, help="Bytes of a request at the most.")] = _DEFAULTS.max_bytes,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
+) -> None:
+    """Names every fault of every record of FILE, on standard output. Nothing is sent, and no network is used.
+
+    Exit code 0: no errors (there may be warnings); 1: errors; 2: wrong use.
+    """
+    if customers is not None and kind is not Kind.documents:
+        output.fail("--customers is for documents: their customers are looked for in it")
+    if customers == file == "-":
+        output.fail("standard input can't be both the documents and the customers")
+    made = Checking(limit)
+    with ExitStack() as files, Interrupts() as interrupts:
+        records = Checked(files.enter_context(open_file(file)), max_bytes)
+        known = Checked(files.enter_context(open_file(customers)), max_bytes) if customers is not None else None
+        try:
+            run = _run(kind, records, limit, max_bytes, known)
+        except ConfigurationError as failure:
+            output.fail(str(failure))
+        code = run_to_end(made.do(run, records, f"check {kind.value}"), interrupts)
+    if as_json:
+        output.print_json(made.as_json(ended=not code))
+    else:
+        made.print_faults(typer.echo)
+        made.print_summary()
+    raise typer.Exit(code or (0 if made.report.ok else 1))
+
+
+def _run(kind: Kind, records: Checked, limit: int, max_bytes: int, known: Checked | None) -> CheckRun:
+    classes: dict[Kind, tuple[type[Input], str]] = {
+        Kind.customers: (Customer, "customerNo"),
+        Kind.documents: (Document, "documentNo"),
+    }
+    cls, key = classes[kind]
+    most = max_bytes - Envelope.of(kind.value, None).size
+    return CheckRun(cls, key, records, limit=limit, most=most, customers=_numbers(known) if known is not None else None)
+
+
+async def _numbers(customers: Checked) -> AsyncIterator[str]:
+    """The customer numbers in a file of customers; a line without one names none."""
+    async for text in customers:
+        number = (json_object(text) or {}).get("customerNo")
+        if isinstance(number, str):
+            yield number
+
+
+def refuse_what_is_read_once(file: io.FileIO) -> None:
+    """Refuses what can't be read a second time, to be sent after it was checked.
+
+    Raises:
+        ConfigurationError: it is no file.
+    """
+    # Standard input may be a file too, but its beginning need not be the file's.
+    if not file.closefd or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        raise ConfigurationError(
+            "--check-first reads everything before anything is sent, and then again: that needs a file, not standard input and no pipe"
+        )
+
+
+class Checked:
+    """The records of a file as a check takes them; a line over the limit is there too, as bytes that are as long."""
+
+    def __init__(self, file: io.RawIOBase, max_bytes: int) -> None:
+        self.lines = Lines(file, max_bytes)
+        self.read = 0
+        self._too_long = bytes(max_bytes + 1)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for text in self.lines:
+            self.read += 1
+            is_too_long = text == _TOO_LONG and self.lines.numbers[self.read - 1] in self.lines.too_long
+            yield self._too_long if is_too_long else text
+
+
+class Checking:
+    """A check of a file, and what it found so far, right at any time.
+
+    Attributes:
+        report: what was found.
+    """
+
+    def __init__(self, limit: int = _LIMIT) -> None:
+        self.report = CheckReport(limit)
+        self._records: Checked | None = None
+
+    async def do(self, run: CheckRun, records: Checked, label: str) -> None:
+        """Does the check.
+
+        Raises:
+            CheckError: the file could not be read to its end.
+            InterruptedRunError: a signal ended it.
+        """
+        self.report, self._records = run.report, records
+        with bar(label) as show:
+            if show is not None:
+                run.on_progress = lambda read: show(read, "")
+            await run
+
+    async def do_first(self, run: CheckRun, records: Checked, file: io.FileIO) -> None:
+        """Does the check before a push; the file is at its beginning again then.
+
+        Raises:
+            CheckError: there are errors, or the file was changed meanwhile.
+            InterruptedRunError: a signal ended it.
+        """
+        before = os.fstat(file.fileno())
+        await self.do(run, records, "check")
+        after = os.fstat(file.fileno())
+        if not self.report.ok:
+            raise CheckError("nothing was sent: the check found errors", self.report)
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise CheckError("nothing was sent: the file was changed while it was checked", self.report)
+        file.seek(0)
+
+    def line(self, index: int | None) -> int | None:
+        """The line of a record."""
+        return self._records.lines.numbers[index] if index is not None and self._records is not None else None
+
+    def as_json(self, *, ended: bool = True) -> dict[str, Any]:
+        """For a program; `ended` is false where the command ended early."""
+        report = self.report
+        return {
+            "ok": report.ok and ended,
+            "complete": report.complete,
+            "records": report.records_read,
+            "errors": report.errors,
+            "warnings": report.warnings,
+            "counts": report.counts,
+            "more": report.more,
+            "not_checked": report.not_checked,
+            "faults": [self._fault(fault) for fault in report.faults],
+        }
+
+    def _fault(self, fault: Fault) -> dict[str, Any]:
+        told: dict[str, Any] = {"index": fault.index, "line": self.line(fault.index), "key": fault.key, "severity": fault.severity}
+        told |= {"code": fault.code, "path": fault.path, "message": fault.message}
+        return told | ({"earlier": fault.earlier, "earlier_line": self.line(fault.earlier)} if fault.earlier is not None else {})
+
+    def print_faults(self, say: Callable[[str], object], most: int | None = None) -> None:
+        """Says each fault that was kept, `most` of them, in the order of the file."""
+        faults = self.report.faults
+        for fault in faults[:most]:
+            named = f", key {output.plain(fault.key)}" if fault.key is not None else ""
+            where = f" (line {self.line(fault.earlier)})" if fault.earlier is not None else ""
+            path = output.plain(fault.path)
+            say(f"line {self.line(fault.index)}{named}: {fault.severity} {fault.code}: {path}: {output.plain(fault.message)}{where}")
+        if most is not None and len(faults) > most:
+            say(f"and {len(faults) - most:,} more, which `amili-arm check` names")
+
+    def print_summary(self) -> None:
+        """Says on standard error how many records and faults there are."""
+        report = self.report
+        for words in report.lines():
+            output.warn(words)
+        whole = "" if report.complete else ", and not all were read"
+        output.warn(f"checked {report.records_read:,} records: {report.errors:,} errors, {report.warnings:,} warnings{whole}")
+
+    def print_told(self) -> None:
+        """Says on standard error what was found before a push, or why nothing was sent."""
+        if self._records is not None:
+            self.print_faults(output.warn, _SHOWN)
+            self.print_summary()
