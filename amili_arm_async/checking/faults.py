@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -25,6 +27,8 @@ _WARNINGS: Final = (
 
 SEVERITIES: Final[Mapping[str, Severity]] = MappingProxyType({**dict.fromkeys(_ERRORS, "error"), **dict.fromkeys(_WARNINGS, "warning")})
 """The code of each fault, and how bad it is."""
+
+_PLACE: Final = itemgetter(0, 1)
 
 _OF_EACH: Final = 10
 """Faults of a code that are kept even where another code has filled all the room."""
@@ -79,7 +83,9 @@ class CheckReport:
         self.complete = False
         self._limit = limit
         self._counts: Counter[str] = Counter()
-        self._kept: dict[str, list[Fault]] = {}
+        # With the number that each had among all: so the faults of a record stay in the order in which they were found.
+        self._kept: dict[str, list[tuple[int, int, Fault]]] = {}
+        self._found = 0
         self._room = limit
 
     def __repr__(self) -> str:
@@ -104,7 +110,7 @@ class CheckReport:
     @property
     def faults(self) -> list[Fault]:
         """The faults that were kept, in the order of the source."""
-        return sorted((fault for faults in self._kept.values() for fault in faults), key=lambda fault: fault.index)
+        return [fault for _, _, fault in sorted(chain(*self._kept.values()), key=_PLACE)]
 
     @property
     def more(self) -> dict[str, int]:
@@ -127,6 +133,7 @@ class CheckReport:
         """Counts a fault, and keeps it where there is room."""
         code = found.code
         self._counts[code] += 1
+        self._found += 1
         kept = self._kept.setdefault(code, [])
         if not self._room and len(kept) < _OF_EACH and self._limit:
             fullest = max(self._kept.values(), key=len)
@@ -135,7 +142,7 @@ class CheckReport:
                 self._room += 1
         if self._room:
             self._room -= 1
-            kept.append(Fault(index, key, found.path, code, found.message, SEVERITIES[code], earlier))
+            kept.append((index, self._found, Fault(index, key, found.path, code, found.message, SEVERITIES[code], earlier)))
 
     def lines(self) -> Iterator[str]:
         """What was not kept and what was not checked, in words, for a person."""

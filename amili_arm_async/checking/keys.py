@@ -28,8 +28,8 @@ from ..bulk.spool import Spool
 
 __all__ = ["Hashes", "Place", "absent", "repeats"]
 
-RUN: Final = 262_144
-"""Hashes that are sorted and written together."""
+RUN: Final = 131_072
+"""Hashes that are sorted and written together; to sort them holds others up for some hundredths of a second."""
 
 AT_ONCE: Final = 250_000
 """Candidates that are looked for together when the keys are read again."""
@@ -144,6 +144,9 @@ def repeats(hashes: Hashes) -> Iterator[tuple[Place, int] | None]:
     if hashes.is_in_order:
         return
     for candidates in _lots(_doubled(hashes)):
+        if candidates is None:
+            yield None
+            continue
         first: dict[str, int] = {}
         for start, keys, _ in hashes.again():
             yield None
@@ -156,6 +159,9 @@ def repeats(hashes: Hashes) -> Iterator[tuple[Place, int] | None]:
 def absent(hashes: Hashes, known: Hashes) -> Iterator[tuple[int, str | None, str] | None]:
     """Each key of `hashes` that is not in `known`: index, what names the record, and the key; None now and then."""
     for candidates in _lots(_missing(hashes, known)):
+        if candidates is None:
+            yield None
+            continue
         for start, keys, names in hashes.again():
             yield None
             for index, key in _chosen(start, keys, candidates):
@@ -180,10 +186,11 @@ def _missing(hashes: Hashes, known: Hashes) -> Iterator[set[int]]:
         yield set(part).difference(others)
 
 
-def _lots(parts: Iterable[set[int]]) -> Iterator[set[int]]:
-    """The candidates, so many together that the keys need not be read again for each part."""
+def _lots(parts: Iterable[set[int]]) -> Iterator[set[int] | None]:
+    """The candidates, so many together that the keys need not be read again for each part; None after each part."""
     lot: set[int] = set()
     for part in parts:
+        yield None
         lot |= part
         if len(lot) >= AT_ONCE:
             yield lot

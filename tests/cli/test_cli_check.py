@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 
 import pytest
@@ -173,3 +174,16 @@ def test_a_pipe_can_not_be_checked_first(push, served, tmp_path):
     finally:
         os.close(writer)
     assert taken(served) == 0
+
+
+def test_a_signal_ends_it_and_what_was_found_is_told(start):
+    process = start("check", "customers", "-", "--limit", 9, stdin=subprocess.PIPE)
+    # More than a pipe holds: when it is written, some of it was read.
+    process.stdin.write(b"".join(b'{"customerNo": "%d", "currency": "kr"}\n' % number for number in range(5000)))
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    process.wait(30)
+    said, told = process.stdout.read(), process.stderr.read()
+    assert process.returncode == 130
+    assert said.startswith(b"line 1, key 0: error currency")
+    assert b"and not all were read" in told

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import aiohttp
 
@@ -26,6 +26,9 @@ from amili_arm_async import (
     BulkOptions,
     BulkReport,
     BulkRun,
+    CheckError,
+    CheckReport,
+    CheckRun,
     ClientCredentials,
     CurrencyAmounts,
     Customer,
@@ -35,6 +38,7 @@ from amili_arm_async import (
     DocumentLine,
     DocumentRecord,
     EinvoiceAddress,
+    Fault,
     Limits,
     OutcomeUnknownError,
     Page,
@@ -225,6 +229,21 @@ async def bulk(arm: ArmClient, lines: list[bytes]) -> None:
             for record in outcome:
                 assert_type(record, RecordOutcome)
     assert_type(run.report, BulkReport)
+
+
+async def check(arm: ArmClient, lines: list[bytes]) -> None:
+    assert_type(await arm.customers.check(generated()), CheckReport)
+    run = arm.documents.check(lines, customers=["1"], limit=10, max_bytes=500_000)
+    assert_type(run, CheckRun)
+    try:
+        (await run).raise_for_faults()
+    except CheckError as error:
+        assert_type(error.report, CheckReport)
+    for fault in run.report.faults:
+        assert_type(fault, Fault)
+        assert_type((fault.index, fault.key, fault.path, fault.code, fault.message), tuple[int, str | None, str, str, str])
+        assert_type(fault.severity, Literal["error", "warning"])
+    assert_type(run.report.counts, dict[str, int])
 
 
 async def anything_else(arm: ArmClient) -> None:
