@@ -138,7 +138,7 @@ def _faults(value: Any, shape: _Shape, path: str, name: str) -> Iterator[Found]:
 def _leaf(value: Any, kind: str, path: str, name: str) -> Iterator[Found]:
     if kind == "anything":
         yield from _anything(value, path, name)
-    elif isinstance(value, (float, Decimal)) and not math.isfinite(value):
+    elif _is_endless(value):
         yield Found("not_finite", path, "NaN or Infinity is no number in JSON")
     elif not _fits(value, kind):
         yield Found("wrong_type", path, f"not {_a(kind)} but {_kind(value)}")
@@ -148,6 +148,11 @@ def _leaf(value: Any, kind: str, path: str, name: str) -> Iterator[Found]:
             yield Found("date", path, "not a date that exists, as YYYY-MM-DD")
         elif kind == "text" and (found := format_fault(name, value, path)) is not None:
             yield found
+
+
+def _is_endless(value: object) -> bool:
+    """Whether a value is NaN or Infinity; a Decimal that is too large for a float is not."""
+    return not value.is_finite() if isinstance(value, Decimal) else isinstance(value, float) and not math.isfinite(value)
 
 
 def _fits(value: Any, kind: str) -> bool:
@@ -172,7 +177,7 @@ def _anything(value: Any, path: str, name: str) -> Iterator[Found]:
     """The faults of a value whose type no page shows."""
     if isinstance(value, str):
         yield from _text(value, path, name)
-    elif isinstance(value, (float, Decimal)) and not math.isfinite(value):
+    elif _is_endless(value):
         yield Found("not_finite", path, "NaN or Infinity is no number in JSON")
     elif isinstance(value, Mapping):
         for key, item in value.items():

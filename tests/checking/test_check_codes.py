@@ -316,6 +316,34 @@ async def test_what_a_mapping_raises_is_a_fault_of_its_own(check):
     assert report.records_read == 4
 
 
+async def test_a_null_is_no_fault_beside_others(check):
+    report = await check("customers", customer(name=None, currency="kr", postalAddress={"cityName": None}, dateOfBirth=None, arRules=None))
+    assert report.counts == {"currency": 1}
+
+
+async def test_what_has_the_wrong_type_is_named_where_a_record_can_not_be_written(check):
+    odd = customer(dateOfBirth=datetime(1990, 1, 1, tzinfo=UTC), stopReminderUntil=date(1990, 1, 1), name=object())
+    report = await check("customers", odd)
+    assert {(fault.code, fault.path) for fault in report.faults} == {("wrong_type", "$.dateOfBirth"), ("wrong_type", "$.name")}
+
+
+async def test_amounts_beyond_all_money_are_only_wrong(check):
+    report = await check("documents", document(currencyAmounts=amounts(Decimal("1e999999999"), 1, 1)))
+    assert report.counts == {"amounts": 1}
+
+
+async def test_a_text_line_does_not_hide_that_the_others_are_wrong(check):
+    each = [*lines(amounts(1, 0, 1)), {"lineType": "txt", "lineText": "hello"}]
+    report = await check("documents", document(currencyAmounts=amounts(2, 0, 2), documentLines=each))
+    assert [fault.path for fault in report.faults] == ["$.currencyAmounts.exclVat", "$.currencyAmounts.inclVat"]
+
+
+@pytest.mark.parametrize("name", ["price", "quantity", "volume"])
+async def test_a_number_of_a_line_is_a_number(check, name):
+    report = await check("documents", document(documentLines=[{name: 1}, {name: "1"}]))
+    assert [(fault.code, fault.path) for fault in report.faults] == [("wrong_type", f"$.documentLines[1].{name}")]
+
+
 async def test_a_name_that_is_nearly_right_is_suggested(check):
     report = await check("customers", customer(CustomerNO="1", adressLine1="x"), {"customerNo": "5", "postalAddress": {"adressLine1": "x"}})
     said = {fault.path: fault.message for fault in report.faults}
