@@ -56,7 +56,7 @@ def test_no_bytes_make_it_raise(cls, key, text):
 
 @pytest.mark.parametrize(("cls", "key"), KINDS)
 @given(record=records)
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_the_quick_look_and_the_walk_agree(cls, key, record):
     examiner = Examiner(cls, key, 10_000)
     known = {name: value for name, value in record.items() if name in cls.__struct_encode_fields__}
