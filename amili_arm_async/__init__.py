@@ -7,6 +7,7 @@ from .bulk.money_totals import CurrencyTotals, MoneySum, MoneyTotals
 from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
 from .bulk.run import BulkRun
 from .bulk.states import BatchOutcome, RecordOutcome, State
+from .bulk.syncing import SyncReport, SyncRun
 from .checking.faults import CheckReport, Fault
 from .checking.run import CheckRun
 from .client import ArmClient
@@ -131,6 +132,8 @@ __all__ = [
     "ServerError",
     "State",
     "StatusError",
+    "SyncReport",
+    "SyncRun",
     "Timeout",
     "TokenSource",
     "Totals",

@@ -49,6 +49,7 @@ PURE = [
     "checking.rules",
     "checking.shapes",
     "bulk.chunking",
+    "bulk.digests",
     "bulk.identity",
     "bulk.journal.claims",
     "bulk.journal.followers",

@@ -24,7 +24,7 @@ from .. import codec
 from ..errors import RecordError
 from ..models.base import Input
 
-__all__ = ["Prints", "content_name", "folded", "keyed_name", "prints_of_lines"]
+__all__ = ["Prints", "canonical", "content_name", "folded", "keyed_name", "prints_of_lines"]
 
 _SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _LARGEST_EXPONENT: Final = 400
@@ -100,12 +100,16 @@ def keyed_name(key: str) -> str:
 
 def content_name(text: bytes) -> str:
     """The identity of a record without a key: of its content, with sorted keys and normalised numbers."""
-    canonical = text
+    return "#" + hashlib.sha256(canonical(text)).hexdigest()[:32]
+
+
+def canonical(text: bytes) -> bytes:
+    """The text with sorted keys and normalised numbers."""
     # What can't be read again, or written, is only equal to itself.
     if (value := codec.json_value(text)) is not None:
         with contextlib.suppress(RecordError, RecursionError):
-            canonical = codec.encode_value(_normalised(value), sort=True)
-    return "#" + hashlib.sha256(canonical).hexdigest()[:32]
+            return codec.encode_value(_normalised(value), sort=True)
+    return text
 
 
 def _normalised(value: Any) -> Any:

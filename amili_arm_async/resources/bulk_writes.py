@@ -16,6 +16,7 @@ from ..bulk.pressure import Pressure
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..bulk.source import Source
+from ..bulk.syncing import SyncRun
 from ..bulk.watchers import Watcher
 from ..checking.run import CheckRun
 from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
@@ -102,6 +103,36 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         """A check of any number of records, as they would be sent by `name`."""
         envelope = Envelope.of(self.caller.request(name).endpoint.items, self.caller.user_id)
         return CheckRun(self.kind.cls, self.kind.wire_key, records, limit=limit, most=max_bytes - envelope.size, customers=customers)
+
+    def sync(
+        self,
+        name: str,
+        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord],
+        state: str | os.PathLike[str],
+        *,
+        full: bool,
+        options: BulkOptions | None,
+        user_id: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+        watchers: Sequence[Watcher] = (),
+    ) -> SyncRun:
+        """A bulk run that sends only what changed since the last one, by what `state` keeps."""
+        if options is not None and options.results == "accepted":
+            raise ConfigurationError(
+                'a sync keeps what was sent with success, and with results="accepted" nobody knows that: it would send everything each time'
+            )
+        # SQLite is only loaded where there is a state.
+        try:
+            from ..bulk.delta import Delta  # noqa: PLC0415
+            from ..bulk.delta_state import DeltaState  # noqa: PLC0415
+        except ImportError as failure:  # pragma: no cover - Windows has no fcntl
+            raise ConfigurationError(f"a sync state can't be kept on this system: {failure}") from failure
+
+        kept = DeltaState(state, self.caller.transport.base_url, self.caller.client_no)
+        delta = Delta(kept, self.kind, full=full)
+        run = self.run(name, records, options=options, user_id=user_id, timeout=timeout, retry=retry, watchers=(delta, *watchers))
+        return SyncRun(run, delta)
 
     async def reconcile(
         self,

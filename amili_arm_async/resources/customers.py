@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Final
 
 from ..bulk.chunking import Kind
 from ..bulk.pressure import Pressure
 from ..bulk.run import BulkRun
+from ..bulk.syncing import SyncRun
 from ..checking.run import CheckRun
 from ..config import BulkOptions, RetryPolicy, Timeout
 from ..errors import NotFoundError
@@ -249,3 +251,30 @@ class Customers:
     ) -> BulkRun:
         """Updates any number of customers; otherwise as `create_many`."""
         return self._bulk.run("customers.update_batch", customers, options=options, user_id=user_id, timeout=timeout, retry=retry)
+
+    def sync(
+        self,
+        source: Iterable[CustomerSource] | AsyncIterable[CustomerSource],
+        *,
+        state: str | os.PathLike[str],
+        full: bool = False,
+        options: BulkOptions | None = None,
+        user_id: str | None = None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> SyncRun:
+        """Creates or updates those customers that changed since they were last sent with success; see `SyncRun`.
+
+        The source holds all customers. Whole records are sent: the postal address changes as a group. Those that are gone from the source
+        are reported, and nothing else is done about them.
+
+        Args:
+            source: the customers.
+            state: a file that keeps a digest for each customer; made where there is none. One for each client number and address.
+            full: send those too that did not change.
+            options: of the bulk run; `results="accepted"` is refused.
+            user_id, timeout, retry: as for `create_many`.
+        """
+        return self._bulk.sync(
+            "customers.create_batch", source, state, full=full, options=options, user_id=user_id, timeout=timeout, retry=retry
+        )

@@ -7,12 +7,13 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ...errors import JournalError
 
-__all__ = ["broken", "check", "connect", "open_journal", "path_of"]
+__all__ = ["Form", "broken", "check", "connect", "open_journal", "path_of"]
 
 APPLICATION_ID: Final = 0x41524D6A
 """In the header of each journal: "ARMj"."""
@@ -80,23 +81,51 @@ CREATE TABLE overtaken (batch INTEGER NOT NULL, position INTEGER NOT NULL, PRIMA
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A kind of file that is kept like a journal.
+
+    Attributes:
+        word: what it is called.
+        application_id, version: in its header.
+        page: bytes of a page.
+        schema: its tables.
+        remedy: what to do when it is damaged.
+    """
+
+    word: str
+    application_id: int
+    version: int
+    page: int
+    schema: str
+    remedy: str
+
+
+JOURNAL: Final = Form(
+    "journal", APPLICATION_ID, VERSION, _PAGE, _SCHEMA, "Restore it from a copy; with another one, everything would be sent again"
+)
+
+
 def path_of(path: str | os.PathLike[str]) -> str:
     """The whole path, without links, so that two ways to write it are one journal."""
     return os.path.realpath(os.fsdecode(path))
 
 
-def broken(path: str, failure: Exception) -> JournalError:
+def broken(path: str, failure: Exception, word: str = JOURNAL.word) -> JournalError:
     """The error for what SQLite or the system says of a journal."""
-    return JournalError(f"the journal {path} can't be used: {failure}")
+    return JournalError(f"the {word} {path} can't be used: {failure}")
 
 
-def open_journal(path: str, *, create: bool = True, look: Callable[[sqlite3.Connection], None] | None = None) -> sqlite3.Connection:
+def open_journal(
+    path: str, *, create: bool = True, look: Callable[[sqlite3.Connection], None] | None = None, form: Form = JOURNAL
+) -> sqlite3.Connection:
     """A connection to the journal at `path`; made there with mode 0600 where there is none. An empty path is a temporary journal.
 
     Args:
         path: of the file; what is beside it (`-wal`, `-shm`, `-lock`) belongs to it.
         create: whether a journal that is not there is made.
         look: called when it can be read and nothing is written yet; what it raises ends the opening.
+        form: which kind of file it is.
 
     Raises:
         JournalError: no journal, damaged, of a newer version, or it can't be read or written. The file is left as it is.
@@ -106,15 +135,15 @@ def open_journal(path: str, *, create: bool = True, look: Callable[[sqlite3.Conn
             return _temporary()
         if not Path(path).exists():
             if not create:
-                raise JournalError(f"there is no journal at {path}")
-            _make(path)
-        _check(path)
+                raise JournalError(f"there is no {form.word} at {path}")
+            _make(path, form)
+        _check(path, form)
         connection = connect(path, "rw")
         with _closed_on_failure(connection):
             connection.execute("PRAGMA synchronous = FULL")
             # Where a plain fsync does not reach the disk (macOS).
             connection.execute("PRAGMA fullfsync = 1")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // _PAGE}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // form.page}")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
             # Who writes keeps nobody from reading, but may keep others from writing for long.
             if look is not None:
@@ -123,7 +152,7 @@ def open_journal(path: str, *, create: bool = True, look: Callable[[sqlite3.Conn
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("COMMIT")
     except (sqlite3.Error, OSError) as failure:
-        raise broken(path, failure) from failure
+        raise broken(path, failure, form.word) from failure
     return connection
 
 
@@ -155,14 +184,15 @@ def _temporary() -> sqlite3.Connection:
     return connection
 
 
-def _make(path: str) -> None:
+def _make(path: str, form: Form) -> None:
     """Makes an empty journal under another name and gives it its own when it is whole: a crash leaves no half of one."""
     draft = f"{path}.{secrets.token_hex(4)}.new"
     os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
-            connection.execute(f"PRAGMA page_size = {_PAGE}")
-            connection.executescript(f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; {_SCHEMA} COMMIT;")
+            connection.execute(f"PRAGMA page_size = {form.page}")
+            header = f"PRAGMA application_id = {form.application_id}; PRAGMA user_version = {form.version};"
+            connection.executescript(f"BEGIN; {header} {form.schema} COMMIT;")
             # Kept in the file: two who open it at once could not both switch to it.
             connection.execute("PRAGMA journal_mode = WAL")
         # Two processes may begin at once: a link never replaces what is there already.
@@ -182,51 +212,49 @@ def _sync_directory(path: str) -> None:
         os.close(directory)
 
 
-def check(path: str) -> None:
+def check(path: str, form: Form = JOURNAL) -> None:
     """Refuses what is no sound journal, without writing to it.
 
     Raises:
         JournalError: it is none.
     """
     try:
-        _check(path)
+        _check(path, form)
     except (sqlite3.Error, OSError) as failure:
-        raise broken(path, failure) from failure
+        raise broken(path, failure, form.word) from failure
 
 
-def _check(path: str) -> None:
+def _check(path: str, form: Form) -> None:
     if not Path(path).is_file():
-        raise JournalError(f"{path} is no file, so it is no journal. Give another path")
+        raise JournalError(f"{path} is no file, so it is no {form.word}. Give another path")
     # Only ever through SQLite: to close the file anywhere else would end the locks that this process holds on it, and another process
     # could then take away the log of a run that is going on (https://sqlite.org/howtocorrupt.html, 2.2).
     if not Path(f"{path}-wal").exists():
         # Nobody has it open: it can be read without making a file beside it.
         try:
-            _look(path, "ro&immutable=1")
+            _look(path, "ro&immutable=1", form)
         except (JournalError, sqlite3.Error):
             # Unless somebody has opened it since.
             if not Path(f"{path}-wal").exists():
                 raise
         else:
             return
-    _look(path, "ro")
+    _look(path, "ro", form)
 
 
-def _look(path: str, mode: str) -> None:
-    foreign = JournalError(f"{path} is no journal of this library: it is left untouched. Give another path")
+def _look(path: str, mode: str, form: Form) -> None:
+    foreign = JournalError(f"{path} is no {form.word} of this library: it is left untouched. Give another path")
     try:
         with contextlib.closing(connect(path, mode)) as connection:
             application, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-            if application != APPLICATION_ID:
+            if application != form.application_id:
                 raise foreign
-            if version > VERSION:
-                raise JournalError(f"the journal {path} is of version {version}, made by a newer version of this library: use that one")
+            if version > form.version:
+                raise JournalError(f"the {form.word} {path} is of version {version}, made by a newer version of this library: use that one")
             said = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
             # SQLite reads what is missing of the last page as zeros.
             whole = mode == "ro" or Path(path).stat().st_size % connection.execute("PRAGMA page_size").fetchone()[0] == 0
     except sqlite3.DatabaseError as failure:
         raise foreign if failure.sqlite_errorname == "SQLITE_NOTADB" else failure from failure
     if said != ["ok"] or not whole:
-        raise JournalError(
-            f"the journal {path} is damaged: it is left untouched. Restore it from a copy; with another one, everything would be sent again"
-        )
+        raise JournalError(f"the {form.word} {path} is damaged: it is left untouched. {form.remedy}")

@@ -15,7 +15,7 @@ from threading import Condition, Thread
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ...errors import ArmError
-from .files import broken
+from .files import JOURNAL, broken
 
 __all__ = ["JournalThread"]
 
@@ -43,13 +43,15 @@ class JournalThread:
         path: of the journal, for errors.
         open: makes the connection.
         closed: called in the thread when the connection is closed, however that came.
+        word: what the file is called, for errors.
 
     Attributes:
         failure: what made the journal unusable, or None; a `JournalError`, or what the work itself refused.
     """
 
-    def __init__(self, path: str, open: Callable[[], sqlite3.Connection], closed: Callable[[], None]) -> None:
+    def __init__(self, path: str, open: Callable[[], sqlite3.Connection], closed: Callable[[], None], word: str = JOURNAL.word) -> None:
         self.failure: ArmError | None = None
+        self._word = word
         self._path = path
         self._open = open
         self._closed = closed
@@ -137,7 +139,7 @@ class JournalThread:
         try:
             connection = self._open()
         except Exception as failure:  # whatever it is, the one who waits must be told
-            error = failure if isinstance(failure, ArmError) else broken(self._path, failure)
+            error = failure if isinstance(failure, ArmError) else broken(self._path, failure, self._word)
             self.failure = error
             self._tell(self._started.set_exception, error)
             self._tell(self._ended.set_result, None)
@@ -179,7 +181,7 @@ class JournalThread:
         except Exception as failure:  # whatever it is, the thread must go on to tell those who wait
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-            self.failure = failure if isinstance(failure, ArmError) else broken(self._path, failure)
+            self.failure = failure if isinstance(failure, ArmError) else broken(self._path, failure, self._word)
         if any(work.waiting is not None for work in works):
             self._tell(self._answer, works, results, self.failure)
 

@@ -1,0 +1,210 @@
+"""Watches a sync: takes out the customers that are as they were last sent with success, and keeps in the state what was sent this time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from .chunking import Kind
+from .delta_state import DeltaState, Known, Row, gone, name_of
+from .digests import Digests
+from .states import BatchOutcome, State, Verdict
+from .watchers import Watcher
+
+__all__ = ["Delta"]
+
+_UNCHANGED: Final = Verdict("unchanged")
+_SENT: Final[frozenset[State]] = frozenset({"succeeded", "done_before"})
+_NOT_TAKEN: Final[frozenset[State]] = frozenset({"failed", "rejected", "invalid", "blocked", "not_sent"})
+"""States in which the server has what it had before."""
+
+_NEW: Final = 0
+_CHANGED: Final = 1
+_SAME: Final = 2
+_INDEX: Final = 8
+
+
+class _Going(NamedTuple):
+    """A record that goes on, by its place in a slice."""
+
+    place: int
+    name: bytes
+    found: int
+    digest: bytes | None
+
+    def packed(self, first: int) -> bytes:
+        """In one piece: there may be very many."""
+        return (first + self.place).to_bytes(_INDEX, "big") + bytes((self.found,)) + (self.digest or b"")
+
+
+class _Earlier:
+    """Records with a number that went on once more since: those under way by index, and the digest of the last that made it."""
+
+    __slots__ = ("made_it", "under_way")
+
+    def __init__(self) -> None:
+        self.under_way: dict[bytes, bytes] = {}
+        self.made_it: tuple[int, bytes] | None = None
+
+
+class Delta(Watcher):
+    """The watcher of one sync.
+
+    Args:
+        state: not open yet.
+        kind: what the records are.
+        full: whether what did not change is sent too.
+
+    Attributes:
+        without_key: records that made it and have no number.
+        gone: customers in the state that the source does not have; None where it was not read to its end.
+    """
+
+    def __init__(self, state: DeltaState, kind: Kind, *, full: bool) -> None:
+        self.without_key = 0
+        self.gone: int | None = None
+        self._found: Counter[int] = Counter()
+        self._state = state
+        self._full = full
+        self._digests = Digests(kind)
+        # A bit for each number of a customer in the state.
+        self._seen = bytearray()
+        self._seen_count = 0
+        # By name, the last record that is under way, packed.
+        self._under_way: dict[bytes, bytes] = {}
+        self._earlier: dict[bytes, _Earlier] = {}
+        # Names that are being looked up: what is told of them meanwhile is not kept.
+        self._sifting: frozenset[bytes | None] = frozenset()
+        self._sifted: tuple[int, list[_Going]] | None = None
+
+    @property
+    def new(self) -> int:
+        """Records that made it and were not in the state."""
+        return self._found[_NEW]
+
+    @property
+    def changed(self) -> int:
+        """Records that made it and were in the state otherwise."""
+        return self._found[_CHANGED]
+
+    @property
+    def same(self) -> int:
+        """Records that made it though they were in the state as they are."""
+        return self._found[_SAME]
+
+    def gone_keys(self) -> Iterator[str]:
+        """The numbers of those who are gone, read from the state."""
+        if self.gone:
+            yield from gone(self._state.path, bytes(self._seen), self._state.next)
+
+    @property
+    def path(self) -> str:
+        """Of the state."""
+        return self._state.path
+
+    # --- the run ----------------------------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        await self._state.open()
+        self._seen = bytearray((self._state.next >> 3) + 1)
+
+    async def sift(self, records: Sequence[Any], first: int) -> Mapping[int, Verdict]:
+        self._sifted = None
+        keys, digests = self._digests.of(records)
+        names = [name_of(key) if key is not None else None for key in keys]
+        self._sifting = frozenset(names)
+        repeated = self._sifting & self._under_way.keys()
+        known = await self._state.find([name for name in self._sifting if name is not None])
+        self._see(known)
+        going, unchanged, doubtful = self._compare(names, digests, known, set(repeated))
+        if doubtful:
+            await self._state.doubt(doubtful)
+        self._sifted = first, going
+        return dict.fromkeys(unchanged, _UNCHANGED)
+
+    def _see(self, known: Mapping[bytes, Known]) -> None:
+        seen, end = self._seen, self._state.next
+        for number, _ in known.values():
+            if number < end and not seen[number >> 3] & 1 << (number & 7):
+                seen[number >> 3] |= 1 << (number & 7)
+                self._seen_count += 1
+
+    def _compare(
+        self, names: Sequence[bytes | None], digests: Sequence[bytes | None], known: Mapping[bytes, Known], ahead: set[bytes | None]
+    ) -> tuple[list[_Going], list[int], list[bytes]]:
+        """What goes on, what did not change, and whose digest in the state does not hold any more when that is sent.
+
+        `ahead` are the names of which something is sent before: whatever the state says, it won't be the last.
+        """
+        going: list[_Going] = []
+        unchanged: list[int] = []
+        doubtful: list[bytes] = []
+        for place, (name, digest) in enumerate(zip(names, digests, strict=True)):
+            if name is None:
+                continue
+            before = known.get(name)
+            is_same = before is not None and digest is not None and before.digest == digest
+            if is_same and not self._full and name not in ahead:
+                unchanged.append(place)
+                continue
+            if before is not None and before.digest is not None and not is_same:
+                doubtful.append(name)
+            found = _NEW if before is None else _SAME if is_same and name not in ahead else _CHANGED
+            going.append(_Going(place, name, found, digest))
+            ahead.add(name)
+        return going, unchanged, doubtful
+
+    def look(self, records: Sequence[Any], first: int) -> None:
+        sifted, self._sifted = self._sifted, None
+        self._sifting = frozenset()
+        if sifted is None or sifted[0] != first:
+            return
+        for one in sifted[1]:
+            before = self._under_way.get(one.name)
+            if before is not None:
+                self._earlier.setdefault(one.name, _Earlier()).under_way[before[:_INDEX]] = before
+            self._under_way[one.name] = one.packed(first)
+
+    def told(self, outcome: BatchOutcome) -> None:
+        if outcome.verdict == _UNCHANGED and not outcome.exceptions:
+            return
+        rows: tuple[list[Row], list[Row]] = [], []
+        for position, (index, key) in enumerate(zip(outcome.indexes, outcome.keys, strict=True)):
+            state = outcome.exceptions.get(position, outcome.verdict).state
+            if key is None:
+                self.without_key += state in _SENT
+            elif (kept := self._settle(name := name_of(key), index, state)) is not None and name not in self._sifting:
+                rows[kept[0]].append(Row(key, name, kept[1]))
+        if rows[_NEW] or rows[_CHANGED]:
+            self._state.keep(*rows)
+
+    def _settle(self, name: bytes, index: int, state: State) -> tuple[int, bytes] | None:
+        """Takes in the final state of a record; gives what to keep of its customer, and whether that is new or changed."""
+        at = index.to_bytes(_INDEX, "big")
+        last = self._under_way.get(name, b"")
+        earlier = self._earlier.get(name)
+        is_last = last.startswith(at)
+        going = last if is_last else earlier.under_way.pop(at, None) if earlier is not None else None
+        if going is None:
+            return None
+        found, digest = going[_INDEX], going[_INDEX + 1 :]
+        made_it = state in _SENT
+        self._found[found] += made_it
+        if not is_last:
+            # The last one decides; until then only this is remembered.
+            assert earlier is not None
+            if state not in _NOT_TAKEN:
+                earlier.made_it = (_CHANGED if found == _SAME else found, digest) if made_it and digest else None
+            return None
+        del self._under_way[name]
+        before = self._earlier.pop(name).made_it if earlier is not None else None
+        if made_it:
+            # What did not change is in the state, unless something else went out before it.
+            return (found, digest) if digest and found != _SAME else None
+        return before if state in _NOT_TAKEN else None
+
+    async def end(self, *, complete: bool) -> None:
+        await self._state.close()
+        if complete:
+            self.gone = self._state.rows - self._seen_count

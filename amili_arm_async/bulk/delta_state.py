@@ -1,0 +1,298 @@
+"""The state of a delta sync: for each customer the digest of what was last sent with success, in one SQLite file.
+
+A row without digest is a customer of whom nobody knows what the server holds: something else was sent than what had been sent before,
+and no result speaks for it. Each row has a number, so that one bit a customer is enough to know who was in a source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Final, NamedTuple
+
+from .. import clock
+from ..errors import ConfigurationError, JournalError
+from .identity import folded
+from .journal.files import Form, broken, check, connect, open_journal, path_of
+from .journal.locks import RunLock, is_locked, lock
+from .journal.thread import JournalThread
+
+__all__ = ["DeltaState", "Known", "Row", "forget", "gone", "name_of"]
+
+_FORM: Final = Form(
+    "sync state",
+    0x41524D73,  # "ARMs"
+    1,
+    4096,  # a night changes few rows, here and there
+    """
+CREATE TABLE owner (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    base_url TEXT NOT NULL,
+    client_no INTEGER NOT NULL,
+    next INTEGER NOT NULL,
+    written REAL NOT NULL
+);
+-- name: the customer number as it is compared; shown: NULL where it was written like that, 1 in capitals, else as it was written.
+CREATE TABLE customers (name BLOB PRIMARY KEY, number INTEGER NOT NULL, digest BLOB, shown) WITHOUT ROWID;
+""",
+    "Restore it from a copy, or begin a new one, which sends everything once",
+)
+
+_ASKED: Final = 500
+"""Customers that are looked up in one statement: older versions of SQLite take no more than 999."""
+
+_FIND: Final = f"SELECT name, number, digest FROM customers WHERE name IN ({', '.join('?' * _ASKED)})"  # noqa: S608 - question marks
+
+_DURABLE_EVERY: Final = 3.0
+"""Seconds after which what is written is put on the disk, too."""
+
+_ROW: Final = 60
+"""Bytes of a row, about."""
+
+
+class Known(NamedTuple):
+    """What the state knows of a customer; the digest is None where it is in doubt."""
+
+    number: int
+    digest: bytes | None
+
+
+class Row(NamedTuple):
+    """A customer that was sent with success."""
+
+    key: str
+    name: bytes
+    digest: bytes
+
+
+def name_of(key: str) -> bytes:
+    """A customer number as it is compared and kept."""
+    return folded(key).encode("utf-8", "surrogatepass")
+
+
+class DeltaState:
+    """The state, open for one sync.
+
+    Args:
+        path: of the file.
+        base_url, client_no: whose customers they are.
+
+    Attributes:
+        rows: customers in it when it was opened.
+        next: the number of the next new customer when it was opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], base_url: str, client_no: int) -> None:
+        self.path = path_of(path)
+        self.rows = 0
+        self.next = 1
+        self._owner = (base_url, client_no)
+        self._thread: JournalThread | None = None
+        self._lock: RunLock | None = None
+        self._number = 1
+        self._durable_at = 0.0
+
+    async def open(self) -> None:
+        """Opens the file; makes it where there is none.
+
+        Raises:
+            JournalError: it can't be used, or another sync uses it.
+            ConfigurationError: it is of another client number or address.
+        """
+        thread = JournalThread(self.path, self._open, self._let_go, _FORM.word)
+        try:
+            await thread.start()
+        except BaseException:
+            thread.finish()
+            raise
+        self._thread = thread
+        self._durable_at = clock.monotonic()
+
+    async def find(self, names: Sequence[bytes]) -> dict[bytes, Known]:
+        """What is known of these customers, all that was told to `keep` before included."""
+        return await self._open_thread.call(partial(_find, names=names)) if names else {}
+
+    async def doubt(self, names: Sequence[bytes]) -> None:
+        """Before something else than before is sent to these customers: what they have is in doubt until `keep`. On the disk when it
+        returns."""
+        await self._open_thread.call(partial(_doubt, names=names))
+        await self._open_thread.call_urgent(_touch)
+
+    def keep(self, new: Sequence[Row], changed: Sequence[Row]) -> None:
+        """These customers were sent with success. Written soon, on the disk within seconds."""
+        if self._thread is None:
+            return
+        self._thread.put(partial(self._keep, new=new, changed=changed), size=_ROW * (len(new) + len(changed)))
+        if clock.monotonic() - self._durable_at > _DURABLE_EVERY:
+            self._durable_at = clock.monotonic()
+            self._thread.put_urgent(_touch)
+
+    async def close(self) -> None:
+        """Puts all on the disk, and closes the file.
+
+        Raises:
+            JournalError: something could not be written.
+        """
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        try:
+            await thread.call(lambda _: None)
+            await thread.call_urgent(_touch)
+        finally:
+            thread.finish()
+        await thread.wait_closed()
+
+    @property
+    def _open_thread(self) -> JournalThread:
+        assert self._thread is not None
+        return self._thread
+
+    # --- in the thread ----------------------------------------------------------------------------------------------------
+
+    def _open(self) -> sqlite3.Connection:
+        connection = open_journal(self.path, look=lambda _: self._refuse_used(), form=_FORM)
+        try:
+            self._lock = _lock(self.path)
+            self._take_over(connection)
+        except BaseException:
+            connection.close()
+            self._let_go()
+            raise
+        return connection
+
+    def _refuse_used(self) -> None:
+        if is_locked(self.path, 1):
+            raise _used(self.path)
+
+    def _take_over(self, connection: sqlite3.Connection) -> None:
+        self.rows = connection.execute("SELECT count(*) FROM customers").fetchone()[0]
+        owner = connection.execute("SELECT base_url, client_no, next FROM owner").fetchone()
+        if owner is not None and owner[:2] != self._owner and self.rows:
+            base_url, client_no = self._owner
+            raise ConfigurationError(
+                f"the sync state {self.path} is of client {owner[1]} at {owner[0]}, and this is client {client_no} at {base_url}: "
+                "give each its own state"
+            )
+        self.next = self._number = owner[2] if owner is not None else 1
+        connection.execute("REPLACE INTO owner VALUES (1, ?, ?, ?, ?)", (*self._owner, self.next, clock.unix_time()))
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _keep(self, connection: sqlite3.Connection, new: Sequence[Row], changed: Sequence[Row]) -> None:
+        changes = [(row.digest, _shown(row), row.name) for row in changed]
+        connection.executemany("UPDATE customers SET digest = ?, shown = ? WHERE name = ?", changes)
+        if new:
+            numbered = [(row.name, number, row.digest, _shown(row)) for number, row in enumerate(sorted(new, key=_name), self._number)]
+            self._number += len(new)
+            connection.executemany(
+                "INSERT INTO customers VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET digest = excluded.digest, shown = excluded.shown",
+                numbered,
+            )
+            connection.execute("UPDATE owner SET next = ?", (self._number,))
+
+
+def _name(row: Row) -> bytes:
+    return row.name
+
+
+def _lock(path: str) -> RunLock:
+    try:
+        taken = lock(path, 1)
+    except OSError as failure:
+        raise broken(path, failure, _FORM.word) from failure
+    if taken is None:
+        raise _used(path)
+    return taken
+
+
+def _used(path: str) -> JournalError:
+    return JournalError(f"the sync state {path} is in use by another sync: wait for its end")
+
+
+def _shown(row: Row) -> str | int | None:
+    folded_key = folded(row.key)
+    if folded_key == row.key:
+        return None
+    # Takes no byte in the file, unlike the text.
+    return 1 if folded_key.upper() == row.key else row.key.encode("utf-8", "backslashreplace").decode()
+
+
+def _as_shown(name: bytes, shown: str | int | None) -> str:
+    text = name.decode("utf-8", "backslashreplace")
+    return text if shown is None else text.upper() if shown == 1 else str(shown)
+
+
+def _find(connection: sqlite3.Connection, names: Sequence[bytes]) -> dict[bytes, Known]:
+    found: dict[bytes, Known] = {}
+    for start in range(0, len(names), _ASKED):
+        some = names[start : start + _ASKED]
+        # Always the same statement: SQLite has it ready.
+        wanted = [*some, *[some[0]] * (_ASKED - len(some))]
+        found.update({name: Known(number, digest) for name, number, digest in connection.execute(_FIND, wanted)})
+    return found
+
+
+def _doubt(connection: sqlite3.Connection, names: Sequence[bytes]) -> None:
+    connection.executemany("UPDATE customers SET digest = NULL WHERE name = ?", [(name,) for name in names])
+
+
+def _touch(connection: sqlite3.Connection) -> None:
+    """What is urgent is on the disk when it is done, and all before it; so something has to be written."""
+    connection.execute("UPDATE owner SET written = ?", (clock.unix_time(),))
+
+
+# --- those who are gone -----------------------------------------------------------------------------------------------
+
+
+def gone(path: str, seen: bytes, end: int) -> Iterator[str]:
+    """The customers whose bit is not set in `seen`, of those with a number below `end`; a few at a time, in the order of their numbers as
+    they are compared.
+
+    Raises:
+        JournalError: the state is not there any more, or can't be read.
+    """
+    last = b""
+    try:
+        check(path, _FORM)
+        with contextlib.closing(connect(path, "ro")) as connection:
+            while rows := connection.execute(
+                "SELECT name, number, shown FROM customers WHERE name > ? ORDER BY name LIMIT 1000", (last,)
+            ).fetchall():
+                for name, number, shown in rows:
+                    if number < end and not seen[number >> 3] & 1 << (number & 7):
+                        yield _as_shown(name, shown)
+                last = rows[-1][0]
+    except (sqlite3.Error, OSError) as failure:
+        raise broken(path, failure, _FORM.word) from failure
+
+
+def forget(path: str, keys: Iterable[str]) -> int:
+    """Takes customers out of the state; gives how many were in it.
+
+    Raises:
+        JournalError: the state can't be written, or a sync uses it.
+    """
+    path = path_of(path)
+    done = 0
+    taken = _lock(path)
+    try:
+        with contextlib.closing(open_journal(path, create=False, form=_FORM)) as connection:
+            names = (name_of(key) for key in keys)
+            while some := list(islice(names, 1000)):
+                connection.execute("BEGIN IMMEDIATE")
+                done += connection.executemany("DELETE FROM customers WHERE name = ?", [(name,) for name in some]).rowcount
+                connection.execute("COMMIT")
+    except sqlite3.Error as failure:
+        raise broken(path, failure, _FORM.word) from failure
+    finally:
+        taken.release()
+    return done

@@ -1,0 +1,30 @@
+"""A sandbox and a client that waits for nothing longer than it must, and a state in a folder of its own."""
+
+import pytest
+
+from ..bulk.conftest import arm, quick, sandbox
+
+__all__ = ["arm", "quick", "sandbox"]
+
+
+@pytest.fixture
+def state(tmp_path):
+    """Where the state is."""
+    return tmp_path / "customers.sqlite"
+
+
+@pytest.fixture
+def sync(arm, state):
+    """Begins a sync of these records."""
+
+    def begin(source, *, full=False, state=state, arm=arm, **options):
+        return arm.customers.sync(source, state=state, full=full, options=quick(**options))
+
+    return begin
+
+
+def numbers(report):
+    """What a report tells, as (new, changed, unchanged, without_key, failed), which add up to what was read."""
+    found = (report.new, report.changed, report.unchanged, report.without_key, report.failed)
+    assert sum(found) == report.bulk.totals.records_read == sum(report.bulk.counts.values())
+    return found
