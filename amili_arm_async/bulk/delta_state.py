@@ -14,6 +14,8 @@ from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
 
+import anyio
+
 from .. import clock
 from ..errors import ConfigurationError, JournalError
 from .identity import folded
@@ -108,6 +110,9 @@ class DeltaState:
             await thread.start()
         except BaseException:
             thread.finish()
+            # Whoever cancels this, and begins again, must not meet what is still going on here.
+            with anyio.CancelScope(shield=True):
+                await thread.wait_closed()
             raise
         self._thread = thread
         self._durable_at = clock.monotonic()

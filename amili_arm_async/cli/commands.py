@@ -38,7 +38,7 @@ from .push import Push, Task
 from .sending import GRACE, run_to_end
 from .writing import Draft, StandardOutput
 
-__all__ = ["pull_customers", "push"]
+__all__ = ["open_file", "pull_customers", "push", "share_of_failures"]
 
 _DEFAULTS: Final = BulkOptions()
 _BROKEN_PIPE: Final = 141

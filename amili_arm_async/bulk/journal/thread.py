@@ -61,6 +61,8 @@ class JournalThread:
         self._finishing = False
         self._changed = Condition()
         self._started = self._loop.create_future()
+        # Whoever is cancelled while it opens does not ask any more how that ended.
+        self._started.add_done_callback(lambda started: started.cancelled() or started.exception())
         self._ended = self._loop.create_future()
         # A daemon: a process whose loop was torn down must not hang on it. Nothing is lost by that, what counts is committed.
         self._thread = Thread(target=self._run, name="amili-arm-journal", daemon=True)
