@@ -23,6 +23,7 @@ QUESTIONS = (
     "reading",
     "memory",
     "journal",
+    "sync",
     "logging_on",
     "compression",
     "import_time",
