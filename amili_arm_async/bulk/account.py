@@ -156,7 +156,7 @@ class Account:
         """Takes in records that are not sent, by their place among `records`; the first of these is at index `first` of the source."""
         if verdicts:
             indexes = array("q", [first + place for place in verdicts])
-            keys = [_key_of(kind, records[place]) for place in verdicts]
+            keys = _keys_of(kind, [records[place] for place in verdicts])
             common, _ = Counter(verdicts.values()).most_common(1)[0]
             others = {position: verdict for position, verdict in enumerate(verdicts.values()) if verdict != common}
             self.tell(BatchOutcome(0, None, 0, None, indexes, keys, common, others))
@@ -278,6 +278,15 @@ def _some(records: Iterator[Any]) -> list[Any]:
     with contextlib.suppress(Exception):
         chunk.extend(islice(records, 1000))
     return chunk
+
+
+def _keys_of(kind: Kind, records: list[Any]) -> list[str | None]:
+    kinds = set(map(type, records))
+    if len(kinds) == 1 and kinds <= {bytes, dict, kind.cls}:
+        with contextlib.suppress(Exception):
+            if (keys := kind.keys_of(records, kinds.pop())) is not None:
+                return keys
+    return [_key_of(kind, record) for record in records]
 
 
 def _key_of(kind: Kind, record: Any) -> str | None:

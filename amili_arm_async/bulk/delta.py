@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from .chunking import Kind
-from .delta_state import DeltaState, Known, Row, gone, name_of
+from .delta_state import DeltaState, Known, Row, gone, names_of
 from .digests import Digests
 from .states import BatchOutcome, State, Verdict
 from .watchers import Watcher
@@ -112,7 +112,7 @@ class Delta(Watcher):
     async def sift(self, records: Sequence[Any], first: int) -> Mapping[int, Verdict]:
         self._sifted = None
         keys, digests = self._digests.of(records)
-        names = [name_of(key) if key is not None else None for key in keys]
+        names = names_of(keys)
         self._sifting = frozenset(names)
         repeated = self._sifting & self._under_way.keys()
         known = await self._state.find([name for name in self._sifting if name is not None])
@@ -170,11 +170,12 @@ class Delta(Watcher):
         if outcome.verdict == _UNCHANGED and not outcome.exceptions:
             return
         rows: tuple[list[Row], list[Row]] = [], []
-        for position, (index, key) in enumerate(zip(outcome.indexes, outcome.keys, strict=True)):
+        names = names_of(outcome.keys)
+        for position, (index, key, name) in enumerate(zip(outcome.indexes, outcome.keys, names, strict=True)):
             state = outcome.exceptions.get(position, outcome.verdict).state
-            if key is None:
+            if key is None or name is None:
                 self.without_key += state in _SENT
-            elif (kept := self._settle(name := name_of(key), index, state)) is not None and name not in self._sifting:
+            elif (kept := self._settle(name, index, state)) is not None and name not in self._sifting:
                 rows[kept[0]].append(Row(key, name, kept[1]))
         if rows[_NEW] or rows[_CHANGED]:
             self._state.keep(*rows)

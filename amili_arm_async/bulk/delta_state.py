@@ -23,7 +23,7 @@ from .journal.files import Form, broken, check, connect, open_journal, path_of
 from .journal.locks import RunLock, is_locked, lock
 from .journal.thread import JournalThread
 
-__all__ = ["DeltaState", "Known", "Row", "forget", "gone", "name_of"]
+__all__ = ["DeltaState", "Known", "Row", "forget", "gone", "name_of", "names_of"]
 
 _FORM: Final = Form(
     "sync state",
@@ -76,6 +76,18 @@ def name_of(key: str) -> bytes:
     return folded(key).encode("utf-8", "surrogatepass")
 
 
+def names_of(keys: Sequence[str | None]) -> Sequence[bytes | None]:
+    """The same for many, None for what has no key; all at once, where that can be done."""
+    try:
+        text = "\0".join(keys)  # type: ignore[arg-type]
+    except TypeError:
+        return [name_of(key) if key is not None else None for key in keys]
+    if text.count("\0") >= len(keys):
+        # One of them holds the separator.
+        return [name_of(key) for key in keys if key is not None]
+    return name_of(text).split(b"\0")
+
+
 class DeltaState:
     """The state, open for one sync.
 
@@ -124,8 +136,8 @@ class DeltaState:
     async def doubt(self, names: Sequence[bytes]) -> None:
         """Before something else than before is sent to these customers: what they have is in doubt until `keep`. On the disk when it
         returns."""
-        await self._open_thread.call(partial(_doubt, names=names))
-        await self._open_thread.call_urgent(_touch)
+        # All that was put before is done: who asks this has asked `find` for the same customers.
+        await self._open_thread.call_urgent(partial(_doubt, names=names))
 
     def keep(self, new: Sequence[Row], changed: Sequence[Row]) -> None:
         """These customers were sent with success. Written soon, on the disk within seconds."""
