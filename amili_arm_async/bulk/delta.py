@@ -114,10 +114,9 @@ class Delta(Watcher):
         keys, digests = self._digests.of(records)
         names = names_of(keys)
         self._sifting = frozenset(names)
-        repeated = self._sifting & self._under_way.keys()
         known = await self._state.find([name for name in self._sifting if name is not None])
         self._see(known)
-        going, unchanged, doubtful = self._compare(names, digests, known, set(repeated))
+        going, unchanged, doubtful = self._compare(names, digests, known)
         if doubtful:
             await self._state.doubt(doubtful)
         self._sifted = first, going
@@ -131,12 +130,14 @@ class Delta(Watcher):
                 self._seen_count += 1
 
     def _compare(
-        self, names: Sequence[bytes | None], digests: Sequence[bytes | None], known: Mapping[bytes, Known], ahead: set[bytes | None]
+        self, names: Sequence[bytes | None], digests: Sequence[bytes | None], known: Mapping[bytes, Known]
     ) -> tuple[list[_Going], list[int], list[bytes]]:
         """What goes on, what did not change, and whose digest in the state does not hold any more when that is sent.
 
-        `ahead` are the names of which something is sent before: whatever the state says, it won't be the last.
+        Of whom something else is under way, the state has no digest: whatever comes next is sent.
         """
+        # Of whom something goes on in this slice, what the state says won't be the last.
+        ahead: set[bytes] = set()
         going: list[_Going] = []
         unchanged: list[int] = []
         doubtful: list[bytes] = []

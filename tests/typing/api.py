@@ -53,6 +53,8 @@ from amili_arm_async import (
     RetryPolicy,
     State,
     StatusError,
+    SyncReport,
+    SyncRun,
     Timeout,
     TokenSource,
     Totals,
@@ -221,6 +223,15 @@ async def bulk(arm: ArmClient, lines: list[bytes]) -> None:
     report.raise_for_failures()
     assert_type(await arm.customers.update_many(generated_later(), options=BulkOptions(concurrency=16)), BulkReport)
     await arm.customers.create_many(lines, options=BulkOptions(results="accepted", bisect="all", on_progress=show), user_id="u")
+    synced = arm.customers.sync(generated(), state="customers.sqlite", full=True)
+    assert_type(synced, SyncRun)
+    assert_type(await synced, SyncReport)
+    async with synced:
+        async for outcome in synced:
+            assert_type(outcome, BatchOutcome)
+    assert_type((synced.report.new, synced.report.gone), tuple[int, int | None])
+    assert_type(synced.report.gone_keys(), Iterator[str])
+    assert_type(await synced.report.forget(["1"]), int)
     run = arm.documents.create_many([records()[1]])
     assert_type(run, BulkRun)
     async with run:
