@@ -33,11 +33,13 @@ from .errors import (
     RecordError,
     ResponseError,
     ServerError,
+    SourceError,
     StatusError,
     TruncatedListError,
     UnauthorizedError,
     UnprocessableError,
 )
+from .faulty import FaultyRecord
 from .models.base import CurrencyAmounts, CurrencyAmountsRecord, PageSummary
 from .models.batches import BatchEntry, BatchReceipt, BatchResult, Receipt
 from .models.customers import Customer, CustomerRecord, Distribution, DistributionRecord, PostalAddress, PostalAddressRecord
@@ -52,6 +54,7 @@ from .models.documents import (
 from .models.identity import IssuedToken
 from .models.json_records import ArItem, AutoPostingReply, GlItem, JsonRecord, PaymentReservation, Reply, UploadReply
 from .paging import Page, Pager
+from .sources.records import Records, open_records
 from .wire import Response
 
 __version__ = "0.1.0"
@@ -97,6 +100,7 @@ __all__ = [
     "EinvoiceAddress",
     "EinvoiceAddressRecord",
     "Fault",
+    "FaultyRecord",
     "FileContent",
     "ForbiddenError",
     "GlItem",
@@ -125,11 +129,13 @@ __all__ = [
     "Reconcile",
     "RecordError",
     "RecordOutcome",
+    "Records",
     "Reply",
     "Response",
     "ResponseError",
     "RetryPolicy",
     "ServerError",
+    "SourceError",
     "State",
     "StatusError",
     "SyncReport",
@@ -141,6 +147,7 @@ __all__ = [
     "UnauthorizedError",
     "UnprocessableError",
     "UploadReply",
+    "open_records",
     "prune_journal",
     "read_journal",
 ]

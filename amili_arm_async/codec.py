@@ -19,6 +19,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from .errors import RecordError
+from .faulty import FaultyRecord
 
 __all__ = [
     "DecimalFound",
@@ -156,6 +157,7 @@ def as_far_as_possible(record: object) -> bytes:
     """The JSON text of what can't be sent, for a person to mend: what JSON has no word for is null or a text, bytes are a text."""
     if isinstance(record, (bytes, bytearray)):
         return ENCODER.encode(bytes(record).decode("utf-8", "backslashreplace"))
+    record = record.as_read if isinstance(record, FaultyRecord) else record
     try:
         whole = dict(record) if isinstance(record, Mapping) else record
         text = msgspec.json.Encoder(enc_hook=repr, decimal_format="number").encode(whole)

@@ -4,6 +4,7 @@
 ArmError                      everything this library raises
 ├── ConfigurationError        the call or its settings are wrong: mend the program          (also ValueError)
 ├── RecordError               a record can't be sent as it is: mend the data                (also ValueError)
+├── SourceError               an input can't be read, or no further: mend the file, or say what it is
 ├── NotSentError              nothing left this machine, or it was provably not taken: try again
 ├── OutcomeUnknownError       it may have been done: look it up before you repeat it
 ├── ResponseError             an answer came that can't be read, or a read got no answer: try again, or report it
@@ -61,6 +62,7 @@ __all__ = [
     "RecordError",
     "ResponseError",
     "ServerError",
+    "SourceError",
     "StatusError",
     "TruncatedListError",
     "UnauthorizedError",
@@ -79,6 +81,10 @@ class ConfigurationError(ArmError, ValueError):
 
 class RecordError(ArmError, ValueError):
     """A record can't be sent as it is; nothing was sent. The message names the path of each fault, never the value."""
+
+
+class SourceError(ArmError):
+    """An input can't be read, or not to its end: the message names the file, how far it came, and the remedy where one is known."""
 
 
 class NotSentError(ArmError):

@@ -12,6 +12,7 @@ import msgspec
 from .. import codec
 from ..bulk.chunking import as_key
 from ..errors import RecordError
+from ..faulty import FaultyRecord
 from ..models.base import Input
 from ..models.documents import Document
 from .faults import Found
@@ -104,6 +105,8 @@ class Examiner:
             if self._most is not None and len(record) > self._most and not record.strip(b"\0"):
                 return Found("too_large", "$", f"more than {self._most} bytes")
             return _parsed(bytes(record))
+        if isinstance(record, FaultyRecord):
+            return Found("not_readable", "$", record.fault)
         if not isinstance(record, (self._cls, Mapping)):
             return Found("not_object", "$", f"a {type(record).__name__} is no {self._cls.__name__}, no mapping and no bytes")
         try:

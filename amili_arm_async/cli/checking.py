@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import os
-import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -15,15 +13,16 @@ from ..checking.faults import CheckReport, Fault
 from ..checking.run import CheckRun
 from ..codec import json_object
 from ..config import BulkOptions
-from ..errors import CheckError, ConfigurationError
+from ..errors import CheckError, ConfigurationError, SourceError
 from ..models.base import Input
 from ..models.customers import Customer
 from ..models.documents import Document
+from ..sources.records import Records
 from ..wire import Envelope
 from . import output
-from .connection import Kind, open_file
+from .connection import Kind
+from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
 from .interrupts import Interrupts
-from .lines import Lines
 from .progress import bar
 from .sending import run_to_end
 
@@ -34,19 +33,21 @@ _LIMIT: Final = 1000
 _SHOWN: Final = 100
 """Faults that are printed before a push; `amili-arm check` prints all that were kept."""
 
-_TOO_LONG: Final = b"?"
-"""What `Lines` gives for a line that is too long."""
-
 
 def check(
     kind: Annotated[Kind, typer.Argument(help="What the records are.")],
-    file: Annotated[str, typer.Argument(help="JSON lines: one record on each line; - for standard input.")],
+    file: Annotated[str, typer.Argument(help="JSON lines, CSV or Parquet, packed with gzip or zstd or not; - for standard input.")],
     customers: Annotated[
         str | None,
-        typer.Option(help="JSON lines of all customers that there will be: a document for another customer is an error. For documents."),
+        typer.Option(help="A file of all customers that there will be: a document for another customer is an error. For documents."),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Faults that are named; more are counted.")] = _LIMIT,
     max_bytes: Annotated[int, typer.Option(min=1, help="Bytes of a request at the most.")] = _DEFAULTS.max_bytes,
+    format: SourceFormat = Format.auto,
+    delimiter: Delimiter = None,
+    encoding: SourceEncoding = None,
+    clear: Clear = None,
+    extra_columns: ExtraColumns = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
 ) -> None:
     """Names every fault of every record of FILE, on standard output. Nothing is sent, and no network is used.
@@ -59,11 +60,16 @@ def check(
         output.fail("standard input can't be both the documents and the customers")
     made = Checking(limit)
     with ExitStack() as files, Interrupts() as interrupts:
-        records = Checked(files.enter_context(open_file(file)), max_bytes)
-        known = Checked(files.enter_context(open_file(customers)), max_bytes) if customers is not None else None
+
+        def opened(path: str, kind: Kind) -> Checked:
+            found = open_input(path, kind.value, format, delimiter, encoding, clear, extra_columns, max_bytes)
+            return Checked(files.enter_context(found), max_bytes)
+
         try:
+            records = opened(file, kind)
+            known = opened(customers, Kind.customers) if customers is not None else None
             run = _run(kind, records, limit, max_bytes, known)
-        except ConfigurationError as failure:
+        except (ConfigurationError, SourceError) as failure:
             output.fail(str(failure))
         code = run_to_end(made.do(run, records, f"check {kind.value}"), interrupts)
     if as_json:
@@ -85,21 +91,21 @@ def _run(kind: Kind, records: Checked, limit: int, max_bytes: int, known: Checke
 
 
 async def _numbers(customers: Checked) -> AsyncIterator[str]:
-    """The customer numbers in a file of customers; a line without one names none."""
-    async for text in customers:
-        number = (json_object(text) or {}).get("customerNo")
+    """The customer numbers in a file of customers; a record without one names none."""
+    async for record in customers:
+        found = (json_object(record) or {}) if isinstance(record, bytes) else record
+        number = found.get("customerNo")
         if isinstance(number, str):
             yield number
 
 
-def refuse_what_is_read_once(file: io.FileIO) -> None:
+def refuse_what_is_read_once(path: str) -> None:
     """Refuses what can't be read a second time, to be sent after it was checked.
 
     Raises:
         ConfigurationError: it is no file.
     """
-    # Standard input may be a file too, but its beginning need not be the file's.
-    if not file.closefd or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    if path == "-" or not Path(path).is_file():
         raise ConfigurationError(
             "--check-first reads everything before anything is sent, and then again: that needs a file, not standard input and no pipe"
         )
@@ -108,16 +114,15 @@ def refuse_what_is_read_once(file: io.FileIO) -> None:
 class Checked:
     """The records of a file as a check takes them; a line over the limit is there too, as bytes that are as long."""
 
-    def __init__(self, file: io.RawIOBase, max_bytes: int) -> None:
-        self.lines = Lines(file, max_bytes)
-        self.read = 0
+    def __init__(self, records: Records, max_bytes: int) -> None:
+        self.records = records
+        self._read = 0
         self._too_long = bytes(max_bytes + 1)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for text in self.lines:
-            self.read += 1
-            is_too_long = text == _TOO_LONG and self.lines.numbers[self.read - 1] in self.lines.too_long
-            yield self._too_long if is_too_long else text
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        async for record in self.records:
+            self._read += 1
+            yield self._too_long if self.records.is_too_long(self._read - 1) else record
 
 
 class Checking:
@@ -144,25 +149,24 @@ class Checking:
                 run.on_progress = lambda read: show(read, "")
             await run
 
-    async def do_first(self, run: CheckRun, records: Checked, file: io.FileIO) -> None:
-        """Does the check before a push; the file is at its beginning again then.
+    async def do_first(self, run: CheckRun, records: Checked, path: str) -> None:
+        """Does the check before a push.
 
         Raises:
             CheckError: there are errors, or the file was changed meanwhile.
             InterruptedRunError: a signal ended it.
         """
-        before = os.fstat(file.fileno())
+        before = Path(path).stat()
         await self.do(run, records, "check")
-        after = os.fstat(file.fileno())
+        after = Path(path).stat()
         if not self.report.ok:
             raise CheckError("nothing was sent: the check found errors", self.report)
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
             raise CheckError("nothing was sent: the file was changed while it was checked", self.report)
-        file.seek(0)
 
     def line(self, index: int | None) -> int | None:
         """The line of a record."""
-        return self._records.lines.numbers[index] if index is not None and self._records is not None else None
+        return self._records.records.line(index) if index is not None and self._records is not None else None
 
     def as_json(self, *, ended: bool = True) -> dict[str, Any]:
         """For a program; `ended` is false where the command ended early."""

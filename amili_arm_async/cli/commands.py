@@ -10,9 +10,9 @@ from typing import Annotated, Final
 import typer
 
 from ..config import BulkOptions, Reconcile
-from ..errors import ArmError, ConfigurationError, TruncatedListError
+from ..errors import ArmError, ConfigurationError, SourceError, TruncatedListError
+from ..sources.records import Records
 from . import output
-from .checking import Checking
 from .connection import (
     BaseUrl,
     Bisect,
@@ -27,18 +27,18 @@ from .connection import (
     ServerMessages,
     Settle,
     UserId,
-    open_file,
     settings,
 )
+from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
 from .interrupts import Interrupts
 from .known_settings import parse_share
 from .progress import bar
 from .pull import Pull
-from .push import Push, Task
+from .push import Push, Task, longest
 from .sending import GRACE, run_to_end
 from .writing import Draft, StandardOutput
 
-__all__ = ["open_file", "pull_customers", "push", "share_of_failures"]
+__all__ = ["pull_customers", "push"]
 
 _DEFAULTS: Final = BulkOptions()
 _BROKEN_PIPE: Final = 141
@@ -63,7 +63,7 @@ class Encoding(StrEnum):
 
 def push(
     kind: Annotated[Kind, typer.Argument(help="What the records are.")],
-    file: Annotated[str, typer.Argument(help="JSON lines: one record on each line; - for standard input.")],
+    file: Annotated[str, typer.Argument(help="JSON lines, CSV or Parquet, packed with gzip or zstd or not; - for standard input.")],
     config: Config = None,
     base_url: BaseUrl = None,
     client_no: ClientNo = None,
@@ -108,6 +108,11 @@ def push(
     check_first: Annotated[
         bool, typer.Option("--check-first", help="Check the whole file before anything is sent; with errors nothing is sent.")
     ] = False,
+    format: SourceFormat = Format.auto,
+    delimiter: Delimiter = None,
+    encoding: SourceEncoding = None,
+    clear: Clear = None,
+    extra_columns: ExtraColumns = False,
     grace: Grace = GRACE,
     server_messages: ServerMessages = False,
     quiet: Quiet = False,
@@ -136,11 +141,18 @@ def push(
             compression=compression.value if compression is not None else None,
         )
         arm = settings(base_url, client_no, user_id, identity_url, client_id).client()
-        made = Push(arm, _task(kind, update=update), options, server_messages, grace, quiet, Checking() if check_first else None)
-    except ConfigurationError as failure:
+        made = Push(arm, _task(kind, update=update), options, server_messages, grace, quiet)
+
+        def opened() -> Records:
+            return open_input(file, kind.value, format, delimiter, encoding, clear, extra_columns, longest(options))
+
+        if check_first:
+            made.check_first(file, opened())
+        records = opened()
+    except (ConfigurationError, SourceError) as failure:
         output.fail(str(failure))
-    with open_file(file) as opened, Interrupts(durable=journal is not None) as interrupts:
-        code = run_to_end(made.run(opened), interrupts)
+    with records, Interrupts(durable=journal is not None) as interrupts:
+        code = run_to_end(made.run(records), interrupts)
         if as_json:
             output.print_json({**made.as_json(), "ok": made.ok and not code})
         else:

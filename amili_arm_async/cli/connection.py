@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -29,7 +28,6 @@ __all__ = [
     "Settle",
     "UserId",
     "defaults",
-    "open_file",
     "settings",
 ]
 
@@ -74,14 +72,6 @@ class Bisect(StrEnum):
     safe = "safe"
     all = "all"
     off = "off"
-
-
-def open_file(file: str) -> io.FileIO:
-    """A file to read, unbuffered; `-` is standard input. One that can't be read ends the program."""
-    try:
-        return open(0 if file == "-" else file, "rb", buffering=0, closefd=file != "-")
-    except OSError as failure:
-        output.fail(f"{file} can't be read: {failure.strerror}")
 
 
 def settings(base_url: str | None, client_no: int | None, user_id: str | None, identity_url: str | None, client_id: str | None) -> Settings:

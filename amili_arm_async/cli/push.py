@@ -1,28 +1,33 @@
-"""`amili-arm push`: a file of JSON lines, sent as it stands."""
+"""`amili-arm push`: a file of records, sent as they stand."""
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..bulk.states import RecordOutcome
+from ..checking.run import CheckRun
 from ..client import ArmClient
 from ..config import BulkOptions
+from ..sources.records import Records
 from . import telling
 from .batch_lines import BatchLines
 from .checking import Checked, Checking, refuse_what_is_read_once
-from .lines import Lines
 from .progress import bar
 from .sending import GRACE, on_progress, send
 
-__all__ = ["Push", "Task"]
+__all__ = ["Push", "Task", "longest"]
 
 _KEPT: Final = 16_000_000
 
 Task: TypeAlias = Literal["create customers", "update customers", "create documents"]
+
+
+def longest(options: BulkOptions) -> int:
+    """Bytes of a record at the most. One that is too large to be sent is only read where a dead letter keeps it."""
+    return options.max_bytes if options.dead_letter is None else max(options.max_bytes, _KEPT)
 
 
 @dataclass
@@ -36,7 +41,7 @@ class Push:
         server_messages: whether the server's words are shown, which may hold personal data.
         grace: seconds that the batches on the wire have to end after a signal.
         quiet: whether nothing is shown or told while it goes on.
-        checking: checks the whole file before anything is sent; None where that was not asked for.
+        checking: what was found by a check of the whole file, where that was asked for.
         report: of the bulk run, from when it begins.
     """
 
@@ -46,12 +51,13 @@ class Push:
     server_messages: bool = False
     grace: float = GRACE
     quiet: bool = False
-    checking: Checking | None = None
+    checking: Checking = field(default_factory=Checking)
     report: BulkReport | None = None
-    _lines: Lines | None = None
+    _to_check: tuple[CheckRun, Checked, str] | None = None
+    _records: Records | None = None
 
-    async def run(self, file: io.FileIO) -> None:
-        """Sends the records of `file`.
+    async def run(self, records: Records) -> None:
+        """Sends the records, and closes their file.
 
         Raises:
             BulkError: the run could not go on.
@@ -59,35 +65,34 @@ class Push:
             JournalError, ConfigurationError: the journal can't be used for this run: nothing was sent.
             InterruptedRunError: a signal ended it.
         """
-        async with self.arm:
-            if self.checking is not None:
-                await self._check_first(self.checking, file)
-            self._lines = Lines(file, self._longest)
+        async with self.arm, records:
+            if self._to_check is not None:
+                await self.checking.do_first(*self._to_check)
+            self._records = records
             told = BatchLines(self.task, quiet=self.quiet)
             with bar(self.task, quiet=self.quiet) as show:
-                moves = on_progress(show, far=self._lines.far, lines=told)
-                run = self._begin(self._lines, replace(self.options, on_progress=moves))
+                moves = on_progress(show, far=records.far, lines=told)
+                run = self._begin(records, replace(self.options, on_progress=moves))
                 self.report = run.report
                 await send(run, self.grace, told.told)
 
-    async def _check_first(self, checking: Checking, file: io.FileIO) -> None:
-        refuse_what_is_read_once(file)
-        records = Checked(file, self.options.max_bytes)
+    def check_first(self, path: str, records: Records) -> None:
+        """Has the whole file checked before anything is sent.
+
+        Raises:
+            ConfigurationError: it can't be read twice.
+        """
+        refuse_what_is_read_once(path)
+        checked = Checked(records, self.options.max_bytes)
         section = self.arm.documents if self.task == "create documents" else self.arm.customers
-        await checking.do_first(section.check(records, max_bytes=self.options.max_bytes), records, file)
+        self._to_check = (section.check(checked, max_bytes=self.options.max_bytes), checked, path)
 
-    @property
-    def _longest(self) -> int:
-        """Bytes of a line at the most. One that is too large to be sent is only read where a dead letter keeps it."""
-        most = self.options.max_bytes
-        return most if self.options.dead_letter is None else max(most, _KEPT)
-
-    def _begin(self, lines: Lines, options: BulkOptions) -> BulkRun:
+    def _begin(self, records: Records, options: BulkOptions) -> BulkRun:
         if self.task == "create documents":
-            return self.arm.documents.create_many(lines, options=options)
+            return self.arm.documents.create_many(records, options=options)
         if self.task == "update customers":
-            return self.arm.customers.update_many(lines, options=options)
-        return self.arm.customers.create_many(lines, options=options)
+            return self.arm.customers.update_many(records, options=options)
+        return self.arm.customers.create_many(records, options=options)
 
     # --- what happened ----------------------------------------------------------------------------------------------------
 
@@ -99,11 +104,11 @@ class Push:
     def as_json(self) -> dict[str, Any]:
         """For a program; where a check came first, its report is in `check`."""
         told = telling.as_json(self.report) if self.report is not None else {"ok": False}
-        return told if self.checking is None else {**told, "check": self.checking.as_json()}
+        return told if self._to_check is None else {**told, "check": self.checking.as_json()}
 
     def print_table(self) -> None:
         """For a person, on standard error."""
-        if self.checking is not None:
+        if self._to_check is not None:
             self.checking.print_told()
         if self.report is not None:
             telling.print_table(self.task, self.report)
@@ -114,8 +119,5 @@ class Push:
             telling.name_failures(self.report, self._place, server_messages=self.server_messages)
 
     def _place(self, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
-        assert self._lines is not None
-        number = self._lines.numbers[outcome.index]
-        if number in self._lines.too_long:
-            outcome = replace(outcome, reason="too_large", message=f"more than {self._longest} bytes")
-        return f"line {number}", outcome
+        assert self._records is not None
+        return telling.placed(self._records, outcome)

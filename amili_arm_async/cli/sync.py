@@ -11,27 +11,30 @@ from ..bulk.states import RecordOutcome
 from ..bulk.syncing import SyncReport
 from ..client import ArmClient
 from ..config import BulkOptions
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SourceError
+from ..sources.records import Records
 from . import output, telling
-from .commands import open_file, share_of_failures
-from .connection import BaseUrl, Bisect, ClientId, ClientNo, Grace, IdentityUrl, ServerMessages, UserId, settings
+from .batch_lines import BatchLines
+from .connection import BaseUrl, Bisect, ClientId, ClientNo, Config, Grace, IdentityUrl, Quiet, ServerMessages, UserId, settings
+from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
 from .interrupts import Interrupts
-from .lines import Lines
+from .known_settings import parse_share
 from .progress import bar
 from .sending import GRACE, on_progress, run_to_end, send
 
-__all__ = ["Sync", "records_of", "sync"]
+__all__ = ["Sync", "sync"]
 
 _DEFAULTS: Final = BulkOptions()
 
 
 def sync(
-    file: Annotated[str, typer.Argument(help="All customers as JSON lines: one record on each line; - for standard input.")],
+    file: Annotated[str, typer.Argument(help="All customers: JSON lines, CSV or Parquet, packed or not; - for standard input.")],
     state: Annotated[str, typer.Option(help="A file that keeps what was sent with success; made where there is none.")],
     full: Annotated[bool, typer.Option("--full", help="Send those too that did not change.")] = False,
     forget_gone: Annotated[
         bool, typer.Option("--forget-gone", help="Take those out of the state that FILE does not have; nothing is sent for that.")
     ] = False,
+    config: Config = None,
     base_url: BaseUrl = None,
     client_no: ClientNo = None,
     user_id: UserId = None,
@@ -46,8 +49,14 @@ def sync(
     stop_after_failures: Annotated[
         str | None, typer.Option(help="End the run after so many failed records: a number, or a share such as 5% or 0.05.")
     ] = None,
+    format: SourceFormat = Format.auto,
+    delimiter: Delimiter = None,
+    encoding: SourceEncoding = None,
+    clear: Clear = None,
+    extra_columns: ExtraColumns = False,
     grace: Grace = GRACE,
     server_messages: ServerMessages = False,
+    quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
 ) -> None:
     """Sends the customers of FILE that changed since they were last sent with success, and names on standard error the lines that did not
@@ -63,26 +72,22 @@ def sync(
             bisect=bisect.value,
             patience=patience,
             deadline=deadline,
-            stop_after_failures=share_of_failures(stop_after_failures),
+            stop_after_failures=parse_share(stop_after_failures, "--stop-after-failures") if stop_after_failures is not None else None,
         )
-        arm = ArmClient.from_env(settings(base_url, client_no, user_id, identity_url, client_id))
-    except ConfigurationError as failure:
+        arm = settings(base_url, client_no, user_id, identity_url, client_id).client()
+        records = open_input(file, "customers", format, delimiter, encoding, clear, extra_columns, max_bytes)
+    except (ConfigurationError, SourceError) as failure:
         output.fail(str(failure))
-    made = Sync(arm, state, options, full, forget_gone, server_messages, grace)
+    made = Sync(arm, state, options, full, forget_gone, server_messages, grace, quiet)
     # The state is on the disk whenever something is known: a second signal needs no more care.
-    with open_file(file) as opened, Interrupts(durable=True) as interrupts:
-        code = run_to_end(made.run(records_of(opened, options.max_bytes)), interrupts)
+    with records, Interrupts(durable=True) as interrupts:
+        code = run_to_end(made.run(records), interrupts)
         if as_json:
             output.print_json({**made.as_json(), "ok": made.ok and not code})
         else:
             made.print_table()
         made.name_failures()
     raise typer.Exit(code or (0 if made.ok else 1))
-
-
-def records_of(opened: Any, longest: int) -> Lines:
-    """The records of an open file."""
-    return Lines(opened, longest)
 
 
 @dataclass
@@ -97,6 +102,7 @@ class Sync:
         forget_gone: whether those that are gone are taken out of the state.
         server_messages: whether the server's words are shown, which may hold personal data.
         grace: seconds that the batches on the wire have to end after a signal.
+        quiet: whether nothing is shown or told while it goes on.
         report: from when the run begins.
         forgotten: customers taken out of the state.
     """
@@ -108,11 +114,12 @@ class Sync:
     forget_gone: bool = False
     server_messages: bool = False
     grace: float = GRACE
+    quiet: bool = False
     report: SyncReport | None = None
     forgotten: int = 0
-    _lines: Lines | None = None
+    _records: Records | None = None
 
-    async def run(self, lines: Lines) -> None:
+    async def run(self, records: Records) -> None:
         """Sends what changed.
 
         Raises:
@@ -120,13 +127,14 @@ class Sync:
             JournalError, ConfigurationError: the state can't be used: nothing was sent.
             InterruptedRunError: a signal ended it.
         """
-        self._lines = lines
-        with bar("sync customers") as show:
-            async with self.arm:
-                options = replace(self.options, on_progress=on_progress(show))
-                run = self.arm.customers.sync(lines, state=self.state, full=self.full, options=options)
+        self._records = records
+        told = BatchLines("sync customers", quiet=self.quiet)
+        with bar("sync customers", quiet=self.quiet) as show:
+            async with self.arm, records:
+                options = replace(self.options, on_progress=on_progress(show, far=records.far, lines=told))
+                run = self.arm.customers.sync(records, state=self.state, full=self.full, options=options)
                 self.report = run.report
-                await send(run.bulk, self.grace)
+                await send(run.bulk, self.grace, told.told)
         if self.forget_gone:
             self.forgotten = await self.report.forget(self.report.gone_keys())
 
@@ -163,8 +171,5 @@ class Sync:
             telling.name_failures(self.report.bulk, self._place, server_messages=self.server_messages)
 
     def _place(self, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
-        assert self._lines is not None
-        number = self._lines.numbers[outcome.index]
-        if number in self._lines.too_long:
-            outcome = replace(outcome, reason="too_large", message=f"more than {self.options.max_bytes} bytes")
-        return f"line {number}", outcome
+        assert self._records is not None
+        return telling.placed(self._records, outcome)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import typer
 
 from ..bulk.report import BulkReport
 from ..bulk.states import RecordOutcome
+from ..sources.records import Records
 from . import output
 
-__all__ = ["NAMED", "as_json", "describe", "name_failures", "print_table"]
+__all__ = ["NAMED", "as_json", "describe", "name_failures", "placed", "print_table"]
 
 NAMED: Final = 50
 """Records that are named at the most; the counts tell of the rest."""
@@ -51,6 +53,17 @@ def print_table(title: str, report: BulkReport) -> None:
         ("records/s", f"{output.per_second(totals.records_read, elapsed):,}"),
     ]
     output.table(title, ("", "records"), rows, stderr=True)
+
+
+def placed(records: Records, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
+    """Where a record stands, and its outcome without what that says already."""
+    where = records.place(outcome.index)
+    if outcome.message is not None:
+        # A record that could not be read says itself where it is.
+        outcome = replace(outcome, message=outcome.message.removeprefix(f"{where}: "))
+    if records.is_too_long(outcome.index):
+        outcome = replace(outcome, reason="too_large")
+    return where, outcome
 
 
 def name_failures(report: BulkReport, place: Callable[[RecordOutcome], tuple[str, RecordOutcome]], *, server_messages: bool) -> None:

@@ -11,8 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amili_arm_async.cli import lines as module
-from amili_arm_async.cli.lines import LineNumbers, Lines
+from amili_arm_async import FaultyRecord, RecordError, SourceError, open_records
+from amili_arm_async.sources import blocks as module
+from amili_arm_async.sources.numbers import LineNumbers
+
+
+def lines_of(file, longest):
+    return open_records(file, format="jsonl", longest=longest)
+
+
+def number(source, index):
+    return int(source.place(index).removeprefix("line "))
 
 
 @pytest.fixture
@@ -21,8 +30,8 @@ def read(tmp_path):
         path = tmp_path / "file"
         path.write_bytes(content)
         with open(path, "rb", buffering=0) as file:
-            source = Lines(file, longest)
-            return [(source.numbers[index], text) for index, text in enumerate([text async for text in source])], source
+            source = lines_of(file, longest)
+            return [(number(source, index), text) for index, text in enumerate([text async for text in source])], source
 
     return records
 
@@ -51,9 +60,10 @@ async def test_lines_are_whole_across_blocks(read, monkeypatch):
 async def test_of_a_line_that_is_too_long_nothing_is_kept(read, monkeypatch):
     monkeypatch.setattr(module, "_BLOCK", 16)
     found, source = await read(b"a\n" + b"x" * 101 + b"\n" + b"y" * 100 + b"\n\nb", longest=100)
-    assert [number for number, _ in found] == [1, 2, 3, 5]
-    assert source.too_long == {2}
-    assert found[1][1] == b"?"
+    assert [line for line, _ in found] == [1, 2, 3, 5]
+    assert [source.is_too_long(index) for index in range(4)] == [False, True, False, False]
+    with pytest.raises(RecordError, match=r"^line 2: more than 100 bytes$"):
+        dict(found[1][1])
     assert found[2][1] == b"y" * 100
 
 
@@ -61,14 +71,14 @@ async def test_a_line_without_an_end_takes_no_more_memory_than_a_line_may(tmp_pa
     path = tmp_path / "file"
     path.write_bytes(b"z" * 20_000_000)
     with open(path, "rb", buffering=0) as file:
-        source = Lines(file, 1000)
+        source = lines_of(file, 1000)
         tracemalloc.start()
         try:
-            assert [text async for text in source] == [b"?"]
+            assert [type(record) async for record in source] == [FaultyRecord]
             assert tracemalloc.get_traced_memory()[1] < 2_000_000
         finally:
             tracemalloc.stop()
-    assert source.too_long == {1}
+    assert source.is_too_long(0)
 
 
 async def test_how_far_a_file_is_read(tmp_path, monkeypatch):
@@ -112,7 +122,7 @@ async def test_a_pipe_is_read_as_it_comes():
     with open(receiving, "rb", buffering=0) as file:
         found = []
         os.write(sending, b"1\n")
-        async for text in Lines(file, 100):
+        async for text in lines_of(file, 100):
             found.append(text)
             if len(found) < 5:
                 os.write(sending, b"%d\n" % (len(found) + 1))
@@ -130,7 +140,7 @@ async def test_a_pipe_that_says_nothing_leaves_no_thread_behind():
             before = threading.active_count()
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
-                    async for _ in Lines(file, 100):
+                    async for _ in lines_of(file, 100):
                         pass
             assert threading.active_count() == before
     finally:
@@ -142,8 +152,8 @@ async def test_a_file_that_can_not_be_read_raises():
         def read(self, size=-1):
             raise OSError(5, "Input/output error")
 
-    with Broken(os.devnull) as file, pytest.raises(OSError, match="Input/output"):
-        async for _ in Lines(file, 100):
+    with Broken(os.devnull) as file, pytest.raises(SourceError, match="Input/output"):
+        async for _ in lines_of(file, 100):
             pass
 
 

@@ -1,0 +1,97 @@
+"""The bytes of a file in blocks, unpacked, without keeping the loop waiting and without a thread that waits for a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import AsyncGenerator, Callable
+from os import fstat
+from typing import Any, BinaryIO, Final, TypeVar
+
+from .unpacking import Gzip, Zstd, packing_of
+
+__all__ = ["blocks", "head_of", "in_thread"]
+
+ResultT = TypeVar("ResultT")
+
+_BLOCK: Final = 262_144
+_MAGIC: Final = 4
+
+
+async def in_thread(function: Callable[..., ResultT], *arguments: Any) -> ResultT:
+    """Calls a function in a worker thread."""
+    from anyio import to_thread  # noqa: PLC0415 - only who reads files needs it
+
+    return await to_thread.run_sync(function, *arguments)
+
+
+async def blocks(file: BinaryIO) -> AsyncGenerator[bytes]:
+    """The bytes of a file, unpacked where they are packed.
+
+    Raises:
+        DamagedError: they can't be unpacked further; what could be was given before.
+        SourceError: nothing here can unpack it.
+        OSError: the file can't be read.
+    """
+    first = await _magic(file)
+    packing = packing_of(first)
+    if packing is None:
+        while first:
+            yield first
+            first = await _read(file)
+        return
+    unpacker = Gzip() if packing == "gzip" else Zstd()
+    while first:
+        pieces = unpacker.feed(first)
+        while piece := await in_thread(next, pieces, b""):
+            yield piece
+        first = await _read(file)
+    unpacker.end()
+
+
+async def _magic(file: BinaryIO) -> bytes:
+    """The first bytes: as many as tell how it is packed, and what else comes with them."""
+    first = await _read(file)
+    while 0 < len(first) < _MAGIC and first[:1] in b"\x1f\x28\x50\x51\x52\x53\x54\x55\x56\x57\x58\x59\x5a\x5b\x5c\x5d\x5e\x5f":
+        more = await _read(file)
+        if not more:
+            break
+        first += more
+    return first
+
+
+def head_of(block: bytes) -> bytes:
+    """The first bytes of text, without a BOM and without blanks; empty where there are only such."""
+    return block.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+
+
+async def _read(file: BinaryIO) -> bytes:
+    """The next bytes of the file, and none at its end, without keeping the loop waiting for them."""
+    # Of a buffered file, what is there: it would wait for a whole block.
+    read = getattr(file, "read1", file.read)
+    descriptor = _descriptor(file)
+    if descriptor is not None and not stat.S_ISREG(fstat(descriptor).st_mode) and await _until_readable(descriptor):
+        return read(_BLOCK) or b""
+    return await in_thread(read, _BLOCK) or b""
+
+
+def _descriptor(file: BinaryIO) -> int | None:
+    try:
+        return file.fileno()
+    except (AttributeError, OSError):
+        return None
+
+
+async def _until_readable(fd: int) -> bool:
+    """Waits for a pipe or a terminal; False where the loop can't. A thread that waits for one could not be ended by Ctrl-C."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    try:
+        loop.add_reader(fd, ready.set)
+    except (NotImplementedError, OSError):
+        return False
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(fd)
+    return True
