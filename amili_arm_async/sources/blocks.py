@@ -43,8 +43,9 @@ async def blocks(file: BinaryIO) -> AsyncGenerator[bytes]:
     unpacker = Gzip() if packing == "gzip" else Zstd()
     while first:
         pieces = unpacker.feed(first)
-        while piece := await in_thread(next, pieces, b""):
-            yield piece
+        while (piece := await in_thread(next, pieces, None)) is not None:
+            if piece:
+                yield piece
         first = await _read(file)
     unpacker.end()
 

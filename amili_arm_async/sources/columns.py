@@ -138,9 +138,8 @@ def _nearest(name: str, tree: Tree) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only where something is wrong
 
     known = {leaf.casefold(): leaf for leaf in _leaves(tree)}
-    near = get_close_matches(name[:100].casefold(), known, 1)
-    if not near:
-        near = [full for full in known if full.rpartition(".")[2] == name.casefold()][:1]
+    near = [full for full in known if name.casefold() in {full, full.rpartition(".")[2]}][:1]
+    near = near or get_close_matches(name[:100].casefold(), known, 1)
     hint = f"; did you mean {known[near[0]]}? Otherwise" if near else ":"
     return f"{hint} remove it, or let extra columns be passed over"
 

@@ -310,11 +310,11 @@ def _refuse_others(first: bytes) -> None:
         raise SourceError("it is UTF-32: save it as UTF-8")
     if first.startswith(b"PAR1") or encoding_of(first):
         return
-    head = first[:200]
-    if b"\0" in head:
-        for zeros, name in ((head[1::2], "utf-16-le"), (head[::2], "utf-16-be")):
-            if zeros.count(0) * 2 > len(zeros):
-                raise SourceError(f"it looks like UTF-16 without a byte order mark: save it as UTF-8, or say encoding {name}")
-        raise SourceError("it is a binary file of a kind that is not known here: give JSON lines, CSV or Parquet")
     if first.startswith((b"BZh", b"\xfd7zXZ\0", b"7z\xbc\xaf")):
         raise SourceError("it is packed in a way that is not known here: unpack it, or use gzip or zstd")
+    head = first[:200]
+    if b"\0" in head:
+        for zeros, others, name in ((head[1::2], head[::2], "utf-16-le"), (head[::2], head[1::2], "utf-16-be")):
+            if zeros.count(0) * 2 > len(zeros) and 0 not in others:
+                raise SourceError(f"it looks like UTF-16 without a byte order mark: save it as UTF-8, or say encoding {name}")
+        raise SourceError("it is a binary file of a kind that is not known here: give JSON lines, CSV or Parquet")

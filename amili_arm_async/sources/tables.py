@@ -169,7 +169,7 @@ class Tables:
             return []
         as_read = dict(zip(self._names, cells, strict=False))
         if len(cells) != len(self._columns):
-            return self._broken(number, f"{len(cells)} cells, and the header has {len(self._columns)}", text)
+            return self._broken(number, f"{len(cells)} cells{_down(number, text)}, and the header has {len(self._columns)}", text)
         row = Row(number, {}, as_read=as_read, size=len(text))
         for column, cell in zip(self._columns, cells, strict=True):
             if column is not None and (plain := cell.strip()):
@@ -185,6 +185,12 @@ def _names(header: str, delimiter: str) -> list[str] | None:
         return [name.strip() for name in next(csv.reader([header], delimiter=delimiter, strict=True))]
     except csv.Error:
         return None
+
+
+def _down(number: int, text: str) -> str:
+    """The last line of a row, where it is another than its first."""
+    further = text.count("\n")
+    return f" (down to line {number + further})" if further else ""
 
 
 def _is_open(text: str, delimiter: str, *, inside: bool) -> bool:

@@ -21,7 +21,7 @@ _GZIP: Final = 31
 """Tells zlib to expect the frame of gzip (16) and its largest window (15)."""
 
 _STEP: Final = 16_384
-_ZSTD_STEP: Final = 512
+_ZSTD_STEP: Final = 128
 """Bytes that are unpacked together. Four bytes of zstd may be 128 kB, and its object can't be told to stop: so few at a time."""
 
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
@@ -120,8 +120,8 @@ class Zstd:
                     piece = self._frame.decompress(step)
                 except self._error as failure:
                     raise DamagedError(f"its zstd data is damaged ({failure})") from None
-                if piece:
-                    yield piece
+                for begin in range(0, len(piece), _PIECE):
+                    yield piece[begin : begin + _PIECE]
                 step = b""
                 if self._frame.eof:
                     step, self._frame = self._frame.unused_data, None

@@ -22,7 +22,10 @@ _SHORTENED: Final = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]+", re.ASCII)
 _ISO_DATE: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[T ]00:00(?::00(?:\.0+)?)?)?")
 _DATE: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 _WITHOUT: Final = str.maketrans({",": ".", "\u2212": "-", **dict.fromkeys(_BLANKS)})
-_WORDS: Final = dict.fromkeys(("ja", "true", "1", "yes", "sann"), True) | dict.fromkeys(("nei", "false", "0", "no", "usann"), False)
+_WORDS: Final[dict[str, bool]] = {
+    **dict.fromkeys(("ja", "true", "1", "yes", "sann"), True),
+    **dict.fromkeys(("nei", "false", "0", "no", "usann"), False),
+}
 
 
 class CellError(ValueError):

@@ -1,0 +1,139 @@
+"""Parquet as records."""
+
+from __future__ import annotations
+
+import builtins
+import gzip
+import io
+import tracemalloc
+from datetime import date, datetime
+from decimal import Decimal
+
+import pytest
+
+from amili_arm_async import FaultyRecord, SourceError, open_records
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+
+def written(columns, **options):
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file, **options)
+    return file.getvalue()
+
+
+async def read(content, kind="customers", **options):
+    records = open_records(io.BytesIO(content), kind, **options)
+    found = [record async for record in records]
+    return [(records.place(index), record.fault if isinstance(record, FaultyRecord) else record) for index, record in enumerate(found)]
+
+
+COLUMNS = {
+    "customerNo": ["007", "8"],
+    "postalAddress": [{"cityName": "Bø", "postalCode": None}, None],
+    "distribution.einvoiceCode": pa.array([2, None], pa.int8()),
+    "emailAddressDocument": [["a@b.no", "c@d.no"], []],
+    "limitAmount": pa.array([Decimal("12.50"), None], pa.decimal128(12, 2)),
+    "discountRate": [5.1, None],
+    "dateOfBirth": pa.array([date(1984, 5, 17), None]),
+    "stopReminderUntil": pa.array([datetime(2026, 11, 20, 13, 0), None], pa.timestamp("ns")),  # noqa: DTZ001 - Parquet has them without
+    "vatLiable": [True, None],
+    "organizationNo": pa.array([971524960, None], pa.int64()),
+    "ssn": [1.0, None],
+}
+FIRST = {
+    "customerNo": "007",
+    "postalAddress": {"cityName": "Bø"},
+    "distribution": {"einvoiceCode": 2},
+    "emailAddressDocument": ["a@b.no", "c@d.no"],
+    "limitAmount": Decimal("12.50"),
+    "discountRate": Decimal("5.1"),
+    "dateOfBirth": date(1984, 5, 17),
+    "stopReminderUntil": date(2026, 11, 20),
+    "vatLiable": True,
+    "organizationNo": "971524960",
+    "ssn": "1",
+}
+
+
+async def test_customers(tmp_path):
+    content = written(COLUMNS, row_group_size=1)
+    expected = [("row 1", FIRST), ("row 2", {"customerNo": "8", "emailAddressDocument": []})]
+    assert await read(content) == expected
+    assert await read(gzip.compress(content)) == expected
+    path = tmp_path / "customers.parquet"
+    path.write_bytes(content)
+    async with open_records(path) as records:
+        assert [record async for record in records] == [record for _, record in expected]
+
+
+async def test_documents_with_lists_of_lines_and_with_rows_of_lines():
+    lines = [[{"lineNo": 1, "currencyAmounts": {"vat": Decimal("1.25")}}, {"lineNo": 2, "currencyAmounts": None}]]
+    expected = {"documentNo": "1", "documentLines": [{"lineNo": 1, "currencyAmounts": {"vat": Decimal("1.25")}}, {"lineNo": 2}]}
+    assert await read(written({"documentNo": ["1"], "documentLines": lines}), "documents") == [("row 1", expected)]
+    flat = {"documentNo": [1, 1], "documentLines.lineNo": [1, 2], "documentLines.currencyAmounts.vat": [Decimal("1.25"), None]}
+    assert await read(written(flat), "documents") == [("row 1", expected)]
+
+
+async def test_values_of_other_types_cost_their_row():
+    found = await read(written({"customerNo": ["1", "2"], "dueDays": [1.5, 2.0], "limitAmount": [1.0, float("nan")]}))
+    assert found == [
+        ("row 1", "row 1: column dueDays: not a whole number, but a float"),
+        ("row 2", "row 2: column limitAmount: NaN or Infinity"),
+    ]
+    ((_, fault),) = await read(written({"customerNo": ["1"], "postalAddress": [{"city": "Bø"}]}))
+    assert fault == 'row 1: column postalAddress: "city" is none of its fields'
+    ((_, fault),) = await read(written({"customerNo": [b"1"], "postalAddress": ["Bø"], "name": [True]}))
+    assert fault.count("column") == 3
+
+
+async def test_columns_that_are_no_field():
+    content = written({"customerNo": ["1"], "saldo": [5]})
+    with pytest.raises(SourceError, match='"saldo" is no field of customers'):
+        await read(content)
+    assert await read(content, extra_columns=True) == [("row 1", {"customerNo": "1"})]
+
+
+async def test_a_file_that_is_damaged_says_how_far_it_came():
+    content = bytearray(written({"customerNo": [str(number) for number in range(30)]}, row_group_size=10, compression="gzip"))
+    with pytest.raises(SourceError, match=r"no sound Parquet file before its first row .*; no record was read"):
+        await read(bytes(content[:-50]))
+    place = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(1).column(0).file_offset
+    start = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(1).column(0).dictionary_page_offset or place
+    content[start : start + 40] = bytes(40)
+    records = open_records(io.BytesIO(content))
+    found = []
+    with pytest.raises(SourceError, match=r"after row 10 .*10 records were read before it, up to row 10"):
+        async for record in records:
+            found.append(record)  # noqa: PERF401 - what came before the error is wanted
+    assert [record["customerNo"] for record in found] == [str(number) for number in range(10)]
+
+
+async def test_without_pyarrow_it_is_said_what_to_install(monkeypatch):
+    content, real = written({"customerNo": ["1"]}), builtins.__import__
+
+    def importing(name, *arguments):
+        if name.startswith("pyarrow"):
+            raise ImportError(name)
+        return real(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", importing)
+    with pytest.raises(SourceError, match=r"pip install 'amili-arm-async\[parquet\]'"):
+        await read(content)
+
+
+async def test_memory_does_not_grow_with_the_file(tmp_path):
+    path = tmp_path / "file"
+    numbers = list(map(str, range(200_000)))
+    pq.write_table(pa.table({"customerNo": numbers, "name": numbers, "dueDays": [14] * 200_000}), path, row_group_size=50_000)
+    tracemalloc.start()
+    try:
+        async with open_records(path) as records:
+            count = 0
+            async for _ in records:
+                count += 1
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert count == 200_000
