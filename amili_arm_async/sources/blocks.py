@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import stat
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from os import fstat
 from typing import Any, BinaryIO, Final, TypeVar
 
 from .unpacking import Gzip, Zstd, packing_of
 
-__all__ = ["blocks", "head_of", "in_thread"]
+__all__ = ["blocks", "head_of", "in_thread", "next_of"]
 
 ResultT = TypeVar("ResultT")
 
@@ -23,6 +23,15 @@ async def in_thread(function: Callable[..., ResultT], *arguments: Any) -> Result
     from anyio import to_thread  # noqa: PLC0415 - only who reads files needs it
 
     return await to_thread.run_sync(function, *arguments)
+
+
+async def next_of(items: Iterator[ResultT]) -> ResultT | None:
+    """The next item, made in a worker thread; None at the end."""
+
+    def take() -> ResultT | None:
+        return next(items, None)
+
+    return await in_thread(take)
 
 
 async def blocks(file: BinaryIO) -> AsyncGenerator[bytes]:
@@ -43,7 +52,7 @@ async def blocks(file: BinaryIO) -> AsyncGenerator[bytes]:
     unpacker = Gzip() if packing == "gzip" else Zstd()
     while first:
         pieces = unpacker.feed(first)
-        while (piece := await in_thread(next, pieces, None)) is not None:
+        while (piece := await next_of(pieces)) is not None:
             if piece:
                 yield piece
         first = await _read(file)

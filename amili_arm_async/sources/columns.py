@@ -122,9 +122,9 @@ def columns_of(names: Sequence[str], kind: SourceKind, *, nested: bool = False, 
 def _column(name: str, tree: Tree, *, nested: bool) -> Column | None:
     path = tuple(name.split("."))
     shape: Leaf | Tree | list[Tree] = tree
-    for place, part in enumerate(path):
-        if isinstance(shape, list) and place == 1:
-            shape = shape[0]
+    for part in path:
+        if isinstance(shape, list):
+            (shape,) = shape
         if not isinstance(shape, dict) or part not in shape:
             return None
         shape = shape[part]

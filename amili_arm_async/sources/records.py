@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol, TypeAlias, cast, get_args
 
 from ..errors import ConfigurationError, SourceError
-from .blocks import blocks, head_of, in_thread
+from .blocks import blocks, head_of, in_thread, next_of
 from .json_lines import JsonLines
 from .numbers import LineNumbers
 from .text import Transcoder, encoding_named, encoding_of
@@ -279,7 +279,7 @@ class Records:
                 file = cast("BinaryIO", copy)
             file.seek(0)
             every = parquet_records(file, self._settings.kind, self._settings.longest, extra=self._settings.extra)
-            while (found := await in_thread(next, every, None)) is not None:
+            while (found := await next_of(every)) is not None:
                 yield found
 
 
