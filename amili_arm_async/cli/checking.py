@@ -111,6 +111,12 @@ def refuse_what_is_read_once(path: str) -> None:
         )
 
 
+def _state(path: str) -> tuple[int, int, int]:
+    """What tells whether a file is still the one that it was."""
+    found = Path(path).stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 class Checked:
     """The records of a file as a check takes them; a line over the limit is there too, as bytes that are as long."""
 
@@ -156,12 +162,12 @@ class Checking:
             CheckError: there are errors, or the file was changed meanwhile.
             InterruptedRunError: a signal ended it.
         """
-        before = Path(path).stat()
+        before = _state(path)
         await self.do(run, records, "check")
-        after = Path(path).stat()
+        after = _state(path)
         if not self.report.ok:
             raise CheckError("nothing was sent: the check found errors", self.report)
-        if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
+        if before != after:
             raise CheckError("nothing was sent: the file was changed while it was checked", self.report)
 
     def line(self, index: int | None) -> int | None:

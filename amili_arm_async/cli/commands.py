@@ -147,7 +147,7 @@ def push(
             return open_input(file, kind.value, format, delimiter, encoding, clear, extra_columns, longest(options))
 
         if check_first:
-            made.check_first(file, opened())
+            made.check_first(file, opened)
         records = opened()
     except (ConfigurationError, SourceError) as failure:
         output.fail(str(failure))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
@@ -76,14 +77,14 @@ class Push:
                 self.report = run.report
                 await send(run, self.grace, told.told)
 
-    def check_first(self, path: str, records: Records) -> None:
+    def check_first(self, path: str, opened: Callable[[], Records]) -> None:
         """Has the whole file checked before anything is sent.
 
         Raises:
             ConfigurationError: it can't be read twice.
         """
         refuse_what_is_read_once(path)
-        checked = Checked(records, self.options.max_bytes)
+        checked = Checked(opened(), self.options.max_bytes)
         section = self.arm.documents if self.task == "create documents" else self.arm.customers
         self._to_check = (section.check(checked, max_bytes=self.options.max_bytes), checked, path)
 

@@ -84,35 +84,25 @@ async def test_a_line_without_an_end_takes_no_more_memory_than_a_line_may(tmp_pa
 async def test_how_far_a_file_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_BLOCK", 10)
     path = tmp_path / "file"
-    path.write_bytes(b"123456789\n" * 4)
-    with open(path, "rb", buffering=0) as file:
-        # Standard input may be a file of which something was read already.
-        file.seek(20)
-        source = Lines(file, 100)
+    path.write_bytes(b'{"a":"56"}' * 4)
+    with open_records(path) as source:
+        assert source.far() == 0.0
+        assert [source.far() async for _ in source] == [1.0]
+    path.write_bytes(b'{"a": 78}\n' * 4)
+    with open_records(path) as source:
+        assert [source.far() async for _ in source] == [0.25, 0.5, 0.75, 1.0]
         assert source.far() is None
-        assert [source.far() async for _ in source] == [0.5, 1.0]
-        # A file that grows while it is read.
-        source = Lines(file, 100)
-        file.seek(30)
-        found = []
-        async for _ in source:
-            found.append(source.far())
-            with open(path, "ab") as more:
-                more.write(b"123456789\n" if len(found) < 3 else b"")
-        assert found == [1.0, 1.0, 1.0]
-    (tmp_path / "empty").touch()
-    with open(tmp_path / "empty", "rb", buffering=0) as file:
-        source = Lines(file, 100)
-        assert [text async for text in source] == []
+    path.write_bytes(b"")
+    with open_records(path) as source:
         assert source.far() is None
 
 
 async def test_nobody_knows_how_long_a_pipe_is():
     ours, theirs = os.pipe()
-    os.write(theirs, b"a\nb\n")
+    os.write(theirs, b"{}\n{}\n")
     os.close(theirs)
     with open(ours, "rb", buffering=0) as file:
-        source = Lines(file, 100)
+        source = lines_of(file, 100)
         assert [source.far() async for _ in source] == [None, None]
 
 
