@@ -202,6 +202,8 @@ class ArmClient:
         *,
         customers: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | None = None,
         documents: Iterable[DocumentSource] | AsyncIterable[DocumentSource] | None = None,
+        state: str | os.PathLike[str] | None = None,
+        full: bool = False,
         customer_options: BulkOptions | None = None,
         document_options: BulkOptions | None = None,
         user_id: str | None = None,
@@ -214,6 +216,9 @@ class ArmClient:
         Args:
             customers: any iterable or async iterable; None: only documents.
             documents: any iterable or async iterable; None: only customers.
+            state: a file that keeps what was sent with success: of the customers only those are sent that changed since; see
+                `customers.sync`. None: all are sent.
+            full: send those too that did not change.
             customer_options: of the run of the customers; its results are waited for.
             document_options: of the run of the documents, for example a journal with a run_id, so that a night that was cut off goes on.
             user_id: who is named as the user.
@@ -223,7 +228,7 @@ class ArmClient:
         """
         from .resources.nightly import plan  # noqa: PLC0415 - only few programs need it
 
-        return plan(self._caller, self._pressure, customers, documents, customer_options, document_options, user_id)
+        return plan(self._caller, self._pressure, customers, documents, state, full, customer_options, document_options, user_id)
 
     async def request(
         self,

@@ -15,6 +15,7 @@ from .money_totals import MoneyTotals
 from .parts import report_part
 from .report import BulkReport
 from .run import BulkRun
+from .syncing import SyncReport, SyncRun
 from .timeline import Timeline
 from .watchers import Watcher
 
@@ -23,7 +24,7 @@ __all__ = ["NightlyPart", "NightlyReport", "NightlyRun", "PartName"]
 FORMAT: Final = "amili-arm report 1"
 
 PartName: TypeAlias = Literal["customers", "documents"]
-Begin: TypeAlias = Callable[[Sequence[Watcher]], BulkRun]
+Begin: TypeAlias = Callable[[Sequence[Watcher]], BulkRun | SyncRun]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class NightlyPart:
         report: the report of the run.
         money: watched the documents, or None.
         timeline: watched the run.
-        sync: gives the numbers of a sync, or None.
+        sync: the report of the sync, where only what changed was sent, or None.
     """
 
     name: PartName
@@ -44,7 +45,7 @@ class NightlyPart:
     report: BulkReport
     money: Money | None
     timeline: Timeline
-    sync: Callable[[], Mapping[str, int]] | None = None
+    sync: SyncReport | None = None
 
 
 class NightlyReport:
@@ -85,6 +86,11 @@ class NightlyReport:
         """Counts and sums of the documents per currency and final state; None where they had no turn."""
         part = self._parts.get("documents")
         return part.money.totals(part.report) if part is not None and part.money is not None else None
+
+    @property
+    def sync(self) -> SyncReport | None:
+        """What a sync of the customers found; None where all were sent, or they had no turn."""
+        return self._parts["customers"].sync if "customers" in self._parts else None
 
     @property
     def failed_records(self) -> int:
@@ -129,7 +135,7 @@ class NightlyReport:
                 part.report,
                 money=part.money,
                 timeline=part.timeline,
-                sync=part.sync() if part.sync is not None else None,
+                sync=_numbers(part.sync) if part.sync is not None else None,
                 failures_file=(failures_files or {}).get(part.name),
                 line_of=(lines or {}).get(part.name),
             )
@@ -190,13 +196,11 @@ class NightlyRun:
         customers: Begin | None,
         documents: Begin | None,
         operations: Mapping[PartName, str],
-        sync: Callable[[], Mapping[str, int]] | None,
     ) -> None:
         self.report = report
         self._customers = customers
         self._documents = documents
         self._operations = operations
-        self._sync = sync
         self._begun = False
 
     def __await__(self) -> Generator[Any, None, NightlyReport]:
@@ -220,7 +224,7 @@ class NightlyRun:
     async def _do(self, send: Callable[[BulkRun], Awaitable[object]]) -> None:
         failed = Failed()
         if self._customers is not None:
-            await send(self._begin("customers", self._customers, None, [failed], self._sync))
+            await send(self._begin("customers", self._customers, None, [failed]))
         if self._documents is None:
             return
         if self._customers is not None and not failed.complete:
@@ -234,12 +238,17 @@ class NightlyRun:
         begin: Begin,
         money: Money | None,
         watchers: list[Watcher],
-        sync: Callable[[], Mapping[str, int]] | None = None,
     ) -> BulkRun:
         timeline = Timeline(clock.monotonic)
         run = begin([timeline, *watchers])
-        self.report.add(NightlyPart(name, self._operations[name], run.report, money, timeline, sync))
-        return run
+        bulk, sync = (run.bulk, run.report) if isinstance(run, SyncRun) else (run, None)
+        self.report.add(NightlyPart(name, self._operations[name], bulk.report, money, timeline, sync))
+        return bulk
+
+
+def _numbers(sync: SyncReport) -> dict[str, int]:
+    found = {"new": sync.new, "changed": sync.changed, "unchanged": sync.unchanged, "failed": sync.failed, "gone": sync.gone or 0}
+    return {**found, "new": found["new"] + sync.without_key}
 
 
 async def _await(run: BulkRun) -> None:

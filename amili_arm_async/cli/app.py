@@ -12,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..sandbox import Sandbox
-from . import checking, commands, journal_commands, output, sync
+from . import checking, commands, journal_commands, nightly, output, sync
 from . import report as report_command
 from .config_commands import config_app
 from .connection import AnyCommandsConfig
@@ -75,6 +75,7 @@ def demo(
 app.command()(commands.push)
 app.command()(checking.check)
 app.command()(sync.sync)
+app.command()(nightly.nightly)
 app.command()(journal_commands.status)
 app.command()(journal_commands.reconcile)
 app.command()(journal_commands.replay)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from ..bulk.chunking import Kind
 from ..bulk.nightly import NightlyReport, NightlyRun, PartName
 from ..bulk.pressure import Pressure
 from ..bulk.run import BulkRun
+from ..bulk.syncing import SyncRun
 from ..bulk.watchers import Watcher
 from ..config import BulkOptions
 from ..errors import ConfigurationError
@@ -27,11 +29,15 @@ def plan(
     pressure: Pressure,
     customer_source: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | None,
     document_source: Iterable[DocumentSource] | AsyncIterable[DocumentSource] | None,
+    state: str | os.PathLike[str] | None,
+    full: bool,
     customer_options: BulkOptions | None,
     document_options: BulkOptions | None,
     user_id: str | None,
 ) -> NightlyRun:
     """A night; see `ArmClient.nightly`."""
+    if full and state is None:
+        raise ConfigurationError("full=True is about a state: without one all customers are sent")
     if customer_source is None and document_source is None:
         raise ConfigurationError("a night needs customers, documents or both")
     if customer_options is not None and customer_options.results != "wait":
@@ -41,8 +47,12 @@ def plan(
 
     def begin(
         name: PartName, kind: Kind, source: Iterable[Any] | AsyncIterable[Any], options: BulkOptions | None, watchers: Sequence[Watcher]
-    ) -> BulkRun:
+    ) -> BulkRun | SyncRun:
         writes: BulkWrites[Any] = BulkWrites(caller, pressure, kind)
+        if name == "customers" and state is not None:
+            return writes.sync(
+                operations[name], source, state, full=full, options=options, user_id=user_id, timeout=None, retry=None, watchers=watchers
+            )
         return writes.run(operations[name], source, options=options, user_id=user_id, timeout=None, retry=None, watchers=watchers)
 
     named = [options.run_id for options in (document_options, customer_options) if options is not None and options.run_id is not None]
@@ -52,5 +62,4 @@ def plan(
         customers=partial(begin, "customers", customers.KIND, customer_source, customer_options) if customer_source is not None else None,
         documents=partial(begin, "documents", documents.KIND, document_source, document_options) if document_source is not None else None,
         operations=operations,
-        sync=None,
     )

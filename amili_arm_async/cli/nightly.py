@@ -1,0 +1,288 @@
+"""`amili-arm nightly`: customers first, then their documents, and the reports of the night."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple
+
+import msgspec
+import typer
+
+from ..bulk.nightly import NightlyReport
+from ..bulk.report import Progress
+from ..bulk.run import BulkRun
+from ..bulk.states import RecordOutcome
+from ..client import ArmClient
+from ..config import BulkOptions, Reconcile
+from ..errors import ConfigurationError, SourceError
+from ..reporting.document import read_document
+from ..reporting.failures import write_failures
+from ..reporting.writers import write_json, write_page
+from ..sources.records import Records
+from . import output, telling
+from .batch_lines import BatchLines
+from .connection import (
+    BaseUrl,
+    ClientId,
+    ClientNo,
+    Config,
+    Grace,
+    IdentityUrl,
+    Quiet,
+    ResendAbsent,
+    ServerMessages,
+    Settle,
+    UserId,
+    settings,
+)
+from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
+from .interrupts import Interrupts
+from .known_settings import parse_share
+from .progress import bar
+from .sending import GRACE, on_progress, run_to_end, send
+
+__all__ = ["Night", "nightly"]
+
+_DEFAULTS: Final = BulkOptions()
+
+
+def nightly(
+    config: Config = None,
+    customers: Annotated[str | None, typer.Option(help="All customers: JSON lines, CSV or Parquet, packed or not.")] = None,
+    documents: Annotated[str | None, typer.Option(help="The documents: JSON lines, CSV or Parquet, packed or not.")] = None,
+    state: Annotated[str | None, typer.Option(help="Keeps what was sent with success: only customers that changed are sent.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Send the customers too that did not change.")] = False,
+    journal: Annotated[str | None, typer.Option(help="Keeps the run, so that the same command goes on after a crash.")] = None,
+    run_id: Annotated[
+        str | None, typer.Option(help="Names the night in the journal. The same one goes on; another sends all documents again.")
+    ] = None,
+    dead_letter_customers: Annotated[str | None, typer.Option(help="A file for the customers that did not make it.")] = None,
+    dead_letter_documents: Annotated[str | None, typer.Option(help="A file for the documents that did not make it.")] = None,
+    report: Annotated[str | None, typer.Option(help="Write the report as JSON.")] = None,
+    html: Annotated[str | None, typer.Option(help="Write the report as a page to look at.")] = None,
+    failures: Annotated[str | None, typer.Option(help="Write the failures as CSV.")] = None,
+    base_url: BaseUrl = None,
+    client_no: ClientNo = None,
+    user_id: UserId = None,
+    identity_url: IdentityUrl = None,
+    client_id: ClientId = None,
+    max_records: Annotated[int, typer.Option(help="Records in a batch at the most.")] = _DEFAULTS.max_records,
+    max_bytes: Annotated[int, typer.Option(help="Bytes of a request at the most.")] = _DEFAULTS.max_bytes,
+    concurrency: Annotated[int | None, typer.Option(help="Batches sent side by side; found by itself where it is not given.")] = None,
+    patience: Annotated[float, typer.Option(help="Seconds to wait for a server that does not answer.")] = _DEFAULTS.patience,
+    deadline: Annotated[float, typer.Option(help="Seconds to wait for the result of a batch.")] = _DEFAULTS.deadline,
+    stop_after_failures: Annotated[
+        str | None, typer.Option(help="End a part after so many failed records: a number, or a share such as 5% or 0.05.")
+    ] = None,
+    require_document_no: Annotated[
+        bool, typer.Option("--require-document-no/--no-require-document-no", help="Send no document without documentNo.")
+    ] = False,
+    reconcile: Annotated[bool, typer.Option("--reconcile", help="At the end, look up the documents whose fate is unknown.")] = False,
+    settle: Settle = None,
+    resend_absent: ResendAbsent = False,
+    format: SourceFormat = Format.auto,
+    delimiter: Delimiter = None,
+    encoding: SourceEncoding = None,
+    clear: Clear = None,
+    extra_columns: ExtraColumns = False,
+    grace: Grace = GRACE,
+    server_messages: ServerMessages = False,
+    quiet: Quiet = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
+) -> None:
+    """Sends the customers, then the documents of those that made it, and writes the reports that were asked for.
+
+    Exit code 0: every record made it and the money adds up; 1: some did not, or the night could not go on; 2: wrong use.
+    """
+    try:
+        shared = BulkOptions(
+            max_records=max_records,
+            max_bytes=max_bytes,
+            concurrency=concurrency,
+            patience=patience,
+            deadline=deadline,
+            stop_after_failures=parse_share(stop_after_failures, "--stop-after-failures") if stop_after_failures is not None else None,
+        )
+        named = run_id if journal is not None else None
+        # A state goes on by itself; without one, the journal knows which customers were done.
+        kept = journal if state is None else None
+        made = Night(
+            settings(base_url, client_no, user_id, identity_url, client_id).client(),
+            state=state,
+            full=full,
+            customer_options=replace(shared, journal=kept, run_id=named if kept is not None else None, dead_letter=dead_letter_customers),
+            document_options=replace(
+                shared,
+                journal=journal,
+                run_id=named,
+                dead_letter=dead_letter_documents,
+                reconcile=Reconcile(settle=settle, resend_absent=resend_absent) if reconcile else False,
+                require_document_no=require_document_no,
+            ),
+            grace=grace,
+            quiet=quiet,
+        )
+        form = (format, delimiter, encoding, clear, extra_columns, max_bytes)
+        if customers is not None:
+            made.records["customers"] = open_input(customers, "customers", *form)
+        if documents is not None:
+            made.records["documents"] = open_input(documents, "documents", *form)
+        made.check(run_id=run_id)
+    except (ConfigurationError, SourceError) as failure:
+        output.fail(str(failure))
+    raise typer.Exit(_do(made, Files(report, html, failures, server_messages), as_json=as_json))
+
+
+class Files(NamedTuple):
+    """Which reports are written.
+
+    Attributes:
+        report: path of the JSON, or None.
+        html: path of the page, or None.
+        failures: path of the CSV, or None.
+        messages: whether the server's words are in the CSV, which may hold personal data.
+    """
+
+    report: str | None
+    html: str | None
+    failures: str | None
+    messages: bool
+
+
+def _do(made: Night, files: Files, *, as_json: bool) -> int:
+    """Does the night, and gives the exit code."""
+    with ExitStack() as opened, Interrupts(durable=True) as interrupts:
+        for records in made.records.values():
+            opened.enter_context(records)
+        code = run_to_end(made.run(), interrupts)
+        failed = made.write(files)
+        made.tell(as_json=as_json, ended=not code)
+    return code or (0 if made.report is not None and made.report.ok and not failed else 1)
+
+
+@dataclass
+class Night:
+    """One night: what it sends, and what happened so far, right at any time.
+
+    Attributes:
+        arm: the client; it is closed at the end.
+        state: the path of the state of the customers, or None.
+        full: whether customers that did not change are sent too.
+        customer_options: of the run of the customers.
+        document_options: of the run of the documents.
+        grace: seconds that the batches on the wire have to end after a signal.
+        quiet: whether nothing is shown or told while it goes on.
+        records: the open files, by the name of their part.
+        report: from when the night begins.
+    """
+
+    arm: ArmClient
+    state: str | None
+    full: bool
+    customer_options: BulkOptions
+    document_options: BulkOptions
+    grace: float = GRACE
+    quiet: bool = False
+    records: dict[str, Records] = field(default_factory=dict)
+    report: NightlyReport | None = None
+    _moves: Callable[[Progress], object] | None = None
+
+    def check(self, *, run_id: str | None) -> None:
+        """Refuses what makes no sense, before anything is opened for writing or sent.
+
+        Raises:
+            ConfigurationError: the reason is in the message.
+        """
+        if not self.records:
+            raise ConfigurationError("give --customers, --documents or both")
+        if run_id is not None and self.document_options.journal is None:
+            raise ConfigurationError("--run-id names the night in a journal: give --journal too")
+        if sum(records.name == "standard input" for records in self.records.values()) > 1:
+            raise ConfigurationError("standard input can't be both the customers and the documents")
+
+    async def run(self) -> None:
+        """Does it all.
+
+        Raises:
+            BulkError: a part could not go on.
+            InterruptedRunError: a signal ended it.
+        """
+        async with self.arm:
+            night = self.arm.nightly(
+                customers=self.records.get("customers"),
+                documents=self.records.get("documents"),
+                state=self.state,
+                full=self.full,
+                customer_options=replace(self.customer_options, on_progress=self._move),
+                document_options=replace(self.document_options, on_progress=self._move),
+            )
+            self.report = night.report
+            await night.by(self._send)
+
+    def _move(self, progress: Progress) -> None:
+        if self._moves is not None:
+            self._moves(progress)
+
+    async def _send(self, run: BulkRun) -> None:
+        """One part, with a bar of its own."""
+        assert self.report is not None
+        part = self.report.parts[-1]
+        told = BatchLines(part.name, quiet=self.quiet)
+        with bar(part.name, quiet=self.quiet) as show:
+            self._moves = on_progress(show, far=self.records[part.name].far, lines=told)
+            await send(run, self.grace, told.told)
+
+    # --- what happened ----------------------------------------------------------------------------------------------------
+
+    def document(self, failures: str | None = None) -> dict[str, Any]:
+        """The report document."""
+        assert self.report is not None
+        named = dict.fromkeys(self.records, Path(failures).name) if failures is not None else None
+        return self.report.document(lines={name: records.line for name, records in self.records.items()}, failures_files=named)
+
+    def write(self, files: Files) -> bool:
+        """Writes the reports that were asked for; whether one could not be written."""
+        if self.report is None or (files.report, files.html, files.failures) == (None, None, None):
+            return False
+        document = read_document(msgspec.json.encode(self.document(files.failures)))
+        failed = False
+        for path, write in (
+            (files.report, partial(write_json, document)),
+            (files.html, partial(write_page, document)),
+            (files.failures, lambda path: write_failures(path, self._failures(), messages=files.messages)),
+        ):
+            try:
+                if path is not None:
+                    write(path)
+            except OSError as failure:
+                output.warn(f"{path} can't be written: {failure.strerror}")
+                failed = True
+        return failed
+
+    def _failures(self) -> Iterator[tuple[str, RecordOutcome, int | None]]:
+        assert self.report is not None
+        for part in self.report.parts:
+            for outcome in part.report.failures():
+                yield part.name, outcome, self.records[part.name].line(outcome.index)
+
+    def tell(self, *, as_json: bool, ended: bool) -> None:
+        """Prints the report: a line of JSON on standard output, or tables on standard error."""
+        if self.report is None:
+            return
+        if as_json:
+            output.print_json({**self.document(), "ok": self.report.ok and ended})
+            return
+        for part in self.report.parts:
+            telling.print_table(part.name, part.report)
+        money = self.report.money
+        if money is not None:
+            rows = [
+                (f"{one.currency or 'no currency'}: {word}", f"{sums.count:,}", f"{sums.total:,f}" if sums.total is not None else "")
+                for one in money.currencies
+                for word, sums in (("read", one.read), *one.states.items())
+            ]
+            output.table("money" if money.adds_up else "money: DOES NOT ADD UP", ("", "documents", "total"), rows, stderr=True)
