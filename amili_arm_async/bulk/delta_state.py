@@ -23,7 +23,7 @@ from .journal.files import Form, broken, check, connect, open_journal, path_of
 from .journal.locks import RunLock, is_locked, lock
 from .journal.thread import JournalThread
 
-__all__ = ["DeltaState", "Known", "Row", "forget", "gone", "name_of", "names_of"]
+__all__ = ["DeltaState", "Known", "Row", "forget", "gone", "kept", "name_of", "names_of"]
 
 _FORM: Final = Form(
     "sync state",
@@ -277,6 +277,21 @@ def gone(path: str, seen: bytes, end: int) -> Iterator[str]:
     Raises:
         JournalError: the state is not there any more, or can't be read.
     """
+    for name, number, shown in _walk(path):
+        if number < end and not seen[number >> 3] & 1 << (number & 7):
+            yield _as_shown(name, shown)
+
+
+def kept(path: str | os.PathLike[str]) -> Iterator[str]:
+    """The numbers of all customers in the state, a few at a time, in the order in which they are compared.
+
+    Raises:
+        JournalError: the state is not there, or can't be read.
+    """
+    return (_as_shown(name, shown) for name, _, shown in _walk(path_of(path)))
+
+
+def _walk(path: str) -> Iterator[tuple[bytes, int, str | int | None]]:
     last = b""
     try:
         check(path, _FORM)
@@ -284,9 +299,7 @@ def gone(path: str, seen: bytes, end: int) -> Iterator[str]:
             while rows := connection.execute(
                 "SELECT name, number, shown FROM customers WHERE name > ? ORDER BY name LIMIT 1000", (last,)
             ).fetchall():
-                for name, number, shown in rows:
-                    if number < end and not seen[number >> 3] & 1 << (number & 7):
-                        yield _as_shown(name, shown)
+                yield from rows
                 last = rows[-1][0]
     except (sqlite3.Error, OSError) as failure:
         raise broken(path, failure, _FORM.word) from failure

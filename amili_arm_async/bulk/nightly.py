@@ -119,8 +119,8 @@ class NightlyReport:
     def document(
         self,
         *,
-        lines: Mapping[str, Callable[[int], int | None]] | None = None,
-        failures_files: Mapping[str, str] | None = None,
+        lines: Mapping[PartName, Callable[[int], int | None]] | None = None,
+        failures_files: Mapping[PartName, str] | None = None,
     ) -> dict[str, Any]:
         """The report as a JSON object, for machines, and for the pages that people look at; it holds no personal data beyond keys.
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ..bulk.delta_state import kept
 from ..checking.faults import CheckReport, Fault
 from ..checking.run import CheckRun
 from ..codec import json_object
@@ -26,7 +27,7 @@ from .interrupts import Interrupts
 from .progress import bar
 from .sending import run_to_end
 
-__all__ = ["Checked", "Checking", "check", "refuse_what_is_read_once"]
+__all__ = ["Checked", "Checking", "check", "numbers_in", "refuse_what_is_read_once"]
 
 _DEFAULTS: Final = BulkOptions()
 _LIMIT: Final = 1000
@@ -41,6 +42,7 @@ def check(
         str | None,
         typer.Option(help="A file of all customers that there will be: a document for another customer is an error. For documents."),
     ] = None,
+    state: Annotated[str | None, typer.Option(help="The state of `amili-arm sync`, whose customers are known too. For documents.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="Faults that are named; more are counted.")] = _LIMIT,
     max_bytes: Annotated[int, typer.Option(min=1, help="Bytes of a request at the most.")] = _DEFAULTS.max_bytes,
     format: SourceFormat = Format.auto,
@@ -54,8 +56,8 @@ def check(
 
     Exit code 0: no errors (there may be warnings); 1: errors; 2: wrong use.
     """
-    if customers is not None and kind is not Kind.documents:
-        output.fail("--customers is for documents: their customers are looked for in it")
+    if (customers is not None or state is not None) and kind is not Kind.documents:
+        output.fail("--customers and --state are for documents: their customers are looked for in them")
     if customers == file == "-":
         output.fail("standard input can't be both the documents and the customers")
     made = Checking(limit)
@@ -68,7 +70,7 @@ def check(
         try:
             records = opened(file, kind)
             known = opened(customers, Kind.customers) if customers is not None else None
-            run = _run(kind, records, limit, max_bytes, known)
+            run = _run(kind, records, limit, max_bytes, numbers_in(known, state))
         except (ConfigurationError, SourceError) as failure:
             output.fail(str(failure))
         code = run_to_end(made.do(run, records, f"check {kind.value}"), interrupts)
@@ -80,22 +82,31 @@ def check(
     raise typer.Exit(code or (0 if made.report.ok else 1))
 
 
-def _run(kind: Kind, records: Checked, limit: int, max_bytes: int, known: Checked | None) -> CheckRun:
+def _run(kind: Kind, records: Checked, limit: int, max_bytes: int, known: AsyncIterator[str] | None) -> CheckRun:
     classes: dict[Kind, tuple[type[Input], str]] = {
         Kind.customers: (Customer, "customerNo"),
         Kind.documents: (Document, "documentNo"),
     }
     cls, key = classes[kind]
     most = max_bytes - Envelope.of(kind.value, None).size
-    return CheckRun(cls, key, records, limit=limit, most=most, customers=_numbers(known) if known is not None else None)
+    return CheckRun(cls, key, records, limit=limit, most=most, customers=known)
 
 
-async def _numbers(customers: Checked) -> AsyncIterator[str]:
-    """The customer numbers in a file of customers; a record without one names none."""
-    async for record in customers:
-        found = (json_object(record) or {}) if isinstance(record, bytes) else record
-        number = found.get("customerNo")
-        if isinstance(number, str):
+def numbers_in(customers: Checked | None, state: str | None) -> AsyncIterator[str] | None:
+    """The customer numbers in a file of customers and in a state; None where there is neither."""
+    return _numbers(customers, state) if customers is not None or state is not None else None
+
+
+async def _numbers(customers: Checked | None, state: str | None) -> AsyncIterator[str]:
+    if customers is not None:
+        async for record in customers:
+            # A record without a number names none.
+            found = (json_object(record) or {}) if isinstance(record, bytes) else record
+            number = found.get("customerNo")
+            if isinstance(number, str):
+                yield number
+    if state is not None:
+        for number in kept(state):
             yield number
 
 

@@ -11,20 +11,22 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import typer
+from anyio import to_thread
 
-from ..bulk.nightly import NightlyReport
+from ..bulk.nightly import NightlyReport, PartName
 from ..bulk.report import Progress
 from ..bulk.run import BulkRun
 from ..bulk.states import RecordOutcome
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
-from ..errors import ConfigurationError, SourceError
+from ..errors import CheckError, ConfigurationError, SourceError
 from ..reporting.document import read_document
 from ..reporting.failures import write_failures
 from ..reporting.writers import write_json, write_page
 from ..sources.records import Records
 from . import output, telling
 from .batch_lines import BatchLines
+from .checking import Checked, Checking, numbers_in, refuse_what_is_read_once
 from .connection import (
     BaseUrl,
     ClientId,
@@ -84,6 +86,9 @@ def nightly(
     reconcile: Annotated[bool, typer.Option("--reconcile", help="At the end, look up the documents whose fate is unknown.")] = False,
     settle: Settle = None,
     resend_absent: ResendAbsent = False,
+    check_first: Annotated[
+        bool, typer.Option("--check-first", help="Check both files whole before anything is sent; with errors nothing is sent.")
+    ] = False,
     format: SourceFormat = Format.auto,
     delimiter: Delimiter = None,
     encoding: SourceEncoding = None,
@@ -127,11 +132,14 @@ def nightly(
             quiet=quiet,
         )
         form = (format, delimiter, encoding, clear, extra_columns, max_bytes)
-        if customers is not None:
-            made.records["customers"] = open_input(customers, "customers", *form)
-        if documents is not None:
-            made.records["documents"] = open_input(documents, "documents", *form)
+        given: dict[PartName, str | None] = {"customers": customers, "documents": documents}
+        made.paths = {part: path for part, path in given.items() if path is not None}
+        made.records = {part: open_input(path, part, *form) for part, path in made.paths.items()}
         made.check(run_id=run_id)
+        if check_first:
+            for path in made.paths.values():
+                refuse_what_is_read_once(path)
+            made.opener = lambda part: open_input(made.paths[part], part, *form)
     except (ConfigurationError, SourceError) as failure:
         output.fail(str(failure))
     raise typer.Exit(_do(made, Files(report, html, failures, server_messages), as_json=as_json))
@@ -176,8 +184,11 @@ class Night:
         document_options: of the run of the documents.
         grace: seconds that the batches on the wire have to end after a signal.
         quiet: whether nothing is shown or told while it goes on.
-        records: the open files, by the name of their part.
+        paths: of the files, by the name of their part.
+        records: the open files.
+        opener: opens a file once more, where the files are checked first.
         report: from when the night begins.
+        checks: what was found by the checks.
     """
 
     arm: ArmClient
@@ -187,8 +198,11 @@ class Night:
     document_options: BulkOptions
     grace: float = GRACE
     quiet: bool = False
-    records: dict[str, Records] = field(default_factory=dict)
+    paths: dict[PartName, str] = field(default_factory=dict)
+    records: dict[PartName, Records] = field(default_factory=dict)
+    opener: Callable[[PartName], Records] | None = None
     report: NightlyReport | None = None
+    checks: list[Checking] = field(default_factory=list)
     _moves: Callable[[Progress], object] | None = None
 
     def check(self, *, run_id: str | None) -> None:
@@ -212,6 +226,8 @@ class Night:
             InterruptedRunError: a signal ended it.
         """
         async with self.arm:
+            if self.opener is not None:
+                await self._check_first(self.opener)
             night = self.arm.nightly(
                 customers=self.records.get("customers"),
                 documents=self.records.get("documents"),
@@ -222,6 +238,32 @@ class Night:
             )
             self.report = night.report
             await night.by(self._send)
+
+    async def _check_first(self, opened: Callable[[PartName], Records]) -> None:
+        """Checks both files whole.
+
+        Raises:
+            CheckError: there are errors: nothing was sent.
+        """
+        most = self.document_options.max_bytes
+        failed: CheckError | None = None
+        for part, path in self.paths.items():
+            with opened(part) as records, ExitStack() as others:
+                checked = Checked(records, most)
+                if part == "customers":
+                    run = self.arm.customers.check(checked, max_bytes=most)
+                else:
+                    known = Checked(others.enter_context(opened("customers")), most) if "customers" in self.paths else None
+                    # On the first night there is no state yet.
+                    state = self.state if self.state is not None and await to_thread.run_sync(Path(self.state).exists) else None
+                    run = self.arm.documents.check(checked, customers=numbers_in(known, state), max_bytes=most)
+                self.checks.append(Checking())
+                try:
+                    await self.checks[-1].do_first(run, checked, path)
+                except CheckError as failure:
+                    failed = failure
+        if failed is not None:
+            raise failed
 
     def _move(self, progress: Progress) -> None:
         if self._moves is not None:
@@ -270,14 +312,20 @@ class Night:
                 yield part.name, outcome, self.records[part.name].line(outcome.index)
 
     def tell(self, *, as_json: bool, ended: bool) -> None:
-        """Prints the report: a line of JSON on standard output, or tables on standard error."""
+        """Prints the report: a line of JSON on standard output, or tables on standard error; and what the checks found."""
+        for check in self.checks:
+            check.print_told()
         if self.report is None:
+            if as_json:
+                output.print_json({"ok": False, "checks": [check.as_json() for check in self.checks]})
             return
         if as_json:
             output.print_json({**self.document(), "ok": self.report.ok and ended})
             return
         for part in self.report.parts:
             telling.print_table(part.name, part.report)
+        if self.report.sync is not None:
+            output.warn(f"customers since they were last sent: {self.report.sync.summary()}")
         money = self.report.money
         if money is not None:
             rows = [

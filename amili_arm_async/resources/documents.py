@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from typing import Any, Final
 
 from ..bulk.chunking import Kind
@@ -136,6 +136,7 @@ class Documents:
         documents: Iterable[DocumentSource] | AsyncIterable[DocumentSource],
         *,
         customers: Iterable[str] | AsyncIterable[str] | None = None,
+        state: str | os.PathLike[str] | None = None,
         limit: int = 1000,
         max_bytes: int = 1_000_000,
     ) -> CheckRun:
@@ -146,13 +147,15 @@ class Documents:
             documents: as for `create_many`: any iterable or async iterable, of any length.
             customers: the numbers of all customers that there will be. Where they are given, a document for another customer is an error
                 (`unknown_customer`). Of each number 8 bytes are kept, on the disk.
+            state: the state of `customers.sync`, whose customers are known too.
             limit: faults that are kept; more are counted.
             max_bytes: as `BulkOptions.max_bytes`.
 
         Raises:
             CheckError: the source raised; its `report` has what was found until then.
         """
-        return self._bulk.check("documents.create_batch", documents, limit=limit, max_bytes=max_bytes, customers=customers)
+        known = _known(customers, state) if state is not None else customers
+        return self._bulk.check("documents.create_batch", documents, limit=limit, max_bytes=max_bytes, customers=known)
 
     def create_many(
         self,
@@ -218,3 +221,17 @@ class Documents:
             timeout=timeout,
             retry=retry,
         )
+
+
+async def _known(customers: Iterable[str] | AsyncIterable[str] | None, state: str | os.PathLike[str]) -> AsyncIterator[str]:
+    """The numbers of customers that were given, and those of a state."""
+    from ..bulk.delta_state import kept  # noqa: PLC0415 - SQLite is only loaded where there is a state
+
+    if isinstance(customers, AsyncIterable):
+        async for number in customers:
+            yield number
+    else:
+        for number in customers or ():
+            yield number
+    for number in kept(state):
+        yield number
