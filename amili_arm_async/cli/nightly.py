@@ -103,6 +103,7 @@ def nightly(
 
     Exit code 0: every record made it and the money adds up; 1: some did not, or the night could not go on; 2: wrong use.
     """
+    made: Night | None = None
     try:
         shared = BulkOptions(
             max_records=max_records,
@@ -141,6 +142,8 @@ def nightly(
                 refuse_what_is_read_once(path)
             made.opener = lambda part: open_input(made.paths[part], part, *form)
     except (ConfigurationError, SourceError) as failure:
+        for records in made.records.values() if made is not None else ():
+            records.close()
         output.fail(str(failure))
     raise typer.Exit(_do(made, Files(report, html, failures, server_messages), as_json=as_json))
 
