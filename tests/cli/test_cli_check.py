@@ -187,3 +187,16 @@ def test_a_signal_ends_it_and_what_was_found_is_told(start):
     assert process.returncode == 130
     assert said.startswith(b"line 1, key 0: error currency")
     assert b"and not all were read" in told
+
+
+def test_customers_of_a_state_are_known(call, file, served, tmp_path):
+    state = tmp_path / "state.sqlite"
+    assert call("sync", file({"customerNo": "Å9", "name": "x"}), "--state", state, "--quiet", env=served.env).exit_code == 0
+    invoices = file(
+        {"documentNo": "1", "documentType": "IN", "customerNo": "å9"}, {"documentNo": "2", "documentType": "IN", "customerNo": "8"}
+    )
+    result = call("check", "documents", invoices, "--state", state)
+    assert result.exit_code == 1
+    assert [line.partition(":")[0] for line in result.stdout.splitlines()] == ["line 2, key 2"]
+    assert call("check", "customers", invoices, "--state", state).exit_code == 2
+    assert call("check", "documents", invoices, "--state", tmp_path / "none").exit_code == 1

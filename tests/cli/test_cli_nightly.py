@@ -337,3 +337,29 @@ def test_a_signal_in_the_middle_leaves_a_report(start, served, tmp_path, number,
         assert sum(last.counts[state] for state in ("succeeded", "accepted", "unknown")) == taken
         sums = [Decimal(one.total) for one in last.money.currencies[0].states.values()]
         assert sum(sums) == Decimal(last.money.currencies[0].read.total)
+
+
+# --- checked first ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_night_with_errors_is_not_begun(night, served) -> None:
+    morning = night(customers(1) + '{"customerNo": 7}\n', invoices(1, 9), "--check-first", reports=False)
+    assert morning.code == 1
+    assert "nothing was sent" in morning.said
+    assert "line 2, key 7: error wrong_type: $.customerNo" in morning.said
+    assert "line 2, key D2: error unknown_customer" in morning.said
+    assert served.ask(lambda sandbox: sandbox.customers.total_delivered + sandbox.documents.total_delivered) == 0
+    told = json.loads(night(customers(), invoices(9), "--check-first", "--json", reports=False).out)
+    assert (told["ok"], [check["errors"] for check in told["checks"]]) == (False, [0, 1])
+
+
+def test_a_night_that_is_clean_is_sent_and_a_customer_of_the_state_is_known(night, tmp_path) -> None:
+    state = ("--state", tmp_path / "state.sqlite")
+    assert night(customers(1, 2), invoices(1, 2), "--check-first", *state).code == 0
+    assert night(customers(1), invoices(2), "--check-first", *state).code == 0
+
+
+def test_standard_input_can_not_be_checked_first(night, served) -> None:
+    morning = night(customers(1), None, "--documents", "-", "--check-first", reports=False)
+    assert (morning.code, morning.out) == (2, "")
+    assert "needs a file" in morning.said

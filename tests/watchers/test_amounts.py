@@ -93,7 +93,11 @@ def test_what_is_no_amount_is_no_total_and_none_is_made_up(amount) -> None:
     assert read_document(made) == Reading("NOK")
 
 
-@pytest.mark.parametrize("record", [None, 7, "{}", b"", b"{", b"\xff", b"[]", b"[" * 100_000, object(), Wicked(), Document], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "record",
+    [None, 7, "{}", b"", b"{", b"\xff", b"[]", b"[" * 100_000, object(), Wicked(), Document],
+    ids=lambda value: type(value).__name__,
+)
 def test_what_is_no_document_says_nothing(record) -> None:
     assert read_document(record) == Reading()
 
