@@ -191,10 +191,8 @@ def test_a_signal_ends_it_and_what_was_found_is_told(start):
 
 def test_customers_of_a_state_are_known(call, file, served, tmp_path):
     state = tmp_path / "state.sqlite"
-    assert call("sync", file({"customerNo": "Å9", "name": "x"}), "--state", state, "--quiet", env=served.env).exit_code == 0
-    invoices = file(
-        {"documentNo": "1", "documentType": "IN", "customerNo": "å9"}, {"documentNo": "2", "documentType": "IN", "customerNo": "8"}
-    )
+    assert call("sync", file('{"customerNo": "Å9", "name": "x"}'.encode()), "--state", state, "--quiet", env=served.env).exit_code == 0
+    invoices = file(document("1", "å9"), document("2", "8"), name="invoices.jsonl")
     result = call("check", "documents", invoices, "--state", state)
     assert result.exit_code == 1
     assert [line.partition(":")[0] for line in result.stdout.splitlines()] == ["line 2, key 2"]
