@@ -152,11 +152,26 @@ class Account:
         self._emit(outcome)
         self._told()
 
+    async def with_earlier(self, records: Sequence[Any], first: int, verdicts: Mapping[int, Verdict], kind: Kind) -> dict[int, Verdict]:
+        """The same verdicts, by place; but of a blocked record that an earlier attempt sent, what became of it there."""
+        places = [place for place, verdict in verdicts.items() if verdict.state == "blocked"]
+        if not places:
+            return dict(verdicts)
+        chosen = [records[place] for place in places]
+        keys = _keys_of(kind, chosen)
+        texts = [_payload(kind, record) for record in chosen] if None in keys else []
+        standing = await self._keeper.standing([first + place for place in places], keys, texts, ())
+        return {**verdicts, **{places[number]: verdict for number, verdict in standing.items()}}
+
     def pass_over(self, records: Sequence[Any], first: int, verdicts: Mapping[int, Verdict], kind: Kind) -> None:
         """Takes in records that are not sent, by their place among `records`; the first of these is at index `first` of the source."""
         if verdicts:
             indexes = array("q", [first + place for place in verdicts])
             keys = _keys_of(kind, [records[place] for place in verdicts])
+            for (place, verdict), key in zip(verdicts.items(), keys, strict=True):
+                if verdict.state == "blocked":
+                    payload = _payload(kind, records[place]) if self._keeper.wants_payloads else None
+                    self._keeper.unsent([first + place], [key], verdict, payload)
             common, _ = Counter(verdicts.values()).most_common(1)[0]
             others = {position: verdict for position, verdict in enumerate(verdicts.values()) if verdict != common}
             self.tell(BatchOutcome(0, None, 0, None, indexes, keys, common, others))

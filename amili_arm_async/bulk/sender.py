@@ -331,6 +331,7 @@ class Sender:
                 verdicts |= {
                     place: verdict for place, verdict in (await watcher.sift(self._unread, first)).items() if place not in verdicts
                 }
+            verdicts = await self._account.with_earlier(self._unread, first, verdicts, self._job.kind)
         except ArmError as failure:
             self._course.stop(Verdict("not_sent", "stopped", str(failure)), failure)
             verdicts = {}

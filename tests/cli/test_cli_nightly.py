@@ -181,6 +181,35 @@ def test_dead_letters_of_both(night, tmp_path, served) -> None:
     assert [payload["documentNo"] for payload in payloads[1] if payload] == ["D1"]
 
 
+def test_blocked_documents_are_in_the_dead_letter_with_all_that_was_to_be_sent(night, tmp_path, served) -> None:
+    served.ask(lambda sandbox: sandbox.reject_record("2", kind="customers"))
+    letter = tmp_path / "documents.dead"
+    kept = ["--journal", tmp_path / "journal.sqlite", "--run-id", "monday", "--dead-letter-documents", letter]
+    for _ in range(2):
+        night(customers(1, 2), invoices(1, 2, 2), *kept)
+        found = [json.loads(line) for line in letter.read_text().splitlines()]
+        assert [(line["index"], line["key"], line["state"], line["payload"]["customerNo"]) for line in found] == [
+            (1, "D2", "blocked", "2"),
+            (2, "D3", "blocked", "2"),
+        ]
+    assert night(customers(1, 2), invoices(1, 2, 2)).states("documents") == {"succeeded": 1, "blocked": 2}
+    served.ask(lambda sandbox: sandbox._ledger().rejects.clear())
+    assert night(customers(1, 2), invoices(1, 2, 2), *kept).states("documents") == {"succeeded": 2, "done_before": 1}
+    assert letter.read_text() == ""
+
+
+def test_a_document_that_was_sent_is_not_called_blocked_when_its_customer_fails_later(night, tmp_path, served) -> None:
+    kept = ["--journal", tmp_path / "journal.sqlite", "--run-id", "monday", "--state", tmp_path / "state.sqlite"]
+    letter = ["--dead-letter-documents", tmp_path / "documents.dead"]
+    assert night(customers(1, 2), invoices(1, 2), *kept, *letter).code == 0
+    served.ask(lambda sandbox: sandbox.reject_record("2", kind="customers"))
+    morning = night(customers(1) + customers(2, name="Ola"), invoices(1, 2, 2), *kept, *letter)
+    assert morning.states("documents") == {"done_before": 2, "blocked": 1}
+    (nok,) = morning.report.parts[1].money.currencies
+    assert (nok.states["done_before"].total, nok.states["blocked"].total) == ("3.20", "3.10")
+    assert [json.loads(line)["key"] for line in letter[1].read_text().splitlines()] == ["D3"]
+
+
 # --- broken rows ----------------------------------------------------------------------------------------------------------
 
 ROWS = "customerNo;name;dueDays\r\n1;A;14\r\n2;B;soon\r\n3;C;30\r\n4\r\n"
