@@ -24,7 +24,7 @@ async def page(request: web.Request) -> web.Response:
 
 
 @pytest.mark.parametrize("section", ["ar_items", "gl_items", "log_items"])
-async def test_a_list_ten_times_as_long_needs_no_more_memory(section) -> None:
+async def test_a_list_many_times_as_long_needs_no_more_memory(section) -> None:
     application = web.Application()
     application.router.add_get("/clients/1/{items}", page)
     runner = web.AppRunner(application, access_log=None)
@@ -34,7 +34,7 @@ async def test_a_list_ten_times_as_long_needs_no_more_memory(section) -> None:
     peaks: dict[int, int] = {}
     try:
         async with ArmClient(1, auth="t", base_url=f"http://127.0.0.1:{site.port}") as arm:
-            for pages in (1, 4, 40):
+            for pages in (1, 3, 20):
                 tracemalloc.start()
                 count = 0
                 async for _ in getattr(arm, section).list(query=str(pages), allow_truncated=True):
@@ -45,4 +45,4 @@ async def test_a_list_ten_times_as_long_needs_no_more_memory(section) -> None:
     finally:
         tracemalloc.stop()
         await runner.cleanup()
-    assert peaks[40] < 1.2 * peaks[4]
+    assert peaks[20] < 1.2 * peaks[3]
