@@ -18,10 +18,15 @@ __all__ = [
     "Bisect",
     "ClientId",
     "ClientNo",
+    "Concurrency",
     "Config",
+    "Deadline",
     "Grace",
     "IdentityUrl",
     "Kind",
+    "MaxBytes",
+    "MaxRecords",
+    "Patience",
     "Quiet",
     "ResendAbsent",
     "ServerMessages",
@@ -38,6 +43,12 @@ ClientNo: TypeAlias = Annotated[int | None, typer.Option(help="Client number. [A
 UserId: TypeAlias = Annotated[str | None, typer.Option(help="Who is named as the user. [AMILI_ARM_USER_ID]")]
 IdentityUrl: TypeAlias = Annotated[str | None, typer.Option(help="Address of the identity service. [AMILI_ARM_IDENTITY_URL]")]
 ClientId: TypeAlias = Annotated[str | None, typer.Option(help="Client id for the identity service. [AMILI_ARM_CLIENT_ID]")]
+
+MaxRecords: TypeAlias = Annotated[int, typer.Option(help="Records in a batch at the most.")]
+MaxBytes: TypeAlias = Annotated[int, typer.Option(help="Bytes of a request at the most.")]
+Concurrency: TypeAlias = Annotated[int | None, typer.Option(help="Batches sent side by side; found by itself where it is not given.")]
+Patience: TypeAlias = Annotated[float, typer.Option(help="Seconds to wait for a server that does not answer.")]
+Deadline: TypeAlias = Annotated[float, typer.Option(help="Seconds to wait for the result of a batch.")]
 
 Grace: TypeAlias = Annotated[float, typer.Option(min=0, help="Seconds that the batches on the wire have after Ctrl-C or SIGTERM.")]
 Quiet: TypeAlias = Annotated[

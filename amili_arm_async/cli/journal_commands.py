@@ -19,9 +19,14 @@ from .connection import (
     Bisect,
     ClientId,
     ClientNo,
+    Concurrency,
     Config,
+    Deadline,
     Grace,
     IdentityUrl,
+    MaxBytes,
+    MaxRecords,
+    Patience,
     Quiet,
     ResendAbsent,
     ServerMessages,
@@ -101,7 +106,7 @@ def reconcile(
     resend_absent: ResendAbsent = False,
     # Not what [bulk] says of batches.
     side_by_side: Annotated[int, typer.Option("--concurrency", help="Documents looked up side by side.")] = 4,
-    patience: Annotated[float, typer.Option(help="Seconds to wait for a server that does not answer.")] = _DEFAULTS.patience,
+    patience: Patience = _DEFAULTS.patience,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
 ) -> None:
     """Finds out what became of the documents of a journal whose fate is open: asks for batch results, and looks unknown ones up.
@@ -139,12 +144,12 @@ def replay(
     user_id: UserId = None,
     identity_url: IdentityUrl = None,
     client_id: ClientId = None,
-    max_records: Annotated[int, typer.Option(help="Records in a batch at the most.")] = _DEFAULTS.max_records,
-    max_bytes: Annotated[int, typer.Option(help="Bytes of a request at the most.")] = _DEFAULTS.max_bytes,
-    concurrency: Annotated[int | None, typer.Option(help="Batches sent side by side; found by itself where it is not given.")] = None,
+    max_records: MaxRecords = _DEFAULTS.max_records,
+    max_bytes: MaxBytes = _DEFAULTS.max_bytes,
+    concurrency: Concurrency = None,
     bisect: Annotated[Bisect, typer.Option(help="Look for the bad record of a refused batch: in safe writes, all, or none.")] = Bisect.safe,
-    patience: Annotated[float, typer.Option(help="Seconds to wait for a server that does not answer.")] = _DEFAULTS.patience,
-    deadline: Annotated[float, typer.Option(help="Seconds to wait for the result of a batch.")] = _DEFAULTS.deadline,
+    patience: Patience = _DEFAULTS.patience,
+    deadline: Deadline = _DEFAULTS.deadline,
     settle: Annotated[
         float | None,
         typer.Option(

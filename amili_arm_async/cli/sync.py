@@ -15,7 +15,24 @@ from ..errors import ConfigurationError, SourceError
 from ..sources.records import Records
 from . import output, telling
 from .batch_lines import BatchLines
-from .connection import BaseUrl, Bisect, ClientId, ClientNo, Config, Grace, IdentityUrl, Quiet, ServerMessages, UserId, settings
+from .connection import (
+    BaseUrl,
+    Bisect,
+    ClientId,
+    ClientNo,
+    Concurrency,
+    Config,
+    Deadline,
+    Grace,
+    IdentityUrl,
+    MaxBytes,
+    MaxRecords,
+    Patience,
+    Quiet,
+    ServerMessages,
+    UserId,
+    settings,
+)
 from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
 from .interrupts import Interrupts
 from .known_settings import parse_share
@@ -40,12 +57,12 @@ def sync(
     user_id: UserId = None,
     identity_url: IdentityUrl = None,
     client_id: ClientId = None,
-    max_records: Annotated[int, typer.Option(help="Records in a batch at the most.")] = _DEFAULTS.max_records,
-    max_bytes: Annotated[int, typer.Option(help="Bytes of a request at the most.")] = _DEFAULTS.max_bytes,
-    concurrency: Annotated[int | None, typer.Option(help="Batches sent side by side; found by itself where it is not given.")] = None,
+    max_records: MaxRecords = _DEFAULTS.max_records,
+    max_bytes: MaxBytes = _DEFAULTS.max_bytes,
+    concurrency: Concurrency = None,
     bisect: Annotated[Bisect, typer.Option(help="Look for the bad record of a refused batch: in safe writes, all, or none.")] = Bisect.safe,
-    patience: Annotated[float, typer.Option(help="Seconds to wait for a server that does not answer.")] = _DEFAULTS.patience,
-    deadline: Annotated[float, typer.Option(help="Seconds to wait for the result of a batch.")] = _DEFAULTS.deadline,
+    patience: Patience = _DEFAULTS.patience,
+    deadline: Deadline = _DEFAULTS.deadline,
     stop_after_failures: Annotated[
         str | None, typer.Option(help="End the run after so many failed records: a number, or a share such as 5% or 0.05.")
     ] = None,
