@@ -11,7 +11,7 @@ import msgspec
 
 from ..errors import ArmError
 from .chunking import as_key
-from .states import BatchOutcome, State, Verdict
+from .states import BatchOutcome, Verdict, made_it
 from .watchers import Watcher
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Blocked", "Failed"]
 
-_MADE_IT: Final[frozenset[State]] = frozenset({"succeeded", "unchanged", "done_before"})
 _IN_MEMORY: Final = 100_000
 _AT_ONCE: Final = 500
 
@@ -41,7 +40,7 @@ class Failed(Watcher):
     def __init__(self, *, accepted_is_enough: bool = False) -> None:
         self.nameless = 0
         self.complete = False
-        self._made_it = _MADE_IT | {"accepted"} if accepted_is_enough else _MADE_IT
+        self._made_it = made_it(accepted_is_enough=accepted_is_enough)
         # By number, without case: the place of the record in the source.
         self._few: dict[str, int] = {}
         self._rest: _Rest | None = None

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from .. import clock
 from ..errors import ArmError, ConfigurationError
 from .blocked import Blocked, Failed
 from .money import Money
 from .money_totals import MoneyTotals
-from .parts import report_part
+from .parts import FORMAT, report_part
 from .report import BulkReport
 from .run import BulkRun
 from .syncing import SyncReport, SyncRun
@@ -20,8 +20,6 @@ from .timeline import Timeline
 from .watchers import Watcher
 
 __all__ = ["NightlyPart", "NightlyReport", "NightlyRun", "PartName"]
-
-FORMAT: Final = "amili-arm report 1"
 
 PartName: TypeAlias = Literal["customers", "documents"]
 Begin: TypeAlias = Callable[[Sequence[Watcher]], BulkRun | SyncRun]

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from .states import RecordOutcome
     from .timeline import Timeline
 
-__all__ = ["reasons_of", "report_part"]
+__all__ = ["FORMAT", "reasons_of", "report_part"]
+
+FORMAT: Final = "amili-arm report 1"
+"""Names what the report document looks like."""
 
 _GROUPS: Final = 50
 _EXAMPLES: Final = 10

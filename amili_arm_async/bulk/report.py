@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from ..errors import BulkError
 from .spool import Spool
-from .states import STATES, BatchOutcome, RecordOutcome, State, Verdict
+from .states import STATES, BatchOutcome, RecordOutcome, State, Verdict, made_it
 from .watchers import Watcher
 
 __all__ = ["BatchLog", "BatchSummary", "BulkReport", "Progress", "Totals"]
-
-_MADE_IT: Final[frozenset[State]] = frozenset({"succeeded", "unchanged", "done_before"})
 
 
 class BatchSummary(msgspec.Struct, frozen=True, array_like=True):
@@ -140,7 +138,7 @@ class BulkReport:
         self._watchers = watchers
         self._counts: dict[State, int] = dict.fromkeys(STATES, 0)
         self._tally = Tally(records_known)
-        self._made_it = _MADE_IT | {"accepted"} if accepted_is_enough else _MADE_IT
+        self._made_it = made_it(accepted_is_enough=accepted_is_enough)
         self._failures: Spool[_Row] = Spool(_Row)
         self._batches: Spool[BatchSummary] = Spool(BatchSummary)
         self._left_behind: dict[State, int] = {}

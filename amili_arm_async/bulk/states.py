@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ..models.batches import BatchResult
 
-__all__ = ["STATES", "BatchOutcome", "RecordOutcome", "State", "Verdict"]
+__all__ = ["MADE_IT", "STATES", "BatchOutcome", "RecordOutcome", "State", "Verdict", "made_it"]
 
 State: TypeAlias = Literal[
     "succeeded", "failed", "accepted", "rejected", "invalid", "unknown", "unchanged", "done_before", "blocked", "not_sent"
@@ -28,6 +28,16 @@ STATES: Final[tuple[State, ...]] = (
     "not_sent",
 )
 """Every final state; each record that was read ends in exactly one."""
+
+MADE_IT: Final[frozenset[State]] = frozenset({"succeeded", "unchanged", "done_before"})
+"""The states of records that made it; where nobody wanted to wait for results, `accepted` is one too."""
+
+_TAKEN: Final[frozenset[State]] = frozenset({"accepted"})
+
+
+def made_it(*, accepted_is_enough: bool) -> frozenset[State]:
+    """The states that count as having made it in a run."""
+    return MADE_IT | _TAKEN if accepted_is_enough else MADE_IT
 
 
 class Verdict(NamedTuple):

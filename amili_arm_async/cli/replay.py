@@ -16,7 +16,7 @@ from ..bulk.reconcile import same_content
 from ..bulk.report import BulkReport
 from ..bulk.results import judge_records
 from ..bulk.run import BulkRun
-from ..bulk.states import BatchOutcome, Verdict
+from ..bulk.states import MADE_IT, BatchOutcome, Verdict
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
 from ..endpoints import OPERATIONS as ENDPOINTS
@@ -34,7 +34,6 @@ from .sending import GRACE, on_progress, send
 
 __all__ = ["Replay"]
 
-_MADE_IT: Final = frozenset({"succeeded", "unchanged", "done_before"})
 _SOME: Final = 500
 _ABOUT_THE_CALL: Final = frozenset({401, 403, 405})
 
@@ -159,7 +158,7 @@ class Replay:
         return row, _FOUND if same_content(bytes(letter.payload), text) else _CONFLICT
 
     def _settle(self, row: Row, verdict: Verdict, show: Show | None) -> None:
-        if verdict.state in _MADE_IT:
+        if verdict.state in MADE_IT:
             self._table.made_it([row.number])
         else:
             self._table.stays(row.number, verdict)
@@ -207,7 +206,7 @@ class Replay:
         return self.arm.customers.create_many(payloads, options=options)
 
     def _note_tries(self, outcome: BatchOutcome, payloads: _Payloads) -> None:
-        if outcome.attempts and not outcome.counts.keys() <= _MADE_IT:
+        if outcome.attempts and not outcome.counts.keys() <= MADE_IT:
             for index in outcome.indexes:
                 self._table.sent(payloads.numbers[index], outcome.attempts, outcome.batch_uuid)
 

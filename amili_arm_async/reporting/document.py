@@ -8,13 +8,12 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
+from ..bulk.parts import FORMAT
 from ..bulk.states import State
 from ..errors import ConfigurationError
 
 __all__ = ["Amount", "Bucket", "CurrencyMoney", "Example", "Money", "Part", "Reason", "ReportDocument", "Sync", "Timeline"]
 __all__ += ["FORMAT", "read_document"]
-
-FORMAT: Final = "amili-arm report 1"
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 # Bounded, so that no clock arithmetic can run over.

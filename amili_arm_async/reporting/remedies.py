@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..bulk.states import STATES, State
+from ..bulk.states import MADE_IT, STATES, State
 
-__all__ = ["MADE_IT", "MEANINGS", "ORDER", "remedy"]
-
-MADE_IT: Final[frozenset[State]] = frozenset({"succeeded", "unchanged", "done_before"})
-"""The states of records about which nothing is to be done."""
+__all__ = ["MEANINGS", "ORDER", "remedy"]
 
 ORDER: Final[tuple[State, ...]] = (
     *(state for state in STATES if state in MADE_IT),

@@ -6,10 +6,9 @@ from collections import Counter
 from decimal import Context, Decimal
 from typing import Final, Literal, TypeAlias
 
-from ..bulk.states import State
+from ..bulk.states import MADE_IT, State
 from .document import Amount, CurrencyMoney, Part, ReportDocument
 from .markup import money, number, plural
-from .remedies import MADE_IT
 
 __all__ = ["Tone", "count_fault", "did_not_make_it", "faults", "money_fault", "next_steps", "summed", "verdict"]
 

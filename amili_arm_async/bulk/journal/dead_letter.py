@@ -15,7 +15,7 @@ import msgspec
 
 from ... import codec
 from ...errors import ConfigurationError, JournalError
-from ..states import Verdict
+from ..states import Verdict, made_it
 from ..texts import split_texts
 from .names import RunName
 from .reads import NOT_AWAITED, body_of, ids, keys_of, places_of, read_row, superseded
@@ -23,7 +23,6 @@ from .rows import RunRows
 
 __all__ = ["DeadLetter"]
 
-_MADE_IT: Final = frozenset({"succeeded", "unchanged", "done_before"})
 
 _ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
 
@@ -83,13 +82,13 @@ class DeadLetter:
             JournalError: the file can't be written; it is as it was.
         """
         draft = self._draft()
-        made_it = _MADE_IT | {"accepted"} if accepted_is_enough else _MADE_IT
+        well = made_it(accepted_is_enough=accepted_is_enough)
         try:
             with _alone(self._path):
                 try:
                     with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                         self._copy_others(file)
-                        file.writelines(self._lines(connection, rows, made_it))
+                        file.writelines(self._lines(connection, rows, well))
                         file.flush()
                         os.fsync(file.fileno())
                     draft.replace(self._path)
@@ -104,15 +103,15 @@ class DeadLetter:
                 if not line.startswith(self._head):
                     file.write(line if line.endswith(b"\n") else line + b"\n")
 
-    def _lines(self, connection: sqlite3.Connection, rows: RunRows, made_it: frozenset[str]) -> Iterator[bytes]:
+    def _lines(self, connection: sqlite3.Connection, rows: RunRows, well: frozenset[str]) -> Iterator[bytes]:
         for batch in ids(connection, rows.id, "state <> 'queued'"):
             attempt, tries, uuid = connection.execute("SELECT attempt, tries, uuid FROM batches WHERE id = ?", (batch,)).fetchone()
             _, verdict, others = read_row(connection, batch)
             verdict = verdict or NOT_AWAITED
-            if {verdict.state, *(other.state for other in others.values())} <= made_it:
+            if {verdict.state, *(other.state for other in others.values())} <= well:
                 continue
             indexes = places_of(connection, batch, rows.index, current=attempt == rows.attempt)
-            yield from self._lines_of(connection, batch, (tries, uuid), (verdict, others), indexes, made_it)
+            yield from self._lines_of(connection, batch, (tries, uuid), (verdict, others), indexes, well)
 
     def _lines_of(
         self,
@@ -121,14 +120,14 @@ class DeadLetter:
         sent: tuple[int, str | None],
         said: tuple[Verdict, Mapping[int, Verdict]],
         indexes: Mapping[int, int],
-        made_it: frozenset[str],
+        well: frozenset[str],
     ) -> Iterator[bytes]:
         keys, gone, body = keys_of(connection, batch), superseded(connection, batch), body_of(connection, batch)
         texts = split_texts(body) if body is not None else None
         verdict, others = said
         for position, key in enumerate(keys):
             state, reason, message = others.get(position, verdict)
-            if state in made_it or position in gone:
+            if state in well or position in gone:
                 continue
             line: dict[str, Any] = {
                 "index": indexes.get(position),

@@ -15,7 +15,7 @@ from ...errors import ArmError
 from ..account import Live
 from ..chunking import Batch, Invalid
 from ..keys import CompactKeys, Spans, without_case
-from ..states import BatchOutcome, State, Verdict
+from ..states import MADE_IT, BatchOutcome, State, Verdict
 from ..unrecorded import Claimed
 from .claims import Claims
 from .dead_letter import DeadLetter
@@ -32,7 +32,6 @@ __all__ = ["RunJournal", "new_run_id"]
 _MOST_BACKLOG: Final = 64
 _MOST_WAITING: Final = 100_000
 
-_MADE_IT: Final = frozenset({"succeeded", "unchanged", "done_before"})
 _OPEN_FATE: Final = frozenset({"accepted", "unknown"})
 
 
@@ -270,7 +269,7 @@ class RunJournal:
         tries: int | None = None,
     ) -> None:
         states = {verdict.state, *(other.state for other in exceptions.values())}
-        keep = (not self._name.safe and bool(states & _OPEN_FATE)) or (self.wants_payloads and not states <= _MADE_IT)
+        keep = (not self._name.safe and bool(states & _OPEN_FATE)) or (self.wants_payloads and not states <= MADE_IT)
         self._put(
             partial(
                 self._rows.settle,
