@@ -205,9 +205,9 @@ def test_models_are_inert(module) -> None:
     }
 
 
-def test_no_module_is_longer_than_400_lines() -> None:
+def test_no_module_is_longer_than_600_lines() -> None:
     lengths = {module: len(MODULES[module].read_text("utf-8").splitlines()) for module in NAMES}
-    assert {module: length for module, length in lengths.items() if length > 400} == {}
+    assert {module: length for module, length in lengths.items() if length > 600} == {}
 
 
 def test_no_function_is_longer_than_50_lines_of_code() -> None:
