@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
 import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from functools import cache
+from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
-__all__ = ["Alarm", "loop_time", "monotonic", "sleep", "turn", "unix_time", "wait"]
+__all__ = [
+    "Alarm",
+    "ServiceClock",
+    "Stamp",
+    "boot_id",
+    "boot_time",
+    "loop_time",
+    "monotonic",
+    "sleep",
+    "stamp",
+    "steady_time",
+    "turn",
+    "unix_time",
+    "wait",
+]
 
 
 def monotonic() -> float:
@@ -17,6 +39,120 @@ def monotonic() -> float:
 def unix_time() -> float:
     """Seconds since 1970, as the identity service and `Retry-After` count them."""
     return time.time()
+
+
+def boot_time() -> float | None:
+    """Seconds since this machine was started, those in which it was suspended included; None where the system has no such clock.
+
+    Comparable between processes as long as `boot_id` is the same.
+    """
+    name = "CLOCK_MONOTONIC" if sys.platform == "darwin" else "CLOCK_BOOTTIME"
+    number = getattr(time, name, None)
+    return time.clock_gettime(number) if number is not None else None
+
+
+@cache
+def boot_id() -> str | None:
+    """A name for the time since this machine was started: another one after each start. None where the system tells none."""
+    if sys.platform == "darwin":
+        return _boot_session_of_macos()
+    try:
+        found = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return None
+    # A container may have a boot clock of its own: Linux shifts it for each time namespace.
+    with contextlib.suppress(OSError):
+        found += f" {os.readlink('/proc/self/ns/time')}"  # noqa: PTH115 - not a real link
+    return found or None
+
+
+def _boot_session_of_macos() -> str | None:
+    import ctypes  # noqa: PLC0415 - only there
+
+    buffer = ctypes.create_string_buffer(64)
+    size = ctypes.c_size_t(len(buffer))
+    try:
+        failed = ctypes.CDLL(None).sysctlbyname(b"kern.bootsessionuuid", buffer, ctypes.byref(size), None, ctypes.c_size_t(0))
+    except (OSError, AttributeError):
+        return None
+    return None if failed else buffer.value.decode("ascii", "replace") or None
+
+
+def steady_time() -> float:
+    """Seconds of the best clock of this process that no one can set: that of `boot_time`, or else `monotonic`. Only differences within
+    one process mean anything."""
+    seconds = boot_time()
+    return seconds if seconds is not None else monotonic()
+
+
+class Stamp(NamedTuple):
+    """When something happened, by up to three clocks that don't fail together.
+
+    Attributes:
+        wall: Unix time by the clock of this machine, which anybody can set.
+        boot: seconds by `boot_time`, or None.
+        boot_id: names the start of the machine that `boot` counts from; None where it is not known, and then `boot` says nothing.
+        service: Unix time by the clock of the service, or None.
+    """
+
+    wall: float
+    boot: float | None = None
+    boot_id: str | None = None
+    service: float | None = None
+
+    def passed(self, now: Stamp) -> float | None:
+        """The seconds that have surely passed from this stamp to `now`: the least of the differences by each clock that both have, at
+        least 0. None where only the wall clock tells: one clock alone may have been set."""
+        found = [now.wall - self.wall]
+        if self.boot is not None and now.boot is not None and self.boot_id is not None and self.boot_id == now.boot_id:
+            found.append(now.boot - self.boot)
+        if self.service is not None and now.service is not None:
+            found.append(now.service - self.service)
+        return max(0.0, min(found)) if len(found) > 1 else None
+
+
+def stamp(service: float | None = None) -> Stamp:
+    """Now; `service` is what the clock of the service says."""
+    return Stamp(unix_time(), boot_time(), boot_id(), service)
+
+
+class ServiceClock:
+    """What time it is by the clock of a service, from the `Date` of its answers. It can't be known exactly, so there are two bounds.
+
+    A `Date` that stands still, goes back, or comes from a cache moves the bounds apart: then less time seems to have passed, never more.
+    """
+
+    def __init__(self) -> None:
+        # The service's time minus `steady_time`, from below and from above.
+        self._least: float | None = None
+        self._most: float | None = None
+
+    def note(self, date: str | None, asked: float, answered: float) -> None:
+        """Takes in the `Date` of an answer; `asked` and `answered` are the times of `steady_time` between which it was written."""
+        if date is None:
+            return
+        try:
+            found = parsedate_to_datetime(date)
+            seconds = (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            return
+        # It is in whole seconds.
+        least, most = seconds - answered, seconds + 1 - asked
+        self._least = least if self._least is None else min(self._least, least)
+        self._most = most if self._most is None else max(self._most, most)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether an answer had a date."""
+        return self._least is not None
+
+    def earliest(self) -> float | None:
+        """The earliest Unix time that it can be there now: for the end of a time that must have passed."""
+        return self._least + steady_time() if self._least is not None else None
+
+    def latest(self) -> float | None:
+        """The latest Unix time that it can be there now: for the beginning of a time that must pass."""
+        return self._most + steady_time() if self._most is not None else None
 
 
 def loop_time(seconds: float) -> float:

@@ -78,6 +78,9 @@ class Transport:
         session: a session that was brought, never closed here; or None.
         timeout, retry, limits: the client's settings.
         ssl, proxy: for the sessions that are made here.
+
+    Attributes:
+        service_clock: what time it is by the `Date` of the answers of the API.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Transport:
         self._slots = asyncio.Semaphore(limits.connections)
         self._budget = Budget(limits.bytes_in_flight)
         self._closed = False
+        self.service_clock = clock.ServiceClock()
         if isinstance(auth, ClientCredentials):
             auth.attach(self.post_form)
 
@@ -220,7 +224,7 @@ class Transport:
             return Try(Fate.NOT_SENT, "no token", fatal=error)
 
     async def _once(self, request: Request, token: Secret | None, timeout: Timeout, delivery: Delivery) -> Try:
-        started = clock.monotonic()
+        started, asked = clock.monotonic(), clock.steady_time()
         session = self._session_for(request)
         if session is None:
             return Try(Fate.NOT_SENT, "client closed", fatal=ConfigurationError("the client is closed"))
@@ -246,6 +250,8 @@ class Transport:
                 timeout=self._client_timeout(timeout),
                 **self._route(),
             ) as answer:
+                if request.base is None:
+                    self.service_clock.note(answer.headers.get("Date"), asked, clock.steady_time())
                 response = await _read(answer)
         except Exception as failure:  # whatever a session that was brought may raise: the proof is in `delivery`, not in the type
             reason = _name(failure)

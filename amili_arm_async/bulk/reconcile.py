@@ -125,7 +125,7 @@ class Reconciler:
                 await self._adopt(number)
                 row = await self._unknowns.read(number)
                 # A clock that was put back must not make it wait for years.
-                if not await self._wait_until(min(row.sent, clock.unix_time()) + settle):
+                if not await self._wait_until(min(row.sent.wall, clock.unix_time()) + settle):
                     return
                 if await self._look_up_batch(row):
                     absent.append(number)

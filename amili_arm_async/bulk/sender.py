@@ -378,7 +378,8 @@ class Sender:
             for outcome in journal.settle_open(opened, verdict, exceptions):
                 self._account.tell(outcome)
 
-        since = max(0.0, clock.unix_time() - opened.accepted)
+        # Where only one clock tells, its deadline begins anew.
+        since = opened.accepted.passed(clock.stamp(self._transport.service_clock.earliest())) or 0.0
         self._poller.add(OpenBatch(opened.batch_uuid, clock.monotonic() - since, lambda: opened.keys, settled))
 
     async def _reconcile(self) -> None:

@@ -215,7 +215,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         caller = self.caller
         run_id = options.run_id if options.run_id is not None else new_run_id()
         run = RunName(run_id, name, caller.client_no, caller.transport.base_url, OPERATIONS[name].safe)
-        return RunJournal(run, options, reads_source=reads_source)
+        return RunJournal(run, options, caller.transport.service_clock, reads_source=reads_source)
 
     def _poll(self, batch_uuid: str) -> Request:
         return self.caller.request("batches.get", path={"batchuuid": batch_uuid})

@@ -560,12 +560,12 @@ async def test_cancelled_while_it_sends_again(arm, sandbox, journal, turns):
 
 
 class Leaps:
-    """A clock that leaps over long waits; `waits` tells how long they were."""
+    """Clocks that leap over long waits, before a service that tells no date; `waits` tells how long they were."""
 
     def __init__(self, monkeypatch) -> None:
         self.ahead = 0.0
         self.waits: list[float] = []
-        now, wait = clock.unix_time, clock.wait
+        now, boot, wait = clock.unix_time, clock.boot_time, clock.wait
 
         async def leap(event, seconds):
             if seconds is None or seconds < 30:
@@ -576,6 +576,8 @@ class Leaps:
             return event.is_set()
 
         monkeypatch.setattr(clock, "unix_time", lambda: now() + self.ahead)
+        monkeypatch.setattr(clock, "boot_time", lambda: boot() + self.ahead)
+        monkeypatch.setattr(clock.ServiceClock, "note", lambda *_: None)
         monkeypatch.setattr(clock, "wait", leap)
 
 

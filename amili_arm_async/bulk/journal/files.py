@@ -18,7 +18,7 @@ __all__ = ["Form", "broken", "check", "connect", "open_journal", "path_of"]
 APPLICATION_ID: Final = 0x41524D6A
 """In the header of each journal: "ARMj"."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the schema; in the header too."""
 
 _PAGE: Final = 65_536
@@ -45,7 +45,8 @@ CREATE TABLE runs (
     UNIQUE (run_id, operation, client_no)
 );
 -- One row for each batch that was cut; its id is the run's times 2^32, and its number.
--- took: seconds from the 202 to the result, where one attempt saw both.
+-- sent, boot, boot_id, service: when its last try began, by the clocks of a Stamp; accepted, accepted_boot, accepted_service: when the 202
+-- came, with the same boot_id. took: seconds from the 202 to the result, where one attempt saw both.
 -- state: queued, sending, open (accepted, no result yet), settled. final, reason, message: of all its records but the exceptions.
 CREATE TABLE batches (
     id INTEGER PRIMARY KEY,
@@ -54,7 +55,12 @@ CREATE TABLE batches (
     state TEXT NOT NULL,
     tries INTEGER NOT NULL DEFAULT 0,
     sent REAL,
+    boot REAL,
+    boot_id TEXT,
+    service REAL,
     accepted REAL,
+    accepted_boot REAL,
+    accepted_service REAL,
     took REAL,
     uuid TEXT,
     status INTEGER,

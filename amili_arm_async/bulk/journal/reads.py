@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from ... import codec
+from ...clock import Stamp
 from ..states import State, Verdict
 from .index import Index, read_records
 
@@ -39,11 +40,11 @@ NOT_AWAITED: Final = Verdict("accepted", "not_awaited", "its result is still to 
 
 
 class OpenRow(NamedTuple):
-    """A batch that was accepted at a Unix time; `verdict` and `exceptions` are what was known of it before, if anything."""
+    """A batch that was accepted; `verdict` and `exceptions` are what was known of it before, if anything."""
 
     id: int
     batch_uuid: str
-    accepted: float
+    accepted: Stamp
     keys: list[str | None]
     verdict: Verdict | None
     exceptions: Mapping[int, Verdict]
@@ -54,7 +55,7 @@ class UnknownRow(NamedTuple):
 
     Attributes:
         id: of the batch.
-        sent: Unix time of its last try.
+        sent: when its last try was.
         status: of the answer that left it in doubt, or None.
         keys: of all its records.
         body: what was sent, or None.
@@ -63,7 +64,7 @@ class UnknownRow(NamedTuple):
     """
 
     id: int
-    sent: float
+    sent: Stamp
     status: int | None
     keys: list[str | None]
     body: bytes | None
@@ -132,9 +133,11 @@ def body_of(connection: sqlite3.Connection, batch: int) -> bytes | None:
 
 def read_open(connection: sqlite3.Connection, batch: int) -> OpenRow:
     """A batch that was accepted."""
-    uuid, accepted = connection.execute("SELECT uuid, accepted FROM batches WHERE id = ?", (batch,)).fetchone()
+    uuid, *accepted = connection.execute(
+        "SELECT uuid, accepted, accepted_boot, boot_id, accepted_service FROM batches WHERE id = ?", (batch,)
+    ).fetchone()
     _, verdict, exceptions = read_row(connection, batch)
-    return OpenRow(batch, uuid, accepted, keys_of(connection, batch), verdict, exceptions)
+    return OpenRow(batch, uuid, Stamp(*accepted), keys_of(connection, batch), verdict, exceptions)
 
 
 def read_verdicts(connection: sqlite3.Connection, places: Sequence[tuple[int, int]]) -> list[tuple[Verdict, str | None]]:
@@ -157,13 +160,15 @@ def unknown_ids(connection: sqlite3.Connection, run: int) -> list[int]:
 
 def read_unknown(connection: sqlite3.Connection, batch: int) -> UnknownRow:
     """A batch of which records are unknown; those that were sent again in a later one are left out."""
-    sent, status = connection.execute("SELECT coalesce(sent, 0), status FROM batches WHERE id = ?", (batch,)).fetchone()
+    status, *sent = connection.execute(
+        "SELECT status, coalesce(sent, 0), boot, boot_id, service FROM batches WHERE id = ?", (batch,)
+    ).fetchone()
     records, verdict, exceptions = read_row(connection, batch)
     gone = superseded(connection, batch)
     said = {place: exceptions.get(place, verdict or NOT_AWAITED) for place in range(records)}
     unknown = {place: one for place, one in said.items() if one.state == "unknown" and place not in gone}
     known = {place: one for place, one in said.items() if place not in unknown}
-    return UnknownRow(batch, sent, status, keys_of(connection, batch), body_of(connection, batch), unknown, known)
+    return UnknownRow(batch, Stamp(*sent), status, keys_of(connection, batch), body_of(connection, batch), unknown, known)
 
 
 def slowest(connection: sqlite3.Connection, run: int) -> float:

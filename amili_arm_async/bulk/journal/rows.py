@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ... import codec
+from ...clock import Stamp
 from ...errors import JournalError
 from ..chunking import Batch
 from ..identity import content_name
@@ -65,14 +66,14 @@ class RunRows:
 
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
-    def begin(self, connection: sqlite3.Connection, *, deadline: float, now: float, process: int, reads_source: bool) -> None:
+    def begin(self, connection: sqlite3.Connection, *, deadline: float, now: Stamp, process: int, reads_source: bool) -> None:
         """Opens the run, new or not, and settles what an earlier attempt left on the wire.
 
         Raises:
             JournalError: somebody is running it.
             ConfigurationError: it sends to another address.
         """
-        self.id, earlier = self._find(connection, deadline, now, process)
+        self.id, earlier = self._find(connection, deadline, now.wall, process)
         self.lock = lock(self.path, self.id) if self.path else None
         if self.path and self.lock is None:
             raise going_on(self.path, self.name, earlier)
@@ -87,10 +88,10 @@ class RunRows:
             connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (self.id,))
         self.attempt = connection.execute("SELECT attempts FROM runs WHERE id = ?", (self.id,)).fetchone()[0]
         connection.execute(
-            "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, sent = ?"
+            "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, sent = ?, boot = ?, boot_id = ?, service = ?"
             " WHERE state = 'sending' AND id BETWEEN ? AND ?",
             # When it was on the wire nobody knows: not later than now.
-            (*CRASHED, now, low, high),
+            (*CRASHED, *now, low, high),
         )
         connection.execute(
             "UPDATE batches SET state = 'settled', final = 'not_sent', reason = 'crashed' WHERE state = 'queued' AND id BETWEEN ? AND ?",
@@ -265,7 +266,7 @@ class RunRows:
             ),
         )
 
-    def sending(self, connection: sqlite3.Connection, id: int, batch: Batch, tries: int, now: float) -> None:
+    def sending(self, connection: sqlite3.Connection, id: int, batch: Batch, tries: int, now: Stamp) -> None:
         """A batch is about to leave.
 
         Raises:
@@ -274,7 +275,9 @@ class RunRows:
         if connection.execute("SELECT token FROM runs WHERE id = ?", (self.id,)).fetchone() != (self.token,):
             raise JournalError(f"the run {self.name.run_id!r} was taken over by another process: is somebody removing {self.path}-lock?")
         self.enter(connection, id, batch)
-        connection.execute("UPDATE batches SET state = 'sending', tries = ?, sent = ? WHERE id = ?", (tries, now, id))
+        connection.execute(
+            "UPDATE batches SET state = 'sending', tries = ?, sent = ?, boot = ?, boot_id = ?, service = ? WHERE id = ?", (tries, *now, id)
+        )
         # Not before: until this batch leaves, what is known of its records stands where it stood.
         connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", self.replaces.pop(id, ()))
         connection.executemany("INSERT OR IGNORE INTO overtaken VALUES (?, ?)", self.overtakes.pop(id, ()))
@@ -285,9 +288,12 @@ class RunRows:
         connection.execute("UPDATE batches SET state = 'queued' WHERE id = ?", (id,))
 
     @staticmethod
-    def accepted(connection: sqlite3.Connection, id: int, batch_uuid: str, now: float) -> None:
-        """A batch was taken."""
-        connection.execute("UPDATE batches SET state = 'open', uuid = ?, accepted = ? WHERE id = ?", (batch_uuid, now, id))
+    def accepted(connection: sqlite3.Connection, id: int, batch_uuid: str, now: Stamp) -> None:
+        """A batch was taken, by the process that sent it."""
+        connection.execute(
+            "UPDATE batches SET state = 'open', uuid = ?, accepted = ?, accepted_boot = ?, accepted_service = ? WHERE id = ?",
+            (batch_uuid, now.wall, now.boot, now.service, id),
+        )
 
     def split(self, connection: sqlite3.Connection, id: int, parts: Sequence[tuple[int, Batch]]) -> None:
         """Two parts take the place of a batch that was not taken as a whole."""
@@ -307,16 +313,17 @@ class RunRows:
         *,
         tries: int | None,
         status: int | None,
-        now: float,
+        now: Stamp,
         keep_body: bool,
     ) -> None:
         """What became of a batch is known, and whether its text is still needed."""
+        # What is unknown now may have been on the wire until now.
+        later = "UPDATE batches SET sent = ?, boot = ?, boot_id = ?, service = ? WHERE id = ? AND state = 'sending'"
+        connection.execute(later, (*now, id))
         connection.execute(
             "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, exceptions = ?, status = ?,"
-            " took = CASE WHEN attempt = ? THEN ? - accepted END, sent = CASE WHEN state = 'sending' THEN ? ELSE sent END,"
-            " tries = coalesce(?, tries) WHERE id = ?",
-            # What is unknown now may have been on the wire until now.
-            (*_plain(verdict), _write(exceptions), status, self.attempt, now, now, tries, id),
+            " took = CASE WHEN attempt = ? THEN coalesce(? - accepted_boot, ? - accepted) END, tries = coalesce(?, tries) WHERE id = ?",
+            (*_plain(verdict), _write(exceptions), status, self.attempt, now.boot, now.wall, tries, id),
         )
         if not keep_body:
             connection.execute("DELETE FROM bodies WHERE batch = ?", (id,))

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from ... import clock, log
+from ...clock import ServiceClock, Stamp
 from ...config import BulkOptions
 from ...errors import ArmError
 from ..account import Live
@@ -41,6 +42,7 @@ class RunJournal:
     Args:
         name: which run.
         options: of the run.
+        service: what time it is there.
         reads_source: False where there is no source: then the records whose fate is open stand for one.
 
     Attributes:
@@ -49,12 +51,13 @@ class RunJournal:
         ahead: how many batches more than may be on the wire are made ready, and written down, meanwhile.
     """
 
-    def __init__(self, name: RunName, options: BulkOptions, *, reads_source: bool = True) -> None:
+    def __init__(self, name: RunName, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True) -> None:
         self.holds = bool(options.reconcile)
         self.wants_payloads = options.dead_letter is not None
         self.ahead = 0 if name.safe else 4
         self._path = path_of(options.journal) if options.journal is not None else ""
         self._options = options
+        self._service = service
         self._name = name
         self._reads_source = reads_source
         self._accepted_is_enough = options.results == "accepted"
@@ -84,7 +87,7 @@ class RunJournal:
         opening = partial(
             self._rows.begin,
             deadline=self._options.deadline,
-            now=clock.unix_time(),
+            now=self._stamp(),
             process=os.getpid(),
             reads_source=self._reads_source,
         )
@@ -137,6 +140,9 @@ class RunJournal:
         """Waits where too much is still to be written: what waits is in memory."""
         if self._thread is not None and self._thread.backlog > _MOST_BACKLOG:
             await self._call(lambda _: None)
+
+    def _stamp(self) -> Stamp:
+        return clock.stamp(self._service.latest())
 
     def _put(self, do: Any, *, size: int = 0) -> None:
         if self._thread is not None:
@@ -229,7 +235,7 @@ class RunJournal:
     async def sending(self, live: Live) -> None:
         """A batch is about to leave. For an unsafe one, this is durable when it returns."""
         assert self._thread is not None
-        do = partial(self._rows.sending, id=live.row, batch=live.batch, tries=live.attempts + 1, now=clock.unix_time())
+        do = partial(self._rows.sending, id=live.row, batch=live.batch, tries=live.attempts + 1, now=self._stamp())
         if not self._name.safe:
             await self._thread.call_urgent(do)
         elif self.failure is not None:
@@ -253,7 +259,7 @@ class RunJournal:
         """A batch was taken. For an unsafe one, this is durable when it returns."""
         assert self._thread is not None
         call = self._thread.call if self._name.safe else self._thread.call_urgent
-        await call(partial(self._rows.accepted, id=live.row, batch_uuid=batch_uuid, now=clock.unix_time()))
+        await call(partial(self._rows.accepted, id=live.row, batch_uuid=batch_uuid, now=self._stamp()))
 
     def settled(self, live: Live, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> None:
         """What became of a batch is known."""
@@ -278,7 +284,7 @@ class RunJournal:
                 exceptions=dict(exceptions),
                 tries=tries,
                 status=status,
-                now=clock.unix_time(),
+                now=self._stamp(),
                 keep_body=keep,
             )
         )
