@@ -22,7 +22,7 @@ ArmError                      everything this library raises
 │   └── DoubtfulStatusError   a status to an unsafe write that proves nothing: an OutcomeUnknownError too
 │       ├── DoubtfulConflictError   409, a ConflictError too
 │       └── DoubtfulServerError     5xx, a ServerError too
-├── TruncatedListError        a list hit the cap of its endpoint: there may be more records
+├── TruncatedListError        a list hit the cap of its endpoint, or gave fewer records than it announced: there are or may be more
 ├── JournalError              a journal or dead letter file can't be used: nothing (more) is sent; mend the file or its place
 ├── CheckError                a check found errors, or its source could not be read: nothing was sent; .report names every fault
 └── BulkError                 a bulk run could not go on; .report tells what became of each record
@@ -192,19 +192,32 @@ class JournalError(ArmError):
 
 
 class TruncatedListError(ArmError):
-    """A list reached the cap of its endpoint, so there may be records that it did not give.
+    """A list is not whole: it gave fewer records than it announced, or reached the cap of its endpoint, so that there may be more.
 
     Attributes:
-        total_count: the number of records that the list gave or announced.
-        cap: the most that the endpoint gives for one query.
+        total_count: the number of records that the list announced, or gave where that is more.
+        cap: the most that the endpoint gives for one query; 0 where that is not known.
+        given: records that were given.
+        is_short: whether these are fewer than announced; else the list reached its cap.
+        what: what is wrong, in words.
     """
 
-    def __init__(self, *, total_count: int, cap: int) -> None:
+    def __init__(
+        self, *, total_count: int, cap: int, given: int, expected: int | None = None, pages: tuple[int, int] | None = None
+    ) -> None:
         self.total_count = total_count
         self.cap = cap
+        self.given = given
+        self.is_short = expected is not None or pages is not None
+        if expected is not None:
+            self.what = f"the list gave {given:,} of the {expected:,} records that it announced: the rest is missing"
+        elif pages is not None:
+            self.what = f"the list ended on page {pages[0]:,} of {pages[1]:,}, after {given:,} records: the rest is missing"
+        else:
+            self.what = f"the list holds {total_count:,} records, and its endpoint gives at most {cap:,}: there may be more"
+        again = "List again" if self.is_short else "Narrow the query"
         super().__init__(
-            f"the list holds {total_count} records and its endpoint gives at most {cap}: there may be more. Narrow the query, fetch"
-            " by key with get_many(), or say maximum_count= or allow_truncated=True where a part is enough"
+            f"{self.what}. {again}, fetch by key with get_many(), or say maximum_count= or allow_truncated=True where a part is enough"
         )
 
 

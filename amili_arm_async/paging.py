@@ -2,7 +2,8 @@
 
 The first answer names the query (`queryId`) and links to the next page; further pages are asked for by `query` and `pageno` alone
 (https://docs.amili.dev/get-a-list-of-customers-3942679e0). What a list's last page has as `nextPage` is on no public page: absent,
-null and blank all end the walk.
+null and blank all end the walk, and so does an empty page after the last one. What a list gave is compared with what it announced, so
+that a part never passes for the whole.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from types import TracebackType
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -32,6 +33,14 @@ RecordT = TypeVar("RecordT", bound=Record | JsonRecord)
 
 Query: TypeAlias = tuple[tuple[str, str], ...]
 FetchPage: TypeAlias = Callable[[Query], Awaitable[Response]]
+
+_EMPTY_PAGES: Final = 3
+"""Empty pages in a row that end a walk, though the last of them links to a further page."""
+_TRACE: Final = msgspec.json.Encoder()
+_MARGIN: Final = 10
+"""Pages that are read after a list has given all that it announced: it may grow while it is walked."""
+_MOST_PAGES: Final = 1_000_000
+"""Pages of one walk at the most, for a list that announces nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +64,10 @@ class Pager(Generic[RecordT]):
     Each of its ways begins a query of its own: iterating twice asks twice.
 
     Raises, while it is walked:
-        TruncatedListError: after the last record, where the list reached the cap of its endpoint.
-        ResponseError: a page can't be read, or the links go round in a circle.
+        TruncatedListError: after the last record, where the list reached the cap of its endpoint, or gave fewer records than it
+            announced.
+        ResponseError: a page can't be read, the links go round in a circle, a page holds the records of an earlier one again, or the
+            list does not end where it says that it does.
         StatusError, NotSentError: as every call.
     """
 
@@ -82,13 +93,14 @@ class Pager(Generic[RecordT]):
 
     async def pages(self) -> AsyncIterator[Page[RecordT]]:
         """The pages, one after the other."""
-        walk = _Walk(self._endpoint, check_cap=not self._may_be_truncated)
+        walk = _Walk(self._endpoint, self._query, may_be_truncated=self._may_be_truncated)
         query: Query | None = self._query
         while query is not None:
             # The answer is kept until the next one is there: to give its memory back to the system each time, and to take it again,
             # costs a sixth of the reading.
             response = await self._fetch(query)
             page = self._read(response)
+            walk.read(page)
             yield page
             query = walk.after(page)
         walk.finish()
@@ -108,7 +120,7 @@ class Pager(Generic[RecordT]):
         `async with pager.prefetch(8) as records: async for record in records: ...`
         """
         check_int("prefetch(pages)", pages, least=1)
-        walk = _Walk(self._endpoint, check_cap=not self._may_be_truncated)
+        walk = _Walk(self._endpoint, self._query, may_be_truncated=self._may_be_truncated)
         return Prefetched(self.page, self._query, walk, pages)
 
     async def page(self, query: Query) -> Page[RecordT]:
@@ -166,33 +178,81 @@ def _read_json(response: Response, endpoint: Endpoint, cls: type[JsonRecord]) ->
 
 
 class _Walk:
-    """What a walk knows so far: what comes next, whether it goes in a circle, whether the list was cut off at its cap."""
+    """What a walk knows so far: what comes next, whether it goes in a circle, and whether the list gave what it announced.
 
-    def __init__(self, endpoint: Endpoint, *, check_cap: bool) -> None:
+    Args:
+        endpoint: of the list.
+        query: of the first page.
+        may_be_truncated: whether a part of the list is enough.
+    """
+
+    def __init__(self, endpoint: Endpoint, query: Query, *, may_be_truncated: bool) -> None:
         self._endpoint = endpoint
-        self._check_cap = check_cap
-        self._seen: set[int] = set()
+        self._first = query
+        self._may_be_truncated = may_be_truncated
+        self._seen_queries: set[int] = set()
+        self._seen_pages: dict[int, int] = {}
+        self._pages = 0
+        self._number: int = 0
         self._records = 0
-        self._total = 0
+        # Records on the pages before the one that the walk began with.
+        self._skipped = 0
+        self._empty_in_a_row = 0
+        self._pages_too_many = 0
+        # As the latest page has them that tells them: a list may change while it is walked.
+        self._total: int | None = None
+        self._total_pages: int | None = None
         self._cap = endpoint.cap
 
-    def after(self, page: Page[Any]) -> Query | None:
-        """The query of the page after `page`, or None where that was the last."""
-        summary = page.summary
+    def read(self, page: Page[Any]) -> None:
+        """Takes in a page before its records are given.
+
+        Raises:
+            ResponseError: its records are those of an earlier page.
+        """
+        summary, begin = page.summary, _page_number(self._first) or 1
+        self._pages += 1
+        self._number = summary.page_no if summary.page_no is not None and summary.page_no > 0 else begin + self._pages - 1
+        if page.items and (trace := _trace(page.items)) is not None:
+            earlier = self._seen_pages.setdefault(trace, self._pages)
+            if earlier != self._pages:
+                raise ResponseError(
+                    f"{self._endpoint.operation}: page {begin + self._pages - 1} holds the records of page {begin + earlier - 1} again,"
+                    " so the rest of the list can't be read"
+                )
+        if self._pages == 1:
+            # A page that links to a further one is full; of another one nobody knows how large the pages before it were.
+            full = len(page.items) if (summary.next_page or "").strip() else summary.total_count or 0
+            self._skipped = (begin - 1) * (max(summary.page_size_limit or 0, 0) or full)
         self._records += len(page.items)
-        self._total = max(self._total, summary.total_count or 0)
+        self._empty_in_a_row = 0 if page.items else self._empty_in_a_row + 1
+        self._total = summary.total_count if summary.total_count is not None else self._total
+        self._total_pages = summary.total_pages if summary.total_pages is not None else self._total_pages
         if summary.maximum_count is not None and summary.maximum_count > 0:
             self._cap = summary.maximum_count
-        query = self._next(summary)
         log.debug("page", operation=self._endpoint.operation, page=summary.page_no, records=len(page.items))
-        if query is None:
-            if (summary.page_no or 0) < (summary.total_pages or 0):
-                # Said, and not raised: the page alone decides where a list ends.
-                log.warning("list ended early", operation=self._endpoint.operation, page=summary.page_no, total_pages=summary.total_pages)
+
+    def after(self, page: Page[Any]) -> Query | None:
+        """The query of the page after `page`, or None where the walk ends.
+
+        Raises:
+            ResponseError: the link can't be followed, or leads on and on.
+        """
+        query = self._next(page.summary)
+        if query is None or self._is_over():
+            unannounced = self._total is None and self._total_pages is None
+            if self._number < (self._total_pages or 0) or (query is not None and unannounced):
+                log.warning("list ended early", operation=self._endpoint.operation, page=self._number, total_pages=self._total_pages)
             return None
-        if hash(query) in self._seen:
+        if hash(query) in self._seen_queries:
             raise ResponseError(f"{self._endpoint.operation}: nextPage leads back to a page that was already read")
-        self._seen.add(hash(query))
+        self._seen_queries.add(hash(query))
+        self._pages_too_many += self._has_all()
+        if self._pages_too_many > _MARGIN or self._pages >= _MOST_PAGES:
+            raise ResponseError(
+                f"{self._endpoint.operation}: the list does not end: page {self._number} links to a further one, after"
+                f" {self._records:,} records (it announced {_said(self._total)} records on {_said(self._total_pages)} pages)"
+            )
         return query
 
     def _next(self, summary: PageSummary) -> Query | None:
@@ -205,11 +265,57 @@ class _Walk:
             raise ResponseError(f"{self._endpoint.operation}: nextPage is no link to a further page, so the rest can't be read")
         return query
 
+    def _is_over(self) -> bool:
+        """Whether empty pages end the walk, wherever the last one links to."""
+        after_the_last = self._total_pages is not None and self._number > self._total_pages >= 0
+        return self._empty_in_a_row >= _EMPTY_PAGES or (self._empty_in_a_row > 0 and after_the_last)
+
+    def _has_all(self) -> bool:
+        """Whether the walk has read everything that the list announces, where it announces anything."""
+        records, pages = self._total if (self._total or 0) > 0 else self._cap, self._total_pages or 0
+        enough = self._skipped + self._records >= records if records else True
+        return bool(records or pages > 0) and enough and self._number >= pages
+
     def finish(self) -> None:
-        """Raises where the list was cut off at its cap."""
-        count = max(self._records, self._total)
-        if self._check_cap and self._cap and count >= self._cap:
-            raise TruncatedListError(total_count=count, cap=self._cap)
+        """The walk is at its end.
+
+        Raises:
+            TruncatedListError: the list was cut off at its cap, or gave less than it announced.
+        """
+        failure = self._truncated()
+        if failure is None:
+            return
+        if not self._may_be_truncated:
+            raise failure
+        if failure.is_short:
+            log.warning("list is not whole", operation=self._endpoint.operation, records=failure.given, announced=failure.total_count)
+
+    def _truncated(self) -> TruncatedListError | None:
+        read, total = self._skipped + self._records, self._total
+        announced = min(total, self._cap or total) if total is not None else 0
+        count = max(total or 0, read)
+        failure = partial(TruncatedListError, total_count=count, cap=self._cap, given=self._records)
+        if read < announced:
+            return failure(expected=announced - self._skipped)
+        if total is None and self._number < (self._total_pages or 0):
+            return failure(pages=(self._number, self._total_pages or 0))
+        return failure() if self._cap and count >= self._cap else None
+
+
+def _trace(items: list[Any]) -> int | None:
+    """What tells a page from others: three of its records. None where they can't be written.
+
+    That is enough: lists change between two pages, but no two pages share these three in the same places.
+    """
+    chosen = [items[0], items[len(items) // 2], items[-1]]
+    try:
+        return hash((len(items), *[_TRACE.encode(item.value if isinstance(item, JsonRecord) else item) for item in chosen]))
+    except (TypeError, ValueError, RecursionError):  # JSON that msgspec reads and does not write
+        return None
+
+
+def _said(number: int | None) -> str:
+    return "no number of" if number is None else f"{number:,}"
 
 
 class Prefetched(Generic[RecordT]):
@@ -262,6 +368,7 @@ class Prefetched(Generic[RecordT]):
     async def _turn(self, query: Query) -> None:
         """Takes the page of `query`, and starts those that will follow it."""
         page = await self._page(query)
+        self._walk.read(page)
         self._items.extend(page.items)
         try:
             self._next = self._walk.after(page)

@@ -203,7 +203,9 @@ def pull_customers(
     page_size: Annotated[int, typer.Option(help="Records on a page, 5 to 1000.")] = 1000,
     language: Annotated[str | None, typer.Option(help="Accept-Language. [AMILI_ARM_LANGUAGE]")] = None,
     prefetch: Annotated[int, typer.Option(min=0, help="Pages fetched side by side; 0 is one after the other.")] = 4,
-    allow_truncated: Annotated[bool, typer.Option("--allow-truncated", help="A list that hits the API's cap is no error.")] = False,
+    allow_truncated: Annotated[
+        bool, typer.Option("--allow-truncated", help="A list that hits the API's cap, or is not whole, is no error.")
+    ] = False,
     target: Annotated[
         str | None, typer.Option("--output", "-o", help="A file to write, readable for its owner only; it appears when it is whole.")
     ] = None,
@@ -258,10 +260,8 @@ async def _write(made: Pull, draft: Draft | None) -> None:
         try:
             await made.run(draft.write if draft is not None else StandardOutput().write, show)
         except TruncatedListError as failure:
-            raise ArmError(
-                f"the list holds {failure.total_count} records, and the API gives at most {failure.cap}: there may be more. Narrow the "
-                "query, say by --category, or say --maximum-count or --allow-truncated where a part is enough"
-            ) from None
+            again = "Pull it again" if failure.is_short else "Narrow the query, say by --category"
+            raise ArmError(f"{failure.what}. {again}, or say --maximum-count or --allow-truncated where a part is enough") from None
 
 
 def _draft(target: str) -> Draft:

@@ -61,7 +61,7 @@ class Pull:
         """Writes every record of every page.
 
         Raises:
-            TruncatedListError: after the last record, where the list reached the cap.
+            TruncatedListError: after the last record, where the list reached the cap or gave fewer records than it announced.
             ArmError: it could not be read to its end; what was read is written.
             OSError: it could not be written.
         """

@@ -125,10 +125,10 @@ class Customers:
             page_size: records a page, 5 to 1000; the API's default is 100.
             user_id: who asks.
             language: `Accept-Language`.
-            allow_truncated: True where a list that hits the cap of 10,000 is no error.
+            allow_truncated: True where a part is enough: a list that hits the cap of 10,000, or gives less than it announces, is no error.
 
         Raises:
-            TruncatedListError: after the last record, where the list reached the cap.
+            TruncatedListError: after the last record, where the list reached the cap or gave fewer records than it announced.
 
         https://docs.amili.dev/get-a-list-of-customers-3942679e0
         """

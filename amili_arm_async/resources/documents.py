@@ -97,7 +97,7 @@ class Documents:
             parameters: criteria, by the API's own names, for example `{"customerno": "543210"}`.
 
         Raises:
-            TruncatedListError: after the last record, where the list reached the cap.
+            TruncatedListError: after the last record, where the list reached the cap or gave fewer records than it announced.
 
         https://docs.amili.dev/get-a-list-of-documents-3942670e0
         """

@@ -26,7 +26,7 @@ class ListOptions(TypedDict, total=False):
         page_size: records a page, at least 5; the API's default is 100.
         user_id: who asks.
         language: `Accept-Language`.
-        allow_truncated: True where a list that hits the cap of its endpoint is no error.
+        allow_truncated: True where a part is enough: a list that hits its cap, or gives less than it announces, is no error.
         timeout, retry: for each page.
     """
 

@@ -236,3 +236,20 @@ def test_progress_on_a_terminal_that_does_not_show_the_records(start, served, mo
     assert process.wait(WAIT) == 0
     assert (b"1,200 records" in shown) is not shows_records
     assert (b'"customerNo":"1200"' in shown) is shows_records
+
+
+@pytest.mark.parametrize("prefetch", [0, 4])
+def test_a_list_that_gave_less_than_it_announced_is_a_failure(pull, served, tmp_path, prefetch):
+    page = b'{"summary":{"pageNo":1,"totalPages":6,"totalCount":28},"customers":[{"customerNo":"1"},{"customerNo":"2"}]}'
+    served.ask(lambda sandbox: sandbox.inject(Fault.status(200, body=page), path="customers", times=None))
+    result = pull("--prefetch", prefetch)
+    assert result.exit_code == 1
+    assert numbers(result.stdout) == [1, 2]
+    assert "gave 2 of the 28 records that it announced" in result.stderr
+    assert "--allow-truncated" in result.stderr
+    path = tmp_path / "customers.jsonl"
+    result = pull("--prefetch", prefetch, "-o", path)
+    assert result.exit_code == 1
+    assert f"{path} was not written" in result.stderr
+    assert not list(tmp_path.iterdir())
+    assert pull("--prefetch", prefetch, "--allow-truncated").exit_code == 0
