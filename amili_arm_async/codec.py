@@ -36,6 +36,7 @@ __all__ = [
     "read_record",
     "read_records",
     "split_list",
+    "what_was_read",
 ]
 
 RecordT = TypeVar("RecordT", bound=Struct)
@@ -153,8 +154,23 @@ def encode_lines(values: list[Any], *, decimals: bool, finite: bool = False) -> 
     return (text, lines) if all(map(_is_finite, values)) else None
 
 
+_AS_READ: Final = b'{"(as read)":'
+
+
 def as_far_as_possible(record: object) -> bytes:
-    """The JSON text of what can't be sent, for a person to mend: what JSON has no word for is null or a text, bytes are a text."""
+    """The JSON text of what can't be sent, for a person to look at: what JSON has no word for is null or a text, bytes are a text.
+
+    It stands in an object of its own, so that nobody takes it for a record; `what_was_read` gives it back.
+    """
+    return b"%b%b}" % (_AS_READ, _as_far_as_possible(record))
+
+
+def what_was_read(text: bytes) -> bytes | None:
+    """What `as_far_as_possible` made of a record that can't be sent; None where the text is a record."""
+    return text[len(_AS_READ) : -1] if text.startswith(_AS_READ) else None
+
+
+def _as_far_as_possible(record: object) -> bytes:
     if isinstance(record, (bytes, bytearray)):
         return ENCODER.encode(bytes(record).decode("utf-8", "backslashreplace"))
     record = record.as_read if isinstance(record, FaultyRecord) else record

@@ -68,12 +68,13 @@ class Batch:
         return self._part(texts, range(middle)), self._part(texts, range(middle, len(texts)))
 
     def only(self, places: Sequence[int]) -> Batch:
-        """The batch with only the records at these places."""
-        return self if len(places) == len(self) else self._part(self.texts(), places)
+        """The batch with only the records at these places, in the order of `places`."""
+        # As many places are not the same places: they may be in another order.
+        return self if list(places) == list(range(len(self))) else self._part(self.texts(), places)
 
     def _part(self, texts: list[bytes], places: Sequence[int]) -> Batch:
         piece = b",".join([texts[place] for place in places])
-        if isinstance(places, range):
+        if isinstance(places, range) and places.step == 1:
             indexes, keys = self.indexes[places.start : places.stop], self.keys[places.start : places.stop]
         else:
             indexes, keys = array("q", [self.indexes[place] for place in places]), [self.keys[place] for place in places]

@@ -34,7 +34,7 @@ class Letter(msgspec.Struct):
         state, reason, message: what became of it.
         attempts: how often it was sent.
         batch_uuid: its batch, where it was accepted.
-        payload: the record.
+        payload: the record as it was sent or would have been; null where it could not be read, then `as_read` has what stood there.
         taken_before: written by a replay into documents without number, see `plan`; else None.
     """
 
@@ -42,7 +42,7 @@ class Letter(msgspec.Struct):
     client_no: int
     base_url: str
     state: str
-    payload: msgspec.Raw
+    payload: msgspec.Raw = msgspec.Raw(b"null")
     run_id: str | None = None
     journal: str | None = None
     key: str | None = None

@@ -159,10 +159,15 @@ def replay(
     resend_absent: ResendAbsent = False,
     grace: Grace = GRACE,
     server_messages: ServerMessages = False,
+    extra_fields: Annotated[
+        bool, typer.Option("--extra-fields", help="Send lines with fields that the API's pages do not show; without it they stay.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
 ) -> None:
     """Sends the records of a dead letter file again; lines that make it are taken out of the file.
+
+    A record that could not be read (state invalid) is never sent: mend the source, and run it again with the same --run-id.
 
     A document that may have been taken is never sent for that: it is looked up, or left to the journal of its run. Each line goes
     through that journal, or through FILE.journal where there is none, so a replay that was killed can be begun again. Keep both files
@@ -184,7 +189,7 @@ def replay(
         arm = found.client()
         # As the client writes it, so that it can be compared.
         address = check_origin("base_url", found.value("connection.base_url"))
-        made = Replay(arm, file, address, options, reconciled, grace, quiet)
+        made = Replay(arm, file, address, options, reconciled, grace, quiet, extra_fields)
     except ConfigurationError as failure:
         output.fail(str(failure))
     except OSError as failure:

@@ -41,6 +41,9 @@ _FOUND: Final = Verdict("succeeded")
 _CONFLICT: Final = Verdict("unknown", "key_conflict", "the server has a document with this documentNo and other content")
 _ABSENT: Final = Verdict("unknown", "absent", "the server has no document with this documentNo")
 _NOT_LOOKED_UP: Final = Verdict("unknown", "not_looked_up", "the look-up was not answered")
+_UNMAPPED: Final = Verdict(
+    "accepted", "unmapped", "its batch did not fare alike, and without a number nobody can tell which record this is"
+)
 _GONE: Final = Verdict("accepted", "result_gone", "the server has no result of its batch any more")
 
 
@@ -56,6 +59,7 @@ class Replay:
         reconcile: how journals look documents up.
         grace: seconds that the batches on the wire have to end after a signal.
         quiet: whether nothing is shown or told while it goes on.
+        extra_fields: whether lines with fields that the API does not show are sent.
         named: the first lines that are left, with their numbers in the file as it is now; of broken ones, what is wrong with them.
     """
 
@@ -66,6 +70,7 @@ class Replay:
     reconcile: Reconcile = field(default_factory=lambda: Reconcile(settle=0.0))
     grace: float = GRACE
     quiet: bool = False
+    extra_fields: bool = False
     named: list[tuple[int, Row | str]] = field(default_factory=list)
     _done: int = 0
 
@@ -87,7 +92,8 @@ class Replay:
         self._table.close()
 
     def _make_plan(self) -> Plan:
-        plan = Plan(self._file, self.base_url, self.arm.client_no, f"{os.path.realpath(self.path)}.journal")
+        own_journal = f"{os.path.realpath(self.path)}.journal"
+        plan = Plan(self._file, self.base_url, self.arm.client_no, own_journal, extra_fields=self.extra_fields)
         plan.make()
         return plan
 
@@ -132,8 +138,11 @@ class Replay:
     def _take_result(self, result: BatchResult, show: Show | None) -> None:
         rows = list(self._table.rows("action = 'poll' AND uuid = ?", result.batch_uuid))
         verdict, others = (_GONE, {}) if result.outcome == "gone" else judge_records(result, [row.key for row in rows])
-        for place, row in enumerate(rows):
-            self._settle(row, others.get(place, verdict), show)
+        said = [others.get(place, verdict) for place in range(len(rows))]
+        # The lines of a file may be in any order: which of several records without a number is meant, no place tells.
+        alike = len({one for row, one in zip(rows, said, strict=True) if row.key is None}) <= 1
+        for row, one in zip(rows, said, strict=True):
+            self._settle(row, one if alike or row.key is not None else _UNMAPPED, show)
 
     async def _look_up(self, show: Show | None) -> None:
         rows = self._table.rows("action = 'look'")
@@ -285,8 +294,11 @@ class Replay:
 def _words(number: int, found: Row | str, *, server_messages: bool) -> str:
     if isinstance(found, str):
         return f"line {number} is no line of a dead letter: {output.plain(found)}"
-    state, reason = found.new_state or found.state, found.new_reason
-    return telling.describe(f"line {number}", found.key, state, reason, found.new_message, server_messages=server_messages)
+    where = f"line {number}"
+    if found.new_state is not None:
+        return telling.describe(where, found.key, found.new_state, found.new_reason, found.new_message, server_messages=server_messages)
+    text = telling.describe(where, found.key, found.state, found.reason, None, server_messages=server_messages)
+    return f"{text} {output.plain(found.note)}" if found.note is not None else text
 
 
 class _Change:

@@ -24,6 +24,7 @@ from ..bulk.identity import Prints, content_name, keyed_name
 from ..models.customers import Customer
 from .dead_letters import DeadLetterFile, Letter, Piece, changed, read_letter
 from .replay_journals import consult
+from .replay_payloads import why_it_stays
 from .replay_rules import apply
 from .replay_table import Action, Group, LineTable, Row
 from .telling import NAMED
@@ -50,6 +51,7 @@ class Plan:
         file: the dead letter file.
         base_url, client_no: where to send: lines of others are refused.
         own_journal: path of the replay's own journal.
+        extra_fields: whether lines with fields that the API does not show are sent.
 
     Attributes:
         table: the lines.
@@ -59,7 +61,7 @@ class Plan:
         refused: number of lines of other addresses and client numbers.
     """
 
-    def __init__(self, file: DeadLetterFile, base_url: str, client_no: int, own_journal: str) -> None:
+    def __init__(self, file: DeadLetterFile, base_url: str, client_no: int, own_journal: str, *, extra_fields: bool = False) -> None:
         self.table = LineTable()
         self.groups: dict[int, Group] = {}
         self.broken = 0
@@ -68,6 +70,7 @@ class Plan:
         self._file = file
         self._here = (base_url, client_no)
         self._own_journal = own_journal
+        self._extra_fields = extra_fields
         self._prints = Prints(Customer)
         self._by_name: dict[tuple[Any, ...], Group] = {}
 
@@ -95,7 +98,8 @@ class Plan:
         text = bytes(letter.payload)
         numbered, name = _name_of(letter, text)
         content = self._prints.of(text) if not letter.is_document else 0
-        self.table.add(piece, group, letter, _action(letter, group, text, numbered=numbered), name, content)
+        note = why_it_stays(letter, text, extra_fields=self._extra_fields)
+        self.table.add(piece, group, letter, _action(letter, group, text, note, numbered=numbered), name, content, note)
 
     def _group_of(self, letter: Letter) -> Group:
         name = (letter.journal, letter.run_id, letter.operation)
@@ -155,11 +159,13 @@ def _name_of(letter: Letter, text: bytes) -> tuple[bool, str | None]:
     return False, content_name(text) if letter.is_document else None
 
 
-def _action(letter: Letter, group: Group, text: bytes, *, numbered: bool) -> Action:
-    """What is done with a line, as far as it alone tells."""
+def _action(letter: Letter, group: Group, text: bytes, note: str | None, *, numbered: bool) -> Action:
+    """What is done with a line, as far as it alone tells; one with a note is not sent."""
     if not text.startswith(b"{") or (letter.is_document and letter.reason == "no_document_no" and not numbered):
         return "stay"
     unsure = letter.state in _MAY_BE_THERE and (letter.is_document or letter.state == "accepted")
+    if note is not None and not (unsure and (letter.is_document or not group.has_journal)):
+        return "stay"
     if group.has_journal:
         return "send"
     if not unsure:

@@ -20,6 +20,7 @@ _SCHEMA: Final = """
 CREATE TABLE lines (
     number INTEGER PRIMARY KEY, start INTEGER NOT NULL, size INTEGER NOT NULL, print INTEGER NOT NULL,
     grp INTEGER NOT NULL, action TEXT NOT NULL, name TEXT, content INTEGER NOT NULL, mark INTEGER, given INTEGER,
+    note TEXT, reason TEXT,
     state TEXT NOT NULL, key TEXT, uuid TEXT, attempts INTEGER NOT NULL,
     gone INTEGER NOT NULL DEFAULT 0, new_state TEXT, new_reason TEXT, new_message TEXT, new_uuid TEXT, new_attempts INTEGER,
     new_mark INTEGER);
@@ -56,7 +57,7 @@ class Group:
 
 
 class Row(NamedTuple):
-    """A line, and what is known of it now; `new_state` is None where it is as it was."""
+    """A line, and what is known of it now; `new_state` is None where it is as it was, `note` says why it is never sent."""
 
     number: int
     start: int
@@ -65,6 +66,8 @@ class Row(NamedTuple):
     grp: int
     action: Action
     mark: int | None
+    note: str | None
+    reason: str | None
     state: str
     key: str | None
     uuid: str | None
@@ -97,12 +100,14 @@ class LineTable:
         """Forgets all."""
         self.sql.close()
 
-    def add(self, piece: Piece, group: Group, letter: Letter, action: Action, name: str | None, content: int) -> None:
-        """Takes in a line."""
+    def add(self, piece: Piece, group: Group, letter: Letter, action: Action, name: str | None, content: int, note: str | None) -> None:
+        """Takes in a line; `note` says why it is never sent, or is None."""
+        said = (letter.state, letter.key, letter.batch_uuid, letter.attempts, letter.reason, note)
         self.sql.execute(
-            "INSERT INTO lines (number, start, size, print, grp, action, name, content, mark, given, state, key, uuid, attempts)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11, ?12, ?13)",
-            (*piece, group.id, action, name, content, letter.taken_before, letter.state, letter.key, letter.batch_uuid, letter.attempts),
+            "INSERT INTO lines"
+            " (number, start, size, print, grp, action, name, content, mark, given, state, key, uuid, attempts, reason, note)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            (*piece, group.id, action, name, content, letter.taken_before, *said),
         )
 
     # --- reading ----------------------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ class DeadLetter:
             verdict = verdict or NOT_AWAITED
             if {verdict.state, *(other.state for other in others.values())} <= well:
                 continue
-            indexes = places_of(connection, batch, rows.index, current=attempt == rows.attempt)
+            indexes = places_of(connection, batch, rows.index, current=rows.has_source and attempt == rows.attempt)
             yield from self._lines_of(connection, batch, (tries, uuid), (verdict, others), indexes, well)
 
     def _lines_of(
@@ -129,6 +129,8 @@ class DeadLetter:
             state, reason, message = others.get(position, verdict)
             if state in well or position in gone:
                 continue
+            text = texts[position] if texts is not None else None
+            as_read = codec.what_was_read(text) if text is not None else None
             line: dict[str, Any] = {
                 "index": indexes.get(position),
                 "key": key,
@@ -137,8 +139,11 @@ class DeadLetter:
                 "message": message,
                 "attempts": sent[0],
                 "batch_uuid": sent[1],
-                "payload": msgspec.Raw(texts[position]) if texts is not None else None,
+                "payload": msgspec.Raw(text) if text is not None and as_read is None else None,
             }
+            if as_read is not None:
+                # Whoever sends payloads, this library or a script, finds none here.
+                line["as_read"] = msgspec.Raw(as_read)
             yield self._head + codec.ENCODER.encode(line)[1:].translate(_ONE_LINE) + b"\n"
 
 

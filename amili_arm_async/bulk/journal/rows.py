@@ -47,6 +47,7 @@ class RunRows:
         entered: batches of this attempt that are in the journal and not settled.
         replaces: by batch, the records that it takes the place of when it is sent.
         overtakes: by batch, the records that are not the newest any more when it is sent.
+        has_source: whether this attempt reads a source; else its records have no place in one.
     """
 
     name: RunName
@@ -63,6 +64,7 @@ class RunRows:
     entered: set[int] = field(default_factory=set)
     replaces: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     overtakes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    has_source: bool = True
 
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
@@ -73,6 +75,7 @@ class RunRows:
             JournalError: somebody is running it.
             ConfigurationError: it sends to another address.
         """
+        self.has_source = reads_source
         self.id, earlier = self._find(connection, deadline, now.wall, process)
         self.lock = lock(self.path, self.id) if self.path else None
         if self.path and self.lock is None:
