@@ -55,6 +55,7 @@ PURE = [
     "bulk.identity",
     "bulk.journal.claims",
     "bulk.journal.followers",
+    "bulk.number_forms",
     "bulk.states",
     "bulk.report",
     "reporting.charts",

@@ -12,7 +12,7 @@ from typing import Any, Final
 from anyio import to_thread
 
 from .. import wire
-from ..bulk.reconcile import same_content
+from ..bulk.look_ups import NOT_LOOKED_UP, judge_found, judge_not_found
 from ..bulk.report import BulkReport
 from ..bulk.results import judge_records
 from ..bulk.run import BulkRun
@@ -37,10 +37,6 @@ __all__ = ["Replay"]
 _SOME: Final = 500
 _ABOUT_THE_CALL: Final = frozenset({401, 403, 405})
 
-_FOUND: Final = Verdict("succeeded")
-_CONFLICT: Final = Verdict("unknown", "key_conflict", "the server has a document with this documentNo and other content")
-_ABSENT: Final = Verdict("unknown", "absent", "the server has no document with this documentNo")
-_NOT_LOOKED_UP: Final = Verdict("unknown", "not_looked_up", "the look-up was not answered")
 _UNMAPPED: Final = Verdict(
     "accepted", "unmapped", "its batch did not fare alike, and without a number nobody can tell which record this is"
 )
@@ -155,16 +151,13 @@ class Replay:
         letter = read_letter(self._file.read([row.piece])[0])
         try:
             response = await self.arm.request("GET", f"documents/{wire.segment('documentNo', letter.key)}")
-        except NotFoundError:
-            return row, _ABSENT
+        except NotFoundError as failure:
+            return row, judge_not_found(failure)
         except ArmError as failure:
             if isinstance(failure, StatusError) and failure.status in _ABOUT_THE_CALL:
                 raise
-            return row, _NOT_LOOKED_UP
-        text = wire.one_record(response.body, ENDPOINTS["documents.get"].items, "documentNo")
-        if text is None:
-            return row, _NOT_LOOKED_UP
-        return row, _FOUND if same_content(bytes(letter.payload), text) else _CONFLICT
+            return row, NOT_LOOKED_UP
+        return row, judge_found(str(letter.key), bytes(letter.payload), response, ENDPOINTS["documents.get"].items)
 
     def _settle(self, row: Row, verdict: Verdict, show: Show | None) -> None:
         if verdict.state in MADE_IT:

@@ -16,7 +16,7 @@ from amili_arm_async import Document
 from amili_arm_async.bulk.identity import Prints, content_name, keyed_name
 from amili_arm_async.bulk.journal.claims import Entry, decide_customer, decide_document
 from amili_arm_async.bulk.keys import CompactKeys, Spans, without_case
-from amili_arm_async.bulk.reconcile import same_content
+from amili_arm_async.bulk.look_ups import same_content
 
 # --- JSON in many forms -----------------------------------------------------------------------------------------------------
 

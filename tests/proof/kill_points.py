@@ -80,8 +80,8 @@ POINTS: dict[str, Point] = {
     "resume_intent": Point("going on: the intent is durable, no byte has left", f"{_JOURNAL}.sending", "after", "resume"),
     "resume_body_sent": Point("going on: the whole body has left", _BODY, "sent", "resume"),
     "reconcile_begins": Point("before anything is looked up", "bulk.reconcile:Reconciler.run", phase="reconcile"),
-    "looking_up": Point("before a document is looked up", "bulk.reconcile:Reconciler._look_up", phase="reconcile"),
-    "looked_up": Point("the look-up of a document was answered", "bulk.reconcile:Reconciler._look_up", "after", "reconcile"),
+    "looking_up": Point("before a document is looked up", "bulk.look_ups:LookUps.look_up", phase="reconcile"),
+    "looked_up": Point("the look-up of a document was answered", "bulk.look_ups:LookUps.look_up", "after", "reconcile"),
     "batch_looked_up": Point("a batch is looked up, that is not written", "bulk.journal.unknowns:Unknowns.looked_up", phase="reconcile"),
     "absent_known": Point(
         "what is absent is known, it is not entered to be sent", "bulk.journal.unknowns:Unknowns.again", phase="reconcile"

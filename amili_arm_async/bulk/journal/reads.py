@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from ... import codec
@@ -17,7 +16,6 @@ __all__ = [
     "NOT_AWAITED",
     "OpenRow",
     "UnknownRow",
-    "accepted_keys",
     "deadline_of",
     "ids",
     "left_behind",
@@ -30,7 +28,8 @@ __all__ = [
     "slowest",
     "span_of",
     "states_of",
-    "succeeded_key",
+    "taken_ids",
+    "taken_keys",
     "unknown_ids",
 ]
 
@@ -184,25 +183,24 @@ def deadline_of(connection: sqlite3.Connection, run: int) -> float:
     return float(connection.execute("SELECT deadline FROM runs WHERE id = ?", (run,)).fetchone()[0])
 
 
-def succeeded_key(connection: sqlite3.Connection, run: int) -> str | None:
-    """The key of a record of a run that succeeded, or None."""
-    found = ids(connection, run, "final = 'succeeded' OR exceptions LIKE '%\"succeeded\"%'")
-    return next(_a_key_of_each(connection, found, "succeeded"), None)
+def taken_ids(connection: sqlite3.Connection, run: int, near: int, most: int) -> list[int]:
+    """Batches of a run of which records succeeded or were accepted, `most` of them, those next to the batch `near` first."""
+    said = "final IN ('succeeded', 'accepted') OR exceptions LIKE '%\"succeeded\"%' OR exceptions LIKE '%\"accepted\"%'"
+    query = f"SELECT id FROM batches WHERE id BETWEEN ? AND ? AND ({said}) ORDER BY abs(id - ?) LIMIT ?"  # noqa: S608 - our own words
+    return [row[0] for row in connection.execute(query, (*span_of(run), near, most))]
 
 
-def accepted_keys(connection: sqlite3.Connection, run: int, before: float, most: int) -> list[str]:
-    """Keys of records whose batch was accepted before a Unix time and whose result is not known: one of each batch, `most` batches."""
-    found = ids(connection, run, f"accepted <= {before!r} AND (final = 'accepted' OR exceptions LIKE '%\"accepted\"%')")
-    return list(islice(_a_key_of_each(connection, found, "accepted"), most))
-
-
-def _a_key_of_each(connection: sqlite3.Connection, batches: Iterable[int], state: str) -> Iterator[str]:
-    """The first key of each batch whose record is in a state; of those where there is one."""
+def taken_keys(connection: sqlite3.Connection, batches: Sequence[int]) -> list[tuple[str, bool, Stamp]]:
+    """The keys of these batches whose records succeeded or were accepted, whether they succeeded, and when they were taken."""
+    found: list[tuple[str, bool, Stamp]] = []
+    query = "SELECT coalesce(accepted, sent, 0), coalesce(accepted_boot, boot), boot_id, coalesce(accepted_service, service) FROM batches"
     for batch in batches:
-        states = states_of(connection, batch)
-        keys = (key for position, key in enumerate(keys_of(connection, batch)) if key is not None and states[position] == state)
-        if (key := next(keys, None)) is not None:
-            yield key
+        taken = Stamp(*connection.execute(f"{query} WHERE id = ?", (batch,)).fetchone())
+        states, gone = states_of(connection, batch), superseded(connection, batch)
+        for position, key in enumerate(keys_of(connection, batch)):
+            if key is not None and position not in gone and (state := states[position]) in {"succeeded", "accepted"}:
+                found.append((key, state == "succeeded", taken))
+    return found
 
 
 def places_of(connection: sqlite3.Connection, batch: int, index: Index | None, *, current: bool) -> dict[int, int]:

@@ -5,22 +5,24 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from ...clock import Stamp
 from ..chunking import Batch
 from ..keys import CompactKeys
+from ..number_forms import Candidates, form_of
 from ..states import BatchOutcome, Verdict
 from .followers import Follower, Followers, common
 from .reads import (
     NOT_AWAITED,
     UnknownRow,
-    accepted_keys,
     deadline_of,
     read_row,
     read_unknown,
     slowest,
-    succeeded_key,
     superseded,
+    taken_ids,
+    taken_keys,
     unknown_ids,
 )
 from .reads import keys_of as read_keys
@@ -33,6 +35,41 @@ if TYPE_CHECKING:
     from .thread import JournalThread
 
 __all__ = ["Unknowns", "adopted"]
+
+
+_MOST_SCANNED: Final = 1_000_000
+"""Numbers of a journal that are looked at for proofs: a second or two."""
+
+_AT_ONCE: Final = 20
+"""Batches that are read at a time: others who write in the journal have their turn in between."""
+
+_MOST_PROOFS: Final = 5
+"""Documents of a kind that are asked for: one that is not there may have failed since."""
+
+
+class _Pool:
+    """The best candidates of a kind of form: those that are long enough, or else the longest."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._chosen = Candidates([], [])
+
+    def add(self, key: str, *, succeeded: bool) -> None:
+        """Takes in a number, if it is better than what is there."""
+        some = self._chosen.succeeded if succeeded else self._chosen.accepted
+        if len(some) < _MOST_PROOFS:
+            some.append(key)
+        elif len(shortest := min(some, key=len)) < min(len(key), self._length):
+            some[some.index(shortest)] = key
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more would not be better."""
+        return any(len(some) == _MOST_PROOFS and min(map(len, some)) >= self._length for some in self._chosen)
+
+    def chosen(self) -> Candidates:
+        """What was found."""
+        return self._chosen
 
 
 class Unknowns:
@@ -96,13 +133,27 @@ class Unknowns:
         self._followers.take(number)
         return batch, row
 
-    async def succeeded(self) -> str | None:
-        """The number of a document of the run that succeeded, or None."""
-        return await self._thread.call(partial(succeeded_key, run=self._rows.id))
+    async def candidates(
+        self, needed: Mapping[tuple[object, ...], int], *, near: int, is_settled: Callable[[Stamp], bool]
+    ) -> dict[tuple[object, ...], Candidates]:
+        """Numbers whose documents should be there, by kind of form, for each some that are as long as needed, or else the longest.
 
-    async def accepted(self, *, before: float, most: int) -> list[str]:
-        """Numbers of documents that were accepted before a Unix time, at the most one of each of `most` batches."""
-        return await self._thread.call(partial(accepted_keys, run=self._rows.id, before=before, most=most))
+        Args:
+            needed: the kinds that are looked for, and the lengths.
+            near: the batch next to which it is looked first.
+            is_settled: whether so much has passed since a stamp that what was accepted then should be there.
+        """
+        pools = {kind: _Pool(length) for kind, length in needed.items()}
+        batches = await self._thread.call(partial(taken_ids, run=self._rows.id, near=near, most=_MOST_SCANNED))
+        scanned = 0
+        while batches and scanned < _MOST_SCANNED and not all(pool.is_full for pool in pools.values()):
+            some, batches = batches[:_AT_ONCE], batches[_AT_ONCE:]
+            for key, succeeded, sent in await self._thread.call(partial(taken_keys, batches=some)):
+                scanned += 1
+                form = form_of(key)
+                if (pool := pools.get(form.kind)) is not None and (succeeded or is_settled(sent)):
+                    pool.add(key, succeeded=succeeded)
+        return {kind: pool.chosen() for kind, pool in pools.items()}
 
     def _enter_again(self, connection: sqlite3.Connection, *, number: int, row: int, pairs: list[tuple[int, int]]) -> Batch:
         old = read_unknown(connection, number)

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from ... import codec, wire
-from ...bulk.reconcile import same_content
+from ...bulk.look_ups import same_content
 from ...endpoints import OPERATIONS
 from .evidence import Evidence, Heard, Judged, not_seen, otherwise, right, why_not_seen
 from .lists import names

@@ -1,0 +1,180 @@
+"""Looks documents up by their numbers, and finds out for which numbers the answer "not there" can be believed.
+
+https://docs.amili.dev/get-one-document-3942667e0 names the look-up; what its answer holds is on no public page, so it is compared field
+by field with what was sent, and fields that the server added do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from decimal import Decimal
+from typing import Any, Final
+
+from .. import codec, log, wire
+from ..errors import ArmError, NotFoundError, StatusError
+from ..transport import Transport
+from ..wire import Response
+from .course import Course
+from .job import Job
+from .number_forms import Candidates, NumberForm, form_of
+from .states import Verdict
+
+__all__ = ["ABSENT", "CONFLICT", "FOUND", "NOT_LOOKED_UP", "LookUpProofs", "LookUps", "judge_found", "judge_not_found", "same_content"]
+
+FOUND: Final = Verdict("succeeded")
+CONFLICT: Final = Verdict("unknown", "key_conflict", "the server has a document with this documentNo and other content")
+ABSENT: Final = Verdict("unknown", "absent", "the look-up did not find it")
+NOT_LOOKED_UP: Final = Verdict("unknown", "not_looked_up", "the look-up was not answered")
+_ANOTHER: Final = Verdict("unknown", "not_looked_up", "the look-up was answered with something that is not this document")
+_PAGE: Final = Verdict("unknown", "not_looked_up", "the look-up was answered 404 with a web page: that is no answer of the API")
+
+_ABOUT_THE_CALL: Final = frozenset({401, 403, 405})
+
+
+# --- what an answer says --------------------------------------------------------------------------------------------------
+
+
+def same_content(sent: bytes, found: bytes) -> bool:
+    """Whether what the server has is what was sent: every field that was sent is there and says the same.
+
+    Numbers are compared as numbers, text without case and outer blanks ("Data values are not case-sensitive",
+    https://docs.amili.dev/about-355476m0). What was sent as blank or null may be missing; what the server has beside it does not count.
+    """
+    ours, theirs = codec.json_object(sent), codec.json_object(found)
+    return ours is not None and theirs is not None and _says_the_same(ours, theirs)
+
+
+def _says_the_same(ours: Any, theirs: Any) -> bool:
+    if _is_blank(ours):
+        return _is_blank(theirs)
+    if isinstance(ours, dict):
+        return isinstance(theirs, dict) and all(_says_the_same(value, theirs.get(name)) for name, value in ours.items())
+    if isinstance(ours, list):
+        return isinstance(theirs, list) and len(ours) == len(theirs) and all(map(_says_the_same, ours, theirs))
+    if isinstance(ours, bool) or isinstance(theirs, bool):
+        return ours is theirs
+    first, second = _number(ours), _number(theirs)
+    if first is not None and second is not None and not (isinstance(ours, str) and isinstance(theirs, str)):
+        return first == second
+    return isinstance(ours, str) and isinstance(theirs, str) and ours.strip().casefold() == theirs.strip().casefold()
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or value in ("", [], {}) or (isinstance(value, str) and not value.strip())
+
+
+def _number(value: Any) -> Decimal | None:
+    try:
+        number = Decimal(value) if isinstance(value, (int, Decimal, str)) else None
+    except ArithmeticError:
+        return None
+    return number if number is not None and number.is_finite() else None
+
+
+def judge_found(number: str, sent: bytes | None, response: Response, items: str) -> Verdict:
+    """What a 2xx to the look-up of a number says; without what was `sent`, a document of that number is `key_conflict`."""
+    text = wire.one_record(response.body, items, "documentNo")
+    if text is None or not _says_the_same(number, (codec.json_object(text) or {}).get("documentNo")):
+        return NOT_LOOKED_UP if text is None else _ANOTHER
+    return FOUND if sent is not None and same_content(sent, text) else CONFLICT
+
+
+def judge_not_found(failure: NotFoundError) -> Verdict:
+    """What a 404 to a look-up says: of a gateway that shows a web page, nothing."""
+    return _PAGE if isinstance(failure.body, str) and failure.body.lstrip("\ufeff \t\r\n").startswith("<") else ABSENT
+
+
+# --- asking ---------------------------------------------------------------------------------------------------------------
+
+
+class LookUps:
+    """Looks documents up.
+
+    Args:
+        job: the run.
+        transport: the connections.
+        course: whether the run goes on; a refusal that is about the call ends it.
+
+    Attributes:
+        found: by kind of form, the longest number of a document that was found.
+    """
+
+    def __init__(self, job: Job, transport: Transport, course: Course) -> None:
+        self._job = job
+        self._transport = transport
+        self._course = course
+        self.found: dict[tuple[object, ...], str] = {}
+
+    async def look_up(self, number: str, sent: bytes | None = None) -> Verdict:
+        """What the server has under a number, compared with what was `sent`: `FOUND`, `CONFLICT`, `ABSENT`, or a verdict with the reason
+        `not_looked_up`, which says nothing."""
+        try:
+            request = self._job.look_up(number)
+            response = await self._transport.send(request, timeout=self._job.timeout, retry=self._job.retry)
+        except NotFoundError as failure:
+            return judge_not_found(failure)
+        except ArmError as failure:
+            if isinstance(failure, StatusError) and failure.status in _ABOUT_THE_CALL:
+                self._course.stop(Verdict("not_sent", str(failure.status), str(failure)), failure)
+            return NOT_LOOKED_UP
+        verdict = judge_found(number, sent, response, request.endpoint.items)
+        if verdict in (FOUND, CONFLICT):
+            kind = form_of(number).kind
+            self.found[kind] = max(self.found.get(kind, ""), number, key=len)
+        return verdict
+
+
+# --- proofs ---------------------------------------------------------------------------------------------------------------
+
+
+class LookUpProofs:
+    """For which forms of numbers it is proved that look-ups work: a document of such a number, that must be there, is found now.
+
+    Without that, "not found" says nothing: a gateway may not know the address.
+
+    Args:
+        look_ups: asks, and knows what was found already.
+        candidates: gives numbers that can be asked for, by kind of form; it is given the longest length that is needed of each.
+    """
+
+    def __init__(
+        self,
+        look_ups: LookUps,
+        candidates: Callable[[dict[tuple[object, ...], int]], Awaitable[dict[tuple[object, ...], Candidates]]],
+    ) -> None:
+        self._look_ups = look_ups
+        self._candidates = candidates
+        self._proved: dict[tuple[object, ...], int] = {}
+        self._asked: dict[tuple[object, ...], int] = {}
+
+    async def missing(self, forms: Iterable[NumberForm]) -> set[NumberForm]:
+        """Those of these forms for which there is no proof. Each is asked for once."""
+        forms = set(forms)
+        needed: dict[tuple[object, ...], int] = {}
+        for form in forms:
+            if form.length > max(self._proved.get(form.kind, 0), self._asked.get(form.kind, 0)):
+                needed[form.kind] = max(needed.get(form.kind, 0), form.length)
+        if needed:
+            found = await self._candidates(needed)
+            for kind, length in needed.items():
+                self._asked[kind] = length
+                proof = await self._prove(kind, found.get(kind, Candidates([], [])))
+                self._proved[kind] = max(self._proved.get(kind, 0), len(proof or ""))
+        missing = {form for form in forms if form.length > self._proved.get(form.kind, 0)}
+        for form in missing:
+            log.warning(f"no document whose number has this form is found ({form}): that others are not found proves nothing")
+        return missing
+
+    async def _prove(self, kind: tuple[object, ...], candidates: Candidates) -> str | None:
+        """The longest number that is found; one that must be there, and is not, refutes them all."""
+        for number in sorted(candidates.succeeded, key=len, reverse=True):
+            verdict = await self._look_ups.look_up(number)
+            if verdict is CONFLICT:
+                return number
+            if verdict is ABSENT:
+                return None
+        others = candidates.accepted + ([self._look_ups.found[kind]] if kind in self._look_ups.found else [])
+        for number in sorted(others, key=len, reverse=True):
+            if await self._look_ups.look_up(number) is CONFLICT:
+                return number
+        return None
