@@ -36,6 +36,7 @@ ROOMS = [
     "config",
     "compression",
     "faulty",
+    "files",
     "errors",
     "log",
     "clock",

@@ -20,6 +20,7 @@ from .. import clock
 from ..errors import ConfigurationError, JournalError
 from .identity import folded
 from .journal.files import Form, broken, check, connect, open_journal, path_of
+from .journal.guard import FileGuard
 from .journal.locks import RunLock, is_locked, lock
 from .journal.thread import JournalThread
 
@@ -171,8 +172,8 @@ class DeltaState:
 
     # --- in the thread ----------------------------------------------------------------------------------------------------
 
-    def _open(self) -> sqlite3.Connection:
-        connection = open_journal(self.path, look=lambda _: self._refuse_used(), form=_FORM)
+    def _open(self, guard: FileGuard) -> sqlite3.Connection:
+        connection = open_journal(self.path, look=lambda _: self._refuse_used(), form=_FORM, guard=guard)
         try:
             self._lock = _lock(self.path)
             self._take_over(connection)

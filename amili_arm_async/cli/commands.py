@@ -11,6 +11,7 @@ import typer
 
 from ..config import BulkOptions, Reconcile
 from ..errors import ArmError, ConfigurationError, SourceError, TruncatedListError
+from ..files import Draft
 from ..sources.records import Records
 from . import output
 from .connection import (
@@ -34,6 +35,7 @@ from .connection import (
     UserId,
     settings,
 )
+from .files import check_files
 from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
 from .interrupts import Interrupts
 from .known_settings import parse_share
@@ -41,7 +43,7 @@ from .progress import bar
 from .pull import Pull
 from .push import Push, Task, longest
 from .sending import GRACE, run_to_end
-from .writing import Draft, StandardOutput
+from .writing import StandardOutput
 
 __all__ = ["pull_customers", "push"]
 
@@ -153,6 +155,13 @@ def push(
 
         if check_first:
             made.check_first(file, opened)
+        check_files(
+            [
+                ("FILE", file if file != "-" else None, "source"),
+                ("--journal", journal, "journal"),
+                ("--dead-letter", dead_letter, "dead letter"),
+            ]
+        )
         records = opened()
     except (ConfigurationError, SourceError) as failure:
         output.fail(str(failure))

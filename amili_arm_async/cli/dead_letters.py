@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -12,7 +11,7 @@ import msgspec
 from .. import codec
 from ..bulk.states import STATES
 from ..errors import ArmError, ConfigurationError
-from .writing import Draft, alone
+from ..files import Draft, alone, followed
 
 __all__ = ["DOCUMENTS", "OPERATIONS", "DeadLetterFile", "Letter", "Piece", "changed", "read_letter"]
 
@@ -123,7 +122,7 @@ class DeadLetterFile:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = Path(os.path.realpath(path))
+        self.path = Path(followed(path))
         self._file: BinaryIO = self.path.open("rb")
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,6 +20,7 @@ from ..bulk.states import RecordOutcome
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
 from ..errors import CheckError, ConfigurationError, SourceError
+from ..files import FileKind
 from ..reporting.document import read_document
 from ..reporting.failures import write_failures
 from ..reporting.writers import write_json, write_page
@@ -46,6 +47,7 @@ from .connection import (
     UserId,
     settings,
 )
+from .files import check_files
 from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
 from .interrupts import Interrupts
 from .known_settings import parse_share
@@ -146,6 +148,7 @@ def nightly(
             for path in made.paths.values():
                 refuse_what_is_read_once(path)
             made.opener = lambda part: open_input(made.paths[part], part, *form)
+        made.check_files({"--report": report, "--html": html, "--failures": failures})
     except (ConfigurationError, SourceError) as failure:
         for records in made.records.values() if made is not None else ():
             records.close()
@@ -225,6 +228,23 @@ class Night:
             raise ConfigurationError("--run-id names the night in a journal: give --journal too")
         if sum(records.name == "standard input" for records in self.records.values()) > 1:
             raise ConfigurationError("standard input can't be both the customers and the documents")
+
+    def check_files(self, reports: Mapping[str, str | None]) -> None:
+        """Refuses files that are the same, or can't be written; `reports` are the paths of the reports by their options.
+
+        Raises:
+            ConfigurationError: the options are in the message.
+        """
+        kept = self.document_options.journal or self.customer_options.journal
+        found: list[tuple[str, Any, FileKind]] = [
+            *((f"--{part}", path, "source") for part, path in self.paths.items() if path != "-"),
+            ("--state", self.state, "state"),
+            ("--journal", kept, "journal"),
+            ("--dead-letter-customers", self.customer_options.dead_letter, "dead letter"),
+            ("--dead-letter-documents", self.document_options.dead_letter, "dead letter"),
+            *((option, path, "report") for option, path in reports.items()),
+        ]
+        check_files(found)
 
     async def run(self) -> None:
         """Does it all.

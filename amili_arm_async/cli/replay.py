@@ -26,6 +26,7 @@ from ..resources.side_by_side import SideBySide
 from . import output, telling
 from .batch_lines import BatchLines
 from .dead_letters import DOCUMENTS, OPERATIONS, DeadLetterFile, changed, read_letter
+from .files import check_files
 from .progress import Show, bar
 from .replay_journals import keep_cut_off
 from .replay_plan import Plan
@@ -78,6 +79,7 @@ class Replay:
         self._file = DeadLetterFile(self.path)
         try:
             self._plan = self._make_plan()
+            self._check_files()
         except BaseException:
             self._file.close()
             raise
@@ -92,6 +94,15 @@ class Replay:
         plan = Plan(self._file, self.base_url, self.arm.client_no, own_journal, extra_fields=self.extra_fields)
         plan.make()
         return plan
+
+    def _check_files(self) -> None:
+        """Refuses a file that is one of the journals that its lines name, or that can't be replaced.
+
+        Raises:
+            ConfigurationError: the reason is in the message.
+        """
+        journals = {group.journal for group in self._plan.groups.values() if group.has_journal}
+        check_files([("FILE", self.path, "dead letter"), *(("a journal that a line names", path, "journal") for path in journals)])
 
     @property
     def _table(self) -> LineTable:

@@ -15,6 +15,7 @@ from ..reporting.document import ReportDocument, read_document
 from ..reporting.failures import write_failures
 from ..reporting.writers import write_page
 from . import output
+from .files import check_files
 
 __all__ = ["report"]
 
@@ -34,6 +35,12 @@ def report(
     """
     if html is None and csv is None:
         output.fail("say what to make: --html out.html, --csv failures.csv, or both")
+    try:
+        check_files(
+            [("FILE", file if file != "-" else None, "source"), ("--html", html, "report"), ("--csv", csv, "report")], writable=False
+        )
+    except ConfigurationError as failure:
+        output.fail(str(failure))
     document = _read(file)
     try:
         if html is not None:

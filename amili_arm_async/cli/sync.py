@@ -33,6 +33,7 @@ from .connection import (
     UserId,
     settings,
 )
+from .files import check_files
 from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
 from .interrupts import Interrupts
 from .known_settings import parse_share
@@ -92,6 +93,7 @@ def sync(
             stop_after_failures=parse_share(stop_after_failures, "--stop-after-failures") if stop_after_failures is not None else None,
         )
         arm = settings(base_url, client_no, user_id, identity_url, client_id).client()
+        check_files([("FILE", file if file != "-" else None, "source"), ("--state", state, "state")])
         records = open_input(file, "customers", format, delimiter, encoding, clear, extra_columns, max_bytes)
     except (ConfigurationError, SourceError) as failure:
         output.fail(str(failure))

@@ -22,6 +22,7 @@ from ..checking.run import CheckRun
 from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
 from ..endpoints import OPERATIONS
 from ..errors import ConfigurationError, RecordError
+from ..files import JobFile, check_distinct
 from ..models.base import Input
 from ..models.batches import BatchReceipt
 from ..wire import Envelope, Request
@@ -30,7 +31,7 @@ from .caller import Caller, SourceRecord
 if TYPE_CHECKING:
     from ..bulk.journal.run_journal import RunJournal
 
-__all__ = ["BulkWrites"]
+__all__ = ["BulkWrites", "files_of"]
 
 InputT = TypeVar("InputT", bound=Input)
 
@@ -84,6 +85,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         """A bulk run over any number of records, seen by `watchers`."""
         options = options or BulkOptions()
         self._check(name, options)
+        check_distinct(files_of(options))
         source = Source(records)
         accepted_is_enough = options.results == "accepted"
         report = BulkReport(
@@ -129,6 +131,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         except ImportError as failure:  # pragma: no cover - Windows has no fcntl
             raise ConfigurationError(f"a sync state can't be kept on this system: {failure}") from failure
 
+        check_distinct([JobFile("state", state, "state"), *files_of(options)])
         kept = DeltaState(state, self.caller.transport.base_url, self.caller.client_no)
         delta = Delta(kept, self.kind, full=full)
         run = self.run(name, records, options=options, user_id=user_id, timeout=timeout, retry=retry, watchers=(delta, *watchers))
@@ -223,3 +226,12 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
     def _look_up(self, document_no: str) -> Request:
         query = {"userid": self.caller.user_id}
         return self.caller.request("documents.get", query=query, path={"documentno": document_no})
+
+
+def files_of(options: BulkOptions | None, of: str = "") -> list[JobFile]:
+    """The files that the options of a run name; `of` comes before their names in errors."""
+    if options is None:
+        return []
+    journal = [JobFile(f"{of}journal", options.journal, "journal")] if options.journal is not None else []
+    dead_letter = [JobFile(f"{of}dead_letter", options.dead_letter, "dead letter")] if options.dead_letter is not None else []
+    return journal + dead_letter

@@ -15,8 +15,9 @@ from ..bulk.syncing import SyncRun
 from ..bulk.watchers import Watcher
 from ..config import BulkOptions
 from ..errors import ConfigurationError
+from ..files import JobFile, check_distinct, check_writable
 from . import customers, documents
-from .bulk_writes import BulkWrites
+from .bulk_writes import BulkWrites, files_of
 from .caller import Caller
 from .customers import CustomerSource
 from .documents import DocumentSource
@@ -42,6 +43,13 @@ def plan(
         raise ConfigurationError("a night needs customers, documents or both")
     if customer_options is not None and customer_options.results != "wait":
         raise ConfigurationError("the results of the customers are waited for: whose customer did not make it, that document is not sent")
+
+    # The documents' files are opened when the customers have been sent: what is wrong with them shows now.
+    files = [JobFile("state", state, "state")] if state is not None else []
+    files += files_of(customer_options, "customer_options.") if customer_source is not None else []
+    files += files_of(document_options, "document_options.") if document_source is not None else []
+    check_distinct(files)
+    check_writable(files)
 
     operations: dict[PartName, str] = {"customers": "customers.create_batch", "documents": "documents.create_batch"}
 

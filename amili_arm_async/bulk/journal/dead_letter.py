@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import msgspec
 
 from ... import codec
-from ...errors import ConfigurationError, JournalError
+from ...errors import JournalError
+from ...files import Draft, alone, followed
 from ..states import Verdict, made_it
 from ..texts import split_texts
 from .names import RunName
@@ -39,13 +38,10 @@ class DeadLetter:
 
     Raises:
         JournalError: the file can't be written.
-        ConfigurationError: it is the journal.
     """
 
     def __init__(self, path: str, name: RunName, journal: str) -> None:
         self._path = path
-        if journal and path in {journal, *(f"{journal}-{side}" for side in ("wal", "shm", "lock"))}:
-            raise ConfigurationError(f"the dead letter file can't be the journal itself: {path}")
         head = {
             "operation": name.operation,
             "client_no": name.client_no,
@@ -56,6 +52,7 @@ class DeadLetter:
         # Every line of this run begins with it.
         self._head = codec.ENCODER.encode(head)[:-1] + b","
         try:
+            self._path = followed(path)
             self._try_out()
         except OSError as failure:
             raise self._broken(failure) from failure
@@ -64,13 +61,9 @@ class DeadLetter:
         """Makes the file where there is none, and sees whether another one can take its place."""
         if os.path.lexists(self._path) and not Path(self._path).is_file():
             raise JournalError(f"the dead letter file {self._path} is no file: give another path")
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-        draft = self._draft()
-        os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        draft.unlink()
-
-    def _draft(self) -> Path:
-        return Path(f"{self._path}.{secrets.token_hex(4)}.new")
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        with Draft(self._path):
+            pass
 
     def _broken(self, failure: OSError) -> JournalError:
         return JournalError(f"the dead letter file {self._path} can't be written: {failure.strerror}")
@@ -81,27 +74,23 @@ class DeadLetter:
         Raises:
             JournalError: the file can't be written; it is as it was.
         """
-        draft = self._draft()
         well = made_it(accepted_is_enough=accepted_is_enough)
         try:
-            with _alone(self._path):
-                try:
-                    with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                        self._copy_others(file)
-                        file.writelines(self._lines(connection, rows, well))
-                        file.flush()
-                        os.fsync(file.fileno())
-                    draft.replace(self._path)
-                finally:
-                    draft.unlink(missing_ok=True)
+            with alone(self._path), Draft(self._path) as draft:
+                for line in self._others():
+                    draft.put(line)
+                for line in self._lines(connection, rows, well):
+                    draft.put(line)
+                draft.keep()
         except OSError as failure:
             raise self._broken(failure) from failure
 
-    def _copy_others(self, file: BinaryIO) -> None:
+    def _others(self) -> Iterator[bytes]:
+        """What other runs left in the file."""
         with contextlib.suppress(FileNotFoundError), Path(self._path).open("rb") as old:
             for line in old:
                 if not line.startswith(self._head):
-                    file.write(line if line.endswith(b"\n") else line + b"\n")
+                    yield line if line.endswith(b"\n") else line + b"\n"
 
     def _lines(self, connection: sqlite3.Connection, rows: RunRows, well: frozenset[str]) -> Iterator[bytes]:
         for batch in ids(connection, rows.id, "state <> 'queued'"):
@@ -145,14 +134,3 @@ class DeadLetter:
                 # Whoever sends payloads, this library or a script, finds none here.
                 line["as_read"] = msgspec.Raw(as_read)
             yield self._head + codec.ENCODER.encode(line)[1:].translate(_ONE_LINE) + b"\n"
-
-
-@contextlib.contextmanager
-def _alone(path: str) -> Iterator[None]:
-    """Keeps two runs that end at once from writing over each other: the directory is locked while one of them writes."""
-    directory = os.open(Path(path).parent, os.O_RDONLY)
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(directory)

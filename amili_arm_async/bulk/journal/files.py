@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from ...errors import JournalError
+from ...files import followed, sync_folder
+from .guard import FileGuard, refuse_untrusted
 
 __all__ = ["Form", "broken", "check", "connect", "open_journal", "path_of"]
 
@@ -113,8 +115,15 @@ JOURNAL: Final = Form(
 
 
 def path_of(path: str | os.PathLike[str]) -> str:
-    """The whole path, without links, so that two ways to write it are one journal."""
-    return os.path.realpath(os.fsdecode(path))
+    """The whole path, without links, so that two ways to write it are one journal.
+
+    Raises:
+        JournalError: a link on the way may be of another user, see `followed`.
+    """
+    try:
+        return followed(path)
+    except OSError as failure:
+        raise JournalError(f"{os.fsdecode(path)} can't be used: {failure.strerror}") from failure
 
 
 def broken(path: str, failure: Exception, word: str = JOURNAL.word) -> JournalError:
@@ -123,7 +132,12 @@ def broken(path: str, failure: Exception, word: str = JOURNAL.word) -> JournalEr
 
 
 def open_journal(
-    path: str, *, create: bool = True, look: Callable[[sqlite3.Connection], None] | None = None, form: Form = JOURNAL
+    path: str,
+    *,
+    create: bool = True,
+    look: Callable[[sqlite3.Connection], None] | None = None,
+    form: Form = JOURNAL,
+    guard: FileGuard | None = None,
 ) -> sqlite3.Connection:
     """A connection to the journal at `path`; made there with mode 0600 where there is none. An empty path is a temporary journal.
 
@@ -132,9 +146,11 @@ def open_journal(
         create: whether a journal that is not there is made.
         look: called when it can be read and nothing is written yet; what it raises ends the opening.
         form: which kind of file it is.
+        guard: told of the files that are opened.
 
     Raises:
-        JournalError: no journal, damaged, of a newer version, or it can't be read or written. The file is left as it is.
+        JournalError: no journal, damaged, of a newer version, somebody else may write it, or it can't be read or written. The file is left
+            as it is.
     """
     try:
         if not path:
@@ -143,6 +159,8 @@ def open_journal(
             if not create:
                 raise JournalError(f"there is no {form.word} at {path}")
             _make(path, form)
+        guard = guard or FileGuard(path, form.word)
+        guard.before_opening()
         _check(path, form)
         connection = connect(path, "rw")
         with _closed_on_failure(connection):
@@ -157,6 +175,7 @@ def open_journal(
             # Taking the right to write shows at once whether the file may be written.
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("COMMIT")
+            guard.opened()
     except (sqlite3.Error, OSError) as failure:
         raise broken(path, failure, form.word) from failure
     return connection
@@ -204,18 +223,10 @@ def _make(path: str, form: Form) -> None:
         # Two processes may begin at once: a link never replaces what is there already.
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
-        _sync_directory(path)
+        sync_folder(path)
     finally:
-        Path(draft).unlink()
-
-
-def _sync_directory(path: str) -> None:
-    """Makes the name of a new file as durable as its content."""
-    directory = os.open(Path(path).parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        # Whoever opened it since may have removed it.
+        Path(draft).unlink(missing_ok=True)
 
 
 def check(path: str, form: Form = JOURNAL) -> None:
@@ -233,6 +244,7 @@ def check(path: str, form: Form = JOURNAL) -> None:
 def _check(path: str, form: Form) -> None:
     if not Path(path).is_file():
         raise JournalError(f"{path} is no file, so it is no {form.word}. Give another path")
+    refuse_untrusted(path, form.word)
     # Only ever through SQLite: to close the file anywhere else would end the locks that this process holds on it, and another process
     # could then take away the log of a run that is going on (https://sqlite.org/howtocorrupt.html, 2.2).
     if not Path(f"{path}-wal").exists():

@@ -56,7 +56,7 @@ class RunLock:
 def lock(path: str, run: int) -> RunLock | None:
     """Locks a run of the journal at `path`; None where another one, here or elsewhere, has it."""
     with _GUARD:
-        file = _open_file(path) or _File(os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT, 0o600))
+        file = _open_file(path) or _File(os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         if run in file.runs or not _try(file.fd, run):
             _close_idle(file)
             return None
@@ -71,7 +71,7 @@ def is_locked(path: str, run: int) -> bool:
         if (file := _open_file(path)) is not None:
             return run in file.runs or _is_held(file.fd, run)
         try:
-            fd = os.open(f"{path}-lock", os.O_RDWR)
+            fd = os.open(f"{path}-lock", os.O_RDWR | os.O_NOFOLLOW)
         except OSError:
             return False
         try:

@@ -81,7 +81,7 @@ class RunJournal:
             ConfigurationError: the run was begun against another address.
         """
         if self._options.dead_letter is not None:
-            self._dead_letter = DeadLetter(path_of(self._options.dead_letter), self._name, self._path)
+            self._dead_letter = DeadLetter(os.fsdecode(self._options.dead_letter), self._name, self._path)
         look = partial(refuse_running, path=self._path, name=self._name)
         thread = JournalThread(self._path, partial(open_journal, self._path, look=look), self._rows.let_go)
         opening = partial(

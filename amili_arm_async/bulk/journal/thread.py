@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from ...errors import ArmError
 from .files import JOURNAL, broken
+from .guard import FileGuard
 
 __all__ = ["JournalThread"]
 
@@ -37,11 +38,12 @@ class _Work(NamedTuple):
 class JournalThread:
     """Does work on a connection that only it uses.
 
-    A failure of the disk or of SQLite is final: what was under way is rolled back, and from then on all work is refused.
+    A failure of the disk or of SQLite is final, and so is a file that is not at its path any more: what was under way is rolled back, and
+    from then on all work is refused.
 
     Args:
         path: of the journal, for errors.
-        open: makes the connection.
+        open: makes the connection, and tells the guard that it is given of the files.
         closed: called in the thread when the connection is closed, however that came.
         word: what the file is called, for errors.
 
@@ -49,11 +51,12 @@ class JournalThread:
         failure: what made the journal unusable, or None; a `JournalError`, or what the work itself refused.
     """
 
-    def __init__(self, path: str, open: Callable[[], sqlite3.Connection], closed: Callable[[], None], word: str = JOURNAL.word) -> None:
+    def __init__(self, path: str, open: Callable[..., sqlite3.Connection], closed: Callable[[], None], word: str = JOURNAL.word) -> None:
         self.failure: ArmError | None = None
         self._word = word
         self._path = path
         self._open = open
+        self._guard = FileGuard(path, word)
         self._closed = closed
         self._loop = asyncio.get_running_loop()
         self._urgent: deque[_Work] = deque()
@@ -139,7 +142,7 @@ class JournalThread:
 
     def _run(self) -> None:
         try:
-            connection = self._open()
+            connection = self._open(guard=self._guard)
         except Exception as failure:  # whatever it is, the one who waits must be told
             error = failure if isinstance(failure, ArmError) else broken(self._path, failure, self._word)
             self.failure = error
@@ -180,6 +183,8 @@ class JournalThread:
             results = [work.do(connection) for work in works]
             if not works[0].alone:
                 connection.execute("COMMIT")
+            # Before anybody is told: what was written to a file that nobody will find again is not written.
+            self._guard.check()
         except Exception as failure:  # whatever it is, the thread must go on to tell those who wait
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")

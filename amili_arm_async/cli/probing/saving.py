@@ -10,6 +10,7 @@ import msgspec
 
 from ... import codec
 from ...errors import ConfigurationError
+from ...files import followed
 from .evidence import Heard
 from .masking import field_name, masked_body, masked_headers
 
@@ -33,9 +34,9 @@ class Replies:
 
     def __init__(self, path: str) -> None:
         self.trouble = ""
-        self._path = Path(path)
         self._count = 0
         try:
+            self._path = Path(followed(path))
             self._path.mkdir(mode=0o700, parents=False, exist_ok=True)
             if next(self._path.iterdir(), None) is not None:
                 raise ConfigurationError(f"{path} is not empty: name a directory that does not exist yet")
