@@ -12,12 +12,13 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = [
     "Alarm",
     "ServiceClock",
     "Stamp",
+    "TimeLimit",
     "boot_id",
     "boot_time",
     "loop_time",
@@ -180,25 +181,69 @@ async def wait(event: asyncio.Event, seconds: float | None) -> bool:
     return event.is_set()
 
 
+_TURNS: Final = 20
+"""Turns of the event loop in which what has already arrived reaches whoever waits for it; an answer takes three or four."""
+
+
+class TimeLimit:
+    """Raises TimeoutError in its block when that does not end within `seconds` (None: it may take as long as it takes).
+
+    A loop that was blocked, by the caller's own code or by a slow source, finds the time over and the answer in the socket at once. What
+    arrived in time counts: so when the time is over, the loop gets some turns, which take less than a millisecond when nothing blocks it.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._timeout = asyncio.timeout(None)
+        self._handle: asyncio.Handle | None = None
+
+    async def __aenter__(self) -> TimeLimit:
+        await self._timeout.__aenter__()
+        self.renew()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop()
+        await self._timeout.__aexit__(kind, error, trace)
+
+    def renew(self) -> None:
+        """The seconds begin anew."""
+        self._stop()
+        if self._seconds is not None:
+            self._handle = asyncio.get_running_loop().call_later(self._seconds, self._end, _TURNS)
+
+    def _stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _end(self, turns: int) -> None:
+        loop = asyncio.get_running_loop()
+        if turns:
+            self._handle = loop.call_soon(self._end, turns - 1)
+        else:
+            self._handle = None
+            self._timeout.reschedule(loop.time())
+
+
 class Alarm:
     """Raises TimeoutError in its block when it is not renewed within `seconds`."""
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._timeout = asyncio.timeout(seconds)
+        self._limit = TimeLimit(seconds)
         self._renewed = 0.0
 
     async def __aenter__(self) -> Alarm:
         self._renewed = monotonic()
-        await self._timeout.__aenter__()
+        await self._limit.__aenter__()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._timeout.__aexit__(kind, error, trace)
+        await self._limit.__aexit__(kind, error, trace)
 
     def renew(self) -> None:
         """There was progress: the seconds begin anew. To set a timer costs more than to look at the clock: at most once a second."""
         now = monotonic()
         if now - self._renewed > 1.0:
             self._renewed = now
-            self._timeout.reschedule(loop_time(self._seconds))
+            self._limit.renew()

@@ -140,7 +140,7 @@ class Transport:
         policy = retry or self.retry
         delivery = Delivery()
         try:
-            async with asyncio.timeout(timeout.total):
+            async with clock.TimeLimit(timeout.total):
                 return await self._persist(request, timeout, policy, delivery)
         except TimeoutError:
             pass
@@ -182,7 +182,7 @@ class Transport:
         ready, after any waiting; where it says no, nothing is sent and there is no answer. `timeout.total` counts for all of it.
         """
         try:
-            async with asyncio.timeout(timeout.total):
+            async with clock.TimeLimit(timeout.total):
                 return await self._exchange(request, timeout, delivery, starts)
         except TimeoutError:
             fate = Fate.DOUBTFUL if delivery.started else Fate.NOT_SENT
