@@ -264,11 +264,14 @@ class BulkOptions:
         journal: path of a file (SQLite) in which the run is kept, so that the same call goes on after a crash; see README,
             "Journal". Created with mode 0600; its directory must exist, on a disk of this machine. Default None.
         run_id: names the run in the journal: for example the date of the night. The same run_id goes on where it was; another one
-            sends everything again. Must be given for documents; customers without one begin a new run each time.
+            sends all documents that have no number again, and none whose number the journal knows as sent (see `resend_known`).
+            Must be given for documents; customers without one begin a new run each time.
         dead_letter: path of a file that gets a line of JSON, payload included, for each record that did not make it. Created with
             mode 0600. Default None.
         reconcile: documents: at the end of the run, look up by number what became of those whose fate is not known: True, or a
             `Reconcile`. Needs a journal. Default False.
+        resend_known: documents: send also those whose documentNo another run of the same journal has sent to the same address with the
+            same client number. Else they are `invalid`, reason `sent_in_run`. Default False.
         require_document_no: documents: one without documentNo is `invalid`, and never sent: nothing could tell later what became
             of it. Default False.
         stop_after_failures: end the run when so many records are `failed`, `rejected`, `invalid` or `unknown`: an integer, or a
@@ -295,6 +298,7 @@ class BulkOptions:
     run_id: str | None = None
     dead_letter: str | os.PathLike[str] | None = field(default=None, repr=False)
     reconcile: Reconcile | bool = False
+    resend_known: bool = False
     require_document_no: bool = False
     stop_after_failures: int | float | None = None
     compression: Compression | None = None
@@ -332,8 +336,9 @@ class BulkOptions:
             self.reconcile.check_against(self.deadline)
 
     def _check_failures(self) -> None:
-        if not isinstance(self.require_document_no, bool):
-            raise ConfigurationError("BulkOptions.require_document_no must be True or False")
+        for name in ("require_document_no", "resend_known"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"BulkOptions.{name} must be True or False")
         most = self.stop_after_failures
         if isinstance(most, float) and not 0 < most < 1:
             raise ConfigurationError("BulkOptions.stop_after_failures as a share must be between 0 and 1; as a number, an integer")

@@ -122,6 +122,26 @@ class Account:
         live.parts = (first, second)
         return first, second
 
+    def take_out(self, live: Live, verdicts: Mapping[int, Verdict]) -> None:
+        """Takes records out of a batch before it leaves, by their positions, with their final states; it may be empty then."""
+        batch = live.batch
+        gone = sorted(verdicts)
+        rest = [position for position in range(len(batch)) if position not in verdicts]
+        said = {number: verdicts[position] for number, position in enumerate(gone)}
+        (common, _), *_ = Counter(said.values()).most_common(1)
+        others = {number: verdict for number, verdict in said.items() if verdict != common}
+        indexes, keys = [batch.indexes[position] for position in gone], [batch.keys[position] for position in gone]
+        outcome = BatchOutcome(batch.number, None, 0, None, indexes, keys, common, others)
+        self._keeper.take_out(live, rest, batch.only(rest) if rest else None, outcome)
+        self._gate.settle(live.key_pass, len(gone))
+        if rest:
+            live.batch = batch.only(rest)
+        else:
+            live.batch = Batch(batch.number, (), (), (), 0)
+            del self._live[live]
+            live.done.set()
+        self.tell(outcome)
+
     def _add(self, batch: Batch, key_pass: Pass, row: int) -> Live:
         live = Live(batch, key_pass, row=row)
         self._live[live] = None

@@ -100,6 +100,9 @@ class Deliverer:
                     continue
                 tried = await self._try(live, turn)
                 if tried is None:
+                    if not live.batch:
+                        # Another run has sent all of it.
+                        return
                     continue
                 receipt = batch_receipt(tried.response) if tried.response is not None and tried.fate is Fate.DONE else None
                 if receipt is not None:
@@ -150,11 +153,13 @@ class Deliverer:
         if not self._course.may_send:
             return False
         try:
-            await self._keeper.sending(live)
+            taken_out = await self._keeper.sending(live)
         except ArmError as failure:
             self._course.stop_for_journal(failure)
             return False
-        return True
+        if taken_out:
+            self._account.take_out(live, taken_out)
+        return not taken_out
 
     async def _accepted(self, live: Live, receipt: BatchReceipt) -> None:
         live.receipt = receipt

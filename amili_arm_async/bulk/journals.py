@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Literal, TypeAlias
 
+from ..config import check_number
 from .states import State
 
-__all__ = ["JournalBatch", "JournalRun", "prune_journal", "read_journal"]
+__all__ = ["KEEP_NUMBERS", "OLDER_THAN", "JournalBatch", "JournalRun", "KeptBecause", "prune_journal", "read_journal"]
+
+KeptBecause: TypeAlias = Literal["running", "recent", "failures", "unfinished"]
+"""Why a run was not removed."""
+
+OLDER_THAN: Final = 30 * 86_400.0
+KEEP_NUMBERS: Final = 400 * 86_400.0
+
+_FAILED: Final[tuple[State, ...]] = ("failed", "rejected", "invalid", "blocked")
+_OPEN: Final[tuple[State, ...]] = ("accepted", "unknown", "not_sent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,7 @@ class JournalRun:
         counts: records by state; those of batches on the wire or open are `accepted` or, not being accepted yet, `not_sent`.
         open_batches: accepted, without a result.
         unknown_batches: those of which records are `unknown`.
+        pruned: Unix time at which it was removed: only its name is left. Else None.
     """
 
     run_id: str
@@ -61,6 +74,17 @@ class JournalRun:
     counts: Mapping[State, int]
     open_batches: Sequence[JournalBatch]
     unknown_batches: Sequence[JournalBatch]
+    pruned: float | None = None
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it was cut off, or of some records nobody knows what became (`accepted`, `unknown`), or some had no turn."""
+        return self.ended is None or any(self.counts.get(state) for state in _OPEN)
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether records did not make it: `failed`, `rejected`, `invalid`, `blocked`."""
+        return any(self.counts.get(state) for state in _FAILED)
 
     @property
     def is_finished(self) -> bool:
@@ -68,12 +92,13 @@ class JournalRun:
         return self.ended is not None and not self.running and not self.open_batches and not self.unknown_batches
 
 
-async def read_journal(path: str | os.PathLike[str], *, keys: bool = False) -> list[JournalRun]:
+async def read_journal(path: str | os.PathLike[str], *, keys: bool = False, pruned: bool = False) -> list[JournalRun]:
     """The runs of a journal, the oldest first; also while they are going on. Nothing is changed.
 
     Args:
         path: of the journal.
         keys: also give the keys of the records that are open or unknown.
+        pruned: also give the runs that were removed; of them only the name and the times are known.
 
     Raises:
         JournalError: there is no journal, or it can't be read.
@@ -82,28 +107,48 @@ async def read_journal(path: str | os.PathLike[str], *, keys: bool = False) -> l
 
     from .journal import reading  # noqa: PLC0415
 
-    return await to_thread.run_sync(reading.read, path, keys)
+    return await to_thread.run_sync(partial(reading.read, path, keys=keys, pruned=pruned))
 
 
 async def prune_journal(
-    path: str | os.PathLike[str], *, run_id: str | None = None, older_than: float | None = None, unfinished: bool = False
+    path: str | os.PathLike[str],
+    *,
+    run_id: str | None = None,
+    older_than: float = OLDER_THAN,
+    with_failures: bool = False,
+    unfinished: bool = False,
+    keep_numbers: float = KEEP_NUMBERS,
+    on_kept: Callable[[JournalRun, Sequence[KeptBecause]], object] | None = None,
 ) -> int:
-    """Removes runs from a journal, and gives the space back. A run_id that was removed must not come again: it would send everything.
+    """Removes old runs in which every record succeeded from a journal, and gives the space back. All others must be asked for.
+
+    Of a run that was removed two things are left. Its name: to begin it again, or to go on with it, is refused. And the numbers of the
+    documents that it sent, for a while: another run does not send them (see `BulkOptions.resend_known`).
 
     Args:
         path: of the journal.
         run_id: only this one.
-        older_than: only runs that ended so many seconds ago or more.
-        unfinished: also those that were cut off, or in which something is open or unknown. One that is running is never removed.
+        older_than: only runs in which nothing was done for so many seconds. Default 30 days.
+        with_failures: also those in which records are `failed`, `rejected`, `invalid` or `blocked`.
+        unfinished: also those that were cut off, or in which records are `accepted`, `unknown` or `not_sent`. One that is going on is
+            never removed.
+        keep_numbers: seconds for which the numbers of the documents of removed runs are kept, from their removal; a later prune forgets
+            them. Default 400 days; 0 keeps none.
+        on_kept: called with each run that is not removed, and why not: `running`, `recent` (see `older_than`), `failures`,
+            `unfinished`. It is called in a thread.
 
     Returns:
         how many runs were removed.
 
     Raises:
         JournalError: there is no journal, or it can't be written.
+        ConfigurationError: a number of seconds is none.
     """
     from anyio import to_thread  # noqa: PLC0415
 
-    from .journal import reading  # noqa: PLC0415
+    from .journal import pruning  # noqa: PLC0415
 
-    return await to_thread.run_sync(reading.prune, path, run_id, older_than, unfinished)
+    check_number("older_than", older_than, least=0)
+    check_number("keep_numbers", keep_numbers, least=0)
+    do = partial(pruning.prune, path, run_id, older_than, with_failures=with_failures, unfinished=unfinished)
+    return await to_thread.run_sync(partial(do, keep=keep_numbers, kept=on_kept or (lambda _run, _why: None)))

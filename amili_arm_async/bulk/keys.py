@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from .. import codec
 
-__all__ = ["CompactKeys", "KeyGate", "Pass", "Spans", "without_case"]
+__all__ = ["CompactKeys", "KeyGate", "Pass", "Spans", "may_meet", "spans_of", "without_case"]
 
 _SEPARATOR: Final = "\0"
 
@@ -30,7 +30,7 @@ class Pass:
     def __init__(self, keys: Sequence[str | None]) -> None:
         folded = without_case(keys)
         self.left = asyncio.Event()
-        self.spans = _spans(folded)
+        self.spans = spans_of(folded)
         self.repeats = len(set(folded)) < len(folded)
         self.indexed = False
         # In one piece: while a batch waits for its result, its keys are all that is kept of it.
@@ -71,7 +71,7 @@ class KeyGate:
         To be called in the order of the source: then waiting for what came before is enough to keep that order.
         """
         made = Pass(keys)
-        near = [other for other in self._passes if _may_meet(made.spans, other.spans)] if _may_meet(made.spans, self._reach) else []
+        near = [other for other in self._passes if may_meet(made.spans, other.spans)] if may_meet(made.spans, self._reach) else []
         for length, (least, greatest) in made.spans.items():
             reach = self._reach.get(length, (least, greatest))
             self._reach[length] = min(least, reach[0]), max(greatest, reach[1])
@@ -127,7 +127,7 @@ class Spans:
         """Takes in the keys of a batch; False where one of them may have been there before, or is there twice."""
         if len(set(keys)) < len(keys):
             return False
-        fresh = [self._add(length, span) for length, span in _spans(keys).items()]
+        fresh = [self._add(length, span) for length, span in spans_of(keys).items()]
         return all(fresh)
 
     def _add(self, length: int, span: tuple[str, str]) -> bool:
@@ -185,7 +185,7 @@ def without_case(keys: Sequence[str | None]) -> list[str]:
     return given
 
 
-def _may_meet(spans: dict[int, tuple[str, str]], others: dict[int, tuple[str, str]]) -> bool:
+def may_meet(spans: dict[int, tuple[str, str]], others: dict[int, tuple[str, str]]) -> bool:
     """Whether a key of the one can be a key of the other."""
     for length, (least, greatest) in spans.items():
         theirs = others.get(length)
@@ -194,7 +194,7 @@ def _may_meet(spans: dict[int, tuple[str, str]], others: dict[int, tuple[str, st
     return False
 
 
-def _spans(keys: list[str]) -> dict[int, tuple[str, str]]:
+def spans_of(keys: list[str]) -> dict[int, tuple[str, str]]:
     """The least and the greatest key of each length; no key holds the separator."""
     if not keys:
         return {}

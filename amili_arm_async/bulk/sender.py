@@ -83,7 +83,7 @@ class Sender:
         self._report = report
         self._room = room
         self._journal = journal
-        self._keeper: Keeper = journal if journal is not None else Unrecorded()
+        self._keeper: Keeper = journal if journal is not None else Unrecorded(safe=job.endpoint.safe)
         self._account = Account(report, emit, job.options.on_progress, lambda: self._poller.open, self._keeper, self._check_failures)
         self._cutter = Cutter(
             job.kind,

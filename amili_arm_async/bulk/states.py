@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ..models.batches import BatchResult
 
-__all__ = ["MADE_IT", "STATES", "BatchOutcome", "RecordOutcome", "State", "Verdict", "made_it"]
+__all__ = ["MADE_IT", "REPEATED", "STATES", "BatchOutcome", "RecordOutcome", "State", "Verdict", "made_it"]
 
 State: TypeAlias = Literal[
     "succeeded", "failed", "accepted", "rejected", "invalid", "unknown", "unchanged", "done_before", "blocked", "not_sent"
@@ -52,6 +52,10 @@ class Verdict(NamedTuple):
     state: State
     reason: str = ""
     message: str | None = None
+
+
+REPEATED: Final = Verdict("invalid", "document_no_repeated", "its documentNo is in this run already: only the first is sent")
+"""The verdict for a document whose number another one of the run has, which comes before it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A run without a journal: the same questions, answered by nobody."""
+"""A run without a journal: nothing is kept of it but the documentNos that it has sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .chunking import Batch, Invalid
-from .states import BatchOutcome, State, Verdict
+from .repeats import Repeats
+from .states import REPEATED, BatchOutcome, State, Verdict
 
 if TYPE_CHECKING:
     from ..errors import ArmError
@@ -44,7 +45,8 @@ class Keeper(Protocol):
     async def begin(self) -> None: ...
     async def end(self, *, complete: bool) -> dict[State, int]: ...
     async def claim(self, batch: Batch) -> Claimed: ...
-    async def sending(self, live: Live) -> None: ...
+    async def sending(self, live: Live) -> Mapping[int, Verdict]: ...
+    def take_out(self, live: Live, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None: ...
     def put_back(self, live: Live) -> None: ...
     def split(self, live: Live, parts: Sequence[Live]) -> None: ...
     async def accepted(self, live: Live, batch_uuid: str) -> None: ...
@@ -60,24 +62,44 @@ class Keeper(Protocol):
 
 
 class Unrecorded:
-    """Keeps nothing."""
+    """Keeps nothing but what shows that a documentNo comes a second time.
+
+    Args:
+        safe: whether the records may be sent twice.
+    """
 
     failure: ArmError | None = None
     wants_payloads = False
     ahead = 0
 
+    def __init__(self, *, safe: bool) -> None:
+        self._repeats = None if safe else Repeats()
+
     async def begin(self) -> None:
         """Nothing to open."""
 
     async def end(self, *, complete: bool) -> dict[State, int]:
-        """Nothing to close, and nothing that was left."""
+        """Nothing was left."""
+        if self._repeats is not None:
+            self._repeats.close()
         return {}
 
     async def claim(self, batch: Batch) -> Claimed:
-        """All of it is sent."""
-        return Claimed(batch, 0, (), ())
+        """All of it is sent, but for documents whose number was in a batch before."""
+        repeated = await self._repeats.find(batch.keys) if self._repeats is not None else ()
+        if not repeated:
+            return Claimed(batch, 0, (), ())
+        indexes, keys = [batch.indexes[place] for place in repeated], [batch.keys[place] for place in repeated]
+        gone = frozenset(repeated)
+        rest = [place for place in range(len(batch)) if place not in gone]
+        outcome = BatchOutcome(batch.number, None, 0, None, indexes, keys, REPEATED)
+        return Claimed(batch.only(rest) if rest else None, 0, [outcome], ())
 
-    async def sending(self, live: Live) -> None:
+    async def sending(self, live: Live) -> Mapping[int, Verdict]:
+        """Nothing to keep, and nothing that may not leave."""
+        return {}
+
+    def take_out(self, live: Live, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
         """Nothing to keep."""
 
     def put_back(self, live: Live) -> None:

@@ -27,12 +27,15 @@ from .connection import (
     Kind,
     MaxBytes,
     MaxRecords,
+    NoJournal,
     Patience,
     Quiet,
     ResendAbsent,
+    ResendKnown,
     ServerMessages,
     Settle,
     UserId,
+    check_journal,
     settings,
 )
 from .files import check_files
@@ -87,11 +90,14 @@ def push(
     deadline: Deadline = _DEFAULTS.deadline,
     journal: Annotated[
         str | None,
-        typer.Option(help="Keeps the run, so that the same command goes on after a crash; documents need a --run-id."),
+        typer.Option(help="Keeps the run, so that the same command goes on after a crash. Documents need it, and a --run-id."),
     ] = None,
     run_id: Annotated[
-        str | None, typer.Option(help="Names the run in the journal, for example the date. The same one goes on; another sends all again.")
+        str | None,
+        typer.Option(help="Names what is sent, in the journal: for example the export. The same one goes on; another is a new run."),
     ] = None,
+    no_journal: NoJournal = False,
+    resend_known: ResendKnown = False,
     dead_letter: Annotated[
         str | None, typer.Option(help="A file for the records that did not make it, for `amili-arm replay`; only its owner can read it.")
     ] = None,
@@ -143,12 +149,15 @@ def push(
             run_id=run_id,
             dead_letter=dead_letter,
             reconcile=_reconcile(reconcile, settle, resend_absent),
+            resend_known=resend_known,
             require_document_no=require_document_no,
             stop_after_failures=parse_share(stop_after_failures, "--stop-after-failures") if stop_after_failures is not None else None,
             compression=compression.value if compression is not None else None,
         )
+        task = _task(kind, update=update)
+        check_journal(journal, no_journal=no_journal, documents=kind is Kind.documents)
         arm = settings(base_url, client_no, user_id, identity_url, client_id).client()
-        made = Push(arm, _task(kind, update=update), options, server_messages, grace, quiet)
+        made = Push(arm, task, options, server_messages, grace, quiet)
 
         def opened() -> Records:
             return open_input(file, kind.value, format, delimiter, encoding, clear, extra_columns, longest(options))

@@ -26,12 +26,15 @@ __all__ = [
     "Kind",
     "MaxBytes",
     "MaxRecords",
+    "NoJournal",
     "Patience",
     "Quiet",
     "ResendAbsent",
+    "ResendKnown",
     "ServerMessages",
     "Settle",
     "UserId",
+    "check_journal",
     "defaults",
     "settings",
 ]
@@ -65,6 +68,18 @@ ResendAbsent: TypeAlias = Annotated[
     bool, typer.Option("--resend-absent", help="Send again the documents that were looked up and are provably not there.")
 ]
 
+NoJournal: TypeAlias = Annotated[
+    bool,
+    typer.Option("--no-journal", help="Send documents without a journal: to repeat the command sends all of them a second time."),
+]
+ResendKnown: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--resend-known/--no-resend-known",
+        help="Send also documents whose number another run of this journal has sent; else they are invalid (sent_in_run).",
+    ),
+]
+
 ServerMessages: TypeAlias = Annotated[
     bool, typer.Option("--server-messages", help="Show the server's words to failed records; they may hold personal data.")
 ]
@@ -83,6 +98,21 @@ class Bisect(StrEnum):
     safe = "safe"
     all = "all"
     off = "off"
+
+
+def check_journal(journal: str | None, *, no_journal: bool, documents: bool) -> None:
+    """Refuses to send documents without a journal, unless that was asked for.
+
+    Raises:
+        ConfigurationError: neither a journal nor --no-journal was given, or both.
+    """
+    if journal is not None and no_journal:
+        raise ConfigurationError(f"--no-journal and a journal ({journal}) are given: give one of them")
+    if documents and journal is None and not no_journal:
+        raise ConfigurationError(
+            "without a journal, to repeat the command sends every document a second time: give --journal FILE and a --run-id, or "
+            "--no-journal where that is meant"
+        )
 
 
 def settings(base_url: str | None, client_no: int | None, user_id: str | None, identity_url: str | None, client_id: str | None) -> Settings:

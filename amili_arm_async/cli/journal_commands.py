@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from ..bulk.journals import prune_journal, read_journal
+from ..bulk.journals import KEEP_NUMBERS, OLDER_THAN, JournalRun, KeptBecause, prune_journal, read_journal
 from ..config import BulkOptions, Reconcile, check_origin
 from ..errors import ArmError, ConfigurationError
 from . import output
@@ -39,7 +39,7 @@ from .reconciling import Reconciling
 from .replay import Replay
 from .sending import GRACE, run_to_end
 from .status import as_json as runs_as_json
-from .status import print_runs
+from .status import print_kept, print_runs
 
 __all__ = ["prune", "reconcile", "replay", "status"]
 
@@ -58,9 +58,9 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on standard output.")] = False,
 ) -> None:
     """Shows the runs of a journal, also while one is going on: how many records are in which state, and what is open or unknown."""
-    runs = _of(journal, lambda: read_journal(journal, keys=keys))
+    runs = _of(journal, lambda: read_journal(journal, keys=keys, pruned=True))
     if as_json:
-        output.print_json({"runs": runs_as_json(runs, keys=keys)})
+        output.print_json(runs_as_json(runs, keys=keys))
     else:
         print_runs(runs, keys=keys)
 
@@ -68,15 +68,42 @@ def status(
 def prune(
     journal: Journal,
     run_id: Annotated[str | None, typer.Option(help="Only this run.")] = None,
-    older_than_days: Annotated[float | None, typer.Option(min=0, help="Only runs that ended so many days ago or more.")] = None,
-    unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Also runs that were cut off, or in which records are open or unknown.")
+    older_than_days: Annotated[float, typer.Option(min=0, help="Only runs in which nothing was done for so many days.")] = OLDER_THAN
+    / _DAY,
+    with_failures: Annotated[
+        bool, typer.Option("--with-failures", help="Also runs in which records are failed, rejected, invalid or blocked.")
     ] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also runs that were cut off, or in which records are accepted, unknown or not sent.")
+    ] = False,
+    keep_numbers: Annotated[
+        float, typer.Option(min=0, help="Days for which the numbers of the documents of a removed run are kept: no other run sends them.")
+    ] = KEEP_NUMBERS / _DAY,
 ) -> None:
-    """Removes finished runs from a journal. Never send a removed run's records under its run id again: all would be sent a second time."""
-    older = older_than_days * _DAY if older_than_days is not None else None
-    removed = _of(journal, lambda: prune_journal(journal, run_id=run_id, older_than=older, unfinished=unfinished))
+    """Removes old runs from a journal: those that ended 30 days ago or more, and in which every record succeeded.
+
+    What else is to be removed must be asked for. The name of a removed run stays: that run is never gone on with, or begun again. The
+    numbers of its documents stay too, for --keep-numbers days.
+    """
+    kept: list[tuple[JournalRun, Sequence[KeptBecause]]] = []
+
+    async def removing() -> int:
+        return await prune_journal(
+            journal,
+            run_id=run_id,
+            older_than=older_than_days * _DAY,
+            with_failures=with_failures,
+            unfinished=unfinished,
+            keep_numbers=keep_numbers * _DAY,
+            on_kept=lambda run, why: kept.append((run, why)),
+        )
+
+    removed = _of(journal, removing)
     typer.echo(f"{removed:,} runs removed" if removed != 1 else "1 run removed")
+    if run_id is not None and not removed and not kept:
+        gone = [run for run in _of(journal, lambda: read_journal(journal, pruned=True)) if run.run_id == run_id]
+        output.warn(f"the journal has no run {run_id!r}" if not gone else f"the run {run_id!r} was pruned before: only its name is left")
+    print_kept(kept)
 
 
 def _of(journal: str, ask: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:

@@ -194,6 +194,7 @@ _SETTINGS: Final = (
         compression="text",
         stop_after_failures="share",
         require_document_no="yes or no",
+        resend_known="yes or no",
     ),
     *(
         Setting(f"nightly.{name}", "path")

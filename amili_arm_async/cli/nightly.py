@@ -39,12 +39,15 @@ from .connection import (
     IdentityUrl,
     MaxBytes,
     MaxRecords,
+    NoJournal,
     Patience,
     Quiet,
     ResendAbsent,
+    ResendKnown,
     ServerMessages,
     Settle,
     UserId,
+    check_journal,
     settings,
 )
 from .files import check_files
@@ -65,10 +68,15 @@ def nightly(
     documents: Annotated[str | None, typer.Option(help="The documents: JSON lines, CSV or Parquet, packed or not.")] = None,
     state: Annotated[str | None, typer.Option(help="Keeps what was sent with success: only customers that changed are sent.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Send the customers too that did not change.")] = False,
-    journal: Annotated[str | None, typer.Option(help="Keeps the run, so that the same command goes on after a crash.")] = None,
-    run_id: Annotated[
-        str | None, typer.Option(help="Names the night in the journal. The same one goes on; another sends all documents again.")
+    journal: Annotated[
+        str | None, typer.Option(help="Keeps the run, so that the same command goes on after a crash. Documents need it, and a --run-id.")
     ] = None,
+    run_id: Annotated[
+        str | None,
+        typer.Option(help="Names what is sent, in the journal: for example the export. The same one goes on; another is a new run."),
+    ] = None,
+    no_journal: NoJournal = False,
+    resend_known: ResendKnown = False,
     dead_letter_customers: Annotated[str | None, typer.Option(help="A file for the customers that did not make it.")] = None,
     dead_letter_documents: Annotated[str | None, typer.Option(help="A file for the documents that did not make it.")] = None,
     report: Annotated[str | None, typer.Option(help="Write the report as JSON.")] = None,
@@ -134,6 +142,7 @@ def nightly(
                 run_id=named,
                 dead_letter=dead_letter_documents,
                 reconcile=Reconcile(settle=settle, resend_absent=resend_absent) if reconcile else False,
+                resend_known=resend_known,
                 require_document_no=require_document_no,
             ),
             grace=grace,
@@ -144,6 +153,7 @@ def nightly(
         made.paths = {part: path for part, path in given.items() if path is not None}
         made.records = {part: open_input(path, part, *form) for part, path in made.paths.items()}
         made.check(run_id=run_id)
+        check_journal(journal, no_journal=no_journal, documents=documents is not None)
         if check_first:
             for path in made.paths.values():
                 refuse_what_is_read_once(path)

@@ -11,6 +11,7 @@ from ..bulk.identity import content_name
 from ..bulk.journal.files import broken, connect, open_journal, path_of
 from ..bulk.journal.index import read_records
 from ..bulk.journal.locks import is_locked
+from ..bulk.journal.names import removed
 from ..bulk.journal.reads import body_of, ids, states_of, superseded
 from ..bulk.texts import split_texts
 from ..errors import JournalError
@@ -34,7 +35,7 @@ def consult(table: LineTable, group: Group, *, may_be_new: bool) -> None:
         return
     try:
         with contextlib.closing(open_journal(path, create=False)) as connection:
-            found = _find(connection, group)
+            found = _find(connection, group, path)
             run = found[0] if found is not None else None
             group.is_cut_off = found is not None and found[1] and not may_be_new
             if run is None and (may_be_new or group.operation != DOCUMENTS):
@@ -61,19 +62,25 @@ def keep_cut_off(group: Group) -> None:
     path = path_of(group.journal)
     try:
         with contextlib.closing(connect(path, "rw")) as connection:
-            found = _find(connection, group)
+            found = _find(connection, group, path)
             if found is not None:
                 connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (found[0],))
     except sqlite3.Error as failure:
         raise broken(path, failure) from failure
 
 
-def _find(connection: sqlite3.Connection, group: Group) -> tuple[int, bool] | None:
-    """The run in its journal, and whether it was cut off."""
+def _find(connection: sqlite3.Connection, group: Group, path: str) -> tuple[int, bool] | None:
+    """The run in its journal, and whether it was cut off.
+
+    Raises:
+        JournalError: it was removed.
+    """
     row = connection.execute(
-        "SELECT id, ended IS NULL FROM runs WHERE run_id = ? AND operation = ? AND client_no = ?",
+        "SELECT id, ended IS NULL, pruned FROM runs WHERE run_id = ? AND operation = ? AND client_no = ?",
         (group.run_id, group.operation, group.client_no),
     ).fetchone()
+    if row is not None and row[2] is not None:
+        raise removed(path, str(group.run_id), group.operation, row[2])
     return (row[0], bool(row[1])) if row is not None else None
 
 

@@ -32,6 +32,8 @@ from .telling import NAMED
 __all__ = ["Plan"]
 
 _MAY_BE_THERE: Final = ("unknown", "accepted")
+_SENT_OTHERWISE: Final = ("sent_in_run", "document_no_repeated")
+"""Why a document was not sent whose number another one has that was."""
 
 
 class _Head(msgspec.Struct, rename="camel"):
@@ -162,6 +164,8 @@ def _name_of(letter: Letter, text: bytes) -> tuple[bool, str | None]:
 def _action(letter: Letter, group: Group, text: bytes, note: str | None, *, numbered: bool) -> Action:
     """What is done with a line, as far as it alone tells; one with a note is not sent."""
     if not text.startswith(b"{") or (letter.is_document and letter.reason == "no_document_no" and not numbered):
+        return "stay"
+    if letter.is_document and letter.reason in _SENT_OTHERWISE:
         return "stay"
     unsure = letter.state in _MAY_BE_THERE and (letter.is_document or letter.state == "accepted")
     if note is not None and not (unsure and (letter.is_document or not group.has_journal)):

@@ -196,12 +196,14 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
     def _check(name: str, options: BulkOptions) -> None:
         """Refuses options that make no sense for what is written."""
         if OPERATIONS[name].safe:
-            if options.reconcile or options.require_document_no:
-                raise ConfigurationError("reconcile and require_document_no are for documents; customers can simply be sent again")
+            if options.reconcile or options.require_document_no or options.resend_known:
+                raise ConfigurationError(
+                    "reconcile, require_document_no and resend_known are for documents; customers can simply be sent again"
+                )
         elif options.journal is not None and options.run_id is None:
             raise ConfigurationError(
                 "a journal of documents needs a run_id, for example the date of the night: the same run_id goes on where the run was "
-                "and never sends a document twice; another one sends everything again"
+                "and never sends a document twice; another one is a new run"
             )
 
     def _journal(self, name: str, options: BulkOptions, *, reads_source: bool = True) -> RunJournal | None:

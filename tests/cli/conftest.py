@@ -120,8 +120,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def push(served: Served, call: Callable[..., Any]) -> Callable[..., Any]:
-    """Calls `push` against the sandbox, without waiting for results."""
-    return lambda *arguments: call("push", *arguments, "--results", "accepted", env=served.env)
+    """Calls `push` against the sandbox, without a journal, and without waiting for results."""
+    return lambda *arguments: call("push", *arguments, "--results", "accepted", "--no-journal", env=served.env)
 
 
 @pytest.fixture

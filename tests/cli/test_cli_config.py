@@ -134,7 +134,7 @@ def test_the_options_of_a_bulk_run_come_from_all_layers(call, write, served, mon
 def test_a_yes_in_the_file_can_be_a_no_on_the_command_line(call, write, served, words, expected):
     path = write("[bulk]\nrequire_document_no = true\nresults = 'accepted'\n")
     source = write('{"documentType":"IN","customerNo":"1"}\n', "records")
-    result = call("push", "documents", source, "--config", path, *words, "--json", env=served.env)
+    result = call("push", "documents", source, "--no-journal", "--config", path, *words, "--json", env=served.env)
     assert json.loads(result.stdout)["counts"]["invalid"] == int(expected)
 
 

@@ -287,12 +287,12 @@ def test_prune(three_runs, call, journal, runs):
         assert result.exit_code == 0
         return result.stdout.strip()
 
-    assert prune("--older-than-days", 1) == "0 runs removed"
-    assert prune("--run-id", "two") == "0 runs removed"
-    assert prune() == "1 run removed"
+    assert prune() == "0 runs removed"
+    assert prune("--run-id", "two", "--older-than-days", 0) == "0 runs removed"
+    assert prune("--older-than-days", 0) == "1 run removed"
     assert [run["run_id"] for run in runs()] == ["two", "three"]
-    assert prune("--unfinished") == "2 runs removed"
-    assert call("status", journal).stdout == "The journal holds no run.\n"
+    assert prune("--older-than-days", 0, "--unfinished") == "2 runs removed"
+    assert runs() == []
 
 
 @pytest.mark.parametrize("command", ["status", "prune", "reconcile", "replay"])

@@ -63,7 +63,7 @@ def night(served, call, tmp_path, monkeypatch):
     monkeypatch.setattr(nightly, "BulkOptions", functools.partial(BulkOptions, poll_first=0.01))
 
     def run(customers=None, documents=None, *arguments, reports=True):
-        given = [*arguments]
+        given = [*arguments, *([] if {"--journal", "--config"} & set(arguments) else ["--no-journal"])]
         for name, text in (("customers", customers), ("documents", documents)):
             if text is not None:
                 path = tmp_path / name

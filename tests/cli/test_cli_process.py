@@ -182,7 +182,7 @@ def test_a_second_signal_cuts_off_what_is_on_the_wire(start, served, first, seco
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_one_signal_is_enough_where_the_server_hangs(start, served, number, code):
     served.ask(lambda sandbox: sandbox.inject(Fault.hang_before(), times=None))
-    process = start("push", "documents", "-", "--json", "--grace", 0.1, env=served.env, stdin=subprocess.PIPE)
+    process = start("push", "documents", "-", "--no-journal", "--json", "--grace", 0.1, env=served.env, stdin=subprocess.PIPE)
     process.stdin.write(b'{"documentType":"IN","customerNo":"1","documentNo":"7"}\n')
     process.stdin.close()
     wait_until(served, lambda sandbox: sandbox.in_flight == 1)

@@ -41,7 +41,7 @@ class Letters:
     def push(self, *records, kind="documents", run_id=None, more=()):
         source = self.path.with_name("source.jsonl")
         source.write_bytes(b"".join(json.dumps(record).encode() + b"\n" for record in records))
-        kept = ["--journal", self.journal, "--run-id", run_id] if run_id is not None else []
+        kept = ["--journal", self.journal, "--run-id", run_id] if run_id is not None else ["--no-journal"]
         return self._call("push", kind, source, "--dead-letter", self.path, *kept, *more, env=self.served.env)
 
     def one_by_one(self, *records, **more):
@@ -346,7 +346,7 @@ def test_broken_lines_are_named_and_stay(letters):
 def test_what_has_no_payload_to_send_stays(letters):
     source = letters.path.with_name("source.jsonl")
     source.write_bytes(b'{"documentType":\n')
-    letters._call("push", "documents", source, "--dead-letter", letters.path, env=letters.served.env)
+    letters._call("push", "documents", source, "--no-journal", "--dead-letter", letters.path, env=letters.served.env)
     before = letters.path.read_bytes()
     assert letters.states == [(None, "invalid", "encoding")] or letters.lines[0]["state"] == "invalid"
     assert letters.replay() == 1
@@ -367,9 +367,9 @@ def test_a_run_that_is_going_on_and_one_that_is_not_there_any_more(letters, star
     assert "1 lines stay: the run 'one'" in letters.stderr
     process.kill()
     process.wait(WAIT)
-    assert call("prune", letters.journal, "--unfinished").exit_code == 0
+    assert call("prune", letters.journal, "--unfinished", "--older-than-days", 0, "--with-failures").exit_code == 0
     assert letters.replay() == 1
-    assert "has no run 'one' any more" in letters.stderr
+    assert "the run 'one' (documents.create_batch) of the journal" in letters.stderr
     assert letters.path.read_bytes() == before
     assert letters.taken("1") == [0]
 
@@ -418,7 +418,7 @@ def test_a_cut_off_run_is_still_cut_off(letters, call):
     letters.served.ask(lambda sandbox: sandbox.clear_faults())
     keys = [line["key"] for line in letters.lines]
     assert letters.replay() == 0
-    assert call("prune", letters.journal).stdout == "0 runs removed\n"
+    assert call("prune", letters.journal, "--older-than-days", 0, "--with-failures").stdout == "0 runs removed\n"
     assert letters.taken(*keys) == [1] * len(keys)
 
 

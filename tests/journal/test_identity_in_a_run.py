@@ -62,7 +62,7 @@ async def test_a_number_twice_in_one_run_is_sent_once(arm, sandbox, journal):
     told = await send(arm, source, journal=journal, max_records=4, **RUN)
 
     assert told.counts == {"succeeded": 15, "invalid": 3}
-    assert {index: one.reason for index, one in told.failures.items()} == dict.fromkeys((5, 6, 17), "conflicts_with_journal")
+    assert {index: one.reason for index, one in told.failures.items()} == dict.fromkeys((5, 6, 17), "document_no_repeated")
     assert not list(sandbox.documents.doubles())
 
     again = await send(arm, source[::-1], journal=journal, max_records=5, **RUN)

@@ -137,42 +137,43 @@ async def left(journal):
 
 async def test_only_what_is_finished_is_removed(arm, sandbox, journal):
     await nights(arm, sandbox, journal)
+    assert await prune_journal(journal) == 0, "nothing is 30 days old"
     assert await prune_journal(journal, older_than=3600) == 0
-    assert await prune_journal(journal) == 2
+    assert await prune_journal(journal, older_than=0) == 2
     assert await left(journal) == [("unknown", "d"), ("open", "d"), ("cut off", "d")]
-    assert await prune_journal(journal) == 0
+    assert await prune_journal(journal, older_than=0) == 0
 
     told = await send(arm, invoices(3, start=100), journal=journal, run_id="unknown")
     assert told.counts == {"unknown": 3}, "what is left is whole"
     told = await send(arm, invoices(3, start=200), journal=journal, run_id="open")
     assert told.counts == {"done_before": 3}
-    assert await prune_journal(journal) == 1
+    assert await prune_journal(journal, older_than=0) == 1
 
 
 async def test_one_that_is_named(arm, sandbox, journal):
     await nights(arm, sandbox, journal)
-    assert await prune_journal(journal, run_id="unknown") == 0
-    assert await prune_journal(journal, run_id="no such run") == 0
-    assert await prune_journal(journal, run_id="done") == 2
-    assert await prune_journal(journal, run_id="unknown", unfinished=True) == 1
+    assert await prune_journal(journal, run_id="unknown", older_than=0) == 0
+    assert await prune_journal(journal, run_id="no such run", older_than=0) == 0
+    assert await prune_journal(journal, run_id="done", older_than=0) == 2
+    assert await prune_journal(journal, run_id="unknown", older_than=0, unfinished=True) == 1
     assert await left(journal) == [("open", "d"), ("cut off", "d")]
 
 
 async def test_all_of_them(arm, sandbox, journal):
     await nights(arm, sandbox, journal)
     assert await prune_journal(journal, unfinished=True, older_than=3600) == 0
-    assert await prune_journal(journal, unfinished=True) == 5
+    assert await prune_journal(journal, unfinished=True, older_than=0) == 5
     assert await left(journal) == []
-    told = await send(arm, invoices(3), journal=journal, run_id="new")
+    told = await send(arm, invoices(3, start=50), journal=journal, run_id="new")
     assert told.counts == {"succeeded": 3}
 
 
 async def test_the_space_comes_back(arm, sandbox, journal):
     for night in range(3):
-        await send(arm, invoices(3000), journal=journal, run_id=str(night), results="accepted")
-    await send(arm, invoices(1), journal=journal, run_id="small")
+        await send(arm, invoices(3000, start=night * 3000), journal=journal, run_id=str(night), results="accepted")
+    await send(arm, invoices(1, start=90_000), journal=journal, run_id="small")
     before = journal.stat().st_size
-    assert await prune_journal(journal, unfinished=True) == 4
+    assert await prune_journal(journal, unfinished=True, older_than=0) == 4
     assert journal.stat().st_size < before / 2
 
 
@@ -183,18 +184,17 @@ async def test_one_that_goes_on_is_never_removed(arm, sandbox, journal):
         awaited(arm.documents.create_many(invoices(4, start=50), options=quick(journal=journal, max_records=2, **RUN)))
     )
     await until(lambda: sandbox.open_batches == 2)
-    assert await prune_journal(journal, unfinished=True) == 1
+    assert await prune_journal(journal, unfinished=True, older_than=0) == 1
     assert await left(journal) == [(RUN["run_id"], "d")]
     sandbox.release_processing()
     assert (await task).counts["succeeded"] == 4
     assert (await send(arm, invoices(4, start=50), journal=journal, **RUN)).counts == {"done_before": 4}
 
 
-async def test_a_number_that_comes_again_is_another_run(arm, sandbox, journal):
-    """A run that is removed leaves nothing behind that a later one could take for its own."""
+async def test_a_run_that_is_removed_leaves_nothing_that_a_later_one_could_take_for_its_own(arm, sandbox, journal):
     plan(sandbox, [Fault.reset_before()])
     await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, **RUN)
-    assert await prune_journal(journal, unfinished=True) == 1
-    told = await send(arm, invoices(4), journal=journal, **RUN)
+    assert await prune_journal(journal, unfinished=True, older_than=0, keep_numbers=0) == 1
+    told = await send(arm, invoices(4), journal=journal, run_id="another")
     assert told.counts == {"succeeded": 4}
     assert (await the_run(journal)).attempts == 1

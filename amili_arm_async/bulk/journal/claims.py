@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from ..chunking import Batch
+from ..states import REPEATED, Verdict
 
 __all__ = ["MAY_BE_THERE", "Claims", "Decision", "Entry", "decide_customer", "decide_document", "first"]
 
@@ -20,6 +21,11 @@ _ORDER: Final = ("succeeded", "open", "accepted", "unknown", "rejected", "failed
 
 _TAKEN: Final = frozenset({"succeeded", "open", "accepted"})
 MAY_BE_THERE: Final = _TAKEN | {"unknown"}
+
+
+_OTHER_CONTENT: Final = Verdict(
+    "invalid", "conflicts_with_journal", "an earlier attempt of this run sent a document with this documentNo and other content"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +65,7 @@ class Decision:
 
     send: bool
     taken: Entry | None = None
-    conflict: str | None = None
+    conflict: Verdict | None = None
     supersedes: list[Entry] = field(default_factory=list)
     overtakes: list[Entry] = field(default_factory=list)
     after: list[int] = field(default_factory=list)
@@ -80,7 +86,7 @@ class Claims:
     send: list[int] = field(default_factory=list)
     part: Batch | None = None
     taken: dict[int, Entry] = field(default_factory=dict)
-    conflicts: dict[int, str] = field(default_factory=dict)
+    conflicts: dict[int, Verdict] = field(default_factory=dict)
     after: set[int] = field(default_factory=set)
 
 
@@ -94,16 +100,13 @@ def decide_document(entries: list[Entry], content: int, place: int, *, numbered:
         numbered: whether its identity is its number; else it is its content.
     """
     if numbered and any(entry.claimed is not None for entry in entries):
-        return Decision(send=False, conflict="its documentNo is in this run already: only the first is sent")
+        return Decision(send=False, conflict=REPEATED)
     free = [entry for entry in entries if entry.claimed is None]
     there = [entry for entry in free if entry.state in MAY_BE_THERE]
     if numbered and there:
         same = [entry for entry in there if entry.content == content]
         if not same:
-            return Decision(
-                send=False,
-                conflict="an earlier attempt of this run sent a document with this documentNo and other content",
-            )
+            return Decision(send=False, conflict=_OTHER_CONTENT)
         there = same
     if there:
         return Decision(send=False, taken=_claim(first(there), place))

@@ -32,6 +32,7 @@ _WAL_BYTES: Final = 64_000_000
 _BUSY: Final = 60.0
 
 _SCHEMA: Final = """
+-- Of a run that was removed its row stays, so that its name can't be used again: pruned is when that was.
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     run_id TEXT NOT NULL,
@@ -44,11 +45,13 @@ CREATE TABLE runs (
     ended REAL,
     process INTEGER NOT NULL,
     token TEXT,
+    pruned REAL,
     UNIQUE (run_id, operation, client_no)
 );
 -- One row for each batch that was cut; its id is the run's times 2^32, and its number.
 -- sent, boot, boot_id, service: when its last try began, by the clocks of a Stamp; accepted, accepted_boot, accepted_service: when the 202
 -- came, with the same boot_id. took: seconds from the 202 to the result, where one attempt saw both.
+-- spans: the least and the greatest of its documentNos, a pair for each length and beginning.
 -- state: queued, sending, open (accepted, no result yet), settled. final, reason, message: of all its records but the exceptions.
 CREATE TABLE batches (
     id INTEGER PRIMARY KEY,
@@ -69,7 +72,8 @@ CREATE TABLE batches (
     final TEXT,
     reason TEXT NOT NULL DEFAULT '',
     message TEXT,
-    exceptions TEXT
+    exceptions TEXT,
+    spans TEXT
 );
 -- Written once for each batch: keys as a JSON list, prints as 32-bit integers, names of records without key by position,
 -- places in the source as a first one or as 64-bit integers.
@@ -86,6 +90,16 @@ CREATE TABLE bodies (batch INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE superseded (batch INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (batch, position)) WITHOUT ROWID;
 -- Customers that are not the newest of their number any more: another one went out after them, and comes before them in the source.
 CREATE TABLE overtaken (batch INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (batch, position)) WITHOUT ROWID;
+-- The documentNos of runs that were removed, some 1000 in a row. Ids are not used twice: who has read a block need not read it again.
+CREATE TABLE numbers (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run INTEGER NOT NULL,
+    least TEXT NOT NULL,
+    greatest TEXT NOT NULL,
+    packed BLOB NOT NULL
+);
+-- Holds all but the numbers themselves: to know where one may be, none of those is read.
+CREATE INDEX numbers_spans ON numbers (run, least, greatest);
 """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,8 +19,10 @@ from ..texts import split_texts
 from .claims import Claims, Decision, Entry, decide_customer, decide_document
 from .contents import Contents, hide_unsent, standing
 from .index import Index, names_of
+from .kept_numbers import spans_of_keys
 from .locks import RunLock, lock
 from .names import RunName, find_run, going_on
+from .other_runs import OtherRuns
 from .reads import ids, span_of, states_of
 
 __all__ = ["RunRows"]
@@ -36,6 +38,7 @@ class RunRows:
         name: which run.
         path: of the journal.
         keeps_bodies: whether the text of each batch is kept while it may be needed.
+        resends_known: whether a document is sent though another run of the journal has sent its number.
         id: of the run.
         attempt: how often it was begun, this time included.
         next: the id of the next batch.
@@ -45,14 +48,18 @@ class RunRows:
         token: of this attempt: where the journal has another one, another process is at it.
         index: finds records, where there is something to find.
         entered: batches of this attempt that are in the journal and not settled.
-        replaces: by batch, the records that it takes the place of when it is sent.
+        replaces: by batch, the records that its records take the place of when it is sent, as (position, batch, position there).
         overtakes: by batch, the records that are not the newest any more when it is sent.
         has_source: whether this attempt reads a source; else its records have no place in one.
+        others: the other runs, where what they have sent may not be sent.
+        sent_before: by batch, its documents that another run has sent: it does not leave with them.
+        again: batches of documents that were looked up and are sent a second time.
     """
 
     name: RunName
     path: str
     keeps_bodies: bool
+    resends_known: bool = False
     id: int = 0
     attempt: int = 0
     next: int = 0
@@ -62,9 +69,12 @@ class RunRows:
     token: str = ""
     index: Index | None = None
     entered: set[int] = field(default_factory=set)
-    replaces: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    replaces: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
     overtakes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     has_source: bool = True
+    others: OtherRuns | None = None
+    sent_before: dict[int, dict[int, Verdict]] = field(default_factory=dict)
+    again: set[int] = field(default_factory=set)
 
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
@@ -72,7 +82,7 @@ class RunRows:
         """Opens the run, new or not, and settles what an earlier attempt left on the wire.
 
         Raises:
-            JournalError: somebody is running it.
+            JournalError: somebody is running it, or it was removed.
             ConfigurationError: it sends to another address.
         """
         self.has_source = reads_source
@@ -80,6 +90,8 @@ class RunRows:
         self.lock = lock(self.path, self.id) if self.path else None
         if self.path and self.lock is None:
             raise going_on(self.path, self.name, earlier)
+        if self.path and not self.name.safe and not self.resends_known:
+            self.others = OtherRuns(self.path, self.name, self.id)
         low, high = self.span
         self.token = secrets.token_hex(8)
         connection.execute(
@@ -117,7 +129,7 @@ class RunRows:
 
     def _find(self, connection: sqlite3.Connection, deadline: float, now: float, process: int) -> tuple[int, int]:
         name = self.name
-        found = find_run(connection, name)
+        found = find_run(connection, self.path, name)
         if found is not None:
             return found
         made = connection.execute(
@@ -151,6 +163,8 @@ class RunRows:
 
     def let_go(self) -> None:
         """Another process may run it."""
+        if self.others is not None:
+            self.others.close()
         if self.lock is not None:
             self.lock.release()
             self.lock = None
@@ -182,14 +196,14 @@ class RunRows:
         found = self.index.find(names)
         claims = Claims()
         contents = Contents(connection, batch)
-        superseded: list[Entry] = []
+        superseded: list[tuple[int, int, int]] = []
         overtaken: list[Entry] = []
         for position, name in enumerate(names):
             decision = self._decide(found[name], batch, position)
             if decision.conflict is not None and contents.is_same(found[name], position):
                 decision = self._decide(found[name], batch, position)
             if decision.send:
-                superseded += decision.supersedes
+                superseded += [(len(claims.send), entry.batch, entry.position) for entry in decision.supersedes]
                 overtaken += decision.overtakes
                 claims.after.update(decision.after)
                 if not self.name.safe and batch.keys[position] is not None:
@@ -199,12 +213,13 @@ class RunRows:
             elif decision.taken is not None:
                 claims.taken[position] = decision.taken
             else:
-                claims.conflicts[position] = decision.conflict or ""
+                assert decision.conflict is not None
+                claims.conflicts[position] = decision.conflict
         self.index.save(found)
         if claims.send:
             claims.part = batch.only(claims.send)
             self.enter(connection, id, claims.part, [others[place] for place in claims.send if place in others])
-            self.replaces[id] = [(entry.batch, entry.position) for entry in superseded]
+            self.replaces[id] = superseded
             self.overtakes[id] = [(entry.batch, entry.position) for entry in overtaken]
         return claims
 
@@ -242,10 +257,17 @@ class RunRows:
             texts = batch.texts()
             contents = [content_name(texts[position]) for position in bare]
         names = {str(position): name for position, name in zip(bare, contents or (), strict=True)}
-        connection.execute("INSERT INTO batches (id, attempt, records, state) VALUES (?, ?, ?, 'queued')", (id, self.attempt, len(batch)))
+        spans = spans_of_keys(batch.keys) if not self.name.safe else []
+        connection.execute(
+            "INSERT INTO batches (id, attempt, records, state, spans) VALUES (?, ?, ?, 'queued', ?)",
+            (id, self.attempt, len(batch), codec.ENCODER.encode(spans).decode() if spans else None),
+        )
         self._enter_records(connection, id, batch.keys, batch.prints, names, batch.indexes)
         if self.keeps_bodies:
             _write_body(connection, id, batch)
+        # Now that it is entered, and in one transaction: of two runs that go on at once, one sees the other.
+        if self.others is not None and (sent := self.others.find(connection, batch.keys, spans)):
+            self.sent_before[id] = sent
 
     @staticmethod
     def _enter_records(
@@ -269,8 +291,9 @@ class RunRows:
             ),
         )
 
-    def sending(self, connection: sqlite3.Connection, id: int, batch: Batch, tries: int, now: Stamp) -> None:
-        """A batch is about to leave.
+    def sending(self, connection: sqlite3.Connection, id: int, batch: Batch, tries: int, now: Stamp) -> Mapping[int, Verdict]:
+        """A batch is about to leave; but not with documents that another run has sent, given by their positions: they are to be taken
+        out of it first.
 
         Raises:
             JournalError: another process has taken the run over: its lock was taken away.
@@ -278,12 +301,37 @@ class RunRows:
         if connection.execute("SELECT token FROM runs WHERE id = ?", (self.id,)).fetchone() != (self.token,):
             raise JournalError(f"the run {self.name.run_id!r} was taken over by another process: is somebody removing {self.path}-lock?")
         self.enter(connection, id, batch)
+        if (sent := self.sent_before.get(id)) is not None:
+            return {position: verdict._replace(state="unknown") for position, verdict in sent.items()} if id in self.again else sent
         connection.execute(
             "UPDATE batches SET state = 'sending', tries = ?, sent = ?, boot = ?, boot_id = ?, service = ? WHERE id = ?", (tries, *now, id)
         )
         # Not before: until this batch leaves, what is known of its records stands where it stood.
-        connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", self.replaces.pop(id, ()))
+        self._supersede(connection, self.replaces.pop(id, ()))
         connection.executemany("INSERT OR IGNORE INTO overtaken VALUES (?, ?)", self.overtakes.pop(id, ()))
+        return {}
+
+    @staticmethod
+    def _supersede(connection: sqlite3.Connection, replaced: Iterable[tuple[int, int, int]]) -> None:
+        places = [(batch, position) for _, batch, position in replaced]
+        connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", places)
+
+    def take_out(self, connection: sqlite3.Connection, id: int, rest: Sequence[int], part: tuple[int, Batch] | None) -> None:
+        """A batch has lost those of its documents that another run has sent: what is left, the records at the positions `rest`, is a
+        batch of its own."""
+        kept = {position: number for number, position in enumerate(rest)}
+        replaced = self.replaces.pop(id, [])
+        if id not in self.again:
+            # What becomes of these is told of this attempt. Of those that were looked up it is known from an earlier one.
+            self._supersede(connection, [entry for entry in replaced if entry[0] not in kept])
+        self.sent_before.pop(id, None)
+        self._leave_out(connection, id)
+        if part is not None:
+            number, batch = part
+            self.replaces[number] = [(kept[entry[0]], *entry[1:]) for entry in replaced if entry[0] in kept]
+            if id in self.again:
+                self.again.add(number)
+            self.enter(connection, number, batch)
 
     @staticmethod
     def put_back(connection: sqlite3.Connection, id: int) -> None:
@@ -302,6 +350,10 @@ class RunRows:
         """Two parts take the place of a batch that was not taken as a whole."""
         for number, part in parts:
             self.enter(connection, number, part)
+        self._leave_out(connection, id)
+
+    @staticmethod
+    def _leave_out(connection: sqlite3.Connection, id: int) -> None:
         for table in ("records", "bodies"):
             connection.execute(f"DELETE FROM {table} WHERE batch = ?", (id,))  # noqa: S608 - our own words
         # It stays among those that were entered: what would enter it may still wait in the other line.

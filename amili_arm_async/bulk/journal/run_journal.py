@@ -61,7 +61,7 @@ class RunJournal:
         self._name = name
         self._reads_source = reads_source
         self._accepted_is_enough = options.results == "accepted"
-        self._rows = RunRows(name, self._path, keeps_bodies=not name.safe or self.wants_payloads)
+        self._rows = RunRows(name, self._path, keeps_bodies=not name.safe or self.wants_payloads, resends_known=options.resend_known)
         self._spans = Spans()
         self._indexed = False
         self._thread: JournalThread | None = None
@@ -165,6 +165,7 @@ class RunJournal:
     async def claim(self, batch: Batch) -> Claimed:
         """What of a batch is to be sent, and what became of the rest."""
         await self._wait_for_results()
+        await self._make_index()
         row = self._next_row()
         if not self._needs_index(batch):
             self._put(partial(self._rows.enter, id=row, batch=batch), size=batch.size)
@@ -175,6 +176,13 @@ class RunJournal:
         outcomes = [*self._conflicts(batch, claims), *self._taken(batch, claims, await self._verdicts(claims))]
         after = [self._open[other] for other in claims.after if other in self._open]
         return Claimed(claims.part, row, outcomes, after)
+
+    async def _make_index(self) -> None:
+        """Makes an index of what other runs have sent, where that is worth its price."""
+        others = self._rows.others
+        if others is not None and others.wants_index:
+            assert self._thread is not None
+            await self._thread.call_alone(others.make_index)
 
     async def _wait_for_results(self) -> None:
         """Waits while too many records wait for batches that are still open: they are in memory."""
@@ -224,24 +232,41 @@ class RunJournal:
 
     def _conflicts(self, batch: Batch, claims: Claims) -> Iterator[BatchOutcome]:
         texts = batch.texts() if claims.conflicts and self.wants_payloads else None
-        for place, text in claims.conflicts.items():
-            verdict = Verdict("invalid", "conflicts_with_journal", text)
+        for place, verdict in claims.conflicts.items():
             indexes, keys = [batch.indexes[place]], [batch.keys[place]]
             self.unsent(indexes, keys, verdict, texts[place] if texts is not None else None)
             yield outcome_of(batch.number, indexes, keys, [verdict], None)
 
     # --- sending ----------------------------------------------------------------------------------------------------------
 
-    async def sending(self, live: Live) -> None:
-        """A batch is about to leave. For an unsafe one, this is durable when it returns."""
+    async def sending(self, live: Live) -> Mapping[int, Verdict]:
+        """A batch is about to leave. For an unsafe one, this is durable when it returns.
+
+        Returns:
+            the documents that may not leave, by position, for another run has sent them: nothing is written down until they are taken out.
+        """
         assert self._thread is not None
         do = partial(self._rows.sending, id=live.row, batch=live.batch, tries=live.attempts + 1, now=self._stamp())
         if not self._name.safe:
-            await self._thread.call_urgent(do)
-        elif self.failure is not None:
+            return await self._thread.call_urgent(do)
+        if self.failure is not None:
             raise self.failure
-        else:
-            self._put(do)
+        self._put(do)
+        return {}
+
+    def take_out(self, live: Live, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
+        """A batch has lost documents that another run has sent; `part` is what is left of it, the records at the positions `rest`."""
+        row = self._next_row()
+        self._put_urgent(partial(self._rows.take_out, id=live.row, rest=rest, part=(row, part) if part is not None else None))
+        live.row = row
+        if outcome.verdict.state == "invalid":
+            kept = frozenset(rest)
+            gone = [position for position in range(len(live.batch)) if position not in kept]
+            texts = live.batch.texts() if self.wants_payloads else None
+            for number, place in enumerate(gone):
+                verdict = outcome.exceptions.get(number, outcome.verdict)
+                body = texts[place] if texts is not None else None
+                self.unsent([outcome.indexes[number]], [outcome.keys[number]], verdict, body)
 
     def put_back(self, live: Live) -> None:
         """A try of a batch was provably not taken."""

@@ -163,8 +163,9 @@ class Unknowns:
         whole = Batch(0, range(len(old.keys)), old.keys, (old.body,), len(old.body), contents)
         part = whole.only([position for _, position in pairs])
         batch = Batch(0, array("q", [index for index, _ in pairs]), part.keys, part.pieces, part.size, part.prints)
+        self._rows.again.add(row)
         self._rows.enter(connection, row, batch)
-        self._rows.replaces[row] = [(number, position) for _, position in pairs]
+        self._rows.replaces[row] = [(place, number, position) for place, (_, position) in enumerate(pairs)]
         return batch
 
 
