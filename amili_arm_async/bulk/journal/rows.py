@@ -155,7 +155,7 @@ class RunRows:
         """What was entered in this attempt and never had its turn is told of elsewhere."""
         low, high = self.span
         cut = "SELECT id FROM batches WHERE id BETWEEN ? AND ? AND state = 'queued' AND tries = 0"
-        for table in ("records", "bodies"):
+        for table in ("records", "bodies", "superseded"):
             connection.execute(f"DELETE FROM {table} WHERE batch IN ({cut})", (low, high))  # noqa: S608 - our own words
         connection.execute(f"DELETE FROM batches WHERE id IN ({cut})", (low, high))  # noqa: S608 - our own words
         if self.index is not None and self.goes_on and not self.name.safe:
@@ -268,6 +268,8 @@ class RunRows:
         # Now that it is entered, and in one transaction: of two runs that go on at once, one sees the other.
         if self.others is not None and (sent := self.others.find(connection, batch.keys, spans)):
             self.sent_before[id] = sent
+            # The other run must not take it for something that is about to be sent here: then none of the two would send it.
+            connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", [(id, position) for position in sent])
 
     @staticmethod
     def _enter_records(
@@ -354,7 +356,7 @@ class RunRows:
 
     @staticmethod
     def _leave_out(connection: sqlite3.Connection, id: int) -> None:
-        for table in ("records", "bodies"):
+        for table in ("records", "bodies", "superseded"):
             connection.execute(f"DELETE FROM {table} WHERE batch = ?", (id,))  # noqa: S608 - our own words
         # It stays among those that were entered: what would enter it may still wait in the other line.
         connection.execute("DELETE FROM batches WHERE id = ?", (id,))
