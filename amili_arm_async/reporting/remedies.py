@@ -78,6 +78,15 @@ _BY_REASON: Final[Mapping[tuple[State, str], str]] = {
         "invalid",
         "conflicts_with_journal",
     ): "A document with this number was sent with other content. It needs a number of its own, or is a copy.",
+    (
+        "invalid",
+        "document_no_repeated",
+    ): "Another document before it has the same number: only that one is sent. It needs a number of its own, or is a copy.",
+    (
+        "invalid",
+        "sent_in_run",
+    ): "Another run has sent a document with this number. Give what is new its own number; --resend-known sends it all the same.",
+    ("unknown", "sent_in_run"): "Looked up, and not there; but another run has sent its number. Reconcile that run first.",
     ("not_sent", "stopped"): "The run was ended before its turn. Run the same job with the same run id.",
     ("not_sent", "patience"): "The server took nothing for too long. When it is well again, run the same job with the same run id.",
     ("not_sent", "journal"): "The journal could not be written. Mend its disk or its place, then run with the same run id.",
@@ -98,7 +107,10 @@ _BY_REASON: Final[Mapping[tuple[State, str], str]] = {
     ("rejected", "414"): "The address is too long for the server: check base_url.",
     ("rejected", "422"): "Understood, and refused for what it says. Mend the record by the server's words.",
     ("rejected", "431"): "The headers are too large for the server: check token and proxy.",
-    ("blocked", "customer_failed"): "Its customer did not make it. Mend the customer, run the same job again, and the document follows.",
+    (
+        "blocked",
+        "customer_failed",
+    ): "Its customer did not make it. Mend the customer, run the same job with the same run id, and the document follows.",
 }
 
 _SAFE_AGAIN: Final = "May be sent again as it is: a customer that exists is updated, not doubled."

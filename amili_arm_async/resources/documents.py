@@ -167,7 +167,9 @@ class Documents:
         retry: RetryPolicy | None = None,
     ) -> BulkRun:
         """Creates any number of documents, cut into batches and sent side by side; see `BulkRun`. A batch whose fate is not known is
-        never sent again: its documents end as `unknown`."""
+        never sent again: its documents end as `unknown`. A documentNo that comes twice is sent once: the second document is `invalid`,
+        reason `document_no_repeated`. Without a journal nothing is known of other calls: the same documents in a second call are sent
+        again."""
         return self._bulk.run("documents.create_batch", documents, options=options, user_id=user_id, timeout=timeout, retry=retry)
 
     async def reconcile(
