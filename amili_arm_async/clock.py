@@ -58,7 +58,7 @@ def boot_id() -> str | None:
     if sys.platform == "darwin":
         return _boot_session_of_macos()
     try:
-        found = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        found = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
     except (OSError, ValueError):
         return None
     # A container may have a boot clock of its own: Linux shifts it for each time namespace.

@@ -42,7 +42,7 @@ class Point:
     @property
     def once(self) -> bool:
         """Whether a run passes there no more than once."""
-        return self.function.endswith((".begin", ".end", "_sync_directory", "Reconciler.run"))
+        return self.function.endswith((".begin", ".end", "sync_folder", "Reconciler.run"))
 
 
 _JOURNAL = "bulk.journal.run_journal:RunJournal"
@@ -50,7 +50,7 @@ _ROWS = "bulk.journal.rows:RunRows"
 _BODY = "transport:_Body.write"
 
 POINTS: dict[str, Point] = {
-    "journal_made": Point("the file of the journal is there, its name is not on the disk yet", "bulk.journal.files:_sync_directory"),
+    "journal_made": Point("the file of the journal is there, its name is not on the disk yet", "bulk.journal.files:sync_folder"),
     "opening": Point("before the journal is opened", f"{_JOURNAL}.begin"),
     "opened_uncommitted": Point("the run is in the journal, not committed", f"{_ROWS}.begin", "after"),
     "opened": Point("the journal is open", f"{_JOURNAL}.begin", "after"),

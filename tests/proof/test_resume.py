@@ -134,7 +134,7 @@ async def test_mended_content_after_a_refusal(world: World, tmp_path: Path) -> N
 async def test_a_number_twice_in_one_run(world: World, tmp_path: Path, apart: int, other: dict[str, str]) -> None:
     records = [numbered("D1"), *[numbered(f"X{place:03}") for place in range(apart - 1)], numbered("D1", **other)]
     report = await attempt(world, tmp_path / "j", records)
-    assert reasons(report) == {("invalid", "conflicts_with_journal"): 1}
+    assert reasons(report) == {("invalid", "document_no_repeated"): 1}
     assert taken(world.truth())["D1"] == 1
     assert report.counts["succeeded"] == apart
     # And again, when the run goes on.
