@@ -257,7 +257,7 @@ class RunRows:
             texts = batch.texts()
             contents = [content_name(texts[position]) for position in bare]
         names = {str(position): name for position, name in zip(bare, contents or (), strict=True)}
-        spans = spans_of_keys(batch.keys) if not self.name.safe else []
+        spans = spans_of_keys(batch.keys) if self.path and not self.name.safe else []
         connection.execute(
             "INSERT INTO batches (id, attempt, records, state, spans) VALUES (?, ?, ?, 'queued', ?)",
             (id, self.attempt, len(batch), codec.ENCODER.encode(spans).decode() if spans else None),

@@ -261,12 +261,13 @@ class RunJournal:
         live.row = row
         if outcome.verdict.state == "invalid":
             kept = frozenset(rest)
-            gone = [position for position in range(len(live.batch)) if position not in kept]
             texts = live.batch.texts() if self.wants_payloads else None
-            for number, place in enumerate(gone):
-                verdict = outcome.exceptions.get(number, outcome.verdict)
-                body = texts[place] if texts is not None else None
-                self.unsent([outcome.indexes[number]], [outcome.keys[number]], verdict, body)
+            same: dict[Verdict, list[tuple[int, int]]] = {}
+            for number, place in enumerate(place for place in range(len(live.batch)) if place not in kept):
+                same.setdefault(outcome.exceptions.get(number, outcome.verdict), []).append((number, place))
+            for verdict, some in same.items():
+                body = b",".join([texts[place] for _, place in some]) if texts is not None else None
+                self.unsent([outcome.indexes[number] for number, _ in some], [outcome.keys[number] for number, _ in some], verdict, body)
 
     def put_back(self, live: Live) -> None:
         """A try of a batch was provably not taken."""
