@@ -19,7 +19,18 @@ from .job import Job
 from .number_forms import Candidates, NumberForm, form_of
 from .states import Verdict
 
-__all__ = ["ABSENT", "CONFLICT", "FOUND", "NOT_LOOKED_UP", "LookUpProofs", "LookUps", "judge_found", "judge_not_found", "same_content"]
+__all__ = [
+    "ABSENT",
+    "CONFLICT",
+    "FOUND",
+    "NOT_LOOKED_UP",
+    "LookUpProofs",
+    "LookUps",
+    "judge_accepted",
+    "judge_found",
+    "judge_not_found",
+    "same_content",
+]
 
 FOUND: Final = Verdict("succeeded")
 CONFLICT: Final = Verdict("unknown", "key_conflict", "the server has a document with this documentNo and other content")
@@ -27,6 +38,8 @@ ABSENT: Final = Verdict("unknown", "absent", "the look-up did not find it")
 NOT_LOOKED_UP: Final = Verdict("unknown", "not_looked_up", "the look-up was not answered")
 _ANOTHER: Final = Verdict("unknown", "not_looked_up", "the look-up was answered with something that is not this document")
 _PAGE: Final = Verdict("unknown", "not_looked_up", "the look-up was answered 404 with a web page: that is no answer of the API")
+_OTHER_CONTENT: Final = Verdict("accepted", CONFLICT.reason, CONFLICT.message)
+_NOT_FOUND: Final = "a look-up did not find it"
 
 _ABOUT_THE_CALL: Final = frozenset({401, 403, 405})
 
@@ -82,6 +95,17 @@ def judge_found(number: str, sent: bytes | None, response: Response, items: str)
 def judge_not_found(failure: NotFoundError) -> Verdict:
     """What a 404 to a look-up says: of a gateway that shows a web page, nothing."""
     return _PAGE if isinstance(failure.body, str) and failure.body.lstrip("\ufeff \t\r\n").startswith("<") else ABSENT
+
+
+def judge_accepted(found: Verdict, before: Verdict) -> Verdict:
+    """What is known of an accepted document after its look-up. It was taken: it may have failed, and is never sent again."""
+    if found is FOUND:
+        return FOUND
+    if found is CONFLICT:
+        return _OTHER_CONTENT
+    if found is ABSENT and before.reason != CONFLICT.reason and not (before.message or "").endswith(_NOT_FOUND):
+        return Verdict(before.state, before.reason, f"{before.message}; {_NOT_FOUND}" if before.message else _NOT_FOUND)
+    return before
 
 
 # --- asking ---------------------------------------------------------------------------------------------------------------

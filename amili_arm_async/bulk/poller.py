@@ -103,6 +103,10 @@ class Poller:
         batch.delay = min(max(self._options.poll_first, 0.8 * self._typical), self._options.poll_max)
         self._later(batch, batch.accepted_at)
 
+    def begin(self) -> None:
+        """Batches will come: to be called before `run`."""
+        self._finished = False
+
     def finish(self) -> None:
         """No more batches will come: end when the last one is settled."""
         self._finished = True

@@ -1,4 +1,5 @@
-"""Finds out what became of documents whose fate nobody knows: each that has a number is looked up, after a time to settle."""
+"""Finds out what became of documents whose fate nobody knows, and of those that were accepted and that the result of their batch does not
+explain: each that has a number is looked up, after a time to settle."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from .delivery import Deliverer
 from .job import Job
 from .journal.reads import UnknownRow
 from .journal.run_journal import RunJournal
-from .look_ups import ABSENT, CONFLICT, FOUND, NOT_LOOKED_UP, LookUpProofs, LookUps
+from .look_ups import ABSENT, CONFLICT, FOUND, NOT_LOOKED_UP, LookUpProofs, LookUps, judge_accepted
 from .number_forms import NumberForm, form_of
 from .settling import Settling
 from .states import Verdict
@@ -36,7 +37,7 @@ _MARGIN: Final = 1.1
 
 
 class Reconciler:
-    """Settles the unknown documents of a run, batch by batch.
+    """Settles the unknown and the unexplained documents of a run, batch by batch.
 
     Args:
         job: the run.
@@ -72,7 +73,7 @@ class Reconciler:
         self._absent: dict[int, frozenset[NumberForm]] = {}
 
     async def run(self) -> None:
-        """Looks up every unknown document that has a number, and sends again what may be."""
+        """Looks up every such document that has a number, and sends again what may be."""
         try:
             batches = await self._unknowns.batches()
             settling = Settling(self._job, self._transport, await self._settle_time())
@@ -99,7 +100,9 @@ class Reconciler:
         return max(settle if settle is not None and settle > deadline else _MARGIN * deadline, slowest)
 
     async def _settled(self, settling: Settling, row: UnknownRow) -> bool:
-        """Waits until the time to settle of a batch has passed; False where the run stops."""
+        """Waits until the time to settle of a batch has passed; False where the run stops. What was processed need not settle."""
+        if not row.unknown and all(verdict.reason == "unmapped" for verdict in row.accepted.values()):
+            return self._course.reason is None
         while self._course.reason is None and (left := settling.left(row.sent)) > 0:
             why = settling.why(row.sent)
             log.info(why, delay=round(left))
@@ -110,31 +113,41 @@ class Reconciler:
     # --- one batch --------------------------------------------------------------------------------------------------------
 
     async def _look_up_batch(self, row: UnknownRow) -> None:
-        """Looks up the unknown documents of a batch."""
-        wanted = {position: key for position in row.unknown if (key := row.keys[position]) is not None}
-        texts = split_texts(row.body) if row.body is not None else None
+        """Looks up the documents of a batch."""
+        found = await self._look_up(row)
+        unknown = {position: found[position] for position in row.unknown if position in found}
+        told = any(one.reason in _TELLING for one in row.unknown.values())
+        if told or row.has_taken or any(verdict in (FOUND, CONFLICT) for verdict in unknown.values()):
+            unknown = {position: _no_less(verdict, row.unknown[position]) for position, verdict in unknown.items()}
+        accepted = {position: judge_accepted(found[position], before) for position, before in row.accepted.items() if position in found}
+        verdicts = {**row.unknown, **row.accepted, **unknown, **accepted}
+        log.info("batch reconciled", records=len(verdicts), counts=_counted(verdicts))
+        # Each of its numbers must have been answered now, and none ever otherwise: one that was not may be the sibling that is there.
+        sure = bool(unknown) and all(verdict is ABSENT for verdict in unknown.values())
+        may_go = sure and self._settings.resend_absent and row.batch_uuid is None and not _is_success(row.status)
+        if may_go:
+            self._absent[row.id] = frozenset(form_of(row.keys[position] or "") for position in unknown)
+        for outcome in self._unknowns.looked_up(row, verdicts, frozenset(unknown) if may_go else frozenset()):
+            self._account.tell(outcome)
+
+    async def _look_up(self, row: UnknownRow) -> dict[int, Verdict]:
+        """What the look-ups of a batch say, by position; of what has no number, nothing."""
         found: dict[int, Verdict] = {}
+        if row.body is None:
+            # Nothing to compare with.
+            return found
+        texts = split_texts(row.body)
 
         async def look(position: int, key: str) -> None:
             async with self._places:
                 if self._course.reason is None:
-                    found[position] = await self._look_ups.look_up(key, texts[position] if texts is not None else None)
+                    found[position] = await self._look_ups.look_up(key, texts[position])
 
         async with anyio.create_task_group() as looking:
-            for position, key in wanted.items():
-                looking.start_soon(look, position, key)
-        told = any(one.reason in _TELLING for one in row.unknown.values())
-        if told or row.has_taken or any(verdict in (FOUND, CONFLICT) for verdict in found.values()):
-            found = {position: _no_less(verdict, row.unknown[position]) for position, verdict in found.items()}
-        verdicts = {position: found.get(position, row.unknown[position]) for position in row.unknown}
-        log.info("batch reconciled", records=len(verdicts), counts=_counted(verdicts))
-        # Each of its numbers must have been answered now, and none ever otherwise: one that was not may be the sibling that is there.
-        sure = bool(found) and all(verdict is ABSENT for verdict in found.values())
-        may_go = sure and self._settings.resend_absent and texts is not None and not _is_success(row.status)
-        if may_go:
-            self._absent[row.id] = frozenset(form_of(wanted[position]) for position in found)
-        for outcome in self._unknowns.looked_up(row, verdicts, frozenset(found) if may_go else frozenset()):
-            self._account.tell(outcome)
+            for position in sorted({*row.unknown, *row.accepted}):
+                if (key := row.keys[position]) is not None:
+                    looking.start_soon(look, position, key)
+        return dict(sorted(found.items()))
 
     # --- what is sent again -----------------------------------------------------------------------------------------------
 

@@ -165,16 +165,25 @@ class Sender:
             raise BulkError(f"the run could not go on: {text} ({self._report.summary()})", self._report) from cause
 
     async def _work_side_by_side(self) -> None:
+        await self._with_results(self._send_all)
+        # Only when all results are known it is known what they do not explain.
+        await self._with_results(self._reconcile)
+
+    async def _with_results(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does some work, and waits for the results of the batches that it sent."""
+        self._poller.begin()
         async with anyio.create_task_group() as polling:
             polling.start_soon(self._poller.run)
-            try:
-                async with anyio.create_task_group() as self._working:
-                    self._working.start_soon(self._reopen)
-                    self._pace_changed()
-            finally:
-                self._working = None
-            await self._reconcile()
+            await work()
             self._poller.finish()
+
+    async def _send_all(self) -> None:
+        try:
+            async with anyio.create_task_group() as self._working:
+                self._working.start_soon(self._reopen)
+                self._pace_changed()
+        finally:
+            self._working = None
 
     def _end(self) -> None:
         """Accounts for what has no final state yet; without an await, so that no cancellation comes between."""

@@ -9,7 +9,18 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ..models.batches import BatchResult
 
-__all__ = ["MADE_IT", "REPEATED", "STATES", "BatchOutcome", "RecordOutcome", "State", "Verdict", "made_it"]
+__all__ = [
+    "MADE_IT",
+    "NOT_EXPLAINED",
+    "REPEATED",
+    "STATES",
+    "BatchOutcome",
+    "RecordOutcome",
+    "State",
+    "Verdict",
+    "can_be_looked_up",
+    "made_it",
+]
 
 State: TypeAlias = Literal[
     "succeeded", "failed", "accepted", "rejected", "invalid", "unknown", "unchanged", "done_before", "blocked", "not_sent"
@@ -56,6 +67,14 @@ class Verdict(NamedTuple):
 
 REPEATED: Final = Verdict("invalid", "document_no_repeated", "its documentNo is in this run already: only the first is sent")
 """The verdict for a document whose number another one of the run has, which comes before it."""
+
+NOT_EXPLAINED: Final = ("unmapped", "unrecognised", "result_gone", "key_conflict")
+"""Reasons of `accepted` that no further question for the result betters."""
+
+
+def can_be_looked_up(verdict: Verdict) -> bool:
+    """Whether a look-up may tell more of a document than is known: it is unknown, or the result of its batch does not explain it."""
+    return verdict.state == "unknown" or (verdict.state == "accepted" and verdict.reason in NOT_EXPLAINED)
 
 
 @dataclass(frozen=True, slots=True)

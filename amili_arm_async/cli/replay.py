@@ -12,11 +12,11 @@ from typing import Any, Final
 from anyio import to_thread
 
 from .. import wire
-from ..bulk.look_ups import NOT_LOOKED_UP, judge_found, judge_not_found
+from ..bulk.look_ups import NOT_LOOKED_UP, judge_accepted, judge_found, judge_not_found
 from ..bulk.report import BulkReport
 from ..bulk.results import judge_records
 from ..bulk.run import BulkRun
-from ..bulk.states import MADE_IT, BatchOutcome, Verdict
+from ..bulk.states import MADE_IT, BatchOutcome, Verdict, can_be_looked_up
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
 from ..endpoints import OPERATIONS as ENDPOINTS
@@ -149,13 +149,18 @@ class Replay:
         # The lines of a file may be in any order: which of several records without a number is meant, no place tells.
         alike = len({one for row, one in zip(rows, said, strict=True) if row.key is None}) <= 1
         for row, one in zip(rows, said, strict=True):
-            self._settle(row, one if alike or row.key is not None else _UNMAPPED, show)
+            told = one if alike or row.key is not None else _UNMAPPED
+            if row.key is not None and self._plan.groups[row.grp].operation == DOCUMENTS and can_be_looked_up(told):
+                self._table.is_looked_up(row.number, told)
+            else:
+                self._settle(row, told, show)
 
     async def _look_up(self, show: Show | None) -> None:
         rows = self._table.rows("action = 'look'")
         async with SideBySide(rows, self._ask, at_once=self.reconcile.concurrency, ordered=False) as answers:
             async for row, verdict in answers:
-                self._settle(row, verdict, show)
+                before = Verdict("accepted", row.new_reason or "", row.new_message)
+                self._settle(row, judge_accepted(verdict, before) if row.state == "accepted" else verdict, show)
 
     async def _ask(self, row: Row) -> tuple[Row, Verdict]:
         """What the server has under the number of a document."""

@@ -159,6 +159,11 @@ class LineTable:
         )
         self.sql.execute("UPDATE lines SET gone = 0 WHERE number = ?", (number,))
 
+    def is_looked_up(self, number: int, verdict: Verdict) -> None:
+        """The result of its batch does not explain a document: it is looked up next."""
+        self.stays(number, verdict)
+        self.sql.execute("UPDATE lines SET action = 'look' WHERE number = ?", (number,))
+
     def count_on(self) -> None:
         """Documents without number that can go are among those now that the journal holds as succeeded: the marks of the others say so."""
         self.sql.execute(

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from ... import codec
 from ...clock import Stamp
-from ..states import State, Verdict
+from ..states import NOT_EXPLAINED, State, Verdict, can_be_looked_up
 from .index import Index, read_records
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "OpenRow",
     "UnknownRow",
     "deadline_of",
+    "doubtful_ids",
     "ids",
     "left_behind",
     "places_of",
@@ -30,7 +31,6 @@ __all__ = [
     "states_of",
     "taken_ids",
     "taken_keys",
-    "unknown_ids",
 ]
 
 _SHIFT: Final = 32
@@ -50,30 +50,34 @@ class OpenRow(NamedTuple):
 
 
 class UnknownRow(NamedTuple):
-    """A batch of which some records are unknown.
+    """A batch of which some records are unknown, or accepted without an explanation.
 
     Attributes:
         id: of the batch.
         sent: when its last try was.
         status: of the answer that left it in doubt, or None.
+        batch_uuid: of the 202, or None.
         keys: of all its records.
         body: what was sent, or None.
         unknown: by position, those that are unknown.
-        known: by position, the others.
+        accepted: by position, those that were accepted, and that the result of the batch does not explain.
+        known: by position, all that are not unknown.
     """
 
     id: int
     sent: Stamp
     status: int | None
+    batch_uuid: str | None
     keys: list[str | None]
     body: bytes | None
     unknown: dict[int, Verdict]
+    accepted: dict[int, Verdict]
     known: dict[int, Verdict]
 
     @property
     def has_taken(self) -> bool:
         """Whether one of its records is known to have been taken."""
-        return any(verdict.state in {"succeeded", "failed"} for verdict in self.known.values())
+        return any(verdict.state in {"succeeded", "failed", "accepted"} for verdict in self.known.values())
 
 
 def span_of(run: int) -> tuple[int, int]:
@@ -152,22 +156,28 @@ def read_verdicts(connection: sqlite3.Connection, places: Sequence[tuple[int, in
     return found
 
 
-def unknown_ids(connection: sqlite3.Connection, run: int) -> list[int]:
-    """The batches of a run of which records are unknown, in the order in which they were cut."""
-    return list(ids(connection, run, "final = 'unknown' OR exceptions LIKE '%\"unknown\"%'"))
+def doubtful_ids(connection: sqlite3.Connection, run: int) -> list[int]:
+    """The batches of a run of which records are unknown, or accepted without an explanation, in the order in which they were cut."""
+    reasons = ", ".join(f"'{reason}'" for reason in NOT_EXPLAINED)
+    parts = ["final = 'unknown'", "exceptions LIKE '%\"unknown\"%'", f"(final = 'accepted' AND reason IN ({reasons}))"]
+    parts += [f'exceptions LIKE \'%"accepted","{reason}"%\'' for reason in NOT_EXPLAINED]
+    return list(ids(connection, run, " OR ".join(parts)))
 
 
 def read_unknown(connection: sqlite3.Connection, batch: int) -> UnknownRow:
-    """A batch of which records are unknown; those that were sent again in a later one are left out."""
-    status, *sent = connection.execute(
-        "SELECT status, coalesce(sent, 0), boot, boot_id, service FROM batches WHERE id = ?", (batch,)
+    """A batch of which records are unknown, or accepted without an explanation; those that were sent again in a later one are left out."""
+    status, uuid, *sent = connection.execute(
+        "SELECT status, uuid, coalesce(sent, 0), boot, boot_id, service FROM batches WHERE id = ?", (batch,)
     ).fetchone()
     records, verdict, exceptions = read_row(connection, batch)
     gone = superseded(connection, batch)
     said = {place: exceptions.get(place, verdict or NOT_AWAITED) for place in range(records)}
-    unknown = {place: one for place, one in said.items() if one.state == "unknown" and place not in gone}
+    doubtful = {place: one for place, one in said.items() if place not in gone and can_be_looked_up(one)}
+    unknown = {place: one for place, one in doubtful.items() if one.state == "unknown"}
+    accepted = {place: one for place, one in doubtful.items() if one.state == "accepted"}
     known = {place: one for place, one in said.items() if place not in unknown}
-    return UnknownRow(batch, Stamp(*sent), status, keys_of(connection, batch), body_of(connection, batch), unknown, known)
+    keys, body = keys_of(connection, batch), body_of(connection, batch)
+    return UnknownRow(batch, Stamp(*sent), status, uuid, keys, body, unknown, accepted, known)
 
 
 def slowest(connection: sqlite3.Connection, run: int) -> float:

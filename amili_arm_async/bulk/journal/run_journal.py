@@ -16,7 +16,7 @@ from ...errors import ArmError
 from ..account import Live
 from ..chunking import Batch, Invalid
 from ..keys import CompactKeys, Spans, without_case
-from ..states import MADE_IT, BatchOutcome, State, Verdict
+from ..states import MADE_IT, BatchOutcome, State, Verdict, can_be_looked_up
 from ..unrecorded import Claimed
 from .claims import Claims
 from .dead_letter import DeadLetter
@@ -46,7 +46,7 @@ class RunJournal:
         reads_source: False where there is no source: then the records whose fate is open stand for one.
 
     Attributes:
-        holds: whether an unknown outcome is kept back, because it is looked up at the end.
+        holds: whether an outcome that can be looked up is kept back, because that is done at the end.
         wants_payloads: whether the text of what did not make it is kept.
         ahead: how many batches more than may be on the wire are made ready, and written down, meanwhile.
     """
@@ -216,7 +216,7 @@ class RunJournal:
         settled: dict[str | None, list[int]] = {}
         for place, entry in claims.taken.items():
             verdict, uuid = found[place]
-            if entry.batch in self._open or (self.holds and verdict.state == "unknown"):
+            if entry.batch in self._open or (self.holds and can_be_looked_up(verdict)):
                 following.setdefault(entry.batch, []).append(place)
             else:
                 settled.setdefault(None if verdict.state == "succeeded" else uuid, []).append(place)
@@ -367,11 +367,14 @@ class RunJournal:
         if (settled := self._open.pop(opened.id, None)) is not None:
             settled.set()
         self._settled.set()
-        yield from self._followers.settle(opened.id, verdict, exceptions, frozenset())
+        held: frozenset[int] = frozenset()
+        if self.holds and any(map(can_be_looked_up, (verdict, *exceptions.values()))):
+            held = frozenset(place for place in range(len(opened.keys)) if can_be_looked_up(exceptions.get(place, verdict)))
+        yield from self._followers.settle(opened.id, verdict, exceptions, held)
 
     def hold(self, live: Live, outcome: BatchOutcome) -> bool:
         """Keeps an outcome back until it was looked up what became of the batch; whether it did."""
-        if not self.holds or outcome.verdict.state != "unknown":
+        if not self.holds or not any(map(can_be_looked_up, (outcome.verdict, *outcome.exceptions.values()))):
             return False
         verdicts = [outcome.exceptions.get(position, outcome.verdict) for position in range(len(outcome))]
         sent = (outcome.number, outcome.attempts, outcome.batch_uuid)

@@ -17,13 +17,13 @@ from .reads import (
     NOT_AWAITED,
     UnknownRow,
     deadline_of,
+    doubtful_ids,
     read_row,
     read_unknown,
     slowest,
     superseded,
     taken_ids,
     taken_keys,
-    unknown_ids,
 )
 from .reads import keys_of as read_keys
 from .rows import RunRows
@@ -73,7 +73,7 @@ class _Pool:
 
 
 class Unknowns:
-    """The records of a run whose fate nobody knows.
+    """The records of a run whose fate nobody knows, and those that were accepted without an explanation.
 
     Args:
         rows: of the run.
@@ -107,7 +107,7 @@ class Unknowns:
 
     async def batches(self) -> list[int]:
         """The batches that hold some."""
-        return await self._thread.call(partial(unknown_ids, run=self._rows.id))
+        return await self._thread.call(partial(doubtful_ids, run=self._rows.id))
 
     async def read(self, batch: int) -> UnknownRow:
         """One of them."""
