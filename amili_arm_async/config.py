@@ -211,14 +211,15 @@ class BatchWords:
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
-    """How documents are looked up whose fate nobody knows.
+    """How documents are looked up whose fate nobody knows, or that the result of their batch does not explain.
 
     Attributes:
         settle: seconds that must have passed since a document was sent before it is looked up: one that is not there then won't come
-            any more. Default None: the run's `deadline`, or the slowest batch of the run where that was longer, and a tenth more.
+            any more. Two clocks at least must say so; where they can't, it is waited anew. Default None: the run's `deadline`, or the
+            slowest batch of the run where that was longer, and a tenth more.
         resend_absent: send again what has a number, was not found, has no sibling of its batch that was found, and whose answer was
-            no 2xx. Then `settle` must be longer than the run's `deadline`. Nothing is sent again where no document of the run is found:
-            look-ups may not work. Default False.
+            no 2xx. Then `settle` must be longer than the run's `deadline`. A batch is only sent again where for each of its numbers a
+            document of the run is found whose number has the same form: else look-ups of such numbers may not work. Default False.
         concurrency: documents looked up side by side. Default 4.
     """
 

@@ -102,7 +102,7 @@ def push(
         str | None, typer.Option(help="A file for the records that did not make it, for `amili-arm replay`; only its owner can read it.")
     ] = None,
     reconcile: Annotated[
-        bool, typer.Option("--reconcile", help="At the end, look up by number the documents whose fate is unknown; needs a journal.")
+        bool, typer.Option("--reconcile", help="At the end, look up by number the documents whose fate is open; needs a journal.")
     ] = False,
     settle: Settle = None,
     resend_absent: ResendAbsent = False,

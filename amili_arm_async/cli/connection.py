@@ -60,12 +60,16 @@ Quiet: TypeAlias = Annotated[
 Settle: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        help="Seconds after which a document that is not there won't come any more. [default: a tenth more than the deadline of the run,"
-        " or than its slowest batch]"
+        help="Seconds after which a document that is not there won't come any more. Two clocks must say that they have passed, else they"
+        " are waited anew. [default: a tenth more than the deadline of the run, or than its slowest batch]"
     ),
 ]
 ResendAbsent: TypeAlias = Annotated[
-    bool, typer.Option("--resend-absent", help="Send again the documents that were looked up and are provably not there.")
+    bool,
+    typer.Option(
+        "--resend-absent",
+        help="Send again the documents that were looked up and are provably not there: others with such numbers are found.",
+    ),
 ]
 
 NoJournal: TypeAlias = Annotated[

@@ -136,7 +136,8 @@ def reconcile(
     patience: Patience = _DEFAULTS.patience,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on standard output.")] = False,
 ) -> None:
-    """Finds out what became of the documents of a journal whose fate is open: asks for batch results, and looks unknown ones up.
+    """Finds out what became of the documents of a journal whose fate is open: asks for batch results, then looks up those that are
+    unknown, and those that were accepted and that their result does not explain.
 
     What it finds is in the journal. It can be interrupted and begun again at any time.
     """

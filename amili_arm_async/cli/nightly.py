@@ -98,7 +98,7 @@ def nightly(
     require_document_no: Annotated[
         bool, typer.Option("--require-document-no/--no-require-document-no", help="Send no document without documentNo.")
     ] = False,
-    reconcile: Annotated[bool, typer.Option("--reconcile", help="At the end, look up the documents whose fate is unknown.")] = False,
+    reconcile: Annotated[bool, typer.Option("--reconcile", help="At the end, look up the documents whose fate is open.")] = False,
     settle: Settle = None,
     resend_absent: ResendAbsent = False,
     check_first: Annotated[

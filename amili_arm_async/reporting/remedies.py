@@ -50,21 +50,28 @@ _BY_STATE: Final[Mapping[State, str]] = {
 _BY_REASON: Final[Mapping[tuple[State, str], str]] = {
     ("accepted", "not_awaited"): "The result was not waited for. Ask for it: run again with the same run id, or reconcile.",
     ("accepted", "deadline"): "The server took it and was not done in time. Reconcile later; where that happens often, raise the deadline.",
-    ("accepted", "unrecognised"): "The result uses a word that is not known here. Look the record up, and teach the word to BatchWords.",
+    (
+        "accepted",
+        "unrecognised",
+    ): "The result uses a word that is not known here. Reconcile looks documents up; teach the word to BatchWords.",
     (
         "accepted",
         "unmapped",
-    ): "The batch was processed, and its result leaves this record out. Look the record up; don't send it again unseen.",
-    ("accepted", "result_gone"): "The server has no result of this batch any more. Look the record up by its number.",
+    ): "The batch was processed, and its result leaves this record out. Reconcile looks documents up; don't send one again unseen.",
+    ("accepted", "result_gone"): "The server has no result of this batch any more. Reconcile looks documents up by their numbers.",
+    ("accepted", "key_conflict"): "The server has a document with this number and other content. A person must compare the two.",
     ("unknown", "crashed"): "The process ended while it was on the wire. " + _RECONCILE,
     ("unknown", "cut_off"): "The run was cut off while it was on the wire. " + _RECONCILE,
     ("unknown", "key_conflict"): "The server has a document with this number and other content. A person must compare the two.",
-    ("unknown", "absent"): "Looked up, and not there. Where the settle time was long enough, reconcile with --resend-absent sends it.",
+    (
+        "unknown",
+        "absent",
+    ): "Looked up, and not found. Reconcile with --resend-absent sends it, once it is proved that such numbers can be looked up.",
     (
         "unknown",
         "batch_taken",
     ): "Not found, but others of its batch were: it was probably taken. A person must look before it is sent again.",
-    ("unknown", "not_looked_up"): "The look-up was not answered. Reconcile again when the server answers.",
+    ("unknown", "not_looked_up"): "The look-up was not answered, or not by the API. Reconcile again when it is.",
     (
         "invalid",
         "not_encodable",

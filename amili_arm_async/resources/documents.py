@@ -190,15 +190,19 @@ class Documents:
         Batches that were accepted are asked for their result. Each `unknown` document that has a number is looked up, when `settle`
         seconds have passed since it was sent. Found with the same content: `succeeded`. Else it stays `unknown`, and the reason says
         why: `key_conflict` (found with other content), `absent`, `batch_taken` (absent, but others of its batch are there),
-        `not_looked_up`. All of it is in the journal: a reconcile that is cut off can be begun again.
+        `not_looked_up`. An `accepted` document that its result does not explain (`unmapped`, `unrecognised`, `result_gone`) is looked
+        up too: found with the same content it is `succeeded`; else it stays `accepted` and is never sent again. All of it is in the
+        journal: a reconcile that is cut off can be begun again.
 
         Args:
             journal: path of the journal.
             run_id: the run; None takes every run of documents of this client number.
-            settle: seconds. Default: the run's `deadline`, or the slowest batch of the run where that was longer, and a tenth more.
+            settle: seconds. Two clocks at least must say that they have passed, of the wall clock, the boot clock of this machine and
+                the `Date` of the service; where they can't, it is waited anew. Default: the run's `deadline`, or the slowest batch of
+                the run where that was longer, and a tenth more.
             resend_absent: send again what has a number, was not found, has no sibling of its batch that was found, and whose answer
-                was no 2xx. Then `settle` must be longer than the run's deadline. Nothing is sent again where no document of
-                the run is found: look-ups may not work.
+                was no 2xx. Then `settle` must be longer than the run's deadline. A batch is only sent again where for each of its
+                numbers a document of the run is found whose number has the same form: else look-ups of such numbers may not work.
             concurrency: documents looked up side by side.
             options: for what is sent again and for the waiting for results; but the deadline is the run's own.
 
