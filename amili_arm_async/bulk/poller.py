@@ -150,6 +150,14 @@ class Poller:
     def _deadline(self) -> Verdict:
         return Verdict("accepted", "deadline", f"no result within {self._options.deadline:g} s")
 
+    def _at_deadline(self, batch: OpenBatch) -> Verdict:
+        """What the last answer says, where there is no time to ask a second time."""
+        if batch.gone:
+            return Verdict("accepted", "result_gone", "GET batch was answered that there is none")
+        if batch.last is not None and batch.last.outcome == "unrecognised":
+            return self._unrecognised(batch)
+        return self._deadline()
+
     def _later(self, batch: OpenBatch, now: float) -> None:
         self._put_back(batch, now + batch.delay)
         batch.delay = min(max(batch.delay, 0.001) * GROWTH, self._options.poll_max)
@@ -166,7 +174,7 @@ class Poller:
             now = clock.monotonic()
             verdict = self._judge(batch, tried)
             if verdict is None and now - batch.accepted_at >= self._options.deadline:
-                verdict = self._deadline()
+                verdict = self._at_deadline(batch)
             if verdict is None and not self._stopped:
                 self._later(batch, now)
                 return

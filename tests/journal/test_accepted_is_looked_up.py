@@ -7,7 +7,7 @@ import pytest
 from amili_arm_async import Reconcile
 from amili_arm_async.sandbox import Fault
 
-from .programs import bare_invoices, invoices, lines_of, plan, quick, send, the_run, told_by, writes
+from .programs import bare_invoices, invoices, lines_of, plan, questions, quick, send, the_run, told_by, writes
 
 RUN = {"run_id": "2026-11-20"}
 SENDS_AGAIN = Reconcile(settle=0.06, resend_absent=True)
@@ -135,6 +135,21 @@ async def test_what_was_not_awaited_gets_its_result_first_and_is_looked_up_in_th
 
     assert told_by(report).counts == {"succeeded": 3}
     assert (await the_run(journal)).counts == {"succeeded": 3}
+
+
+@pytest.mark.parametrize("reason", ["unrecognised", "result_gone"])
+async def test_a_result_that_is_asked_for_after_its_deadline_is_asked_for_once(arm, sandbox, journal, reason):
+    """It is not called late: that would be asked for again for ever, and never looked up."""
+    await send(arm, invoices(3), journal=journal, results="accepted", deadline=0.001, **RUN)
+    await sandbox.settled()
+    unexplained(sandbox, reason)
+    sandbox.inject(Fault.status(404), method="GET", path="/documents/D001", times=None)
+
+    report = await arm.documents.reconcile(journal, settle=0, options=quick())
+
+    assert questions(sandbox) == 1
+    assert told_by(report).counts == {"succeeded": 2, "accepted": 1}
+    assert told_by(report).reasons == {f"accepted/{reason}": 1}
 
 
 async def test_what_does_not_wait_for_results_is_not_looked_up(arm, sandbox, journal):
