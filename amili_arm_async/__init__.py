@@ -2,7 +2,7 @@
 
 from .auth import ClientCredentials, TokenSource
 from .bodies import FileContent
-from .bulk.journals import JournalBatch, JournalRun, prune_journal, read_journal
+from .bulk.journals import JournalBatch, JournalRun, adopt_journal, prune_journal, read_journal
 from .bulk.money_totals import CurrencyTotals, MoneySum, MoneyTotals
 from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
 from .bulk.run import BulkRun
@@ -147,6 +147,7 @@ __all__ = [
     "UnauthorizedError",
     "UnprocessableError",
     "UploadReply",
+    "adopt_journal",
     "open_records",
     "prune_journal",
     "read_journal",

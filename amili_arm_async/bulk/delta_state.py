@@ -42,7 +42,7 @@ CREATE TABLE owner (
 -- name: the customer number as it is compared; shown: NULL where it was written like that, 1 in capitals, else as it was written.
 CREATE TABLE customers (name BLOB PRIMARY KEY, number INTEGER NOT NULL, digest BLOB, shown) WITHOUT ROWID;
 """,
-    "Restore it from a copy, or begin a new one, which sends everything once",
+    "Move it away: the next sync makes a new one, and sends everything once. An old copy does not know what was sent since",
 )
 
 _ASKED: Final = 500

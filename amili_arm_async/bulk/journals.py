@@ -11,7 +11,17 @@ from typing import Final, Literal, TypeAlias
 from ..config import check_number
 from .states import State
 
-__all__ = ["KEEP_NUMBERS", "OLDER_THAN", "JournalBatch", "JournalRun", "KeptBecause", "prune_journal", "read_journal"]
+__all__ = [
+    "KEEP_NUMBERS",
+    "OLDER_THAN",
+    "JournalBatch",
+    "JournalRun",
+    "KeptBecause",
+    "adopt_journal",
+    "prune_journal",
+    "read_journal",
+    "stale_reason",
+]
 
 KeptBecause: TypeAlias = Literal["running", "recent", "failures", "unfinished"]
 """Why a run was not removed."""
@@ -60,6 +70,7 @@ class JournalRun:
         open_batches: accepted, without a result.
         unknown_batches: those of which records are `unknown`.
         pruned: Unix time at which it was removed: only its name is left. Else None.
+        stale: whether the journal may not know all that was sent with it: see `adopt_journal`.
     """
 
     run_id: str
@@ -75,6 +86,7 @@ class JournalRun:
     open_batches: Sequence[JournalBatch]
     unknown_batches: Sequence[JournalBatch]
     pruned: float | None = None
+    stale: bool = False
 
     @property
     def is_unfinished(self) -> bool:
@@ -152,3 +164,39 @@ async def prune_journal(
     check_number("keep_numbers", keep_numbers, least=0)
     do = partial(pruning.prune, path, run_id, older_than, with_failures=with_failures, unfinished=unfinished)
     return await to_thread.run_sync(partial(do, keep=keep_numbers, kept=on_kept or (lambda _run, _why: None)))
+
+
+async def adopt_journal(path: str | os.PathLike[str]) -> str | None:
+    """Says that a journal is the right one, though its file was moved or copied: from now on it counts as knowing all that was sent.
+
+    A journal that was put back from a backup, copied, moved or made anew is stale: a run looks each document up before it may leave, and
+    sends nothing that can't be looked up. Say this only of a journal that was moved on purpose while no run was going on, and is used in
+    one place only: what it does not know is sent again.
+
+    Args:
+        path: of the journal.
+
+    Returns:
+        why it was stale, in words; None where it was not, and nothing was changed.
+
+    Raises:
+        JournalError: there is no journal, it can't be written, or a run of it is going on.
+    """
+    from anyio import to_thread  # noqa: PLC0415
+
+    from .journal import reading  # noqa: PLC0415
+
+    return await to_thread.run_sync(reading.adopt, path)
+
+
+async def stale_reason(path: str | os.PathLike[str]) -> str | None:
+    """Why a journal is stale (see `adopt_journal`), in words; None where it is not. Nothing is changed.
+
+    Raises:
+        JournalError: there is no journal, or it can't be read.
+    """
+    from anyio import to_thread  # noqa: PLC0415
+
+    from .journal import reading  # noqa: PLC0415
+
+    return await to_thread.run_sync(reading.stale_reason, path)

@@ -22,7 +22,7 @@ from .journal.reads import UnknownRow
 from .journal.run_journal import RunJournal
 from .look_ups import ABSENT, CONFLICT, FOUND, NOT_LOOKED_UP, LookUpProofs, LookUps, judge_accepted
 from .number_forms import NumberForm, form_of
-from .settling import Settling
+from .settling import Settling, settle_time
 from .states import Verdict
 from .texts import split_texts
 
@@ -32,8 +32,6 @@ _BATCH_TAKEN: Final = Verdict("unknown", "batch_taken", "not found, but others o
 
 _TELLING: Final = frozenset({"key_conflict", "batch_taken"})
 """What an earlier look-up found, and this one may have missed."""
-
-_MARGIN: Final = 1.1
 
 
 class Reconciler:
@@ -66,6 +64,7 @@ class Reconciler:
         self._deliverer = deliverer
         self._adopt = adopt
         self._unknowns = journal.unknowns
+        self._stale = journal.stale_since
         self._settings = job.options.reconcile if isinstance(job.options.reconcile, Reconcile) else Reconcile()
         self._places = asyncio.Semaphore(self._settings.concurrency)
         self._look_ups = LookUps(job, transport, course)
@@ -94,17 +93,18 @@ class Reconciler:
         settle = self._settings.settle
         if settle is not None and not self._settings.resend_absent:
             return settle
-        slowest = _MARGIN * await self._unknowns.slowest()
         # Not that of this attempt alone: an earlier one may have given its batches more time.
-        deadline = await self._unknowns.deadline()
-        return max(settle if settle is not None and settle > deadline else _MARGIN * deadline, slowest)
+        deadline = max([await self._unknowns.deadline(), *(since.deadline for since in self._stale)])
+        return settle_time(settle, deadline, await self._unknowns.slowest())
 
     async def _settled(self, settling: Settling, row: UnknownRow) -> bool:
         """Waits until the time to settle of a batch has passed; False where the run stops. What was processed need not settle."""
         if not row.unknown and all(verdict.reason == "unmapped" for verdict in row.accepted.values()):
             return self._course.reason is None
-        while self._course.reason is None and (left := settling.left(row.sent)) > 0:
-            why = settling.why(row.sent)
+        # A stale journal does not know when a document left last.
+        stamps = [row.sent, *(since.sent for since in self._stale if self._settings.resend_absent)]
+        while self._course.reason is None and (left := max(map(settling.left, stamps))) > 0:
+            why = settling.why(max(stamps, key=settling.left))
             log.info(why, delay=round(left))
             self._account.tell_progress(why)
             await clock.wait(self._course.stopping, left)

@@ -129,11 +129,15 @@ class BulkReport:
     """What became of every record of a run. There during the run and after it, whatever ended it.
 
     After the run `sum(report.counts.values())` is the number of records that were read.
+
+    Attributes:
+        stale_journal: whether the journal did not know all that was sent with it: each document was looked up before it might leave.
     """
 
     def __init__(
         self, *, records_known: int | None, accepted_is_enough: bool, now: Callable[[], float], watchers: Sequence[Watcher] = ()
     ) -> None:
+        self.stale_journal = False
         self._now = now
         self._watchers = watchers
         self._counts: dict[State, int] = dict.fromkeys(STATES, 0)

@@ -141,6 +141,8 @@ class Sender:
             await self._dismiss(complete=False)
             self._report.end()
             raise
+        if self._journal is not None and self._journal.is_stale:
+            self._look_up_first(self._journal)
         # Where there is no source, it counts on from the run before.
         self._account.adopted = self._report.tally.records_read
         log.info("bulk run begins", operation=self._job.endpoint.operation, concurrency=self._pace.limit)
@@ -304,6 +306,8 @@ class Sender:
                 except ArmError as failure:
                     self._course.stop_for_journal(failure)
                     return None
+                if claimed is None:
+                    return None
                 del self._claiming[batch.number]
                 for outcome in claimed.outcomes:
                     self._account.tell(outcome)
@@ -390,6 +394,13 @@ class Sender:
         # Where only one clock tells, its deadline begins anew.
         since = opened.accepted.passed(clock.stamp(self._transport.service_clock.earliest())) or 0.0
         self._poller.add(OpenBatch(opened.batch_uuid, clock.monotonic() - since, lambda: opened.keys, settled))
+
+    def _look_up_first(self, journal: RunJournal) -> None:
+        """Sees to it that nothing leaves that was not looked up: the journal does not know all that was sent."""
+        from .stale import LookUpFirst  # noqa: PLC0415 - only few runs need it
+
+        self._report.stale_journal = True
+        journal.look_up_first = LookUpFirst(self._job, self._transport, journal, self._course).verdicts
 
     async def _reconcile(self) -> None:
         """Looks up what became of documents whose fate nobody knows, where that was asked for."""

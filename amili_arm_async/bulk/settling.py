@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from typing import Final
 
 from .. import clock
 from ..clock import Stamp
 from ..transport import Transport
 from .job import Job
 
-__all__ = ["Settling"]
+__all__ = ["Settling", "settle_time"]
+
+_MARGIN: Final = 1.1
+
+
+def settle_time(settle: float | None, deadline: float, slowest: float) -> float:
+    """Seconds after which a document that is not there won't come any more, so that it may be sent.
+
+    Args:
+        settle: what the caller wants; used where it is longer than the deadline.
+        deadline: the longest of the attempts that may have sent it.
+        slowest: seconds from the 202 to the result of the slowest batch.
+    """
+    return max(settle if settle is not None and settle > deadline else _MARGIN * deadline, _MARGIN * slowest)
 
 
 class Settling:
@@ -53,6 +67,12 @@ class Settling:
         else:
             cause = "so many must pass after they were sent"
         return f"waiting until {until} before documents are looked up: the time to settle is {self.seconds:g} s, {cause}"
+
+    def when(self, sent: Stamp | None) -> str:
+        """What to do about a document that is not there, and may have been sent at a time that is not long enough ago."""
+        left = self.left(sent)
+        until = datetime.fromtimestamp(math.ceil(clock.unix_time() + left), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return f"it is not found, and may still come: run again with the same run id after {until}"
 
     def _now(self) -> Stamp:
         return clock.stamp(self._transport.service_clock.earliest())

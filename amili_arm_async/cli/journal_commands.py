@@ -10,7 +10,16 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from ..bulk.journals import KEEP_NUMBERS, OLDER_THAN, JournalRun, KeptBecause, prune_journal, read_journal
+from ..bulk.journals import (
+    KEEP_NUMBERS,
+    OLDER_THAN,
+    JournalRun,
+    KeptBecause,
+    adopt_journal,
+    prune_journal,
+    read_journal,
+    stale_reason,
+)
 from ..config import BulkOptions, Reconcile, check_origin
 from ..errors import ArmError, ConfigurationError
 from . import output
@@ -40,8 +49,9 @@ from .replay import Replay
 from .sending import GRACE, run_to_end
 from .status import as_json as runs_as_json
 from .status import print_kept, print_runs
+from .telling import STALE
 
-__all__ = ["prune", "reconcile", "replay", "status"]
+__all__ = ["adopt", "prune", "reconcile", "replay", "status"]
 
 ResultT = TypeVar("ResultT")
 
@@ -59,10 +69,25 @@ def status(
 ) -> None:
     """Shows the runs of a journal, also while one is going on: how many records are in which state, and what is open or unknown."""
     runs = _of(journal, lambda: read_journal(journal, keys=keys, pruned=True))
+    stale = _of(journal, lambda: stale_reason(journal))
+    if stale is not None:
+        output.warn(f"this journal is stale: {stale}. {STALE}")
     if as_json:
-        output.print_json(runs_as_json(runs, keys=keys))
+        output.print_json({**runs_as_json(runs, keys=keys), "stale": stale})
     else:
         print_runs(runs, keys=keys)
+
+
+def adopt(journal: Journal) -> None:
+    """Says that a journal is the right one, though its file was moved or copied on purpose.
+
+    Do it only for the journal that was used last, and use no other copy of it: what it does not know is sent again.
+    """
+    reason = _of(journal, lambda: adopt_journal(journal))
+    if reason is None:
+        typer.echo("The journal is not stale: nothing was changed.")
+    else:
+        typer.echo(f"It was stale: {reason}.\nNow its mark says that it is the right one: what it does not know is sent without a look-up.")
 
 
 def prune(

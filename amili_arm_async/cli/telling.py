@@ -14,10 +14,16 @@ from ..bulk.states import RecordOutcome
 from ..sources.records import Records
 from . import output
 
-__all__ = ["NAMED", "as_json", "describe", "name_failures", "placed", "print_table"]
+__all__ = ["NAMED", "STALE", "as_json", "describe", "name_failures", "placed", "print_table"]
 
 NAMED: Final = 50
 """Records that are named at the most; the counts tell of the rest."""
+
+STALE: Final = (
+    "It does not know all that was sent with it, so a run looks each document up before it may leave, and sends none that can't be looked "
+    "up. Where the file was moved on purpose, and no other copy is used, say `amili-arm adopt` and its path"
+)
+"""What follows from a stale journal."""
 
 _SERVER_SPEAKS: Final = frozenset({"failed", "rejected"})
 """States whose message is the server's, which may hold personal data; that of the others is the library's."""
@@ -31,6 +37,7 @@ def as_json(report: BulkReport) -> dict[str, Any]:
         "records": totals.records_read,
         "failed_records": report.failed_records,
         "left_behind": dict(report.left_behind),
+        "stale_journal": report.stale_journal,
         "batches": totals.batches_sent,
         "requests": totals.requests,
         "megabytes": output.megabytes(totals.bytes_sent),
@@ -53,6 +60,8 @@ def print_table(title: str, report: BulkReport) -> None:
         ("records/s", f"{output.per_second(totals.records_read, elapsed):,}"),
     ]
     output.table(title, ("", "records"), rows, stderr=True)
+    if report.stale_journal:
+        output.warn(f"the journal is stale. {STALE}")
 
 
 def placed(records: Records, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:

@@ -71,6 +71,11 @@ _BY_REASON: Final[Mapping[tuple[State, str], str]] = {
         "unknown",
         "batch_taken",
     ): "Not found, but others of its batch were: it was probably taken. A person must look before it is sent again.",
+    (
+        "unknown",
+        "stale_journal",
+    ): "The journal is older than what was sent with it, or a copy, so this was not sent. Run the same job with the "
+    "same run id after the settle time; where the file was moved on purpose, say amili-arm adopt first.",
     ("unknown", "not_looked_up"): "The look-up was not answered, or not by the API. Reconcile again when it is.",
     (
         "invalid",

@@ -25,6 +25,7 @@ from amili_arm_async import (
     Timeout,
     read_journal,
 )
+from amili_arm_async.bulk.journal import reading
 from amili_arm_async.sandbox import Fault, Sandbox
 
 QUICK = RetryPolicy(attempts=5, base_delay=0.005, max_delay=0.02)
@@ -181,6 +182,8 @@ def snapshot(path: Path, copy: Path) -> None:
         contextlib.closing(sqlite3.connect(copy)) as after,
     ):
         before.backup(after)
+    # It stands for the journal itself, and not for a copy of it.
+    reading.adopt(copy)
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

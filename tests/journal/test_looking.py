@@ -107,7 +107,7 @@ async def test_looking_changes_nothing(arm, sandbox, journal):
     for _ in range(3):
         await read_journal(journal, keys=True)
     assert journal.read_bytes() == before
-    assert sorted(path.name for path in journal.parent.iterdir()) == ["nightly.sqlite", "nightly.sqlite-lock"]
+    assert sorted(path.name for path in journal.parent.iterdir()) == ["nightly.sqlite", "nightly.sqlite-lock", "nightly.sqlite-mark"]
 
 
 async def test_a_journal_that_is_not_there(journal):

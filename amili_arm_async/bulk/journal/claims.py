@@ -81,6 +81,7 @@ class Claims:
         taken: by position, the record of the journal that speaks for it.
         conflicts: by position, why it may not be sent.
         after: batches of earlier attempts that must be settled first.
+        elsewhere: positions in `part` of documents that another run has sent: they won't leave.
     """
 
     send: list[int] = field(default_factory=list)
@@ -88,6 +89,7 @@ class Claims:
     taken: dict[int, Entry] = field(default_factory=dict)
     conflicts: dict[int, Verdict] = field(default_factory=dict)
     after: set[int] = field(default_factory=set)
+    elsewhere: frozenset[int] = frozenset()
 
 
 def decide_document(entries: list[Entry], content: int, place: int, *, numbered: bool) -> Decision:

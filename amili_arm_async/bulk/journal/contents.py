@@ -45,7 +45,7 @@ def standing(
 def hide_unsent(connection: sqlite3.Connection, index: Index, run: int, attempt: int) -> None:
     """Of a document that was not sent in this attempt, and that the journal knows from an earlier one, only one is told: what may be with
     the server, else the one that is newer."""
-    unsent = f"attempt = {attempt:d} AND tries = 0 AND state = 'settled' AND final IN ('not_sent', 'blocked')"
+    unsent = f"attempt = {attempt:d} AND tries = 0 AND state = 'settled' AND (final IN ('not_sent', 'blocked') OR reason = 'stale_journal')"
     for batch in ids(connection, run, unsent):
         names, _, _ = read_records(connection, batch)
         found = index.find(names)

@@ -14,6 +14,7 @@ from typing import Final
 from ...errors import JournalError
 from ...files import followed, sync_folder
 from .guard import FileGuard, refuse_untrusted
+from .mark import SCHEMA as MARK_SCHEMA
 
 __all__ = ["Form", "broken", "check", "connect", "open_journal", "path_of"]
 
@@ -31,7 +32,7 @@ _WAL_BYTES: Final = 64_000_000
 
 _BUSY: Final = 60.0
 
-_SCHEMA: Final = """
+_SCHEMA: Final = f"""{MARK_SCHEMA}
 -- Of a run that was removed its row stays, so that its name can't be used again: pruned is when that was.
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
@@ -124,7 +125,13 @@ class Form:
 
 
 JOURNAL: Final = Form(
-    "journal", APPLICATION_ID, VERSION, _PAGE, _SCHEMA, "Restore it from a copy; with another one, everything would be sent again"
+    "journal",
+    APPLICATION_ID,
+    VERSION,
+    _PAGE,
+    _SCHEMA,
+    "Do not put an old copy in its place: that does not know what was sent since. Move it away and leave the file -mark where it is: the "
+    "same run id then looks each document up before it is sent. Or finish the run by hand",
 )
 
 

@@ -6,16 +6,20 @@ import contextlib
 import os
 import sqlite3
 from collections import Counter
+from dataclasses import replace
 
 from ...errors import JournalError
 from ..journals import JournalBatch, JournalRun
 from ..states import State
-from .files import broken, check, connect, path_of
+from .files import JOURNAL, broken, check, connect, open_journal, path_of
+from .guard import FileGuard
 from .locks import is_locked
+from .mark import JournalMark, why_stale
+from .mark import adopt as adopt_file
 from .names import removed
 from .reads import ids, keys_of, read_row, superseded
 
-__all__ = ["read", "read_run", "runs_of"]
+__all__ = ["adopt", "read", "read_run", "runs_of", "stale_reason"]
 
 
 def read(path: str | os.PathLike[str], *, keys: bool, pruned: bool) -> list[JournalRun]:
@@ -26,8 +30,41 @@ def read(path: str | os.PathLike[str], *, keys: bool, pruned: bool) -> list[Jour
         with contextlib.closing(_reader(path)) as connection:
             connection.execute("BEGIN")
             rows = connection.execute("SELECT id FROM runs WHERE pruned IS NULL OR ? ORDER BY id", (pruned,)).fetchall()
-            return [read_run(connection, path, run, keys=keys) for (run,) in rows]
-    except sqlite3.Error as failure:
+            stale = why_stale(connection, path) is not None
+            return [replace(read_run(connection, path, run, keys=keys), stale=stale) for (run,) in rows]
+    except (sqlite3.Error, OSError) as failure:
+        raise broken(path, failure) from failure
+
+
+def adopt(path: str | os.PathLike[str]) -> str | None:
+    """See `adopt_journal`."""
+    path = path_of(path)
+    guard, mark = FileGuard(path, JOURNAL.word), JournalMark(path)
+    with contextlib.closing(open_journal(path, create=False, guard=guard)) as connection, contextlib.closing(mark):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for run, run_id in connection.execute("SELECT id, run_id FROM runs").fetchall():
+                if is_locked(path, run):
+                    raise JournalError(f"the run {run_id!r} of the journal {path} is going on: wait for its end")
+            reason = why_stale(connection, path)
+            if reason is not None:
+                adopt_file(connection)
+                mark.is_due = True
+            connection.execute("COMMIT")
+            mark.committed(connection, guard)
+        except (sqlite3.Error, OSError) as failure:
+            raise broken(path, failure) from failure
+    return reason
+
+
+def stale_reason(path: str | os.PathLike[str]) -> str | None:
+    """Why a journal is stale, or None."""
+    path = path_of(path)
+    check(path)
+    try:
+        with contextlib.closing(_reader(path)) as connection:
+            return why_stale(connection, path)
+    except (sqlite3.Error, OSError) as failure:
         raise broken(path, failure) from failure
 
 

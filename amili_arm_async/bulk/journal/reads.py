@@ -26,6 +26,7 @@ __all__ = [
     "read_row",
     "read_unknown",
     "read_verdicts",
+    "runs_like",
     "slowest",
     "span_of",
     "states_of",
@@ -161,7 +162,8 @@ def doubtful_ids(connection: sqlite3.Connection, run: int) -> list[int]:
     reasons = ", ".join(f"'{reason}'" for reason in NOT_EXPLAINED)
     parts = ["final = 'unknown'", "exceptions LIKE '%\"unknown\"%'", f"(final = 'accepted' AND reason IN ({reasons}))"]
     parts += [f'exceptions LIKE \'%"accepted","{reason}"%\'' for reason in NOT_EXPLAINED]
-    return list(ids(connection, run, " OR ".join(parts)))
+    # What could not be decided on a stale journal did not leave: the next attempt looks it up again.
+    return list(ids(connection, run, f"({' OR '.join(parts)}) AND reason <> 'stale_journal'"))
 
 
 def read_unknown(connection: sqlite3.Connection, batch: int) -> UnknownRow:
@@ -191,6 +193,16 @@ def slowest(connection: sqlite3.Connection, run: int) -> float:
 def deadline_of(connection: sqlite3.Connection, run: int) -> float:
     """The longest deadline that an attempt of a run had."""
     return float(connection.execute("SELECT deadline FROM runs WHERE id = ?", (run,)).fetchone()[0])
+
+
+def runs_like(connection: sqlite3.Connection, run: int) -> list[int]:
+    """A run and all others of the same operation, client number and address, it first and then the newest."""
+    rows = connection.execute(
+        "SELECT other.id FROM runs JOIN runs AS other USING (operation, client_no, base_url) WHERE runs.id = ?"
+        " ORDER BY other.id = runs.id DESC, other.id DESC",
+        (run,),
+    )
+    return [row[0] for row in rows]
 
 
 def taken_ids(connection: sqlite3.Connection, run: int, near: int, most: int) -> list[int]:

@@ -18,9 +18,11 @@ from ..states import Verdict
 from ..texts import split_texts
 from .claims import Claims, Decision, Entry, decide_customer, decide_document
 from .contents import Contents, hide_unsent, standing
+from .guard import FileGuard
 from .index import Index, names_of
 from .kept_numbers import spans_of_keys
 from .locks import RunLock, lock
+from .mark import JournalMark
 from .names import RunName, find_run, going_on
 from .other_runs import OtherRuns
 from .reads import ids, span_of, states_of
@@ -75,6 +77,7 @@ class RunRows:
     others: OtherRuns | None = None
     sent_before: dict[int, dict[int, Verdict]] = field(default_factory=dict)
     again: set[int] = field(default_factory=set)
+    mark: JournalMark | None = None
 
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
@@ -92,6 +95,9 @@ class RunRows:
             raise going_on(self.path, self.name, earlier)
         if self.path and not self.name.safe and not self.resends_known:
             self.others = OtherRuns(self.path, self.name, self.id)
+        if self.path and not self.name.safe:
+            self.mark = JournalMark(self.path)
+            self.mark.begin(connection, now=now, deadline=deadline)
         low, high = self.span
         self.token = secrets.token_hex(8)
         connection.execute(
@@ -142,7 +148,7 @@ class RunRows:
     def _forget_unsent(self, connection: sqlite3.Connection) -> None:
         """What never left will be read from the source again."""
         low, high = self.span
-        unsent = "SELECT id FROM batches WHERE id BETWEEN ? AND ? AND tries = 0 AND state = 'settled'"
+        unsent = "SELECT id FROM batches WHERE id BETWEEN ? AND ? AND tries = 0 AND sent IS NULL AND state = 'settled'"
         for table in ("records", "bodies", "superseded", "overtaken"):
             connection.execute(f"DELETE FROM {table} WHERE batch IN ({unsent})", (low, high))  # noqa: S608 - our own words
         connection.execute(f"DELETE FROM batches WHERE id IN ({unsent})", (low, high))  # noqa: S608 - our own words
@@ -161,10 +167,17 @@ class RunRows:
         if self.index is not None and self.goes_on and not self.name.safe:
             hide_unsent(connection, self.index, self.id, self.attempt)
 
+    def committed(self, connection: sqlite3.Connection, guard: FileGuard) -> None:
+        """To be called after each commit: before a document leaves, it must be in the mark, too."""
+        if self.mark is not None:
+            self.mark.committed(connection, guard)
+
     def let_go(self) -> None:
         """Another process may run it."""
         if self.others is not None:
             self.others.close()
+        if self.mark is not None:
+            self.mark.close()
         if self.lock is not None:
             self.lock.release()
             self.lock = None
@@ -179,7 +192,9 @@ class RunRows:
         self.index = Index(connection)
         low, high = self.span
         # What was never sent stands in nobody's way.
-        cut = "SELECT id, records FROM batches WHERE id BETWEEN ? AND ? AND (state <> 'settled' OR tries > 0) ORDER BY id"
+        cut = (
+            "SELECT id, records FROM batches WHERE id BETWEEN ? AND ? AND (state <> 'settled' OR tries > 0 OR sent IS NOT NULL) ORDER BY id"
+        )
         rows = connection.execute(cut, (low, high)).fetchall()
         self.index.fill((row[0], ["current"] * row[1]) for row in rows)
 
@@ -219,6 +234,7 @@ class RunRows:
         if claims.send:
             claims.part = batch.only(claims.send)
             self.enter(connection, id, claims.part, [others[place] for place in claims.send if place in others])
+            claims.elsewhere = frozenset(self.sent_before.get(id, ()))
             self.replaces[id] = superseded
             self.overtakes[id] = [(entry.batch, entry.position) for entry in overtaken]
         return claims
@@ -311,6 +327,8 @@ class RunRows:
         # Not before: until this batch leaves, what is known of its records stands where it stood.
         self._supersede(connection, self.replaces.pop(id, ()))
         connection.executemany("INSERT OR IGNORE INTO overtaken VALUES (?, ?)", self.overtakes.pop(id, ()))
+        if self.mark is not None:
+            self.mark.intent(connection, now)
         return {}
 
     @staticmethod
@@ -334,6 +352,69 @@ class RunRows:
             if id in self.again:
                 self.again.add(number)
             self.enter(connection, number, batch)
+
+    def keep_back(
+        self,
+        connection: sqlite3.Connection,
+        id: int,
+        batch: Batch,
+        verdicts: Mapping[int, Verdict],
+        numbers: tuple[int, int, int],
+        now: Stamp,
+        keep_bodies: bool,
+    ) -> Batch | None:
+        """Of a batch that was entered on a stale journal, the records with a verdict are not sent: they were looked up, or can't be.
+
+        Args:
+            verdicts: by position. What the look-up found is kept; the others are asked for again by the next attempt.
+            numbers: ids of the batches in its place: of what was found, of what is not known, and of what is sent.
+
+        Returns:
+            what is sent, or None.
+        """
+        found = [place for place, verdict in verdicts.items() if verdict.reason != "stale_journal"]
+        unsure = [place for place, verdict in verdicts.items() if verdict.reason == "stale_journal"]
+        rest = [place for place in range(len(batch)) if place not in verdicts]
+        replaced = self.replaces.pop(id, [])
+        self._supersede(connection, [entry for entry in replaced if entry[0] in set(found)])
+        for number, places in zip(numbers, (found, unsure), strict=False):
+            if places:
+                said = {position: verdicts[place] for position, place in enumerate(places)}
+                part = batch.only(places)
+                looked_up = now if number == numbers[0] else None
+                keep = keep_bodies or any(verdict.reason == "key_conflict" for verdict in said.values())
+                self._enter_kept_back(connection, number, part, said, looked_up, keep_body=keep)
+        left = batch.only(rest) if rest else None
+        if left is not None:
+            positions = {place: number for number, place in enumerate(rest)}
+            self.replaces[numbers[2]] = [(positions[entry[0]], *entry[1:]) for entry in replaced if entry[0] in positions]
+            self.enter(connection, numbers[2], left)
+        self.sent_before.pop(id, None)
+        self._leave_out(connection, id)
+        return left
+
+    def _enter_kept_back(
+        self,
+        connection: sqlite3.Connection,
+        id: int,
+        batch: Batch,
+        said: Mapping[int, Verdict],
+        looked_up: Stamp | None,
+        *,
+        keep_body: bool,
+    ) -> None:
+        standard = said[0]
+        exceptions = {position: verdict for position, verdict in said.items() if verdict != standard}
+        # Other runs are told of what is there, and not of what never left.
+        spans = codec.ENCODER.encode(spans_of_keys(batch.keys)).decode() if looked_up is not None else None
+        connection.execute(
+            "INSERT INTO batches (id, attempt, records, state, final, reason, message, exceptions, spans, sent, boot, boot_id, service)"
+            " VALUES (?, ?, ?, 'settled', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (id, self.attempt, len(batch), *_plain(standard), _write(exceptions), spans, *(looked_up or (None,) * 4)),
+        )
+        self._enter_records(connection, id, batch.keys, batch.prints, {}, batch.indexes)
+        if keep_body:
+            _write_body(connection, id, batch)
 
     @staticmethod
     def put_back(connection: sqlite3.Connection, id: int) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
+
+import anyio
 
 from ... import clock, log
 from ...clock import ServiceClock, Stamp
@@ -22,6 +24,7 @@ from .claims import Claims
 from .dead_letter import DeadLetter
 from .files import open_journal, path_of
 from .followers import DONE_BEFORE, Follower, Followers, common, outcome_of
+from .mark import StaleSince
 from .names import RunName, refuse_running
 from .reads import OpenRow, left_behind, read_open, read_verdicts
 from .rows import RunRows
@@ -48,6 +51,8 @@ class RunJournal:
     Attributes:
         holds: whether an outcome that can be looked up is kept back, because that is done at the end.
         wants_payloads: whether the text of what did not make it is kept.
+        look_up_first: on a stale journal, looks the documents of a batch up before they may leave, and gives by position what became of
+            those that may not; None where the run stops.
         ahead: how many batches more than may be on the wire are made ready, and written down, meanwhile.
     """
 
@@ -55,6 +60,7 @@ class RunJournal:
         self.holds = bool(options.reconcile)
         self.wants_payloads = options.dead_letter is not None
         self.ahead = 0 if name.safe else 4
+        self.look_up_first: Callable[[Batch, frozenset[int]], Awaitable[dict[int, Verdict] | None]] | None = None
         self._path = path_of(options.journal) if options.journal is not None else ""
         self._options = options
         self._service = service
@@ -83,8 +89,9 @@ class RunJournal:
         if self._options.dead_letter is not None:
             self._dead_letter = DeadLetter(os.fsdecode(self._options.dead_letter), self._name, self._path)
         look = partial(refuse_running, path=self._path, name=self._name)
-        thread = JournalThread(self._path, partial(open_journal, self._path, look=look), self._rows.let_go)
-        opening = partial(
+        opening = partial(open_journal, self._path, look=look)
+        thread = JournalThread(self._path, opening, self._rows.let_go, committed=self._rows.committed)
+        beginning = partial(
             self._rows.begin,
             deadline=self._options.deadline,
             now=self._stamp(),
@@ -93,13 +100,21 @@ class RunJournal:
         )
         try:
             await thread.start()
-            await thread.call(opening)
+            await thread.call(beginning)
         except BaseException:
             # Nobody need wait for it: whoever cancels this may cancel the waiting too.
             thread.finish()
             raise
         self._thread = thread
-        self._indexed = self._rows.index is not None
+        # On a stale journal each record is looked at one by one.
+        self._indexed = self._rows.index is not None or self.is_stale
+        if self.is_stale:
+            assert self._rows.mark is not None
+            log.warning(
+                f"the journal is stale, {self._rows.mark.reason}: each document is looked up before it may leave, and what can't be is not "
+                "sent. Where the file was moved on purpose, say `amili-arm adopt` and its path",
+                path=self._path,
+            )
         if not self._accepted_is_enough:
             self._open = {row: asyncio.Event() for row in self._rows.open}
         if self._rows.goes_on:
@@ -162,8 +177,18 @@ class RunJournal:
 
     # --- cutting ----------------------------------------------------------------------------------------------------------
 
-    async def claim(self, batch: Batch) -> Claimed:
-        """What of a batch is to be sent, and what became of the rest."""
+    @property
+    def is_stale(self) -> bool:
+        """Whether the journal does not know all that was sent with it, or may not."""
+        return bool(self.stale_since)
+
+    @property
+    def stale_since(self) -> Sequence[StaleSince]:
+        """When documents may have left of which a stale journal does not know."""
+        return self._rows.mark.stale if self._rows.mark is not None else ()
+
+    async def claim(self, batch: Batch) -> Claimed | None:
+        """What of a batch is to be sent, and what became of the rest; None where the run stopped before that was known."""
         await self._wait_for_results()
         await self._make_index()
         row = self._next_row()
@@ -173,9 +198,24 @@ class RunJournal:
             return Claimed(batch, row, (), ())
         claims: Claims = await self._call(partial(self._rows.claim, id=row, batch=batch))
         self._indexed = True
-        outcomes = [*self._conflicts(batch, claims), *self._taken(batch, claims, await self._verdicts(claims))]
+        looked_up = {} if self.look_up_first is None or claims.part is None else await self.look_up_first(claims.part, claims.elsewhere)
+        if looked_up is None:
+            return None
+        verdicts = await self._verdicts(claims)
+        part, kept_back = claims.part, list[BatchOutcome]()
+        if looked_up and part is not None:
+            kept_back = list(_kept_back(part, looked_up))
+            # What is in the journal is told, too.
+            with anyio.CancelScope(shield=True):
+                row, part = await self._keep_back(row, part, looked_up)
+        outcomes = [*self._conflicts(batch, claims), *self._taken(batch, claims, verdicts), *kept_back]
         after = [self._open[other] for other in claims.after if other in self._open]
-        return Claimed(claims.part, row, outcomes, after)
+        return Claimed(part, row, outcomes, after)
+
+    async def _keep_back(self, row: int, batch: Batch, verdicts: Mapping[int, Verdict]) -> tuple[int, Batch | None]:
+        numbers = (self._next_row(), self._next_row(), self._next_row())
+        keep_back = partial(self._rows.keep_back, id=row, batch=batch, verdicts=verdicts, numbers=numbers)
+        return numbers[2], await self._call(partial(keep_back, now=self._stamp(), keep_bodies=self.wants_payloads))
 
     async def _make_index(self) -> None:
         """Makes an index of what other runs have sent, where that is worth its price."""
@@ -403,6 +443,12 @@ class RunJournal:
 def new_run_id() -> str:
     """A name for a run that nobody will go on with."""
     return f"run-{secrets.token_hex(8)}"
+
+
+def _kept_back(batch: Batch, verdicts: Mapping[int, Verdict]) -> Iterator[BatchOutcome]:
+    """The outcomes of records that were looked up before they may leave, and do not."""
+    said = [DONE_BEFORE if verdict.state == "succeeded" else verdict for verdict in verdicts.values()]
+    yield outcome_of(batch.number, [batch.indexes[place] for place in verdicts], [batch.keys[place] for place in verdicts], said, None)
 
 
 def _narrowed(opened: OpenRow, before: Verdict, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> tuple[Verdict, dict[int, Verdict]]:

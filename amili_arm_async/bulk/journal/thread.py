@@ -46,18 +46,28 @@ class JournalThread:
         open: makes the connection, and tells the guard that it is given of the files.
         closed: called in the thread when the connection is closed, however that came.
         word: what the file is called, for errors.
+        committed: called in the thread after each commit, before anybody is told of it.
 
     Attributes:
         failure: what made the journal unusable, or None; a `JournalError`, or what the work itself refused.
     """
 
-    def __init__(self, path: str, open: Callable[..., sqlite3.Connection], closed: Callable[[], None], word: str = JOURNAL.word) -> None:
+    def __init__(
+        self,
+        path: str,
+        open: Callable[..., sqlite3.Connection],
+        closed: Callable[[], None],
+        word: str = JOURNAL.word,
+        *,
+        committed: Callable[[sqlite3.Connection, FileGuard], None] | None = None,
+    ) -> None:
         self.failure: ArmError | None = None
         self._word = word
         self._path = path
         self._open = open
         self._guard = FileGuard(path, word)
         self._closed = closed
+        self._committed = committed
         self._loop = asyncio.get_running_loop()
         self._urgent: deque[_Work] = deque()
         self._rest: deque[_Work] = deque()
@@ -183,8 +193,10 @@ class JournalThread:
             results = [work.do(connection) for work in works]
             if not works[0].alone:
                 connection.execute("COMMIT")
-            # Before anybody is told: what was written to a file that nobody will find again is not written.
+            # What was written to a file that nobody will find again is not written.
             self._guard.check()
+            if self._committed is not None:
+                self._committed(connection, self._guard)
         except Exception as failure:  # whatever it is, the thread must go on to tell those who wait
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")

@@ -20,6 +20,7 @@ from .reads import (
     doubtful_ids,
     read_row,
     read_unknown,
+    runs_like,
     slowest,
     superseded,
     taken_ids,
@@ -134,7 +135,7 @@ class Unknowns:
         return batch, row
 
     async def candidates(
-        self, needed: Mapping[tuple[object, ...], int], *, near: int, is_settled: Callable[[Stamp], bool]
+        self, needed: Mapping[tuple[object, ...], int], *, near: int, is_settled: Callable[[Stamp], bool], of_all_runs: bool = False
     ) -> dict[tuple[object, ...], Candidates]:
         """Numbers whose documents should be there, by kind of form, for each some that are as long as needed, or else the longest.
 
@@ -142,9 +143,13 @@ class Unknowns:
             needed: the kinds that are looked for, and the lengths.
             near: the batch next to which it is looked first.
             is_settled: whether so much has passed since a stamp that what was accepted then should be there.
+            of_all_runs: whether those of other runs of the journal to the same client number and address will do, too.
         """
         pools = {kind: _Pool(length) for kind, length in needed.items()}
-        batches = await self._thread.call(partial(taken_ids, run=self._rows.id, near=near, most=_MOST_SCANNED))
+        runs = await self._thread.call(partial(runs_like, run=self._rows.id)) if of_all_runs else [self._rows.id]
+        batches: list[int] = []
+        for run in runs:
+            batches += await self._thread.call(partial(taken_ids, run=run, near=near, most=_MOST_SCANNED))
         scanned = 0
         while batches and scanned < _MOST_SCANNED and not all(pool.is_full for pool in pools.values()):
             some, batches = batches[:_AT_ONCE], batches[_AT_ONCE:]
