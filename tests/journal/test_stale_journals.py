@@ -15,7 +15,7 @@ import pytest
 from amili_arm_async import BulkError, JournalError, Reconcile, adopt_journal, prune_journal
 from amili_arm_async.sandbox import Fault
 
-from .programs import bare_invoices, invoice, invoices, lines_of, plan, quick, read_journal, send, the_run, told_by, until
+from .programs import bare_invoices, invoice, invoices, journal_threads, lines_of, plan, quick, read_journal, send, the_run, told_by, until
 
 RUN = {"run_id": "2026-11-20"}
 COUNT = 40
@@ -434,6 +434,7 @@ async def test_a_run_that_is_cancelled_while_it_looks_up(arm, sandbox, journal, 
     with pytest.raises(asyncio.CancelledError):
         await task
     told_by(run.report)
+    await until(lambda: not journal_threads())
     assert (await send(arm, invoices(COUNT), journal=journal, **RUN)).counts == {"done_before": COUNT}
     assert not list(sandbox.documents.doubles())
 
