@@ -9,7 +9,7 @@ import sys
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple
@@ -130,12 +130,8 @@ class ServiceClock:
 
     def note(self, date: str | None, asked: float, answered: float) -> None:
         """Takes in the `Date` of an answer; `asked` and `answered` are the times of `steady_time` between which it was written."""
-        if date is None:
-            return
-        try:
-            found = parsedate_to_datetime(date)
-            seconds = (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, TypeError, OverflowError):
+        seconds = _seconds_of(date) if date is not None else None
+        if seconds is None:
             return
         # It is in whole seconds.
         least, most = seconds - answered, seconds + 1 - asked
@@ -154,6 +150,16 @@ class ServiceClock:
     def latest(self) -> float | None:
         """The latest Unix time that it can be there now: for the beginning of a time that must pass."""
         return self._most + steady_time() if self._most is not None else None
+
+
+@lru_cache(maxsize=4)
+def _seconds_of(date: str) -> float | None:
+    """The Unix time of a date in a header; all answers of a second have the same one."""
+    try:
+        found = parsedate_to_datetime(date)
+        return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def loop_time(seconds: float) -> float:
