@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from .states import safe_message
+
 if TYPE_CHECKING:
     from .money import Money
     from .report import BulkReport
@@ -21,6 +23,7 @@ _GROUPS: Final = 50
 _EXAMPLES: Final = 10
 _KEPT: Final = 2000
 _LONGEST: Final = 200
+_LONGEST_MESSAGE: Final = 500
 
 
 @dataclass(slots=True)
@@ -41,9 +44,9 @@ class _Group:
 def reasons_of(report: BulkReport, line_of: Callable[[int], int | None] | None = None) -> list[dict[str, Any]]:
     """The failures of a run by state and reason, the largest group first.
 
-    At most fifty groups with ten examples each; all others are one more, the last, with the state "other" and no examples. Messages
-    are left out: a server's words may hold personal data. Two thousand groups are told apart, for a server may give each record a
-    reason of its own.
+    At most fifty groups with ten examples each; all others are one more, the last, with the state "other" and no examples. The
+    messages are those of this library: a server's words may hold personal data. Two thousand groups are told apart, for a server may
+    give each record a reason of its own.
 
     Args:
         report: the report of the run; its failures are read once, one by one.
@@ -67,13 +70,18 @@ def reasons_of(report: BulkReport, line_of: Callable[[int], int | None] | None =
     return [*rows, {"state": "other", "reason": "", "count": others, "examples": []}] if others else rows
 
 
-def _short(reason: str) -> str:
-    return reason if len(reason) <= _LONGEST else reason[: _LONGEST - 1] + "…"
+def _short(text: str, most: int = _LONGEST) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _row(group: _Group, line_of: Callable[[int], int | None] | None) -> dict[str, Any]:
     examples = [
-        {"index": record.index, "line": line_of(record.index) if line_of is not None else None, "key": record.key}
+        {
+            "index": record.index,
+            "line": line_of(record.index) if line_of is not None else None,
+            "key": record.key,
+            "message": _short(message, _LONGEST_MESSAGE) if (message := safe_message(record)) is not None else None,
+        }
         for record in group.examples
     ]
     return {"state": group.state, "reason": group.reason, "count": group.count, "examples": examples}

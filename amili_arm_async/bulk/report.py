@@ -132,12 +132,14 @@ class BulkReport:
 
     Attributes:
         stale_journal: whether the journal did not know all that was sent with it: each document was looked up before it might leave.
+        error: what ended the run before its end, in words; None where nothing did. A `BulkError` says the same.
     """
 
     def __init__(
         self, *, records_known: int | None, accepted_is_enough: bool, now: Callable[[], float], watchers: Sequence[Watcher] = ()
     ) -> None:
         self.stale_journal = False
+        self.error: str | None = None
         self._now = now
         self._watchers = watchers
         self._counts: dict[State, int] = dict.fromkeys(STATES, 0)

@@ -164,6 +164,7 @@ class Sender:
         if (cause := self._course.cause) is not None:
             # What the caller's source says may hold anything: only what this library says is quoted.
             text = str(cause) if isinstance(cause, ArmError) else f"the source raised {type(cause).__name__}"
+            self._report.error = text
             raise BulkError(f"the run could not go on: {text} ({self._report.summary()})", self._report) from cause
 
     async def _work_side_by_side(self) -> None:

@@ -19,7 +19,9 @@ __all__ = [
     "State",
     "Verdict",
     "can_be_looked_up",
+    "is_from_server",
     "made_it",
+    "safe_message",
 ]
 
 State: TypeAlias = Literal[
@@ -49,6 +51,15 @@ _TAKEN: Final[frozenset[State]] = frozenset({"accepted"})
 def made_it(*, accepted_is_enough: bool) -> frozenset[State]:
     """The states that count as having made it in a run."""
     return MADE_IT | _TAKEN if accepted_is_enough else MADE_IT
+
+
+_SERVER_SPEAKS: Final[frozenset[State]] = frozenset({"failed", "rejected"})
+"""States whose message the server wrote, which may hold personal data."""
+
+
+def is_from_server(state: str, reason: str | None) -> bool:
+    """Whether the message of a record with this state and reason is the server's; else this library wrote it, and it holds no value."""
+    return state in _SERVER_SPEAKS or (state, reason) == ("accepted", "unrecognised")
 
 
 class Verdict(NamedTuple):
@@ -94,6 +105,14 @@ class RecordOutcome:
     state: State
     reason: str = ""
     message: str | None = field(default=None, repr=False)
+
+
+def safe_message(record: RecordOutcome) -> str | None:
+    """The words to a record that may stand in any report: those of this library. None where they are the server's.
+
+    Why nothing more was sent is left out too: that is said once, for the whole run.
+    """
+    return None if record.state == "not_sent" or is_from_server(record.state, record.reason) else record.message
 
 
 @dataclass(frozen=True, slots=True)

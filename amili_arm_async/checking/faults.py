@@ -18,7 +18,7 @@ Severity: TypeAlias = Literal["error", "warning"]
 
 _ERRORS: Final = (
     "country", "currency", "date", "duplicate", "kid", "missing", "not_encodable", "not_finite", "not_json", "not_object",
-    "not_readable", "not_utf8", "too_large", "unknown_customer", "wrong_type",
+    "not_readable", "not_utf8", "source_error", "too_large", "unknown_customer", "wrong_type",
 )  # fmt: skip
 _WARNINGS: Final = (
     "amounts", "control_characters", "due_before_date", "email", "kid_check_digit", "language", "lines", "no_document_no", "odd_key",
@@ -47,7 +47,8 @@ class Fault:
     """One fault of one record. It holds no value of the record but its key.
 
     Attributes:
-        index: the place of the record in the source, from 0.
+        index: the place of the record in the source, from 0. Of a `source_error`, which is one of the source itself: how many
+            records were read before it.
         key: customerNo or documentNo, where the record has one.
         path: the place in the record, for example `$.documentLines[2].price`.
         code: what kind of fault it is, for a program; docs/check.md has them all.
@@ -68,8 +69,8 @@ class Fault:
 class CheckReport:
     """What a check has found so far; right at any time, also after an error or a cancellation.
 
-    Every fault is counted. The first `limit` of them are kept, and of each code at least ten where there are so many, so that a million
-    faults of one kind don't hide the one of another.
+    Every fault is counted. The first `limit` of them are kept, a `source_error` in any case, and of each code at least ten where there
+    are so many, so that a million faults of one kind don't hide the one of another.
 
     Attributes:
         records_read: records read from the source.
@@ -140,8 +141,9 @@ class CheckReport:
             if len(fullest) > _OF_EACH:
                 fullest.pop()
                 self._room += 1
-        if self._room:
-            self._room -= 1
+        # Why the source ended is there in any case: it is said once.
+        if self._room or code == "source_error":
+            self._room -= bool(self._room)
             kept.append((index, self._found, Fault(index, key, found.path, code, found.message, SEVERITIES[code], earlier)))
 
     def lines(self) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from .. import clock
 from ..bulk.chunking import as_key
 from ..bulk.source import Source
-from ..errors import CheckError, ConfigurationError
+from ..errors import CheckError, ConfigurationError, SourceError
 from ..models.base import Input
 from ..models.documents import Document
 from .faults import CheckReport, Found
@@ -63,7 +63,7 @@ class CheckRun:
         """Does the whole check.
 
         Raises:
-            CheckError: the source raised; the cause is chained, and `report` has what was found until then.
+            CheckError: the source raised; the cause is chained, and `report` has what was found until then, this error among it.
         """
         return self._whole().__await__()
 
@@ -94,7 +94,13 @@ class CheckRun:
             )
 
     def _error(self, what: str, failure: Exception) -> CheckError:
-        made = CheckError(f"{what} raised {type(failure).__name__} after {self.report.records_read} records", self.report)
+        # What the caller's own source says may hold anything: only what this library says is quoted.
+        read = self.report.records_read
+        text = f"{what} raised {type(failure).__name__} after {read} records"
+        if isinstance(failure, SourceError):
+            text = f"{what} can't be read to its end: {failure}"
+            self.report.add(read, None, Found("source_error", "$", text))
+        made = CheckError(text, self.report)
         made.__cause__ = failure
         return made
 

@@ -33,6 +33,8 @@ _DEFAULTS: Final = BulkOptions()
 _LIMIT: Final = 1000
 _SHOWN: Final = 100
 """Faults that are printed before a push; `amili-arm check` prints all that were kept."""
+_LONGEST: Final = 2000
+"""Signs of the words to a source that can't be read: a path and a remedy may be long."""
 
 
 def check(
@@ -174,7 +176,10 @@ class Checking:
             InterruptedRunError: a signal ended it.
         """
         before = _state(path)
-        await self.do(run, records, "check")
+        try:
+            await self.do(run, records, "check")
+        except CheckError as failure:
+            raise CheckError(f"nothing was sent: {failure}", failure.report) from failure.__cause__
         after = _state(path)
         if not self.report.ok:
             raise CheckError("nothing was sent: the check found errors", self.report)
@@ -201,7 +206,9 @@ class Checking:
         }
 
     def _fault(self, fault: Fault) -> dict[str, Any]:
-        told: dict[str, Any] = {"index": fault.index, "line": self.line(fault.index), "key": fault.key, "severity": fault.severity}
+        # An error of the source itself is of no record: its message has the place.
+        line = self.line(fault.index) if fault.code != "source_error" else None
+        told: dict[str, Any] = {"index": fault.index, "line": line, "key": fault.key, "severity": fault.severity}
         told |= {"code": fault.code, "path": fault.path, "message": fault.message}
         return told | ({"earlier": fault.earlier, "earlier_line": self.line(fault.earlier)} if fault.earlier is not None else {})
 
@@ -211,6 +218,9 @@ class Checking:
         for fault in faults[:most]:
             named = f", key {output.plain(fault.key)}" if fault.key is not None else ""
             where = f" (line {self.line(fault.earlier)})" if fault.earlier is not None else ""
+            if fault.code == "source_error":
+                say(f"{fault.severity} {fault.code}: {output.plain(fault.message, most=_LONGEST)}")
+                continue
             path = output.plain(fault.path)
             say(f"line {self.line(fault.index)}{named}: {fault.severity} {fault.code}: {path}: {output.plain(fault.message)}{where}")
         if most is not None and len(faults) > most:

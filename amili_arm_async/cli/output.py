@@ -36,10 +36,10 @@ def print_json(value: Mapping[str, Any]) -> None:
     typer.echo(msgspec.json.encode(value).decode())
 
 
-def plain(text: str) -> str:
-    """A text that came from outside, without what a terminal would obey, and not endless."""
-    shown = "".join(sign if sign.isprintable() else "?" for sign in text[:_LONGEST])
-    return shown + ("..." if len(text) > _LONGEST else "")
+def plain(text: str, most: int = _LONGEST) -> str:
+    """A text that came from outside, without what a terminal would obey, and of at most so many signs."""
+    shown = "".join(sign if sign.isprintable() else "?" for sign in text[:most])
+    return shown + ("..." if len(text) > most else "")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]], *, stderr: bool = False) -> None:

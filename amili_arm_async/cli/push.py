@@ -104,7 +104,7 @@ class Push:
 
     def as_json(self) -> dict[str, Any]:
         """For a program; where a check came first, its report is in `check`."""
-        told = telling.as_json(self.report) if self.report is not None else {"ok": False}
+        told = telling.as_json(self.report, self._line) if self.report is not None else {"ok": False}
         return told if self._to_check is None else {**told, "check": self.checking.as_json()}
 
     def print_table(self) -> None:
@@ -118,6 +118,10 @@ class Push:
         """Names on standard error the first lines that did not make it, in the order of the file."""
         if self.report is not None:
             telling.name_failures(self.report, self._place, server_messages=self.server_messages)
+
+    def _line(self, index: int) -> int:
+        assert self._records is not None
+        return self._records.line(index)
 
     def _place(self, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
         assert self._records is not None

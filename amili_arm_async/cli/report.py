@@ -67,7 +67,7 @@ def _named(document: ReportDocument) -> Iterator[tuple[str, RecordOutcome, int |
     for part in document.parts:
         for reason in part.reasons:
             for example in reason.examples:
-                yield part.name, RecordOutcome(example.index, example.key, reason.state, reason.reason), example.line
+                yield part.name, RecordOutcome(example.index, example.key, reason.state, reason.reason, example.message), example.line
 
 
 def _tell_what_is_left_out(document: ReportDocument, written: int) -> None:

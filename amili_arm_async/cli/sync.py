@@ -168,7 +168,7 @@ class Sync:
         if report is None:
             return {"ok": False}
         found = {name: getattr(report, name) for name in ("new", "changed", "unchanged", "failed", "gone", "without_key")}
-        return {**telling.as_json(report.bulk), "sync": found, "forgotten": self.forgotten}
+        return {**telling.as_json(report.bulk, self._line), "sync": found, "forgotten": self.forgotten}
 
     def print_table(self) -> None:
         """For a person, on standard error."""
@@ -188,6 +188,10 @@ class Sync:
         """Names on standard error the first lines that did not make it, in the order of the file."""
         if self.report is not None:
             telling.name_failures(self.report.bulk, self._place, server_messages=self.server_messages)
+
+    def _line(self, index: int) -> int:
+        assert self._records is not None
+        return self._records.line(index)
 
     def _place(self, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
         assert self._records is not None

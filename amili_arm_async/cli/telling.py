@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import typer
 
+from ..bulk.parts import reasons_of
 from ..bulk.report import BulkReport
-from ..bulk.states import RecordOutcome
+from ..bulk.states import RecordOutcome, is_from_server
 from ..sources.records import Records
 from . import output
 
@@ -25,17 +26,16 @@ STALE: Final = (
 )
 """What follows from a stale journal."""
 
-_SERVER_SPEAKS: Final = frozenset({"failed", "rejected"})
-"""States whose message is the server's, which may hold personal data; that of the others is the library's."""
 
-
-def as_json(report: BulkReport) -> dict[str, Any]:
-    """For a program."""
+def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = None) -> dict[str, Any]:
+    """For a program; `line_of` gives the line of a record by its index, where it has one."""
     totals = report.totals
     return {
         "counts": dict(report.counts),
         "records": totals.records_read,
         "failed_records": report.failed_records,
+        "reasons": reasons_of(report, line_of),
+        "error": report.error,
         "left_behind": dict(report.left_behind),
         "stale_journal": report.stale_journal,
         "batches": totals.batches_sent,
@@ -96,13 +96,13 @@ def _failures(report: BulkReport, place: Callable[[RecordOutcome], tuple[str, Re
         yield describe(where, shown.key, shown.state, shown.reason, shown.message, server_messages=server_messages)
     if report.failed_records > len(first):
         yield f"... and {report.failed_records - len(first):,} more"
-    if not server_messages and any(outcome.state in _SERVER_SPEAKS and outcome.message for outcome in first):
+    if not server_messages and any(is_from_server(outcome.state, outcome.reason) and outcome.message for outcome in first):
         yield "(--server-messages shows what the server wrote to these; it may hold personal data)"
 
 
 def describe(where: str, key: str | None, state: str, reason: str | None, message: str | None, *, server_messages: bool) -> str:
     """A record that did not make it, in one line."""
-    if state == "not_sent" or (state in _SERVER_SPEAKS and not server_messages):
+    if state == "not_sent" or (is_from_server(state, reason) and not server_messages):
         # Why nothing more was sent is said once, for the whole run.
         message = None
     named = f", key {output.plain(key)}" if key is not None else ""

@@ -92,11 +92,13 @@ class Example(Struct, frozen=True):
         index: its place in the source, from 0.
         line: its line in the file, from 1, or None.
         key: its customerNo or documentNo, or None.
+        message: what this library says of it, for example why it can't be read; None where only the server spoke.
     """
 
     index: Count
     line: Count | None
     key: str | None
+    message: str | None = None
 
 
 class Reason(Struct, frozen=True):

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
-from ..bulk.states import RecordOutcome
+from ..bulk.states import RecordOutcome, safe_message
 from .files import write_whole
 
 __all__ = ["write_failures"]
 
-_COLUMNS: Final = ("part", "index", "line", "key", "state", "reason")
+_COLUMNS: Final = ("part", "index", "line", "key", "state", "reason", "message")
 
 # What a spreadsheet may take for a formula, the wide forms of East Asian keyboards among them.
 _DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -35,7 +35,7 @@ def write_failures(
     Args:
         path: of the file.
         failures: the name of the part, what became of the record, and its line in the file, from 1, where it has one.
-        messages: also write the words to each failure; the server's may hold personal data.
+        messages: write the server's words too, which may hold personal data; this library's are always there.
         delimiter: `;` writes what a Norwegian Excel opens right, with a byte order mark; `,` what programs expect, without one.
 
     Raises:
@@ -48,10 +48,10 @@ def write_failures(
         text = io.StringIO(newline="")
         rows = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
         text.write("\ufeff" if delimiter == ";" else "")
-        rows.writerow((*_COLUMNS, "message") if messages else _COLUMNS)
+        rows.writerow(_COLUMNS)
         for part, outcome, line in failures:
-            row = [_cell(part), outcome.index, line, _cell(outcome.key), outcome.state, _cell(outcome.reason)]
-            rows.writerow([*row, _cell(outcome.message)] if messages else row)
+            message = outcome.message if messages else safe_message(outcome)
+            rows.writerow([_cell(part), outcome.index, line, _cell(outcome.key), outcome.state, _cell(outcome.reason), _cell(message)])
             written += 1
             if text.tell() >= _PIECE:
                 yield _drain(text)

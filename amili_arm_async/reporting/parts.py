@@ -208,16 +208,19 @@ def _failures(part: Part) -> Markup:
 
 
 def _group(of: Reason, part: str, *, is_open: bool) -> Markup:
+    explained = any(example.message for example in of.examples)
     rows = [
         element(
             "tr",
             element("td", number(example.index), class_="n"),
             element("td", number(example.line) if example.line is not None else _DASH, class_="n"),
             element("td", identifier(example.key) if example.key is not None else element("span", "without key", class_="quiet")),
+            element("td", element("bdi", example.message or ""), class_="why") if explained else "",
         )
         for example in of.examples
     ]
-    heads = [element("th", text, scope="col", class_="n" if text != "Key" else None) for text in ("Index", "Line", "Key")]
+    names = ("Index", "Line", "Key", "Why") if explained else ("Index", "Line", "Key")
+    heads = [element("th", text, scope="col", class_="n" if text in {"Index", "Line"} else None) for text in names]
     caption = "All of them" if len(of.examples) >= of.count else f"{number(len(of.examples))} of {number(of.count)}, as examples"
     table = element("table", element("caption", caption), element("thead", element("tr", *heads)), element("tbody", *rows))
     return element(

@@ -80,7 +80,7 @@ _BY_REASON: Final[Mapping[tuple[State, str], str]] = {
     (
         "invalid",
         "not_encodable",
-    ): "It can't be written as the API wants it: not JSON, a wrong type, or a number that is none. Mend the source.",
+    ): "It can't be read, or not be written as the API wants it: a wrong cell, not JSON, a wrong type. Mend the source at the place named.",
     (
         "invalid",
         "too_large",

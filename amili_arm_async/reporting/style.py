@@ -155,6 +155,7 @@ summary { cursor: pointer; }
 .group > p, .group > table { margin: .5rem 0 .8rem 1.7rem; max-width: 44rem; }
 .group > table { width: auto; }
 .group td.n { min-width: 4.2rem; }
+.group td.why { overflow-wrap: anywhere; }
 .group caption { font-weight: 400; color: var(--quiet); font-size: .88rem; }
 .remedy { font-family: var(--serif); font-size: 1.05rem; }
 

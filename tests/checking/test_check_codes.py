@@ -258,7 +258,7 @@ async def test_a_document_for_nobody(check):
 
 
 def test_every_code_has_a_case():
-    assert {code for code, *_ in CASES} | {"duplicate", "unknown_customer"} == set(SEVERITIES)
+    assert {code for code, *_ in CASES} | {"duplicate", "unknown_customer", "source_error"} == set(SEVERITIES)
 
 
 async def test_all_faults_of_a_record_are_named_and_not_only_the_first(check):

@@ -93,7 +93,7 @@ def test_a_dead_letter_keeps_what_stood_in_a_row_that_could_not_be_read(push, wr
     letters = tmp_path / "dead.jsonl"
     push("customers", write("customerNo;dueDays\n1;x\n2\n"), "--dead-letter", letters)
     kept = [json.loads(line) for line in letters.read_text().splitlines()]
-    assert [line["payload"] for line in kept if "payload" in line] == [{"customerNo": "1", "dueDays": "x"}, "2"]
+    assert [(line["payload"], line["as_read"]) for line in kept] == [(None, {"customerNo": "1", "dueDays": "x"}), (None, "2")]
 
 
 @pytest.mark.parametrize("option", [["--encoding", "ebcdic"], ["--delimiter", ";;"], ["--format", "xml"]])

@@ -22,8 +22,8 @@ def test_the_page_and_the_table(call, file, tmp_path) -> None:
     assert result.exit_code == 0
     assert "did not make it." in page.read_text()
     rows = table.read_bytes().decode("utf-8-sig").splitlines()
-    assert rows[0] == "part;index;line;key;state;reason"
-    assert "customers;4000;100;543211;rejected;400" in rows
+    assert rows[0] == "part;index;line;key;state;reason;message"
+    assert "customers;4000;100;543211;rejected;400;" in rows
     assert "the report names 22 of 1,212 failures; all are in failures.csv" in result.stderr
 
 

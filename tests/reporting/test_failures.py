@@ -31,8 +31,8 @@ def test_a_row_for_each_failure(tmp_path) -> None:
     file = tmp_path / "failures.csv"
     failures = [("customers", outcome(3, "Å;1", message="Kari"), 4), ("documents", outcome(9, None, ""), None)]
     assert write_failures(file, iter(failures)) == 2
-    assert file.read_bytes().startswith("\ufeffpart;index;line;key;state;reason\r\n".encode())
-    assert rows_of(file)[1:] == [["customers", "3", "4", "Å;1", "rejected", "400"], ["documents", "9", "", "", "rejected", ""]]
+    assert file.read_bytes().startswith("\ufeffpart;index;line;key;state;reason;message\r\n".encode())
+    assert rows_of(file)[1:] == [["customers", "3", "4", "Å;1", "rejected", "400", ""], ["documents", "9", "", "", "rejected", "", ""]]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
@@ -57,7 +57,7 @@ def test_no_cell_is_a_formula_and_every_cell_is_read_again(tmp_path_factory, key
     file = tmp_path_factory.mktemp("csv") / "failures.csv"
     write_failures(file, [("customers", outcome(key=key, reason=key), 1)])
     [_, row] = rows_of(file)
-    assert len(row) == 6
+    assert len(row) == 7
     for cell in (row[3], row[5]):
         assert not cell.lstrip().startswith(tuple(DANGEROUS))
         assert cell.removeprefix("'") == key.replace("\x00", "\ufffd").removeprefix("'")
