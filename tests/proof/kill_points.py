@@ -58,6 +58,8 @@ POINTS: dict[str, Point] = {
     "entered": Point("a batch is in the journal, nothing is meant to be sent yet", f"{_JOURNAL}.claim", "after"),
     "before_intent": Point("before the intent to send is written", f"{_JOURNAL}.sending"),
     "intent_uncommitted": Point("the intent is written and not committed", f"{_ROWS}.sending", "after"),
+    "intent_unmarked": Point("the intent is durable, the mark beside the journal is not written", "bulk.journal.rows:RunRows.committed"),
+    "intent_marked": Point("the mark is written, nobody knows of that", "bulk.journal.rows:RunRows.committed", "after"),
     "intent_durable": Point("the intent is durable, no byte has left", f"{_JOURNAL}.sending", "after"),
     "before_first_byte": Point("connected, no byte of the body has left", _BODY),
     "first_byte": Point("the headers and one byte of the body have left", _BODY, "first byte"),
