@@ -253,7 +253,7 @@ class Account:
 
     async def name(self, batch: Batch, reason: Verdict) -> None:
         """Names a batch that had no turn: as what an earlier attempt did with it, or as not sent."""
-        texts = batch.texts() if None in batch.keys else []
+        texts = batch.texts()
         standing = await self._keeper.standing(batch.indexes, batch.keys, texts, batch.prints)
         self._name_standing(batch.indexes, batch.keys, standing)
         rest = [place for place in range(len(batch)) if place not in standing]

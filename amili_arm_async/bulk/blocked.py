@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -232,7 +233,7 @@ class _Document(msgspec.Struct, rename="camel"):
     customer_no: Any = None
 
 
-_DOCUMENT: Final = msgspec.json.Decoder(_Document)
+_DOCUMENT: Final = msgspec.json.Decoder(_Document, float_hook=Decimal)
 
 
 def _customers_of(records: Sequence[Any]) -> Iterator[str | None]:

@@ -10,8 +10,10 @@ from array import array
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
+from unicodedata import is_normalized
 
 import msgspec
 from msgspec import UnsetType
@@ -20,8 +22,9 @@ from .. import codec
 from ..errors import RecordError
 from ..models.base import Input
 from ..models.documents import Document
+from .field_names import FieldNameError, check_mapping
 from .finite import FINITE_CHECKS
-from .identity import Prints, prints_of_lines
+from .identity import Prints, as_key, prints_of_lines
 from .states import BatchOutcome, Verdict
 from .texts import split_texts
 
@@ -102,7 +105,7 @@ class Kind:
         self.attribute_of = attrgetter(attribute)
         # Decoding only this field checks the syntax of the whole object on the way.
         named = msgspec.defstruct("Named", [("key", Any, msgspec.field(default=None, name=self.wire_key))])
-        self._named = msgspec.json.Decoder(named)
+        self._named = msgspec.json.Decoder(named, float_hook=Decimal)
         self.prints = Prints(cls)
         self._are_finite = FINITE_CHECKS.get(cls)
         self.has_decimals = cls is Document
@@ -135,7 +138,7 @@ class Kind:
         return list(map(as_key, found))
 
     def key_of(self, record: Any) -> str | None:
-        """The key of a record; None where it has none that is text or an integer."""
+        """The key of a record; None where it has none that is text or a number."""
         if isinstance(record, (bytes, bytearray)):
             key = getattr(self._named.decode(record), "key", None)
         elif isinstance(record, Mapping):
@@ -146,7 +149,7 @@ class Kind:
 
 
 _KEY: Final = attrgetter("key")
-_KEY_TYPES: Final = frozenset({str, int, UnsetType})
+_KEY_TYPES: Final = frozenset({str, int, float, Decimal, UnsetType})
 
 
 def _are_keys(values: list[Any]) -> bool:
@@ -156,14 +159,7 @@ def _are_keys(values: list[Any]) -> bool:
     except TypeError:
         return False
     # Without white space, a text is the only part of itself.
-    return all(values) and text.split() == [text]
-
-
-def as_key(value: object) -> str | None:
-    """A key as text, or None where it is none."""
-    if isinstance(value, str):
-        return value.strip() or None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    return all(values) and text.split() == [text] and (text.isascii() or is_normalized("NFC", text))
 
 
 class Cutter:
@@ -175,6 +171,7 @@ class Cutter:
         max_records: records in a batch at the most.
         max_bytes: bytes of a whole body at the most.
         prints: whether each record gets a print; then the keys of its text are sorted.
+        reads_texts: whether the names in ready bytes are looked at, as they are where there are prints; those in mappings always are.
         require_key: whether a record without key is invalid.
         keep_invalid: whether the text of what is invalid is kept, as far as it can be written.
     """
@@ -187,11 +184,13 @@ class Cutter:
         max_records: int,
         max_bytes: int,
         prints: bool = False,
+        reads_texts: bool = False,
         require_key: bool = False,
         keep_invalid: bool = False,
     ) -> None:
         self._kind = kind
         self._makes_prints = prints
+        self._reads_texts = reads_texts
         self._require_key = require_key
         self._keep_invalid = keep_invalid
         self._overhead = overhead
@@ -279,6 +278,9 @@ class Cutter:
             keys = self._kind.keys_of(records, kind)
             if keys is None or (self._require_key and None in keys):
                 return None
+            # What has no number is known again by its content alone.
+            if kind is dict and self._kind.prints.names.may_slip(records, all_depths=self._makes_prints and None in keys):
+                return None
             if kind is bytes:
                 text = b",".join(records)
                 # msgspec passes over texts that it does not have to build.
@@ -308,13 +310,25 @@ class Cutter:
         return None if written is None else (written[0], prints_of_lines(written[1]))
 
     def _prints_of_texts(self, texts: list[bytes]) -> Sequence[int]:
-        return array("I", map(self._kind.prints.of, texts)) if self._makes_prints else ()
+        """The prints of texts, which also shows whether the names in them are right."""
+        if not (self._makes_prints or self._reads_texts):
+            return ()
+        prints = array("I", map(self._kind.prints.of, texts))
+        return prints if self._makes_prints else ()
 
     def _take_one(self, index: int, record: Any) -> None:
         key: str | None = None
         try:
             key = self._kind.key_of(record)
             text = codec.encode_one(record, self._kind.cls, sort=self._makes_prints)
+            is_text = isinstance(record, (bytes, bytearray))
+            if isinstance(record, Mapping):
+                check_mapping(record, self._kind.cls)
+            # A text that was written here has its keys sorted; bytes have them as they came.
+            prints = self._prints_of_texts([text]) if is_text else prints_of_lines([text])
+        except FieldNameError as failure:
+            self._refuse(index, key, record, Verdict("invalid", failure.code, str(failure)))
+            return
         except RecordError as failure:
             self._refuse(index, key, record, Verdict("invalid", "not_encodable", str(failure)))
             return
@@ -333,8 +347,6 @@ class Cutter:
             return
         if self._keys and not self._fits(len(text)):
             self._close()
-        # A text that was written here has its keys sorted; bytes have them as they came.
-        prints = self._prints_of_texts([text]) if isinstance(record, (bytes, bytearray)) else prints_of_lines([text])
         self._append(text, range(index, index + 1), [key], prints)
         if self._is_full():
             self._close()

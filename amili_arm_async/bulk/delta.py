@@ -61,6 +61,8 @@ class Delta(Watcher):
         gone: customers in the state that the source does not have; None where it was not read to its end.
     """
 
+    reads_texts = True
+
     def __init__(self, state: DeltaState, kind: Kind, *, full: bool) -> None:
         self.without_key = 0
         self.gone: int | None = None

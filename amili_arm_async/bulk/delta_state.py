@@ -43,6 +43,7 @@ CREATE TABLE owner (
 CREATE TABLE customers (name BLOB PRIMARY KEY, number INTEGER NOT NULL, digest BLOB, shown) WITHOUT ROWID;
 """,
     "Move it away: the next sync makes a new one, and sends everything once. An old copy does not know what was sent since",
+    "in another form. Begin a new one, which sends everything once",
 )
 
 _ASKED: Final = 500

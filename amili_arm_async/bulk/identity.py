@@ -23,11 +23,23 @@ import msgspec
 from .. import codec
 from ..errors import RecordError
 from ..models.base import Input
+from .field_names import FieldNames, check_text
+from .meaning import as_key, meaning_of_document, shortest
 
-__all__ = ["Prints", "canonical", "content_name", "folded", "keyed_name", "keyed_names", "prints_of_lines"]
+__all__ = [
+    "Prints",
+    "as_key",
+    "canonical",
+    "content_digest",
+    "content_name",
+    "folded",
+    "keyed_name",
+    "keyed_names",
+    "may_double",
+    "prints_of_lines",
+]
 
 _SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic")
-_LARGEST_EXPONENT: Final = 400
 _PLAIN: Final = (str, int, bool, Decimal, date)
 
 
@@ -46,6 +58,7 @@ class Prints:
 
     def __init__(self, cls: type[Input]) -> None:
         self._cls = cls
+        self.names = FieldNames(cls)
 
     @cached_property
     def _known(self) -> msgspec.json.Decoder[msgspec.Struct]:
@@ -53,17 +66,33 @@ class Prints:
         return msgspec.json.Decoder(_skeleton(self._cls), float_hook=Decimal)
 
     def of(self, text: bytes) -> int:
-        """The print of a text."""
+        """The print of a text.
+
+        Raises:
+            FieldNameError: a name stands twice in an object, or is written in another case than the API's.
+        """
         # With a backslash, the same text can be written in several ways.
         if b"\\" not in text:
             with contextlib.suppress(*codec.DecodeFailure):
-                return crc32(_SORTED.encode(self._known.decode(text)))
+                written = _SORTED.encode(self._known.decode(text))
+                if may_double(text, written):
+                    check_text(text, self._cls)
+                return crc32(written)
         value = codec.json_value(text)
         try:
-            return crc32(_SORTED.encode(value) if value is not None else text)
+            written = _SORTED.encode(value) if value is not None else text
         except (*codec.DecodeFailure, msgspec.MsgspecError):
             # What can't be read again, or written, is only equal to itself.
             return crc32(text)
+        if isinstance(value, dict) and (may_double(text, written) or self.names.may_slip_in(value)):
+            check_text(text, self._cls)
+        return crc32(written)
+
+
+def may_double(text: bytes, written: bytes) -> bool:
+    """Whether a name may stand twice in an object of `text`, of which `written` has each once."""
+    # Each name has its colon; those in texts are the same in both.
+    return len(text) != len(written) and text.count(b":") != written.count(b":")
 
 
 @cache
@@ -107,9 +136,14 @@ def keyed_names(keys: Sequence[str | None]) -> list[str]:
     return ("=" + text.replace("\0", "\0=")).split("\0")
 
 
-def content_name(text: bytes) -> str:
-    """The identity of a record without a key: of its content, with sorted keys and normalised numbers."""
-    return "#" + hashlib.sha256(canonical(text)).hexdigest()[:32]
+def content_name(text: bytes, *, document: bool) -> str:
+    """The identity of a record without a key: of what a document says, or of a customer's text with sorted keys and normalised numbers."""
+    return "#" + (content_digest(text) if document else hashlib.sha256(canonical(text)).digest()[:16]).hex()
+
+
+def content_digest(text: bytes) -> bytes:
+    """16 bytes of what a document says but for its number, whatever way it is written."""
+    return hashlib.sha256(meaning_of_document(text)).digest()[:16]
 
 
 def canonical(text: bytes) -> bytes:
@@ -127,19 +161,5 @@ def _normalised(value: Any) -> Any:
     if isinstance(value, list):
         return [_normalised(item) for item in value]
     if isinstance(value, Decimal):
-        return _shortest(value)
+        return shortest(value)
     return value
-
-
-def _shortest(number: Decimal) -> Decimal | int:
-    """The same number without zeros at its end, an integer where it is one; no digit is lost."""
-    sign, digits, exponent = number.as_tuple()
-    assert isinstance(exponent, int)
-    significant = list(digits)
-    while len(significant) > 1 and significant[-1] == 0:
-        significant.pop()
-        exponent += 1
-    if not any(significant):
-        return 0
-    short = Decimal((sign, tuple(significant), exponent))
-    return int(short) if 0 <= exponent < _LARGEST_EXPONENT else short

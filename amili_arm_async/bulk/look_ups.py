@@ -16,6 +16,7 @@ from ..transport import Transport
 from ..wire import Response
 from .course import Course
 from .job import Job
+from .meaning import plain_text
 from .number_forms import Candidates, NumberForm, form_of
 from .states import Verdict
 
@@ -40,6 +41,10 @@ _ANOTHER: Final = Verdict("unknown", "not_looked_up", "the look-up was answered 
 _PAGE: Final = Verdict("unknown", "not_looked_up", "the look-up was answered 404 with a web page: that is no answer of the API")
 _OTHER_CONTENT: Final = Verdict("accepted", CONFLICT.reason, CONFLICT.message)
 _NOT_FOUND: Final = "a look-up did not find it"
+
+_WRITTEN_OTHERWISE: Final = Verdict(
+    "unknown", "not_looked_up", "not found under its number as it is compared, and it was sent with the number written otherwise"
+)
 
 _ABOUT_THE_CALL: Final = frozenset({401, 403, 405})
 
@@ -69,7 +74,7 @@ def _says_the_same(ours: Any, theirs: Any) -> bool:
     first, second = _number(ours), _number(theirs)
     if first is not None and second is not None and not (isinstance(ours, str) and isinstance(theirs, str)):
         return first == second
-    return isinstance(ours, str) and isinstance(theirs, str) and ours.strip().casefold() == theirs.strip().casefold()
+    return isinstance(ours, str) and isinstance(theirs, str) and plain_text(ours).casefold() == plain_text(theirs).casefold()
 
 
 def _is_blank(value: Any) -> bool:
@@ -108,6 +113,12 @@ def judge_accepted(found: Verdict, before: Verdict) -> Verdict:
     return before
 
 
+def _is_written(number: str, sent: bytes) -> bool:
+    """Whether a document was sent with its number as it is compared."""
+    written = (codec.json_object(sent) or {}).get("documentNo")
+    return written == number or (isinstance(written, int) and str(written) == number)
+
+
 # --- asking ---------------------------------------------------------------------------------------------------------------
 
 
@@ -136,7 +147,8 @@ class LookUps:
             request = self._job.look_up(number)
             response = await self._transport.send(request, timeout=self._job.timeout, retry=self._job.retry)
         except NotFoundError as failure:
-            return judge_not_found(failure)
+            # Whether the service trims a number, or composes its signs, nobody knows.
+            return judge_not_found(failure) if sent is None or _is_written(number, sent) else _WRITTEN_OTHERWISE
         except ArmError as failure:
             if isinstance(failure, StatusError) and failure.status in _ABOUT_THE_CALL:
                 self._course.stop(Verdict("not_sent", str(failure.status), str(failure)), failure)

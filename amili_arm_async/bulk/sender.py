@@ -91,6 +91,7 @@ class Sender:
             max_records=job.options.max_records,
             max_bytes=job.options.max_bytes,
             prints=journal is not None,
+            reads_texts=any(watcher.reads_texts for watcher in report.watchers),
             require_key=job.options.require_document_no,
             keep_invalid=self._keeper.wants_payloads,
         )

@@ -14,7 +14,12 @@ class Watcher:
     """Watches one run; every method may be left as it is.
 
     For each record of the source, whatever ends the run: `look` sees it once, and then `told` gets its final state once.
+
+    Attributes:
+        reads_texts: whether it reads ready bytes as a whole: then the names in them are looked at before they are sent.
     """
+
+    reads_texts = False
 
     async def begin(self) -> None:
         """Before anything is read. What it raises ends the run before it begins."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -11,6 +11,8 @@ import msgspec
 
 from .. import codec
 from ..bulk.chunking import as_key
+from ..bulk.field_names import slips_in
+from ..bulk.identity import may_double
 from ..errors import RecordError
 from ..faulty import FaultyRecord
 from ..models.base import Input
@@ -70,7 +72,7 @@ class Examiner:
                 text = record if type(record) is bytes else codec.encode_one(record, self._cls)
                 if len(text) <= longest and not may_hold_control(text):
                     one: Any = self._decode(text)
-                    if self._is_clean(one):
+                    if self._is_clean(one) and (text is not record or not may_double(text, codec.ENCODER.encode(one))):
                         seen.append(Seen(getattr(one, self._attribute), one.customer_no if self._has_owner else None, nothing))
                         continue
             except (RecordError, *codec.DecodeFailure):
@@ -90,7 +92,7 @@ class Examiner:
                 # It can't be sent, whatever else there is.
                 faults = [Found("too_large", "$", f"{size} bytes alone; {self._most} at the most")]
             else:
-                for found in chain(shape_faults(value, self._cls), self._rules(value)):
+                for found in chain(_doubled(record, value, self._cls), shape_faults(value, self._cls), self._rules(value)):
                     faults.append(found)
                     if len(faults) == _MOST:
                         break
@@ -125,6 +127,14 @@ class Examiner:
         except RecordError as failure:
             return [Found("not_encodable", "$", str(failure))]
         return []
+
+
+def _doubled(record: object, value: Mapping[str, Any], cls: type[Input]) -> Iterator[Found]:
+    """That a name stands twice in an object of a text, whose value has each once."""
+    if isinstance(record, (bytes, bytearray)) and may_double(bytes(record), codec.ENCODER.encode(value)):
+        for code, path, message in slips_in(bytes(record), cls):
+            if code == "duplicate_field":
+                yield Found(code, path, message)
 
 
 _NOT_WRITTEN: Final = frozenset({"not_encodable", "not_finite", "wrong_type"})

@@ -17,8 +17,8 @@ __all__ = ["SEVERITIES", "CheckReport", "Fault", "Found", "Severity"]
 Severity: TypeAlias = Literal["error", "warning"]
 
 _ERRORS: Final = (
-    "country", "currency", "date", "duplicate", "kid", "missing", "not_encodable", "not_finite", "not_json", "not_object",
-    "not_readable", "not_utf8", "source_error", "too_large", "unknown_customer", "wrong_type",
+    "country", "currency", "date", "duplicate", "duplicate_field", "kid", "misnamed_field", "missing", "not_encodable", "not_finite",
+    "not_json", "not_object", "not_readable", "not_utf8", "source_error", "too_large", "unknown_customer", "wrong_type",
 )  # fmt: skip
 _WARNINGS: Final = (
     "amounts", "control_characters", "due_before_date", "email", "kid_check_digit", "language", "lines", "no_document_no", "odd_key",

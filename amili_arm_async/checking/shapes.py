@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, Union, get_args, get_origin, get_type
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from ..bulk.field_names import right_name
 from ..models.base import Input
 from ..models.customers import Customer, CustomerRecord
 from .faults import Found
@@ -71,15 +72,15 @@ def _shape(kind: Any) -> _Shape:
 def quick_struct(cls: type[Input]) -> type[Struct]:
     """A Struct with the fields of `cls` that reads only what is of the right type.
 
-    Null is as good as absent. Dates stay texts (so that blank ones can be read), and numbers are Any: a Decimal would be read out of a
-    text too. What `float_hook=Decimal` reads there is an int, a Decimal, or wrong.
+    Null is as good as absent, and is not written. Dates stay texts (so that blank ones can be read), and numbers are Any: a Decimal
+    would be read out of a text too. What `float_hook=Decimal` reads there is an int, a Decimal, or wrong.
     """
     shapes = _shapes(cls)
     fields: list[tuple[str, Any, Any]] = [
         (name, _quick(shapes[wire]) | None, msgspec.field(default=None, name=wire))
         for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True)
     ]
-    return msgspec.defstruct(f"Quick{cls.__name__}", fields, forbid_unknown_fields=True, gc=False)
+    return msgspec.defstruct(f"Quick{cls.__name__}", fields, forbid_unknown_fields=True, omit_defaults=True, gc=False)
 
 
 def _quick(shape: _Shape) -> Any:
@@ -112,6 +113,8 @@ def shape_faults(value: Mapping[Any, Any], cls: type[Input], path: str = "$") ->
         shape = shapes.get(name)
         if not isinstance(name, str):
             yield Found("not_encodable", path, f"a {type(name).__name__} can't be a name")
+        elif (right := right_name(name, cls)) is not None:
+            yield Found("misnamed_field", f"{path}.{_shown(name)}", f"did you mean {right}?")
         elif shape is None:
             yield Found("unknown_field", f"{path}.{_shown(name)}", _unknown(name, cls))
             yield from _anything(item, f"{path}.{_shown(name)}", name)

@@ -89,11 +89,11 @@ def _copy(connection: sqlite3.Connection, run: int, table: LineTable, group: Gro
     for batch in ids(connection, run, "state <> 'queued'"):
         table.sql.executemany(
             "INSERT INTO entries SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM lines WHERE grp = ?1 AND name = ?2)",
-            _entries(connection, batch, group.id),
+            _entries(connection, batch, group.id, document=group.operation == DOCUMENTS),
         )
 
 
-def _entries(connection: sqlite3.Connection, batch: int, group: int) -> Iterator[tuple[int, str, str, int]]:
+def _entries(connection: sqlite3.Connection, batch: int, group: int, *, document: bool) -> Iterator[tuple[int, str, str, int]]:
     names, prints, _ = read_records(connection, batch)
     gone = superseded(connection, batch)
     texts: list[bytes] | None = None
@@ -105,5 +105,5 @@ def _entries(connection: sqlite3.Connection, batch: int, group: int) -> Iterator
             if texts is None:
                 body = body_of(connection, batch)
                 texts = split_texts(body) if body is not None else []
-            name = content_name(texts[position]) if texts else name  # noqa: PLW2901 - it is the same record
+            name = content_name(texts[position], document=document) if texts else name  # noqa: PLW2901 - it is the same record
         yield group, name, state, prints[position] if len(prints) else -1

@@ -59,7 +59,7 @@ def _unknown_fields(payload: bytes, cls: type[Input]) -> str:
     return "; ".join([f"{found.path}: {found.message}" for found in islice(unknown, _NAMED)])
 
 
-_UNKNOWN: Final = frozenset({"unknown_field"})
+_UNKNOWN: Final = frozenset({"unknown_field", "misnamed_field"})
 
 _DECODERS: Final[Mapping[type[Input], msgspec.json.Decoder[msgspec.Struct]]] = {
     cls: msgspec.json.Decoder(quick_struct(cls)) for cls in (Customer, Document)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ import msgspec
 
 from .. import codec
 from ..bulk.chunking import as_key
+from ..bulk.field_names import FieldNameError
 from ..bulk.identity import Prints, content_name, keyed_name
 from ..models.customers import Customer
 from .dead_letters import DeadLetterFile, Letter, Piece, changed, read_letter
@@ -43,7 +45,7 @@ class _Head(msgspec.Struct, rename="camel"):
     customer_no: Any = None
 
 
-_HEADS: Final = msgspec.json.Decoder(_Head)
+_HEADS: Final = msgspec.json.Decoder(_Head, float_hook=Decimal)
 
 
 class Plan:
@@ -99,9 +101,16 @@ class Plan:
         group = self._group_of(letter)
         text = bytes(letter.payload)
         numbered, name = _name_of(letter, text)
-        content = self._prints.of(text) if not letter.is_document else 0
+        content = self._content_of(text) if not letter.is_document else 0
         note = why_it_stays(letter, text, extra_fields=self._extra_fields)
         self.table.add(piece, group, letter, _action(letter, group, text, note, numbered=numbered), name, content, note)
+
+    def _content_of(self, text: bytes) -> int:
+        try:
+            return self._prints.of(text)
+        except FieldNameError:
+            # No run has sent that.
+            return -2
 
     def _group_of(self, letter: Letter) -> Group:
         name = (letter.journal, letter.run_id, letter.operation)
@@ -158,7 +167,7 @@ def _name_of(letter: Letter, text: bytes) -> tuple[bool, str | None]:
     key = as_key(head.document_no if letter.is_document else head.customer_no)
     if key is not None:
         return True, keyed_name(key)
-    return False, content_name(text) if letter.is_document else None
+    return False, content_name(text, document=True) if letter.is_document else None
 
 
 def _action(letter: Letter, group: Group, text: bytes, note: str | None, *, numbered: bool) -> Action:

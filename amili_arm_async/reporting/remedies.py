@@ -81,6 +81,8 @@ _BY_REASON: Final[Mapping[tuple[State, str], str]] = {
         "invalid",
         "not_encodable",
     ): "It can't be read, or not be written as the API wants it: a wrong cell, not JSON, a wrong type. Mend the source at the place named.",
+    ("invalid", "misnamed_field"): "A field is written in another case than the API's: the message names it and the right name.",
+    ("invalid", "duplicate_field"): "A field stands twice in one object: leave one out.",
     (
         "invalid",
         "too_large",

@@ -69,12 +69,13 @@ def test_lines_of_an_older_form_with_the_cells_as_their_payload(letters):
 
 
 def test_a_conflict_is_not_sent_when_the_journal_is_gone(letters):
-    letters.push(document(1), document(1, currency="SEK"), run_id="one")
-    assert letters.states == [("1", "invalid", "conflicts_with_journal")]
+    letters.push(document(1), run_id="one")
+    letters.push(document(1, currency="SEK"), document(2), document(2), run_id="one")
+    assert sorted(letters.states) == [("1", "invalid", "conflicts_with_journal"), ("2", "invalid", "document_no_repeated")]
     for path in letters.path.parent.glob("nightly*"):
         path.unlink()
     assert letters.replay() == 1
-    assert letters.delivered("1") == [1]
+    assert letters.delivered("1", "2") == [1, 1]
     assert "is never sent by replay" in letters.stderr
 
 

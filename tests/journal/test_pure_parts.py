@@ -13,7 +13,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from amili_arm_async import Document
-from amili_arm_async.bulk.identity import Prints, content_name, keyed_name
+from amili_arm_async.bulk.identity import Prints, keyed_name
+from amili_arm_async.bulk.identity import content_name as name_of_content
 from amili_arm_async.bulk.journal.claims import Entry, decide_customer, decide_document
 from amili_arm_async.bulk.keys import CompactKeys, Spans, without_case
 from amili_arm_async.bulk.look_ups import same_content
@@ -86,7 +87,11 @@ def canonical(value: Any) -> Any:
     return ("object", {name: canonical(item) for name, item in value.items()})
 
 
-# --- the name of a record without number ------------------------------------------------------------------------------------
+def content_name(text: bytes) -> str:
+    return name_of_content(text, document=False)
+
+
+# --- the name of a customer without number ------------------------------------------------------------------------------------
 
 
 @given(OBJECTS, st.integers(), st.integers())

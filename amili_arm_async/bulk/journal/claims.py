@@ -24,7 +24,9 @@ MAY_BE_THERE: Final = _TAKEN | {"unknown"}
 
 
 _OTHER_CONTENT: Final = Verdict(
-    "invalid", "conflicts_with_journal", "an earlier attempt of this run sent a document with this documentNo and other content"
+    "invalid",
+    "conflicts_with_journal",
+    "an earlier attempt of this run sent this documentNo with other content, or written otherwise and its text is not kept any more",
 )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Final
 
-from ..chunking import Batch
-from ..identity import content_name
+from ..identity import content_digest, content_name
 from ..states import Verdict
 from ..texts import split_texts
 from .claims import MAY_BE_THERE, Entry, first
@@ -23,17 +23,21 @@ def standing(
     keys: Sequence[str | None],
     texts: Sequence[bytes],
     prints: Sequence[int],
+    contents: Contents | None,
 ) -> dict[int, Verdict]:
     """By place, what an earlier attempt did with records that this one does not come to any more, where that may be with the server.
 
-    Without `prints` their contents are not known: then the number is enough.
+    Without `prints` their contents are not known: then the number is enough. `contents` are for documents.
     """
-    names = names_of(keys, {place: content_name(texts[place]) for place, key in enumerate(keys) if key is None} if texts else {})
+    bare = [place for place, key in enumerate(keys) if key is None] if texts else []
+    names = names_of(keys, {place: content_name(texts[place], document=contents is not None) for place in bare})
     found = index.find(names)
     chosen: dict[int, Entry] = {}
     for place, name in enumerate(names):
         there = [entry for entry in found[name] if entry.state in MAY_BE_THERE and entry.claimed in {None, indexes[place]}]
         same = [entry for entry in there if not prints or entry.content == prints[place]]
+        if not same and texts and contents is not None and contents.is_same(there, texts[place], prints[place]):
+            same = [entry for entry in there if entry.content == prints[place]]
         if same:
             chosen[place] = first(same)
             chosen[place].claimed = indexes[place]
@@ -60,27 +64,36 @@ def hide_unsent(connection: sqlite3.Connection, index: Index, run: int, attempt:
 
 
 class Contents:
-    """Whether a document that stands in the way has the content of one in a batch, only written otherwise; as far as its text is kept."""
+    """Whether a document that stands in the way says the same as one that is written otherwise; as far as its text is kept.
 
-    def __init__(self, connection: sqlite3.Connection, batch: Batch) -> None:
+    Args:
+        connection: of the journal.
+    """
+
+    _MOST: Final = 1000
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._batch = batch
-        self._ours: list[bytes] | None = None
-        self._theirs: tuple[int, list[bytes]] = (0, [])
+        # By batch, what each of its documents says: a source in another order comes back to each of them again and again.
+        self._digests: dict[int, list[bytes]] = {}
 
-    def is_same(self, entries: list[Entry], position: int) -> bool:
-        """Looks at those that nobody claimed; the one that is the same has the print of ours from then on."""
+    def is_same(self, entries: list[Entry], text: bytes, content: int) -> bool:
+        """Looks at those that nobody claimed; the one that is the same as `text` has its print, `content`, from then on."""
+        ours: bytes | None = None
         for entry in entries:
-            if entry.claimed is None and (texts := self._texts_of(entry.batch)):
-                self._ours = self._ours or self._batch.texts()
-                if content_name(texts[entry.position]) == content_name(self._ours[position]):
-                    entry.content = self._batch.prints[position]
+            if entry.claimed is None and entry.state in MAY_BE_THERE and (digests := self._digests_of(entry.batch)):
+                ours = ours or content_digest(text)
+                if digests[entry.position] == ours:
+                    entry.content = content
                     return True
         return False
 
-    def _texts_of(self, batch: int) -> list[bytes]:
-        # Records of one batch mostly come together.
-        if self._theirs[0] != batch:
+    def _digests_of(self, batch: int) -> list[bytes]:
+        found = self._digests.get(batch)
+        if found is None:
             body = body_of(self._connection, batch)
-            self._theirs = (batch, split_texts(body) if body is not None else [])
-        return self._theirs[1]
+            found = list(map(content_digest, split_texts(body))) if body is not None else []
+            if len(self._digests) >= self._MOST:
+                del self._digests[next(iter(self._digests))]
+            self._digests[batch] = found
+        return found

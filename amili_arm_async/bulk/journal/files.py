@@ -114,6 +114,7 @@ class Form:
         page: bytes of a page.
         schema: its tables.
         remedy: what to do when it is damaged.
+        outgrown: what to do with one of an earlier version.
     """
 
     word: str
@@ -122,6 +123,7 @@ class Form:
     page: int
     schema: str
     remedy: str
+    outgrown: str
 
 
 JOURNAL: Final = Form(
@@ -132,6 +134,8 @@ JOURNAL: Final = Form(
     _SCHEMA,
     "Do not put an old copy in its place: that does not know what was sent since. Move it away and leave the file -mark where it is: the "
     "same run id then looks each document up before it is sent. Or finish the run by hand",
+    "under other rules of which documents are the same. Finish its runs with the version of the library that began them; then begin a new "
+    "journal at another path",
 )
 
 
@@ -170,7 +174,7 @@ def open_journal(
         guard: told of the files that are opened.
 
     Raises:
-        JournalError: no journal, damaged, of a newer version, somebody else may write it, or it can't be read or written. The file is left
+        JournalError: no journal, damaged, of another version, somebody else may write it, or it can't be read or written. The file is left
             as it is.
     """
     try:
@@ -290,6 +294,9 @@ def _look(path: str, mode: str, form: Form) -> None:
                 raise foreign
             if version > form.version:
                 raise JournalError(f"the {form.word} {path} is of version {version}, made by a newer version of this library: use that one")
+            if version < form.version:
+                earlier = f"was written by an earlier version of this library (it is of version {version})"
+                raise JournalError(f"the {form.word} {path} {earlier}, {form.outgrown}")
             said = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
             # SQLite reads what is missing of the last page as zeros.
             whole = mode == "ro" or Path(path).stat().st_size % connection.execute("PRAGMA page_size").fetchone()[0] == 0

@@ -29,6 +29,9 @@ from .reads import ids, span_of, states_of
 
 __all__ = ["RunRows"]
 
+KEPT_BYTES: Final = 64_000_000
+"""Of the text of documents of a run that succeeded."""
+
 CRASHED: Final = Verdict("unknown", "crashed", "the process ended while it was on the wire: it may or may not have been taken")
 
 
@@ -56,6 +59,8 @@ class RunRows:
         others: the other runs, where what they have sent may not be sent.
         sent_before: by batch, its documents that another run has sent: it does not leave with them.
         again: batches of documents that were looked up and are sent a second time.
+        contents: what documents say whose text is kept.
+        kept: bytes of documents that succeeded and whose text is kept all the same.
     """
 
     name: RunName
@@ -78,6 +83,8 @@ class RunRows:
     sent_before: dict[int, dict[int, Verdict]] = field(default_factory=dict)
     again: set[int] = field(default_factory=set)
     mark: JournalMark | None = None
+    contents: Contents | None = None
+    kept: int = 0
 
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
@@ -127,6 +134,9 @@ class RunRows:
         self.open = list(ids(connection, self.id, awaited))
         if self.goes_on and reads_source:
             self._index_earlier(connection)
+        if self.goes_on and not self.name.safe:
+            bodies = "SELECT coalesce(sum(length(body)), 0) FROM bodies JOIN batches ON batch = id WHERE batch BETWEEN ? AND ?"
+            self.kept = connection.execute(f"{bodies} AND final = 'succeeded'", (low, high)).fetchone()[0]
 
     @property
     def span(self) -> tuple[int, int]:
@@ -206,17 +216,19 @@ class RunRows:
             self._index_current(connection)
         assert self.index is not None
         texts = batch.texts() if None in batch.keys else []
-        others = {place: content_name(texts[place]) for place, key in enumerate(batch.keys) if key is None}
+        contents = self._contents_of(connection)
+        others = {place: content_name(texts[place], document=not self.name.safe) for place, key in enumerate(batch.keys) if key is None}
         names = names_of(batch.keys, others)
         found = self.index.find(names)
         claims = Claims()
-        contents = Contents(connection, batch)
         superseded: list[tuple[int, int, int]] = []
         overtaken: list[Entry] = []
         for position, name in enumerate(names):
             decision = self._decide(found[name], batch, position)
-            if decision.conflict is not None and contents.is_same(found[name], position):
-                decision = self._decide(found[name], batch, position)
+            if decision.conflict is not None and contents is not None:
+                texts = texts or batch.texts()
+                if contents.is_same(found[name], texts[position], batch.prints[position]):
+                    decision = self._decide(found[name], batch, position)
             if decision.send:
                 superseded += [(len(claims.send), entry.batch, entry.position) for entry in decision.supersedes]
                 overtaken += decision.overtakes
@@ -251,7 +263,13 @@ class RunRows:
         # Of a customer whose content is not known nothing can be said.
         if self.index is None or (self.name.safe and not prints):
             return {}
-        return standing(connection, self.index, indexes, keys, texts, prints)
+        return standing(connection, self.index, indexes, keys, texts, prints, self._contents_of(connection))
+
+    def _contents_of(self, connection: sqlite3.Connection) -> Contents | None:
+        """What tells documents that say the same; customers are the same only where they are written alike."""
+        if self.contents is None and not self.name.safe:
+            self.contents = Contents(connection)
+        return self.contents
 
     def _decide(self, entries: list[Entry], batch: Batch, position: int) -> Decision:
         content, place = batch.prints[position], batch.indexes[position]
@@ -271,7 +289,7 @@ class RunRows:
         bare = [position for position, key in enumerate(batch.keys) if key is None] if None in batch.keys else []
         if bare and contents is None:
             texts = batch.texts()
-            contents = [content_name(texts[position]) for position in bare]
+            contents = [content_name(texts[position], document=not self.name.safe) for position in bare]
         names = {str(position): name for position, name in zip(bare, contents or (), strict=True)}
         spans = spans_of_keys(batch.keys) if self.path and not self.name.safe else []
         connection.execute(
@@ -463,9 +481,18 @@ class RunRows:
             " took = CASE WHEN attempt = ? THEN coalesce(? - accepted_boot, ? - accepted) END, tries = coalesce(?, tries) WHERE id = ?",
             (*_plain(verdict), _write(exceptions), status, self.attempt, now.boot, now.wall, tries, id),
         )
-        if not keep_body:
+        if not keep_body and not self._may_keep(connection, id, verdict):
             connection.execute("DELETE FROM bodies WHERE batch = ?", (id,))
         self.entered.discard(id)
+
+    def _may_keep(self, connection: sqlite3.Connection, id: int, verdict: Verdict) -> bool:
+        """Whether there is room for the text of documents that succeeded: with it, the same document is known again when a source writes
+        it otherwise."""
+        if self.name.safe or not self.path or verdict.state != "succeeded" or self.kept >= KEPT_BYTES:
+            return False
+        row = connection.execute("SELECT length(body) FROM bodies WHERE batch = ?", (id,)).fetchone()
+        self.kept += row[0] if row is not None else 0
+        return True
 
     def enter_unsent(
         self,
@@ -483,7 +510,11 @@ class RunRows:
             (id, self.attempt, len(keys), *_plain(verdict)),
         )
         texts = split_texts(text) if text is not None and None in keys else []
-        names = {str(place): content_name(texts[place]) for place, key in enumerate(keys) if key is None} if texts else {}
+        names = (
+            {str(place): content_name(texts[place], document=not self.name.safe) for place, key in enumerate(keys) if key is None}
+            if texts
+            else {}
+        )
         self._enter_records(connection, id, keys, (), names, indexes)
         if body is not None:
             connection.execute("INSERT INTO bodies VALUES (?, ?)", (id, body))

@@ -1,0 +1,117 @@
+"""Pure: what a document says, whatever way it is written: two texts with the same meaning make the same bill.
+
+Null, blank and absent are the same; so are numbers that are written otherwise, or as a text where a number belongs and the other way
+round, and texts but for white space around them and for the form of their signs in Unicode. Case counts, and so does order in a list.
+For customers none of this holds: there a blank clears what is stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final, get_args, get_origin
+
+from .. import codec
+from ..errors import RecordError
+from ..models.base import Input
+from ..models.documents import Document
+from .field_names import kinds_of
+
+__all__ = ["as_key", "meaning_of_document", "plain_text", "shortest"]
+
+_LARGEST_EXPONENT: Final = 400
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,1000}(?:\.[0-9]{0,1000})?(?:[eE][+-]?[0-9]{1,4})?")
+
+
+def plain_text(text: str) -> str:
+    """A text as it is compared: without white space around it, in Unicode's form NFC."""
+    return (text if text.isascii() else unicodedata.normalize("NFC", text)).strip()
+
+
+def shortest(number: Decimal) -> Decimal | int:
+    """The same number without zeros at its end, an integer where it is one; no digit is lost."""
+    sign, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)
+    significant = list(digits)
+    while len(significant) > 1 and significant[-1] == 0:
+        significant.pop()
+        exponent += 1
+    if not any(significant):
+        return 0
+    short = Decimal((sign, tuple(significant), exponent))
+    return int(short) if 0 <= exponent < _LARGEST_EXPONENT else short
+
+
+def as_key(value: object) -> str | None:
+    """The number of a record as text, or None where it is none, as 12.5. 123, "123", " 123 ", 123.0 and Decimal("123") are one number."""
+    if isinstance(value, str):
+        return plain_text(value) or None
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return _digits(value)
+    if isinstance(value, float):
+        value = Decimal(repr(value))
+    if not isinstance(value, Decimal) or not value.is_finite():
+        return None
+    number = shortest(value)
+    return _digits(number) if isinstance(number, int) else None
+
+
+def _digits(number: Decimal | int) -> str | None:
+    try:
+        return str(number)
+    except ValueError:
+        # Python writes no integer of more than some thousand digits.
+        return None
+
+
+def meaning_of_document(text: bytes) -> bytes:
+    """A document written in one way for all texts that say the same. Its number is left out, where it has one: that is its name.
+
+    What can't be read is only equal to itself.
+    """
+    value = codec.json_object(text)
+    if value is not None:
+        with contextlib.suppress(RecordError, RecursionError):
+            meant = _object(value, Document)
+            if as_key(value.get("documentNo")) is not None:
+                meant.pop("documentNo", None)
+            return codec.encode_value(meant, sort=True)
+    return text
+
+
+def _object(value: Mapping[str, Any], cls: type[Input] | None) -> dict[str, Any]:
+    kinds: Mapping[str, Any] = kinds_of(cls) if cls is not None else {}
+    found: dict[str, Any] = {}
+    for name, item in value.items():
+        meant = _meant(item, kinds.get(name))
+        if meant is not None:
+            found[name] = meant
+    return found
+
+
+def _meant(value: Any, kind: Any) -> Any:
+    """What a value says; None where that is nothing."""
+    if isinstance(value, dict):
+        return _object(value, kind if isinstance(kind, type) and issubclass(kind, Input) else None) or None
+    if isinstance(value, list):
+        inner = get_args(kind)[0] if get_origin(kind) is list else None
+        return [_meant(item, inner) for item in value] or None
+    if isinstance(value, str):
+        return _text(plain_text(value), kind) if value else None
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        number = shortest(value) if isinstance(value, Decimal) else value
+        return _digits(number) if kind is str or kind is date else number
+    return value
+
+
+def _text(text: str, kind: Any) -> Any:
+    if kind in (Decimal, int) and _NUMBER.fullmatch(text):
+        with contextlib.suppress(ArithmeticError):
+            return shortest(Decimal(text))
+    return text or None
