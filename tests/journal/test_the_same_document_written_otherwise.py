@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from amili_arm_async import BulkError, Document
+from amili_arm_async import BulkError, Document, Reconcile
 from amili_arm_async.bulk.journal import rows
 from amili_arm_async.models.base import CurrencyAmounts
 from amili_arm_async.sandbox import Fault
@@ -188,6 +188,18 @@ async def test_a_run_that_stops_names_what_is_done_though_it_is_written_otherwis
     told = await send(arm, source, journal=journal, max_records=1, concurrency=1, raises=BulkError, **RUN)
     assert told.counts.get("not_sent") == 1
     assert told.report.counts["invalid"] == 0
+
+
+@pytest.mark.parametrize("number", [" 17 ", unicodedata.normalize("NFD", "Å17"), 17.0])
+async def test_what_was_sent_under_another_spelling_of_its_number_is_not_sent_again_for_not_being_found(arm, sandbox, journal, number):
+    """A server that neither trims nor composes has it under the number as it was written."""
+    sandbox.inject(Fault.status(404), method="GET", path="/documents/", times=None)
+    plan(sandbox, [Fault.reset_after()])
+    settings = Reconcile(settle=0.06, resend_absent=True)
+    told = await send(arm, [document(number)], journal=journal, deadline=0.05, reconcile=settings, **RUN)
+    assert told.reasons == {"unknown/not_looked_up": 1}
+    assert "written otherwise" in told.failures[0].message
+    assert writes(sandbox) == 1
 
 
 # --- names of fields --------------------------------------------------------------------------------------------------------
