@@ -14,6 +14,7 @@ from .client import ArmClient
 from .config import STAGING, BatchWords, BulkOptions, Limits, Reconcile, RetryPolicy, Timeout
 from .errors import (
     ArmError,
+    AuthenticationError,
     BadRequestError,
     BulkError,
     CheckError,
@@ -64,6 +65,7 @@ __all__ = [
     "ArItem",
     "ArmClient",
     "ArmError",
+    "AuthenticationError",
     "AutoPostingReply",
     "BadRequestError",
     "BatchEntry",

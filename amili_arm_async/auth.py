@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from . import clock, codec
 from .config import check_origin
-from .errors import ConfigurationError, ResponseError
+from .errors import AuthenticationError, ConfigurationError
 
 __all__ = ["Auth", "ClientCredentials", "Secret", "TokenSource", "token_source"]
 
@@ -71,35 +72,42 @@ class _StaticToken:
         """There is no other."""
 
 
-class _Single:
-    """Makes a value once for all who wait: one call under way, its success or failure shared by those who waited for it."""
+class _Round:
+    """The calls of one event loop: a lock, how often it was called, and how the last call failed."""
 
     def __init__(self) -> None:
-        self._lock: asyncio.Lock | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._round = 0
-        self._failure: Exception | None = None
+        self.lock = asyncio.Lock()
+        self.number = 0
+        self.failure: Exception | None = None
+
+
+class _Single:
+    """Makes a value once for all who wait: one call under way in an event loop, its success or failure shared by those who waited."""
+
+    def __init__(self) -> None:
+        self._rounds: WeakKeyDictionary[asyncio.AbstractEventLoop, _Round] = WeakKeyDictionary()
 
     async def run(self, ready: Callable[[], bool], make: Callable[[], Awaitable[None]]) -> None:
         if ready():
             return
         loop = asyncio.get_running_loop()
-        if self._lock is None or self._loop is not loop:
-            self._lock, self._loop = asyncio.Lock(), loop
-        seen = self._round
-        async with self._lock:
+        current = self._rounds.get(loop)
+        if current is None:
+            current = self._rounds[loop] = _Round()
+        seen = current.number
+        async with current.lock:
             if ready():
                 return
-            if self._round != seen and self._failure is not None:
-                raise self._failure
-            self._failure = None
+            if current.number != seen and current.failure is not None:
+                raise current.failure
+            current.failure = None
             try:
                 await make()
             except Exception as failure:
-                self._failure = failure
+                current.failure = failure
                 raise
             finally:
-                self._round += 1
+                current.number += 1
 
 
 class _Callable:
@@ -147,26 +155,25 @@ class ClientCredentials:
         self._single = _Single()
         self._token: Secret | None = None
         self._renew_at = 0.0
-        self._posts: list[PostForm] = []
+        self._posts: list[tuple[PostForm, asyncio.AbstractEventLoop | None]] = []
 
     def __repr__(self) -> str:
         return f"ClientCredentials(client_id={self.client_id!r}, client_secret='***', identity_url={self.identity_url!r})"
 
-    def attach(self, post: PostForm) -> None:
-        """Called by a client when it begins: from now on tokens are fetched through it."""
-        self._posts.append(post)
+    def attach(self, post: PostForm, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Called by a client when it begins: from now on tokens are fetched through it, in its event loop (None: in any)."""
+        self._posts.append((post, loop))
 
     def detach(self, post: PostForm) -> None:
         """Called by a client when it ends."""
-        self._posts = [kept for kept in self._posts if kept != post]
+        self._posts = [kept for kept in self._posts if kept[0] != post]
 
     async def acquire(self) -> str:
         """A token that is not about to expire.
 
         Raises:
-            UnauthorizedError, StatusError: the identity service refused.
-            ResponseError: its answer has no token.
-            NotSentError: it can't be reached.
+            AuthenticationError: there is none, whatever the cause.
+            ConfigurationError: no client of this event loop uses these credentials.
         """
         await self._single.run(self._is_fresh, self._fetch)
         assert self._token is not None
@@ -186,16 +193,26 @@ class ClientCredentials:
         return self._token is not None and clock.unix_time() < self._renew_at
 
     async def _fetch(self) -> None:
-        if not self._posts:
-            raise ConfigurationError("ClientCredentials gets its tokens through an ArmClient: give it as auth=, inside `async with`")
-        answer = codec.json_object(await self.post(self._posts[-1]))
+        here = asyncio.get_running_loop()
+        posts = [post for post, loop in self._posts if loop is None or loop is here]
+        if not posts:
+            raise ConfigurationError(
+                "ClientCredentials gets its tokens through an ArmClient of the same event loop: give it as auth=, inside `async with`"
+            )
+        answer = codec.json_object(await self.post(posts[-1]))
         token = answer.get("access_token") if answer is not None else None
-        if answer is None or not isinstance(token, str):
-            raise ResponseError("the identity service answered without an access_token: check identity_url")
+        if answer is None or not _is_token(token):
+            text = f"no token from {self.identity_url}/token: its answer has no access_token that can be used: check identity_url"
+            # A page in HTML in its place comes while a service is deployed too.
+            raise AuthenticationError(text, lasting="perhaps")
         now = clock.unix_time()
         lifetime = _lifetime(answer, now)
-        self._token = Secret(check_token(token))
+        self._token = Secret(str(token))
         self._renew_at = now + lifetime - min(self.LEEWAY, lifetime / 10)
+
+
+_LONGEST: Final = 86_400.0
+"""Seconds for which a token is kept at the most, whatever its lifetime: a number in an answer is no order to keep it for ever."""
 
 
 def _lifetime(answer: Mapping[str, Any], now: float) -> float:
@@ -204,18 +221,30 @@ def _lifetime(answer: Mapping[str, Any], now: float) -> float:
     for name, start in (("expires_in", 0.0), ("expires_on", now)):
         try:
             seconds = float(answer[name]) - start
+        except OverflowError:
+            # More digits than a float has room for.
+            seconds = _LONGEST if answer[name] > 0 else 0.0
         except (KeyError, TypeError, ValueError):
             continue
         if seconds > 0:
-            said.append(seconds)
+            said.append(min(seconds, _LONGEST))
     return min(said, default=300.0)
+
+
+def _is_token(token: object) -> bool:
+    return isinstance(token, str) and bool(token) and token.isascii() and token.isprintable() and " " not in token
 
 
 def check_token(token: object) -> str:
     """Refuses what can't stand in a header."""
-    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable() or " " in token:
+    if not isinstance(token, str) or not _is_token(token):
         raise ConfigurationError("a token must be a non-empty text of plain characters, without 'Bearer' before it")
     return token
+
+
+def describe(source: TokenSource) -> str:
+    """What a source is, for messages."""
+    return "the function given as auth=" if isinstance(source, _Callable) else f"the {type(source).__name__} given as auth="
 
 
 def token_source(auth: Auth) -> TokenSource:

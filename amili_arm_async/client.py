@@ -53,7 +53,8 @@ class ArmClient:
         record = await arm.customers.get("543210")
     ```
 
-    Without `async with`, call `await arm.aclose()` at the end. A client belongs to the event loop in which it is first used.
+    Without `async with`, call `await arm.aclose()` at the end. A client belongs to the event loop and the process in which it is entered,
+    or first used: in another one, it raises `ConfigurationError`. Make one in each.
 
     Args:
         client_no: the client number; every path of the API holds one.
@@ -62,7 +63,8 @@ class ArmClient:
             a real one, by forgetting it. Plain http is refused but on this machine.
         user_id: who is named as the user (`userid` of reads, `metadata.userId` of batches).
         language: `Accept-Language` of reads.
-        session: an `aiohttp.ClientSession` of your own, with its proxies and certificates; it is never closed here.
+        session: an `aiohttp.ClientSession` of your own, with its proxies and certificates; it is never closed here. Writes that are not
+            safe to repeat, and the reads that decide whether one is repeated, use a new connection each on it.
         timeout: how long a call may take.
         retry: how often a call is tried again.
         limits: what may be under way at once.
@@ -187,6 +189,7 @@ class ArmClient:
         return f"ArmClient({self.client_no}, base_url={self._caller.transport.base_url!r})"
 
     async def __aenter__(self) -> ArmClient:
+        self._caller.transport.settle()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -236,6 +236,7 @@ class Alarm:
     """Raises TimeoutError in its block when it is not renewed within `seconds`."""
 
     def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._limit = TimeLimit(seconds)
         self._renewed = 0.0
 
@@ -248,8 +249,9 @@ class Alarm:
         await self._limit.__aexit__(kind, error, trace)
 
     def renew(self) -> None:
-        """There was progress: the seconds begin anew. To set a timer costs more than to look at the clock: at most once a second."""
+        """There was progress: the seconds begin anew, or up to a tenth of them (a second at most) before that: to set a timer costs
+        more than to look at the clock."""
         now = monotonic()
-        if now - self._renewed > 1.0:
+        if now - self._renewed > min(1.0, self._seconds / 10):
             self._renewed = now
             self._limit.renew()

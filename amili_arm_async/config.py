@@ -6,7 +6,7 @@ import ipaddress
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -98,18 +98,34 @@ class Timeout:
     Attributes:
         connect: to get a connection: name look-up, TCP and TLS. Default 10.
         read: between two pieces of an answer, and for the server to take a piece of the body. Default 60.
+        exchange: for one request and its answer, from the connection to the last byte, so that an answer that comes in drops ends too.
+            While the body leaves it begins anew with each piece that the server takes: a slow upload is bounded by `read` alone. A bulk
+            run gives a request no longer than what is left of its deadline or patience, but always the time of `read`. Default None:
+            ten times `read`.
         total: for the whole call, retries and waiting included; in a bulk run for each request. Default None: no limit.
     """
 
     connect: float = 10.0
     read: float = 60.0
     total: float | None = None
+    exchange: float | None = None
 
     def __post_init__(self) -> None:
         check_number("Timeout.connect", self.connect, above=0)
         check_number("Timeout.read", self.read, above=0)
         if self.total is not None:
             check_number("Timeout.total", self.total, above=0)
+        if self.exchange is not None:
+            check_number("Timeout.exchange", self.exchange, above=0)
+
+    @property
+    def exchange_seconds(self) -> float:
+        """Seconds of `exchange`, also where it was not given."""
+        return self.exchange if self.exchange is not None else 10 * self.read
+
+    def within(self, seconds: float) -> Timeout:
+        """The same, but for an exchange of at most `seconds`, and no less than the time of `read`."""
+        return replace(self, exchange=min(self.exchange_seconds, max(self.read, seconds)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ ArmError                      everything this library raises
 ├── RecordError               a record can't be sent as it is: mend the data                (also ValueError)
 ├── SourceError               an input can't be read, or no further: mend the file, or say what it is
 ├── NotSentError              nothing left this machine, or it was provably not taken: try again
+│   └── AuthenticationError   no token could be had, whatever the cause: it says nothing about what was asked for
 ├── OutcomeUnknownError       it may have been done: look it up before you repeat it
 ├── ResponseError             an answer came that can't be read, or a read got no answer: try again, or report it
 ├── StatusError               the server said no; .status, .body, .request_id, .retry_after
@@ -33,7 +34,7 @@ No message and no `repr` holds a token, a secret or personal data. What the serv
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,8 +42,13 @@ if TYPE_CHECKING:
     from .bulk.report import BulkReport
     from .checking.faults import CheckReport
 
+Lasting: TypeAlias = Literal["no", "perhaps", "yes"]
+"""Whether what went wrong lasts. `"no"`: it may pass by itself. `"perhaps"`: the address looks wrong, as it does during a deployment too.
+`"yes"`: no further try helps."""
+
 __all__ = [
     "ArmError",
+    "AuthenticationError",
     "BadRequestError",
     "BulkError",
     "CheckError",
@@ -89,6 +95,25 @@ class SourceError(ArmError):
 
 class NotSentError(ArmError):
     """Nothing of the request left this machine, or it was provably not taken. It may be tried again."""
+
+
+class AuthenticationError(NotSentError):
+    """No token could be had, so nothing was sent. The message names the address and the cause, and the cause is chained.
+
+    Whatever the identity service answered, it is no answer to the call that wanted the token: a 404 of the identity service is this
+    error, and no `NotFoundError`.
+
+    Attributes:
+        status: the status that the identity service, or a proxy before it, answered; None where there was no answer.
+        lasting: `"no"`: it may pass by itself (408, 425, 429, 5xx, a time-out). `"perhaps"`: the address looks wrong (host name not
+            found, connection refused, 404, no token in the answer); this happens during deployments too, so a bulk run ends at once only
+            where it never had a token. `"yes"`: no further try helps (certificate, 400, 401, 403): a bulk run ends at once.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, lasting: Lasting = "yes") -> None:
+        self.status = status
+        self.lasting: Lasting = lasting
+        super().__init__(message)
 
 
 class OutcomeUnknownError(ArmError):

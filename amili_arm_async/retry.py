@@ -13,7 +13,7 @@ from typing import Final
 
 from .config import RetryPolicy
 
-__all__ = ["MOVED", "Fate", "back_off", "fate_of_status", "may_repeat", "pause", "retry_after_seconds"]
+__all__ = ["MOVED", "Fate", "back_off", "fate_of_status", "is_transient", "may_repeat", "pause", "retry_after_seconds"]
 
 
 class Fate(enum.Enum):
@@ -63,7 +63,8 @@ def may_repeat(fate: Fate, *, safe: bool, status: int | None) -> bool:
     if fate is Fate.NOT_TAKEN:
         return status == 429
     # A success that could not be read is worth another try as well.
-    return fate is Fate.DOUBTFUL and safe and (status is None or status < 300 or is_transient(status))
+    # So is what can't have been an answer to this request: a refusal that came before it was sent.
+    return fate is Fate.DOUBTFUL and safe and (status is None or status < 300 or is_transient(status) or status in _NOT_TAKEN)
 
 
 def back_off(policy: RetryPolicy, failures: int) -> float:

@@ -1,72 +1,44 @@
-"""One request on the wire: the only importer of aiohttp's client, with limits, auth, retries and log.
+"""One request with its limits, its token, its retries and its log.
 
 Two ways in: `send` for a single call (tries again, raises errors) and `attempt` for the bulk sender (one try, returns what is proved).
-
-How it is known that nothing left: aiohttp keeps the headers back until the first piece of the body, and every write goes out through
-`_Body`, which notes when it is asked for that piece. What fails before has not left. A body is given out once: when aiohttp
-(or a middleware of a session that was brought) tries to send it again by itself, it gets nothing.
+Both, and the token itself, go out through one place, `_once`, and through nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING
 
-import aiohttp
-from aiohttp.abc import AbstractStreamWriter
-from yarl import URL
+from msgspec import structs
 
-from . import clock, log
-from .auth import ClientCredentials, Secret, TokenSource, check_token
-from .bodies import pieces
+from . import clock, log, wire
+from .auth import ClientCredentials, Secret, TokenSource, check_token, describe
 from .budget import Budget
 from .config import Limits, RetryPolicy, Timeout
+from .connections import Connections
 from .endpoints import TOKEN_SERVICE
-from .errors import ArmError, ConfigurationError, NotSentError
-from .retry import Fate, back_off, is_transient, may_repeat, pause, retry_after_seconds
+from .errors import (
+    ArmError,
+    AuthenticationError,
+    ConfigurationError,
+    Lasting,
+    NotSentError,
+    OutcomeUnknownError,
+    ResponseError,
+    StatusError,
+)
+from .retry import Fate, back_off, is_transient, may_repeat, pause
 from .tries import Delivery, Try, judge, no_answer
 from .wire import Request, Response, to_error
 
+if TYPE_CHECKING:
+    import aiohttp
+
 __all__ = ["Transport"]
-
-MOST_BYTES: Final = 64_000_000
-"""The largest answer that is read."""
-
-FRESH_FOR: Final = 2.0
-"""Seconds that a connection may have been idle for an unsafe write: a stale one is the commonest way to an unknown outcome."""
-
-
-class _SentError(Exception):
-    """A body was asked for a second time."""
-
-
-class _Body(aiohttp.payload.Payload):
-    """A body in pieces that notes when it begins to leave, and gives up when the server takes no more."""
-
-    def __init__(self, request: Request, delivery: Delivery, *, stall: float) -> None:
-        super().__init__(request.body, content_type=request.content_type)
-        self._size = request.size
-        self._delivery = delivery
-        self._given = False
-        self._stall = stall
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """The body as text, without the files in it."""
-        return b"".join(piece for piece in self._value if isinstance(piece, bytes)).decode(encoding, errors)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Writes all pieces; each must be taken within the read time-out."""
-        if self._given:
-            raise _SentError
-        self._given = self._delivery.started = True
-        async with clock.Alarm(self._stall) as alarm, aclosing(pieces(self._value)) as parts:
-            async for part in parts:
-                await writer.write(part)
-                alarm.renew()
 
 
 class Transport:
@@ -100,30 +72,48 @@ class Transport:
         self.retry = retry
         self.limits = limits
         self._auth = auth
-        self._brought = session
-        self._ssl = ssl
-        self._proxy = proxy
-        self._own: dict[str, aiohttp.ClientSession] = {}
+        self._connections = Connections(session=session, limits=limits, ssl=ssl, proxy=proxy)
+        self._home: tuple[asyncio.AbstractEventLoop, int] | None = None
         self._slots = asyncio.Semaphore(limits.connections)
         self._budget = Budget(limits.bytes_in_flight)
         self._closed = False
         self.service_clock = clock.ServiceClock()
-        if isinstance(auth, ClientCredentials):
-            auth.attach(self.post_form)
 
     @property
     def credentials(self) -> ClientCredentials | None:
         """The credentials of this client, where its tokens come from some."""
         return self._auth if isinstance(self._auth, ClientCredentials) else None
 
+    def settle(self) -> None:
+        """Makes the running event loop the home of this client, or finds that it is.
+
+        Raises:
+            ConfigurationError: the client belongs to another event loop or process, or is closed.
+        """
+        if self._closed:
+            raise ConfigurationError("the client is closed")
+        here = asyncio.get_running_loop(), os.getpid()
+        if self._home is None:
+            self._home = here
+            if isinstance(self._auth, ClientCredentials):
+                self._auth.attach(self.post_form, here[0])
+        elif self._home != here:
+            what = "event loop" if self._home[1] == here[1] else "process"
+            raise ConfigurationError(
+                f"the client belongs to the {what} in which it was first used, and this is another one: make a client, with"
+                " `async with`, in each event loop that uses one"
+            )
+
     async def close(self) -> None:
         """Closes the connections that were made here; a session that was brought stays open."""
+        if self._closed:
+            return
+        if self._home is not None:
+            self.settle()
         self._closed = True
         if isinstance(self._auth, ClientCredentials):
             self._auth.detach(self.post_form)
-        sessions, self._own = self._own, {}
-        for session in sessions.values():
-            await session.close()
+        await self._connections.close()
 
     # --- a single call --------------------------------------------------------------------------------------------------
 
@@ -135,7 +125,9 @@ class Transport:
             NotSentError: nothing left, or it was not taken, and the tries are used up.
             OutcomeUnknownError: it may have been done.
             ResponseError: an answer that can't be read, or none to a read.
+            ConfigurationError: the client is closed, or belongs to another event loop or process.
         """
+        self.settle()
         timeout = timeout or self.timeout
         policy = retry or self.retry
         delivery = Delivery()
@@ -152,12 +144,12 @@ class Transport:
             attempt += 1
             tried = await self._exchange(request, timeout, delivery, _always)
             assert tried is not None
-            if tried.fatal is not None:
+            if tried.fatal is not None and not (delivery.may_be_taken and tried.fate is Fate.NOT_SENT and not request.endpoint.safe):
                 raise tried.fatal
             if tried.fate is Fate.DONE and tried.response is not None:
                 return replace(tried.response, attempts=attempt)
             delay = pause(policy, attempt, tried.retry_after)
-            last = attempt >= policy.attempts or (tried.retry_after is not None and delay > policy.max_delay)
+            last = attempt >= policy.attempts or (tried.retry_after is not None and delay > policy.max_delay) or _is_settled(tried.failure)
             if last or not may_repeat(tried.fate, safe=request.endpoint.safe, status=tried.status):
                 break
             log.info("retry", operation=request.endpoint.operation, attempt=attempt, reason=tried.reason, delay=round(delay, 3))
@@ -165,7 +157,10 @@ class Transport:
         error = tried.error_of(request.endpoint)
         if error is not None:
             raise error
-        raise no_answer(request, delivery.may_be_taken, tried.reason)
+        if tried.failure is not None and not (delivery.may_be_taken and tried.fate is Fate.NOT_SENT):
+            raise tried.failure
+        # An earlier try may have been taken.
+        raise no_answer(request, delivery.may_be_taken, tried.reason) from tried.failure
 
     # --- one try --------------------------------------------------------------------------------------------------------
 
@@ -181,6 +176,10 @@ class Transport:
         Only cancellation comes out as an exception; `delivery` tells then whether a byte may have left. `starts` is asked when all is
         ready, after any waiting; where it says no, nothing is sent and there is no answer. `timeout.total` counts for all of it.
         """
+        try:
+            self.settle()
+        except ConfigurationError as failure:
+            return Try(Fate.NOT_SENT, "client closed" if self._closed else "settings", fatal=failure, failure=failure, lasting="yes")
         try:
             async with clock.TimeLimit(timeout.total):
                 return await self._exchange(request, timeout, delivery, starts)
@@ -199,69 +198,46 @@ class Transport:
             if not await starts():
                 return None
             tried = await self._once(request, token, timeout, delivery)
-            if tried.status != 401:
+            if tried.status != 401 or tried.fate is not Fate.NOT_TAKEN:
                 return tried
             # Not taken, so it may go again: once, and only with another token.
             self._auth.invalidate(token.reveal())
             fresh = await self._token()
             if isinstance(fresh, Try):
-                return fresh
+                # There was a token a moment ago: so its address is right.
+                return structs.replace(fresh, lasting="no") if fresh.lasting == "perhaps" else fresh
             if fresh == token:
                 return tried
             return await self._once(request, fresh, timeout, delivery) if await starts() else None
 
     async def _token(self) -> Secret | Try:
-        """A token, or why there is none; without one nothing is sent."""
+        """A token, or why there is none; without one nothing is sent, and nothing is known of what was asked for."""
         try:
             return Secret(check_token(await self._auth.acquire()))
-        except ArmError as failure:
-            status = getattr(failure, "status", None)
-            passing = isinstance(failure, NotSentError) or (isinstance(status, int) and is_transient(status))
-            return Try(Fate.NOT_SENT, "no token", fatal=None if passing else failure)
+        except ConfigurationError as failure:
+            return Try(Fate.NOT_SENT, "no token", fatal=failure, failure=failure, lasting="yes")
+        except AuthenticationError as failure:
+            error = failure
         except Exception as failure:  # the caller's own function may raise anything
-            error = ConfigurationError(f"the function given as auth= raised {type(failure).__name__}")
-            error.__cause__ = failure
-            return Try(Fate.NOT_SENT, "no token", fatal=error)
+            error = _of_source(failure, self._auth)
+        return Try(Fate.NOT_SENT, "no token", fatal=error if error.lasting == "yes" else None, failure=error, lasting=error.lasting)
 
     async def _once(self, request: Request, token: Secret | None, timeout: Timeout, delivery: Delivery) -> Try:
+        """The one place where a request leaves."""
         started, asked = clock.monotonic(), clock.steady_time()
-        session = self._session_for(request)
-        if session is None:
-            return Try(Fate.NOT_SENT, "client closed", fatal=ConfigurationError("the client is closed"))
-        safe = request.endpoint.safe
-        body: _Body | None = None
-        if request.body or not safe:
-            body = _Body(request, delivery, stall=timeout.read)
-        # Where no body of ours tells when something leaves, it may have left at once.
-        delivery.started = body is None or self._is_opaque
-        if not safe:
-            # One turn of the loop, so that a connection that the server has just closed is seen to be closed and is not used.
-            await clock.turn()
-        response: Response | None = None
-        reason = ""
-        try:
-            async with session.request(
-                request.endpoint.method,
-                self._address(request),
-                headers=_headers(request, token),
-                data=body,
-                allow_redirects=False,
-                raise_for_status=False,
-                timeout=self._client_timeout(timeout),
-                **self._route(),
-            ) as answer:
-                if request.base is None:
-                    self.service_clock.note(answer.headers.get("Date"), asked, clock.steady_time())
-                response = await _read(answer)
-        except Exception as failure:  # whatever a session that was brought may raise: the proof is in `delivery`, not in the type
-            reason = _name(failure)
-            if isinstance(failure, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-                delivery.started = delivery.started and body is not None
-            elif self._brought is not None:
-                delivery.started = True
-            if isinstance(failure, RuntimeError) and session.closed:
-                return Try(Fate.NOT_SENT, reason, fatal=ConfigurationError("the session that was given is closed"))
-        tried = judge(response, reason, delivery, clock.unix_time())
+        # As late as this: while it waited for its turn the client may have been closed.
+        if self._closed:
+            closed = ConfigurationError("the client is closed")
+            return Try(Fate.NOT_SENT, "client closed", fatal=closed, failure=closed, lasting="yes")
+        heard = await self._connections.send(
+            request, f"{request.base or self.base_url}/{request.path}", token, timeout=timeout, delivery=delivery
+        )
+        response = heard if isinstance(heard, Response) else None
+        if response is not None:
+            if request.base is None:
+                self.service_clock.note(response.headers.get("date"), asked, clock.steady_time())
+            heard = response = wire.quotable(response, request, token.reveal() if token is not None else None)
+        tried = judge(request, heard, delivery, clock.unix_time())
         delivery.settle(tried.fate)
         log.debug(
             "request",
@@ -275,126 +251,91 @@ class Transport:
         )
         return tried
 
-    @property
-    def _is_opaque(self) -> bool:
-        """Whether a session that was brought has middlewares: they may send another body than ours, and more than once."""
-        return bool(getattr(self._brought, "_middlewares", ()))
-
-    def _address(self, request: Request) -> URL:
-        # `encoded`: yarl would decode what it thinks needs no encoding, and so change a path.
-        return URL(f"{request.base or self.base_url}/{request.path}", encoded=True).with_query(list(request.query) or None)
-
-    def _route(self) -> dict[str, Any]:
-        route: dict[str, Any] = {}
-        if self._proxy is not None:
-            route["proxy"] = self._proxy
-        if self._ssl is not None:
-            route["ssl"] = self._ssl
-        return route
-
-    def _client_timeout(self, timeout: Timeout) -> aiohttp.ClientTimeout:
-        # `connect` counts the wait for a place in the pool too: our own pool is never short of places, a brought one may be.
-        connect = timeout.connect if self._brought is None else None
-        return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=timeout.connect, sock_read=timeout.read)
-
-    def _session_for(self, request: Request) -> aiohttp.ClientSession | None:
-        """The session that was brought; else one for what is safe, one for unsafe writes, whose connections are never stale, and
-        one that uses each connection once, for the methods that aiohttp would send again by itself."""
-        if self._closed:
-            return None
-        if self._brought is not None:
-            return self._brought
-        if request.endpoint.safe:
-            return self._own_session("safe")
-        return self._own_session("once" if request.endpoint.method in {"PUT", "DELETE"} else "unsafe")
-
-    def _own_session(self, kind: str) -> aiohttp.ClientSession:
-        if kind not in self._own:
-            if kind == "once":
-                connector = aiohttp.TCPConnector(limit=self.limits.connections, force_close=True)
-            else:
-                idle = FRESH_FOR if kind == "unsafe" else 15.0
-                connector = aiohttp.TCPConnector(limit=self.limits.connections, keepalive_timeout=idle)
-            self._own[kind] = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": "amili-arm-async"},
-            )
-        return self._own[kind]
-
     # --- the identity service -------------------------------------------------------------------------------------------
 
     async def post_form(self, url: str, form: Mapping[str, str | Secret]) -> bytes:
-        """Posts a form without a token, again where that may help, and gives the body of a 2xx. It holds no slot of the limits."""
+        """Posts a form without a token, once, and gives the body of a 2xx. It holds no slot of the limits.
+
+        Raises:
+            AuthenticationError: there is no such answer; it says whether that lasts.
+            ConfigurationError: the client is closed, or belongs to another event loop or process.
+        """
+        self.settle()
+        base, _, path = url.rpartition("/")
+        # In one go, so that no local shows a secret in a traceback.
+        form_request = wire.form(
+            TOKEN_SERVICE, base, {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
+        )
+        request = structs.replace(form_request, path=path)
+        tried = await self._once(request, None, self.timeout, Delivery())
+        response = tried.response
+        if response is not None and tried.fate is Fate.DONE:
+            return response.body
+        if isinstance(tried.fatal, ConfigurationError):
+            raise tried.fatal
+        if response is None or response.status < 300:
+            raise _unreached(url, tried)
+        cause = to_error(response, TOKEN_SERVICE, tried.retry_after)
+        lasting: Lasting = "no" if is_transient(response.status) else "perhaps" if response.status == 404 else "yes"
+        raise AuthenticationError(f"no token from {url}: {_said(cause)}", status=response.status, lasting=lasting) from cause
+
+    async def post_form_again(self, url: str, form: Mapping[str, str | Secret]) -> bytes:
+        """As `post_form`, and again where that may help, as `retry` says."""
         attempt = 0
         while True:
             attempt += 1
-            response, reason = await self._post_form_once(url, form)
-            if response is not None and 200 <= response.status < 300 and response.complete:
-                return response.body
-            refused = response is not None and response.status >= 300 and not is_transient(response.status)
-            if attempt >= self.retry.attempts or refused:
-                break
+            try:
+                return await self.post_form(url, form)
+            except AuthenticationError as failure:
+                if attempt >= self.retry.attempts or failure.lasting == "yes" or _is_settled(failure):
+                    raise
             await clock.sleep(back_off(self.retry, attempt))
-        if response is None or response.status < 300:
-            raise NotSentError(f"the identity service gave no answer ({reason}): check identity_url, then try again")
-        wait = retry_after_seconds(response.headers.get("retry-after"), clock.unix_time())
-        raise to_error(response, TOKEN_SERVICE, wait)
 
-    async def _post_form_once(self, url: str, form: Mapping[str, str | Secret]) -> tuple[Response | None, str]:
-        session = self._brought or (None if self._closed else self._own_session("safe"))
-        if session is None:
-            raise ConfigurationError("the client is closed")
-        try:
-            async with session.post(
-                url,
-                data={name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()},
-                allow_redirects=False,
-                raise_for_status=False,
-                timeout=self._client_timeout(self.timeout),
-                **self._route(),
-            ) as answer:
-                response = await _read(answer)
-                return response, "" if response.complete else "answer cut off"
-        except Exception as failure:  # whatever a session that was brought may raise
-            return None, _name(failure)
+
+def _unreached(url: str, tried: Try) -> AuthenticationError:
+    """The error of a token call that got no answer, or one that broke off."""
+    text = tried.reason
+    lasting: Lasting = tried.lasting
+    if tried.trouble is not None:
+        # Nothing listens there while a service is deployed; at the API itself that is waited for in any case.
+        text = tried.trouble.text
+        lasting = "perhaps" if tried.trouble.is_closed_port else lasting
+    error = AuthenticationError(f"no token from {url}: {text}", status=tried.status, lasting=lasting)
+    error.__cause__ = tried.trouble.cause if tried.trouble is not None else None
+    return error
+
+
+def _said(cause: StatusError) -> str:
+    """What the identity service answered, and the remedy."""
+    remedies = {
+        400: "check client_id and client_secret",
+        401: "check client_id and client_secret",
+        403: "check client_id and what it is allowed",
+        404: "check identity_url",
+    }
+    named = f" (request id {cause.request_id})" if cause.request_id is not None else ""
+    remedy = remedies.get(cause.status) or ("try again later" if is_transient(cause.status) else "check identity_url")
+    return f"it answered {cause.status}{named}: {remedy}"
+
+
+def _of_source(failure: Exception, source: TokenSource) -> AuthenticationError:
+    """The error for whatever a token source of the caller's raised."""
+    status = failure.status if isinstance(failure, StatusError) else None
+    passes = is_transient(status) if status is not None else isinstance(failure, (NotSentError, ResponseError, OutcomeUnknownError))
+    text = f"no token: {describe(source)} raised {type(failure).__name__}"
+    words = f" ({failure})" if isinstance(failure, ArmError) else ""
+    error = AuthenticationError(text + words, status=status, lasting="no" if passes else "perhaps")
+    # What aiohttp raises may hold the headers of a request.
+    error.__cause__ = ConnectionError(type(failure).__name__) if type(failure).__module__.startswith("aiohttp") else failure
+    return error
+
+
+def _is_settled(failure: ArmError | None) -> bool:
+    """Whether a single call is not tried again: there was an answer, or a mistake, and it would be the same again."""
+    if not isinstance(failure, AuthenticationError) or failure.lasting == "no":
+        return False
+    return failure.status is not None or not isinstance(failure.__cause__, OSError)
 
 
 async def _always() -> bool:
     return True
-
-
-def _headers(request: Request, token: Secret | None) -> dict[str, str]:
-    headers = {"Accept": request.accept}
-    if token is not None:
-        headers["Authorization"] = f"Bearer {token.reveal()}"
-    if request.language is not None:
-        headers["Accept-Language"] = request.language
-    if request.encoding is not None:
-        headers["Content-Encoding"] = request.encoding
-    return headers
-
-
-async def _read(answer: aiohttp.ClientResponse) -> Response:
-    """The answer with its body as far as it came: the status counts even where the body breaks off."""
-    headers = {name.lower(): value for name, value in answer.headers.items()}
-    parts: list[bytes] = []
-    size = 0
-    complete = True
-    try:
-        async for part in answer.content.iter_any():
-            size += len(part)
-            if size > MOST_BYTES:
-                complete = False
-                break
-            parts.append(part)
-    except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
-        complete = False
-    return Response(answer.status, headers, b"".join(parts), complete)
-
-
-def _name(failure: Exception) -> str:
-    """What happened, without the data an exception may carry."""
-    if isinstance(failure, TimeoutError):
-        return "connect time-out" if isinstance(failure, aiohttp.ConnectionTimeoutError) else "time-out"
-    return type(failure).__name__

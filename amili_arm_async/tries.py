@@ -5,11 +5,31 @@ from __future__ import annotations
 from msgspec import Struct
 
 from .endpoints import Endpoint
-from .errors import ArmError, NotSentError, OutcomeUnknownError, ResponseError, StatusError
+from .errors import ArmError, ConfigurationError, Lasting, NotSentError, OutcomeUnknownError, ResponseError, StatusError
 from .retry import Fate, fate_of_status, retry_after_seconds
 from .wire import Request, Response, to_error
 
-__all__ = ["Delivery", "Try", "judge", "no_answer"]
+__all__ = ["Delivery", "Trouble", "Try", "judge", "no_answer"]
+
+
+class Trouble(Struct, frozen=True):
+    """Why a request got no answer.
+
+    Attributes:
+        reason: in a few words, as reports have it.
+        text: what happened, where, and the remedy; without data, tokens and secrets.
+        lasting: whether it lasts.
+        is_closed_port: nobody listens at the address.
+        is_ours: it is a mistake in the program or its settings, and no trouble of the network.
+        cause: what was raised, without anything that may hold a secret; or None.
+    """
+
+    reason: str
+    text: str
+    lasting: Lasting = "no"
+    is_closed_port: bool = False
+    is_ours: bool = False
+    cause: BaseException | None = None
 
 
 class Delivery:
@@ -18,13 +38,18 @@ class Delivery:
     Attributes:
         started: a byte of the try under way may have left, and no answer proves yet that it was not taken.
         doubtful: a try has ended so, or with success.
+        left: the whole body of the try under way had left when its answer began to come.
+        proves: what was answered before the body had left is an answer to this request: its connection had not been used before, or was
+            closed before the rest of the body could leave.
     """
 
-    __slots__ = ("doubtful", "started")
+    __slots__ = ("doubtful", "left", "proves", "started")
 
     def __init__(self) -> None:
         self.started = False
         self.doubtful = False
+        self.left = True
+        self.proves = True
 
     @property
     def may_be_taken(self) -> bool:
@@ -47,6 +72,9 @@ class Try(Struct, frozen=True):
         reason: in a few words, without data.
         retry_after: the seconds that the server asks to wait, or None.
         fatal: an error that no further try can better (the token service refuses, the client is closed), or None.
+        failure: the error of a try without an answer, where more is known than `reason`; or None.
+        lasting: whether what went wrong lasts: `"perhaps"` ends a run that was never answered.
+        trouble: why there is no answer, where the request was on its way; or None.
     """
 
     fate: Fate
@@ -54,6 +82,14 @@ class Try(Struct, frozen=True):
     response: Response | None = None
     retry_after: float | None = None
     fatal: ArmError | None = None
+    failure: ArmError | None = None
+    lasting: Lasting = "no"
+    trouble: Trouble | None = None
+
+    @property
+    def words(self) -> str:
+        """What happened, as far as it is known, for messages."""
+        return str(self.failure) if self.failure is not None else self.reason
 
     @property
     def status(self) -> int | None:
@@ -68,23 +104,38 @@ class Try(Struct, frozen=True):
         return to_error(self.response, endpoint, self.retry_after, doubtful=doubtful)
 
 
-def judge(response: Response | None, reason: str, delivery: Delivery, now: float) -> Try:
+def judge(request: Request, heard: Response | Trouble, delivery: Delivery, now: float) -> Try:
     """What is proved by an answer, or by the lack of one; `now` is Unix time."""
-    if response is None:
-        return Try(Fate.DOUBTFUL if delivery.started else Fate.NOT_SENT, reason)
-    fate = fate_of_status(response.status)
-    if fate is Fate.DONE and not response.complete:
-        return Try(Fate.DOUBTFUL, "answer cut off", response)
-    wait = retry_after_seconds(response.headers.get("retry-after"), now)
-    return Try(fate, str(response.status), response, wait)
+    if isinstance(heard, Trouble):
+        return _unanswered(request, heard, delivery)
+    fate = fate_of_status(heard.status)
+    if fate is Fate.DONE and not heard.complete:
+        return Try(Fate.DOUBTFUL, "answer cut off", heard)
+    if fate is Fate.DONE and not delivery.left:
+        # Not an answer to this request: nobody can have read it.
+        return Try(Fate.DOUBTFUL, "answered too early", heard)
+    wait = retry_after_seconds(heard.headers.get("retry-after"), now)
+    if fate is Fate.NOT_TAKEN and not delivery.left and not delivery.proves:
+        return Try(Fate.DOUBTFUL, "answered too early", heard, wait)
+    return Try(fate, str(heard.status), heard, wait)
 
 
-def no_answer(request: Request, started: bool, reason: str) -> ArmError:
-    """The error of a request that got no answer; `started` where a byte of it may have left."""
+def _unanswered(request: Request, trouble: Trouble, delivery: Delivery) -> Try:
+    fate = Fate.DOUBTFUL if delivery.started else Fate.NOT_SENT
+    failure: ArmError = no_answer(request, delivery.started, trouble.text, lasting=trouble.lasting == "yes")
+    if trouble.is_ours and (fate is Fate.NOT_SENT or request.endpoint.safe):
+        failure = ConfigurationError(f"{request.endpoint.operation}: {trouble.text}")
+    failure.__cause__ = trouble.cause
+    fatal = failure if trouble.is_ours or trouble.lasting == "yes" else None
+    return Try(fate, trouble.reason, fatal=fatal, failure=failure, lasting=trouble.lasting, trouble=trouble)
+
+
+def no_answer(request: Request, started: bool, reason: str, *, lasting: bool = False) -> ArmError:
+    """The error of a request that got no answer; `started` where a byte of it may have left, `lasting` where another try is no help."""
     operation = request.endpoint.operation
     if not started:
-        return NotSentError(f"{operation}: nothing was sent ({reason}): it may be tried again")
+        return NotSentError(f"{operation}: nothing was sent ({reason})" + ("" if lasting else ": it may be tried again"))
     if request.endpoint.method == "GET":
-        return ResponseError(f"{operation}: no answer ({reason}): nothing was changed, it may be tried again")
+        return ResponseError(f"{operation}: no answer ({reason}): nothing was changed" + ("" if lasting else ", it may be tried again"))
     again = "it is harmless to repeat" if request.endpoint.safe else "look the record up before you send it again"
     return OutcomeUnknownError(f"{operation}: no answer ({reason}): it may have been done; {again}")

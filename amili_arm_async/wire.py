@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import msgspec
 
@@ -27,6 +28,7 @@ __all__ = [
     "link_query",
     "list_in",
     "one_record",
+    "quotable",
     "receipt",
     "to_error",
 ]
@@ -94,10 +96,10 @@ class Response:
     def request_id(self) -> str | None:
         """The request id that the server gave, under one of the usual names; None where it gave none.
 
-        It goes into messages and logs: signs that can't be printed are written as escapes.
+        It goes into messages and logs: one that is not short and plain, or may be the number of a person, is none.
         """
         found = next((self.headers[name] for name in _REQUEST_IDS if self.headers.get(name)), None)
-        return found if found is None or found.isprintable() else ascii(found)[1:-1]
+        return found if found is not None and _PLAIN_ID.fullmatch(found) and not _PERSON.search(found) else None
 
     def json(self) -> Any:
         """The parsed JSON, numbers with a fraction as `Decimal`; None where the body is empty.
@@ -114,6 +116,11 @@ class Response:
 
 
 _REQUEST_IDS: Final = ("x-request-id", "request-id", "x-correlation-id", "traceparent")
+
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/+=|-]{0,127}")
+
+_PERSON: Final = re.compile(r"(?<![0-9A-Za-z])(?:[0-9]{2})?[0-9]{6}[-+]?[0-9]{4,5}(?![0-9A-Za-z])")
+"""The number of a person in the Nordic countries, by its form: its date of birth and four or five digits."""
 
 
 # --- out --------------------------------------------------------------------------------------------------------------
@@ -188,6 +195,48 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 # --- back -------------------------------------------------------------------------------------------------------------
+
+
+def quotable(response: Response, request: Request, token: str | None) -> Response:
+    """The answer without what it repeats of the token, the secrets and the numbers in the request, where it may be quoted.
+
+    Args:
+        response: the answer.
+        request: what was sent.
+        token: the token that was sent with it, or None.
+    """
+    kept = {
+        name: value
+        for name, value in response.headers.items()
+        if name not in _REQUEST_IDS or not any(sent in value for sent in _sent(request, token))
+    }
+    body = response.body
+    if token is not None and len(token) >= _LONG and request.base is None:
+        body = body.replace(token.encode(), b"***")
+    return replace(response, headers=kept, body=body) if body is not response.body or len(kept) < len(response.headers) else response
+
+
+_LONG: Final = 16
+"""A shorter token, as in tests, may stand in an answer by chance."""
+
+_SHORT: Final = 4
+"""A shorter value may stand in a request id by chance."""
+
+
+def _sent(request: Request, token: str | None) -> Iterator[str]:
+    """What a request id must not hold: the token, the fields of a form, and what stands in the places of the path."""
+    found = [] if token is None else [token]
+    if request.base is not None:
+        text = b"".join(piece for piece in request.body if isinstance(piece, bytes)).decode("utf-8", "replace")
+        found += [value for _, value in parse_qsl(text)]
+    places = request.endpoint.path.split("/")
+    found += [
+        unquote(real)
+        for place, real in zip(places, request.path.split("/"), strict=False)
+        if place.startswith("{") and place != "{clientno}" and place != "{batchuuid}"
+    ]
+    found += [value for _, value in request.query]
+    return (value for value in found if len(value) >= _SHORT)
 
 
 def to_error(response: Response, endpoint: Endpoint, retry_after: float | None, *, doubtful: bool = False) -> StatusError:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from .. import clock
 from ..config import RetryPolicy
 from ..endpoints import Endpoint
-from ..errors import ArmError, NotSentError
+from ..errors import ArmError, AuthenticationError, NotSentError
 from ..retry import Fate, pause
 from ..tries import Try
 from .account import Live
@@ -44,6 +44,8 @@ class Course:
         self._endpoint = endpoint
         self._stopped = stopped
         self._trouble_since: float | None = None
+        self._has_token = False
+        self._was_answered = False
         self._answers = asyncio.Event()
         self._answers.set()
 
@@ -58,9 +60,23 @@ class Course:
             self._answers.set()
             self._stopped()
 
+    def note(self, tried: Try) -> None:
+        """Takes in how far a try came."""
+        self._was_answered = self._was_answered or tried.response is not None
+        # Without a token nothing is on its way.
+        self._has_token = self._has_token or tried.response is not None or tried.trouble is not None
+
+    def is_hopeless(self, tried: Try) -> bool:
+        """Whether no further try of this run can better what happened: at once where it lasts for sure, and where the address looks
+        wrong that nothing in this run has come from. What once worked is waited for: addresses flicker during deployments."""
+        self.note(tried)
+        if tried.lasting == "perhaps":
+            return not (self._has_token if isinstance(tried.failure, AuthenticationError) else self._was_answered)
+        return tried.fatal is not None
+
     def stop_for(self, tried: Try, endpoint: Endpoint) -> None:
         """Stops for a failure that is about the call and not about the data."""
-        error = tried.fatal or tried.error_of(endpoint) or NotSentError(tried.reason)
+        error = tried.fatal or tried.error_of(endpoint) or tried.failure or NotSentError(tried.reason)
         self.stop(Verdict("not_sent", reason_of(tried), str(error)), error)
 
     def stop_for_journal(self, failure: Exception) -> None:
@@ -68,10 +84,12 @@ class Course:
         self.stop(Verdict("not_sent", "journal", str(failure)), failure)
 
     def _out_of_patience(self, tried: Try | None) -> None:
-        last = tried.reason if tried is not None else "it asks for a longer wait"
+        last = tried.words if tried is not None else "it asks for a longer wait"
         text = f"the server took nothing for {self._patience:g} s ({last})"
-        said = tried.error_of(self._endpoint) if tried is not None else None
-        error: ArmError = said or NotSentError(text + ": run it again later, or allow more patience")
+        error: ArmError | None = tried.error_of(self._endpoint) if tried is not None else None
+        if error is None:
+            error = NotSentError(text + ": run it again later, or allow more patience")
+            error.__cause__ = tried.failure if tried is not None else None
         self.stop(Verdict("not_sent", "patience", text), error)
 
     # --- waiting ----------------------------------------------------------------------------------------------------------
@@ -93,6 +111,11 @@ class Course:
     def is_answered(self) -> None:
         """The server gave an answer that is not "later": whatever trouble there was is over."""
         self._trouble_since = None
+
+    def patience_left(self, live: Live | None = None) -> float:
+        """Seconds that are left of the patience, with a batch or with the run."""
+        since = self._trouble_since if live is None else live.trouble_since
+        return self._patience - (clock.monotonic() - since if since is not None else 0.0)
 
     async def pause(self, live: Live, tried: Try) -> bool:
         """Waits before the next try of a batch; False where the patience with this batch has ended."""
@@ -130,7 +153,7 @@ class Course:
         failures = 0
         while self.reason is None:
             tried = await probe()
-            if tried.fatal is not None:
+            if self.is_hopeless(tried):
                 self.stop_for(tried, endpoint)
             elif tried.status is not None and tried.status < 500 and tried.status != 429:
                 self.is_answered()

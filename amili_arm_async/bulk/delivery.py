@@ -146,7 +146,11 @@ class Deliverer:
             live.began = clock.monotonic()
             return True
 
-        return await self._transport.attempt(request, timeout=self._job.timeout, delivery=live.delivery, starts=starts)
+        timeout = self._job.timeout.within(self._course.patience_left(live))
+        tried = await self._transport.attempt(request, timeout=timeout, delivery=live.delivery, starts=starts)
+        if tried is not None:
+            self._course.note(tried)
+        return tried
 
     async def _keep_sending(self, live: Live) -> bool:
         """Writes down that a batch is about to leave; False where it may not, or that can't be done."""
@@ -193,16 +197,16 @@ class Deliverer:
         if tried.fate is Fate.DOUBTFUL:
             live.status = status
         log.info("batch not accepted", records=len(live.batch), attempt=live.attempts, reason=tried.reason, outcome=tried.fate.value)
-        if tried.fatal is not None or status in MOVED or (status in _ABOUT_THE_CALL and tried.fate is Fate.NOT_TAKEN):
+        if self._course.is_hopeless(tried) or status in MOVED or (status in _ABOUT_THE_CALL and tried.fate is Fate.NOT_TAKEN):
             self._course.stop_for(with_advice(tried, self._job), self._job.endpoint)
             return False
         if tried.fate is Fate.NOT_TAKEN and status != 429:
             self._course.is_answered()
-        if status == 413 and len(live.batch) > 1:
+        if status == 413 and tried.fate is Fate.NOT_TAKEN and len(live.batch) > 1:
             # Half of it is what the server may take; kept for the run.
             self._lower(live.batch.size // 2 + self._job.envelope.size)
             await self._split(live, bisection)
-        elif status in _ABOUT_THE_DATA:
+        elif status in _ABOUT_THE_DATA and tried.fate is Fate.NOT_TAKEN:
             await self._refused_for_its_data(live, tried, bisection)
         elif not self._may_repeat(tried):
             await self._ends(live, tried)
@@ -240,7 +244,11 @@ class Deliverer:
         self._account.settle(live, Verdict("unknown", reason_of(tried), text))
         if asks:
             probe = self._job.probe
-            await self._course.find_out(lambda: self._transport.ask(probe, timeout=self._job.timeout), probe.endpoint)
+
+            async def ask() -> Try:
+                return await self._transport.ask(probe, timeout=self._job.timeout.within(self._course.patience_left()))
+
+            await self._course.find_out(ask, probe.endpoint)
 
     def _relieve(self, tried: Try) -> None:
         if tried.status in {429, 503}:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from .. import codec, log, wire
-from ..errors import ArmError, NotFoundError, StatusError
+from ..errors import ArmError, AuthenticationError, NotFoundError, StatusError
 from ..transport import Transport
 from ..wire import Response
 from .course import Course
@@ -27,6 +27,7 @@ __all__ = [
     "NOT_LOOKED_UP",
     "LookUpProofs",
     "LookUps",
+    "is_about_the_call",
     "judge_accepted",
     "judge_found",
     "judge_not_found",
@@ -47,6 +48,13 @@ _WRITTEN_OTHERWISE: Final = Verdict(
 )
 
 _ABOUT_THE_CALL: Final = frozenset({401, 403, 405})
+
+
+def is_about_the_call(failure: ArmError) -> bool:
+    """Whether a look-up failed for what every other one would fail for too: no token can be had, or it may not do this."""
+    if isinstance(failure, AuthenticationError):
+        return failure.lasting != "no"
+    return isinstance(failure, StatusError) and failure.status in _ABOUT_THE_CALL
 
 
 # --- what an answer says --------------------------------------------------------------------------------------------------
@@ -150,8 +158,9 @@ class LookUps:
             # Whether the service trims a number, or composes its signs, nobody knows.
             return judge_not_found(failure) if sent is None or _is_written(number, sent) else _WRITTEN_OTHERWISE
         except ArmError as failure:
-            if isinstance(failure, StatusError) and failure.status in _ABOUT_THE_CALL:
-                self._course.stop(Verdict("not_sent", str(failure.status), str(failure)), failure)
+            if is_about_the_call(failure):
+                reason = str(failure.status) if isinstance(failure, StatusError) else "no_token"
+                self._course.stop(Verdict("not_sent", reason, str(failure)), failure)
             return NOT_LOOKED_UP
         verdict = judge_found(number, sent, response, request.endpoint.items)
         if verdict in (FOUND, CONFLICT):

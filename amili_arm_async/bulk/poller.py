@@ -55,22 +55,24 @@ class Poller:
     """Asks for results until it is finished and no batch is open.
 
     Args:
-        ask: GET batch, once.
+        ask: GET batch, once, for so many seconds at the most.
         options: when to ask.
         words: what the words mean.
         hold: a `Retry-After` that all obey.
         key_names: the fields that may name a record in a result.
-        failed: called with a try whose failure no further try can better.
+        is_hopeless: whether no further try can better what happened.
+        failed: called with such a try.
     """
 
     def __init__(
         self,
-        ask: Callable[[str], Awaitable[Try]],
+        ask: Callable[[str, float], Awaitable[Try]],
         *,
         options: BulkOptions,
         words: BatchWords,
         hold: Hold,
         key_names: Sequence[str] = KEY_NAMES,
+        is_hopeless: Callable[[Try], bool],
         failed: Callable[[Try], None],
     ) -> None:
         self._ask = ask
@@ -78,6 +80,7 @@ class Poller:
         self._words = words
         self._hold = hold
         self._key_names = key_names
+        self._is_hopeless = is_hopeless
         self._failed = failed
         self._due: list[tuple[float, int, OpenBatch]] = []
         self._sequence = 0
@@ -170,7 +173,7 @@ class Poller:
 
     async def _question(self, batch: OpenBatch) -> None:
         try:
-            tried = await self._ask(batch.batch_uuid)
+            tried = await self._ask(batch.batch_uuid, batch.accepted_at + self._options.deadline - clock.monotonic())
             now = clock.monotonic()
             verdict = self._judge(batch, tried)
             if verdict is None and now - batch.accepted_at >= self._options.deadline:
@@ -200,7 +203,7 @@ class Poller:
 
     def _judge(self, batch: OpenBatch, tried: Try) -> Verdict | None:
         """The verdict where the answer ends the waiting, else None. `succeeded` stands for "see what the result says"."""
-        if tried.fatal is not None or tried.status == 401:
+        if self._is_hopeless(tried) or tried.status == 401:
             self._failed(tried)
             return None
         status, response = tried.status, tried.response

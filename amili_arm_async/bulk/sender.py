@@ -116,6 +116,7 @@ class Sender:
             words=job.words,
             hold=pressure.hold,
             key_names=(job.kind.wire_key,),
+            is_hopeless=self._course.is_hopeless,
             failed=self._cannot_poll,
         )
         self._pace = Pace(job.options.concurrency, clock.monotonic, self._pace_changed)
@@ -132,9 +133,11 @@ class Sender:
 
         Raises:
             BulkError: the run could not go on; the cause is chained.
-            JournalError, ConfigurationError: the journal can't be used for this run: nothing was sent.
+            JournalError, ConfigurationError: the journal can't be used for this run, or the client belongs to another event loop:
+                nothing was sent.
         """
         try:
+            self._transport.settle()
             for watcher in self._report.watchers:
                 await watcher.begin()
             await self._keeper.begin()
@@ -362,9 +365,9 @@ class Sender:
 
     # --- results ----------------------------------------------------------------------------------------------------------
 
-    async def _ask(self, batch_uuid: str) -> Try:
+    async def _ask(self, batch_uuid: str, seconds: float) -> Try:
         self._report.tally.polls += 1
-        return await self._transport.ask(self._job.poll(batch_uuid), timeout=self._job.timeout)
+        return await self._transport.ask(self._job.poll(batch_uuid), timeout=self._job.timeout.within(seconds))
 
     async def _reopen(self) -> None:
         """Asks for the results of the batches that an earlier attempt left open."""

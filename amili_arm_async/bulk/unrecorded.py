@@ -73,10 +73,13 @@ class Unrecorded:
     ahead = 0
 
     def __init__(self, *, safe: bool) -> None:
-        self._repeats = None if safe else Repeats()
+        self._safe = safe
+        self._repeats: Repeats | None = None
 
     async def begin(self) -> None:
-        """Nothing to open."""
+        """Nothing to open but what keeps the numbers of documents."""
+        if not self._safe:
+            self._repeats = Repeats()
 
     async def end(self, *, complete: bool) -> dict[State, int]:
         """Nothing was left."""

@@ -172,7 +172,7 @@ _SETTINGS: Final = (
     Setting("connection.token_file", "path"),
     Setting("connection.user_id", "text"),
     Setting("connection.language", "text"),
-    *_of("connection.timeout", Timeout, connect="number", read="number", total="number"),
+    *_of("connection.timeout", Timeout, connect="number", read="number", exchange="number", total="number"),
     *_of("connection.retry", RetryPolicy, attempts="integer", base_delay="number", max_delay="number"),
     *_of("connection.limits", Limits, connections="integer", bytes_in_flight="integer", open_batches="integer"),
     # Whether a word is in two sets can only be seen when all sets are known.

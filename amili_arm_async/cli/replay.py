@@ -12,7 +12,7 @@ from typing import Any, Final
 from anyio import to_thread
 
 from .. import wire
-from ..bulk.look_ups import NOT_LOOKED_UP, judge_accepted, judge_found, judge_not_found
+from ..bulk.look_ups import NOT_LOOKED_UP, is_about_the_call, judge_accepted, judge_found, judge_not_found
 from ..bulk.report import BulkReport
 from ..bulk.results import judge_records
 from ..bulk.run import BulkRun
@@ -20,7 +20,7 @@ from ..bulk.states import MADE_IT, BatchOutcome, Verdict, can_be_looked_up
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
 from ..endpoints import OPERATIONS as ENDPOINTS
-from ..errors import ArmError, ConfigurationError, JournalError, NotFoundError, StatusError
+from ..errors import ArmError, ConfigurationError, JournalError, NotFoundError
 from ..models.batches import BatchResult
 from ..resources.side_by_side import SideBySide
 from . import output, telling
@@ -36,7 +36,6 @@ from .sending import GRACE, on_progress, send
 __all__ = ["Replay"]
 
 _SOME: Final = 500
-_ABOUT_THE_CALL: Final = frozenset({401, 403, 405})
 
 _UNMAPPED: Final = Verdict(
     "accepted", "unmapped", "its batch did not fare alike, and without a number nobody can tell which record this is"
@@ -170,7 +169,7 @@ class Replay:
         except NotFoundError as failure:
             return row, judge_not_found(failure)
         except ArmError as failure:
-            if isinstance(failure, StatusError) and failure.status in _ABOUT_THE_CALL:
+            if is_about_the_call(failure):
                 raise
             return row, NOT_LOOKED_UP
         return row, judge_found(str(letter.key), bytes(letter.payload), response, ENDPOINTS["documents.get"].items)

@@ -58,7 +58,8 @@ class Batches:
         delay = min(poll_first, poll_max)
         said: object = None
         while True:
-            result = await self.get(batch_uuid, timeout=timeout, retry=retry)
+            bounded = (timeout or self._caller.transport.timeout).within(end - clock.monotonic())
+            result = await self.get(batch_uuid, timeout=bounded, retry=retry)
             now = clock.monotonic()
             words = (result.http_status, result.status, result.result)
             if result.is_final or now >= end or (result.outcome == "unrecognised" and words == said):

@@ -35,14 +35,15 @@ class Identity:
             credentials: whose token; default those that were given as `auth=`.
 
         Raises:
-            ConfigurationError: there are none.
+            AuthenticationError: the identity service gave none, or can't be reached.
+            ConfigurationError: there are no credentials.
 
         https://docs.amili.dev/example-workflow-359631m0
         """
         wanted = credentials or self._caller.transport.credentials
         if wanted is None:
             raise ConfigurationError("give credentials: the client's own auth is no ClientCredentials")
-        body = await wanted.post(self._caller.transport.post_form)
+        body = await wanted.post(self._caller.transport.post_form_again)
         try:
             return codec.read_record(body, IssuedToken)
         except codec.DecodeFailure:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from amili_arm_async import ArmError, ClientCredentials, ConfigurationError, NotSentError, ResponseError, TokenSource
+from amili_arm_async import ArmError, AuthenticationError, ClientCredentials, ConfigurationError, NotSentError, TokenSource
 from amili_arm_async.auth import Secret, check_token, token_source
 
 IDENTITY = "https://auth.staging.amili.no"
@@ -175,6 +175,12 @@ async def test_one_source_serves_one_event_loop_after_another() -> None:
         ({"expires_in": None}, 300 - 30),
         ({"expires_in": "soon", "expires_on": {}}, 300 - 30),
         ({"expires_in": -5}, 300 - 30),
+        ({"expires_in": "nan"}, 300 - 30),
+        ({"expires_in": int("9" * 400)}, 86_400 - 60),
+        ({"expires_in": "9" * 400}, 86_400 - 60),
+        ({"expires_in": "1e999"}, 86_400 - 60),
+        ({"expires_in": -int("9" * 400)}, 300 - 30),
+        ({"expires_in": 3600, "expires_on": int("9" * 400)}, 3600 - 60),
     ],
 )
 async def test_a_token_is_renewed_shortly_before_it_expires(fake_clock, answer, lifetime) -> None:
@@ -197,13 +203,13 @@ async def test_a_lifetime_that_is_no_time_still_gives_a_token(fake_clock, lifeti
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b"{}", b'{"access_token":7}', b'{"access_token":null}', b'"token"'])
-async def test_an_answer_without_a_token_is_a_response_error(body) -> None:
+async def test_an_answer_without_a_token_is_an_authentication_error(body) -> None:
     async def post(_url: str, _form: Mapping[str, str | Secret]) -> bytes:
         return body
 
     source = ClientCredentials(client_id="i", client_secret=SECRET, identity_url=IDENTITY)
     source.attach(post)
-    with pytest.raises(ResponseError, match="identity_url"):
+    with pytest.raises(AuthenticationError, match="identity_url"):
         await source.acquire()
 
 

@@ -28,6 +28,7 @@ REFUSED = [
     (Timeout, "connect", [*NO_NUMBER, 0, -1]),
     (Timeout, "read", [*NO_NUMBER, 0, -1]),
     (Timeout, "total", [*(value for value in NO_NUMBER if value is not None), 0, -1]),
+    (Timeout, "exchange", [*(value for value in NO_NUMBER if value is not None), 0, -1]),
     (RetryPolicy, "attempts", [*NO_INTEGER, 0, -1]),
     (RetryPolicy, "base_delay", [*NO_NUMBER, -0.1]),
     (RetryPolicy, "max_delay", [*NO_NUMBER, -0.1]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import parse_qsl
 
 import aiohttp
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from amili_arm_async import (
     STAGING,
     ArmClient,
+    AuthenticationError,
     BadRequestError,
     ClientCredentials,
     ConfigurationError,
@@ -67,7 +69,8 @@ async def test_credentials_from_the_environment_fetch_a_token(wire) -> None:
     async with ArmClient.from_env(variables) as arm:
         await arm.customers.get("7")
     (token_call,) = wire.requests["POST", aiohttp.client.URL("https://auth.example.no/token")]
-    assert token_call.kwargs["data"] == {"grant_type": "client_credentials", "client_id": "id", "client_secret": "hunter2"}
+    form = dict(parse_qsl(token_call.kwargs["data"].decode()))
+    assert form == {"grant_type": "client_credentials", "client_id": "id", "client_secret": "hunter2"}
     assert "Authorization" not in (token_call.kwargs.get("headers") or {})
     (call,) = wire.requests["GET", aiohttp.client.URL(f"{BASE}/clients/2218/customers/7")]
     assert call.kwargs["headers"]["Authorization"] == "Bearer fresh"
@@ -356,7 +359,7 @@ async def test_without_a_token_nothing_is_sent_and_the_cause_is_chained(wire) ->
         raise ZeroDivisionError
 
     async with ArmClient(2218, auth=fetch, base_url=BASE) as arm:
-        with pytest.raises(ConfigurationError) as raised:
+        with pytest.raises(AuthenticationError) as raised:
             await arm.customers.get("7")
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
     assert wire.calls == []
@@ -367,9 +370,11 @@ async def test_a_refusal_of_the_identity_service_keeps_no_body(status, wire) -> 
     wire.post("https://auth.example.no/token", status=status, payload={"client_secret": "hunter2"}, repeat=True)
     auth = ClientCredentials(client_id="id", client_secret="hunter2", identity_url="https://auth.example.no")
     async with ArmClient(2218, auth=auth, base_url=BASE) as arm:
-        with pytest.raises(StatusError) as raised:
+        with pytest.raises(AuthenticationError) as raised:
             await arm.customers.get("7")
-    assert (raised.value.status, raised.value.body) == (status, None)
+    cause = raised.value.__cause__
+    assert isinstance(cause, StatusError)
+    assert (raised.value.status, cause.status, cause.body) == (status, status, None)
     assert len(wire.requests) == 1
 
 

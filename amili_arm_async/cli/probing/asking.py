@@ -124,7 +124,9 @@ class Asker:
             self._unanswered += 1
             if first or self._unanswered >= _IN_A_ROW:
                 raise UnreachableError(
-                    "the identity service gave no token" if tried.reason == "no token" else f"the service gave no answer ({tried.reason})"
+                    f"the identity service gave no token: {tried.words}"
+                    if tried.reason == "no token"
+                    else f"the service gave no answer ({tried.reason})"
                 )
             return
         self._unanswered = 0
