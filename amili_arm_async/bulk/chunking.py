@@ -278,8 +278,7 @@ class Cutter:
             keys = self._kind.keys_of(records, kind)
             if keys is None or (self._require_key and None in keys):
                 return None
-            # What has no number is known again by its content alone.
-            if kind is dict and self._kind.prints.names.may_slip(records, all_depths=self._makes_prints and None in keys):
+            if kind is dict and self._kind.prints.names.may_slip(records):
                 return None
             if kind is bytes:
                 text = b",".join(records)

@@ -18,11 +18,6 @@ from ..models.base import Input
 
 __all__ = ["FieldNameError", "FieldNames", "check_mapping", "check_text", "kinds_of", "right_name", "slips_in"]
 
-_SOME: Final = 32
-"""Records in which all objects are looked at, however many there are."""
-
-_FEW: Final = 8
-
 _MOST_OTHERS: Final = 1000
 
 
@@ -154,16 +149,10 @@ class FieldNames:
         self._folded = {name.casefold() for name in self._fine}
         self._most = len(self._fine) + _MOST_OTHERS
 
-    def may_slip(self, records: Sequence[dict[Any, Any]], *, all_depths: bool) -> bool:
-        """Whether a name may be a slip: then each record is looked at by itself.
-
-        Args:
-            records: the mappings.
-            all_depths: look into the objects in all of many records, and not only in some: who writes a name in another case mostly
-                does so in each record.
-        """
+    def may_slip(self, records: Sequence[dict[Any, Any]]) -> bool:
+        """Whether a name in one of them, at any depth whose fields are known, may be a slip: then each is looked at by itself."""
         found: set[Any] = set().union(*records)
-        found |= _names_in(records if all_depths or len(records) <= _SOME else records[:: len(records) // _FEW], self._cls)
+        found |= _names_in(records, self._cls)
         others = found - self._fine
         if any(isinstance(name, str) and name.casefold() in self._folded for name in others):
             return True
@@ -173,7 +162,7 @@ class FieldNames:
 
     def may_slip_in(self, record: dict[Any, Any]) -> bool:
         """Whether a name in one record may be a slip."""
-        return not self._are_fine(record, self._cls) and self.may_slip([record], all_depths=True)
+        return not self._are_fine(record, self._cls) and self.may_slip([record])
 
     def _are_fine(self, value: dict[Any, Any], cls: type[Input]) -> bool:
         if not self._fine.issuperset(value):
@@ -192,16 +181,16 @@ def _classes(cls: type[Input]) -> Iterator[type[Input]]:
         yield from _classes(inner)
 
 
-def _names_in(objects: Sequence[dict[Any, Any]], cls: type[Input]) -> set[Any]:
+def _names_in(objects: Sequence[Mapping[Any, Any]], cls: type[Input]) -> set[Any]:
     """The names in the objects in these objects, at all depths whose fields are known."""
     found: set[Any] = set()
     for name, inner in _objects_of(cls).items():
         values = [one[name] for one in objects if name in one]
         kinds = set(map(type, values))
-        if list in kinds:
-            values = [item for value in values for item in (value if type(value) is list else (value,))]
+        if not kinds <= {dict}:
+            values = [item for value in values for item in (value if isinstance(value, (list, tuple)) else (value,))]
             kinds = set(map(type, values))
-        dicts = values if kinds == {dict} else [value for value in values if type(value) is dict]
+        dicts = values if kinds == {dict} else [value for value in values if isinstance(value, Mapping)]
         if dicts:
             found = found.union(*dicts)
             found |= _names_in(dicts, inner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections import OrderedDict
 from datetime import date
 from decimal import Decimal
 
@@ -229,6 +230,15 @@ async def test_a_name_in_another_case_is_refused(arm, sandbox, journal, slip, wi
     assert told.counts == {"succeeded": 2, "invalid": 1}
     assert (told.failures[1].reason, told.failures[1].message) == (reason, message)
     assert taken(sandbox) == 2
+
+
+@pytest.mark.parametrize("lines", [list, tuple, lambda lines: [OrderedDict(line) for line in lines]], ids=["list", "tuple", "mapping"])
+async def test_one_name_in_another_case_deep_in_one_of_many_is_refused(arm, sandbox, lines):
+    source = [document(str(number), documentLines=lines([{"lineNo": 1, "quantity": 2}])) for number in range(300)]
+    source[157] = document("157", documentLines=lines([{"lineNo": 1}, {"lineNo": 2, "Quantity": 2}]))
+    told = await send(arm, source)
+    assert told.counts == {"succeeded": 299, "invalid": 1}
+    assert told.failures[157].message == "$.documentLines[1].Quantity: did you mean quantity?"
 
 
 async def test_a_name_twice_is_refused_where_the_text_is_read(arm, sandbox, journal):
