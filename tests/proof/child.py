@@ -1,4 +1,4 @@
-"""The program that is killed: one bulk run with a journal, written with nothing but the public face of the library."""
+"""The programs that are killed: one bulk run with a journal, written with nothing but the public face of the library; one command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from amili_arm_async import ArmClient, BulkError, BulkOptions, BulkReport, Clien
 from .kill_points import arm_kill
 from .sources import Source
 
-__all__ = ["run"]
+__all__ = ["run", "run_command"]
 
 
 async def _send(told: dict[str, Any]) -> BulkReport:
@@ -89,3 +89,25 @@ def run(told: dict[str, Any]) -> None:
     if "file_size" in told:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     os.write(out, json.dumps(result).encode())
+
+
+def run_command(told: dict[str, Any]) -> None:
+    """Runs `amili-arm` with these words and writes what it printed and its exit code."""
+    from amili_arm_async.cli import main
+
+    signal.alarm(90)
+    out = os.open(told["result"], os.O_WRONLY | os.O_CREAT, 0o600)
+    # What it prints goes to where errors go; what it prints for a program is asked for by `--json`, the last line.
+    printed = os.open(f"{told['result']}.out", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(printed, 1)
+    os.environ.update(told["environment"])
+    os.chdir(told["folder"])
+    sys.argv = ["amili-arm", *told["command"]]
+    code: Any = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+    sys.stdout.flush()
+    text = os.pread(printed, 100_000_000, 0).decode()
+    os.write(out, json.dumps({"code": code, "printed": text}).encode())

@@ -110,9 +110,11 @@ class World:
         """Tells it what to do: see `server.World`."""
         self.server.call(f"{self.client}/plan", **told)
 
-    def wait(self, *, unless: int | None = None, **until: int) -> None:
-        """Waits for so many `writes`, `whole` bodies or `taken` batches, or for the end of the process `unless`."""
-        self.server.call(f"{self.client}/wait", unless=unless, **until)
+    def wait(self, *, unless: int | None = None, **until: int) -> dict[str, int] | None:
+        """Waits for so many `writes`, `whole` bodies, `taken` batches, `answered` writes or `reads`, or for the end of the process
+        `unless`; gives how many there were."""
+        found: dict[str, int] | None = self.server.call(f"{self.client}/wait", unless=unless, **until)
+        return found
 
     def release(self) -> None:
         """Lets go what is held or stalls."""

@@ -55,6 +55,7 @@ class World:
         delay: seconds until a batch is processed and its documents can be looked up.
         lag: seconds between a caller's leaving and the late taking of its batch.
         hidden: numbers of documents that can't be looked up, though they were taken.
+        blind: parts of a path, as it stands on the wire, for which a gateway answers 404 to every read.
         released: set when held writes may go on.
     """
 
@@ -65,6 +66,7 @@ class World:
     delay: float = 0.0
     lag: float = 0.0
     hidden: set[str] = field(default_factory=set)
+    blind: list[str] = field(default_factory=list)
     changed: dict[str, dict[str, Any]] = field(default_factory=dict)
     writes: list[dict[str, Any]] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
@@ -109,6 +111,7 @@ class Incoming:
 
     method: str
     path: str
+    raw_path: str
     headers: dict[str, str]
     query: dict[str, str]
     reader: asyncio.StreamReader
@@ -169,7 +172,7 @@ class Server:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         parts = urlsplit(target)
         query = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
-        request = Incoming(method, unquote(parts.path), headers, query, reader, writer)
+        request = Incoming(method, unquote(parts.path), parts.path, headers, query, reader, writer)
         room, _, rest = request.path.strip("/").partition("/")
         if room == "proof":
             self._connections[writer] = -1
@@ -233,7 +236,10 @@ class Server:
             due = self._take(client, world, kind, user, texts, what, fault.polls)
             seen["taken"] = True
             world.tell()
-        return await self._end(request, fault, due, request.size - wanted, world)
+        goes_on = await self._end(request, fault, due, request.size - wanted, world)
+        seen["answered"] = True
+        world.tell()
+        return goes_on
 
     def _take(self, client: int, world: World, kind: str, user: str, texts: list[str], what: str, polls: tuple[str, ...]) -> Answer:
         uuid = secrets.token_urlsafe(16) if what.endswith("/batches") else ""
@@ -273,6 +279,8 @@ class Server:
         if section == "batches":
             return await self._result(request, world, name)
         if section in KEY_NAMES and name:
+            if any(part in request.raw_path for part in world.blind):
+                return await self._answer(request, Answer(404, {"message": "the gateway knows no such path"}))
             return await self._single(request, world, section, name)
         summary = {"pageNo": 1, "currentPageSize": 0, "pageSizeLimit": 5, "totalPages": 1, "totalCount": 0, "maximumCount": 10000}
         return await self._answer(request, Answer(200, {"summary": summary, section: []}))
@@ -343,6 +351,7 @@ class Server:
         world.delay = told.get("delay", world.delay)
         world.lag = told.get("lag", world.lag)
         world.hidden = set(told.get("hidden", world.hidden))
+        world.blind = told.get("blind", world.blind)
         world.changed = told.get("changed", world.changed)
         if told.get("mend"):
             world.faults.clear()
@@ -354,13 +363,13 @@ class Server:
         return {}
 
     async def _wait(self, world: World, told: dict[str, Any]) -> dict[str, Any]:
-        """Waits for so many writes whose body is whole, takings, or questions."""
+        """Waits for so many writes, writes whose body is whole, takings, answers to writes, or reads."""
         async with asyncio.timeout(IDLE_WAIT):
             while True:
-                whole = sum(write["whole"] for write in world.writes)
-                taken = sum(bool(write.get("taken")) for write in world.writes)
-                if len(world.writes) >= told.get("writes", 0) and whole >= told.get("whole", 0) and taken >= told.get("taken", 0):
-                    return {"writes": len(world.writes), "whole": whole, "taken": taken}
+                so_far = {"writes": len(world.writes), "reads": len(world.reads)}
+                so_far |= {event: sum(bool(write.get(event)) for write in world.writes) for event in ("whole", "taken", "answered")}
+                if all(number >= told.get(event, 0) for event, number in so_far.items()):
+                    return so_far
                 await world.news.wait()
 
     async def _release(self, world: World, _: dict[str, Any]) -> dict[str, Any]:

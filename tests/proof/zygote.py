@@ -30,7 +30,7 @@ MOST_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Child:
-    """A process that runs `child.run`.
+    """A process that runs one of the programs of `child`.
 
     Attributes:
         pid: its number; it stays its own until `wait` was called.
@@ -141,9 +141,9 @@ def _fork(told: dict[str, Any], errors: str) -> int:
         os.dup2(null, 0)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        from .child import run
+        from .child import run, run_command
 
-        run(told)
+        (run_command if "command" in told else run)(told)
         status = 0
     except BaseException:
         sys.excepthook(*sys.exc_info())
@@ -159,7 +159,7 @@ def _import_everything() -> None:
     from . import child  # noqa: F401
 
     for module in pkgutil.walk_packages(amili_arm_async.__path__, "amili_arm_async."):
-        if not module.name.startswith(("amili_arm_async.cli", "amili_arm_async.sandbox")):
+        if not module.name.startswith("amili_arm_async.sandbox") and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     importlib.import_module("anyio._backends._asyncio")
     # So that the children share what is there, and don't look through it for what could be let go.
