@@ -6,7 +6,7 @@ from .bulk.journals import JournalBatch, JournalRun, adopt_journal, prune_journa
 from .bulk.money_totals import CurrencyTotals, MoneySum, MoneyTotals
 from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
 from .bulk.run import BulkRun
-from .bulk.states import BatchOutcome, RecordOutcome, State
+from .bulk.states import BatchOutcome, BatchReader, RecordOutcome, State
 from .bulk.syncing import SyncReport, SyncRun
 from .checking.faults import CheckReport, Fault
 from .checking.run import CheckRun
@@ -71,6 +71,7 @@ __all__ = [
     "BatchEntry",
     "BatchLog",
     "BatchOutcome",
+    "BatchReader",
     "BatchReceipt",
     "BatchResult",
     "BatchSummary",

@@ -13,6 +13,8 @@ from msgspec import structs
 from . import codec
 from .auth import Auth, ClientCredentials, token_source
 from .bulk.pressure import Pressure
+from .bulk.results import BatchRules
+from .bulk.states import BatchReader
 from .config import BatchWords, BulkOptions, Limits, RetryPolicy, Timeout, check_int, check_origin, environment
 from .endpoints import Endpoint, find, with_paths
 from .errors import ConfigurationError
@@ -69,6 +71,9 @@ class ArmClient:
         retry: how often a call is tried again.
         limits: what may be under way at once.
         batch_words: what the words of a batch result mean.
+        batch_reader: reads the results of batches that no rule of this library understands: `batch_reader(status, body, keys)` gives a
+            `RecordOutcome` for each key, in their order, or None: then the rules decide. It is asked for every 200 and 206 in bulk runs,
+            reconciles and replays. Where it raises, or gives anything else, the records are `accepted`, reason `unrecognised`.
         paths: operation name to path template, for the operations whose path is another than this library has it, for example
             `{"codes.get": "clients/{clientno}/systemcodes"}`; docs/operations.md has them all.
         identity_url: the identity service, for `arm.identity`; default that of `ClientCredentials`.
@@ -92,6 +97,7 @@ class ArmClient:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         limits: Limits = Limits(),  # noqa: B008 - frozen
         batch_words: BatchWords = BatchWords(),  # noqa: B008 - frozen
+        batch_reader: BatchReader | None = None,
         paths: Mapping[str, str] | None = None,
         identity_url: str | None = None,
         ssl: ssl_module.SSLContext | None = None,
@@ -99,6 +105,8 @@ class ArmClient:
     ) -> None:
         if session is not None and (ssl is not None or proxy is not None):
             raise ConfigurationError("a session that you bring has its own ssl and proxy: set them there")
+        if batch_reader is not None and not callable(batch_reader):
+            raise ConfigurationError("batch_reader must be a function of status, body and keys")
         transport = Transport(
             check_origin("base_url", base_url),
             auth=token_source(auth),
@@ -114,7 +122,7 @@ class ArmClient:
             self._identity_url: str | None = check_origin("identity_url", identity_url)
         else:
             self._identity_url = transport.credentials.identity_url if transport.credentials is not None else None
-        caller = Caller(_client_no(client_no), transport, user_id, language, batch_words, with_paths(paths or {}))
+        caller = Caller(_client_no(client_no), transport, user_id, language, BatchRules(batch_words, batch_reader), with_paths(paths or {}))
         self._hang(caller, Pressure(limits.open_batches))
 
     def _hang(self, caller: Caller, pressure: Pressure) -> None:

@@ -173,6 +173,17 @@ def _words(*words: str) -> frozenset[str]:
     return frozenset(word.casefold() for word in words)
 
 
+_KNOWN_WORDS: Final[Mapping[str, frozenset[str]]] = {
+    "pending": _words("NOT-PROCESSED", "PENDING", "PROCESSING", "IN-PROGRESS", "QUEUED", "WAITING", "RUNNING", "STARTED", "ACCEPTED"),
+    "succeeded": _words("SUCCESS", "SUCCEEDED", "SUCCESSFUL", "OK", "CREATED", "UPDATED"),
+    "failed": _words("FAILED", "FAILURE", "FAIL", "ERROR", "REJECTED", "BATCH-REJECTED", "INVALID", "NOT-OK"),
+    "partial": _words(
+        "PARTIAL", "PARTIALLY", "PARTIAL-SUCCESS", "PARTIALLY-SUCCEEDED", "PARTIALLY-PROCESSED", "PARTLY-PROCESSED", "PARTIAL-CONTENT"
+    ),
+    "done": _words("PROCESSED", "COMPLETED", "COMPLETE", "FINISHED", "DONE"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class BatchWords:
     """What the words of a batch result mean: an assumption, in one table, that you can replace.
@@ -180,44 +191,46 @@ class BatchWords:
     The public pages show only `NOT-PROCESSED` and `PENDING`, in the 202 of
     https://docs.amili.dev/post-create-a-batch-of-documents-3942668e0; the final words are on no public page. Words are compared
     without case ("Data values are not case-sensitive", https://docs.amili.dev/about-355476m0). A word that is in no set never counts
-    as success.
+    as success. A word that you put into one set is taken out of the defaults of the others: `BatchWords(succeeded={"PROCESSED"})` says
+    that it means success for your account.
 
     Attributes:
         pending: not processed yet: wait.
         succeeded: processed, and it speaks for the record or the batch.
         failed: processed, and it speaks against it.
         partial: processed; some records made it and some did not.
+        done: processed; how it ended is not said. A batch or a record with no other word is not waited for, and is no success.
     """
 
-    pending: frozenset[str] = _words(
-        "NOT-PROCESSED", "PENDING", "PROCESSING", "IN-PROGRESS", "QUEUED", "WAITING", "RUNNING", "STARTED", "ACCEPTED"
-    )
-    succeeded: frozenset[str] = _words(
-        "SUCCESS", "SUCCEEDED", "SUCCESSFUL", "OK", "PROCESSED", "COMPLETED", "COMPLETE", "FINISHED", "DONE", "CREATED", "UPDATED"
-    )
-    failed: frozenset[str] = _words("FAILED", "FAILURE", "FAIL", "ERROR", "REJECTED", "BATCH-REJECTED", "INVALID", "NOT-OK")
-    partial: frozenset[str] = _words(
-        "PARTIAL", "PARTIALLY", "PARTIAL-SUCCESS", "PARTIALLY-SUCCEEDED", "PARTIALLY-PROCESSED", "PARTLY-PROCESSED", "PARTIAL-CONTENT"
-    )
+    pending: frozenset[str] = _KNOWN_WORDS["pending"]
+    succeeded: frozenset[str] = _KNOWN_WORDS["succeeded"]
+    failed: frozenset[str] = _KNOWN_WORDS["failed"]
+    partial: frozenset[str] = _KNOWN_WORDS["partial"]
+    done: frozenset[str] = _KNOWN_WORDS["done"]
 
     def __post_init__(self) -> None:
-        seen: dict[str, str] = {}
-        for name in ("pending", "succeeded", "failed", "partial"):
-            given: object = getattr(self, name)
-            if isinstance(given, str) or not isinstance(given, Iterable):
+        given: dict[str, str] = {}
+        for name, default in _KNOWN_WORDS.items():
+            value: object = getattr(self, name)
+            if isinstance(value, str) or not isinstance(value, Iterable):
                 raise ConfigurationError(f"BatchWords.{name} must be a set of words")
-            words = frozenset(str(word).casefold() for word in given)
-            for word in words:
-                if word in seen:
-                    raise ConfigurationError(f"BatchWords: {word!r} is both {seen[word]} and {name}")
-                seen[word] = name
+            words = frozenset(str(word).casefold() for word in value)
             object.__setattr__(self, name, words)
+            for word in words if words != default else ():
+                if word in given:
+                    raise ConfigurationError(f"BatchWords: {word!r} is both {given[word]} and {name}")
+                given[word] = name
+        for name in _KNOWN_WORDS:
+            moved = {word for word, other in given.items() if other != name}
+            object.__setattr__(self, name, getattr(self, name) - moved)
 
-    def meaning(self, word: str) -> Literal["pending", "succeeded", "failed", "partial"] | None:
+    def meaning(self, word: str) -> Literal["pending", "succeeded", "failed", "partial", "done"] | None:
         """Which set `word` is in, or None."""
         word = word.casefold()
         if word in self.succeeded:
             return "succeeded"
+        if word in self.done:
+            return "done"
         if word in self.failed:
             return "failed"
         if word in self.pending:

@@ -49,9 +49,6 @@ except ImportError:  # Windows
 
 __all__ = ["Connections"]
 
-MOST_BYTES: Final = 64_000_000
-"""The largest answer that is read."""
-
 FRESH_FOR: Final = 2.0
 """Seconds that a connection may have been idle for an unsafe write: a stale one is the commonest way to an unknown outcome."""
 
@@ -319,7 +316,7 @@ class Connections:
                 ) as answer,
             ):
                 self._take_note(exchange, answer, request)
-                await _read(answer, exchange)
+                await _read(answer, exchange, request.most)
         except Exception as failure:  # whatever a session that was brought may raise: the proof is in `delivery`, not in the type
             # The status counts even where the rest did not come in time.
             if exchange.response is not None:
@@ -563,20 +560,21 @@ def _of_tls(causes: list[BaseException], origin: str) -> Trouble | None:
     return Trouble("TLS failed", text, "perhaps" if lasts else "no", cause=cause)
 
 
-async def _read(answer: aiohttp.ClientResponse, exchange: _Exchange) -> None:
-    """Keeps the answer with its body as far as it came: the status counts even where the body breaks off."""
+async def _read(answer: aiohttp.ClientResponse, exchange: _Exchange, most: int) -> None:
+    """Keeps the answer with its body as far as it came: the status counts even where the body breaks off, or is larger than `most`."""
     headers = {name.lower(): value for name, value in answer.headers.items()}
     exchange.response = Response(answer.status, headers, b"", complete=False)
     parts: list[bytes] = []
     size = 0
     complete = True
+    # What is announced as too large is not read at all. To leave the rest unread closes the connection.
+    is_too_large = (answer.content_length or 0) > most
     try:
-        async for part in answer.content.iter_any():
+        while not is_too_large and (part := await answer.content.readany()):
             size += len(part)
-            if size > MOST_BYTES:
-                complete = False
-                break
+            is_too_large = size > most
             parts.append(part)
     except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
         complete = False
-    exchange.response = Response(answer.status, headers, b"".join(parts), complete=complete)
+    body = b"" if is_too_large else b"".join(parts)
+    exchange.response = Response(answer.status, headers, body, complete and not is_too_large, is_too_large=is_too_large)

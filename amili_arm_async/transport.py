@@ -150,6 +150,8 @@ class Transport:
                 return replace(tried.response, attempts=attempt)
             delay = pause(policy, attempt, tried.retry_after)
             last = attempt >= policy.attempts or (tried.retry_after is not None and delay > policy.max_delay) or _is_settled(tried.failure)
+            # Another try would only bring it again.
+            last = last or (tried.response is not None and tried.response.is_too_large)
             if last or not may_repeat(tried.fate, safe=request.endpoint.safe, status=tried.status):
                 break
             log.info("retry", operation=request.endpoint.operation, attempt=attempt, reason=tried.reason, delay=round(delay, 3))

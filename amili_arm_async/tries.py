@@ -110,7 +110,7 @@ def judge(request: Request, heard: Response | Trouble, delivery: Delivery, now: 
         return _unanswered(request, heard, delivery)
     fate = fate_of_status(heard.status)
     if fate is Fate.DONE and not heard.complete:
-        return Try(Fate.DOUBTFUL, "answer cut off", heard)
+        return Try(Fate.DOUBTFUL, "answer too large" if heard.is_too_large else "answer cut off", heard)
     if fate is Fate.DONE and not delivery.left:
         # Not an answer to this request: nobody can have read it.
         return Try(Fate.DOUBTFUL, "answered too early", heard)

@@ -34,6 +34,10 @@ __all__ = [
 ]
 
 
+MOST_BYTES: Final = 64_000_000
+"""The largest answer that is read."""
+
+
 class Request(msgspec.Struct, frozen=True):
     """One request, ready for the wire but for the token.
 
@@ -47,6 +51,7 @@ class Request(msgspec.Struct, frozen=True):
         base: the address of another service, which gets no token of ours; None for the API itself.
         content_type: of the body.
         accept: what the answer may be.
+        most: bytes of the answer's body that are read at the most.
     """
 
     endpoint: Endpoint
@@ -58,6 +63,7 @@ class Request(msgspec.Struct, frozen=True):
     base: str | None = None
     content_type: str = "application/json"
     accept: str = "application/json"
+    most: int = MOST_BYTES
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Without what may name a person."""
@@ -84,6 +90,7 @@ class Response:
     Attributes:
         complete: False where the connection broke before the end of the body, or the body was larger than is read.
         attempts: how often the request was sent.
+        is_too_large: True where the body was larger than is read: 64 MB, or less where less was asked for.
     """
 
     status: int
@@ -91,6 +98,7 @@ class Response:
     body: bytes = field(repr=False)
     complete: bool = True
     attempts: int = 1
+    is_too_large: bool = False
 
     @property
     def request_id(self) -> str | None:

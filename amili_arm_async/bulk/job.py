@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from ..config import BatchWords, BulkOptions, RetryPolicy, Timeout
+from ..config import BulkOptions, RetryPolicy, Timeout
 from ..endpoints import Endpoint
 from ..wire import Envelope, Request
 from .chunking import Kind
+from .results import BatchRules
 
 __all__ = ["Job"]
 
@@ -25,7 +26,7 @@ class Job(Struct, frozen=True):
         look_up: the request for one record by its key, where documents may be looked up.
         probe: the request for a cheap read, which shows that the server answers again.
         options: the run's options.
-        words: what the words of a batch result mean.
+        rules: how batch results are read.
         timeout, retry: for each request.
     """
 
@@ -36,7 +37,7 @@ class Job(Struct, frozen=True):
     look_up: Callable[[str], Request]
     probe: Request
     options: BulkOptions
-    words: BatchWords
+    rules: BatchRules
     timeout: Timeout
     retry: RetryPolicy
 

@@ -12,13 +12,12 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from .. import clock, log
-from ..config import BatchWords, BulkOptions
+from ..config import BulkOptions
 from ..models.batches import BatchResult
 from ..retry import Fate
 from ..tries import Try
-from .entries import Entries
 from .pressure import Hold
-from .results import KEY_NAMES, judge_records, read_all
+from .results import KEY_NAMES, BatchRules, Reading, Verdicts, most_bytes, read_all
 from .states import Verdict
 
 __all__ = ["OpenBatch", "Poller"]
@@ -36,17 +35,21 @@ class OpenBatch(msgspec.Struct, eq=False):
     Attributes:
         batch_uuid: its name on the server.
         accepted_at: when the 202 came, by the monotonic clock.
+        records: how many it has.
         keys: gives the keys of its records.
         settled: called once, with the verdict for all, the exceptions, and the last answer.
+        is_shared: tells whether another batch was given the same batchUuid: then only what names its records counts.
     """
 
     batch_uuid: str
     accepted_at: float
+    records: int
     keys: Callable[[], Sequence[str | None]]
     settled: Callable[[Verdict, dict[int, Verdict], BatchResult | None], None]
+    is_shared: Callable[[], bool]
     delay: float = 0.0
     last: BatchResult | None = None
-    entries: Entries | None = None
+    reading: Reading | None = None
     gone: int = 0
     said: tuple[object, ...] | None = None
 
@@ -55,9 +58,9 @@ class Poller:
     """Asks for results until it is finished and no batch is open.
 
     Args:
-        ask: GET batch, once, for so many seconds at the most.
+        ask: GET batch, once, for so many seconds at the most; no more than so many bytes of the answer are read.
         options: when to ask.
-        words: what the words mean.
+        rules: how results are read.
         hold: a `Retry-After` that all obey.
         key_names: the fields that may name a record in a result.
         is_hopeless: whether no further try can better what happened.
@@ -66,10 +69,10 @@ class Poller:
 
     def __init__(
         self,
-        ask: Callable[[str, float], Awaitable[Try]],
+        ask: Callable[[str, float, int], Awaitable[Try]],
         *,
         options: BulkOptions,
-        words: BatchWords,
+        rules: BatchRules,
         hold: Hold,
         key_names: Sequence[str] = KEY_NAMES,
         is_hopeless: Callable[[Try], bool],
@@ -77,7 +80,7 @@ class Poller:
     ) -> None:
         self._ask = ask
         self._options = options
-        self._words = words
+        self._rules = rules
         self._hold = hold
         self._key_names = key_names
         self._is_hopeless = is_hopeless
@@ -153,13 +156,13 @@ class Poller:
     def _deadline(self) -> Verdict:
         return Verdict("accepted", "deadline", f"no result within {self._options.deadline:g} s")
 
-    def _at_deadline(self, batch: OpenBatch) -> Verdict:
+    def _at_deadline(self, batch: OpenBatch) -> Verdicts:
         """What the last answer says, where there is no time to ask a second time."""
         if batch.gone:
-            return Verdict("accepted", "result_gone", "GET batch was answered that there is none")
+            return Verdict("accepted", "result_gone", "GET batch was answered that there is none"), {}
         if batch.last is not None and batch.last.outcome == "unrecognised":
-            return self._unrecognised(batch)
-        return self._deadline()
+            return self._by_record(batch, _unrecognised(batch.last))
+        return self._by_record(batch, self._deadline())
 
     def _later(self, batch: OpenBatch, now: float) -> None:
         self._put_back(batch, now + batch.delay)
@@ -173,36 +176,41 @@ class Poller:
 
     async def _question(self, batch: OpenBatch) -> None:
         try:
-            tried = await self._ask(batch.batch_uuid, batch.accepted_at + self._options.deadline - clock.monotonic())
+            left = batch.accepted_at + self._options.deadline - clock.monotonic()
+            tried = await self._ask(batch.batch_uuid, left, most_bytes(batch.records))
             now = clock.monotonic()
-            verdict = self._judge(batch, tried)
-            if verdict is None and now - batch.accepted_at >= self._options.deadline:
-                verdict = self._at_deadline(batch)
-            if verdict is None and not self._stopped:
+            verdicts = self._judge(batch, tried)
+            if verdicts is None and now - batch.accepted_at >= self._options.deadline:
+                verdicts = self._at_deadline(batch)
+            if verdicts is None and not self._stopped:
                 self._later(batch, now)
                 return
-            if verdict is None:
+            if verdicts is None:
                 return
             if batch.last is not None and batch.last.is_final:
                 took = now - batch.accepted_at
                 self._typical = took if not self._typical else 0.8 * self._typical + 0.2 * took
-            exceptions: dict[int, Verdict] = {}
-            if verdict.state == "succeeded" or verdict.reason == "deadline":
-                verdict, exceptions = self._by_record(batch, verdict)
-            batch.settled(verdict, exceptions, batch.last)
+            batch.settled(*verdicts, batch.last)
         finally:
             # Until it is asked for again, the body is enough.
-            batch.entries = None
+            batch.reading = None
             self._asking -= 1
             self._changed.set()
 
-    def _by_record(self, batch: OpenBatch, otherwise: Verdict) -> tuple[Verdict, dict[int, Verdict]]:
-        if batch.last is None or (not batch.last.is_final and not batch.last.entries):
+    def _by_record(self, batch: OpenBatch, otherwise: Verdict) -> Verdicts:
+        """What the last answer says of each record; `otherwise` where it says nothing of any."""
+        if batch.last is None:
             return otherwise, {}
-        return judge_records(batch.last, batch.keys(), batch.entries)
+        reading = batch.reading or self._reading(batch, batch.last.http_status, batch.last.body)
+        if not (reading.result.is_final or reading.names_records):
+            return otherwise, {}
+        return reading.judge(batch.keys(), shared=batch.is_shared())
 
-    def _judge(self, batch: OpenBatch, tried: Try) -> Verdict | None:
-        """The verdict where the answer ends the waiting, else None. `succeeded` stands for "see what the result says"."""
+    def _reading(self, batch: OpenBatch, status: int, body: bytes) -> Reading:
+        return read_all(batch.batch_uuid, status, body, self._rules.words, self._key_names, batch.records)
+
+    def _judge(self, batch: OpenBatch, tried: Try) -> Verdicts | None:
+        """The verdicts where the answer ends the waiting, else None."""
         if self._is_hopeless(tried) or tried.status == 401:
             self._failed(tried)
             return None
@@ -212,22 +220,35 @@ class Poller:
         if status in {404, 406} or (status is not None and 400 <= status < 500 and tried.fate is Fate.NOT_TAKEN and status != 429):
             # Asked twice: a batch that was accepted this moment may not be there yet.
             batch.gone += 1
-            return Verdict("accepted", "result_gone", f"GET batch was answered {status}") if batch.gone > 1 else None
+            return (Verdict("accepted", "result_gone", f"GET batch was answered {status}"), {}) if batch.gone > 1 else None
         batch.gone = 0
+        if response is not None and response.is_too_large:
+            # To ask again would only bring it again.
+            log.warning("batch result too large", batch=batch.batch_uuid, records=batch.records, most=most_bytes(batch.records))
+            return Verdict("accepted", "unrecognised", f"the batch result is larger than {most_bytes(batch.records):,} bytes"), {}
         if tried.fate is not Fate.DONE or response is None:
             return None
-        batch.last, batch.entries = read_all(batch.batch_uuid, response.status, response.body, self._words, self._key_names)
+        return self._read(batch, response.status, response.body)
+
+    def _read(self, batch: OpenBatch, status: int, body: bytes) -> Verdicts | None:
+        reading = self._reading(batch, status, body)
+        batch.last, batch.reading = reading.result, reading
         log.debug("batch result", batch=batch.batch_uuid, status=status, outcome=batch.last.outcome)
+        if reading.is_too_large:
+            return reading.judge(())
+        # What another batch has the name of too may be about that one: only the rules see whom it names.
+        if status != 202 and not batch.is_shared() and (said := self._rules.ask_reader(status, body, batch.keys)) is not None:
+            return said
         if batch.last.is_final:
-            return Verdict("succeeded")
+            return reading.judge(batch.keys(), shared=batch.is_shared())
         if batch.last.outcome == "unrecognised":
-            said = (status, batch.last.status, batch.last.result)
-            if batch.said == said:
-                return self._unrecognised(batch)
-            batch.said = said
+            words = (status, batch.last.status, batch.last.result)
+            if batch.said == words:
+                return self._by_record(batch, _unrecognised(batch.last))
+            batch.said = words
         return None
 
-    def _unrecognised(self, batch: OpenBatch) -> Verdict:
-        last = batch.last
-        words = "/".join(word for word in (last.status, last.result) if word) if last is not None else ""
-        return Verdict("succeeded") if last is not None and last.entries else Verdict("accepted", "unrecognised", words or None)
+
+def _unrecognised(result: BatchResult) -> Verdict:
+    words = "/".join(word for word in (result.status, result.result) if word)
+    return Verdict("accepted", "unrecognised", words or None)

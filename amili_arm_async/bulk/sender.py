@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec import structs
 
 from .. import clock, log
 from ..endpoints import OPERATIONS
@@ -113,7 +114,7 @@ class Sender:
         self._poller = Poller(
             self._ask,
             options=job.options,
-            words=job.words,
+            rules=job.rules,
             hold=pressure.hold,
             key_names=(job.kind.wire_key,),
             is_hopeless=self._course.is_hopeless,
@@ -365,9 +366,10 @@ class Sender:
 
     # --- results ----------------------------------------------------------------------------------------------------------
 
-    async def _ask(self, batch_uuid: str, seconds: float) -> Try:
+    async def _ask(self, batch_uuid: str, seconds: float, most: int) -> Try:
         self._report.tally.polls += 1
-        return await self._transport.ask(self._job.poll(batch_uuid), timeout=self._job.timeout.within(seconds))
+        request = structs.replace(self._job.poll(batch_uuid), most=most)
+        return await self._transport.ask(request, timeout=self._job.timeout.within(seconds))
 
     async def _reopen(self) -> None:
         """Asks for the results of the batches that an earlier attempt left open."""

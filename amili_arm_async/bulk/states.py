@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -15,6 +15,7 @@ __all__ = [
     "REPEATED",
     "STATES",
     "BatchOutcome",
+    "BatchReader",
     "RecordOutcome",
     "State",
     "Verdict",
@@ -113,6 +114,13 @@ def safe_message(record: RecordOutcome) -> str | None:
     Why nothing more was sent is left out too: that is said once, for the whole run.
     """
     return None if record.state == "not_sent" or is_from_server(record.state, record.reason) else record.message
+
+
+BatchReader: TypeAlias = Callable[[int, bytes, Sequence[str | None]], Sequence[RecordOutcome] | None]
+"""Reads what no rule understands: `batch_reader(status, body, keys)` is given the HTTP status (200 or 206) and the raw body of GET batch,
+and the key of each record in the order in which they were sent. It returns an outcome for each of them in the same order, `succeeded`,
+`failed` or `accepted` (nothing is known), or None: then the rules of the library decide, and may go on asking. Only `state`, `reason`
+and `message` of the outcomes count; a `key` that is given must be that of its record. It must be quick: it runs in the event loop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from anyio import to_thread
 from .. import wire
 from ..bulk.look_ups import NOT_LOOKED_UP, is_about_the_call, judge_accepted, judge_found, judge_not_found
 from ..bulk.report import BulkReport
-from ..bulk.results import judge_records
 from ..bulk.run import BulkRun
 from ..bulk.states import MADE_IT, BatchOutcome, Verdict, can_be_looked_up
 from ..client import ArmClient
@@ -143,7 +142,13 @@ class Replay:
 
     def _take_result(self, result: BatchResult, show: Show | None) -> None:
         rows = list(self._table.rows("action = 'poll' AND uuid = ?", result.batch_uuid))
-        verdict, others = (_GONE, {}) if result.outcome == "gone" else judge_records(result, [row.key for row in rows])
+        if result.outcome == "gone" or not rows:
+            verdict, others = _GONE, dict[int, Verdict]()
+        else:
+            is_document = self._plan.groups[rows[0].grp].operation == DOCUMENTS
+            rules = self.arm._caller.rules  # noqa: SLF001 - what a bulk run of this client reads results with
+            key_names = ("documentNo",) if is_document else ("customerNo",)
+            verdict, others = rules.judge_some(result, [row.key for row in rows], key_names)
         said = [others.get(place, verdict) for place in range(len(rows))]
         # The lines of a file may be in any order: which of several records without a number is meant, no place tells.
         alike = len({one for row, one in zip(rows, said, strict=True) if row.key is None}) <= 1

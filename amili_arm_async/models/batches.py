@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchEntry", "BatchOutcomeWord", "BatchReceipt", "BatchResult", "Receipt", "put_off"]
 
-BatchOutcomeWord: TypeAlias = Literal["pending", "succeeded", "failed", "partial", "unrecognised", "gone"]
+BatchOutcomeWord: TypeAlias = Literal["pending", "succeeded", "failed", "partial", "done", "unrecognised", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,14 @@ class BatchResult(_PutOff):
     Attributes:
         batch_uuid: the batch.
         http_status: 200, 202 or 206; from `wait_many` also 404 and 406.
-        outcome: what the words for the whole batch mean; `"pending"` also for every 202; `"gone"` for 404 and 406.
+        outcome: what the words for the whole batch mean; `"pending"` also for every 202; `"partial"` where they say success and
+            something else in the answer names, lists or counts a failure; `"done"` where nothing says how it ended; `"gone"` for 404
+            and 406.
         status: the word of the answer's `status`.
         result: the word of the answer's `result`.
         message: the server's message.
-        entries: what the answer says of single records; empty where it has no list of them.
+        entries: what the answer says of single records, its lists of what failed and of what succeeded included; empty where it has
+            no such lists.
         body: the raw body.
     """
 
@@ -126,7 +129,7 @@ class BatchResult(_PutOff):
         pending: bool | None = getattr(self, "_pending", None)
         if pending is None:
             pending = any(entry.outcome == "pending" for entry in self.entries)
-        return self.outcome in {"succeeded", "failed", "partial"} and not pending
+        return self.outcome in {"succeeded", "failed", "partial", "done"} and not pending
 
 
 def put_off(result: BatchResult, read: Callable[[], tuple[BatchEntry, ...]], *, pending: bool) -> None:

@@ -22,13 +22,14 @@ class Batches:
         self._caller = caller
 
     async def get(self, batch_uuid: str, *, timeout: Timeout | None = None, retry: RetryPolicy | None = None) -> BatchResult:
-        """What is known of a batch now. Raises `NotFoundError` or `NotAcceptableError` where the server has nothing (any more).
+        """What is known of a batch now. Raises `NotFoundError` or `NotAcceptableError` where the server has nothing (any more), and
+        `ResponseError` for a result above 64 MB: how many records the batch has, and so how large a result may be, is not known here.
 
         https://docs.amili.dev/get-one-batch-3942681e0
         """
         request = self._caller.request("batches.get", path={"batchuuid": batch_uuid})
         response = await self._caller.transport.send(request, timeout=timeout, retry=retry)
-        return read_result(batch_uuid, response.status, response.body, self._caller.words)
+        return read_result(batch_uuid, response.status, response.body, self._caller.rules.words)
 
     async def wait(
         self,
@@ -43,7 +44,8 @@ class Batches:
         """Asks until the batch is processed, and gives the result.
 
         Where that does not come within `deadline` seconds, or the server repeats words that `BatchWords` does not know, the last
-        answer is given as it is: look at `result.is_final` and `result.outcome`.
+        answer is given as it is: look at `result.is_final` and `result.outcome`. A `batch_reader` is not asked: it needs the keys of
+        the records.
 
         Args:
             batch_uuid: the batch.

@@ -186,7 +186,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             look_up=self._look_up,
             probe=probe,
             options=options,
-            words=caller.words,
+            rules=caller.rules,
             timeout=timeout or caller.transport.timeout,
             retry=retry or caller.transport.retry,
         )

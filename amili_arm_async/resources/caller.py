@@ -9,7 +9,8 @@ from msgspec import Struct, structs
 
 from .. import codec, wire
 from ..bodies import Encoded, body_of
-from ..config import BatchWords, RetryPolicy, Timeout
+from ..bulk.results import BatchRules
+from ..config import RetryPolicy, Timeout
 from ..endpoints import Endpoint
 from ..models.base import Input, Record
 from ..models.batches import BatchReceipt, Receipt
@@ -40,7 +41,7 @@ class Caller(Struct, frozen=True):
         transport: the connections.
         user_id: who is named as the user, or None.
         language: `Accept-Language` of reads, or None.
-        words: what the words of a batch result mean.
+        rules: how batch results are read.
         endpoints: the operations by their names, with the paths that the caller set.
     """
 
@@ -48,7 +49,7 @@ class Caller(Struct, frozen=True):
     transport: Transport
     user_id: str | None
     language: str | None
-    words: BatchWords
+    rules: BatchRules
     endpoints: Mapping[str, Endpoint]
 
     def request(

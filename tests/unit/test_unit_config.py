@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
@@ -60,6 +60,7 @@ REFUSED = [
     (BatchWords, "succeeded", ["OK", None, 1]),
     (BatchWords, "failed", ["FAILED", None, 1]),
     (BatchWords, "partial", ["PARTIAL", None, 1]),
+    (BatchWords, "done", ["DONE", None, 1]),
 ]
 CASES = [(cls, name, value) for cls, name, values in REFUSED for value in values]
 
@@ -104,8 +105,24 @@ def test_words_are_compared_without_case(case) -> None:
 def test_a_word_in_two_sets_is_refused_whatever_its_case() -> None:
     with pytest.raises(ConfigurationError, match="'ok' is both succeeded and failed"):
         BatchWords(succeeded={"Ok"}, failed={"OK"})
-    with pytest.raises(ConfigurationError, match="'failed' is both succeeded and failed"):
-        BatchWords(succeeded={"FAILED"})
+    with pytest.raises(ConfigurationError, match="'done' is both pending and done"):
+        BatchWords(pending={"done"}, done={"DONE", "ready"})
+
+
+def test_a_word_that_is_given_in_one_set_leaves_the_defaults_of_the_others() -> None:
+    words = BatchWords(succeeded={"PROCESSED"}, failed=BatchWords().failed | {"done"})
+    assert {word: words.meaning(word) for word in ("processed", "DONE", "COMPLETED", "SUCCESS", "REJECTED")} == {
+        "processed": "succeeded",
+        "DONE": "failed",
+        "COMPLETED": "done",
+        "SUCCESS": None,
+        "REJECTED": "failed",
+    }
+    assert replace(words, pending={"x"}).meaning("PROCESSED") == "succeeded"
+
+
+def test_that_a_batch_is_done_says_nothing_of_how_it_ended() -> None:
+    assert {BatchWords().meaning(word) for word in ("PROCESSED", "Completed", "complete", "FINISHED", "done")} == {"done"}
 
 
 def test_a_word_in_no_set_means_nothing() -> None:
@@ -115,7 +132,7 @@ def test_a_word_in_no_set_means_nothing() -> None:
 
 def test_the_default_words_do_not_overlap_and_are_all_known() -> None:
     words = BatchWords()
-    for name in ("pending", "succeeded", "failed", "partial"):
+    for name in ("pending", "succeeded", "failed", "partial", "done"):
         assert {words.meaning(word) for word in getattr(words, name)} == {name}
 
 

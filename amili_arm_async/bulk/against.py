@@ -1,0 +1,441 @@
+"""What a batch result says beside the words for the whole: which records it names as failed or as succeeded, and what it counts. Pure.
+
+The body of GET batch is on no public page, so a failure may be told anywhere in it: in a list, a number, a flag, or a sentence. All of
+that is looked for by the names of the fields; see docs/assumptions.md for the rules. What looks like a failure and is none costs a
+look-up; a failure that is not seen costs an invoice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from functools import lru_cache
+from itertools import chain, repeat
+from typing import Any, Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from ..config import BatchWords
+from ..models.batches import BatchOutcomeWord
+
+__all__ = ["WORD_NAMES", "Evidence", "Item", "any_against", "gather", "meaning_of", "message_of", "parts_of", "speaks_against", "tells_of_failure"]
+
+Meaning: TypeAlias = Literal["failure", "success", "doubt", "message", "neutral", "other"]
+
+MOST_NODES: Final = 100_000
+"""Objects and lists that are looked at beside the entries; a body that has more is not understood."""
+
+_FAILURE: Final = re.compile(
+    r"fail\w*|err(?:or)?s?|erroneous|faults?|reject\w*|invalid\w*|denied|declined|refused|abort\w*|exceptions?|unsuccessful\w*"
+    r"|unprocessed|skipped|ignored|feil\w*|avvist\w*|ugyldig\w*|mislyk\w*|mislykk\w*"
+)
+_SUCCESS: Final = frozenset(
+    "success successes successful successfully succeeded succeed ok processed created updated vellykket vellykkede godkjent godkjente"
+    " behandlet behandlede valid accepted gyldig gyldige".split()
+)
+_COUNTED_SUCCESS: Final = _SUCCESS - {"created", "updated"}
+"""Numbers under the other two are parts of a sum."""
+_LISTED_SUCCESS: Final = _SUCCESS - {"processed", "behandlet", "behandlede", "valid", "accepted", "gyldig", "gyldige"}
+"""Lists under the others say that something was done, and not how."""
+_NOT: Final = frozenset("not non un ikke without no".split())
+_DOUBT: Final = frozenset("pending remaining queued waiting missing duplicate duplicates incomplete outstanding mangler gjenstår".split())
+_NEUTRAL: Final = frozenset(
+    "warning warnings warn advarsel advarsler max maximum limit threshold allowed tolerance tolerated stop on ignore handling policy mode"
+    " url uri link links href retryable".split()
+)
+"""Warnings, settings and links, whatever else is in the name."""
+_TIMES: Final = frozenset("at time date timestamp since until by rate percent percentage ratio pct".split())
+_MESSAGES: Final = frozenset(
+    "message messages description descriptions detail details text reason reasons info information statustext melding meldinger beskrivelse"
+    " comment comments remark remarks note notes".split()
+)
+_TEXTS: Final = _MESSAGES | {"code", "codes", "type", "kode"}
+WORD_NAMES: Final = ("status", "result", "resultType")
+"""Fields that tell what became of a batch or a record."""
+
+_COUNTS: Final = frozenset("count total number antall size length n num no sum".split())
+_INDEXES: Final = frozenset("index indexes indices idx".split())
+
+_PARTS: Final = re.compile(r"[A-ZÆØÅ]+(?![a-zæøå])|[A-ZÆØÅ]?[a-zæøå]+|\d+")
+_NUMERIC: Final = re.compile(r"[+-]?\d{1,30}(?:[.,]\d{1,30})?")
+_DENIED: Final = frozenset("no none null nil n/a na - false ingen nei intet ok".split())
+_ZERO: Final = re.compile(r"(?:0+|zero|null) [a-zæøå]")
+
+
+# --- names ------------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(4096)
+def parts_of(name: str) -> tuple[str, ...]:
+    """The words in the name of a field, in lower case: `numberRecordsFailed` and `number_records_failed` have the same."""
+    return tuple(part.casefold() for part in _PARTS.findall(name[:200]))
+
+
+@lru_cache(4096)
+def meaning_of(name: str) -> Meaning:
+    """What a field is about, by its name."""
+    parts = parts_of(name)
+    if not _NEUTRAL.isdisjoint(parts):
+        return "neutral"
+    succeeds = not _SUCCESS.isdisjoint(parts) or "".join(parts[-2:]) in {"allok"}
+    if any(map(_FAILURE.fullmatch, parts)) or (succeeds and not _NOT.isdisjoint(parts)):
+        return "failure"
+    if not _DOUBT.isdisjoint(parts) and _TIMES.isdisjoint(parts):
+        return "doubt"
+    if succeeds and _TIMES.isdisjoint(parts):
+        return "success"
+    return "other" if _MESSAGES.isdisjoint(parts) else "message"
+
+
+# --- values -----------------------------------------------------------------------------------------------------------------
+
+
+def number_in(value: object) -> int | Decimal | None:
+    """A number, or one that is written as text."""
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and _NUMERIC.fullmatch(text := value.strip()):
+        return Decimal(text.replace(",", "."))
+    return None
+
+
+def is_nothing(value: object, words: BatchWords) -> bool:
+    """Whether a value under the name of a failure says that there is none: zero, empty, or denied."""
+    if not value:
+        return True
+    if isinstance(value, str):
+        return _is_denied_text(value, words)
+    if isinstance(value, list):
+        return all(_is_blank(item, words) for item in value)
+    return isinstance(value, dict) and all(_is_blank(item, words) or not item for item in value.values())
+
+
+def is_denied(name: str, value: object, words: BatchWords) -> bool:
+    """Whether a field that is named after a failure says that there is none; `noErrors` says so where it is true."""
+    return value is not False if isinstance(value, bool) and _is_denial(name) else is_nothing(value, words)
+
+
+@lru_cache(4096)
+def _is_denial(name: str) -> bool:
+    parts = parts_of(name)
+    return any(map(_FAILURE.fullmatch, parts)) and (parts[0] in _NOT or parts[-1] == "free")
+
+
+def _is_denied_text(value: str, words: BatchWords) -> bool:
+    text = value.strip().casefold().rstrip(".!%")
+    if not text or text in _DENIED or number_in(text) == 0 or _ZERO.match(text):
+        return True
+    # "No errors", "uten feil": what denies every failure that it names. A text that names none is one: it is called so.
+    return words.meaning(text) in {"succeeded", "done"} or (_FAILURE_WORD.search(text) is not None and not tells_of_failure(text))
+
+
+def _is_blank(item: object, words: BatchWords) -> bool:
+    """The same of an item in a list: there a zero is the number or the place of a record."""
+    if isinstance(item, dict):
+        return all(value is None or value in ("", [], {}) for value in item.values())
+    return item is None or item == [] or (isinstance(item, str) and number_in(item) is None and _is_denied_text(item, words))
+
+
+# --- sentences --------------------------------------------------------------------------------------------------------------
+
+_CLAUSES: Final = re.compile(r"[.,](?!\d)|[;!?\n\r|]|\s(?:but|except|however|men|unntatt)\s")
+_FAILURE_WORD: Final = re.compile(
+    r"\b(?:fail(?!over|safe)\w*|error(?!-?free| free)\w*|errs?|faulty|faults?|reject\w*|invalid\w*|denied|declined|refused|abort\w*"
+    r"|exceptions?|unsuccess\w*|unprocessed|skipped|duplicates?|feil(?!fri)\w*|avvis\w*|ugyldig\w*|mislyk\w*)"
+)
+_FAILURE_PHRASE: Final = re.compile(
+    r"\b(?:not all|ikke alle|could not|cannot|can't|couldn't|kunne ikke|kan ikke|partial(?:ly)?|partly|delvis|(?:only|kun|bare) \d+)\b"
+    r"|\b(?:not|never|ikke) (?:be |been |yet |fully |blitt |enda |ennå )?(?:processed|stored|created|saved|imported|completed?|success\w*"
+    r"|accepted|ok|valid|found|behandlet|lagret|opprettet|fullført|godkjent|gyldig|funnet)\b"
+)
+_OF: Final = re.compile(r"\b(\d{1,9}) ?(?:of|av|out of) (?:the |all |de |alle )?(\d{1,9})\b|(?<![/:\d-])\b(\d{1,9})/(\d{1,9})\b(?![/\d])")
+_NONE_OF: Final = re.compile(r"\b(0+|none|no|zero|ingen) ?(?:of|av|out of|/) ?(?:the |all |de |alle )?\d+")
+_WORDS: Final = re.compile(r"[\w']+")
+_DENIERS: Final = frozenset(
+    "no not none nothing without zero never nor ingen ingenting intet uten null ikke nei didn't wasn't weren't haven't hasn't".split()
+)
+_DENIED_AFTER: Final = re.compile(
+    r"(?:\w* ?(?:rate|code|count|total)s?\b)?[\s:=(\[-]{0,4}(?:(?:was|were|is|are|er) )?(?:0+(?![\d.,]*[1-9])(?!\w)|none\b|nil\b|ingen\b|false\b|nei\b)"
+    r"|(?: \w+){1,2} ?[:=] ?(?:0+(?![\d.,]*[1-9])(?!\w)|none\b|ingen\b)"
+)
+_REACH: Final = 4
+_LONGEST: Final = 4000
+
+
+def tells_of_failure(text: str) -> bool:
+    """Whether a sentence names a failure that it does not deny: "1 error", and not "0 errors" or "uten feil"."""
+    text = text[:_LONGEST].casefold().replace("(s)", "").replace("(er)", "")
+    for match in _OF.finditer(text):
+        some, all_of_them = (int(one) for one in match.groups() if one is not None)
+        if 0 < some < all_of_them:
+            return True
+    text = _NONE_OF.sub(r"\1", text)
+    return any(
+        not _is_denied(clause, match)
+        for clause in _CLAUSES.split(text)
+        if clause
+        for match in chain(_FAILURE_WORD.finditer(clause), _FAILURE_PHRASE.finditer(clause))
+    )
+
+
+def _is_denied(clause: str, match: re.Match[str]) -> bool:
+    if _DENIED_AFTER.match(clause, match.end()):
+        return True
+    for word in reversed(_WORDS.findall(clause[: match.start()])[-_REACH:]):
+        if word.isdecimal():
+            return int(word) == 0
+        if word in _DENIERS:
+            return True
+    return False
+
+
+# --- an entry ---------------------------------------------------------------------------------------------------------------
+
+
+def speaks_against(entry: Mapping[str, Any], words: BatchWords) -> bool:
+    """Whether an entry has something against its record beside its own words and its message."""
+    return any(_is_against(name, value, words) for name, value in entry.items())
+
+
+def _is_against(name: str, value: object, words: BatchWords) -> bool:
+    meaning = meaning_of(name)
+    if meaning == "failure":
+        return not is_denied(name, value, words)
+    return meaning == "success" and value is False
+
+
+def any_against(items: Sequence[dict[str, Any]], words: BatchWords) -> bool:
+    """Whether one of the entries has. No line of Python runs for each, where they have no such fields, or empty ones."""
+    names: set[str] = set(chain.from_iterable(items))
+    for name in names:
+        meaning = meaning_of(name)
+        column = map(dict.get, items, repeat(name))
+        if meaning == "failure" and (any(column) or _is_denial(name)) and any(_is_against(name, item.get(name), words) for item in items):
+            return True
+        if meaning == "success" and any(value is False for value in column):
+            return True
+    return False
+
+
+_ABOUT: Final = ("message", "errorMessage", "reason", "description", "melding", "feilmelding", "detail", "text", "title")
+_MOST_MESSAGE: Final = 1000
+
+
+def message_of(fields: Mapping[str, Any]) -> str | None:
+    """What an entry, or an item of a list of failures, says to it."""
+    found: list[str] = []
+    for name in _ABOUT:
+        value = fields.get(name)
+        if isinstance(value, str) and value.strip():
+            found.append(value if name == "message" else value.strip())
+            break
+    for name, value in fields.items():
+        if meaning_of(name) == "failure" and isinstance(value, list):
+            found += [text for item in value[:20] if (text := _text_of(item)) is not None and text not in found]
+    if not found:
+        return None
+    code = _code_of(fields)
+    return "; ".join(found)[:_MOST_MESSAGE] if code is None else f"{code}: {'; '.join(found)}"[:_MOST_MESSAGE]
+
+
+def _text_of(item: object) -> str | None:
+    if isinstance(item, dict):
+        return message_of(item) or _code_of(item)
+    return item.strip() if isinstance(item, str) and item.strip() else None
+
+
+def _code_of(fields: Mapping[str, Any]) -> str | None:
+    value = next((fields[name] for name in ("code", "errorCode", "kode") if fields.get(name)), None)
+    return str(value)[:40] if isinstance(value, (str, int)) and not isinstance(value, bool) else None
+
+
+# --- beside the entries -------------------------------------------------------------------------------------------------------
+
+
+class Item(Struct, frozen=True):
+    """One thing in a list of what failed, or of what succeeded.
+
+    Attributes:
+        value: as it came: an object, a number or a text.
+        name: of the list.
+        may_name: whether a number or a text in it can be the key of a record; codes and messages can't.
+    """
+
+    value: Any
+    name: str
+    may_name: bool
+
+
+class Evidence(Struct):
+    """What a body says beside its entries and the words for the whole.
+
+    Attributes:
+        failed: the items of its lists of failures.
+        succeeded: the items of its lists of successes.
+        against: whether something speaks against the whole: any failure that is named, listed or counted.
+        most_failures: the greatest count of failures that it gives, or None.
+        least_successes: the least count of successes that it gives, or None.
+        nodes: how many objects and lists were looked at.
+    """
+
+    failed: list[Item] = []
+    succeeded: list[Item] = []
+    against: bool = False
+    most_failures: int | Decimal | None = None
+    least_successes: int | Decimal | None = None
+    nodes: int = 0
+
+    @property
+    def is_too_much(self) -> bool:
+        """Whether there was more than is looked at."""
+        return self.nodes > MOST_NODES
+
+
+_MOST_TEXT: Final = 200_000
+"""Letters of messages that are looked at."""
+
+
+def gather(body: Any, entries: object, words: BatchWords, whole: Sequence[Mapping[str, Any]]) -> Evidence:
+    """Looks through a body for what speaks for and against its records.
+
+    Args:
+        body: the parsed body.
+        entries: the list in it that holds the entries, which speak for themselves; left out.
+        words: what words mean.
+        whole: the objects whose words are those for the whole: these are weighed elsewhere.
+    """
+    return _Walk(entries, words, whole).through(body)
+
+
+class _Walk:
+    def __init__(self, entries: object, words: BatchWords, whole: Sequence[Mapping[str, Any]]) -> None:
+        self._entries = entries
+        self._words = words
+        self._whole = {id(one) for one in whole}
+        self._found = Evidence()
+        self._letters = _MOST_TEXT
+        self._rest: list[Any] = []
+
+    def through(self, body: Any) -> Evidence:
+        self._rest = [body]
+        found = self._found
+        while self._rest and not found.is_too_much:
+            value = self._rest.pop()
+            found.nodes += 1
+            if isinstance(value, dict):
+                for name, inner in value.items():
+                    found.nodes += 1
+                    self._look(name, inner, is_word=id(value) in self._whole and name in WORD_NAMES)
+            elif isinstance(value, list) and value is not self._entries:
+                self._rest += [item for item in value if isinstance(item, (dict, list))]
+        found.against = found.against or bool(found.failed) or found.is_too_much
+        return found
+
+    def _look(self, name: str, value: Any, *, is_word: bool) -> None:
+        if value is self._entries:
+            return
+        meaning = meaning_of(name)
+        if meaning == "neutral":
+            return
+        if meaning == "failure":
+            self._failure(name, value)
+        elif meaning == "success":
+            self._success(name, value)
+        elif meaning == "doubt":
+            self._found.against = self._found.against or not is_nothing(value, self._words)
+        elif meaning == "message":
+            self._message(value)
+        elif isinstance(value, (dict, list)):
+            self._rest.append(value)
+        elif not is_word:
+            self._word(name, value)
+
+    def _word(self, name: str, value: Any) -> None:
+        """A word of failure, or the status of one, in any field."""
+        if isinstance(value, str) and len(value) < 40:
+            self._found.against = self._found.against or self._words.meaning(value.strip()) in {"failed", "partial", "pending"}
+        elif isinstance(value, int) and parts_of(name)[-1:] and {"status", "http"} & set(parts_of(name)):
+            self._found.against = self._found.against or 400 <= value < 600
+
+    def _message(self, value: Any) -> None:
+        texts = value if isinstance(value, list) else [value]
+        for text in texts:
+            if isinstance(text, str):
+                self._letters -= min(len(text), _LONGEST)
+                self._found.against = self._found.against or self._letters < 0 or tells_of_failure(text)
+        self._rest += [item for item in texts if isinstance(item, dict)]
+
+    # --- failures ---------------------------------------------------------------------------------------------------------
+
+    def _failure(self, name: str, value: Any) -> None:
+        if is_denied(name, value, self._words):
+            if not isinstance(value, (str, list, dict)) or number_in(value) is not None:
+                self._count_failures(0)
+            return
+        self._found.against = True
+        if isinstance(value, list):
+            self._list(self._found.failed, name, value)
+        elif isinstance(value, dict):
+            self._failures_by_name(name, value)
+        elif (number := number_in(value)) is not None and _TEXTS.isdisjoint(parts_of(name)):
+            self._count_failures(number)
+
+    def _count_failures(self, number: int | Decimal) -> None:
+        most = self._found.most_failures
+        self._found.most_failures = number if most is None else max(most, number)
+
+    def _failures_by_name(self, name: str, value: dict[str, Any]) -> None:
+        """An object of failures: one failure, or counts and lists in it, or a failure under the key of each record."""
+        self._found.failed.append(Item(value, name, may_name=True))
+        for inner, item in value.items():
+            if is_nothing(item, self._words):
+                continue
+            parts = set(parts_of(inner))
+            number = number_in(item)
+            if parts & _COUNTS and number is not None:
+                self._count_failures(number)
+            elif isinstance(item, list) and any(isinstance(one, dict) for one in item):
+                self._list(self._found.failed, name, item)
+            elif isinstance(item, list) and not parts & _TEXTS:
+                self._list(self._found.failed, inner, item)
+                self._found.failed.append(Item({"key": inner, "message": item[0]}, name, may_name=True))
+            else:
+                self._found.failed.append(Item({"key": inner, "message": item}, name, may_name=True))
+
+    def _list(self, where: list[Item], name: str, value: list[Any]) -> None:
+        may_name = _TEXTS.isdisjoint(parts_of(name))
+        for item in value:
+            self._found.nodes += 1
+            if self._found.is_too_much:
+                return
+            if isinstance(item, list):
+                where += [Item(one, name, may_name) for one in item[:100]]
+            elif not _is_blank(item, self._words):
+                where.append(Item(item, name, may_name))
+
+    # --- successes --------------------------------------------------------------------------------------------------------
+
+    def _success(self, name: str, value: Any) -> None:
+        if value is False or (isinstance(value, str) and value.strip().casefold() in {"false", "no", "nei"}):
+            self._found.against = True
+            return
+        parts = set(parts_of(name))
+        if (number := number_in(value)) is not None and parts & _COUNTED_SUCCESS and not parts & _TEXTS:
+            self._count_successes(number)
+        elif isinstance(value, list) and parts & _LISTED_SUCCESS:
+            self._list(self._found.succeeded, name, value)
+        elif isinstance(value, dict):
+            for inner, item in value.items():
+                if set(parts_of(inner)) & _COUNTS and (number := number_in(item)) is not None:
+                    self._count_successes(number)
+                elif isinstance(item, list) and parts & _LISTED_SUCCESS:
+                    self._list(self._found.succeeded, name, item)
+                else:
+                    self._look(inner, item, is_word=False)
+        elif isinstance(value, list):
+            self._rest.append(value)
+
+    def _count_successes(self, number: int | Decimal) -> None:
+        least = self._found.least_successes
+        self._found.least_successes = number if least is None else min(least, number)
