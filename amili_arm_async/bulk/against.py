@@ -24,7 +24,10 @@ __all__ = ["WORD_NAMES", "Evidence", "Item", "any_against", "gather", "meaning_o
 Meaning: TypeAlias = Literal["failure", "success", "doubt", "message", "neutral", "other"]
 
 MOST_NODES: Final = 100_000
-"""Objects and lists that are looked at beside the entries; a body that has more is not understood."""
+"""Fields and items that are looked at beside the entries; what a body has beyond them is taken for evidence against it."""
+
+MOST_LISTED: Final = 20_000
+"""Items of lists of failures and successes that are kept, at the most."""
 
 _FAILURE: Final = re.compile(
     r"fail\w*|err(?:or)?s?|erroneous|faults?|reject\w*|invalid\w*|denied|declined|refused|abort\w*|exceptions?|unsuccessful\w*"
@@ -60,6 +63,7 @@ _INDEXES: Final = frozenset("index indexes indices idx".split())
 _PARTS: Final = re.compile(r"[A-ZÆØÅ]+(?![a-zæøå])|[A-ZÆØÅ]?[a-zæøå]+|\d+")
 _NUMERIC: Final = re.compile(r"[+-]?\d{1,30}(?:[.,]\d{1,30})?")
 _DENIED: Final = frozenset("no none null nil n/a na - false ingen nei intet ok".split())
+_LONGEST_DENIAL: Final = 200
 _ZERO: Final = re.compile(r"(?:0+|zero|null) [a-zæøå]")
 
 
@@ -123,6 +127,8 @@ def _is_denial(name: str) -> bool:
 
 
 def _is_denied_text(value: str, words: BatchWords) -> bool:
+    if len(value) > _LONGEST_DENIAL:
+        return False
     text = value.strip().casefold().rstrip(".!%")
     if not text or text in _DENIED or number_in(text) == 0 or _ZERO.match(text):
         return True
@@ -141,7 +147,7 @@ def _is_blank(item: object, words: BatchWords) -> bool:
 
 _CLAUSES: Final = re.compile(r"[.,](?!\d)|[;!?\n\r|]|\s(?:but|except|however|men|unntatt)\s")
 _FAILURE_WORD: Final = re.compile(
-    r"\b(?:fail(?!over|safe)\w*|error(?!-?free| free)\w*|errs?|faulty|faults?|reject\w*|invalid\w*|denied|declined|refused|abort\w*"
+    r"\b(?:fail(?!over|safe)\w*|error(?!-?free| free)\w*|errs?\b|faulty|faults?|reject\w*|invalid\w*|denied|declined|refused|abort\w*"
     r"|exceptions?|unsuccess\w*|unprocessed|skipped|duplicates?|feil(?!fri)\w*|avvis\w*|ugyldig\w*|mislyk\w*)"
 )
 _FAILURE_PHRASE: Final = re.compile(
@@ -182,7 +188,7 @@ def tells_of_failure(text: str) -> bool:
 def _is_denied(clause: str, match: re.Match[str]) -> bool:
     if _DENIED_AFTER.match(clause, match.end()):
         return True
-    for word in reversed(_WORDS.findall(clause[: match.start()])[-_REACH:]):
+    for word in reversed(_WORDS.findall(clause[: match.start()].rpartition(":")[2])[-_REACH:]):
         if word.isdecimal():
             return int(word) == 0
         if word in _DENIERS:
@@ -207,7 +213,7 @@ def _is_against(name: str, value: object, words: BatchWords) -> bool:
 
 def any_against(items: Sequence[dict[str, Any]], words: BatchWords) -> bool:
     """Whether one of the entries has. No line of Python runs for each, where they have no such fields, or empty ones."""
-    names: set[str] = set(chain.from_iterable(items))
+    names: set[str] = set().union(*items)
     for name in names:
         meaning = meaning_of(name)
         column = map(dict.get, items, repeat(name))
@@ -292,7 +298,7 @@ class Evidence(Struct):
         return self.nodes > MOST_NODES
 
 
-_MOST_TEXT: Final = 200_000
+_MOST_TEXT: Final = 50_000
 """Letters of messages that are looked at."""
 
 
@@ -407,7 +413,8 @@ class _Walk:
         may_name = _TEXTS.isdisjoint(parts_of(name))
         for item in value:
             self._found.nodes += 1
-            if self._found.is_too_much:
+            if self._found.is_too_much or len(where) >= MOST_LISTED:
+                self._found.nodes = MOST_NODES + 1
                 return
             if isinstance(item, list):
                 where += [Item(one, name, may_name) for one in item[:100]]

@@ -88,12 +88,13 @@ class Entries:
         outcomes: what they mean, each meaning once.
     """
 
-    __slots__ = ("_key_names", "_sayings", "_words", "items", "outcomes")
+    __slots__ = ("_all", "_key_names", "_sayings", "_words", "items", "outcomes")
 
     def __init__(self, items: list[dict[str, Any]], words: BatchWords, key_names: Sequence[str]) -> None:
         self.items = items
         self._words = words
         self._key_names = key_names
+        self._all: tuple[BatchEntry, ...] | None = None
         # Where an entry has something against its record, each is looked at.
         self._sayings = None if any_against(items, words) else _sayings(items)
         said_once = self.all() if self._sayings is None else map(self._entry_of, self._sayings)
@@ -109,7 +110,9 @@ class Entries:
 
     def all(self) -> tuple[BatchEntry, ...]:
         """An object for each."""
-        return tuple([self._entry(item) for item in self.items])
+        if self._all is None:
+            self._all = tuple([self._entry(item) for item in self.items])
+        return self._all
 
     def _entry(self, fields: Mapping[str, Any]) -> BatchEntry:
         key = next((found for name in self._key_names if (found := as_key(fields.get(name))) is not None), None)

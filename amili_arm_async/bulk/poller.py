@@ -17,7 +17,7 @@ from ..models.batches import BatchResult
 from ..retry import Fate
 from ..tries import Try
 from .pressure import Hold
-from .results import KEY_NAMES, BatchRules, Reading, Verdicts, most_bytes, read_all
+from .results import KEY_NAMES, BatchRules, Reading, Verdicts, most_bytes, read_all, with_deadline
 from .states import Verdict
 
 __all__ = ["OpenBatch", "Poller"]
@@ -52,6 +52,7 @@ class OpenBatch(msgspec.Struct, eq=False):
     reading: Reading | None = None
     gone: int = 0
     said: tuple[object, ...] | None = None
+    late: Verdicts | None = None
 
 
 class Poller:
@@ -160,6 +161,8 @@ class Poller:
         """What the last answer says, where there is no time to ask a second time."""
         if batch.gone:
             return Verdict("accepted", "result_gone", "GET batch was answered that there is none"), {}
+        if batch.late is not None:
+            return batch.late
         if batch.last is not None and batch.last.outcome == "unrecognised":
             return self._by_record(batch, _unrecognised(batch.last))
         return self._by_record(batch, self._deadline())
@@ -237,8 +240,11 @@ class Poller:
         if reading.is_too_large:
             return reading.judge(())
         # What another batch has the name of too may be about that one: only the rules see whom it names.
-        if status != 202 and not batch.is_shared() and (said := self._rules.ask_reader(status, body, batch.keys)) is not None:
-            return said
+        said = self._rules.ask_reader(status, body, batch.keys) if status != 202 and not batch.is_shared() else None
+        batch.late = with_deadline(said) if said is not None else None
+        if said is not None:
+            # What the reader calls pending is asked for again.
+            return said if batch.late is None else None
         if batch.last.is_final:
             return reading.judge(batch.keys(), shared=batch.is_shared())
         if batch.last.outcome == "unrecognised":

@@ -25,7 +25,7 @@ from .entries import Entries, entry_of, find_list, meaning, objects_in, said, wo
 from .named import Names
 from .states import BatchReader, RecordOutcome, Verdict
 
-__all__ = ["KEY_NAMES", "BatchRules", "Reading", "Verdicts", "most_bytes", "read_all", "read_result"]
+__all__ = ["KEY_NAMES", "BatchRules", "Reading", "Verdicts", "most_bytes", "read_all", "read_result", "with_deadline"]
 
 KEY_NAMES: Final = ("documentNo", "customerNo")
 """The fields that may name a record in a batch result, the narrower first."""
@@ -41,9 +41,21 @@ def most_bytes(records: int) -> int:
     return min(_MOST_ANSWER, 1_000_000 + 16_000 * records)
 
 
-def _most_values(records: int | None) -> int:
-    """How many values such a result may hold: each takes memory, and time in which nothing else happens."""
-    return 2_000_000 if records is None else 50_000 + 500 * records
+def _holds_too_much(body: bytes, records: int | None) -> bool:
+    """Whether a result holds more values than one of so many records can: each takes memory, and time in which nothing else happens."""
+    most = 2_000_000 if records is None else 20_000 + 200 * records
+    if len(body) <= 2 * most or _count_values(body) <= most:
+        return False
+    if body.count(b'"') > 4 * most:
+        return True
+    # Some of these signs are in texts: those are taken out.
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
+    return _count_values(b"".join(plain)) > most
+
+
+def _count_values(text: bytes) -> int:
+    """The signs that begin a value: a count takes no time."""
+    return sum(map(text.count, (b",", b"{", b"[")))
 
 
 def read_result(batch_uuid: str, status: int, body: bytes, words: BatchWords, key_names: Sequence[str] = KEY_NAMES) -> BatchResult:
@@ -66,10 +78,10 @@ def read_all(
         key_names: the fields that may name a record in an entry.
         records: how many records the batch has, where that is known.
     """
-    # The signs that begin a value, counted in no time: some are in texts, so that this is more than there are.
-    is_too_large = sum(map(body.count, (b",", b"{", b"["))) > _most_values(records)
+    is_too_large = _holds_too_much(body, records)
     parsed = _parse(b"" if is_too_large else body, words, key_names)
     whole, entries, evidence = parsed
+    evidence.against |= any(_listed(item, "succeeded", key_names, words).outcome == "failed" for item in evidence.succeeded)
     spoken = [text for fields in whole for text in said(fields)]
     outcome: BatchOutcomeWord = "pending" if status == 202 else meaning(spoken, words)
     if outcome == "unrecognised" and not spoken:
@@ -211,7 +223,7 @@ class Reading(Struct, frozen=True):
         speak = any(entry.key is not None for entry in entries) or by_place
         own = _match(entries, keys, complete=complete) if speak else [None] * len(keys)
         failures = self.evidence.failed if speak else [*self.evidence.failed, *self._failed_entries()]
-        failed = {place: self._failure(item) for item, places in names.of(failures) for place in places}
+        failed = {place: self._failure(item) for item, places in names.of(failures, self.evidence.succeeded) for place in places}
         listed = self._listed(names)
         told = speak or bool(listed)
         rest = _SHARED if shared else self._rest(len(keys), clear=clear, complete=complete, told=told, named=bool(failed))
@@ -320,6 +332,17 @@ def _one_each(entries: list[BatchEntry], records: int) -> list[BatchEntry]:
 # --- the caller's own reader --------------------------------------------------------------------------------------------------
 
 _READ: Final = frozenset({"succeeded", "failed", "accepted"})
+_PENDING: Final = "pending"
+"""The reason by which a reader tells that what became of a record is still to come."""
+
+
+def with_deadline(read: Verdicts) -> Verdicts | None:
+    """What a reader said where something is still to come, as it counts once nobody waits any longer; None where all is there."""
+    common, others = read
+    if not any(one.state == "accepted" and one.reason == _PENDING for one in (common, *others.values())):
+        return None
+    late = {place: _LATE if one.reason == _PENDING else one for place, one in others.items()}
+    return (_LATE if common.reason == _PENDING else common), late
 
 
 class BatchRules(Struct, frozen=True):
