@@ -41,6 +41,7 @@ class Live:
         parts: its halves, where it was split; then they have the final states.
         row: its place in the journal.
         status: of an answer that left it in doubt, or None.
+        repeated: how often it was given a batchUuid that another batch has.
         has_place: whether it holds a place among the open batches.
         began: when it last began to leave, by the monotonic clock.
     """
@@ -56,6 +57,7 @@ class Live:
     parts: tuple[Live, ...] = ()
     row: int = 0
     status: int | None = None
+    repeated: int = 0
     has_place: bool = False
     began: float = 0.0
 

@@ -8,7 +8,7 @@ look-up; a failure that is not seen costs an invoice.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from itertools import chain, repeat
@@ -17,9 +17,19 @@ from typing import Any, Final, Literal, TypeAlias
 from msgspec import Struct
 
 from ..config import BatchWords
-from ..models.batches import BatchOutcomeWord
 
-__all__ = ["WORD_NAMES", "Evidence", "Item", "any_against", "gather", "meaning_of", "message_of", "parts_of", "speaks_against", "tells_of_failure"]
+__all__ = [
+    "WORD_NAMES",
+    "Evidence",
+    "Item",
+    "any_against",
+    "gather",
+    "meaning_of",
+    "message_of",
+    "parts_of",
+    "speaks_against",
+    "tells_of_failure",
+]
 
 Meaning: TypeAlias = Literal["failure", "success", "doubt", "message", "neutral", "other"]
 
@@ -33,36 +43,42 @@ _FAILURE: Final = re.compile(
     r"fail\w*|err(?:or)?s?|erroneous|faults?|reject\w*|invalid\w*|denied|declined|refused|abort\w*|exceptions?|unsuccessful\w*"
     r"|unprocessed|skipped|ignored|feil\w*|avvist\w*|ugyldig\w*|mislyk\w*|mislykk\w*"
 )
-_SUCCESS: Final = frozenset(
-    "success successes successful successfully succeeded succeed ok processed created updated vellykket vellykkede godkjent godkjente"
-    " behandlet behandlede valid accepted gyldig gyldige".split()
+
+
+def _some(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_SUCCESS: Final = _some(
+    "success successes successful successfully succeeded succeed ok processed created updated vellykket vellykkede godkjent"
+    " godkjente behandlet behandlede valid accepted gyldig gyldige"
 )
 _COUNTED_SUCCESS: Final = _SUCCESS - {"created", "updated"}
 """Numbers under the other two are parts of a sum."""
 _LISTED_SUCCESS: Final = _SUCCESS - {"processed", "behandlet", "behandlede", "valid", "accepted", "gyldig", "gyldige"}
 """Lists under the others say that something was done, and not how."""
-_NOT: Final = frozenset("not non un ikke without no".split())
-_DOUBT: Final = frozenset("pending remaining queued waiting missing duplicate duplicates incomplete outstanding mangler gjenstår".split())
-_NEUTRAL: Final = frozenset(
-    "warning warnings warn advarsel advarsler max maximum limit threshold allowed tolerance tolerated stop on ignore handling policy mode"
-    " url uri link links href retryable".split()
+_NOT: Final = _some("not non un ikke without no")
+_DOUBT: Final = _some("pending remaining queued waiting missing duplicate duplicates incomplete outstanding mangler gjenstår")
+_NEUTRAL: Final = _some(
+    "warning warnings warn advarsel advarsler max maximum limit threshold allowed tolerance tolerated stop on ignore handling"
+    " policy mode url uri link links href retryable"
 )
 """Warnings, settings and links, whatever else is in the name."""
-_TIMES: Final = frozenset("at time date timestamp since until by rate percent percentage ratio pct".split())
-_MESSAGES: Final = frozenset(
-    "message messages description descriptions detail details text reason reasons info information statustext melding meldinger beskrivelse"
-    " comment comments remark remarks note notes".split()
+_TIMES: Final = _some("at time date timestamp since until by rate percent percentage ratio pct")
+_MESSAGES: Final = _some(
+    "message messages description descriptions detail details text reason reasons info information statustext melding meldinger"
+    " beskrivelse comment comments remark remarks note notes"
 )
 _TEXTS: Final = _MESSAGES | {"code", "codes", "type", "kode"}
 WORD_NAMES: Final = ("status", "result", "resultType")
 """Fields that tell what became of a batch or a record."""
 
-_COUNTS: Final = frozenset("count total number antall size length n num no sum".split())
-_INDEXES: Final = frozenset("index indexes indices idx".split())
+_COUNTS: Final = _some("count total number antall size length n num no sum")
+_INDEXES: Final = _some("index indexes indices idx")
 
 _PARTS: Final = re.compile(r"[A-ZÆØÅ]+(?![a-zæøå])|[A-ZÆØÅ]?[a-zæøå]+|\d+")
 _NUMERIC: Final = re.compile(r"[+-]?\d{1,30}(?:[.,]\d{1,30})?")
-_DENIED: Final = frozenset("no none null nil n/a na - false ingen nei intet ok".split())
+_DENIED: Final = _some("no none null nil n/a na - false ingen nei intet ok")
 _LONGEST_DENIAL: Final = 200
 _ZERO: Final = re.compile(r"(?:0+|zero|null) [a-zæøå]")
 
@@ -82,7 +98,7 @@ def meaning_of(name: str) -> Meaning:
     parts = parts_of(name)
     if not _NEUTRAL.isdisjoint(parts):
         return "neutral"
-    succeeds = not _SUCCESS.isdisjoint(parts) or "".join(parts[-2:]) in {"allok"}
+    succeeds = not _SUCCESS.isdisjoint(parts)
     if any(map(_FAILURE.fullmatch, parts)) or (succeeds and not _NOT.isdisjoint(parts)):
         return "failure"
     if not _DOUBT.isdisjoint(parts) and _TIMES.isdisjoint(parts):
@@ -158,12 +174,12 @@ _FAILURE_PHRASE: Final = re.compile(
 _OF: Final = re.compile(r"\b(\d{1,9}) ?(?:of|av|out of) (?:the |all |de |alle )?(\d{1,9})\b|(?<![/:\d-])\b(\d{1,9})/(\d{1,9})\b(?![/\d])")
 _NONE_OF: Final = re.compile(r"\b(0+|none|no|zero|ingen) ?(?:of|av|out of|/) ?(?:the |all |de |alle )?\d+")
 _WORDS: Final = re.compile(r"[\w']+")
-_DENIERS: Final = frozenset(
-    "no not none nothing without zero never nor ingen ingenting intet uten null ikke nei didn't wasn't weren't haven't hasn't".split()
+_DENIERS: Final = _some(
+    "no not none nothing without zero never nor ingen ingenting intet uten null ikke nei didn't wasn't weren't haven't hasn't"
 )
 _DENIED_AFTER: Final = re.compile(
-    r"(?:\w* ?(?:rate|code|count|total)s?\b)?[\s:=(\[-]{0,4}(?:(?:was|were|is|are|er) )?(?:0+(?![\d.,]*[1-9])(?!\w)|none\b|nil\b|ingen\b|false\b|nei\b)"
-    r"|(?: \w+){1,2} ?[:=] ?(?:0+(?![\d.,]*[1-9])(?!\w)|none\b|ingen\b)"
+    r"(?:(?:\w* ?(?:rate|code|count|total)s?\b)?[\s:=(\[-]{0,4}(?:(?:was|were|is|are|er) )?|(?: \w+){1,2} ?[:=] ?)"
+    r"(?:0+(?![\d.,]*[1-9])(?!\w)|(?:none|nil|ingen|false|nei)\b)"
 )
 _REACH: Final = 4
 _LONGEST: Final = 4000

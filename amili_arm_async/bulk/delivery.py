@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -108,9 +109,14 @@ class Deliverer:
                 if receipt is not None:
                     place.keep = self._waits and not self._poller.stopped
                     live.has_place = place.keep
-                    await self._accepted(live, receipt)
+                    if await self._accepted(live, receipt):
+                        return
+                    # The place goes to others, since nothing is polled.
+                    place.keep = live.has_place = False
+            if receipt is not None:
+                if await self._named_twice(live, tried):
                     return
-            if await self._refused(live, tried, bisection):
+            elif await self._refused(live, tried, bisection):
                 return
         self._give_up(live)
 
@@ -165,20 +171,31 @@ class Deliverer:
             self._account.take_out(live, taken_out)
         return not taken_out
 
-    async def _accepted(self, live: Live, receipt: BatchReceipt) -> None:
-        live.receipt = receipt
+    async def _accepted(self, live: Live, receipt: BatchReceipt) -> bool:
+        """Takes note that a batch was accepted; False where its batchUuid is that of another batch."""
         self._course.is_answered()
         seconds = clock.monotonic() - live.began
+        names, client_no = self._pressure.names, self._job.client_no
+        is_first = names.give(client_no, receipt.batch_uuid)
+        if is_first:
+            live.receipt = receipt
+        try:
+            # The journal knows the batches of other attempts and runs, and keeps that one of them is not alone.
+            if not await self._keeper.accepted(live, receipt.batch_uuid, is_first=is_first) and is_first:
+                names.share(client_no, receipt.batch_uuid)
+                is_first = False
+        except ArmError as failure:
+            self._course.stop_for_journal(failure)
+        if not is_first:
+            live.receipt = None
+            log.warning("batchUuid given twice", batch=receipt.batch_uuid, records=len(live.batch), request_id=receipt.request_id)
+            return False
         self._pace.taken(seconds)
         self._account.report.accepted(len(live.batch), seconds)
         log.info("batch accepted", batch=receipt.batch_uuid, records=len(live.batch), attempt=live.attempts, request_id=receipt.request_id)
-        try:
-            await self._keeper.accepted(live, receipt.batch_uuid)
-        except ArmError as failure:
-            self._course.stop_for_journal(failure)
         if not live.has_place:
             self._account.settle(live, Verdict("accepted", "not_awaited"))
-            return
+            return True
         # From here on only the keys are needed.
         keys = live.keep_only_keys()
 
@@ -186,7 +203,25 @@ class Deliverer:
             self._pressure.open_batches.release()
             self._account.settle(live, verdict, exceptions, result)
 
-        self._poller.add(OpenBatch(receipt.batch_uuid, clock.monotonic(), keys, settled))
+        is_shared = partial(names.is_shared, client_no, receipt.batch_uuid)
+        self._poller.add(OpenBatch(receipt.batch_uuid, clock.monotonic(), len(live.batch), keys, settled, is_shared))
+        return True
+
+    async def _named_twice(self, live: Live, tried: Try) -> bool:
+        """Deals with a batch that was given the batchUuid of another one; True when it needs no further try.
+
+        A cache that answers in the place of the service has most likely let nothing through. What may be sent again is: a few times.
+        """
+        live.status = tried.status
+        live.repeated += 1
+        doubtful = Try(Fate.DOUBTFUL, "batch_uuid_repeated", tried.response)
+        if self._may_repeat(doubtful) and live.repeated < self._job.retry.attempts and await self._course.pause(live, doubtful):
+            return False
+        text = (
+            "the answer names a batch that was accepted before, so nobody can say whether this one was: look it up before you send it again"
+        )
+        await self._doubt(live, Verdict("unknown", doubtful.reason, text))
+        return True
 
     async def _refused(self, live: Live, tried: Try, bisection: Bisection | None) -> bool:
         """Deals with a try that was not accepted; True when the batch needs no further try."""
@@ -238,10 +273,14 @@ class Deliverer:
             self._account.settle(live, _rejected(live, tried))
             return
         self._relieve(tried)
+        text = "it may or may not have been taken: look it up before you send it again"
+        await self._doubt(live, Verdict("unknown", reason_of(tried), text))
+
+    async def _doubt(self, live: Live, verdict: Verdict) -> None:
+        """Settles a batch as unknown, and sees to it that no new unsafe one starts before the server answers a read."""
         # Before anything is waited for: from here on no new unsafe batch may start.
         asks = not self._job.endpoint.safe and self._course.doubt()
-        text = "it may or may not have been taken: look it up before you send it again"
-        self._account.settle(live, Verdict("unknown", reason_of(tried), text))
+        self._account.settle(live, verdict)
         if asks:
             probe = self._job.probe
 

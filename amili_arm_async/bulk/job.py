@@ -19,6 +19,7 @@ class Job(Struct, frozen=True):
     """What a run sends, where to and how.
 
     Attributes:
+        client_no: whose ledger it is.
         kind: the records.
         request: the request without its body.
         envelope: what stands around the records.
@@ -30,6 +31,7 @@ class Job(Struct, frozen=True):
         timeout, retry: for each request.
     """
 
+    client_no: int
     kind: Kind
     request: Request
     envelope: Envelope

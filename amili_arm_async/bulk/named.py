@@ -13,8 +13,9 @@ from .chunking import as_key
 __all__ = ["Names"]
 
 _KEYS: Final = (
-    "key id number no recordNo recordId recordKey record reference ref identifier externalId nummer"
-).split()  # fmt: skip
+    *("key", "id", "number", "no", "recordNo", "recordId", "recordKey", "record"),
+    *("reference", "ref", "identifier", "externalId", "nummer"),
+)
 _KEYS_OF: Final[Mapping[str, Sequence[str]]] = {
     "customerNo": ("customerNumber", "customerId", "kundenr", "kundenummer", "customer"),
     "documentNo": ("documentNumber", "documentId", "invoiceNo", "invoiceNumber", "dokumentnr", "fakturanr", "fakturanummer", "document"),

@@ -10,7 +10,7 @@ from typing import Literal
 
 from .. import clock
 
-__all__ = ["Hold", "Lanes", "Pressure", "acquire_place"]
+__all__ = ["BatchNames", "Hold", "Lanes", "Pressure", "acquire_place"]
 
 
 class Hold:
@@ -35,11 +35,52 @@ class Pressure:
     Attributes:
         hold: until when nobody may send.
         open_batches: a place for each batch that is accepted and not yet known to be processed.
+        names: the batchUuids that were given to their batches.
     """
 
     def __init__(self, open_batches: int) -> None:
         self.hold = Hold()
         self.open_batches = asyncio.Semaphore(open_batches)
+        self.names = BatchNames()
+
+
+class BatchNames:
+    """The batchUuids that were given to the batches of a client. One that is given twice comes from a cache in between, or is a
+    mistake of the service: nobody can say which batch it is of. Compared without case and outer blanks."""
+
+    MOST = 200_000
+    """The last ones are kept; a run of 200 million records has as many."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, None] = {}
+        self._shared: set[str] = set()
+
+    def give(self, client_no: int, batch_uuid: str) -> bool:
+        """A batch was given this name; False where another batch has it: both share it from now on."""
+        name = _name(client_no, batch_uuid)
+        if name in self._given:
+            self._shared.add(name)
+            return False
+        self._given[name] = None
+        if len(self._given) > self.MOST:
+            del self._given[next(iter(self._given))]
+        return True
+
+    def reopen(self, client_no: int, batch_uuid: str) -> None:
+        """A batch that has this name is asked for again."""
+        self._given[_name(client_no, batch_uuid)] = None
+
+    def share(self, client_no: int, batch_uuid: str) -> None:
+        """Another batch has this name too."""
+        self._shared.add(_name(client_no, batch_uuid))
+
+    def is_shared(self, client_no: int, batch_uuid: str) -> bool:
+        """Whether more than one batch was given this name."""
+        return bool(self._shared) and _name(client_no, batch_uuid) in self._shared
+
+
+def _name(client_no: int, batch_uuid: str) -> str:
+    return f"{client_no}/{batch_uuid.strip().casefold()}"
 
 
 class Lanes:

@@ -31,7 +31,9 @@ KEY_NAMES: Final = ("documentNo", "customerNo")
 """The fields that may name a record in a batch result, the narrower first."""
 
 _MOST_ANSWER: Final = 64_000_000
-_WHOLE: Final = frozenset({"summary", "data", "result", "results", "batch", "batchresult", "batchstatus", "response", "body", "payload", "job"})
+_WHOLE: Final = frozenset(
+    {"summary", "data", "result", "results", "batch", "batchresult", "batchstatus", "response", "body", "payload", "job"}
+)
 """Objects whose words are those for the whole too, without case."""
 _DEEPEST: Final = 3
 
@@ -63,9 +65,7 @@ def read_result(batch_uuid: str, status: int, body: bytes, words: BatchWords, ke
     return read_all(batch_uuid, status, body, words, key_names).result
 
 
-def read_all(
-    batch_uuid: str, status: int, body: bytes, words: BatchWords, key_names: Sequence[str], records: int | None = None
-) -> Reading:
+def read_all(batch_uuid: str, status: int, body: bytes, words: BatchWords, key_names: Sequence[str], records: int | None = None) -> Reading:
     """What GET batch answered with 200, 202 or 206, to judge records by.
 
     The result keeps the body alone: its own entries are read out of it when somebody looks at them.
@@ -90,11 +90,15 @@ def read_all(
         outcome = _meaning_of_all(entries.outcomes | listed | ({"succeeded"} if evidence.succeeded else set()))
     elif outcome in {"succeeded", "done"} and (evidence.against or entries.outcomes & {"failed", "partial"}):
         outcome = "partial"
-    top = [next((text for fields in whole if (text := word(fields.get(name))) is not None), None) for name in ("status", "result", "message")]
-    result = BatchResult(batch_uuid, status, outcome, *top, (), body)
+    top = (_first(whole, name) for name in ("status", "result", "message"))
+    result = BatchResult(batch_uuid, status, outcome, next(top), next(top), next(top), (), body)
     if len(entries) or evidence.failed or evidence.succeeded:
         put_off(result, partial(_entries, body, words, key_names), pending="pending" in entries.outcomes)
     return Reading(result, entries, evidence, words, key_names, is_silent=not spoken, is_too_large=is_too_large)
+
+
+def _first(whole: list[dict[str, Any]], name: str) -> str | None:
+    return next((text for fields in whole if (text := word(fields.get(name))) is not None), None)
 
 
 class _Parsed(Struct, frozen=True):
@@ -128,8 +132,8 @@ def _whole(fields: dict[str, Any], depth: int) -> Iterator[dict[str, Any]]:
 
 def _entries(body: bytes, words: BatchWords, key_names: Sequence[str]) -> tuple[BatchEntry, ...]:
     _, entries, evidence = _parse(body, words, key_names)
-    lists = [(item, "succeeded") for item in evidence.succeeded] + [(item, "failed") for item in evidence.failed]
-    return *entries.all(), *(_listed(item, outcome, key_names, words) for item, outcome in lists)
+    made = [_listed(item, "succeeded", key_names, words) for item in evidence.succeeded]
+    return *entries.all(), *made, *(_listed(item, "failed", key_names, words) for item in evidence.failed)
 
 
 def _listed(item: Item, outcome: BatchOutcomeWord, key_names: Sequence[str], words: BatchWords) -> BatchEntry:
@@ -267,7 +271,7 @@ class Reading(Struct, frozen=True):
         few, many = evidence.least_successes, evidence.most_failures
         if result.outcome == "failed":
             # All failed, unless something says that some did not.
-            some = named or bool(few) or (many is not None and 0 < many < records) or not complete and many is not None
+            some = named or bool(few) or (many is not None and 0 < many < records) or (not complete and many is not None)
             return _UNMAPPED if some else Verdict("failed", result.result or result.status or "failed", self._message())
         if result.outcome == "done":
             return _DONE

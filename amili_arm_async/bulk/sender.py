@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -400,7 +401,13 @@ class Sender:
 
         # Where only one clock tells, its deadline begins anew.
         since = opened.accepted.passed(clock.stamp(self._transport.service_clock.earliest())) or 0.0
-        self._poller.add(OpenBatch(opened.batch_uuid, clock.monotonic() - since, lambda: opened.keys, settled))
+        names, client_no, uuid = self._pressure.names, self._job.client_no, opened.batch_uuid
+        names.reopen(client_no, uuid)
+        if opened.is_shared:
+            names.share(client_no, uuid)
+        is_shared = partial(names.is_shared, client_no, uuid)
+        keys = opened.keys
+        self._poller.add(OpenBatch(uuid, clock.monotonic() - since, len(keys), lambda: keys, settled, is_shared))
 
     def _look_up_first(self, journal: RunJournal) -> None:
         """Sees to it that nothing leaves that was not looked up: the journal does not know all that was sent."""

@@ -179,6 +179,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         request = caller.request(name)
         probe = caller.request("customers.list", query={"maximumcount": 5, "pagesize": 5})
         job = Job(
+            client_no=caller.client_no,
             kind=self.kind,
             request=request,
             envelope=Envelope.of(request.endpoint.items, user_id if user_id is not None else caller.user_id),

@@ -207,7 +207,9 @@ DENIED: dict[str, dict[str, Any]] = {
     "entries": {"customers": [{"customerNo": key, "status": "PROCESSED", "result": "OK", "errors": [], "message": ""} for key in KEYS]},
     "entries_that_are_done": {"customers": [{"customerNo": key, "status": "PROCESSED"} for key in KEYS]},
     "entries_with_warnings": {
-        "customers": [{"customerNo": key, "result": "OK", "warnings": ["postal code is invalid"], "message": "1 error was mended"} for key in KEYS]
+        "customers": [
+            {"customerNo": key, "result": "OK", "warnings": ["the name is invalid"], "message": "1 error was mended"} for key in KEYS
+        ]
     },
     "entries_that_deny": {"customers": [{"customerNo": key, "result": "OK", "errorCode": "0", "errorMessage": "No error"} for key in KEYS]},
     "message": {"message": "4 of 4 customers processed without errors"},
@@ -357,12 +359,18 @@ def test_a_word_of_the_callers_own_may_say_that_done_is_success() -> None:
 
 # --- properties -------------------------------------------------------------------------------------------------------------------
 
-FAILURE_NAMES = st.sampled_from(["failed", "errors", "numberRecordsFailed", "noOfErrors", "rejected", "feil", "not_processed", "errorMessage"])
+FAILURE_NAMES = st.sampled_from(
+    ["failed", "errors", "numberRecordsFailed", "noOfErrors", "rejected", "feil", "not_processed", "errorMessage"]
+)
 FAILURES = st.one_of(
     st.integers(1, 5),
     st.just(True),
     st.sampled_from(["1", "x", "name is missing"]),
-    st.lists(st.one_of(st.sampled_from(KEYS), st.integers(0, 1005), st.just({"index": 1}), st.just({"customerNo": "1002"})), min_size=1, max_size=3),
+    st.lists(
+        st.one_of(st.sampled_from(KEYS), st.integers(0, 1005), st.just({"index": 1}), st.just({"customerNo": "1002"})),
+        min_size=1,
+        max_size=3,
+    ),
     st.dictionaries(st.sampled_from([*KEYS, "x"]), st.just("y"), min_size=1, max_size=2),
 )
 BODIES = st.fixed_dictionaries(

@@ -94,7 +94,9 @@ class DeadLetter:
 
     def _lines(self, connection: sqlite3.Connection, rows: RunRows, well: frozenset[str]) -> Iterator[bytes]:
         for batch in ids(connection, rows.id, "state <> 'queued'"):
-            attempt, tries, uuid = connection.execute("SELECT attempt, tries, uuid FROM batches WHERE id = ?", (batch,)).fetchone()
+            # A batchUuid that several batches were given leads to no result of this one.
+            read = "SELECT attempt, tries, iif(shared, NULL, uuid) FROM batches WHERE id = ?"
+            attempt, tries, uuid = connection.execute(read, (batch,)).fetchone()
             _, verdict, others = read_row(connection, batch)
             verdict = verdict or NOT_AWAITED
             if {verdict.state, *(other.state for other in others.values())} <= well:

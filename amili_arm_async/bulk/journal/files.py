@@ -52,6 +52,7 @@ CREATE TABLE runs (
 -- One row for each batch that was cut; its id is the run's times 2^32, and its number.
 -- sent, boot, boot_id, service: when its last try began, by the clocks of a Stamp; accepted, accepted_boot, accepted_service: when the 202
 -- came, with the same boot_id. took: seconds from the 202 to the result, where one attempt saw both.
+-- shared: whether another batch was given the same uuid: then a result says nothing of it but by name.
 -- spans: the least and the greatest of its documentNos, a pair for each length and beginning.
 -- state: queued, sending, open (accepted, no result yet), settled. final, reason, message: of all its records but the exceptions.
 CREATE TABLE batches (
@@ -69,6 +70,7 @@ CREATE TABLE batches (
     accepted_service REAL,
     took REAL,
     uuid TEXT,
+    shared INTEGER NOT NULL DEFAULT 0,
     status INTEGER,
     final TEXT,
     reason TEXT NOT NULL DEFAULT '',
@@ -76,6 +78,7 @@ CREATE TABLE batches (
     exceptions TEXT,
     spans TEXT
 );
+CREATE INDEX batch_uuids ON batches (lower(trim(uuid))) WHERE uuid IS NOT NULL;
 -- Written once for each batch: keys as a JSON list, prints as 32-bit integers, names of records without key by position,
 -- places in the source as a first one or as 64-bit integers.
 CREATE TABLE records (

@@ -40,7 +40,8 @@ NOT_AWAITED: Final = Verdict("accepted", "not_awaited", "its result is still to 
 
 
 class OpenRow(NamedTuple):
-    """A batch that was accepted; `verdict` and `exceptions` are what was known of it before, if anything."""
+    """A batch that was accepted; `verdict` and `exceptions` are what was known of it before, if anything, and `is_shared` tells whether
+    another batch was given the same batchUuid."""
 
     id: int
     batch_uuid: str
@@ -48,6 +49,7 @@ class OpenRow(NamedTuple):
     keys: list[str | None]
     verdict: Verdict | None
     exceptions: Mapping[int, Verdict]
+    is_shared: bool
 
 
 class UnknownRow(NamedTuple):
@@ -137,11 +139,11 @@ def body_of(connection: sqlite3.Connection, batch: int) -> bytes | None:
 
 def read_open(connection: sqlite3.Connection, batch: int) -> OpenRow:
     """A batch that was accepted."""
-    uuid, *accepted = connection.execute(
-        "SELECT uuid, accepted, accepted_boot, boot_id, accepted_service FROM batches WHERE id = ?", (batch,)
+    uuid, shared, *accepted = connection.execute(
+        "SELECT uuid, shared, accepted, accepted_boot, boot_id, accepted_service FROM batches WHERE id = ?", (batch,)
     ).fetchone()
     _, verdict, exceptions = read_row(connection, batch)
-    return OpenRow(batch, uuid, Stamp(*accepted), keys_of(connection, batch), verdict, exceptions)
+    return OpenRow(batch, uuid, Stamp(*accepted), keys_of(connection, batch), verdict, exceptions, bool(shared))
 
 
 def read_verdicts(connection: sqlite3.Connection, places: Sequence[tuple[int, int]]) -> list[tuple[Verdict, str | None]]:

@@ -439,13 +439,24 @@ class RunRows:
         """A batch was provably not taken, and waits for its next try."""
         connection.execute("UPDATE batches SET state = 'queued' WHERE id = ?", (id,))
 
-    @staticmethod
-    def accepted(connection: sqlite3.Connection, id: int, batch_uuid: str, now: Stamp) -> None:
-        """A batch was taken, by the process that sent it."""
+    def accepted(self, connection: sqlite3.Connection, id: int, batch_uuid: str, now: Stamp, *, is_first: bool) -> bool:
+        """A batch was taken, by the process that sent it; False where another batch has its batchUuid, which is marked as shared then."""
+        others = [
+            row[0]
+            for row in connection.execute(
+                "SELECT batches.id FROM batches JOIN runs ON runs.id = batches.id >> 32"
+                " WHERE uuid IS NOT NULL AND lower(trim(uuid)) = lower(trim(?)) AND batches.id <> ? AND client_no = ? AND base_url = ?",
+                (batch_uuid, id, self.name.client_no, self.name.base_url),
+            )
+        ]
+        if others or not is_first:
+            connection.executemany("UPDATE batches SET shared = 1 WHERE id = ?", [(other,) for other in others])
+            return False
         connection.execute(
             "UPDATE batches SET state = 'open', uuid = ?, accepted = ?, accepted_boot = ?, accepted_service = ? WHERE id = ?",
             (batch_uuid, now.wall, now.boot, now.service, id),
         )
+        return True
 
     def split(self, connection: sqlite3.Connection, id: int, parts: Sequence[tuple[int, Batch]]) -> None:
         """Two parts take the place of a batch that was not taken as a whole."""

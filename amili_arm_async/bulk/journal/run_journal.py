@@ -321,11 +321,16 @@ class RunJournal:
         put = self._put if self._name.safe else self._put_urgent
         put(partial(self._rows.split, id=live.row, parts=[(part.row, part.batch) for part in parts]))
 
-    async def accepted(self, live: Live, batch_uuid: str) -> None:
-        """A batch was taken. For an unsafe one, this is durable when it returns."""
+    async def accepted(self, live: Live, batch_uuid: str, *, is_first: bool) -> bool:
+        """A batch was taken. For an unsafe one, this is durable when it returns.
+
+        Where it is not the first of that name (`is_first`, or by what the journal knows), nothing is kept but that the others are not
+        alone; then False.
+        """
         assert self._thread is not None
         call = self._thread.call if self._name.safe else self._thread.call_urgent
-        await call(partial(self._rows.accepted, id=live.row, batch_uuid=batch_uuid, now=self._stamp()))
+        first: bool = await call(partial(self._rows.accepted, id=live.row, batch_uuid=batch_uuid, now=self._stamp(), is_first=is_first))
+        return first
 
     def settled(self, live: Live, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> None:
         """What became of a batch is known."""
