@@ -200,7 +200,7 @@ class Reading(Struct, frozen=True):
 
         Args:
             keys: of the records.
-            complete: whether these are all records of the batch; else places and counts tell nothing.
+            complete: whether these are known to be all records of the batch, in their order; else an index and a count tell nothing.
             shared: whether another batch has the same batchUuid; then only what names a record counts.
 
         Returns:
@@ -223,9 +223,9 @@ class Reading(Struct, frozen=True):
     def _one_by_one(self, keys: Sequence[str | None], *, clear: bool, complete: bool, shared: bool) -> list[Verdict]:
         names = Names(keys, self.key_names, complete=complete)
         entries = self.entries.all()
-        by_place = complete and len(entries) == len(keys) and None in keys
+        by_place = not shared and len(entries) == len(keys) and None in keys
         speak = any(entry.key is not None for entry in entries) or by_place
-        own = _match(entries, keys, complete=complete) if speak else [None] * len(keys)
+        own = _match(entries, keys, by_place=by_place) if speak else [None] * len(keys)
         failures = self.evidence.failed if speak else [*self.evidence.failed, *self._failed_entries()]
         failed = {place: self._failure(item) for item, places in names.of(failures, self.evidence.succeeded) for place in places}
         listed = self._listed(names)
@@ -308,12 +308,12 @@ def _failure_message(value: object, words: BatchWords) -> str | None:
     return entry_of({**value, "errors": value.get("errors")}, None, words).message if isinstance(value, dict) else None
 
 
-def _match(entries: Sequence[BatchEntry], keys: Sequence[str | None], *, complete: bool) -> list[BatchEntry | None]:
+def _match(entries: Sequence[BatchEntry], keys: Sequence[str | None], *, by_place: bool) -> list[BatchEntry | None]:
     """The entry of each record: by key, equal keys by occurrence; records without key by position, if the counts match."""
     folded = [key.casefold() if key is not None else None for key in keys]
     named = [entry.key.casefold() if entry.key is not None else None for entry in entries]
     in_place = len(named) == len(folded) and all(key is None or key == name for key, name in zip(folded, named, strict=True))
-    if in_place and (complete or None not in folded):
+    if in_place and (by_place or None not in folded):
         # Everything is in its place, so the position speaks for records without key too.
         return list(entries)
     by_key: defaultdict[str, list[BatchEntry]] = defaultdict(list)

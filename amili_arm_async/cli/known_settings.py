@@ -178,7 +178,7 @@ _SETTINGS: Final = (
     # Whether a word is in two sets can only be seen when all sets are known.
     *(
         Setting(f"connection.batch_words.{name}", "words", sorted(getattr(_WORDS, name)))
-        for name in ("pending", "succeeded", "failed", "partial")
+        for name in ("pending", "succeeded", "failed", "partial", "done")
     ),
     Setting("connection.paths", "texts", check=with_paths),
     *_of(

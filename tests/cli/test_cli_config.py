@@ -163,8 +163,8 @@ def test_every_setting_of_a_file_arrives_in_the_client(write):
     assert repr(arm) == "ArmClient(7, base_url='https://api.example/arm')"
     caller = arm._caller
     assert (caller.user_id, caller.language) == ("me", "nb")
-    assert (caller.words.succeeded, caller.words.failed) == ({"fertig"}, set())
-    assert "pending" in caller.words.pending
+    assert (caller.rules.words.succeeded, caller.rules.words.failed) == ({"fertig"}, set())
+    assert "pending" in caller.rules.words.pending
     assert "systemcodes" in repr(caller.endpoints["codes.get"])
     assert caller.transport.timeout == Timeout(connect=1, read=2.5, total=3)
     assert caller.transport.retry == RetryPolicy(attempts=2, base_delay=0, max_delay=4)
@@ -287,7 +287,10 @@ def test_a_secret_file_that_is_not_there(call, write, served):
         ("[connection.retry]\nattempts = '5'", "connection.retry.attempts must be an integer, not a text"),
         ("[connection.batch_words]\npending = 'x'", "connection.batch_words.pending must be a list of words, not a text"),
         ("[connection.batch_words]\npending = [1]", "connection.batch_words.pending must be a list of words, not a list with other"),
-        ("[connection.batch_words]\npending = ['ok']", "connection.batch_words: BatchWords: 'ok' is both pending and succeeded"),
+        (
+            "[connection.batch_words]\npending = ['ready']\ndone = ['READY']",
+            "connection.batch_words: BatchWords: 'ready' is both pending and done",
+        ),
         ("[connection.paths]\n'codes.gt' = 'x'", "connection.paths: there is no operation 'codes.gt'; did you mean 'codes.get'?"),
         ("[connection.paths]\n'codes.get' = 1", "connection.paths must be a table of texts, not a table with other things"),
         ("[bulk]\nmax_records = 1.5", "bulk.max_records must be an integer, not a number"),

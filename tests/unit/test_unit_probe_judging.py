@@ -101,7 +101,7 @@ def test_nothing_that_is_answered_breaks_it_or_is_repeated(replies, written) -> 
     assert "\x1b" not in told
     if "=" in advice:
         code = "\n".join(line for line in advice.splitlines() if not line.startswith("#"))
-        assert set(eval(f"dict({code}\n)", {"BatchWords": BatchWords})) <= {"paths", "batch_words"}
+        assert set(eval(f"dict({code}\n)", {"BatchWords": BatchWords})) <= {"paths", "batch_words", "batch_reader"}
 
 
 def test_nothing_seen_is_nothing_judged() -> None:
@@ -269,7 +269,8 @@ def batch(status, body):
 
 
 def test_statuses_of_a_batch() -> None:
-    assert judge_status(batch(200, {"status": "PROCESSED"})) == ("200 (succeeded)", Verdict.AS_ASSUMED)
+    assert judge_status(batch(200, {"status": "PROCESSED"})) == ("200 (done)", Verdict.AS_ASSUMED)
+    assert judge_status(batch(200, {"status": "PROCESSED", "result": "OK"})) == ("200 (succeeded)", Verdict.AS_ASSUMED)
     assert judge_status(batch(202, {"status": "NOT-PROCESSED"})) == ("202 (pending)", Verdict.AS_ASSUMED)
     # The library waits at a 202, whatever it says: one that says that all is done would be waited for in vain.
     assert judge_status(batch(202, {"status": "PROCESSED", "result": "SUCCESS"})) == ("202 (pending)", Verdict.OTHERWISE)
@@ -285,7 +286,9 @@ def test_statuses_of_a_batch() -> None:
         ({"status": "PROCESSED", "data": {"results": [{"customerNo": "1"}]}}, "data.results", Verdict.AS_ASSUMED),
         ([{"customerNo": "1", "status": "FAILED"}], "results", Verdict.AS_ASSUMED),
         ({"status": "PROCESSED", "rows": [{"no": "1"}]}, "none is found; there are lists: rows", Verdict.OTHERWISE),
-        ({"status": "PROCESSED"}, "none, and the success of the whole speaks for all", Verdict.NOT_SEEN),
+        ({"status": "PROCESSED"}, "none, and the whole is done", Verdict.OTHERWISE),
+        ({"status": "PROCESSED", "result": "OK"}, "none, and the success of the whole speaks for all", Verdict.NOT_SEEN),
+        ({"status": "OK", "failed": ["1"]}, "in lists of what succeeded and what failed: failed", Verdict.AS_ASSUMED),
         ({"result": "PARTIAL"}, "none, and the whole is partial", Verdict.OTHERWISE),
     ],
 )
@@ -303,6 +306,23 @@ def test_fields_of_entries() -> None:
     )
     for bad in ({"customerNo": "3"}, {"status": "FAILED"}):
         assert judge_entry_fields(batch(200, {"status": "PROCESSED", "results": [*good, bad]}))[1] == Verdict.OTHERWISE
+
+
+def test_a_shape_that_no_rule_knows_needs_a_reader_of_the_callers() -> None:
+    for body in ({"status": "PROCESSED", "rows": [{"no": "1"}]}, {"state": "done", "lines": 1}):
+        advice = remedy(batch(200, body), all_as_assumed=False)
+        assert f"(fields: {', '.join(body)})" in advice
+        assert "batch_reader=" in advice
+    for body in ({"status": "PROCESSED", "customers": [{"customerNo": "1"}]}, {"status": "OK"}, {"status": "WUNDERBAR"}):
+        assert "batch_reader" not in remedy(batch(200, body), all_as_assumed=False)
+
+
+def test_a_batch_that_is_only_done_may_be_a_success_where_its_customer_is_there() -> None:
+    seen = evidence(batches_get=heard("batches.get", 200, {}))
+    seen.add("batches.get/polls", heard("batches.get", 200, {"status": "PROCESSED", "result": None}))
+    assert "succeeded" not in remedy(seen, all_as_assumed=False)
+    seen.add("customers.get/written", heard("customers.get", 200, {"customerNo": "1"}))
+    assert 'succeeded=BatchWords().succeeded | {"PROCESSED"},' in remedy(seen, all_as_assumed=False)
 
 
 def test_words() -> None:

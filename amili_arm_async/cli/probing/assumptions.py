@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from ...bulk.entries import said
+from ...bulk.entries import meaning, said
 from ...config import BatchWords
 from ...endpoints import OPERATIONS, Endpoint
 from . import batches, lists, records
@@ -171,7 +171,7 @@ def _judge_document_answer(evidence: Evidence) -> Judged:
     told = f" ({'/'.join(shown(word, words) for word in spoken)})" if spoken else ""
     seen = f"{heard.status}: {lists.names(list(fields)) or 'no JSON object'}{told}"
     # The library takes any 2xx for a success: one that says otherwise, or nothing, is not as assumed.
-    well = bool(spoken) and all(words.meaning(word) == "succeeded" for word in spoken)
+    well = meaning(spoken, words) == "succeeded"
     return right(seen) if well else otherwise(seen)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ... import wire
 from ...bulk.entries import find_entries, said
-from ...bulk.results import KEY_NAMES, read_result
+from ...bulk.results import KEY_NAMES, Reading, read_all
 from ...config import BatchWords
 from ...models.batches import BatchOutcomeWord, BatchResult
 from .evidence import Evidence, Heard, Judged, not_seen, otherwise, right, why_not_seen
@@ -19,6 +19,7 @@ from .words import Sort, guess, shown
 __all__ = [
     "BATCHES",
     "POLLS",
+    "done_words",
     "is_settled",
     "judge_course",
     "judge_entries",
@@ -27,6 +28,7 @@ __all__ = [
     "judge_status",
     "judge_words",
     "outcome_of",
+    "unknown_shape",
     "unknown_words",
 ]
 
@@ -47,7 +49,11 @@ def _results(evidence: Evidence) -> list[Heard]:
 
 
 def _read(heard: Heard) -> BatchResult:
-    return read_result("", heard.status or 0, heard.body, _WORDS)
+    return _reading(heard).result
+
+
+def _reading(heard: Heard) -> Reading:
+    return read_all("", heard.status or 0, heard.body, _WORDS, KEY_NAMES)
 
 
 def outcome_of(heard: Heard) -> BatchOutcomeWord | None:
@@ -136,6 +142,14 @@ def _by_the_record(evidence: Evidence, heard: Heard) -> Sort | None:
     return "succeeded" if heard is evidence.last(POLLS) and written is not None and written.is_success else None
 
 
+def done_words(evidence: Evidence) -> list[str]:
+    """The words that only say that the batch that was sent is done, where its customer was found afterwards: they may mean success."""
+    last = evidence.last(POLLS)
+    if last is None or not is_settled(last) or _read(last).outcome != "done" or _by_the_record(evidence, last) is None:
+        return []
+    return [word for word in dict.fromkeys(said(last.fields())) if _WORDS.meaning(word) == "done"]
+
+
 def judge_words(evidence: Evidence) -> Judged:
     """Whether all words are known."""
     told = [heard for heard in _replies_with_words(evidence) if heard.is_success]
@@ -170,9 +184,12 @@ def judge_entries(evidence: Evidence) -> Judged:
 
 def _entries_seen(heard: Heard) -> tuple[str, bool | None]:
     """Where they are, and whether the library finds them; None where there are none and none are missed."""
-    fields = _fields(heard)
+    fields, reading = _fields(heard), _reading(heard)
     if find_entries(fields, KEY_NAMES):
         return _place(fields), True
+    if reading.names_records:
+        found = dict.fromkeys(item.name for item in (*reading.evidence.succeeded, *reading.evidence.failed))
+        return f"in lists of what succeeded and what failed: {names(list(found))}", True
     lists = _lists(fields, _DEEPEST)
     if lists:
         return f"none is found; there are lists: {names(lists)}", False
@@ -180,6 +197,16 @@ def _entries_seen(heard: Heard) -> tuple[str, bool | None]:
     return (
         ("none, and the success of the whole speaks for all", None) if whole == "succeeded" else (f"none, and the whole is {whole}", False)
     )
+
+
+def unknown_shape(evidence: Evidence) -> list[str]:
+    """The fields of a result that no rule understands; empty where there is none. Words that are not known are another matter."""
+    for heard in _results(evidence):
+        if not is_settled(heard) or _entries_seen(heard)[1] is not False:
+            continue
+        if _lists(_fields(heard), _DEEPEST) or (_read(heard).outcome == "unrecognised" and not said(heard.fields())):
+            return list(_fields(heard))
+    return []
 
 
 def _place(fields: Mapping[str, Any]) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...config import BatchWords
-from .batches import unknown_words
+from .batches import done_words, unknown_shape, unknown_words
 from .candidates import ASKED, single_of
 from .evidence import Evidence
+from .lists import names
 from .paths import path_that_answered
 from .words import can_be_shown
 
@@ -20,7 +21,7 @@ _SORTS: Final = ("pending", "succeeded", "failed", "partial")
 
 def remedy(evidence: Evidence, *, all_as_assumed: bool) -> str:
     """Arguments for `ArmClient`, line by line."""
-    lines = [*_paths(evidence), *_words(evidence)]
+    lines = [*_paths(evidence), *_words(evidence), *_reader(evidence)]
     if lines:
         return "\n".join(lines)
     return NONE if all_as_assumed else "none: no setting is for what is otherwise than assumed"
@@ -44,6 +45,7 @@ def _words(evidence: Evidence) -> Iterator[str]:
     known = BatchWords()
     unknown = unknown_words(evidence)
     placed = [(word, sort) for word, sort in sorted(unknown.items()) if sort is not None and can_be_shown(word, known)]
+    placed += [(word, "succeeded") for word in done_words(evidence)]
     lost = [word for word, sort in sorted(unknown.items()) if sort is None or not can_be_shown(word, known)]
     if placed:
         yield "batch_words=BatchWords(  # to be confirmed by a person: where the words belong is a guess"
@@ -53,3 +55,10 @@ def _words(evidence: Evidence) -> Iterator[str]:
                 yield f"    {sort}=BatchWords().{sort} | {{{', '.join(f'{word!r}' for word in words)}}},".replace("'", '"')
         yield "),"
     yield from (f'# "{word}" is in no set of BatchWords, and nothing tells where it belongs: a person must say' for word in lost)
+
+
+def _reader(evidence: Evidence) -> Iterator[str]:
+    fields = unknown_shape(evidence)
+    if fields:
+        yield f"# the result of a batch has a shape that no rule knows (fields: {names(fields)}): read it yourself"
+        yield "batch_reader=lambda status, body, keys: None,  # to be written: an outcome for each key, see docs/probe.md"
