@@ -162,6 +162,7 @@ _DONE: Final = Verdict("accepted", "unmapped", "the batch is done, and no word o
 _SHARED: Final = Verdict("accepted", "unmapped", "another batch was given the same batchUuid, and the result does not name this record")
 _UNRECOGNISED: Final = Verdict("accepted", "unrecognised", "the batch result uses words that BatchWords does not know")
 _TOO_LARGE: Final = Verdict("accepted", "unrecognised", "the batch result is larger than a result of so many records can be")
+_UNTOLD: Final = Verdict("accepted", "unmapped", "batch_reader does not say what became of this record")
 _SUCCEEDED: Final = Verdict("succeeded")
 _LATE: Final = Verdict("accepted", "deadline", "the record was not processed in time")
 
@@ -349,6 +350,15 @@ def with_deadline(read: Verdicts) -> Verdicts | None:
     return (_LATE if common.reason == _PENDING else common), late
 
 
+def _read_verdict(outcome: RecordOutcome) -> Verdict:
+    """An outcome of the caller's own reader; what may be looked up later has a reason of this library."""
+    if outcome.state == "succeeded":
+        return _SUCCEEDED
+    if outcome.state == "failed":
+        return Verdict("failed", outcome.reason or "failed", outcome.message)
+    return Verdict("accepted", _PENDING) if outcome.reason == _PENDING else _UNTOLD
+
+
 class BatchRules(Struct, frozen=True):
     """How the results of a client are read.
 
@@ -380,8 +390,7 @@ class BatchRules(Struct, frozen=True):
                 return self._misread("gave something else than outcomes that are succeeded, failed or accepted")
             if outcome.key is not None and outcome.key != key:
                 return self._misread("gave outcomes in another order than the records")
-        verdicts = [Verdict(outcome.state, outcome.reason, outcome.message) for outcome in answer]
-        verdicts = [one if one.state != "accepted" or one.reason else one._replace(reason="unmapped") for one in verdicts]
+        verdicts = [_read_verdict(outcome) for outcome in answer]
         common = verdicts[0] if verdicts else _UNMAPPED
         return common, {place: verdict for place, verdict in enumerate(verdicts) if verdict != common}
 

@@ -119,9 +119,8 @@ def safe_message(record: RecordOutcome) -> str | None:
 BatchReader: TypeAlias = Callable[[int, bytes, Sequence[str | None]], Sequence[RecordOutcome] | None]
 """Reads what no rule understands: `batch_reader(status, body, keys)` is given the HTTP status (200 or 206) and the raw body of GET batch,
 and the key of each record in the order in which they were sent. It returns an outcome for each of them in the same order, `succeeded`,
-`failed` or `accepted` (nothing is known; with the reason `pending` it is asked for again), or None: then the rules decide. Only `state`,
-`reason` and `message` of the outcomes count; a `key` that is given must be that of its record. It must be quick: it runs in the event
-loop."""
+`failed` or `accepted` (nothing is known; with the reason `pending` it is asked for again), or None: then the rules decide. Of one that
+failed, `reason` and `message` are kept. A `key` that is given must be that of its record. It must be quick: it runs in the event loop."""
 
 
 @dataclass(frozen=True, slots=True)

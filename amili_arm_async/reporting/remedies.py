@@ -60,6 +60,10 @@ _BY_REASON: Final[Mapping[tuple[State, str], str]] = {
     ): "The batch was processed, and its result leaves this record out. Reconcile looks documents up; don't send one again unseen.",
     ("accepted", "result_gone"): "The server has no result of this batch any more. Reconcile looks documents up by their numbers.",
     ("accepted", "key_conflict"): "The server has a document with this number and other content. A person must compare the two.",
+    (
+        "unknown",
+        "batch_uuid_repeated",
+    ): "The answer named a batch that was accepted before: a cache may stand in between. See to it that no POST is cached. " + _RECONCILE,
     ("unknown", "crashed"): "The process ended while it was on the wire. " + _RECONCILE,
     ("unknown", "cut_off"): "The run was cut off while it was on the wire. " + _RECONCILE,
     ("unknown", "key_conflict"): "The server has a document with this number and other content. A person must compare the two.",

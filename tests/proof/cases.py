@@ -165,8 +165,8 @@ def _cases() -> list[Case]:
         *(Case(f"poll_{word}", *_both(ONCE)) for word in ("404_once", "500", "429", "reset", "stall", "cut", "broken")),
         *(Case(f"poll_{status}", *_both(_accepted("result_gone"))) for status in ("404", "406")),
         Case("poll_202", *_both(_accepted("deadline")), options={"deadline": 0.3}),
-        *(Case(f"poll_{word}", *_both(_accepted("unrecognised"))) for word in ("word", "empty")),
-        Case("poll_206", *_both(_accepted("unmapped"))),
+        *(Case(f"poll_{word}", *_both(_accepted("unrecognised"))) for word in ("word", "empty", "huge")),
+        *(Case(f"poll_{word}", *_both(_accepted("unmapped"))) for word in ("206", "done", "count")),
         Case("poll_partial", *_both(replace(ONCE, marked="failed")), mark="fails-once"),
         Case("poll_left_out", *_both(replace(ONCE, marked="accepted"))),
     ]

@@ -417,10 +417,14 @@ def _result_answer(batch: Batch, uuid: str, word: str) -> Answer:
         "cut": Answer(200, {"status": "PROCESSED"}, missing=30),
         "word": Answer(200, {"batchUuid": uuid, "status": "FROBNICATED", "result": "MAYBE"}),
         "empty": Answer(200, {}),
+        "done": Answer(200, {"batchUuid": uuid, "status": "PROCESSED", "result": None}),
+        "count": Answer(200, {"batchUuid": uuid, "status": "PROCESSED", "result": "SUCCESS", "numberRecordsFailed": 1}),
         "206": Answer(206, {"batchUuid": uuid, "status": "PROCESSED", "result": "SUCCESS"}),
     }
     if word in fixed:
         return fixed[word]
+    if word == "huge":
+        return Answer(200, {"status": "PROCESSED", "result": "SUCCESS", "padding": "x" * (1_000_000 + 16_001 * len(batch.lines))})
     entries = []
     for line in batch.lines:
         entry = {"status": "PROCESSED", "result": "SUCCESS" if line.made_it else "FAILED"}

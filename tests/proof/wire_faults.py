@@ -173,6 +173,9 @@ _AFTER_ANSWER: dict[str, WireFault] = {
     "poll_word": _polls("GET batch: a word that nobody knows", "word"),
     "poll_empty": _polls("GET batch: 200 that says nothing", "empty"),
     "poll_206": _polls("GET batch: 206 without entries", "206"),
+    "poll_done": _polls("GET batch: done, without a word of success", "done"),
+    "poll_count": _polls("GET batch: success, and a count of failures above 0", "count"),
+    "poll_huge": _polls("GET batch: larger than 1 MB and 16 kB a record", "huge"),
     "poll_partial": _polls("GET batch: one of the records failed", "ok"),
     "poll_left_out": _polls("GET batch: one of the records is left out", "left_out"),
 }
