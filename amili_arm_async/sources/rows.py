@@ -12,6 +12,8 @@ from .columns import KEYS, LINES, Column, SourceKind
 __all__ = ["Row", "RowBuilder"]
 
 _MOST_BROKEN: Final = 1000
+_MOST_ROWS: Final = 100_000
+"""Rows of a document: each is an object here, however short its text."""
 _MOST_FAULTS: Final = 10
 _MOST_KEPT: Final = 100
 _NOTHING: Final = object()
@@ -59,8 +61,10 @@ class RowBuilder:
         self._grouped = any(column.in_lines for column in self._columns.values())
         self._group: list[Row] = []
         self._size = 0
+        self._is_too_large = False
         self._faults: list[str] = []
         self._broken: list[Row] = []
+        self._broken_size = 0
         self._broken_before = 0
 
     def add(self, row: Row) -> list[tuple[int, Any]]:
@@ -69,8 +73,9 @@ class RowBuilder:
             return [self._alone(row)]
         if row.broken:
             # Before they are too many to be kept, they are given.
-            found = self.end() if len(self._broken) >= _MOST_BROKEN else []
+            found = self.end() if len(self._broken) >= _MOST_BROKEN or self._broken_size > self._longest else []
             self._broken.append(row)
+            self._broken_size += row.size
             return found
         key = row.values.get(self._key)
         if self._group and key is not None and key == self._group[0].values.get(self._key):
@@ -80,7 +85,7 @@ class RowBuilder:
         if self._broken_before:
             self._faults.append(f"{self._unit} {self._broken_before} before it can't be read, and may be a line of it")
             self._broken_before = 0
-        self._group, self._size = [row], row.size
+        self._group, self._size, self._is_too_large = [row], row.size, False
         self._faults += self._told(row)
         return found
 
@@ -95,7 +100,7 @@ class RowBuilder:
         found += [self._alone(row) for row in self._broken]
         if self._broken:
             self._broken_before = self._broken[-1].number
-        self._broken = []
+        self._broken, self._broken_size = [], 0
         return found
 
     def _told(self, row: Row) -> list[str]:
@@ -115,16 +120,18 @@ class RowBuilder:
         """A further row of the document under way."""
         first = self._group[0]
         self._faults += [fault for broken in self._broken for fault in self._told(broken)]
-        self._broken = []
+        self._broken, self._broken_size = [], 0
         self._faults += self._told(row)
         for name, value in row.values.items():
             if not self._columns[name].in_lines and first.values.get(name, _NOTHING) != value:
                 self._faults.append(f"{self._unit} {row.number}: column {name}: not as on {self._unit} {first.number}")
         self._size += row.size
-        if self._size <= self._longest:
+        if self._size <= self._longest and len(self._group) < _MOST_ROWS:
             self._group.append(row)
-        elif self._size - row.size <= self._longest:
-            self._faults.append(f"{self._unit} {row.number}: the document has more than {self._longest} bytes")
+        elif not self._is_too_large:
+            self._is_too_large = True
+            most = f"{self._longest} bytes" if self._size > self._longest else f"{_MOST_ROWS} rows"
+            self._faults.insert(0, f"{self._unit} {row.number}: the document has more than {most}")
         del self._faults[_MOST_KEPT:]
 
     def _document(self) -> tuple[int, Any]:

@@ -19,6 +19,8 @@ __all__ = ["DELIMITERS", "Tables"]
 DELIMITERS: Final = ";,\t|"
 _TOLD: Final = re.compile(r"sep=(.)")
 _BOM: Final = b"\xef\xbb\xbf"
+_LONGEST_CELL: Final = 131_072
+"""Characters of a cell at the most, as in the csv module of Python. Where a quotation mark is one too many, no more is read twice."""
 
 
 class Tables:
@@ -49,6 +51,8 @@ class Tables:
         # The lines of a row that has a field whose quotation mark is open.
         self._open: list[tuple[int, bytes]] = []
         self._open_size = 0
+        # Characters of the field that is open.
+        self._cell_size = 0
 
     def feed(self, block: bytes) -> list[tuple[int, Any]]:
         """The records that end in this block."""
@@ -81,8 +85,8 @@ class Tables:
                 found += self._further(number, line, text)
             elif text is None:
                 found += self._broken(number, self._wrong(line), line[:1000].decode("utf-8", "backslashreplace"))
-            elif '"' in text and _is_open(text, self._delimiter or "", inside=False):
-                self._open, self._open_size = [(number, line)], len(line)
+            elif '"' in text and (open_for := _open_for(text, self._delimiter or "", inside=False)):
+                self._open, self._open_size, self._cell_size = [(number, line)], len(line), open_for
             elif text.strip():
                 found += self._row(number, text)
         return found
@@ -122,8 +126,10 @@ class Tables:
         self._open_size += len(line)
         if text is None or self._open_size > self._longest:
             return self._never_closed()
-        if _is_open(text, self._delimiter or "", inside=True):
-            return []
+        if open_for := _open_for(text, self._delimiter or "", inside=True):
+            # The field goes on through the whole line, or ended in it, and another one began.
+            self._cell_size = self._cell_size + open_for if open_for > len(text) else open_for
+            return self._never_closed() if self._cell_size > _LONGEST_CELL else []
         first = self._open[0][0]
         whole = "\n".join([self._texts.decode(part) or "" for _, part in self._open])
         if self._cells(whole) is None:
@@ -132,7 +138,7 @@ class Tables:
         return self._row(first, whole)
 
     def _never_closed(self) -> list[tuple[int, Any]]:
-        """A quotation mark is one too many: its line is named, and those behind it are read by themselves."""
+        """A quotation mark is one too many: its line is named, and each of those behind it is read by itself."""
         (number, line), *rest = self._open
         self._open = []
         self._lines.extendleft(reversed(rest))
@@ -146,7 +152,7 @@ class Tables:
 
     def _broken(self, number: int, fault: str, as_read: Any) -> list[tuple[int, Any]]:
         assert self._builder is not None
-        return self._builder.add(Row(number, {}, [fault], as_read, broken=True))
+        return self._builder.add(Row(number, {}, [fault], as_read, len(as_read or ""), broken=True))
 
     def _cells(self, text: str) -> list[str] | None:
         assert self._delimiter is not None
@@ -163,7 +169,9 @@ class Tables:
         cells = self._cells(text.removesuffix("\r"))
         if cells is None:
             return self._broken(
-                number, "quotation marks that do not match, a line end of CR alone, or a cell of more than 131072 characters", text
+                number,
+                f"quotation marks that do not match, a line end of CR alone, or a cell of more than {_LONGEST_CELL} characters",
+                text,
             )
         if not any(map(str.strip, cells)):
             return []
@@ -193,8 +201,9 @@ def _down(number: int, text: str) -> str:
     return f" (down to line {number + further})" if further else ""
 
 
-def _is_open(text: str, delimiter: str, *, inside: bool) -> bool:
-    """Whether a field in quotation marks goes on behind this line.
+def _open_for(text: str, delimiter: str, *, inside: bool) -> int:
+    """Characters of the field in quotation marks that goes on behind this line, the line end too where all of the line is of it; 0 where
+    none goes on.
 
     Args:
         text: the line.
@@ -206,14 +215,15 @@ def _is_open(text: str, delimiter: str, *, inside: bool) -> bool:
         if not inside and not text.startswith('"', place):
             place = text.find(delimiter, place) + 1
             if not place:
-                return False
+                return 0
             continue
+        begin = -1 if inside else place
         place = text.find('"', place if inside else place + 1)
         while place >= 0 and text.startswith('"', place + 1):
             place = text.find('"', place + 2)
         if place < 0:
-            return True
+            return len(text) - begin
         inside = False
         place = text.find(delimiter, place + 1) + 1
         if not place:
-            return False
+            return 0

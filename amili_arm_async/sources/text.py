@@ -62,18 +62,23 @@ class LineSplitter:
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, block: bytes) -> list[bytes]:
         """The lines that end in this block, without their ends."""
         lines = block.split(b"\n")
-        lines[0] = self._rest + lines[0]
-        self._rest = lines.pop()[: self._longest + 1]
+        if self._rest:
+            # Of a line that is too long already, nothing more is kept.
+            self._rest += lines[0][: max(0, self._longest + 1 - len(self._rest))]
+            if len(lines) == 1:
+                return []
+            lines[0] = bytes(self._rest)
+        self._rest = bytearray(lines.pop()[: self._longest + 1])
         return lines
 
     def end(self) -> bytes:
         """What stands behind the last line end."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest = bytes(self._rest), bytearray()
         return rest
 
 
