@@ -113,7 +113,7 @@ def _cases() -> list[Case]:
         *(Case(name, *_both(ONCE)) for name in ("refused", "connect_stalls", "token_503")),
         # This one does not end.
         Case("tls_fails", *_both(replace(_ends("patience", deliveries=0), again=("not_sent",))), options={"patience": 0.15}),
-        Case("token_401", *_both(_ends("no_token", deliveries=0))),
+        *(Case(f"token_{status}", *_both(_ends("no_token", deliveries=0))) for status in (401, 404)),
         # Whether the first byte had left when the reset came, the network decides.
         *(
             Case(
@@ -162,6 +162,8 @@ def _cases() -> list[Case]:
         _doubtful("not_http", *BROKEN, "ClientResponseError"),
         # The next batch may have gone out over the connection that was just ended.
         *(Case(name, replace(ONCE, next_batch=("succeeded", "unknown")), ONCE) for name in ("then_close", "then_reset")),
+        Case("then_another", *_both(ONCE)),
+        Case("poll_drops", *_both(_accepted("deadline")), options={"deadline": 0.3}),
         *(Case(f"poll_{word}", *_both(ONCE)) for word in ("404_once", "500", "429", "reset", "stall", "cut", "broken")),
         *(Case(f"poll_{status}", *_both(_accepted("result_gone"))) for status in ("404", "406")),
         Case("poll_202", *_both(_accepted("deadline")), options={"deadline": 0.3}),

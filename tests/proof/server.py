@@ -266,6 +266,10 @@ class Server:
             await request.reader.readexactly(rest)
         if fault.ends == "stall":
             await _first_of(request.gone(), world.released.wait())
+        if fault.after == "another":
+            # What comes over this connection from now on is not read as a request, and so never taken.
+            await self._answer(request, Answer(202, {"status": "NOT-PROCESSED", "result": "PENDING", "batchUuid": "nobody-asked"}))
+            await request.gone()
         if fault.ends == "reset" or fault.after == "reset":
             _reset(request.writer)
         return fault.ends in {"answer", "drops"} and fault.after == "keep"
@@ -317,6 +321,14 @@ class Server:
             return False
         if word == "stall":
             await _first_of(request.gone(), world.released.wait())
+            return False
+        if word == "drops":
+            request.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                while not request.writer.is_closing():
+                    request.writer.write(b" ")
+                    await request.writer.drain()
+                    await asyncio.sleep(0.01)
             return False
         return await self._answer(request, _result_answer(batch, uuid, word))
 

@@ -48,7 +48,7 @@ class WireFault:
         late: they are taken only when the caller has gone away.
         ends: what follows: the answer, an RST, a FIN, nothing, or the answer in drops.
         answer: what is answered; None: the 202 that is due.
-        after: what becomes of the connection after the answer.
+        after: what becomes of the connection after the answer: `another` answer comes, and nothing is read any more.
         lingers: reads the rest of the body after the answer.
         polls: how GET batch is answered for this batch, one word a question; the last one stays.
     """
@@ -60,7 +60,7 @@ class WireFault:
     late: bool = False
     ends: Literal["answer", "reset", "close", "stall", "drops"] = "answer"
     answer: Answer | None = None
-    after: Literal["keep", "close", "reset"] = "keep"
+    after: Literal["keep", "close", "reset", "another"] = "keep"
     lingers: bool = False
     polls: tuple[str, ...] = ()
 
@@ -82,6 +82,7 @@ _AT_CONNECT: dict[str, WireFault] = {
     "tls_fails": WireFault(BEFORE_CONNECT, "the TLS handshake fails"),
     "token_503": WireFault(BEFORE_CONNECT, "the identity service answers 503"),
     "token_401": WireFault(BEFORE_CONNECT, "the identity service answers 401: the credentials are refused"),
+    "token_404": WireFault(BEFORE_CONNECT, "the identity service answers 404"),
     "accept_reset": WireFault(BEFORE_CONNECT, "the connection is accepted and reset before a byte is read"),
     "accept_close": WireFault(BEFORE_CONNECT, "the connection is accepted and closed before a byte is read"),
 }
@@ -160,6 +161,7 @@ _IN_ANSWER: dict[str, WireFault] = {
 _AFTER_ANSWER: dict[str, WireFault] = {
     "then_close": WireFault(AFTER_ANSWER, "closed after the 202", takes=True, after="close"),
     "then_reset": WireFault(AFTER_ANSWER, "reset after the 202", takes=True, after="reset"),
+    "then_another": WireFault(AFTER_ANSWER, "another 202, that nobody asked for, after the 202", takes=True, after="another"),
     "poll_404_once": _polls("GET batch: 404 once", "404", "ok"),
     "poll_404": _polls("GET batch: 404", "404"),
     "poll_406": _polls("GET batch: 406", "406"),
@@ -167,6 +169,7 @@ _AFTER_ANSWER: dict[str, WireFault] = {
     "poll_429": _polls("GET batch: 429", "429", "ok"),
     "poll_reset": _polls("GET batch: reset", "reset", "ok"),
     "poll_stall": _polls("GET batch: silence until the time-out", "stall", "ok"),
+    "poll_drops": _polls("GET batch: an answer in drops that does not end", "drops"),
     "poll_cut": _polls("GET batch: an answer that breaks off", "cut", "ok"),
     "poll_broken": _polls("GET batch: broken JSON", "broken", "ok"),
     "poll_202": _polls("GET batch: 202 for ever", "202"),
