@@ -268,10 +268,6 @@ class Connections:
         for session in sessions.values():
             await session.close()
 
-    def forget(self) -> None:
-        """Drops the sessions without touching their sockets: they belong to another process."""
-        self._own = {}
-
     async def send(
         self,
         request: Request,

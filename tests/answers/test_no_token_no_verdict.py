@@ -111,12 +111,13 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("what", ANSWERS)
+# `identity.token` gives what the service answers, where that can be read.
+ANSWERED = [(what, call) for what in ANSWERS for call in CALLS if call != "identity.token" or what not in {"HTML", "another body"}]
+
+
+@pytest.mark.parametrize(("what", "call"), ANSWERED)
 async def test_no_call_takes_the_answer_of_the_identity_service_for_its_own(what: str, call: str) -> None:
     answer, words = ANSWERS[what]
-    if call == "identity.token" and words == "no access_token":
-        pytest.skip("the call gives what the service answers")
     async with serving(Service(answer)) as api, client(api.origin, credentials(api.origin)) as arm:
         with pytest.raises(AuthenticationError, match=words) as raised:
             await CALLS[call](arm)
