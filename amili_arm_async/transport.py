@@ -167,7 +167,13 @@ class Transport:
     # --- one try --------------------------------------------------------------------------------------------------------
 
     async def ask(self, request: Request, *, timeout: Timeout) -> Try:
-        """Sends a request once and says what is proved; for reads."""
+        """Sends a read once and says what is proved.
+
+        Raises:
+            ConfigurationError: it is no read: a write has to say when it begins to leave.
+        """
+        if request.endpoint.method != "GET":
+            raise ConfigurationError(f"only reads are asked for: {request.endpoint.operation}")
         tried = await self.attempt(request, timeout=timeout, delivery=Delivery(), starts=_always)
         assert tried is not None
         return tried

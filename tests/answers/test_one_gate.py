@@ -21,9 +21,10 @@ import pytest
 from typer.testing import CliRunner
 
 import amili_arm_async
-from amili_arm_async import ArmClient, BulkOptions, OutcomeUnknownError, Reconcile, RetryPolicy, Timeout
+from amili_arm_async import ArmClient, BulkOptions, ConfigurationError, OutcomeUnknownError, Reconcile, RetryPolicy, Timeout
 from amili_arm_async.cli.app import app
 from amili_arm_async.endpoints import IDENTITY, OPERATIONS
+from amili_arm_async.wire import Request
 
 from ..operations.calls import CALLS, IDENTITY_CALLS
 from .raw_api import TOKEN, Asked, RawApi, reply, serving
@@ -73,13 +74,14 @@ def test_there_is_one_place_for_each_way_to_repeat() -> None:
     assert asked == {("transport", "_persist"), ("bulk.delivery", "_may_repeat")}
     tried = {(module, function) for module, function, callee in calls_in("attempt") if "transport" in callee or callee == "self.attempt"}
     assert tried == {("transport", "ask"), ("bulk.delivery", "_try"), ("cli.probing.asking", "_ask")}
-    # Only reads go through `ask`.
-    assert {(module, function) for module, function, callee in calls_in("ask") if "_transport" in callee} == {
-        ("bulk.sender", "_ask"),
-        ("bulk.delivery", "_ends"),
-        ("bulk.delivery", "ask"),
-        ("bulk.settling", "ask_for_the_time"),
-    }
+
+
+async def test_what_asks_and_does_not_write_takes_nothing_else() -> None:
+    """`Transport.ask` repeats nothing, and is for reads alone."""
+    async with ArmClient(2218, auth=TOKEN, base_url="http://127.0.0.1:9") as arm:
+        transport = arm._caller.transport
+        with pytest.raises(ConfigurationError, match="reads"):
+            await transport.ask(Request(OPERATIONS["documents.create"], "clients/2218/documents"), timeout=Timeout())
 
 
 def test_what_is_safe_is_said_in_one_table() -> None:
