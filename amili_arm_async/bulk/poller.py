@@ -227,7 +227,7 @@ class Poller:
         batch.gone = 0
         if response is not None and response.is_too_large:
             # To ask again would only bring it again.
-            log.warning("batch result too large", batch=batch.batch_uuid, records=batch.records, most=most_bytes(batch.records))
+            log.warning("batch result too large", batch=batch.batch_uuid, records=batch.records)
             return Verdict("accepted", "unrecognised", f"the batch result is larger than {most_bytes(batch.records):,} bytes"), {}
         if tried.fate is not Fate.DONE or response is None:
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,7 @@ from amili_arm_async import (
     BatchEntry,
     BatchLog,
     BatchOutcome,
+    BatchReader,
     BatchReceipt,
     BatchResult,
     BatchSummary,
@@ -95,11 +96,18 @@ async def clients(session: aiohttp.ClientSession, context: ssl.SSLContext) -> No
         timeout=Timeout(connect=5, read=30.5, total=None),
         retry=RetryPolicy(attempts=3, base_delay=0.1, max_delay=5),
         limits=Limits(connections=4, bytes_in_flight=1_000_000, open_batches=10),
-        batch_words=BatchWords(succeeded=frozenset({"FERDIG"})),
+        batch_words=BatchWords(succeeded=frozenset({"FERDIG"}), done=frozenset({"KLAR"})),
+        batch_reader=read_batch,
     )
     assert_type(ArmClient.from_env(), ArmClient)
     assert_type(ArmClient.from_env({"AMILI_ARM_TOKEN": "t"}, client_no=1), ArmClient)
     await client.aclose()
+
+
+def read_batch(status: int, body: bytes, keys: Sequence[str | None]) -> list[RecordOutcome] | None:
+    reader: BatchReader = read_batch
+    assert reader is not None
+    return [RecordOutcome(n, key, "succeeded") for n, key in enumerate(keys)] if status == 200 else None
 
 
 def records() -> tuple[Customer, Document]:
