@@ -76,17 +76,19 @@ def name_of(record: dict[str, Any]) -> str:
     return f"number {number}".casefold() if number is not None else content_hash(said)
 
 
-def spelled_otherwise(value: Any, rng: random.Random) -> Any:
-    """The same record, written in another way."""
+def spelled_otherwise(value: Any, rng: random.Random, *, number_too: bool) -> Any:
+    """The same record, written in another way; its number only where that is asked for."""
     if isinstance(value, dict):
         names = list(value)
         rng.shuffle(names)
-        written = {name: spelled_otherwise(value[name], rng) for name in names}
+        written = {name: spelled_otherwise(value[name], rng, number_too=number_too) for name in names}
+        if "documentNo" in value and not number_too:
+            written["documentNo"] = value["documentNo"]
         if "documentType" in value and rng.random() < 0.5:
             written[rng.choice(["buyerReference", "kid", "netsRefNo"])] = rng.choice([None, "", " "])
         return written
     if isinstance(value, list):
-        return [spelled_otherwise(item, rng) for item in value]
+        return [spelled_otherwise(item, rng, number_too=number_too) for item in value]
     if isinstance(value, str) and rng.random() < 0.3:
         return rng.choice([f" {value}", f"{value} ", unicodedata.normalize("NFD", value)])
     if isinstance(value, (int, float)) and not isinstance(value, bool) and rng.random() < 0.3:
@@ -179,7 +181,10 @@ class Story:
         lines = []
         for place in self.places:
             record = self.records[place]
-            lines.append(_written(spelled_otherwise(record, self.rng) if otherwise else record, self.rng))
+            if otherwise:
+                # This server takes a number with a blank for another one, and a look-up for a run that is lost can't know of it.
+                record = spelled_otherwise(record, self.rng, number_too=self.careful)
+            lines.append(_written(record, self.rng))
         (self.folder / "documents.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
     def command(self, *words: str, kill: tuple[str, int] | None = None) -> dict[str, Any] | None:
