@@ -219,8 +219,8 @@ def test_a_name_in_another_case(cls, record, message):
         assert (raised.value.code, str(raised.value)) == ("misnamed_field", message)
     for place in (0, 5):
         records = [{"documentNo": "1"}] * place + [record] + [{"documentNo": "1"}] * 5
-        assert FieldNames(cls).may_slip(records, all_depths=False)
-    assert FieldNames(cls).may_slip([{}] * 200 + [record], all_depths=True)
+        assert FieldNames(cls).may_slip(records)
+    assert FieldNames(cls).may_slip([{}] * 200 + [record])
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_a_name_twice(text, message):
 )
 def test_names_that_are_no_slip(record):
     check_mapping(record, Document)
-    assert not FieldNames(Document).may_slip([record] * 40, all_depths=True)
+    assert not FieldNames(Document).may_slip([record] * 40)
     for text in (ENCODER.encode(record), json.dumps(msgspec.to_builtins(record, str_keys=True), default=str, indent=2).encode()):
         check_text(text, Document)
         Prints(Document).of(text)
