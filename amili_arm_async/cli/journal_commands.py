@@ -21,7 +21,7 @@ from ..bulk.journals import (
     stale_reason,
 )
 from ..config import BulkOptions, Reconcile, check_origin
-from ..errors import ArmError, ConfigurationError
+from ..errors import ArmError, ConfigurationError, JournalError
 from . import output
 from .connection import (
     BaseUrl,
@@ -223,8 +223,8 @@ def replay(
     A record that could not be read (state invalid) is never sent: mend the source, and run it again with the same --run-id.
 
     A document that may have been taken is never sent for that: it is looked up, or left to the journal of its run. Each line goes
-    through that journal, or through FILE.journal where there is none, so a replay that was killed can be begun again. Keep both files
-    until all lines are gone, and replay the file itself, not a copy.
+    through that journal, or through FILE.journal where its run had none, so a replay that was killed can be begun again. Keep both files
+    where they are until all lines are gone, and replay the file itself, not a copy: a document whose journal is gone is not sent.
     """
     _check_is_there(file)
     try:
@@ -258,6 +258,9 @@ def _replay(made: Replay, *, server_messages: bool, as_json: bool) -> int:
             made.finish()
         except OSError as failure:
             output.warn(f"{made.path} can't be written: {failure.strerror}. What was sent is in the journals: mend that, and replay again")
+            return 1
+        except JournalError as failure:
+            output.warn(f"nothing was sent: {failure}")
             return 1
         if as_json:
             output.print_json({**made.as_json(), "ok": made.ok and not code})

@@ -24,7 +24,7 @@ from ..models.batches import BatchResult
 from ..resources.side_by_side import SideBySide
 from . import output, telling
 from .batch_lines import BatchLines
-from .dead_letters import DOCUMENTS, OPERATIONS, DeadLetterFile, changed, read_letter
+from .dead_letters import OPERATIONS, DeadLetterFile, changed, read_letter
 from .files import check_files
 from .progress import Show, bar
 from .replay_journals import keep_cut_off
@@ -111,6 +111,7 @@ class Replay:
 
         Raises:
             OSError: the file can't be written; nothing is sent.
+            JournalError: the replay's own journal can't be written; nothing is sent.
         """
         if self._plan.needs_rewriting:
             self._plan.prepare()
@@ -145,7 +146,7 @@ class Replay:
         if result.outcome == "gone" or not rows:
             verdict, others = _GONE, dict[int, Verdict]()
         else:
-            is_document = self._plan.groups[rows[0].grp].operation == DOCUMENTS
+            is_document = self._plan.groups[rows[0].grp].is_document
             rules = self.arm._caller.rules  # noqa: SLF001 - what a bulk run of this client reads results with
             key_names = ("documentNo",) if is_document else ("customerNo",)
             verdict, others = rules.judge_some(result, [row.key for row in rows], key_names)
@@ -154,7 +155,7 @@ class Replay:
         alike = len({one for row, one in zip(rows, said, strict=True) if row.key is None}) <= 1
         for row, one in zip(rows, said, strict=True):
             told = one if alike or row.key is not None else _UNMAPPED
-            if row.key is not None and self._plan.groups[row.grp].operation == DOCUMENTS and can_be_looked_up(told):
+            if row.key is not None and self._plan.groups[row.grp].is_document and can_be_looked_up(told):
                 self._table.is_looked_up(row.number, told)
             else:
                 self._settle(row, told, show)
@@ -213,7 +214,7 @@ class Replay:
         self._done = before + len(payloads.numbers)
 
     def _begin(self, group: Group, payloads: _Payloads, tell: Any) -> BulkRun:
-        is_document = group.operation == DOCUMENTS
+        is_document = group.is_document
         options = replace(
             self.options,
             journal=group.journal,

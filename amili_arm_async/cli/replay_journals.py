@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
+from .. import clock
 from ..bulk.identity import content_name
 from ..bulk.journal.files import broken, connect, open_journal, path_of
 from ..bulk.journal.index import read_records
@@ -15,30 +16,54 @@ from ..bulk.journal.names import removed
 from ..bulk.journal.reads import body_of, ids, states_of, superseded
 from ..bulk.texts import split_texts
 from ..errors import JournalError
-from .dead_letters import DOCUMENTS
 from .replay_table import Group, LineTable
 
 __all__ = ["consult", "keep_cut_off"]
 
 
-def consult(table: LineTable, group: Group, *, may_be_new: bool) -> None:
+def begin_own(path: str, runs: Iterable[tuple[str, Group]]) -> None:
+    """Writes down the runs that lines are about to be given to, so that a journal without one of them is known not to be the same.
+
+    Args:
+        path: of the replay's own journal; made where there is none.
+        runs: the new run_ids, and the groups whose lines they get.
+
+    Raises:
+        JournalError: it can't be written.
+    """
+    now = clock.unix_time()
+    rows = [(run_id, group.operation, group.client_no, group.base_url, now, os.getpid()) for run_id, group in runs]
+    if not rows:
+        return
+    with contextlib.closing(open_journal(path, create=True)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(
+                "INSERT INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)"
+                " VALUES (?, ?, ?, ?, 0, 0, ?, ?)",
+                rows,
+            )
+            connection.execute("COMMIT")
+        except sqlite3.Error as failure:
+            raise broken(path, failure) from failure
+
+
+def consult(table: LineTable, group: Group, *, is_own: bool) -> None:
     """Takes what the journal says into the table; where it can't be asked, the group is in trouble.
 
     Args:
         table: the lines.
         group: the run.
-        may_be_new: whether it is nothing odd when the journal, or the run in it, is not there yet.
+        is_own: whether it is the replay's own journal: a run of that is never cut off.
     """
     assert group.journal is not None
     path = path_of(group.journal)
-    if may_be_new and not Path(path).exists():
-        return
     try:
         with contextlib.closing(open_journal(path, create=False)) as connection:
             found = _find(connection, group, path)
             run = found[0] if found is not None else None
-            group.is_cut_off = found is not None and found[1] and not may_be_new
-            if run is None and (may_be_new or group.operation != DOCUMENTS):
+            group.is_cut_off = found is not None and found[1] and not is_own
+            if run is None and not group.is_document:
                 return
             if run is None:
                 group.trouble = f"the journal {path} has no run {group.run_id!r} any more: nobody can tell what was sent since"
@@ -89,7 +114,7 @@ def _copy(connection: sqlite3.Connection, run: int, table: LineTable, group: Gro
     for batch in ids(connection, run, "state <> 'queued'"):
         table.sql.executemany(
             "INSERT INTO entries SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM lines WHERE grp = ?1 AND name = ?2)",
-            _entries(connection, batch, group.id, document=group.operation == DOCUMENTS),
+            _entries(connection, batch, group.id, document=group.is_document),
         )
 
 

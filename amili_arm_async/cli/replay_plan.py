@@ -1,8 +1,9 @@
 """What a replay does with each line of a dead letter file, decided before anything is sent.
 
 The rule it exists for: a document that may have been taken is never sent because a line says so. A line whose run has a journal goes
-through that journal, which knows what was sent, also by a replay that was killed. A line whose journal is gone, or that never had one, is
-given to a journal of the replay's own: the file is rewritten, so that the line names it, before the first byte leaves.
+through that journal, which knows what was sent, also by a replay that was killed. A line that never had one is given to a journal of the
+replay's own: its run is written down there, and then the file is rewritten, so that the line names it, before the first byte leaves. A
+document whose journal is gone is not sent: nobody can tell any more what was.
 
 A document without number is known to its journal by its content alone, and a run may hold equal ones. The lines of a file are not the
 whole run: those that made it are missing. So the lines are marked with how many equal documents the journal already holds as succeeded
@@ -25,7 +26,7 @@ from ..bulk.field_names import FieldNameError
 from ..bulk.identity import Prints, content_name, keyed_name
 from ..models.customers import Customer
 from .dead_letters import DeadLetterFile, Letter, Piece, changed, read_letter
-from .replay_journals import consult
+from .replay_journals import begin_own, consult
 from .replay_payloads import why_it_stays
 from .replay_rules import apply
 from .replay_table import Action, Group, LineTable, Row
@@ -36,6 +37,8 @@ __all__ = ["Plan"]
 _MAY_BE_THERE: Final = ("unknown", "accepted")
 _SENT_OTHERWISE: Final = ("sent_in_run", "document_no_repeated")
 """Why a document was not sent whose number another one has that was."""
+
+_NOBODY_KNOWS: Final = "nobody can tell what was sent since. Put it back, or run the source again with the same run_id and journal"
 
 
 class _Head(msgspec.Struct, rename="camel"):
@@ -89,7 +92,9 @@ class Plan:
                     self.faults[piece.print] = str(failure)
         for group in self.groups.values():
             if group.has_journal:
-                consult(self.table, group, may_be_new=group.journal == self._own_journal)
+                consult(self.table, group, is_own=group.journal == self._own_journal)
+            elif group.is_document and group.journal is not None:
+                group.trouble = f"there is no journal {group.journal} any more: {_NOBODY_KNOWS}"
             apply(self.table, group)
 
     # --- one line ---------------------------------------------------------------------------------------------------------
@@ -118,9 +123,7 @@ class Plan:
         if group is None:
             number = len(self.groups) + 1
             group = Group(number, letter.operation, letter.client_no, letter.base_url, letter.run_id, letter.journal)
-            # The replay's own journal is made when it is first used.
-            is_own = letter.journal == self._own_journal
-            group.has_journal = letter.journal is not None and letter.run_id is not None and (is_own or Path(letter.journal).exists())
+            group.has_journal = letter.journal is not None and letter.run_id is not None and Path(letter.journal).exists()
             self._by_name[name] = self.groups[number] = group
         return group
 
@@ -136,8 +139,11 @@ class Plan:
 
         Raises:
             OSError: the file can't be written; it is as it was.
+            JournalError: the replay's own journal can't be written.
         """
         token = secrets.token_hex(4)
+        adopted = [group for group in self.groups.values() if self.table.count("grp = ? AND action = 'adopt'", group.id)]
+        begin_own(self._own_journal, [(_own_run(token, group), group) for group in adopted])
         at_least = 1
 
         def change(line: bytes) -> bytes:
@@ -152,9 +158,13 @@ class Plan:
 
     def _changes(self, row: Row, token: str) -> dict[str, Any]:
         if row.action == "adopt":
-            group = self.groups[row.grp]
-            return {"journal": self._own_journal, "run_id": f"replay-{token}-{group.id} of {group.run_id or 'a run'}", "taken_before": 0}
+            return {"journal": self._own_journal, "run_id": _own_run(token, self.groups[row.grp]), "taken_before": 0}
         return {"taken_before": row.mark} if row.action == "send" and row.mark is not None else {}
+
+
+def _own_run(token: str, group: Group) -> str:
+    """The run of the replay's own journal that lines of a group are given to."""
+    return f"replay-{token}-{group.id} of {group.run_id or 'a run'}"
 
 
 def _name_of(letter: Letter, text: bytes) -> tuple[bool, str | None]:
@@ -182,7 +192,7 @@ def _action(letter: Letter, group: Group, text: bytes, note: str | None, *, numb
     if group.has_journal:
         return "send"
     if not unsure:
-        return "adopt"
+        return "stay" if letter.is_document and group.journal is not None else "adopt"
     if letter.state == "accepted":
         return "poll" if letter.batch_uuid else "stay"
     return "look" if letter.key is not None else "stay"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from .dead_letters import DOCUMENTS
 from .replay_table import Group, LineTable
 
 __all__ = ["apply"]
@@ -81,7 +80,7 @@ WHERE grp = :grp AND action IN ('send', 'adopt') AND name IN (
 
 def apply(table: LineTable, group: Group) -> None:
     """Takes back the lines of a run that may not be sent."""
-    is_document = group.operation == DOCUMENTS
+    is_document = group.is_document
     rules: list[str] = []
     if group.has_journal:
         rules += [_UNHEARD_OF, _MARK, _MISFITS] if is_document else [_OVERTAKEN, _TAKEN_BEFORE]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ..bulk.states import Verdict
-from .dead_letters import Letter, Piece
+from .dead_letters import DOCUMENTS, Letter, Piece
 
 __all__ = ["Action", "Group", "LineTable", "Row"]
 
@@ -54,6 +54,11 @@ class Group:
     has_journal: bool = False
     is_cut_off: bool = False
     trouble: str | None = None
+
+    @property
+    def is_document(self) -> bool:
+        """Whether its lines are documents."""
+        return self.operation == DOCUMENTS
 
 
 class Row(NamedTuple):

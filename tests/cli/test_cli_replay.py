@@ -393,8 +393,8 @@ def test_a_journal_that_is_gone(letters):
     for path in letters.path.parent.glob("nightly*"):
         path.unlink()
     assert letters.replay() == 1
-    assert letters.states == [("2", "unknown", "absent")]
-    assert (letters.taken("1"), letters.delivered("2")) == ([1], [1])
+    assert letters.states == [("1", "rejected", "400"), ("2", "unknown", "absent")]
+    assert (letters.delivered("1"), letters.delivered("2")) == ([1], [1])
 
 
 def test_a_journal_that_was_replaced_by_a_new_one_sends_nothing_that_may_be_there(letters):
