@@ -41,6 +41,7 @@ class Live:
         parts: its halves, where it was split; then they have the final states.
         row: its place in the journal.
         status: of an answer that left it in doubt, or None.
+        was_ambiguous: whether a try of it ended in doubt, also where a later one did not.
         repeated: how often it was given a batchUuid that another batch has.
         has_place: whether it holds a place among the open batches.
         began: when it last began to leave, by the monotonic clock.
@@ -57,6 +58,7 @@ class Live:
     parts: tuple[Live, ...] = ()
     row: int = 0
     status: int | None = None
+    was_ambiguous: bool = False
     repeated: int = 0
     has_place: bool = False
     began: float = 0.0
@@ -119,6 +121,7 @@ class Account:
         first, second = (self._add(part, live.key_pass, 0) for part in live.batch.halves())
         for part in (first, second):
             part.delivery.doubtful = live.delivery.doubtful
+            part.was_ambiguous = live.was_ambiguous
         self._keeper.split(live, (first, second))
         del self._live[live]
         live.parts = (first, second)
@@ -162,7 +165,10 @@ class Account:
         live.done.set()
         uuid = live.receipt.batch_uuid if live.receipt is not None else None
         batch = live.batch
-        outcome = BatchOutcome(batch.number, uuid, live.attempts, result, batch.indexes, list(batch.keys), verdict, exceptions or {})
+        keys = list(batch.keys)
+        outcome = BatchOutcome(
+            batch.number, uuid, live.attempts, result, batch.indexes, keys, verdict, exceptions or {}, live.was_ambiguous
+        )
         self._keeper.settled(live, verdict, outcome.exceptions)
         if not self._keeper.hold(live, outcome):
             self.tell(outcome)

@@ -212,7 +212,7 @@ class Deliverer:
 
         A cache that answers in the place of the service has most likely let nothing through. What may be sent again is: a few times.
         """
-        live.status = tried.status
+        live.status, live.was_ambiguous = tried.status, True
         live.repeated += 1
         doubtful = Try(Fate.DOUBTFUL, "batch_uuid_repeated", tried.response)
         if self._may_repeat(doubtful) and live.repeated < self._job.retry.attempts and await self._course.pause(live, doubtful):
@@ -230,7 +230,7 @@ class Deliverer:
             # A 2xx without a batchUuid, or one that can't be read: taken or not, nobody can say.
             tried = Try(Fate.DOUBTFUL, "no batchUuid in the answer", tried.response, tried.retry_after)
         if tried.fate is Fate.DOUBTFUL:
-            live.status = status
+            live.status, live.was_ambiguous = status, True
         log.info("batch not accepted", records=len(live.batch), attempt=live.attempts, reason=tried.reason, outcome=tried.fate.value)
         if self._course.is_hopeless(tried) or status in MOVED or (status in _ABOUT_THE_CALL and tried.fate is Fate.NOT_TAKEN):
             self._course.stop_for(with_advice(tried, self._job), self._job.endpoint)

@@ -1,4 +1,9 @@
-"""Watches a sync: takes out the customers that are as they were last sent with success, and keeps in the state what was sent this time."""
+"""Watches a sync: takes out the customers that are as they were last sent with success, and keeps in the state what was sent this time.
+
+A customer to whom something was sent of which nobody knows whether it was taken, so that it may be processed after all that follows, is
+unsettled: in the next sync he is sent again, though he succeeded. Where that sends what was sent last, without any doubt, he is settled;
+where it has something newer to send, the sync after that sends it once more.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from .chunking import Kind
-from .delta_state import DeltaState, Known, Row, gone, names_of
+from .delta_state import DeltaState, Known, Row, Unsettled, gone, names_of
 from .digests import Digests
 from .states import BatchOutcome, State, Verdict
 from .watchers import Watcher
@@ -18,6 +23,8 @@ _UNCHANGED: Final = Verdict("unchanged")
 _SENT: Final[frozenset[State]] = frozenset({"succeeded", "done_before"})
 _NOT_TAKEN: Final[frozenset[State]] = frozenset({"failed", "rejected", "invalid", "blocked", "not_sent"})
 """States in which the server has what it had before."""
+_CLEAR: Final[frozenset[State]] = _SENT | _NOT_TAKEN | {"unchanged"}
+"""States after which nothing is processed any more, unless an earlier try was in doubt."""
 
 _NEW: Final = 0
 _CHANGED: Final = 1
@@ -32,6 +39,7 @@ class _Going(NamedTuple):
     name: bytes
     found: int
     digest: bytes | None
+    unsettled: Unsettled | None
 
     def packed(self, first: int) -> bytes:
         """In one piece: there may be very many."""
@@ -46,6 +54,17 @@ class _Earlier:
     def __init__(self) -> None:
         self.under_way: dict[bytes, bytes] = {}
         self.made_it: tuple[int, bytes] | None = None
+
+
+class _Kept:
+    """What goes into the state for some outcomes."""
+
+    __slots__ = ("rows", "settled", "unsettled")
+
+    def __init__(self) -> None:
+        self.rows: tuple[list[Row], list[Row]] = [], []
+        self.settled: list[bytes] = []
+        self.unsettled: list[tuple[bytes, bytes | None]] = []
 
 
 class Delta(Watcher):
@@ -76,6 +95,9 @@ class Delta(Watcher):
         # By name, the last record that is under way, packed.
         self._under_way: dict[bytes, bytes] = {}
         self._earlier: dict[bytes, _Earlier] = {}
+        # Of names that are under way: who was unsettled before, and of whom something may be processed late now.
+        self._unsettled: dict[bytes, Unsettled] = {}
+        self._ambiguous: set[bytes] = set()
         # Names that are being looked up: what is told of them meanwhile is not kept.
         self._sifting: frozenset[bytes | None] = frozenset()
         self._sifted: tuple[int, list[_Going]] | None = None
@@ -116,9 +138,9 @@ class Delta(Watcher):
         keys, digests = self._digests.of(records)
         names = names_of(keys)
         self._sifting = frozenset(names)
-        known = await self._state.find([name for name in self._sifting if name is not None])
+        known, unsettled = await self._state.find([name for name in self._sifting if name is not None])
         self._see(known)
-        going, unchanged, doubtful = self._compare(names, digests, known)
+        going, unchanged, doubtful = self._compare(names, digests, known, unsettled)
         if doubtful:
             await self._state.doubt(doubtful)
         self._sifted = first, going
@@ -132,7 +154,11 @@ class Delta(Watcher):
                 self._seen_count += 1
 
     def _compare(
-        self, names: Sequence[bytes | None], digests: Sequence[bytes | None], known: Mapping[bytes, Known]
+        self,
+        names: Sequence[bytes | None],
+        digests: Sequence[bytes | None],
+        known: Mapping[bytes, Known],
+        unsettled: Mapping[bytes, Unsettled],
     ) -> tuple[list[_Going], list[int], list[bytes]]:
         """What goes on, what did not change, and whose digest in the state does not hold any more when that is sent.
 
@@ -147,14 +173,15 @@ class Delta(Watcher):
             if name is None:
                 continue
             before = known.get(name)
-            is_same = before is not None and digest is not None and before.digest == digest
+            late = unsettled.get(name)
+            is_same = before is not None and digest is not None and before.digest == digest and late is None
             if is_same and not self._full and name not in ahead:
                 unchanged.append(place)
                 continue
             if before is not None and before.digest is not None and not is_same:
                 doubtful.append(name)
             found = _NEW if before is None else _SAME if is_same and name not in ahead else _CHANGED
-            going.append(_Going(place, name, found, digest))
+            going.append(_Going(place, name, found, digest, late))
             ahead.add(name)
         return going, unchanged, doubtful
 
@@ -167,24 +194,34 @@ class Delta(Watcher):
             before = self._under_way.get(one.name)
             if before is not None:
                 self._earlier.setdefault(one.name, _Earlier()).under_way[before[:_INDEX]] = before
+            elif one.unsettled is not None:
+                self._unsettled.setdefault(one.name, one.unsettled)
             self._under_way[one.name] = one.packed(first)
 
     def told(self, outcome: BatchOutcome) -> None:
         if outcome.verdict == _UNCHANGED and not outcome.exceptions:
             return
-        rows: tuple[list[Row], list[Row]] = [], []
+        kept = _Kept()
         names = names_of(outcome.keys)
         for position, (index, key, name) in enumerate(zip(outcome.indexes, outcome.keys, names, strict=True)):
             state = outcome.exceptions.get(position, outcome.verdict).state
             if key is None or name is None:
                 self.without_key += state in _SENT
-            elif (kept := self._settle(name, index, state)) is not None and name not in self._sifting:
-                rows[kept[0]].append(Row(key, name, kept[1]))
-        if rows[_NEW] or rows[_CHANGED]:
-            self._state.keep(*rows)
+                continue
+            if outcome.was_ambiguous or state not in _CLEAR:
+                self._ambiguous.add(name)
+            settled = self._settle(name, index, state)
+            if settled is not None and name not in self._sifting:
+                found, digest, last = settled
+                if digest is not None and found != _SAME:
+                    kept.rows[found].append(Row(key, name, digest))
+                self._settle_late(name, digest or last, kept, is_sent=state in _SENT and outcome.attempts > 0)
+        if kept.rows[_NEW] or kept.rows[_CHANGED] or kept.settled or kept.unsettled:
+            self._state.keep(*kept.rows, kept.settled, kept.unsettled)
 
-    def _settle(self, name: bytes, index: int, state: State) -> tuple[int, bytes] | None:
-        """Takes in the final state of a record; gives what to keep of its customer, and whether that is new or changed."""
+    def _settle(self, name: bytes, index: int, state: State) -> tuple[int, bytes | None, bytes | None] | None:
+        """Takes in the final state of a record. Of the last one of its customer, gives whether what was sent with success is new, changed
+        or what the state has; its digest, or None where nothing was; and the digest of this record."""
         at = index.to_bytes(_INDEX, "big")
         last = self._under_way.get(name, b"")
         earlier = self._earlier.get(name)
@@ -205,8 +242,20 @@ class Delta(Watcher):
         before = self._earlier.pop(name).made_it if earlier is not None else None
         if made_it:
             # What did not change is in the state, unless something else went out before it.
-            return (found, digest) if digest and found != _SAME else None
-        return before if state in _NOT_TAKEN else None
+            return found, digest or None, digest or None
+        return (*(before if before is not None and state in _NOT_TAKEN else (_SAME, None)), digest or None)
+
+    def _settle_late(self, name: bytes, digest: bytes | None, kept: _Kept, *, is_sent: bool) -> None:
+        """Decides, after the last record of a customer, whether something may be processed late; `digest` is of what was sent last."""
+        before = self._unsettled.pop(name, None)
+        if name in self._ambiguous:
+            self._ambiguous.discard(name)
+            kept.unsettled.append((name, digest))
+        elif before is not None and is_sent:
+            if digest is not None and digest == before.digest and before.sync < self._state.sync:
+                kept.settled.append(name)
+            else:
+                kept.unsettled.append((name, digest))
 
     async def end(self, *, complete: bool) -> None:
         await self._state.close()

@@ -2,6 +2,9 @@
 
 A row without digest is a customer of whom nobody knows what the server holds: something else was sent than what had been sent before,
 and no result speaks for it. Each row has a number, so that one bit a customer is enough to know who was in a source.
+
+Beside it stands who is unsettled: what was sent to them may be processed at any time, also after something newer, because nobody knows
+whether it was taken. They are sent again in the next sync, though they succeeded.
 """
 
 from __future__ import annotations
@@ -24,12 +27,12 @@ from .journal.guard import FileGuard
 from .journal.locks import RunLock, is_locked, lock
 from .journal.thread import JournalThread
 
-__all__ = ["DeltaState", "Known", "Row", "forget", "gone", "kept", "name_of", "names_of"]
+__all__ = ["DeltaState", "Known", "Row", "Unsettled", "forget", "gone", "kept", "name_of", "names_of"]
 
 _FORM: Final = Form(
     "sync state",
     0x41524D73,  # "ARMs"
-    1,
+    2,
     4096,  # a night changes few rows, here and there
     """
 CREATE TABLE owner (
@@ -37,10 +40,14 @@ CREATE TABLE owner (
     base_url TEXT NOT NULL,
     client_no INTEGER NOT NULL,
     next INTEGER NOT NULL,
+    syncs INTEGER NOT NULL,
     written REAL NOT NULL
 );
 -- name: the customer number as it is compared; shown: NULL where it was written like that, 1 in capitals, else as it was written.
 CREATE TABLE customers (name BLOB PRIMARY KEY, number INTEGER NOT NULL, digest BLOB, shown) WITHOUT ROWID;
+-- Customers to whom something was sent that may be processed at any time. sync: which sync was the last that left them so. digest: of what
+-- it sent last.
+CREATE TABLE unsettled (name BLOB PRIMARY KEY, digest BLOB, sync INTEGER NOT NULL) WITHOUT ROWID;
 """,
     "Move it away: the next sync makes a new one, and sends everything once. An old copy does not know what was sent since",
     "in another form. Begin a new one, which sends everything once",
@@ -49,7 +56,12 @@ CREATE TABLE customers (name BLOB PRIMARY KEY, number INTEGER NOT NULL, digest B
 _ASKED: Final = 500
 """Customers that are looked up in one statement: older versions of SQLite take no more than 999."""
 
-_FIND: Final = f"SELECT name, number, digest FROM customers WHERE name IN ({', '.join('?' * _ASKED)})"  # noqa: S608 - question marks
+_MARKS: Final = ", ".join("?" * _ASKED)
+_FIND: Final = f"SELECT name, number, digest FROM customers WHERE name IN ({_MARKS})"  # noqa: S608 - question marks
+_FIND_UNSETTLED: Final = f"SELECT name, digest, sync FROM unsettled WHERE name IN ({_MARKS})"  # noqa: S608 - question marks
+
+_LATEST: Final = 100
+"""Syncs after which nothing is processed late any more."""
 
 _DURABLE_EVERY: Final = 3.0
 """Seconds after which what is written is put on the disk, too."""
@@ -63,6 +75,13 @@ class Known(NamedTuple):
 
     number: int
     digest: bytes | None
+
+
+class Unsettled(NamedTuple):
+    """A customer of whom something may be processed late: the digest of what was sent last, and the number of the sync that did it."""
+
+    digest: bytes | None
+    sync: int
 
 
 class Row(NamedTuple):
@@ -100,12 +119,14 @@ class DeltaState:
     Attributes:
         rows: customers in it when it was opened.
         next: the number of the next new customer when it was opened.
+        sync: the number of this sync.
     """
 
     def __init__(self, path: str | os.PathLike[str], base_url: str, client_no: int) -> None:
         self.path = path_of(path)
         self.rows = 0
         self.next = 1
+        self.sync = 1
         self._owner = (base_url, client_no)
         self._thread: JournalThread | None = None
         self._lock: RunLock | None = None
@@ -131,9 +152,9 @@ class DeltaState:
         self._thread = thread
         self._durable_at = clock.monotonic()
 
-    async def find(self, names: Sequence[bytes]) -> dict[bytes, Known]:
-        """What is known of these customers, all that was told to `keep` before included."""
-        return await self._open_thread.call(partial(_find, names=names)) if names else {}
+    async def find(self, names: Sequence[bytes]) -> tuple[dict[bytes, Known], dict[bytes, Unsettled]]:
+        """What is known of these customers, and who of them is unsettled; all that was told to `keep` before included."""
+        return await self._open_thread.call(partial(_find, names=names)) if names else ({}, {})
 
     async def doubt(self, names: Sequence[bytes]) -> None:
         """Before something else than before is sent to these customers: what they have is in doubt until `keep`. On the disk when it
@@ -141,11 +162,21 @@ class DeltaState:
         # All that was put before is done: who asks this has asked `find` for the same customers.
         await self._open_thread.call_urgent(partial(_doubt, names=names))
 
-    def keep(self, new: Sequence[Row], changed: Sequence[Row]) -> None:
-        """These customers were sent with success. Written soon, on the disk within seconds."""
+    def keep(
+        self,
+        new: Sequence[Row],
+        changed: Sequence[Row],
+        settled: Sequence[bytes] = (),
+        unsettled: Sequence[tuple[bytes, bytes | None]] = (),
+    ) -> None:
+        """Customers who were sent with success; those who are settled again; and those who are not, with what was sent last.
+
+        Written soon, on the disk within seconds.
+        """
         if self._thread is None:
             return
-        self._thread.put(partial(self._keep, new=new, changed=changed), size=_ROW * (len(new) + len(changed)))
+        size = _ROW * (len(new) + len(changed) + len(settled) + len(unsettled))
+        self._thread.put(partial(self._keep, new=new, changed=changed, settled=settled, unsettled=unsettled), size=size)
         if clock.monotonic() - self._durable_at > _DURABLE_EVERY:
             self._durable_at = clock.monotonic()
             self._thread.put_urgent(_touch)
@@ -190,7 +221,7 @@ class DeltaState:
 
     def _take_over(self, connection: sqlite3.Connection) -> None:
         self.rows = connection.execute("SELECT count(*) FROM customers").fetchone()[0]
-        owner = connection.execute("SELECT base_url, client_no, next FROM owner").fetchone()
+        owner = connection.execute("SELECT base_url, client_no, next, syncs FROM owner").fetchone()
         if owner is not None and owner[:2] != self._owner and self.rows:
             base_url, client_no = self._owner
             raise ConfigurationError(
@@ -198,14 +229,25 @@ class DeltaState:
                 "give each its own state"
             )
         self.next = self._number = owner[2] if owner is not None else 1
-        connection.execute("REPLACE INTO owner VALUES (1, ?, ?, ?, ?)", (*self._owner, self.next, clock.unix_time()))
+        self.sync = owner[3] + 1 if owner is not None else 1
+        connection.execute("REPLACE INTO owner VALUES (1, ?, ?, ?, ?, ?)", (*self._owner, self.next, self.sync, clock.unix_time()))
+        connection.execute("DELETE FROM unsettled WHERE sync < ?", (self.sync - _LATEST,))
 
     def _let_go(self) -> None:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
-    def _keep(self, connection: sqlite3.Connection, new: Sequence[Row], changed: Sequence[Row]) -> None:
+    def _keep(
+        self,
+        connection: sqlite3.Connection,
+        new: Sequence[Row],
+        changed: Sequence[Row],
+        settled: Sequence[bytes],
+        unsettled: Sequence[tuple[bytes, bytes | None]],
+    ) -> None:
+        connection.executemany("DELETE FROM unsettled WHERE name = ?", [(name,) for name in settled])
+        connection.executemany("REPLACE INTO unsettled VALUES (?, ?, ?)", [(name, digest, self.sync) for name, digest in unsettled])
         changes = [(row.digest, _shown(row), row.name) for row in changed]
         connection.executemany("UPDATE customers SET digest = ?, shown = ? WHERE name = ?", changes)
         if new:
@@ -250,14 +292,19 @@ def _as_shown(name: bytes, shown: str | int | None) -> str:
     return text if shown is None else text.upper() if shown == 1 else str(shown)
 
 
-def _find(connection: sqlite3.Connection, names: Sequence[bytes]) -> dict[bytes, Known]:
+def _find(connection: sqlite3.Connection, names: Sequence[bytes]) -> tuple[dict[bytes, Known], dict[bytes, Unsettled]]:
     found: dict[bytes, Known] = {}
+    unsettled: dict[bytes, Unsettled] = {}
+    # Hardly ever.
+    is_any = connection.execute("SELECT EXISTS (SELECT 1 FROM unsettled)").fetchone()[0]
     for start in range(0, len(names), _ASKED):
         some = names[start : start + _ASKED]
         # Always the same statement: SQLite has it ready.
         wanted = [*some, *[some[0]] * (_ASKED - len(some))]
         found.update({name: Known(number, digest) for name, number, digest in connection.execute(_FIND, wanted)})
-    return found
+        if is_any:
+            unsettled.update({name: Unsettled(digest, sync) for name, digest, sync in connection.execute(_FIND_UNSETTLED, wanted)})
+    return found, unsettled
 
 
 def _doubt(connection: sqlite3.Connection, names: Sequence[bytes]) -> None:
@@ -322,6 +369,7 @@ def forget(path: str, keys: Iterable[str]) -> int:
             while some := list(islice(names, 1000)):
                 connection.execute("BEGIN IMMEDIATE")
                 done += connection.executemany("DELETE FROM customers WHERE name = ?", [(name,) for name in some]).rowcount
+                connection.executemany("DELETE FROM unsettled WHERE name = ?", [(name,) for name in some])
                 connection.execute("COMMIT")
     except sqlite3.Error as failure:
         raise broken(path, failure, _FORM.word) from failure

@@ -138,6 +138,8 @@ class BatchOutcome:
         keys: the key of each record, or None.
         verdict: the final state of all records but the exceptions.
         exceptions: by position in the batch, the final states that differ.
+        was_ambiguous: whether one of the times that it was sent ended so that nobody can say whether it was taken: it may be processed at
+            any time, also after what was sent later.
     """
 
     number: int
@@ -148,6 +150,7 @@ class BatchOutcome:
     keys: Sequence[str | None] = field(repr=False)
     verdict: Verdict = field(repr=False)
     exceptions: Mapping[int, Verdict] = field(default_factory=dict, repr=False)
+    was_ambiguous: bool = False
 
     def __len__(self) -> int:
         return len(self.indexes)

@@ -1,0 +1,223 @@
+"""A customer that may be processed late is sent again by the next sync: `unchanged` is never said of what the server has otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from amili_arm_async import ArmClient, BulkError, RetryPolicy, Timeout
+
+from .conftest import numbers
+
+AMBIGUOUS = ["reset", "silent", "502", "503", "408", "no batchUuid"]
+PROVED = ["429", "429 at once", "refused", "413"]
+
+
+class Server:
+    """Takes batches of customers. `plan` has the faults of those that come next; `process_late` processes what they left."""
+
+    def __init__(self) -> None:
+        self.plan: list[str] = []
+        self.names: dict[str, str] = {}
+        self.late: list[list[dict[str, Any]]] = []
+        self.sent = 0
+        self.url = ""
+        self.over = asyncio.Event()
+        self._uuids = itertools.count(1)
+        self._batches: dict[str, list[dict[str, Any]]] = {}
+
+    async def take(self, request: web.Request) -> web.StreamResponse:
+        records = (await request.json())["customers"]
+        fault = self.plan.pop(0) if self.plan else ""
+        if fault in {"429", "429 at once", "413"}:
+            return web.json_response({}, status=int(fault[:3]), headers={"Retry-After": "0"})
+        self.sent += len(records)
+        if fault in AMBIGUOUS:
+            self.late.append(records)
+            if fault == "reset":
+                assert request.transport is not None
+                request.transport.abort()
+            if fault == "silent":
+                await self.over.wait()
+            return web.json_response({}, status=int(fault) if fault.isdecimal() else 202, headers={"Retry-After": "0"})
+        uuid = f"b{next(self._uuids)}"
+        self._batches[uuid] = records
+        self.store(records)
+        return web.json_response({"batchUuid": uuid, "status": "NOT-PROCESSED"}, status=202)
+
+    async def result(self, request: web.Request) -> web.Response:
+        entries = [{"customerNo": record["customerNo"], "result": "SUCCESS"} for record in self._batches[request.match_info["uuid"]]]
+        return web.json_response({"status": "PROCESSED", "result": "SUCCESS", "customers": entries})
+
+    def store(self, records: list[dict[str, Any]]) -> None:
+        self.names |= {record["customerNo"]: record["name"] for record in records}
+
+    def process_late(self) -> None:
+        while self.late:
+            self.store(self.late.pop(0))
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[Server]:
+    found = Server()
+    application = web.Application()
+    application.router.add_post("/arm/v1/clients/2218/customers/batches", found.take)
+    application.router.add_get("/arm/v1/clients/2218/batches/{uuid}", found.result)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    found.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/arm/v1"  # type: ignore[union-attr]
+    try:
+        yield found
+    finally:
+        found.over.set()
+        await runner.cleanup()
+
+
+@pytest_asyncio.fixture
+async def arm(server: Server) -> AsyncIterator[ArmClient]:
+    retry = RetryPolicy(base_delay=0.001, max_delay=0.01)
+    async with ArmClient(2218, auth="t", base_url=server.url, timeout=Timeout(read=0.3), retry=retry) as client:
+        yield client
+
+
+def named(name: str, *numbers: int) -> list[dict[str, str]]:
+    return [{"customerNo": str(number), "name": name} for number in numbers or (1, 2)]
+
+
+@pytest.mark.parametrize("fault", AMBIGUOUS)
+async def test_a_newer_version_that_was_overtaken_is_sent_again(fault, sync, server) -> None:
+    server.plan = [fault]
+    assert numbers(await sync(named("old"))) == (2, 0, 0, 0, 0)
+    assert numbers(await sync(named("new"))) == (0, 2, 0, 0, 0)
+    server.process_late()
+    assert set(server.names.values()) == {"old"}
+    await sync(named("new"))
+    assert set(server.names.values()) == {"new"}
+    # It costs no more than that.
+    assert numbers(await sync(named("new"))) == (0, 0, 2, 0, 0)
+
+
+@pytest.mark.parametrize("fault", AMBIGUOUS)
+async def test_what_did_not_change_is_sent_once_more_and_then_never_again(fault, sync, server) -> None:
+    server.plan = [fault]
+    assert numbers(await sync(named("old"))) == (2, 0, 0, 0, 0)
+    assert numbers(await sync(named("old"))) == (0, 2, 0, 0, 0)
+    assert numbers(await sync(named("old"))) == (0, 0, 2, 0, 0)
+
+
+@pytest.mark.parametrize("max_records", [1, 2])
+@pytest.mark.parametrize("fault", AMBIGUOUS)
+async def test_two_versions_in_one_source(fault, max_records, sync, server) -> None:
+    server.plan = [fault]
+    await sync([*named("old", 1), *named("new", 1)], max_records=max_records)
+    server.process_late()
+    assert numbers(await sync(named("new", 1)))[1:3] == (1, 0)
+    assert server.names == {"1": "new"}
+    assert numbers(await sync(named("new", 1))) == (0, 0, 1, 0, 0)
+
+
+async def test_two_versions_far_apart_in_one_source(sync, server) -> None:
+    server.plan = ["reset"]
+    others = named("x", *range(10, 4000))
+    await sync([*named("old", 1), *others, *named("new", 1), *others, *named("new", 1)], max_records=500)
+    server.process_late()
+    assert server.names["1"] == "old"
+    await sync([*named("new", 1), *others])
+    assert server.names["1"] == "new"
+
+
+@pytest.mark.parametrize("fault", PROVED)
+async def test_what_was_proved_not_to_be_taken_leaves_no_doubt(fault, sync, server, monkeypatch) -> None:
+    if fault == "refused":
+        refuse_once(monkeypatch)
+    else:
+        server.plan = [fault]
+    assert numbers(await sync(named("old"))) == (2, 0, 0, 0, 0)
+    assert numbers(await sync(named("old"))) == (0, 0, 2, 0, 0)
+
+
+def refuse_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first connection is refused."""
+    import aiohttp
+
+    connect: Callable[..., Any] = aiohttp.TCPConnector._create_connection
+    left = [1]
+
+    async def refusing(self: Any, *arguments: Any) -> Any:
+        if left:
+            left.pop()
+            raise aiohttp.ClientConnectorError(arguments[0].connection_key, ConnectionRefusedError(111, "refused"))
+        return await connect(self, *arguments)
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", refusing)
+
+
+async def test_only_those_of_the_batch_in_doubt_are_sent_again(sync, server) -> None:
+    server.plan = ["", "reset"]
+    await sync(named("old", *range(10)), max_records=5, concurrency=1)
+    assert numbers(await sync(named("old", *range(10)))) == (0, 5, 5, 0, 0)
+
+
+async def test_what_stays_unknown_is_settled_by_the_next_sync_that_sends_the_same(sync, server) -> None:
+    server.plan = ["reset"] * 50
+    with pytest.raises(BulkError):
+        await sync(named("old"), patience=0.05)
+    server.plan = []
+    assert numbers(await sync(named("old")))[4] == 0
+    assert numbers(await sync(named("old"))) == (0, 0, 2, 0, 0)
+
+
+async def test_a_half_of_a_batch_is_in_doubt_too(sync, server) -> None:
+    server.plan = ["reset", "413"]
+    await sync(named("old", 1, 2))
+    assert numbers(await sync(named("old", 1, 2))) == (0, 2, 0, 0, 0)
+
+
+async def test_doubt_outlives_a_sync_that_does_not_reach_the_customer(sync, server) -> None:
+    server.plan = ["reset"]
+    await sync(named("old"))
+    await sync(named("other", 7))
+    server.plan = ["400"]
+    assert numbers(await sync(named("old"))) == (0, 2, 0, 0, 0)
+
+
+async def test_full_settles_as_well(sync, server) -> None:
+    server.plan = ["reset"]
+    await sync(named("old"))
+    assert numbers(await sync(named("old"), full=True)) == (0, 2, 0, 0, 0)
+    assert numbers(await sync(named("old"))) == (0, 0, 2, 0, 0)
+
+
+async def test_what_was_done_before_settles_nothing(sync, server, tmp_path) -> None:
+    """Another attempt of a run that is in a journal too sends nothing of it."""
+    kept = {"journal": tmp_path / "journal.sqlite", "run_id": "night"}
+    server.plan = ["reset"]
+    await sync(named("old"), **kept)
+    sent = server.sent
+    await sync(named("old"), **kept)
+    assert server.sent == sent
+    server.process_late()
+    await sync(named("old"))
+    assert server.sent == sent + 2
+    assert numbers(await sync(named("old"))) == (0, 0, 2, 0, 0)
+
+
+async def test_who_is_forgotten_is_not_kept_as_unsettled(sync, server, state) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    server.plan = ["reset"]
+    report = await sync(named("old"))
+    with closing(sqlite3.connect(state)) as connection:
+        assert connection.execute("SELECT count(*) FROM unsettled").fetchone() == (2,)
+    assert await report.forget(["1", "2"]) == 2
+    with closing(sqlite3.connect(state)) as connection:
+        assert connection.execute("SELECT count(*) FROM unsettled").fetchone() == (0,)
