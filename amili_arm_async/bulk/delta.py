@@ -23,8 +23,8 @@ _UNCHANGED: Final = Verdict("unchanged")
 _SENT: Final[frozenset[State]] = frozenset({"succeeded", "done_before"})
 _NOT_TAKEN: Final[frozenset[State]] = frozenset({"failed", "rejected", "invalid", "blocked", "not_sent"})
 """States in which the server has what it had before."""
-_CLEAR: Final[frozenset[State]] = _SENT | _NOT_TAKEN | {"unchanged"}
-"""States after which nothing is processed any more, unless an earlier try was in doubt."""
+_IN_DOUBT: Final[frozenset[State]] = frozenset({"accepted", "unknown"})
+"""States of what may be processed at any time."""
 
 _NEW: Final = 0
 _CHANGED: Final = 1
@@ -208,7 +208,7 @@ class Delta(Watcher):
             if key is None or name is None:
                 self.without_key += state in _SENT
                 continue
-            if outcome.was_ambiguous or state not in _CLEAR:
+            if outcome.was_ambiguous or state in _IN_DOUBT:
                 self._ambiguous.add(name)
             settled = self._settle(name, index, state)
             if settled is not None and name not in self._sifting:
@@ -243,7 +243,9 @@ class Delta(Watcher):
         if made_it:
             # What did not change is in the state, unless something else went out before it.
             return found, digest or None, digest or None
-        return (*(before if before is not None and state in _NOT_TAKEN else (_SAME, None)), digest or None)
+        if before is None or state not in _NOT_TAKEN:
+            return _SAME, None, digest or None
+        return before[0], before[1], digest or None
 
     def _settle_late(self, name: bytes, digest: bytes | None, kept: _Kept, *, is_sent: bool) -> None:
         """Decides, after the last record of a customer, whether something may be processed late; `digest` is of what was sent last."""
