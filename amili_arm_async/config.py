@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import math
 import os
@@ -28,6 +29,8 @@ __all__ = [
 
 STAGING: Final = "https://api.staging.amili.no/arm/v1"
 """The staging service, as the samples of the public pages name it. The address of the production service is on no public page."""
+
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 def check_number(name: str, value: object, *, above: float | None = None, least: float | None = None) -> None:
@@ -70,12 +73,15 @@ def is_loopback(host: str) -> bool:
 
 
 def check_origin(name: str, url: object) -> str:
-    """The address without a slash at its end; refuses what is no http address, plain http off this machine, and credentials in it."""
+    """The address in one spelling: scheme and host in small letters, without the port that goes without saying, without a slash at its end.
+
+    What was sent to it is known by that. Refuses what is no http address, plain http off this machine, and credentials in it.
+    """
     if not isinstance(url, str) or not url:
         raise ConfigurationError(f"{name} must be an address such as {STAGING!r}")
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
         raise ConfigurationError(f"{name} is no address: its host or port can't be read") from None
     if any(mark.isspace() or not mark.isprintable() for mark in url):
@@ -88,7 +94,15 @@ def check_origin(name: str, url: object) -> str:
         raise ConfigurationError(f"{name} holds '.' or '..' in its path: write the path itself")
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"{name} is plain http: a token would go over the wire in the clear. Use https://")
-    return url.rstrip("/")
+    return f"{parts.scheme}://{_netloc(host, port if port != _PORTS[parts.scheme] else None)}{parts.path}".rstrip("/")
+
+
+def _netloc(host: str, port: int | None) -> str:
+    if not host.isascii():
+        with contextlib.suppress(UnicodeError):
+            host = host.encode("idna").decode()
+    host = f"[{host}]" if ":" in host else host
+    return host if port is None else f"{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)

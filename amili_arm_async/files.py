@@ -24,6 +24,7 @@ __all__ = [
     "check_distinct",
     "check_writable",
     "followed",
+    "is_mounted",
     "sync_folder",
     "trusted_owners",
 ]
@@ -32,6 +33,8 @@ SIDES: Final = ("-wal", "-shm", "-lock", "-mark", "-journal")
 """What may be beside a journal or a sync state, by the end of its name."""
 
 _MOST_LINKS: Final = 40
+
+_MOUNTED: Final = "the file is mounted by itself: mount its folder instead"
 
 
 # --- links ------------------------------------------------------------------------------------------------------------------
@@ -94,6 +97,23 @@ def _refuse_planted(link: str, status: os.stat_result, folder: os.stat_result) -
     )
 
 
+def is_mounted(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is mounted by itself, as containers do it with one file of the host.
+
+    Then its folder is another one than that of the file: what belongs beside a journal does not stay there, and no other file can take its
+    place. Known on Linux only.
+
+    Args:
+        path: its real path.
+    """
+    try:
+        mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return False
+    wanted = b"".join(b"\\%03o" % byte if byte in b" \t\n\\" else b"%c" % byte for byte in os.fsencode(path))
+    return any(fields[4] == wanted for fields in map(bytes.split, mounts) if len(fields) > 4)  # noqa: PLR2004 - the fifth is the place
+
+
 # --- whole or not at all ------------------------------------------------------------------------------------------------------
 
 
@@ -113,6 +133,8 @@ class Draft:
         self.path = Path(followed(path))
         if os.path.lexists(self.path) and not self.path.is_file():
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        if is_mounted(self.path):
+            raise OSError(errno.EBUSY, _MOUNTED, str(path))
         self._draft = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}.new")
         self._file: BinaryIO = os.fdopen(os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
@@ -225,6 +247,8 @@ def check_writable(files: Iterable[JobFile]) -> None:
             reason = f"the folder {real.parent} is not writable"
         elif os.path.lexists(real) and not real.is_file():
             reason = "it is no regular file"
+        elif is_mounted(real):
+            reason = _MOUNTED
         elif file.kind in _DATABASES and real.exists() and not os.access(real, os.R_OK | os.W_OK):
             reason = "its permissions do not allow it"
         if reason is not None:

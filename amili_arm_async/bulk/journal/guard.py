@@ -11,7 +11,7 @@ from typing import Final
 
 from ... import log
 from ...errors import JournalError
-from ...files import SIDES, trusted_owners
+from ...files import SIDES, is_mounted, trusted_owners
 
 __all__ = ["FileGuard", "refuse_untrusted"]
 
@@ -20,10 +20,10 @@ _OPEN: Final = ("-wal", "-shm")
 
 
 def refuse_untrusted(path: str, word: str) -> None:
-    """Refuses a journal that somebody else may write, or that has more than one name.
+    """Refuses a journal that somebody else may write, that has more than one name, or whose folder does not stay with it.
 
     Raises:
-        JournalError: another user owns it or what is beside it, everybody can write to it, or it is hard linked.
+        JournalError: another user owns it or what is beside it, everybody can write to it, it is hard linked, or mounted by itself.
         OSError: it can't be looked at.
     """
     ours = trusted_owners()
@@ -45,6 +45,11 @@ def refuse_untrusted(path: str, word: str) -> None:
             raise JournalError(f"every user of this machine can write to {place}: the {word} is not used. Say `chmod o-w {place}` first")
         if status.st_mode & stat.S_IWGRP:
             log.warning(f"the group can write to a file of the {word}: `chmod g-w` it", path=place)
+    if is_mounted(path):
+        raise JournalError(
+            f"the {word} {path} is a file that is mounted by itself: what belongs beside it ({', '.join(_OPEN)}, -mark) would not stay with "
+            "it. Mount its folder"
+        )
     _refuse_other_names(path, word)
 
 
