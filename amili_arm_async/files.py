@@ -111,7 +111,7 @@ def is_mounted(path: str | os.PathLike[str]) -> bool:
     except OSError:
         return False
     wanted = b"".join(b"\\%03o" % byte if byte in b" \t\n\\" else b"%c" % byte for byte in os.fsencode(path))
-    return any(fields[4] == wanted for fields in map(bytes.split, mounts) if len(fields) > 4)  # noqa: PLR2004 - the fifth is the place
+    return any(fields[4] == wanted for fields in map(bytes.split, mounts) if len(fields) > 4)
 
 
 # --- whole or not at all ------------------------------------------------------------------------------------------------------

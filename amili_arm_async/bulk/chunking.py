@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
-from unicodedata import is_normalized
 
 import msgspec
 from msgspec import UnsetType
@@ -25,6 +24,7 @@ from ..models.documents import Document
 from .field_names import FieldNameError, check_mapping
 from .finite import FINITE_CHECKS
 from .identity import Prints, as_key, prints_of_lines
+from .meaning import is_plain
 from .states import BatchOutcome, Verdict
 from .texts import split_texts
 
@@ -159,7 +159,7 @@ def _are_keys(values: list[Any]) -> bool:
     except TypeError:
         return False
     # Without white space, a text is the only part of itself.
-    return all(values) and text.split() == [text] and (text.isascii() or is_normalized("NFC", text))
+    return all(values) and text.split() == [text] and is_plain(text)
 
 
 class Cutter:

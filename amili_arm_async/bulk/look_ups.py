@@ -86,7 +86,7 @@ def _says_the_same(ours: Any, theirs: Any) -> bool:
 
 
 def _is_blank(value: Any) -> bool:
-    return value is None or value in ("", [], {}) or (isinstance(value, str) and not value.strip())
+    return value is None or value in ("", [], {}) or (isinstance(value, str) and not plain_text(value))
 
 
 def _number(value: Any) -> Decimal | None:

@@ -1,7 +1,8 @@
 """Pure: what a document says, whatever way it is written: two texts with the same meaning make the same bill.
 
 Null, blank and absent are the same; so are numbers that are written otherwise, or as a text where a number belongs and the other way
-round, and texts but for white space around them and for the form of their signs in Unicode. Case counts, and so does order in a list.
+round, a day and its midnight without a zone, and texts but for white space and signs of no width around them and for their form in Unicode.
+Case counts, and so does order in a list.
 For customers none of this holds: there a blank clears what is stored.
 """
 
@@ -21,15 +22,31 @@ from ..models.base import Input
 from ..models.documents import Document
 from .field_names import kinds_of
 
-__all__ = ["as_key", "meaning_of_document", "plain_text", "shortest"]
+__all__ = ["as_key", "is_plain", "meaning_of_document", "plain_text", "shortest"]
 
 _LARGEST_EXPONENT: Final = 400
-_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,1000}(?:\.[0-9]{0,1000})?(?:[eE][+-]?[0-9]{1,4})?")
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,1000}(?:\.[0-9]{0,1000})?|\.[0-9]{1,1000})(?:[eE][+-]?[0-9]{1,4})?")
+_MIDNIGHT: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]00:00(?::00(?:\.0{1,9})?)?")
+"""A day as a table has it that knows only times; one with a zone may be another day elsewhere."""
+
+_SPACES: Final = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f"
+    "\u3000"
+)
+_UNSEEN: Final = "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+"""Of no width: spreadsheets and web pages leave them around what is copied out of them."""
+
+_SOME_UNSEEN: Final = re.compile(f"[{_UNSEEN}]")
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text without white space is as it is compared. Quick; False also where that is not sure."""
+    return text.isascii() or (unicodedata.is_normalized("NFC", text) and _SOME_UNSEEN.search(text) is None)
 
 
 def plain_text(text: str) -> str:
-    """A text as it is compared: without white space around it, in Unicode's form NFC."""
-    return (text if text.isascii() else unicodedata.normalize("NFC", text)).strip()
+    """A text as it is compared: without white space and signs of no width around it, in Unicode's form NFC."""
+    return text.strip() if text.isascii() else unicodedata.normalize("NFC", text).strip(_SPACES + _UNSEEN)
 
 
 def shortest(number: Decimal) -> Decimal | int:
@@ -114,4 +131,6 @@ def _text(text: str, kind: Any) -> Any:
     if kind in (Decimal, int) and _NUMBER.fullmatch(text):
         with contextlib.suppress(ArithmeticError):
             return shortest(Decimal(text))
+    if kind is date and (day := _MIDNIGHT.fullmatch(text)) is not None:
+        return day[1]
     return text or None

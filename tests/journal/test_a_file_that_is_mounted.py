@@ -54,7 +54,7 @@ def test_the_path_is_found_as_the_kernel_writes_it(tmp_path, mount):
     assert not is_mounted(tmp_path / "a")
     with pytest.raises(OSError, match="mount its folder instead"):
         Draft(path)
-    with pytest.raises(ConfigurationError, match="--state: .*mount its folder instead"):
+    with pytest.raises(ConfigurationError, match=r"--state: .*mount its folder instead"):
         check_writable([JobFile("--state", path, "state")])
 
 
