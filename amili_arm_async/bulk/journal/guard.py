@@ -47,8 +47,8 @@ def refuse_untrusted(path: str, word: str) -> None:
             log.warning(f"the group can write to a file of the {word}: `chmod g-w` it", path=place)
     if is_mounted(path):
         raise JournalError(
-            f"the {word} {path} is a file that is mounted by itself: what belongs beside it ({', '.join(_OPEN)}, -mark) would not stay with "
-            "it. Mount its folder"
+            f"the {word} {path} is a file that is mounted by itself: what belongs beside it ({', '.join(_OPEN)}, -mark) would not stay "
+            "with it. Mount its folder"
         )
     _refuse_other_names(path, word)
 
