@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
@@ -21,6 +22,7 @@ __all__ = [
     "TimeLimit",
     "boot_id",
     "boot_time",
+    "is_late",
     "loop_time",
     "monotonic",
     "sleep",
@@ -191,11 +193,22 @@ _TURNS: Final = 20
 """Turns of the event loop in which what has already arrived reaches whoever waits for it; an answer takes three or four."""
 
 
+_LATE: Final = 0.1
+"""Seconds from which on a timer is late: nothing of this process, or of its loop, went on meanwhile."""
+
+
+def is_late(at: float) -> bool:
+    """Whether a timer that was due at this time of the loop is late: the loop was blocked, or the process stopped."""
+    return asyncio.get_running_loop().time() - at > _LATE
+
+
 class TimeLimit:
     """Raises TimeoutError in its block when that does not end within `seconds` (None: it may take as long as it takes).
 
     A loop that was blocked, by the caller's own code or by a slow source, finds the time over and the answer in the socket at once. What
     arrived in time counts: so when the time is over, the loop gets some turns, which take less than a millisecond when nothing blocks it.
+    And where the end of the time was seen late (`is_late`), as long as the loop stood still is added, once and at most the seconds again:
+    until then nothing of ours could go on, such as a request that the other side is still answering.
     """
 
     def __init__(self, seconds: float | None) -> None:
@@ -216,7 +229,19 @@ class TimeLimit:
         """The seconds begin anew."""
         self._stop()
         if self._seconds is not None:
-            self._handle = asyncio.get_running_loop().call_later(self._seconds, self._end, _TURNS)
+            self._begin(self._seconds, self._over)
+
+    def _begin(self, seconds: float, over: Callable[[float], None]) -> None:
+        loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
+        self._handle = loop.call_at(at, over, at)
+
+    def _over(self, at: float) -> None:
+        assert self._seconds is not None
+        if is_late(at):
+            self._begin(min(asyncio.get_running_loop().time() - at, self._seconds), lambda _: self._end(_TURNS))
+        else:
+            self._end(_TURNS)
 
     def _stop(self) -> None:
         if self._handle is not None:

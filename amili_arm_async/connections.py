@@ -196,6 +196,13 @@ class _Watched(ResponseHandler):
                 self.exchange.answer_comes(self.transport)
         super().feed_data(data, size)
 
+    def _on_read_timeout(self) -> None:
+        # When the process was stopped, the loop sees that the time is over before it sees what came meanwhile.
+        if self._read_timeout_handle is not None and clock.is_late(self._read_timeout_handle.when()):
+            self._reschedule_timeout()
+        else:
+            super()._on_read_timeout()
+
 
 class _Connector(aiohttp.TCPConnector):
     """Gives out only connections on which nothing waits to be read."""
