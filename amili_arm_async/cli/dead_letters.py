@@ -29,6 +29,7 @@ class Letter(msgspec.Struct):
     Attributes:
         operation, client_no, base_url: what was done with the record, and where.
         run_id, journal: the run, and the path of its journal or None.
+        index: its place in the source, where it had one in this run.
         key: its `customerNo` or `documentNo`, or None.
         state, reason, message: what became of it.
         attempts: how often it was sent.
@@ -44,6 +45,7 @@ class Letter(msgspec.Struct):
     payload: msgspec.Raw = msgspec.Raw(b"null")
     run_id: str | None = None
     journal: str | None = None
+    index: int | None = None
     key: str | None = None
     reason: str | None = None
     message: str | None = None

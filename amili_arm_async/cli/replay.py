@@ -114,6 +114,8 @@ class Replay:
             JournalError: the replay's own journal can't be written; nothing is sent.
         """
         if self._plan.needs_rewriting:
+            if doubles := self._table.count("action = 'drop'"):
+                output.warn(f"{doubles:,} lines were in the file twice: the second ones are taken out")
             self._plan.prepare()
             self.close()
             self._open()

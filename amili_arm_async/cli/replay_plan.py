@@ -108,7 +108,11 @@ class Plan:
         numbered, name = _name_of(letter, text)
         content = self._content_of(text) if not letter.is_document else 0
         note = why_it_stays(letter, text, extra_fields=self._extra_fields)
-        self.table.add(piece, group, letter, _action(letter, group, text, note, numbered=numbered), name, content, note)
+        action = _action(letter, group, text, note, numbered=numbered)
+        if letter.index is not None and self.table.find(piece.print, 1) is not None:
+            # A place in the source of a run is that of one record: somebody put two copies of the file together.
+            action = "drop"
+        self.table.add(piece, group, letter, action, name, content, note)
 
     def _content_of(self, text: bytes) -> int:
         try:
@@ -131,8 +135,8 @@ class Plan:
 
     @property
     def needs_rewriting(self) -> bool:
-        """Whether lines must be given to the replay's own journal, or marked."""
-        return bool(self.table.count("action = 'adopt' OR (action = 'send' AND mark IS NOT given)"))
+        """Whether lines must be given to the replay's own journal, or marked, or are there twice."""
+        return bool(self.table.count("action IN ('adopt', 'drop') OR (action = 'send' AND mark IS NOT given)"))
 
     def prepare(self) -> None:
         """Rewrites the file, so that a replay that is killed goes on where it was.
@@ -146,12 +150,14 @@ class Plan:
         begin_own(self._own_journal, [(_own_run(token, group), group) for group in adopted])
         at_least = 1
 
-        def change(line: bytes) -> bytes:
+        def change(line: bytes) -> bytes | None:
             nonlocal at_least
             row = self.table.find(hash(line), at_least)
             if row is None:
                 return line
             at_least = row.number + 1
+            if row.action == "drop":
+                return None
             return changed(line, changes) if (changes := self._changes(row, token)) else line
 
         self._file.rewrite(change)

@@ -12,9 +12,9 @@ from .dead_letters import DOCUMENTS, Letter, Piece
 
 __all__ = ["Action", "Group", "LineTable", "Row"]
 
-Action: TypeAlias = Literal["send", "adopt", "look", "poll", "stay"]
+Action: TypeAlias = Literal["send", "adopt", "look", "poll", "stay", "drop"]
 """What is done with a line: sent with its run's journal; given to the replay's own journal first; its document looked up by number; its
-batch asked for; nothing."""
+batch asked for; nothing; taken out, for the same line is there before it."""
 
 _SCHEMA: Final = """
 CREATE TABLE lines (
