@@ -35,6 +35,7 @@ __all__ = [
     "read_input",
     "read_record",
     "read_records",
+    "record_writer",
     "split_list",
     "what_was_read",
 ]
@@ -181,6 +182,40 @@ def _as_far_as_possible(record: object) -> bytes:
         return text if _is_json(text) else msgspec.json.Encoder(enc_hook=repr).encode(whole)
     except Exception:  # an object of the caller's may raise anything while it is read
         return ENCODER.encode(None)
+
+
+def record_writer(are_finite: Callable[[Sequence[Any]], bool], *, decimals: bool, sort: bool) -> Callable[[Any], bytes | None]:
+    """A function that writes a Struct or a dict: it gives the text, or None where the record needs a closer look by `encode_one`.
+
+    Args:
+        are_finite: whether all numbers of some Structs are known to be finite; it may raise what a Struct that is not as usual makes it.
+        decimals: whether there may be Decimals among the values.
+        sort: whether the keys are sorted.
+    """
+    # Every attribute that need not be looked up for each record is time.
+    with_decimals = (_SORTED if sort else ENCODER).encode_into
+    encode_into = with_decimals if decimals else (_SORTED_NO_DECIMAL if sort else _NO_DECIMAL).encode_into
+    # Memory that is used again: the text is copied out of it once its length is known.
+    buffer = bytearray(1024)
+
+    def write(record: Any) -> bytes | None:
+        nonlocal encode_into, decimals
+        try:
+            encode_into(record, buffer)
+            text = bytes(buffer)
+            if type(record) is not dict and are_finite((record,)):
+                return text
+            if (b"null" in text and not _is_finite(record)) or (decimals and not _is_json(text)):
+                return None
+        except DecimalFound:
+            # From now on they are reckoned with.
+            encode_into, decimals = with_decimals, True
+            return None
+        except Exception:  # the closer look tells why
+            return None
+        return text
+
+    return write
 
 
 class DecimalFound(Exception):  # noqa: N818 - it is no error

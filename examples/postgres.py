@@ -53,7 +53,7 @@ async def main(conninfo: str) -> int:
     print(report.summary())
     for failure in report.failures():
         print(f"customer {failure.key}: {failure.state} ({failure.reason})", file=sys.stderr)
-    return 1 if report.failed_records else 0
+    return 0 if report.ok else 1
 
 
 if __name__ == "__main__":

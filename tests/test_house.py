@@ -53,6 +53,7 @@ PURE = [
     "checking.rules",
     "checking.shapes",
     "bulk.chunking",
+    "bulk.copies",
     "bulk.digests",
     "bulk.identity",
     "bulk.journal.claims",

@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .. import clock, codec, log
+from .. import codec, log
 from ..models.batches import BatchReceipt, BatchResult
 from ..tries import Delivery
-from .chunking import Batch, Cutter, Invalid, Kind
+from .chunking import Batch, Invalid, Kind
 from .keys import CompactKeys, KeyGate, Pass
 from .report import BulkReport, Progress
 from .states import BatchOutcome, Verdict
@@ -231,11 +230,15 @@ class Account:
 
     # --- the end ----------------------------------------------------------------------------------------------------------
 
-    def close_rest(self, cutter: Cutter, unread: list[Any], reason: Verdict) -> tuple[int, list[Batch]]:
+    def read(self, records: int) -> None:
+        """So many records were read from the source."""
+        self.report.tally.records_read = self.adopted + records
+
+    def close(self, reason: Verdict) -> int:
         """Gives their final state to all records that are under way, from what is known of them. Never waits.
 
         Returns:
-            how many places among the open batches they held, and what was cut and had no turn: still to be named.
+            how many places among the open batches they held.
         """
         # What the caller's function raises must not keep a record from its state.
         self._on_progress = None
@@ -248,16 +251,19 @@ class Account:
                 self.settle(live, self.stopped(live, reason))
         for outcome in self._keeper.release():
             self.tell(outcome)
-        self.report.look(unread, cutter.read)
-        cutter.feed(unread)
-        left: list[Batch] = []
-        while (batch := cutter.finish()) is not None:
-            left.append(batch)
-        for invalid in cutter.take_invalid():
-            self._keeper.invalid(invalid)
-            self.report.add(invalid.outcome)
-        self.report.tally.records_read = self.adopted + cutter.read
-        return places, left
+        return places
+
+    def name_invalid(self, refused: Iterable[Invalid], reason: Verdict | None) -> None:
+        """Takes in records that can't be sent, when nobody is told any more; with a `reason`, those that would not have been sent anyway
+        get it, unless their source could not read them."""
+        for invalid in refused:
+            outcome = invalid.outcome
+            if reason is None or invalid.is_unreadable:
+                self._keeper.invalid(invalid)
+            else:
+                outcome = replace(outcome, verdict=reason)
+                self._keeper.unsent(outcome.indexes, outcome.keys, reason, invalid.payload)
+            self.report.add(outcome)
 
     async def name(self, batch: Batch, reason: Verdict) -> None:
         """Names a batch that had no turn: as what an earlier attempt did with it, or as not sent."""
@@ -286,41 +292,6 @@ class Account:
             said = str(live.status) if live.status is not None else "not_repeated"
             return Verdict("unknown", said, "an earlier try may have been taken, and it was not tried again")
         return reason
-
-    async def name_rest(self, records: Iterator[Any], kind: Kind, reason: Verdict, *, alone: bool = False) -> None:
-        """Names what a source with a length still has, so that nothing in it is lost in silence when a run can't go on; `alone` where
-        the journal can't be asked."""
-        while chunk := _some(records):
-            read = self.report.tally.records_read
-            self.report.look(chunk, read)
-            indexes, keys = range(read, read + len(chunk)), [_key_of(kind, record) for record in chunk]
-            self.report.tally.records_read += len(chunk)
-            standing: Mapping[int, Verdict] = {}
-            try:
-                if not alone:
-                    payloads = [_payload(kind, record) for record in chunk] if None in keys else []
-                    standing = await self._keeper.standing(indexes, keys, payloads, ())
-            finally:
-                # Whatever cut the look-up off, each is named.
-                self._name_standing(indexes, keys, standing)
-                rest = [place for place in indexes if place - read not in standing]
-                if rest:
-                    names = [keys[place - read] for place in rest]
-                    wanted = self._keeper.wants_payloads
-                    texts = b",".join([_payload(kind, chunk[place - read]) for place in rest]) if wanted else None
-                    self._keeper.unsent(rest, names, reason, texts)
-                    self.report.add(BatchOutcome(0, None, 0, None, rest, names, reason))
-            if not alone:
-                await self._keeper.catch_up()
-            await clock.turn()
-
-
-def _some(records: Iterator[Any]) -> list[Any]:
-    chunk: list[Any] = []
-    # The run has its error already; a source that raises now has told what it has to tell.
-    with contextlib.suppress(Exception):
-        chunk.extend(islice(records, 1000))
-    return chunk
 
 
 def _keys_of(kind: Kind, records: list[Any]) -> list[str | None]:

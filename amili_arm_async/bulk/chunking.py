@@ -1,14 +1,15 @@
 """Pure: cuts records into batches, lazily, by number and by their true bytes.
 
-Records are encoded in slices, many at a time, because that is cheapest; a slice that does not fit, or that holds a bad record,
-is encoded again one by one. So no record is encoded more than twice, and what is read ahead of a full batch stays small.
+Records that nobody can change are encoded in slices, many at a time, because that is cheapest; a slice that does not fit, or that holds
+a bad record, is encoded again one by one. So no record is encoded more than twice, and what is read ahead of a full batch stays small.
+A record that may be changed as soon as the next one is read is encoded at once.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import attrgetter
@@ -19,6 +20,7 @@ from msgspec import UnsetType
 
 from .. import codec
 from ..errors import RecordError
+from ..faulty import FaultyRecord
 from ..models.base import Input
 from ..models.documents import Document
 from .field_names import FieldNameError, check_mapping
@@ -86,34 +88,43 @@ class Batch:
 
 
 class Invalid(NamedTuple):
-    """A record that can't be sent, and its text as far as it can be written, where that was asked for."""
+    """A record that can't be sent.
+
+    Attributes:
+        outcome: of it alone.
+        payload: its text as far as it can be written, where that was asked for.
+        is_unreadable: whether its source could not read it.
+    """
 
     outcome: BatchOutcome
     payload: bytes | None
+    is_unreadable: bool = False
 
 
 class Kind:
     """What is sent in a run: the Struct, and the field that names a record, as attribute and on the wire.
 
     Attributes:
+        finite_check: whether Structs are known to hold only finite numbers; it may raise AttributeError and TypeError.
         has_decimals: whether nearly every record holds Decimals.
     """
 
     def __init__(self, cls: type[Input], attribute: str) -> None:
         self.cls = cls
         self.wire_key = dict(zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True))[attribute]
+        self.attribute = attribute
         self.attribute_of = attrgetter(attribute)
         # Decoding only this field checks the syntax of the whole object on the way.
         named = msgspec.defstruct("Named", [("key", Any, msgspec.field(default=None, name=self.wire_key))])
         self._named = msgspec.json.Decoder(named, float_hook=Decimal)
         self.prints = Prints(cls)
-        self._are_finite = FINITE_CHECKS.get(cls)
+        self.finite_check: Callable[[Iterable[Any]], bool] = FINITE_CHECKS.get(cls, lambda _: False)
         self.has_decimals = cls is Document
 
     def are_finite(self, records: list[Any]) -> bool:
         """Whether Structs of this kind are known to hold only finite numbers."""
         try:
-            return self._are_finite is not None and self._are_finite(records)
+            return self.finite_check(records)
         except (AttributeError, TypeError):
             return False
 
@@ -202,6 +213,11 @@ class Cutter:
         self._number = 0
         self._average = 0.0
         self._decimals = kind.has_decimals
+        # Since the last flush: records that nobody can change, or the texts of records and what names them; never both.
+        self._held: list[Any] = []
+        self._texts: list[bytes] = []
+        self._names: list[Any] = []
+        self._append_one: Callable[[Any], None] | None = None
         self._ready: deque[Batch] = deque()
         self._invalid: list[Invalid] = []
         self._begin()
@@ -216,11 +232,17 @@ class Cutter:
     @property
     def read(self) -> int:
         """Records taken in so far."""
-        return self._read
+        return self._read + len(self._held) + len(self._texts)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing that a batch could be made of."""
+        return not (self._ready or self._keys or self._held or self._texts)
 
     @property
     def wanted(self) -> int:
-        """How many records to feed next."""
+        """How many records to take in next."""
+        self._flush()
         if not self._average:
             return min(FIRST_SLICE, self._max_records)
         room = int((self._most - self._size) / self._average)
@@ -230,15 +252,83 @@ class Cutter:
         """From now on, batches of at most `max_bytes`: the server refused larger ones."""
         self._most = max(min(self._most, max_bytes - self._overhead), 1)
 
+    @property
+    def append(self) -> Callable[[Any], None]:
+        """Takes in a record that may be changed as soon as the next one is read: it is encoded at once."""
+        if self._append_one is None:
+            self._append_one = self._appending()
+        return self._append_one
+
+    def _appending(self) -> Callable[[Any], None]:
+        # Every attribute that need not be looked up for each record is time.
+        cls, attribute_of, wire_key = self._kind.cls, self._kind.attribute_of, self._kind.wire_key
+        held, texts, names, may_slip_in = self._held, self._texts, self._names, self._kind.prints.names.may_slip_in
+        write = codec.record_writer(self._kind.finite_check, decimals=self._kind.has_decimals, sort=self._makes_prints)
+
+        def append(record: Any) -> None:
+            kind: type = type(record)
+            if kind is bytes:
+                self.hold(record)
+                return
+            if held:
+                self._flush()
+            if kind is cls:
+                # A Struct with anything else for a number is not made as it should be.
+                if (text := write(record)) is not None and type(name := attribute_of(record)) in _KEY_TYPES:
+                    texts.append(text)
+                    names.append(name)
+                    return
+            elif kind is dict and (text := write(record)) is not None and not may_slip_in(record):
+                texts.append(text)
+                names.append(record.get(wire_key))
+                return
+            self._flush()
+            self._take_one(self._read, record)
+            self._read += 1
+
+        return append
+
+    def hold(self, record: Any) -> None:
+        """Takes in a record that nobody can change: it is encoded with others."""
+        if self._texts:
+            self._flush()
+        self._held.append(record)
+
+    def _flush(self) -> None:
+        if self._held:
+            records = self._held[:]
+            self._held.clear()
+            self.feed(records)
+        elif self._texts:
+            texts, keys = self._texts[:], self._names[:] if _are_keys(self._names) else list(map(as_key, self._names))
+            self._texts.clear()
+            self._names.clear()
+            self._feed_texts(texts, keys)
+
+    def _feed_texts(self, texts: list[bytes], keys: list[str | None]) -> None:
+        indexes = range(self._read, self._read + len(texts))
+        self._read = indexes.stop
+        prints = prints_of_lines(texts) if self._makes_prints else ()
+        text = b",".join(texts)
+        if self._has_room(len(texts), len(text)) and not (self._require_key and None in keys):
+            self._append(text, indexes, keys, prints)
+        else:
+            for place, index in enumerate(indexes):
+                self._place(index, keys[place], texts[place], prints[place : place + 1])
+        if self._is_full():
+            self._close()
+
     def feed(self, records: list[Any], indexes: Sequence[int] | None = None) -> None:
-        """Takes records in: those that follow, or those at these places of the source, where those between them are passed over."""
+        """Takes in records that do not change meanwhile: those that follow, or those at these places of the source, where those between
+        them are passed over."""
+        self._flush()
         if not records:
             return
         if indexes is None:
             indexes = range(self._read, self._read + len(records))
         self._read = indexes[-1] + 1
         whole = self._encode_all(records)
-        if whole is not None and len(self._keys) + len(records) <= self._max_records and self._fits(len(whole[0])):
+        if whole is not None and self._has_room(len(records), len(whole[0])):
             text, keys, prints = whole
             self._append(text, indexes, keys, prints)
         else:
@@ -249,10 +339,12 @@ class Cutter:
 
     def take(self) -> Batch | None:
         """The next full batch, or None."""
+        self._flush()
         return self._ready.popleft() if self._ready else None
 
     def finish(self) -> Batch | None:
         """The next batch, full or not, or None: there is nothing left."""
+        self._flush()
         if not self._ready and self._keys:
             self._close()
         return self.take()
@@ -326,23 +418,29 @@ class Cutter:
             # A text that was written here has its keys sorted; bytes have them as they came.
             prints = self._prints_of_texts([text]) if is_text else prints_of_lines([text])
         except FieldNameError as failure:
-            self._refuse(index, key, record, Verdict("invalid", failure.code, str(failure)))
+            self._refuse_record(index, key, record, Verdict("invalid", failure.code, str(failure)))
             return
         except RecordError as failure:
-            self._refuse(index, key, record, Verdict("invalid", "not_encodable", str(failure)))
+            self._refuse_record(index, key, record, Verdict("invalid", "not_encodable", str(failure)))
             return
         except Exception as failure:  # also what a mapping of the caller's raises when it is asked for its key
             reason = "not one JSON object" if isinstance(failure, codec.DecodeFailure) else type(failure).__name__
-            self._refuse(index, key, record, Verdict("invalid", "not_encodable", f"$: {reason}"))
+            self._refuse_record(index, key, record, Verdict("invalid", "not_encodable", f"$: {reason}"))
             return
+        # A text that was written here has its keys sorted; bytes have them as they came.
+        prints = self._prints_of_texts([text]) if isinstance(record, (bytes, bytearray)) else prints_of_lines([text])
+        self._place(index, key, text, prints)
+
+    def _place(self, index: int, key: str | None, text: bytes, prints: Sequence[int]) -> None:
+        """Takes in the text of one record."""
         if len(text) > self._alone:
             size, most = len(text) + self._overhead, self._alone + self._overhead
             too_large = Verdict("invalid", "too_large", f"$: {size} bytes alone in a batch; max_bytes is {most}")
-            self._refuse(index, key, record, too_large, text)
+            self._refuse(index, key, text, too_large)
             return
         if key is None and self._require_key:
             missing = Verdict("invalid", "no_document_no", f"$.{self._kind.wire_key}: missing, and it is required")
-            self._refuse(index, key, record, missing, text)
+            self._refuse(index, key, text, missing)
             return
         if self._keys and not self._fits(len(text)):
             self._close()
@@ -350,12 +448,20 @@ class Cutter:
         if self._is_full():
             self._close()
 
-    def _refuse(self, index: int, key: str | None, record: Any, verdict: Verdict, text: bytes | None = None) -> None:
-        payload = (text or codec.as_far_as_possible(record)) if self._keep_invalid else None
+    def _refuse_record(self, index: int, key: str | None, record: Any, verdict: Verdict) -> None:
+        payload = codec.as_far_as_possible(record) if self._keep_invalid else None
+        is_unreadable = isinstance(record, (bytes, bytearray, FaultyRecord))
+        self._refuse(index, key, payload, verdict, is_unreadable=is_unreadable)
+
+    def _refuse(self, index: int, key: str | None, payload: bytes | None, verdict: Verdict, *, is_unreadable: bool = False) -> None:
         outcome = BatchOutcome(0, None, 0, None, range(index, index + 1), [key], verdict)
-        self._invalid.append(Invalid(outcome, payload))
+        self._invalid.append(Invalid(outcome, payload if self._keep_invalid else None, is_unreadable))
 
     # --- the batch under way --------------------------------------------------------------------------------------------
+
+    def _has_room(self, number: int, length: int) -> bool:
+        """Whether so many records, together of this length, fit into the batch under way."""
+        return len(self._keys) + number <= self._max_records and self._fits(length)
 
     def _fits(self, length: int) -> bool:
         return self._size + length + (1 if self._pieces else 0) <= self._most

@@ -74,20 +74,22 @@ class Delta(Watcher):
         state: not open yet.
         kind: what the records are.
         full: whether what did not change is sent too.
+        may_change: whether others may change a record while it is looked up, as those of a list.
 
     Attributes:
         without_key: records that made it and have no number.
-        gone: customers in the state that the source does not have; None where it was not read to its end.
+        gone: customers in the state that the source does not have; None where the run did not come to its end.
     """
 
     reads_texts = True
 
-    def __init__(self, state: DeltaState, kind: Kind, *, full: bool) -> None:
+    def __init__(self, state: DeltaState, kind: Kind, *, full: bool, may_change: bool = False) -> None:
         self.without_key = 0
         self.gone: int | None = None
         self._found: Counter[int] = Counter()
         self._state = state
         self._full = full
+        self._may_change = may_change
         self._digests = Digests(kind)
         # A bit for each number of a customer in the state.
         self._seen = bytearray()
@@ -190,7 +192,12 @@ class Delta(Watcher):
         self._sifting = frozenset()
         if sifted is None or sifted[0] != first:
             return
-        for one in sifted[1]:
+        going = sifted[1]
+        if self._may_change and going:
+            # What is kept is the digest of what is sent.
+            _, digests = self._digests.of([records[one.place] for one in going])
+            going = [one._replace(digest=digest) for one, digest in zip(going, digests, strict=True)]
+        for one in going:
             before = self._under_way.get(one.name)
             if before is not None:
                 self._earlier.setdefault(one.name, _Earlier()).under_way[before[:_INDEX]] = before

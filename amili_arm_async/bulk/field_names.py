@@ -7,7 +7,7 @@ document was sent. Such a record is refused. Other names that are not known here
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
@@ -148,6 +148,7 @@ class FieldNames:
         self._fine: set[Any] = set().union(*map(kinds_of, classes))
         self._folded = {name.casefold() for name in self._fine}
         self._most = len(self._fine) + _MOST_OTHERS
+        self._are_fine = _looking(cls, self._fine)
 
     def may_slip(self, records: Sequence[dict[Any, Any]]) -> bool:
         """Whether a name in one of them, at any depth whose fields are known, may be a slip: then each is looked at by itself."""
@@ -162,17 +163,31 @@ class FieldNames:
 
     def may_slip_in(self, record: dict[Any, Any]) -> bool:
         """Whether a name in one record may be a slip."""
-        return not self._are_fine(record, self._cls) and self.may_slip([record])
+        return not self._are_fine(record) and self.may_slip([record])
 
-    def _are_fine(self, value: dict[Any, Any], cls: type[Input]) -> bool:
-        if not self._fine.issuperset(value):
+
+def _looking(cls: type[Input], fine: set[Any]) -> Callable[[dict[Any, Any]], bool]:
+    """A function that tells whether all names in a mapping, at any depth whose fields are known, are among those that are fine."""
+    # It looks at each record by itself: every attribute that need not be looked up is time.
+    is_fine, nested = fine.issuperset, [(name, _looking(inner, fine)) for name, inner in _objects_of(cls).items()]
+
+    def look(value: dict[Any, Any]) -> bool:
+        if not is_fine(value):
             return False
-        for name, inner in _objects_of(cls).items():
-            item = value.get(name)
-            for one in item if type(item) is list else (item,):
-                if type(one) is dict and not self._are_fine(one, inner):
-                    return False
+        for name, look_inside in nested:
+            if name in value:
+                item = value[name]
+                kind = type(item)
+                if kind is dict:
+                    if not look_inside(item):
+                        return False
+                elif kind is list or kind is tuple:
+                    for one in item:
+                        if type(one) is dict and not look_inside(one):
+                            return False
         return True
+
+    return look
 
 
 def _classes(cls: type[Input]) -> Iterator[type[Input]]:

@@ -96,20 +96,33 @@ class NightlyReport:
         return sum(part.report.failed_records for part in self._parts.values())
 
     @property
+    def not_begun(self) -> tuple[PartName, ...]:
+        """The parts that were planned and not begun: none of their records was read, and they are in no count."""
+        return tuple(name for name in self._planned if name not in self._parts)
+
+    @property
+    def source_exhausted(self) -> bool:
+        """Whether every source of the night was read to its end; see `BulkReport.source_exhausted`."""
+        return not self.not_begun and all(part.report.source_exhausted for part in self._parts.values())
+
+    @property
     def ok(self) -> bool:
-        """Whether all that was planned was done, every record made it, and the money adds up."""
+        """Whether all that was planned was done, every source was read to its end, every record made it, and the money adds up."""
         money = self.money
-        whole = self.error is None and self._ended is not None and tuple(self._parts) == self._planned
+        whole = self.error is None and self._ended is not None and self.source_exhausted
         return whole and not self.failed_records and (money is None or money.adds_up)
 
     def raise_for_failures(self) -> None:
-        """Raises `BulkError`, with the report of the first part that it is about, where a record did not make it."""
+        """Raises `BulkError`, with the report of the first part that it is about, where a record did not make it, and where its
+        source was not read to its end."""
         for part in self._parts.values():
             part.report.raise_for_failures()
 
     def summary(self) -> str:
         """The counts in one line, for a person."""
-        return "; ".join(f"{part.name}: {part.report.summary()}" for part in self._parts.values()) or "nothing was begun"
+        begun = [f"{part.name}: {part.report.summary()}" for part in self._parts.values()]
+        not_begun = [f"{name}: not begun, none of its records was read" for name in self.not_begun if self._ended is not None]
+        return "; ".join(begun + not_begun) or "nothing was begun"
 
     def __repr__(self) -> str:
         return f"<NightlyReport: {self.summary()}>"
@@ -149,6 +162,8 @@ class NightlyReport:
             **self._where,
             "ok": self.ok,
             "error": self.error,
+            "source_exhausted": self.source_exhausted,
+            "not_begun": list(self.not_begun),
             "parts": parts,
         }
 

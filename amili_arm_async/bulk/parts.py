@@ -115,6 +115,8 @@ def report_part(
         "name": name,
         "operation": operation,
         "read": totals.records_read,
+        "source_exhausted": report.source_exhausted,
+        "not_read": report.not_read,
         "counts": dict(report.counts),
         "batches": len(report.batches),
         "requests": totals.requests,

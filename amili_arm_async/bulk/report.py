@@ -148,6 +148,7 @@ class BulkReport:
         self._failures: Spool[_Row] = Spool(_Row)
         self._batches: Spool[BatchSummary] = Spool(BatchSummary)
         self._left_behind: dict[State, int] = {}
+        self._source_exhausted = False
         self._started: float | None = None
         self._ended: float | None = None
 
@@ -177,6 +178,29 @@ class BulkReport:
         self._left_behind = dict(left)
 
     @property
+    def source_exhausted(self) -> bool:
+        """Whether the source was read to its end. Where it was not, because it raised, because the run was interrupted or left, or because
+        the run could not go on and the source may never end (a generator), the records that were not read are in no count."""
+        return self._source_exhausted
+
+    @source_exhausted.setter
+    def source_exhausted(self, exhausted: bool) -> None:
+        self._source_exhausted = exhausted
+
+    @property
+    def not_read(self) -> int | None:
+        """How many records of the source were not read; None where nobody knows."""
+        if self._source_exhausted:
+            return 0
+        known = self._tally.records_known
+        return max(0, known - self._tally.records_read) if known is not None else None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the source was read to its end and every record made it."""
+        return self._source_exhausted and not self.failed_records
+
+    @property
     def elapsed(self) -> float:
         """Seconds from the beginning of the run to its end, or to now."""
         if self._started is None:
@@ -198,13 +222,24 @@ class BulkReport:
                 yield RecordOutcome(index, key, row.state, row.reason, row.message)
 
     def raise_for_failures(self) -> None:
-        """Raises `BulkError` where a record did not make it."""
+        """Raises `BulkError` where a record did not make it, and where the source was not read to its end."""
         if self.failed_records:
             raise BulkError(f"{self.failed_records} of {self._tally.records_read} records did not make it: {self.summary()}", self)
+        if rest := self.rest_in_words():
+            raise BulkError(f"{rest} ({self.summary().partition(';')[0]})", self)
 
     def summary(self) -> str:
-        """The counts in one line, for a person."""
-        return ", ".join(f"{number} {state}" for state, number in self._counts.items() if number) or "no records"
+        """The counts in one line, for a person; and that the source was not read to its end."""
+        counts = ", ".join(f"{number} {state}" for state, number in self._counts.items() if number) or "no records"
+        return f"{counts}; {rest}" if (rest := self.rest_in_words()) else counts
+
+    def rest_in_words(self) -> str:
+        """That the source was not read to its end, and how much of it was not; empty where it was, and while the run goes on."""
+        if self._source_exhausted or self._ended is None:
+            return ""
+        number = self.not_read
+        rest = "nobody knows how many records it has still" if number is None else f"{number} of its records were not read"
+        return f"the source was not read to its end: {rest}"
 
     def __repr__(self) -> str:
         return f"<BulkReport: {self.summary()}>"

@@ -7,10 +7,9 @@ source, an error, cancellation at any await), each record gets the state that is
 from __future__ import annotations
 
 import asyncio
-from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -31,10 +30,12 @@ from .keys import Pass
 from .pace import Pace
 from .poller import OpenBatch, Poller
 from .pressure import Pressure, acquire_place
+from .reading import Reader
 from .report import BulkReport
 from .source import Source
 from .states import BatchOutcome, State, Verdict
 from .unrecorded import Keeper, Unrecorded
+from .watchers import Watcher
 
 if TYPE_CHECKING:
     from .journal.reads import OpenRow
@@ -44,9 +45,6 @@ __all__ = ["Sender"]
 
 _FAILED: Final[tuple[State, ...]] = ("failed", "rejected", "invalid", "unknown")
 """States that count as failures of a run that goes wrong wholesale."""
-
-_SIFTED: Final = 1000
-"""Records that are read at a time where somebody may take most of them out."""
 
 _ENOUGH: Final = 100
 """Settled records from which on a share means something."""
@@ -87,17 +85,7 @@ class Sender:
         self._journal = journal
         self._keeper: Keeper = journal if journal is not None else Unrecorded(safe=job.endpoint.safe)
         self._account = Account(report, emit, job.options.on_progress, lambda: self._poller.open, self._keeper, self._check_failures)
-        self._cutter = Cutter(
-            job.kind,
-            overhead=job.envelope.size,
-            max_records=job.options.max_records,
-            max_bytes=job.options.max_bytes,
-            prints=journal is not None,
-            reads_texts=any(watcher.reads_texts for watcher in report.watchers),
-            require_key=job.options.require_document_no,
-            keep_invalid=self._keeper.wants_payloads,
-        )
-        self._unread: list[Any] = []
+        self._cutter = _cutter(job, report.watchers, prints=journal is not None, keep_invalid=self._keeper.wants_payloads)
         # By number: a worker that is cut off in the middle lets the next one in.
         self._claiming: dict[int, Batch] = {}
         self._left: list[Batch] = []
@@ -111,7 +99,11 @@ class Sender:
             endpoint=job.endpoint,
             stopped=self._stopped,
         )
-        self._reading = anyio.CancelScope()
+        self._delivering = 0
+        self._reader = Reader(
+            source, job.kind, self._cutter, report.watchers, self._account, self._course, is_idle=lambda: not self._delivering
+        )
+        self._journal_failed = False
         self._poller = Poller(
             self._ask,
             options=job.options,
@@ -190,6 +182,7 @@ class Sender:
         try:
             async with anyio.create_task_group() as self._working:
                 self._working.start_soon(self._reopen)
+                self._working.start_soon(self._reader.run)
                 self._pace_changed()
         finally:
             self._working = None
@@ -197,11 +190,10 @@ class Sender:
     def _end(self) -> None:
         """Accounts for what has no final state yet; without an await, so that no cancellation comes between."""
         reason = self._course.reason or STOPPED
-        places, left = self._account.close_rest(self._cutter, self._unread, reason)
-        self._left = [*self._claiming.values(), *left]
+        places = self._account.close(reason)
+        self._left = [*self._claiming.values(), *self._reader.give_up(all_of_it=True)]
         for _ in range(places + self._reopened):
             self._pressure.open_batches.release()
-        self._unread = []
 
     async def _close(self) -> None:
         """Names what had no turn, and what a source that is not read to its end still has; then closes the journal."""
@@ -210,8 +202,11 @@ class Sender:
         except ArmError as failure:
             self._course.stop_for_journal(failure)
         finally:
-            for batch in self._left:
-                self._account.not_sent(batch, self._course.reason or STOPPED)
+            # Whatever cut that off, each record that was read is named.
+            reason = self._course.reason or STOPPED
+            for batch in [*self._left, *self._reader.give_up(all_of_it=True, reason=reason)]:
+                self._account.not_sent(batch, reason)
+            self._report.source_exhausted = self._source.exhausted
             try:
                 self._report.left_behind = await self._keeper.end(complete=self._whole and self._course.reason is None)
             except ArmError as failure:
@@ -229,29 +224,38 @@ class Sender:
 
     async def _name_rest(self) -> None:
         reason = self._course.reason or STOPPED
-        alone = False
-        records = self._source.rest() if self._course.cause is not None else iter(())
-        try:
+        while self._left or self._reader.has_rest:
+            if not self._left:
+                try:
+                    await self._reader.read_rest()
+                finally:
+                    self._left += self._reader.give_up(all_of_it=not self._reader.has_rest, reason=reason)
             while self._left:
-                await self._account.name(self._left[0], reason)
+                await self._name(self._left[0], reason)
                 del self._left[0]
-            await self._account.name_rest(records, self._job.kind, reason)
+
+    async def _name(self, batch: Batch, reason: Verdict) -> None:
+        """Names a batch that had no turn; without the journal, where that can't be asked any more."""
+        if self._journal_failed:
+            self._account.not_sent(batch, reason)
+            return
+        try:
+            await self._keeper.catch_up()
+            await self._account.name(batch, reason)
         except ArmError:
-            # The journal can't be asked any more: all is named without it.
-            alone = True
-        if alone:
-            await self._account.name_rest(records, self._job.kind, reason, alone=True)
+            self._journal_failed = True
+            self._account.not_sent(batch, reason)
 
     def _stopped(self) -> None:
-        # A source that has nothing to give for an hour must not keep a run that has stopped.
-        self._reading.cancel()
+        self._reader.stop(reads_on=self._course.cause is not None)
         self._account.release_waiters()
         if self._journal is not None:
             self._journal.abandon()
 
     def leave(self) -> None:
-        """The caller goes away: start no new batch, let those on the wire end, wait for no result."""
+        """The caller goes away: start no new batch, let those on the wire end, wait for no result, read nothing more."""
         self._course.stop(Verdict("not_sent", "stopped", "the run was left before its turn"))
+        self._reader.stop(reads_on=False)
         self._poller.stop()
 
     def _cannot_poll(self, tried: Try) -> None:
@@ -292,19 +296,27 @@ class Sender:
 
     async def _send_batches(self) -> None:
         while self._workers <= self._wanted_workers and (entry := await self._pull()) is not None:
-            live, before, after = entry
+            await self._deliver(*entry)
+
+    async def _deliver(self, live: Live, before: Sequence[Pass], after: Sequence[asyncio.Event]) -> None:
+        self._delivering += 1
+        try:
             for other in before:
                 await other.left.wait()
             for settled in after:
                 await settled.wait()
             await self._deliverer.deliver(live)
+        finally:
+            self._delivering -= 1
+            if not self._delivering:
+                self._reader.wake()
 
     async def _pull(self) -> tuple[Live, list[Pass], Sequence[asyncio.Event]] | None:
         """The next batch, registered in the order of the source; None when there is none, or the run stops."""
         async with self._pulling:
             while True:
                 await self._room()
-                batch = await self._next_batch()
+                batch = await self._reader.next_batch()
                 if batch is None:
                     return None
                 self._claiming[batch.number] = batch
@@ -320,50 +332,6 @@ class Sender:
                     self._account.tell(outcome)
                 if claimed.batch is not None:
                     return *self._account.enter(claimed.batch, claimed.row), claimed.after
-
-    async def _next_batch(self) -> Batch | None:
-        while self._course.reason is None:
-            batch = self._cutter.take()
-            if batch is None and self._source.ended:
-                batch = self._cutter.finish()
-                if batch is None:
-                    return None
-            if batch is not None:
-                return batch
-            with anyio.CancelScope() as self._reading:
-                await self._source.read(max(self._cutter.wanted, _SIFTED if self._report.watchers else 0), self._unread)
-            await self._feed()
-            self._report.tally.records_read = self._account.adopted + self._cutter.read
-            self._account.refuse(self._cutter.take_invalid())
-            if self._source.failure is not None:
-                self._course.stop(Verdict("not_sent", "source_raised", "the source raised before it was sent"), self._source.failure)
-        return None
-
-    async def _feed(self) -> None:
-        """Hands what was read to the cutter, without what those who watch the run take out."""
-        if not self._report.watchers:
-            records, self._unread = self._unread, []
-            self._cutter.feed(records)
-            return
-        first, verdicts = self._cutter.read, dict[int, Verdict]()
-        try:
-            for watcher in self._report.watchers:
-                verdicts |= {
-                    place: verdict for place, verdict in (await watcher.sift(self._unread, first)).items() if place not in verdicts
-                }
-            verdicts = await self._account.with_earlier(self._unread, first, verdicts, self._job.kind)
-        except ArmError as failure:
-            self._course.stop(Verdict("not_sent", "stopped", str(failure)), failure)
-            verdicts = {}
-        # From here on without an await: what was looked at gets its final state.
-        records, self._unread = self._unread, []
-        self._report.look(records, first)
-        self._account.pass_over(records, first, verdicts, self._job.kind)
-        places = [place for place in range(len(records)) if place not in verdicts]
-        while places:
-            now, places = places[: self._cutter.wanted], places[self._cutter.wanted :]
-            self._cutter.feed([records[place] for place in now], array("q", [first + place for place in now]))
-        self._cutter.pass_over(first + len(records))
 
     # --- results ----------------------------------------------------------------------------------------------------------
 
@@ -390,7 +358,7 @@ class Sender:
         """Where there is no source, the records of a batch of the journal stand for one."""
         assert self._journal is not None
         self._account.adopted += await self._journal.adopt(row, self._account.adopted)
-        self._report.tally.records_read = self._account.adopted + self._cutter.read
+        self._account.read(self._cutter.read)
 
     def _poll_again(self, opened: OpenRow, journal: RunJournal) -> None:
         def settled(verdict: Verdict, exceptions: dict[int, Verdict], _: BatchResult | None) -> None:
@@ -423,6 +391,20 @@ class Sender:
         from .reconcile import Reconciler  # noqa: PLC0415 - only few runs need it
 
         await Reconciler(self._job, self._transport, self._journal, self._account, self._course, self._deliverer, self._adopt).run()
+
+
+def _cutter(job: Job, watchers: Sequence[Watcher], *, prints: bool, keep_invalid: bool) -> Cutter:
+    options = job.options
+    return Cutter(
+        job.kind,
+        overhead=job.envelope.size,
+        max_records=options.max_records,
+        max_bytes=options.max_bytes,
+        prints=prints,
+        reads_texts=any(watcher.reads_texts for watcher in watchers),
+        require_key=options.require_document_no,
+        keep_invalid=keep_invalid,
+    )
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,15 +1,63 @@
-"""Reads records from what the caller gave: any iterable or async iterable, a few at a time, and forgets none of them."""
+"""Reads records from what the caller gave: any iterable or async iterable, a few at a time, and forgets none of them.
+
+A record is what it was when it was read: code of the caller that runs between two reads may change it (a dict that is filled again, a list
+that several records share). So each record is handed over before the next one is asked for, unless nothing can change it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from itertools import islice
-from typing import Any
+from typing import Any, Final, Protocol
 
+from .. import clock
 from ..errors import ConfigurationError
 from ..models.base import Model
 
-__all__ = ["Source"]
+__all__ = ["STRETCH", "Collected", "FreshRecords", "Intake", "Source"]
+
+STRETCH: Final = 0.03
+"""Seconds of reading after which the event loop gets a turn."""
+
+_QUICK: Final = 0.001
+"""Seconds that a record takes at the most where the clock is looked at for one in four."""
+
+
+class FreshRecords:
+    """What a source of this library says of itself: each record is made anew and held by nobody else.
+
+    Attributes:
+        ends: whether it surely has an end, as a file has and a pipe may not have.
+    """
+
+    ends = False
+
+
+class Intake(Protocol):
+    """Takes in what is read."""
+
+    @property
+    def append(self) -> Callable[[Any], object]:
+        """Takes one record; it may be changed as soon as the next one is asked for. Must not raise."""
+        ...
+
+    def hold(self, record: Any, /) -> object:
+        """One record that nobody can change."""
+
+    def feed(self, records: list[Any], /) -> object:
+        """Records that nothing has changed since they were read, and that nothing changes before the next turn of the event loop."""
+
+
+class Collected(list[Any]):
+    """Takes in what is read as it is: for what can't change, such as numbers."""
+
+    def hold(self, record: Any) -> None:
+        """One more."""
+        self.append(record)
+
+    def feed(self, records: list[Any]) -> None:
+        """Some more."""
+        self.extend(records)
 
 
 class Source:
@@ -19,6 +67,11 @@ class Source:
         known_length: number of its records, or None where it has no length.
         failure: what it raised, or None.
         ended: True when there is nothing more to read.
+        exhausted: True when it was read to its end; False where it raised, or where reading was broken off.
+        ends: whether it surely has an end.
+        is_fresh: whether nobody but this library holds its records.
+        is_async: whether reading may wait.
+        hurried: set by a reader that waits: reading returns after the next record.
     """
 
     def __init__(self, records: Iterable[Any] | AsyncIterable[Any]) -> None:
@@ -29,40 +82,77 @@ class Source:
         self.known_length = len(records) if isinstance(records, Sized) else None
         self.failure: Exception | None = None
         self.ended = False
+        self.exhausted = False
+        self.is_fresh = isinstance(records, FreshRecords)
+        self.is_async = isinstance(records, AsyncIterable)
+        self.ends = self.known_length is not None or (isinstance(records, FreshRecords) and records.ends)
+        # No code of the caller runs while one of these is iterated.
+        self._count = 0
+        self._is_plain = type(records) in {list, tuple}
         self._records = records
-        self._plain: Iterator[Any] | None = None
+        self.hurried = False
+        self._seldom = 0
+        self._sync: Iterator[Any] | None = None
         self._async: AsyncIterator[Any] | None = None
 
-    async def read(self, number: int, into: list[Any]) -> None:
-        """Appends up to `number` records to `into`; fewer only at the end. What was read before a failure is there too."""
+    async def read(self, number: int, into: Intake) -> None:
+        """Hands over up to `number` records: fewer at the end, and after a stretch of reading that others need a turn after. What was
+        read before a failure, or a cancellation, was handed over."""
         if self.ended:
             return
-        before = len(into)
         try:
-            if self._plain is None and self._async is None:
-                self._open()
-            if self._plain is not None:
-                # Unlike list(...), this keeps what came before the source raised.
-                into.extend(islice(self._plain, number))
-            elif self._async is not None:
-                async for record in self._async:
-                    into.append(record)
-                    if len(into) - before >= number:
-                        break
+            self.exhausted = await self._read_async(number, into) if self.is_async else self._read_sync(number, into)
+            self.ended = self.exhausted
         except Exception as failure:
             self.failure = failure
-        self.ended = len(into) - before < number
+            self.ended = True
+        except BaseException:
+            # An iterator that was broken off in the middle has no end that means anything.
+            self.ended = True
+            raise
 
-    def _open(self) -> None:
-        if isinstance(self._records, AsyncIterable):
+    def _read_sync(self, number: int, into: Intake) -> bool:
+        """Reads, and says whether there is nothing more."""
+        if self._sync is None:
+            assert isinstance(self._records, Iterable)
+            self._sync = iter(self._records)
+        if self._is_plain:
+            records = list(islice(self._sync, number))
+            self._count += len(records)
+            if records:
+                into.feed(records)
+            return self._count >= len(self._records)  # type: ignore[arg-type]
+        take = into.hold if self.is_fresh else into.append
+        now, begin, count, seldom = clock.monotonic, clock.monotonic(), 0, self._seldom
+        until = begin + STRETCH
+        for count, record in enumerate(islice(self._sync, number), 1):
+            take(record)
+            if not count & seldom and now() > until:
+                self._seldom = 0
+                return False
+        self._seldom = self._how_seldom(count, begin)
+        return count < number
+
+    async def _read_async(self, number: int, into: Intake) -> bool:
+        """Reads, and says whether there is nothing more."""
+        if self._async is None:
+            assert isinstance(self._records, AsyncIterable)
             self._async = aiter(self._records)
-        else:
-            self._plain = iter(self._records)
+        take = into.hold if self.is_fresh else into.append
+        now, begin, count, seldom = clock.monotonic, clock.monotonic(), 0, self._seldom
+        until = begin + STRETCH
+        async for record in self._async:
+            take(record)
+            count += 1
+            if not count & seldom and now() > until:
+                self._seldom = 0
+                return False
+            if count == number or self.hurried:
+                self._seldom = self._how_seldom(count, begin)
+                return False
+        return True
 
-    def rest(self) -> Iterator[Any]:
-        """What a source with a length still has; nothing of one without: it might never end."""
-        if self.known_length is None or self.ended or self._async is not None:
-            return iter(())
-        if self._plain is None:
-            self._open()
-        return self._plain or iter(())
+    @staticmethod
+    def _how_seldom(count: int, begin: float) -> int:
+        """To look at the clock costs something too: where records come quickly, one in four does."""
+        return 3 if clock.monotonic() - begin < count * _QUICK else 0

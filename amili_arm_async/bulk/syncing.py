@@ -53,8 +53,18 @@ class SyncReport:
         return self.bulk.failed_records
 
     @property
+    def source_exhausted(self) -> bool:
+        """Whether the source was read to its end; see `BulkReport.source_exhausted`."""
+        return self.bulk.source_exhausted
+
+    @property
+    def ok(self) -> bool:
+        """Whether the source was read to its end and every record made it."""
+        return self.bulk.ok
+
+    @property
     def gone(self) -> int | None:
-        """Customers in the state that the source does not have; None where the source was not read to its end."""
+        """Customers in the state that the source does not have; None where the run did not come to its end."""
         return self._delta.gone
 
     def gone_keys(self) -> Iterator[str]:
@@ -81,14 +91,15 @@ class SyncReport:
         return await to_thread.run_sync(forget, self._delta.path, keys)
 
     def raise_for_failures(self) -> None:
-        """Raises `BulkError` where a record did not make it."""
+        """Raises `BulkError` where a record did not make it, and where the source was not read to its end."""
         self.bulk.raise_for_failures()
 
     def summary(self) -> str:
         """The numbers in one line, for a person."""
         numbers = {"new": self.new, "changed": self.changed, "unchanged": self.unchanged, "without number": self.without_key}
         numbers |= {"failed": self.failed, "gone": self.gone or 0}
-        return ", ".join(f"{number} {word}" for word, number in numbers.items() if number) or "no records"
+        counts = ", ".join(f"{number} {word}" for word, number in numbers.items() if number) or "no records"
+        return f"{counts}; {rest}" if (rest := self.bulk.rest_in_words()) else counts
 
     def __repr__(self) -> str:
         return f"<SyncReport: {self.summary()}>"

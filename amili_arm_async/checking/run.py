@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import clock
 from ..bulk.chunking import as_key
-from ..bulk.source import Source
+from ..bulk.source import Collected, Source
 from ..errors import CheckError, ConfigurationError, SourceError
 from ..models.base import Input
 from ..models.documents import Document
 from .faults import CheckReport, Found
+
+if TYPE_CHECKING:
+    from .examine import Examiner, Seen
 
 __all__ = ["CheckRun"]
 
@@ -106,7 +109,7 @@ class CheckRun:
 
     async def _read_known(self, known: Source) -> None:
         while not known.ended:
-            numbers: list[Any] = []
+            numbers = Collected()
             await known.read(_SLICE, numbers)
             self._others.add(list(map(as_key, numbers)))
             await clock.turn()
@@ -115,21 +118,20 @@ class CheckRun:
 
     async def _read(self) -> None:
         while not self._source.ended:
-            records: list[Any] = []
+            looked = _Looked(self._examiner)
             try:
-                await self._source.read(_SLICE, records)
+                await self._source.read(_SLICE, looked)
             finally:
                 # What was read before a cancellation counts too.
-                if records:
-                    self._take(records)
+                if seen := looked.seen():
+                    self._take(seen)
             if self.on_progress is not None:
                 self.on_progress(self.report.records_read)
             await clock.turn()
 
-    def _take(self, records: list[Any]) -> None:
+    def _take(self, seen: list[Seen]) -> None:
         first = self.report.records_read
-        seen = self._examiner.look(records)
-        self.report.records_read += len(records)
+        self.report.records_read += len(seen)
         for index, one in enumerate(seen, first):
             for found in one.faults:
                 self.report.add(index, one.key, found)
@@ -171,3 +173,28 @@ class CheckRun:
             else:
                 index, key, owner = found
                 yield index, key, Found("unknown_customer", "$.customerNo", f"customer {owner} is not among the customers"), None
+
+
+class _Looked:
+    """Looks at records: at once, where the next one may be the same object, filled again."""
+
+    def __init__(self, examiner: Examiner) -> None:
+        self._examiner = examiner
+        self._seen: list[Seen] = []
+        self._held: list[Any] = []
+
+    def append(self, record: Any) -> None:
+        """A record that may be changed as soon as the next one is read."""
+        self._seen += self._examiner.look((record,))
+
+    def hold(self, record: Any) -> None:
+        """A record that nobody can change."""
+        self._held.append(record)
+
+    def feed(self, records: list[Any]) -> None:
+        """Records of a list."""
+        self._seen += self._examiner.look(records)
+
+    def seen(self) -> list[Seen]:
+        """What was seen of all of them, in their order."""
+        return self._seen + self._examiner.look(self._held)

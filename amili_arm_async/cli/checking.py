@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from ..bulk.delta_state import kept
+from ..bulk.source import FreshRecords
 from ..checking.faults import CheckReport, Fault
 from ..checking.run import CheckRun
 from ..codec import json_object
@@ -130,7 +131,7 @@ def _state(path: str) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-class Checked:
+class Checked(FreshRecords):
     """The records of a file as a check takes them; a line over the limit is there too, as bytes that are as long."""
 
     def __init__(self, records: Records, max_bytes: int) -> None:

@@ -362,6 +362,8 @@ class Night:
             return
         for part in self.report.parts:
             telling.print_table(part.name, part.report)
+        for name in self.report.not_begun:
+            output.warn(f"{name}: not begun, none of its records was read")
         if self.report.sync is not None:
             output.warn(f"customers since they were last sent: {self.report.sync.summary()}")
         money = self.report.money

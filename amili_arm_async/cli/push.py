@@ -99,8 +99,8 @@ class Push:
 
     @property
     def ok(self) -> bool:
-        """Whether every record that was read made it."""
-        return self.report is not None and not self.report.failed_records
+        """Whether all records were read and made it."""
+        return self.report is not None and self.report.ok
 
     def as_json(self) -> dict[str, Any]:
         """For a program; where a check came first, its report is in `check`."""

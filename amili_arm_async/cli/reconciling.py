@@ -68,7 +68,7 @@ class Reconciling:
     @property
     def ok(self) -> bool:
         """Whether it is known of every document that it made it."""
-        return self.report is not None and not self.report.failed_records
+        return self.report is not None and self.report.ok
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""

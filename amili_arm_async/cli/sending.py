@@ -34,6 +34,8 @@ def run_to_end(work: Coroutine[Any, Any, None], interrupts: Interrupts) -> int:
         return 2
     except BulkError as failure:
         warn(f"the run could not go on: {failure.__cause__ or failure}")
+        if rest := failure.report.rest_in_words():
+            warn(rest)
         return interrupts.code or 1
     except ArmError as failure:
         warn(str(failure))

@@ -159,8 +159,8 @@ class Sync:
 
     @property
     def ok(self) -> bool:
-        """Whether every record that was read made it."""
-        return self.report is not None and not self.report.failed
+        """Whether all records were read and made it."""
+        return self.report is not None and self.report.ok
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""

@@ -36,6 +36,8 @@ def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = No
         "failed_records": report.failed_records,
         "reasons": reasons_of(report, line_of),
         "error": report.error,
+        "source_exhausted": report.source_exhausted,
+        "not_read": report.not_read,
         "left_behind": dict(report.left_behind),
         "stale_journal": report.stale_journal,
         "batches": totals.batches_sent,
@@ -52,6 +54,7 @@ def print_table(title: str, report: BulkReport) -> None:
     rows: list[tuple[str, ...]] = [
         *output.state_rows(report),
         *[(f"left behind: {state}", f"{number:,}") for state, number in report.left_behind.items()],
+        *[("not read", f"{report.not_read:,}" if report.not_read is not None else "not known") for _ in range(not report.source_exhausted)],
         (),
         ("batches", f"{totals.batches_sent:,}"),
         ("requests", f"{totals.requests:,}"),

@@ -162,6 +162,8 @@ class Part(Struct, frozen=True):
         reasons: failures by state and reason, largest first.
         timeline: throughput and latency over time, or None.
         failures_file: name of the file that has all failures, or None.
+        source_exhausted: whether the source was read to its end.
+        not_read: records of the source that were not read, or None where nobody knows how many.
     """
 
     name: Literal["customers", "documents"]
@@ -177,6 +179,8 @@ class Part(Struct, frozen=True):
     reasons: list[Reason]
     timeline: Timeline | None
     failures_file: str | None
+    source_exhausted: bool = True
+    not_read: Count | None = None
 
 
 class ReportDocument(Struct, frozen=True):
@@ -193,6 +197,8 @@ class ReportDocument(Struct, frozen=True):
         ok: whether all is well.
         error: what ended it early, or None.
         parts: the bulk runs, in their order.
+        source_exhausted: whether every source was read to its end.
+        not_begun: parts that were planned and not begun: none of their records was read.
     """
 
     format: Literal["amili-arm report 1"]
@@ -205,6 +211,8 @@ class ReportDocument(Struct, frozen=True):
     ok: bool
     error: str | None
     parts: list[Part]
+    source_exhausted: bool = True
+    not_begun: list[Literal["customers", "documents"]] = []
 
 
 _DECODER: Final = msgspec.json.Decoder(ReportDocument)

@@ -9,7 +9,7 @@ from .charts import bucket_words, latency_chart, state_bar, throughput_chart
 from .document import Amount, CurrencyMoney, Money, Part, Reason, Sync, Timeline
 from .markup import Markup, bytes_text, duration, element, identifier, join, money, number, percent, plural
 from .remedies import MEANINGS, ORDER, remedy
-from .verdict import count_fault, money_fault, summed
+from .verdict import count_fault, money_fault, not_read, summed
 
 __all__ = ["part_section"]
 
@@ -31,6 +31,7 @@ def part_section(part: Part) -> Markup:
         "section",
         element("h2", name.capitalize(), id=f"{name}-title"),
         element("p", facts, class_="facts"),
+        element("p", said, class_="bad") if (said := not_read(part)) is not None else "",
         _counts(part),
         _sync(name, part.sync) if part.sync is not None else "",
         _money(name, part.money) if part.money is not None else "",

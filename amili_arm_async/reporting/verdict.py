@@ -10,7 +10,7 @@ from ..bulk.states import MADE_IT, State
 from .document import Amount, CurrencyMoney, Part, ReportDocument
 from .markup import money, number, plural
 
-__all__ = ["Tone", "count_fault", "did_not_make_it", "faults", "money_fault", "next_steps", "summed", "verdict"]
+__all__ = ["Tone", "count_fault", "did_not_make_it", "faults", "money_fault", "next_steps", "not_read", "summed", "verdict"]
 
 Tone: TypeAlias = Literal["good", "bad", "doubt"]
 
@@ -39,6 +39,8 @@ def verdict(document: ReportDocument) -> tuple[Tone, str]:
     if document.error is not None:
         said = f"{number(lost)} of {plural(read, 'record')} did not make it" if lost else f"{plural(read, 'record')} read until then"
         return "bad", f"The run ended early: {said}."
+    if document.ended is not None and not document.source_exhausted and not lost:
+        return "bad", f"Not every record was read: {plural(read, 'record')} read until then."
     if lost:
         return "bad", f"{number(lost)} of {plural(read, 'record')} did not make it."
     if faults(document):
@@ -52,6 +54,14 @@ def verdict(document: ReportDocument) -> tuple[Tone, str]:
     if taken:
         return "good", f"All {plural(read, 'record')} were taken; the results of {number(taken)} were not waited for."
     return "good", f"All {plural(read, 'record')} made it." if read > 1 else "The one record made it."
+
+
+def not_read(part: Part) -> str | None:
+    """That a source was not read to its end, in words."""
+    if part.source_exhausted:
+        return None
+    rest = "nobody knows how many records it has still" if part.not_read is None else f"{plural(part.not_read, 'record')} of it not read"
+    return f"The source was not read to its end: {rest}."
 
 
 def faults(document: ReportDocument) -> list[str]:
@@ -111,6 +121,9 @@ def next_steps(document: ReportDocument) -> list[str]:
     steps = []
     if faults(document):
         steps.append("Find out why the sums do not add up before anything is sent again: keep this report, the journal and the source.")
+    unread = [(part.name, said) for part in document.parts if document.ended is not None and (said := not_read(part)) is not None]
+    steps += [f"{name.capitalize()}: {said} What was not read is in no count." for name, said in unread]
+    steps += [f"{name.capitalize()} were not begun: none of their records was read or sent." for name in document.not_begun]
     if document.error is not None:
         steps.append(f"Mend what ended the run: {document.error}")
     if unknown:

@@ -133,7 +133,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
         check_distinct([JobFile("state", state, "state"), *files_of(options)])
         kept = DeltaState(state, self.caller.transport.base_url, self.caller.client_no)
-        delta = Delta(kept, self.kind, full=full)
+        delta = Delta(kept, self.kind, full=full, may_change=type(records) in {list, tuple})
         run = self.run(name, records, options=options, user_id=user_id, timeout=timeout, retry=retry, watchers=(delta, *watchers))
         return SyncRun(run, delta)
 
@@ -157,6 +157,8 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
         runs = await to_thread.run_sync(runs_of, path_of(path), name, self.caller.client_no, run_id)
         report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic)
+        # There is none, so nothing of it is left.
+        report.source_exhausted = True
         for found, deadline in runs:
             made = replace(options or BulkOptions(), journal=path, run_id=found, reconcile=settings, deadline=deadline, results="wait")
             journal = self._journal(name, made, reads_source=False)

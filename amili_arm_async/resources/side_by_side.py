@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from ..bulk.source import Source
+from ..bulk.source import Collected, Source
 from ..config import check_int
 from ..errors import ConfigurationError
 
@@ -96,7 +96,7 @@ class SideBySide(Generic[ItemT, ResultT]):
             self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
-        items: list[Any] = []
+        items = Collected()
         await self._source.read(1, items)
         self._tasks.extend(asyncio.create_task(self._run(item)) for item in items)
 

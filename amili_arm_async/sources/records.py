@@ -6,9 +6,11 @@ import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, aclosing
 from os import SEEK_CUR, PathLike, fspath, fstat, lseek
+from stat import S_ISREG
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol, TypeAlias, cast, get_args
 
+from ..bulk.source import FreshRecords
 from ..errors import ConfigurationError, SourceError
 from .blocks import blocks, head_of, in_thread, next_of
 from .json_lines import JsonLines
@@ -96,7 +98,7 @@ class _Settings:
         self.longest = longest
 
 
-class Records:
+class Records(FreshRecords):
     """The records of a file, read once from its beginning to its end; made by `open_records`.
 
     JSON lines come as bytes, rows of a table as mappings. One that can't be read comes as a `FaultyRecord`, which a run names as
@@ -104,6 +106,8 @@ class Records:
 
     Attributes:
         name: the file, for messages.
+        ends: whether it surely has an end: a file does, and a pipe or a terminal may not. A run that can't go on reads what has an end to
+            its end, and names every record of it.
         format: what the file is; `"auto"` until its first bytes were read.
 
     Raises:
@@ -128,6 +132,7 @@ class Records:
         else:
             self.name = str(getattr(file, "name", "the file"))
             self._file = file
+        self.ends = _is_regular(self._file)
 
     def __repr__(self) -> str:
         return f"<Records of {self.name}: {len(self._numbers)} read>"
@@ -281,6 +286,14 @@ class Records:
             every = parquet_records(file, self._settings.kind, self._settings.longest, extra=self._settings.extra)
             while (found := await next_of(every)) is not None:
                 yield found
+
+
+def _is_regular(file: BinaryIO) -> bool:
+    """Whether it is a file on a disk, or in memory."""
+    try:
+        return S_ISREG(fstat(file.fileno()).st_mode)
+    except (AttributeError, OSError):
+        return True
 
 
 def _is_at(file: BinaryIO, first: bytes) -> bool:

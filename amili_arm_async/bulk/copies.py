@@ -1,0 +1,75 @@
+"""Pure: a record as it is now, whatever its owner does with it later."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from .. import codec
+from ..errors import RecordError
+from ..faulty import FaultyRecord
+from ..models.base import Input
+from .chunking import Kind
+
+__all__ = ["kept"]
+
+_FIXED: Final = frozenset({str, int, float, bool, type(None), msgspec.UnsetType, Decimal, date, bytes})
+"""Types of values that nobody can change."""
+
+
+def kept(record: Any, kind: Kind) -> Any:
+    """A record that nobody can change: itself, a copy, or its text where its kind is odd. What can't be sent says why. Never raises."""
+    cls = type(record)
+    if cls is bytes:
+        return record
+    if cls is dict or cls is kind.cls:
+        # What else it may hold is looked at by whoever writes it.
+        with contextlib.suppress(Exception):
+            return _copied(record)
+    return _written(record, kind)
+
+
+def _copied(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {name: item if type(item) in _FIXED else _copied(item) for name, item in value.items()}
+    if kind is list or kind is tuple:
+        return [item if type(item) in _FIXED else _copied(item) for item in value]
+    if not issubclass(kind, Input):
+        raise TypeError(kind)
+    made = value.__copy__()
+    for name in _holders(kind):
+        item = getattr(made, name)
+        if type(item) not in _FIXED:
+            setattr(made, name, _copied(item))
+    return made
+
+
+@cache
+def _holders(cls: type[Input]) -> tuple[str, ...]:
+    """The fields that may hold something that can be changed, by their types."""
+    hints = get_type_hints(cls)
+    return tuple(name for name in cls.__struct_fields__ if not _is_fixed(hints[name]))
+
+
+def _is_fixed(hint: Any) -> bool:
+    return all(map(_is_fixed, get_args(hint))) if get_args(hint) and get_origin(hint) not in {list, dict} else hint in _FIXED
+
+
+def _written(record: Any, kind: Kind) -> bytes | FaultyRecord:
+    try:
+        return codec.encode_one(record, kind.cls, sort=True)
+    except RecordError as failure:
+        fault = str(failure)
+    except Exception as failure:  # what a mapping of the caller's raises while it is read
+        fault = f"$: {type(failure).__name__}"
+    text = codec.what_was_read(codec.as_far_as_possible(record)) or b"null"
+    known = codec.json_object(text) or {}
+    with contextlib.suppress(Exception):
+        known[kind.wire_key] = kind.key_of(record)
+    return FaultyRecord(fault, known, msgspec.Raw(text))
