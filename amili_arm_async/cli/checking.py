@@ -117,9 +117,10 @@ def refuse_what_is_read_once(path: str) -> None:
     """Refuses what can't be read a second time, to be sent after it was checked.
 
     Raises:
-        ConfigurationError: it is no file.
+        ConfigurationError: it is no file, or there is none.
     """
-    if path == "-" or not Path(path).is_file():
+    # Of a path that leads nowhere, whoever opens it tells what is wrong.
+    if path == "-" or (Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir()):
         raise ConfigurationError(
             "--check-first reads everything before anything is sent, and then again: that needs a file, not standard input and no pipe"
         )
