@@ -29,6 +29,7 @@ __all__ = [
     "stamp",
     "steady_time",
     "turn",
+    "turns",
     "unix_time",
     "wait",
 ]
@@ -177,6 +178,13 @@ async def sleep(seconds: float) -> None:
 async def turn() -> None:
     """One turn of the event loop: what has already happened is noticed."""
     await asyncio.sleep(0)
+
+
+async def turns() -> None:
+    """Some turns of the event loop, after it was kept busy: what others have begun goes on by several steps, such as a request until it is
+    on the wire. With nothing to do they take well below a millisecond."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 async def wait(event: asyncio.Event, seconds: float | None) -> bool:

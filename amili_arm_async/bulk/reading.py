@@ -67,6 +67,7 @@ class Reader:
         self._into = self._unread if watchers else cutter
         # Since when the oldest record waits that is in no batch yet.
         self._waits_since: float | None = None
+        self._gives_way = False
         self._wanted = 0
         self._asked = asyncio.Event()
         self._moved = asyncio.Event()
@@ -77,11 +78,15 @@ class Reader:
 
     async def next_batch(self) -> Batch | None:
         """The next batch; None where there is none, or the run stops. To be called by one at a time."""
+        if self._gives_way:
+            # A partial batch was given because the wire was idle: before the source may keep the loop again, it gets on the wire.
+            self._gives_way = False
+            await clock.turns()
         since = clock.monotonic()
         while self._course.reason is None:
             if clock.monotonic() - since > STRETCH:
-                # Others have a turn, also where hardly anything of what is read makes a batch.
-                await clock.turn()
+                # Others have their turns, also where hardly anything of what is read makes a batch.
+                await clock.turns()
                 since = clock.monotonic()
             batch = self._cutter.take()
             if batch is None and (self._source.ended or self._lingered()):
@@ -91,6 +96,7 @@ class Reader:
                 batch = self._cutter.finish()
                 if batch is None and self._source.ended:
                     break
+                self._gives_way = not self._source.ended
             if batch is not None:
                 self._waits_since = None if self._cutter.is_empty and not self._unread else clock.monotonic()
                 return batch

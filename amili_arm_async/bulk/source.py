@@ -6,12 +6,13 @@ that several records share). So each record is handed over before the next one i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from itertools import islice
 from typing import Any, Final, Protocol
 
 from .. import clock
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SourceError
 from ..models.base import Model
 
 __all__ = ["STRETCH", "Collected", "FreshRecords", "Intake", "Source"]
@@ -106,6 +107,14 @@ class Source:
         except Exception as failure:
             self.failure = failure
             self.ended = True
+        except asyncio.CancelledError as cut:
+            self.ended = True
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancels us: it comes from what the source waits for, and is a failure of the source like any other.
+            self.failure = SourceError("the source raised CancelledError: something that it waits for was cancelled")
+            self.failure.__cause__ = cut
         except BaseException:
             # An iterator that was broken off in the middle has no end that means anything.
             self.ended = True

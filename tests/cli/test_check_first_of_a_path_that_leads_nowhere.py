@@ -1,0 +1,19 @@
+"""`--check-first` says what is wrong with a path that leads to no file, and that a pipe can't be read twice."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.parametrize(("name", "why"), [("missing.csv", "can't be read: No such file"), ("", "can't be read: Is a directory")])
+def test_it_is_told_as_without_a_check(call, served, tmp_path, name, why):
+    result = call("push", "documents", tmp_path / name, "--no-journal", "--check-first", env=served.env)
+    assert result.exit_code == 2
+    assert why in " ".join(result.stderr.split())
+    assert "standard input" not in result.stderr
+
+
+def test_standard_input_can_not_be_read_twice(call, served):
+    result = call("push", "documents", "-", "--no-journal", "--check-first", env=served.env)
+    assert result.exit_code == 2
+    assert "not standard input" in " ".join(result.stderr.split())
