@@ -151,12 +151,14 @@ def nightly(
         form = (format, delimiter, encoding, clear, extra_columns, max_bytes)
         given: dict[PartName, str | None] = {"customers": customers, "documents": documents}
         made.paths = {part: path for part, path in given.items() if path is not None}
+        if check_first:
+            # Before they are opened: to open a pipe waits for whoever writes to it.
+            for path in made.paths.values():
+                refuse_what_is_read_once(path)
         made.records = {part: open_input(path, part, *form) for part, path in made.paths.items()}
         made.check(run_id=run_id)
         check_journal(journal, no_journal=no_journal, documents=documents is not None)
         if check_first:
-            for path in made.paths.values():
-                refuse_what_is_read_once(path)
             made.opener = lambda part: open_input(made.paths[part], part, *form)
         made.check_files({"--report": report, "--html": html, "--failures": failures})
     except (ConfigurationError, SourceError) as failure:

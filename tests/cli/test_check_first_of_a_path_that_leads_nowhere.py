@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 
@@ -17,3 +19,12 @@ def test_standard_input_can_not_be_read_twice(call, served):
     result = call("push", "documents", "-", "--no-journal", "--check-first", env=served.env)
     assert result.exit_code == 2
     assert "not standard input" in " ".join(result.stderr.split())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_night_does_not_wait_for_a_pipe_that_it_refuses(call, served, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    files = ["--documents", tmp_path / "pipe", "--journal", tmp_path / "j.sqlite", "--run-id", "one"]
+    result = call("nightly", *files, "--check-first", env=served.env)
+    assert result.exit_code == 2
+    assert "no pipe" in " ".join(result.stderr.split())
