@@ -26,7 +26,7 @@ def begin_own(path: str, runs: Iterable[tuple[str, Group]]) -> None:
 
     Args:
         path: of the replay's own journal; made where there is none.
-        runs: the new run_ids, and the groups whose lines they get.
+        runs: the run_ids, and the groups whose lines they get; one that is there already goes on.
 
     Raises:
         JournalError: it can't be written.
@@ -39,7 +39,7 @@ def begin_own(path: str, runs: Iterable[tuple[str, Group]]) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
-                "INSERT INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)"
+                "INSERT OR IGNORE INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)"
                 " VALUES (?, ?, ?, ?, 0, 0, ?, ?)",
                 rows,
             )

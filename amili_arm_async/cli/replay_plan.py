@@ -12,8 +12,9 @@ when the first replay looks, and that many copies go before them: they take the 
 
 from __future__ import annotations
 
-import secrets
+import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -145,9 +146,8 @@ class Plan:
             OSError: the file can't be written; it is as it was.
             JournalError: the replay's own journal can't be written.
         """
-        token = secrets.token_hex(4)
-        adopted = [group for group in self.groups.values() if self.table.count("grp = ? AND action = 'adopt'", group.id)]
-        begin_own(self._own_journal, [(_own_run(token, group), group) for group in adopted])
+        runs = self._own_runs()
+        begin_own(self._own_journal, [(run_id, self.groups[group]) for group, run_id in runs.items()])
         at_least = 1
 
         def change(line: bytes) -> bytes | None:
@@ -158,19 +158,26 @@ class Plan:
             at_least = row.number + 1
             if row.action == "drop":
                 return None
-            return changed(line, changes) if (changes := self._changes(row, token)) else line
+            return changed(line, changes) if (changes := self._changes(row, runs)) else line
 
         self._file.rewrite(change)
 
-    def _changes(self, row: Row, token: str) -> dict[str, Any]:
+    def _own_runs(self) -> dict[int, str]:
+        """By group, the run of the replay's own journal that its lines are given to.
+
+        Its name says which lines they are: who puts back the file as it was before a replay goes on with that run.
+        """
+        digests: dict[int, Any] = {}
+        for piece, line in self._file.lines():
+            row = self.table.find(piece.print, piece.number)
+            if row is not None and row.action == "adopt":
+                digests.setdefault(row.grp, hashlib.sha256()).update(line + b"\n")
+        return {grp: f"replay-{digest.hexdigest()[:16]} of {self.groups[grp].run_id or 'a run'}" for grp, digest in digests.items()}
+
+    def _changes(self, row: Row, runs: Mapping[int, str]) -> dict[str, Any]:
         if row.action == "adopt":
-            return {"journal": self._own_journal, "run_id": _own_run(token, self.groups[row.grp]), "taken_before": 0}
+            return {"journal": self._own_journal, "run_id": runs[row.grp], "taken_before": 0}
         return {"taken_before": row.mark} if row.action == "send" and row.mark is not None else {}
-
-
-def _own_run(token: str, group: Group) -> str:
-    """The run of the replay's own journal that lines of a group are given to."""
-    return f"replay-{token}-{group.id} of {group.run_id or 'a run'}"
 
 
 def _name_of(letter: Letter, text: bytes) -> tuple[bool, str | None]:

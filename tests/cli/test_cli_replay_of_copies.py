@@ -48,3 +48,26 @@ def test_lines_without_a_place_are_no_copies(letters):
     letters.edit(lambda line: line.update(index=None))
     assert letters.replay() == 0
     assert letters.taken(document()) == [2]
+
+
+def test_a_file_that_is_put_back_sends_nothing_again(letters):
+    records = [document(1), document(), document(), document(ledgerNote="a")]
+    letters.fail(Fault.status(400))
+    letters.push(*records)
+    before = letters.path.read_bytes()
+    for _ in range(2):
+        assert letters.replay() == 0
+        assert letters.taken("1", document(), document(ledgerNote="a")) == [1, 2, 1]
+        letters.path.write_bytes(before)
+
+
+def test_a_file_that_is_put_back_sends_what_was_not_taken(letters):
+    letters.fail(Fault.status(400))
+    letters.push(document(1), document(), document())
+    before = letters.path.read_bytes()
+    letters.fail(Fault.status(400), times=None)
+    assert letters.replay() == 1
+    letters.served.ask(lambda sandbox: sandbox.clear_faults())
+    letters.path.write_bytes(before)
+    assert letters.replay() == 0
+    assert letters.taken("1", document()) == [1, 2]
