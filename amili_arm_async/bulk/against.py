@@ -41,7 +41,7 @@ MOST_LISTED: Final = 20_000
 
 _FAILURE: Final = re.compile(
     r"fail\w*|err(?:or)?s?|erroneous|faults?|reject\w*|invalid\w*|denied|declined|refused|abort\w*|exceptions?|unsuccessful\w*"
-    r"|unprocessed|skipped|ignored|feil\w*|avvist\w*|ugyldig\w*|mislyk\w*|mislykk\w*"
+    r"|unprocessed|skipped|ignored|problems?|violations?|bad|feil\w*|avvist\w*|ugyldig\w*|mislyk\w*|mislykk\w*"
 )
 
 
@@ -58,7 +58,12 @@ _COUNTED_SUCCESS: Final = _SUCCESS - {"created", "updated"}
 _LISTED_SUCCESS: Final = _SUCCESS - {"processed", "behandlet", "behandlede", "valid", "accepted", "gyldig", "gyldige"}
 """Lists under the others say that something was done, and not how."""
 _NOT: Final = _some("not non un ikke without no")
-_DOUBT: Final = _some("pending remaining queued waiting missing duplicate duplicates incomplete outstanding mangler gjenstår")
+_DOUBT: Final = _some(
+    "pending remaining queued waiting missing duplicate duplicates incomplete outstanding partial partially delvis mangler gjenstår"
+)
+_COMPLETE: Final = _some("complete completed finished done fullført ferdig")
+_TOLD: Final = _some("status statuses http code codes result results outcome outcomes state states log logs")
+"""Lists under these tell what became of the batch or its records, and not what it holds."""
 _NEUTRAL: Final = _some(
     "warning warnings warn advarsel advarsler max maximum limit threshold allowed tolerance tolerated stop on ignore handling"
     " policy mode url uri link links href retryable"
@@ -164,14 +169,23 @@ def _is_blank(item: object, words: BatchWords) -> bool:
 _CLAUSES: Final = re.compile(r"[.,](?!\d)|[;!?\n\r|]|\s(?:but|except|however|men|unntatt)\s")
 _FAILURE_WORD: Final = re.compile(
     r"\b(?:fail(?!over|safe)\w*|error(?!-?free| free)\w*|errs?\b|faulty|faults?|reject\w*|invalid\w*|denied|declined|refused|abort\w*"
-    r"|exceptions?|unsuccess\w*|unprocessed|skipped|duplicates?|feil(?!fri)\w*|avvis\w*|ugyldig\w*|mislyk\w*)"
+    r"|exceptions?|unsuccess\w*|unprocessed|skipped|duplicates?|missing|mangler|unknown|ukjent\w*|feil(?!fri)\w*|avvis\w*|ugyldig\w*|mislyk\w*)"
 )
 _FAILURE_PHRASE: Final = re.compile(
-    r"\b(?:not all|ikke alle|could not|cannot|can't|couldn't|kunne ikke|kan ikke|partial(?:ly)?|partly|delvis|(?:only|kun|bare) \d+)\b"
+    r"\b(?:not all|ikke alle|not without|ikke uten)\b"
+    r"|\b(?:could not|cannot|can't|couldn't|kunne ikke|kan ikke|partial(?:ly)?|partly|delvis)\b|\b(?:(?:only|kun|bare) \d+)\b"
     r"|\b(?:not|never|ikke) (?:be |been |yet |fully |blitt |enda |ennå )?(?:processed|stored|created|saved|imported|completed?|success\w*"
     r"|accepted|ok|valid|found|behandlet|lagret|opprettet|fullført|godkjent|gyldig|funnet)\b"
 )
 _OF: Final = re.compile(r"\b(\d{1,9}) ?(?:of|av|out of) (?:the |all |de |alle )?(\d{1,9})\b|(?<![/:\d-])\b(\d{1,9})/(\d{1,9})\b(?![/\d])")
+_NOTHING_DONE: Final = re.compile(
+    # "0 created, 4 updated" is a success, so these two are not among the words.
+    r"\b(?:0+(?! ?[\d.,:])|no|none|nothing|zero|ingen|ingenting) (?:(?:records?|documents?|customers?|invoices?|rows?|items?|of them"
+    r"|poster?|dokumenter|kunder|fakturaer) )?(?:(?:was|were|is|are|has|have|been|could|be|ble|er|kunne|bli) )*"
+    r"(?:processed|stored|saved|imported|completed|succe\w*|accepted|ok|behandlet|lagret|importert|fullført|godkjent)\b"
+    r"|\b(?:processed|imported|succeeded|behandlet|importert) ?[:=] ?0+(?![\d.,]*\d)(?!\w)(?! (?:err|fail|warn|feil|adv))"
+)
+"""Nothing was done, and no failure is named."""
 _NONE_OF: Final = re.compile(r"\b(0+|none|no|zero|ingen) ?(?:of|av|out of|/) ?(?:the |all |de |alle )?\d+")
 _WORDS: Final = re.compile(r"[\w']+")
 _DENIERS: Final = _some(
@@ -193,6 +207,8 @@ def tells_of_failure(text: str) -> bool:
         if 0 < some < all_of_them:
             return True
     text = _NONE_OF.sub(r"\1", text)
+    if _NOTHING_DONE.search(text):
+        return True
     return any(
         not _is_denied(clause, match)
         for clause in _CLAUSES.split(text)
@@ -370,6 +386,8 @@ class _Walk:
             self._message(value)
         elif isinstance(value, (dict, list)):
             self._rest.append(value)
+            if isinstance(value, list):
+                self._plain(name, value)
         elif not is_word:
             self._word(name, value)
 
@@ -377,8 +395,23 @@ class _Walk:
         """A word of failure, or the status of one, in any field."""
         if isinstance(value, str) and len(value) < 40:
             self._found.against = self._found.against or self._words.meaning(value.strip()) in {"failed", "partial", "pending"}
+        elif value is False:
+            self._found.against = self._found.against or not _COMPLETE.isdisjoint(parts_of(name))
         elif isinstance(value, int) and parts_of(name)[-1:] and {"status", "http"} & set(parts_of(name)):
             self._found.against = self._found.against or 400 <= value < 600
+
+    def _plain(self, name: str, values: list[Any]) -> None:
+        """What a list has beside objects: words, flags, codes of a status, or sentences, one for each record or of the whole."""
+        meanings: set[object] = {self._words.meaning(one.strip()) for one in values if isinstance(one, str) and len(one) < 40}
+        meanings |= {one for one in values if isinstance(one, bool)}
+        if _TOLD.isdisjoint(parts_of(name)) and not {"succeeded", "failed"} <= meanings and not {True, False} <= meanings:
+            return
+        for value in values:
+            if value is False or (isinstance(value, int) and 400 <= value < 600):
+                self._found.against = True
+            elif isinstance(value, str):
+                self._word(name, value)
+                self._message(value)
 
     def _message(self, value: Any) -> None:
         texts = value if isinstance(value, list) else [value]
