@@ -16,6 +16,7 @@ _SIGNS: Final = re.compile(r"(?:%[0-9A-Fa-f]{2}|[^0-9A-Za-z])+")
 # A number of digits alone that begins with a zero may be taken for the one without it.
 _FIRST: Final = re.compile(r"[^0-9A-Za-z]|0(?=[0-9]+\Z)")
 _LAST: Final = re.compile(r"[^0-9A-Za-z]\Z")
+_SLASH: Final = re.compile(r"/|\\|%2F|%5C", re.IGNORECASE)
 _KINDS: Final = (("digits", re.compile(r"[0-9]")), ("upper case", re.compile(r"[A-Z]")), ("lower case", re.compile(r"[a-z]")))
 
 
@@ -26,18 +27,20 @@ class NumberForm(NamedTuple):
         signs: what it holds beside letters and digits; signs side by side are one.
         kinds: which of digits, upper case and lower case it holds.
         ends: its first and last character where they are signs, and the zero before other digits; else empty texts.
+        slashes: how many it holds: a gateway that decodes them sees so many parts more in the path.
         length: its characters.
     """
 
     signs: frozenset[str]
     kinds: frozenset[str]
     ends: tuple[str, ...]
+    slashes: int
     length: int
 
     @property
     def kind(self) -> tuple[object, ...]:
         """All but the length."""
-        return self[:3]
+        return self[:-1]
 
     def speaks_for(self, other: NumberForm) -> bool:
         """Whether what was seen with a number of this form holds for one of the other: the same but for the length, and no shorter."""
@@ -53,7 +56,7 @@ def form_of(number: str) -> NumberForm:
     signs = frozenset(_SIGNS.findall(number))
     kinds = frozenset(name for name, pattern in _KINDS if pattern.search(number))
     ends = (_FIRST.match(number), _LAST.search(number))
-    return NumberForm(signs, kinds, tuple(found[0] if found else "" for found in ends), len(number))
+    return NumberForm(signs, kinds, tuple(found[0] if found else "" for found in ends), len(_SLASH.findall(number)), len(number))
 
 
 class Candidates(NamedTuple):

@@ -53,6 +53,9 @@ def test_one_of_the_same_form_speaks_for_the_other(proof: str, number: str) -> N
         ("A%2FB", "A/B"),
         ("A B", "A+B"),
         ("A\u030a1", "Å1"),
+        ("2026/0001", "20/26/001"),
+        ("20/26/001", "2026/0001"),
+        ("A\\BCDE", "A\\B\\C"),
     ],
 )
 def test_one_of_another_form_does_not(proof: str, number: str) -> None:
