@@ -218,6 +218,8 @@ class ArmClient:
         customer_options: BulkOptions | None = None,
         document_options: BulkOptions | None = None,
         user_id: str | None = None,
+        at_least_customers: int | float | None = None,
+        at_least_documents: int | None = None,
     ) -> NightlyRun:
         """The nightly job: customers first, then their documents, and one report over all.
 
@@ -233,13 +235,29 @@ class ArmClient:
             customer_options: of the run of the customers; its results are waited for.
             document_options: of the run of the documents, for example a journal with a run_id, so that a night that was cut off goes on.
             user_id: who is named as the user.
+            at_least_customers: how much their source holds at the least, where it is whole: a number of records, an integer; or with a
+                state a share of the customers in it, a float from 0 to 1. Default None: 0.5 with a state, else anything.
+            at_least_documents: how many documents there are at the least. Default None: any number. Where something is less than
+                expected, all that was read is sent, and the night is not ok: see `NightlyReport.shortfalls`.
 
         Raises:
             ConfigurationError: there is nothing to do, or the options can't work.
         """
         from .resources.nightly import plan  # noqa: PLC0415 - only few programs need it
 
-        return plan(self._caller, self._pressure, customers, documents, state, full, customer_options, document_options, user_id)
+        return plan(
+            self._caller,
+            self._pressure,
+            customers,
+            documents,
+            state,
+            full,
+            customer_options,
+            document_options,
+            user_id,
+            at_least_customers=at_least_customers,
+            at_least_documents=at_least_documents,
+        )
 
     async def request(
         self,

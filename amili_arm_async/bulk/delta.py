@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from .chunking import Kind
 from .delta_state import DeltaState, Known, Row, Unsettled, gone, names_of
 from .digests import Digests
+from .expectation import Expectation
 from .states import BatchOutcome, State, Verdict
 from .watchers import Watcher
 
@@ -75,6 +76,7 @@ class Delta(Watcher):
         kind: what the records are.
         full: whether what did not change is sent too.
         may_change: whether others may change a record while it is looked up, as those of a list.
+        expectation: learns how many of the customers in the state the source has.
 
     Attributes:
         without_key: records that made it and have no number.
@@ -83,17 +85,17 @@ class Delta(Watcher):
 
     reads_texts = True
 
-    def __init__(self, state: DeltaState, kind: Kind, *, full: bool, may_change: bool = False) -> None:
+    def __init__(self, state: DeltaState, kind: Kind, *, full: bool, expectation: Expectation, may_change: bool = False) -> None:
         self.without_key = 0
         self.gone: int | None = None
         self._found: Counter[int] = Counter()
         self._state = state
+        self._expectation = expectation
         self._full = full
         self._may_change = may_change
         self._digests = Digests(kind)
         # A bit for each number of a customer in the state.
         self._seen = bytearray()
-        self._seen_count = 0
         # By name, the last record that is under way, packed.
         self._under_way: dict[bytes, bytes] = {}
         self._earlier: dict[bytes, _Earlier] = {}
@@ -134,6 +136,7 @@ class Delta(Watcher):
     async def begin(self) -> None:
         await self._state.open()
         self._seen = bytearray((self._state.next >> 3) + 1)
+        self._expectation.known = self._state.rows
 
     async def sift(self, records: Sequence[Any], first: int) -> Mapping[int, Verdict]:
         self._sifted = None
@@ -153,7 +156,7 @@ class Delta(Watcher):
         for number, _ in known.values():
             if number < end and not seen[number >> 3] & 1 << (number & 7):
                 seen[number >> 3] |= 1 << (number & 7)
-                self._seen_count += 1
+                self._expectation.seen += 1
 
     def _compare(
         self,
@@ -269,4 +272,4 @@ class Delta(Watcher):
     async def end(self, *, complete: bool) -> None:
         await self._state.close()
         if complete:
-            self.gone = self._state.rows - self._seen_count
+            self.gone = self._state.rows - self._expectation.seen

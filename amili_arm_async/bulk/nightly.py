@@ -107,14 +107,20 @@ class NightlyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether all that was planned was done, every source was read to its end, every record made it, and the money adds up."""
+        """Whether all that was planned was done, every source was read to its end and held what was expected, every record made it, and the
+        money adds up."""
         money = self.money
         whole = self.error is None and self._ended is not None and self.source_exhausted
-        return whole and not self.failed_records and (money is None or money.adds_up)
+        return whole and not self.failed_records and not self.shortfalls and (money is None or money.adds_up)
+
+    @property
+    def shortfalls(self) -> dict[PartName, str]:
+        """The parts whose source holds less than was expected (`at_least`), in words. What was read was sent."""
+        return {name: part.report.shortfall for name, part in self._parts.items() if part.report.shortfall is not None}
 
     def raise_for_failures(self) -> None:
         """Raises `BulkError`, with the report of the first part that it is about, where a record did not make it, and where its
-        source was not read to its end."""
+        source was not read to its end, or holds less than was expected."""
         for part in self._parts.values():
             part.report.raise_for_failures()
 

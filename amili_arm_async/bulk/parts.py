@@ -118,6 +118,8 @@ def report_part(
         "source_exhausted": report.source_exhausted,
         "not_read": report.not_read,
         "counts": dict(report.counts),
+        "expectation": report.expectation.as_json() if report.expectation is not None else None,
+        "shortfall": report.shortfall,
         "batches": len(report.batches),
         "requests": totals.requests,
         "bytes_sent": totals.bytes_sent,

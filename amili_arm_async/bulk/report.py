@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from ..errors import BulkError
+from .expectation import Expectation
 from .spool import Spool
 from .states import STATES, BatchOutcome, RecordOutcome, State, Verdict, made_it
 from .watchers import Watcher
@@ -136,10 +137,18 @@ class BulkReport:
     """
 
     def __init__(
-        self, *, records_known: int | None, accepted_is_enough: bool, now: Callable[[], float], watchers: Sequence[Watcher] = ()
+        self,
+        *,
+        records_known: int | None,
+        accepted_is_enough: bool,
+        now: Callable[[], float],
+        watchers: Sequence[Watcher] = (),
+        expectation: Expectation | None = None,
     ) -> None:
         self.stale_journal = False
         self.error: str | None = None
+        self._expectation = expectation
+        self._is_whole = False
         self._now = now
         self._watchers = watchers
         self._counts: dict[State, int] = dict.fromkeys(STATES, 0)
@@ -197,8 +206,8 @@ class BulkReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the source was read to its end and every record made it."""
-        return self._source_exhausted and not self.failed_records
+        """Whether the source was read to its end and holds what was expected, and every record made it."""
+        return self._source_exhausted and not self.failed_records and self.shortfall is None
 
     @property
     def elapsed(self) -> float:
@@ -221,12 +230,25 @@ class BulkReport:
             for index, key in zip(row.indexes, row.keys, strict=True):
                 yield RecordOutcome(index, key, row.state, row.reason, row.message)
 
+    @property
+    def expectation(self) -> Expectation | None:
+        """What the source was expected to hold at the least (`at_least`), and what it holds; None where nothing was expected."""
+        return self._expectation
+
+    @property
+    def shortfall(self) -> str | None:
+        """In words, that the source was read to its end and holds less than `at_least`; else None. What was read was sent."""
+        return self._expectation.shortfall if self._is_whole and self._expectation is not None else None
+
     def raise_for_failures(self) -> None:
-        """Raises `BulkError` where a record did not make it, and where the source was not read to its end."""
+        """Raises `BulkError` where a record did not make it, and where the source was not read to its end, or holds less than was expected
+        (`shortfall`)."""
         if self.failed_records:
             raise BulkError(f"{self.failed_records} of {self._tally.records_read} records did not make it: {self.summary()}", self)
         if rest := self.rest_in_words():
             raise BulkError(f"{rest} ({self.summary().partition(';')[0]})", self)
+        if self.shortfall is not None:
+            raise BulkError(self.shortfall, self)
 
     def summary(self) -> str:
         """The counts in one line, for a person; and that the source was not read to its end."""
@@ -245,6 +267,12 @@ class BulkReport:
         return f"<BulkReport: {self.summary()}>"
 
     # --- for the run itself -----------------------------------------------------------------------------------------------
+
+    def source_ended(self) -> None:
+        """The source was read to its end: now it shows whether it holds what was expected."""
+        self._is_whole = True
+        if self._expectation is not None:
+            self._expectation.records = self._tally.records_read
 
     def add(self, outcome: BatchOutcome) -> None:
         """Takes in what became of a batch."""

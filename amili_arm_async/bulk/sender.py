@@ -208,6 +208,8 @@ class Sender:
                 self._account.not_sent(batch, reason)
             self._report.source_exhausted = self._source.exhausted
             try:
+                if self._whole and self._course.reason is None:
+                    self._report.source_ended()
                 self._report.left_behind = await self._keeper.end(complete=self._whole and self._course.reason is None)
             except ArmError as failure:
                 log.warning("the journal or the dead letter could not be written", error=str(failure))

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ConfigurationError
 from .report import BulkReport
 from .run import BulkRun
 from .states import BatchOutcome
@@ -59,12 +60,15 @@ class SyncReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the source was read to its end and every record made it."""
+        """Whether the source was read to its end and holds what was expected, and every record made it."""
         return self.bulk.ok
 
     @property
     def gone(self) -> int | None:
-        """Customers in the state that the source does not have; None where the run did not come to its end."""
+        """Customers in the state that the source does not have; None where the run did not come to its end.
+
+        Where there is a `shortfall`, they may as well be missing: `forget` refuses them.
+        """
         return self._delta.gone
 
     def gone_keys(self) -> Iterator[str]:
@@ -82,24 +86,33 @@ class SyncReport:
             how many were in it.
 
         Raises:
+            ConfigurationError: there is a `shortfall`: who is gone can't be told from who is missing in an export that broke off.
             JournalError: the state can't be written, or another sync uses it.
         """
+        if self.shortfall is not None:
+            raise ConfigurationError(f"nobody is forgotten: {self.shortfall}")
         from anyio import to_thread  # noqa: PLC0415
 
         from .delta_state import forget  # noqa: PLC0415 - SQLite is only loaded where there is a state
 
         return await to_thread.run_sync(forget, self._delta.path, keys)
 
+    @property
+    def shortfall(self) -> str | None:
+        """In words, that the source holds fewer of the customers in the state than `at_least`; else None. What was read was sent."""
+        return self.bulk.shortfall
+
     def raise_for_failures(self) -> None:
-        """Raises `BulkError` where a record did not make it, and where the source was not read to its end."""
+        """Raises `BulkError` where a record did not make it, and where the source was not read to its end, or there is a `shortfall`."""
         self.bulk.raise_for_failures()
 
     def summary(self) -> str:
         """The numbers in one line, for a person."""
         numbers = {"new": self.new, "changed": self.changed, "unchanged": self.unchanged, "without number": self.without_key}
         numbers |= {"failed": self.failed, "gone": self.gone or 0}
-        counts = ", ".join(f"{number} {word}" for word, number in numbers.items() if number) or "no records"
-        return f"{counts}; {rest}" if (rest := self.bulk.rest_in_words()) else counts
+        said = ", ".join(f"{number} {word}" for word, number in numbers.items() if number) or "no records"
+        rest = self.bulk.rest_in_words() or self.shortfall
+        return f"{said}; {rest}" if rest else said
 
     def __repr__(self) -> str:
         return f"<SyncReport: {self.summary()}>"

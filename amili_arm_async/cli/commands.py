@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 import typer
 
@@ -15,6 +15,7 @@ from ..files import Draft
 from ..sources.records import Records
 from . import output
 from .connection import (
+    AtLeast,
     BaseUrl,
     Bisect,
     ClientId,
@@ -36,6 +37,7 @@ from .connection import (
     Settle,
     UserId,
     check_journal,
+    parse_at_least,
     settings,
 )
 from .files import check_files
@@ -112,6 +114,7 @@ def push(
             "--require-document-no/--no-require-document-no", help="Send no document without documentNo: nobody could look it up."
         ),
     ] = False,
+    at_least: AtLeast = None,
     stop_after_failures: Annotated[
         str | None, typer.Option(help="End the run after so many failed records: a number, or a share such as 5% or 0.05.")
     ] = None,
@@ -158,6 +161,7 @@ def push(
         check_journal(journal, no_journal=no_journal, documents=kind is Kind.documents)
         arm = settings(base_url, client_no, user_id, identity_url, client_id).client()
         made = Push(arm, task, options, server_messages, grace, quiet)
+        made.at_least = cast("int | None", parse_at_least(at_least, "--at-least", has_state=False))
 
         def opened() -> Records:
             return open_input(file, kind.value, format, delimiter, encoding, clear, extra_columns, longest(options))

@@ -7,13 +7,15 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
+from ..bulk.expectation import expectation_of
 from ..errors import ConfigurationError
 from . import output
-from .known_settings import KNOWN
+from .known_settings import KNOWN, parse_share
 from .settings import Found, Settings, current_file, resolve, use_file
 
 __all__ = [
     "AnyCommandsConfig",
+    "AtLeast",
     "BaseUrl",
     "Bisect",
     "ClientId",
@@ -36,6 +38,7 @@ __all__ = [
     "UserId",
     "check_journal",
     "defaults",
+    "parse_at_least",
     "settings",
 ]
 
@@ -72,6 +75,12 @@ ResendAbsent: TypeAlias = Annotated[
     ),
 ]
 
+AtLeast: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="Records that FILE holds at the least, where it is whole. With fewer, what is there is sent, and the exit code is 1.",
+    ),
+]
 NoJournal: TypeAlias = Annotated[
     bool,
     typer.Option("--no-journal", help="Send documents without a journal: to repeat the command sends all of them a second time."),
@@ -149,6 +158,22 @@ def take_file(context: typer.Context, given: str | None) -> None:
 def name_file(context: typer.Context, given: str | None) -> None:
     """Keeps the `--config` that stands before the command."""
     context.meta[_NAMED] = given
+
+
+def parse_at_least(text: str | None, option: str, *, has_state: bool) -> int | float | None:
+    """How much a file holds at the least; None where nobody said.
+
+    Raises:
+        ConfigurationError: it is neither a number nor a share, or a share and there is no state.
+    """
+    if text is None:
+        return None
+    least = parse_share(text, option)
+    try:
+        expectation_of(least, has_state=has_state)
+    except ConfigurationError as failure:
+        raise ConfigurationError(str(failure).replace("at_least", option)) from None
+    return least
 
 
 def defaults(found: Settings, command: str) -> dict[str, Any]:

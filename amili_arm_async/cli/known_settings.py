@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, TypeAlias
 
+from ..bulk.expectation import expectation_of
 from ..config import BatchWords, BulkOptions, Limits, RetryPolicy, Timeout, check_int, check_origin
 from ..endpoints import with_paths
 from ..errors import ConfigurationError
@@ -210,6 +211,9 @@ _SETTINGS: Final = (
             "failures",
         )
     ),
+    Setting("nightly.at_least_customers", "share", check=lambda least: expectation_of(least, has_state=True)),
+    Setting("nightly.at_least_documents", "integer", check=lambda least: expectation_of(least, has_state=False)),
+    Setting("sync.at_least", "share", check=lambda least: expectation_of(least, has_state=True)),
 )
 
 KNOWN: Final[Mapping[str, Setting]] = {setting.key: setting for setting in _SETTINGS}

@@ -48,6 +48,7 @@ from .connection import (
     Settle,
     UserId,
     check_journal,
+    parse_at_least,
     settings,
 )
 from .files import check_files
@@ -92,6 +93,21 @@ def nightly(
     concurrency: Concurrency = None,
     patience: Patience = _DEFAULTS.patience,
     deadline: Deadline = _DEFAULTS.deadline,
+    at_least_customers: Annotated[
+        str | None,
+        typer.Option(
+            "--at-least-customers",
+            "--at-least",
+            help="How much the file of the customers holds at the least, where it is whole: a number of records, or with --state a share"
+            " of the customers in it, such as 90%. With less, what is there is sent, and the exit code is 1. [default: 50% with --state]",
+        ),
+    ] = None,
+    at_least_documents: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Records that the file of the documents holds at the least, where it is whole; with fewer, the exit code is 1."
+        ),
+    ] = None,
     stop_after_failures: Annotated[
         str | None, typer.Option(help="End a part after so many failed records: a number, or a share such as 5% or 0.05.")
     ] = None,
@@ -149,6 +165,7 @@ def nightly(
             quiet=quiet,
         )
         form = (format, delimiter, encoding, clear, extra_columns, max_bytes)
+        made.at_least = parse_at_least(at_least_customers, "--at-least-customers", has_state=state is not None), at_least_documents
         given: dict[PartName, str | None] = {"customers": customers, "documents": documents}
         made.paths = {part: path for part, path in given.items() if path is not None}
         if check_first:
@@ -210,6 +227,7 @@ class Night:
         paths: of the files, by the name of their part.
         records: the open files.
         opener: opens a file once more, where the files are checked first.
+        at_least: how much the files of the customers and of the documents hold at the least, or None.
         report: from when the night begins.
         checks: what was found by the checks.
     """
@@ -224,6 +242,7 @@ class Night:
     paths: dict[PartName, str] = field(default_factory=dict)
     records: dict[PartName, Records] = field(default_factory=dict)
     opener: Callable[[PartName], Records] | None = None
+    at_least: tuple[int | float | None, int | None] = (None, None)
     report: NightlyReport | None = None
     checks: list[Checking] = field(default_factory=list)
     _moves: Callable[[Progress], object] | None = None
@@ -275,6 +294,8 @@ class Night:
                 full=self.full,
                 customer_options=replace(self.customer_options, on_progress=self._move),
                 document_options=replace(self.document_options, on_progress=self._move),
+                at_least_customers=self.at_least[0],
+                at_least_documents=self.at_least[1],
             )
             self.report = night.report
             await night.by(self._send)
@@ -359,6 +380,8 @@ class Night:
             if as_json:
                 output.print_json({"ok": False, "checks": [check.as_json() for check in self.checks]})
             return
+        for name, words in self.report.shortfalls.items():
+            output.warn(f"{name}: {words}")
         if as_json:
             output.print_json({**self.document(), "ok": self.report.ok and ended})
             return

@@ -42,6 +42,7 @@ class Push:
         server_messages: whether the server's words are shown, which may hold personal data.
         grace: seconds that the batches on the wire have to end after a signal.
         quiet: whether nothing is shown or told while it goes on.
+        at_least: records that the file holds at the least, or None.
         checking: what was found by a check of the whole file, where that was asked for.
         report: of the bulk run, from when it begins.
     """
@@ -52,6 +53,7 @@ class Push:
     server_messages: bool = False
     grace: float = GRACE
     quiet: bool = False
+    at_least: int | None = None
     checking: Checking = field(default_factory=Checking)
     report: BulkReport | None = None
     _to_check: tuple[CheckRun, Checked, str] | None = None
@@ -90,16 +92,16 @@ class Push:
 
     def _begin(self, records: Records, options: BulkOptions) -> BulkRun:
         if self.task == "create documents":
-            return self.arm.documents.create_many(records, options=options)
+            return self.arm.documents.create_many(records, options=options, at_least=self.at_least)
         if self.task == "update customers":
-            return self.arm.customers.update_many(records, options=options)
-        return self.arm.customers.create_many(records, options=options)
+            return self.arm.customers.update_many(records, options=options, at_least=self.at_least)
+        return self.arm.customers.create_many(records, options=options, at_least=self.at_least)
 
     # --- what happened ----------------------------------------------------------------------------------------------------
 
     @property
     def ok(self) -> bool:
-        """Whether all records were read and made it."""
+        """Whether all records were read and made it, and they are as many as expected."""
         return self.report is not None and self.report.ok
 
     def as_json(self) -> dict[str, Any]:

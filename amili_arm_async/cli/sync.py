@@ -31,6 +31,7 @@ from .connection import (
     Quiet,
     ServerMessages,
     UserId,
+    parse_at_least,
     settings,
 )
 from .files import check_files
@@ -64,6 +65,13 @@ def sync(
     bisect: Annotated[Bisect, typer.Option(help="Look for the bad record of a refused batch: in safe writes, all, or none.")] = Bisect.safe,
     patience: Patience = _DEFAULTS.patience,
     deadline: Deadline = _DEFAULTS.deadline,
+    at_least: Annotated[
+        str | None,
+        typer.Option(
+            help="How much FILE holds at the least, where it is whole: a share of the customers in the state, such as 90%, or a number of "
+            "records. With less, what is there is sent, nobody is forgotten, and the exit code is 1. [default: 50%]"
+        ),
+    ] = None,
     stop_after_failures: Annotated[
         str | None, typer.Option(help="End the run after so many failed records: a number, or a share such as 5% or 0.05.")
     ] = None,
@@ -92,12 +100,13 @@ def sync(
             deadline=deadline,
             stop_after_failures=parse_share(stop_after_failures, "--stop-after-failures") if stop_after_failures is not None else None,
         )
+        least = parse_at_least(at_least, "--at-least", has_state=True)
         arm = settings(base_url, client_no, user_id, identity_url, client_id).client()
         check_files([("FILE", file if file != "-" else None, "source"), ("--state", state, "state")])
         records = open_input(file, "customers", format, delimiter, encoding, clear, extra_columns, max_bytes)
     except (ConfigurationError, SourceError) as failure:
         output.fail(str(failure))
-    made = Sync(arm, state, options, full, forget_gone, server_messages, grace, quiet)
+    made = Sync(arm, state, options, full, forget_gone, server_messages, grace, quiet, least)
     # The state is on the disk whenever something is known: a second signal needs no more care.
     with records, Interrupts(durable=True) as interrupts:
         code = run_to_end(made.run(records), interrupts)
@@ -122,6 +131,7 @@ class Sync:
         server_messages: whether the server's words are shown, which may hold personal data.
         grace: seconds that the batches on the wire have to end after a signal.
         quiet: whether nothing is shown or told while it goes on.
+        at_least: how much the file holds at the least; None is half of the customers in the state.
         report: from when the run begins.
         forgotten: customers taken out of the state.
     """
@@ -134,6 +144,7 @@ class Sync:
     server_messages: bool = False
     grace: float = GRACE
     quiet: bool = False
+    at_least: int | float | None = None
     report: SyncReport | None = None
     forgotten: int = 0
     _records: Records | None = None
@@ -151,15 +162,15 @@ class Sync:
         with bar("sync customers", quiet=self.quiet) as show:
             async with self.arm, records:
                 options = replace(self.options, on_progress=on_progress(show, far=records.far, lines=told))
-                run = self.arm.customers.sync(records, state=self.state, full=self.full, options=options)
+                run = self.arm.customers.sync(records, state=self.state, full=self.full, at_least=self.at_least, options=options)
                 self.report = run.report
                 await send(run.bulk, self.grace, told.told)
-        if self.forget_gone:
+        if self.forget_gone and self.report.shortfall is None:
             self.forgotten = await self.report.forget(self.report.gone_keys())
 
     @property
     def ok(self) -> bool:
-        """Whether all records were read and made it."""
+        """Whether all records were read and made it, and they are as many as expected."""
         return self.report is not None and self.report.ok
 
     def as_json(self) -> dict[str, Any]:
@@ -179,7 +190,7 @@ class Sync:
         rows = [(word, f"{number:,}") for word, number in numbers]
         rows += [("without number", f"{report.without_key:,}")] if report.without_key else []
         gone = f"{report.gone:,}" if report.gone is not None else "not known"
-        rows.append(("gone from the source", gone))
+        rows.append(("gone from the source" if report.shortfall is None else "missing: too few are there", gone))
         rows += [("forgotten", f"{self.forgotten:,}")] if self.forget_gone else []
         output.table("customers since they were last sent", ("", "records"), rows, stderr=True)
         telling.print_table("sync customers", report.bulk)

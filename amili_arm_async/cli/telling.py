@@ -38,6 +38,8 @@ def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = No
         "error": report.error,
         "source_exhausted": report.source_exhausted,
         "not_read": report.not_read,
+        "expectation": report.expectation.as_json() if report.expectation is not None else None,
+        "shortfall": report.shortfall,
         "left_behind": dict(report.left_behind),
         "stale_journal": report.stale_journal,
         "batches": totals.batches_sent,
@@ -79,7 +81,7 @@ def placed(records: Records, outcome: RecordOutcome) -> tuple[str, RecordOutcome
 
 
 def name_failures(report: BulkReport, place: Callable[[RecordOutcome], tuple[str, RecordOutcome]], *, server_messages: bool) -> None:
-    """Names on standard error the first records that did not make it, in the order of the source.
+    """Names on standard error the first records that did not make it, in the order of the source, and a source that holds too little.
 
     Args:
         report: of the run.
@@ -88,6 +90,8 @@ def name_failures(report: BulkReport, place: Callable[[RecordOutcome], tuple[str
     """
     for line in _failures(report, place, server_messages):
         typer.echo(line, err=True)
+    if report.shortfall is not None:
+        output.warn(report.shortfall)
 
 
 def _failures(report: BulkReport, place: Callable[[RecordOutcome], tuple[str, RecordOutcome]], server_messages: bool) -> Iterator[str]:

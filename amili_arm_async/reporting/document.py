@@ -12,7 +12,7 @@ from ..bulk.parts import FORMAT
 from ..bulk.states import State
 from ..errors import ConfigurationError
 
-__all__ = ["Amount", "Bucket", "CurrencyMoney", "Example", "Money", "Part", "Reason", "ReportDocument", "Sync", "Timeline"]
+__all__ = ["Amount", "Bucket", "CurrencyMoney", "Example", "Expectation", "Money", "Part", "Reason", "ReportDocument", "Sync", "Timeline"]
 __all__ += ["FORMAT", "read_document"]
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
@@ -145,6 +145,20 @@ class Timeline(Struct, frozen=True):
     buckets: Annotated[list[Bucket], Meta(max_length=5000)]
 
 
+class Expectation(Struct, frozen=True):
+    """What a source was expected to hold.
+
+    Attributes:
+        at_least: as it was asked for: a number of records, or a share of the customers that are known, in percent.
+        expected: how many that is.
+        found: how many there were.
+    """
+
+    at_least: str
+    expected: Count
+    found: Count
+
+
 class Part(Struct, frozen=True):
     """One bulk run of the night.
 
@@ -164,6 +178,8 @@ class Part(Struct, frozen=True):
         failures_file: name of the file that has all failures, or None.
         source_exhausted: whether the source was read to its end.
         not_read: records of the source that were not read, or None where nobody knows how many.
+        expectation: what its source was expected to hold at the least, or None.
+        shortfall: in words, that it holds less, or None.
     """
 
     name: Literal["customers", "documents"]
@@ -181,6 +197,8 @@ class Part(Struct, frozen=True):
     failures_file: str | None
     source_exhausted: bool = True
     not_read: Count | None = None
+    expectation: Expectation | None = None
+    shortfall: str | None = None
 
 
 class ReportDocument(Struct, frozen=True):

@@ -33,6 +33,7 @@ def part_section(part: Part) -> Markup:
         element("p", facts, class_="facts"),
         element("p", said, class_="bad") if (said := not_read(part)) is not None else "",
         _counts(part),
+        _expectation(part),
         _sync(name, part.sync) if part.sync is not None else "",
         _money(name, part.money) if part.money is not None else "",
         _timeline(name, part.timeline) if part.timeline is not None and part.timeline.buckets else "",
@@ -77,6 +78,18 @@ def _check(fault: str | None, good: str) -> Markup:
     if fault is None:
         return element("p", element("span", "\u2713", class_="mark", aria_hidden="true"), good, class_="adds-up good")
     return element("p", element("span", "\u2717", class_="mark", aria_hidden="true"), f"Does not add up: {fault}", class_="adds-up bad")
+
+
+def _expectation(part: Part) -> Markup | str:
+    """Whether the source held what was expected, where anything was."""
+    if part.expectation is None:
+        return ""
+    of, what = part.expectation, "of the customers that were known" if part.expectation.at_least.endswith("%") else "records"
+    if part.shortfall is not None:
+        return element(
+            "p", element("span", "\u2717", class_="mark", aria_hidden="true"), f"Too few: {part.shortfall}.", class_="adds-up bad"
+        )
+    return element("p", f"{number(of.found)} {what} in the source; at least {number(of.expected)} were expected.", class_="quiet")
 
 
 def _sync(name: str, sync: Sync) -> Markup:

@@ -10,7 +10,7 @@ from ..bulk.states import MADE_IT, State
 from .document import Amount, CurrencyMoney, Part, ReportDocument
 from .markup import money, number, plural
 
-__all__ = ["Tone", "count_fault", "did_not_make_it", "faults", "money_fault", "next_steps", "not_read", "summed", "verdict"]
+__all__ = ["Tone", "count_fault", "did_not_make_it", "faults", "money_fault", "next_steps", "not_read", "shortfalls", "summed", "verdict"]
 
 Tone: TypeAlias = Literal["good", "bad", "doubt"]
 
@@ -43,6 +43,8 @@ def verdict(document: ReportDocument) -> tuple[Tone, str]:
         return "bad", f"Not every record was read: {plural(read, 'record')} read until then."
     if lost:
         return "bad", f"{number(lost)} of {plural(read, 'record')} did not make it."
+    if short := shortfalls(document):
+        return "bad", f"Every record made it, but {' and '.join(short)} are fewer than expected."
     if faults(document):
         return "bad", "Every record made it, but the sums do not add up." if read else "The sums do not add up."
     if document.ended is None:
@@ -62,6 +64,11 @@ def not_read(part: Part) -> str | None:
         return None
     rest = "nobody knows how many records it has still" if part.not_read is None else f"{plural(part.not_read, 'record')} of it not read"
     return f"The source was not read to its end: {rest}."
+
+
+def shortfalls(document: ReportDocument) -> dict[str, str]:
+    """The parts whose source holds less than was expected, and the words to each."""
+    return {part.name: part.shortfall for part in document.parts if part.shortfall is not None}
 
 
 def faults(document: ReportDocument) -> list[str]:
@@ -126,6 +133,7 @@ def next_steps(document: ReportDocument) -> list[str]:
     steps += [f"{name.capitalize()} were not begun: none of their records was read or sent." for name in document.not_begun]
     if document.error is not None:
         steps.append(f"Mend what ended the run: {document.error}")
+    steps += [f"Look at the source of the {name}: {words}." for name, words in shortfalls(document).items()]
     if unknown:
         steps.append(
             f"Reconcile before sending again: of {plural(unknown, 'document')} nobody knows whether the server took them."
@@ -137,7 +145,7 @@ def next_steps(document: ReportDocument) -> list[str]:
     if waiting:
         steps.append(f"Ask later for the results of {plural(waiting, 'record')} that the server took.")
     again = counts["blocked"] + counts["not_sent"] + (counts["unknown"] - unknown) + mend
-    if again or (document.error is not None and document.parts):
+    if again or shortfalls(document) or (document.error is not None and document.parts):
         steps.append(_again(document))
     return steps
 

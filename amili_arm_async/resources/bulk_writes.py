@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from .. import clock, codec
 from ..bulk.chunking import Kind
+from ..bulk.expectation import Expectation, expectation_of
 from ..bulk.job import Job
 from ..bulk.pressure import Pressure
 from ..bulk.report import BulkReport
@@ -78,9 +79,10 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         *,
         options: BulkOptions | None,
         user_id: str | None,
-        timeout: Timeout | None,
-        retry: RetryPolicy | None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
         watchers: Sequence[Watcher] = (),
+        expectation: Expectation | None = None,
     ) -> BulkRun:
         """A bulk run over any number of records, seen by `watchers`."""
         options = options or BulkOptions()
@@ -89,7 +91,11 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         source = Source(records)
         accepted_is_enough = options.results == "accepted"
         report = BulkReport(
-            records_known=source.known_length, accepted_is_enough=accepted_is_enough, now=clock.monotonic, watchers=watchers
+            records_known=source.known_length,
+            accepted_is_enough=accepted_is_enough,
+            now=clock.monotonic,
+            watchers=watchers,
+            expectation=expectation,
         )
         return self._run(name, source, options, self._journal(name, options), report, user_id=user_id, timeout=timeout, retry=retry)
 
@@ -113,10 +119,11 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         state: str | os.PathLike[str],
         *,
         full: bool,
+        at_least: int | float | None,
         options: BulkOptions | None,
         user_id: str | None,
-        timeout: Timeout | None,
-        retry: RetryPolicy | None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
         watchers: Sequence[Watcher] = (),
     ) -> SyncRun:
         """A bulk run that sends only what changed since the last one, by what `state` keeps."""
@@ -133,8 +140,19 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
         check_distinct([JobFile("state", state, "state"), *files_of(options)])
         kept = DeltaState(state, self.caller.transport.base_url, self.caller.client_no)
-        delta = Delta(kept, self.kind, full=full, may_change=type(records) in {list, tuple})
-        run = self.run(name, records, options=options, user_id=user_id, timeout=timeout, retry=retry, watchers=(delta, *watchers))
+        expectation = expectation_of(at_least, has_state=True)
+        assert expectation is not None
+        delta = Delta(kept, self.kind, full=full, expectation=expectation, may_change=type(records) in {list, tuple})
+        run = self.run(
+            name,
+            records,
+            options=options,
+            user_id=user_id,
+            timeout=timeout,
+            retry=retry,
+            watchers=(delta, *watchers),
+            expectation=expectation,
+        )
         return SyncRun(run, delta)
 
     async def reconcile(

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Final
 
 from ..bulk.chunking import Kind
+from ..bulk.expectation import expectation_of
 from ..bulk.pressure import Pressure
 from ..bulk.run import BulkRun
 from ..bulk.syncing import SyncRun
@@ -236,9 +237,17 @@ class Customers:
         user_id: str | None = None,
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
+        at_least: int | None = None,
     ) -> BulkRun:
-        """Creates or updates any number of customers, cut into batches and sent side by side; see `BulkRun`."""
-        return self._bulk.run("customers.create_batch", customers, options=options, user_id=user_id, timeout=timeout, retry=retry)
+        """Creates or updates any number of customers, cut into batches and sent side by side; see `BulkRun`.
+
+        Where the source is read to its end and holds fewer records than `at_least`, all of it was sent, `report.shortfall` says so, and
+        `report.raise_for_failures()` raises.
+        """
+        expectation = expectation_of(at_least, has_state=False)
+        return self._bulk.run(
+            "customers.create_batch", customers, options=options, user_id=user_id, timeout=timeout, retry=retry, expectation=expectation
+        )
 
     def update_many(
         self,
@@ -248,9 +257,13 @@ class Customers:
         user_id: str | None = None,
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
+        at_least: int | None = None,
     ) -> BulkRun:
         """Updates any number of customers; otherwise as `create_many`."""
-        return self._bulk.run("customers.update_batch", customers, options=options, user_id=user_id, timeout=timeout, retry=retry)
+        expectation = expectation_of(at_least, has_state=False)
+        return self._bulk.run(
+            "customers.update_batch", customers, options=options, user_id=user_id, timeout=timeout, retry=retry, expectation=expectation
+        )
 
     def sync(
         self,
@@ -258,6 +271,7 @@ class Customers:
         *,
         state: str | os.PathLike[str],
         full: bool = False,
+        at_least: int | float | None = None,
         options: BulkOptions | None = None,
         user_id: str | None = None,
         timeout: Timeout | None = None,
@@ -272,9 +286,20 @@ class Customers:
             source: the customers.
             state: a file that keeps a digest for each customer; made where there is none. One for each client number and address.
             full: send those too that did not change.
+            at_least: how much the source holds at the least, where it is whole: a share of the customers in the state, a float from 0 to
+                1, or a number of records, an integer. With less, what was read is sent, `shortfall` says so, `raise_for_failures()`
+                raises, and `forget` refuses. Default None: 0.5; 0 takes any source for whole.
             options: of the bulk run; `results="accepted"` is refused.
             user_id, timeout, retry: as for `create_many`.
         """
         return self._bulk.sync(
-            "customers.create_batch", source, state, full=full, options=options, user_id=user_id, timeout=timeout, retry=retry
+            "customers.create_batch",
+            source,
+            state,
+            full=full,
+            at_least=at_least,
+            options=options,
+            user_id=user_id,
+            timeout=timeout,
+            retry=retry,
         )

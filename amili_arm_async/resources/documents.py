@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from typing import Any, Final
 
 from ..bulk.chunking import Kind
+from ..bulk.expectation import expectation_of
 from ..bulk.pressure import Pressure
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
@@ -165,12 +166,16 @@ class Documents:
         user_id: str | None = None,
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
+        at_least: int | None = None,
     ) -> BulkRun:
         """Creates any number of documents, cut into batches and sent side by side; see `BulkRun`. A batch whose fate is not known is
         never sent again: its documents end as `unknown`. A documentNo that comes twice is sent once: the second document is `invalid`,
         reason `document_no_repeated`. Without a journal nothing is known of other calls: the same documents in a second call are sent
-        again."""
-        return self._bulk.run("documents.create_batch", documents, options=options, user_id=user_id, timeout=timeout, retry=retry)
+        again. `at_least` is as for `customers.create_many`."""
+        expectation = expectation_of(at_least, has_state=False)
+        return self._bulk.run(
+            "documents.create_batch", documents, options=options, user_id=user_id, timeout=timeout, retry=retry, expectation=expectation
+        )
 
     async def reconcile(
         self,

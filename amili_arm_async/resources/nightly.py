@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..bulk.chunking import Kind
+from ..bulk.expectation import expectation_of
 from ..bulk.nightly import NightlyReport, NightlyRun, PartName
 from ..bulk.pressure import Pressure
 from ..bulk.run import BulkRun
@@ -35,6 +36,9 @@ def plan(
     customer_options: BulkOptions | None,
     document_options: BulkOptions | None,
     user_id: str | None,
+    *,
+    at_least_customers: int | float | None,
+    at_least_documents: int | None,
 ) -> NightlyRun:
     """A night; see `ArmClient.nightly`."""
     if full and state is None:
@@ -44,12 +48,14 @@ def plan(
     if customer_options is not None and customer_options.results != "wait":
         raise ConfigurationError("the results of the customers are waited for: whose customer did not make it, that document is not sent")
 
-    # The documents' files are opened when the customers have been sent: what is wrong with them shows now.
-    files = [JobFile("state", state, "state")] if state is not None else []
-    files += files_of(customer_options, "customer_options.") if customer_source is not None else []
-    files += files_of(document_options, "document_options.") if document_source is not None else []
-    check_distinct(files)
-    check_writable(files)
+    expectations = {
+        "customers": expectation_of(at_least_customers, has_state=state is not None),
+        "documents": expectation_of(at_least_documents, has_state=False),
+    }
+
+    _check_files(
+        state, customer_options if customer_source is not None else None, document_options if document_source is not None else None
+    )
 
     operations: dict[PartName, str] = {"customers": "customers.create_batch", "documents": "documents.create_batch"}
 
@@ -59,9 +65,10 @@ def plan(
         writes: BulkWrites[Any] = BulkWrites(caller, pressure, kind)
         if name == "customers" and state is not None:
             return writes.sync(
-                operations[name], source, state, full=full, options=options, user_id=user_id, timeout=None, retry=None, watchers=watchers
+                operations[name], source, state, full=full, at_least=at_least_customers, options=options, user_id=user_id, watchers=watchers
             )
-        return writes.run(operations[name], source, options=options, user_id=user_id, timeout=None, retry=None, watchers=watchers)
+        expectation = expectations[name]
+        return writes.run(operations[name], source, options=options, user_id=user_id, watchers=watchers, expectation=expectation)
 
     named = [options.run_id for options in (document_options, customer_options) if options is not None and options.run_id is not None]
     report = NightlyReport(caller.client_no, caller.transport.base_url, named[0] if named else None)
@@ -71,3 +78,12 @@ def plan(
         documents=partial(begin, "documents", documents.KIND, document_source, document_options) if document_source is not None else None,
         operations=operations,
     )
+
+
+def _check_files(state: str | os.PathLike[str] | None, customer_options: BulkOptions | None, document_options: BulkOptions | None) -> None:
+    """Refuses files that are the same, or can't be written. Those of the documents are opened when the customers have been sent: what is
+    wrong with them shows now."""
+    files = [JobFile("state", state, "state")] if state is not None else []
+    files += files_of(customer_options, "customer_options.") + files_of(document_options, "document_options.")
+    check_distinct(files)
+    check_writable(files)

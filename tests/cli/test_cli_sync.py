@@ -42,7 +42,7 @@ def test_only_what_changed_is_sent(night, served) -> None:
 def test_gone_is_forgotten_only_when_asked(night) -> None:
     night(some(1, 2, 3))
     assert night(some(1))[1]["sync"]["gone"] == 2
-    assert night(some(1), "--forget-gone")[1]["forgotten"] == 2
+    assert night(some(1), "--forget-gone", "--at-least", "0")[1]["forgotten"] == 2
     assert night(some(1))[1]["sync"]["gone"] == 0
 
 
