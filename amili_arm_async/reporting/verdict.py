@@ -43,10 +43,10 @@ def verdict(document: ReportDocument) -> tuple[Tone, str]:
         return "bad", f"Not every record was read: {plural(read, 'record')} read until then."
     if lost:
         return "bad", f"{number(lost)} of {plural(read, 'record')} did not make it."
-    if short := shortfalls(document):
-        return "bad", f"Every record made it, but {' and '.join(short)} are fewer than expected."
     if faults(document):
         return "bad", "Every record made it, but the sums do not add up." if read else "The sums do not add up."
+    if short := shortfalls(document):
+        return "bad", f"Every record made it, but {' and '.join(short)} are fewer than expected."
     if document.ended is None:
         return "doubt", f"This was written before the run ended: {plural(read, 'record')} so far."
     if not document.ok:
