@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .server import ACCEPTED, PROCESSED, UUID
+from .server import ACCEPTED, PROCESSED
 
 CONFIGURATION = """
 daemon off;
@@ -79,7 +79,7 @@ def nginx(folder: Path, certificate: Path | None) -> Iterator[int]:
     path = folder / "nginx.conf"
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         port = listener.getsockname()[1]
-        accepted = ACCEPTED.format(UUID)
+        accepted = ACCEPTED.format("$request_id")
         # Where root runs this, the worker would be nobody, who may not read the folder.
         user = f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
         path.write_text(CONFIGURATION.format(folder=folder, user=user, port=port, tls=tls, accepted=accepted, processed=PROCESSED))

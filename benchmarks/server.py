@@ -11,6 +11,7 @@ import re
 import ssl
 import sys
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ ACCEPTED = (
     '"getResult":"https://localhost/arm/v1/clients/2218/batches/{0}"}}'
 )
 PROCESSED = '{"status":"PROCESSED","result":"SUCCESS"}'
-UUID = "8NlwdOIM1YLVFP9-WOwkYQ"
+_NUMBERS = count()
 
 # Documents name a customer too, so theirs comes first.
 _KEYS = (re.compile(rb'"(documentNo)":"(\d+)"'), re.compile(rb'"(customerNo)":"(\d+)"'))
@@ -84,7 +85,8 @@ class Server(asyncio.BufferedProtocol):
         method, target, _ = line.split(b" ", 2)
         path, _, query = target.partition(b"?")
         if method != b"GET":
-            uuid = _uuid(begin) if self._settings.entries else UUID
+            # Each batch has a batchUuid of its own: the library takes one that comes twice for a stale answer.
+            uuid = _uuid(begin) if self._settings.entries else f"{next(_NUMBERS):022}"
             return _reply(b"202 Accepted", ACCEPTED.format(uuid).encode())
         if b"/batches/" in path:
             return _reply(b"200 OK", _result(path) if self._settings.entries else PROCESSED.encode())
