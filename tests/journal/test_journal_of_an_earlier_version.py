@@ -70,7 +70,7 @@ def test_replay_leaves_its_lines(old, sandbox, tmp_path):
     table = LineTable()
     group = Group(1, DOCUMENTS, 2218, sandbox.base_url, "2026-11-20", str(old), has_journal=True)
     before = old.read_bytes()
-    consult(table, group, may_be_new=False)
+    consult(table, group, is_own=False)
     table.close()
     assert group.trouble is not None
     assert "Finish its runs with the version" in group.trouble
