@@ -1,5 +1,6 @@
 """The program that is killed, or has no room on the disk: one sync. Arguments: base_url, token, state, first and end of the customers,
-their name, bytes that a file may have, and the lookup at which it kills itself; 0 for none."""
+their name, bytes that a file may have, and the step of the state at which it kills itself: a number, `kept` for the end of the first
+look-up that was begun after something was kept, or 0 for none."""
 
 import asyncio
 import os
@@ -7,22 +8,20 @@ import resource
 import signal
 import sys
 
-from amili_arm_async import ArmClient, ArmError, BulkOptions
+from amili_arm_async import ArmClient, ArmError, BulkOptions, Limits
 from amili_arm_async.bulk.delta_state import DeltaState
 
 
-async def main(base_url: str, token: str, state: str, first: int, end: int, name: str, kill: int) -> None:
-    left = kill
+def kill_at_step(left: int) -> None:
+    """Ends the process on the way into a step of the state, or on the way out of it."""
+
+    def step() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def killing(method):
-        """Ends the process on the way into a step of the state, or on the way out of it."""
-
-        def step() -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                os.kill(os.getpid(), signal.SIGKILL)
-
         if asyncio.iscoroutinefunction(method):
 
             async def waiting(*arguments):
@@ -40,11 +39,33 @@ async def main(base_url: str, token: str, state: str, first: int, end: int, name
 
         return plain
 
-    for step in ("find", "doubt", "keep", "close"):
-        setattr(DeltaState, step, killing(getattr(DeltaState, step)))
+    for name in ("find", "doubt", "keep", "close"):
+        setattr(DeltaState, name, killing(getattr(DeltaState, name)))
+
+
+def kill_once_kept() -> None:
+    """Ends the process once something that was kept is in the file: what is looked up later is answered later."""
+    find, keep, is_kept = DeltaState.find, DeltaState.keep, False
+
+    async def finding(*arguments):
+        is_later = is_kept
+        found = await find(*arguments)
+        if is_later:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+
+    def keeping(*arguments):
+        nonlocal is_kept
+        keep(*arguments)
+        is_kept = True
+
+    DeltaState.find, DeltaState.keep = finding, keeping
+
+
+async def main(base_url: str, token: str, state: str, first: int, end: int, name: str) -> None:
     source = ({"customerNo": str(number), "name": name} for number in range(first, end))
     options = BulkOptions(max_records=100, poll_first=0.01, poll_max=0.05)
-    async with ArmClient(2218, auth=token, base_url=base_url) as arm:
+    async with ArmClient(2218, auth=token, base_url=base_url, limits=Limits(open_batches=20)) as arm:
         report = await arm.customers.sync(source, state=state, options=options)
     print(report.new, report.changed, report.unchanged, report.failed)
 
@@ -54,8 +75,12 @@ if __name__ == "__main__":
     if int(size):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), resource.RLIM_INFINITY))
+    if kill == "kept":
+        kill_once_kept()
+    else:
+        kill_at_step(int(kill))
     try:
-        asyncio.run(main(base_url, token, state, int(first), int(end), name, int(kill)))
+        asyncio.run(main(base_url, token, state, int(first), int(end), name))
     except ArmError as failure:
         print(type(failure).__name__, failure, failure.__cause__)
         sys.exit(1)

@@ -46,7 +46,7 @@ async def test_killed_anywhere_nothing_is_missed(kill, night, sync, sandbox) -> 
 
 
 async def test_what_was_kept_before_a_kill_is_not_sent_again(night, sync, sandbox) -> None:
-    code, _ = await night(0, 20_000, "x", kill=35)
+    code, _ = await night(0, 20_000, "x", kill="kept")
     assert code == -signal.SIGKILL
     before = sandbox.customers.total_delivered
     report = await sync({"customerNo": str(number), "name": "x"} for number in range(20_000))
