@@ -8,11 +8,14 @@ from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
 from .bulk.run import BulkRun
 from .bulk.states import BatchOutcome, BatchReader, RecordOutcome, State
 from .bulk.syncing import SyncReport, SyncRun
-from .checking.faults import CheckReport, Fault
+from .checking.faults import CheckReport, Finding
 from .checking.run import CheckRun
 from .client import ArmClient
 from .config import STAGING, BatchWords, BulkOptions, Limits, Reconcile, RetryPolicy, Timeout
 from .errors import (
+    AmbiguousConflictError,
+    AmbiguousServerError,
+    AmbiguousStatusError,
     ArmError,
     AuthenticationError,
     BadRequestError,
@@ -20,9 +23,6 @@ from .errors import (
     CheckError,
     ConfigurationError,
     ConflictError,
-    DoubtfulConflictError,
-    DoubtfulServerError,
-    DoubtfulStatusError,
     ForbiddenError,
     JournalError,
     NotAcceptableError,
@@ -40,7 +40,7 @@ from .errors import (
     UnauthorizedError,
     UnprocessableError,
 )
-from .faulty import FaultyRecord
+from .faulty import UnreadableRecord
 from .models.base import CurrencyAmounts, CurrencyAmountsRecord, PageSummary
 from .models.batches import BatchEntry, BatchReceipt, BatchResult, Receipt
 from .models.customers import Customer, CustomerRecord, Distribution, DistributionRecord, PostalAddress, PostalAddressRecord
@@ -62,6 +62,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "STAGING",
+    "AmbiguousConflictError",
+    "AmbiguousServerError",
+    "AmbiguousStatusError",
     "ArItem",
     "ArmClient",
     "ArmError",
@@ -97,14 +100,10 @@ __all__ = [
     "DocumentLine",
     "DocumentLineRecord",
     "DocumentRecord",
-    "DoubtfulConflictError",
-    "DoubtfulServerError",
-    "DoubtfulStatusError",
     "EinvoiceAddress",
     "EinvoiceAddressRecord",
-    "Fault",
-    "FaultyRecord",
     "FileContent",
+    "Finding",
     "ForbiddenError",
     "GlItem",
     "IssuedToken",
@@ -149,6 +148,7 @@ __all__ = [
     "TruncatedListError",
     "UnauthorizedError",
     "UnprocessableError",
+    "UnreadableRecord",
     "UploadReply",
     "adopt_journal",
     "open_records",

@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-__all__ = ["Budget"]
+__all__ = ["ByteLimiter"]
 
 
-class Budget:
+class ByteLimiter:
     """So many bytes at once, first come first served; what is larger than the whole budget goes alone."""
 
     def __init__(self, size: int) -> None:

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from . import codec
 from .auth import Auth, ClientCredentials, token_source
-from .bulk.pressure import Pressure
+from .bulk.pressure import SharedLimits
 from .bulk.results import BatchRules
 from .bulk.states import BatchReader
 from .config import BatchWords, BulkOptions, Limits, RetryPolicy, Timeout, check_int, check_origin, environment
@@ -22,7 +22,7 @@ from .resources.actions import Actions
 from .resources.ar_items import ArItems
 from .resources.auto_postings import AutoPostings
 from .resources.batches import Batches
-from .resources.caller import Caller
+from .resources.caller import RequestContext
 from .resources.client_configs import ClientConfigs
 from .resources.codes import Codes
 from .resources.customers import Customers, CustomerSource
@@ -122,10 +122,12 @@ class ArmClient:
             self._identity_url: str | None = check_origin("identity_url", identity_url)
         else:
             self._identity_url = transport.credentials.identity_url if transport.credentials is not None else None
-        caller = Caller(_client_no(client_no), transport, user_id, language, BatchRules(batch_words, batch_reader), with_paths(paths or {}))
-        self._hang(caller, Pressure(limits.open_batches))
+        caller = RequestContext(
+            _client_no(client_no), transport, user_id, language, BatchRules(batch_words, batch_reader), with_paths(paths or {})
+        )
+        self._attach_resources(caller, SharedLimits(limits.open_batches))
 
-    def _hang(self, caller: Caller, pressure: Pressure) -> None:
+    def _attach_resources(self, caller: RequestContext, pressure: SharedLimits) -> None:
         self._caller = caller
         self._pressure = pressure
         self.actions = Actions(caller)
@@ -185,7 +187,7 @@ class ArmClient:
         view = object.__new__(ArmClient)
         view._owns_transport = False
         view._identity_url = self._identity_url
-        view._hang(structs.replace(caller, client_no=_client_no(client_no)), self._pressure)
+        view._attach_resources(structs.replace(caller, client_no=_client_no(client_no)), self._pressure)
         return view
 
     @property

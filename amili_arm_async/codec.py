@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from .errors import RecordError
-from .faulty import FaultyRecord
+from .faulty import UnreadableRecord
 
 __all__ = [
     "DecimalFound",
@@ -174,7 +174,7 @@ def what_was_read(text: bytes) -> bytes | None:
 def _as_far_as_possible(record: object) -> bytes:
     if isinstance(record, (bytes, bytearray)):
         return ENCODER.encode(bytes(record).decode("utf-8", "backslashreplace"))
-    record = record.as_read if isinstance(record, FaultyRecord) else record
+    record = record.as_read if isinstance(record, UnreadableRecord) else record
     try:
         whole = dict(record) if isinstance(record, Mapping) else record
         text = msgspec.json.Encoder(enc_hook=repr, decimal_format="number").encode(whole)

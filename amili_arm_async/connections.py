@@ -32,7 +32,7 @@ from .auth import Secret
 from .bodies import pieces
 from .config import Limits, Timeout
 from .errors import ConfigurationError, Lasting
-from .tries import Delivery, Trouble
+from .tries import DeliveryEvidence, Trouble
 from .wire import Request, Response
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class _Exchange:
         response: the answer as far as it was read.
     """
 
-    def __init__(self, request: Request, timeout: Timeout, delivery: Delivery, *, has_body: bool) -> None:
+    def __init__(self, request: Request, timeout: Timeout, delivery: DeliveryEvidence, *, has_body: bool) -> None:
         self.delivery = delivery
         self.alarm = clock.Alarm(timeout.exchange_seconds)
         # A function and not the alarm: what a body holds can be copied, as tests with a session of their own do.
@@ -115,7 +115,7 @@ _EXCHANGE: ContextVar[_Exchange] = ContextVar("exchange")
 class _Body(aiohttp.payload.Payload):
     """A body in pieces that notes when it begins to leave, and gives up when the server takes no more."""
 
-    def __init__(self, request: Request, delivery: Delivery, progress: Callable[[], None], *, stall: float) -> None:
+    def __init__(self, request: Request, delivery: DeliveryEvidence, progress: Callable[[], None], *, stall: float) -> None:
         super().__init__(request.body, content_type=request.content_type)
         self._size = request.size
         self._delivery = delivery
@@ -282,7 +282,7 @@ class Connections:
         token: Secret | None,
         *,
         timeout: Timeout,
-        delivery: Delivery,
+        delivery: DeliveryEvidence,
     ) -> Response | Trouble:
         """Sends a request once. Only cancellation comes out as an exception; what is proved is in `delivery`.
 

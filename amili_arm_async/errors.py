@@ -20,9 +20,9 @@ ArmError                      everything this library raises
 │   ├── UnprocessableError    422
 │   ├── RateLimitedError      429
 │   ├── ServerError           5xx
-│   └── DoubtfulStatusError   a status to an unsafe write that proves nothing: an OutcomeUnknownError too
-│       ├── DoubtfulConflictError   409, a ConflictError too
-│       └── DoubtfulServerError     5xx, a ServerError too
+│   └── AmbiguousStatusError   a status to an unsafe write that proves nothing: an OutcomeUnknownError too
+│       ├── AmbiguousConflictError   409, a ConflictError too
+│       └── AmbiguousServerError     5xx, a ServerError too
 ├── TruncatedListError        a list hit the cap of its endpoint, or gave fewer records than it announced: there are or may be more
 ├── JournalError              a journal or dead letter file can't be used: nothing (more) is sent; mend the file or its place
 ├── CheckError                a check found errors, or its source could not be read: nothing was sent; .report names every fault
@@ -47,6 +47,9 @@ Lasting: TypeAlias = Literal["no", "perhaps", "yes"]
 `"yes"`: no further try helps."""
 
 __all__ = [
+    "AmbiguousConflictError",
+    "AmbiguousServerError",
+    "AmbiguousStatusError",
     "ArmError",
     "AuthenticationError",
     "BadRequestError",
@@ -54,9 +57,6 @@ __all__ = [
     "CheckError",
     "ConfigurationError",
     "ConflictError",
-    "DoubtfulConflictError",
-    "DoubtfulServerError",
-    "DoubtfulStatusError",
     "ForbiddenError",
     "JournalError",
     "NotAcceptableError",
@@ -200,15 +200,15 @@ class ServerError(StatusError):
     """5xx: the server, or something before it, failed."""
 
 
-class DoubtfulStatusError(StatusError, OutcomeUnknownError):
+class AmbiguousStatusError(StatusError, OutcomeUnknownError):
     """An error status to a write that is not safe to repeat, and it does not prove that nothing was done."""
 
 
-class DoubtfulConflictError(ConflictError, DoubtfulStatusError):
+class AmbiguousConflictError(ConflictError, AmbiguousStatusError):
     """409 to a write that is not safe to repeat."""
 
 
-class DoubtfulServerError(ServerError, DoubtfulStatusError):
+class AmbiguousServerError(ServerError, AmbiguousStatusError):
     """5xx to a write that is not safe to repeat."""
 
 
@@ -316,6 +316,6 @@ def status_error(
     """
     cls = _CLASSES.get(status) or (ServerError if status >= 500 else StatusError)
     if doubtful:
-        cls = DoubtfulServerError if status >= 500 else DoubtfulConflictError if status == 409 else DoubtfulStatusError
+        cls = AmbiguousServerError if status >= 500 else AmbiguousConflictError if status == 409 else AmbiguousStatusError
         hint = "it may have been done all the same: look it up before you send it again"
     return cls(status, operation=operation, body=body, request_id=request_id, retry_after=retry_after, hint=hint)

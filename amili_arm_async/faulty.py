@@ -7,10 +7,10 @@ from typing import Any
 
 from .errors import RecordError
 
-__all__ = ["FaultyRecord"]
+__all__ = ["UnreadableRecord"]
 
 
-class FaultyRecord(Mapping[str, Any]):
+class UnreadableRecord(Mapping[str, Any]):
     """A record that a source could not read as it is. It can be asked for its key; whoever reads it whole gets a `RecordError`.
 
     Attributes:
@@ -33,4 +33,4 @@ class FaultyRecord(Mapping[str, Any]):
         return len(self._known)
 
     def __repr__(self) -> str:
-        return f"FaultyRecord({self.fault!r})"
+        return f"UnreadableRecord({self.fault!r})"

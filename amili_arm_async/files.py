@@ -17,7 +17,7 @@ from .errors import ConfigurationError
 
 __all__ = [
     "SIDES",
-    "Draft",
+    "AtomicFile",
     "FileKind",
     "JobFile",
     "alone",
@@ -117,7 +117,7 @@ def is_mounted(path: str | os.PathLike[str]) -> bool:
 # --- whole or not at all ------------------------------------------------------------------------------------------------------
 
 
-class Draft:
+class AtomicFile:
     """A file that is written under another name beside its own, with mode 0600, and gets its name in one step: `keep`.
 
     Leaving without `keep` leaves what was there before, if anything was.
@@ -138,7 +138,7 @@ class Draft:
         self._draft = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}.new")
         self._file: BinaryIO = os.fdopen(os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
-    def __enter__(self) -> Draft:
+    def __enter__(self) -> AtomicFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -13,10 +13,10 @@ from typing import Final
 
 from .config import RetryPolicy
 
-__all__ = ["MOVED", "Fate", "back_off", "fate_of_status", "is_transient", "may_repeat", "pause", "retry_after_seconds"]
+__all__ = ["MOVED", "Proof", "back_off", "fate_of_status", "is_transient", "may_repeat", "pause", "retry_after_seconds"]
 
 
-class Fate(enum.Enum):
+class Proof(enum.Enum):
     """What is proved about one try."""
 
     DONE = "done"
@@ -25,7 +25,7 @@ class Fate(enum.Enum):
     """Nothing of it left: no connection, or no byte of the body."""
     NOT_TAKEN = "not taken"
     """The status proves that it was not taken."""
-    DOUBTFUL = "doubtful"
+    AMBIGUOUS = "doubtful"
     """Bytes left, and nothing proves what became of them."""
 
 
@@ -38,11 +38,11 @@ MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT: Final = frozenset({408, 409, 425, 429, 499})
 
 
-def fate_of_status(status: int) -> Fate:
+def fate_of_status(status: int) -> Proof:
     """What the status line proves, whatever the body says or whether it came whole."""
     if 200 <= status < 300:
-        return Fate.DONE
-    return Fate.NOT_TAKEN if status in _NOT_TAKEN else Fate.DOUBTFUL
+        return Proof.DONE
+    return Proof.NOT_TAKEN if status in _NOT_TAKEN else Proof.AMBIGUOUS
 
 
 def is_transient(status: int) -> bool:
@@ -50,7 +50,7 @@ def is_transient(status: int) -> bool:
     return status >= 500 or status in _TRANSIENT
 
 
-def may_repeat(fate: Fate, *, safe: bool, status: int | None) -> bool:
+def may_repeat(fate: Proof, *, safe: bool, status: int | None) -> bool:
     """Whether the same request may be sent again, and it makes sense to.
 
     Args:
@@ -58,13 +58,13 @@ def may_repeat(fate: Fate, *, safe: bool, status: int | None) -> bool:
         safe: whether its endpoint is safe to repeat.
         status: the status of its answer, or None where there was none.
     """
-    if fate is Fate.NOT_SENT:
+    if fate is Proof.NOT_SENT:
         return True
-    if fate is Fate.NOT_TAKEN:
+    if fate is Proof.NOT_TAKEN:
         return status == 429
     # A success that could not be read is worth another try as well.
     # So is what can't have been an answer to this request: a refusal that came before it was sent.
-    return fate is Fate.DOUBTFUL and safe and (status is None or status < 300 or is_transient(status) or status in _NOT_TAKEN)
+    return fate is Proof.AMBIGUOUS and safe and (status is None or status < 300 or is_transient(status) or status in _NOT_TAKEN)
 
 
 def back_off(policy: RetryPolicy, failures: int) -> float:

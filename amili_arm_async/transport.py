@@ -17,7 +17,7 @@ from msgspec import structs
 
 from . import clock, log, wire
 from .auth import ClientCredentials, Secret, TokenSource, check_token, describe
-from .budget import Budget
+from .budget import ByteLimiter
 from .config import Limits, RetryPolicy, Timeout
 from .connections import Connections
 from .endpoints import TOKEN_SERVICE
@@ -31,8 +31,8 @@ from .errors import (
     ResponseError,
     StatusError,
 )
-from .retry import Fate, back_off, is_transient, may_repeat, pause
-from .tries import Delivery, Try, judge, no_answer
+from .retry import Proof, back_off, is_transient, may_repeat, pause
+from .tries import Attempt, DeliveryEvidence, judge, no_answer
 from .wire import Request, Response, to_error
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Transport:
         self._connections = Connections(session=session, limits=limits, ssl=ssl, proxy=proxy)
         self._home: tuple[asyncio.AbstractEventLoop, int] | None = None
         self._slots = asyncio.Semaphore(limits.connections)
-        self._budget = Budget(limits.bytes_in_flight)
+        self._budget = ByteLimiter(limits.bytes_in_flight)
         self._closed = False
         self.service_clock = clock.ServiceClock()
 
@@ -130,7 +130,7 @@ class Transport:
         self.settle()
         timeout = timeout or self.timeout
         policy = retry or self.retry
-        delivery = Delivery()
+        delivery = DeliveryEvidence()
         try:
             async with clock.TimeLimit(timeout.total):
                 return await self._persist(request, timeout, policy, delivery)
@@ -138,15 +138,15 @@ class Transport:
             pass
         raise no_answer(request, delivery.may_be_taken, f"no answer within {timeout.total} s")
 
-    async def _persist(self, request: Request, timeout: Timeout, policy: RetryPolicy, delivery: Delivery) -> Response:
+    async def _persist(self, request: Request, timeout: Timeout, policy: RetryPolicy, delivery: DeliveryEvidence) -> Response:
         attempt = 0
         while True:
             attempt += 1
             tried = await self._exchange(request, timeout, delivery, _always)
             assert tried is not None
-            if tried.fatal is not None and not (delivery.may_be_taken and tried.fate is Fate.NOT_SENT and not request.endpoint.safe):
+            if tried.fatal is not None and not (delivery.may_be_taken and tried.fate is Proof.NOT_SENT and not request.endpoint.safe):
                 raise tried.fatal
-            if tried.fate is Fate.DONE and tried.response is not None:
+            if tried.fate is Proof.DONE and tried.response is not None:
                 return replace(tried.response, attempts=attempt)
             delay = pause(policy, attempt, tried.retry_after)
             last = attempt >= policy.attempts or (tried.retry_after is not None and delay > policy.max_delay) or _is_settled(tried.failure)
@@ -159,14 +159,14 @@ class Transport:
         error = tried.error_of(request.endpoint)
         if error is not None:
             raise error
-        if tried.failure is not None and not (delivery.may_be_taken and tried.fate is Fate.NOT_SENT):
+        if tried.failure is not None and not (delivery.may_be_taken and tried.fate is Proof.NOT_SENT):
             raise tried.failure
         # An earlier try may have been taken.
         raise no_answer(request, delivery.may_be_taken, tried.reason) from tried.failure
 
     # --- one try --------------------------------------------------------------------------------------------------------
 
-    async def ask(self, request: Request, *, timeout: Timeout) -> Try:
+    async def ask(self, request: Request, *, timeout: Timeout) -> Attempt:
         """Sends a read once and says what is proved.
 
         Raises:
@@ -174,11 +174,13 @@ class Transport:
         """
         if request.endpoint.method != "GET":
             raise ConfigurationError(f"only reads are asked for: {request.endpoint.operation}")
-        tried = await self.attempt(request, timeout=timeout, delivery=Delivery(), starts=_always)
+        tried = await self.attempt(request, timeout=timeout, delivery=DeliveryEvidence(), starts=_always)
         assert tried is not None
         return tried
 
-    async def attempt(self, request: Request, *, timeout: Timeout, delivery: Delivery, starts: Callable[[], Awaitable[bool]]) -> Try | None:
+    async def attempt(
+        self, request: Request, *, timeout: Timeout, delivery: DeliveryEvidence, starts: Callable[[], Awaitable[bool]]
+    ) -> Attempt | None:
         """Sends a request once (once more with a fresh token where the first was refused) and says what is proved.
 
         Only cancellation comes out as an exception; `delivery` tells then whether a byte may have left. `starts` is asked when all is
@@ -187,56 +189,58 @@ class Transport:
         try:
             self.settle()
         except ConfigurationError as failure:
-            return Try(Fate.NOT_SENT, "client closed" if self._closed else "settings", fatal=failure, failure=failure, lasting="yes")
+            return Attempt(Proof.NOT_SENT, "client closed" if self._closed else "settings", fatal=failure, failure=failure, lasting="yes")
         try:
             async with clock.TimeLimit(timeout.total):
                 return await self._exchange(request, timeout, delivery, starts)
         except TimeoutError:
-            fate = Fate.DOUBTFUL if delivery.started else Fate.NOT_SENT
+            fate = Proof.AMBIGUOUS if delivery.started else Proof.NOT_SENT
             delivery.settle(fate)
-            return Try(fate, "time-out")
+            return Attempt(fate, "time-out")
 
-    async def _exchange(self, request: Request, timeout: Timeout, delivery: Delivery, starts: Callable[[], Awaitable[bool]]) -> Try | None:
+    async def _exchange(
+        self, request: Request, timeout: Timeout, delivery: DeliveryEvidence, starts: Callable[[], Awaitable[bool]]
+    ) -> Attempt | None:
         async with self._budget.held(request.held), self._slots:
             if request.base is not None:
                 return await self._once(request, None, timeout, delivery) if await starts() else None
             token = await self._token()
-            if isinstance(token, Try):
+            if isinstance(token, Attempt):
                 return token
             if not await starts():
                 return None
             tried = await self._once(request, token, timeout, delivery)
-            if tried.status != 401 or tried.fate is not Fate.NOT_TAKEN:
+            if tried.status != 401 or tried.fate is not Proof.NOT_TAKEN:
                 return tried
             # Not taken, so it may go again: once, and only with another token.
             self._auth.invalidate(token.reveal())
             fresh = await self._token()
-            if isinstance(fresh, Try):
+            if isinstance(fresh, Attempt):
                 # There was a token a moment ago: so its address is right.
                 return structs.replace(fresh, lasting="no") if fresh.lasting == "perhaps" else fresh
             if fresh == token:
                 return tried
             return await self._once(request, fresh, timeout, delivery) if await starts() else None
 
-    async def _token(self) -> Secret | Try:
+    async def _token(self) -> Secret | Attempt:
         """A token, or why there is none; without one nothing is sent, and nothing is known of what was asked for."""
         try:
             return Secret(check_token(await self._auth.acquire()))
         except ConfigurationError as failure:
-            return Try(Fate.NOT_SENT, "no token", fatal=failure, failure=failure, lasting="yes")
+            return Attempt(Proof.NOT_SENT, "no token", fatal=failure, failure=failure, lasting="yes")
         except AuthenticationError as failure:
             error = failure
         except Exception as failure:  # the caller's own function may raise anything
             error = _of_source(failure, self._auth)
-        return Try(Fate.NOT_SENT, "no token", fatal=error if error.lasting == "yes" else None, failure=error, lasting=error.lasting)
+        return Attempt(Proof.NOT_SENT, "no token", fatal=error if error.lasting == "yes" else None, failure=error, lasting=error.lasting)
 
-    async def _once(self, request: Request, token: Secret | None, timeout: Timeout, delivery: Delivery) -> Try:
+    async def _once(self, request: Request, token: Secret | None, timeout: Timeout, delivery: DeliveryEvidence) -> Attempt:
         """The one place where a request leaves."""
         started, asked = clock.monotonic(), clock.steady_time()
         # As late as this: while it waited for its turn the client may have been closed.
         if self._closed:
             closed = ConfigurationError("the client is closed")
-            return Try(Fate.NOT_SENT, "client closed", fatal=closed, failure=closed, lasting="yes")
+            return Attempt(Proof.NOT_SENT, "client closed", fatal=closed, failure=closed, lasting="yes")
         heard = await self._connections.send(
             request, f"{request.base or self.base_url}/{request.path}", token, timeout=timeout, delivery=delivery
         )
@@ -275,9 +279,9 @@ class Transport:
             TOKEN_SERVICE, base, {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
         )
         request = structs.replace(form_request, path=path)
-        tried = await self._once(request, None, self.timeout, Delivery())
+        tried = await self._once(request, None, self.timeout, DeliveryEvidence())
         response = tried.response
-        if response is not None and tried.fate is Fate.DONE:
+        if response is not None and tried.fate is Proof.DONE:
             return response.body
         if isinstance(tried.fatal, ConfigurationError):
             raise tried.fatal
@@ -300,7 +304,7 @@ class Transport:
             await clock.sleep(back_off(self.retry, attempt))
 
 
-def _unreached(url: str, tried: Try) -> AuthenticationError:
+def _unreached(url: str, tried: Attempt) -> AuthenticationError:
     """The error of a token call that got no answer, or one that broke off."""
     text = tried.reason
     lasting: Lasting = tried.lasting

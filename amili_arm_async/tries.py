@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from .endpoints import Endpoint
 from .errors import ArmError, ConfigurationError, Lasting, NotSentError, OutcomeUnknownError, ResponseError, StatusError
-from .retry import Fate, fate_of_status, retry_after_seconds
+from .retry import Proof, fate_of_status, retry_after_seconds
 from .wire import Request, Response, to_error
 
-__all__ = ["Delivery", "Trouble", "Try", "judge", "no_answer"]
+__all__ = ["Attempt", "DeliveryEvidence", "Trouble", "judge", "no_answer"]
 
 
 class Trouble(Struct, frozen=True):
@@ -32,7 +32,7 @@ class Trouble(Struct, frozen=True):
     cause: BaseException | None = None
 
 
-class Delivery:
+class DeliveryEvidence:
     """Whether bytes of a request may have been taken; there for the caller even when a try is cancelled.
 
     Attributes:
@@ -56,14 +56,14 @@ class Delivery:
         """Whether nobody can say that it was not taken."""
         return self.started or self.doubtful
 
-    def settle(self, fate: Fate) -> None:
+    def settle(self, fate: Proof) -> None:
         """The try under way ended, and this is proved about it."""
         # A success counts as well: until somebody has taken note of it, it must not look like nothing.
-        self.doubtful = self.doubtful or fate in {Fate.DOUBTFUL, Fate.DONE}
+        self.doubtful = self.doubtful or fate in {Proof.AMBIGUOUS, Proof.DONE}
         self.started = False
 
 
-class Try(Struct, frozen=True):
+class Attempt(Struct, frozen=True):
     """What became of one try.
 
     Attributes:
@@ -77,7 +77,7 @@ class Try(Struct, frozen=True):
         trouble: why there is no answer, where the request was on its way; or None.
     """
 
-    fate: Fate
+    fate: Proof
     reason: str
     response: Response | None = None
     retry_after: float | None = None
@@ -100,34 +100,34 @@ class Try(Struct, frozen=True):
         """The error of the answer; None where there was none, or a success that could not be read."""
         if self.response is None or self.response.status < 300:
             return None
-        doubtful = self.fate is Fate.DOUBTFUL and not endpoint.safe
+        doubtful = self.fate is Proof.AMBIGUOUS and not endpoint.safe
         return to_error(self.response, endpoint, self.retry_after, doubtful=doubtful)
 
 
-def judge(request: Request, heard: Response | Trouble, delivery: Delivery, now: float) -> Try:
+def judge(request: Request, heard: Response | Trouble, delivery: DeliveryEvidence, now: float) -> Attempt:
     """What is proved by an answer, or by the lack of one; `now` is Unix time."""
     if isinstance(heard, Trouble):
         return _unanswered(request, heard, delivery)
     fate = fate_of_status(heard.status)
-    if fate is Fate.DONE and not heard.complete:
-        return Try(Fate.DOUBTFUL, "answer too large" if heard.is_too_large else "answer cut off", heard)
-    if fate is Fate.DONE and not delivery.left:
+    if fate is Proof.DONE and not heard.complete:
+        return Attempt(Proof.AMBIGUOUS, "answer too large" if heard.is_too_large else "answer cut off", heard)
+    if fate is Proof.DONE and not delivery.left:
         # Not an answer to this request: nobody can have read it.
-        return Try(Fate.DOUBTFUL, "answered too early", heard)
+        return Attempt(Proof.AMBIGUOUS, "answered too early", heard)
     wait = retry_after_seconds(heard.headers.get("retry-after"), now)
-    if fate is Fate.NOT_TAKEN and not delivery.left and not delivery.proves:
-        return Try(Fate.DOUBTFUL, "answered too early", heard, wait)
-    return Try(fate, str(heard.status), heard, wait)
+    if fate is Proof.NOT_TAKEN and not delivery.left and not delivery.proves:
+        return Attempt(Proof.AMBIGUOUS, "answered too early", heard, wait)
+    return Attempt(fate, str(heard.status), heard, wait)
 
 
-def _unanswered(request: Request, trouble: Trouble, delivery: Delivery) -> Try:
-    fate = Fate.DOUBTFUL if delivery.started else Fate.NOT_SENT
+def _unanswered(request: Request, trouble: Trouble, delivery: DeliveryEvidence) -> Attempt:
+    fate = Proof.AMBIGUOUS if delivery.started else Proof.NOT_SENT
     failure: ArmError = no_answer(request, delivery.started, trouble.text, lasting=trouble.lasting == "yes")
-    if trouble.is_ours and (fate is Fate.NOT_SENT or request.endpoint.safe):
+    if trouble.is_ours and (fate is Proof.NOT_SENT or request.endpoint.safe):
         failure = ConfigurationError(f"{request.endpoint.operation}: {trouble.text}")
     failure.__cause__ = trouble.cause
     fatal = failure if trouble.is_ours or trouble.lasting == "yes" else None
-    return Try(fate, trouble.reason, fatal=fatal, failure=failure, lasting=trouble.lasting, trouble=trouble)
+    return Attempt(fate, trouble.reason, fatal=fatal, failure=failure, lasting=trouble.lasting, trouble=trouble)
 
 
 def no_answer(request: Request, started: bool, reason: str, *, lasting: bool = False) -> ArmError:

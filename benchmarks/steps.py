@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from amili_arm_async import Customer, Document
-from amili_arm_async.bulk.chunking import Kind
-from amili_arm_async.bulk.keys import KeyGate
+from amili_arm_async.bulk.chunking import RecordType
+from amili_arm_async.bulk.keys import KeySerializer
 from amili_arm_async.codec import ENCODER
 
 from .measure import ROUNDS, Row, in_turns, ratio
@@ -24,13 +24,13 @@ ANY = msgspec.json.Decoder(msgspec.Raw)
 
 
 async def _pass_the_gate(keys: list[list[str | None]]) -> None:
-    gate = KeyGate()
+    gate = KeySerializer()
     for some in keys:
         made, _ = gate.enter(some)
         gate.settle(made, len(some))
 
 
-def _steps(kind: Kind, batches: list[list[Any]]) -> dict[str, Callable[[], object]]:
+def _steps(kind: RecordType, batches: list[list[Any]]) -> dict[str, Callable[[], object]]:
     texts = [ENCODER.encode(batch) for batch in batches]
     singles = [lines(batch) for batch in batches]
     keys = [[kind.key_of(record) for record in batch] for batch in batches]
@@ -52,7 +52,7 @@ def measure(*, quick: bool = False) -> list[Row]:
     for items, cls, attribute, make, at_once in KINDS:
         made = list(make(BATCHES * at_once))
         batches = [made[start : start + at_once] for start in range(0, len(made), at_once)]
-        taken = in_turns(_steps(Kind(cls, attribute), batches), 3 if quick else ROUNDS)
+        taken = in_turns(_steps(RecordType(cls, attribute), batches), 3 if quick else ROUNDS)
         unit = 1e6 / len(made)
         encode = taken.pop("encode")
         rows += [ratio(f"{items}, {step}, beside encoding", each * unit, encode * unit, "us a record") for step, each in taken.items()]

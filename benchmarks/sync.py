@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from amili_arm_async import ArmClient, BulkOptions, Customer
-from amili_arm_async.bulk.delta_state import DeltaState, name_of
-from amili_arm_async.bulk.delta_state import Row as Kept
+from amili_arm_async.bulk.delta_state import StateRow as Kept
+from amili_arm_async.bulk.delta_state import SyncState, name_of
 
 from .measure import Row, in_turns
 from .records import customer, lines
@@ -69,7 +69,7 @@ def _numbers(count: int, *, shuffled: bool) -> Iterator[str]:
 
 def _size(count: int, *, shuffled: bool) -> Row:
     async def fill(path: Path) -> None:
-        state = DeltaState(path, "https://localhost/", 2218)
+        state = SyncState(path, "https://localhost/", 2218)
         await state.open()
         rows: list[Kept] = []
         for key in _numbers(count, shuffled=shuffled):

@@ -12,20 +12,20 @@ from typing import Any
 
 from .. import codec, log
 from ..models.batches import BatchReceipt, BatchResult
-from ..tries import Delivery
-from .chunking import Batch, Invalid, Kind
-from .keys import CompactKeys, KeyGate, Pass
+from ..tries import DeliveryEvidence
+from .chunking import Batch, Invalid, RecordType
+from .keys import CompactKeys, KeySerializer, KeyTicket
 from .report import BulkReport, Progress
-from .states import BatchOutcome, Verdict
-from .unrecorded import Keeper
+from .states import BatchOutcome, Outcome
+from .unrecorded import Recorder
 
-__all__ = ["STOPPED", "Account", "Live"]
+__all__ = ["STOPPED", "BatchTracker", "InFlightBatch"]
 
-STOPPED = Verdict("not_sent", "stopped", "the run was ended before its turn")
+STOPPED = Outcome("not_sent", "stopped", "the run was ended before its turn")
 
 
 @dataclass(eq=False, slots=True)
-class Live:
+class InFlightBatch:
     """A batch, or a part of one, that has no final state yet, and the evidence of what became of it.
 
     Attributes:
@@ -47,14 +47,14 @@ class Live:
     """
 
     batch: Batch
-    key_pass: Pass
-    delivery: Delivery = field(default_factory=Delivery)
+    key_pass: KeyTicket
+    delivery: DeliveryEvidence = field(default_factory=DeliveryEvidence)
     attempts: int = 0
     receipt: BatchReceipt | None = None
     failures: int = 0
     trouble_since: float | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
-    parts: tuple[Live, ...] = ()
+    parts: tuple[InFlightBatch, ...] = ()
     row: int = 0
     status: int | None = None
     was_ambiguous: bool = False
@@ -76,7 +76,7 @@ class Live:
         return keys.all
 
 
-class Account:
+class BatchTracker:
     """Every record that was read is in the cutter, under way, or in the report; and it gets into the report once.
 
     Args:
@@ -97,7 +97,7 @@ class Account:
         emit: Callable[[BatchOutcome], None],
         on_progress: Callable[[Progress], object] | None,
         open_batches: Callable[[], int],
-        keeper: Keeper,
+        keeper: Recorder,
         told: Callable[[], None],
     ) -> None:
         self.report = report
@@ -107,15 +107,15 @@ class Account:
         self._emit = emit
         self._on_progress = on_progress
         self._open_batches = open_batches
-        self._gate = KeyGate()
-        self._live: dict[Live, None] = {}
+        self._gate = KeySerializer()
+        self._live: dict[InFlightBatch, None] = {}
 
-    def enter(self, batch: Batch, row: int) -> tuple[Live, list[Pass]]:
+    def enter(self, batch: Batch, row: int) -> tuple[InFlightBatch, list[KeyTicket]]:
         """Takes in a batch, and tells which earlier ones with the same keys it has to wait for. In the order of the source."""
         key_pass, before = self._gate.enter(batch.keys)
         return self._add(batch, key_pass, row), before
 
-    def split(self, live: Live) -> tuple[Live, Live]:
+    def split(self, live: InFlightBatch) -> tuple[InFlightBatch, InFlightBatch]:
         """Takes in the two halves of a batch in its place."""
         first, second = (self._add(part, live.key_pass, 0) for part in live.batch.halves())
         for part in (first, second):
@@ -126,7 +126,7 @@ class Account:
         live.parts = (first, second)
         return first, second
 
-    def take_out(self, live: Live, verdicts: Mapping[int, Verdict]) -> None:
+    def take_out(self, live: InFlightBatch, verdicts: Mapping[int, Outcome]) -> None:
         """Takes records out of a batch before it leaves, by their positions, with their final states; it may be empty then."""
         batch = live.batch
         gone = sorted(verdicts)
@@ -146,16 +146,16 @@ class Account:
             live.done.set()
         self.tell(outcome)
 
-    def _add(self, batch: Batch, key_pass: Pass, row: int) -> Live:
-        live = Live(batch, key_pass, row=row)
+    def _add(self, batch: Batch, key_pass: KeyTicket, row: int) -> InFlightBatch:
+        live = InFlightBatch(batch, key_pass, row=row)
         self._live[live] = None
         return live
 
     def settle(
         self,
-        live: Live,
-        verdict: Verdict,
-        exceptions: dict[int, Verdict] | None = None,
+        live: InFlightBatch,
+        verdict: Outcome,
+        exceptions: dict[int, Outcome] | None = None,
         result: BatchResult | None = None,
     ) -> None:
         """Gives a batch its final state, and tells of it. Without an await: whatever is cancelled, a record is in one place."""
@@ -179,7 +179,9 @@ class Account:
         self._emit(outcome)
         self._told()
 
-    async def with_earlier(self, records: Sequence[Any], first: int, verdicts: Mapping[int, Verdict], kind: Kind) -> dict[int, Verdict]:
+    async def with_earlier(
+        self, records: Sequence[Any], first: int, verdicts: Mapping[int, Outcome], kind: RecordType
+    ) -> dict[int, Outcome]:
         """The same verdicts, by place; but of a blocked record that an earlier attempt sent, what became of it there."""
         places = [place for place, verdict in verdicts.items() if verdict.state == "blocked"]
         if not places:
@@ -190,7 +192,7 @@ class Account:
         standing = await self._keeper.standing([first + place for place in places], keys, texts, ())
         return {**verdicts, **{places[number]: verdict for number, verdict in standing.items()}}
 
-    def pass_over(self, records: Sequence[Any], first: int, verdicts: Mapping[int, Verdict], kind: Kind) -> None:
+    def pass_over(self, records: Sequence[Any], first: int, verdicts: Mapping[int, Outcome], kind: RecordType) -> None:
         """Takes in records that are not sent, by their place among `records`; the first of these is at index `first` of the source."""
         if verdicts:
             indexes = array("q", [first + place for place in verdicts])
@@ -234,7 +236,7 @@ class Account:
         """So many records were read from the source."""
         self.report.tally.records_read = self.adopted + records
 
-    def close(self, reason: Verdict) -> int:
+    def close(self, reason: Outcome) -> int:
         """Gives their final state to all records that are under way, from what is known of them. Never waits.
 
         Returns:
@@ -246,14 +248,14 @@ class Account:
         for live in list(self._live):
             if live.receipt is not None:
                 places += live.has_place
-                self.settle(live, Verdict("accepted", "not_awaited", "the run ended before the result came"))
+                self.settle(live, Outcome("accepted", "not_awaited", "the run ended before the result came"))
             else:
                 self.settle(live, self.stopped(live, reason))
         for outcome in self._keeper.release():
             self.tell(outcome)
         return places
 
-    def name_invalid(self, refused: Iterable[Invalid], reason: Verdict | None) -> None:
+    def name_invalid(self, refused: Iterable[Invalid], reason: Outcome | None) -> None:
         """Takes in records that can't be sent, when nobody is told any more; with a `reason`, those that would not have been sent anyway
         get it, unless their source could not read them."""
         for invalid in refused:
@@ -265,7 +267,7 @@ class Account:
                 self._keeper.unsent(outcome.indexes, outcome.keys, reason, invalid.payload)
             self.report.add(outcome)
 
-    async def name(self, batch: Batch, reason: Verdict) -> None:
+    async def name(self, batch: Batch, reason: Outcome) -> None:
         """Names a batch that had no turn: as what an earlier attempt did with it, or as not sent."""
         texts = batch.texts()
         standing = await self._keeper.standing(batch.indexes, batch.keys, texts, batch.prints)
@@ -274,27 +276,27 @@ class Account:
         if rest:
             self.not_sent(batch.only(rest), reason)
 
-    def _name_standing(self, indexes: Sequence[int], keys: Sequence[str | None], standing: Mapping[int, Verdict]) -> None:
+    def _name_standing(self, indexes: Sequence[int], keys: Sequence[str | None], standing: Mapping[int, Outcome]) -> None:
         for place, verdict in standing.items():
             self.report.add(BatchOutcome(0, None, 0, None, [indexes[place]], [keys[place]], verdict))
 
-    def not_sent(self, batch: Batch, reason: Verdict) -> None:
+    def not_sent(self, batch: Batch, reason: Outcome) -> None:
         """A batch that was cut, and that nothing more is done with."""
         self._keeper.unsent(batch.indexes, batch.keys, reason, b",".join(batch.pieces))
         self.report.add(BatchOutcome(0, None, 0, None, batch.indexes, batch.keys, reason))
 
     @staticmethod
-    def stopped(live: Live, reason: Verdict) -> Verdict:
+    def stopped(live: InFlightBatch, reason: Outcome) -> Outcome:
         """The verdict for a batch that is not sent any more."""
         if live.delivery.started:
-            return Verdict("unknown", "cut_off", "the run was cut off while it was on the wire")
+            return Outcome("unknown", "cut_off", "the run was cut off while it was on the wire")
         if live.delivery.doubtful:
             said = str(live.status) if live.status is not None else "not_repeated"
-            return Verdict("unknown", said, "an earlier try may have been taken, and it was not tried again")
+            return Outcome("unknown", said, "an earlier try may have been taken, and it was not tried again")
         return reason
 
 
-def _keys_of(kind: Kind, records: list[Any]) -> list[str | None]:
+def _keys_of(kind: RecordType, records: list[Any]) -> list[str | None]:
     kinds = set(map(type, records))
     if len(kinds) == 1 and kinds <= {bytes, dict, kind.cls}:
         with contextlib.suppress(Exception):
@@ -303,14 +305,14 @@ def _keys_of(kind: Kind, records: list[Any]) -> list[str | None]:
     return [_key_of(kind, record) for record in records]
 
 
-def _key_of(kind: Kind, record: Any) -> str | None:
+def _key_of(kind: RecordType, record: Any) -> str | None:
     try:
         return kind.key_of(record)
     except Exception:  # it is only named; what is wrong with it, nobody asks any more
         return None
 
 
-def _payload(kind: Kind, record: Any) -> bytes:
+def _payload(kind: RecordType, record: Any) -> bytes:
     """The text that would have been sent; of what can't be, as much as can be written."""
     try:
         return codec.encode_one(record, kind.cls, sort=True)

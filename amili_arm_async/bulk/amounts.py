@@ -16,7 +16,7 @@ import msgspec
 from .. import codec
 from ..models.documents import Document
 
-__all__ = ["EXACT", "Reading", "currency_of", "headers_of", "read_document"]
+__all__ = ["EXACT", "Reading", "currency_of", "headers_of", "read_amounts"]
 
 _DIGITS: Final = 1000
 
@@ -46,7 +46,7 @@ class _NoTotal(Exception):  # noqa: N818 - it is no error
     """There is something where an amount should be, and it is none."""
 
 
-def read_document(record: Any) -> Reading:
+def read_amounts(record: Any) -> Reading:
     """What any record says; nothing where it says nothing. Never raises."""
     try:
         if isinstance(record, (bytes, bytearray)):

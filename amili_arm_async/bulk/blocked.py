@@ -12,8 +12,8 @@ import msgspec
 
 from ..errors import ArmError
 from .chunking import as_key
-from .states import BatchOutcome, Verdict, made_it
-from .watchers import Watcher
+from .observers import RunObserver
+from .states import BatchOutcome, Outcome, success_states
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,7 +24,7 @@ _IN_MEMORY: Final = 100_000
 _AT_ONCE: Final = 500
 
 
-class Failed(Watcher):
+class Failed(RunObserver):
     """Watches a run of customers and remembers the numbers of those that did not make it.
 
     The last record of a customer in the source decides: a success after a failure takes it off. A hundred thousand numbers are kept
@@ -41,7 +41,7 @@ class Failed(Watcher):
     def __init__(self, *, accepted_is_enough: bool = False) -> None:
         self.nameless = 0
         self.complete = False
-        self._made_it = made_it(accepted_is_enough=accepted_is_enough)
+        self._success_states = success_states(accepted_is_enough=accepted_is_enough)
         # By number, without case: the place of the record in the source.
         self._few: dict[str, int] = {}
         self._rest: _Rest | None = None
@@ -58,16 +58,16 @@ class Failed(Watcher):
         """The run is over."""
         self.complete = complete
 
-    def told(self, outcome: BatchOutcome) -> None:
+    def on_settled(self, outcome: BatchOutcome) -> None:
         """Takes in the final state of customers."""
-        if not outcome.exceptions and outcome.verdict.state in self._made_it:
+        if not outcome.exceptions and outcome.verdict.state in self._success_states:
             if self._few or self._rest is not None:
                 self._take_off(_named(outcome.keys, outcome.indexes))
             return
         made: dict[str, int] = {}
         lost: dict[str, int] = {}
         for position, (key, index) in enumerate(zip(outcome.keys, outcome.indexes, strict=True)):
-            well = outcome.exceptions.get(position, outcome.verdict).state in self._made_it
+            well = outcome.exceptions.get(position, outcome.verdict).state in self._success_states
             if key is None:
                 self.nameless += not well
                 continue
@@ -201,7 +201,7 @@ def _bytes(name: str) -> bytes:
     return name.encode("utf-8", "surrogatepass")
 
 
-class Blocked(Watcher):
+class Blocked(RunObserver):
     """Takes the documents of customers that did not make it out of a run: they are `blocked`, with the reason `customer_failed`.
 
     A document without a `customerNo`, or one that can't be read, goes on.
@@ -213,7 +213,7 @@ class Blocked(Watcher):
     def __init__(self, failed: Failed) -> None:
         self._failed = failed
 
-    async def sift(self, records: Sequence[Any], first: int) -> Mapping[int, Verdict]:
+    async def filter(self, records: Sequence[Any], first: int) -> Mapping[int, Outcome]:
         """The documents whose customers did not make it."""
         if not len(self._failed):
             return {}
@@ -225,8 +225,8 @@ class Blocked(Watcher):
         return {place: _verdict(keys[place]) for place, name in enumerate(named) if name in found}
 
 
-def _verdict(key: str | None) -> Verdict:
-    return Verdict("blocked", "customer_failed", f"customer {key} did not make it")
+def _verdict(key: str | None) -> Outcome:
+    return Outcome("blocked", "customer_failed", f"customer {key} did not make it")
 
 
 class _Document(msgspec.Struct, rename="camel"):

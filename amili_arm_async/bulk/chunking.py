@@ -20,17 +20,17 @@ from msgspec import UnsetType
 
 from .. import codec
 from ..errors import RecordError
-from ..faulty import FaultyRecord
+from ..faulty import UnreadableRecord
 from ..models.base import Input
 from ..models.documents import Document
 from .field_names import FieldNameError, check_mapping
 from .finite import FINITE_CHECKS
-from .identity import Prints, as_key, prints_of_lines
+from .identity import Fingerprinter, as_key, prints_of_lines
 from .meaning import is_plain
-from .states import BatchOutcome, Verdict
-from .texts import split_texts
+from .states import BatchOutcome, Outcome
+from .texts import split_json_objects
 
-__all__ = ["Batch", "Cutter", "Invalid", "Kind", "as_key"]
+__all__ = ["Batch", "Chunker", "Invalid", "RecordType", "as_key"]
 
 SLICE: Final = 250
 """Records that are encoded together at the most."""
@@ -64,7 +64,7 @@ class Batch:
 
     def texts(self) -> list[bytes]:
         """The JSON text of each record."""
-        return split_texts(b",".join(self.pieces))
+        return split_json_objects(b",".join(self.pieces))
 
     def halves(self) -> tuple[Batch, Batch]:
         """The batch in two parts, in order; it has two records or more."""
@@ -101,7 +101,7 @@ class Invalid(NamedTuple):
     is_unreadable: bool = False
 
 
-class Kind:
+class RecordType:
     """What is sent in a run: the Struct, and the field that names a record, as attribute and on the wire.
 
     Attributes:
@@ -117,7 +117,7 @@ class Kind:
         # Decoding only this field checks the syntax of the whole object on the way.
         named = msgspec.defstruct("Named", [("key", Any, msgspec.field(default=None, name=self.wire_key))])
         self._named = msgspec.json.Decoder(named, float_hook=Decimal)
-        self.prints = Prints(cls)
+        self.prints = Fingerprinter(cls)
         self.finite_check: Callable[[Iterable[Any]], bool] = FINITE_CHECKS.get(cls, lambda _: False)
         self.has_decimals = cls is Document
 
@@ -173,7 +173,7 @@ def _are_keys(values: list[Any]) -> bool:
     return all(values) and text.split() == [text] and is_plain(text)
 
 
-class Cutter:
+class Chunker:
     """Takes records in, gives batches out: what is read comes out once, in order, as part of a batch or as invalid.
 
     Args:
@@ -189,7 +189,7 @@ class Cutter:
 
     def __init__(
         self,
-        kind: Kind,
+        kind: RecordType,
         *,
         overhead: int,
         max_records: int,
@@ -418,14 +418,14 @@ class Cutter:
             # A text that was written here has its keys sorted; bytes have them as they came.
             prints = self._prints_of_texts([text]) if is_text else prints_of_lines([text])
         except FieldNameError as failure:
-            self._refuse_record(index, key, record, Verdict("invalid", failure.code, str(failure)))
+            self._refuse_record(index, key, record, Outcome("invalid", failure.code, str(failure)))
             return
         except RecordError as failure:
-            self._refuse_record(index, key, record, Verdict("invalid", "not_encodable", str(failure)))
+            self._refuse_record(index, key, record, Outcome("invalid", "not_encodable", str(failure)))
             return
         except Exception as failure:  # also what a mapping of the caller's raises when it is asked for its key
             reason = "not one JSON object" if isinstance(failure, codec.DecodeFailure) else type(failure).__name__
-            self._refuse_record(index, key, record, Verdict("invalid", "not_encodable", f"$: {reason}"))
+            self._refuse_record(index, key, record, Outcome("invalid", "not_encodable", f"$: {reason}"))
             return
         # A text that was written here has its keys sorted; bytes have them as they came.
         prints = self._prints_of_texts([text]) if isinstance(record, (bytes, bytearray)) else prints_of_lines([text])
@@ -435,11 +435,11 @@ class Cutter:
         """Takes in the text of one record."""
         if len(text) > self._alone:
             size, most = len(text) + self._overhead, self._alone + self._overhead
-            too_large = Verdict("invalid", "too_large", f"$: {size} bytes alone in a batch; max_bytes is {most}")
+            too_large = Outcome("invalid", "too_large", f"$: {size} bytes alone in a batch; max_bytes is {most}")
             self._refuse(index, key, text, too_large)
             return
         if key is None and self._require_key:
-            missing = Verdict("invalid", "no_document_no", f"$.{self._kind.wire_key}: missing, and it is required")
+            missing = Outcome("invalid", "no_document_no", f"$.{self._kind.wire_key}: missing, and it is required")
             self._refuse(index, key, text, missing)
             return
         if self._keys and not self._fits(len(text)):
@@ -448,12 +448,12 @@ class Cutter:
         if self._is_full():
             self._close()
 
-    def _refuse_record(self, index: int, key: str | None, record: Any, verdict: Verdict) -> None:
+    def _refuse_record(self, index: int, key: str | None, record: Any, verdict: Outcome) -> None:
         payload = codec.as_far_as_possible(record) if self._keep_invalid else None
-        is_unreadable = isinstance(record, (bytes, bytearray, FaultyRecord))
+        is_unreadable = isinstance(record, (bytes, bytearray, UnreadableRecord))
         self._refuse(index, key, payload, verdict, is_unreadable=is_unreadable)
 
-    def _refuse(self, index: int, key: str | None, payload: bytes | None, verdict: Verdict, *, is_unreadable: bool = False) -> None:
+    def _refuse(self, index: int, key: str | None, payload: bytes | None, verdict: Outcome, *, is_unreadable: bool = False) -> None:
         outcome = BatchOutcome(0, None, 0, None, range(index, index + 1), [key], verdict)
         self._invalid.append(Invalid(outcome, payload if self._keep_invalid else None, is_unreadable))
 

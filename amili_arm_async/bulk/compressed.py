@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from ..compression import Compression, compress
 from ..errors import StatusError
-from ..tries import Try
+from ..tries import Attempt
 from ..wire import Request
-from .job import Job
+from .job import RunSpec
 
 __all__ = ["compressed", "with_advice"]
 
@@ -29,7 +29,7 @@ async def compressed(request: Request, encoding: Compression) -> Request:
     return replace(request, body=(body,), encoding=encoding)
 
 
-def with_advice(tried: Try, job: Job) -> Try:
+def with_advice(tried: Attempt, job: RunSpec) -> Attempt:
     """The try, with an error that says what to change where the server does not take what is compressed."""
     said = tried.error_of(job.endpoint)
     if said is None or said.status != _UNSUPPORTED or job.options.compression is None:

@@ -12,9 +12,9 @@ import msgspec
 
 from .. import codec
 from ..errors import RecordError
-from ..faulty import FaultyRecord
+from ..faulty import UnreadableRecord
 from ..models.base import Input
-from .chunking import Kind
+from .chunking import RecordType
 
 __all__ = ["kept"]
 
@@ -22,7 +22,7 @@ _FIXED: Final = frozenset({str, int, float, bool, type(None), msgspec.UnsetType,
 """Types of values that nobody can change."""
 
 
-def kept(record: Any, kind: Kind) -> Any:
+def kept(record: Any, kind: RecordType) -> Any:
     """A record that nobody can change: itself, a copy, or its text where its kind is odd. What can't be sent says why. Never raises."""
     cls = type(record)
     if cls is bytes:
@@ -61,7 +61,7 @@ def _is_fixed(hint: Any) -> bool:
     return all(map(_is_fixed, get_args(hint))) if get_args(hint) and get_origin(hint) not in {list, dict} else hint in _FIXED
 
 
-def _written(record: Any, kind: Kind) -> bytes | FaultyRecord:
+def _written(record: Any, kind: RecordType) -> bytes | UnreadableRecord:
     try:
         return codec.encode_one(record, kind.cls, sort=True)
     except RecordError as failure:
@@ -72,4 +72,4 @@ def _written(record: Any, kind: Kind) -> bytes | FaultyRecord:
     known = codec.json_object(text) or {}
     with contextlib.suppress(Exception):
         known[kind.wire_key] = kind.key_of(record)
-    return FaultyRecord(fault, known, msgspec.Raw(text))
+    return UnreadableRecord(fault, known, msgspec.Raw(text))

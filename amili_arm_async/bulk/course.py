@@ -9,16 +9,16 @@ from .. import clock
 from ..config import RetryPolicy
 from ..endpoints import Endpoint
 from ..errors import ArmError, AuthenticationError, NotSentError
-from ..retry import Fate, pause
-from ..tries import Try
-from .account import Live
-from .pressure import Hold
-from .states import Verdict
+from ..retry import Proof, pause
+from ..tries import Attempt
+from .account import InFlightBatch
+from .pressure import RetryAfterGate
+from .states import Outcome
 
-__all__ = ["Course", "reason_of"]
+__all__ = ["RunControl", "reason_of"]
 
 
-class Course:
+class RunControl:
     """The state that all workers of a run look at before they send.
 
     Args:
@@ -34,8 +34,10 @@ class Course:
         stopping: set when the run stops.
     """
 
-    def __init__(self, *, hold: Hold, patience: float, retry: RetryPolicy, endpoint: Endpoint, stopped: Callable[[], None]) -> None:
-        self.reason: Verdict | None = None
+    def __init__(
+        self, *, hold: RetryAfterGate, patience: float, retry: RetryPolicy, endpoint: Endpoint, stopped: Callable[[], None]
+    ) -> None:
+        self.reason: Outcome | None = None
         self.cause: Exception | None = None
         self.stopping = asyncio.Event()
         self._hold = hold
@@ -51,7 +53,7 @@ class Course:
 
     # --- stopping ---------------------------------------------------------------------------------------------------------
 
-    def stop(self, reason: Verdict, cause: Exception | None = None) -> None:
+    def stop(self, reason: Outcome, cause: Exception | None = None) -> None:
         """Nothing more is sent; the first reason counts."""
         if self.reason is None:
             self.reason = reason
@@ -60,13 +62,13 @@ class Course:
             self._answers.set()
             self._stopped()
 
-    def note(self, tried: Try) -> None:
+    def note(self, tried: Attempt) -> None:
         """Takes in how far a try came."""
         self._was_answered = self._was_answered or tried.response is not None
         # Without a token nothing is on its way.
         self._has_token = self._has_token or tried.response is not None or tried.trouble is not None
 
-    def is_hopeless(self, tried: Try) -> bool:
+    def is_hopeless(self, tried: Attempt) -> bool:
         """Whether no further try of this run can better what happened: at once where it lasts for sure, and where the address looks
         wrong that nothing in this run has come from. What once worked is waited for: addresses flicker during deployments."""
         self.note(tried)
@@ -74,23 +76,23 @@ class Course:
             return not (self._has_token if isinstance(tried.failure, AuthenticationError) else self._was_answered)
         return tried.fatal is not None
 
-    def stop_for(self, tried: Try, endpoint: Endpoint) -> None:
+    def stop_for(self, tried: Attempt, endpoint: Endpoint) -> None:
         """Stops for a failure that is about the call and not about the data."""
         error = tried.fatal or tried.error_of(endpoint) or tried.failure or NotSentError(tried.reason)
-        self.stop(Verdict("not_sent", reason_of(tried), str(error)), error)
+        self.stop(Outcome("not_sent", reason_of(tried), str(error)), error)
 
     def stop_for_journal(self, failure: Exception) -> None:
         """Stops because a step can't be kept: what is not written down is not sent."""
-        self.stop(Verdict("not_sent", "journal", str(failure)), failure)
+        self.stop(Outcome("not_sent", "journal", str(failure)), failure)
 
-    def _out_of_patience(self, tried: Try | None) -> None:
+    def _out_of_patience(self, tried: Attempt | None) -> None:
         last = tried.words if tried is not None else "it asks for a longer wait"
         text = f"the server took nothing for {self._patience:g} s ({last})"
         error: ArmError | None = tried.error_of(self._endpoint) if tried is not None else None
         if error is None:
             error = NotSentError(text + ": run it again later, or allow more patience")
             error.__cause__ = tried.failure if tried is not None else None
-        self.stop(Verdict("not_sent", "patience", text), error)
+        self.stop(Outcome("not_sent", "patience", text), error)
 
     # --- waiting ----------------------------------------------------------------------------------------------------------
 
@@ -112,12 +114,12 @@ class Course:
         """The server gave an answer that is not "later": whatever trouble there was is over."""
         self._trouble_since = None
 
-    def patience_left(self, live: Live | None = None) -> float:
+    def patience_left(self, live: InFlightBatch | None = None) -> float:
         """Seconds that are left of the patience, with a batch or with the run."""
         since = self._trouble_since if live is None else live.trouble_since
         return self._patience - (clock.monotonic() - since if since is not None else 0.0)
 
-    async def pause(self, live: Live, tried: Try) -> bool:
+    async def pause(self, live: InFlightBatch, tried: Attempt) -> bool:
         """Waits before the next try of a batch; False where the patience with this batch has ended."""
         now = clock.monotonic()
         live.failures += 1
@@ -130,7 +132,7 @@ class Course:
             self._out_of_patience(tried)
         return False
 
-    async def _sleep(self, seconds: float, tried: Try | None) -> None:
+    async def _sleep(self, seconds: float, tried: Attempt | None) -> None:
         """Sleeps while the run goes on, and ends it where its patience does not reach that far."""
         now = clock.monotonic()
         self._trouble_since = now if self._trouble_since is None else self._trouble_since
@@ -148,7 +150,7 @@ class Course:
             self._answers.clear()
         return first
 
-    async def find_out(self, probe: Callable[[], Awaitable[Try]], endpoint: Endpoint) -> None:
+    async def find_out(self, probe: Callable[[], Awaitable[Attempt]], endpoint: Endpoint) -> None:
         """Asks a cheap read until it is answered: an outage costs the batches that were on the wire, not the night."""
         failures = 0
         while self.reason is None:
@@ -164,8 +166,8 @@ class Course:
         self._answers.set()
 
 
-def reason_of(tried: Try) -> str:
+def reason_of(tried: Attempt) -> str:
     """The short reason of a failed try: its status, or what happened."""
-    if tried.status is not None and tried.fate is not Fate.DONE:
+    if tried.status is not None and tried.fate is not Proof.DONE:
         return str(tried.status)
     return tried.reason.replace(" ", "_").replace("-", "")

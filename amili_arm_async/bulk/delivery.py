@@ -15,21 +15,21 @@ from msgspec import Struct
 from .. import clock, codec, log
 from ..errors import ArmError
 from ..models.batches import BatchReceipt, BatchResult
-from ..retry import MOVED, Fate, may_repeat
+from ..retry import MOVED, Proof, may_repeat
 from ..transport import Transport
-from ..tries import Try
+from ..tries import Attempt
 from ..wire import Request, batch_receipt
-from .account import Account, Live
+from .account import BatchTracker, InFlightBatch
 from .compressed import compressed, with_advice
-from .course import Course, reason_of
-from .job import Job
-from .pace import Pace
+from .course import RunControl, reason_of
+from .job import RunSpec
+from .pace import AdaptiveConcurrency
 from .poller import OpenBatch, Poller
-from .pressure import Lanes, Pressure, acquire_place
-from .states import Verdict
-from .unrecorded import Keeper
+from .pressure import ResizableSemaphore, SharedLimits, acquire_place
+from .states import Outcome
+from .unrecorded import Recorder
 
-__all__ = ["Bisection", "Deliverer"]
+__all__ = ["BatchSender", "Bisection"]
 
 _ABOUT_THE_CALL: Final = frozenset({401, 403, 404, 405, 415})
 """Refusals that no change of the data can better: the run ends."""
@@ -45,7 +45,7 @@ class Bisection(Struct):
     bad: int = 0
 
 
-class Deliverer:
+class BatchSender:
     """Delivers the batches of a run.
 
     Args:
@@ -62,15 +62,15 @@ class Deliverer:
 
     def __init__(
         self,
-        job: Job,
+        job: RunSpec,
         transport: Transport,
-        pressure: Pressure,
-        account: Account,
-        course: Course,
+        pressure: SharedLimits,
+        account: BatchTracker,
+        course: RunControl,
         poller: Poller,
-        keeper: Keeper,
+        keeper: Recorder,
         lower: Callable[[int], None],
-        pace: Pace,
+        pace: AdaptiveConcurrency,
     ) -> None:
         self._job = job
         self._transport = transport
@@ -82,8 +82,8 @@ class Deliverer:
         self._lower = lower
         self._pace = pace
         # One batch more is being written down meanwhile, so that the wire need not wait for the disk.
-        self._lanes = Lanes(lambda: pace.limit + min(keeper.ahead, 1))
-        self._wire = Lanes(lambda: pace.limit)
+        self._lanes = ResizableSemaphore(lambda: pace.limit + min(keeper.ahead, 1))
+        self._wire = ResizableSemaphore(lambda: pace.limit)
         self._waits = job.options.results == "wait"
         self._bisects = job.options.bisect == "all" or (job.options.bisect == "safe" and job.endpoint.safe)
 
@@ -92,7 +92,7 @@ class Deliverer:
         self._lanes.wake()
         self._wire.wake()
 
-    async def deliver(self, live: Live, bisection: Bisection | None = None) -> None:
+    async def deliver(self, live: InFlightBatch, bisection: Bisection | None = None) -> None:
         """Sends a batch until its fate is known."""
         while await self._course.wait_to_send():
             async with self._open_place() as place, self._lanes.lane(), self._turn_on_the_wire() as turn:
@@ -105,7 +105,7 @@ class Deliverer:
                         # Another run has sent all of it.
                         return
                     continue
-                receipt = batch_receipt(tried.response) if tried.response is not None and tried.fate is Fate.DONE else None
+                receipt = batch_receipt(tried.response) if tried.response is not None and tried.fate is Proof.DONE else None
                 if receipt is not None:
                     place.keep = self._waits and not self._poller.stopped
                     live.has_place = place.keep
@@ -120,12 +120,12 @@ class Deliverer:
                 return
         self._give_up(live)
 
-    def _give_up(self, live: Live) -> None:
+    def _give_up(self, live: InFlightBatch) -> None:
         """Settles a batch that is not tried any more."""
-        reason = self._course.reason or Verdict("not_sent", "patience", "the server did not take it within the patience of the run")
+        reason = self._course.reason or Outcome("not_sent", "patience", "the server did not take it within the patience of the run")
         self._account.settle(live, self._account.stopped(live, reason))
 
-    async def _try(self, live: Live, turn: Callable[[], Awaitable[None]]) -> Try | None:
+    async def _try(self, live: InFlightBatch, turn: Callable[[], Awaitable[None]]) -> Attempt | None:
         """Sends a batch once; None where the run was held or stopped before it was its turn at the limits of the client."""
         batch, envelope = live.batch, self._job.envelope
         pieces = [envelope.head]
@@ -158,7 +158,7 @@ class Deliverer:
             self._course.note(tried)
         return tried
 
-    async def _keep_sending(self, live: Live) -> bool:
+    async def _keep_sending(self, live: InFlightBatch) -> bool:
         """Writes down that a batch is about to leave; False where it may not, or that can't be done."""
         if not self._course.may_send:
             return False
@@ -171,7 +171,7 @@ class Deliverer:
             self._account.take_out(live, taken_out)
         return not taken_out
 
-    async def _accepted(self, live: Live, receipt: BatchReceipt) -> bool:
+    async def _accepted(self, live: InFlightBatch, receipt: BatchReceipt) -> bool:
         """Takes note that a batch was accepted; False where its batchUuid is that of another batch."""
         self._course.is_answered()
         seconds = clock.monotonic() - live.began
@@ -194,12 +194,12 @@ class Deliverer:
         self._account.report.accepted(len(live.batch), seconds)
         log.info("batch accepted", batch=receipt.batch_uuid, records=len(live.batch), attempt=live.attempts, request_id=receipt.request_id)
         if not live.has_place:
-            self._account.settle(live, Verdict("accepted", "not_awaited"))
+            self._account.settle(live, Outcome("accepted", "not_awaited"))
             return True
         # From here on only the keys are needed.
         keys = live.keep_only_keys()
 
-        def settled(verdict: Verdict, exceptions: dict[int, Verdict], result: BatchResult | None) -> None:
+        def settled(verdict: Outcome, exceptions: dict[int, Outcome], result: BatchResult | None) -> None:
             self._pressure.open_batches.release()
             self._account.settle(live, verdict, exceptions, result)
 
@@ -207,41 +207,41 @@ class Deliverer:
         self._poller.add(OpenBatch(receipt.batch_uuid, clock.monotonic(), len(live.batch), keys, settled, is_shared))
         return True
 
-    async def _named_twice(self, live: Live, tried: Try) -> bool:
+    async def _named_twice(self, live: InFlightBatch, tried: Attempt) -> bool:
         """Deals with a batch that was given the batchUuid of another one; True when it needs no further try.
 
         A cache that answers in the place of the service has most likely let nothing through. What may be sent again is: a few times.
         """
         live.status, live.was_ambiguous = tried.status, True
         live.repeated += 1
-        doubtful = Try(Fate.DOUBTFUL, "batch_uuid_repeated", tried.response)
+        doubtful = Attempt(Proof.AMBIGUOUS, "batch_uuid_repeated", tried.response)
         if self._may_repeat(doubtful) and live.repeated < self._job.retry.attempts and await self._course.pause(live, doubtful):
             return False
         text = (
             "the answer names a batch that was accepted before, so nobody can say whether this one was: look it up before you send it again"
         )
-        await self._doubt(live, Verdict("unknown", doubtful.reason, text))
+        await self._doubt(live, Outcome("unknown", doubtful.reason, text))
         return True
 
-    async def _refused(self, live: Live, tried: Try, bisection: Bisection | None) -> bool:
+    async def _refused(self, live: InFlightBatch, tried: Attempt, bisection: Bisection | None) -> bool:
         """Deals with a try that was not accepted; True when the batch needs no further try."""
         status = tried.status
-        if tried.fate is Fate.DONE:
+        if tried.fate is Proof.DONE:
             # A 2xx without a batchUuid, or one that can't be read: taken or not, nobody can say.
-            tried = Try(Fate.DOUBTFUL, "no batchUuid in the answer", tried.response, tried.retry_after)
-        if tried.fate is Fate.DOUBTFUL:
+            tried = Attempt(Proof.AMBIGUOUS, "no batchUuid in the answer", tried.response, tried.retry_after)
+        if tried.fate is Proof.AMBIGUOUS:
             live.status, live.was_ambiguous = status, True
         log.info("batch not accepted", records=len(live.batch), attempt=live.attempts, reason=tried.reason, outcome=tried.fate.value)
-        if self._course.is_hopeless(tried) or status in MOVED or (status in _ABOUT_THE_CALL and tried.fate is Fate.NOT_TAKEN):
+        if self._course.is_hopeless(tried) or status in MOVED or (status in _ABOUT_THE_CALL and tried.fate is Proof.NOT_TAKEN):
             self._course.stop_for(with_advice(tried, self._job), self._job.endpoint)
             return False
-        if tried.fate is Fate.NOT_TAKEN and status != 429:
+        if tried.fate is Proof.NOT_TAKEN and status != 429:
             self._course.is_answered()
-        if status == 413 and tried.fate is Fate.NOT_TAKEN and len(live.batch) > 1:
+        if status == 413 and tried.fate is Proof.NOT_TAKEN and len(live.batch) > 1:
             # Half of it is what the server may take; kept for the run.
             self._lower(live.batch.size // 2 + self._job.envelope.size)
             await self._split(live, bisection)
-        elif status in _ABOUT_THE_DATA and tried.fate is Fate.NOT_TAKEN:
+        elif status in _ABOUT_THE_DATA and tried.fate is Proof.NOT_TAKEN:
             await self._refused_for_its_data(live, tried, bisection)
         elif not self._may_repeat(tried):
             await self._ends(live, tried)
@@ -249,13 +249,13 @@ class Deliverer:
             return False
         return True
 
-    def _may_repeat(self, tried: Try) -> bool:
+    def _may_repeat(self, tried: Attempt) -> bool:
         endpoint = self._job.endpoint
-        if tried.fate is Fate.DOUBTFUL and self._job.retry.attempts == 1:
+        if tried.fate is Proof.AMBIGUOUS and self._job.retry.attempts == 1:
             return False
         return may_repeat(tried.fate, safe=endpoint.safe, status=tried.status)
 
-    async def _wait_to_repeat(self, live: Live, tried: Try) -> bool:
+    async def _wait_to_repeat(self, live: InFlightBatch, tried: Attempt) -> bool:
         """Waits, and makes the others wait, as the server asks; False where the batch is settled instead."""
         if not live.delivery.may_be_taken:
             self._keeper.put_back(live)
@@ -267,16 +267,16 @@ class Deliverer:
         self._give_up(live)
         return False
 
-    async def _ends(self, live: Live, tried: Try) -> None:
+    async def _ends(self, live: InFlightBatch, tried: Attempt) -> None:
         """Settles a batch that may not be sent again: refused for good, or unknown."""
-        if tried.fate is Fate.NOT_TAKEN:
+        if tried.fate is Proof.NOT_TAKEN:
             self._account.settle(live, _rejected(live, tried))
             return
         self._relieve(tried)
         text = "it may or may not have been taken: look it up before you send it again"
-        await self._doubt(live, Verdict("unknown", reason_of(tried), text))
+        await self._doubt(live, Outcome("unknown", reason_of(tried), text))
 
-    async def _doubt(self, live: Live, verdict: Verdict) -> None:
+    async def _doubt(self, live: InFlightBatch, verdict: Outcome) -> None:
         """Settles a batch as unknown, and sees to it that no new unsafe one starts before the server answers a read."""
         # Before anything is waited for: from here on no new unsafe batch may start.
         asks = not self._job.endpoint.safe and self._course.doubt()
@@ -284,12 +284,12 @@ class Deliverer:
         if asks:
             probe = self._job.probe
 
-            async def ask() -> Try:
+            async def ask() -> Attempt:
                 return await self._transport.ask(probe, timeout=self._job.timeout.within(self._course.patience_left()))
 
             await self._course.find_out(ask, probe.endpoint)
 
-    def _relieve(self, tried: Try) -> None:
+    def _relieve(self, tried: Attempt) -> None:
         if tried.status in {429, 503}:
             self._pace.slower()
         if tried.retry_after is not None:
@@ -297,7 +297,7 @@ class Deliverer:
 
     # --- parts ------------------------------------------------------------------------------------------------------------
 
-    async def _split(self, live: Live, bisection: Bisection | None) -> None:
+    async def _split(self, live: InFlightBatch, bisection: Bisection | None) -> None:
         """Sends a batch in two halves, one after the other."""
         left, right = self._account.split(live)
         await self.deliver(left, bisection)
@@ -306,7 +306,7 @@ class Deliverer:
             await left.wait_done(self._course.stopping)
         await self.deliver(right, bisection)
 
-    async def _refused_for_its_data(self, live: Live, tried: Try, bisection: Bisection | None) -> None:
+    async def _refused_for_its_data(self, live: InFlightBatch, tried: Attempt, bisection: Bisection | None) -> None:
         """Looks for the bad record by halves, so that it does not cost its neighbours; a single one is it."""
         bisection = bisection or Bisection(len(live.batch))
         if len(live.batch) > 1 and self._bisects:
@@ -359,10 +359,10 @@ class _Place:
     keep = False
 
 
-def _rejected(live: Live, tried: Try) -> Verdict:
+def _rejected(live: InFlightBatch, tried: Attempt) -> Outcome:
     """The verdict for a refusal: where an earlier try of the batch may have been taken, it proves nothing."""
     if live.delivery.doubtful:
-        return Verdict("unknown", reason_of(tried), "refused, and an earlier try may have been taken")
+        return Outcome("unknown", reason_of(tried), "refused, and an earlier try may have been taken")
     body = codec.json_object(tried.response.body) if tried.response is not None else None
     message = body.get("message") if body is not None else None
-    return Verdict("rejected", reason_of(tried), message if isinstance(message, str) else None)
+    return Outcome("rejected", reason_of(tried), message if isinstance(message, str) else None)

@@ -11,16 +11,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from .chunking import Kind
-from .delta_state import DeltaState, Known, Row, Unsettled, gone, names_of
-from .digests import Digests
+from .chunking import RecordType
+from .delta_state import Known, StateRow, SyncState, Unsettled, gone, names_of
+from .digests import RecordDigests
 from .expectation import Expectation
-from .states import BatchOutcome, State, Verdict
-from .watchers import Watcher
+from .observers import RunObserver
+from .states import BatchOutcome, Outcome, State
 
 __all__ = ["Delta"]
 
-_UNCHANGED: Final = Verdict("unchanged")
+_UNCHANGED: Final = Outcome("unchanged")
 _SENT: Final[frozenset[State]] = frozenset({"succeeded", "done_before"})
 _NOT_TAKEN: Final[frozenset[State]] = frozenset({"failed", "rejected", "invalid", "blocked", "not_sent"})
 """States in which the server has what it had before."""
@@ -50,11 +50,11 @@ class _Going(NamedTuple):
 class _Earlier:
     """Records with a number that went on once more since: those under way by index, and the digest of the last that made it."""
 
-    __slots__ = ("made_it", "under_way")
+    __slots__ = ("succeeded", "under_way")
 
     def __init__(self) -> None:
         self.under_way: dict[bytes, bytes] = {}
-        self.made_it: tuple[int, bytes] | None = None
+        self.succeeded: tuple[int, bytes] | None = None
 
 
 class _Kept:
@@ -63,12 +63,12 @@ class _Kept:
     __slots__ = ("rows", "settled", "unsettled")
 
     def __init__(self) -> None:
-        self.rows: tuple[list[Row], list[Row]] = [], []
+        self.rows: tuple[list[StateRow], list[StateRow]] = [], []
         self.settled: list[bytes] = []
         self.unsettled: list[tuple[bytes, bytes | None]] = []
 
 
-class Delta(Watcher):
+class Delta(RunObserver):
     """The watcher of one sync.
 
     Args:
@@ -85,7 +85,7 @@ class Delta(Watcher):
 
     reads_texts = True
 
-    def __init__(self, state: DeltaState, kind: Kind, *, full: bool, expectation: Expectation, may_change: bool = False) -> None:
+    def __init__(self, state: SyncState, kind: RecordType, *, full: bool, expectation: Expectation, may_change: bool = False) -> None:
         self.without_key = 0
         self.gone: int | None = None
         self._found: Counter[int] = Counter()
@@ -93,7 +93,7 @@ class Delta(Watcher):
         self._expectation = expectation
         self._full = full
         self._may_change = may_change
-        self._digests = Digests(kind)
+        self._digests = RecordDigests(kind)
         # A bit for each number of a customer in the state.
         self._seen = bytearray()
         # By name, the last record that is under way, packed.
@@ -138,7 +138,7 @@ class Delta(Watcher):
         self._seen = bytearray((self._state.next >> 3) + 1)
         self._expectation.known = self._state.rows
 
-    async def sift(self, records: Sequence[Any], first: int) -> Mapping[int, Verdict]:
+    async def filter(self, records: Sequence[Any], first: int) -> Mapping[int, Outcome]:
         self._sifted = None
         keys, digests = self._digests.of(records)
         names = names_of(keys)
@@ -190,7 +190,7 @@ class Delta(Watcher):
             ahead.add(name)
         return going, unchanged, doubtful
 
-    def look(self, records: Sequence[Any], first: int) -> None:
+    def on_read(self, records: Sequence[Any], first: int) -> None:
         sifted, self._sifted = self._sifted, None
         self._sifting = frozenset()
         if sifted is None or sifted[0] != first:
@@ -208,7 +208,7 @@ class Delta(Watcher):
                 self._unsettled.setdefault(one.name, one.unsettled)
             self._under_way[one.name] = one.packed(first)
 
-    def told(self, outcome: BatchOutcome) -> None:
+    def on_settled(self, outcome: BatchOutcome) -> None:
         if outcome.verdict == _UNCHANGED and not outcome.exceptions:
             return
         kept = _Kept()
@@ -224,7 +224,7 @@ class Delta(Watcher):
             if settled is not None and name not in self._sifting:
                 found, digest, last = settled
                 if digest is not None and found != _SAME:
-                    kept.rows[found].append(Row(key, name, digest))
+                    kept.rows[found].append(StateRow(key, name, digest))
                 self._settle_late(name, digest or last, kept, is_sent=state in _SENT and outcome.attempts > 0)
         if kept.rows[_NEW] or kept.rows[_CHANGED] or kept.settled or kept.unsettled:
             self._state.keep(*kept.rows, kept.settled, kept.unsettled)
@@ -240,17 +240,17 @@ class Delta(Watcher):
         if going is None:
             return None
         found, digest = going[_INDEX], going[_INDEX + 1 :]
-        made_it = state in _SENT
-        self._found[found] += made_it
+        succeeded = state in _SENT
+        self._found[found] += succeeded
         if not is_last:
             # The last one decides; until then only this is remembered.
             assert earlier is not None
             if state not in _NOT_TAKEN:
-                earlier.made_it = (_CHANGED if found == _SAME else found, digest) if made_it and digest else None
+                earlier.succeeded = (_CHANGED if found == _SAME else found, digest) if succeeded and digest else None
             return None
         del self._under_way[name]
-        before = self._earlier.pop(name).made_it if earlier is not None else None
-        if made_it:
+        before = self._earlier.pop(name).succeeded if earlier is not None else None
+        if succeeded:
             # What did not change is in the state, unless something else went out before it.
             return found, digest or None, digest or None
         if before is None or state not in _NOT_TAKEN:

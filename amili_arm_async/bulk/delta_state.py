@@ -27,7 +27,7 @@ from .journal.guard import FileGuard
 from .journal.locks import RunLock, is_locked, lock
 from .journal.thread import JournalThread
 
-__all__ = ["DeltaState", "Known", "Row", "Unsettled", "forget", "gone", "kept", "name_of", "names_of"]
+__all__ = ["Known", "StateRow", "SyncState", "Unsettled", "forget", "gone", "kept", "name_of", "names_of"]
 
 _FORM: Final = Form(
     "sync state",
@@ -84,7 +84,7 @@ class Unsettled(NamedTuple):
     sync: int
 
 
-class Row(NamedTuple):
+class StateRow(NamedTuple):
     """A customer that was sent with success."""
 
     key: str
@@ -109,7 +109,7 @@ def names_of(keys: Sequence[str | None]) -> Sequence[bytes | None]:
     return name_of(text).split(b"\0")
 
 
-class DeltaState:
+class SyncState:
     """The state, open for one sync.
 
     Args:
@@ -164,8 +164,8 @@ class DeltaState:
 
     def keep(
         self,
-        new: Sequence[Row],
-        changed: Sequence[Row],
+        new: Sequence[StateRow],
+        changed: Sequence[StateRow],
         settled: Sequence[bytes] = (),
         unsettled: Sequence[tuple[bytes, bytes | None]] = (),
     ) -> None:
@@ -241,8 +241,8 @@ class DeltaState:
     def _keep(
         self,
         connection: sqlite3.Connection,
-        new: Sequence[Row],
-        changed: Sequence[Row],
+        new: Sequence[StateRow],
+        changed: Sequence[StateRow],
         settled: Sequence[bytes],
         unsettled: Sequence[tuple[bytes, bytes | None]],
     ) -> None:
@@ -261,7 +261,7 @@ class DeltaState:
             connection.execute("UPDATE owner SET next = ?", (self._number,))
 
 
-def _name(row: Row) -> bytes:
+def _name(row: StateRow) -> bytes:
     return row.name
 
 
@@ -279,7 +279,7 @@ def _used(path: str) -> JournalError:
     return JournalError(f"the sync state {path} is in use by another sync: wait for its end")
 
 
-def _shown(row: Row) -> str | int | None:
+def _shown(row: StateRow) -> str | int | None:
     folded_key = folded(row.key)
     if folded_key == row.key:
         return None

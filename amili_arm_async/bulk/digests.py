@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from .. import codec
 from ..errors import RecordError
-from .chunking import Kind
+from .chunking import RecordType
 from .identity import canonical
 
-__all__ = ["SIZE", "Digests"]
+__all__ = ["SIZE", "RecordDigests"]
 
 SIZE: Final = 12
 """Bytes of a digest. It is only ever compared with that of another record with the same number, never searched for."""
@@ -29,14 +29,14 @@ def _may_have_fraction(text: bytes) -> bool:
     return b":." in text.translate(_BARE, _DIGITS)
 
 
-class Digests:
+class RecordDigests:
     """Makes digests of records.
 
     Args:
         kind: what the records are.
     """
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: RecordType) -> None:
         self._kind = kind
         self._decimals = kind.has_decimals
 

@@ -27,7 +27,7 @@ from .field_names import FieldNames, check_text
 from .meaning import as_key, meaning_of_document, shortest
 
 __all__ = [
-    "Prints",
+    "Fingerprinter",
     "as_key",
     "canonical",
     "content_digest",
@@ -48,7 +48,7 @@ def prints_of_lines(lines: Sequence[bytes | msgspec.Raw]) -> array[int]:
     return array("I", map(crc32, lines))
 
 
-class Prints:
+class Fingerprinter:
     """Makes prints of JSON texts, in whatever order their keys are.
 
     Args:

@@ -9,13 +9,13 @@ from msgspec import Struct
 from ..config import BulkOptions, RetryPolicy, Timeout
 from ..endpoints import Endpoint
 from ..wire import Envelope, Request
-from .chunking import Kind
+from .chunking import RecordType
 from .results import BatchRules
 
-__all__ = ["Job"]
+__all__ = ["RunSpec"]
 
 
-class Job(Struct, frozen=True):
+class RunSpec(Struct, frozen=True):
     """What a run sends, where to and how.
 
     Attributes:
@@ -32,7 +32,7 @@ class Job(Struct, frozen=True):
     """
 
     client_no: int
-    kind: Kind
+    kind: RecordType
     request: Request
     envelope: Envelope
     poll: Callable[[str], Request]

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from .. import codec
 
-__all__ = ["CompactKeys", "KeyGate", "Pass", "Spans", "may_meet", "spans_of", "without_case"]
+__all__ = ["CompactKeys", "KeyRanges", "KeySerializer", "KeyTicket", "may_meet", "spans_of", "without_case"]
 
 _SEPARATOR: Final = "\0"
 
 
-class Pass:
+class KeyTicket:
     """The right of a batch to be under way with its keys, from when it is cut until all its records are settled.
 
     Attributes:
@@ -48,7 +48,7 @@ class Pass:
         return self._records == 0
 
 
-class KeyGate:
+class KeySerializer:
     """The keys of all batches under way.
 
     A source in the order of its keys has batches whose keys lie in spans of their own: they can't meet, and nothing more is kept of
@@ -58,26 +58,26 @@ class KeyGate:
     """
 
     def __init__(self) -> None:
-        self._passes: dict[Pass, None] = {}
+        self._passes: dict[KeyTicket, None] = {}
         # The least and the greatest key of all of them, and of some before.
         self._reach: dict[int, tuple[str, str]] = {}
         self._index: set[str] = set()
         # How many passes more than one hold a key of the index.
         self._more: Counter[str] = Counter()
 
-    def enter(self, keys: Sequence[str | None]) -> tuple[Pass, list[Pass]]:
+    def enter(self, keys: Sequence[str | None]) -> tuple[KeyTicket, list[KeyTicket]]:
         """A pass for a batch with these keys, and those that were there before it and that it has to wait for.
 
         To be called in the order of the source: then waiting for what came before is enough to keep that order.
         """
-        made = Pass(keys)
+        made = KeyTicket(keys)
         near = [other for other in self._passes if may_meet(made.spans, other.spans)] if may_meet(made.spans, self._reach) else []
         for length, (least, greatest) in made.spans.items():
             reach = self._reach.get(length, (least, greatest))
             self._reach[length] = min(least, reach[0]), max(greatest, reach[1])
         for other in near:
             self._add(other)
-        before: list[Pass] = []
+        before: list[KeyTicket] = []
         if near:
             common = self._index & made.keys
             before = [other for other in near if not common.isdisjoint(other.keys)] if common else []
@@ -85,7 +85,7 @@ class KeyGate:
         self._passes[made] = None
         return made, before
 
-    def _add(self, made: Pass) -> None:
+    def _add(self, made: KeyTicket) -> None:
         if made.indexed:
             return
         made.indexed = True
@@ -94,7 +94,7 @@ class KeyGate:
             self._more[key] += 1
         self._index |= keys
 
-    def settle(self, made: Pass, records: int) -> None:
+    def settle(self, made: KeyTicket, records: int) -> None:
         """So many records of a batch are settled; when all are, its keys are free."""
         if not made.settle(records):
             return
@@ -114,7 +114,7 @@ class KeyGate:
             made.left.set()
 
 
-class Spans:
+class KeyRanges:
     """Whether a batch can hold a key that was there before, from the least and the greatest keys alone."""
 
     _MOST: Final = 64

@@ -14,11 +14,11 @@ from .. import codec, log, wire
 from ..errors import ArmError, AuthenticationError, NotFoundError, StatusError
 from ..transport import Transport
 from ..wire import Response
-from .course import Course
-from .job import Job
+from .course import RunControl
+from .job import RunSpec
 from .meaning import plain_text
 from .number_forms import Candidates, NumberForm, form_of
-from .states import Verdict
+from .states import Outcome
 
 __all__ = [
     "ABSENT",
@@ -34,16 +34,16 @@ __all__ = [
     "same_content",
 ]
 
-FOUND: Final = Verdict("succeeded")
-CONFLICT: Final = Verdict("unknown", "key_conflict", "the server has a document with this documentNo and other content")
-ABSENT: Final = Verdict("unknown", "absent", "the look-up did not find it")
-NOT_LOOKED_UP: Final = Verdict("unknown", "not_looked_up", "the look-up was not answered")
-_ANOTHER: Final = Verdict("unknown", "not_looked_up", "the look-up was answered with something that is not this document")
-_PAGE: Final = Verdict("unknown", "not_looked_up", "the look-up was answered 404 with a web page: that is no answer of the API")
-_OTHER_CONTENT: Final = Verdict("accepted", CONFLICT.reason, CONFLICT.message)
+FOUND: Final = Outcome("succeeded")
+CONFLICT: Final = Outcome("unknown", "key_conflict", "the server has a document with this documentNo and other content")
+ABSENT: Final = Outcome("unknown", "absent", "the look-up did not find it")
+NOT_LOOKED_UP: Final = Outcome("unknown", "not_looked_up", "the look-up was not answered")
+_ANOTHER: Final = Outcome("unknown", "not_looked_up", "the look-up was answered with something that is not this document")
+_PAGE: Final = Outcome("unknown", "not_looked_up", "the look-up was answered 404 with a web page: that is no answer of the API")
+_OTHER_CONTENT: Final = Outcome("accepted", CONFLICT.reason, CONFLICT.message)
 _NOT_FOUND: Final = "a look-up did not find it"
 
-_WRITTEN_OTHERWISE: Final = Verdict(
+_WRITTEN_OTHERWISE: Final = Outcome(
     "unknown", "not_looked_up", "not found under its number as it is compared, and it was sent with the number written otherwise"
 )
 
@@ -97,7 +97,7 @@ def _number(value: Any) -> Decimal | None:
     return number if number is not None and number.is_finite() else None
 
 
-def judge_found(number: str, sent: bytes | None, response: Response, items: str) -> Verdict:
+def judge_found(number: str, sent: bytes | None, response: Response, items: str) -> Outcome:
     """What a 2xx to the look-up of a number says; without what was `sent`, a document of that number is `key_conflict`."""
     text = wire.one_record(response.body, items, "documentNo")
     if text is None or not _says_the_same(number, (codec.json_object(text) or {}).get("documentNo")):
@@ -105,19 +105,19 @@ def judge_found(number: str, sent: bytes | None, response: Response, items: str)
     return FOUND if sent is not None and same_content(sent, text) else CONFLICT
 
 
-def judge_not_found(failure: NotFoundError) -> Verdict:
+def judge_not_found(failure: NotFoundError) -> Outcome:
     """What a 404 to a look-up says: of a gateway that shows a web page, nothing."""
     return _PAGE if isinstance(failure.body, str) and failure.body.lstrip("\ufeff \t\r\n").startswith("<") else ABSENT
 
 
-def judge_accepted(found: Verdict, before: Verdict) -> Verdict:
+def judge_accepted(found: Outcome, before: Outcome) -> Outcome:
     """What is known of an accepted document after its look-up. It was taken: it may have failed, and is never sent again."""
     if found is FOUND:
         return FOUND
     if found is CONFLICT:
         return _OTHER_CONTENT
     if found is ABSENT and before.reason != CONFLICT.reason and not (before.message or "").endswith(_NOT_FOUND):
-        return Verdict(before.state, before.reason, f"{before.message}; {_NOT_FOUND}" if before.message else _NOT_FOUND)
+        return Outcome(before.state, before.reason, f"{before.message}; {_NOT_FOUND}" if before.message else _NOT_FOUND)
     return before
 
 
@@ -142,13 +142,13 @@ class LookUps:
         found: by kind of form, the longest number of a document that was found.
     """
 
-    def __init__(self, job: Job, transport: Transport, course: Course) -> None:
+    def __init__(self, job: RunSpec, transport: Transport, course: RunControl) -> None:
         self._job = job
         self._transport = transport
         self._course = course
         self.found: dict[tuple[object, ...], str] = {}
 
-    async def look_up(self, number: str, sent: bytes | None = None) -> Verdict:
+    async def look_up(self, number: str, sent: bytes | None = None) -> Outcome:
         """What the server has under a number, compared with what was `sent`: `FOUND`, `CONFLICT`, `ABSENT`, or a verdict with the reason
         `not_looked_up`, which says nothing."""
         try:
@@ -160,7 +160,7 @@ class LookUps:
         except ArmError as failure:
             if is_about_the_call(failure):
                 reason = str(failure.status) if isinstance(failure, StatusError) else "no_token"
-                self._course.stop(Verdict("not_sent", reason, str(failure)), failure)
+                self._course.stop(Outcome("not_sent", reason, str(failure)), failure)
             return NOT_LOOKED_UP
         verdict = judge_found(number, sent, response, request.endpoint.items)
         if verdict in (FOUND, CONFLICT):

@@ -12,10 +12,10 @@ from itertools import repeat
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from .amounts import EXACT, Reading, currency_of, headers_of, read_document
+from .amounts import EXACT, Reading, currency_of, headers_of, read_amounts
 from .money_totals import CurrencyTotals, MoneySum, MoneyTotals
+from .observers import RunObserver
 from .states import STATES, BatchOutcome, State
-from .watchers import Watcher
 
 if TYPE_CHECKING:
     from .report import BulkReport
@@ -93,7 +93,7 @@ class _Currencies(dict[Any, int]):
         return number
 
 
-class Money(Watcher):
+class Money(RunObserver):
     """Watches a run of documents and sums up their money.
 
     A document's total is `currencyAmounts.inclVat` of its header. Where there is none it is made from its lines, if each of them has
@@ -115,7 +115,7 @@ class Money(Watcher):
 
     # --- what is read -----------------------------------------------------------------------------------------------------
 
-    def look(self, records: Sequence[Any], first: int) -> None:
+    def on_read(self, records: Sequence[Any], first: int) -> None:
         """Takes in records that were read."""
         if not records:
             return
@@ -157,7 +157,7 @@ class Money(Watcher):
 
     def _closely(self, records: Sequence[Any], into: array[int], currencies: array[int], odd: dict[int, Decimal]) -> None:
         for record in records:
-            reading = read_document(record)
+            reading = read_amounts(record)
             number = self._currencies[reading.currency]
             self._count_read(number, reading)
             scaled = _scaled(reading.total)
@@ -184,7 +184,7 @@ class Money(Watcher):
 
     # --- what became of it ------------------------------------------------------------------------------------------------
 
-    def told(self, outcome: BatchOutcome) -> None:
+    def on_settled(self, outcome: BatchOutcome) -> None:
         """Takes in the final state of records."""
         if not outcome.exceptions:
             self._tell(outcome.verdict.state, outcome.indexes)

@@ -12,17 +12,17 @@ from ..errors import ArmError, ConfigurationError
 from .blocked import Blocked, Failed
 from .money import Money
 from .money_totals import MoneyTotals
+from .observers import RunObserver
 from .parts import FORMAT, report_part
 from .report import BulkReport
 from .run import BulkRun
 from .syncing import SyncReport, SyncRun
 from .timeline import Timeline
-from .watchers import Watcher
 
 __all__ = ["NightlyPart", "NightlyReport", "NightlyRun", "PartName"]
 
 PartName: TypeAlias = Literal["customers", "documents"]
-Begin: TypeAlias = Callable[[Sequence[Watcher]], BulkRun | SyncRun]
+Begin: TypeAlias = Callable[[Sequence[RunObserver]], BulkRun | SyncRun]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class NightlyReport:
     def __repr__(self) -> str:
         return f"<NightlyReport: {self.summary()}>"
 
-    def document(
+    def to_dict(
         self,
         *,
         lines: Mapping[PartName, Callable[[int], int | None]] | None = None,
@@ -200,8 +200,8 @@ class NightlyRun:
     """The nightly job. Nothing is sent before it is awaited; it can be done once.
 
     * `report = await run`: does it all and gives the `NightlyReport`.
-    * `await run.by(send)`: the same, where `send` is an async function that brings the `BulkRun` of each part to its end in its own way:
-      awaits it, or enters it and looks at each outcome.
+    * `await run.run_with(send)`: the same, but the async function `send` runs the `BulkRun` of each part to its end: it awaits the run, or
+      enters it and reads each outcome.
     * `run.report`: right at any time, whatever ended the run.
 
     Raises:
@@ -223,9 +223,9 @@ class NightlyRun:
         self._begun = False
 
     def __await__(self) -> Generator[Any, None, NightlyReport]:
-        return self.by(_await).__await__()
+        return self.run_with(_await).__await__()
 
-    async def by(self, send: Callable[[BulkRun], Awaitable[object]]) -> NightlyReport:
+    async def run_with(self, send: Callable[[BulkRun], Awaitable[object]]) -> NightlyReport:
         """Does it all, each part by `send`. A part that is not brought to its end ends the night."""
         if self._begun:
             raise ConfigurationError("a NightlyRun can be done once: call nightly() again for another night")
@@ -256,10 +256,10 @@ class NightlyRun:
         name: PartName,
         begin: Begin,
         money: Money | None,
-        watchers: list[Watcher],
+        observers: list[RunObserver],
     ) -> BulkRun:
         timeline = Timeline(clock.monotonic)
-        run = begin([timeline, *watchers])
+        run = begin([timeline, *observers])
         bulk, sync = (run.bulk, run.report) if isinstance(run, SyncRun) else (run, None)
         self.report.add(NightlyPart(name, self._operations[name], bulk.report, money, timeline, sync))
         return bulk

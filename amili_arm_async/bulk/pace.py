@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from .. import log
 
-__all__ = ["MOST", "START", "Climb", "Pace"]
+__all__ = ["MOST", "START", "AdaptiveConcurrency", "HillClimber"]
 
 START: Final = 8
 """Batches at once that a run begins with where no number is given."""
@@ -48,7 +48,7 @@ _WARY: Final = 60.0
 """Seconds for which no more is tried than what was not too much."""
 
 
-class Climb:
+class HillClimber:
     """The search for the knee. It is told of each batch that was taken, and changes `limit`.
 
     What comes through is reckoned by Little's law: so many batches at once, each of which takes so long.
@@ -60,9 +60,9 @@ class Climb:
 
     def __init__(self, start: int, most: int) -> None:
         self._most = most
-        self.look(start, 0.0)
+        self.measure(start, 0.0)
 
-    def look(self, limit: int, now: float) -> None:
+    def measure(self, limit: int, now: float) -> None:
         """Looks for the knee, from `limit` on."""
         self.limit = limit
         self._direction: Literal["first", "up", "steady", "down", "rest"] = "first"
@@ -136,10 +136,10 @@ class Climb:
         self._rests += 1
         self._odd = 0 if self._best / _OTHERWISE <= rate <= self._best * _OTHERWISE else self._odd + 1
         if self._odd > 1 or self._rests >= _LOOK_AGAIN:
-            self.look(self.limit, now)
+            self.measure(self.limit, now)
 
 
-class Pace:
+class AdaptiveConcurrency:
     """The number of batches of a run that may be on the wire at once.
 
     Args:
@@ -151,7 +151,7 @@ class Pace:
     def __init__(self, fixed: int | None, now: Callable[[], float], changed: Callable[[], None]) -> None:
         self._now = now
         self._changed = changed
-        self._climb = Climb(START, MOST) if fixed is None else None
+        self._climb = HillClimber(START, MOST) if fixed is None else None
         self._most = fixed or START
         self._limit = float(self._most)
         self._calm_until = 0.0
@@ -184,7 +184,7 @@ class Pace:
             self._limit = min(self._most, self._limit + 1.0 / self._limit)
         elif self._climb is not None and now >= self._wary_until:
             if self._wary_until:
-                self._climb.look(self.limit, now)
+                self._climb.measure(self.limit, now)
                 self._wary_until = 0.0
             self._climb.taken(seconds, now)
             self._most = self._climb.limit

@@ -14,11 +14,11 @@ from anyio.abc import TaskGroup
 from .. import clock, log
 from ..config import BulkOptions
 from ..models.batches import BatchResult
-from ..retry import Fate
-from ..tries import Try
-from .pressure import Hold
+from ..retry import Proof
+from ..tries import Attempt
+from .pressure import RetryAfterGate
 from .results import KEY_NAMES, BatchRules, Reading, Verdicts, most_bytes, read_all, with_deadline
-from .states import Verdict
+from .states import Outcome
 
 __all__ = ["OpenBatch", "Poller"]
 
@@ -45,7 +45,7 @@ class OpenBatch(msgspec.Struct, eq=False):
     accepted_at: float
     records: int
     keys: Callable[[], Sequence[str | None]]
-    settled: Callable[[Verdict, dict[int, Verdict], BatchResult | None], None]
+    settled: Callable[[Outcome, dict[int, Outcome], BatchResult | None], None]
     is_shared: Callable[[], bool]
     delay: float = 0.0
     last: BatchResult | None = None
@@ -70,14 +70,14 @@ class Poller:
 
     def __init__(
         self,
-        ask: Callable[[str, float, int], Awaitable[Try]],
+        ask: Callable[[str, float, int], Awaitable[Attempt]],
         *,
         options: BulkOptions,
         rules: BatchRules,
-        hold: Hold,
+        hold: RetryAfterGate,
         key_names: Sequence[str] = KEY_NAMES,
-        is_hopeless: Callable[[Try], bool],
-        failed: Callable[[Try], None],
+        is_hopeless: Callable[[Attempt], bool],
+        failed: Callable[[Attempt], None],
     ) -> None:
         self._ask = ask
         self._options = options
@@ -154,13 +154,13 @@ class Poller:
         else:
             self._put_back(batch, now + held)
 
-    def _deadline(self) -> Verdict:
-        return Verdict("accepted", "deadline", f"no result within {self._options.deadline:g} s")
+    def _deadline(self) -> Outcome:
+        return Outcome("accepted", "deadline", f"no result within {self._options.deadline:g} s")
 
     def _at_deadline(self, batch: OpenBatch) -> Verdicts:
         """What the last answer says, where there is no time to ask a second time."""
         if batch.gone:
-            return Verdict("accepted", "result_gone", "GET batch was answered that there is none"), {}
+            return Outcome("accepted", "result_gone", "GET batch was answered that there is none"), {}
         if batch.late is not None:
             return batch.late
         if batch.last is not None and batch.last.outcome == "unrecognised":
@@ -200,7 +200,7 @@ class Poller:
             self._asking -= 1
             self._changed.set()
 
-    def _by_record(self, batch: OpenBatch, otherwise: Verdict) -> Verdicts:
+    def _by_record(self, batch: OpenBatch, otherwise: Outcome) -> Verdicts:
         """What the last answer says of each record; `otherwise` where it says nothing of any."""
         if batch.last is None:
             return otherwise, {}
@@ -212,7 +212,7 @@ class Poller:
     def _reading(self, batch: OpenBatch, status: int, body: bytes) -> Reading:
         return read_all(batch.batch_uuid, status, body, self._rules.words, self._key_names, batch.records)
 
-    def _judge(self, batch: OpenBatch, tried: Try) -> Verdicts | None:
+    def _judge(self, batch: OpenBatch, tried: Attempt) -> Verdicts | None:
         """The verdicts where the answer ends the waiting, else None."""
         if self._is_hopeless(tried) or tried.status == 401:
             self._failed(tried)
@@ -220,16 +220,16 @@ class Poller:
         status, response = tried.status, tried.response
         if tried.retry_after is not None and status in {429, 503}:
             self._hold.extend(tried.retry_after)
-        if status in {404, 406} or (status is not None and 400 <= status < 500 and tried.fate is Fate.NOT_TAKEN and status != 429):
+        if status in {404, 406} or (status is not None and 400 <= status < 500 and tried.fate is Proof.NOT_TAKEN and status != 429):
             # Asked twice: a batch that was accepted this moment may not be there yet.
             batch.gone += 1
-            return (Verdict("accepted", "result_gone", f"GET batch was answered {status}"), {}) if batch.gone > 1 else None
+            return (Outcome("accepted", "result_gone", f"GET batch was answered {status}"), {}) if batch.gone > 1 else None
         batch.gone = 0
         if response is not None and response.is_too_large:
             # To ask again would only bring it again.
             log.warning("batch result too large", batch=batch.batch_uuid, records=batch.records)
-            return Verdict("accepted", "unrecognised", f"the batch result is larger than {most_bytes(batch.records):,} bytes"), {}
-        if tried.fate is not Fate.DONE or response is None:
+            return Outcome("accepted", "unrecognised", f"the batch result is larger than {most_bytes(batch.records):,} bytes"), {}
+        if tried.fate is not Proof.DONE or response is None:
             return None
         return self._read(batch, response.status, response.body)
 
@@ -255,6 +255,6 @@ class Poller:
         return None
 
 
-def _unrecognised(result: BatchResult) -> Verdict:
+def _unrecognised(result: BatchResult) -> Outcome:
     words = "/".join(word for word in (result.status, result.result) if word)
-    return Verdict("accepted", "unrecognised", words or None)
+    return Outcome("accepted", "unrecognised", words or None)

@@ -10,10 +10,10 @@ from typing import Literal
 
 from .. import clock
 
-__all__ = ["BatchNames", "Hold", "Lanes", "Pressure", "acquire_place"]
+__all__ = ["BatchNames", "ResizableSemaphore", "RetryAfterGate", "SharedLimits", "acquire_place"]
 
 
-class Hold:
+class RetryAfterGate:
     """Until when nobody may send: a `Retry-After` holds all who share it."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Hold:
         return max(0.0, self._until - clock.monotonic())
 
 
-class Pressure:
+class SharedLimits:
     """What all bulk runs of one client share.
 
     Attributes:
@@ -39,7 +39,7 @@ class Pressure:
     """
 
     def __init__(self, open_batches: int) -> None:
-        self.hold = Hold()
+        self.hold = RetryAfterGate()
         self.open_batches = asyncio.Semaphore(open_batches)
         self.names = BatchNames()
 
@@ -83,7 +83,7 @@ def _name(client_no: int, batch_uuid: str) -> str:
     return f"{client_no}/{batch_uuid.strip().casefold()}"
 
 
-class Lanes:
+class ResizableSemaphore:
     """So many may be in at once as `most` says, which may change; the others wait, the first come first.
 
     Args:

@@ -11,13 +11,13 @@ import anyio
 
 from .. import clock
 from ..errors import ArmError
-from .account import Account
-from .chunking import Batch, Cutter, Kind
+from .account import BatchTracker
+from .chunking import Batch, Chunker, RecordType
 from .copies import kept
-from .course import Course
+from .course import RunControl
+from .observers import RunObserver
 from .source import STRETCH, Source
-from .states import Verdict
-from .watchers import Watcher
+from .states import Outcome
 
 __all__ = ["Reader"]
 
@@ -49,22 +49,22 @@ class Reader:
     def __init__(
         self,
         source: Source,
-        kind: Kind,
-        cutter: Cutter,
-        watchers: Sequence[Watcher],
-        account: Account,
-        course: Course,
+        kind: RecordType,
+        cutter: Chunker,
+        observers: Sequence[RunObserver],
+        account: BatchTracker,
+        course: RunControl,
         is_idle: Callable[[], bool],
     ) -> None:
         self._source = source
         self._kind = kind
         self._cutter = cutter
-        self._watchers = watchers
+        self._observers = observers
         self._account = account
         self._course = course
         self._is_idle = is_idle
         self._unread = _Unread(kind)
-        self._into = self._unread if watchers else cutter
+        self._into = self._unread if observers else cutter
         # Since when the oldest record waits that is in no batch yet.
         self._waits_since: float | None = None
         self._gives_way = False
@@ -115,7 +115,7 @@ class Reader:
 
     async def _read_on(self) -> None:
         """Reads what is wanted next, or a part of it."""
-        wanted = _SIFTED - len(self._unread) if self._watchers else self._cutter.wanted
+        wanted = _SIFTED - len(self._unread) if self._observers else self._cutter.wanted
         if not self._source.is_async:
             await self._source.read(wanted, self._into)
             self._take_note()
@@ -135,7 +135,7 @@ class Reader:
         self._account.read(self._cutter.read)
         self._account.refuse(self._cutter.take_invalid())
         if self._source.failure is not None:
-            self._course.stop(Verdict("not_sent", "source_raised", "the source raised before it was sent"), self._source.failure)
+            self._course.stop(Outcome("not_sent", "source_raised", "the source raised before it was sent"), self._source.failure)
 
     def wake(self) -> None:
         """To be called when nothing is on the wire any more."""
@@ -165,19 +165,19 @@ class Reader:
 
     async def _sift(self) -> None:
         """Hands what was read to the cutter, without what those who watch the run take out."""
-        first, verdicts = self._cutter.read, dict[int, Verdict]()
+        first, verdicts = self._cutter.read, dict[int, Outcome]()
         # While somebody looks, more may be read.
         records = self._unread.records[:_SIFTED]
         try:
-            for watcher in self._watchers:
-                verdicts |= {place: verdict for place, verdict in (await watcher.sift(records, first)).items() if place not in verdicts}
+            for observer in self._observers:
+                verdicts |= {place: verdict for place, verdict in (await observer.filter(records, first)).items() if place not in verdicts}
             verdicts = await self._account.with_earlier(records, first, verdicts, self._kind)
         except ArmError as failure:
-            self._course.stop(Verdict("not_sent", "stopped", str(failure)), failure)
+            self._course.stop(Outcome("not_sent", "stopped", str(failure)), failure)
             verdicts = {}
         # From here on without an await: what was looked at gets its final state.
         del self._unread.records[: len(records)]
-        self._account.report.look(records, first)
+        self._account.report.on_read(records, first)
         self._account.pass_over(records, first, verdicts, self._kind)
         places = [place for place in range(len(records)) if place not in verdicts]
         while places:
@@ -188,7 +188,7 @@ class Reader:
 
     # --- the end of a run that ended early --------------------------------------------------------------------------------
 
-    def give_up(self, *, all_of_it: bool, reason: Verdict | None = None) -> list[Batch]:
+    def give_up(self, *, all_of_it: bool, reason: Outcome | None = None) -> list[Batch]:
         """What was read and had no turn, in batches. Without an await.
 
         Args:
@@ -198,7 +198,7 @@ class Reader:
         if self._unread:
             records = self._unread.records[:]
             self._unread.records.clear()
-            self._account.report.look(records, self._cutter.read)
+            self._account.report.on_read(records, self._cutter.read)
             self._cutter.feed(records)
         left: list[Batch] = []
         while (batch := self._cutter.finish() if all_of_it else self._cutter.take()) is not None:
@@ -221,7 +221,7 @@ class Reader:
 class _Unread:
     """Records that those who watch the run have not seen yet."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: RecordType) -> None:
         self.records: list[Any] = []
         self._kind = kind
 

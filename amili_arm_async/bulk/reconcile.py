@@ -14,21 +14,21 @@ from .. import clock, log
 from ..config import Reconcile
 from ..errors import ArmError
 from ..transport import Transport
-from .account import Account
-from .course import Course
-from .delivery import Deliverer
-from .job import Job
+from .account import BatchTracker
+from .course import RunControl
+from .delivery import BatchSender
+from .job import RunSpec
 from .journal.reads import UnknownRow
 from .journal.run_journal import RunJournal
 from .look_ups import ABSENT, CONFLICT, FOUND, NOT_LOOKED_UP, LookUpProofs, LookUps, judge_accepted
 from .number_forms import NumberForm, form_of
 from .settling import Settling, settle_time
-from .states import Verdict
-from .texts import split_texts
+from .states import Outcome
+from .texts import split_json_objects
 
 __all__ = ["Reconciler"]
 
-_BATCH_TAKEN: Final = Verdict("unknown", "batch_taken", "not found, but others of its batch were: the batch was taken")
+_BATCH_TAKEN: Final = Outcome("unknown", "batch_taken", "not found, but others of its batch were: the batch was taken")
 
 _TELLING: Final = frozenset({"key_conflict", "batch_taken"})
 """What an earlier look-up found, and this one may have missed."""
@@ -49,12 +49,12 @@ class Reconciler:
 
     def __init__(
         self,
-        job: Job,
+        job: RunSpec,
         transport: Transport,
         journal: RunJournal,
-        account: Account,
-        course: Course,
-        deliverer: Deliverer,
+        account: BatchTracker,
+        course: RunControl,
+        deliverer: BatchSender,
         adopt: Callable[[int], Awaitable[None]],
     ) -> None:
         self._job = job
@@ -130,13 +130,13 @@ class Reconciler:
         for outcome in self._unknowns.looked_up(row, verdicts, frozenset(unknown) if may_go else frozenset()):
             self._account.tell(outcome)
 
-    async def _look_up(self, row: UnknownRow) -> dict[int, Verdict]:
+    async def _look_up(self, row: UnknownRow) -> dict[int, Outcome]:
         """What the look-ups of a batch say, by position; of what has no number, nothing."""
-        found: dict[int, Verdict] = {}
+        found: dict[int, Outcome] = {}
         if row.body is None:
             # Nothing to compare with.
             return found
-        texts = split_texts(row.body)
+        texts = split_json_objects(row.body)
 
         async def look(position: int, key: str) -> None:
             async with self._places:
@@ -173,12 +173,12 @@ class Reconciler:
         log.warning("nothing is sent again of a batch: nothing proves that look-ups of such numbers work", forms=forms)
         text = f"the look-up did not find it, and no document whose number has such a form is found: {forms}. So it is not sent again"
         row = await self._unknowns.read(number)
-        verdicts = {place: Verdict("unknown", "absent", text) if one.reason == "absent" else one for place, one in row.unknown.items()}
+        verdicts = {place: Outcome("unknown", "absent", text) if one.reason == "absent" else one for place, one in row.unknown.items()}
         for outcome in self._unknowns.looked_up(row, verdicts, frozenset()):
             self._account.tell(outcome)
 
 
-def _no_less(verdict: Verdict, before: Verdict) -> Verdict:
+def _no_less(verdict: Outcome, before: Outcome) -> Outcome:
     """The verdict for a document of a batch that was taken: what an earlier look-up found is not forgotten where this one found less."""
     if verdict.reason in {ABSENT.reason, NOT_LOOKED_UP.reason} and before.reason == CONFLICT.reason:
         return before
@@ -191,6 +191,6 @@ def _is_success(status: int | None) -> bool:
     return status is not None and 200 <= status < 300
 
 
-def _counted(verdicts: Mapping[int, Verdict]) -> str:
+def _counted(verdicts: Mapping[int, Outcome]) -> str:
     words: Sequence[str] = sorted({verdict.reason or verdict.state for verdict in verdicts.values()})
     return ", ".join(f"{sum((verdict.reason or verdict.state) == word for verdict in verdicts.values())} {word}" for word in words)

@@ -16,7 +16,7 @@ from anyio import to_thread
 from .. import codec
 from ..errors import JournalError
 from .identity import keyed_names
-from .keys import Spans, without_case
+from .keys import KeyRanges, without_case
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,7 +33,7 @@ class Repeats:
     """The documentNos of the batches of a run."""
 
     def __init__(self) -> None:
-        self._spans = Spans()
+        self._spans = KeyRanges()
         # A JSON list of numbers for each batch.
         self._noted = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed with the run
         self._index: sqlite3.Connection | None = None

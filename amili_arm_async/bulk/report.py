@@ -11,9 +11,9 @@ import msgspec
 
 from ..errors import BulkError
 from .expectation import Expectation
+from .observers import RunObserver
 from .spool import Spool
-from .states import STATES, BatchOutcome, RecordOutcome, State, Verdict, made_it
-from .watchers import Watcher
+from .states import STATES, BatchOutcome, Outcome, RecordOutcome, State, success_states
 
 __all__ = ["BatchLog", "BatchSummary", "BulkReport", "Progress", "Totals"]
 
@@ -142,7 +142,7 @@ class BulkReport:
         records_known: int | None,
         accepted_is_enough: bool,
         now: Callable[[], float],
-        watchers: Sequence[Watcher] = (),
+        observers: Sequence[RunObserver] = (),
         expectation: Expectation | None = None,
     ) -> None:
         self.stale_journal = False
@@ -150,10 +150,10 @@ class BulkReport:
         self._expectation = expectation
         self._is_whole = False
         self._now = now
-        self._watchers = watchers
+        self._observers = observers
         self._counts: dict[State, int] = dict.fromkeys(STATES, 0)
         self._tally = Tally(records_known)
-        self._made_it = made_it(accepted_is_enough=accepted_is_enough)
+        self._success_states = success_states(accepted_is_enough=accepted_is_enough)
         self._failures: Spool[_Row] = Spool(_Row)
         self._batches: Spool[BatchSummary] = Spool(BatchSummary)
         self._left_behind: dict[State, int] = {}
@@ -219,7 +219,7 @@ class BulkReport:
     @property
     def failed_records(self) -> int:
         """Number of records that `failures()` gives."""
-        return sum(number for state, number in self._counts.items() if state not in self._made_it)
+        return sum(number for state, number in self._counts.items() if state not in self._success_states)
 
     def failures(self) -> Iterator[RecordOutcome]:
         """Every record that did not make it: index, key, state, reason, message. Read lazily, in the order in which they ended.
@@ -276,8 +276,8 @@ class BulkReport:
 
     def add(self, outcome: BatchOutcome) -> None:
         """Takes in what became of a batch."""
-        for watcher in self._watchers:
-            watcher.told(outcome)
+        for observer in self._observers:
+            observer.on_settled(outcome)
         counts = outcome.counts
         for state, number in counts.items():
             self._counts[state] += number
@@ -285,14 +285,14 @@ class BulkReport:
             most = max(counts, key=lambda state: counts[state])
             uuid = outcome.batch_uuid
             self._batches.append(BatchSummary(outcome.number, uuid, outcome.indexes[0], len(outcome), outcome.attempts, most))
-        if not counts.keys() <= self._made_it:
+        if not counts.keys() <= self._success_states:
             self._add_failures(outcome)
 
     def _add_failures(self, outcome: BatchOutcome) -> None:
-        rows: dict[Verdict, _Row] = {}
+        rows: dict[Outcome, _Row] = {}
         for position, (index, key) in enumerate(zip(outcome.indexes, outcome.keys, strict=True)):
             verdict = outcome.exceptions.get(position, outcome.verdict)
-            if verdict.state not in self._made_it:
+            if verdict.state not in self._success_states:
                 if verdict not in rows:
                     rows[verdict] = _Row(*verdict, [], [])
                 rows[verdict].indexes.append(index)
@@ -306,19 +306,19 @@ class BulkReport:
                 self._failures.append(_Row(row.state, row.reason, _written_out(row.message), row.indexes, keys))
 
     @property
-    def watchers(self) -> Sequence[Watcher]:
+    def observers(self) -> Sequence[RunObserver]:
         """Those who watch the run."""
-        return self._watchers
+        return self._observers
 
-    def look(self, records: Sequence[Any], first: int) -> None:
+    def on_read(self, records: Sequence[Any], first: int) -> None:
         """Shows records, the first of them at index `first`, to those who watch the run."""
-        for watcher in self._watchers:
-            watcher.look(records, first)
+        for observer in self._observers:
+            observer.on_read(records, first)
 
     def accepted(self, records: int, seconds: float) -> None:
         """Tells those who watch the run that a batch was taken."""
-        for watcher in self._watchers:
-            watcher.accepted(records, seconds)
+        for observer in self._observers:
+            observer.on_accepted(records, seconds)
 
     @property
     def tally(self) -> Tally:

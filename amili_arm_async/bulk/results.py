@@ -23,7 +23,7 @@ from .against import Evidence, Item, gather, parts_of
 from .chunking import as_key
 from .entries import Entries, entry_of, find_list, meaning, objects_in, said, word
 from .named import Names
-from .states import BatchReader, RecordOutcome, Verdict
+from .states import BatchReader, Outcome, RecordOutcome
 
 __all__ = ["KEY_NAMES", "BatchRules", "Reading", "Verdicts", "most_bytes", "read_all", "read_result", "with_deadline"]
 
@@ -157,16 +157,16 @@ def _meaning_of_all(meanings: AbstractSet[BatchOutcomeWord]) -> BatchOutcomeWord
 
 # --- record by record ---------------------------------------------------------------------------------------------------
 
-_UNMAPPED: Final = Verdict("accepted", "unmapped", "the batch result does not say what became of this record")
-_DONE: Final = Verdict("accepted", "unmapped", "the batch is done, and no word of success says how it ended")
-_SHARED: Final = Verdict("accepted", "unmapped", "another batch was given the same batchUuid, and the result does not name this record")
-_UNRECOGNISED: Final = Verdict("accepted", "unrecognised", "the batch result uses words that BatchWords does not know")
-_TOO_LARGE: Final = Verdict("accepted", "unrecognised", "the batch result is larger than a result of so many records can be")
-_UNTOLD: Final = Verdict("accepted", "unmapped", "batch_reader does not say what became of this record")
-_SUCCEEDED: Final = Verdict("succeeded")
-_LATE: Final = Verdict("accepted", "deadline", "the record was not processed in time")
+_UNMAPPED: Final = Outcome("accepted", "unmapped", "the batch result does not say what became of this record")
+_DONE: Final = Outcome("accepted", "unmapped", "the batch is done, and no word of success says how it ended")
+_SHARED: Final = Outcome("accepted", "unmapped", "another batch was given the same batchUuid, and the result does not name this record")
+_UNRECOGNISED: Final = Outcome("accepted", "unrecognised", "the batch result uses words that BatchWords does not know")
+_TOO_LARGE: Final = Outcome("accepted", "unrecognised", "the batch result is larger than a result of so many records can be")
+_UNTOLD: Final = Outcome("accepted", "unmapped", "batch_reader does not say what became of this record")
+_SUCCEEDED: Final = Outcome("succeeded")
+_LATE: Final = Outcome("accepted", "deadline", "the record was not processed in time")
 
-Verdicts: TypeAlias = tuple[Verdict, dict[int, Verdict]]
+Verdicts: TypeAlias = tuple[Outcome, dict[int, Outcome]]
 """The verdict for all records of a batch, and by position those that differ."""
 
 
@@ -210,7 +210,7 @@ class Reading(Struct, frozen=True):
         if self.is_too_large:
             return _TOO_LARGE, {}
         if self.result.outcome == "pending":
-            return Verdict("accepted", "deadline", "the batch was not processed in time"), {}
+            return Outcome("accepted", "deadline", "the batch was not processed in time"), {}
         clear = self.result.outcome != "unrecognised"
         if clear and not self.evidence.failed and (differ := self.entries.that_differ(keys)) is not None:
             found = {place: self._verdict(entry) for place, entry in differ.items()}
@@ -221,7 +221,7 @@ class Reading(Struct, frozen=True):
 
     # --- one by one -------------------------------------------------------------------------------------------------------
 
-    def _one_by_one(self, keys: Sequence[str | None], *, clear: bool, complete: bool, shared: bool) -> list[Verdict]:
+    def _one_by_one(self, keys: Sequence[str | None], *, clear: bool, complete: bool, shared: bool) -> list[Outcome]:
         names = Names(keys, self.key_names, complete=complete)
         entries = self.entries.all()
         by_place = not shared and len(entries) == len(keys) and None in keys
@@ -235,7 +235,7 @@ class Reading(Struct, frozen=True):
         # Entries that say "done" leave it to the word for the whole, where they are of all records and nothing is against it.
         all_done = speak and None not in own and not shared and self.entries.outcomes <= {"succeeded", "done"}
         done = self._rest(len(keys), clear=clear, complete=complete, told=False, named=bool(failed)) if all_done else rest
-        verdicts: list[Verdict] = []
+        verdicts: list[Outcome] = []
         for place, entry in enumerate(own):
             if place in failed or (entry is not None and entry.outcome == "failed"):
                 verdicts.append(failed[place] if entry is None or entry.outcome != "failed" else self._verdict(entry))
@@ -253,16 +253,16 @@ class Reading(Struct, frozen=True):
             if entry.outcome == "failed"
         ]
 
-    def _listed(self, names: Names) -> dict[int, Verdict]:
+    def _listed(self, names: Names) -> dict[int, Outcome]:
         """The records that a list of successes names."""
-        found: dict[int, Verdict] = {}
+        found: dict[int, Outcome] = {}
         for item, places in names.of(self.evidence.succeeded, self.evidence.failed):
             entry = _listed(item, "succeeded", self.key_names, self.words)
             for place in places:
                 found[place] = self._verdict(entry) if self.result.outcome != "unrecognised" or entry.outcome == "failed" else _UNRECOGNISED
         return found
 
-    def _rest(self, records: int, *, clear: bool, complete: bool, told: bool, named: bool) -> Verdict:
+    def _rest(self, records: int, *, clear: bool, complete: bool, told: bool, named: bool) -> Outcome:
         """What becomes of records that nothing speaks of but the word for the whole."""
         result, evidence = self.result, self.evidence
         if not clear:
@@ -273,7 +273,7 @@ class Reading(Struct, frozen=True):
         if result.outcome == "failed":
             # All failed, unless something says that some did not.
             some = named or bool(few) or (many is not None and 0 < many < records) or (not complete and many is not None)
-            return _UNMAPPED if some else Verdict("failed", result.result or result.status or "failed", self._message())
+            return _UNMAPPED if some else Outcome("failed", result.result or result.status or "failed", self._message())
         if result.outcome == "done":
             return _DONE
         contradicted = any(entry.outcome not in {"succeeded", "done"} and entry.words for entry in self.entries.all())
@@ -286,13 +286,13 @@ class Reading(Struct, frozen=True):
         items = (item.value for item in self.evidence.failed)
         return self.result.message or next((text for one in items if (text := _failure_message(one, self.words)) is not None), None)
 
-    def _failure(self, item: Item) -> Verdict:
+    def _failure(self, item: Item) -> Outcome:
         entry = _listed(item, "failed", self.key_names, self.words)
-        return Verdict("failed", self._reason(entry), _failure_message(item.value, self.words))
+        return Outcome("failed", self._reason(entry), _failure_message(item.value, self.words))
 
-    def _verdict(self, entry: BatchEntry) -> Verdict:
+    def _verdict(self, entry: BatchEntry) -> Outcome:
         if entry.outcome == "failed":
-            return Verdict("failed", self._reason(entry), entry.message)
+            return Outcome("failed", self._reason(entry), entry.message)
         if entry.outcome == "succeeded":
             return _SUCCEEDED
         if entry.outcome == "done":
@@ -350,13 +350,13 @@ def with_deadline(read: Verdicts) -> Verdicts | None:
     return (_LATE if common.reason == _PENDING else common), late
 
 
-def _read_verdict(outcome: RecordOutcome) -> Verdict:
+def _read_verdict(outcome: RecordOutcome) -> Outcome:
     """An outcome of the caller's own reader; what may be looked up later has a reason of this library."""
     if outcome.state == "succeeded":
         return _SUCCEEDED
     if outcome.state == "failed":
-        return Verdict("failed", outcome.reason or "failed", outcome.message)
-    return Verdict("accepted", _PENDING) if outcome.reason == _PENDING else _UNTOLD
+        return Outcome("failed", outcome.reason or "failed", outcome.message)
+    return Outcome("accepted", _PENDING) if outcome.reason == _PENDING else _UNTOLD
 
 
 class BatchRules(Struct, frozen=True):
@@ -397,7 +397,7 @@ class BatchRules(Struct, frozen=True):
     @staticmethod
     def _misread(what: str) -> Verdicts:
         log.warning("batch_reader failed: the records are accepted, and nothing is known of them", reason=what)
-        return Verdict("accepted", "unrecognised", f"batch_reader {what}"), {}
+        return Outcome("accepted", "unrecognised", f"batch_reader {what}"), {}
 
     def judge_some(self, result: BatchResult, keys: Sequence[str | None], key_names: Sequence[str]) -> Verdicts:
         """What a result says of some of the records of its batch."""

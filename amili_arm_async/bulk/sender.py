@@ -20,28 +20,28 @@ from ..endpoints import OPERATIONS
 from ..errors import ArmError, BulkError
 from ..models.batches import BatchResult
 from ..transport import Transport
-from ..tries import Try
-from .account import STOPPED, Account, Live
-from .chunking import Batch, Cutter
-from .course import Course
-from .delivery import Deliverer
-from .job import Job
-from .keys import Pass
-from .pace import Pace
+from ..tries import Attempt
+from .account import STOPPED, BatchTracker, InFlightBatch
+from .chunking import Batch, Chunker
+from .course import RunControl
+from .delivery import BatchSender
+from .job import RunSpec
+from .keys import KeyTicket
+from .observers import RunObserver
+from .pace import AdaptiveConcurrency
 from .poller import OpenBatch, Poller
-from .pressure import Pressure, acquire_place
+from .pressure import SharedLimits, acquire_place
 from .reading import Reader
 from .report import BulkReport
 from .source import Source
-from .states import BatchOutcome, State, Verdict
-from .unrecorded import Keeper, Unrecorded
-from .watchers import Watcher
+from .states import BatchOutcome, Outcome, State
+from .unrecorded import NullRecorder, Recorder
 
 if TYPE_CHECKING:
     from .journal.reads import OpenRow
     from .journal.run_journal import RunJournal
 
-__all__ = ["Sender"]
+__all__ = ["BulkRunner"]
 
 _FAILED: Final[tuple[State, ...]] = ("failed", "rejected", "invalid", "unknown")
 """States that count as failures of a run that goes wrong wholesale."""
@@ -50,7 +50,7 @@ _ENOUGH: Final = 100
 """Settled records from which on a share means something."""
 
 
-class Sender:
+class BulkRunner:
     """One run.
 
     Args:
@@ -66,10 +66,10 @@ class Sender:
 
     def __init__(
         self,
-        job: Job,
+        job: RunSpec,
         source: Source,
         transport: Transport,
-        pressure: Pressure,
+        pressure: SharedLimits,
         report: BulkReport,
         emit: Callable[[BatchOutcome], None],
         room: Callable[[], Awaitable[None]],
@@ -83,16 +83,16 @@ class Sender:
         self._report = report
         self._room = room
         self._journal = journal
-        self._keeper: Keeper = journal if journal is not None else Unrecorded(safe=job.endpoint.safe)
-        self._account = Account(report, emit, job.options.on_progress, lambda: self._poller.open, self._keeper, self._check_failures)
-        self._cutter = _cutter(job, report.watchers, prints=journal is not None, keep_invalid=self._keeper.wants_payloads)
+        self._keeper: Recorder = journal if journal is not None else NullRecorder(safe=job.endpoint.safe)
+        self._account = BatchTracker(report, emit, job.options.on_progress, lambda: self._poller.open, self._keeper, self._check_failures)
+        self._cutter = _cutter(job, report.observers, prints=journal is not None, keep_invalid=self._keeper.wants_payloads)
         # By number: a worker that is cut off in the middle lets the next one in.
         self._claiming: dict[int, Batch] = {}
         self._left: list[Batch] = []
         self._reopened = 0
         self._whole = False
         self._pulling = asyncio.Lock()
-        self._course = Course(
+        self._course = RunControl(
             hold=pressure.hold,
             patience=job.options.patience,
             retry=job.retry,
@@ -101,7 +101,7 @@ class Sender:
         )
         self._delivering = 0
         self._reader = Reader(
-            source, job.kind, self._cutter, report.watchers, self._account, self._course, is_idle=lambda: not self._delivering
+            source, job.kind, self._cutter, report.observers, self._account, self._course, is_idle=lambda: not self._delivering
         )
         self._journal_failed = False
         self._poller = Poller(
@@ -113,10 +113,10 @@ class Sender:
             is_hopeless=self._course.is_hopeless,
             failed=self._cannot_poll,
         )
-        self._pace = Pace(job.options.concurrency, clock.monotonic, self._pace_changed)
+        self._pace = AdaptiveConcurrency(job.options.concurrency, clock.monotonic, self._pace_changed)
         self._working: TaskGroup | None = None
         self._workers = 0
-        self._deliverer = Deliverer(
+        self._deliverer = BatchSender(
             job, transport, pressure, self._account, self._course, self._poller, self._keeper, self._cutter.lower, self._pace
         )
 
@@ -132,8 +132,8 @@ class Sender:
         """
         try:
             self._transport.settle()
-            for watcher in self._report.watchers:
-                await watcher.begin()
+            for observer in self._report.observers:
+                await observer.begin()
             await self._keeper.begin()
         except BaseException:
             await self._dismiss(complete=False)
@@ -218,11 +218,11 @@ class Sender:
 
     async def _dismiss(self, *, complete: bool) -> None:
         """Tells those who watch the run that it is over."""
-        for watcher in self._report.watchers:
+        for observer in self._report.observers:
             try:
-                await watcher.end(complete=complete)
+                await observer.end(complete=complete)
             except ArmError as failure:
-                self._course.stop(Verdict("not_sent", "stopped", str(failure)), failure)
+                self._course.stop(Outcome("not_sent", "stopped", str(failure)), failure)
 
     async def _name_rest(self) -> None:
         reason = self._course.reason or STOPPED
@@ -236,7 +236,7 @@ class Sender:
                 await self._name(self._left[0], reason)
                 del self._left[0]
 
-    async def _name(self, batch: Batch, reason: Verdict) -> None:
+    async def _name(self, batch: Batch, reason: Outcome) -> None:
         """Names a batch that had no turn; without the journal, where that can't be asked any more."""
         if self._journal_failed:
             self._account.not_sent(batch, reason)
@@ -256,11 +256,11 @@ class Sender:
 
     def leave(self) -> None:
         """The caller goes away: start no new batch, let those on the wire end, wait for no result, read nothing more."""
-        self._course.stop(Verdict("not_sent", "stopped", "the run was left before its turn"))
+        self._course.stop(Outcome("not_sent", "stopped", "the run was left before its turn"))
         self._reader.stop(reads_on=False)
         self._poller.stop()
 
-    def _cannot_poll(self, tried: Try) -> None:
+    def _cannot_poll(self, tried: Attempt) -> None:
         """No result can be had any more: without a token neither a question nor a batch gets through."""
         self._course.stop_for(tried, OPERATIONS["batches.get"])
         self._poller.stop()
@@ -275,7 +275,7 @@ class Sender:
         if failures < most if isinstance(most, int) else settled < _ENOUGH or failures < most * settled:
             return
         error = ArmError(f"{failures} of {settled} settled records did not make it, and stop_after_failures is {most}")
-        self._course.stop(Verdict("not_sent", "too_many_failures", str(error)), error)
+        self._course.stop(Outcome("not_sent", "too_many_failures", str(error)), error)
 
     # --- the records ------------------------------------------------------------------------------------------------------
 
@@ -300,7 +300,7 @@ class Sender:
         while self._workers <= self._wanted_workers and (entry := await self._pull()) is not None:
             await self._deliver(*entry)
 
-    async def _deliver(self, live: Live, before: Sequence[Pass], after: Sequence[asyncio.Event]) -> None:
+    async def _deliver(self, live: InFlightBatch, before: Sequence[KeyTicket], after: Sequence[asyncio.Event]) -> None:
         self._delivering += 1
         try:
             for other in before:
@@ -313,7 +313,7 @@ class Sender:
             if not self._delivering:
                 self._reader.wake()
 
-    async def _pull(self) -> tuple[Live, list[Pass], Sequence[asyncio.Event]] | None:
+    async def _pull(self) -> tuple[InFlightBatch, list[KeyTicket], Sequence[asyncio.Event]] | None:
         """The next batch, registered in the order of the source; None when there is none, or the run stops."""
         async with self._pulling:
             while True:
@@ -337,7 +337,7 @@ class Sender:
 
     # --- results ----------------------------------------------------------------------------------------------------------
 
-    async def _ask(self, batch_uuid: str, seconds: float, most: int) -> Try:
+    async def _ask(self, batch_uuid: str, seconds: float, most: int) -> Attempt:
         self._report.tally.polls += 1
         request = structs.replace(self._job.poll(batch_uuid), most=most)
         return await self._transport.ask(request, timeout=self._job.timeout.within(seconds))
@@ -363,7 +363,7 @@ class Sender:
         self._account.read(self._cutter.read)
 
     def _poll_again(self, opened: OpenRow, journal: RunJournal) -> None:
-        def settled(verdict: Verdict, exceptions: dict[int, Verdict], _: BatchResult | None) -> None:
+        def settled(verdict: Outcome, exceptions: dict[int, Outcome], _: BatchResult | None) -> None:
             self._reopened -= 1
             self._pressure.open_batches.release()
             for outcome in journal.settle_open(opened, verdict, exceptions):
@@ -395,15 +395,15 @@ class Sender:
         await Reconciler(self._job, self._transport, self._journal, self._account, self._course, self._deliverer, self._adopt).run()
 
 
-def _cutter(job: Job, watchers: Sequence[Watcher], *, prints: bool, keep_invalid: bool) -> Cutter:
+def _cutter(job: RunSpec, observers: Sequence[RunObserver], *, prints: bool, keep_invalid: bool) -> Chunker:
     options = job.options
-    return Cutter(
+    return Chunker(
         job.kind,
         overhead=job.envelope.size,
         max_records=options.max_records,
         max_bytes=options.max_bytes,
         prints=prints,
-        reads_texts=any(watcher.reads_texts for watcher in watchers),
+        reads_texts=any(observer.reads_texts for observer in observers),
         require_key=options.require_document_no,
         keep_invalid=keep_invalid,
     )

@@ -9,7 +9,7 @@ from typing import Final
 from .. import clock
 from ..clock import Stamp
 from ..transport import Transport
-from .job import Job
+from .job import RunSpec
 
 __all__ = ["Settling", "settle_time"]
 
@@ -38,7 +38,7 @@ class Settling:
         settle: seconds.
     """
 
-    def __init__(self, job: Job, transport: Transport, settle: float) -> None:
+    def __init__(self, job: RunSpec, transport: Transport, settle: float) -> None:
         self.seconds = settle
         self._job = job
         self._transport = transport

@@ -12,13 +12,13 @@ from .. import log
 from ..config import Reconcile
 from ..transport import Transport
 from .chunking import Batch
-from .course import Course
-from .job import Job
+from .course import RunControl
+from .job import RunSpec
 from .journal.run_journal import RunJournal
 from .look_ups import ABSENT, CONFLICT, FOUND, LookUpProofs, LookUps
 from .number_forms import form_of
 from .settling import Settling, settle_time
-from .states import Verdict
+from .states import Outcome
 
 __all__ = ["LookUpFirst"]
 
@@ -39,7 +39,7 @@ class LookUpFirst:
         course: whether the run goes on.
     """
 
-    def __init__(self, job: Job, transport: Transport, journal: RunJournal, course: Course) -> None:
+    def __init__(self, job: RunSpec, transport: Transport, journal: RunJournal, course: RunControl) -> None:
         self._job = job
         self._transport = transport
         self._course = course
@@ -51,7 +51,7 @@ class LookUpFirst:
         self._settling: Settling | None = None
         self._proofs: LookUpProofs | None = None
 
-    async def verdicts(self, batch: Batch, elsewhere: frozenset[int]) -> dict[int, Verdict] | None:
+    async def verdicts(self, batch: Batch, elsewhere: frozenset[int]) -> dict[int, Outcome] | None:
         """By position, what becomes of the records of a batch that may not leave; None where the run stops. Those that won't leave in any
         case, since another run has sent them, are passed over.
 
@@ -61,7 +61,7 @@ class LookUpFirst:
         if self._settling is None:
             self._settling = await self._begin()
         texts = batch.texts()
-        found: dict[int, Verdict] = {}
+        found: dict[int, Outcome] = {}
 
         async def look(position: int, key: str) -> None:
             async with self._places:
@@ -91,7 +91,7 @@ class LookUpFirst:
         await settling.ask_for_the_time()
         return settling
 
-    async def _absent(self, batch: Batch, absent: list[int]) -> dict[int, Verdict]:
+    async def _absent(self, batch: Batch, absent: list[int]) -> dict[int, Outcome]:
         """By position, why documents that are not found may not leave all the same."""
         assert self._settling is not None
         last = max((since.sent for since in self._since), key=self._settling.left)
@@ -112,5 +112,5 @@ class LookUpFirst:
         return self._proofs
 
 
-def _unsure(why: str) -> Verdict:
-    return Verdict("unknown", "stale_journal", f"{_STALE}; {why}")
+def _unsure(why: str) -> Outcome:
+    return Outcome("unknown", "stale_journal", f"{_STALE}; {why}")

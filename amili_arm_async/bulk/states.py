@@ -10,19 +10,19 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from ..models.batches import BatchResult
 
 __all__ = [
-    "MADE_IT",
     "NOT_EXPLAINED",
     "REPEATED",
     "STATES",
+    "SUCCESS",
     "BatchOutcome",
     "BatchReader",
+    "Outcome",
     "RecordOutcome",
     "State",
-    "Verdict",
     "can_be_looked_up",
     "is_from_server",
-    "made_it",
     "safe_message",
+    "success_states",
 ]
 
 State: TypeAlias = Literal[
@@ -43,15 +43,15 @@ STATES: Final[tuple[State, ...]] = (
 )
 """Every final state; each record that was read ends in exactly one."""
 
-MADE_IT: Final[frozenset[State]] = frozenset({"succeeded", "unchanged", "done_before"})
+SUCCESS: Final[frozenset[State]] = frozenset({"succeeded", "unchanged", "done_before"})
 """The states of records that made it; where nobody wanted to wait for results, `accepted` is one too."""
 
 _TAKEN: Final[frozenset[State]] = frozenset({"accepted"})
 
 
-def made_it(*, accepted_is_enough: bool) -> frozenset[State]:
+def success_states(*, accepted_is_enough: bool) -> frozenset[State]:
     """The states that count as having made it in a run."""
-    return MADE_IT | _TAKEN if accepted_is_enough else MADE_IT
+    return SUCCESS | _TAKEN if accepted_is_enough else SUCCESS
 
 
 _SERVER_SPEAKS: Final[frozenset[State]] = frozenset({"failed", "rejected"})
@@ -63,7 +63,7 @@ def is_from_server(state: str, reason: str | None) -> bool:
     return state in _SERVER_SPEAKS or (state, reason) == ("accepted", "unrecognised")
 
 
-class Verdict(NamedTuple):
+class Outcome(NamedTuple):
     """A final state and why.
 
     Attributes:
@@ -77,14 +77,14 @@ class Verdict(NamedTuple):
     message: str | None = None
 
 
-REPEATED: Final = Verdict("invalid", "document_no_repeated", "its documentNo is in this run already: only the first is sent")
+REPEATED: Final = Outcome("invalid", "document_no_repeated", "its documentNo is in this run already: only the first is sent")
 """The verdict for a document whose number another one of the run has, which comes before it."""
 
 NOT_EXPLAINED: Final = ("unmapped", "unrecognised", "result_gone", "key_conflict")
 """Reasons of `accepted` that no further question for the result betters."""
 
 
-def can_be_looked_up(verdict: Verdict) -> bool:
+def can_be_looked_up(verdict: Outcome) -> bool:
     """Whether a look-up may tell more of a document than is known: it is unknown, or the result of its batch does not explain it."""
     return verdict.state == "unknown" or (verdict.state == "accepted" and verdict.reason in NOT_EXPLAINED)
 
@@ -148,8 +148,8 @@ class BatchOutcome:
     result: BatchResult | None = field(repr=False)
     indexes: Sequence[int] = field(repr=False)
     keys: Sequence[str | None] = field(repr=False)
-    verdict: Verdict = field(repr=False)
-    exceptions: Mapping[int, Verdict] = field(default_factory=dict, repr=False)
+    verdict: Outcome = field(repr=False)
+    exceptions: Mapping[int, Outcome] = field(default_factory=dict, repr=False)
     was_ambiguous: bool = False
 
     def __len__(self) -> int:

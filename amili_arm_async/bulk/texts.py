@@ -9,7 +9,7 @@ import msgspec
 
 from .. import codec
 
-__all__ = ["split_texts"]
+__all__ = ["split_json_objects"]
 
 _RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -17,7 +17,7 @@ _BRACES: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}]')
 """Texts, to be passed over, and braces."""
 
 
-def split_texts(body: bytes) -> list[bytes]:
+def split_json_objects(body: bytes) -> list[bytes]:
     """The JSON texts in `a,b,c`, each an object, as they stand there.
 
     Raises:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from .observers import RunObserver
 from .states import BatchOutcome, State
-from .watchers import Watcher
 
 __all__ = ["Timeline"]
 
@@ -55,7 +55,7 @@ class _Bucket:
         return {"settled": self.settled, "failed": self.failed, "accepted": self.accepted, "latency_ms": latency}
 
 
-class Timeline(Watcher):
+class Timeline(RunObserver):
     """Watches how a run goes: in buckets of a second each, and of twice as much whenever there would be more than two hundred.
 
     Args:
@@ -72,13 +72,13 @@ class Timeline(Watcher):
         """The time begins."""
         self._began = self._now()
 
-    def told(self, outcome: BatchOutcome) -> None:
+    def on_settled(self, outcome: BatchOutcome) -> None:
         """Takes in the final state of records."""
         bucket = self._bucket()
         bucket.settled += len(outcome)
         bucket.failed += sum(number for state, number in outcome.counts.items() if state in _FAILED)
 
-    def accepted(self, records: int, seconds: float) -> None:
+    def on_accepted(self, records: int, seconds: float) -> None:
         """Takes in that a batch was taken."""
         bucket = self._bucket()
         bucket.accepted += records

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .chunking import Batch, Invalid
 from .repeats import Repeats
-from .states import REPEATED, BatchOutcome, State, Verdict
+from .states import REPEATED, BatchOutcome, Outcome, State
 
 if TYPE_CHECKING:
     from ..errors import ArmError
-    from .account import Live
+    from .account import InFlightBatch
 
-__all__ = ["Claimed", "Keeper", "Unrecorded"]
+__all__ = ["NullRecorder", "Recorder", "ResumeClaims"]
 
 
-class Claimed(NamedTuple):
+class ResumeClaims(NamedTuple):
     """What of a batch is to be sent.
 
     Attributes:
@@ -33,7 +33,7 @@ class Claimed(NamedTuple):
     after: Sequence[asyncio.Event]
 
 
-class Keeper(Protocol):
+class Recorder(Protocol):
     """What a run tells of itself while it goes on, to a journal or to nobody; `journal.run_journal` says what each call means."""
 
     @property
@@ -44,24 +44,24 @@ class Keeper(Protocol):
     def wants_payloads(self) -> bool: ...
     async def begin(self) -> None: ...
     async def end(self, *, complete: bool) -> dict[State, int]: ...
-    async def claim(self, batch: Batch) -> Claimed | None: ...
-    async def sending(self, live: Live) -> Mapping[int, Verdict]: ...
-    def take_out(self, live: Live, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None: ...
-    def put_back(self, live: Live) -> None: ...
-    def split(self, live: Live, parts: Sequence[Live]) -> None: ...
-    async def accepted(self, live: Live, batch_uuid: str, *, is_first: bool) -> bool: ...
-    def settled(self, live: Live, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> None: ...
-    def unsent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Verdict, body: bytes | None) -> None: ...
+    async def claim(self, batch: Batch) -> ResumeClaims | None: ...
+    async def sending(self, live: InFlightBatch) -> Mapping[int, Outcome]: ...
+    def take_out(self, live: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None: ...
+    def put_back(self, live: InFlightBatch) -> None: ...
+    def split(self, live: InFlightBatch, parts: Sequence[InFlightBatch]) -> None: ...
+    async def accepted(self, live: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool: ...
+    def settled(self, live: InFlightBatch, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> None: ...
+    def unsent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Outcome, body: bytes | None) -> None: ...
     def invalid(self, refused: Invalid) -> None: ...
-    def hold(self, live: Live, outcome: BatchOutcome) -> bool: ...
+    def hold(self, live: InFlightBatch, outcome: BatchOutcome) -> bool: ...
     def release(self) -> Iterator[BatchOutcome]: ...
     async def catch_up(self) -> None: ...
     async def standing(
         self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
-    ) -> Mapping[int, Verdict]: ...
+    ) -> Mapping[int, Outcome]: ...
 
 
-class Unrecorded:
+class NullRecorder:
     """Keeps nothing but what shows that a documentNo comes a second time.
 
     Args:
@@ -87,44 +87,44 @@ class Unrecorded:
             self._repeats.close()
         return {}
 
-    async def claim(self, batch: Batch) -> Claimed:
+    async def claim(self, batch: Batch) -> ResumeClaims:
         """All of it is sent, but for documents whose number was in a batch before."""
         repeated = await self._repeats.find(batch.keys) if self._repeats is not None else ()
         if not repeated:
-            return Claimed(batch, 0, (), ())
+            return ResumeClaims(batch, 0, (), ())
         indexes, keys = [batch.indexes[place] for place in repeated], [batch.keys[place] for place in repeated]
         gone = frozenset(repeated)
         rest = [place for place in range(len(batch)) if place not in gone]
         outcome = BatchOutcome(batch.number, None, 0, None, indexes, keys, REPEATED)
-        return Claimed(batch.only(rest) if rest else None, 0, [outcome], ())
+        return ResumeClaims(batch.only(rest) if rest else None, 0, [outcome], ())
 
-    async def sending(self, live: Live) -> Mapping[int, Verdict]:
+    async def sending(self, live: InFlightBatch) -> Mapping[int, Outcome]:
         """Nothing to keep, and nothing that may not leave."""
         return {}
 
-    def take_out(self, live: Live, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
+    def take_out(self, live: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
         """Nothing to keep."""
 
-    def put_back(self, live: Live) -> None:
+    def put_back(self, live: InFlightBatch) -> None:
         """Nothing to keep."""
 
-    def split(self, live: Live, parts: Sequence[Live]) -> None:
+    def split(self, live: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
         """Nothing to keep."""
 
-    async def accepted(self, live: Live, batch_uuid: str, *, is_first: bool) -> bool:
+    async def accepted(self, live: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool:
         """Nothing to keep, and nothing known of other batches."""
         return is_first
 
-    def settled(self, live: Live, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> None:
+    def settled(self, live: InFlightBatch, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> None:
         """Nothing to keep."""
 
-    def unsent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Verdict, body: bytes | None) -> None:
+    def unsent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Outcome, body: bytes | None) -> None:
         """Nothing to keep."""
 
     def invalid(self, refused: Invalid) -> None:
         """Nothing to keep."""
 
-    def hold(self, live: Live, outcome: BatchOutcome) -> bool:
+    def hold(self, live: InFlightBatch, outcome: BatchOutcome) -> bool:
         """Nothing becomes known later."""
         return False
 
@@ -137,6 +137,6 @@ class Unrecorded:
 
     async def standing(
         self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
-    ) -> Mapping[int, Verdict]:
+    ) -> Mapping[int, Outcome]:
         """There was no earlier attempt."""
         return {}

@@ -14,7 +14,7 @@ from ..bulk.chunking import as_key
 from ..bulk.field_names import slips_in
 from ..bulk.identity import may_double
 from ..errors import RecordError
-from ..faulty import FaultyRecord
+from ..faulty import UnreadableRecord
 from ..models.base import Input
 from ..models.documents import Document
 from .faults import Found
@@ -22,14 +22,14 @@ from .quick import IS_CLEAN, may_hold_control
 from .rules import RULES
 from .shapes import plain, quick_struct, shape_faults
 
-__all__ = ["Examiner", "Seen"]
+__all__ = ["Checked", "Examiner"]
 
 _VALUES: Final = msgspec.json.Decoder(float_hook=Decimal)
 _MOST: Final = 100
 """Faults of one record that are named at the most: a record with more is of another kind."""
 
 
-class Seen(NamedTuple):
+class Checked(NamedTuple):
     """What was seen of a record.
 
     Attributes:
@@ -62,9 +62,9 @@ class Examiner:
         self._is_clean = IS_CLEAN[cls]
         self._rules = RULES[cls]
 
-    def look(self, records: Iterable[Any]) -> list[Seen]:
+    def check(self, records: Iterable[Any]) -> list[Checked]:
         """What is seen of each record."""
-        seen: list[Seen] = []
+        seen: list[Checked] = []
         nothing: list[Found] = []
         longest = self._most if self._most is not None else float("inf")
         for record in records:
@@ -73,20 +73,20 @@ class Examiner:
                 if len(text) <= longest and not may_hold_control(text):
                     one: Any = self._decode(text)
                     if self._is_clean(one) and (text is not record or not may_double(text, codec.ENCODER.encode(one))):
-                        seen.append(Seen(getattr(one, self._attribute), one.customer_no if self._has_owner else None, nothing))
+                        seen.append(Checked(getattr(one, self._attribute), one.customer_no if self._has_owner else None, nothing))
                         continue
             except (RecordError, *codec.DecodeFailure):
                 # Whatever it is: the walk finds it and gives it its name.
                 pass
-            seen.append(self.look_closely(record))
+            seen.append(self.check_slow(record))
         return seen
 
-    def look_closely(self, record: object) -> Seen:
+    def check_slow(self, record: object) -> Checked:
         """What is seen of a record in which something is odd."""
         try:
             value = self._value(record)
             if isinstance(value, Found):
-                return Seen(None, None, [value])
+                return Checked(None, None, [value])
             faults = []
             if self._most is not None and (size := _size(record, self._cls)) > self._most:
                 # It can't be sent, whatever else there is.
@@ -97,9 +97,9 @@ class Examiner:
                     if len(faults) == _MOST:
                         break
                 faults += self._unwritable(record, faults)
-            return Seen(_key(value, self._wire_key), _key(value, "customerNo") if self._has_owner else None, faults)
+            return Checked(_key(value, self._wire_key), _key(value, "customerNo") if self._has_owner else None, faults)
         except Exception as failure:  # what a mapping of the caller's raises while it is read, or what holds itself
-            return Seen(None, None, [Found("not_encodable", "$", f"can't be read ({type(failure).__name__})")])
+            return Checked(None, None, [Found("not_encodable", "$", f"can't be read ({type(failure).__name__})")])
 
     def _value(self, record: object) -> Mapping[str, Any] | Found:
         """The JSON object of a record, or why there is none."""
@@ -107,7 +107,7 @@ class Examiner:
             if self._most is not None and len(record) > self._most and not record.strip(b"\0"):
                 return Found("too_large", "$", f"more than {self._most} bytes")
             return _parsed(bytes(record))
-        if isinstance(record, FaultyRecord):
+        if isinstance(record, UnreadableRecord):
             return Found("not_readable", "$", record.fault)
         if not isinstance(record, (self._cls, Mapping)):
             return Found("not_object", "$", f"a {type(record).__name__} is no {self._cls.__name__}, no mapping and no bytes")

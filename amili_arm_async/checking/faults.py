@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ..errors import CheckError
 
-__all__ = ["SEVERITIES", "CheckReport", "Fault", "Found", "Severity"]
+__all__ = ["SEVERITIES", "CheckReport", "Finding", "Found", "Severity"]
 
 Severity: TypeAlias = Literal["error", "warning"]
 
@@ -43,7 +43,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Finding:
     """One fault of one record. It holds no value of the record but its key.
 
     Attributes:
@@ -85,7 +85,7 @@ class CheckReport:
         self._limit = limit
         self._counts: Counter[str] = Counter()
         # With the number that each had among all: so the faults of a record stay in the order in which they were found.
-        self._kept: dict[str, list[tuple[int, int, Fault]]] = {}
+        self._kept: dict[str, list[tuple[int, int, Finding]]] = {}
         self._found = 0
         self._room = limit
 
@@ -109,7 +109,7 @@ class CheckReport:
         return sum(number for code, number in self._counts.items() if SEVERITIES[code] == "warning")
 
     @property
-    def faults(self) -> list[Fault]:
+    def faults(self) -> list[Finding]:
         """The faults that were kept, in the order of the source."""
         return [fault for _, _, fault in sorted(chain(*self._kept.values()), key=_PLACE)]
 
@@ -144,7 +144,7 @@ class CheckReport:
         # Why the source ended is there in any case: it is said once.
         if self._room or code == "source_error":
             self._room -= bool(self._room)
-            kept.append((index, self._found, Fault(index, key, found.path, code, found.message, SEVERITIES[code], earlier)))
+            kept.append((index, self._found, Finding(index, key, found.path, code, found.message, SEVERITIES[code], earlier)))
 
     def lines(self) -> Iterator[str]:
         """What was not kept and what was not checked, in words, for a person."""

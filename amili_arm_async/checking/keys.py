@@ -23,7 +23,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from ..bulk.keys import Spans, without_case
+from ..bulk.keys import KeyRanges, without_case
 from ..bulk.spool import Spool
 
 __all__ = ["Hashes", "Place", "absent", "repeats"]
@@ -62,7 +62,7 @@ class Hashes:
 
     def __init__(self, *, keep_keys: bool) -> None:
         self.is_in_order = True
-        self._spans = Spans()
+        self._spans = KeyRanges()
         self._lots: Spool[_Lot] | None = Spool(_Lot) if keep_keys else None
         self._hashes = array("q")
         self._runs: list[tuple[int, list[int]]] = []

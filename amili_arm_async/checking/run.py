@@ -14,7 +14,7 @@ from ..models.documents import Document
 from .faults import CheckReport, Found
 
 if TYPE_CHECKING:
-    from .examine import Examiner, Seen
+    from .examine import Checked, Examiner
 
 __all__ = ["CheckRun"]
 
@@ -129,7 +129,7 @@ class CheckRun:
                 self.on_progress(self.report.records_read)
             await clock.turn()
 
-    def _take(self, seen: list[Seen]) -> None:
+    def _take(self, seen: list[Checked]) -> None:
         first = self.report.records_read
         self.report.records_read += len(seen)
         for index, one in enumerate(seen, first):
@@ -180,12 +180,12 @@ class _Looked:
 
     def __init__(self, examiner: Examiner) -> None:
         self._examiner = examiner
-        self._seen: list[Seen] = []
+        self._seen: list[Checked] = []
         self._held: list[Any] = []
 
     def append(self, record: Any) -> None:
         """A record that may be changed as soon as the next one is read."""
-        self._seen += self._examiner.look((record,))
+        self._seen += self._examiner.check((record,))
 
     def hold(self, record: Any) -> None:
         """A record that nobody can change."""
@@ -193,8 +193,8 @@ class _Looked:
 
     def feed(self, records: list[Any]) -> None:
         """Records of a list."""
-        self._seen += self._examiner.look(records)
+        self._seen += self._examiner.check(records)
 
-    def seen(self) -> list[Seen]:
+    def seen(self) -> list[Checked]:
         """What was seen of all of them, in their order."""
-        return self._seen + self._examiner.look(self._held)
+        return self._seen + self._examiner.check(self._held)

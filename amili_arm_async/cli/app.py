@@ -17,7 +17,7 @@ from . import report as report_command
 from .config_commands import config_app
 from .connection import AnyCommandsConfig
 from .demo import CLIENT_NO, Demo
-from .interrupts import Interrupts
+from .interrupts import SignalHandler
 from .probing.command import probe
 from .sending import run_to_end
 
@@ -61,7 +61,7 @@ def demo(
     Nothing leaves this machine.
     """
     made = Demo(customers, documents, seed)
-    with Interrupts() as interrupts:
+    with SignalHandler() as interrupts:
         code = run_to_end(made.run(), interrupts)
         if as_json:
             output.print_json(made.as_json())

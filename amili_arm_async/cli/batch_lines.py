@@ -29,7 +29,7 @@ class BatchLines:
         self._settled = 0
         self._trouble: str | None = None
 
-    def told(self, outcome: BatchOutcome) -> None:
+    def on_settled(self, outcome: BatchOutcome) -> None:
         """The final state of a batch. Records that were in none are only counted: there may be one such outcome for each of them."""
         self._settled += len(outcome)
         if outcome.number:

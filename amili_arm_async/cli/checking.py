@@ -11,7 +11,7 @@ import typer
 
 from ..bulk.delta_state import kept
 from ..bulk.source import FreshRecords
-from ..checking.faults import CheckReport, Fault
+from ..checking.faults import CheckReport, Finding
 from ..checking.run import CheckRun
 from ..codec import json_object
 from ..config import BulkOptions
@@ -22,13 +22,13 @@ from ..models.documents import Document
 from ..sources.records import Records
 from ..wire import Envelope
 from . import output
-from .connection import Kind
+from .connection import RecordKind
 from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
-from .interrupts import Interrupts
+from .interrupts import SignalHandler
 from .progress import bar
 from .sending import run_to_end
 
-__all__ = ["Checked", "Checking", "check", "numbers_in", "refuse_what_is_read_once"]
+__all__ = ["CheckInput", "Checking", "check", "numbers_in", "refuse_what_is_read_once"]
 
 _DEFAULTS: Final = BulkOptions()
 _LIMIT: Final = 1000
@@ -39,7 +39,7 @@ _LONGEST: Final = 2000
 
 
 def check(
-    kind: Annotated[Kind, typer.Argument(help="What the records are.")],
+    kind: Annotated[RecordKind, typer.Argument(help="What the records are.")],
     file: Annotated[str, typer.Argument(help="JSON lines, CSV or Parquet, packed with gzip or zstd or not; - for standard input.")],
     customers: Annotated[
         str | None,
@@ -59,20 +59,20 @@ def check(
 
     Exit code 0: no errors (there may be warnings); 1: errors; 2: wrong use.
     """
-    if (customers is not None or state is not None) and kind is not Kind.documents:
+    if (customers is not None or state is not None) and kind is not RecordKind.documents:
         output.fail("--customers and --state are for documents: their customers are looked for in them")
     if customers == file == "-":
         output.fail("standard input can't be both the documents and the customers")
     made = Checking(limit)
-    with ExitStack() as files, Interrupts() as interrupts:
+    with ExitStack() as files, SignalHandler() as interrupts:
 
-        def opened(path: str, kind: Kind) -> Checked:
+        def opened(path: str, kind: RecordKind) -> CheckInput:
             found = open_input(path, kind.value, format, delimiter, encoding, clear, extra_columns, max_bytes)
-            return Checked(files.enter_context(found), max_bytes)
+            return CheckInput(files.enter_context(found), max_bytes)
 
         try:
             records = opened(file, kind)
-            known = opened(customers, Kind.customers) if customers is not None else None
+            known = opened(customers, RecordKind.customers) if customers is not None else None
             run = _run(kind, records, limit, max_bytes, numbers_in(known, state))
         except (ConfigurationError, SourceError) as failure:
             output.fail(str(failure))
@@ -85,22 +85,22 @@ def check(
     raise typer.Exit(code or (0 if made.report.ok else 1))
 
 
-def _run(kind: Kind, records: Checked, limit: int, max_bytes: int, known: AsyncIterator[str] | None) -> CheckRun:
-    classes: dict[Kind, tuple[type[Input], str]] = {
-        Kind.customers: (Customer, "customerNo"),
-        Kind.documents: (Document, "documentNo"),
+def _run(kind: RecordKind, records: CheckInput, limit: int, max_bytes: int, known: AsyncIterator[str] | None) -> CheckRun:
+    classes: dict[RecordKind, tuple[type[Input], str]] = {
+        RecordKind.customers: (Customer, "customerNo"),
+        RecordKind.documents: (Document, "documentNo"),
     }
     cls, key = classes[kind]
     most = max_bytes - Envelope.of(kind.value, None).size
     return CheckRun(cls, key, records, limit=limit, most=most, customers=known)
 
 
-def numbers_in(customers: Checked | None, state: str | None) -> AsyncIterator[str] | None:
+def numbers_in(customers: CheckInput | None, state: str | None) -> AsyncIterator[str] | None:
     """The customer numbers in a file of customers and in a state; None where there is neither."""
     return _numbers(customers, state) if customers is not None or state is not None else None
 
 
-async def _numbers(customers: Checked | None, state: str | None) -> AsyncIterator[str]:
+async def _numbers(customers: CheckInput | None, state: str | None) -> AsyncIterator[str]:
     if customers is not None:
         async for record in customers:
             # A record without a number names none.
@@ -132,7 +132,7 @@ def _state(path: str) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-class Checked(FreshRecords):
+class CheckInput(FreshRecords):
     """The records of a file as a check takes them; a line over the limit is there too, as bytes that are as long."""
 
     def __init__(self, records: Records, max_bytes: int) -> None:
@@ -155,9 +155,9 @@ class Checking:
 
     def __init__(self, limit: int = _LIMIT) -> None:
         self.report = CheckReport(limit)
-        self._records: Checked | None = None
+        self._records: CheckInput | None = None
 
-    async def do(self, run: CheckRun, records: Checked, label: str) -> None:
+    async def do(self, run: CheckRun, records: CheckInput, label: str) -> None:
         """Does the check.
 
         Raises:
@@ -170,7 +170,7 @@ class Checking:
                 run.on_progress = lambda read: show(read, "")
             await run
 
-    async def do_first(self, run: CheckRun, records: Checked, path: str) -> None:
+    async def do_first(self, run: CheckRun, records: CheckInput, path: str) -> None:
         """Does the check before a push.
 
         Raises:
@@ -207,7 +207,7 @@ class Checking:
             "faults": [self._fault(fault) for fault in report.faults],
         }
 
-    def _fault(self, fault: Fault) -> dict[str, Any]:
+    def _fault(self, fault: Finding) -> dict[str, Any]:
         # An error of the source itself is of no record: its message has the place.
         line = self.line(fault.index) if fault.code != "source_error" else None
         told: dict[str, Any] = {"index": fault.index, "line": line, "key": fault.key, "severity": fault.severity}

@@ -11,7 +11,7 @@ import typer
 
 from ..config import BulkOptions, Reconcile
 from ..errors import ArmError, ConfigurationError, SourceError, TruncatedListError
-from ..files import Draft
+from ..files import AtomicFile
 from ..sources.records import Records
 from . import output
 from .connection import (
@@ -25,12 +25,12 @@ from .connection import (
     Deadline,
     Grace,
     IdentityUrl,
-    Kind,
     MaxBytes,
     MaxRecords,
     NoJournal,
     Patience,
     Quiet,
+    RecordKind,
     ResendAbsent,
     ResendKnown,
     ServerMessages,
@@ -42,7 +42,7 @@ from .connection import (
 )
 from .files import check_files
 from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
-from .interrupts import Interrupts
+from .interrupts import SignalHandler
 from .known_settings import parse_share
 from .progress import bar
 from .pull import Pull
@@ -74,7 +74,7 @@ class Encoding(StrEnum):
 
 
 def push(
-    kind: Annotated[Kind, typer.Argument(help="What the records are.")],
+    kind: Annotated[RecordKind, typer.Argument(help="What the records are.")],
     file: Annotated[str, typer.Argument(help="JSON lines, CSV or Parquet, packed with gzip or zstd or not; - for standard input.")],
     config: Config = None,
     base_url: BaseUrl = None,
@@ -158,7 +158,7 @@ def push(
             compression=compression.value if compression is not None else None,
         )
         task = _task(kind, update=update)
-        check_journal(journal, no_journal=no_journal, documents=kind is Kind.documents)
+        check_journal(journal, no_journal=no_journal, documents=kind is RecordKind.documents)
         arm = settings(base_url, client_no, user_id, identity_url, client_id).client()
         made = Push(arm, task, options, server_messages, grace, quiet)
         made.at_least = cast("int | None", parse_at_least(at_least, "--at-least", has_state=False))
@@ -178,7 +178,7 @@ def push(
         records = opened()
     except (ConfigurationError, SourceError) as failure:
         output.fail(str(failure))
-    with records, Interrupts(durable=journal is not None) as interrupts:
+    with records, SignalHandler(durable=journal is not None) as interrupts:
         code = run_to_end(made.run(records), interrupts)
         if as_json:
             output.print_json({**made.as_json(), "ok": made.ok and not code})
@@ -188,8 +188,8 @@ def push(
     raise typer.Exit(code or (0 if made.ok else 1))
 
 
-def _task(kind: Kind, *, update: bool) -> Task:
-    if kind is Kind.customers:
+def _task(kind: RecordKind, *, update: bool) -> Task:
+    if kind is RecordKind.customers:
         return "update customers" if update else "create customers"
     if update:
         raise ConfigurationError("--update is for customers: the API has no update of documents")
@@ -260,7 +260,7 @@ def pull_customers(
 
 def _pull(made: Pull, target: str | None) -> int:
     """Pulls into the file, or to standard output where it is None; gives the exit code."""
-    with Interrupts() as interrupts, _draft(target) if target is not None else nullcontext() as draft:
+    with SignalHandler() as interrupts, _draft(target) if target is not None else nullcontext() as draft:
         try:
             code = run_to_end(_write(made, draft), interrupts)
             if draft is not None and not code:
@@ -276,7 +276,7 @@ def _pull(made: Pull, target: str | None) -> int:
     return code
 
 
-async def _write(made: Pull, draft: Draft | None) -> None:
+async def _write(made: Pull, draft: AtomicFile | None) -> None:
     # On a terminal that shows the records, a bar would be in the midst of them.
     with bar("pull customers") if draft is not None or not sys.stdout.isatty() else nullcontext() as show:
         try:
@@ -286,8 +286,8 @@ async def _write(made: Pull, draft: Draft | None) -> None:
             raise ArmError(f"{failure.what}. {again}, or say --maximum-count or --allow-truncated where a part is enough") from None
 
 
-def _draft(target: str) -> Draft:
+def _draft(target: str) -> AtomicFile:
     try:
-        return Draft(target)
+        return AtomicFile(target)
     except OSError as failure:
         output.fail(f"{target} can't be written: {failure.strerror}")

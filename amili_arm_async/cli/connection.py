@@ -25,12 +25,12 @@ __all__ = [
     "Deadline",
     "Grace",
     "IdentityUrl",
-    "Kind",
     "MaxBytes",
     "MaxRecords",
     "NoJournal",
     "Patience",
     "Quiet",
+    "RecordKind",
     "ResendAbsent",
     "ResendKnown",
     "ServerMessages",
@@ -98,7 +98,7 @@ ServerMessages: TypeAlias = Annotated[
 ]
 
 
-class Kind(StrEnum):
+class RecordKind(StrEnum):
     """What the records of a file are."""
 
     customers = "customers"

@@ -11,7 +11,7 @@ import msgspec
 from .. import codec
 from ..bulk.states import STATES
 from ..errors import ArmError, ConfigurationError
-from ..files import Draft, alone, followed
+from ..files import AtomicFile, alone, followed
 
 __all__ = ["DOCUMENTS", "OPERATIONS", "DeadLetterFile", "Letter", "Piece", "changed", "read_letter"]
 
@@ -157,7 +157,7 @@ class DeadLetterFile:
         Raises:
             OSError: it can't be written; it is as it was.
         """
-        with alone(self.path), self.path.open("rb") as now, Draft(str(self.path)) as draft:
+        with alone(self.path), self.path.open("rb") as now, AtomicFile(str(self.path)) as draft:
             for _, line in _lines(now):
                 made = change(line)
                 if made is not None:

@@ -159,11 +159,11 @@ class Demo:
     @property
     def ok(self) -> bool:
         """Whether every record made it, every document was taken once, and all that was read back is as it was sent."""
-        made_it = all(
+        success_states = all(
             report is not None and report.counts["succeeded"] == count
             for report, count in ((self.customers, self.customer_count), (self.documents, self.document_count))
         )
-        return made_it and self.not_taken_once == 0 and self.read is not None and self.read.is_complete and not self.read.wrong
+        return success_states and self.not_taken_once == 0 and self.read is not None and self.read.is_complete and not self.read.wrong
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""

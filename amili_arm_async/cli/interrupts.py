@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from types import FrameType, TracebackType
 from typing import Any, Final
 
-__all__ = ["InterruptedRunError", "Interrupts"]
+__all__ = ["InterruptedRunError", "SignalHandler"]
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _SHOW_CURSOR: Final = b"\x1b[?25h\n"
@@ -21,7 +21,7 @@ class InterruptedRunError(Exception):
     """A signal ended the run; its report tells how far it came."""
 
 
-class Interrupts:
+class SignalHandler:
     """While it is entered, the signals are caught. Whoever ignores one of them (as a job in the background of a script does) is let do so.
 
     The first signal cancels the work, which may take its time to end well. The next one ends the process without another word: with
@@ -41,7 +41,7 @@ class Interrupts:
         self._cancel: Callable[[], object] | None = None
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Interrupts:
+    def __enter__(self) -> SignalHandler:
         for number in _SIGNALS:
             # Only the main thread may do this; elsewhere the signals are not ours.
             with contextlib.suppress(ValueError):

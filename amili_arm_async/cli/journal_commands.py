@@ -43,7 +43,7 @@ from .connection import (
     UserId,
     settings,
 )
-from .interrupts import Interrupts
+from .interrupts import SignalHandler
 from .reconciling import Reconciling
 from .replay import Replay
 from .sending import GRACE, run_to_end
@@ -179,7 +179,7 @@ def reconcile(
         )
     except ConfigurationError as failure:
         output.fail(str(failure))
-    with Interrupts(durable=True) as interrupts:
+    with SignalHandler(durable=True) as interrupts:
         code = run_to_end(made.run(), interrupts)
         if as_json:
             output.print_json({**made.as_json(), "ok": made.ok and not code})
@@ -251,7 +251,7 @@ def replay(
 
 
 def _replay(made: Replay, *, server_messages: bool, as_json: bool) -> int:
-    with Interrupts(durable=True) as interrupts, closing(made):
+    with SignalHandler(durable=True) as interrupts, closing(made):
         try:
             made.prepare()
             code = run_to_end(made.run(), interrupts)

@@ -11,15 +11,15 @@ from ..config import BatchWords, BulkOptions, Limits, RetryPolicy, Timeout, chec
 from ..endpoints import with_paths
 from ..errors import ConfigurationError
 
-__all__ = ["KNOWN", "SECRETS", "Kind", "Setting", "parse_share"]
+__all__ = ["KNOWN", "SECRETS", "Setting", "SettingKind", "parse_share"]
 
-Kind: TypeAlias = Literal["text", "path", "integer", "number", "yes or no", "share", "words", "texts"]
+SettingKind: TypeAlias = Literal["text", "path", "integer", "number", "yes or no", "share", "words", "texts"]
 """What a value is. A share is a number of records or a part of them, words are a list of them, texts a table of them."""
 
 SECRETS: Final = ("connection.client_secret", "connection.token")
 """What is never shown. Each can also be in a file of its own, whose path is the setting with `_file` at its end."""
 
-_IN_WORDS: Final[Mapping[Kind, str]] = {
+_IN_WORDS: Final[Mapping[SettingKind, str]] = {
     "text": "a text",
     "path": "the path of a file, as a text",
     "integer": "an integer",
@@ -44,7 +44,7 @@ class Setting:
     """
 
     key: str
-    kind: Kind
+    kind: SettingKind
     default: Any = None
     check: Callable[[Any], object] | None = None
 
@@ -128,7 +128,7 @@ def parse_share(text: str, where: str) -> int | float:
         raise ConfigurationError(f"{where} is a number such as 100, or a share such as 5% or 0.05") from None
 
 
-def _is(kind: Kind, value: object) -> bool:
+def _is(kind: SettingKind, value: object) -> bool:
     if kind in {"text", "path"}:
         return isinstance(value, str)
     if kind == "yes or no":
@@ -150,7 +150,7 @@ def _type_in_words(value: object) -> str:
 # --- the settings -----------------------------------------------------------------------------------------------------------
 
 
-def _of(table: str, made: type[Any], **kinds: Kind) -> list[Setting]:
+def _of(table: str, made: type[Any], **kinds: SettingKind) -> list[Setting]:
     """Settings that are fields of a value object, which checks them and knows their defaults."""
     defaults = {one.name: one.default for one in fields(made)}
 

@@ -21,13 +21,13 @@ from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
 from ..errors import CheckError, ConfigurationError, SourceError
 from ..files import FileKind
-from ..reporting.document import read_document
+from ..reporting.document import read_report
 from ..reporting.failures import write_failures
 from ..reporting.writers import write_json, write_page
 from ..sources.records import Records
 from . import output, telling
 from .batch_lines import BatchLines
-from .checking import Checked, Checking, numbers_in, refuse_what_is_read_once
+from .checking import Checking, CheckInput, numbers_in, refuse_what_is_read_once
 from .connection import (
     BaseUrl,
     ClientId,
@@ -53,7 +53,7 @@ from .connection import (
 )
 from .files import check_files
 from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
-from .interrupts import Interrupts
+from .interrupts import SignalHandler
 from .known_settings import parse_share
 from .progress import bar
 from .sending import GRACE, on_progress, run_to_end, send
@@ -203,7 +203,7 @@ class Files(NamedTuple):
 
 def _do(made: Night, files: Files, *, as_json: bool) -> int:
     """Does the night, and gives the exit code."""
-    with ExitStack() as opened, Interrupts(durable=True) as interrupts:
+    with ExitStack() as opened, SignalHandler(durable=True) as interrupts:
         for records in made.records.values():
             opened.enter_context(records)
         code = run_to_end(made.run(), interrupts)
@@ -298,7 +298,7 @@ class Night:
                 at_least_documents=self.at_least[1],
             )
             self.report = night.report
-            await night.by(self._send)
+            await night.run_with(self._send)
 
     async def _check_first(self, opened: Callable[[PartName], Records]) -> None:
         """Checks both files whole.
@@ -310,11 +310,11 @@ class Night:
         failed: CheckError | None = None
         for part, path in self.paths.items():
             with opened(part) as records, ExitStack() as others:
-                checked = Checked(records, most)
+                checked = CheckInput(records, most)
                 if part == "customers":
                     run = self.arm.customers.check(checked, max_bytes=most)
                 else:
-                    known = Checked(others.enter_context(opened("customers")), most) if "customers" in self.paths else None
+                    known = CheckInput(others.enter_context(opened("customers")), most) if "customers" in self.paths else None
                     # On the first night there is no state yet.
                     state = self.state if self.state is not None and await to_thread.run_sync(Path(self.state).exists) else None
                     run = self.arm.documents.check(checked, customers=numbers_in(known, state), max_bytes=most)
@@ -337,21 +337,21 @@ class Night:
         told = BatchLines(part.name, quiet=self.quiet)
         with bar(part.name, quiet=self.quiet) as show:
             self._moves = on_progress(show, far=self.records[part.name].far, lines=told)
-            await send(run, self.grace, told.told)
+            await send(run, self.grace, told.on_settled)
 
     # --- what happened ----------------------------------------------------------------------------------------------------
 
-    def document(self, failures: str | None = None) -> dict[str, Any]:
+    def to_dict(self, failures: str | None = None) -> dict[str, Any]:
         """The report document."""
         assert self.report is not None
         named = dict.fromkeys(self.records, Path(failures).name) if failures is not None else None
-        return self.report.document(lines={name: records.line for name, records in self.records.items()}, failures_files=named)
+        return self.report.to_dict(lines={name: records.line for name, records in self.records.items()}, failures_files=named)
 
     def write(self, files: Files) -> bool:
         """Writes the reports that were asked for; whether one could not be written."""
         if self.report is None or (files.report, files.html, files.failures) == (None, None, None):
             return False
-        document = read_document(msgspec.json.encode(self.document(files.failures)))
+        document = read_report(msgspec.json.encode(self.to_dict(files.failures)))
         failed = False
         for path, write in (
             (files.report, partial(write_json, document)),
@@ -383,7 +383,7 @@ class Night:
         for name, words in self.report.shortfalls.items():
             output.warn(f"{name}: {words}")
         if as_json:
-            output.print_json({**self.document(), "ok": self.report.ok and ended})
+            output.print_json({**self.to_dict(), "ok": self.report.ok and ended})
             return
         for part in self.report.parts:
             telling.print_table(part.name, part.report)

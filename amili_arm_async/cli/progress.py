@@ -14,7 +14,7 @@ from rich.text import Text
 
 from .. import clock
 
-__all__ = ["Pace", "Show", "bar"]
+__all__ = ["Rate", "Show", "bar"]
 
 _PER_SECOND: Final = 10
 _WINDOW: Final = 30.0
@@ -33,7 +33,7 @@ class Show(Protocol):
         """
 
 
-class Pace:
+class Rate:
     """Records a second in the last half minute, and what they say of the time left.
 
     Args:
@@ -68,7 +68,7 @@ class _Bar(bars.Progress):
 
     def __init__(self, label: str, total: float | None) -> None:
         self._began = clock.monotonic()
-        self._pace = Pace(self._began)
+        self._pace = Rate(self._began)
         self._done = 0
         self._total = total
         self._is_known = total is not None

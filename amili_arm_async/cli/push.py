@@ -15,7 +15,7 @@ from ..config import BulkOptions
 from ..sources.records import Records
 from . import telling
 from .batch_lines import BatchLines
-from .checking import Checked, Checking, refuse_what_is_read_once
+from .checking import Checking, CheckInput, refuse_what_is_read_once
 from .progress import bar
 from .sending import GRACE, on_progress, send
 
@@ -56,7 +56,7 @@ class Push:
     at_least: int | None = None
     checking: Checking = field(default_factory=Checking)
     report: BulkReport | None = None
-    _to_check: tuple[CheckRun, Checked, str] | None = None
+    _to_check: tuple[CheckRun, CheckInput, str] | None = None
     _records: Records | None = None
 
     async def run(self, records: Records) -> None:
@@ -77,7 +77,7 @@ class Push:
                 moves = on_progress(show, far=records.far, lines=told)
                 run = self._begin(records, replace(self.options, on_progress=moves))
                 self.report = run.report
-                await send(run, self.grace, told.told)
+                await send(run, self.grace, told.on_settled)
 
     def check_first(self, path: str, opened: Callable[[], Records]) -> None:
         """Has the whole file checked before anything is sent.
@@ -86,7 +86,7 @@ class Push:
             ConfigurationError: it can't be read twice.
         """
         refuse_what_is_read_once(path)
-        checked = Checked(opened(), self.options.max_bytes)
+        checked = CheckInput(opened(), self.options.max_bytes)
         section = self.arm.documents if self.task == "create documents" else self.arm.customers
         self._to_check = (section.check(checked, max_bytes=self.options.max_bytes), checked, path)
 

@@ -15,13 +15,13 @@ from .. import wire
 from ..bulk.look_ups import NOT_LOOKED_UP, is_about_the_call, judge_accepted, judge_found, judge_not_found
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
-from ..bulk.states import MADE_IT, BatchOutcome, Verdict, can_be_looked_up
+from ..bulk.states import SUCCESS, BatchOutcome, Outcome, can_be_looked_up
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
 from ..endpoints import OPERATIONS as ENDPOINTS
 from ..errors import ArmError, ConfigurationError, JournalError, NotFoundError
 from ..models.batches import BatchResult
-from ..resources.side_by_side import SideBySide
+from ..resources.side_by_side import ConcurrentMap
 from . import output, telling
 from .batch_lines import BatchLines
 from .dead_letters import OPERATIONS, DeadLetterFile, changed, read_letter
@@ -29,17 +29,17 @@ from .files import check_files
 from .progress import Show, bar
 from .replay_journals import keep_cut_off
 from .replay_plan import Plan
-from .replay_table import Group, LineTable, Row
+from .replay_table import Group, LetterRow, LineTable
 from .sending import GRACE, on_progress, send
 
 __all__ = ["Replay"]
 
 _SOME: Final = 500
 
-_UNMAPPED: Final = Verdict(
+_UNMAPPED: Final = Outcome(
     "accepted", "unmapped", "its batch did not fare alike, and without a number nobody can tell which record this is"
 )
-_GONE: Final = Verdict("accepted", "result_gone", "the server has no result of its batch any more")
+_GONE: Final = Outcome("accepted", "result_gone", "the server has no result of its batch any more")
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Replay:
     grace: float = GRACE
     quiet: bool = False
     extra_fields: bool = False
-    named: list[tuple[int, Row | str]] = field(default_factory=list)
+    named: list[tuple[int, LetterRow | str]] = field(default_factory=list)
     _done: int = 0
 
     def __post_init__(self) -> None:
@@ -146,7 +146,7 @@ class Replay:
     def _take_result(self, result: BatchResult, show: Show | None) -> None:
         rows = list(self._table.rows("action = 'poll' AND uuid = ?", result.batch_uuid))
         if result.outcome == "gone" or not rows:
-            verdict, others = _GONE, dict[int, Verdict]()
+            verdict, others = _GONE, dict[int, Outcome]()
         else:
             is_document = self._plan.groups[rows[0].grp].is_document
             rules = self.arm._caller.rules  # noqa: SLF001 - what a bulk run of this client reads results with
@@ -164,12 +164,12 @@ class Replay:
 
     async def _look_up(self, show: Show | None) -> None:
         rows = self._table.rows("action = 'look'")
-        async with SideBySide(rows, self._ask, at_once=self.reconcile.concurrency, ordered=False) as answers:
+        async with ConcurrentMap(rows, self._ask, at_once=self.reconcile.concurrency, ordered=False) as answers:
             async for row, verdict in answers:
-                before = Verdict("accepted", row.new_reason or "", row.new_message)
+                before = Outcome("accepted", row.new_reason or "", row.new_message)
                 self._settle(row, judge_accepted(verdict, before) if row.state == "accepted" else verdict, show)
 
-    async def _ask(self, row: Row) -> tuple[Row, Verdict]:
+    async def _ask(self, row: LetterRow) -> tuple[LetterRow, Outcome]:
         """What the server has under the number of a document."""
         letter = read_letter(self._file.read([row.piece])[0])
         try:
@@ -182,9 +182,9 @@ class Replay:
             return row, NOT_LOOKED_UP
         return row, judge_found(str(letter.key), bytes(letter.payload), response, ENDPOINTS["documents.get"].items)
 
-    def _settle(self, row: Row, verdict: Verdict, show: Show | None) -> None:
-        if verdict.state in MADE_IT:
-            self._table.made_it([row.number])
+    def _settle(self, row: LetterRow, verdict: Outcome, show: Show | None) -> None:
+        if verdict.state in SUCCESS:
+            self._table.mark_succeeded([row.number])
         else:
             self._table.stays(row.number, verdict)
         self._done += 1
@@ -201,7 +201,7 @@ class Replay:
 
         def told(outcome: BatchOutcome) -> None:
             self._note_tries(outcome, payloads)
-            self._lines.told(outcome)
+            self._lines.on_settled(outcome)
 
         run = self._begin(group, payloads, on_progress(moved, lines=self._lines))
         try:
@@ -231,15 +231,15 @@ class Replay:
         return self.arm.customers.create_many(payloads, options=options)
 
     def _note_tries(self, outcome: BatchOutcome, payloads: _Payloads) -> None:
-        if outcome.attempts and not outcome.counts.keys() <= MADE_IT:
+        if outcome.attempts and not outcome.counts.keys() <= SUCCESS:
             for index in outcome.indexes:
                 self._table.sent(payloads.numbers[index], outcome.attempts, outcome.batch_uuid)
 
     def _take_report(self, report: BulkReport, payloads: _Payloads) -> None:
         read = min(report.totals.records_read, len(payloads.numbers))
-        self._table.made_it(payloads.numbers[:read])
+        self._table.mark_succeeded(payloads.numbers[:read])
         for failure in report.failures():
-            self._table.stays(payloads.numbers[failure.index], Verdict(failure.state, failure.reason, failure.message))
+            self._table.stays(payloads.numbers[failure.index], Outcome(failure.state, failure.reason, failure.message))
 
     # --- the file ---------------------------------------------------------------------------------------------------------
 
@@ -273,7 +273,7 @@ class Replay:
         """For a program."""
         return {
             "lines": self._table.count("TRUE") + self._plan.broken + self._plan.refused.total(),
-            "made_it": self._table.count("gone"),
+            "succeeded": self._table.count("gone"),
             "left": self._table.left(),
             "broken": self._plan.broken,
             "refused": self._plan.refused.total(),
@@ -284,7 +284,7 @@ class Replay:
         told = self.as_json()
         left = {**told.pop("left"), "broken": told["broken"], "of others": told["refused"]}
         rows = [
-            ("made it", f"{told['made_it']:,}"),
+            ("succeeded", f"{told['succeeded']:,}"),
             *[(f"left: {state}", f"{number:,}") for state, number in left.items() if number],
             (),
             ("lines", f"{told['lines']:,}"),
@@ -307,7 +307,7 @@ class Replay:
             output.warn(f"... and {more:,} more")
 
 
-def _words(number: int, found: Row | str, *, server_messages: bool) -> str:
+def _words(number: int, found: LetterRow | str, *, server_messages: bool) -> str:
     if isinstance(found, str):
         return f"line {number} is no line of a dead letter: {output.plain(found)}"
     where = f"line {number}"
@@ -326,7 +326,7 @@ class _Change:
         named: gets the first lines that are left.
     """
 
-    def __init__(self, table: LineTable, faults: Mapping[int, str], named: list[tuple[int, Row | str]]) -> None:
+    def __init__(self, table: LineTable, faults: Mapping[int, str], named: list[tuple[int, LetterRow | str]]) -> None:
         self._table = table
         self._faults = faults
         self._named = named
@@ -374,7 +374,7 @@ class _Payloads:
                 yield bytes(read_letter(text).payload)
 
 
-def _changes(row: Row) -> dict[str, Any]:
+def _changes(row: LetterRow) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if row.new_state is not None:
         changes |= {"state": row.new_state, "reason": row.new_reason, "message": row.new_message}

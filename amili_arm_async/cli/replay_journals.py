@@ -14,7 +14,7 @@ from ..bulk.journal.index import read_records
 from ..bulk.journal.locks import is_locked
 from ..bulk.journal.names import removed
 from ..bulk.journal.reads import body_of, ids, states_of, superseded
-from ..bulk.texts import split_texts
+from ..bulk.texts import split_json_objects
 from ..errors import JournalError
 from .replay_table import Group, LineTable
 
@@ -129,6 +129,6 @@ def _entries(connection: sqlite3.Connection, batch: int, group: int, *, document
             # It was never sent: its name was not needed.
             if texts is None:
                 body = body_of(connection, batch)
-                texts = split_texts(body) if body is not None else []
+                texts = split_json_objects(body) if body is not None else []
             name = content_name(texts[position], document=document) if texts else name  # noqa: PLW2901 - it is the same record
         yield group, name, state, prints[position] if len(prints) else -1

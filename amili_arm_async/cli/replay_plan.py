@@ -24,13 +24,13 @@ import msgspec
 from .. import codec
 from ..bulk.chunking import as_key
 from ..bulk.field_names import FieldNameError
-from ..bulk.identity import Prints, content_name, keyed_name
+from ..bulk.identity import Fingerprinter, content_name, keyed_name
 from ..models.customers import Customer
 from .dead_letters import DeadLetterFile, Letter, Piece, changed, read_letter
 from .replay_journals import begin_own, consult
 from .replay_payloads import why_it_stays
 from .replay_rules import apply
-from .replay_table import Action, Group, LineTable, Row
+from .replay_table import Action, Group, LetterRow, LineTable
 from .telling import NAMED
 
 __all__ = ["Plan"]
@@ -79,7 +79,7 @@ class Plan:
         self._here = (base_url, client_no)
         self._own_journal = own_journal
         self._extra_fields = extra_fields
-        self._prints = Prints(Customer)
+        self._prints = Fingerprinter(Customer)
         self._by_name: dict[tuple[Any, ...], Group] = {}
 
     def make(self) -> None:
@@ -174,7 +174,7 @@ class Plan:
                 digests.setdefault(row.grp, hashlib.sha256()).update(line + b"\n")
         return {grp: f"replay-{digest.hexdigest()[:16]} of {self.groups[grp].run_id or 'a run'}" for grp, digest in digests.items()}
 
-    def _changes(self, row: Row, runs: Mapping[int, str]) -> dict[str, Any]:
+    def _changes(self, row: LetterRow, runs: Mapping[int, str]) -> dict[str, Any]:
         if row.action == "adopt":
             return {"journal": self._own_journal, "run_id": runs[row.grp], "taken_before": 0}
         return {"taken_before": row.mark} if row.action == "send" and row.mark is not None else {}

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from ..bulk.states import Verdict
+from ..bulk.states import Outcome
 from .dead_letters import DOCUMENTS, Letter, Piece
 
-__all__ = ["Action", "Group", "LineTable", "Row"]
+__all__ = ["Action", "Group", "LetterRow", "LineTable"]
 
 Action: TypeAlias = Literal["send", "adopt", "look", "poll", "stay", "drop"]
 """What is done with a line: sent with its run's journal; given to the replay's own journal first; its document looked up by number; its
@@ -61,7 +61,7 @@ class Group:
         return self.operation == DOCUMENTS
 
 
-class Row(NamedTuple):
+class LetterRow(NamedTuple):
     """A line, and what is known of it now; `new_state` is None where it is as it was, `note` says why it is never sent."""
 
     number: int
@@ -117,11 +117,11 @@ class LineTable:
 
     # --- reading ----------------------------------------------------------------------------------------------------------
 
-    def rows(self, condition: str = "TRUE", *values: Any) -> Iterator[Row]:
+    def rows(self, condition: str = "TRUE", *values: Any) -> Iterator[LetterRow]:
         """The lines that meet a condition, in order, a few at a time: it may change meanwhile."""
         last = 0
-        query = f"SELECT {', '.join(Row._fields)} FROM lines WHERE ({condition}) AND number > ? ORDER BY number LIMIT 500"  # noqa: S608 - our own words
-        while rows := [Row._make(row) for row in self.sql.execute(query, (*values, last))]:
+        query = f"SELECT {', '.join(LetterRow._fields)} FROM lines WHERE ({condition}) AND number > ? ORDER BY number LIMIT 500"  # noqa: S608 - our own words
+        while rows := [LetterRow._make(row) for row in self.sql.execute(query, (*values, last))]:
             yield from rows
             last = rows[-1].number
 
@@ -130,11 +130,11 @@ class LineTable:
         number: int = self.sql.execute(f"SELECT count(*) FROM lines WHERE {condition}", values).fetchone()[0]  # noqa: S608
         return number
 
-    def find(self, print: int, at_least: int) -> Row | None:
+    def find(self, print: int, at_least: int) -> LetterRow | None:
         """The first line from number `at_least` on with this print."""
-        query = f"SELECT {', '.join(Row._fields)} FROM lines WHERE print = ? AND number >= ? ORDER BY number LIMIT 1"  # noqa: S608 - our own words
+        query = f"SELECT {', '.join(LetterRow._fields)} FROM lines WHERE print = ? AND number >= ? ORDER BY number LIMIT 1"  # noqa: S608 - our own words
         row = self.sql.execute(query, (print, at_least)).fetchone()
-        return Row._make(row) if row is not None else None
+        return LetterRow._make(row) if row is not None else None
 
     def uuids(self) -> Iterator[str]:
         """The batches that are asked for."""
@@ -150,11 +150,11 @@ class LineTable:
 
     # --- what became of them ----------------------------------------------------------------------------------------------
 
-    def made_it(self, numbers: Iterable[int]) -> None:
+    def mark_succeeded(self, numbers: Iterable[int]) -> None:
         """These lines can go."""
         self.sql.executemany("UPDATE lines SET gone = 1 WHERE number = ?", ((number,) for number in numbers))
 
-    def stays(self, number: int, verdict: Verdict) -> None:
+    def stays(self, number: int, verdict: Outcome) -> None:
         """A line stays. What may have been taken is never called less than that, whatever a run that was cut off says of it."""
         self.sql.execute(
             "UPDATE lines SET gone = 0, new_reason = ?2, new_message = ?3,"
@@ -164,7 +164,7 @@ class LineTable:
         )
         self.sql.execute("UPDATE lines SET gone = 0 WHERE number = ?", (number,))
 
-    def is_looked_up(self, number: int, verdict: Verdict) -> None:
+    def is_looked_up(self, number: int, verdict: Outcome) -> None:
         """The result of its batch does not explain a document: it is looked up next."""
         self.stays(number, verdict)
         self.sql.execute("UPDATE lines SET action = 'look' WHERE number = ?", (number,))

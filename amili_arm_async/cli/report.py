@@ -11,7 +11,7 @@ import typer
 
 from ..bulk.states import RecordOutcome
 from ..errors import ConfigurationError
-from ..reporting.document import ReportDocument, read_document
+from ..reporting.document import ReportSchema, read_report
 from ..reporting.failures import write_failures
 from ..reporting.writers import write_page
 from . import output
@@ -52,25 +52,25 @@ def report(
         output.fail(f"{failure.filename or html or csv} can't be written: {failure.strerror}", code=1)
 
 
-def _read(file: str) -> ReportDocument:
+def _read(file: str) -> ReportSchema:
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as failure:
         output.fail(f"{file} can't be read: {failure.strerror}")
     try:
-        return read_document(data)
+        return read_report(data)
     except ConfigurationError as failure:
         output.fail(f"{file}: {failure}")
 
 
-def _named(document: ReportDocument) -> Iterator[tuple[str, RecordOutcome, int | None]]:
+def _named(document: ReportSchema) -> Iterator[tuple[str, RecordOutcome, int | None]]:
     for part in document.parts:
         for reason in part.reasons:
             for example in reason.examples:
                 yield part.name, RecordOutcome(example.index, example.key, reason.state, reason.reason, example.message), example.line
 
 
-def _tell_what_is_left_out(document: ReportDocument, written: int) -> None:
+def _tell_what_is_left_out(document: ReportSchema, written: int) -> None:
     failed = sum(reason.count for part in document.parts for reason in part.reasons)
     if written < failed:
         files = sorted({part.failures_file for part in document.parts if part.failures_file is not None})

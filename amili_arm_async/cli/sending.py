@@ -12,7 +12,7 @@ from ..bulk.run import BulkRun
 from ..bulk.states import STATES, BatchOutcome
 from ..errors import ArmError, BulkError, ConfigurationError
 from .batch_lines import BatchLines
-from .interrupts import InterruptedRunError, Interrupts
+from .interrupts import InterruptedRunError, SignalHandler
 from .output import warn
 from .progress import Show
 
@@ -22,7 +22,7 @@ GRACE: Final = 5.0
 """Seconds that the batches on the wire have to end after a signal: one that is cut off may have been taken or not, and nobody can say."""
 
 
-def run_to_end(work: Coroutine[Any, Any, None], interrupts: Interrupts) -> int:
+def run_to_end(work: Coroutine[Any, Any, None], interrupts: SignalHandler) -> int:
     """Does the work to its end, and says what ended it early; gives the exit code for that, or 0."""
     try:
         interrupts.run(work)

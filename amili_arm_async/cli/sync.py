@@ -36,7 +36,7 @@ from .connection import (
 )
 from .files import check_files
 from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
-from .interrupts import Interrupts
+from .interrupts import SignalHandler
 from .known_settings import parse_share
 from .progress import bar
 from .sending import GRACE, on_progress, run_to_end, send
@@ -108,7 +108,7 @@ def sync(
         output.fail(str(failure))
     made = Sync(arm, state, options, full, forget_gone, server_messages, grace, quiet, least)
     # The state is on the disk whenever something is known: a second signal needs no more care.
-    with records, Interrupts(durable=True) as interrupts:
+    with records, SignalHandler(durable=True) as interrupts:
         code = run_to_end(made.run(records), interrupts)
         if as_json:
             output.print_json({**made.as_json(), "ok": made.ok and not code})
@@ -164,7 +164,7 @@ class Sync:
                 options = replace(self.options, on_progress=on_progress(show, far=records.far, lines=told))
                 run = self.arm.customers.sync(records, state=self.state, full=self.full, at_least=self.at_least, options=options)
                 self.report = run.report
-                await send(run.bulk, self.grace, told.told)
+                await send(run.bulk, self.grace, told.on_settled)
         if self.forget_gone and self.report.shortfall is None:
             self.forgotten = await self.report.forget(self.report.gone_keys())
 

@@ -12,8 +12,8 @@ from ..bulk.parts import FORMAT
 from ..bulk.states import State
 from ..errors import ConfigurationError
 
-__all__ = ["Amount", "Bucket", "CurrencyMoney", "Example", "Expectation", "Money", "Part", "Reason", "ReportDocument", "Sync", "Timeline"]
-__all__ += ["FORMAT", "read_document"]
+__all__ = ["Amount", "Bucket", "CurrencyMoney", "Example", "Expectation", "Money", "Part", "Reason", "ReportSchema", "Sync", "Timeline"]
+__all__ += ["FORMAT", "read_report"]
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 # Bounded, so that no clock arithmetic can run over.
@@ -201,7 +201,7 @@ class Part(Struct, frozen=True):
     shortfall: str | None = None
 
 
-class ReportDocument(Struct, frozen=True):
+class ReportSchema(Struct, frozen=True):
     """What happened in a night.
 
     Attributes:
@@ -233,14 +233,14 @@ class ReportDocument(Struct, frozen=True):
     not_begun: list[Literal["customers", "documents"]] = []
 
 
-_DECODER: Final = msgspec.json.Decoder(ReportDocument)
+_DECODER: Final = msgspec.json.Decoder(ReportSchema)
 
 
 class _Head(Struct):
     format: str | None = None
 
 
-def read_document(data: bytes) -> ReportDocument:
+def read_report(data: bytes) -> ReportSchema:
     """Reads a report document; fields that it does not know are passed over.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..files import Draft
+from ..files import AtomicFile
 
 __all__ = ["write_whole"]
 
@@ -16,7 +16,7 @@ def write_whole(path: str | Path, pieces: Iterable[bytes]) -> None:
     Raises:
         OSError: it can't be written; what was there before is as it was.
     """
-    with Draft(path) as draft:
+    with AtomicFile(path) as draft:
         for piece in pieces:
             draft.put(piece)
         draft.keep()

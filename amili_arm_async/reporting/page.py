@@ -7,7 +7,7 @@ import hashlib
 from datetime import datetime, tzinfo
 
 from .. import __version__
-from .document import Part, ReportDocument
+from .document import Part, ReportSchema
 from .markup import Markup, bytes_text, clock_text, duration, element, identifier, join, number
 from .parts import part_section
 from .style import SCRIPT, STYLE
@@ -16,7 +16,7 @@ from .verdict import did_not_make_it, faults, next_steps, verdict
 __all__ = ["render_page"]
 
 
-def render_page(document: ReportDocument, zone: tzinfo | None = None) -> str:
+def render_page(document: ReportSchema, zone: tzinfo | None = None) -> str:
     """The page as a text.
 
     Args:
@@ -61,7 +61,7 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _head(document: ReportDocument, zone: tzinfo | None, tone: str, sentence: str) -> list[Markup]:
+def _head(document: ReportSchema, zone: tzinfo | None, tone: str, sentence: str) -> list[Markup]:
     wrong = [element("li", fault) for fault in faults(document)]
     steps = [element("li", step) for step in next_steps(document)]
     mark = {"good": "\u2713", "bad": "\u2717", "doubt": "?"}[tone]
@@ -90,7 +90,7 @@ def _overview(part: Part) -> Markup:
     )
 
 
-def _facts(document: ReportDocument, zone: tzinfo | None) -> Markup:
+def _facts(document: ReportSchema, zone: tzinfo | None) -> Markup:
     def moment(instant: datetime | None) -> Markup:
         if instant is None:
             return Markup("not ended")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..bulk.states import MADE_IT, STATES, State
+from ..bulk.states import STATES, SUCCESS, State
 
 __all__ = ["MEANINGS", "ORDER", "remedy"]
 
 ORDER: Final[tuple[State, ...]] = (
-    *(state for state in STATES if state in MADE_IT),
-    *(state for state in STATES if state not in MADE_IT),
+    *(state for state in STATES if state in SUCCESS),
+    *(state for state in STATES if state not in SUCCESS),
 )
 """As the page shows them: what made it first."""
 

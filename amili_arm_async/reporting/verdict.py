@@ -6,8 +6,8 @@ from collections import Counter
 from decimal import Context, Decimal
 from typing import Final, Literal, TypeAlias
 
-from ..bulk.states import MADE_IT, State
-from .document import Amount, CurrencyMoney, Part, ReportDocument
+from ..bulk.states import SUCCESS, State
+from .document import Amount, CurrencyMoney, Part, ReportSchema
 from .markup import money, number, plural
 
 __all__ = ["Tone", "count_fault", "did_not_make_it", "faults", "money_fault", "next_steps", "not_read", "shortfalls", "summed", "verdict"]
@@ -22,7 +22,7 @@ _MOST_REASONS: Final = 50
 
 def did_not_make_it(part: Part) -> int:
     """Records that did not make it."""
-    enough = MADE_IT | {"accepted"} if _accepted_is_enough(part) else MADE_IT
+    enough = SUCCESS | {"accepted"} if _accepted_is_enough(part) else SUCCESS
     return sum(count for state, count in part.counts.items() if state not in enough)
 
 
@@ -31,7 +31,7 @@ def _accepted_is_enough(part: Part) -> bool:
     return len(part.reasons) < _MOST_REASONS and all(reason.state != "accepted" for reason in part.reasons)
 
 
-def verdict(document: ReportDocument) -> tuple[Tone, str]:
+def verdict(document: ReportSchema) -> tuple[Tone, str]:
     """How it went, in one sentence."""
     read = sum(part.read for part in document.parts)
     lost = sum(did_not_make_it(part) for part in document.parts)
@@ -66,12 +66,12 @@ def not_read(part: Part) -> str | None:
     return f"The source was not read to its end: {rest}."
 
 
-def shortfalls(document: ReportDocument) -> dict[str, str]:
+def shortfalls(document: ReportSchema) -> dict[str, str]:
     """The parts whose source holds less than was expected, and the words to each."""
     return {part.name: part.shortfall for part in document.parts if part.shortfall is not None}
 
 
-def faults(document: ReportDocument) -> list[str]:
+def faults(document: ReportSchema) -> list[str]:
     """Every sum that does not add up, in words."""
     made = []
     for part in document.parts:
@@ -117,7 +117,7 @@ def _decimal(amount: Amount) -> Decimal:
     return Decimal(amount.total or 0)
 
 
-def next_steps(document: ReportDocument) -> list[str]:
+def next_steps(document: ReportSchema) -> list[str]:
     """What a person does now, the most pressing first."""
     counts: Counter[State] = Counter()
     unknown, waiting = 0, 0
@@ -150,7 +150,7 @@ def next_steps(document: ReportDocument) -> list[str]:
     return steps
 
 
-def _again(document: ReportDocument) -> str:
+def _again(document: ReportSchema) -> str:
     """How to send the rest: without a run id nothing remembers what was done, and a document sent again bills twice."""
     if document.run_id is not None:
         return f"Then run the same job again with the same run id, {document.run_id}: what is done is not sent twice."

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from .document import ReportDocument
+from .document import ReportSchema
 from .files import write_whole
 from .page import render_page
 
 __all__ = ["write_json", "write_page"]
 
 
-def write_json(document: ReportDocument, path: str | Path) -> None:
+def write_json(document: ReportSchema, path: str | Path) -> None:
     """Writes the document, in one step: whoever reads the file sees all of it. Mode 0600.
 
     Raises:
@@ -23,7 +23,7 @@ def write_json(document: ReportDocument, path: str | Path) -> None:
     write_whole(path, [text, b"\n"])
 
 
-def write_page(document: ReportDocument, path: str | Path) -> None:
+def write_page(document: ReportSchema, path: str | Path) -> None:
     """Writes the page, in one step, mode 0600. Times are in the zone of this machine.
 
     Raises:

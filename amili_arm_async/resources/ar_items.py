@@ -7,7 +7,7 @@ from typing import Unpack
 from ..config import RetryPolicy, Timeout
 from ..models.json_records import ArItem, Reply
 from ..paging import Pager
-from .caller import Caller, JsonBody, Parameters
+from .caller import JsonBody, Parameters, RequestContext
 from .lists import ListOptions, listed
 
 __all__ = ["ArItems"]
@@ -21,7 +21,7 @@ class ArItems:
     `ConfigurationError`.
     """
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: RequestContext) -> None:
         self._caller = caller
 
     def list(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[ArItem]:

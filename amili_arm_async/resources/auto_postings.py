@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..codec import json_value
 from ..config import RetryPolicy, Timeout
 from ..models.json_records import AutoPostingReply, says_validate_only
-from .caller import Caller, JsonBody
+from .caller import JsonBody, RequestContext
 
 __all__ = ["AutoPostings"]
 
@@ -17,7 +17,7 @@ class AutoPostings:
     `ConfigurationError`.
     """
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: RequestContext) -> None:
         self._caller = caller
 
     async def create(

@@ -9,8 +9,8 @@ from ..bulk.results import read_result
 from ..config import RetryPolicy, Timeout, check_number
 from ..errors import NotAcceptableError, NotFoundError
 from ..models.batches import BatchResult
-from .caller import Caller
-from .side_by_side import SideBySide
+from .caller import RequestContext
+from .side_by_side import ConcurrentMap
 
 __all__ = ["Batches"]
 
@@ -18,7 +18,7 @@ __all__ = ["Batches"]
 class Batches:
     """`arm.batches`. Raises as every call: `NotSentError`, `ResponseError`, `StatusError` and its subclasses."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: RequestContext) -> None:
         self._caller = caller
 
     async def get(self, batch_uuid: str, *, timeout: Timeout | None = None, retry: RetryPolicy | None = None) -> BatchResult:
@@ -80,7 +80,7 @@ class Batches:
         poll_max: float = 30.0,
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
-    ) -> SideBySide[str, BatchResult]:
+    ) -> ConcurrentMap[str, BatchResult]:
         """Waits for many batches, `concurrency` at once, and gives their results as they come; `deadline` counts for each.
 
         A batch of which the server has nothing (any more) does not cost the others: its result has the outcome `"gone"`.
@@ -96,4 +96,4 @@ class Batches:
             except (NotFoundError, NotAcceptableError) as failure:
                 return BatchResult(batch_uuid, failure.status, "gone")
 
-        return SideBySide(batch_uuids, one, at_once=concurrency, ordered=False)
+        return ConcurrentMap(batch_uuids, one, at_once=concurrency, ordered=False)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from msgspec import Struct
 
 from .. import clock, codec
-from ..bulk.chunking import Kind
+from ..bulk.chunking import RecordType
 from ..bulk.expectation import Expectation, expectation_of
-from ..bulk.job import Job
-from ..bulk.pressure import Pressure
+from ..bulk.job import RunSpec
+from ..bulk.observers import RunObserver
+from ..bulk.pressure import SharedLimits
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..bulk.source import Source
 from ..bulk.syncing import SyncRun
-from ..bulk.watchers import Watcher
 from ..checking.run import CheckRun
 from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
 from ..endpoints import OPERATIONS
@@ -27,7 +27,7 @@ from ..files import JobFile, check_distinct
 from ..models.base import Input
 from ..models.batches import BatchReceipt
 from ..wire import Envelope, Request
-from .caller import Caller, SourceRecord
+from .caller import RequestContext, SourceRecord
 
 if TYPE_CHECKING:
     from ..bulk.journal.run_journal import RunJournal
@@ -46,9 +46,9 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         kind: the Struct, and the field that names a record.
     """
 
-    caller: Caller
-    pressure: Pressure
-    kind: Kind
+    caller: RequestContext
+    pressure: SharedLimits
+    kind: RecordType
 
     async def batch(
         self,
@@ -81,10 +81,10 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         user_id: str | None,
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
-        watchers: Sequence[Watcher] = (),
+        observers: Sequence[RunObserver] = (),
         expectation: Expectation | None = None,
     ) -> BulkRun:
-        """A bulk run over any number of records, seen by `watchers`."""
+        """A bulk run over any number of records, seen by `observers`."""
         options = options or BulkOptions()
         self._check(name, options)
         check_distinct(files_of(options))
@@ -94,7 +94,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             records_known=source.known_length,
             accepted_is_enough=accepted_is_enough,
             now=clock.monotonic,
-            watchers=watchers,
+            observers=observers,
             expectation=expectation,
         )
         return self._run(name, source, options, self._journal(name, options), report, user_id=user_id, timeout=timeout, retry=retry)
@@ -124,7 +124,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         user_id: str | None,
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
-        watchers: Sequence[Watcher] = (),
+        observers: Sequence[RunObserver] = (),
     ) -> SyncRun:
         """A bulk run that sends only what changed since the last one, by what `state` keeps."""
         if options is not None and options.results == "accepted":
@@ -134,12 +134,12 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         # SQLite is only loaded where there is a state.
         try:
             from ..bulk.delta import Delta  # noqa: PLC0415
-            from ..bulk.delta_state import DeltaState  # noqa: PLC0415
+            from ..bulk.delta_state import SyncState  # noqa: PLC0415
         except ImportError as failure:  # pragma: no cover - Windows has no fcntl
             raise ConfigurationError(f"a sync state can't be kept on this system: {failure}") from failure
 
         check_distinct([JobFile("state", state, "state"), *files_of(options)])
-        kept = DeltaState(state, self.caller.transport.base_url, self.caller.client_no)
+        kept = SyncState(state, self.caller.transport.base_url, self.caller.client_no)
         expectation = expectation_of(at_least, has_state=True)
         assert expectation is not None
         delta = Delta(kept, self.kind, full=full, expectation=expectation, may_change=type(records) in {list, tuple})
@@ -150,7 +150,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             user_id=user_id,
             timeout=timeout,
             retry=retry,
-            watchers=(delta, *watchers),
+            observers=(delta, *observers),
             expectation=expectation,
         )
         return SyncRun(run, delta)
@@ -198,7 +198,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         caller = self.caller
         request = caller.request(name)
         probe = caller.request("customers.list", query={"maximumcount": 5, "pagesize": 5})
-        job = Job(
+        job = RunSpec(
             client_no=caller.client_no,
             kind=self.kind,
             request=request,
@@ -233,14 +233,14 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             return None
         # SQLite is only loaded where there is a journal.
         try:
-            from ..bulk.journal.names import RunName  # noqa: PLC0415
+            from ..bulk.journal.names import RunKey  # noqa: PLC0415
             from ..bulk.journal.run_journal import RunJournal, new_run_id  # noqa: PLC0415
         except ImportError as failure:  # pragma: no cover - Windows has no fcntl
             raise ConfigurationError(f"a journal or dead letter can't be kept on this system: {failure}") from failure
 
         caller = self.caller
         run_id = options.run_id if options.run_id is not None else new_run_id()
-        run = RunName(run_id, name, caller.client_no, caller.transport.base_url, OPERATIONS[name].safe)
+        run = RunKey(run_id, name, caller.client_no, caller.transport.base_url, OPERATIONS[name].safe)
         return RunJournal(run, options, caller.transport.service_clock, reads_source=reads_source)
 
     def _poll(self, batch_uuid: str) -> Request:

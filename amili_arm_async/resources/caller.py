@@ -19,7 +19,7 @@ from ..paging import Pager, Query
 from ..transport import Transport
 from ..wire import Envelope, Request, Response
 
-__all__ = ["Caller", "JsonBody", "Parameters", "SourceRecord"]
+__all__ = ["JsonBody", "Parameters", "RequestContext", "SourceRecord"]
 
 RecordT = TypeVar("RecordT", bound=Record)
 ListedT = TypeVar("ListedT", bound=Record | JsonRecord)
@@ -33,7 +33,7 @@ Parameters = Mapping[str, str | int | bool]
 """Query parameters by the API's own names, all lower case."""
 
 
-class Caller(Struct, frozen=True):
+class RequestContext(Struct, frozen=True):
     """One client number over a transport.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..config import RetryPolicy, Timeout
 from ..models.json_records import Reply
-from .caller import Caller, Parameters
+from .caller import Parameters, RequestContext
 
 __all__ = ["Codes"]
 
@@ -16,7 +16,7 @@ class Codes:
     `ConfigurationError`.
     """
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: RequestContext) -> None:
         self._caller = caller
 
     async def get(

@@ -6,9 +6,9 @@ import os
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Final
 
-from ..bulk.chunking import Kind
+from ..bulk.chunking import RecordType
 from ..bulk.expectation import expectation_of
-from ..bulk.pressure import Pressure
+from ..bulk.pressure import SharedLimits
 from ..bulk.run import BulkRun
 from ..bulk.syncing import SyncRun
 from ..checking.run import CheckRun
@@ -18,15 +18,15 @@ from ..models.batches import BatchReceipt, Receipt
 from ..models.customers import Customer, CustomerRecord
 from ..paging import Pager
 from .bulk_writes import BulkWrites
-from .caller import Caller
+from .caller import RequestContext
 from .lists import check_list
-from .side_by_side import SideBySide
+from .side_by_side import ConcurrentMap
 
 __all__ = ["KIND", "CustomerSource", "Customers"]
 
 CustomerSource = Customer | Mapping[str, Any] | bytes
 
-KIND: Final = Kind(Customer, "customer_no")
+KIND: Final = RecordType(Customer, "customer_no")
 
 
 class Customers:
@@ -37,7 +37,7 @@ class Customers:
     can't be sent), `ConfigurationError` (the call is wrong).
     """
 
-    def __init__(self, caller: Caller, pressure: Pressure) -> None:
+    def __init__(self, caller: RequestContext, pressure: SharedLimits) -> None:
         self._caller = caller
         self._bulk: BulkWrites[Customer] = BulkWrites(caller, pressure, KIND)
 
@@ -167,7 +167,7 @@ class Customers:
         language: str | None = None,
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
-    ) -> SideBySide[str, tuple[str, CustomerRecord | None]]:
+    ) -> ConcurrentMap[str, tuple[str, CustomerRecord | None]]:
         """Many customers by number, `concurrency` at once, in the order of the numbers; None where the server says 404.
 
         `async with arm.customers.get_many(numbers) as found: async for number, record in found: ...`
@@ -179,7 +179,7 @@ class Customers:
             except NotFoundError:
                 return number, None
 
-        return SideBySide(numbers, one, at_once=concurrency, ordered=True)
+        return ConcurrentMap(numbers, one, at_once=concurrency, ordered=True)
 
     async def create_batch(
         self,

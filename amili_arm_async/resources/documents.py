@@ -6,9 +6,9 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from typing import Any, Final
 
-from ..bulk.chunking import Kind
+from ..bulk.chunking import RecordType
 from ..bulk.expectation import expectation_of
-from ..bulk.pressure import Pressure
+from ..bulk.pressure import SharedLimits
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..checking.run import CheckRun
@@ -18,14 +18,14 @@ from ..models.batches import BatchReceipt, Receipt
 from ..models.documents import Document, DocumentRecord
 from ..paging import Pager
 from .bulk_writes import BulkWrites
-from .caller import Caller, Parameters
+from .caller import Parameters, RequestContext
 from .lists import listed
 
 __all__ = ["KIND", "DocumentSource", "Documents"]
 
 DocumentSource = Document | Mapping[str, Any] | bytes
 
-KIND: Final = Kind(Document, "document_no")
+KIND: Final = RecordType(Document, "document_no")
 
 
 class Documents:
@@ -36,7 +36,7 @@ class Documents:
     subclasses, `RecordError` (the record can't be sent), `ConfigurationError` (the call is wrong).
     """
 
-    def __init__(self, caller: Caller, pressure: Pressure) -> None:
+    def __init__(self, caller: RequestContext, pressure: SharedLimits) -> None:
         self._caller = caller
         self._bulk: BulkWrites[Document] = BulkWrites(caller, pressure, KIND)
 

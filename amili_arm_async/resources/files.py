@@ -10,7 +10,7 @@ from ..config import RetryPolicy, Timeout
 from ..models.json_records import JsonRecord, UploadReply
 from ..paging import Pager
 from ..wire import Response
-from .caller import Caller, JsonBody, Parameters
+from .caller import JsonBody, Parameters, RequestContext
 from .lists import ListOptions, listed
 
 __all__ = ["Files"]
@@ -23,7 +23,7 @@ class Files:
     `ConfigurationError`.
     """
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: RequestContext) -> None:
         self._caller = caller
 
     def list(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[JsonRecord]:

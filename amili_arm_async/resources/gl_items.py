@@ -7,7 +7,7 @@ from typing import Unpack
 from ..config import RetryPolicy, Timeout
 from ..models.json_records import GlItem
 from ..paging import Pager
-from .caller import Caller, Parameters
+from .caller import Parameters, RequestContext
 from .lists import ListOptions, listed
 
 __all__ = ["GlItems"]
@@ -20,7 +20,7 @@ class GlItems:
     `ConfigurationError`.
     """
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: RequestContext) -> None:
         self._caller = caller
 
     def list(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[GlItem]:

@@ -7,7 +7,7 @@ from typing import Unpack
 from ..config import RetryPolicy, Timeout
 from ..models.json_records import JsonRecord, Reply
 from ..paging import Pager
-from .caller import Caller, Parameters
+from .caller import Parameters, RequestContext
 from .lists import ListOptions, listed
 
 __all__ = ["GlMovements"]
@@ -20,7 +20,7 @@ class GlMovements:
     `ConfigurationError`.
     """
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: RequestContext) -> None:
         self._caller = caller
 
     async def latest_closed(

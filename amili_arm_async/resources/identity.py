@@ -10,7 +10,7 @@ from ..config import RetryPolicy, Timeout
 from ..errors import ConfigurationError, ResponseError
 from ..models.identity import IssuedToken
 from ..models.json_records import Reply
-from .caller import Caller, reply_of
+from .caller import RequestContext, reply_of
 
 __all__ = ["Identity"]
 
@@ -24,7 +24,7 @@ class Identity:
     server's words: they may repeat a secret), and `ConfigurationError` where no `identity_url` is known.
     """
 
-    def __init__(self, caller: Caller, identity_url: str | None) -> None:
+    def __init__(self, caller: RequestContext, identity_url: str | None) -> None:
         self._caller = caller
         self._url = identity_url
 

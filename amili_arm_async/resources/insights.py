@@ -6,7 +6,7 @@ from typing import Unpack
 
 from ..models.json_records import JsonRecord
 from ..paging import Pager
-from .caller import Caller, Parameters
+from .caller import Parameters, RequestContext
 from .lists import ListOptions, listed
 
 __all__ = ["Insights"]
@@ -19,7 +19,7 @@ class Insights:
     `ConfigurationError`.
     """
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: RequestContext) -> None:
         self._caller = caller
 
     def adb_intervals(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[JsonRecord]:

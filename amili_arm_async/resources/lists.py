@@ -9,7 +9,7 @@ from ..endpoints import Endpoint
 from ..models.base import Record
 from ..models.json_records import JsonRecord
 from ..paging import Pager
-from .caller import Caller, Parameters
+from .caller import Parameters, RequestContext
 
 __all__ = ["ListOptions", "check_list", "listed"]
 
@@ -60,7 +60,7 @@ def check_list(endpoint: Endpoint, *, maximum_count: int | None, page_size: int 
 
 
 def listed(
-    caller: Caller,
+    caller: RequestContext,
     name: str,
     cls: type[ListedT],
     parameters: Parameters | None,

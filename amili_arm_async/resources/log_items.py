@@ -7,7 +7,7 @@ from typing import Unpack
 from ..config import RetryPolicy, Timeout
 from ..models.json_records import JsonRecord, Reply
 from ..paging import Pager
-from .caller import Caller, Parameters
+from .caller import Parameters, RequestContext
 from .lists import ListOptions, listed
 
 __all__ = ["LogItems"]
@@ -20,7 +20,7 @@ class LogItems:
     `ConfigurationError`.
     """
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: RequestContext) -> None:
         self._caller = caller
 
     def list(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[JsonRecord]:

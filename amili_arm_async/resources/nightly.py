@@ -7,19 +7,19 @@ from collections.abc import AsyncIterable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from ..bulk.chunking import Kind
+from ..bulk.chunking import RecordType
 from ..bulk.expectation import expectation_of
 from ..bulk.nightly import NightlyReport, NightlyRun, PartName
-from ..bulk.pressure import Pressure
+from ..bulk.observers import RunObserver
+from ..bulk.pressure import SharedLimits
 from ..bulk.run import BulkRun
 from ..bulk.syncing import SyncRun
-from ..bulk.watchers import Watcher
 from ..config import BulkOptions
 from ..errors import ConfigurationError
 from ..files import JobFile, check_distinct, check_writable
 from . import customers, documents
 from .bulk_writes import BulkWrites, files_of
-from .caller import Caller
+from .caller import RequestContext
 from .customers import CustomerSource
 from .documents import DocumentSource
 
@@ -27,8 +27,8 @@ __all__ = ["plan"]
 
 
 def plan(
-    caller: Caller,
-    pressure: Pressure,
+    caller: RequestContext,
+    pressure: SharedLimits,
     customer_source: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | None,
     document_source: Iterable[DocumentSource] | AsyncIterable[DocumentSource] | None,
     state: str | os.PathLike[str] | None,
@@ -60,15 +60,26 @@ def plan(
     operations: dict[PartName, str] = {"customers": "customers.create_batch", "documents": "documents.create_batch"}
 
     def begin(
-        name: PartName, kind: Kind, source: Iterable[Any] | AsyncIterable[Any], options: BulkOptions | None, watchers: Sequence[Watcher]
+        name: PartName,
+        kind: RecordType,
+        source: Iterable[Any] | AsyncIterable[Any],
+        options: BulkOptions | None,
+        observers: Sequence[RunObserver],
     ) -> BulkRun | SyncRun:
         writes: BulkWrites[Any] = BulkWrites(caller, pressure, kind)
         if name == "customers" and state is not None:
             return writes.sync(
-                operations[name], source, state, full=full, at_least=at_least_customers, options=options, user_id=user_id, watchers=watchers
+                operations[name],
+                source,
+                state,
+                full=full,
+                at_least=at_least_customers,
+                options=options,
+                user_id=user_id,
+                observers=observers,
             )
         expectation = expectations[name]
-        return writes.run(operations[name], source, options=options, user_id=user_id, watchers=watchers, expectation=expectation)
+        return writes.run(operations[name], source, options=options, user_id=user_id, observers=observers, expectation=expectation)
 
     named = [options.run_id for options in (document_options, customer_options) if options is not None and options.run_id is not None]
     report = NightlyReport(caller.client_no, caller.transport.base_url, named[0] if named else None)

@@ -6,7 +6,7 @@ from ..codec import json_value
 from ..config import RetryPolicy, Timeout
 from ..errors import RecordError
 from ..models.json_records import PaymentReservation, Reply, reservation_faults
-from .caller import Caller, JsonBody
+from .caller import JsonBody, RequestContext
 
 __all__ = ["PaymentReservations"]
 
@@ -18,7 +18,7 @@ class PaymentReservations:
     `ConfigurationError`.
     """
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: RequestContext) -> None:
         self._caller = caller
 
     async def create(

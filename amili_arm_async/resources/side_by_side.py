@@ -12,13 +12,13 @@ from ..bulk.source import Collected, Source
 from ..config import check_int
 from ..errors import ConfigurationError
 
-__all__ = ["SideBySide"]
+__all__ = ["ConcurrentMap"]
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
-class SideBySide(Generic[ItemT, ResultT]):
+class ConcurrentMap(Generic[ItemT, ResultT]):
     """Enter it, then iterate it: `async with ... as results: async for result in results: ...`.
 
     At most `at_once` calls are under way, and no more items are read than that. Leaving early cancels what is under way.
@@ -48,7 +48,7 @@ class SideBySide(Generic[ItemT, ResultT]):
         self._open = False
         self._used = False
 
-    async def __aenter__(self) -> SideBySide[ItemT, ResultT]:
+    async def __aenter__(self) -> ConcurrentMap[ItemT, ResultT]:
         if self._used:
             raise ConfigurationError("it can be entered once: make the call again")
         self._open = self._used = True
@@ -62,7 +62,7 @@ class SideBySide(Generic[ItemT, ResultT]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def __aiter__(self) -> SideBySide[ItemT, ResultT]:
+    def __aiter__(self) -> ConcurrentMap[ItemT, ResultT]:
         if not self._open:
             raise ConfigurationError("enter it first: async with ... as results: async for result in results: ...")
         return self

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .faults import Fault, Injection
     from .gate import SeenRequest
-    from .posts import PostsView
+    from .posts import ReceivedView
     from .server import Sandbox
     from .views import RecordsView, TakenRecord
 
-__all__ = ["Fault", "Injection", "PostsView", "RecordsView", "Sandbox", "SeenRequest", "TakenRecord"]
+__all__ = ["Fault", "Injection", "ReceivedView", "RecordsView", "Sandbox", "SeenRequest", "TakenRecord"]
 
 _HOMES = {
     "Fault": "faults",
     "Injection": "faults",
-    "PostsView": "posts",
+    "ReceivedView": "posts",
     "RecordsView": "views",
     "Sandbox": "server",
     "SeenRequest": "gate",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from . import files, postings, processing
-from .operations import Answer, Call, Operation, Operations, refusal
+from .operations import ApiRequest, ApiResponse, Operation, Operations, refusal
 
 
-def read(operations: Operations, operation: Operation, call: Call) -> None:
+def read(operations: Operations, operation: Operation, call: ApiRequest) -> None:
     """Find the records in the body of a write; ``ValueError`` says what is wrong with it."""
     if operation.writes in ("one", "body"):  # of a batch it would cost too much: gate and ledger look after that
         processing.refuse_depth(call.body)
@@ -23,7 +23,7 @@ def read(operations: Operations, operation: Operation, call: Call) -> None:
         call.entries = (call.value,)
 
 
-def answer(operations: Operations, operation: Operation, call: Call) -> Answer:
+def answer(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
     """Return the answer to a call whose records are found."""
     if operation.writes != "body":
         return operation.answer(operations, operation, call)
@@ -36,7 +36,7 @@ def answer(operations: Operations, operation: Operation, call: Call) -> Answer:
     return operation.answer(operations, operation, call)
 
 
-def count(operations: Operations, operation: Operation, call: Call, *, taken: bool) -> None:
+def count(operations: Operations, operation: Operation, call: ApiRequest, *, taken: bool) -> None:
     """Count what was delivered and taken."""
     if operation.writes == "body":
         operations.posts.note(operation.name, call.client_no, call.body, taken=taken)

@@ -7,31 +7,31 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
 from .faults import Fault, FaultPlan, Injection
-from .posts import Posts, PostsView
+from .posts import Received, ReceivedView
 from .processing import fold
-from .settings import Kind, MarkedKind, ThingKind
+from .settings import MarkedKind, RecordKind, ThingKind
 from .views import RecordsView
 
 if TYPE_CHECKING:
     from collections import Counter, deque
     from collections.abc import Iterable
 
-    from .gate import Gate, SeenRequest
+    from .gate import App, SeenRequest
     from .ledger import Ledger
-    from .things import Things
+    from .things import EntityStore
     from .worker import Worker
 
-_LEDGER: Final[tuple[Kind, ...]] = get_args(Kind)
+_LEDGER: Final[tuple[RecordKind, ...]] = get_args(RecordKind)
 
 
 class Parts(NamedTuple):
     """What a running sandbox is made of."""
 
     ledger: Ledger
-    things: Things
-    posts: Posts
+    things: EntityStore
+    posts: Received
     worker: Worker
-    gate: Gate
+    gate: App
 
 
 class Controls(abc.ABC):
@@ -103,7 +103,7 @@ class Controls(abc.ABC):
         for one in _marked(kind):
             self._ledger().poison.add((one, self._key(one, key)))
 
-    def omit_result(self, key: str | Mapping[str, Any], *, kind: Kind | None = None) -> None:
+    def omit_result(self, key: str | Mapping[str, Any], *, kind: RecordKind | None = None) -> None:
         """Leave this record out of the result of every batch that holds it."""
         for one in _LEDGER if kind is None else (kind,):
             self._running().worker.omitted.add((one, self._view(one).key(key)))
@@ -144,12 +144,12 @@ class Controls(abc.ABC):
         """
         return self._running().things.seed(kind, client_no, records)
 
-    def posts(self, operation: str) -> PostsView:
+    def posts(self, operation: str) -> ReceivedView:
         """Return a view of the bodies that an operation was sent, such as ``payment_reservations.create``.
 
         Those of customers and documents are in ``customers`` and ``documents``.
         """
-        return PostsView(operation, lambda: self._running().posts)
+        return ReceivedView(operation, lambda: self._running().posts)
 
     @property
     def requests(self) -> Counter[str]:
@@ -182,7 +182,7 @@ class Controls(abc.ABC):
     def _ledger(self) -> Ledger:
         return self._running().ledger
 
-    def _view(self, kind: Kind) -> RecordsView:
+    def _view(self, kind: RecordKind) -> RecordsView:
         return self.customers if kind == "customers" else self.documents
 
     def _key(self, kind: MarkedKind, key: str | Mapping[str, Any]) -> str:

@@ -11,23 +11,23 @@ from .. import clock
 from . import processing
 
 if TYPE_CHECKING:
-    from .operations import Answer
-    from .settings import Settings
+    from .operations import ApiResponse
+    from .settings import SandboxSettings
 
 _LIMIT: Final = 600
 """Calls in a minute that the headers of the rate limit speak of. It is made up, and nothing holds anybody to it."""
 _MINUTE: Final = 60.0
 
 
-class Dresser:
+class ResponseStyle:
     """Dresses answers the way the settings want it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
         self._since = clock.monotonic()
         self._calls = 0
 
-    def dress(self, answer: Answer) -> Answer:
+    def dress(self, answer: ApiResponse) -> ApiResponse:
         """Return an answer as it goes over the wire; the headers it has already stay."""
         headers: dict[str, str] = {}
         if self._settings.request_id_header is not None:
@@ -39,7 +39,7 @@ class Dresser:
             body, content_type = self._error(answer.status, answer.error, answer)
         return dataclasses.replace(answer, body=body, content_type=content_type, headers={**headers, **answer.headers})
 
-    def _error(self, status: int, message: str, answer: Answer) -> tuple[bytes, str]:
+    def _error(self, status: int, message: str, answer: ApiResponse) -> tuple[bytes, str]:
         """Return the body of an error in the style that is set, and its content type."""
         style = self._settings.error_style
         if style == "problem":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .contents import content_field, decoded
-from .operations import Answer, Call, Operation, Operations, refusal, reply
+from .operations import ApiRequest, ApiResponse, Operation, Operations, refusal, reply
 from .processing import JsonObject
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def of_body(value: Any) -> Sequence[Any]:
     raise ValueError("a JSON object with a list of files is expected")
 
 
-def upload(operations: Operations, operation: Operation, call: Call) -> Answer:
+def upload(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
     """POST files: 200 where all are stored, 207 where one is not."""
     with operations.ledger.store.transaction():
         outcomes = [_store(operations, call.client_no, file) for file in call.entries]
@@ -49,7 +49,7 @@ def _store(operations: Operations, client_no: int, file: JsonObject) -> JsonObje
     return {**named, "fileId": stored["fileId"], "status": 200, "message": "File stored"}
 
 
-def get(operations: Operations, operation: Operation, call: Call) -> Answer:
+def get(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
     """GET one file: the object that was stored, or what is in it."""
     found = operations.things.get("files", call.client_no, call.params["fileid"])
     if found is None:
@@ -59,4 +59,4 @@ def get(operations: Operations, operation: Operation, call: Call) -> Answer:
         return operations.one(operation, record)
     field = content_field(record)
     content = b"" if field is None else decoded(record[field]) or b""
-    return Answer(200, content, content_type="application/octet-stream")
+    return ApiResponse(200, content, content_type="application/octet-stream")

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from . import bodies, encodings, operations, other_operations, processing, wire
-from .dress import Dresser
-from .operations import Answer, Call, Operation, Operations, refusal, reply
+from .dress import ResponseStyle
+from .operations import ApiRequest, ApiResponse, Operation, Operations, refusal, reply
 
 if TYPE_CHECKING:
     from .faults import Fault, FaultPlan
-    from .settings import Settings
+    from .settings import SandboxSettings
     from .tokens import Tokens
 
 ARM_PATH = "/arm/v1"
@@ -45,10 +45,10 @@ class SeenRequest:
     status: int | None
 
 
-class Gate:
+class App:
     """Serves the table of operations over HTTP, with the faults that were injected."""
 
-    def __init__(self, settings: Settings, operations: Operations, tokens: Tokens, plan: FaultPlan) -> None:
+    def __init__(self, settings: SandboxSettings, operations: Operations, tokens: Tokens, plan: FaultPlan) -> None:
         self.requests: Counter[str] = Counter()
         self.recent: deque[SeenRequest] = deque(maxlen=1000)
         self.connections = 0
@@ -58,7 +58,7 @@ class Gate:
         self._operations = operations
         self._tokens = tokens
         self._plan = plan
-        self._dress = Dresser(settings).dress
+        self._dress = ResponseStyle(settings).dress
         self._closing = asyncio.Event()
         self._numbers: weakref.WeakKeyDictionary[object, int] = weakref.WeakKeyDictionary()
 
@@ -108,7 +108,7 @@ class Gate:
             # out.
             held, fault = (0.0, None) if denied else self._plan.draw(request.method, _below(request.path))
 
-            def answer(body: bytes) -> Answer:
+            def answer(body: bytes) -> ApiResponse:
                 return self._operate(operation, request, body, denied or wire.refused(fault))
 
             return await self._serve(request, held, fault, answer)
@@ -122,7 +122,7 @@ class Gate:
             self.requests[f"{method} {IDENTITY_PATH}/{name}"] += 1
             held, fault = self._plan.draw(method, request.path)
 
-            def answer(body: bytes) -> Answer:
+            def answer(body: bytes) -> ApiResponse:
                 form = dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace")))
                 answered = reply(*self._tokens.answer(name, form))
                 return wire.refused(fault) or answered
@@ -131,7 +131,9 @@ class Gate:
 
         return handle
 
-    async def _serve(self, request: web.Request, held: float, fault: Fault | None, answer: Callable[[bytes], Answer]) -> web.StreamResponse:
+    async def _serve(
+        self, request: web.Request, held: float, fault: Fault | None, answer: Callable[[bytes], ApiResponse]
+    ) -> web.StreamResponse:
         """Read the body, make the answer and send it, each as far as the fault lets it."""
         if held:
             await self._pause(held)
@@ -146,7 +148,7 @@ class Gate:
         if body is not None:
             request[wire.BODY_BYTES] = len(body)
         plain = self._plain(request, body)
-        if isinstance(plain, Answer):
+        if isinstance(plain, ApiResponse):
             return wire.response(self._dress(plain))
         made = answer(plain)
         if fault is not None and fault.kind in ("hang_before", "hang_after"):
@@ -154,9 +156,9 @@ class Gate:
             return await wire.drop(request, graceful=False)
         return await wire.send(request, made, fault, self._dress)
 
-    def _operate(self, operation: Operation, request: web.Request, body: bytes, refused: Answer | None) -> Answer:
+    def _operate(self, operation: Operation, request: web.Request, body: bytes, refused: ApiResponse | None) -> ApiResponse:
         """Answer one ARM call whose body is here, and count what was delivered and taken. Does not wait."""
-        call = Call(
+        call = ApiRequest(
             client_no=_client(request) or 0,
             root=f"{request.scheme}://{request.host}{ARM_PATH}",
             address=f"{request.scheme}://{request.host}{request.rel_url.raw_path}",
@@ -183,7 +185,7 @@ class Gate:
 
     # -- small helpers
 
-    def _plain(self, request: web.Request, body: bytes | None) -> bytes | Answer:
+    def _plain(self, request: web.Request, body: bytes | None) -> bytes | ApiResponse:
         """Return a body without its compression, or the answer to one that is not taken; None is one that is too large."""
         limit = self._settings.max_body_bytes
         encoding = request.headers.get("Content-Encoding", "").strip().lower()
@@ -198,7 +200,7 @@ class Gate:
                 return refusal(400, str(error))
         return refusal(413, f"the body is larger than {limit} bytes") if body is None else body
 
-    def _denied(self, request: web.Request, client_no: int | None) -> Answer | None:
+    def _denied(self, request: web.Request, client_no: int | None) -> ApiResponse | None:
         """Return the 401 or 403 that a call gets for who it is, or None."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not self._tokens.is_good(token.strip()):
@@ -210,7 +212,7 @@ class Gate:
             return refusal(403, "no access to this client")
         return None
 
-    def _lost(self, request: web.Request, error: web.HTTPException) -> Answer:
+    def _lost(self, request: web.Request, error: web.HTTPException) -> ApiResponse:
         """Return the answer for a path that does not exist (404) or a method it does not have (405)."""
         self.requests[f"{request.method} *"] += 1
         denied = self._denied(request, None) if request.path.startswith(ARM_PATH) else None

@@ -13,11 +13,11 @@ from .processing import CustomerHead, DocumentHead, fold, text
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from .settings import Kind, Settings
+    from .settings import RecordKind, SandboxSettings
     from .store import CustomerRow, Store
 
 
-class Outcome(NamedTuple):
+class RecordResult(NamedTuple):
     """What became of one record: its number as sent (blank if none), its key, and why it failed, if so."""
 
     number: str
@@ -37,7 +37,7 @@ _CUSTOMER = msgspec.json.Decoder(CustomerHead)
 _DOCUMENT = msgspec.json.Decoder(DocumentHead)
 
 
-def split_batch(kind: Kind, body: bytes) -> list[msgspec.Raw]:
+def split_batch(kind: RecordKind, body: bytes) -> list[msgspec.Raw]:
     """Return the records of a batch body, each as its own piece of JSON.
 
     ``ValueError`` says what is wrong with it.
@@ -58,7 +58,7 @@ def split_batch(kind: Kind, body: bytes) -> list[msgspec.Raw]:
     return records
 
 
-def heads(kind: Kind, records: Sequence[msgspec.Raw]) -> Sequence[Any]:
+def heads(kind: RecordKind, records: Sequence[msgspec.Raw]) -> Sequence[Any]:
     """Return the few fields the sandbox reads of each record; None for what is not a JSON object."""
     decode: Callable[[msgspec.Raw], Any] = _CUSTOMER.decode if kind == "customers" else _DOCUMENT.decode
     found: list[Any] = []
@@ -85,14 +85,14 @@ def document_key(head: DocumentHead | None, record: msgspec.Raw) -> str:
 class Ledger:
     """Takes records into the tables, and remembers which of them the tests want refused."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: SandboxSettings) -> None:
         self.store = store
         self.settings = settings
         self.rejects: dict[tuple[str, str], str] = {}
         self.poison: set[tuple[str, str]] = set()
         self._made = 0
 
-    def keys(self, kind: Kind, records: Sequence[msgspec.Raw]) -> list[str]:
+    def keys(self, kind: RecordKind, records: Sequence[msgspec.Raw]) -> list[str]:
         """Return the key each record is counted under, in order; blank for what has none."""
         found = heads(kind, records)
         if kind == "customers":
@@ -110,26 +110,26 @@ class Ledger:
             return False
         return any((section, fold(value)) in self.poison for value in record.values())
 
-    def apply(self, kind: Kind, client: int, records: Sequence[msgspec.Raw], *, updates: bool = False) -> list[Outcome]:
+    def apply(self, kind: RecordKind, client: int, records: Sequence[msgspec.Raw], *, updates: bool = False) -> list[RecordResult]:
         """Validate the records and store those that pass, in one transaction; one outcome each, in order."""
         with self.store.transaction():
             if kind == "customers":
                 return self._apply_customers(client, records, may_create=not updates or self.settings.update_creates)
             return self._apply_documents(client, records)
 
-    def _apply_customers(self, client: int, records: Sequence[msgspec.Raw], *, may_create: bool) -> list[Outcome]:
+    def _apply_customers(self, client: int, records: Sequence[msgspec.Raw], *, may_create: bool) -> list[RecordResult]:
         found: list[CustomerHead | None] = list(heads("customers", records))
         keys = ["" if head is None else fold(head.customer_no) for head in found]
         existing = self.store.customers(client, {key for key in keys if key})
         # What a record of this batch writes must be there for a later record with the same key: the last one
         # wins.
         written: dict[str, tuple[CustomerHead, bytes]] = {}
-        outcomes: list[Outcome] = []
+        outcomes: list[RecordResult] = []
         for head, key, record in zip(found, keys, records, strict=True):
             row = existing.get(key)
             fault = processing.customer_fault(head, exists=row is not None or key in written, may_create=may_create)
             fault = self.rejects.get(("customers", key), fault) if self.rejects else fault
-            outcomes.append(Outcome("" if head is None else text(head.customer_no), key, fault))
+            outcomes.append(RecordResult("" if head is None else text(head.customer_no), key, fault))
             if fault is None and head is not None:
                 before = written[key][1] if key in written else None if row is None else row.data
                 written[key] = (head, bytes(record)) if before is None else _merged(before, record)
@@ -156,14 +156,14 @@ class Ledger:
         if changed:
             self.store.change_customers(changed)
 
-    def _apply_documents(self, client: int, records: Sequence[msgspec.Raw]) -> list[Outcome]:
+    def _apply_documents(self, client: int, records: Sequence[msgspec.Raw]) -> list[RecordResult]:
         found: list[DocumentHead | None] = list(heads("documents", records))
         keys = [document_key(head, record) for head, record in zip(found, records, strict=True)]
         owners = ["" if head is None else fold(head.customer_no) for head in found]
         known = self.store.known_customers(client, set(owners)) if self.settings.require_customers else set(owners)
         taken = self.store.known_documents(client, set(keys)) if self.settings.duplicate_documents == "fail" else set()
         rows: list[tuple[int, str, str, str, bytes]] = []
-        outcomes: list[Outcome] = []
+        outcomes: list[RecordResult] = []
         for head, key, owner, record in zip(found, keys, owners, records, strict=True):
             number = "" if head is None else text(head.document_no)
             fault = processing.document_fault(head)
@@ -178,7 +178,7 @@ class Ledger:
                 number = number or made
                 if self.settings.duplicate_documents == "fail":
                     taken.add(key)
-            outcomes.append(Outcome(number, key, fault))
+            outcomes.append(RecordResult(number, key, fault))
         self.store.add_documents(rows)
         return outcomes
 

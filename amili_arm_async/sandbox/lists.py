@@ -14,8 +14,8 @@ from .store import QueryRow, Store
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .settings import Kind, Settings, ThingKind
-    from .things import Things
+    from .settings import RecordKind, SandboxSettings, ThingKind
+    from .things import EntityStore
 
 _FOLDED = ("customerno", "organizationno", "name", "customercategory", "documentno")
 _NO_FILTERS: Final = frozenset({"expand", "maximumcount", "options", "pageno", "pagesize", "query", "userid"})
@@ -44,8 +44,8 @@ class Source(Protocol):
 class LedgerSource:
     """The customers or the documents of the ledger."""
 
-    def __init__(self, kind: Kind, store: Store) -> None:
-        self.kind: Kind = kind
+    def __init__(self, kind: RecordKind, store: Store) -> None:
+        self.kind: RecordKind = kind
         self._store = store
 
     def find(self, client_no: int, query: Mapping[str, str], limit: int, *, count: bool) -> tuple[array.array[int], int]:
@@ -70,7 +70,7 @@ class LedgerSource:
 class ThingSource:
     """The records of another kind."""
 
-    def __init__(self, kind: ThingKind, things: Things) -> None:
+    def __init__(self, kind: ThingKind, things: EntityStore) -> None:
         self.kind: ThingKind = kind
         self._things = things
 
@@ -99,7 +99,7 @@ class ListRequest:
     query: Mapping[str, str]
 
 
-def answer(store: Store, settings: Settings, request: ListRequest) -> dict[str, Any] | None:
+def answer(store: Store, settings: SandboxSettings, request: ListRequest) -> dict[str, Any] | None:
     """Return the body of a page, None for an unknown query; ``ValueError`` names a bad parameter.
 
     A page after the last one is empty: the pages don't say what becomes of it.
@@ -118,7 +118,7 @@ def answer(store: Store, settings: Settings, request: ListRequest) -> dict[str, 
     }
 
 
-def _search(store: Store, settings: Settings, request: ListRequest) -> QueryRow:
+def _search(store: Store, settings: SandboxSettings, request: ListRequest) -> QueryRow:
     """Run a new query and remember what it found."""
     size = processing.page_size(_number(request.query, "pagesize", None), settings.page_size_cap)
     asked = _number(request.query, "maximumcount", None)
@@ -130,7 +130,7 @@ def _search(store: Store, settings: Settings, request: ListRequest) -> QueryRow:
     return row
 
 
-def _summary(settings: Settings, request: ListRequest, found: QueryRow, page_no: int, held: int, shown: int) -> dict[str, Any]:
+def _summary(settings: SandboxSettings, request: ListRequest, found: QueryRow, page_no: int, held: int, shown: int) -> dict[str, Any]:
     """Return a page's summary, its keys in the order of the pages' sample."""
     pages = max(1, -(-held // found.size))
     link = f"{request.address}?query={found.id}&pageno="

@@ -1,4 +1,4 @@
-"""The operations of the API over the ledger: from a ``Call`` to an ``Answer``, without waiting.
+"""The operations of the API over the ledger: from a ``ApiRequest`` to an ``ApiResponse``, without waiting.
 
 That they don't wait is what makes "taken" exact: between the look at a request and the record in the tables
 no client can vanish and no second request can come between.
@@ -21,14 +21,14 @@ from .routes import routes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from .posts import Posts
-    from .settings import Kind, Settings
-    from .things import Things
+    from .posts import Received
+    from .settings import RecordKind, SandboxSettings
+    from .things import EntityStore
     from .worker import Worker
 
 
 @dataclasses.dataclass(slots=True)
-class Call:
+class ApiRequest:
     """One request to an operation.
 
     ``records`` are the pieces of a ledger write's body. ``value`` is the body of another write, decoded, and
@@ -47,7 +47,7 @@ class Call:
 
 
 @dataclasses.dataclass(slots=True)
-class Answer:
+class ApiResponse:
     """What goes back.
 
     ``taken`` says that the records of the request were kept; ``error`` is the message of a refusal, whose body may
@@ -71,9 +71,9 @@ class Operation:
     """
 
     name: str
-    kind: Kind | None
+    kind: RecordKind | None
     writes: Literal["one", "batch", "body"] | None
-    answer: Callable[[Operations, Operation, Call], Answer]
+    answer: Callable[[Operations, Operation, ApiRequest], ApiResponse]
 
     @property
     def section(self) -> str:
@@ -92,12 +92,12 @@ class Operation:
         return "" if listed is None else listed.items
 
 
-def reply(status: int, value: object, *, taken: bool = False) -> Answer:
+def reply(status: int, value: object, *, taken: bool = False) -> ApiResponse:
     """Return an answer with ``value`` as its JSON body."""
-    return Answer(status, processing.encode(value), taken=taken)
+    return ApiResponse(status, processing.encode(value), taken=taken)
 
 
-def refusal(status: int, message: str) -> Answer:
+def refusal(status: int, message: str) -> ApiResponse:
     """Return an error answer. The pages show no error body: this shape is an assumption."""
     answer = reply(status, {"status": "ERROR", "result": "FAILED", "message": message})
     answer.error = message
@@ -107,7 +107,7 @@ def refusal(status: int, message: str) -> Answer:
 class Operations:
     """What the operations share: the ledger, the other records, the worker and the settings."""
 
-    def __init__(self, ledger: Ledger, things: Things, posts: Posts, worker: Worker, settings: Settings) -> None:
+    def __init__(self, ledger: Ledger, things: EntityStore, posts: Received, worker: Worker, settings: SandboxSettings) -> None:
         self.ledger = ledger
         self.things = things
         self.posts = posts
@@ -122,12 +122,12 @@ class Operations:
         processing.decode_object(body)
         return [msgspec.Raw(body)]
 
-    def done(self, message: str, **more: object) -> Answer:
+    def done(self, message: str, **more: object) -> ApiResponse:
         """Return the answer to a write that was taken."""
         words = self.settings.words
         return reply(200, {"status": words.processed, "result": words.succeeded, "message": message, **more}, taken=True)
 
-    def write_one(self, operation: Operation, call: Call) -> Answer:
+    def write_one(self, operation: Operation, call: ApiRequest) -> ApiResponse:
         """POST or PUT of one record: validated and stored at once."""
         assert operation.kind is not None
         updates = operation.updates
@@ -148,7 +148,7 @@ class Operations:
             answer[f"{singular}No"] = outcome.number
         return reply(200, answer, taken=True)
 
-    def write_batch(self, operation: Operation, call: Call) -> Answer:
+    def write_batch(self, operation: Operation, call: ApiRequest) -> ApiResponse:
         """POST or PUT of a batch: kept, and processed later."""
         assert operation.kind is not None
         limit = self.settings.max_batch_records
@@ -163,7 +163,7 @@ class Operations:
         self.worker.add(number)
         return reply(202, self.pending(call, uuid), taken=True)
 
-    def pending(self, call: Call, uuid: str) -> dict[str, str]:
+    def pending(self, call: ApiRequest, uuid: str) -> dict[str, str]:
         """Return the pages' 202 body; its text says "Document batch" for customers too."""
         return {
             "status": self.settings.words.unprocessed,
@@ -173,37 +173,37 @@ class Operations:
             "getResult": call.root + self.routes["batches.get"].fill(clientno=call.client_no, batchuuid=uuid),
         }
 
-    def poisoned(self, operation: Operation, call: Call) -> bool:
+    def poisoned(self, operation: Operation, call: ApiRequest) -> bool:
         """Return whether a record of the call is one for which the whole call is refused."""
         if not self.ledger.poison or operation.kind is None:
             return False
         kind = operation.kind
         return any((kind, key) in self.ledger.poison for key in self.ledger.keys(kind, call.records))
 
-    def get_batch(self, operation: Operation, call: Call) -> Answer:
+    def get_batch(self, operation: Operation, call: ApiRequest) -> ApiResponse:
         """GET a batch: 202 until it is processed, then its result."""
         batch = self.ledger.store.find_batch(call.client_no, call.params["batchuuid"])
         if batch is None:
             return refusal(404, "no such batch")
         if batch.answer is None:
             return reply(202, self.pending(call, batch.uuid))
-        return Answer(batch.status, batch.answer)
+        return ApiResponse(batch.status, batch.answer)
 
-    def get_customer(self, operation: Operation, call: Call) -> Answer:
+    def get_customer(self, operation: Operation, call: ApiRequest) -> ApiResponse:
         """GET one customer."""
         row = self.ledger.store.customer(call.client_no, fold(call.params["customerno"]))
         if row is None:
             return refusal(404, "no such customer")
         return self.one(operation, processing.show_customer(processing.decode_object(row.data), row.client, row.account))
 
-    def one(self, operation: Operation, record: processing.JsonObject) -> Answer:
+    def one(self, operation: Operation, record: processing.JsonObject) -> ApiResponse:
         """Return the answer that shows one record, in the style that is set."""
         style = self.settings.record_style
         if style == "wrapped":
             return reply(200, {operation.items.removesuffix("s"): record})
         return reply(200, {operation.items: [record]} if style == "listed" else record)
 
-    def delete_customer(self, operation: Operation, call: Call) -> Answer:
+    def delete_customer(self, operation: Operation, call: ApiRequest) -> ApiResponse:
         """DELETE one customer; refused while it has documents."""
         key = fold(call.params["customerno"])
         row = self.ledger.store.customer(call.client_no, key)
@@ -215,7 +215,7 @@ class Operations:
         words = self.settings.words
         return reply(200, {"status": words.processed, "result": words.succeeded, "message": "Customer deleted"})
 
-    def get_document(self, operation: Operation, call: Call) -> Answer:
+    def get_document(self, operation: Operation, call: ApiRequest) -> ApiResponse:
         """GET one document; of several with the same number, the one that was stored first."""
         row = self.ledger.store.document(call.client_no, fold(call.params["documentno"]))
         if row is None:
@@ -226,12 +226,12 @@ class Operations:
         """Return the name of the list in an answer."""
         return self.settings.list_names.get(operation.name, operation.items)
 
-    def list_records(self, operation: Operation, call: Call) -> Answer:
+    def list_records(self, operation: Operation, call: ApiRequest) -> ApiResponse:
         """GET a page of a list."""
         assert operation.kind is not None
         return self.list_from(lists.LedgerSource(operation.kind, self.ledger.store), operation, call)
 
-    def list_from(self, source: lists.Source, operation: Operation, call: Call) -> Answer:
+    def list_from(self, source: lists.Source, operation: Operation, call: ApiRequest) -> ApiResponse:
         """Return a page of a list."""
         request = lists.ListRequest(source, self.list_name(operation), call.client_no, call.address, call.query)
         try:

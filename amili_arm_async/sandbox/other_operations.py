@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from . import files, payments, postings
 from .lists import ThingSource
-from .operations import Answer, Call, Operation, Operations, refusal, reply
+from .operations import ApiRequest, ApiResponse, Operation, Operations, refusal, reply
 from .processing import JsonObject, fold
 
 if TYPE_CHECKING:
@@ -18,19 +18,19 @@ _ALL: Final = 10_000
 """The most records of an answer that has no pages."""
 
 
-def list_things(operations: Operations, operation: Operation, call: Call) -> Answer:
+def list_things(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
     """GET a page of a list."""
     return operations.list_from(ThingSource(_kind(operation), operations.things), operation, call)
 
 
-def get_thing(operations: Operations, operation: Operation, call: Call) -> Answer:
+def get_thing(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
     """GET one record by the last variable of its path."""
     (key,) = (value for name, value in call.params.items() if name != "clientno")
     found = operations.things.get(_kind(operation), call.client_no, key)
     return refusal(404, "no such record") if found is None else operations.one(operation, found.record)
 
 
-def update_ar_item(operations: Operations, operation: Operation, call: Call) -> Answer:
+def update_ar_item(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
     """PUT an AR item: the fields that are given, and are not null, take the place of those that are there.
 
     The page says that it can also create a credit note; how is not seen, and this does not.
@@ -47,12 +47,12 @@ def update_ar_item(operations: Operations, operation: Operation, call: Call) -> 
     return operations.done("AR item updated", arItemId=before["arItemId"])
 
 
-def take(operations: Operations, operation: Operation, call: Call) -> Answer:
+def take(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
     """POST an action: it is taken, and nothing comes of it."""
     return operations.done("Action accepted")
 
 
-def get_all(operations: Operations, operation: Operation, call: Call) -> Answer:
+def get_all(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
     """GET all records of a kind at once, without pages."""
     kind: ThingKind = "codes" if operation.name == "codes.get" else "adb_intervals"
     usual = "codes" if kind == "codes" else "adbIntervals"
@@ -61,7 +61,7 @@ def get_all(operations: Operations, operation: Operation, call: Call) -> Answer:
     return reply(200, {name: operations.things.page(ids)})
 
 
-def latest_closed(operations: Operations, operation: Operation, call: Call) -> Answer:
+def latest_closed(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
     """GET the movements of the latest period that is closed."""
     ids, _ = operations.things.find("gl_movements", call.client_no, {"closed": "true"}, _ALL)
     found = operations.things.page(ids)
@@ -72,7 +72,7 @@ def latest_closed(operations: Operations, operation: Operation, call: Call) -> A
     return reply(200, {"year": year, "period": period, "glMovements": [record for record in found if _period(record) == latest]})
 
 
-def health(operations: Operations, operation: Operation, call: Call) -> Answer:
+def health(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
     """GET the health of the API."""
     return reply(200, {"status": "OK"})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import processing
-from .operations import Answer, Call, Operation, Operations, refusal
+from .operations import ApiRequest, ApiResponse, Operation, Operations, refusal
 from .processing import fold
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ IDENTIFIERS = ("arItemId", "documentNo", "documentUuid", "referenceNo", "kid", "
 """What names the document or the customer; at least one is needed."""
 
 
-def create(operations: Operations, operation: Operation, call: Call) -> Answer:
+def create(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
     """POST a payment reservation: of something that exists, under an id that does not."""
     given = {name: fold(call.value.get(name)) for name in IDENTIFIERS}
     given = {name: value for name, value in given.items() if value.strip()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from .operations import Answer, Call, Operation, Operations, refusal, reply
+from .operations import ApiRequest, ApiResponse, Operation, Operations, refusal, reply
 from .processing import JsonObject, fold
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def of_body(value: Any) -> Sequence[Any]:
     return value
 
 
-def create(operations: Operations, operation: Operation, call: Call) -> Answer:
+def create(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
     """POST auto postings: if one fails, none is posted, and those that would have passed are BATCH-REJECTED."""
     method = call.params["autopostingmethod"]
     methods = operations.settings.auto_posting_methods
@@ -48,7 +48,7 @@ def create(operations: Operations, operation: Operation, call: Call) -> Answer:
     return reply(200, answer, taken=not validate_only)
 
 
-def _failed(operations: Operations, entries: Sequence[Any], faults: Sequence[str | None]) -> Answer:
+def _failed(operations: Operations, entries: Sequence[Any], faults: Sequence[str | None]) -> ApiResponse:
     words = operations.settings.words
     rejected = "another posting of the batch failed"
     answer = {
@@ -98,7 +98,7 @@ def _validates_only(value: Any) -> bool:
     return named or value.get("validateOnly") is True
 
 
-def _post(operations: Operations, call: Call, method: str) -> None:
+def _post(operations: Operations, call: ApiRequest, method: str) -> None:
     """Make the GL items of postings that passed: a debit and a credit of each. What ARM would post is not known."""
     with operations.ledger.store.transaction():
         for posting in call.entries:

@@ -30,7 +30,7 @@ CREATE TABLE posts (
 """
 
 
-class Posts:
+class Received:
     """Counts every body, and keeps the last 1000 of each operation that were taken."""
 
     def __init__(self, store: Store) -> None:
@@ -58,10 +58,10 @@ class Posts:
         return [processing.decode(row[0]) for row in self._sql.execute(sql, (operation, client, client))]
 
 
-class PostsView:
+class ReceivedView:
     """A live view of what one operation was sent. ``client_no=None`` means all clients together."""
 
-    def __init__(self, operation: str, posts: Callable[[], Posts]) -> None:
+    def __init__(self, operation: str, posts: Callable[[], Received]) -> None:
         if operation not in POSTS:
             what = "no bodies are kept of" if operation in endpoints.OPERATIONS else "no such operation:"
             raise ValueError(f"{what} {operation}; there are {', '.join(POSTS)}")

@@ -10,13 +10,13 @@ from aiohttp import web
 from .controls import Controls, Parts
 from .encodings import ENCODINGS
 from .faults import FaultPlan
-from .gate import ARM_PATH, IDENTITY_PATH, Gate
+from .gate import ARM_PATH, IDENTITY_PATH, App
 from .ledger import Ledger
 from .operations import Operations
-from .posts import Posts
-from .settings import Settings, Words
+from .posts import Received
+from .settings import SandboxSettings, Words
 from .store import Store
-from .things import Things
+from .things import EntityStore
 from .tokens import Tokens
 from .worker import Worker
 
@@ -123,7 +123,7 @@ class Sandbox(Controls):
         self._bound = port
         self._keepalive = keepalive
         self._ssl_context = ssl_context
-        self._settings = Settings(
+        self._settings = SandboxSettings(
             clients=clients,
             client_id=client_id,
             client_secret=client_secret,
@@ -174,10 +174,10 @@ class Sandbox(Controls):
         if self._parts is not None:
             raise RuntimeError("the sandbox is running already")
         store = Store()
-        ledger, things, posts = Ledger(store, self._settings), Things(store), Posts(store)
+        ledger, things, posts = Ledger(store, self._settings), EntityStore(store), Received(store)
         worker = Worker(ledger, self._settings, lambda: self.process_delay)
         operations = Operations(ledger, things, posts, worker, self._settings)
-        gate = Gate(self._settings, operations, self._tokens, self._faults)
+        gate = App(self._settings, operations, self._tokens, self._faults)
         self._parts = Parts(ledger, things, posts, worker, gate)
         # handler_cancellation: a request whose client is gone must not stay behind, however long it would
         # hang.

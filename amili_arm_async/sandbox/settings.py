@@ -11,7 +11,7 @@ from .routes import LISTS, routes
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-Kind: TypeAlias = Literal["customers", "documents"]
+RecordKind: TypeAlias = Literal["customers", "documents"]
 """The two sorts of records that the ledger keeps."""
 ThingKind: TypeAlias = Literal[
     "adb_intervals",
@@ -56,7 +56,7 @@ class Words:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
+class SandboxSettings:
     """Everything about a sandbox that does not change while it runs.
 
     See ``Sandbox`` for what each one means.

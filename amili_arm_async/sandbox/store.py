@@ -20,7 +20,7 @@ from . import processing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from .settings import Kind
+    from .settings import RecordKind
 
 _SCHEMA = """
 CREATE TABLE seen (
@@ -47,7 +47,7 @@ _BUMP = """
 INSERT INTO seen (kind, key, client, delivered, taken) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET delivered = delivered + excluded.delivered, taken = taken + excluded.taken
 """
-_FILTERS: Mapping[Kind, Mapping[str, str]] = {
+_FILTERS: Mapping[RecordKind, Mapping[str, str]] = {
     "customers": {
         "customerno": "key",
         "accountno": "account",
@@ -98,7 +98,7 @@ class BatchRow(NamedTuple):
     id: int
     uuid: str
     client: int
-    kind: Kind
+    kind: RecordKind
     updates: int
     records: int
     body: bytes | None
@@ -167,12 +167,12 @@ class Store:
         row = self._one(sql + self._at(client), (kind, key, *self._of(client)))
         return int(row[0]), int(row[1])
 
-    def seen_totals(self, kind: Kind) -> tuple[int, int, int]:
+    def seen_totals(self, kind: RecordKind) -> tuple[int, int, int]:
         """Return the number of keys, of deliveries and of takings."""
         row = self._one("SELECT count(*), total(delivered), total(taken) FROM seen WHERE kind = ?", (kind,))
         return int(row[0]), int(row[1]), int(row[2])
 
-    def seen_keys(self, kind: Kind, *, taken_above: int) -> Iterator[tuple[int, str, int, int]]:
+    def seen_keys(self, kind: RecordKind, *, taken_above: int) -> Iterator[tuple[int, str, int, int]]:
         """Give (client, key, delivered, taken) of the keys taken more often than ``taken_above``, in order.
 
         Each step is a query of its own, so that the tables may change while somebody walks.
@@ -186,7 +186,7 @@ class Store:
             yield from rows
             place = (rows[-1][1], rows[-1][0])
 
-    def stored(self, kind: Kind, key: str | None, client: int | None) -> int:
+    def stored(self, kind: RecordKind, key: str | None, client: int | None) -> int:
         """Return how many records the ledger holds: of one key or of all, at one client or at all of them."""
         sql = f"SELECT count(*) FROM {kind} WHERE 1" + self._at(client)
         if key is None:
@@ -257,7 +257,7 @@ class Store:
 
     # -- batches
 
-    def add_batch(self, uuid: str, client: int, kind: Kind, *, updates: bool, records: int, body: bytes) -> int:
+    def add_batch(self, uuid: str, client: int, kind: RecordKind, *, updates: bool, records: int, body: bytes) -> int:
         """Keep a batch until it is processed, and return its row number."""
         sql = "INSERT INTO batches (uuid, client, kind, updates, records, body, status) VALUES (?, ?, ?, ?, ?, ?, 202)"
         number = self._sql.execute(sql, (uuid, client, kind, updates, records, body)).lastrowid
@@ -281,7 +281,9 @@ class Store:
 
     # -- lists
 
-    def select(self, kind: Kind, client: int, wanted: Mapping[str, str | int], limit: int, *, count: bool) -> tuple[array.array[int], int]:
+    def select(
+        self, kind: RecordKind, client: int, wanted: Mapping[str, str | int], limit: int, *, count: bool
+    ) -> tuple[array.array[int], int]:
         """Return the ids of the first ``limit`` records that match every filter, and the number of records.
 
         That is the number of ids, or with ``count`` of all that match, which has to look at every record.
@@ -307,7 +309,7 @@ class Store:
         row = self._sql.execute(sql, (query_id, client, kind)).fetchone()
         return None if row is None else QueryRow._make(row)
 
-    def page(self, kind: Kind, ids: Sequence[int]) -> list[tuple[int, str, bytes]]:
+    def page(self, kind: RecordKind, ids: Sequence[int]) -> list[tuple[int, str, bytes]]:
         """Return (account, made number, data) of the records with these ids that still exist, in order of id.
 
         A customer has no made number and a document no account: blank and 0.

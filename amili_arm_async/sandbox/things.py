@@ -52,7 +52,7 @@ _FIRST: Final[Mapping[str, int]] = {
 _STEP: Final = 1000
 
 
-class Thing(NamedTuple):
+class Entity(NamedTuple):
     """One record: its key, folded, and its JSON."""
 
     key: str
@@ -64,7 +64,7 @@ class Thing(NamedTuple):
         return processing.decode_object(self.data)
 
 
-class Things:
+class EntityStore:
     """The table of all other records, over the same database as the ledger's."""
 
     def __init__(self, store: Store) -> None:
@@ -112,7 +112,7 @@ class Things:
 
     # -- out
 
-    def get(self, kind: ThingKind, client: int, key: str) -> Thing | None:
+    def get(self, kind: ThingKind, client: int, key: str) -> Entity | None:
         """Return one record by its key, or None."""
         self._fill(kind, client)
         return self._get(kind, client, fold(key))
@@ -157,10 +157,10 @@ class Things:
             return True
         return self.find("ar_items", client, {field.lower(): value}, 1)[1] > 0
 
-    def _get(self, kind: str, client: int, key: str) -> Thing | None:
+    def _get(self, kind: str, client: int, key: str) -> Entity | None:
         sql = "SELECT key, data FROM things WHERE kind = ? AND client = ? AND key = ? AND key <> ''"
         row = self._sql.execute(sql, (kind, client, key)).fetchone()
-        return None if row is None else Thing._make(row)
+        return None if row is None else Entity._make(row)
 
     # -- what is there by itself
 

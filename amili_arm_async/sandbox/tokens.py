@@ -14,13 +14,13 @@ from .processing import batch_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .settings import Settings
+    from .settings import SandboxSettings
 
 
 class Tokens:
     """Hands out tokens shaped like a JWT (nothing in them is signed) and knows which are good."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
         self._resource = str(uuid.uuid4())
         self._good: dict[str, float] = {}

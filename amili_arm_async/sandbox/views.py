@@ -13,7 +13,7 @@ from . import processing
 
 if TYPE_CHECKING:
     from .ledger import Ledger
-    from .settings import Kind
+    from .settings import RecordKind
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class RecordsView:
     API's names, if it has no number. ``client_no=None`` adds up all clients.
     """
 
-    def __init__(self, kind: Kind, ledger: Callable[[], Ledger]) -> None:
-        self._kind: Kind = kind
+    def __init__(self, kind: RecordKind, ledger: Callable[[], Ledger]) -> None:
+        self._kind: RecordKind = kind
         self._ledger = ledger
 
     def delivered(self, key: str | Mapping[str, Any], client_no: int | None = None) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from . import processing
-from .operations import Answer, refusal
+from .operations import ApiResponse, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,21 +45,23 @@ async def read(request: web.Request, limit: int) -> bytes | None:
     return b"".join(pieces) if size <= limit else None
 
 
-def response(answer: Answer) -> web.Response:
+def response(answer: ApiResponse) -> web.Response:
     """Return an answer as aiohttp sends it."""
     return web.Response(status=answer.status, body=answer.body, headers=answer.headers, content_type=answer.content_type)
 
 
-def refused(fault: Fault | None) -> Answer | None:
+def refused(fault: Fault | None) -> ApiResponse | None:
     """Return the answer of a fault that keeps the records from being taken, or None for any other."""
     if fault is None:
         return None
     if fault.kind == "hang_before":
-        return Answer(503, b"")  # never sent
+        return ApiResponse(503, b"")  # never sent
     return _in_its_place(fault) if fault.refuses else None
 
 
-async def send(request: web.Request, answer: Answer, fault: Fault | None, dress: Callable[[Answer], Answer]) -> web.StreamResponse:
+async def send(
+    request: web.Request, answer: ApiResponse, fault: Fault | None, dress: Callable[[ApiResponse], ApiResponse]
+) -> web.StreamResponse:
     """Send an answer the way the fault wants it; ``dress`` gives it the look that every answer has."""
     kind = None if fault is None else fault.kind
     if fault is None:
@@ -69,7 +71,7 @@ async def send(request: web.Request, answer: Answer, fault: Fault | None, dress:
     if kind == "status":
         return response(dress(_in_its_place(fault)))
     if kind == "garbage":
-        return response(dress(Answer(answer.status, fault.body or b"", answer.headers)))
+        return response(dress(ApiResponse(answer.status, fault.body or b"", answer.headers)))
     if kind == "no_uuid":
         return response(dress(dataclasses.replace(answer, body=_without_uuid(answer.body))))
     if kind == "cut":
@@ -101,7 +103,7 @@ async def drop(request: web.Request, *, graceful: bool) -> web.StreamResponse:
     return web.Response(status=503)
 
 
-async def _send_half(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def _send_half(request: web.Request, answer: ApiResponse) -> web.StreamResponse:
     """Announce the whole answer, send half of it and close the connection."""
     stream = web.StreamResponse(status=answer.status, headers=answer.headers)
     stream.content_type = answer.content_type
@@ -113,7 +115,7 @@ async def _send_half(request: web.Request, answer: Answer) -> web.StreamResponse
     return stream
 
 
-async def _send_and_close(request: web.Request, answer: Answer, after: float) -> web.StreamResponse:
+async def _send_and_close(request: web.Request, answer: ApiResponse, after: float) -> web.StreamResponse:
     """Send the whole answer, and close the connection ``after`` seconds later without having announced it."""
     whole = response(answer)
     await whole.prepare(request)
@@ -126,10 +128,10 @@ async def _send_and_close(request: web.Request, answer: Answer, after: float) ->
     return whole
 
 
-def _in_its_place(fault: Fault) -> Answer:
+def _in_its_place(fault: Fault) -> ApiResponse:
     """Return the answer that a status or a redirect fault gives."""
     if fault.body is not None:
-        return Answer(fault.code, fault.body, dict(fault.headers))
+        return ApiResponse(fault.code, fault.body, dict(fault.headers))
     answer = refusal(fault.code, f"injected {fault.code}")
     answer.headers.update(fault.headers)
     return answer

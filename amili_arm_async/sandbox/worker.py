@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from .. import clock
 from . import processing
-from .ledger import Ledger, Outcome, split_batch
+from .ledger import Ledger, RecordResult, split_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .settings import Kind, Settings
+    from .settings import RecordKind, SandboxSettings
 
 CHUNK = 500
 """Records processed before the loop gets its turn again."""
@@ -23,7 +23,7 @@ CHUNK = 500
 class Worker:
     """Processes accepted batches one by one, in order, each ``delay()`` seconds after its 202."""
 
-    def __init__(self, ledger: Ledger, settings: Settings, delay: Callable[[], float]) -> None:
+    def __init__(self, ledger: Ledger, settings: SandboxSettings, delay: Callable[[], float]) -> None:
         self._ledger = ledger
         self._settings = settings
         self._delay = delay
@@ -34,7 +34,7 @@ class Worker:
         self._busy = asyncio.Lock()
         self._held = False
         self._task: asyncio.Task[None] | None = None
-        self.omitted: set[tuple[Kind, str]] = set()
+        self.omitted: set[tuple[RecordKind, str]] = set()
 
     @property
     def waiting(self) -> int:
@@ -135,7 +135,7 @@ class Worker:
         status, answer = self._result(batch.uuid, batch.kind, len(records), failed, entries)
         self._ledger.store.finish_batch(number, status, processing.encode(answer))
 
-    def _result(self, uuid: str, kind: Kind, count: int, failed: int, entries: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+    def _result(self, uuid: str, kind: RecordKind, count: int, failed: int, entries: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
         """Return the status and the body that GET batch answers from now on."""
         words = self._settings.words
         partial = 0 < failed < count
@@ -149,7 +149,7 @@ class Worker:
             answer[self._settings.entries_name or kind] = entries
         return (self._settings.partial_status if partial else 200), answer
 
-    def _entries(self, kind: Kind, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    def _entries(self, kind: RecordKind, outcomes: Sequence[RecordResult]) -> list[dict[str, Any]]:
         """Return one entry of the result for each record, without those the tests want left out."""
         words = self._settings.words
         name = "customerNo" if kind == "customers" else "documentNo"

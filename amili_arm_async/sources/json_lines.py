@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..faulty import FaultyRecord
+from ..faulty import UnreadableRecord
 from .text import LineSplitter
 
 __all__ = ["JsonLines"]
@@ -40,7 +40,7 @@ class JsonLines:
             text = (line.removeprefix(_BOM) if number == 1 else line).strip(_BLANKS)
             if len(line) > self._longest:
                 self.too_long.add(number)
-                found.append((number, FaultyRecord(f"line {number}: more than {self._longest} bytes")))
+                found.append((number, UnreadableRecord(f"line {number}: more than {self._longest} bytes")))
             elif text:
                 found.append((number, text))
         self._number += len(lines)

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, Final
 
 from ..errors import SourceError
 from .columns import SourceKind, columns_of, take
-from .rows import Row, RowBuilder
+from .rows import RowBuilder, TableRow
 
 __all__ = ["parquet_records"]
 
@@ -48,8 +48,8 @@ def parquet_records(file: BinaryIO, kind: SourceKind, longest: int, *, extra: bo
         raise SourceError(f"it is no sound Parquet file {place} ({type(failure).__name__}): make it again") from failure
 
 
-def _row(number: int, values: dict[str, Any], columns: dict[str, Any], extra: bool) -> Row:
-    row = Row(number, {}, as_read=values)
+def _row(number: int, values: dict[str, Any], columns: dict[str, Any], extra: bool) -> TableRow:
+    row = TableRow(number, {}, as_read=values)
     for name, column in columns.items():
         value = take(column.shape, values.get(name), name, row.faults, extra)
         if value is not None:

@@ -101,7 +101,7 @@ class _Settings:
 class Records(FreshRecords):
     """The records of a file, read once from its beginning to its end; made by `open_records`.
 
-    JSON lines come as bytes, rows of a table as mappings. One that can't be read comes as a `FaultyRecord`, which a run names as
+    JSON lines come as bytes, rows of a table as mappings. One that can't be read comes as a `UnreadableRecord`, which a run names as
     invalid; the others go on. `async with` closes the file at the end; so does reading to its end.
 
     Attributes:

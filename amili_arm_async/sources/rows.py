@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..faulty import FaultyRecord
+from ..faulty import UnreadableRecord
 from .columns import KEYS, LINES, Column, SourceKind
 
-__all__ = ["Row", "RowBuilder"]
+__all__ = ["RowBuilder", "TableRow"]
 
 _MOST_BROKEN: Final = 1000
 _MOST_ROWS: Final = 100_000
@@ -20,7 +20,7 @@ _NOTHING: Final = object()
 
 
 @dataclass(slots=True)
-class Row:
+class TableRow:
     """One row of a table.
 
     Attributes:
@@ -59,15 +59,15 @@ class RowBuilder:
         self._unit = unit
         self._longest = longest
         self._grouped = any(column.in_lines for column in self._columns.values())
-        self._group: list[Row] = []
+        self._group: list[TableRow] = []
         self._size = 0
         self._is_too_large = False
         self._faults: list[str] = []
-        self._broken: list[Row] = []
+        self._broken: list[TableRow] = []
         self._broken_size = 0
         self._broken_before = 0
 
-    def add(self, row: Row) -> list[tuple[int, Any]]:
+    def add(self, row: TableRow) -> list[tuple[int, Any]]:
         """The records that are whole with this row."""
         if not self._grouped:
             return [self._alone(row)]
@@ -103,20 +103,20 @@ class RowBuilder:
         self._broken, self._broken_size = [], 0
         return found
 
-    def _told(self, row: Row) -> list[str]:
+    def _told(self, row: TableRow) -> list[str]:
         return [f"{self._unit} {row.number}: {fault}" for fault in row.faults]
 
-    def _alone(self, row: Row) -> tuple[int, Any]:
+    def _alone(self, row: TableRow) -> tuple[int, Any]:
         if row.faults:
             return row.number, self._faulty(self._told(row), row, row.as_read)
         return row.number, self._nested(row.values, in_lines=False)
 
-    def _faulty(self, faults: list[str], row: Row, as_read: Any) -> FaultyRecord:
+    def _faulty(self, faults: list[str], row: TableRow, as_read: Any) -> UnreadableRecord:
         more = [f"and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else []
         key = row.values.get(self._key)
-        return FaultyRecord("; ".join(faults[:_MOST_FAULTS] + more), {self._key: key} if key else None, as_read)
+        return UnreadableRecord("; ".join(faults[:_MOST_FAULTS] + more), {self._key: key} if key else None, as_read)
 
-    def _further(self, row: Row) -> None:
+    def _further(self, row: TableRow) -> None:
         """A further row of the document under way."""
         first = self._group[0]
         self._faults += [fault for broken in self._broken for fault in self._told(broken)]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..errors import SourceError
 from .columns import Column, SourceKind, columns_of, known_names
-from .rows import Row, RowBuilder
+from .rows import RowBuilder, TableRow
 from .text import LineSplitter, Texts
 from .values import CellError
 
@@ -152,7 +152,7 @@ class Tables:
 
     def _broken(self, number: int, fault: str, as_read: Any) -> list[tuple[int, Any]]:
         assert self._builder is not None
-        return self._builder.add(Row(number, {}, [fault], as_read, len(as_read or ""), broken=True))
+        return self._builder.add(TableRow(number, {}, [fault], as_read, len(as_read or ""), broken=True))
 
     def _cells(self, text: str) -> list[str] | None:
         assert self._delimiter is not None
@@ -178,7 +178,7 @@ class Tables:
         as_read = dict(zip(self._names, cells, strict=False))
         if len(cells) != len(self._columns):
             return self._broken(number, f"{len(cells)} cells{_down(number, text)}, and the header has {len(self._columns)}", text)
-        row = Row(number, {}, as_read=as_read, size=len(text))
+        row = TableRow(number, {}, as_read=as_read, size=len(text))
         for column, cell in zip(self._columns, cells, strict=True):
             if column is not None and (plain := cell.strip()):
                 try:

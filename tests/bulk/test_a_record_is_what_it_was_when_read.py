@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amili_arm_async import BulkOptions, Customer, Document, PostalAddress
-from amili_arm_async.bulk.chunking import Cutter, Kind
+from amili_arm_async.bulk.chunking import Chunker, RecordType
 from amili_arm_async.bulk.copies import kept
 from amili_arm_async.bulk.source import Source
 
 NUMBER = 50
-KIND = Kind(Customer, "customer_no")
+KIND = RecordType(Customer, "customer_no")
 
 
 def one_dict() -> Iterator[dict[str, Any]]:
@@ -273,7 +273,7 @@ def spoil(value: Any) -> None:
 
 
 def cut(records: Any, *, prints: bool) -> tuple[list[Any], list[Any]]:
-    cutter = Cutter(KIND, overhead=10, max_records=7, max_bytes=2000, prints=prints, keep_invalid=True)
+    cutter = Chunker(KIND, overhead=10, max_records=7, max_bytes=2000, prints=prints, keep_invalid=True)
     source = Source(records)
 
     async def read() -> None:
@@ -314,7 +314,7 @@ def test_what_is_kept_does_not_change_with_its_original(record: dict[str, Any]) 
 
 def test_a_struct_is_kept_with_all_that_it_holds() -> None:
     record = Document(document_no="d1", document_lines=[])
-    made = kept(record, Kind(Document, "document_no"))
+    made = kept(record, RecordType(Document, "document_no"))
     assert isinstance(record.document_lines, list)
     record.document_lines.append(None)  # type: ignore[arg-type]
     assert made.document_lines == []

@@ -90,7 +90,7 @@ async def test_where_customers_can_not_be_brought_to_their_end_no_document_is_se
     assert "403" in run.report.error
     assert not run.report.ok
     assert sandbox.documents.total_delivered == 0
-    assert json.loads(json.dumps(run.report.document()))["error"] == run.report.error
+    assert json.loads(json.dumps(run.report.to_dict()))["error"] == run.report.error
 
 
 async def test_a_part_that_was_left_early_ends_the_night(arm, sandbox) -> None:
@@ -101,7 +101,7 @@ async def test_a_part_that_was_left_early_ends_the_night(arm, sandbox) -> None:
 
     run = night(arm, customers=customers(5000), documents=invoices(10), customer_options=quick(max_records=10))
     with pytest.raises(Exception, match="not brought to their end"):
-        await run.by(leave)
+        await run.run_with(leave)
     assert run.report.documents is None
     assert balances(run.report)
 
@@ -109,7 +109,7 @@ async def test_a_part_that_was_left_early_ends_the_night(arm, sandbox) -> None:
 @pytest.mark.parametrize("turns", [1, 10, 50, 150, 300, 600])
 async def test_cancellation_at_any_moment(turns, arm) -> None:
     run = night(arm, customers=customers(800), documents=invoices(800), customer_options=quick(max_records=50))
-    task = asyncio.ensure_future(run.by(_await))
+    task = asyncio.ensure_future(run.run_with(_await))
     for _ in range(turns):
         await asyncio.sleep(0)
     task.cancel()
@@ -138,7 +138,7 @@ async def test_a_night_that_was_cut_off_goes_on(arm, sandbox, tmp_path) -> None:
     assert report.documents.counts["done_before"] > 0
     assert len(sandbox.documents) == 1000
     assert not list(sandbox.documents.doubles())
-    assert report.document()["run_id"] == "2026-11-21"
+    assert report.to_dict()["run_id"] == "2026-11-21"
 
 
 async def test_unknown_documents_are_in_the_sums(arm, sandbox) -> None:
@@ -173,8 +173,8 @@ async def test_what_makes_no_sense_is_refused(arm) -> None:
 async def test_two_clients_have_their_own_nights() -> None:
     async with Sandbox(process_delay=0.0) as sandbox, ArmClient(1, auth=sandbox.token, base_url=sandbox.base_url, retry=QUICK) as arm:
         reports = await asyncio.gather(
-            *(night(arm.for_client(number), customers=customers(50), documents=invoices(200)).by(_await) for number in (1, 2))
+            *(night(arm.for_client(number), customers=customers(50), documents=invoices(200)).run_with(_await) for number in (1, 2))
         )
-        assert [report.document()["client_no"] for report in reports] == [1, 2]
+        assert [report.to_dict()["client_no"] for report in reports] == [1, 2]
         assert all(report.ok for report in reports)
         assert sandbox.documents.total_taken == 400

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from amili_arm_async import BulkError, BulkOptions, open_records
-from amili_arm_async.reporting.document import read_document
+from amili_arm_async.reporting.document import read_report
 from amili_arm_async.reporting.page import render_page
 from amili_arm_async.sandbox import Fault
 
@@ -226,14 +226,14 @@ async def test_money_and_report_of_the_night_hold_the_rest(arm, sandbox, tmp_pat
         document_options=BulkOptions(max_records=100),
     )
     with pytest.raises(BulkError):
-        await run.by(_whole)
+        await run.run_with(_whole)
     night = run.report
     assert night.documents.totals.records_read == NUMBER
     assert night.money.adds_up
     assert night.money.currencies[0].states["not_sent"].total == Decimal(sum(n % 7 for n in range(NUMBER)))
     assert night.source_exhausted
     assert night.not_begun == ()
-    told = night.document()
+    told = night.to_dict()
     assert told["source_exhausted"] is True
     assert told["parts"][1]["not_read"] == 0
 
@@ -247,7 +247,7 @@ async def test_a_part_that_was_not_begun_is_told(arm, sandbox, tmp_path) -> None
             customer_options=BulkOptions(max_records=10),
         )
         with pytest.raises(BulkError):
-            await run.by(_whole)
+            await run.run_with(_whole)
     night = run.report
     assert night.not_begun == ("documents",)
     assert not night.source_exhausted
@@ -255,7 +255,7 @@ async def test_a_part_that_was_not_begun_is_told(arm, sandbox, tmp_path) -> None
     assert "none of its records was read" in night.summary()
     with pytest.raises(BulkError):
         night.raise_for_failures()
-    document = read_document(json.dumps(night.document()).encode())
+    document = read_report(json.dumps(night.to_dict()).encode())
     assert document.not_begun == ["documents"]
     assert document.source_exhausted is document.parts[0].source_exhausted is document.ok is False
     page = render_page(document)

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from amili_arm_async import ArmError, BulkError, BulkOptions
-from amili_arm_async.bulk.states import BatchOutcome, Verdict
-from amili_arm_async.bulk.watchers import Watcher
+from amili_arm_async.bulk.observers import RunObserver
+from amili_arm_async.bulk.states import BatchOutcome, Outcome
 from amili_arm_async.sandbox import Fault
 
 from .conftest import customers, quick
 
-UNCHANGED = Verdict("unchanged")
+UNCHANGED = Outcome("unchanged")
 
 
-class Sieve(Watcher):
+class Sieve(RunObserver):
     """Takes out every record whose number `drops` says, and remembers what it saw."""
 
     def __init__(self, drops: Any = lambda number: number % 3, turns: int = 0, fails_at: int | None = None) -> None:
@@ -36,19 +36,19 @@ class Sieve(Watcher):
     async def begin(self) -> None:
         self.begun += 1
 
-    async def sift(self, records: Sequence[Any], first: int) -> Mapping[int, Verdict]:
+    async def filter(self, records: Sequence[Any], first: int) -> Mapping[int, Outcome]:
         for _ in range(self.turns):
             await asyncio.sleep(0)
         if self.fails_at is not None and first + len(records) > self.fails_at:
             raise ArmError("the state can't be read")
         return {place: UNCHANGED for place, record in enumerate(records) if self.drops(int(record["customerNo"]))}
 
-    def look(self, records: Sequence[Any], first: int) -> None:
+    def on_read(self, records: Sequence[Any], first: int) -> None:
         for index, record in enumerate(records, first):
             assert index not in self.seen
             self.seen[index] = record.get("customerNo")
 
-    def told(self, outcome: BatchOutcome) -> None:
+    def on_settled(self, outcome: BatchOutcome) -> None:
         for record in outcome:
             assert record.index in self.seen
             assert record.index not in self.ends
@@ -62,7 +62,7 @@ class Sieve(Watcher):
 
 def run_of(arm, source: Any, sieve: Sieve, options: BulkOptions | None = None):
     return arm.customers._bulk.run(
-        "customers.create_batch", source, options=options or quick(), user_id=None, timeout=None, retry=None, watchers=(sieve,)
+        "customers.create_batch", source, options=options or quick(), user_id=None, timeout=None, retry=None, observers=(sieve,)
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from amili_arm_async import CurrencyAmounts, Customer, Document, DocumentLine, FaultyRecord, PostalAddress
+from amili_arm_async import CurrencyAmounts, Customer, Document, DocumentLine, PostalAddress, UnreadableRecord
 from amili_arm_async.checking import formats
 from amili_arm_async.checking.faults import SEVERITIES
 
@@ -48,7 +48,7 @@ CASES = [
     ("not_json", "customers", "$", b'{"limitAmount": 1e99999999999999999999}', text(CUSTOMER, limitAmount=1e10)),
     ("not_json", "customers", "$", b'{"name": ' + b"[" * 100_000, text(CUSTOMER)),
     ("not_json", "customers", "$", b'{"customerNo": "1", "name": "\\ud800"}', b'{"customerNo": "1", "name": "\\ud83d\\ude00"}'),
-    ("not_readable", "customers", "$", FaultyRecord("row 3: no date"), text(CUSTOMER)),
+    ("not_readable", "customers", "$", UnreadableRecord("row 3: no date"), text(CUSTOMER)),
     ("not_object", "customers", "$", b"[1]", text(CUSTOMER)),
     ("not_object", "customers", "$", 17, CUSTOMER),
     ("not_object", "customers", "$", Document(document_no="1"), Customer(customer_no="1")),

@@ -42,7 +42,7 @@ records = st.dictionaries(names, values, max_size=8)
 @pytest.mark.parametrize(("cls", "key"), KINDS)
 @given(record=anything)
 def test_nothing_that_is_given_makes_it_raise(cls, key, record):
-    (seen,) = Examiner(cls, key, 1000).look([record])
+    (seen,) = Examiner(cls, key, 1000).check([record])
     assert {found.code for found in seen.faults} <= set(SEVERITIES)
     assert seen.faults or isinstance(record, dict)
 
@@ -50,7 +50,7 @@ def test_nothing_that_is_given_makes_it_raise(cls, key, record):
 @pytest.mark.parametrize(("cls", "key"), KINDS)
 @given(text=st.binary(max_size=30) | values.map(lambda value: json.dumps(value).encode()))
 def test_no_bytes_make_it_raise(cls, key, text):
-    (seen,) = Examiner(cls, key, None).look([text])
+    (seen,) = Examiner(cls, key, None).check([text])
     assert {found.code for found in seen.faults} <= set(SEVERITIES)
 
 
@@ -66,11 +66,11 @@ def test_the_quick_look_and_the_walk_agree(cls, key, record):
 
 def agree(examiner, record):
     text = json.dumps(record).encode()
-    (quick,) = examiner.look([text])
-    slow = examiner.look_closely(text)
+    (quick,) = examiner.check([text])
+    slow = examiner.check_slow(text)
     assert quick == slow
-    assert examiner.look([record])[0].faults == slow.faults
-    assert examiner.look([text, text]) == [quick, quick]
+    assert examiner.check([record])[0].faults == slow.faults
+    assert examiner.check([text, text]) == [quick, quick]
 
 
 # --- clean is taken -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 
 from amili_arm_async import BulkOptions
 from amili_arm_async.cli import nightly
-from amili_arm_async.reporting.document import read_document
+from amili_arm_async.reporting.document import read_report
 from amili_arm_async.sandbox import Fault
 
 from .conftest import WAIT, wait_until
@@ -46,7 +46,7 @@ class Morning:
 
     @property
     def report(self):
-        return read_document(self.paths[0].read_bytes())
+        return read_report(self.paths[0].read_bytes())
 
     @property
     def rows(self):
@@ -265,7 +265,7 @@ def test_json_alone_is_on_standard_output(night, served) -> None:
     morning = night(customers(1, 2), invoices(1, 2), "--json", "--quiet", reports=False)
     assert (morning.code, morning.out.count("\n"), morning.said) == (1, 1, "")
     told = json.loads(morning.out)
-    read_document(morning.out.encode())
+    read_report(morning.out.encode())
     assert told["ok"] is False
     assert [(part["name"], part["failures_file"]) for part in told["parts"]] == [("customers", None), ("documents", None)]
     assert not any(path.exists() for path in morning.paths)
@@ -361,7 +361,7 @@ def test_a_signal_in_the_middle_leaves_a_report(start, served, tmp_path, number,
     assert b"Traceback" not in err
     assert b"interrupted" in err
     assert out.count(b"\n") == 1
-    report = read_document((tmp_path / "report.json").read_bytes())
+    report = read_report((tmp_path / "report.json").read_bytes())
     assert (report.ok, json.loads(out)["ok"]) == (False, False)
     assert report.error is not None
     assert report.ended is not None

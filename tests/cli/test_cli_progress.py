@@ -16,10 +16,10 @@ from rich.console import Console
 
 from amili_arm_async import clock
 from amili_arm_async.bulk.report import Progress, Totals
-from amili_arm_async.bulk.states import STATES, BatchOutcome, Verdict
+from amili_arm_async.bulk.states import STATES, BatchOutcome, Outcome
 from amili_arm_async.cli import progress
 from amili_arm_async.cli.batch_lines import BatchLines
-from amili_arm_async.cli.progress import Pace
+from amili_arm_async.cli.progress import Rate
 from amili_arm_async.cli.sending import on_progress
 from amili_arm_async.sandbox import Fault
 
@@ -100,14 +100,14 @@ def test_whoever_does_not_read_the_lines_does_not_end_the_run(start, served):
 
 
 def outcome(number, count, state, exceptions=None):
-    return BatchOutcome(number, "a\x1bb" if number else None, 1, None, range(count), [None] * count, Verdict(state), exceptions or {})
+    return BatchOutcome(number, "a\x1bb" if number else None, 1, None, range(count), [None] * count, Outcome(state), exceptions or {})
 
 
 def test_the_lines_count_what_was_in_no_batch(capsys, monkeypatch):
     monkeypatch.setattr(clock, "unix_time", lambda: 0.0)
     lines = BatchLines("send")
-    lines.told(outcome(0, 3, "invalid"))
-    lines.told(outcome(7, 5, "succeeded", {1: Verdict("failed")}))
+    lines.on_settled(outcome(0, 3, "invalid"))
+    lines.on_settled(outcome(7, 5, "succeeded", {1: Outcome("failed")}))
     for trouble in (None, "429", "429", None, "429"):
         lines.waiting(trouble)
     out, err = capsys.readouterr()
@@ -131,7 +131,7 @@ def test_the_lines_count_what_was_in_no_batch(capsys, monkeypatch):
 
 
 def test_the_pace_is_that_of_the_last_half_minute():
-    pace = Pace(100.0)
+    pace = Rate(100.0)
     assert (pace.rate(100.0), pace.left(100.0, 1000)) == (0.0, None)
     for second in range(1, 101):
         pace.add(100.0 + second, second * 10 if second <= 50 else 500 + (second - 50) * 2)
@@ -143,7 +143,7 @@ def test_the_pace_is_that_of_the_last_half_minute():
 
 
 def test_the_pace_keeps_little_however_often_it_is_told():
-    pace = Pace(0.0)
+    pace = Rate(0.0)
     for step in range(100_000):
         pace.add(step / 1000, step)
     assert len(pace._seen) < 40
@@ -253,7 +253,7 @@ def test_a_replay_tells_of_its_batches(start, call, served, tmp_path):
     call("push", "customers", path, "--bisect", "off", "--results", "accepted", "--dead-letter", letters, env=served.env)
     process = start("replay", letters, "--json", "--max-records", 2, env=served.env)
     out, err = process.communicate(timeout=WAIT)
-    assert json.loads(out)["made_it"] == 4
+    assert json.loads(out)["succeeded"] == 4
     lines, _ = lines_of(err)
     assert [(line["task"], line["records"], line["counts"]) for line in lines] == [("replay", 2, {"succeeded": 2})] * 2
     wait_until(served, lambda sandbox: sandbox.customers.total_taken == 4)

@@ -91,7 +91,7 @@ def test_what_was_refused_is_sent_again(letters, run_id):
     letters.fail(Fault.status(400))
     assert letters.push(document(1), document(2), document(), run_id=run_id).exit_code == 1
     assert letters.replay("--quiet") == 0
-    assert letters.told == {"lines": 3, "made_it": 3, "left": {}, "broken": 0, "refused": 0, "ok": True}
+    assert letters.told == {"lines": 3, "succeeded": 3, "left": {}, "broken": 0, "refused": 0, "ok": True}
     assert (letters.path.read_bytes(), letters.stderr) == (b"", "")
     assert stat.S_IMODE(letters.path.stat().st_mode) == 0o600
     assert letters.taken("1", "2", document()) == [1, 1, 1]
@@ -110,7 +110,7 @@ def test_what_was_never_sent_is_sent(letters, run_id):
     letters.served.ask(lambda sandbox: sandbox.clear_faults())
     assert letters.replay() == 0
     assert letters.taken("1", "2") == [1, 1]
-    assert letters.taken(document())[0] == letters.told["made_it"] - 2 >= 1
+    assert letters.taken(document())[0] == letters.told["succeeded"] - 2 >= 1
 
 
 @with_or_without
@@ -336,7 +336,7 @@ def test_broken_lines_are_named_and_stay(letters):
     ]
     letters.path.write_bytes(b"\n".join([broken[0], b"", good.strip(), *broken[1:]]))
     assert letters.replay() == 1
-    assert letters.told == {"lines": 7, "made_it": 1, "left": {}, "broken": 6, "refused": 0, "ok": False}
+    assert letters.told == {"lines": 7, "succeeded": 1, "left": {}, "broken": 6, "refused": 0, "ok": False}
     for number in range(1, 7):
         assert f"line {number} is no line of a dead letter" in letters.stderr
     assert letters.path.read_bytes().splitlines() == broken
@@ -431,7 +431,7 @@ def test_a_directory_that_can_not_be_written(letters, monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(dead_letters, "Draft", refuse)
+    monkeypatch.setattr(dead_letters, "AtomicFile", refuse)
     result = letters._call("replay", letters.path, env=letters.served.env)
     assert result.exit_code == 1
     assert "No space left on device" in result.stderr
@@ -443,7 +443,7 @@ def test_the_table(letters):
     letters.push(document(1))
     result = letters._call("replay", letters.path, env=letters.served.env)
     assert result.stdout == ""
-    for words in ("made it", "left: unknown", "lines", "line 1, key 1: unknown (absent)"):
+    for words in ("succeeded", "left: unknown", "lines", "line 1, key 1: unknown (absent)"):
         assert words in result.stderr
 
 

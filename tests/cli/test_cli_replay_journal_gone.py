@@ -60,7 +60,7 @@ def test_lines_that_come_later_do_not_stand_in_for_an_own_journal_that_is_gone(l
     letters.fail(Fault.status(400))
     letters.push(document(3))
     assert letters.replay() == 1
-    assert letters.told["made_it"] == 1
+    assert letters.told["succeeded"] == 1
     assert letters.taken("1", document(), "3") == [1, 1, 1]
 
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from amili_arm_async.reporting.document import read_document
+from amili_arm_async.reporting.document import read_report
 from amili_arm_async.sandbox import Fault
 
 from .conftest import WAIT
@@ -60,7 +60,7 @@ def test_nightly_says_that_the_documents_were_not_begun(call, served, tmp_path) 
     result = call("nightly", *files, "--no-journal", env=served.env)
     assert result.exit_code == 1
     assert "documents: not begun, none of its records was read" in result.stderr
-    document = read_document((tmp_path / "r.json").read_bytes())
+    document = read_report((tmp_path / "r.json").read_bytes())
     assert (document.ok, document.source_exhausted, document.not_begun) == (False, False, ["documents"])
     (customers,) = document.parts
     assert (customers.read, customers.source_exhausted, customers.not_read) == (NUMBER, True, 0)

@@ -15,7 +15,7 @@ from .bad_server import BadServer
 
 T = TypeVar("T")
 
-MADE_IT = {"succeeded", "unchanged", "done_before"}
+SUCCESS = {"succeeded", "unchanged", "done_before"}
 NOT_TAKEN = {"rejected", "invalid", "not_sent", "unchanged", "done_before", "blocked"}
 
 
@@ -94,8 +94,8 @@ def check(
     failures = list(report.failures())
     states = {failure.index: failure.state for failure in failures}
     assert len(states) == len(failures), "a record is named twice"
-    made_it = MADE_IT | ({"accepted"} if accepted_is_enough else set())
-    expected = {state: number for state, number in report.counts.items() if number and state not in made_it}
+    success_states = SUCCESS | ({"accepted"} if accepted_is_enough else set())
+    expected = {state: number for state, number in report.counts.items() if number and state not in success_states}
     assert Counter(states.values()) == expected
     for failure in failures:
         key = keys[failure.index] if keys is not None else f"k{failure.index + start}"

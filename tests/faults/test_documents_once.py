@@ -13,7 +13,7 @@ PROVES_NOT_TAKEN = {"400", "406", "411", "413", "413_early", "414", "422", "431"
 ENDS_THE_RUN = {"403", "404", "405", "415", "301", "307", "308", "302", "303", "303_taken"}
 WAITS = {"429", "429_hold", "429_bare"}
 FINE = {"ok", "slow", "ok_then_close", "ok_then_reset"}
-DOUBTFUL = set(FAULTS) - PROVES_NOT_TAKEN - ENDS_THE_RUN - WAITS - FINE
+AMBIGUOUS = set(FAULTS) - PROVES_NOT_TAKEN - ENDS_THE_RUN - WAITS - FINE
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
@@ -31,7 +31,7 @@ async def test_one_fault(server: BadServer, arm: ArmClient, fault: str, compress
         assert hit == {good}
     elif fault in PROVES_NOT_TAKEN:
         assert hit == {"rejected"}
-    elif fault in DOUBTFUL or fault in {"302", "303", "303_taken"}:
+    elif fault in AMBIGUOUS or fault in {"302", "303", "303_taken"}:
         assert hit == {"unknown"}
         assert all(server.delivered[f"k{n}"] <= 1 for n in range(5)), "sent again"
     else:

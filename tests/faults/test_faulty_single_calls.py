@@ -27,7 +27,7 @@ from .programs import chance, check, check_once, customer, document, ends, make_
 
 NO_ANSWER = sorted(name for name, fault in FAULTS.items() if fault.ends in {"reset", "close", "hang"})
 REFUSED = ["400", "403", "404", "405", "406", "411", "413", "413_early", "414", "415", "422", "431", "301", "307", "308"]
-DOUBTFUL = [f"{status}{more}" for status in (408, 409, 425, 499, 500, 502, 503, 504) for more in ("", "_taken")]
+AMBIGUOUS = [f"{status}{more}" for status in (408, 409, 425, 499, 500, 502, 503, 504) for more in ("", "_taken")]
 UNREADABLE = ["garbage_202", "garbage_200", "bad_gzip", "cut", "bad_chunk"]
 
 
@@ -50,7 +50,7 @@ async def test_a_document_whose_success_can_not_be_read(server: BadServer, arm: 
     assert len(server.writes) == 2
 
 
-@pytest.mark.parametrize("fault", DOUBTFUL)
+@pytest.mark.parametrize("fault", AMBIGUOUS)
 async def test_a_document_and_an_error_that_proves_nothing(server: BadServer, arm: ArmClient, fault: str) -> None:
     server.faults.extend([fault] * 9)
     with pytest.raises(ArmError):

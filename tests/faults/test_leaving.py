@@ -93,7 +93,7 @@ async def test_cancelled_at_a_moment_that_the_server_chooses(server: BadServer, 
     check(run.report, server, accepted_is_enough=made.results == "accepted")
     if what == "documents":
         check_once(server)
-    assert not [other for other in asyncio.all_tasks() if "Sender" in repr(other.get_coro())]
+    assert not [other for other in asyncio.all_tasks() if "BulkRunner" in repr(other.get_coro())]
 
 
 async def test_cancelled_while_the_loop_lags_behind(server: BadServer, arm: ArmClient) -> None:

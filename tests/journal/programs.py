@@ -34,7 +34,7 @@ BATCHES = "/batches"
 """Part of the path of every call that sends a batch, and of every question for a result."""
 
 OPEN = {"accepted", "unknown"}
-MADE_IT = {"succeeded", "done_before"}
+SUCCESS = {"succeeded", "done_before"}
 
 
 def quick(**settings: Any) -> BulkOptions:
@@ -105,8 +105,8 @@ class Told:
         return dict(Counter(f"{one.state}/{one.reason}" if one.reason else one.state for one in self.failures.values()))
 
     def state(self, index: int) -> str:
-        """The state of a record; `made_it` for all that made it."""
-        return self.failures[index].state if index in self.failures else "made_it"
+        """The state of a record; `success_states` for all that made it."""
+        return self.failures[index].state if index in self.failures else "succeeded"
 
     @property
     def states(self) -> list[str]:
@@ -123,7 +123,7 @@ def told_by(report: BulkReport, error: BaseException | None = None) -> Told:
     assert all(0 <= index < report.totals.records_read for index in told.failures)
     named = Counter(one.state for one in failures)
     assert named.pop("accepted", 0) in {0, report.counts["accepted"]}
-    assert {state: number for state, number in report.counts.items() if number and state not in {*MADE_IT, "accepted"}} == dict(named)
+    assert {state: number for state, number in report.counts.items() if number and state not in {*SUCCESS, "accepted"}} == dict(named)
     return told
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from amili_arm_async import BulkError, ConfigurationError, JournalError, files
-from amili_arm_async.files import Draft, JobFile, check_writable, is_mounted
+from amili_arm_async.files import AtomicFile, JobFile, check_writable, is_mounted
 
 from .programs import invoices, send
 
@@ -53,7 +53,7 @@ def test_the_path_is_found_as_the_kernel_writes_it(tmp_path, mount):
     assert is_mounted(path)
     assert not is_mounted(tmp_path / "a")
     with pytest.raises(OSError, match="mount its folder instead"):
-        Draft(path)
+        AtomicFile(path)
     with pytest.raises(ConfigurationError, match=r"--state: .*mount its folder instead"):
         check_writable([JobFile("--state", path, "state")])
 

@@ -179,11 +179,11 @@ async def test_no_document_is_taken_more_often_than_the_source_holds_it(arm, san
     states = Counter(one.state for one in run.report.failures())
     assert set(states) <= {"unknown"}, "the last attempt met no fault: what is left is what nobody knows"
     assert doubtful or not states
-    made_it = len(contents) - states["unknown"]
+    success_states = len(contents) - states["unknown"]
     taken = {content: sandbox.documents.taken(invoice(None, content), client_no) for content in wanted}
-    assert made_it <= sum(taken.values()) <= len(contents)
+    assert success_states <= sum(taken.values()) <= len(contents)
     assert (await the_run(journal)).counts == {
-        state: number for state, number in {"succeeded": made_it, "unknown": states["unknown"]}.items() if number
+        state: number for state, number in {"succeeded": success_states, "unknown": states["unknown"]}.items() if number
     }
 
     before = writes(sandbox)

@@ -13,10 +13,10 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from amili_arm_async import Document
-from amili_arm_async.bulk.identity import Prints, keyed_name
+from amili_arm_async.bulk.identity import Fingerprinter, keyed_name
 from amili_arm_async.bulk.identity import content_name as name_of_content
-from amili_arm_async.bulk.journal.claims import Entry, decide_customer, decide_document
-from amili_arm_async.bulk.keys import CompactKeys, Spans, without_case
+from amili_arm_async.bulk.journal.claims import ResumeEntry, decide_customer, decide_document
+from amili_arm_async.bulk.keys import CompactKeys, KeyRanges, without_case
 from amili_arm_async.bulk.look_ups import same_content
 
 # --- JSON in many forms -----------------------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def test_the_order_of_keys_does_not_change_a_print(value, one, other):
 
         return json.dumps(mixed(value), ensure_ascii=False).encode()
 
-    prints = Prints(Document)
+    prints = Fingerprinter(Document)
     assert prints.of(written(one)) == prints.of(written(other))
 
 
@@ -233,7 +233,7 @@ MAY_BE_THERE = STATES[:4]
 
 
 def entries_of(states, content=1):
-    return [Entry(row, state, content, batch=row, position=0) for row, state in enumerate(states)]
+    return [ResumeEntry(row, state, content, batch=row, position=0) for row, state in enumerate(states)]
 
 
 @given(st.lists(st.sampled_from(STATES), max_size=8), st.integers(0, 10), st.randoms(use_true_random=False))
@@ -257,7 +257,7 @@ def test_equal_documents_take_the_states_in_fixed_order(states, count, chance):
 
 @given(st.lists(st.tuples(st.sampled_from(STATES), st.integers(1, 3)), max_size=5), st.integers(1, 4))
 def test_a_document_with_a_number_is_sent_once_at_most(found, content):
-    entries = [Entry(row, state, print_, row, 0) for row, (state, print_) in enumerate(found)]
+    entries = [ResumeEntry(row, state, print_, row, 0) for row, (state, print_) in enumerate(found)]
     first = decide_document(entries, content, 0, numbered=True)
     there = [(state, print_) for state, print_ in found if state in MAY_BE_THERE]
 
@@ -270,7 +270,7 @@ def test_a_document_with_a_number_is_sent_once_at_most(found, content):
             assert first.taken.state == min((state for state, print_ in there if print_ == content), key=STATES.index)
     else:
         assert len(first.supersedes) == len(found)
-        entries.append(Entry(None, "current", content, 99, 0, claimed=0))
+        entries.append(ResumeEntry(None, "current", content, 99, 0, claimed=0))
     if first.conflict is None:
         second = decide_document(entries, content, 1, numbered=True)
         assert second.conflict
@@ -287,7 +287,7 @@ def test_a_document_with_a_number_is_sent_once_at_most(found, content):
 )
 def test_the_last_version_of_a_customer_is_the_last_that_the_server_gets(history, source):
     """History: what was sent before, in order, and what became of it; then the source is gone through, and what is sent succeeds."""
-    entries = [Entry(row, state, content, row, 0) for row, (content, state) in enumerate(history)]
+    entries = [ResumeEntry(row, state, content, row, 0) for row, (content, state) in enumerate(history)]
     sent = [content for place, content in enumerate(source) if decide_customer(entries, content, place).send]
     if sent:
         assert sent[-1] == source[-1]
@@ -305,14 +305,14 @@ def test_a_customer_that_is_the_same_is_not_sent():
         ("rejected", True),
         ("not_sent", True),
     ):
-        assert decide_customer([Entry(0, state, 5, 7, 0)], 5, 0).send is send
-        assert decide_customer([Entry(0, state, 4, 7, 0)], 5, 0).send is True
+        assert decide_customer([ResumeEntry(0, state, 5, 7, 0)], 5, 0).send is send
+        assert decide_customer([ResumeEntry(0, state, 4, 7, 0)], 5, 0).send is True
     assert decide_customer([], 5, 0).send is True
 
 
 @pytest.mark.parametrize("state", ["open", "accepted"])
 def test_a_newer_customer_waits_for_what_is_open(state):
-    entries = [Entry(0, state, 4, 7, 0), Entry(1, "succeeded", 3, 8, 0)]
+    entries = [ResumeEntry(0, state, 4, 7, 0), ResumeEntry(1, "succeeded", 3, 8, 0)]
     decision = decide_customer(entries, 5, 0)
     assert decision.send
     assert 7 in decision.after
@@ -326,7 +326,7 @@ KEYS = st.one_of(st.integers(0, 300).map(str), st.integers(0, 300).map(lambda nu
 @given(st.lists(st.lists(KEYS, min_size=1, max_size=6), max_size=90))
 def test_a_key_that_was_there_is_never_called_fresh(batches):
     """Up to the first batch that is not fresh: from then on the journal itself is asked."""
-    spans = Spans()
+    spans = KeyRanges()
     seen: set[str] = set()
     for batch in batches:
         keys = without_case(batch)
@@ -343,14 +343,14 @@ def test_more_batches_than_there_is_room_for_spans(count, size, chance):
     """Batches whose keys lie apart, in any order: neighbours are put together, and none of their keys is called fresh again."""
     batches = [[f"{number * 1000 + place:08}" for place in range(size)] for number in range(count)]
     chance.shuffle(batches)
-    spans = Spans()
+    spans = KeyRanges()
     gone = [batch for batch in batches if spans.add(batch)]
     for batch in gone:
         assert not spans.add([chance.choice(batch)])
 
 
 def test_a_source_in_order_is_fresh_all_along():
-    spans = Spans()
+    spans = KeyRanges()
     assert all(spans.add([str(number) for number in range(start, start + 100)]) for start in range(0, 100_000, 100))
 
 

@@ -67,7 +67,7 @@ async def test_each_record_is_told_as_itself(arm, sandbox, folder, journal, orde
         user_id=None,
         timeout=None,
         retry=None,
-        watchers=(money,),
+        observers=(money,),
     )
     report = await run
     told = told_by(report)

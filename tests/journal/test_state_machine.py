@@ -212,14 +212,14 @@ class LifeOfARun(RuleBasedStateMachine):
         if whole:
             assert report.totals.records_read == len(records)
             assert report.left_behind == {}
-        made_it = Counter(
-            self.key(record) for index, record in enumerate(records[: report.totals.records_read]) if told.state(index) == "made_it"
+        success_states = Counter(
+            self.key(record) for index, record in enumerate(records[: report.totals.records_read]) if told.state(index) == "succeeded"
         )
         if told.report.counts["accepted"] and not any(one.state == "accepted" for one in told.failures.values()):
             return  # with results="accepted" nobody says which of them
         for record in records:
-            assert made_it[self.key(record)] <= self.sandbox.documents.stored(record)
-        assert not made_it[ALWAYS_FAILS]
+            assert success_states[self.key(record)] <= self.sandbox.documents.stored(record)
+        assert not success_states[ALWAYS_FAILS]
 
     async def journal_says_the_same(self, report) -> None:
         """After an attempt that was done to its end, the journal counts each record of the source once, as the report does."""

@@ -27,7 +27,7 @@ from .book import GONE, NEW, Book
 
 __all__ = ["KILLS", "Kill", "Night", "check", "main"]
 
-MADE_IT = ("succeeded", "done_before")
+SUCCESS = ("succeeded", "done_before")
 MOST_SECONDS = 1800.0
 
 
@@ -240,8 +240,8 @@ def _check_money(book: Book, money: dict[str, Any], counts: dict[str, int], stat
         number, total = Counter({"read": one["read"]["count"]}), Counter({"read": _cents(one["read"])})
         for state, amount in one["states"].items():
             told[state] += amount["count"]
-            number["made it" if state in MADE_IT else state] += amount["count"]
-            total["made it" if state in MADE_IT else state] += _cents(amount)
+            number["made it" if state in SUCCESS else state] += amount["count"]
+            total["made it" if state in SUCCESS else state] += _cents(amount)
         assert {word: count for word, count in number.items() if count} == read[one["currency"]]
         assert {word: total[word] for word in read[one["currency"]]} == dict(cents[one["currency"]])
         assert sum(total.values()) == 2 * total["read"]

@@ -103,7 +103,7 @@ class Line:
     kind: str
     key: str | None
     content: str
-    made_it: bool
+    success_states: bool
     user: str
     time: float
     record: str
@@ -155,4 +155,4 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 def times_taken(lines: Iterable[Line]) -> Counter[Identity]:
     """How often each record was taken and made it."""
-    return Counter(line.identity for line in lines if line.made_it)
+    return Counter(line.identity for line in lines if line.success_states)

@@ -15,14 +15,14 @@ from .control import Truth, World
 from .programs import Account, account_of, check, check_once, make_client, quick
 from .wire_faults import BEFORE_CONNECT
 
-__all__ = ["Outcome", "run_case"]
+__all__ = ["CaseResult", "run_case"]
 
 RECORDS = 10
 BATCH = 5
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseResult:
     """What a run told, what the server knows, and whether the run could not go on."""
 
     account: Account
@@ -43,7 +43,7 @@ def records_of(case: Case, operation: str, *, mended: bool) -> list[dict[str, An
     return records
 
 
-async def run_case(world: World, case: Case, operation: str, journal: Path | None) -> list[Outcome]:
+async def run_case(world: World, case: Case, operation: str, journal: Path | None) -> list[CaseResult]:
     """The run that meets the fault, checked against the server's truth; with a journal also the next one."""
     base_url, open_up = _prepare(world, case)
     outcomes = []
@@ -65,7 +65,7 @@ async def run_case(world: World, case: Case, operation: str, journal: Path | Non
         account = account_of(report, RECORDS)
         check(operation.partition(".")[0], records, account, truth)
         check_once(records, truth)
-        outcomes.append(Outcome(account, truth, error))
+        outcomes.append(CaseResult(account, truth, error))
     return outcomes
 
 

@@ -97,7 +97,7 @@ def account_from(
     *,
     accepted_is_enough: bool = False,
 ) -> Account:
-    """The account of a run; records that it does not name made it. Which of those were done before it does not say: `made_it`.
+    """The account of a run; records that it does not name made it. Which of those were done before it does not say: `success_states`.
 
     In a run with `results="accepted"` the server took them, and more was not asked for.
     """
@@ -109,9 +109,9 @@ def account_from(
     assert sum(counts.values()) == records, f"the counts {dict(counts)} do not add up to {records}"
     expected = Counter({state: number for state, number in counts.items() if number})
     silent = ("succeeded", "done_before", "unchanged", *(["accepted"] if accepted_is_enough else []))
-    made_it = sum(expected.pop(state, 0) for state in silent)
+    success_states = sum(expected.pop(state, 0) for state in silent)
     named = Counter(states)
-    assert named.pop("made_it", 0) == made_it, "the counts and the names differ"
+    assert named.pop("made_it", 0) == success_states, "the counts and the names differ"
     assert named == expected, "the counts and the names differ"
     return Account(dict(counts), states, reasons, keys, dict(left_behind or {}))
 
@@ -128,8 +128,8 @@ def check(kind: str, records: Sequence[dict[str, Any]], account: Account, truth:
     """
     lines = [line for line in truth.lines if line.kind == kind]
     touched = Counter(line.identity for line in lines)
-    taken = Counter(line.identity for line in lines if line.made_it)
-    by_this = Counter(line.identity for line in lines if line.made_it and ended_by in {None, line.user})
+    taken = Counter(line.identity for line in lines if line.success_states)
+    by_this = Counter(line.identity for line in lines if line.success_states and ended_by in {None, line.user})
     by_identity: defaultdict[Identity, Counter[str]] = defaultdict(Counter)
     for record, state in zip(records, account.states, strict=True):
         by_identity[identity_of(kind, record)][state] += 1
@@ -153,7 +153,7 @@ def check_once(records: Iterable[dict[str, Any]], truth: Truth) -> None:
     for identity in wanted:
         if identity.numbered:
             wanted[identity] = 1
-    taken = Counter(line.identity for line in truth.lines if line.made_it and line.kind == "documents")
+    taken = Counter(line.identity for line in truth.lines if line.success_states and line.kind == "documents")
     twice = {identity: number for identity, number in taken.items() if number > wanted[identity]}
     assert not twice, f"TAKEN TWICE: {twice}"
 

@@ -300,7 +300,7 @@ class Server:
         return await self._answer(request, spoilt.get(word) or self._look_up(world, section, name))
 
     def _look_up(self, world: World, kind: str, key: str) -> Answer:
-        found = [line for line in world.lines if line.kind == kind and line.key == key and line.made_it]
+        found = [line for line in world.lines if line.kind == kind and line.key == key and line.success_states]
         if not found or key in world.hidden or world.batches[found[-1].batch].ready_at > time.monotonic():
             return Answer(404, {"message": "there is none"})
         text = found[-1].record
@@ -439,10 +439,10 @@ def _result_answer(batch: Batch, uuid: str, word: str) -> Answer:
         return Answer(200, {"status": "PROCESSED", "result": "SUCCESS", "padding": "x" * (1_000_000 + 16_001 * len(batch.lines))})
     entries = []
     for line in batch.lines:
-        entry = {"status": "PROCESSED", "result": "SUCCESS" if line.made_it else "FAILED"}
+        entry = {"status": "PROCESSED", "result": "SUCCESS" if line.success_states else "FAILED"}
         entries.append({KEY_NAMES[batch.kind]: line.key, **entry} if line.key is not None else entry)
-    made_it = {line.made_it for line in batch.lines}
-    result = "PARTIAL" if len(made_it) > 1 else "SUCCESS" if True in made_it else "FAILED"
+    success_states = {line.success_states for line in batch.lines}
+    result = "PARTIAL" if len(success_states) > 1 else "SUCCESS" if True in success_states else "FAILED"
     if word == "left_out":
         del entries[len(entries) // 2]
     return Answer(200, {"batchUuid": uuid, "status": "PROCESSED", "result": result, batch.kind: entries})

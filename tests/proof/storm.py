@@ -238,7 +238,7 @@ class Story:
     def check_once(self) -> None:
         """No invoice was taken more often than the source has it."""
         wanted = Counter(name_of(record) for record in self.records)
-        taken = Counter(name_of(parse(line.record)) for line in self.lines() if line.made_it)
+        taken = Counter(name_of(parse(line.record)) for line in self.lines() if line.success_states)
         twice = {name: number for name, number in taken.items() if number > wanted[name]}
         self.is_true(not twice, f"TAKEN TWICE: {twice}")
 
@@ -248,7 +248,7 @@ class Story:
         self.is_true(sum(counts.values()) == told["records"] == len(self.places), f"{counts} are not {len(self.places)} records")
         failures = self.failures(run_id)
         self.is_true(len(failures) == told["failed_records"], f"{told['failed_records']} failed, {len(failures)} in the dead letter")
-        taken = Counter(name_of(parse(line.record)) for line in self.lines() if line.made_it)
+        taken = Counter(name_of(parse(line.record)) for line in self.lines() if line.success_states)
         touched = Counter(name_of(parse(line.record)) for line in self.lines())
         named: Counter[str] = Counter()
         for index, place in enumerate(self.places):

@@ -21,8 +21,8 @@ MakeTrial = Callable[..., Trial]
 def end_well(trial: Trial) -> None:
     """The last attempt ends by itself with all accounts balanced, and a further one sends nothing."""
     account = trial.finish()
-    made_it, unknown = account.states.count("made_it"), account.states.count("unknown")
-    assert made_it + unknown == len(account.states), trial.story(f"{account.counts}")
+    success_states, unknown = account.states.count("made_it"), account.states.count("unknown")
+    assert success_states + unknown == len(account.states), trial.story(f"{account.counts}")
     if trial.source.kind == "customers":
         assert not unknown
         trial.check_customers(trial.world.truth())
@@ -39,7 +39,7 @@ def end_well(trial: Trial) -> None:
     # A customer who comes twice in a run may be sent again.
     numbers = Counter(record.get("customerNo") for record in trial.source.records()) if trial.source.kind == "customers" else Counter()
     assert not {key for key in sent if numbers[key] < 2}, trial.story("a further run after success sent something")
-    assert again.counts["done_before"] + again.counts["succeeded"] == made_it
+    assert again.counts["done_before"] + again.counts["succeeded"] == success_states
     assert again.counts["unknown"] == unknown
 
 

@@ -13,12 +13,12 @@ from amili_arm_async import BulkError
 
 from .cases import CASES, MARKED, OPERATIONS, Case, Gets
 from .control import World, WorldServer
-from .matrix import BATCH, RECORDS, Outcome, run_case
+from .matrix import BATCH, RECORDS, CaseResult, run_case
 from .programs import account_of, check, make_client, quick
 from .wire_faults import POINTS
 
 
-def compare(outcome: Outcome, gets: Gets) -> None:
+def compare(outcome: CaseResult, gets: Gets) -> None:
     """What a run told is what the table of cases says."""
     states = ["succeeded" if state == "made_it" else state for state in outcome.account.states]
     hit = [state for place, state in enumerate(states[:BATCH]) if gets.marked is None or place != MARKED]
@@ -38,7 +38,7 @@ def compare(outcome: Outcome, gets: Gets) -> None:
         assert {delivered[f"k{place}"] for place in range(BATCH) if place != MARKED} == {gets.deliveries}
 
 
-def compare_next(outcome: Outcome, first: Outcome, gets: Gets) -> None:
+def compare_next(outcome: CaseResult, first: CaseResult, gets: Gets) -> None:
     """What the next run with the same `run_id` makes of it."""
     assert (outcome.error is not None) == (gets.again == ("not_sent",))
     states = outcome.account.states

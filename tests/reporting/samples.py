@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from amili_arm_async.bulk.states import STATES
-from amili_arm_async.reporting.document import ReportDocument, read_document
+from amili_arm_async.reporting.document import ReportSchema, read_report
 
 HOSTILE = [
     "<script>fetch('http://example.invalid/x')</script>",
@@ -143,5 +143,5 @@ def quiet() -> dict[str, Any]:
     return document(part("customers", 1000, timeline=timeline), part("documents", 2000, money=money, elapsed=3.5, timeline=timeline))
 
 
-def read(value: dict[str, Any]) -> ReportDocument:
-    return read_document(json.dumps(value).encode())
+def read(value: dict[str, Any]) -> ReportSchema:
+    return read_report(json.dumps(value).encode())

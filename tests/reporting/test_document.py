@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from amili_arm_async import ConfigurationError
-from amili_arm_async.reporting.document import read_document
+from amili_arm_async.reporting.document import read_report
 from amili_arm_async.reporting.files import write_whole
 from amili_arm_async.reporting.writers import write_json
 
@@ -30,14 +30,14 @@ def test_what_was_written_is_read_again(tmp_path) -> None:
     document = samples.read(samples.troubled())
     file = tmp_path / "report.json"
     write_json(document, file)
-    assert read_document(file.read_bytes()) == document
+    assert read_report(file.read_bytes()) == document
     assert json.loads(file.read_bytes())["parts"][1]["money"]["currencies"][0]["read"]["total"] == "123907500.740"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_fields_that_are_not_known_are_passed_over() -> None:
-    assert read_document(changed(["parts", 0, "colour"], "green")) == samples.read(samples.troubled())
+    assert read_report(changed(["parts", 0, "colour"], "green")) == samples.read(samples.troubled())
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_fields_that_are_not_known_are_passed_over() -> None:
 )
 def test_a_broken_document_is_refused_with_the_place(path, value, said) -> None:
     with pytest.raises(ConfigurationError, match=said):
-        read_document(changed(path, value))
+        read_report(changed(path, value))
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff", b'"x"', b"[" * 100_000, b"<html>"])
 def test_what_is_no_document_is_refused(data) -> None:
     with pytest.raises(ConfigurationError, match="not a report"):
-        read_document(data)
+        read_report(data)
 
 
 def test_a_document_without_a_field_is_refused_by_its_name() -> None:

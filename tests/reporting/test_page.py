@@ -233,11 +233,11 @@ def test_tables_have_captions_and_drawings_have_words() -> None:
 
 
 def named_in_the_code() -> set[tuple[str, str]]:
-    """Every `Verdict("state", "reason", ...)` that the library makes."""
+    """Every `Outcome("state", "reason", ...)` that the library makes."""
     found = set()
     for file in Path(amili_arm_async.__file__).parent.joinpath("bulk").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Verdict" and len(node.args) >= 2:
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Outcome" and len(node.args) >= 2:
                 state, code = node.args[:2]
                 if isinstance(state, ast.Constant) and isinstance(code, ast.Constant) and code.value:
                     found.add((state.value, code.value))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 
-class Caller:
+class RequestContext:
     """Calls one sandbox as client 2218, and reads every answer whole."""
 
     def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession, client_no: int = 2218) -> None:
@@ -74,12 +74,12 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-def calling(session: aiohttp.ClientSession) -> Callable[[Sandbox], Caller]:
+def calling(session: aiohttp.ClientSession) -> Callable[[Sandbox], RequestContext]:
     """Makes the caller of any sandbox."""
-    return lambda sandbox: Caller(sandbox, session)
+    return lambda sandbox: RequestContext(sandbox, session)
 
 
 @pytest.fixture
-def call(sandbox: Sandbox, calling: Callable[[Sandbox], Caller]) -> Caller:
+def call(sandbox: Sandbox, calling: Callable[[Sandbox], RequestContext]) -> RequestContext:
     """The caller of ``sandbox``."""
     return calling(sandbox)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from amili_arm_async import FaultyRecord, open_records
+from amili_arm_async import UnreadableRecord, open_records
 
 HEADER = b"customerNo;name;dueDays\n"
 ROWS = 30_000
@@ -45,7 +45,7 @@ async def read(pieces: Iterable[bytes], kind: Any = "customers", form: Any = "cs
     tracemalloc.start()
     try:
         async for record in open_records(Stream(pieces), kind, format=form, **more):
-            if isinstance(record, FaultyRecord):
+            if isinstance(record, UnreadableRecord):
                 faults.append(record.fault)
             else:
                 good += 1

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amili_arm_async import FaultyRecord, RecordError, SourceError, open_records
+from amili_arm_async import RecordError, SourceError, UnreadableRecord, open_records
 from amili_arm_async.sources import blocks as module
 from amili_arm_async.sources.numbers import LineNumbers
 
@@ -74,7 +74,7 @@ async def test_a_line_without_an_end_takes_no_more_memory_than_a_line_may(tmp_pa
         source = lines_of(file, 1000)
         tracemalloc.start()
         try:
-            assert [type(record) async for record in source] == [FaultyRecord]
+            assert [type(record) async for record in source] == [UnreadableRecord]
             assert tracemalloc.get_traced_memory()[1] < 2_000_000
         finally:
             tracemalloc.stop()

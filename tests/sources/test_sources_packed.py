@@ -17,7 +17,7 @@ import zlib
 import pytest
 import zstandard
 
-from amili_arm_async import FaultyRecord, SourceError, open_records
+from amili_arm_async import SourceError, UnreadableRecord, open_records
 from amili_arm_async.sources import unpacking
 
 LINES = b"".join(b'{"customerNo":"%d","name":"%d"}\n' % (number, number * 7919) for number in range(20_000))
@@ -123,7 +123,7 @@ async def test_a_bomb_takes_no_more_memory_than_a_line_may(pack):
     finally:
         tracemalloc.stop()
     assert first == b'{"customerNo":"1"}'
-    assert isinstance(second, FaultyRecord)
+    assert isinstance(second, UnreadableRecord)
     assert second.fault == "line 2: more than 1000 bytes"
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from amili_arm_async import FaultyRecord, SourceError, open_records
+from amili_arm_async import SourceError, UnreadableRecord, open_records
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -26,7 +26,7 @@ def written(columns, **options):
 async def read(content, kind="customers", **options):
     records = open_records(io.BytesIO(content), kind, **options)
     found = [record async for record in records]
-    return [(records.place(index), record.fault if isinstance(record, FaultyRecord) else record) for index, record in enumerate(found)]
+    return [(records.place(index), record.fault if isinstance(record, UnreadableRecord) else record) for index, record in enumerate(found)]
 
 
 COLUMNS = {

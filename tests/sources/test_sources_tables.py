@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amili_arm_async import ConfigurationError, FaultyRecord, RecordError, SourceError, open_records
+from amili_arm_async import ConfigurationError, RecordError, SourceError, UnreadableRecord, open_records
 from amili_arm_async.sources.columns import known_names
 
 
@@ -21,7 +21,7 @@ async def read(content, kind="customers", **options):
     options = {"format": "csv", **options}
     records = open_records(io.BytesIO(content if isinstance(content, bytes) else content.encode()), kind, **options)
     found = [record async for record in records]
-    return [(records.place(index), record.fault if isinstance(record, FaultyRecord) else record) for index, record in enumerate(found)]
+    return [(records.place(index), record.fault if isinstance(record, UnreadableRecord) else record) for index, record in enumerate(found)]
 
 
 async def one(content, kind="customers", **options):
@@ -385,7 +385,7 @@ async def test_any_bytes_are_records_or_a_clear_error(content, before):
     with suppress(SourceError):
         async for record in records:
             index += 1
-            assert isinstance(record, (bytes, dict, FaultyRecord))
+            assert isinstance(record, (bytes, dict, UnreadableRecord))
             assert records.place(index).startswith(("line ", "row "))
 
 
@@ -396,7 +396,7 @@ async def test_no_line_goes_missing(lines):
     records = open_records(io.BytesIO(content.encode()), format="csv")
     found = [record async for record in records]
     told = {records.place(index) for index in range(len(found))}
-    whole = " ".join(str(record.as_read if isinstance(record, FaultyRecord) else record) for record in found)
+    whole = " ".join(str(record.as_read if isinstance(record, UnreadableRecord) else record) for record in found)
     for number, line in enumerate(lines, 2):
         # Each line that is not blank is a record, or a line of a field in one that is named.
         if line and f"line {number}" not in told:

@@ -9,7 +9,7 @@ import signal
 import sys
 
 from amili_arm_async import ArmClient, ArmError, BulkOptions, Limits
-from amili_arm_async.bulk.delta_state import DeltaState
+from amili_arm_async.bulk.delta_state import SyncState
 
 
 def kill_at_step(left: int) -> None:
@@ -40,12 +40,12 @@ def kill_at_step(left: int) -> None:
         return plain
 
     for name in ("find", "doubt", "keep", "close"):
-        setattr(DeltaState, name, killing(getattr(DeltaState, name)))
+        setattr(SyncState, name, killing(getattr(SyncState, name)))
 
 
 def kill_once_kept() -> None:
     """Ends the process once something that was kept is in the file: what is looked up later is answered later."""
-    find, keep, is_kept = DeltaState.find, DeltaState.keep, False
+    find, keep, is_kept = SyncState.find, SyncState.keep, False
 
     async def finding(*arguments):
         is_later = is_kept
@@ -59,7 +59,7 @@ def kill_once_kept() -> None:
         keep(*arguments)
         is_kept = True
 
-    DeltaState.find, DeltaState.keep = finding, keeping
+    SyncState.find, SyncState.keep = finding, keeping
 
 
 async def main(base_url: str, token: str, state: str, first: int, end: int, name: str) -> None:

@@ -116,7 +116,7 @@ async def test_a_night_with_too_little_is_not_ok_and_sends_what_is_there(arm, st
     assert len(sandbox.documents) == 6
     with pytest.raises(BulkError, match="at least 5"):
         report.raise_for_failures()
-    told = report.document()
+    told = report.to_dict()
     assert told["ok"] is False
     assert [part["expectation"] for part in told["parts"]] == [
         {"at_least": "50%", "expected": 5, "found": 2},

@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import Customer
-from amili_arm_async.bulk.chunking import Kind
+from amili_arm_async.bulk.chunking import RecordType
 from amili_arm_async.bulk.delta_state import name_of, names_of
-from amili_arm_async.bulk.digests import Digests
+from amili_arm_async.bulk.digests import RecordDigests
 
-KIND = Kind(Customer, "customer_no")
+KIND = RecordType(Customer, "customer_no")
 
 
 def digests(*records):
     """Each by itself, and all together, with what was met before and without."""
-    together = Digests(KIND).of(records)[1]
-    alone = [Digests(KIND).of([record])[1][0] for record in records]
+    together = RecordDigests(KIND).of(records)[1]
+    alone = [RecordDigests(KIND).of([record])[1][0] for record in records]
     assert together == alone
     return together
 
@@ -45,7 +45,7 @@ def test_the_same_content(records) -> None:
     assert len(set(digests(*records))) == 1
     for first in records:
         for second in records:
-            assert len(set(Digests(KIND).of([first, second])[1])) == 1
+            assert len(set(RecordDigests(KIND).of([first, second])[1])) == 1
 
 
 def test_other_content() -> None:
@@ -60,7 +60,7 @@ def test_other_content() -> None:
 )
 def test_what_can_not_be_sent_has_none_and_spoils_no_other(bad) -> None:
     good = {"customerNo": "1", "a": None}
-    assert Digests(KIND).of([good, bad, good])[1] == [*Digests(KIND).of([good])[1], None, *Digests(KIND).of([good])[1]]
+    assert RecordDigests(KIND).of([good, bad, good])[1] == [*RecordDigests(KIND).of([good])[1], None, *RecordDigests(KIND).of([good])[1]]
 
 
 VALUES = st.recursive(

@@ -39,7 +39,7 @@ from amili_arm_async import (
     DocumentLine,
     DocumentRecord,
     EinvoiceAddress,
-    Fault,
+    Finding,
     Limits,
     OutcomeUnknownError,
     Page,
@@ -259,7 +259,7 @@ async def check(arm: ArmClient, lines: list[bytes]) -> None:
     except CheckError as error:
         assert_type(error.report, CheckReport)
     for fault in run.report.faults:
-        assert_type(fault, Fault)
+        assert_type(fault, Finding)
         assert_type((fault.index, fault.key, fault.path, fault.code, fault.message), tuple[int, str | None, str, str, str])
         assert_type(fault.severity, Literal["error", "warning"])
     assert_type(run.report.counts, dict[str, int])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from amili_arm_async import ConfigurationError
-from amili_arm_async.files import Draft, JobFile, check_distinct, check_writable, followed
+from amili_arm_async.files import AtomicFile, JobFile, check_distinct, check_writable, followed
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 OTHER = 4711
@@ -47,7 +47,7 @@ def test_our_own_link_is_followed(tmp_path, mode):
 @pytest.mark.parametrize("mode", [0o1777, 0o777, 0o775])
 def test_a_link_of_another_user_is_not_followed_where_others_can_write(tmp_path, mode):
     place = link(tmp_path, OTHER, mode)
-    for use in (followed, Draft):
+    for use in (followed, AtomicFile):
         with pytest.raises(PermissionError, match="is not followed, since another user may have made it"):
             use(place)
     assert not (tmp_path / "mine" / "target").exists()
@@ -83,7 +83,7 @@ def test_links_that_never_end(tmp_path):
 
 
 def test_a_draft_is_whole_or_not_there(tmp_path):
-    with Draft(tmp_path / "a") as draft:
+    with AtomicFile(tmp_path / "a") as draft:
         draft.put(b"text")
         assert not (tmp_path / "a").exists()
         draft.keep()

@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from unit_records import INVALID, SOURCES, Row, as_json, key_in, mappings, strict_loads
 
 from amili_arm_async import Customer, Document, codec
-from amili_arm_async.bulk.chunking import Batch, Cutter, Kind, as_key
+from amili_arm_async.bulk.chunking import Batch, Chunker, RecordType, as_key
 from amili_arm_async.bulk.states import BatchOutcome
 from amili_arm_async.wire import Envelope
 
-CUSTOMERS = Kind(Customer, "customer_no")
+CUSTOMERS = RecordType(Customer, "customer_no")
 ENVELOPE = Envelope.of("customers", "TestUser")
 
 LIMITS = st.tuples(st.integers(1, 60), st.integers(256, 3000))
 
 
-def cutter(max_records: int = 1000, max_bytes: int = 1_000_000) -> Cutter:
-    return Cutter(CUSTOMERS, overhead=ENVELOPE.size, max_records=max_records, max_bytes=max_bytes)
+def cutter(max_records: int = 1000, max_bytes: int = 1_000_000) -> Chunker:
+    return Chunker(CUSTOMERS, overhead=ENVELOPE.size, max_records=max_records, max_bytes=max_bytes)
 
 
 def cut(records: list[Any], max_records: int, max_bytes: int, slices: list[int] | None = None) -> tuple[list[Batch], list[BatchOutcome]]:
@@ -259,7 +259,7 @@ def test_nan_and_infinity_never_leave_and_do_not_cost_their_neighbours(make, val
 def test_nan_in_a_line_of_a_document_never_leaves(value) -> None:
     from amili_arm_async import CurrencyAmounts, DocumentLine
 
-    made = Cutter(Kind(Document, "document_no"), overhead=20, max_records=10, max_bytes=10_000)
+    made = Chunker(RecordType(Document, "document_no"), overhead=20, max_records=10, max_bytes=10_000)
     line = DocumentLine(currency_amounts=CurrencyAmounts(vat=value))
     made.feed([Document(document_no="1"), Document(document_no="2", document_lines=[line])])
     assert list(made.finish().keys) == ["1"]

@@ -14,7 +14,7 @@ from amili_arm_async import BatchWords
 from amili_arm_async.bulk.against import tells_of_failure
 from amili_arm_async.bulk.entries import Entries
 from amili_arm_async.bulk.results import read_all, read_result
-from amili_arm_async.bulk.states import Verdict
+from amili_arm_async.bulk.states import Outcome
 
 WORDS = BatchWords()
 OK = {"status": "PROCESSED", "result": "OK"}
@@ -25,7 +25,7 @@ NONE_MADE_IT = [U] * 4
 SECOND_FAILED = [U, F, U, U]
 
 
-def judged(body: Any, keys: list[str | None] | None = None, status: int = 200, words: BatchWords = WORDS, **more: Any) -> list[Verdict]:
+def judged(body: Any, keys: list[str | None] | None = None, status: int = 200, words: BatchWords = WORDS, **more: Any) -> list[Outcome]:
     keys = KEYS if keys is None else keys  # type: ignore[assignment]
     assert keys is not None
     reading = read_all("uuid", status, json.dumps(body).encode(), words, ("customerNo",), len(keys))
@@ -305,11 +305,11 @@ ERROR = {"code": "E17", "message": "name is missing"}
 )
 def test_what_an_entry_says_to_its_failure_is_its_records_message(fields: dict[str, Any]) -> None:
     for body in ({**OK, "customers": [{"customerNo": "1002", **fields}]}, {**OK, "failed": [{"customerNo": "1002", **fields}]}):
-        assert judged(body)[1] == Verdict("failed", "failed", "E17: name is missing")
+        assert judged(body)[1] == Outcome("failed", "failed", "E17: name is missing")
 
 
 def test_the_words_of_a_failed_entry_are_its_reason() -> None:
-    assert judged({**OK, "failed": [{"customerNo": "1002", "status": "BATCH-REJECTED", "errors": [ERROR]}]})[1] == Verdict(
+    assert judged({**OK, "failed": [{"customerNo": "1002", "status": "BATCH-REJECTED", "errors": [ERROR]}]})[1] == Outcome(
         "failed", "BATCH-REJECTED", "E17: name is missing"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amili_arm_async.bulk.keys import KeyGate, Pass
+from amili_arm_async.bulk.keys import KeySerializer, KeyTicket
 
 KEYS = st.lists(st.none() | st.sampled_from(["1", "2", "3", "a", "A", "ß", "ss", "Σ", "ς"]), min_size=1, max_size=5)
 STEPS = st.lists(st.tuples(KEYS, st.integers(0, 5)), max_size=25)
@@ -14,8 +14,8 @@ STEPS = st.lists(st.tuples(KEYS, st.integers(0, 5)), max_size=25)
 @settings(max_examples=200)
 @given(STEPS)
 def test_a_batch_waits_for_all_earlier_ones_with_a_key_in_common_and_for_no_other(steps) -> None:
-    gate = KeyGate()
-    under_way: list[tuple[Pass, set[str], int]] = []
+    gate = KeySerializer()
+    under_way: list[tuple[KeyTicket, set[str], int]] = []
     for keys, leaves in steps:
         folded = {key.casefold() for key in keys if key is not None}
         made, before = gate.enter(keys)
@@ -30,7 +30,7 @@ def test_a_batch_waits_for_all_earlier_ones_with_a_key_in_common_and_for_no_othe
 
 
 def test_a_batch_leaves_when_the_last_of_its_parts_is_settled() -> None:
-    gate = KeyGate()
+    gate = KeySerializer()
     made, _ = gate.enter(["1", "2", "3"])
     gate.settle(made, 2)
     assert not made.left.is_set()
@@ -40,7 +40,7 @@ def test_a_batch_leaves_when_the_last_of_its_parts_is_settled() -> None:
 
 
 def test_a_key_held_twice_is_free_when_both_have_left_in_any_order() -> None:
-    gate = KeyGate()
+    gate = KeySerializer()
     first, _ = gate.enter(["1"])
     second, _ = gate.enter(["1"])
     gate.settle(first, 1)
@@ -52,7 +52,7 @@ def test_a_key_held_twice_is_free_when_both_have_left_in_any_order() -> None:
 
 
 def test_records_without_keys_wait_for_nobody() -> None:
-    gate = KeyGate()
+    gate = KeySerializer()
     gate.enter([None, None])
     made, before = gate.enter([None])
     assert before == []
@@ -60,13 +60,13 @@ def test_records_without_keys_wait_for_nobody() -> None:
 
 
 def test_keys_with_a_nul_are_compared_without_case_too() -> None:
-    gate = KeyGate()
+    gate = KeySerializer()
     made, _ = gate.enter(["a\0b"])
     assert gate.enter(["A\0B"])[1] == [made]
 
 
 def test_abandoned_nobody_waits_any_more() -> None:
-    gate = KeyGate()
+    gate = KeySerializer()
     passes = [gate.enter(["1"])[0] for _ in range(3)]
     gate.abandon()
     assert all(made.left.is_set() for made in passes)

@@ -15,9 +15,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from amili_arm_async import CurrencyAmounts, Customer, Document, DocumentLine
-from amili_arm_async.bulk.chunking import Kind, as_key
+from amili_arm_async.bulk.chunking import RecordType, as_key
 from amili_arm_async.bulk.field_names import FieldNameError, FieldNames, check_mapping, check_text
-from amili_arm_async.bulk.identity import Prints, content_name
+from amili_arm_async.bulk.identity import Fingerprinter, content_name
 from amili_arm_async.codec import ENCODER
 
 
@@ -170,7 +170,7 @@ def test_another_meaning_has_another_name(value, other):
 @pytest.mark.parametrize("value", [123, "123", " 123 ", 123.0, Decimal(123), Decimal("123.00"), Decimal("1.23E+2"), "\u00a0123\n"])
 def test_one_number_in_many_ways(value):
     assert as_key(value) == "123"
-    kind = Kind(Document, "document_no")
+    kind = RecordType(Document, "document_no")
     plain = [value] if isinstance(value, str) else [value, str(value).encode()]
     for written in plain:
         record = {"documentNo": written} if not isinstance(written, bytes) else b'{"documentNo":%s}' % written
@@ -184,7 +184,7 @@ def test_one_number_in_many_ways(value):
 def test_composed_and_decomposed():
     number = unicodedata.normalize("NFD", "Å1")
     assert as_key(number) == "Å1"
-    assert Kind(Customer, "customer_no").keys_of([{"customerNo": number}], dict) == ["Å1"]
+    assert RecordType(Customer, "customer_no").keys_of([{"customerNo": number}], dict) == ["Å1"]
 
 
 @pytest.mark.parametrize("value", [12.5, Decimal("0.1"), float("nan"), float("inf"), Decimal("NaN"), True, None, [], " "])
@@ -212,7 +212,7 @@ def test_a_name_in_another_case(cls, record, message):
     for check in (
         lambda: check_mapping(record, cls),
         lambda: check_text(ENCODER.encode(record), cls),
-        lambda: Prints(cls).of(ENCODER.encode(record)),
+        lambda: Fingerprinter(cls).of(ENCODER.encode(record)),
     ):
         with pytest.raises(FieldNameError) as raised:
             check()
@@ -239,7 +239,7 @@ def test_a_name_in_another_case(cls, record, message):
     ],
 )
 def test_a_name_twice(text, message):
-    for check in (check_text, lambda text, cls: Prints(cls).of(text)):
+    for check in (check_text, lambda text, cls: Fingerprinter(cls).of(text)):
         with pytest.raises(FieldNameError) as raised:
             check(text, Document)
         assert (raised.value.code, str(raised.value)) == ("duplicate_field", message)
@@ -259,4 +259,4 @@ def test_names_that_are_no_slip(record):
     assert not FieldNames(Document).may_slip([record] * 40)
     for text in (ENCODER.encode(record), json.dumps(msgspec.to_builtins(record, str_keys=True), default=str, indent=2).encode()):
         check_text(text, Document)
-        Prints(Document).of(text)
+        Fingerprinter(Document).of(text)

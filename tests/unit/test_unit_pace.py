@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from amili_arm_async.bulk.pace import MOST, START, Climb, Pace
+from amili_arm_async.bulk.pace import MOST, START, AdaptiveConcurrency, HillClimber
 
 
 def through(capacity: int, seconds: float, at_once: int, way: float = 0.0) -> float:
@@ -19,7 +19,7 @@ def through(capacity: int, seconds: float, at_once: int, way: float = 0.0) -> fl
 
 
 def run(
-    climb: Climb, capacity: Callable[[int], int], *, seconds: float = 0.05, way: float = 0.0, batches: int = 3000, noise: float = 0.0
+    climb: HillClimber, capacity: Callable[[int], int], *, seconds: float = 0.05, way: float = 0.0, batches: int = 3000, noise: float = 0.0
 ) -> tuple[list[int], float]:
     """The limit after each batch, and the seconds that all took."""
     rng = Random(7)
@@ -56,7 +56,7 @@ def changes(limits: list[int]) -> int:
 @pytest.mark.parametrize("noise", [0.0, 0.2])
 @pytest.mark.parametrize("capacity", [1, 2, 3, 5, 8, 12, 20, 32, 100])
 def test_it_ends_at_the_knee_and_stays_there(capacity: int, noise: float) -> None:
-    limits, _ = run(Climb(START, MOST), lambda _: capacity, noise=noise)
+    limits, _ = run(HillClimber(START, MOST), lambda _: capacity, noise=noise)
     settled = usual(limits[1500:])
     best = through(capacity, 0.05, MOST)
     assert through(capacity, 0.05, settled) >= 0.9 * best
@@ -67,26 +67,26 @@ def test_it_ends_at_the_knee_and_stays_there(capacity: int, noise: float) -> Non
 
 def test_the_distance_counts_too() -> None:
     # It works on two at once, but most of the time a batch is on its way.
-    limits, _ = run(Climb(START, MOST), lambda _: 2, seconds=0.01, way=0.09)
+    limits, _ = run(HillClimber(START, MOST), lambda _: 2, seconds=0.01, way=0.09)
     assert through(2, 0.01, usual(limits[1500:]), 0.09) >= 0.9 * through(2, 0.01, MOST, 0.09)
     assert usual(limits[1500:]) <= 30
 
 
 def test_where_more_always_brings_more_it_is_soon_there() -> None:
-    limits, seconds = run(Climb(START, MOST), lambda _: 1000, batches=1000)
+    limits, seconds = run(HillClimber(START, MOST), lambda _: 1000, batches=1000)
     assert limits.index(MOST) <= 100
     assert limits[-1] == MOST
     assert 1000 / seconds >= 0.9 * through(1000, 0.05, MOST)
 
 
 def test_a_server_that_grows_is_found_out() -> None:
-    limits, _ = run(Climb(START, MOST), lambda sent: 4 if sent < 1500 else 24, batches=6000)
+    limits, _ = run(HillClimber(START, MOST), lambda sent: 4 if sent < 1500 else 24, batches=6000)
     assert usual(limits[500:1500]) <= 7
     assert usual(limits[4500:]) >= 20
 
 
 def test_a_server_that_shrinks_is_found_out() -> None:
-    limits, _ = run(Climb(START, MOST), lambda sent: 24 if sent < 1500 else 4, batches=6000)
+    limits, _ = run(HillClimber(START, MOST), lambda sent: 24 if sent < 1500 else 4, batches=6000)
     assert usual(limits[500:1500]) >= 20
     assert usual(limits[4500:]) <= 7
 
@@ -100,7 +100,7 @@ class Clock:
 
 def test_a_number_that_was_given_is_only_left_when_the_server_says_too_much() -> None:
     clock, heard = Clock(), []
-    pace = Pace(6, clock, lambda: heard.append(pace.limit))
+    pace = AdaptiveConcurrency(6, clock, lambda: heard.append(pace.limit))
     for _ in range(500):
         clock.now += 0.01
         pace.taken(0.05)
@@ -119,7 +119,7 @@ def test_a_number_that_was_given_is_only_left_when_the_server_says_too_much() ->
 
 def test_it_does_not_come_back_to_what_was_too_much() -> None:
     clock = Clock()
-    pace = Pace(None, clock, lambda: None)
+    pace = AdaptiveConcurrency(None, clock, lambda: None)
     assert pace.limit == START
     pace.slower()
     assert pace.limit == START // 2
@@ -137,7 +137,7 @@ def test_it_does_not_come_back_to_what_was_too_much() -> None:
 
 def test_a_single_batch_at_a_time_is_never_too_few_to_go_on() -> None:
     clock = Clock()
-    pace = Pace(None, clock, lambda: None)
+    pace = AdaptiveConcurrency(None, clock, lambda: None)
     for _ in range(20):
         clock.now += 2.0
         pace.slower()

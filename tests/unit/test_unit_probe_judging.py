@@ -12,14 +12,14 @@ from amili_arm_async import BatchWords
 from amili_arm_async.cli.probing.assumptions import ASSUMPTIONS, PAGED, findings
 from amili_arm_async.cli.probing.batches import judge_course, judge_entries, judge_entry_fields, judge_status, judge_words
 from amili_arm_async.cli.probing.candidates import ASKED, candidates
-from amili_arm_async.cli.probing.evidence import Evidence, Heard, Verdict
+from amili_arm_async.cli.probing.evidence import Agreement, Evidence, Exchange
 from amili_arm_async.cli.probing.lists import judge_end, judge_links, judge_name, judge_past, judge_summary, query_of
 from amili_arm_async.cli.probing.paths import judge_path
 from amili_arm_async.cli.probing.records import judge_content_types, judge_one, judge_same, judge_token, key_in_list
 from amili_arm_async.cli.probing.remedy import NONE, remedy
 from amili_arm_async.cli.probing.words import guess, shown
 from amili_arm_async.endpoints import OPERATIONS, with_paths
-from amili_arm_async.retry import Fate, fate_of_status
+from amili_arm_async.retry import Proof, fate_of_status
 from amili_arm_async.wire import Response
 
 CUSTOMERS = OPERATIONS["customers.list"]
@@ -40,8 +40,8 @@ def heard(name="customers.list", status=200, body=None, headers=None, query=(), 
     row = OPERATIONS[name]
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     response = Response(status, {"content-type": "application/json", **(headers or {})}, data, complete) if status else None
-    fate = fate_of_status(status) if status else Fate.DOUBTFUL
-    return Heard(name, row.method, template or row.path, query, fate, response, "" if status else "time-out")
+    fate = fate_of_status(status) if status else Proof.AMBIGUOUS
+    return Exchange(name, row.method, template or row.path, query, fate, response, "" if status else "time-out")
 
 
 def evidence(**replies):
@@ -107,7 +107,7 @@ def test_nothing_that_is_answered_breaks_it_or_is_repeated(replies, written) -> 
 def test_nothing_seen_is_nothing_judged() -> None:
     seen = Evidence("https://h/arm/v1", ended="the time was up")
     found = findings(seen, wrote=True)
-    assert {one.verdict for one in found} == {Verdict.NOT_SEEN}
+    assert {one.verdict for one in found} == {Agreement.NOT_SEEN}
     assert [one.id for one in found] == [one.id for one in ASSUMPTIONS]
     assert len({one.id for one in found}) == len(found)
     assert remedy(seen, all_as_assumed=True) == NONE
@@ -121,29 +121,29 @@ def test_the_end_of_a_list() -> None:
     first = heard(body={"summary": SUMMARY, "customers": []})
     last = {**SUMMARY, "pageNo": 2}
     seen = evidence(customers_list=first)
-    assert judge_end(seen, CUSTOMERS)[1] == Verdict.NOT_SEEN
+    assert judge_end(seen, CUSTOMERS)[1] == Agreement.NOT_SEEN
     for link, expected in [
-        (None, ("null", Verdict.AS_ASSUMED)),
-        (" ", ("blank", Verdict.AS_ASSUMED)),
-        ("https://h/?query=q&pageno=1", ("a link", Verdict.OTHERWISE)),
-        (False, ("neither a text nor null (bool)", Verdict.OTHERWISE)),
+        (None, ("null", Agreement.AS_ASSUMED)),
+        (" ", ("blank", Agreement.AS_ASSUMED)),
+        ("https://h/?query=q&pageno=1", ("a link", Agreement.OTHERWISE)),
+        (False, ("neither a text nor null (bool)", Agreement.OTHERWISE)),
     ]:
         page = heard(body={"summary": {**last, "nextPage": link}})
         assert judge_end(evidence(customers_list=first, customers_list__last=page), CUSTOMERS) == expected
     without = heard(body={"summary": {name: value for name, value in last.items() if name != "nextPage"}})
-    assert judge_end(evidence(customers_list=first, customers_list__pages=without), CUSTOMERS) == ("absent", Verdict.AS_ASSUMED)
+    assert judge_end(evidence(customers_list=first, customers_list__pages=without), CUSTOMERS) == ("absent", Agreement.AS_ASSUMED)
 
 
 @pytest.mark.parametrize(
     ("link", "seen", "verdict"),
     [
-        (SUMMARY["nextPage"], "query, pageno on the same host", Verdict.AS_ASSUMED),
-        ("https://H/x?pageno=2&query=q", "pageno, query on the same host", Verdict.AS_ASSUMED),
-        ("/x?query=q&pageno=2", "query, pageno; without a host", Verdict.AS_ASSUMED),
-        ("https://evil.example/x?query=q&pageno=2", "query, pageno; on another host (evil.example)", Verdict.AS_ASSUMED),
-        ("https://h/x?cursor=abc", "cursor on the same host", Verdict.OTHERWISE),
-        ("https://h/x", "a link without a query", Verdict.OTHERWISE),
-        (None, "no link, and 2 pages", Verdict.OTHERWISE),
+        (SUMMARY["nextPage"], "query, pageno on the same host", Agreement.AS_ASSUMED),
+        ("https://H/x?pageno=2&query=q", "pageno, query on the same host", Agreement.AS_ASSUMED),
+        ("/x?query=q&pageno=2", "query, pageno; without a host", Agreement.AS_ASSUMED),
+        ("https://evil.example/x?query=q&pageno=2", "query, pageno; on another host (evil.example)", Agreement.AS_ASSUMED),
+        ("https://h/x?cursor=abc", "cursor on the same host", Agreement.OTHERWISE),
+        ("https://h/x", "a link without a query", Agreement.OTHERWISE),
+        (None, "no link, and 2 pages", Agreement.OTHERWISE),
     ],
 )
 def test_links(link, seen, verdict) -> None:
@@ -156,7 +156,7 @@ def test_a_link_that_leads_back() -> None:
     first = heard(body={"summary": SUMMARY})
     assert judge_links(evidence(customers_list=first, customers_list__pages=first), CUSTOMERS) == (
         "query, pageno on the same host; it does not lead to page 2",
-        Verdict.OTHERWISE,
+        Agreement.OTHERWISE,
     )
 
 
@@ -166,41 +166,41 @@ def test_a_link_gives_its_query_and_nothing_else() -> None:
 
 
 def test_names_and_summaries() -> None:
-    assert judge_name(evidence(customers_list=heard(body=[])), CUSTOMERS) == ("a list alone", Verdict.OTHERWISE)
-    assert judge_name(evidence(customers_list=heard(body={"Kari N": []})), CUSTOMERS) == ("xxxx x", Verdict.OTHERWISE)
-    assert judge_name(evidence(customers_list=heard(body={"a": 1})), CUSTOMERS) == ("no list", Verdict.OTHERWISE)
-    assert judge_name(evidence(customers_list=heard(body=b"<p>")), CUSTOMERS) == ("no JSON object", Verdict.OTHERWISE)
+    assert judge_name(evidence(customers_list=heard(body=[])), CUSTOMERS) == ("a list alone", Agreement.OTHERWISE)
+    assert judge_name(evidence(customers_list=heard(body={"Kari N": []})), CUSTOMERS) == ("xxxx x", Agreement.OTHERWISE)
+    assert judge_name(evidence(customers_list=heard(body={"a": 1})), CUSTOMERS) == ("no list", Agreement.OTHERWISE)
+    assert judge_name(evidence(customers_list=heard(body=b"<p>")), CUSTOMERS) == ("no JSON object", Agreement.OTHERWISE)
     assert judge_summary(evidence(customers_list=heard(body={"summary": {**SUMMARY, "firstPage": "x"}})), CUSTOMERS) == (
         "more: firstPage",
-        Verdict.AS_ASSUMED,
+        Agreement.AS_ASSUMED,
     )
     odd = {**SUMMARY, "pageNo": "1", "totalCount": True}
     assert judge_summary(evidence(customers_list=heard(body={"summary": odd})), CUSTOMERS) == (
         "of another kind: pageNo, totalCount",
-        Verdict.OTHERWISE,
+        Agreement.OTHERWISE,
     )
-    assert judge_summary(evidence(customers_list=heard(body={"customers": []})), CUSTOMERS) == ("no summary", Verdict.OTHERWISE)
+    assert judge_summary(evidence(customers_list=heard(body={"customers": []})), CUSTOMERS) == ("no summary", Agreement.OTHERWISE)
 
 
 def test_a_list_that_no_page_shows_may_have_another_name_and_come_whole() -> None:
     row = OPERATIONS["log_items.list"]
     for body, name, verdict in [
-        ({"lines": []}, "lines", Verdict.AS_ASSUMED),
-        ([], "a list alone", Verdict.AS_ASSUMED),
-        ({"a": [], "b": []}, "a, b", Verdict.OTHERWISE),
-        ({"a": 1}, "no list", Verdict.OTHERWISE),
+        ({"lines": []}, "lines", Agreement.AS_ASSUMED),
+        ([], "a list alone", Agreement.AS_ASSUMED),
+        ({"a": [], "b": []}, "a, b", Agreement.OTHERWISE),
+        ({"a": 1}, "no list", Agreement.OTHERWISE),
     ]:
         seen = evidence(log_items_list=heard("log_items.list", body=body))
         assert judge_name(seen, row) == (name, verdict)
-        assert judge_summary(seen, row) == ("none: it comes whole", Verdict.AS_ASSUMED)
+        assert judge_summary(seen, row) == ("none: it comes whole", Agreement.AS_ASSUMED)
 
 
 def test_past_the_end() -> None:
     for status, body, expected in [
-        (200, {"customers": []}, ("200 without records", Verdict.AS_ASSUMED)),
-        (200, {"customers": [{}]}, ("200 with records", Verdict.OTHERWISE)),
-        (404, None, ("404", Verdict.OTHERWISE)),
-        (204, None, ("204 without records", Verdict.AS_ASSUMED)),
+        (200, {"customers": []}, ("200 without records", Agreement.AS_ASSUMED)),
+        (200, {"customers": [{}]}, ("200 with records", Agreement.OTHERWISE)),
+        (404, None, ("404", Agreement.OTHERWISE)),
+        (204, None, ("204 without records", Agreement.AS_ASSUMED)),
     ]:
         assert judge_past(evidence(customers_list__past=heard(status=status, body=body)), CUSTOMERS) == expected
 
@@ -211,12 +211,12 @@ def test_past_the_end() -> None:
 @pytest.mark.parametrize(
     ("body", "seen", "verdict"),
     [
-        ({"customerNo": "1"}, "the object itself", Verdict.AS_ASSUMED),
-        ({"customer": {"customerNo": "1"}}, "under customer", Verdict.AS_ASSUMED),
-        ({"customers": [{"customerNo": "1"}]}, "in the list customers", Verdict.AS_ASSUMED),
-        ({"data": {"customerNo": "1"}}, "no customerNo is found in it: its fields are data", Verdict.OTHERWISE),
-        ({"customers": []}, "no customerNo is found in it: its fields are customers", Verdict.OTHERWISE),
-        ([], "no JSON object", Verdict.OTHERWISE),
+        ({"customerNo": "1"}, "the object itself", Agreement.AS_ASSUMED),
+        ({"customer": {"customerNo": "1"}}, "under customer", Agreement.AS_ASSUMED),
+        ({"customers": [{"customerNo": "1"}]}, "in the list customers", Agreement.AS_ASSUMED),
+        ({"data": {"customerNo": "1"}}, "no customerNo is found in it: its fields are data", Agreement.OTHERWISE),
+        ({"customers": []}, "no customerNo is found in it: its fields are customers", Agreement.OTHERWISE),
+        ([], "no JSON object", Agreement.OTHERWISE),
     ],
 )
 def test_one_record(body, seen, verdict) -> None:
@@ -235,10 +235,10 @@ def test_what_was_sent_and_what_is_there() -> None:
     shown = {"customerNo": 1, "name": "KARI", "dueDays": 14.0, "postalAddress": {"cityName": "Oslo", "a": {"b": 2}}, "tags": ["a", "b"]}
     seen = evidence(customers_get__written=heard("customers.get", body=shown))
     seen.sent["customers"] = json.dumps(sent).encode()
-    assert judge_same(seen, "customers") == ("postalAddress.a.b, tags differ", Verdict.OTHERWISE)
+    assert judge_same(seen, "customers") == ("postalAddress.a.b, tags differ", Agreement.OTHERWISE)
     gone = evidence(customers_get__written=heard("customers.get", status=404))
     gone.sent["customers"] = b'{"customerNo":"1"}'
-    assert judge_same(gone, "customers") == ("404: it is not there", Verdict.OTHERWISE)
+    assert judge_same(gone, "customers") == ("404: it is not there", Agreement.OTHERWISE)
 
 
 def test_keys_in_lists() -> None:
@@ -250,12 +250,12 @@ def test_keys_in_lists() -> None:
 
 def test_the_token_and_the_content_types() -> None:
     seen = evidence(customers_list=heard(headers={"content-type": "text/html"}, body=b"x"))
-    assert judge_content_types(seen) == ("text/html", Verdict.OTHERWISE)
-    assert judge_token(seen)[1] == Verdict.NOT_SEEN
+    assert judge_content_types(seen) == ("text/html", Agreement.OTHERWISE)
+    assert judge_token(seen)[1] == Agreement.NOT_SEEN
     for fields, verdict in [
-        (("access_token", "expires_on"), Verdict.AS_ASSUMED),
-        (("access_token",), Verdict.OTHERWISE),
-        ((), Verdict.OTHERWISE),
+        (("access_token", "expires_on"), Agreement.AS_ASSUMED),
+        (("access_token",), Agreement.OTHERWISE),
+        ((), Agreement.OTHERWISE),
     ]:
         seen.token_fields = fields
         assert judge_token(seen)[1] == verdict
@@ -269,27 +269,27 @@ def batch(status, body):
 
 
 def test_statuses_of_a_batch() -> None:
-    assert judge_status(batch(200, {"status": "PROCESSED"})) == ("200 (done)", Verdict.AS_ASSUMED)
-    assert judge_status(batch(200, {"status": "PROCESSED", "result": "OK"})) == ("200 (succeeded)", Verdict.AS_ASSUMED)
-    assert judge_status(batch(202, {"status": "NOT-PROCESSED"})) == ("202 (pending)", Verdict.AS_ASSUMED)
+    assert judge_status(batch(200, {"status": "PROCESSED"})) == ("200 (done)", Agreement.AS_ASSUMED)
+    assert judge_status(batch(200, {"status": "PROCESSED", "result": "OK"})) == ("200 (succeeded)", Agreement.AS_ASSUMED)
+    assert judge_status(batch(202, {"status": "NOT-PROCESSED"})) == ("202 (pending)", Agreement.AS_ASSUMED)
     # The library waits at a 202, whatever it says: one that says that all is done would be waited for in vain.
-    assert judge_status(batch(202, {"status": "PROCESSED", "result": "SUCCESS"})) == ("202 (pending)", Verdict.OTHERWISE)
-    assert judge_status(batch(204, {}))[1] == Verdict.OTHERWISE
-    assert judge_status(batch(404, {})) == ("404 (nothing)", Verdict.AS_ASSUMED)
+    assert judge_status(batch(202, {"status": "PROCESSED", "result": "SUCCESS"})) == ("202 (pending)", Agreement.OTHERWISE)
+    assert judge_status(batch(204, {}))[1] == Agreement.OTHERWISE
+    assert judge_status(batch(404, {})) == ("404 (nothing)", Agreement.AS_ASSUMED)
     assert judge_status(batch(403, {}))[0] == "not seen (403: the token may not)"
 
 
 @pytest.mark.parametrize(
     ("body", "seen", "verdict"),
     [
-        ({"status": "PROCESSED", "customers": [{"customerNo": "1"}]}, "customers", Verdict.AS_ASSUMED),
-        ({"status": "PROCESSED", "data": {"results": [{"customerNo": "1"}]}}, "data.results", Verdict.AS_ASSUMED),
-        ([{"customerNo": "1", "status": "FAILED"}], "results", Verdict.AS_ASSUMED),
-        ({"status": "PROCESSED", "rows": [{"no": "1"}]}, "none is found; there are lists: rows", Verdict.OTHERWISE),
-        ({"status": "PROCESSED"}, "none, and the whole is done", Verdict.OTHERWISE),
-        ({"status": "PROCESSED", "result": "OK"}, "none, and the success of the whole speaks for all", Verdict.NOT_SEEN),
-        ({"status": "OK", "failed": ["1"]}, "in lists of what succeeded and what failed: failed", Verdict.AS_ASSUMED),
-        ({"result": "PARTIAL"}, "none, and the whole is partial", Verdict.OTHERWISE),
+        ({"status": "PROCESSED", "customers": [{"customerNo": "1"}]}, "customers", Agreement.AS_ASSUMED),
+        ({"status": "PROCESSED", "data": {"results": [{"customerNo": "1"}]}}, "data.results", Agreement.AS_ASSUMED),
+        ([{"customerNo": "1", "status": "FAILED"}], "results", Agreement.AS_ASSUMED),
+        ({"status": "PROCESSED", "rows": [{"no": "1"}]}, "none is found; there are lists: rows", Agreement.OTHERWISE),
+        ({"status": "PROCESSED"}, "none, and the whole is done", Agreement.OTHERWISE),
+        ({"status": "PROCESSED", "result": "OK"}, "none, and the success of the whole speaks for all", Agreement.NOT_SEEN),
+        ({"status": "OK", "failed": ["1"]}, "in lists of what succeeded and what failed: failed", Agreement.AS_ASSUMED),
+        ({"result": "PARTIAL"}, "none, and the whole is partial", Agreement.OTHERWISE),
     ],
 )
 def test_where_entries_are(body, seen, verdict) -> None:
@@ -302,10 +302,10 @@ def test_fields_of_entries() -> None:
     good = [{"customerNo": "1", "status": "PROCESSED", "line": 1}, {"customerNo": "2", "result": "FAILED", "message": "Kari"}]
     assert judge_entry_fields(batch(200, {"status": "PROCESSED", "results": good})) == (
         "named by customerNo; status, result speak; beside them: line, message",
-        Verdict.AS_ASSUMED,
+        Agreement.AS_ASSUMED,
     )
     for bad in ({"customerNo": "3"}, {"status": "FAILED"}):
-        assert judge_entry_fields(batch(200, {"status": "PROCESSED", "results": [*good, bad]}))[1] == Verdict.OTHERWISE
+        assert judge_entry_fields(batch(200, {"status": "PROCESSED", "results": [*good, bad]}))[1] == Agreement.OTHERWISE
 
 
 def test_a_shape_that_no_rule_knows_needs_a_reader_of_the_callers() -> None:
@@ -326,9 +326,9 @@ def test_a_batch_that_is_only_done_may_be_a_success_where_its_customer_is_there(
 
 
 def test_words() -> None:
-    assert judge_words(batch(200, {"status": "processed", "result": "Success"})) == ("processed, Success", Verdict.AS_ASSUMED)
-    assert judge_words(batch(200, {"state": "done"})) == ("neither status nor result", Verdict.OTHERWISE)
-    assert judge_words(batch(200, {"results": [{"status": "AVVIST"}, {"status": "AVVIST"}]})) == ("unknown: AVVIST", Verdict.OTHERWISE)
+    assert judge_words(batch(200, {"status": "processed", "result": "Success"})) == ("processed, Success", Agreement.AS_ASSUMED)
+    assert judge_words(batch(200, {"state": "done"})) == ("neither status nor result", Agreement.OTHERWISE)
+    assert judge_words(batch(200, {"results": [{"status": "AVVIST"}, {"status": "AVVIST"}]})) == ("unknown: AVVIST", Agreement.OTHERWISE)
 
 
 @pytest.mark.parametrize(
@@ -358,10 +358,10 @@ def test_the_course_of_a_batch() -> None:
     done = heard("batches.get", 206, {"status": "PROCESSED", "result": "PARTIAL"})
     assert judge_course(evidence(batches_get__polls=[waiting, waiting, done])) == (
         "202 NOT-PROCESSED/PENDING (2 x), then 206 PROCESSED/PARTIAL",
-        Verdict.AS_ASSUMED,
+        Agreement.AS_ASSUMED,
     )
-    assert judge_course(evidence(batches_get__polls=[waiting]))[1] == Verdict.OTHERWISE
-    assert judge_course(evidence(batches_get__polls=[waiting, heard("batches.get", 0)]))[1] == Verdict.NOT_SEEN
+    assert judge_course(evidence(batches_get__polls=[waiting]))[1] == Agreement.OTHERWISE
+    assert judge_course(evidence(batches_get__polls=[waiting, heard("batches.get", 0)]))[1] == Agreement.NOT_SEEN
 
 
 # --- paths ------------------------------------------------------------------------------------------------------------------
@@ -390,15 +390,15 @@ def test_what_is_asked_is_all_that_is_inferred_and_can_be_asked() -> None:
 def test_paths() -> None:
     row = OPERATIONS["codes.get"]
     lost = heard("codes.get", 404)
-    assert judge_path(evidence(codes_get=heard("codes.get", 204)), row) == ("204", Verdict.AS_ASSUMED)
-    assert judge_path(evidence(codes_get=lost), row) == ("404", Verdict.OTHERWISE)
+    assert judge_path(evidence(codes_get=heard("codes.get", 204)), row) == ("204", Agreement.AS_ASSUMED)
+    assert judge_path(evidence(codes_get=lost), row) == ("404", Agreement.OTHERWISE)
     assert judge_path(evidence(codes_get=lost, codes_get__others=[lost, lost]), row)[0] == "404; none of 2 other spellings answered"
-    assert judge_path(evidence(codes_get=heard("codes.get", 500)), row) == ("not seen (500)", Verdict.NOT_SEEN)
-    assert judge_path(evidence(codes_get=heard("codes.get", 0)), row) == ("not seen (no answer: time-out)", Verdict.NOT_SEEN)
+    assert judge_path(evidence(codes_get=heard("codes.get", 500)), row) == ("not seen (500)", Agreement.NOT_SEEN)
+    assert judge_path(evidence(codes_get=heard("codes.get", 0)), row) == ("not seen (no answer: time-out)", Agreement.NOT_SEEN)
     # A page for everything that is not there, with a 200, is no answer.
     page = heard("codes.get", template="codes", body=b"<html>")
     assert judge_path(evidence(codes_get=lost, codes_get__others=[page]), row)[0] == "404; none of 1 other spellings answered"
     assert remedy(evidence(codes_get=lost, codes_get__others=[page]), all_as_assumed=False).startswith("none")
     found = evidence(codes_get=lost, codes_get__others=[lost, heard("codes.get", template="codes", body={})])
-    assert judge_path(found, row) == ("404; it is at codes", Verdict.OTHERWISE)
+    assert judge_path(found, row) == ("404; it is at codes", Agreement.OTHERWISE)
     assert remedy(found, all_as_assumed=False) == 'paths={\n    "codes.get": "codes",\n},'

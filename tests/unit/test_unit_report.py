@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from amili_arm_async import BatchOutcome, BulkError, BulkReport, clock
 from amili_arm_async.bulk import spool as spool_module
-from amili_arm_async.bulk.states import STATES, Verdict
+from amili_arm_async.bulk.states import STATES, Outcome
 
-VERDICTS = st.builds(Verdict, st.sampled_from(STATES), st.sampled_from(["", "400", "deadline"]), st.none() | st.text(max_size=3))
+VERDICTS = st.builds(Outcome, st.sampled_from(STATES), st.sampled_from(["", "400", "deadline"]), st.none() | st.text(max_size=3))
 OUTCOMES = st.lists(
     st.tuples(
         VERDICTS, st.lists(st.none() | VERDICTS, min_size=1, max_size=5), st.integers(0, 3), st.none() | st.sampled_from(["u1", "u2"])
@@ -42,7 +42,7 @@ def report_of(*outcomes: BatchOutcome, accepted_is_enough: bool = False) -> Bulk
 def one(
     state: str, *, number: int = 1, attempts: int = 1, reason: str = "", message: str | None = None, key: str | None = "7"
 ) -> BatchOutcome:
-    return BatchOutcome(number, "uuid", attempts, None, range(1), [key], Verdict(state, reason, message))
+    return BatchOutcome(number, "uuid", attempts, None, range(1), [key], Outcome(state, reason, message))
 
 
 @given(OUTCOMES, st.booleans(), st.sampled_from([0, 262_144]))
@@ -52,11 +52,11 @@ def test_counts_add_up_and_failures_are_the_rest(drawn, accepted_is_enough, in_m
         outcomes = outcomes_of(drawn)
         report = report_of(*outcomes, accepted_is_enough=accepted_is_enough)
         records = [record for outcome in outcomes for record in outcome]
-        made_it = {"succeeded", "unchanged", "done_before"} | ({"accepted"} if accepted_is_enough else set())
+        success_states = {"succeeded", "unchanged", "done_before"} | ({"accepted"} if accepted_is_enough else set())
         assert sum(report.counts.values()) == len(records) == report.totals.records_read
         assert {state: sum(record.state == state for record in records) for state in STATES} == dict(report.counts)
         failures = sorted(report.failures(), key=lambda record: record.index)
-        assert failures == [record for record in records if record.state not in made_it]
+        assert failures == [record for record in records if record.state not in success_states]
         assert report.failed_records == len(failures)
 
 

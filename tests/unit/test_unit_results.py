@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from amili_arm_async import BatchResult, BatchWords
 from amili_arm_async.bulk.entries import Entries
 from amili_arm_async.bulk.results import read_all, read_result
-from amili_arm_async.bulk.states import Verdict
+from amili_arm_async.bulk.states import Outcome
 
 WORDS = BatchWords()
 KEY_NAMES = ("documentNo", "customerNo")
@@ -32,7 +32,7 @@ def states(value: Any, keys: list[str | None], status: int = 200, words: BatchWo
     return [v.state if v.state != "accepted" else v.reason for v in verdicts(value, keys, status, words)]
 
 
-def verdicts(value: Any, keys: list[str | None], status: int = 200, words: BatchWords = WORDS, names: Any = KEY_NAMES) -> list[Verdict]:
+def verdicts(value: Any, keys: list[str | None], status: int = 200, words: BatchWords = WORDS, names: Any = KEY_NAMES) -> list[Outcome]:
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
     common, exceptions = read_all("uuid", status, body, words, names, len(keys)).judge(keys)
     assert all(0 <= place < len(keys) for place in exceptions)
@@ -128,7 +128,7 @@ def test_partial_success_without_entries_speaks_for_none() -> None:
 
 def test_overall_failure_without_entries_speaks_against_all_in_the_servers_words() -> None:
     (verdict,) = set(verdicts(done(result="FAILED", message="no such client"), ["1", "2"]))
-    assert verdict == Verdict("failed", "FAILED", "no such client")
+    assert verdict == Outcome("failed", "FAILED", "no such client")
 
 
 @pytest.mark.parametrize("body", [{"status": "WUNDERBAR"}, {}, [], b"", b"garbage"])
@@ -209,7 +209,7 @@ def test_206_with_entries_is_what_the_entries_say() -> None:
 
 def test_a_failed_record_has_the_words_and_the_message_of_its_entry() -> None:
     (verdict,) = verdicts(done([entry("1", "FAILED", message="name is missing")]), ["1"])
-    assert verdict == Verdict("failed", "PROCESSED/FAILED", "name is missing")
+    assert verdict == Outcome("failed", "PROCESSED/FAILED", "name is missing")
 
 
 @pytest.mark.parametrize("name", ["customers", "documents", "results", "items", "records", "entries", "details", "kundeliste"])
@@ -396,7 +396,7 @@ def calls_to_read(count: int) -> int:
         assert reading.result.is_final
     finally:
         sys.settrace(before)
-    assert found == (Verdict("succeeded"), {})
+    assert found == (Outcome("succeeded"), {})
     return lines
 
 

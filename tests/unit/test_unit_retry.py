@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import RetryPolicy
-from amili_arm_async.retry import MOVED, Fate, back_off, fate_of_status, is_transient, may_repeat, pause, retry_after_seconds
+from amili_arm_async.retry import MOVED, Proof, back_off, fate_of_status, is_transient, may_repeat, pause, retry_after_seconds
 
 PROVES_NOT_TAKEN = {301, 307, 308, 400, 401, 403, 404, 405, 406, 411, 413, 414, 415, 422, 429, 431}
 WORTH_ANOTHER_TRY = {408, 409, 425, 499, *range(500, 600)}
@@ -22,9 +22,9 @@ def repeated(*, safe: bool) -> set[int]:
 
 
 def test_what_each_status_proves() -> None:
-    assert {status for status in STATUSES if fate_of_status(status) is Fate.DONE} == set(range(200, 300))
-    assert {status for status in STATUSES if fate_of_status(status) is Fate.NOT_TAKEN} == PROVES_NOT_TAKEN
-    assert {status for status in STATUSES if fate_of_status(status) is Fate.DOUBTFUL} == set(STATUSES) - PROVES_NOT_TAKEN - set(
+    assert {status for status in STATUSES if fate_of_status(status) is Proof.DONE} == set(range(200, 300))
+    assert {status for status in STATUSES if fate_of_status(status) is Proof.NOT_TAKEN} == PROVES_NOT_TAKEN
+    assert {status for status in STATUSES if fate_of_status(status) is Proof.AMBIGUOUS} == set(STATUSES) - PROVES_NOT_TAKEN - set(
         range(200, 300)
     )
 
@@ -39,17 +39,17 @@ def test_a_safe_one_is_repeated_where_a_later_try_may_be_answered_otherwise() ->
 
 @pytest.mark.parametrize("safe", [True, False])
 def test_what_did_not_leave_may_always_be_repeated(safe) -> None:
-    assert may_repeat(Fate.NOT_SENT, safe=safe, status=None)
+    assert may_repeat(Proof.NOT_SENT, safe=safe, status=None)
 
 
 def test_without_an_answer_only_what_is_safe_is_repeated() -> None:
-    assert may_repeat(Fate.DOUBTFUL, safe=True, status=None)
-    assert not may_repeat(Fate.DOUBTFUL, safe=False, status=None)
+    assert may_repeat(Proof.AMBIGUOUS, safe=True, status=None)
+    assert not may_repeat(Proof.AMBIGUOUS, safe=False, status=None)
 
 
 @pytest.mark.parametrize("safe", [True, False])
 def test_what_is_done_is_not_repeated(safe) -> None:
-    assert not any(may_repeat(Fate.DONE, safe=safe, status=status) for status in range(200, 300))
+    assert not any(may_repeat(Proof.DONE, safe=safe, status=status) for status in range(200, 300))
 
 
 def test_redirects_are_the_five_that_lead_elsewhere() -> None:
@@ -83,8 +83,8 @@ def test_the_server_is_given_the_time_it_asks_for_and_never_none_at_all(asked, f
 
 
 def test_a_success_that_could_not_be_read_is_worth_another_try_where_that_is_safe() -> None:
-    assert may_repeat(Fate.DOUBTFUL, safe=True, status=202)
-    assert not may_repeat(Fate.DOUBTFUL, safe=False, status=202)
+    assert may_repeat(Proof.AMBIGUOUS, safe=True, status=202)
+    assert not may_repeat(Proof.AMBIGUOUS, safe=False, status=202)
 
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT

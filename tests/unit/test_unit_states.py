@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchOutcome, State
-from amili_arm_async.bulk.states import STATES, Verdict
+from amili_arm_async.bulk.states import STATES, Outcome
 
-VERDICTS = st.builds(Verdict, st.sampled_from(STATES), st.sampled_from(["", "400", "deadline"]), st.none() | st.text(max_size=3))
+VERDICTS = st.builds(Outcome, st.sampled_from(STATES), st.sampled_from(["", "400", "deadline"]), st.none() | st.text(max_size=3))
 
 
 def test_the_states_are_those_of_the_type() -> None:
@@ -33,13 +33,13 @@ def test_iterating_and_counting_tell_the_same(common, own, first) -> None:
 
 
 def test_no_repr_shows_a_message_or_a_key() -> None:
-    outcome = BatchOutcome(1, "u", 1, None, range(1), ["01019921717"], Verdict("failed", "400", "Owe Armstrong has no address"))
+    outcome = BatchOutcome(1, "u", 1, None, range(1), ["01019921717"], Outcome("failed", "400", "Owe Armstrong has no address"))
     (record,) = outcome
     assert "Armstrong" not in repr(outcome) + repr(record)
     assert "01019921717" not in repr(outcome)
 
 
 def test_outcomes_are_frozen() -> None:
-    (record,) = BatchOutcome(1, None, 0, None, range(1), ["1"], Verdict("invalid"))
+    (record,) = BatchOutcome(1, None, 0, None, range(1), ["1"], Outcome("invalid"))
     with pytest.raises(AttributeError):
         record.state = "succeeded"

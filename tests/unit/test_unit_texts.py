@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import Customer, Document
-from amili_arm_async.bulk.chunking import Cutter, Kind
-from amili_arm_async.bulk.texts import split_texts
+from amili_arm_async.bulk.chunking import Chunker, RecordType
+from amili_arm_async.bulk.texts import split_json_objects
 
 WORDS = st.text(alphabet='{}[]",:\\ aå')
 OBJECTS = st.dictionaries(WORDS, st.one_of(WORDS, st.integers(), st.lists(WORDS), st.dictionaries(WORDS, WORDS)))
@@ -22,20 +22,20 @@ OBJECTS = st.dictionaries(WORDS, st.one_of(WORDS, st.integers(), st.lists(WORDS)
 @given(st.lists(OBJECTS))
 def test_texts_are_told_apart(records: list[dict[str, Any]]) -> None:
     texts = [msgspec.json.encode(record) for record in records]
-    assert split_texts(b",".join(texts)) == texts
+    assert split_json_objects(b",".join(texts)) == texts
 
 
 @given(st.lists(OBJECTS, min_size=1), st.sampled_from(["NaN", "-Infinity", "sNaN12"]))
 def test_also_around_a_bare_word(records: list[dict[str, Any]], word: str) -> None:
     encoder = msgspec.json.Encoder(decimal_format="number")
     texts = [encoder.encode({**record, "name": Decimal(word), "lines": [{"a": Decimal(word)}]}) for record in records]
-    assert split_texts(b",".join(texts)) == texts
+    assert split_json_objects(b",".join(texts)) == texts
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"a":NaN}{"a":1}', b'{"a":NaN},1', b"NaN", b'{"a":"NaN'])
 def test_what_is_no_list_of_objects_is_refused(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
-        split_texts(body)
+        split_json_objects(body)
 
 
 def numbers_of(cls: type[msgspec.Struct], path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -74,7 +74,7 @@ PLACES = [(cls, path) for cls in (Customer, Document) for path in numbers_of(cls
 @pytest.mark.parametrize("bad", [float("nan"), float("-inf"), Decimal("NaN"), Decimal("Infinity"), Decimal("sNaN")], ids=repr)
 @pytest.mark.parametrize(("cls", "path"), PLACES, ids=str)
 def test_no_place_for_a_number_is_forgotten(cls: type[Any], path: tuple[str | int, ...], bad: Any) -> None:
-    cutter = Cutter(Kind(cls, "customer_no"), overhead=0, max_records=100, max_bytes=100_000)
+    cutter = Chunker(RecordType(cls, "customer_no"), overhead=0, max_records=100, max_bytes=100_000)
     good = [cls(customer_no=str(number)) for number in range(3)]
     cutter.feed([*good, with_value(cls, path, bad), *good])
     batch = cutter.finish()

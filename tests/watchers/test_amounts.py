@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import CurrencyAmounts, Document, DocumentLine
-from amili_arm_async.bulk.amounts import Reading, currency_of, headers_of, read_document
+from amili_arm_async.bulk.amounts import Reading, currency_of, headers_of, read_amounts
 from amili_arm_async.codec import encode_one
 
 PAID = {"currencyAmounts": {"inclVat": 250}}
@@ -48,7 +48,7 @@ def in_forms(record: dict[str, Any]) -> list[Any]:
     ],
 )
 def test_a_document_says_the_same_in_every_form(record, reading) -> None:
-    assert [read_document(form) for form in in_forms(record)] == [reading] * 4
+    assert [read_amounts(form) for form in in_forms(record)] == [reading] * 4
 
 
 class Wicked(Mapping[str, Any]):
@@ -87,10 +87,10 @@ ODD: list[Any] = [
 @pytest.mark.parametrize("amount", ODD, ids=lambda value: repr(value)[:20])
 def test_what_is_no_amount_is_no_total_and_none_is_made_up(amount) -> None:
     lines = [{"currencyAmounts": {"inclVat": 1}}]
-    assert read_document({"currency": "NOK", "currencyAmounts": {"inclVat": amount}, "documentLines": lines}) == Reading("NOK")
-    assert read_document({"currency": "NOK", "documentLines": [*lines, {"currencyAmounts": {"inclVat": amount}}]}) == Reading("NOK")
+    assert read_amounts({"currency": "NOK", "currencyAmounts": {"inclVat": amount}, "documentLines": lines}) == Reading("NOK")
+    assert read_amounts({"currency": "NOK", "documentLines": [*lines, {"currencyAmounts": {"inclVat": amount}}]}) == Reading("NOK")
     made = Document(currency="NOK", document_lines=[DocumentLine(currency_amounts=CurrencyAmounts(incl_vat=amount))])
-    assert read_document(made) == Reading("NOK")
+    assert read_amounts(made) == Reading("NOK")
 
 
 @pytest.mark.parametrize(
@@ -99,18 +99,18 @@ def test_what_is_no_amount_is_no_total_and_none_is_made_up(amount) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_document_says_nothing(record) -> None:
-    assert read_document(record) == Reading()
+    assert read_amounts(record) == Reading()
 
 
 def test_a_mapping_that_raises_late_has_its_currency() -> None:
-    assert read_document({"currency": "SEK", "currencyAmounts": Wicked()}) == Reading("SEK")
-    assert read_document({"currency": "SEK", "documentLines": [Wicked()]}) == Reading("SEK")
+    assert read_amounts({"currency": "SEK", "currencyAmounts": Wicked()}) == Reading("SEK")
+    assert read_amounts({"currency": "SEK", "documentLines": [Wicked()]}) == Reading("SEK")
 
 
 def test_amounts_are_what_would_be_sent() -> None:
-    assert read_document({"currencyAmounts": {"inclVat": 0.1}}).total == Decimal("0.1")
+    assert read_amounts({"currencyAmounts": {"inclVat": 0.1}}).total == Decimal("0.1")
     exact = b'{"currencyAmounts":{"inclVat":12345678901234567890.123456789012345678}}'
-    assert read_document(exact).total == Decimal("12345678901234567890.123456789012345678")
+    assert read_amounts(exact).total == Decimal("12345678901234567890.123456789012345678")
 
 
 @given(st.text(max_size=5))
@@ -138,7 +138,7 @@ def test_many_at_once_are_read_as_one_by_one_or_not_at_all(drawn, form) -> None:
     if headers is not None:
         names, totals = headers
         assert [Reading(currency_of(name), total) for name, total in zip(names, totals, strict=True)] == [
-            read_document(record) for record in records
+            read_amounts(record) for record in records
         ]
     else:
         assert form == 0 or any(total is None for _, total in drawn)

@@ -15,19 +15,19 @@ from hypothesis import strategies as st
 from amili_arm_async import ArmError, BatchOutcome, BulkError, Document
 from amili_arm_async.bulk import blocked
 from amili_arm_async.bulk.blocked import Blocked, Failed
-from amili_arm_async.bulk.states import STATES, Verdict
+from amili_arm_async.bulk.states import STATES, Outcome
 from amili_arm_async.sandbox import Fault
 
 from ..bulk.conftest import customers, quick
 from .cutting import Cutting
 
-MADE_IT = {"succeeded", "unchanged", "done_before"}
+SUCCESS = {"succeeded", "unchanged", "done_before"}
 
 
 def told(failed: Failed, keys: list[str | None], states: list[str], first: int = 0) -> None:
-    verdicts = [Verdict(state) for state in states]
+    verdicts = [Outcome(state) for state in states]
     exceptions = {place: verdict for place, verdict in enumerate(verdicts) if verdict != verdicts[0]}
-    failed.told(BatchOutcome(1, None, 1, None, range(first, first + len(keys)), keys, verdicts[0], exceptions))
+    failed.on_settled(BatchOutcome(1, None, 1, None, range(first, first + len(keys)), keys, verdicts[0], exceptions))
 
 
 @pytest.fixture(params=[100_000, 2, 0], ids=["in memory", "both", "in a file"])
@@ -54,7 +54,7 @@ def test_the_last_record_of_a_customer_decides(drawn, sizes, most, accepted_is_e
         if some:
             told(failed, [key for key, _ in some], [state for _, state in some], first)
         first += len(some)
-    well = MADE_IT | ({"accepted"} if accepted_is_enough else set())
+    well = SUCCESS | ({"accepted"} if accepted_is_enough else set())
     last = {key.casefold(): state for key, state in drawn if key is not None}
     expected = {key for key, state in last.items() if state not in well}
     assert failed.among({key.casefold() for key in NUMBERS if key is not None} | {"nobody"}) == expected
@@ -153,7 +153,7 @@ async def test_documents_are_named_in_any_form(most) -> None:
         None,
         Wicked(customerNo="4711"),
     ]
-    verdicts = await Blocked(failed).sift(records, 0)
+    verdicts = await Blocked(failed).filter(records, 0)
     named = {place: (verdict.state, verdict.reason) for place, verdict in verdicts.items()}
     assert named == dict.fromkeys(range(5), ("blocked", "customer_failed"))
     assert verdicts[0].message == "customer 4711 did not make it"
@@ -168,14 +168,14 @@ class Untouchable:
 async def test_documents_are_not_even_looked_at_where_every_customer_made_it() -> None:
     failed = Failed()
     told(failed, ["1", "2"], ["succeeded", "unchanged"])
-    assert await Blocked(failed).sift([Untouchable()], 0) == {}
+    assert await Blocked(failed).filter([Untouchable()], 0) == {}
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------------
 
 
 def run_of(room: Any, operation: str, source: Any, *watchers: Any, **settings: Any):
-    return room._bulk.run(operation, source, options=quick(**settings), user_id=None, timeout=None, retry=None, watchers=watchers)
+    return room._bulk.run(operation, source, options=quick(**settings), user_id=None, timeout=None, retry=None, observers=watchers)
 
 
 def invoices(number: int, customers: int) -> list[Any]:
@@ -255,5 +255,5 @@ async def test_a_list_that_can_not_be_read_ends_the_run_and_nothing_is_sent(monk
 
 def test_indexes_may_have_gaps() -> None:
     failed = Failed()
-    failed.told(BatchOutcome(1, None, 1, None, array("q", [3, 9]), ["a", "A"], Verdict("failed"), {1: Verdict("succeeded")}))
+    failed.on_settled(BatchOutcome(1, None, 1, None, array("q", [3, 9]), ["a", "A"], Outcome("failed"), {1: Outcome("succeeded")}))
     assert len(failed) == 0

@@ -18,9 +18,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchOutcome, BulkError, BulkReport, CurrencyAmounts, Document, DocumentLine, MoneySum, MoneyTotals
-from amili_arm_async.bulk.amounts import read_document
+from amili_arm_async.bulk.amounts import read_amounts
 from amili_arm_async.bulk.money import Money
-from amili_arm_async.bulk.states import STATES, Verdict
+from amili_arm_async.bulk.states import STATES, Outcome
 from amili_arm_async.sandbox import Fault
 
 from ..bulk.conftest import quick
@@ -55,7 +55,7 @@ def naive(pairs: list[tuple[Any, str]]) -> dict[str | None, dict[str, tuple[int,
     """Count and sum by currency, for `read` and for each state."""
     groups: dict[Any, list[Decimal | None]] = defaultdict(list)
     for record, state in pairs:
-        reading = read_document(record)
+        reading = read_amounts(record)
         groups[reading.currency, "read"].append(reading.total)
         groups[reading.currency, state].append(reading.total)
     result: dict[str | None, dict[str, tuple[int, Decimal | None]]] = defaultdict(dict)
@@ -94,19 +94,19 @@ def test_sums_are_those_of_a_naive_sum(pairs, slices, batches, chance) -> None:
     money = Money()
     first = 0
     for part in cut([record for record, _ in pairs], slices):
-        money.look(part, first)
+        money.on_read(part, first)
         first += len(part)
     assert money.totals().adds_up is (not pairs)
     order = list(range(len(pairs)))
     if chance.random() < 0.5:
         chance.shuffle(order)
     for number, indexes in enumerate(cut(order, batches)):
-        verdicts = [Verdict(pairs[index][1]) for index in indexes]
+        verdicts = [Outcome(pairs[index][1]) for index in indexes]
         common = chance.choice(verdicts)
         exceptions = {place: verdict for place, verdict in enumerate(verdicts) if verdict != common}
-        money.told(BatchOutcome(number, None, 1, None, array("q", indexes), [None] * len(indexes), common, exceptions))
+        money.on_settled(BatchOutcome(number, None, 1, None, array("q", indexes), [None] * len(indexes), common, exceptions))
     totals = money.totals()
-    readings = [read_document(record) for record, _ in pairs]
+    readings = [read_amounts(record) for record, _ in pairs]
     assert told_by(totals) == naive(pairs)
     assert totals.adds_up
     assert totals.without_total == sum(reading.total is None for reading in readings)
@@ -119,7 +119,7 @@ def test_sums_are_those_of_a_naive_sum(pairs, slices, batches, chance) -> None:
 def test_the_amount_that_stands_for_none_is_an_amount_all_the_same() -> None:
     least = Decimal("-922337203685477.5808")
     money = Money()
-    money.look([document_of("NOK", least, 0)], 0)
+    money.on_read([document_of("NOK", least, 0)], 0)
     told(money, range(1))
     assert money.totals().currencies[0].states["succeeded"] == MoneySum(1, least)
     assert money.totals().adds_up
@@ -127,20 +127,20 @@ def test_the_amount_that_stands_for_none_is_an_amount_all_the_same() -> None:
 
 def test_a_small_amount_after_a_huge_one_is_not_rounded_away() -> None:
     money = Money()
-    money.look([document_of("NOK", Decimal("1E+100"), 0)], 0)
-    money.look([document_of("NOK", Decimal("0.01"), 0)], 1)
+    money.on_read([document_of("NOK", Decimal("1E+100"), 0)], 0)
+    money.on_read([document_of("NOK", Decimal("0.01"), 0)], 1)
     told(money, range(2))
     assert money.totals().currencies[0].read.total == Decimal("1" + "0" * 100 + ".01")
     assert money.totals().adds_up
 
 
 def told(money: Money, indexes: Any, state: Any = "succeeded") -> None:
-    money.told(BatchOutcome(1, None, 1, None, indexes, [None] * len(indexes), Verdict(state)))
+    money.on_settled(BatchOutcome(1, None, 1, None, indexes, [None] * len(indexes), Outcome(state)))
 
 
 def seen(number: int = 10) -> Money:
     money = Money()
-    money.look([document_of("NOK", Decimal(place + 1), 0) for place in range(number)], 0)
+    money.on_read([document_of("NOK", Decimal(place + 1), 0) for place in range(number)], 0)
     return money
 
 
@@ -159,7 +159,7 @@ def test_it_does_not_add_up_where_a_record_is_told_twice_or_was_never_seen_or_ha
 def test_it_does_not_add_up_where_one_is_told_twice_for_another_with_as_much_money() -> None:
     for indexes in (range(10), [0, 0, *range(2, 10)]):
         money = Money()
-        money.look([document_of("NOK", Decimal(1), 0)] * 10, 0)
+        money.on_read([document_of("NOK", Decimal(1), 0)] * 10, 0)
         told(money, indexes)
         assert money.totals().adds_up is (indexes == range(10))
 
@@ -185,7 +185,7 @@ def test_it_does_not_add_up_where_the_report_read_more() -> None:
     money = seen()
     told(money, range(10))
     report = BulkReport(records_known=None, accepted_is_enough=False, now=lambda: 0.0)
-    report.add(BatchOutcome(1, None, 1, None, range(10), [None] * 10, Verdict("succeeded")))
+    report.add(BatchOutcome(1, None, 1, None, range(10), [None] * 10, Outcome("succeeded")))
     report.tally.records_read = 10
     assert money.totals(report).adds_up
     report.tally.records_read = 11
@@ -194,7 +194,7 @@ def test_it_does_not_add_up_where_the_report_read_more() -> None:
 
 def test_it_does_not_add_up_where_money_goes_to_another_currency() -> None:
     money = seen()
-    money.look([document_of("SEK", Decimal(1), 0)], 10)
+    money.on_read([document_of("SEK", Decimal(1), 0)], 10)
     money._slices[0].currencies = 2
     told(money, range(11))
     assert not money.totals().adds_up
@@ -202,8 +202,8 @@ def test_it_does_not_add_up_where_money_goes_to_another_currency() -> None:
 
 def test_as_json_is_the_shape_of_the_report() -> None:
     money = Money()
-    money.look([document_of("NOK", Decimal("123.4"), 0), document_of("NOK", Decimal("0.12345"), 0), document_of("SEK", None, 3)], 0)
-    money.look([b"{", document_of("EUR", 5, 2)], 3)
+    money.on_read([document_of("NOK", Decimal("123.4"), 0), document_of("NOK", Decimal("0.12345"), 0), document_of("SEK", None, 3)], 0)
+    money.on_read([b"{", document_of("EUR", 5, 2)], 3)
     told(money, [0, 2])
     told(money, [1, 3, 4], "unknown")
     assert money.totals().as_json() == {
@@ -230,7 +230,7 @@ def test_memory_of_half_a_million_documents_under_way() -> None:
     tracemalloc.start()
     try:
         for first in range(0, 500_000, 500):
-            money.look(some, first)
+            money.on_read(some, first)
         under_way = tracemalloc.get_traced_memory()[0]
         for first in range(0, 500_000, 1000):
             told(money, range(first, first + 1000))
@@ -267,7 +267,7 @@ def invoices(number: int) -> list[Any]:
 
 def run_of(arm, source: Any, *watchers: Any, **settings: Any):
     return arm.documents._bulk.run(
-        "documents.create_batch", source, options=quick(**settings), user_id=None, timeout=None, retry=None, watchers=watchers
+        "documents.create_batch", source, options=quick(**settings), user_id=None, timeout=None, retry=None, observers=watchers
     )
 
 

@@ -13,13 +13,13 @@ from amili_arm_async import BatchOutcome, BulkReport, CurrencyAmounts, Document,
 from amili_arm_async.bulk import parts
 from amili_arm_async.bulk.money import Money
 from amili_arm_async.bulk.parts import reasons_of, report_part
-from amili_arm_async.bulk.states import STATES, Verdict
+from amili_arm_async.bulk.states import STATES, Outcome
 from amili_arm_async.bulk.timeline import Timeline
 
 from ..bulk.conftest import quick
 
 
-def report_of(verdicts: list[Verdict]) -> BulkReport:
+def report_of(verdicts: list[Outcome]) -> BulkReport:
     report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic)
     for index, verdict in enumerate(verdicts):
         report.add(BatchOutcome(1, None, 0, None, [index], [f"k{index}"], verdict))
@@ -32,7 +32,7 @@ REASONS = st.lists(st.tuples(st.sampled_from(STATES), st.integers(0, 70)), max_s
 
 @given(REASONS)
 def test_every_failure_is_in_one_group(drawn) -> None:
-    verdicts = [Verdict(state, str(reason), "it was Kari Nordmann") for state, reason in drawn]
+    verdicts = [Outcome(state, str(reason), "it was Kari Nordmann") for state, reason in drawn]
     rows = reasons_of(report_of(verdicts), lambda index: index + 1)
     lost = [verdict for verdict in verdicts if verdict.state not in {"succeeded", "unchanged", "done_before"}]
     counts = Counter((verdict.state, verdict.reason) for verdict in lost)
@@ -49,7 +49,7 @@ def test_every_failure_is_in_one_group(drawn) -> None:
 
 def test_a_reason_for_each_record_fits_in_memory(monkeypatch) -> None:
     monkeypatch.setattr(parts, "_KEPT", 60)
-    verdicts = [Verdict("failed", f"{number}" + "x" * 1000) for number in range(500)]
+    verdicts = [Outcome("failed", f"{number}" + "x" * 1000) for number in range(500)]
     rows = reasons_of(report_of([*verdicts, *verdicts[:1]]))
     assert len(rows) == 51
     assert rows[0]["count"] == 2
@@ -58,7 +58,7 @@ def test_a_reason_for_each_record_fits_in_memory(monkeypatch) -> None:
 
 
 def test_nothing_failed() -> None:
-    assert reasons_of(report_of([Verdict("succeeded")] * 3)) == []
+    assert reasons_of(report_of([Outcome("succeeded")] * 3)) == []
 
 
 async def test_a_part_of_a_run(arm, sandbox) -> None:
@@ -75,7 +75,7 @@ async def test_a_part_of_a_run(arm, sandbox) -> None:
     ]
     money, timeline = Money(), Timeline(lambda: 0.0)
     report = await arm.documents._bulk.run(
-        "documents.create_batch", source, options=quick(), user_id=None, timeout=None, retry=None, watchers=(money, timeline)
+        "documents.create_batch", source, options=quick(), user_id=None, timeout=None, retry=None, observers=(money, timeline)
     )
     part = report_part("documents", "documents.create_batch", report, money=money, timeline=timeline, failures_file="f.csv")
     assert json.loads(json.dumps(part)) == part
@@ -100,5 +100,5 @@ async def test_a_part_of_a_run(arm, sandbox) -> None:
 
 
 def test_a_part_without_those_who_watch() -> None:
-    part = report_part("customers", "customers.create_batch", report_of([Verdict("failed")]), sync={"new": 1})
+    part = report_part("customers", "customers.create_batch", report_of([Outcome("failed")]), sync={"new": 1})
     assert (part["money"], part["timeline"], part["sync"]) == (None, None, {"new": 1})

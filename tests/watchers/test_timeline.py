@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchOutcome
-from amili_arm_async.bulk.states import STATES, Verdict
+from amili_arm_async.bulk.states import STATES, Outcome
 from amili_arm_async.bulk.timeline import Timeline
 
 from ..bulk.conftest import customers, quick
@@ -24,7 +24,7 @@ class Clock:
 
 
 def outcome(number: int, state: str = "succeeded") -> BatchOutcome:
-    return BatchOutcome(1, None, 1, None, range(number), [None] * number, Verdict(state))
+    return BatchOutcome(1, None, 1, None, range(number), [None] * number, Outcome(state))
 
 
 async def timeline() -> tuple[Timeline, Clock]:
@@ -36,11 +36,11 @@ async def timeline() -> tuple[Timeline, Clock]:
 
 async def test_each_second_has_its_bucket() -> None:
     made, clock = await timeline()
-    made.accepted(10, 0.1)
+    made.on_accepted(10, 0.1)
     clock.time += 2.5
-    made.told(outcome(7))
+    made.on_settled(outcome(7))
     for state in STATES:
-        made.told(outcome(1, state))
+        made.on_settled(outcome(1, state))
     assert made.as_json() == {
         "seconds": 1.0,
         "buckets": [
@@ -63,8 +63,8 @@ async def test_a_run_of_any_length_fits_and_nothing_is_lost(events) -> None:
     made, clock = await timeline()
     for wait, number, state in events:
         clock.time += wait
-        made.told(outcome(number, state))
-        made.accepted(number, wait)
+        made.on_settled(outcome(number, state))
+        made.on_accepted(number, wait)
         assert len(made.as_json()["buckets"]) <= 200
     told = made.as_json()
     assert sum(bucket["settled"] for bucket in told["buckets"]) == sum(number for _, number, _ in events)
@@ -79,10 +79,10 @@ async def test_a_bucket_that_took_in_its_neighbour_is_where_the_time_says() -> N
     made, clock = await timeline()
     for number in range(200):
         clock.time = 1000.5 + number
-        made.told(outcome(number + 1))
+        made.on_settled(outcome(number + 1))
     assert [bucket["settled"] for bucket in made.as_json()["buckets"]] == list(range(1, 201))
     clock.time = 1200.0
-    made.told(outcome(1000))
+    made.on_settled(outcome(1000))
     assert made.as_json()["seconds"] == 2.0
     assert [bucket["settled"] for bucket in made.as_json()["buckets"]] == [*range(3, 401, 4), 1000]
 
@@ -91,7 +91,7 @@ async def test_a_bucket_that_took_in_its_neighbour_is_where_the_time_says() -> N
 async def test_latencies_are_right_to_five_per_cent(seconds) -> None:
     made, _ = await timeline()
     for one in seconds:
-        made.accepted(1, one)
+        made.on_accepted(1, one)
     ordered = sorted(seconds)
     exact = [ordered[math.ceil(share * len(ordered)) - 1] * 1000 for share in (0.5, 0.95)]
     assert made.as_json()["buckets"][0]["latency_ms"] == pytest.approx(exact, rel=0.06)
@@ -101,7 +101,7 @@ async def test_memory_is_bounded() -> None:
     made, clock = await timeline()
     for number in range(20_000):
         clock.time += 3.7
-        made.accepted(1, number**3 / 1e6)
+        made.on_accepted(1, number**3 / 1e6)
     steps = [len(bucket.latencies) for bucket in made._buckets]
     assert len(steps) <= 200
     assert max(steps) <= 300
@@ -111,14 +111,14 @@ async def test_memory_is_bounded() -> None:
 async def test_odd_seconds_do_not_raise(seconds) -> None:
     made, clock = await timeline()
     clock.time -= 5
-    made.accepted(1, seconds)
+    made.on_accepted(1, seconds)
     assert len(made.as_json()["buckets"]) == 1
 
 
 async def test_a_run_has_its_timeline(arm) -> None:
     made = Timeline(Clock())
     await arm.customers._bulk.run(
-        "customers.create_batch", customers(250), options=quick(max_records=100), user_id=None, timeout=None, retry=None, watchers=(made,)
+        "customers.create_batch", customers(250), options=quick(max_records=100), user_id=None, timeout=None, retry=None, observers=(made,)
     )
     (bucket,) = made.as_json()["buckets"]
     assert (bucket["settled"], bucket["failed"], bucket["accepted"]) == (250, 0, 250)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from ..chunking import Batch
-from ..states import REPEATED, Verdict
+from ..states import REPEATED, Outcome
 
-__all__ = ["MAY_BE_THERE", "Claims", "Decision", "Entry", "decide_customer", "decide_document", "first"]
+__all__ = ["MAY_BE_THERE", "Decision", "ResumeEntry", "ResumeRules", "decide_customer", "decide_document", "first"]
 
 EntryState: TypeAlias = Literal["succeeded", "open", "accepted", "unknown", "failed", "rejected", "current"]
 
@@ -23,7 +23,7 @@ _TAKEN: Final = frozenset({"succeeded", "open", "accepted"})
 MAY_BE_THERE: Final = _TAKEN | {"unknown"}
 
 
-_OTHER_CONTENT: Final = Verdict(
+_OTHER_CONTENT: Final = Outcome(
     "invalid",
     "conflicts_with_journal",
     "an earlier attempt of this run sent this documentNo with other content, or written otherwise and its text is not kept any more",
@@ -31,7 +31,7 @@ _OTHER_CONTENT: Final = Verdict(
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class ResumeEntry:
     """A record in the journal.
 
     Attributes:
@@ -66,15 +66,15 @@ class Decision:
     """
 
     send: bool
-    taken: Entry | None = None
-    conflict: Verdict | None = None
-    supersedes: list[Entry] = field(default_factory=list)
-    overtakes: list[Entry] = field(default_factory=list)
+    taken: ResumeEntry | None = None
+    conflict: Outcome | None = None
+    supersedes: list[ResumeEntry] = field(default_factory=list)
+    overtakes: list[ResumeEntry] = field(default_factory=list)
     after: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Claims:
+class ResumeRules:
     """What was decided for the records of a batch.
 
     Attributes:
@@ -88,13 +88,13 @@ class Claims:
 
     send: list[int] = field(default_factory=list)
     part: Batch | None = None
-    taken: dict[int, Entry] = field(default_factory=dict)
-    conflicts: dict[int, Verdict] = field(default_factory=dict)
+    taken: dict[int, ResumeEntry] = field(default_factory=dict)
+    conflicts: dict[int, Outcome] = field(default_factory=dict)
     after: set[int] = field(default_factory=set)
     elsewhere: frozenset[int] = frozenset()
 
 
-def decide_document(entries: list[Entry], content: int, place: int, *, numbered: bool) -> Decision:
+def decide_document(entries: list[ResumeEntry], content: int, place: int, *, numbered: bool) -> Decision:
     """A document: what may be there already is never sent again.
 
     Args:
@@ -117,7 +117,7 @@ def decide_document(entries: list[Entry], content: int, place: int, *, numbered:
     return Decision(send=True, supersedes=[_claim(entry, place) for entry in (free if numbered else free[:1])])
 
 
-def decide_customer(entries: list[Entry], content: int, place: int) -> Decision:
+def decide_customer(entries: list[ResumeEntry], content: int, place: int) -> Decision:
     """A customer: not sent where the same content was taken, and nothing else with its number went out after that."""
     free = [entry for entry in entries if entry.claimed is None]
     equal = [entry for entry in free if entry.content == content]
@@ -133,11 +133,11 @@ def decide_customer(entries: list[Entry], content: int, place: int) -> Decision:
     return Decision(send=True, supersedes=[_claim(entry, place) for entry in replaced], overtakes=overtakes, after=after)
 
 
-def first(entries: list[Entry]) -> Entry:
+def first(entries: list[ResumeEntry]) -> ResumeEntry:
     """Of equal records, the one that came furthest."""
     return min(entries, key=lambda entry: _ORDER.index(entry.state))
 
 
-def _claim(entry: Entry, place: int) -> Entry:
+def _claim(entry: ResumeEntry, place: int) -> ResumeEntry:
     entry.claimed = place
     return entry

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..identity import content_digest, content_name
-from ..states import Verdict
-from ..texts import split_texts
-from .claims import MAY_BE_THERE, Entry, first
+from ..states import Outcome
+from ..texts import split_json_objects
+from .claims import MAY_BE_THERE, ResumeEntry, first
 from .index import Index, names_of, read_records
 from .reads import body_of, ids, read_verdicts
 
@@ -24,7 +24,7 @@ def standing(
     texts: Sequence[bytes],
     prints: Sequence[int],
     contents: Contents | None,
-) -> dict[int, Verdict]:
+) -> dict[int, Outcome]:
     """By place, what an earlier attempt did with records that this one does not come to any more, where that may be with the server.
 
     Without `prints` their contents are not known: then the number is enough. `contents` are for documents.
@@ -32,7 +32,7 @@ def standing(
     bare = [place for place, key in enumerate(keys) if key is None] if texts else []
     names = names_of(keys, {place: content_name(texts[place], document=contents is not None) for place in bare})
     found = index.find(names)
-    chosen: dict[int, Entry] = {}
+    chosen: dict[int, ResumeEntry] = {}
     for place, name in enumerate(names):
         there = [entry for entry in found[name] if entry.state in MAY_BE_THERE and entry.claimed in {None, indexes[place]}]
         same = [entry for entry in there if not prints or entry.content == prints[place]]
@@ -77,7 +77,7 @@ class Contents:
         # By batch, what each of its documents says: a source in another order comes back to each of them again and again.
         self._digests: dict[int, list[bytes]] = {}
 
-    def is_same(self, entries: list[Entry], text: bytes, content: int) -> bool:
+    def is_same(self, entries: list[ResumeEntry], text: bytes, content: int) -> bool:
         """Looks at those that nobody claimed; the one that is the same as `text` has its print, `content`, from then on."""
         ours: bytes | None = None
         for entry in entries:
@@ -92,7 +92,7 @@ class Contents:
         found = self._digests.get(batch)
         if found is None:
             body = body_of(self._connection, batch)
-            found = list(map(content_digest, split_texts(body))) if body is not None else []
+            found = list(map(content_digest, split_json_objects(body))) if body is not None else []
             if len(self._digests) >= self._MOST:
                 del self._digests[next(iter(self._digests))]
             self._digests[batch] = found

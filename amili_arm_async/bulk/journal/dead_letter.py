@@ -13,12 +13,12 @@ import msgspec
 
 from ... import codec
 from ...errors import JournalError
-from ...files import Draft, alone, followed
-from ..states import Verdict, made_it
-from ..texts import split_texts
-from .names import RunName
+from ...files import AtomicFile, alone, followed
+from ..states import Outcome, success_states
+from ..texts import split_json_objects
+from .names import RunKey
 from .reads import NOT_AWAITED, body_of, ids, keys_of, places_of, read_row, superseded
-from .rows import RunRows
+from .rows import RunStore
 
 __all__ = ["DeadLetter"]
 
@@ -40,7 +40,7 @@ class DeadLetter:
         JournalError: the file can't be written.
     """
 
-    def __init__(self, path: str, name: RunName, journal: str) -> None:
+    def __init__(self, path: str, name: RunKey, journal: str) -> None:
         self._path = path
         head = {
             "operation": name.operation,
@@ -62,21 +62,21 @@ class DeadLetter:
         if os.path.lexists(self._path) and not Path(self._path).is_file():
             raise JournalError(f"the dead letter file {self._path} is no file: give another path")
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-        with Draft(self._path):
+        with AtomicFile(self._path):
             pass
 
     def _broken(self, failure: OSError) -> JournalError:
         return JournalError(f"the dead letter file {self._path} can't be written: {failure.strerror}")
 
-    def write(self, connection: sqlite3.Connection, rows: RunRows, *, accepted_is_enough: bool) -> None:
+    def write(self, connection: sqlite3.Connection, rows: RunStore, *, accepted_is_enough: bool) -> None:
         """Writes what did not make it in the place of what the file holds of this run.
 
         Raises:
             JournalError: the file can't be written; it is as it was.
         """
-        well = made_it(accepted_is_enough=accepted_is_enough)
+        well = success_states(accepted_is_enough=accepted_is_enough)
         try:
-            with alone(self._path), Draft(self._path) as draft:
+            with alone(self._path), AtomicFile(self._path) as draft:
                 for line in self._others():
                     draft.put(line)
                 for line in self._lines(connection, rows, well):
@@ -92,7 +92,7 @@ class DeadLetter:
                 if not line.startswith(self._head):
                     yield line if line.endswith(b"\n") else line + b"\n"
 
-    def _lines(self, connection: sqlite3.Connection, rows: RunRows, well: frozenset[str]) -> Iterator[bytes]:
+    def _lines(self, connection: sqlite3.Connection, rows: RunStore, well: frozenset[str]) -> Iterator[bytes]:
         for batch in ids(connection, rows.id, "state <> 'queued'"):
             # A batchUuid that several batches were given leads to no result of this one.
             read = "SELECT attempt, tries, iif(shared, NULL, uuid) FROM batches WHERE id = ?"
@@ -109,12 +109,12 @@ class DeadLetter:
         connection: sqlite3.Connection,
         batch: int,
         sent: tuple[int, str | None],
-        said: tuple[Verdict, Mapping[int, Verdict]],
+        said: tuple[Outcome, Mapping[int, Outcome]],
         indexes: Mapping[int, int],
         well: frozenset[str],
     ) -> Iterator[bytes]:
         keys, gone, body = keys_of(connection, batch), superseded(connection, batch), body_of(connection, batch)
-        texts = split_texts(body) if body is not None else None
+        texts = split_json_objects(body) if body is not None else None
         verdict, others = said
         for position, key in enumerate(keys):
             state, reason, message = others.get(position, verdict)

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..keys import CompactKeys
-from ..states import BatchOutcome, Verdict
+from ..states import BatchOutcome, Outcome
 
-__all__ = ["DONE_BEFORE", "Follower", "Followers", "common", "outcome_of"]
+__all__ = ["DONE_BEFORE", "DeferredOutcomes", "DeferredRecord", "common", "outcome_of"]
 
-DONE_BEFORE: Final = Verdict("done_before", "", "an earlier attempt of this run did it")
+DONE_BEFORE: Final = Outcome("done_before", "", "an earlier attempt of this run did it")
 
 
 @dataclass(slots=True)
-class Follower:
+class DeferredRecord:
     """Some records of the source that wait for some of a batch.
 
     Attributes:
@@ -30,7 +30,7 @@ class Follower:
     positions: Sequence[int]
     indexes: Sequence[int]
     keys: CompactKeys
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[Outcome]
     before: bool
     number: int = 0
     attempts: int = 0
@@ -42,10 +42,10 @@ class Follower:
         standard, others = common(dict(enumerate(said)))
         return BatchOutcome(self.number, self.uuid, self.attempts, None, self.indexes, self.keys.all(), standard, others)
 
-    def only(self, places: Sequence[int]) -> Follower:
+    def only(self, places: Sequence[int]) -> DeferredRecord:
         """Some of them, by their place here."""
         keys = self.keys.all()
-        return Follower(
+        return DeferredRecord(
             [self.positions[place] for place in places],
             [self.indexes[place] for place in places],
             CompactKeys([keys[place] for place in places]),
@@ -57,7 +57,7 @@ class Follower:
         )
 
 
-class Followers:
+class DeferredOutcomes:
     """All that wait, by the batch that they wait for.
 
     Attributes:
@@ -65,15 +65,15 @@ class Followers:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[int, list[Follower]] = {}
+        self._waiting: dict[int, list[DeferredRecord]] = {}
         self.waiting = 0
 
-    def add(self, batch: int, follower: Follower) -> None:
+    def add(self, batch: int, follower: DeferredRecord) -> None:
         """Some more wait for a batch."""
         self._waiting.setdefault(batch, []).append(follower)
         self.waiting += len(follower.positions)
 
-    def settle(self, batch: int, verdict: Verdict, exceptions: Mapping[int, Verdict], held: frozenset[int]) -> Iterator[BatchOutcome]:
+    def settle(self, batch: int, verdict: Outcome, exceptions: Mapping[int, Outcome], held: frozenset[int]) -> Iterator[BatchOutcome]:
         """What became of a batch is known: the outcomes of those who waited, but for the `held` positions, which wait on."""
         for follower in self.take(batch):
             follower.verdicts = [exceptions.get(position, verdict) for position in follower.positions]
@@ -84,11 +84,11 @@ class Followers:
             if go:
                 yield (follower.only(go) if stay else follower).outcome()
 
-    def of(self, batch: int) -> list[Follower]:
+    def of(self, batch: int) -> list[DeferredRecord]:
         """Those that wait for a batch."""
         return self._waiting.get(batch, [])
 
-    def take(self, batch: int) -> list[Follower]:
+    def take(self, batch: int) -> list[DeferredRecord]:
         """Those that wait for a batch; they don't any more."""
         found = self._waiting.pop(batch, [])
         self.waiting -= sum(len(follower.positions) for follower in found)
@@ -102,14 +102,14 @@ class Followers:
                 yield follower.outcome()
 
 
-def common(verdicts: Mapping[int, Verdict]) -> tuple[Verdict, dict[int, Verdict]]:
+def common(verdicts: Mapping[int, Outcome]) -> tuple[Outcome, dict[int, Outcome]]:
     """One verdict for all, and those that differ."""
     first = next(iter(verdicts.values()))
     return first, {place: verdict for place, verdict in verdicts.items() if verdict != first}
 
 
 def outcome_of(
-    number: int, indexes: Sequence[int], keys: Sequence[str | None], verdicts: Sequence[Verdict], uuid: str | None
+    number: int, indexes: Sequence[int], keys: Sequence[str | None], verdicts: Sequence[Outcome], uuid: str | None
 ) -> BatchOutcome:
     """The outcome of records that were not sent in this attempt."""
     standard, others = common(dict(enumerate(verdicts)))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ... import codec
 from ..identity import keyed_name
-from .claims import Entry
+from .claims import ResumeEntry
 
 __all__ = ["Index", "names_of"]
 
@@ -42,7 +42,7 @@ class Index:
             self._insert(self._entries_of(batch, states))
         self._connection.execute("CREATE INDEX temp.entries_name ON entries (name)")
 
-    def _entries_of(self, batch: int, states: Iterable[str]) -> Iterator[tuple[str, Entry]]:
+    def _entries_of(self, batch: int, states: Iterable[str]) -> Iterator[tuple[str, ResumeEntry]]:
         names, prints, places = read_records(self._connection, batch)
         gone, overtaken = (
             {row[0] for row in self._connection.execute(f"SELECT position FROM {table} WHERE batch = ?", (batch,))}  # noqa: S608
@@ -52,28 +52,28 @@ class Index:
             if position not in gone:
                 content = prints[position] if prints else -1
                 claimed = places[position] if state == "current" else None
-                yield name, Entry(None, state, content, batch, position, claimed, position in overtaken)
+                yield name, ResumeEntry(None, state, content, batch, position, claimed, position in overtaken)
 
-    def find(self, names: Sequence[str]) -> dict[str, list[Entry]]:
+    def find(self, names: Sequence[str]) -> dict[str, list[ResumeEntry]]:
         """The records with these identities, the oldest first; an empty list for what is not there."""
-        found: dict[str, list[Entry]] = {name: [] for name in names}
+        found: dict[str, list[ResumeEntry]] = {name: [] for name in names}
         wanted = codec.ENCODER.encode(list(found)).decode()
         for row, name, *rest, overtaken in self._connection.execute(
             f"SELECT entries.id, {_COLUMNS} FROM json_each(?) CROSS JOIN entries ON name = value ORDER BY entries.id",  # noqa: S608 - our own words
             (wanted,),
         ):
             state, content, batch, position, claimed = rest
-            found[name].append(Entry(row, state, content, batch, position, claimed, bool(overtaken)))
+            found[name].append(ResumeEntry(row, state, content, batch, position, claimed, bool(overtaken)))
         return found
 
-    def save(self, found: dict[str, list[Entry]]) -> None:
+    def save(self, found: dict[str, list[ResumeEntry]]) -> None:
         """Writes back what was decided: claims, and records that are new."""
         entries = [(name, entry) for name, group in found.items() for entry in group]
         changed = [(entry.claimed, entry.overtaken, entry.row) for _, entry in entries if entry.row is not None]
         self._connection.executemany("UPDATE entries SET claimed = ?, overtaken = ? WHERE id = ?", changed)
         self._insert((name, entry) for name, entry in entries if entry.row is None)
 
-    def _insert(self, entries: Iterable[tuple[str, Entry]]) -> None:
+    def _insert(self, entries: Iterable[tuple[str, ResumeEntry]]) -> None:
         self._connection.executemany(
             f"INSERT INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - our own words
             ((name, entry.state, entry.content, entry.batch, entry.position, entry.claimed, entry.overtaken) for name, entry in entries),

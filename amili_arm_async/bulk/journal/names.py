@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from ...errors import ConfigurationError, JournalError
 from .locks import is_locked
 
-__all__ = ["RunName", "find_run", "going_on", "refuse_running", "removed"]
+__all__ = ["RunKey", "find_run", "going_on", "refuse_running", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
-class RunName:
+class RunKey:
     """Which run it is.
 
     Attributes:
@@ -29,7 +29,7 @@ class RunName:
     safe: bool
 
 
-def find_run(connection: sqlite3.Connection, path: str, name: RunName) -> tuple[int, int] | None:
+def find_run(connection: sqlite3.Connection, path: str, name: RunKey) -> tuple[int, int] | None:
     """The id of a run and the process that began it last; None where the journal does not have it.
 
     Raises:
@@ -52,7 +52,7 @@ def find_run(connection: sqlite3.Connection, path: str, name: RunName) -> tuple[
     return row[0], row[1]
 
 
-def refuse_running(connection: sqlite3.Connection, *, path: str, name: RunName) -> None:
+def refuse_running(connection: sqlite3.Connection, *, path: str, name: RunKey) -> None:
     """Refuses a run that somebody is at, before anything is written: the other process may stand still in the middle of a transaction,
     and to wait for that takes a minute. This takes no lock: it only spares the waiting.
 
@@ -65,7 +65,7 @@ def refuse_running(connection: sqlite3.Connection, *, path: str, name: RunName) 
         raise going_on(path, name, found[1])
 
 
-def going_on(path: str, name: RunName, process: int) -> JournalError:
+def going_on(path: str, name: RunKey, process: int) -> JournalError:
     """The error for a run that somebody is at."""
     return JournalError(
         f"the run {name.run_id!r} ({name.operation}) of the journal {path} is going on already, in process {process}: wait for its end"

@@ -15,11 +15,11 @@ from typing import Final
 
 from ... import codec
 from ..identity import keyed_names
-from ..states import Verdict
+from ..states import Outcome
 from .index import read_records
 from .kept_numbers import Reach, Span, add_spans, may_hold, names_in, sent_in
 from .locks import is_locked
-from .names import RunName
+from .names import RunKey
 from .reads import ids, span_of
 
 __all__ = ["OtherRuns"]
@@ -73,7 +73,7 @@ class OtherRuns:
         wants_index: whether an index would be worth its price.
     """
 
-    def __init__(self, path: str, name: RunName, run: int) -> None:
+    def __init__(self, path: str, name: RunKey, run: int) -> None:
         self.wants_index = False
         self._path = path
         self._key = (name.operation, name.client_no, name.base_url, run)
@@ -87,7 +87,7 @@ class OtherRuns:
         self._all: int | None = None
         self._index: sqlite3.Connection | None = None
 
-    def find(self, connection: sqlite3.Connection, keys: Sequence[str | None], spans: list[Span]) -> dict[int, Verdict]:
+    def find(self, connection: sqlite3.Connection, keys: Sequence[str | None], spans: list[Span]) -> dict[int, Outcome]:
         """By position, why a document may not be sent: those whose number another run has sent, or is about to send.
 
         To be called in the transaction that enters the batch: of two runs that go on at once, the second one to do so sees the first.
@@ -101,7 +101,7 @@ class OtherRuns:
         if not spans or not may_hold(self._reach, spans):
             return {}
         wanted = sorted(keyed_names(keys))
-        found: dict[str, Verdict] = {}
+        found: dict[str, Outcome] = {}
         for run, block in list(self._near(connection, wanted, spans)):
             found.update(self._found_in(connection, run, block, wanted))
         if not found:
@@ -178,7 +178,7 @@ class OtherRuns:
 
     # --- whether it is there ------------------------------------------------------------------------------------------------------
 
-    def _found_in(self, connection: sqlite3.Connection, run: int, block: int, wanted: list[str]) -> Iterator[tuple[str, Verdict]]:
+    def _found_in(self, connection: sqlite3.Connection, run: int, block: int, wanted: list[str]) -> Iterator[tuple[str, Outcome]]:
         names = self._names_in(connection, block)
         both = [name for name in wanted if name in names]
         if not both:
@@ -189,7 +189,7 @@ class OtherRuns:
             if state is not None:
                 said = _IN_WORDS[state].format(self._runs[run].run_id)
                 text = f"this documentNo {said}: it is not sent again. With resend_known (--resend-known) it is sent all the same"
-                yield name, Verdict("invalid", "sent_in_run", text)
+                yield name, Outcome("invalid", "sent_in_run", text)
 
     def _names_in(self, connection: sqlite3.Connection, block: int) -> dict[str, int]:
         """The names in a block, with their positions."""

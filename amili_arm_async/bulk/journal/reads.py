@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from ... import codec
 from ...clock import Stamp
-from ..states import NOT_EXPLAINED, State, Verdict, can_be_looked_up
+from ..states import NOT_EXPLAINED, Outcome, State, can_be_looked_up
 from .index import Index, read_records
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
 
 _SHIFT: Final = 32
 
-NOT_AWAITED: Final = Verdict("accepted", "not_awaited", "its result is still to come")
+NOT_AWAITED: Final = Outcome("accepted", "not_awaited", "its result is still to come")
 
 
 class OpenRow(NamedTuple):
@@ -47,8 +47,8 @@ class OpenRow(NamedTuple):
     batch_uuid: str
     accepted: Stamp
     keys: list[str | None]
-    verdict: Verdict | None
-    exceptions: Mapping[int, Verdict]
+    verdict: Outcome | None
+    exceptions: Mapping[int, Outcome]
     is_shared: bool
 
 
@@ -73,9 +73,9 @@ class UnknownRow(NamedTuple):
     batch_uuid: str | None
     keys: list[str | None]
     body: bytes | None
-    unknown: dict[int, Verdict]
-    accepted: dict[int, Verdict]
-    known: dict[int, Verdict]
+    unknown: dict[int, Outcome]
+    accepted: dict[int, Outcome]
+    known: dict[int, Outcome]
 
     @property
     def has_taken(self) -> bool:
@@ -97,18 +97,18 @@ def ids(connection: sqlite3.Connection, run: int, condition: str = "TRUE") -> It
         low = rows[-1][0] + 1
 
 
-def read_exceptions(text: str | None) -> dict[int, Verdict]:
+def read_exceptions(text: str | None) -> dict[int, Outcome]:
     """The records of a batch whose state differs from that of the batch, by position."""
     found = codec.json_value(text.encode()) if text is not None else {}
-    return {int(position): Verdict(*verdict) for position, verdict in found.items()}
+    return {int(position): Outcome(*verdict) for position, verdict in found.items()}
 
 
-def read_row(connection: sqlite3.Connection, batch: int) -> tuple[int, Verdict | None, dict[int, Verdict]]:
+def read_row(connection: sqlite3.Connection, batch: int) -> tuple[int, Outcome | None, dict[int, Outcome]]:
     """Number of records of a batch, its verdict (None: its result is still to come), and the exceptions."""
     records, state, *verdict, exceptions = connection.execute(
         "SELECT records, state, final, reason, message, exceptions FROM batches WHERE id = ?", (batch,)
     ).fetchone()
-    return records, Verdict(*verdict) if state == "settled" else None, read_exceptions(exceptions)
+    return records, Outcome(*verdict) if state == "settled" else None, read_exceptions(exceptions)
 
 
 def states_of(connection: sqlite3.Connection, batch: int) -> list[str]:
@@ -146,10 +146,10 @@ def read_open(connection: sqlite3.Connection, batch: int) -> OpenRow:
     return OpenRow(batch, uuid, Stamp(*accepted), keys_of(connection, batch), verdict, exceptions, bool(shared))
 
 
-def read_verdicts(connection: sqlite3.Connection, places: Sequence[tuple[int, int]]) -> list[tuple[Verdict, str | None]]:
+def read_verdicts(connection: sqlite3.Connection, places: Sequence[tuple[int, int]]) -> list[tuple[Outcome, str | None]]:
     """The final state of each of these records, given as (batch, position), and the batchUuid; of an open one, that it is accepted."""
     known: dict[int, tuple[Any, ...]] = {}
-    found: list[tuple[Verdict, str | None]] = []
+    found: list[tuple[Outcome, str | None]] = []
     for batch, position in places:
         if batch not in known:
             uuid = connection.execute("SELECT uuid FROM batches WHERE id = ?", (batch,)).fetchone()[0]

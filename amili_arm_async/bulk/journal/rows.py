@@ -14,29 +14,29 @@ from ...clock import Stamp
 from ...errors import JournalError
 from ..chunking import Batch
 from ..identity import content_name
-from ..states import Verdict
-from ..texts import split_texts
-from .claims import Claims, Decision, Entry, decide_customer, decide_document
+from ..states import Outcome
+from ..texts import split_json_objects
+from .claims import Decision, ResumeEntry, ResumeRules, decide_customer, decide_document
 from .contents import Contents, hide_unsent, standing
 from .guard import FileGuard
 from .index import Index, names_of
 from .kept_numbers import spans_of_keys
 from .locks import RunLock, lock
 from .mark import JournalMark
-from .names import RunName, find_run, going_on
+from .names import RunKey, find_run, going_on
 from .other_runs import OtherRuns
 from .reads import ids, span_of, states_of
 
-__all__ = ["RunRows"]
+__all__ = ["RunStore"]
 
 KEPT_BYTES: Final = 64_000_000
 """Of the text of documents of a run that succeeded."""
 
-CRASHED: Final = Verdict("unknown", "crashed", "the process ended while it was on the wire: it may or may not have been taken")
+CRASHED: Final = Outcome("unknown", "crashed", "the process ended while it was on the wire: it may or may not have been taken")
 
 
 @dataclass(slots=True)
-class RunRows:
+class RunStore:
     """A run in its journal, from when it is opened.
 
     Attributes:
@@ -63,7 +63,7 @@ class RunRows:
         kept: bytes of documents that succeeded and whose text is kept all the same.
     """
 
-    name: RunName
+    name: RunKey
     path: str
     keeps_bodies: bool
     resends_known: bool = False
@@ -80,7 +80,7 @@ class RunRows:
     overtakes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     has_source: bool = True
     others: OtherRuns | None = None
-    sent_before: dict[int, dict[int, Verdict]] = field(default_factory=dict)
+    sent_before: dict[int, dict[int, Outcome]] = field(default_factory=dict)
     again: set[int] = field(default_factory=set)
     mark: JournalMark | None = None
     contents: Contents | None = None
@@ -210,7 +210,7 @@ class RunRows:
 
     # --- batches ----------------------------------------------------------------------------------------------------------
 
-    def claim(self, connection: sqlite3.Connection, id: int, batch: Batch) -> Claims:
+    def claim(self, connection: sqlite3.Connection, id: int, batch: Batch) -> ResumeRules:
         """Decides what of a batch is sent, and enters that as the batch `id`."""
         if self.index is None:
             self._index_current(connection)
@@ -220,9 +220,9 @@ class RunRows:
         others = {place: content_name(texts[place], document=not self.name.safe) for place, key in enumerate(batch.keys) if key is None}
         names = names_of(batch.keys, others)
         found = self.index.find(names)
-        claims = Claims()
+        claims = ResumeRules()
         superseded: list[tuple[int, int, int]] = []
-        overtaken: list[Entry] = []
+        overtaken: list[ResumeEntry] = []
         for position, name in enumerate(names):
             decision = self._decide(found[name], batch, position)
             if decision.conflict is not None and contents is not None:
@@ -234,7 +234,7 @@ class RunRows:
                 overtaken += decision.overtakes
                 claims.after.update(decision.after)
                 if not self.name.safe and batch.keys[position] is not None:
-                    entry = Entry(None, "current", batch.prints[position], id, len(claims.send), batch.indexes[position])
+                    entry = ResumeEntry(None, "current", batch.prints[position], id, len(claims.send), batch.indexes[position])
                     found[name].append(entry)
                 claims.send.append(position)
             elif decision.taken is not None:
@@ -258,7 +258,7 @@ class RunRows:
         keys: Sequence[str | None],
         texts: Sequence[bytes],
         prints: Sequence[int],
-    ) -> dict[int, Verdict]:
+    ) -> dict[int, Outcome]:
         """By place, what an earlier attempt did with records that this one does not come to any more."""
         # Of a customer whose content is not known nothing can be said.
         if self.index is None or (self.name.safe and not prints):
@@ -271,7 +271,7 @@ class RunRows:
             self.contents = Contents(connection)
         return self.contents
 
-    def _decide(self, entries: list[Entry], batch: Batch, position: int) -> Decision:
+    def _decide(self, entries: list[ResumeEntry], batch: Batch, position: int) -> Decision:
         content, place = batch.prints[position], batch.indexes[position]
         if self.name.safe:
             return decide_customer(entries, content, place)
@@ -327,7 +327,7 @@ class RunRows:
             ),
         )
 
-    def sending(self, connection: sqlite3.Connection, id: int, batch: Batch, tries: int, now: Stamp) -> Mapping[int, Verdict]:
+    def sending(self, connection: sqlite3.Connection, id: int, batch: Batch, tries: int, now: Stamp) -> Mapping[int, Outcome]:
         """A batch is about to leave; but not with documents that another run has sent, given by their positions: they are to be taken
         out of it first.
 
@@ -376,7 +376,7 @@ class RunRows:
         connection: sqlite3.Connection,
         id: int,
         batch: Batch,
-        verdicts: Mapping[int, Verdict],
+        verdicts: Mapping[int, Outcome],
         numbers: tuple[int, int, int],
         now: Stamp,
         keep_bodies: bool,
@@ -416,7 +416,7 @@ class RunRows:
         connection: sqlite3.Connection,
         id: int,
         batch: Batch,
-        said: Mapping[int, Verdict],
+        said: Mapping[int, Outcome],
         looked_up: Stamp | None,
         *,
         keep_body: bool,
@@ -475,8 +475,8 @@ class RunRows:
         self,
         connection: sqlite3.Connection,
         id: int,
-        verdict: Verdict,
-        exceptions: Mapping[int, Verdict],
+        verdict: Outcome,
+        exceptions: Mapping[int, Outcome],
         *,
         tries: int | None,
         status: int | None,
@@ -496,7 +496,7 @@ class RunRows:
             connection.execute("DELETE FROM bodies WHERE batch = ?", (id,))
         self.entered.discard(id)
 
-    def _may_keep(self, connection: sqlite3.Connection, id: int, verdict: Verdict) -> bool:
+    def _may_keep(self, connection: sqlite3.Connection, id: int, verdict: Outcome) -> bool:
         """Whether there is room for the text of documents that succeeded: with it, the same document is known again when a source writes
         it otherwise."""
         if self.name.safe or not self.path or verdict.state != "succeeded" or self.kept >= KEPT_BYTES:
@@ -511,7 +511,7 @@ class RunRows:
         id: int,
         indexes: Sequence[int],
         keys: Sequence[str | None],
-        verdict: Verdict,
+        verdict: Outcome,
         body: bytes | None,
         text: bytes | None,
     ) -> None:
@@ -520,7 +520,7 @@ class RunRows:
             "INSERT INTO batches (id, attempt, records, state, final, reason, message) VALUES (?, ?, ?, 'settled', ?, ?, ?)",
             (id, self.attempt, len(keys), *_plain(verdict)),
         )
-        texts = split_texts(text) if text is not None and None in keys else []
+        texts = split_json_objects(text) if text is not None and None in keys else []
         names = (
             {str(place): content_name(texts[place], document=not self.name.safe) for place, key in enumerate(keys) if key is None}
             if texts
@@ -549,13 +549,13 @@ def _keys_text(keys: Sequence[str | None]) -> bytes:
         return codec.ENCODER.encode([key and key.encode("utf-8", "backslashreplace").decode() for key in keys])
 
 
-def _write(exceptions: Mapping[int, Verdict]) -> str | None:
+def _write(exceptions: Mapping[int, Outcome]) -> str | None:
     if not exceptions:
         return None
     return codec.ENCODER.encode({str(position): list(_plain(verdict)) for position, verdict in exceptions.items()}).decode()
 
 
-def _plain(verdict: Verdict) -> Verdict:
+def _plain(verdict: Outcome) -> Outcome:
     """A verdict without halves of surrogate pairs, which may be in what is broken anyway."""
     reason, message = ((text or "").encode("utf-8", "backslashreplace").decode() for text in (verdict.reason, verdict.message))
-    return Verdict(verdict.state, reason, message if verdict.message is not None else None)
+    return Outcome(verdict.state, reason, message if verdict.message is not None else None)

@@ -15,21 +15,21 @@ from ... import clock, log
 from ...clock import ServiceClock, Stamp
 from ...config import BulkOptions
 from ...errors import ArmError
-from ..account import Live
+from ..account import InFlightBatch
 from ..chunking import Batch, Invalid
-from ..keys import CompactKeys, Spans, without_case
-from ..states import MADE_IT, BatchOutcome, State, Verdict, can_be_looked_up
-from ..unrecorded import Claimed
-from .claims import Claims
+from ..keys import CompactKeys, KeyRanges, without_case
+from ..states import SUCCESS, BatchOutcome, Outcome, State, can_be_looked_up
+from ..unrecorded import ResumeClaims
+from .claims import ResumeRules
 from .dead_letter import DeadLetter
 from .files import open_journal, path_of
-from .followers import DONE_BEFORE, Follower, Followers, common, outcome_of
+from .followers import DONE_BEFORE, DeferredOutcomes, DeferredRecord, common, outcome_of
 from .mark import StaleSince
-from .names import RunName, refuse_running
+from .names import RunKey, refuse_running
 from .reads import OpenRow, left_behind, read_open, read_verdicts
-from .rows import RunRows
+from .rows import RunStore
 from .thread import JournalThread
-from .unknowns import Unknowns, adopted
+from .unknowns import ReconcileStore, adopted
 
 __all__ = ["RunJournal", "new_run_id"]
 
@@ -56,23 +56,23 @@ class RunJournal:
         ahead: how many batches more than may be on the wire are made ready, and written down, meanwhile.
     """
 
-    def __init__(self, name: RunName, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True) -> None:
+    def __init__(self, name: RunKey, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True) -> None:
         self.holds = bool(options.reconcile)
         self.wants_payloads = options.dead_letter is not None
         self.ahead = 0 if name.safe else 4
-        self.look_up_first: Callable[[Batch, frozenset[int]], Awaitable[dict[int, Verdict] | None]] | None = None
+        self.look_up_first: Callable[[Batch, frozenset[int]], Awaitable[dict[int, Outcome] | None]] | None = None
         self._path = path_of(options.journal) if options.journal is not None else ""
         self._options = options
         self._service = service
         self._name = name
         self._reads_source = reads_source
         self._accepted_is_enough = options.results == "accepted"
-        self._rows = RunRows(name, self._path, keeps_bodies=not name.safe or self.wants_payloads, resends_known=options.resend_known)
-        self._spans = Spans()
+        self._rows = RunStore(name, self._path, keeps_bodies=not name.safe or self.wants_payloads, resends_known=options.resend_known)
+        self._spans = KeyRanges()
         self._indexed = False
         self._thread: JournalThread | None = None
         self._open: dict[int, asyncio.Event] = {}
-        self._followers = Followers()
+        self._followers = DeferredOutcomes()
         self._settled = asyncio.Event()
         self._adopted: set[int] = set()
         self._dead_letter: DeadLetter | None = None
@@ -187,7 +187,7 @@ class RunJournal:
         """When documents may have left of which a stale journal does not know."""
         return self._rows.mark.stale if self._rows.mark is not None else ()
 
-    async def claim(self, batch: Batch) -> Claimed | None:
+    async def claim(self, batch: Batch) -> ResumeClaims | None:
         """What of a batch is to be sent, and what became of the rest; None where the run stopped before that was known."""
         await self._wait_for_results()
         await self._make_index()
@@ -195,8 +195,8 @@ class RunJournal:
         if not self._needs_index(batch):
             self._put(partial(self._rows.enter, id=row, batch=batch), size=batch.size)
             await self.catch_up()
-            return Claimed(batch, row, (), ())
-        claims: Claims = await self._call(partial(self._rows.claim, id=row, batch=batch))
+            return ResumeClaims(batch, row, (), ())
+        claims: ResumeRules = await self._call(partial(self._rows.claim, id=row, batch=batch))
         self._indexed = True
         looked_up = {} if self.look_up_first is None or claims.part is None else await self.look_up_first(claims.part, claims.elsewhere)
         if looked_up is None:
@@ -210,9 +210,9 @@ class RunJournal:
                 row, part = await self._keep_back(row, part, looked_up)
         outcomes = [*self._conflicts(batch, claims), *self._taken(batch, claims, verdicts), *kept_back]
         after = [self._open[other] for other in claims.after if other in self._open]
-        return Claimed(part, row, outcomes, after)
+        return ResumeClaims(part, row, outcomes, after)
 
-    async def _keep_back(self, row: int, batch: Batch, verdicts: Mapping[int, Verdict]) -> tuple[int, Batch | None]:
+    async def _keep_back(self, row: int, batch: Batch, verdicts: Mapping[int, Outcome]) -> tuple[int, Batch | None]:
         numbers = (self._next_row(), self._next_row(), self._next_row())
         keep_back = partial(self._rows.keep_back, id=row, batch=batch, verdicts=verdicts, numbers=numbers)
         return numbers[2], await self._call(partial(keep_back, now=self._stamp(), keep_bodies=self.wants_payloads))
@@ -238,9 +238,9 @@ class RunJournal:
         # A source in the order of its keys has batches that can't hold the same one: nothing has to be looked up.
         return not self._spans.add(without_case(batch.keys))
 
-    async def _verdicts(self, claims: Claims) -> dict[int, tuple[Verdict, str | None]]:
+    async def _verdicts(self, claims: ResumeRules) -> dict[int, tuple[Outcome, str | None]]:
         """What the journal says now of the records that are not sent, by place in the batch."""
-        found: dict[int, tuple[Verdict, str | None]] = {}
+        found: dict[int, tuple[Outcome, str | None]] = {}
         wanted, read_open = list(claims.taken), set[int]()
         while wanted:
             read_open = (read_open - set(wanted)) | {place for place in wanted if claims.taken[place].batch in self._open}
@@ -250,7 +250,7 @@ class RunJournal:
             wanted = [place for place in read_open if claims.taken[place].batch not in self._open]
         return found
 
-    def _taken(self, batch: Batch, claims: Claims, found: Mapping[int, tuple[Verdict, str | None]]) -> Iterator[BatchOutcome]:
+    def _taken(self, batch: Batch, claims: ResumeRules, found: Mapping[int, tuple[Outcome, str | None]]) -> Iterator[BatchOutcome]:
         """The outcomes of the records that an earlier attempt sent; those that are still open follow later."""
         following: dict[int, list[int]] = {}
         settled: dict[str | None, list[int]] = {}
@@ -263,14 +263,14 @@ class RunJournal:
         for number, places in following.items():
             keys = CompactKeys([batch.keys[place] for place in places])
             positions, indexes = [claims.taken[place].position for place in places], [batch.indexes[place] for place in places]
-            self._followers.add(number, Follower(positions, indexes, keys, [found[place][0] for place in places], before=True))
+            self._followers.add(number, DeferredRecord(positions, indexes, keys, [found[place][0] for place in places], before=True))
         for uuid, places in settled.items():
             verdicts = [DONE_BEFORE if found[place][0].state == "succeeded" else found[place][0] for place in places]
             yield outcome_of(
                 batch.number, [batch.indexes[place] for place in places], [batch.keys[place] for place in places], verdicts, uuid
             )
 
-    def _conflicts(self, batch: Batch, claims: Claims) -> Iterator[BatchOutcome]:
+    def _conflicts(self, batch: Batch, claims: ResumeRules) -> Iterator[BatchOutcome]:
         texts = batch.texts() if claims.conflicts and self.wants_payloads else None
         for place, verdict in claims.conflicts.items():
             indexes, keys = [batch.indexes[place]], [batch.keys[place]]
@@ -279,7 +279,7 @@ class RunJournal:
 
     # --- sending ----------------------------------------------------------------------------------------------------------
 
-    async def sending(self, live: Live) -> Mapping[int, Verdict]:
+    async def sending(self, live: InFlightBatch) -> Mapping[int, Outcome]:
         """A batch is about to leave. For an unsafe one, this is durable when it returns.
 
         Returns:
@@ -294,7 +294,7 @@ class RunJournal:
         self._put(do)
         return {}
 
-    def take_out(self, live: Live, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
+    def take_out(self, live: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
         """A batch has lost documents that another run has sent; `part` is what is left of it, the records at the positions `rest`."""
         row = self._next_row()
         self._put_urgent(partial(self._rows.take_out, id=live.row, rest=rest, part=(row, part) if part is not None else None))
@@ -302,26 +302,26 @@ class RunJournal:
         if outcome.verdict.state == "invalid":
             kept = frozenset(rest)
             texts = live.batch.texts() if self.wants_payloads else None
-            same: dict[Verdict, list[tuple[int, int]]] = {}
+            same: dict[Outcome, list[tuple[int, int]]] = {}
             for number, place in enumerate(place for place in range(len(live.batch)) if place not in kept):
                 same.setdefault(outcome.exceptions.get(number, outcome.verdict), []).append((number, place))
             for verdict, some in same.items():
                 body = b",".join([texts[place] for _, place in some]) if texts is not None else None
                 self.unsent([outcome.indexes[number] for number, _ in some], [outcome.keys[number] for number, _ in some], verdict, body)
 
-    def put_back(self, live: Live) -> None:
+    def put_back(self, live: InFlightBatch) -> None:
         """A try of a batch was provably not taken."""
         put = self._put if self._name.safe else self._put_urgent
         put(partial(self._rows.put_back, id=live.row))
 
-    def split(self, live: Live, parts: Sequence[Live]) -> None:
+    def split(self, live: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
         """Two parts take the place of a batch."""
         for part in parts:
             part.row = self._next_row()
         put = self._put if self._name.safe else self._put_urgent
         put(partial(self._rows.split, id=live.row, parts=[(part.row, part.batch) for part in parts]))
 
-    async def accepted(self, live: Live, batch_uuid: str, *, is_first: bool) -> bool:
+    async def accepted(self, live: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool:
         """A batch was taken. For an unsafe one, this is durable when it returns.
 
         Where it is not the first of that name (`is_first`, or by what the journal knows), nothing is kept but that the others are not
@@ -332,21 +332,21 @@ class RunJournal:
         first: bool = await call(partial(self._rows.accepted, id=live.row, batch_uuid=batch_uuid, now=self._stamp(), is_first=is_first))
         return first
 
-    def settled(self, live: Live, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> None:
+    def settled(self, live: InFlightBatch, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> None:
         """What became of a batch is known."""
         self._settle(live.row, verdict, exceptions, live.status, tries=live.attempts)
 
     def _settle(
         self,
         row: int,
-        verdict: Verdict,
-        exceptions: Mapping[int, Verdict],
+        verdict: Outcome,
+        exceptions: Mapping[int, Outcome],
         status: int | None = None,
         *,
         tries: int | None = None,
     ) -> None:
         states = {verdict.state, *(other.state for other in exceptions.values())}
-        keep = (not self._name.safe and bool(states & _OPEN_FATE)) or (self.wants_payloads and not states <= MADE_IT)
+        keep = (not self._name.safe and bool(states & _OPEN_FATE)) or (self.wants_payloads and not states <= SUCCESS)
         self._put(
             partial(
                 self._rows.settle,
@@ -360,7 +360,7 @@ class RunJournal:
             )
         )
 
-    def unsent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Verdict, body: bytes | None) -> None:
+    def unsent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Outcome, body: bytes | None) -> None:
         """Records that were never sent."""
         kept = body if self.wants_payloads else None
         text = body if self._rows.goes_on and verdict.state == "not_sent" else None
@@ -369,12 +369,12 @@ class RunJournal:
 
     async def standing(
         self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
-    ) -> Mapping[int, Verdict]:
+    ) -> Mapping[int, Outcome]:
         """By place, what an earlier attempt did with records that this one does not come to any more; `texts` are needed where one has
         no key, `prints` may be left out."""
         if not self._rows.goes_on or self._thread is None:
             return {}
-        found: dict[int, Verdict] = await self._call(partial(self._rows.standing, indexes=indexes, keys=keys, texts=texts, prints=prints))
+        found: dict[int, Outcome] = await self._call(partial(self._rows.standing, indexes=indexes, keys=keys, texts=texts, prints=prints))
         return {place: DONE_BEFORE if verdict.state == "succeeded" else verdict for place, verdict in found.items()}
 
     def invalid(self, refused: Invalid) -> None:
@@ -399,12 +399,12 @@ class RunJournal:
         if self._reads_source or row in self._adopted:
             return 0
         self._adopted.add(row)
-        follower: Follower = await self._call(partial(adopted, batch=row, first=first))
+        follower: DeferredRecord = await self._call(partial(adopted, batch=row, first=first))
         if follower.positions:
             self._followers.add(row, follower)
         return len(follower.positions)
 
-    def settle_open(self, opened: OpenRow, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> Iterator[BatchOutcome]:
+    def settle_open(self, opened: OpenRow, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
         """What became of one is known: gives the outcomes of the records of the source that waited for it."""
         if opened.verdict is not None:
             verdict, exceptions = _narrowed(opened, opened.verdict, verdict, exceptions)
@@ -417,13 +417,15 @@ class RunJournal:
             held = frozenset(place for place in range(len(opened.keys)) if can_be_looked_up(exceptions.get(place, verdict)))
         yield from self._followers.settle(opened.id, verdict, exceptions, held)
 
-    def hold(self, live: Live, outcome: BatchOutcome) -> bool:
+    def hold(self, live: InFlightBatch, outcome: BatchOutcome) -> bool:
         """Keeps an outcome back until it was looked up what became of the batch; whether it did."""
         if not self.holds or not any(map(can_be_looked_up, (outcome.verdict, *outcome.exceptions.values()))):
             return False
         verdicts = [outcome.exceptions.get(position, outcome.verdict) for position in range(len(outcome))]
         sent = (outcome.number, outcome.attempts, outcome.batch_uuid)
-        self._followers.add(live.row, Follower(range(len(outcome)), outcome.indexes, CompactKeys(outcome.keys), verdicts, False, *sent))
+        self._followers.add(
+            live.row, DeferredRecord(range(len(outcome)), outcome.indexes, CompactKeys(outcome.keys), verdicts, False, *sent)
+        )
         return True
 
     def abandon(self) -> None:
@@ -439,10 +441,10 @@ class RunJournal:
         return self._followers.release()
 
     @property
-    def unknowns(self) -> Unknowns:
+    def unknowns(self) -> ReconcileStore:
         """What a reconcile needs."""
         assert self._thread is not None
-        return Unknowns(self._rows, self._thread, self._followers, self._next_row, self._settle)
+        return ReconcileStore(self._rows, self._thread, self._followers, self._next_row, self._settle)
 
 
 def new_run_id() -> str:
@@ -450,15 +452,15 @@ def new_run_id() -> str:
     return f"run-{secrets.token_hex(8)}"
 
 
-def _kept_back(batch: Batch, verdicts: Mapping[int, Verdict]) -> Iterator[BatchOutcome]:
+def _kept_back(batch: Batch, verdicts: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
     """The outcomes of records that were looked up before they may leave, and do not."""
     said = [DONE_BEFORE if verdict.state == "succeeded" else verdict for verdict in verdicts.values()]
     yield outcome_of(batch.number, [batch.indexes[place] for place in verdicts], [batch.keys[place] for place in verdicts], said, None)
 
 
-def _narrowed(opened: OpenRow, before: Verdict, verdict: Verdict, exceptions: Mapping[int, Verdict]) -> tuple[Verdict, dict[int, Verdict]]:
+def _narrowed(opened: OpenRow, before: Outcome, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> tuple[Outcome, dict[int, Outcome]]:
     """A batch of which something was known already: only what was `accepted` gets a new verdict."""
-    found: dict[int, Verdict] = {}
+    found: dict[int, Outcome] = {}
     for position in range(len(opened.keys)):
         known = opened.exceptions.get(position, before)
         found[position] = exceptions.get(position, verdict) if known.state == "accepted" else known

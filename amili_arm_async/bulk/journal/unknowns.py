@@ -11,8 +11,8 @@ from ...clock import Stamp
 from ..chunking import Batch
 from ..keys import CompactKeys
 from ..number_forms import Candidates, form_of
-from ..states import BatchOutcome, Verdict
-from .followers import Follower, Followers, common
+from ..states import BatchOutcome, Outcome
+from .followers import DeferredOutcomes, DeferredRecord, common
 from .reads import (
     NOT_AWAITED,
     UnknownRow,
@@ -27,7 +27,7 @@ from .reads import (
     taken_keys,
 )
 from .reads import keys_of as read_keys
-from .rows import RunRows
+from .rows import RunStore
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from .thread import JournalThread
 
-__all__ = ["Unknowns", "adopted"]
+__all__ = ["ReconcileStore", "adopted"]
 
 
 _MOST_SCANNED: Final = 1_000_000
@@ -73,7 +73,7 @@ class _Pool:
         return self._chosen
 
 
-class Unknowns:
+class ReconcileStore:
     """The records of a run whose fate nobody knows, and those that were accepted without an explanation.
 
     Args:
@@ -86,11 +86,11 @@ class Unknowns:
 
     def __init__(
         self,
-        rows: RunRows,
+        rows: RunStore,
         thread: JournalThread,
-        followers: Followers,
+        followers: DeferredOutcomes,
         next_row: Callable[[], int],
-        settle: Callable[[int, Verdict, Mapping[int, Verdict], int | None], None],
+        settle: Callable[[int, Outcome, Mapping[int, Outcome], int | None], None],
     ) -> None:
         self._rows = rows
         self._thread = thread
@@ -114,7 +114,7 @@ class Unknowns:
         """One of them."""
         return await self._thread.call(partial(read_unknown, batch=batch))
 
-    def looked_up(self, row: UnknownRow, verdicts: Mapping[int, Verdict], held: frozenset[int]) -> Iterator[BatchOutcome]:
+    def looked_up(self, row: UnknownRow, verdicts: Mapping[int, Outcome], held: frozenset[int]) -> Iterator[BatchOutcome]:
         """What the look-up of a batch showed; gives the outcomes of those who waited for it, but for the `held` positions."""
         standard, others = common(dict(sorted({**row.known, **verdicts}.items())))
         self._settle(row.id, standard, others, row.status)
@@ -174,11 +174,11 @@ class Unknowns:
         return batch
 
 
-def adopted(connection: sqlite3.Connection, *, batch: int, first: int) -> Follower:
+def adopted(connection: sqlite3.Connection, *, batch: int, first: int) -> DeferredRecord:
     """The records of a batch whose fate is open, as if a source had yielded them from place `first` on."""
     _, verdict, exceptions = read_row(connection, batch)
     keys, gone = read_keys(connection, batch), superseded(connection, batch)
     said = {place: exceptions.get(place, verdict or NOT_AWAITED) for place in range(len(keys)) if place not in gone}
     places = [place for place, one in said.items() if one.state in {"unknown", "accepted"}]
     compact = CompactKeys([keys[place] for place in places])
-    return Follower(places, range(first, first + len(places)), compact, [said[place] for place in places], before=False)
+    return DeferredRecord(places, range(first, first + len(places)), compact, [said[place] for place in places], before=False)

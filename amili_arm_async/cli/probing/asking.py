@@ -10,11 +10,11 @@ from msgspec import structs
 from ... import clock, wire
 from ...config import Timeout
 from ...endpoints import OPERATIONS, Endpoint
-from ...resources.caller import Caller
-from ...tries import Delivery, Try
-from .evidence import Evidence, Heard
+from ...resources.caller import RequestContext
+from ...tries import Attempt, DeliveryEvidence
+from .evidence import Evidence, Exchange
 
-__all__ = ["Asker", "EnoughError", "UnreachableError"]
+__all__ = ["BudgetExceededError", "ProbeClient", "UnreachableError"]
 
 _IN_A_ROW: Final = 3
 """Questions without an answer, or whose token was refused, after which no further one is asked."""
@@ -23,15 +23,15 @@ _WAITS: Final = 10.0
 """Seconds that are waited where the service asks for it; where it asks for more, it is left alone."""
 
 
-class EnoughError(Exception):
+class BudgetExceededError(Exception):
     """No further question is asked; the text says why."""
 
 
-class UnreachableError(EnoughError):
+class UnreachableError(BudgetExceededError):
     """The service can't be reached, or refuses the token."""
 
 
-class Asker:
+class ProbeClient:
     """One request at a time, and none of them twice.
 
     Args:
@@ -44,7 +44,7 @@ class Asker:
     """
 
     def __init__(
-        self, caller: Caller, evidence: Evidence, *, timeout: Timeout, most: int, seconds: float, keep: Callable[[Heard], None]
+        self, caller: RequestContext, evidence: Evidence, *, timeout: Timeout, most: int, seconds: float, keep: Callable[[Exchange], None]
     ) -> None:
         self._caller = caller
         self._evidence = evidence
@@ -74,14 +74,14 @@ class Asker:
         template: str | None = None,
         path: Mapping[str, object] | None = None,
         query: Mapping[str, object] | None = None,
-    ) -> Heard:
+    ) -> Exchange:
         """Asks for the operation `name`, at another path where `template` says so."""
         endpoint = OPERATIONS[name]
         if template is not None:
             endpoint = structs.replace(endpoint, path=template)
-        return await self._ask(label, endpoint, path or {}, query or {}, (), Delivery())
+        return await self._ask(label, endpoint, path or {}, query or {}, (), DeliveryEvidence())
 
-    async def write(self, label: str, name: str, body: tuple[bytes, ...], delivery: Delivery) -> Heard:
+    async def write(self, label: str, name: str, body: tuple[bytes, ...], delivery: DeliveryEvidence) -> Exchange:
         """Sends a body, once; `delivery` tells whether it may have been taken, also where this is cancelled."""
         endpoint = OPERATIONS[name]
         # A batch names the user in its body.
@@ -95,12 +95,12 @@ class Asker:
         path: Mapping[str, object],
         query: Mapping[str, object],
         body: tuple[bytes, ...],
-        delivery: Delivery,
-    ) -> Heard:
+        delivery: DeliveryEvidence,
+    ) -> Exchange:
         if self._left <= 0:
-            raise EnoughError("the bound on requests was reached")
+            raise BudgetExceededError("the bound on requests was reached")
         if clock.monotonic() >= self._end:
-            raise EnoughError("the time was up")
+            raise BudgetExceededError("the time was up")
         parameters = {"clientno": self._caller.client_no, **path}
         request = wire.build(endpoint, parameters, query=query, language=self._caller.language, body=body)
         self._left -= 1
@@ -109,7 +109,7 @@ class Asker:
         assert tried is not None
         if tried.fatal is not None:
             raise UnreachableError(str(tried.fatal))
-        reply = Heard(
+        reply = Exchange(
             endpoint.name, endpoint.method, endpoint.path, request.query, tried.fate, tried.response, tried.reason, tried.retry_after
         )
         self._evidence.add(label, reply)
@@ -117,7 +117,7 @@ class Asker:
         await self._heed(tried)
         return reply
 
-    async def _heed(self, tried: Try) -> None:
+    async def _heed(self, tried: Attempt) -> None:
         """Stops, or waits, where the reply says so."""
         first = self.asked == 1
         if tried.status is None:
@@ -132,7 +132,7 @@ class Asker:
         self._unanswered = 0
         self._refused = self._refused + 1 if tried.status == 401 else 0
         if self._refused >= _IN_A_ROW:
-            raise EnoughError("the token was refused (401) again and again")
+            raise BudgetExceededError("the token was refused (401) again and again")
         if tried.status == 401 and first:
             raise UnreachableError(
                 "the service refused the token (401): check client_id, client_secret and identity_url, or the token you gave"
@@ -140,7 +140,7 @@ class Asker:
         if tried.status == 429 or (tried.status == 503 and tried.retry_after is not None):
             wait = tried.retry_after if tried.retry_after is not None else _WAITS
             if wait > _WAITS:
-                raise EnoughError(f"{tried.status}: the service asked to be left alone for {wait:g} s")
+                raise BudgetExceededError(f"{tried.status}: the service asked to be left alone for {wait:g} s")
             await clock.sleep(wait)
 
 

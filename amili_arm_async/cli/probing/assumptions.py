@@ -16,7 +16,7 @@ from ...config import BatchWords
 from ...endpoints import OPERATIONS, Endpoint
 from . import batches, lists, records
 from .candidates import ASKED
-from .evidence import Evidence, Finding, Judged, otherwise, right, why_not_seen
+from .evidence import Evidence, Judged, ProbeFinding, mismatch, right, why_not_seen
 from .paths import judge_path
 from .words import shown
 
@@ -46,10 +46,10 @@ class Assumption(Struct, frozen=True):
     only_writing: bool = False
 
 
-def findings(evidence: Evidence, *, wrote: bool) -> list[Finding]:
+def findings(evidence: Evidence, *, wrote: bool) -> list[ProbeFinding]:
     """What became of each assumption; what only a write can see is left out where nothing was to be written."""
     asked = [assumption for assumption in ASSUMPTIONS if wrote or not assumption.only_writing]
-    return [Finding(one.id, one.text, one.expected, *one.judge(evidence)) for one in asked]
+    return [ProbeFinding(one.id, one.text, one.expected, *one.judge(evidence)) for one in asked]
 
 
 def _table() -> Iterator[Assumption]:
@@ -165,14 +165,14 @@ def _judge_document_answer(evidence: Evidence) -> Judged:
     if heard is None or heard.status is None or heard.status == 403:
         return why_not_seen(heard, evidence.unsent or evidence.ended or "nothing was sent")
     if not heard.is_success:
-        return otherwise(f"refused with {heard.status}" if 400 <= heard.status < 500 else f"{heard.status}: it may have been taken")
+        return mismatch(f"refused with {heard.status}" if 400 <= heard.status < 500 else f"{heard.status}: it may have been taken")
     fields, words = heard.fields(), BatchWords()
     spoken = said(fields)
     told = f" ({'/'.join(shown(word, words) for word in spoken)})" if spoken else ""
     seen = f"{heard.status}: {lists.names(list(fields)) or 'no JSON object'}{told}"
     # The library takes any 2xx for a success: one that says otherwise, or nothing, is not as assumed.
     well = meaning(spoken, words) == "succeeded"
-    return right(seen) if well else otherwise(seen)
+    return right(seen) if well else mismatch(seen)
 
 
 ASSUMPTIONS: Final = tuple(_table())

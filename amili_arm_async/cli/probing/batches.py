@@ -11,7 +11,7 @@ from ...bulk.entries import find_entries, said
 from ...bulk.results import KEY_NAMES, Reading, read_all
 from ...config import BatchWords
 from ...models.batches import BatchOutcomeWord, BatchResult
-from .evidence import Evidence, Heard, Judged, not_seen, otherwise, right, why_not_seen
+from .evidence import Evidence, Exchange, Judged, mismatch, not_seen, right, why_not_seen
 from .lists import names
 from .masking import field_name
 from .words import Sort, guess, shown
@@ -42,26 +42,26 @@ _RESULTS: Final = frozenset({200, 202, 206})
 _DEEPEST: Final = 4
 
 
-def _results(evidence: Evidence) -> list[Heard]:
+def _results(evidence: Evidence) -> list[Exchange]:
     """Every reply that tells of a batch; of the one that was sent, the last."""
     last = evidence.last(POLLS)
     return [heard for heard in [*evidence.all(BATCHES), *([last] if last is not None else [])] if heard.status in _RESULTS]
 
 
-def _read(heard: Heard) -> BatchResult:
+def _read(heard: Exchange) -> BatchResult:
     return _reading(heard).result
 
 
-def _reading(heard: Heard) -> Reading:
+def _reading(heard: Exchange) -> Reading:
     return read_all("", heard.status or 0, heard.body, _WORDS, KEY_NAMES)
 
 
-def outcome_of(heard: Heard) -> BatchOutcomeWord | None:
+def outcome_of(heard: Exchange) -> BatchOutcomeWord | None:
     """What a reply says of the batch as a whole, or None."""
     return _read(heard).outcome if heard.is_success and heard.status in _RESULTS else None
 
 
-def is_settled(heard: Heard) -> bool:
+def is_settled(heard: Exchange) -> bool:
     """Whether there is nothing more to come."""
     return heard.is_success and heard.status != 202 and _read(heard).outcome != "pending"
 
@@ -86,7 +86,7 @@ def judge_status(evidence: Evidence) -> Judged:
         # Words that say "to come" in a 200 are no more than slow; a 202 whose words say that all is done is never read.
         fits = fits and (heard.status in {200, 206, 404, 406} or (heard.status == 202 and (pending or not spoken or not _known(spoken))))
     shown_once = ", ".join(dict.fromkeys(seen))
-    return right(shown_once) if fits else otherwise(shown_once)
+    return right(shown_once) if fits else mismatch(shown_once)
 
 
 def _known(spoken: list[str]) -> bool:
@@ -106,7 +106,7 @@ def judge_course(evidence: Evidence) -> Judged:
     seen = ", then ".join(parts)
     if polls[-1].status == 403:
         return why_not_seen(polls[-1])
-    return right(seen) if is_settled(polls[-1]) else otherwise(f"{seen}; it did not end") if polls[-1].is_success else not_seen(seen)
+    return right(seen) if is_settled(polls[-1]) else mismatch(f"{seen}; it did not end") if polls[-1].is_success else not_seen(seen)
 
 
 def _shown(fields: Mapping[str, Any]) -> list[str]:
@@ -116,7 +116,7 @@ def _shown(fields: Mapping[str, Any]) -> list[str]:
 # --- words --------------------------------------------------------------------------------------------------------------
 
 
-def _replies_with_words(evidence: Evidence) -> list[Heard]:
+def _replies_with_words(evidence: Evidence) -> list[Exchange]:
     receipt = evidence.first("customers.create_batch")
     return [*([receipt] if receipt is not None else []), *evidence.all(BATCHES), *evidence.all(POLLS)]
 
@@ -136,7 +136,7 @@ def unknown_words(evidence: Evidence) -> dict[str, Sort | None]:
     return found
 
 
-def _by_the_record(evidence: Evidence, heard: Heard) -> Sort | None:
+def _by_the_record(evidence: Evidence, heard: Exchange) -> Sort | None:
     """A word for the batch that was sent, when its customer was found afterwards, can only tell of a success."""
     written = evidence.last("customers.get/written")
     return "succeeded" if heard is evidence.last(POLLS) and written is not None and written.is_success else None
@@ -157,15 +157,15 @@ def judge_words(evidence: Evidence) -> Judged:
         return _why_none(evidence)
     unknown = unknown_words(evidence)
     if unknown:
-        return otherwise(f"unknown: {', '.join(unknown)}")
+        return mismatch(f"unknown: {', '.join(unknown)}")
     spoken = dict.fromkeys(word for heard in told for word in _shown(heard.fields()))
-    return right(", ".join(spoken)) if spoken else otherwise("neither status nor result")
+    return right(", ".join(spoken)) if spoken else mismatch("neither status nor result")
 
 
 # --- entries ------------------------------------------------------------------------------------------------------------
 
 
-def _fields(heard: Heard) -> dict[str, Any]:
+def _fields(heard: Exchange) -> dict[str, Any]:
     value = heard.value()
     return value if isinstance(value, dict) else {"results": value} if isinstance(value, list) else {}
 
@@ -179,10 +179,10 @@ def judge_entries(evidence: Evidence) -> Judged:
     text = ", ".join(dict.fromkeys(words for words, _ in seen))
     if all(good is None for _, good in seen):
         return not_seen(text)
-    return otherwise(text) if any(good is False for _, good in seen) else right(text)
+    return mismatch(text) if any(good is False for _, good in seen) else right(text)
 
 
-def _entries_seen(heard: Heard) -> tuple[str, bool | None]:
+def _entries_seen(heard: Exchange) -> tuple[str, bool | None]:
     """Where they are, and whether the library finds them; None where there are none and none are missed."""
     fields, reading = _fields(heard), _reading(heard)
     if find_entries(fields, KEY_NAMES):
@@ -238,7 +238,7 @@ def judge_entry_fields(evidence: Evidence) -> Judged:
     more = [name for name in dict.fromkeys(name for entry in entries for name in entry) if name not in {*keys, *speaking}]
     seen = f"named by {names(keys) or 'nothing'}; {names(speaking) or 'nothing'} speak; beside them: {names(more) or 'nothing'}"
     all_named = all(any(entry.get(name) not in (None, "") for name in KEY_NAMES) for entry in entries)
-    return right(seen) if all_named and all(map(said, entries)) else otherwise(seen)
+    return right(seen) if all_named and all(map(said, entries)) else mismatch(seen)
 
 
 def judge_receipt(evidence: Evidence) -> Judged:
@@ -247,7 +247,7 @@ def judge_receipt(evidence: Evidence) -> Judged:
     if heard is None or heard.status is None or heard.status == 403:
         return why_not_seen(heard, evidence.ended or "nothing was sent")
     if not heard.is_success or heard.response is None:
-        return otherwise(f"refused with {heard.status}")
+        return mismatch(f"refused with {heard.status}")
     seen = f"{heard.status}: {names(list(heard.fields()))}"
     receipt = wire.batch_receipt(heard.response)
-    return right(seen) if receipt is not None and heard.status == 202 else otherwise(seen)
+    return right(seen) if receipt is not None and heard.status == 202 else mismatch(seen)

@@ -18,10 +18,10 @@ from ...config import RetryPolicy, Timeout, check_origin, environment
 from ...errors import ArmError, ConfigurationError
 from .. import output
 from ..connection import BaseUrl, ClientId, ClientNo, IdentityUrl, UserId, settings
-from ..interrupts import Interrupts
+from ..interrupts import SignalHandler
 from ..progress import Show, bar
 from ..sending import run_to_end
-from .evidence import Finding, Heard, Verdict
+from .evidence import Agreement, Exchange, ProbeFinding
 from .probe import MOST_REQUESTS, Probe
 from .saving import Replies
 from .writing import Records, check_host, read_records
@@ -60,7 +60,7 @@ def probe(
         replies = Replies(save) if save is not None else None
     except ArmError as failure:
         output.fail(str(failure))
-    with Interrupts() as interrupts:
+    with SignalHandler() as interrupts:
         with bar("probe", MOST_REQUESTS) as show:
             made.keep = _keep(replies, show)
             code = run_to_end(made.run(), interrupts)
@@ -108,11 +108,11 @@ def _probe(variables: Mapping[str, str], seconds: float) -> Probe:
     return Probe(arm, check_origin("base_url", found["base_url"]), timeout, auth)
 
 
-def _keep(replies: Replies | None, show: Show | None) -> Callable[[Heard], None]:
+def _keep(replies: Replies | None, show: Show | None) -> Callable[[Exchange], None]:
     """What each reply is told to."""
     heard_so_far = count(1)
 
-    def keep(heard: Heard) -> None:
+    def keep(heard: Exchange) -> None:
         if replies is not None:
             replies.keep(heard)
         if show is not None:
@@ -124,29 +124,29 @@ def _keep(replies: Replies | None, show: Show | None) -> Callable[[Heard], None]
 # --- what is told ---------------------------------------------------------------------------------------------------------
 
 
-def _as_json(made: Probe, found: list[Finding]) -> dict[str, Any]:
+def _as_json(made: Probe, found: list[ProbeFinding]) -> dict[str, Any]:
     return {
         "base_url": made.base_url,
         "requests": made.asked,
         "ended": made.evidence.ended or None,
         "findings": found,
-        "counts": {verdict: _count(found, verdict) for verdict in Verdict},
+        "counts": {verdict: _count(found, verdict) for verdict in Agreement},
         "settings": made.remedy(),
         "document_unknown": made.records is not None and made.records.document_is_unknown,
         "ok": not made.unreachable and _is_well(made, found),
     }
 
 
-def _is_well(made: Probe, found: list[Finding]) -> bool:
+def _is_well(made: Probe, found: list[ProbeFinding]) -> bool:
     """Whether nothing is otherwise than assumed, and nobody has to look for a document."""
-    return not _count(found, Verdict.OTHERWISE) and not (made.records is not None and made.records.document_is_unknown)
+    return not _count(found, Agreement.OTHERWISE) and not (made.records is not None and made.records.document_is_unknown)
 
 
-def _count(found: list[Finding], verdict: Verdict) -> int:
+def _count(found: list[ProbeFinding], verdict: Agreement) -> int:
     return sum(one.verdict == verdict for one in found)
 
 
-def _print(made: Probe, found: list[Finding]) -> None:
+def _print(made: Probe, found: list[ProbeFinding]) -> None:
     table = Table(title=f"{output.plain(made.base_url)}: {made.asked} requests", title_justify="left")
     for name in ("assumption", "expected", "seen", "verdict"):
         table.add_column(name, overflow="fold")
@@ -154,7 +154,7 @@ def _print(made: Probe, found: list[Finding]) -> None:
         # What came from the service stands in a terminal: nothing in it may be obeyed.
         table.add_row(one.assumption, one.expected, output.plain(one.seen), one.verdict)
     Console(highlight=False, markup=False).print(table)
-    typer.echo(", ".join(f"{verdict}: {_count(found, verdict)}" for verdict in Verdict))
+    typer.echo(", ".join(f"{verdict}: {_count(found, verdict)}" for verdict in Agreement))
     typer.echo(f"\nSettings for ArmClient that would make it right:\n{made.remedy()}")
 
 

@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from ... import codec
-from ...retry import Fate
+from ...retry import Proof
 from ...wire import Response
 
-__all__ = ["Evidence", "Finding", "Heard", "Judged", "Verdict", "not_seen", "otherwise", "right", "why_not_seen"]
+__all__ = ["Agreement", "Evidence", "Exchange", "Judged", "ProbeFinding", "mismatch", "not_seen", "right", "why_not_seen"]
 
 
-class Verdict(StrEnum):
+class Agreement(StrEnum):
     """What is to be thought of an assumption."""
 
     AS_ASSUMED = "as assumed"
@@ -24,11 +24,11 @@ class Verdict(StrEnum):
     NOT_SEEN = "not seen"
 
 
-Judged: TypeAlias = tuple[str, Verdict]
+Judged: TypeAlias = tuple[str, Agreement]
 """What was seen, in words that hold nothing personal, and the verdict."""
 
 
-class Finding(Struct, frozen=True):
+class ProbeFinding(Struct, frozen=True):
     """An assumption, and what became of it.
 
     Attributes:
@@ -43,10 +43,10 @@ class Finding(Struct, frozen=True):
     assumption: str
     expected: str
     seen: str
-    verdict: Verdict
+    verdict: Agreement
 
 
-class Heard(Struct, frozen=True):
+class Exchange(Struct, frozen=True):
     """One question and its reply.
 
     Attributes:
@@ -63,7 +63,7 @@ class Heard(Struct, frozen=True):
     method: str
     template: str
     query: tuple[tuple[str, str], ...]
-    fate: Fate
+    fate: Proof
     response: Response | None
     reason: str
     retry_after: float | None = None
@@ -117,49 +117,49 @@ class Evidence:
     """
 
     base_url: str
-    replies: dict[str, list[Heard]] = field(default_factory=dict)
+    replies: dict[str, list[Exchange]] = field(default_factory=dict)
     token_fields: tuple[str, ...] | None = None
     sent: dict[str, bytes] = field(default_factory=dict)
     unsent: str = ""
     ended: str = ""
 
-    def add(self, label: str, heard: Heard) -> None:
+    def add(self, label: str, heard: Exchange) -> None:
         """One more reply."""
         self.replies.setdefault(label, []).append(heard)
 
-    def all(self, label: str) -> list[Heard]:
+    def all(self, label: str) -> list[Exchange]:
         """The replies to one sort of question."""
         return self.replies.get(label, [])
 
-    def first(self, label: str) -> Heard | None:
+    def first(self, label: str) -> Exchange | None:
         """The first of them, or None."""
         return next(iter(self.all(label)), None)
 
-    def last(self, label: str) -> Heard | None:
+    def last(self, label: str) -> Exchange | None:
         """The last of them, or None."""
         return self.all(label)[-1] if self.all(label) else None
 
-    def everything(self) -> list[Heard]:
+    def everything(self) -> list[Exchange]:
         """Every reply."""
         return [heard for replies in self.replies.values() for heard in replies]
 
 
 def right(seen: str) -> Judged:
     """It is as assumed."""
-    return seen, Verdict.AS_ASSUMED
+    return seen, Agreement.AS_ASSUMED
 
 
-def otherwise(seen: str) -> Judged:
+def mismatch(seen: str) -> Judged:
     """It is not."""
-    return seen, Verdict.OTHERWISE
+    return seen, Agreement.OTHERWISE
 
 
 def not_seen(why: str) -> Judged:
     """Nobody can say."""
-    return f"not seen ({why})", Verdict.NOT_SEEN
+    return f"not seen ({why})", Agreement.NOT_SEEN
 
 
-def why_not_seen(heard: Heard | None, ended: str = "") -> Judged:
+def why_not_seen(heard: Exchange | None, ended: str = "") -> Judged:
     """Why a reply tells nothing of what it was asked for."""
     if heard is None:
         return not_seen(ended or "not asked")

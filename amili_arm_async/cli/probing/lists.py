@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from ...endpoints import Endpoint
 from ...wire import link_query, list_in
-from .evidence import Evidence, Heard, Judged, not_seen, otherwise, right, why_not_seen
+from .evidence import Evidence, Exchange, Judged, mismatch, not_seen, right, why_not_seen
 from .masking import field_name, masked_text
 from .paths import answer_of
 
@@ -56,7 +56,7 @@ def names(fields: list[str]) -> str:
     return ", ".join(field_name(name) for name in fields[:10]) + (", ..." if len(fields) > 10 else "")
 
 
-def _number(heard: Heard | None, name: str) -> int | None:
+def _number(heard: Exchange | None, name: str) -> int | None:
     found = heard.summary().get(name) if heard is not None else None
     return found if isinstance(found, int) and not isinstance(found, bool) else None
 
@@ -76,7 +76,7 @@ def judge_name(evidence: Evidence, endpoint: Endpoint) -> Judged:
     )
     if endpoint.items in found:
         return right(endpoint.items)
-    return right(seen) if endpoint.name not in STRICT and list_in(value, endpoint.items) is not None else otherwise(seen)
+    return right(seen) if endpoint.name not in STRICT and list_in(value, endpoint.items) is not None else mismatch(seen)
 
 
 def judge_summary(evidence: Evidence, endpoint: Endpoint) -> Judged:
@@ -86,14 +86,14 @@ def judge_summary(evidence: Evidence, endpoint: Endpoint) -> Judged:
         return why_not_seen(heard, evidence.ended)
     summary = heard.summary()
     if not summary:
-        return otherwise("no summary") if endpoint.cap else right("none: it comes whole")
+        return mismatch("no summary") if endpoint.cap else right("none: it comes whole")
     missing = [name for name in _SUMMARY if name not in summary]
     odd = [name for name, kind in _SUMMARY.items() if name in summary and not _is(summary[name], kind)]
     more = [name for name in summary if name not in _MAY_BE_THERE]
     seen = "; ".join(
         f"{what}: {names(fields)}" for what, fields in (("missing", missing), ("of another kind", odd), ("more", more)) if fields
     )
-    return otherwise(seen) if missing or odd else right(seen or "as the sample has it")
+    return mismatch(seen) if missing or odd else right(seen or "as the sample has it")
 
 
 def _is(value: Any, kind: type) -> bool:
@@ -112,19 +112,19 @@ def judge_links(evidence: Evidence, endpoint: Endpoint) -> Judged:
     if not isinstance(link, str) or not link.strip():
         pages = _number(heard, "totalPages")
         if pages is not None and pages > 1:
-            return otherwise(f"no link, and {pages} pages")
+            return mismatch(f"no link, and {pages} pages")
         return not_seen("the list has one page")
     query = link_query(link)
     if query is None:
-        return otherwise("a link without a query")
+        return mismatch("a link without a query")
     parameters = [name for name, _ in query]
     seen = f"{names(parameters)}{_host(link, evidence.base_url)}"
     second = evidence.first(f"{endpoint.name}/pages")
     if second is None or not second.is_success:
         seen += f"; the second page: {why_not_seen(second, evidence.ended)[0]}"
     elif _number(second, "pageNo") != 2:
-        return otherwise(f"{seen}; it does not lead to page 2")
-    return right(seen) if sorted(parameters) == ["pageno", "query"] else otherwise(seen)
+        return mismatch(f"{seen}; it does not lead to page 2")
+    return right(seen) if sorted(parameters) == ["pageno", "query"] else mismatch(seen)
 
 
 def _host(link: str, base_url: str) -> str:
@@ -140,7 +140,7 @@ def _host(link: str, base_url: str) -> str:
     return f"; on another host ({host if _HOST.fullmatch(host) else masked_text(host[:_LONGEST])})"
 
 
-def last_page(evidence: Evidence, name: str) -> Heard | None:
+def last_page(evidence: Evidence, name: str) -> Exchange | None:
     """The last page of a list, where it was read: that is the one whose number is that of the pages."""
     read = [answer_of(evidence, name), *evidence.all(f"{name}/pages"), *evidence.all(f"{name}/last")]
     for heard in read:
@@ -164,8 +164,8 @@ def judge_end(evidence: Evidence, endpoint: Endpoint) -> Judged:
     if link is None:
         return right("null")
     if not isinstance(link, str):
-        return otherwise(f"neither a text nor null ({type(link).__name__})")
-    return otherwise("a link") if link.strip() else right("blank")
+        return mismatch(f"neither a text nor null ({type(link).__name__})")
+    return mismatch("a link") if link.strip() else right("blank")
 
 
 # --- caps ---------------------------------------------------------------------------------------------------------------
@@ -187,15 +187,15 @@ def judge_large(evidence: Evidence, endpoint: Endpoint) -> Judged:
     return _judge_number(evidence, evidence.first(f"{endpoint.name}/large"), "pageSizeLimit", MOST_RECORDS)
 
 
-def _judge_number(evidence: Evidence, heard: Heard | None, name: str, expected: int) -> Judged:
+def _judge_number(evidence: Evidence, heard: Exchange | None, name: str, expected: int) -> Judged:
     if heard is not None and heard.status in {400, 422}:
-        return otherwise(f"refused with {heard.status}")
+        return mismatch(f"refused with {heard.status}")
     if heard is None or not heard.is_success:
         return why_not_seen(heard, evidence.ended)
     number = _number(heard, name)
     if number is None:
         return not_seen(f"no {name} in the summary")
-    return right(f"{name} {number}") if number == expected else otherwise(f"{name} {number}")
+    return right(f"{name} {number}") if number == expected else mismatch(f"{name} {number}")
 
 
 def judge_total(evidence: Evidence, endpoint: Endpoint) -> Judged:
@@ -208,7 +208,7 @@ def judge_total(evidence: Evidence, endpoint: Endpoint) -> Judged:
         return not_seen("no totalCount in the summary")
     if there <= asked:
         return not_seen(f"the list has no more than {asked} records")
-    return right("it stops there") if total == asked else otherwise("it counts all" if total == there else "neither that nor all")
+    return right("it stops there") if total == asked else mismatch("it counts all" if total == there else "neither that nor all")
 
 
 def judge_past(evidence: Evidence, endpoint: Endpoint) -> Judged:
@@ -217,9 +217,9 @@ def judge_past(evidence: Evidence, endpoint: Endpoint) -> Judged:
     if heard is None or heard.status is None or heard.status == 403:
         return why_not_seen(heard, evidence.ended)
     if not heard.is_success:
-        return otherwise(str(heard.status))
+        return mismatch(str(heard.status))
     if any(isinstance(item, list) and item for item in heard.fields().values()):
-        return otherwise(f"{heard.status} with records")
+        return mismatch(f"{heard.status} with records")
     return right(f"{heard.status} without records")
 
 

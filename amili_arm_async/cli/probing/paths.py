@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...endpoints import Endpoint
-from .evidence import Evidence, Heard, Judged, otherwise, right, why_not_seen
+from .evidence import Evidence, Exchange, Judged, mismatch, right, why_not_seen
 
 __all__ = ["answer_of", "judge_path", "others", "path_that_answered"]
 
@@ -15,12 +15,12 @@ def others(name: str) -> str:
     return f"{name}/others"
 
 
-def is_elsewhere(heard: Heard) -> bool:
+def is_elsewhere(heard: Exchange) -> bool:
     """Whether a reply says that there is nothing at this path."""
     return heard.status in _GONE
 
 
-def answers(heard: Heard) -> bool:
+def answers(heard: Exchange) -> bool:
     """Whether another spelling answered: a page for everything that is not there, with a 200, does not count."""
     return heard.is_success and (not heard.body or heard.value() is not None)
 
@@ -30,7 +30,7 @@ def path_that_answered(evidence: Evidence, name: str) -> str | None:
     return next((heard.template for heard in evidence.all(others(name)) if answers(heard)), None)
 
 
-def answer_of(evidence: Evidence, name: str) -> Heard | None:
+def answer_of(evidence: Evidence, name: str) -> Exchange | None:
     """The reply to the operation `name`, wherever it was found."""
     return next((heard for heard in evidence.all(others(name)) if answers(heard)), evidence.first(name))
 
@@ -44,6 +44,6 @@ def judge_path(evidence: Evidence, endpoint: Endpoint) -> Judged:
         return why_not_seen(heard, evidence.ended)
     found = path_that_answered(evidence, endpoint.name)
     if found is not None:
-        return otherwise(f"{heard.status}; it is at {found}")
+        return mismatch(f"{heard.status}; it is at {found}")
     tried = len(evidence.all(others(endpoint.name)))
-    return otherwise(f"{heard.status}; none of {tried} other spellings answered" if tried else str(heard.status))
+    return mismatch(f"{heard.status}; none of {tried} other spellings answered" if tried else str(heard.status))

@@ -13,10 +13,10 @@ from ...auth import ClientCredentials
 from ...client import ArmClient
 from ...config import Timeout
 from ...endpoints import OPERATIONS
-from .asking import Asker, EnoughError, UnreachableError
+from .asking import BudgetExceededError, ProbeClient, UnreachableError
 from .assumptions import PAGED, findings
 from .candidates import ASKED, candidates
-from .evidence import Evidence, Finding, Heard, Verdict
+from .evidence import Agreement, Evidence, Exchange, ProbeFinding
 from .lists import MOST_RECORDS, last_page, query_of
 from .paths import answer_of, answers, is_elsewhere, others
 from .records import ONE, key_in_list
@@ -62,7 +62,7 @@ class Probe:
     batches: Sequence[str] = ()
     records: Records | None = None
     deadline: float = 300.0
-    keep: Callable[[Heard], None] = lambda _: None
+    keep: Callable[[Exchange], None] = lambda _: None
     unreachable: bool = False
     asked: int = 0
     evidence: Evidence = field(init=False)
@@ -73,7 +73,7 @@ class Probe:
     async def run(self) -> None:
         """Asks everything; what was seen until it ends, however it ends, is in `evidence`."""
         caller = self.arm._caller  # noqa: SLF001 - what is looked at are replies of any status, and each question is asked once
-        asker = Asker(caller, self.evidence, timeout=self.timeout, most=MOST_REQUESTS, seconds=_SECONDS, keep=self.keep)
+        asker = ProbeClient(caller, self.evidence, timeout=self.timeout, most=MOST_REQUESTS, seconds=_SECONDS, keep=self.keep)
         async with self.arm:
             if self.auth is not None:
                 self._listen(self.auth, caller.transport.post_form)
@@ -81,7 +81,7 @@ class Probe:
                 await self._ask(asker)
             except UnreachableError as failure:
                 self.evidence.ended, self.unreachable = str(failure), True
-            except EnoughError as failure:
+            except BudgetExceededError as failure:
                 self.evidence.ended = str(failure)
             except asyncio.CancelledError:
                 self.evidence.ended = "interrupted"
@@ -99,7 +99,7 @@ class Probe:
 
         auth.attach(heard)
 
-    async def _ask(self, asker: Asker) -> None:
+    async def _ask(self, asker: ProbeClient) -> None:
         for name in PAGED:
             if OPERATIONS[name].documented:
                 await self._walk(asker, name)
@@ -118,7 +118,7 @@ class Probe:
 
     # --- lists ----------------------------------------------------------------------------------------------------------
 
-    async def _walk(self, asker: Asker, name: str, template: str | None = None) -> None:
+    async def _walk(self, asker: ProbeClient, name: str, template: str | None = None) -> None:
         """The first pages of a list, and its last."""
         heard = answer_of(self.evidence, name)
         if heard is None:
@@ -136,7 +136,7 @@ class Probe:
             most = {"maximumcount": OPERATIONS[name].cap * 10, "pagesize": _FEW, "userid": asker.user_id}
             await asker.get(f"{name}/most", name, template=template, query=most)
 
-    async def _page_sizes(self, asker: Asker) -> None:
+    async def _page_sizes(self, asker: ProbeClient) -> None:
         """What becomes of numbers that are too small or too large; at most ten records come with each."""
         name = "customers.list"
         heard = self.evidence.first(name)
@@ -152,7 +152,7 @@ class Probe:
 
     # --- single records ---------------------------------------------------------------------------------------------------
 
-    async def _single(self, asker: Asker) -> None:
+    async def _single(self, asker: ProbeClient) -> None:
         """One record of each sort that a list has shown, and one that can't be there."""
         for name, key in ONE.items():
             parameter = OPERATIONS[name].path.rpartition("/")[2][1:-1]
@@ -165,13 +165,13 @@ class Probe:
 
     # --- paths ------------------------------------------------------------------------------------------------------------
 
-    async def _find(self, asker: Asker, name: str) -> None:
+    async def _find(self, asker: ProbeClient, name: str) -> None:
         """Asks where the library would ask."""
         heard = await asker.get(name, name, query=_query(name, asker))
         if name in PAGED and heard.is_success:
             await self._walk(asker, name)
 
-    async def _look_elsewhere(self, asker: Asker, name: str) -> None:
+    async def _look_elsewhere(self, asker: ProbeClient, name: str) -> None:
         """Asks at other spellings of a path where there is nothing."""
         heard = self.evidence.first(name)
         if heard is None or not is_elsewhere(heard):
@@ -185,16 +185,16 @@ class Probe:
 
     # --- what is told -------------------------------------------------------------------------------------------------------
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[ProbeFinding]:
         """What became of each assumption so far."""
         return findings(self.evidence, wrote=self.records is not None)
 
     def remedy(self) -> str:
         """The settings that would make the library right."""
-        return remedy(self.evidence, all_as_assumed=all(one.verdict != Verdict.OTHERWISE for one in self.findings()))
+        return remedy(self.evidence, all_as_assumed=all(one.verdict != Agreement.OTHERWISE for one in self.findings()))
 
 
-def _query(name: str, asker: Asker) -> dict[str, object]:
+def _query(name: str, asker: ProbeClient) -> dict[str, object]:
     """Lists are asked for few records; nothing is known of what other operations take."""
     return {"pagesize": _FEW, "userid": asker.user_id} if OPERATIONS[name].items else {}
 

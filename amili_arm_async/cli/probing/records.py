@@ -8,7 +8,7 @@ from typing import Any, Final
 from ... import codec, wire
 from ...bulk.look_ups import same_content
 from ...endpoints import OPERATIONS
-from .evidence import Evidence, Heard, Judged, not_seen, otherwise, right, why_not_seen
+from .evidence import Evidence, Exchange, Judged, mismatch, not_seen, right, why_not_seen
 from .lists import names
 from .masking import field_name, masked_text
 
@@ -37,7 +37,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,12}")
 _MOST_SHOWN: Final = 8
 
 
-def key_in_list(heard: Heard | None, key: str) -> str | None:
+def key_in_list(heard: Exchange | None, key: str) -> str | None:
     """The key of a record of a list that came, wherever the list is."""
     value: Any = heard.value() if heard is not None and heard.is_success else None
     lists = [value] if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else []
@@ -59,11 +59,11 @@ def judge_one(evidence: Evidence, name: str) -> Judged:
         return why_not_seen(heard, evidence.ended or "none is there to be asked for")
     fields, key = heard.fields(), ONE[name]
     if not fields:
-        return otherwise("no JSON object")
+        return mismatch("no JSON object")
     text = wire.one_record(heard.body, OPERATIONS[name].items or "arItems", key)
     read = codec.json_object(text) if text is not None else None
     if read is None or key not in read:
-        return otherwise(f"no {key} is found in it: its fields are {names(list(fields))}")
+        return mismatch(f"no {key} is found in it: its fields are {names(list(fields))}")
     if key in fields:
         return right("the object itself")
     within = next((outer for outer, item in fields.items() if isinstance(item, (dict, list)) and item), "")
@@ -75,7 +75,7 @@ def judge_absent(evidence: Evidence, name: str) -> Judged:
     heard = evidence.first(f"{name}/absent")
     if heard is None or heard.status is None or heard.status in {401, 403, 429, 503}:
         return why_not_seen(heard, evidence.ended)
-    return right("404") if heard.status == 404 else otherwise(str(heard.status))
+    return right("404") if heard.status == 404 else mismatch(str(heard.status))
 
 
 def judge_error_body(evidence: Evidence) -> Judged:
@@ -85,10 +85,10 @@ def judge_error_body(evidence: Evidence) -> Judged:
         return why_not_seen(None, evidence.ended or "there was no error")
     shapes = {_shape(heard) for heard in errors}
     seen = "; ".join(sorted(f"{heard}" for heard, _ in shapes)[:_MOST_SHOWN])
-    return right(seen) if all(good for _, good in shapes) else otherwise(seen)
+    return right(seen) if all(good for _, good in shapes) else mismatch(seen)
 
 
-def _shape(heard: Heard) -> tuple[str, bool]:
+def _shape(heard: Exchange) -> tuple[str, bool]:
     if not heard.body.strip():
         return "empty", False
     kind = _content_type(heard)
@@ -105,7 +105,7 @@ def judge_same(evidence: Evidence, kind: str) -> Judged:
     if heard is None or sent is None:
         return why_not_seen(None, evidence.ended or "nothing was sent")
     if heard.status == 404:
-        return otherwise("404: it is not there")
+        return mismatch("404: it is not there")
     text = wire.one_record(heard.body, OPERATIONS[f"{kind}.get"].items, KEYS[kind]) if heard.is_success else None
     found = codec.json_object(text) if text is not None else None
     if found is None:
@@ -113,7 +113,7 @@ def judge_same(evidence: Evidence, kind: str) -> Judged:
     differ = [path for name, value in sent.items() for path in _differences(name, value, found.get(name), 3)]
     if not differ:
         return right("the same")
-    return otherwise(", ".join(differ[:_MOST_SHOWN]) + (", ..." if len(differ) > _MOST_SHOWN else "") + " differ")
+    return mismatch(", ".join(differ[:_MOST_SHOWN]) + (", ..." if len(differ) > _MOST_SHOWN else "") + " differ")
 
 
 def _differences(name: str, sent: Any, found: Any, depth: int) -> list[str]:
@@ -140,10 +140,10 @@ def judge_request_id(evidence: Evidence) -> Judged:
     likely = sorted(
         {name for heard in replies for name in heard.headers if name.endswith("-id") or "trace" in name or "correlation" in name}
     )
-    return otherwise(names_of_headers(likely)) if likely else not_seen("no header looks like one")
+    return mismatch(names_of_headers(likely)) if likely else not_seen("no header looks like one")
 
 
-def _id_header(heard: Heard) -> str:
+def _id_header(heard: Exchange) -> str:
     assert heard.response is not None
     return next(name for name, value in heard.headers.items() if value == heard.response.request_id)
 
@@ -165,7 +165,7 @@ def judge_rate_limits(evidence: Evidence) -> Judged:
             if "ratelimit" in name.replace("-", ""):
                 found.setdefault(name, value)
     told = [f"{names_of_headers([name])}{f' {value}' if _NUMBER.fullmatch(value) else ''}" for name, value in sorted(found.items())]
-    return otherwise(", ".join(told[:_MOST_SHOWN])) if told else right("none")
+    return mismatch(", ".join(told[:_MOST_SHOWN])) if told else right("none")
 
 
 def judge_retry_after(evidence: Evidence) -> Judged:
@@ -174,7 +174,7 @@ def judge_retry_after(evidence: Evidence) -> Judged:
     if not told:
         return not_seen("no reply has one")
     seen = f"with {', '.join(sorted({str(heard.status) for heard in told}))}"
-    return right(seen) if all(heard.retry_after is not None for heard in told) else otherwise(f"{seen}, and it can't be read")
+    return right(seen) if all(heard.retry_after is not None for heard in told) else mismatch(f"{seen}, and it can't be read")
 
 
 def judge_content_types(evidence: Evidence) -> Judged:
@@ -183,10 +183,10 @@ def judge_content_types(evidence: Evidence) -> Judged:
     if not kinds:
         return why_not_seen(None, evidence.ended or "no success had a body")
     seen = ", ".join(sorted(kinds))
-    return right(seen) if all("json" in kind for kind in kinds) else otherwise(seen)
+    return right(seen) if all("json" in kind for kind in kinds) else mismatch(seen)
 
 
-def _content_type(heard: Heard) -> str:
+def _content_type(heard: Exchange) -> str:
     kind = heard.headers.get("content-type", "").partition(";")[0].strip().lower()
     plain = kind.isascii() and kind.isprintable() and len(kind) <= 60 and " " not in kind
     return kind if kind and plain else "without a content type"
@@ -198,4 +198,4 @@ def judge_token(evidence: Evidence) -> Judged:
         return not_seen("a token was given")
     seen = names(list(evidence.token_fields))
     both = "access_token" in evidence.token_fields and bool({"expires_in", "expires_on"} & set(evidence.token_fields))
-    return right(seen) if both else otherwise(seen or "no JSON object")
+    return right(seen) if both else mismatch(seen or "no JSON object")

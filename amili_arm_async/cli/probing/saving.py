@@ -11,7 +11,7 @@ import msgspec
 from ... import codec
 from ...errors import ConfigurationError
 from ...files import followed
-from .evidence import Heard
+from .evidence import Exchange
 from .masking import field_name, masked_body, masked_headers
 
 __all__ = ["Replies"]
@@ -44,7 +44,7 @@ class Replies:
         except OSError as failure:
             raise ConfigurationError(f"{path} can't be made a directory for the replies: {failure.strerror}") from None
 
-    def keep(self, heard: Heard) -> None:
+    def keep(self, heard: Exchange) -> None:
         """Writes one."""
         if self.trouble:
             return
@@ -58,7 +58,7 @@ class Replies:
             self.trouble = f"{self._path} can't be written: {failure.strerror}"
 
 
-def _shown(heard: Heard) -> dict[str, Any]:
+def _shown(heard: Exchange) -> dict[str, Any]:
     response = heard.response
     return {
         "operation": heard.operation,

@@ -13,11 +13,11 @@ from ...errors import ConfigurationError
 from ...models.base import Input
 from ...models.customers import Customer
 from ...models.documents import Document
-from ...retry import Fate
-from ...tries import Delivery
-from .asking import Asker
+from ...retry import Proof
+from ...tries import DeliveryEvidence
+from .asking import ProbeClient
 from .batches import POLLS, is_settled, outcome_of
-from .evidence import Evidence, Heard
+from .evidence import Evidence, Exchange
 
 __all__ = ["Records", "check_host", "read_records", "write"]
 
@@ -40,7 +40,7 @@ class Records:
     document: bytes | None
     customer_no: str
     document_no: str
-    delivery: Delivery = field(default_factory=Delivery)
+    delivery: DeliveryEvidence = field(default_factory=DeliveryEvidence)
     answered: bool = False
 
     @property
@@ -87,7 +87,7 @@ def _checked(record: bytes | None, cls: type[Input], key: str, option: str) -> t
     return text, number
 
 
-async def write(asker: Asker, evidence: Evidence, records: Records, deadline: float) -> None:
+async def write(asker: ProbeClient, evidence: Evidence, records: Records, deadline: float) -> None:
     """Sends the customer, waits for its batch, then the document, and looks both up."""
     asker.allow(_POLLS + 5, deadline + 300.0)
     if records.customer is not None and not await _customer(asker, evidence, records.customer, records.customer_no, deadline):
@@ -98,12 +98,12 @@ async def write(asker: Asker, evidence: Evidence, records: Records, deadline: fl
         await _document(asker, evidence, records, records.document)
 
 
-async def _customer(asker: Asker, evidence: Evidence, customer: bytes, number: str, deadline: float) -> bool:
+async def _customer(asker: ProbeClient, evidence: Evidence, customer: bytes, number: str, deadline: float) -> bool:
     """Whether the customer made it: the batch says so, or does not deny it and the customer is there."""
     name = "customers.create_batch"
     envelope = wire.Envelope.of(OPERATIONS[name].items, asker.user_id)
     evidence.sent["customers"] = customer
-    heard = await asker.write(name, name, (envelope.head, customer, envelope.tail), Delivery())
+    heard = await asker.write(name, name, (envelope.head, customer, envelope.tail), DeliveryEvidence())
     receipt = wire.batch_receipt(heard.response) if heard.is_success and heard.response is not None else None
     if receipt is not None:
         await _poll(asker, receipt.batch_uuid, deadline)
@@ -113,11 +113,11 @@ async def _customer(asker: Asker, evidence: Evidence, customer: bytes, number: s
     return outcome == "succeeded" or (outcome != "failed" and found.is_success)
 
 
-async def _poll(asker: Asker, batch_uuid: str, deadline: float) -> None:
+async def _poll(asker: ProbeClient, batch_uuid: str, deadline: float) -> None:
     """Asks until the batch is done, or nothing is known of it, or the time is up."""
     end = clock.monotonic() + deadline
     pause = 0.5
-    before: Heard | None = None
+    before: Exchange | None = None
     for _ in range(_POLLS):
         heard = await asker.get(POLLS, "batches.get", path={"batchuuid": batch_uuid})
         known = heard.is_success or heard.status is None
@@ -132,11 +132,11 @@ async def _poll(asker: Asker, batch_uuid: str, deadline: float) -> None:
         pause = min(pause * 1.6, max(10.0, deadline / 40))
 
 
-async def _document(asker: Asker, evidence: Evidence, records: Records, document: bytes) -> None:
+async def _document(asker: ProbeClient, evidence: Evidence, records: Records, document: bytes) -> None:
     """Sends the document exactly once. Whatever the answer is, or where there is none: it is looked up, and not sent again."""
     evidence.sent["documents"] = document
     heard = await asker.write("documents.create", "documents.create", (document,), records.delivery)
-    records.answered = heard.fate is Fate.DONE
-    if heard.fate in {Fate.DONE, Fate.DOUBTFUL}:
+    records.answered = heard.fate is Proof.DONE
+    if heard.fate in {Proof.DONE, Proof.AMBIGUOUS}:
         query = {"userid": asker.user_id}
         await asker.get("documents.get/written", "documents.get", path={"documentno": records.document_no}, query=query)
