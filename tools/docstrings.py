@@ -1,0 +1,169 @@
+"""Checks that every public callable documents all its parameters, what it returns and what it raises.
+
+    python -m tools.docstrings                                 # the whole public interface
+    python -m tools.docstrings amili_arm_async/resources       # only what is defined in this folder or file
+
+Public is what a program can reach: the names in `__all__` of the packages below, the sections of a client, the methods of those classes,
+and the classes that these return. Docstrings are in Google style. Dunder methods and overrides without a docstring of their own are
+exempt; tests/test_exported.py checks the fields of dataclasses and Structs.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import re
+import sys
+import textwrap
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+TODO = Path(__file__).with_name("docstrings_todo.txt")
+PACKAGE = "amili_arm_async"
+PUBLIC = [PACKAGE, f"{PACKAGE}.sandbox"]
+
+MADE_BY_A_PROGRAM = frozenset({"ArmClient", "ClientCredentials", "FileContent", "PaymentReservation", "Sandbox"})
+"""Public classes whose constructor a program calls. Of the other ones it is handed an object, and the constructor is private."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A public callable, with the name under which a program knows it."""
+
+    name: str
+    function: Callable[..., Any]
+    docstring: str
+    is_constructor: bool = False
+
+
+def public_classes_and_functions() -> tuple[list[type], list[Callable[..., Any]]]:
+    """Everything in the public `__all__`s, the sections of a client, and the classes that their members return."""
+    found: dict[type, None] = {}
+    functions = []
+    for module in map(importlib.import_module, PUBLIC):
+        for value in (getattr(module, name) for name in module.__all__):
+            if inspect.isclass(value):
+                found[value] = None
+            elif inspect.isfunction(value):
+                functions.append(value)
+    client = importlib.import_module(PACKAGE).ArmClient(1, auth="token", base_url="https://localhost")
+    found.update(dict.fromkeys(type(value) for name, value in vars(client).items() if not name.startswith("_")))
+    waiting = list(found)
+    while waiting:
+        for function in [*functions, *(member for _, member in members(waiting.pop()))]:
+            for cls in returned_classes(function):
+                if cls not in found:
+                    found[cls] = None
+                    waiting.append(cls)
+    return list(found), functions
+
+
+def returned_classes(function: Callable[..., Any]) -> Iterator[type]:
+    """The classes of this package in what a function is annotated to return."""
+    words = re.findall(r"\w+", str(inspect.get_annotations(function).get("return", "")))
+    for word in words:
+        value = inspect.unwrap(function).__globals__.get(word)
+        if inspect.isclass(value) and value.__module__.startswith(f"{PACKAGE}."):
+            yield value
+        elif typing.get_origin(value) is not None:
+            yield from (part for part in typing.get_args(value) if inspect.isclass(part) and part.__module__.startswith(f"{PACKAGE}."))
+
+
+def members(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The public functions of a class, also those that it has from a base class of this package."""
+    for name in dir(cls):
+        if not name.startswith("_"):
+            value = inspect.getattr_static(cls, name)
+            function = getattr(value, "__func__", getattr(value, "fget", value))
+            if inspect.isfunction(function) and function.__module__.startswith(PACKAGE):
+                yield name, function
+
+
+def checked(cls: type) -> Iterator[Member]:
+    """What is checked of a class: its constructor, where a program calls it, and its public methods, but no properties."""
+    init = vars(cls).get("__init__")
+    if inspect.isfunction(init) and not dataclasses.is_dataclass(cls) and (cls.__name__ in MADE_BY_A_PROGRAM or issubclass(cls, Exception)):
+        yield Member(
+            cls.__name__, init, f"{inspect.cleandoc(cls.__doc__ or '')}\n{inspect.cleandoc(init.__doc__ or '')}", is_constructor=True
+        )
+    for name, function in members(cls):
+        is_override = function.__doc__ is None and any(name in vars(base) for base in cls.__mro__[1:])
+        if not is_override and not isinstance(inspect.getattr_static(cls, name), property):
+            yield Member(function.__qualname__, function, inspect.cleandoc(function.__doc__ or ""))
+
+
+def sections(docstring: str) -> dict[str, str]:
+    """The sections of a Google docstring, by name: `Args`, `Returns`, ..."""
+    return {match[1]: match[2] for match in re.finditer(r"^(\w+):\n((?:[ ]{4}.*(?:\n|$)|\n)+)", docstring, re.MULTILINE)}
+
+
+def entries(section: str) -> list[str]:
+    """The names that a section of a Google docstring explains."""
+    return re.findall(r"^ {4}([*\w.]+)(?: \([^)]*\))?:", section, re.MULTILINE)
+
+
+def raised(function: Callable[..., Any]) -> set[str]:
+    """The exception classes that a function raises by name."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    calls = [node.exc.func if isinstance(node.exc, ast.Call) else node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise)]
+    names = {node.id for node in calls if isinstance(node, ast.Name) and node.id[0].isupper()}
+    return names - {"StopAsyncIteration", "StopIteration"}
+
+
+def problems(member: Member) -> Iterator[str]:
+    """What is missing in the docstring of one callable, or too much in it."""
+    signature = inspect.signature(member.function)
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    parameters = [
+        (stars.get(parameter.kind, "") + name)
+        for name, parameter in signature.parameters.items()
+        if name not in {"self", "cls"} and not name.startswith("_")
+    ]
+    found = sections(member.docstring)
+    explained = entries(found.get("Args", ""))
+    if member.is_constructor:
+        explained += entries(found.get("Attributes", ""))
+    plain = {name.lstrip("*") for name in explained}
+    yield from (f"no line in Args for {name!r}" for name in parameters if name.lstrip("*") not in plain)
+    if not member.is_constructor:
+        known = {name.lstrip("*") for name in parameters}
+        yield from (f"Args explains {name!r}, which is no parameter" for name in explained if name.lstrip("*") not in known)
+    gives = str(signature.return_annotation).strip("'\"")
+    if not member.is_constructor and gives not in {"None", "NoReturn", "Never"} and not {"Returns", "Yields"} & set(found):
+        yield "no section Returns"
+    told = {name.rpartition(".")[2] for name in entries(found.get("Raises", ""))}
+    yield from (f"no line in Raises for {name}" for name in sorted(raised(member.function) - told))
+
+
+def check(paths: list[Path]) -> Iterator[tuple[str, str]]:
+    """The problems of everything public that is defined below one of `paths`: the name of the callable, and a line to print."""
+    classes, functions = public_classes_and_functions()
+    every = [member for cls in classes for member in checked(cls)]
+    every += [Member(function.__qualname__, function, inspect.cleandoc(function.__doc__ or "")) for function in functions]
+    for member in {member.function: member for member in every}.values():
+        source = Path(inspect.getsourcefile(member.function) or "").resolve()
+        if any(source.is_relative_to(path) for path in paths):
+            line = member.function.__code__.co_firstlineno
+            for problem in problems(member):
+                yield member.name, f"{source.relative_to(ROOT)}:{line}: {member.name}: {problem}"
+
+
+def main() -> int:
+    """Prints what is missing; 1 where something is."""
+    given = sys.argv[1:]
+    found = list(check([Path(argument).resolve() for argument in given] or [ROOT]))
+    waived = set() if given or not TODO.exists() else set(TODO.read_text("utf-8").split())
+    lines = sorted(line for name, line in found if name not in waived)
+    print(*lines, sep="\n", end="\n" if lines else "")
+    if not given and (clean := waived - {name for name, _ in found}):
+        print(f"{TODO.relative_to(ROOT)}: complete now, remove: {', '.join(sorted(clean))}")
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
