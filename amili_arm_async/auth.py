@@ -103,8 +103,8 @@ class _Single:
             current.failure = None
             try:
                 await make()
-            except Exception as failure:
-                current.failure = failure
+            except Exception as exc:
+                current.failure = exc
                 raise
             finally:
                 current.number += 1

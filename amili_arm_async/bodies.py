@@ -167,8 +167,8 @@ def body_of(value: object, what: str) -> tuple[bytes | Encoded, ...]:
         before, _, text = text.partition(mark.encode())
         try:
             made += [before, content.prepare()]
-        except OSError as failure:
-            raise RecordError(f"$: a file can't be read: {failure.strerror}") from failure
+        except OSError as exc:
+            raise RecordError(f"$: a file can't be read: {exc.strerror}") from exc
     return (*made, text)
 
 

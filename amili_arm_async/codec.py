@@ -74,8 +74,8 @@ def encode_one(record: object, cls: type[Struct], *, sort: bool = False) -> byte
             _RAW_OBJECT.decode(record)
             # msgspec passes over texts that it does not have to build.
             record.decode()
-        except DecodeFailure as failure:
-            raise RecordError(f"$: not one JSON object ({_reason(failure)})") from None
+        except DecodeFailure as exc:
+            raise RecordError(f"$: not one JSON object ({_reason(exc)})") from None
         return bytes(record)
     if not isinstance(record, (cls, Mapping)):
         raise RecordError(f"$: a {type(record).__name__} is no {cls.__name__}, no mapping and no bytes of a JSON object")
@@ -92,8 +92,8 @@ def encode_value(value: object, *, sort: bool = False) -> bytes:
     try:
         text = (_SORTED if sort else ENCODER).encode(value)
         faults = [] if _is_clean(text) else _faults(value)
-    except Exception as failure:  # an object of the caller's may raise anything while it is read
-        faults = _faults(value) or [f"$: {_reason(failure)}"]
+    except Exception as exc:  # an object of the caller's may raise anything while it is read
+        faults = _faults(value) or [f"$: {_reason(exc)}"]
     if faults:
         raise RecordError("; ".join(faults))
     return text
@@ -345,15 +345,15 @@ def read_input(body: bytes, cls: type[InputT]) -> InputT:
     try:
         record: InputT = _decoder(cls).decode(body)
         return record
-    except DecodeFailure as failure:
+    except DecodeFailure as exc:
         value = json_object(body)
         if value is None:
-            raise RecordError(f"not one JSON object: {_reason(failure)}") from None
+            raise RecordError(f"not one JSON object: {_reason(exc)}") from None
     blanks = {name for name, kind in _fields(cls).items() if value.get(name) == "" and _wants(kind, date)}
     try:
         record = msgspec.convert({name: item for name, item in value.items() if name not in blanks}, cls)
-    except msgspec.ValidationError as failure:
-        raise RecordError(f"not a {cls.__name__}: {_reason(failure)}") from None
+    except msgspec.ValidationError as exc:
+        raise RecordError(f"not a {cls.__name__}: {_reason(exc)}") from None
     for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
         if wire in blanks:
             setattr(record, name, "")

@@ -320,11 +320,11 @@ class Connections:
             ):
                 self._take_note(exchange, answer, request)
                 await _read(answer, exchange, request.most)
-        except Exception as failure:  # whatever a session that was brought may raise: the proof is in `delivery`, not in the type
+        except Exception as exc:  # whatever a session that was brought may raise: the proof is in `delivery`, not in the type
             # The status counts even where the rest did not come in time.
             if exchange.response is not None:
                 return exchange.response
-            return self._failed(failure, exchange, address, session)
+            return self._failed(exc, exchange, address, session)
         finally:
             _EXCHANGE.reset(before)
             heard = exchange.end()

@@ -260,8 +260,8 @@ def _real(file: JobFile) -> str:
         return os.path.realpath(os.fsdecode(file.path))
     try:
         return followed(file.path)
-    except OSError as failure:
-        raise ConfigurationError(f"{file.option}: {os.fsdecode(file.path)} can't be written: {failure.strerror}") from failure
+    except OSError as exc:
+        raise ConfigurationError(f"{file.option}: {os.fsdecode(file.path)} can't be written: {exc.strerror}") from exc
 
 
 def _claimed(file: JobFile, real: str) -> frozenset[object]:

@@ -372,9 +372,9 @@ class Prefetched(Generic[RecordT]):
         self._items.extend(page.items)
         try:
             self._next = self._walk.after(page)
-        except ResponseError as failure:
+        except ResponseError as exc:
             # Raised when the records of this page are taken.
-            self._next, self._failure = None, failure
+            self._next, self._failure = None, exc
         if self._next is None:
             await self._cancel()
         else:

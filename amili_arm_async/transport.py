@@ -188,8 +188,8 @@ class Transport:
         """
         try:
             self.settle()
-        except ConfigurationError as failure:
-            return Attempt(Proof.NOT_SENT, "client closed" if self._closed else "settings", fatal=failure, failure=failure, lasting="yes")
+        except ConfigurationError as exc:
+            return Attempt(Proof.NOT_SENT, "client closed" if self._closed else "settings", fatal=exc, failure=exc, lasting="yes")
         try:
             async with clock.TimeLimit(timeout.total):
                 return await self._exchange(request, timeout, delivery, starts)
@@ -226,12 +226,12 @@ class Transport:
         """A token, or why there is none; without one nothing is sent, and nothing is known of what was asked for."""
         try:
             return Secret(check_token(await self._auth.acquire()))
-        except ConfigurationError as failure:
-            return Attempt(Proof.NOT_SENT, "no token", fatal=failure, failure=failure, lasting="yes")
-        except AuthenticationError as failure:
-            error = failure
-        except Exception as failure:  # the caller's own function may raise anything
-            error = _of_source(failure, self._auth)
+        except ConfigurationError as exc:
+            return Attempt(Proof.NOT_SENT, "no token", fatal=exc, failure=exc, lasting="yes")
+        except AuthenticationError as exc:
+            error = exc
+        except Exception as exc:  # the caller's own function may raise anything
+            error = _of_source(exc, self._auth)
         return Attempt(Proof.NOT_SENT, "no token", fatal=error if error.lasting == "yes" else None, failure=error, lasting=error.lasting)
 
     async def _once(self, request: Request, token: Secret | None, timeout: Timeout, delivery: DeliveryEvidence) -> Attempt:
@@ -298,8 +298,8 @@ class Transport:
             attempt += 1
             try:
                 return await self.post_form(url, form)
-            except AuthenticationError as failure:
-                if attempt >= self.retry.attempts or failure.lasting == "yes" or _is_settled(failure):
+            except AuthenticationError as exc:
+                if attempt >= self.retry.attempts or exc.lasting == "yes" or _is_settled(exc):
                     raise
             await clock.sleep(back_off(self.retry, attempt))
 

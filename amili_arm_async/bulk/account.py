@@ -219,10 +219,10 @@ class BatchTracker:
             return
         try:
             self._on_progress(self.report.progress(self._open_batches(), trouble))
-        except Exception as failure:
+        except Exception as exc:
             # A broken progress bar must not cost the night.
             self._on_progress = None
-            log.warning("on_progress raised and is not called again", error=type(failure).__name__)
+            log.warning("on_progress raised and is not called again", error=type(exc).__name__)
 
     def release_waiters(self) -> None:
         """The run stops: nobody needs to wait for an earlier batch any more, since nothing is sent after it."""

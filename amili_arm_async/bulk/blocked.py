@@ -180,8 +180,8 @@ class _Rest:
                 marks = ",".join("?" * len(some))
                 rows = self._database.execute(f"SELECT name FROM failed WHERE name IN ({marks})", list(some))  # noqa: S608 - marks only
                 found |= {some[row[0]] for row in rows}
-        except self._fault as failure:
-            raise ArmError(f"the temporary list of customers that did not make it can't be read: {failure}") from None
+        except self._fault as exc:
+            raise ArmError(f"the temporary list of customers that did not make it can't be read: {exc}") from None
         return found
 
 

@@ -417,14 +417,14 @@ class Chunker:
                 check_mapping(record, self._kind.cls)
             # A text that was written here has its keys sorted; bytes have them as they came.
             prints = self._prints_of_texts([text]) if is_text else prints_of_lines([text])
-        except FieldNameError as failure:
-            self._refuse_record(index, key, record, Outcome("invalid", failure.code, str(failure)))
+        except FieldNameError as exc:
+            self._refuse_record(index, key, record, Outcome("invalid", exc.code, str(exc)))
             return
-        except RecordError as failure:
-            self._refuse_record(index, key, record, Outcome("invalid", "not_encodable", str(failure)))
+        except RecordError as exc:
+            self._refuse_record(index, key, record, Outcome("invalid", "not_encodable", str(exc)))
             return
-        except Exception as failure:  # also what a mapping of the caller's raises when it is asked for its key
-            reason = "not one JSON object" if isinstance(failure, codec.DecodeFailure) else type(failure).__name__
+        except Exception as exc:  # also what a mapping of the caller's raises when it is asked for its key
+            reason = "not one JSON object" if isinstance(exc, codec.DecodeFailure) else type(exc).__name__
             self._refuse_record(index, key, record, Outcome("invalid", "not_encodable", f"$: {reason}"))
             return
         # A text that was written here has its keys sorted; bytes have them as they came.

@@ -64,10 +64,10 @@ def _is_fixed(hint: Any) -> bool:
 def _written(record: Any, kind: RecordType) -> bytes | UnreadableRecord:
     try:
         return codec.encode_one(record, kind.cls, sort=True)
-    except RecordError as failure:
-        fault = str(failure)
-    except Exception as failure:  # what a mapping of the caller's raises while it is read
-        fault = f"$: {type(failure).__name__}"
+    except RecordError as exc:
+        fault = str(exc)
+    except Exception as exc:  # what a mapping of the caller's raises while it is read
+        fault = f"$: {type(exc).__name__}"
     text = codec.what_was_read(codec.as_far_as_possible(record)) or b"null"
     known = codec.json_object(text) or {}
     with contextlib.suppress(Exception):

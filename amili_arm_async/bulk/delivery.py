@@ -164,8 +164,8 @@ class BatchSender:
             return False
         try:
             taken_out = await self._keeper.sending(live)
-        except ArmError as failure:
-            self._course.stop_for_journal(failure)
+        except ArmError as exc:
+            self._course.stop_for_journal(exc)
             return False
         if taken_out:
             self._account.take_out(live, taken_out)
@@ -184,8 +184,8 @@ class BatchSender:
             if not await self._keeper.accepted(live, receipt.batch_uuid, is_first=is_first) and is_first:
                 names.share(client_no, receipt.batch_uuid)
                 is_first = False
-        except ArmError as failure:
-            self._course.stop_for_journal(failure)
+        except ArmError as exc:
+            self._course.stop_for_journal(exc)
         if not is_first:
             live.receipt = None
             log.warning("batchUuid given twice", batch=receipt.batch_uuid, records=len(live.batch), request_id=receipt.request_id)

@@ -268,8 +268,8 @@ def _name(row: StateRow) -> bytes:
 def _lock(path: str) -> RunLock:
     try:
         taken = lock(path, 1)
-    except OSError as failure:
-        raise broken(path, failure, _FORM.word) from failure
+    except OSError as exc:
+        raise broken(path, exc, _FORM.word) from exc
     if taken is None:
         raise _used(path)
     return taken
@@ -350,8 +350,8 @@ def _walk(path: str) -> Iterator[tuple[bytes, int, str | int | None]]:
             ).fetchall():
                 yield from rows
                 last = rows[-1][0]
-    except (sqlite3.Error, OSError) as failure:
-        raise broken(path, failure, _FORM.word) from failure
+    except (sqlite3.Error, OSError) as exc:
+        raise broken(path, exc, _FORM.word) from exc
 
 
 def forget(path: str, keys: Iterable[str]) -> int:
@@ -371,8 +371,8 @@ def forget(path: str, keys: Iterable[str]) -> int:
                 done += connection.executemany("DELETE FROM customers WHERE name = ?", [(name,) for name in some]).rowcount
                 connection.executemany("DELETE FROM unsettled WHERE name = ?", [(name,) for name in some])
                 connection.execute("COMMIT")
-    except sqlite3.Error as failure:
-        raise broken(path, failure, _FORM.word) from failure
+    except sqlite3.Error as exc:
+        raise broken(path, exc, _FORM.word) from exc
     finally:
         taken.release()
     return done

@@ -154,13 +154,13 @@ class LookUps:
         try:
             request = self._job.look_up(number)
             response = await self._transport.send(request, timeout=self._job.timeout, retry=self._job.retry)
-        except NotFoundError as failure:
+        except NotFoundError as exc:
             # Whether the service trims a number, or composes its signs, nobody knows.
-            return judge_not_found(failure) if sent is None or _is_written(number, sent) else _WRITTEN_OTHERWISE
-        except ArmError as failure:
-            if is_about_the_call(failure):
-                reason = str(failure.status) if isinstance(failure, StatusError) else "no_token"
-                self._course.stop(Outcome("not_sent", reason, str(failure)), failure)
+            return judge_not_found(exc) if sent is None or _is_written(number, sent) else _WRITTEN_OTHERWISE
+        except ArmError as exc:
+            if is_about_the_call(exc):
+                reason = str(exc.status) if isinstance(exc, StatusError) else "no_token"
+                self._course.stop(Outcome("not_sent", reason, str(exc)), exc)
             return NOT_LOOKED_UP
         verdict = judge_found(number, sent, response, request.endpoint.items)
         if verdict in (FOUND, CONFLICT):

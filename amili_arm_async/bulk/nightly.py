@@ -234,8 +234,8 @@ class NightlyRun:
         self.report.begin(tuple(name for name, wanted in planned.items() if wanted))
         try:
             await self._do(send)
-        except BaseException as failure:
-            self.report.end(failure)
+        except BaseException as exc:
+            self.report.end(exc)
             raise
         self.report.end(None)
         return self.report

@@ -172,8 +172,8 @@ class Reader:
             for observer in self._observers:
                 verdicts |= {place: verdict for place, verdict in (await observer.filter(records, first)).items() if place not in verdicts}
             verdicts = await self._account.with_earlier(records, first, verdicts, self._kind)
-        except ArmError as failure:
-            self._course.stop(Outcome("not_sent", "stopped", str(failure)), failure)
+        except ArmError as exc:
+            self._course.stop(Outcome("not_sent", "stopped", str(exc)), exc)
             verdicts = {}
         # From here on without an await: what was looked at gets its final state.
         del self._unread.records[: len(records)]

@@ -85,8 +85,8 @@ class Reconciler:
                     return
                 await self._look_up_batch(row)
             await self._send_absent_again(settling)
-        except ArmError as failure:
-            self._course.stop_for_journal(failure)
+        except ArmError as exc:
+            self._course.stop_for_journal(exc)
 
     async def _settle_time(self) -> float:
         """Seconds from the last try after which what is not there won't come any more."""

@@ -89,14 +89,14 @@ class Repeats:
     def _guarded(self, do: Callable[[], ResultT]) -> ResultT:
         try:
             return do()
-        except Exception as failure:
+        except Exception as exc:
             # SQLite is only loaded where there is an index: its errors have no name here.
-            if not isinstance(failure, OSError) and type(failure).__module__ != "sqlite3":
+            if not isinstance(exc, OSError) and type(exc).__module__ != "sqlite3":
                 raise
             raise JournalError(
-                f"the temporary file of the documentNos of this run can't be written: {failure}. Make room in {tempfile.gettempdir()}, "
+                f"the temporary file of the documentNos of this run can't be written: {exc}. Make room in {tempfile.gettempdir()}, "
                 "or set TMPDIR to a folder that has it"
-            ) from failure
+            ) from exc
 
     def close(self) -> None:
         """Nothing more is asked."""

@@ -377,8 +377,8 @@ class BatchRules(Struct, frozen=True):
         keys = keys_of()
         try:
             answer: object = self.reader(status, body, keys)
-        except Exception as failure:  # the caller's function may raise anything
-            return self._misread(f"raised {type(failure).__name__}")
+        except Exception as exc:  # the caller's function may raise anything
+            return self._misread(f"raised {type(exc).__name__}")
         if answer is None:
             return None
         if inspect.iscoroutine(answer):

@@ -199,8 +199,8 @@ class BulkRunner:
         """Names what had no turn, and what a source that is not read to its end still has; then closes the journal."""
         try:
             await self._name_rest()
-        except ArmError as failure:
-            self._course.stop_for_journal(failure)
+        except ArmError as exc:
+            self._course.stop_for_journal(exc)
         finally:
             # Whatever cut that off, each record that was read is named.
             reason = self._course.reason or STOPPED
@@ -211,9 +211,9 @@ class BulkRunner:
                 if self._whole and self._course.reason is None:
                     self._report.source_ended()
                 self._report.left_behind = await self._keeper.end(complete=self._whole and self._course.reason is None)
-            except ArmError as failure:
-                log.warning("the journal or the dead letter could not be written", error=str(failure))
-                self._course.stop_for_journal(failure)
+            except ArmError as exc:
+                log.warning("the journal or the dead letter could not be written", error=str(exc))
+                self._course.stop_for_journal(exc)
             await self._dismiss(complete=self._whole and self._course.reason is None)
 
     async def _dismiss(self, *, complete: bool) -> None:
@@ -221,8 +221,8 @@ class BulkRunner:
         for observer in self._report.observers:
             try:
                 await observer.end(complete=complete)
-            except ArmError as failure:
-                self._course.stop(Outcome("not_sent", "stopped", str(failure)), failure)
+            except ArmError as exc:
+                self._course.stop(Outcome("not_sent", "stopped", str(exc)), exc)
 
     async def _name_rest(self) -> None:
         reason = self._course.reason or STOPPED
@@ -324,8 +324,8 @@ class BulkRunner:
                 self._claiming[batch.number] = batch
                 try:
                     claimed = await self._keeper.claim(batch)
-                except ArmError as failure:
-                    self._course.stop_for_journal(failure)
+                except ArmError as exc:
+                    self._course.stop_for_journal(exc)
                     return None
                 if claimed is None:
                     return None
@@ -353,8 +353,8 @@ class BulkRunner:
             try:
                 await self._adopt(row)
                 self._poll_again(await journal.read_open(row), journal)
-            except ArmError as failure:
-                self._course.stop_for_journal(failure)
+            except ArmError as exc:
+                self._course.stop_for_journal(exc)
 
     async def _adopt(self, row: int) -> None:
         """Where there is no source, the records of a batch of the journal stand for one."""

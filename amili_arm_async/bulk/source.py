@@ -104,8 +104,8 @@ class Source:
         try:
             self.exhausted = await self._read_async(number, into) if self.is_async else self._read_sync(number, into)
             self.ended = self.exhausted
-        except Exception as failure:
-            self.failure = failure
+        except Exception as exc:
+            self.failure = exc
             self.ended = True
         except asyncio.CancelledError as cut:
             self.ended = True

@@ -98,8 +98,8 @@ class Examiner:
                         break
                 faults += self._unwritable(record, faults)
             return Checked(_key(value, self._wire_key), _key(value, "customerNo") if self._has_owner else None, faults)
-        except Exception as failure:  # what a mapping of the caller's raises while it is read, or what holds itself
-            return Checked(None, None, [Found("not_encodable", "$", f"can't be read ({type(failure).__name__})")])
+        except Exception as exc:  # what a mapping of the caller's raises while it is read, or what holds itself
+            return Checked(None, None, [Found("not_encodable", "$", f"can't be read ({type(exc).__name__})")])
 
     def _value(self, record: object) -> Mapping[str, Any] | Found:
         """The JSON object of a record, or why there is none."""
@@ -124,8 +124,8 @@ class Examiner:
             return []
         try:
             codec.encode_one(record, self._cls)
-        except RecordError as failure:
-            return [Found("not_encodable", "$", str(failure))]
+        except RecordError as exc:
+            return [Found("not_encodable", "$", str(exc))]
         return []
 
 
@@ -152,13 +152,13 @@ def _size(record: Any, cls: type[Input]) -> int:
 def _parsed(text: bytes) -> Mapping[str, Any] | Found:
     try:
         text.decode()
-    except UnicodeDecodeError as failure:
-        return Found("not_utf8", "$", f"not UTF-8 at byte {failure.start}")
+    except UnicodeDecodeError as exc:
+        return Found("not_utf8", "$", f"not UTF-8 at byte {exc.start}")
     try:
         value = _VALUES.decode(text)
-    except codec.DecodeFailure as failure:
+    except codec.DecodeFailure as exc:
         # What msgspec says names bytes and places, never values.
-        reason = str(failure) if isinstance(failure, msgspec.DecodeError) else "a number or a nesting beyond all bounds"
+        reason = str(exc) if isinstance(exc, msgspec.DecodeError) else "a number or a nesting beyond all bounds"
         return Found("not_json", "$", reason)
     return value if isinstance(value, dict) else Found("not_object", "$", "not an object")
 

@@ -13,8 +13,8 @@ def main() -> None:
     """Runs `amili-arm`. Without the extra `cli` it says how to install it, and ends with 2."""
     try:
         from .app import app  # noqa: PLC0415 - only here is it known whether the extra is there
-    except ModuleNotFoundError as failure:
-        if (failure.name or "").partition(".")[0] not in _EXTRA:
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] not in _EXTRA:
             raise
         sys.stderr.write('amili-arm: the command line needs typer and rich: pip install "amili-arm-async[cli]"\n')
         sys.exit(2)

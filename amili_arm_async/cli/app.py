@@ -104,8 +104,8 @@ def sandbox(
         asyncio.run(_serve(served))
     except KeyboardInterrupt:
         return
-    except OSError as failure:
-        output.fail(f"can't listen on {host}, port {port}: {failure.strerror}")
+    except OSError as exc:
+        output.fail(f"can't listen on {host}, port {port}: {exc.strerror}")
 
 
 async def _serve(served: Sandbox) -> None:

@@ -74,8 +74,8 @@ def check(
             records = opened(file, kind)
             known = opened(customers, RecordKind.customers) if customers is not None else None
             run = _run(kind, records, limit, max_bytes, numbers_in(known, state))
-        except (ConfigurationError, SourceError) as failure:
-            output.fail(str(failure))
+        except (ConfigurationError, SourceError) as exc:
+            output.fail(str(exc))
         code = run_to_end(made.do(run, records, f"check {kind.value}"), interrupts)
     if as_json:
         output.print_json(made.as_json(ended=not code))
@@ -180,8 +180,8 @@ class Checking:
         before = _state(path)
         try:
             await self.do(run, records, "check")
-        except CheckError as failure:
-            raise CheckError(f"nothing was sent: {failure}", failure.report) from failure.__cause__
+        except CheckError as exc:
+            raise CheckError(f"nothing was sent: {exc}", exc.report) from exc.__cause__
         after = _state(path)
         if not self.report.ok:
             raise CheckError("nothing was sent: the check found errors", self.report)

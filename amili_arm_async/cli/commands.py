@@ -176,8 +176,8 @@ def push(
             ]
         )
         records = opened()
-    except (ConfigurationError, SourceError) as failure:
-        output.fail(str(failure))
+    except (ConfigurationError, SourceError) as exc:
+        output.fail(str(exc))
     with records, SignalHandler(durable=journal is not None) as interrupts:
         code = run_to_end(made.run(records), interrupts)
         if as_json:
@@ -235,8 +235,8 @@ def pull_customers(
     """Writes the customers that meet all criteria to standard output, one on a line, as the API wrote them."""
     try:
         found = settings(base_url, client_no, user_id, identity_url, client_id)
-    except ConfigurationError as failure:
-        output.fail(str(failure))
+    except ConfigurationError as exc:
+        output.fail(str(exc))
     criteria = {
         "customerno": customer_no,
         "accountno": account_no,
@@ -253,8 +253,8 @@ def pull_customers(
     }
     try:
         made = Pull(found.client(), criteria, allow_truncated, language, prefetch)
-    except ConfigurationError as failure:
-        output.fail(str(failure))
+    except ConfigurationError as exc:
+        output.fail(str(exc))
     raise typer.Exit(_pull(made, target if target != "-" else None))
 
 
@@ -268,8 +268,8 @@ def _pull(made: Pull, target: str | None) -> int:
         except BrokenPipeError:
             # Whoever read it has enough: the code of a program that such a pipe ended.
             return _BROKEN_PIPE
-        except OSError as failure:
-            output.warn(f"{target or 'standard output'} can't be written: {failure.strerror}")
+        except OSError as exc:
+            output.warn(f"{target or 'standard output'} can't be written: {exc.strerror}")
             return 1
     if code and draft is not None:
         output.warn(f"{target} was not written")
@@ -281,13 +281,13 @@ async def _write(made: Pull, draft: AtomicFile | None) -> None:
     with bar("pull customers") if draft is not None or not sys.stdout.isatty() else nullcontext() as show:
         try:
             await made.run(draft.write if draft is not None else StandardOutput().write, show)
-        except TruncatedListError as failure:
-            again = "Pull it again" if failure.is_short else "Narrow the query, say by --category"
-            raise ArmError(f"{failure.what}. {again}, or say --maximum-count or --allow-truncated where a part is enough") from None
+        except TruncatedListError as exc:
+            again = "Pull it again" if exc.is_short else "Narrow the query, say by --category"
+            raise ArmError(f"{exc.what}. {again}, or say --maximum-count or --allow-truncated where a part is enough") from None
 
 
 def _draft(target: str) -> AtomicFile:
     try:
         return AtomicFile(target)
-    except OSError as failure:
-        output.fail(f"{target} can't be written: {failure.strerror}")
+    except OSError as exc:
+        output.fail(f"{target} can't be written: {exc.strerror}")

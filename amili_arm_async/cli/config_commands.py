@@ -39,8 +39,8 @@ def show(
     """Shows every setting, its value, and where that comes from. Secrets are masked."""
     try:
         found = settings(base_url, client_no, user_id, identity_url, client_id)
-    except ConfigurationError as failure:
-        output.fail(str(failure))
+    except ConfigurationError as exc:
+        output.fail(str(exc))
     file = current_file()
     if as_json:
         output.print_json({"file": file.path if file is not None else None, "settings": _as_json(found)})

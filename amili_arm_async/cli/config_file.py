@@ -102,8 +102,8 @@ def _read(path: str, *, is_named: bool) -> ConfigFile:
     try:
         with Path(path).open("rb") as file:
             text, status = file.read(_LARGEST + 1), os.fstat(file.fileno())
-    except (OSError, ValueError) as failure:
-        raise ConfigurationError(f"{shown} can't be read: {getattr(failure, 'strerror', None) or 'no such path'}") from None
+    except (OSError, ValueError) as exc:
+        raise ConfigurationError(f"{shown} can't be read: {getattr(exc, 'strerror', None) or 'no such path'}") from None
     if len(text) > _LARGEST:
         raise ConfigurationError(f"{shown} is too large for a settings file")
     if not is_named:
@@ -124,10 +124,10 @@ def _check_owner(shown: str, status: os.stat_result) -> None:
 def _parse(text: bytes, shown: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text.decode("utf-8-sig"))
-    except tomllib.TOMLDecodeError as failure:
-        raise ConfigurationError(f"{shown} is not TOML: {_place_of(str(failure), text)}") from None
-    except UnicodeDecodeError as failure:
-        before = text[: failure.start].split(b"\n")
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigurationError(f"{shown} is not TOML: {_place_of(str(exc), text)}") from None
+    except UnicodeDecodeError as exc:
+        before = text[: exc.start].split(b"\n")
         place = f"line {len(before)}, column {len(before[-1]) + 1}"
         raise ConfigurationError(f"{shown} is not UTF-8 (at {place}): save it as UTF-8") from None
     except RecursionError:
@@ -185,8 +185,8 @@ def read_secret(path: str, where: str) -> str:
         secret = text.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         raise ConfigurationError(f"{where}: {plain(path)} is not UTF-8") from None
-    except (OSError, ValueError) as failure:
-        raise ConfigurationError(f"{where}: {plain(path)} can't be read: {getattr(failure, 'strerror', None) or 'no such path'}") from None
+    except (OSError, ValueError) as exc:
+        raise ConfigurationError(f"{where}: {plain(path)} can't be read: {getattr(exc, 'strerror', None) or 'no such path'}") from None
     if not secret or len(text) > _LARGEST_SECRET or not secret.isprintable():
         raise ConfigurationError(f"{where}: {plain(path)} must hold the secret on one line, and nothing else")
     return secret

@@ -151,8 +151,8 @@ def take_file(context: typer.Context, given: str | None) -> None:
     try:
         file = use_file(given if given is not None else context.meta.get(_NAMED))
         context.default_map = defaults(resolve({}, file), context.info_name or "")
-    except ConfigurationError as failure:
-        output.fail(str(failure))
+    except ConfigurationError as exc:
+        output.fail(str(exc))
 
 
 def name_file(context: typer.Context, given: str | None) -> None:
@@ -171,8 +171,8 @@ def parse_at_least(text: str | None, option: str, *, has_state: bool) -> int | f
     least = parse_share(text, option)
     try:
         expectation_of(least, has_state=has_state)
-    except ConfigurationError as failure:
-        raise ConfigurationError(str(failure).replace("at_least", option)) from None
+    except ConfigurationError as exc:
+        raise ConfigurationError(str(exc).replace("at_least", option)) from None
     return least
 
 

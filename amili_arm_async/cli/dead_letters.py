@@ -75,8 +75,8 @@ def read_letter(line: bytes) -> Letter:
         letter = _LETTERS.decode(line)
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
-    except _DECODER_FAILURE as failure:
-        raise ValueError(str(failure).partition("\n")[0][:200]) from None
+    except _DECODER_FAILURE as exc:
+        raise ValueError(str(exc).partition("\n")[0][:200]) from None
     if letter.operation not in OPERATIONS:
         raise ValueError("its operation is none that can be replayed")
     if letter.state not in STATES:

@@ -136,8 +136,8 @@ def _of(journal: str, ask: Callable[[], Coroutine[Any, Any, ResultT]]) -> Result
     _check_is_there(journal)
     try:
         return asyncio.run(ask())
-    except ArmError as failure:
-        output.fail(str(failure), code=1)
+    except ArmError as exc:
+        output.fail(str(exc), code=1)
 
 
 def _check_is_there(file: str) -> None:
@@ -177,8 +177,8 @@ def reconcile(
             side_by_side,
             BulkOptions(patience=patience),
         )
-    except ConfigurationError as failure:
-        output.fail(str(failure))
+    except ConfigurationError as exc:
+        output.fail(str(exc))
     with SignalHandler(durable=True) as interrupts:
         code = run_to_end(made.run(), interrupts)
         if as_json:
@@ -243,10 +243,10 @@ def replay(
         # As the client writes it, so that it can be compared.
         address = check_origin("base_url", found.value("connection.base_url"))
         made = Replay(arm, file, address, options, reconciled, grace, quiet, extra_fields)
-    except ConfigurationError as failure:
-        output.fail(str(failure))
-    except OSError as failure:
-        output.fail(f"{file} can't be read: {failure.strerror}")
+    except ConfigurationError as exc:
+        output.fail(str(exc))
+    except OSError as exc:
+        output.fail(f"{file} can't be read: {exc.strerror}")
     raise typer.Exit(_replay(made, server_messages=server_messages, as_json=as_json))
 
 
@@ -256,11 +256,11 @@ def _replay(made: Replay, *, server_messages: bool, as_json: bool) -> int:
             made.prepare()
             code = run_to_end(made.run(), interrupts)
             made.finish()
-        except OSError as failure:
-            output.warn(f"{made.path} can't be written: {failure.strerror}. What was sent is in the journals: mend that, and replay again")
+        except OSError as exc:
+            output.warn(f"{made.path} can't be written: {exc.strerror}. What was sent is in the journals: mend that, and replay again")
             return 1
-        except JournalError as failure:
-            output.warn(f"nothing was sent: {failure}")
+        except JournalError as exc:
+            output.warn(f"nothing was sent: {exc}")
             return 1
         if as_json:
             output.print_json({**made.as_json(), "ok": made.ok and not code})

@@ -89,9 +89,9 @@ class Setting:
         if self.check is not None:
             try:
                 self.check(value)
-            except ConfigurationError as failure:
+            except ConfigurationError as exc:
                 # Its first word is the name of the argument.
-                said = str(failure).partition(" ")[2]
+                said = str(exc).partition(" ")[2]
                 raise ConfigurationError(f"{where}{':' if self.kind == 'texts' else ''} {said}") from None
         return value
 

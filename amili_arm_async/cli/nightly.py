@@ -178,10 +178,10 @@ def nightly(
         if check_first:
             made.opener = lambda part: open_input(made.paths[part], part, *form)
         made.check_files({"--report": report, "--html": html, "--failures": failures})
-    except (ConfigurationError, SourceError) as failure:
+    except (ConfigurationError, SourceError) as exc:
         for records in made.records.values() if made is not None else ():
             records.close()
-        output.fail(str(failure))
+        output.fail(str(exc))
     raise typer.Exit(_do(made, Files(report, html, failures, server_messages), as_json=as_json))
 
 
@@ -321,8 +321,8 @@ class Night:
                 self.checks.append(Checking())
                 try:
                     await self.checks[-1].do_first(run, checked, path)
-                except CheckError as failure:
-                    failed = failure
+                except CheckError as exc:
+                    failed = exc
         if failed is not None:
             raise failed
 
@@ -361,8 +361,8 @@ class Night:
             try:
                 if path is not None:
                     write(path)
-            except OSError as failure:
-                output.warn(f"{path} can't be written: {failure.strerror}")
+            except OSError as exc:
+                output.warn(f"{path} can't be written: {exc.strerror}")
                 failed = True
         return failed
 

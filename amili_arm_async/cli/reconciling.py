@@ -59,8 +59,8 @@ class Reconciling:
                         concurrency=self.concurrency,
                         options=replace(self.options, on_progress=on_progress(show)),
                     )
-                except BulkError as failure:
-                    self.report = failure.report
+                except BulkError as exc:
+                    self.report = exc.report
                     raise
 
     # --- what happened ----------------------------------------------------------------------------------------------------

@@ -174,10 +174,10 @@ class Replay:
         letter = read_letter(self._file.read([row.piece])[0])
         try:
             response = await self.arm.request("GET", f"documents/{wire.segment('documentNo', letter.key)}")
-        except NotFoundError as failure:
-            return row, judge_not_found(failure)
-        except ArmError as failure:
-            if is_about_the_call(failure):
+        except NotFoundError as exc:
+            return row, judge_not_found(exc)
+        except ArmError as exc:
+            if is_about_the_call(exc):
                 raise
             return row, NOT_LOOKED_UP
         return row, judge_found(str(letter.key), bytes(letter.payload), response, ENDPOINTS["documents.get"].items)
@@ -206,9 +206,9 @@ class Replay:
         run = self._begin(group, payloads, on_progress(moved, lines=self._lines))
         try:
             await send(run, self.grace, told)
-        except (JournalError, ConfigurationError) as failure:
+        except (JournalError, ConfigurationError) as exc:
             # Nothing of it was sent; that is no reason to keep back the others.
-            group.trouble = str(failure)
+            group.trouble = str(exc)
         finally:
             self._take_report(run.report, payloads)
             if group.is_cut_off:

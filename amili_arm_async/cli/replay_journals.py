@@ -44,8 +44,8 @@ def begin_own(path: str, runs: Iterable[tuple[str, Group]]) -> None:
                 rows,
             )
             connection.execute("COMMIT")
-        except sqlite3.Error as failure:
-            raise broken(path, failure) from failure
+        except sqlite3.Error as exc:
+            raise broken(path, exc) from exc
 
 
 def consult(table: LineTable, group: Group, *, is_own: bool) -> None:
@@ -71,10 +71,10 @@ def consult(table: LineTable, group: Group, *, is_own: bool) -> None:
                 group.trouble = f"the run {group.run_id!r} of the journal {path} is going on: wait for its end"
             else:
                 _copy(connection, run, table, group)
-    except JournalError as failure:
-        group.trouble = str(failure)
-    except (sqlite3.Error, OSError) as failure:
-        group.trouble = str(broken(path, failure))
+    except JournalError as exc:
+        group.trouble = str(exc)
+    except (sqlite3.Error, OSError) as exc:
+        group.trouble = str(broken(path, exc))
 
 
 def keep_cut_off(group: Group) -> None:
@@ -90,8 +90,8 @@ def keep_cut_off(group: Group) -> None:
             found = _find(connection, group, path)
             if found is not None:
                 connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (found[0],))
-    except sqlite3.Error as failure:
-        raise broken(path, failure) from failure
+    except sqlite3.Error as exc:
+        raise broken(path, exc) from exc
 
 
 def _find(connection: sqlite3.Connection, group: Group, path: str) -> tuple[int, bool] | None:

@@ -87,10 +87,10 @@ class Plan:
         for piece, line in self._file.lines():
             try:
                 self._take(piece, read_letter(line))
-            except ValueError as failure:
+            except ValueError as exc:
                 self.broken += 1
                 if len(self.faults) < NAMED:
-                    self.faults[piece.print] = str(failure)
+                    self.faults[piece.print] = str(exc)
         for group in self.groups.values():
             if group.has_journal:
                 consult(self.table, group, is_own=group.journal == self._own_journal)

@@ -39,8 +39,8 @@ def report(
         check_files(
             [("FILE", file if file != "-" else None, "source"), ("--html", html, "report"), ("--csv", csv, "report")], writable=False
         )
-    except ConfigurationError as failure:
-        output.fail(str(failure))
+    except ConfigurationError as exc:
+        output.fail(str(exc))
     document = _read(file)
     try:
         if html is not None:
@@ -48,19 +48,19 @@ def report(
         if csv is not None:
             written = write_failures(csv, _named(document), delimiter="," if comma else ";")
             _tell_what_is_left_out(document, written)
-    except OSError as failure:
-        output.fail(f"{failure.filename or html or csv} can't be written: {failure.strerror}", code=1)
+    except OSError as exc:
+        output.fail(f"{exc.filename or html or csv} can't be written: {exc.strerror}", code=1)
 
 
 def _read(file: str) -> ReportSchema:
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as failure:
-        output.fail(f"{file} can't be read: {failure.strerror}")
+    except OSError as exc:
+        output.fail(f"{file} can't be read: {exc.strerror}")
     try:
         return read_report(data)
-    except ConfigurationError as failure:
-        output.fail(f"{file}: {failure}")
+    except ConfigurationError as exc:
+        output.fail(f"{file}: {exc}")
 
 
 def _named(document: ReportSchema) -> Iterator[tuple[str, RecordOutcome, int | None]]:

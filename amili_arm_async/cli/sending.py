@@ -29,16 +29,16 @@ def run_to_end(work: Coroutine[Any, Any, None], interrupts: SignalHandler) -> in
     except InterruptedRunError:
         warn("interrupted")
         return interrupts.code
-    except ConfigurationError as failure:
-        warn(str(failure))
+    except ConfigurationError as exc:
+        warn(str(exc))
         return 2
-    except BulkError as failure:
-        warn(f"the run could not go on: {failure.__cause__ or failure}")
-        if rest := failure.report.rest_in_words():
+    except BulkError as exc:
+        warn(f"the run could not go on: {exc.__cause__ or exc}")
+        if rest := exc.report.rest_in_words():
             warn(rest)
         return interrupts.code or 1
-    except ArmError as failure:
-        warn(str(failure))
+    except ArmError as exc:
+        warn(str(exc))
         return interrupts.code or 1
     return 0
 

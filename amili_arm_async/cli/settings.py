@@ -136,9 +136,9 @@ class Settings:
         given = {KNOWN[key].name: found for key, found in self.found.items() if KNOWN[key].table == table}
         try:
             return _OBJECTS[name](**{word: found.value for word, found in given.items()})
-        except ConfigurationError as failure:
+        except ConfigurationError as exc:
             place = next(iter(given.values())).where(table)
-            raise ConfigurationError(f"{place}: {failure}") from None
+            raise ConfigurationError(f"{place}: {exc}") from None
 
 
 def resolve(flags: Mapping[str, Found], file: ConfigFile | None, variables: Mapping[str, str] | None = None) -> Settings:

@@ -104,8 +104,8 @@ def sync(
         arm = settings(base_url, client_no, user_id, identity_url, client_id).client()
         check_files([("FILE", file if file != "-" else None, "source"), ("--state", state, "state")])
         records = open_input(file, "customers", format, delimiter, encoding, clear, extra_columns, max_bytes)
-    except (ConfigurationError, SourceError) as failure:
-        output.fail(str(failure))
+    except (ConfigurationError, SourceError) as exc:
+        output.fail(str(exc))
     made = Sync(arm, state, options, full, forget_gone, server_messages, grace, quiet, least)
     # The state is on the disk whenever something is known: a second signal needs no more care.
     with records, SignalHandler(durable=True) as interrupts:

@@ -252,8 +252,8 @@ def read_report(data: bytes) -> ReportSchema:
             said = "has no format" if head.format is None else f"is of the format {head.format[:80]!a}"
             raise ConfigurationError(f"not a report that this version reads: it {said}; expected {FORMAT!r}")
         document = _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
-        raise ConfigurationError(f"not a report: {failure}") from failure
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise ConfigurationError(f"not a report: {exc}") from exc
     for name, instant in (("started", document.started), ("ended", document.ended)):
         # At the edge of the calendar no other zone can be told.
         if instant is not None and not 1970 <= instant.year <= 9990:

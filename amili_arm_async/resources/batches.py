@@ -93,7 +93,7 @@ class Batches:
                 return await self.wait(
                     batch_uuid, deadline=deadline, poll_first=poll_first, poll_max=poll_max, timeout=timeout, retry=retry
                 )
-            except (NotFoundError, NotAcceptableError) as failure:
-                return BatchResult(batch_uuid, failure.status, "gone")
+            except (NotFoundError, NotAcceptableError) as exc:
+                return BatchResult(batch_uuid, exc.status, "gone")
 
         return ConcurrentMap(batch_uuids, one, at_once=concurrency, ordered=False)

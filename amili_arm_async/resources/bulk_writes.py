@@ -66,8 +66,8 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         for number, record in enumerate(records):
             try:
                 texts.append(codec.encode_one(record, self.kind.cls))
-            except RecordError as failure:
-                raise RecordError(f"record {number}: {failure}") from None
+            except RecordError as exc:
+                raise RecordError(f"record {number}: {exc}") from None
         if not texts:
             raise ConfigurationError("a batch needs at least one record")
         return await self.caller.write_batch(name, texts, user_id=user_id, timeout=timeout, retry=retry)
@@ -135,8 +135,8 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         try:
             from ..bulk.delta import Delta  # noqa: PLC0415
             from ..bulk.delta_state import SyncState  # noqa: PLC0415
-        except ImportError as failure:  # pragma: no cover - Windows has no fcntl
-            raise ConfigurationError(f"a sync state can't be kept on this system: {failure}") from failure
+        except ImportError as exc:  # pragma: no cover - Windows has no fcntl
+            raise ConfigurationError(f"a sync state can't be kept on this system: {exc}") from exc
 
         check_distinct([JobFile("state", state, "state"), *files_of(options)])
         kept = SyncState(state, self.caller.transport.base_url, self.caller.client_no)
@@ -235,8 +235,8 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         try:
             from ..bulk.journal.names import RunKey  # noqa: PLC0415
             from ..bulk.journal.run_journal import RunJournal, new_run_id  # noqa: PLC0415
-        except ImportError as failure:  # pragma: no cover - Windows has no fcntl
-            raise ConfigurationError(f"a journal or dead letter can't be kept on this system: {failure}") from failure
+        except ImportError as exc:  # pragma: no cover - Windows has no fcntl
+            raise ConfigurationError(f"a journal or dead letter can't be kept on this system: {exc}") from exc
 
         caller = self.caller
         run_id = options.run_id if options.run_id is not None else new_run_id()

@@ -171,8 +171,8 @@ def take(shape: Leaf | Tree | list[Tree], value: Any, path: str, faults: list[st
     if isinstance(shape, str):
         try:
             return from_value(shape, value)
-        except CellError as failure:
-            faults.append(f"column {path}: {failure}")
+        except CellError as exc:
+            faults.append(f"column {path}: {exc}")
             return None
     if isinstance(shape, list):
         if not isinstance(value, list):

@@ -43,9 +43,9 @@ def parquet_records(file: BinaryIO, kind: SourceKind, longest: int, *, extra: bo
         yield builder.end()
     except SourceError:
         raise
-    except Exception as failure:  # a damaged file makes pyarrow raise errors of many kinds
+    except Exception as exc:  # a damaged file makes pyarrow raise errors of many kinds
         place = f"after row {number}" if number else "before its first row"
-        raise SourceError(f"it is no sound Parquet file {place} ({type(failure).__name__}): make it again") from failure
+        raise SourceError(f"it is no sound Parquet file {place} ({type(exc).__name__}): make it again") from exc
 
 
 def _row(number: int, values: dict[str, Any], columns: dict[str, Any], extra: bool) -> TableRow:

@@ -126,8 +126,8 @@ class Records(FreshRecords):
             self.name = "standard input" if path == "-" else path
             try:
                 opened = open(0 if path == "-" else path, "rb", buffering=0, closefd=path != "-")  # noqa: SIM115
-            except (OSError, ValueError) as failure:
-                raise SourceError(f"{self.name} can't be read: {getattr(failure, 'strerror', None) or failure}") from None
+            except (OSError, ValueError) as exc:
+                raise SourceError(f"{self.name} can't be read: {getattr(exc, 'strerror', None) or exc}") from None
             self._file = cast("BinaryIO", self._open.enter_context(opened))
         else:
             self.name = str(getattr(file, "name", "the file"))
@@ -188,12 +188,12 @@ class Records(FreshRecords):
                     for number, record in found:
                         self._numbers.add(number)
                         yield record
-        except DamagedError as failure:
-            raise SourceError(f"{self.name}: {failure}; {self._reached()}") from None
-        except OSError as failure:
-            raise SourceError(f"{self.name} can't be read: {failure.strerror or type(failure).__name__}; {self._reached()}") from failure
-        except SourceError as failure:
-            raise SourceError(f"{self.name}: {failure}; {self._reached()}") from failure
+        except DamagedError as exc:
+            raise SourceError(f"{self.name}: {exc}; {self._reached()}") from None
+        except OSError as exc:
+            raise SourceError(f"{self.name} can't be read: {exc.strerror or type(exc).__name__}; {self._reached()}") from exc
+        except SourceError as exc:
+            raise SourceError(f"{self.name}: {exc}; {self._reached()}") from exc
         finally:
             self.close()
 

@@ -114,8 +114,8 @@ class Tables:
             _, _, self._delimiter, self._names = max(ranked, key=lambda found: found[:2])
             try:
                 self._columns = columns_of(self._names, self._kind, extra=self._extra)
-            except SourceError as failure:
-                raise SourceError(f"line {number}: {failure}") from None
+            except SourceError as exc:
+                raise SourceError(f"line {number}: {exc}") from None
             self._builder = RowBuilder(self._kind, self._columns, "line", self._longest)
 
     # --- rows -------------------------------------------------------------------------------------------------------------
@@ -183,8 +183,8 @@ class Tables:
             if column is not None and (plain := cell.strip()):
                 try:
                     row.values[column.name] = column.read(plain, self._clear)
-                except CellError as failure:
-                    row.faults.append(f"column {column.name}: {failure}")
+                except CellError as exc:
+                    row.faults.append(f"column {column.name}: {exc}")
         return self._builder.add(row)
 
 

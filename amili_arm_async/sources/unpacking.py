@@ -64,9 +64,9 @@ class Gzip:
             member, before = self._member, self._member.copy()
             try:
                 piece = member.decompress(data, _PIECE)
-            except zlib.error as failure:
+            except zlib.error as exc:
                 yield _as_far_as_it_goes(before, data)
-                raise DamagedError(f"its gzip data is damaged ({failure})") from None
+                raise DamagedError(f"its gzip data is damaged ({exc})") from None
             if piece:
                 yield piece
             if member.eof:
@@ -118,8 +118,8 @@ class Zstd:
                     self._frame = self._make()
                 try:
                     piece = self._frame.decompress(step)
-                except self._error as failure:
-                    raise DamagedError(f"its zstd data is damaged ({failure})") from None
+                except self._error as exc:
+                    raise DamagedError(f"its zstd data is damaged ({exc})") from None
                 for begin in range(0, len(piece), _PIECE):
                     yield piece[begin : begin + _PIECE]
                 step = b""

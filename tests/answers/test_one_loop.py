@@ -189,8 +189,8 @@ def test_credentials_are_shared_by_clients_in_several_loops(api: RawApi) -> None
 async def _noting(work: Awaitable[None], failures: list[BaseException]) -> None:
     try:
         await work
-    except Exception as failure:
-        failures.append(failure)
+    except Exception as exc:
+        failures.append(exc)
 
 
 def test_credentials_that_no_client_of_the_loop_uses_say_so(api: RawApi) -> None:

@@ -142,8 +142,8 @@ async def send(
     error: BaseException | None = None
     try:
         await run
-    except raises as failure:
-        error = failure
+    except raises as exc:
+        error = exc
     if raises:
         assert error is not None, f"it raised nothing: {run.report}"
     return told_by(run.report, error)

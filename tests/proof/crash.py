@@ -118,8 +118,8 @@ class Trial:
             check(kind, records, account, truth, ended_by=None if whole and kind == "documents" else self.user)
             if kind == "documents":
                 check_once(all_records, truth)
-        except AssertionError as failure:
-            raise AssertionError(self.story(str(failure))) from failure
+        except AssertionError as exc:
+            raise AssertionError(self.story(str(exc))) from exc
         return account
 
     @property
@@ -161,8 +161,8 @@ def side_by_side(program: Callable[[Any], None], cases: Iterable[Any]) -> None:
     def one(case: Any) -> None:
         try:
             program(case)
-        except AssertionError as failure:
-            failure.add_note(f"case {case!r}")
+        except AssertionError as exc:
+            exc.add_note(f"case {case!r}")
             raise
 
     with ThreadPoolExecutor(4) as pool:

@@ -182,9 +182,9 @@ def noted(summary: Summary, how: str, seed: int) -> Iterator[None]:
     """Prints what failed, with what is needed to do it again, and goes on."""
     try:
         yield
-    except Exception as failure:
-        summary.failures.append(f"{failure}")
-        print(f"FAILED: python -m tests.proof.killer {how} --seed {seed}\n{failure!r:.80}\n{failure}\n", flush=True)
+    except Exception as exc:
+        summary.failures.append(f"{exc}")
+        print(f"FAILED: python -m tests.proof.killer {how} --seed {seed}\n{exc!r:.80}\n{exc}\n", flush=True)
 
 
 def sweep(server: WorldServer, forks: Zygote, folder: Path, seed: int, summary: Summary) -> None:

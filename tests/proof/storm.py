@@ -379,9 +379,9 @@ def main() -> int:
             story = Story(server.world(), forks, folder, seed)
             try:
                 story.tell(summary)
-            except Exception as failure:
+            except Exception as exc:
                 summary.failures += 1
-                print(f"FAILED: python -m tests.proof.storm --stories 1 --seed {seed}\n{failure}\n", flush=True)
+                print(f"FAILED: python -m tests.proof.storm --stories 1 --seed {seed}\n{exc}\n", flush=True)
             summary.stories += 1
     print("\n".join(summary.lines()))
     print(f"{time.monotonic() - started:.0f} s")

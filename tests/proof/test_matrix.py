@@ -68,8 +68,8 @@ async def test_fault(world_server: WorldServer, tmp_path: Path, case: Case) -> N
             compare(outcomes[0], gets)
             if journal is not None:
                 compare_next(outcomes[1], outcomes[0], gets)
-        except AssertionError as failure:
-            failure.add_note(f"{case.name}: {operation}, {'a' if journal is not None else 'no'} journal")
+        except AssertionError as exc:
+            exc.add_note(f"{case.name}: {operation}, {'a' if journal is not None else 'no'} journal")
             raise
 
     cells = [cell(operation, journal) for operation in OPERATIONS for journal in (None, tmp_path / f"{operation}.sqlite")]

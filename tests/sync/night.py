@@ -81,6 +81,6 @@ if __name__ == "__main__":
         kill_at_step(int(kill))
     try:
         asyncio.run(main(base_url, token, state, int(first), int(end), name))
-    except ArmError as failure:
-        print(type(failure).__name__, failure, failure.__cause__)
+    except ArmError as exc:
+        print(type(exc).__name__, exc, exc.__cause__)
         sys.exit(1)

@@ -54,8 +54,8 @@ class DeadLetter:
         try:
             self._path = followed(path)
             self._try_out()
-        except OSError as failure:
-            raise self._broken(failure) from failure
+        except OSError as exc:
+            raise self._broken(exc) from exc
 
     def _try_out(self) -> None:
         """Makes the file where there is none, and sees whether another one can take its place."""
@@ -82,8 +82,8 @@ class DeadLetter:
                 for line in self._lines(connection, rows, well):
                     draft.put(line)
                 draft.keep()
-        except OSError as failure:
-            raise self._broken(failure) from failure
+        except OSError as exc:
+            raise self._broken(exc) from exc
 
     def _others(self) -> Iterator[bytes]:
         """What other runs left in the file."""

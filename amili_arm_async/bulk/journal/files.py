@@ -150,8 +150,8 @@ def path_of(path: str | os.PathLike[str]) -> str:
     """
     try:
         return followed(path)
-    except OSError as failure:
-        raise JournalError(f"{os.fsdecode(path)} can't be used: {failure.strerror}") from failure
+    except OSError as exc:
+        raise JournalError(f"{os.fsdecode(path)} can't be used: {exc.strerror}") from exc
 
 
 def broken(path: str, failure: Exception, word: str = JOURNAL.word) -> JournalError:
@@ -204,8 +204,8 @@ def open_journal(
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("COMMIT")
             guard.opened()
-    except (sqlite3.Error, OSError) as failure:
-        raise broken(path, failure, form.word) from failure
+    except (sqlite3.Error, OSError) as exc:
+        raise broken(path, exc, form.word) from exc
     return connection
 
 
@@ -265,8 +265,8 @@ def check(path: str, form: Form = JOURNAL) -> None:
     """
     try:
         _check(path, form)
-    except (sqlite3.Error, OSError) as failure:
-        raise broken(path, failure, form.word) from failure
+    except (sqlite3.Error, OSError) as exc:
+        raise broken(path, exc, form.word) from exc
 
 
 def _check(path: str, form: Form) -> None:
@@ -303,7 +303,7 @@ def _look(path: str, mode: str, form: Form) -> None:
             said = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
             # SQLite reads what is missing of the last page as zeros.
             whole = mode == "ro" or Path(path).stat().st_size % connection.execute("PRAGMA page_size").fetchone()[0] == 0
-    except sqlite3.DatabaseError as failure:
-        raise foreign if failure.sqlite_errorname == "SQLITE_NOTADB" else failure from failure
+    except sqlite3.DatabaseError as exc:
+        raise foreign if exc.sqlite_errorname == "SQLITE_NOTADB" else exc from exc
     if said != ["ok"] or not whole:
         raise JournalError(f"the {form.word} {path} is damaged: it is left untouched. {form.remedy}")

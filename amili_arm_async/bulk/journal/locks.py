@@ -103,8 +103,8 @@ def _is_held(fd: int, run: int) -> bool:
 def _try(fd: int, run: int) -> bool:
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, run)
-    except OSError as failure:
-        if failure.errno in {errno.EACCES, errno.EAGAIN}:
+    except OSError as exc:
+        if exc.errno in {errno.EACCES, errno.EAGAIN}:
             return False
         raise
     return True

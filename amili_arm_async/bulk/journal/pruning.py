@@ -60,8 +60,8 @@ def prune(
                     removed += 1
             if removed or forgotten:
                 connection.execute("VACUUM")
-        except sqlite3.Error as failure:
-            raise broken(path, failure) from failure
+        except sqlite3.Error as exc:
+            raise broken(path, exc) from exc
     return removed
 
 

@@ -32,8 +32,8 @@ def read(path: str | os.PathLike[str], *, keys: bool, pruned: bool) -> list[Jour
             rows = connection.execute("SELECT id FROM runs WHERE pruned IS NULL OR ? ORDER BY id", (pruned,)).fetchall()
             stale = why_stale(connection, path) is not None
             return [replace(read_run(connection, path, run, keys=keys), stale=stale) for (run,) in rows]
-    except (sqlite3.Error, OSError) as failure:
-        raise broken(path, failure) from failure
+    except (sqlite3.Error, OSError) as exc:
+        raise broken(path, exc) from exc
 
 
 def adopt(path: str | os.PathLike[str]) -> str | None:
@@ -52,8 +52,8 @@ def adopt(path: str | os.PathLike[str]) -> str | None:
                 mark.is_due = True
             connection.execute("COMMIT")
             mark.committed(connection, guard)
-        except (sqlite3.Error, OSError) as failure:
-            raise broken(path, failure) from failure
+        except (sqlite3.Error, OSError) as exc:
+            raise broken(path, exc) from exc
     return reason
 
 
@@ -64,8 +64,8 @@ def stale_reason(path: str | os.PathLike[str]) -> str | None:
     try:
         with contextlib.closing(_reader(path)) as connection:
             return why_stale(connection, path)
-    except (sqlite3.Error, OSError) as failure:
-        raise broken(path, failure) from failure
+    except (sqlite3.Error, OSError) as exc:
+        raise broken(path, exc) from exc
 
 
 def _reader(path: str) -> sqlite3.Connection:
@@ -123,8 +123,8 @@ def runs_of(path: str, operation: str, client_no: int, run_id: str | None) -> li
                 " WHERE operation = ? AND client_no = ? AND run_id = coalesce(?, run_id) ORDER BY id",
                 (operation, client_no, run_id),
             ).fetchall()
-    except sqlite3.Error as failure:
-        raise broken(path, failure) from failure
+    except sqlite3.Error as exc:
+        raise broken(path, exc) from exc
     runs = [(found, deadline) for found, deadline, pruned in rows if pruned is None]
     if run_id is not None and rows and not runs:
         raise removed(path, run_id, operation, rows[0][2])

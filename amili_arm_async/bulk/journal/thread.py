@@ -153,8 +153,8 @@ class JournalThread:
     def _run(self) -> None:
         try:
             connection = self._open(guard=self._guard)
-        except Exception as failure:  # whatever it is, the one who waits must be told
-            error = failure if isinstance(failure, ArmError) else broken(self._path, failure, self._word)
+        except Exception as exc:  # whatever it is, the one who waits must be told
+            error = exc if isinstance(exc, ArmError) else broken(self._path, exc, self._word)
             self.failure = error
             self._tell(self._started.set_exception, error)
             self._tell(self._ended.set_result, None)
@@ -197,10 +197,10 @@ class JournalThread:
             self._guard.check()
             if self._committed is not None:
                 self._committed(connection, self._guard)
-        except Exception as failure:  # whatever it is, the thread must go on to tell those who wait
+        except Exception as exc:  # whatever it is, the thread must go on to tell those who wait
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-            self.failure = failure if isinstance(failure, ArmError) else broken(self._path, failure, self._word)
+            self.failure = exc if isinstance(exc, ArmError) else broken(self._path, exc, self._word)
         if any(work.waiting is not None for work in works):
             self._tell(self._answer, works, results, self.failure)
 

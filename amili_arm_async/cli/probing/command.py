@@ -58,8 +58,8 @@ def probe(
         made = _probe(variables, timeout)
         made.batches, made.records, made.deadline = list(batch or ()), records, deadline
         replies = Replies(save) if save is not None else None
-    except ArmError as failure:
-        output.fail(str(failure))
+    except ArmError as exc:
+        output.fail(str(exc))
     with SignalHandler() as interrupts:
         with bar("probe", MOST_REQUESTS) as show:
             made.keep = _keep(replies, show)
@@ -91,8 +91,8 @@ def _records(variables: Mapping[str, str], customer: Path | None, document: Path
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as failure:
-        raise ConfigurationError(f"{path} can't be read: {failure.strerror}") from None
+    except OSError as exc:
+        raise ConfigurationError(f"{path} can't be read: {exc.strerror}") from None
 
 
 def _probe(variables: Mapping[str, str], seconds: float) -> Probe:

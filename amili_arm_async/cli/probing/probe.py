@@ -79,10 +79,10 @@ class Probe:
                 self._listen(self.auth, caller.transport.post_form)
             try:
                 await self._ask(asker)
-            except UnreachableError as failure:
-                self.evidence.ended, self.unreachable = str(failure), True
-            except BudgetExceededError as failure:
-                self.evidence.ended = str(failure)
+            except UnreachableError as exc:
+                self.evidence.ended, self.unreachable = str(exc), True
+            except BudgetExceededError as exc:
+                self.evidence.ended = str(exc)
             except asyncio.CancelledError:
                 self.evidence.ended = "interrupted"
                 raise

@@ -41,8 +41,8 @@ class Replies:
             if next(self._path.iterdir(), None) is not None:
                 raise ConfigurationError(f"{path} is not empty: name a directory that does not exist yet")
             self._path.chmod(0o700)
-        except OSError as failure:
-            raise ConfigurationError(f"{path} can't be made a directory for the replies: {failure.strerror}") from None
+        except OSError as exc:
+            raise ConfigurationError(f"{path} can't be made a directory for the replies: {exc.strerror}") from None
 
     def keep(self, heard: Exchange) -> None:
         """Writes one."""
@@ -53,9 +53,9 @@ class Replies:
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(msgspec.json.format(codec.ENCODER.encode(_shown(heard)), indent=2) + b"\n")
-        except OSError as failure:
+        except OSError as exc:
             # A probe that has begun tells what it saw, whatever becomes of its files.
-            self.trouble = f"{self._path} can't be written: {failure.strerror}"
+            self.trouble = f"{self._path} can't be written: {exc.strerror}"
 
 
 def _shown(heard: Exchange) -> dict[str, Any]:
