@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
@@ -62,13 +63,21 @@ REFUSED = [
     (BatchWords, "partial", ["PARTIAL", None, 1]),
     (BatchWords, "done", ["DONE", None, 1]),
 ]
-CASES = [(cls, name, value) for cls, name, values in REFUSED for value in values]
 
 
-@pytest.mark.parametrize(("cls", "name", "value"), CASES, ids=[f"{cls.__name__}.{name}={value!r}" for cls, name, value in CASES])
-def test_a_setting_that_cannot_work_is_refused_by_name(cls, name, value) -> None:
-    with pytest.raises(ConfigurationError, match=rf"{cls.__name__}\.{name}\b"):
-        cls(**{name: value})
+def test_a_setting_that_cannot_work_is_refused_by_name() -> None:
+    accepted = {}
+    for cls, name, values in REFUSED:
+        for value in values:
+            try:
+                cls(**{name: value})
+            except ConfigurationError as exc:
+                if re.search(rf"{cls.__name__}\.{name}\b", str(exc)):
+                    continue
+                accepted[f"{cls.__name__}.{name}={value!r}"] = str(exc)
+            else:
+                accepted[f"{cls.__name__}.{name}={value!r}"] = "no error"
+    assert accepted == {}
 
 
 def test_every_setting_is_checked() -> None:
@@ -76,12 +85,12 @@ def test_every_setting_is_checked() -> None:
     assert settings == {(cls, name) for cls, name, _ in REFUSED}
 
 
-@pytest.mark.parametrize("cls", [Timeout, RetryPolicy, Limits, Reconcile, BulkOptions, BatchWords])
-def test_settings_are_frozen_and_equal_by_value(cls) -> None:
-    made = cls()
-    assert made == cls()
-    with pytest.raises(FrozenInstanceError):
-        setattr(made, fields(cls)[0].name, 1)
+def test_settings_are_frozen_and_equal_by_value() -> None:
+    for cls in (Timeout, RetryPolicy, Limits, Reconcile, BulkOptions, BatchWords):
+        made = cls()
+        assert made == cls()
+        with pytest.raises(FrozenInstanceError):
+            setattr(made, fields(cls)[0].name, 1)
 
 
 def test_the_defaults_are_those_of_the_face() -> None:
