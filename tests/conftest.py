@@ -1,10 +1,12 @@
-"""What all tests share: hypothesis' settings, the API pages' own samples, and a clock that a test moves by hand."""
+"""What all tests share: default signals, hypothesis' settings, the API pages' own samples, and a clock that a test moves by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import logging
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +21,21 @@ settings.register_profile("arm", deadline=None, max_examples=60, suppress_health
 settings.load_profile("arm")
 
 SAMPLES = Path(__file__).parent / "samples"
+
+
+def pytest_configure() -> None:
+    """Undoes what the process that started the tests did to its signals.
+
+    A shell ignores SIGINT for a background job, nohup ignores SIGHUP, and every child of ours would inherit that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGCHLD", "SIGALRM"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from amili_arm_async.sandbox import Sandbox
 from .book import Book
 from .night import KILLS, Night, check
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+pytestmark = [pytest.mark.proof, pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")]
 
 BOOK = Book(customers=6000, documents=2000)
 

@@ -15,6 +15,8 @@ import pytest
 from .crash import Trial
 from .programs import check_once
 
+pytestmark = pytest.mark.proof
+
 MakeTrial = Callable[..., Trial]
 
 NOBODY = 65_534

@@ -11,6 +11,8 @@ import pytest
 from .crash import Trial, random_kill, side_by_side
 from .kill_points import POINTS
 
+pytestmark = pytest.mark.proof
+
 KINDS = ["documents", "customers"]
 FIRST = [name for name, point in POINTS.items() if point.phase == "first"]
 RESUME = [name for name, point in POINTS.items() if point.phase == "resume"]

@@ -57,6 +57,7 @@ def compare_next(outcome: CaseResult, first: CaseResult, gets: Gets) -> None:
     assert outcome.account.counts["done_before"] == done_before
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_fault(world_server: WorldServer, tmp_path: Path, case: Case) -> None:
     """Side by side, so that time-outs cost no more than one: documents and customers, create and update, without and with a journal."""

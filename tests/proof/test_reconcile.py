@@ -15,6 +15,8 @@ from .crash import Trial, side_by_side
 from .kill_points import POINTS
 from .programs import Account, make_client, quick
 
+pytestmark = pytest.mark.proof
+
 MakeTrial = Callable[..., Trial]
 
 RECONCILE = [name for name, point in POINTS.items() if point.phase == "reconcile"]

@@ -21,6 +21,8 @@ from amili_arm_async.sandbox import Fault, Sandbox
 
 from ..journal.programs import client_of, invoices, journal_threads, send, told_by, until
 
+pytestmark = pytest.mark.proof
+
 COUNT = 60
 DEADLINE = 0.3
 

@@ -20,6 +20,8 @@ from .programs import check_once, make_client, quick
 from .sources import Source
 from .zygote import Child
 
+pytestmark = pytest.mark.proof
+
 MakeTrial = Callable[..., Trial]
 
 
