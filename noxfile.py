@@ -54,6 +54,13 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *session.posargs)
 
 
+@nox.session
+def proofs(session: nox.Session) -> None:
+    """The slow proofs, in which real processes are killed; they are no part of `tests`."""
+    install_dev(session)
+    session.run("python", "-m", "pytest", "-m", "proof", *session.posargs)
+
+
 @nox.session(python=PYTHONS[0], venv_backend="uv")
 def lowest(session: nox.Session) -> None:
     """The quick tests, or what follows `--`, with the lowest version of every direct dependency."""
