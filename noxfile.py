@@ -143,12 +143,12 @@ def audit(session: nox.Session) -> None:
 
 @nox.session
 def sbom(session: nox.Session) -> None:
-    """A bill of materials (CycloneDX) of the package with all its extras: dist/sbom.cdx.json."""
+    """A bill of materials (CycloneDX) of the package with all its extras: build/sbom.cdx.json."""
     session.install("cyclonedx-bom>=6")
     commands = fresh_environment(session, f".[{EXTRAS}]")
     session.run(str(commands / "pip"), "uninstall", "--quiet", "--yes", "setuptools", "pip", external=True)
-    Path("dist").mkdir(exist_ok=True)
+    Path("build").mkdir(exist_ok=True)
     session.run(
         *("cyclonedx-py", "environment", str(commands / "python"), "--pyproject", "pyproject.toml", "--mc-type", "library"),
-        *("--output-reproducible", "--output-file", "dist/sbom.cdx.json"),
+        *("--output-reproducible", "--output-file", "build/sbom.cdx.json"),
     )
