@@ -1,0 +1,154 @@
+"""Writes the pages of docs/reference from the package: the API from `__all__` and the docstrings, the commands from the command line."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import typer
+from sphinx.application import Sphinx
+
+import amili_arm_async
+from amili_arm_async import ArmClient, ArmError, sandbox
+from amili_arm_async.cli.app import app as commands
+
+Section: TypeAlias = tuple[str, list[str]]
+
+RETURNED = ("amili_arm_async.bulk.nightly.NightlyReport", "amili_arm_async.bulk.nightly.NightlyRun")
+"""Classes that a caller gets and never makes, and that are therefore not exported."""
+
+_SETTINGS = "amili_arm_async.config"
+_MODELS = "amili_arm_async.models"
+_CLIENT = ("ArmClient", "ClientCredentials", "TokenSource", "FileContent", "Page", "Pager", "Response", "STAGING")
+
+
+def write_pages(folder: Path) -> None:
+    """Writes every page; one that is as it was stays untouched, so that Sphinx does not read it again."""
+    folder.mkdir(exist_ok=True)
+    pages = {"api.rst": api(), "sandbox.rst": sandbox_page(), "cli.md": cli(), "results.md": results(folder.parents[1])}
+    for name, text in pages.items():
+        path = folder / name
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+
+
+# --- the API -----------------------------------------------------------------------------------------------------------
+
+
+def api() -> str:
+    """The page of all public names of the package, and of the sections that a client has."""
+    lines = [*_title("Python API", "="), ".. py:currentmodule:: amili_arm_async", ""]
+    for title, names in sections():
+        lines += _title(title, "-")
+        for name in names:
+            lines += _entry(amili_arm_async, name)
+        if title == "Client":
+            lines += [*_title("Sections of a client", "-"), *_resources()]
+    lines += _title("The night", "-")
+    for path in RETURNED:
+        lines += [f".. autoclass:: {path}", "   :members:", ""]
+    return "\n".join(lines)
+
+
+def sections() -> Iterator[Section]:
+    """The public names, by what they are."""
+    left = dict.fromkeys(amili_arm_async.__all__)
+
+    def take(wanted: Iterable[str]) -> list[str]:
+        return [name for name in list(wanted) if left.pop(name, name) is None]
+
+    yield "Client", take(_CLIENT)
+    yield "Settings", take(name for name in list(left) if _module(name) == _SETTINGS)
+    errors = [name for name in left if inspect.isclass(_value(name)) and issubclass(_value(name), ArmError)]
+    yield "Errors", take(sorted(errors, key=lambda name: inspect.getsourcelines(_value(name))[1]))
+    yield "Models", take(name for name in list(left) if _module(name).startswith(_MODELS))
+    yield "Bulk runs, sources and reports", take(list(left))
+
+
+def _resources() -> Iterator[str]:
+    client = ArmClient(1, auth="token", base_url="https://example.no")
+    for name, value in vars(client).items():
+        if not name.startswith("_"):
+            kind = type(value)
+            yield from _title(f"arm.{name}", "~")
+            yield from (f".. autoclass:: {kind.__module__}.{kind.__name__}", "   :members:", "   :inherited-members:", "   :no-index-entry:", "")
+
+
+def sandbox_page() -> str:
+    """The page of the sandbox."""
+    lines = [*_title("Sandbox", "="), ".. py:currentmodule:: amili_arm_async.sandbox", ""]
+    for name in sorted(sandbox.__all__, key=lambda name: (name != "Sandbox", name)):
+        lines += _entry(sandbox, name)
+    return "\n".join(lines)
+
+
+def _title(text: str, mark: str) -> list[str]:
+    return [text, mark * len(text), ""]
+
+
+def _value(name: str) -> Any:
+    return getattr(amili_arm_async, name)
+
+
+def _module(name: str) -> str:
+    return str(getattr(_value(name), "__module__", ""))
+
+
+def _entry(module: ModuleType, name: str) -> Iterator[str]:
+    value = getattr(module, name)
+    if inspect.isclass(value):
+        bases = ["   :show-inheritance:"] if issubclass(value, ArmError) else []
+        yield from (f".. autoclass:: {module.__name__}.{name}", "   :members:", *bases, "")
+    elif inspect.isroutine(value):
+        yield from (f".. autofunction:: {module.__name__}.{name}", "")
+    else:
+        yield from (f".. autodata:: {module.__name__}.{name}", "")
+
+
+# --- the command line --------------------------------------------------------------------------------------------------
+
+
+def cli() -> str:
+    """The page of all commands with their arguments and options."""
+    command: Any = typer.main.get_command(commands)
+    context = command.make_context("amili-arm", [], resilient_parsing=True)
+    lines = ["# Command line", "", "`amili-arm` comes with the extra `cli`. `amili-arm COMMAND --help` says the same.", ""]
+    return "\n".join([*lines, *_command(command, context, 1)])
+
+
+def _command(command: Any, context: Any, depth: int) -> Iterator[str]:
+    if depth > 1:
+        yield from ("#" * min(depth, 3) + f" {context.command_path}", "")
+        yield from (inspect.cleandoc(command.help or ""), "")
+    subcommands = getattr(command, "commands", {})
+    if not subcommands:
+        yield from ("```text", " ".join([context.command_path, *command.collect_usage_pieces(context)]), "```", "")
+    records = [record for parameter in command.params if (record := parameter.get_help_record(context)) is not None]
+    if records:
+        yield from ("| option or argument | meaning |", "|---|---|")
+        yield from (f"| `{_cell(name)}` | {_cell(text)} |" for name, text in records)
+        yield ""
+    for name, subcommand in subcommands.items():
+        yield from _command(subcommand, subcommand.make_context(name, [], parent=context, resilient_parsing=True), depth + 1)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+# --- the benchmarks ----------------------------------------------------------------------------------------------------
+
+
+def results(root: Path) -> str:
+    """The last results of the benchmarks; their links to files beside them, which are no pages, become names."""
+    return re.sub(r"\[([^]]+)\]\((?!https?:)[^)]+\)", r"`\1`", (root / "benchmarks" / "RESULTS.md").read_text("utf-8"))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Writes the pages before Sphinx looks for them."""
+    app.connect("builder-inited", lambda app: write_pages(Path(app.srcdir) / "reference"))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
