@@ -87,6 +87,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site in docs/_build/html; a warning is an error."""
+    session.install("--editable", ".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """The wheel, and its demo in a fresh environment."""
     install_dev(session)

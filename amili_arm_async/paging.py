@@ -64,8 +64,8 @@ class Pager(Generic[RecordT]):
     Each of its ways begins a query of its own: iterating twice asks twice.
 
     Raises:
-        TruncatedListError: while it is walked: after the last record, where the list reached the cap of its endpoint, or gave fewer records than it
-            announced.
+        TruncatedListError: while it is walked: after the last record, where the list reached the cap of its endpoint, or gave fewer
+            records than it announced.
         ResponseError: a page can't be read, the links go round in a circle, a page holds the records of an earlier one again, or the
             list does not end where it says that it does.
         StatusError: as every call.

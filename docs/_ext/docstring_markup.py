@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from docutils import nodes
+from generated_reference import RETURNED
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -18,16 +19,16 @@ from sphinx.environment import BuildEnvironment
 import amili_arm_async
 from amili_arm_async import sandbox
 
-from generated_reference import RETURNED
-
 _CODE = re.compile(r"(?<![:`\w])`([^`]+)`(?!`)")
 _NAME = re.compile(r"(?:sandbox\.)?[A-Z][A-Za-z]*[a-z][A-Za-z]*(?:\.[a-z_]\w*)?(?:\(\))?")
 _FENCE = re.compile(r"^(\s*)```(\w*)\s*$")
 _COLON = "\ufdd0"
 _HEADERS = frozenset({"Date"})
-_PUBLIC = {name: f"amili_arm_async.{name}" for name in amili_arm_async.__all__} | {
-    f"sandbox.{name}": f"amili_arm_async.sandbox.{name}" for name in sandbox.__all__
-} | {path.rpartition(".")[2]: path for path in RETURNED}
+_PUBLIC = (
+    {name: f"amili_arm_async.{name}" for name in amili_arm_async.__all__}
+    | {f"sandbox.{name}": f"amili_arm_async.sandbox.{name}" for name in sandbox.__all__}
+    | {path.rpartition(".")[2]: path for path in RETURNED}
+)
 _TYPE = re.compile(r"(?<![\w'\"])_?[A-Z]\w+")
 _KNOWN = {
     *amili_arm_async.__all__,

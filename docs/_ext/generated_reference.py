@@ -75,7 +75,13 @@ def _resources() -> Iterator[str]:
         if not name.startswith("_"):
             kind = type(value)
             yield from _title(f"arm.{name}", "~")
-            yield from (f".. autoclass:: {kind.__module__}.{kind.__name__}", "   :members:", "   :inherited-members:", "   :no-index-entry:", "")
+            yield from (
+                f".. autoclass:: {kind.__module__}.{kind.__name__}",
+                "   :members:",
+                "   :inherited-members:",
+                "   :no-index-entry:",
+                "",
+            )
 
 
 def sandbox_page() -> str:
