@@ -11,19 +11,19 @@ from amili_arm_async.endpoints import IDENTITY, OPERATIONS, Endpoint
 
 TARGET = Path(__file__).with_name("operations.md")
 
-HEAD = """# Operations
+HEAD = """# All operations
 
-Made from `amili_arm_async/endpoints.py` by `python docs/make_operations.py`; a test holds it to that table.
+Generated from `amili_arm_async/endpoints.py` by `python docs/make_operations.py`; a test compares the page with that table.
 
 - **Path**: below the base address. *documented*: a public page shows method and path. *inferred*: no page shows it; the path follows the
-  naming rule of the [About page](https://docs.amili.dev/about-355476m0) (all lower case, no separators) and is otherwise a guess. Where
-  it is another, set it: `ArmClient(paths={"codes.get": "clients/{clientno}/systemcodes"})`, with a method before it where that is another
-  too (`"POST clients/{clientno}/..."`). A 404 or 405 on an inferred path says so, and `amili-arm probe` looks for the right one.
-- **Repeat**: *safe*: sent again when nobody knows whether an earlier try was taken. *unsafe*: never then; what is not known to be safe is
-  unsafe.
+  naming rule of the [About page](https://docs.amili.dev/about-355476m0) (all lower case, no separators) and is otherwise a guess. If
+  it is wrong, set it: `ArmClient(paths={"codes.get": "clients/{clientno}/systemcodes"})`, with a method before it if that is wrong
+  too (`"POST clients/{clientno}/..."`). A 404 or 405 on an inferred path says so, and [amili-arm probe](probe.md) looks for the right one.
+- **Repeat**: *safe*: sent again when it is unknown whether an earlier attempt was accepted. *unsafe*: never sent again then
+  ([retries](errors.md#retries)). What is not known to be safe is unsafe.
 - **Statuses**: those that the page lists; blank where no page shows them.
 - Every call takes `timeout=` and `retry=`. Where no page shows what is sent or what comes back, it takes a mapping by the API's own names
-  and gives a mapping as it came.
+  and returns one unchanged ([reading](reading.md#every-other-operation)).
 """
 
 

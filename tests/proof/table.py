@@ -59,7 +59,7 @@ def _word(gets: Gets) -> str:
     if "unknown" in gets.again:
         return "still `unknown`" if gets.again == ("unknown",) else "as it was"
     if gets.again == ("not_sent",):
-        return "the same, until that is mended"
+        return "the same, until that is fixed"
     if gets.again == ("succeeded",):
         return "sent"
     if gets.states == ("accepted",) or gets.marked == "accepted":

@@ -173,7 +173,7 @@ _AFTER_ANSWER: dict[str, WireFault] = {
     "poll_cut": _polls("GET batch: an answer that breaks off", "cut", "ok"),
     "poll_broken": _polls("GET batch: broken JSON", "broken", "ok"),
     "poll_202": _polls("GET batch: 202 for ever", "202"),
-    "poll_word": _polls("GET batch: a word that nobody knows", "word"),
+    "poll_word": _polls("GET batch: an unknown word", "word"),
     "poll_empty": _polls("GET batch: 200 that says nothing", "empty"),
     "poll_206": _polls("GET batch: 206 without entries", "206"),
     "poll_done": _polls("GET batch: done, without a word of success", "done"),
