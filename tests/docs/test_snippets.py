@@ -77,6 +77,7 @@ def _parse(words: list[str]) -> None:
         context = command.make_context(name, rest, parent=context)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", RUN)
 async def test_the_commands_of_a_page_run(name, tmp_path):
     write_files(tmp_path)

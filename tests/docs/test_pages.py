@@ -1,0 +1,53 @@
+"""The pages name every state, every error and every option, and README stays short."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+import amili_arm_async
+from amili_arm_async import ArmError, BulkOptions
+from amili_arm_async.bulk.states import STATES
+
+from .pages import PAGES, ROOT
+
+DOCS = ROOT / "docs"
+
+
+def first_cells(page: str) -> list[str]:
+    """The names in the first cells of the tables of a page, in their order."""
+    rows = re.findall(r"^\| (`[^|]+) \|", (DOCS / page).read_text("utf-8"), re.MULTILINE)
+    return [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+
+
+@pytest.mark.parametrize("page", ["bulk.md", "nightly.md"])
+def test_every_state_has_a_row(page):
+    assert set(STATES) <= set(first_cells(page))
+
+
+def test_every_error_is_named():
+    text = (DOCS / "errors.md").read_text("utf-8")
+    errors = [name for name in amili_arm_async.__all__ if isinstance(getattr(amili_arm_async, name), type)]
+    assert [name for name in errors if issubclass(getattr(amili_arm_async, name), ArmError) and f"`{name}`" not in text] == []
+
+
+def test_every_option_of_a_bulk_run_has_a_row():
+    assert {field.name for field in dataclasses.fields(BulkOptions)} <= set(first_cells("bulk.md"))
+
+
+def test_readme_is_short_and_begins_with_its_two_commands():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 150
+    first, second = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[:2]
+    assert "amili-arm demo" in first
+    assert "pytest" in second
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_to_a_file(page):
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text("utf-8"))
+    # The reference is made when the site is built.
+    missing = [target for target in targets if not (page.parent / target).exists() and not target.startswith("reference/")]
+    assert missing == []
