@@ -1,15 +1,10 @@
 """Asyncio client for Amili's ARM (Accounts Receivable Management) REST API, made for bulk: see README.md for a first call."""
 
 from .auth import ClientCredentials, TokenSource
-from .bodies import FileContent
-from .bulk.journals import JournalBatch, JournalRun, adopt_journal, prune_journal, read_journal
-from .bulk.money_totals import CurrencyTotals, MoneySum, MoneyTotals
+from .bulk.journal.inspect import JournalBatch, JournalRun, adopt_journal, prune_journal, read_journal
+from .bulk.outcomes import BatchOutcome, BatchReader, RecordOutcome, State
 from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
 from .bulk.run import BulkRun
-from .bulk.states import BatchOutcome, BatchReader, RecordOutcome, State
-from .bulk.syncing import SyncReport, SyncRun
-from .checking.faults import CheckReport, Finding
-from .checking.run import CheckRun
 from .client import ArmClient
 from .config import STAGING, BatchWords, BulkOptions, Limits, Reconcile, RetryPolicy, Timeout
 from .errors import (
@@ -40,22 +35,20 @@ from .errors import (
     UnauthorizedError,
     UnprocessableError,
 )
-from .faulty import UnreadableRecord
 from .models.base import CurrencyAmounts, CurrencyAmountsRecord, PageSummary
 from .models.batches import BatchEntry, BatchReceipt, BatchResult, Receipt
 from .models.customers import Customer, CustomerRecord, Distribution, DistributionRecord, PostalAddress, PostalAddressRecord
-from .models.documents import (
-    Document,
-    DocumentLine,
-    DocumentLineRecord,
-    DocumentRecord,
-    EinvoiceAddress,
-    EinvoiceAddressRecord,
-)
+from .models.documents import Document, DocumentLine, DocumentLineRecord, DocumentRecord, EinvoiceAddress, EinvoiceAddressRecord
 from .models.identity import IssuedToken
 from .models.json_records import ArItem, AutoPostingReply, GlItem, JsonRecord, PaymentReservation, Reply, UploadReply
+from .nightly.money_totals import CurrencyTotals, MoneySum, MoneyTotals
 from .paging import Page, Pager
 from .sources.records import Records, open_records
+from .sync.run import SyncReport, SyncRun
+from .unreadable import UnreadableRecord
+from .uploads import FileContent
+from .validation.report import CheckReport, Finding
+from .validation.run import CheckRun
 from .wire import Response
 
 __version__ = "0.1.0"

@@ -12,37 +12,39 @@ from msgspec import structs
 
 from . import codec
 from .auth import Auth, ClientCredentials, token_source
-from .bulk.pressure import SharedLimits
+from .bulk.limits import SharedLimits
+from .bulk.outcomes import BatchReader
 from .bulk.results import BatchRules
-from .bulk.states import BatchReader
 from .config import BatchWords, BulkOptions, Limits, RetryPolicy, Timeout, check_int, check_origin, environment
 from .endpoints import Endpoint, find, with_paths
 from .errors import ConfigurationError
-from .resources.actions import Actions
 from .resources.ar_items import ArItems
-from .resources.auto_postings import AutoPostings
+from .resources.base import RequestContext
 from .resources.batches import Batches
-from .resources.caller import RequestContext
-from .resources.client_configs import ClientConfigs
-from .resources.codes import Codes
 from .resources.customers import Customers, CustomerSource
-from .resources.document_bundles import DocumentBundles
 from .resources.documents import Documents, DocumentSource
 from .resources.files import Files
-from .resources.gl_items import GlItems
-from .resources.gl_movements import GlMovements
-from .resources.health import Health
 from .resources.identity import Identity
-from .resources.insights import Insights
-from .resources.log_items import LogItems
-from .resources.payment_reservations import PaymentReservations
+from .resources.untyped import (
+    Actions,
+    AutoPostings,
+    ClientConfigs,
+    Codes,
+    DocumentBundles,
+    GlItems,
+    GlMovements,
+    Health,
+    Insights,
+    LogItems,
+    PaymentReservations,
+)
 from .transport import Transport
 from .wire import Request, Response, query_pairs
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from .bulk.nightly import NightlyRun
+    from .nightly.run import NightlyRun
 
 __all__ = ["ArmClient"]
 
@@ -128,7 +130,7 @@ class ArmClient:
         self._attach_resources(caller, SharedLimits(limits.open_batches))
 
     def _attach_resources(self, caller: RequestContext, pressure: SharedLimits) -> None:
-        self._caller = caller
+        self._context = caller
         self._pressure = pressure
         self.actions = Actions(caller)
         self.ar_items = ArItems(caller)
@@ -183,7 +185,7 @@ class ArmClient:
 
     def for_client(self, client_no: int) -> ArmClient:
         """A view on another client number over the same connections, token and limits. It ends with the client it came from."""
-        caller = self._caller
+        caller = self._context
         view = object.__new__(ArmClient)
         view._owns_transport = False
         view._identity_url = self._identity_url
@@ -193,13 +195,13 @@ class ArmClient:
     @property
     def client_no(self) -> int:
         """The client number."""
-        return self._caller.client_no
+        return self._context.client_no
 
     def __repr__(self) -> str:
-        return f"ArmClient({self.client_no}, base_url={self._caller.transport.base_url!r})"
+        return f"ArmClient({self.client_no}, base_url={self._context.transport.base_url!r})"
 
     async def __aenter__(self) -> ArmClient:
-        self._caller.transport.settle()
+        self._context.transport.settle()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -208,7 +210,7 @@ class ArmClient:
     async def aclose(self) -> None:
         """Closes the connections that were made here. A view closes nothing."""
         if self._owns_transport:
-            await self._caller.transport.close()
+            await self._context.transport.close()
 
     def nightly(
         self,
@@ -248,7 +250,7 @@ class ArmClient:
         from .resources.nightly import plan  # noqa: PLC0415 - only few programs need it
 
         return plan(
-            self._caller,
+            self._context,
             self._pressure,
             customers,
             documents,
@@ -294,13 +296,15 @@ class ArmClient:
             raise ConfigurationError("path must be percent-encoded, without a query, a blank part, '.' or '..'; the query goes into params")
         if json is not None and body is not None:
             raise ConfigurationError("give json or body, not both")
-        endpoint = find(method, full, self._caller.endpoints) or Endpoint(
+        endpoint = find(method, full, self._context.endpoints) or Endpoint(
             "request", method, _template(full), method in {"GET", "HEAD"}, False, ""
         )
         if json is not None:
             body = codec.encode_value(json)
-        request = Request(endpoint, full, query_pairs(params or {}), language or self._caller.language, (body,) if body is not None else ())
-        return await self._caller.transport.send(request, timeout=timeout, retry=retry)
+        request = Request(
+            endpoint, full, query_pairs(params or {}), language or self._context.language, (body,) if body is not None else ()
+        )
+        return await self._context.transport.send(request, timeout=timeout, retry=retry)
 
 
 def _template(path: str) -> str:

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from .errors import RecordError
-from .faulty import UnreadableRecord
+from .unreadable import UnreadableRecord
 
 __all__ = [
     "DecimalFound",

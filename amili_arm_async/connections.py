@@ -28,11 +28,11 @@ from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from . import clock
+from .attempts import DeliveryEvidence, Trouble
 from .auth import Secret
-from .bodies import pieces
 from .config import Limits, Timeout
 from .errors import ConfigurationError, Lasting
-from .tries import DeliveryEvidence, Trouble
+from .uploads import pieces
 from .wire import Request, Response
 
 if TYPE_CHECKING:

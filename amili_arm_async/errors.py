@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .bulk.report import BulkReport
-    from .checking.faults import CheckReport
+    from .validation.report import CheckReport
 
 Lasting: TypeAlias = Literal["no", "perhaps", "yes"]
 """Whether what went wrong lasts. `"no"`: it may pass by itself. `"perhaps"`: the address looks wrong, as it does during a deployment too.

@@ -16,7 +16,7 @@ from .errors import ConfigurationError, OutcomeUnknownError, ResponseError, Stat
 from .models.batches import BatchReceipt, Receipt
 
 if TYPE_CHECKING:
-    from .bodies import Encoded
+    from .uploads import Encoded
 
 __all__ = [
     "Envelope",

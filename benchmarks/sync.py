@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from amili_arm_async import ArmClient, BulkOptions, Customer
-from amili_arm_async.bulk.delta_state import StateRow as Kept
-from amili_arm_async.bulk.delta_state import SyncState, name_of
+from amili_arm_async.sync.state import StateRow as Kept
+from amili_arm_async.sync.state import SyncState, name_of
 
 from .measure import Row, in_turns
 from .records import customer, lines

@@ -7,6 +7,7 @@ A record that may be changed as soon as the next one is read is encoded at once.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,17 +21,49 @@ from msgspec import UnsetType
 
 from .. import codec
 from ..errors import RecordError
-from ..faulty import UnreadableRecord
 from ..models.base import Input
 from ..models.documents import Document
+from ..unreadable import UnreadableRecord
+from .canonical import is_plain
 from .field_names import FieldNameError, check_mapping
+from .fingerprints import Fingerprinter, as_key, prints_of_lines
 from .finite import FINITE_CHECKS
-from .identity import Fingerprinter, as_key, prints_of_lines
-from .meaning import is_plain
-from .states import BatchOutcome, Outcome
-from .texts import split_json_objects
+from .outcomes import BatchOutcome, Outcome
 
-__all__ = ["Batch", "Chunker", "Invalid", "RecordType", "as_key"]
+__all__ = ["Batch", "Chunker", "Invalid", "RecordType", "as_key", "split_json_objects"]
+
+_RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+_BRACES: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}]')
+"""Texts, to be passed over, and braces."""
+
+
+def split_json_objects(body: bytes) -> list[bytes]:
+    """The JSON texts in `a,b,c`, each an object, as they stand there.
+
+    Raises:
+        one of `codec.DecodeFailure`: there are no such texts.
+    """
+    try:
+        return [bytes(item) for item in _RAW_LIST.decode(b"[" + body + b"]")]
+    except codec.DecodeFailure:
+        # A Decimal that is NaN where a text belongs is a bare word in a document. The records around it are still to be told apart.
+        texts = _split_objects(body)
+        if b",".join(texts) != body:
+            raise
+        return texts
+
+
+def _split_objects(body: bytes) -> list[bytes]:
+    texts: list[bytes] = []
+    begin = depth = 0
+    for found in _BRACES.finditer(body):
+        depth += {b"{": 1, b"}": -1}.get(found[0], 0)
+        if depth == 0 and found[0] == b"}":
+            texts.append(body[begin : found.end()])
+            begin = found.end() + 1
+    return texts
+
 
 SLICE: Final = 250
 """Records that are encoded together at the most."""

@@ -12,8 +12,8 @@ import msgspec
 
 from .. import codec
 from ..errors import RecordError
-from ..faulty import UnreadableRecord
 from ..models.base import Input
+from ..unreadable import UnreadableRecord
 from .chunking import RecordType
 
 __all__ = ["kept"]

@@ -10,26 +10,51 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
+from anyio import to_thread
 from msgspec import Struct
+from msgspec.structs import replace
 
 from .. import clock, codec, log
-from ..errors import ArmError
+from ..attempts import Attempt
+from ..compression import Compression, compress
+from ..errors import ArmError, StatusError
 from ..models.batches import BatchReceipt, BatchResult
 from ..retry import MOVED, Proof, may_repeat
 from ..transport import Transport
-from ..tries import Attempt
 from ..wire import Request, batch_receipt
-from .account import BatchTracker, InFlightBatch
-from .compressed import compressed, with_advice
-from .course import RunControl, reason_of
-from .job import RunSpec
-from .pace import AdaptiveConcurrency
-from .poller import OpenBatch, Poller
-from .pressure import ResizableSemaphore, SharedLimits, acquire_place
-from .states import Outcome
-from .unrecorded import Recorder
+from .control import RunControl, reason_of
+from .in_flight import BatchTracker, InFlightBatch
+from .journal.recorder import Recorder
+from .limits import AdaptiveConcurrency, ResizableSemaphore, SharedLimits, acquire_place
+from .outcomes import Outcome
+from .polling import OpenBatch, Poller
+from .spec import RunSpec
 
-__all__ = ["BatchSender", "Bisection"]
+__all__ = ["BatchSender", "Bisection", "compressed", "with_advice"]
+
+_UNSUPPORTED: Final = 415
+
+
+async def compressed(request: Request, encoding: Compression) -> Request:
+    """The request with its body compressed. Nothing of it has left meanwhile, so to be cancelled here leaves no doubt.
+
+    In a worker thread, since zlib and zstd let the others run while they work: the loop goes on, and the next batch is encoded.
+    """
+    plain = [piece for piece in request.body if isinstance(piece, bytes)]
+    # What is cancelled does not wait: the thread has nothing to lose but its result.
+    body = await to_thread.run_sync(compress, plain, encoding, abandon_on_cancel=True)
+    return replace(request, body=(body,), encoding=encoding)
+
+
+def with_advice(tried: Attempt, spec: RunSpec) -> Attempt:
+    """The try, with an error that says what to change where the server does not take what is compressed."""
+    said = tried.error_of(spec.endpoint)
+    if said is None or said.status != _UNSUPPORTED or spec.options.compression is None:
+        return tried
+    hint = f"the server does not take bodies that are compressed with {spec.options.compression}: remove compression="
+    error = StatusError(said.status, operation=said.operation, body=said.body, request_id=said.request_id, hint=hint)
+    return replace(tried, fatal=error)
+
 
 _ABOUT_THE_CALL: Final = frozenset({401, 403, 404, 405, 415})
 """Refusals that no change of the data can better: the run ends."""
@@ -62,42 +87,42 @@ class BatchSender:
 
     def __init__(
         self,
-        job: RunSpec,
+        spec: RunSpec,
         transport: Transport,
-        pressure: SharedLimits,
-        account: BatchTracker,
-        course: RunControl,
+        shared_limits: SharedLimits,
+        tracker: BatchTracker,
+        control: RunControl,
         poller: Poller,
-        keeper: Recorder,
+        recorder: Recorder,
         lower: Callable[[int], None],
-        pace: AdaptiveConcurrency,
+        concurrency: AdaptiveConcurrency,
     ) -> None:
-        self._job = job
+        self._spec = spec
         self._transport = transport
-        self._pressure = pressure
-        self._account = account
-        self._course = course
+        self._shared_limits = shared_limits
+        self._tracker = tracker
+        self._control = control
         self._poller = poller
-        self._keeper = keeper
+        self._recorder = recorder
         self._lower = lower
-        self._pace = pace
+        self._concurrency = concurrency
         # One batch more is being written down meanwhile, so that the wire need not wait for the disk.
-        self._lanes = ResizableSemaphore(lambda: pace.limit + min(keeper.ahead, 1))
-        self._wire = ResizableSemaphore(lambda: pace.limit)
-        self._waits = job.options.results == "wait"
-        self._bisects = job.options.bisect == "all" or (job.options.bisect == "safe" and job.endpoint.safe)
+        self._semaphore = ResizableSemaphore(lambda: concurrency.limit + min(recorder.ahead, 1))
+        self._wire = ResizableSemaphore(lambda: concurrency.limit)
+        self._waits = spec.options.results == "wait"
+        self._bisects = spec.options.bisect == "all" or (spec.options.bisect == "safe" and spec.endpoint.safe)
 
     def more_lanes(self) -> None:
         """To be called when the pace has changed."""
-        self._lanes.wake()
+        self._semaphore.wake()
         self._wire.wake()
 
     async def deliver(self, live: InFlightBatch, bisection: Bisection | None = None) -> None:
         """Sends a batch until its fate is known."""
-        while await self._course.wait_to_send():
-            async with self._open_place() as place, self._lanes.lane(), self._turn_on_the_wire() as turn:
+        while await self._control.wait_to_send():
+            async with self._open_place() as place, self._semaphore.lane(), self._turn_on_the_wire() as turn:
                 # While it waited for a place, the run may have stopped, or been held.
-                if place is None or not self._course.may_send:
+                if place is None or not self._control.may_send:
                     continue
                 tried = await self._try(live, turn)
                 if tried is None:
@@ -122,29 +147,29 @@ class BatchSender:
 
     def _give_up(self, live: InFlightBatch) -> None:
         """Settles a batch that is not tried any more."""
-        reason = self._course.reason or Outcome("not_sent", "patience", "the server did not take it within the patience of the run")
-        self._account.settle(live, self._account.stopped(live, reason))
+        reason = self._control.reason or Outcome("not_sent", "patience", "the server did not take it within the patience of the run")
+        self._tracker.settle(live, self._tracker.stopped(live, reason))
 
     async def _try(self, live: InFlightBatch, turn: Callable[[], Awaitable[None]]) -> Attempt | None:
         """Sends a batch once; None where the run was held or stopped before it was its turn at the limits of the client."""
-        batch, envelope = live.batch, self._job.envelope
+        batch, envelope = live.batch, self._spec.envelope
         pieces = [envelope.head]
         for number, piece in enumerate(batch.pieces):
             pieces += [b",", piece] if number else [piece]
-        template = self._job.request
+        template = self._spec.request
         request = Request(template.endpoint, template.path, template.query, template.language, (*pieces, envelope.tail))
-        if self._job.options.compression is not None:
-            request = await compressed(request, self._job.options.compression)
+        if self._spec.options.compression is not None:
+            request = await compressed(request, self._spec.options.compression)
 
         async def starts() -> bool:
             # As late as this: what was not written down did not leave, and what was written down is hardly ever kept from leaving.
             if not await self._keep_sending(live):
                 return False
             await turn()
-            if not self._course.may_send:
-                self._keeper.put_back(live)
+            if not self._control.may_send:
+                self._recorder.put_back(live)
                 return False
-            tally = self._account.report.tally
+            tally = self._tracker.report.tally
             tally.batches_sent += live.attempts == 0
             tally.requests += 1
             tally.bytes_sent += request.size
@@ -152,56 +177,56 @@ class BatchSender:
             live.began = clock.monotonic()
             return True
 
-        timeout = self._job.timeout.within(self._course.patience_left(live))
+        timeout = self._spec.timeout.within(self._control.patience_left(live))
         tried = await self._transport.attempt(request, timeout=timeout, delivery=live.delivery, starts=starts)
         if tried is not None:
-            self._course.note(tried)
+            self._control.note(tried)
         return tried
 
     async def _keep_sending(self, live: InFlightBatch) -> bool:
         """Writes down that a batch is about to leave; False where it may not, or that can't be done."""
-        if not self._course.may_send:
+        if not self._control.may_send:
             return False
         try:
-            taken_out = await self._keeper.sending(live)
+            taken_out = await self._recorder.sending(live)
         except ArmError as exc:
-            self._course.stop_for_journal(exc)
+            self._control.stop_for_journal(exc)
             return False
         if taken_out:
-            self._account.take_out(live, taken_out)
+            self._tracker.take_out(live, taken_out)
         return not taken_out
 
     async def _accepted(self, live: InFlightBatch, receipt: BatchReceipt) -> bool:
         """Takes note that a batch was accepted; False where its batchUuid is that of another batch."""
-        self._course.is_answered()
+        self._control.is_answered()
         seconds = clock.monotonic() - live.began
-        names, client_no = self._pressure.names, self._job.client_no
+        names, client_no = self._shared_limits.names, self._spec.client_no
         is_first = names.give(client_no, receipt.batch_uuid)
         if is_first:
             live.receipt = receipt
         try:
             # The journal knows the batches of other attempts and runs, and keeps that one of them is not alone.
-            if not await self._keeper.accepted(live, receipt.batch_uuid, is_first=is_first) and is_first:
+            if not await self._recorder.accepted(live, receipt.batch_uuid, is_first=is_first) and is_first:
                 names.share(client_no, receipt.batch_uuid)
                 is_first = False
         except ArmError as exc:
-            self._course.stop_for_journal(exc)
+            self._control.stop_for_journal(exc)
         if not is_first:
             live.receipt = None
             log.warning("batchUuid given twice", batch=receipt.batch_uuid, records=len(live.batch), request_id=receipt.request_id)
             return False
-        self._pace.taken(seconds)
-        self._account.report.accepted(len(live.batch), seconds)
+        self._concurrency.taken(seconds)
+        self._tracker.report.accepted(len(live.batch), seconds)
         log.info("batch accepted", batch=receipt.batch_uuid, records=len(live.batch), attempt=live.attempts, request_id=receipt.request_id)
         if not live.has_place:
-            self._account.settle(live, Outcome("accepted", "not_awaited"))
+            self._tracker.settle(live, Outcome("accepted", "not_awaited"))
             return True
         # From here on only the keys are needed.
         keys = live.keep_only_keys()
 
         def settled(verdict: Outcome, exceptions: dict[int, Outcome], result: BatchResult | None) -> None:
-            self._pressure.open_batches.release()
-            self._account.settle(live, verdict, exceptions, result)
+            self._shared_limits.open_batches.release()
+            self._tracker.settle(live, verdict, exceptions, result)
 
         is_shared = partial(names.is_shared, client_no, receipt.batch_uuid)
         self._poller.add(OpenBatch(receipt.batch_uuid, clock.monotonic(), len(live.batch), keys, settled, is_shared))
@@ -215,7 +240,7 @@ class BatchSender:
         live.status, live.was_ambiguous = tried.status, True
         live.repeated += 1
         doubtful = Attempt(Proof.AMBIGUOUS, "batch_uuid_repeated", tried.response)
-        if self._may_repeat(doubtful) and live.repeated < self._job.retry.attempts and await self._course.pause(live, doubtful):
+        if self._may_repeat(doubtful) and live.repeated < self._spec.retry.attempts and await self._control.pause(live, doubtful):
             return False
         text = (
             "the answer names a batch that was accepted before, so nobody can say whether this one was: look it up before you send it again"
@@ -232,14 +257,14 @@ class BatchSender:
         if tried.fate is Proof.AMBIGUOUS:
             live.status, live.was_ambiguous = status, True
         log.info("batch not accepted", records=len(live.batch), attempt=live.attempts, reason=tried.reason, outcome=tried.fate.value)
-        if self._course.is_hopeless(tried) or status in MOVED or (status in _ABOUT_THE_CALL and tried.fate is Proof.NOT_TAKEN):
-            self._course.stop_for(with_advice(tried, self._job), self._job.endpoint)
+        if self._control.is_hopeless(tried) or status in MOVED or (status in _ABOUT_THE_CALL and tried.fate is Proof.NOT_TAKEN):
+            self._control.stop_for(with_advice(tried, self._spec), self._spec.endpoint)
             return False
         if tried.fate is Proof.NOT_TAKEN and status != 429:
-            self._course.is_answered()
+            self._control.is_answered()
         if status == 413 and tried.fate is Proof.NOT_TAKEN and len(live.batch) > 1:
             # Half of it is what the server may take; kept for the run.
-            self._lower(live.batch.size // 2 + self._job.envelope.size)
+            self._lower(live.batch.size // 2 + self._spec.envelope.size)
             await self._split(live, bisection)
         elif status in _ABOUT_THE_DATA and tried.fate is Proof.NOT_TAKEN:
             await self._refused_for_its_data(live, tried, bisection)
@@ -250,19 +275,19 @@ class BatchSender:
         return True
 
     def _may_repeat(self, tried: Attempt) -> bool:
-        endpoint = self._job.endpoint
-        if tried.fate is Proof.AMBIGUOUS and self._job.retry.attempts == 1:
+        endpoint = self._spec.endpoint
+        if tried.fate is Proof.AMBIGUOUS and self._spec.retry.attempts == 1:
             return False
         return may_repeat(tried.fate, safe=endpoint.safe, status=tried.status)
 
     async def _wait_to_repeat(self, live: InFlightBatch, tried: Attempt) -> bool:
         """Waits, and makes the others wait, as the server asks; False where the batch is settled instead."""
         if not live.delivery.may_be_taken:
-            self._keeper.put_back(live)
+            self._recorder.put_back(live)
         self._relieve(tried)
         # Waiting in silence for half an hour, say for a host that is misspelt, helps nobody.
-        self._account.tell_progress(reason_of(tried))
-        if await self._course.pause(live, tried):
+        self._tracker.tell_progress(reason_of(tried))
+        if await self._control.pause(live, tried):
             return True
         self._give_up(live)
         return False
@@ -270,7 +295,7 @@ class BatchSender:
     async def _ends(self, live: InFlightBatch, tried: Attempt) -> None:
         """Settles a batch that may not be sent again: refused for good, or unknown."""
         if tried.fate is Proof.NOT_TAKEN:
-            self._account.settle(live, _rejected(live, tried))
+            self._tracker.settle(live, _rejected(live, tried))
             return
         self._relieve(tried)
         text = "it may or may not have been taken: look it up before you send it again"
@@ -279,31 +304,31 @@ class BatchSender:
     async def _doubt(self, live: InFlightBatch, verdict: Outcome) -> None:
         """Settles a batch as unknown, and sees to it that no new unsafe one starts before the server answers a read."""
         # Before anything is waited for: from here on no new unsafe batch may start.
-        asks = not self._job.endpoint.safe and self._course.doubt()
-        self._account.settle(live, verdict)
+        asks = not self._spec.endpoint.safe and self._control.doubt()
+        self._tracker.settle(live, verdict)
         if asks:
-            probe = self._job.probe
+            probe = self._spec.probe
 
             async def ask() -> Attempt:
-                return await self._transport.ask(probe, timeout=self._job.timeout.within(self._course.patience_left()))
+                return await self._transport.ask(probe, timeout=self._spec.timeout.within(self._control.patience_left()))
 
-            await self._course.find_out(ask, probe.endpoint)
+            await self._control.find_out(ask, probe.endpoint)
 
     def _relieve(self, tried: Attempt) -> None:
         if tried.status in {429, 503}:
-            self._pace.slower()
+            self._concurrency.slower()
         if tried.retry_after is not None:
-            self._pressure.hold.extend(tried.retry_after)
+            self._shared_limits.hold.extend(tried.retry_after)
 
     # --- parts ------------------------------------------------------------------------------------------------------------
 
     async def _split(self, live: InFlightBatch, bisection: Bisection | None) -> None:
         """Sends a batch in two halves, one after the other."""
-        left, right = self._account.split(live)
+        left, right = self._tracker.split(live)
         await self.deliver(left, bisection)
         if live.key_pass.repeats:
             # The same key may be in both: the newer half must not overtake the older one.
-            await left.wait_done(self._course.stopping)
+            await left.wait_done(self._control.stopping)
         await self.deliver(right, bisection)
 
     async def _refused_for_its_data(self, live: InFlightBatch, tried: Attempt, bisection: Bisection | None) -> None:
@@ -316,7 +341,7 @@ class BatchSender:
         if bisection.bad == bisection.records and bisection.records > 1:
             # Every record of a whole batch is bad: it is not the data. The rest is not taken apart.
             self._bisects = False
-        self._account.settle(live, _rejected(live, tried))
+        self._tracker.settle(live, _rejected(live, tried))
 
     # --- waiting ------------------------------------------------------------------------------------------------------------
 
@@ -326,14 +351,14 @@ class BatchSender:
         place = _Place()
         if not self._waits:
             yield place
-        elif not await acquire_place(self._pressure.open_batches, self._course.stopping):
+        elif not await acquire_place(self._shared_limits.open_batches, self._control.stopping):
             yield None
         else:
             try:
                 yield place
             finally:
                 if not place.keep:
-                    self._pressure.open_batches.release()
+                    self._shared_limits.open_batches.release()
 
     @asynccontextmanager
     async def _turn_on_the_wire(self) -> AsyncIterator[Callable[[], Awaitable[None]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .states import BatchOutcome, Outcome
+from .outcomes import BatchOutcome, Outcome
 
 __all__ = ["RunObserver"]
 

@@ -19,11 +19,11 @@ from msgspec import Struct
 from .. import codec, log
 from ..config import BatchWords
 from ..models.batches import BatchEntry, BatchOutcomeWord, BatchResult, put_off
-from .against import Evidence, Item, gather, parts_of
 from .chunking import as_key
-from .entries import Entries, entry_of, find_list, meaning, objects_in, said, word
-from .named import Names
-from .states import BatchReader, Outcome, RecordOutcome
+from .failure_evidence import Evidence, Item, gather, parts_of
+from .outcomes import BatchReader, Outcome, RecordOutcome
+from .result_entries import Entries, entry_of, find_list, meaning, objects_in, said, word
+from .result_names import Names
 
 __all__ = ["KEY_NAMES", "BatchRules", "Reading", "Verdicts", "most_bytes", "read_all", "read_result", "with_deadline"]
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import BulkError, ConfigurationError
 from ..transport import Transport
-from .job import RunSpec
-from .pressure import SharedLimits
+from .limits import SharedLimits
+from .outcomes import BatchOutcome
 from .report import BulkReport
 from .source import Source
-from .states import BatchOutcome
+from .spec import RunSpec
 
 if TYPE_CHECKING:
-    from .journal.run_journal import RunJournal
-    from .sender import BulkRunner
+    from .journal.sqlite.journal import RunJournal
+    from .runner import BulkRunner
 
 __all__ = ["BulkRun"]
 
@@ -42,13 +42,19 @@ class BulkRun:
     """
 
     def __init__(
-        self, job: RunSpec, source: Source, transport: Transport, pressure: SharedLimits, journal: RunJournal | None, report: BulkReport
+        self,
+        spec: RunSpec,
+        source: Source,
+        transport: Transport,
+        shared_limits: SharedLimits,
+        journal: RunJournal | None,
+        report: BulkReport,
     ) -> None:
         # With all that only a run needs: a program that never begins one does not load it.
-        from .sender import BulkRunner  # noqa: PLC0415
+        from .runner import BulkRunner  # noqa: PLC0415
 
         self.report = report
-        self._sender: BulkRunner = BulkRunner(job, source, transport, pressure, self.report, self._emit, self._room, journal)
+        self._sender: BulkRunner = BulkRunner(spec, source, transport, shared_limits, self.report, self._emit, self._room, journal)
         self._state = "new"
         self._task: asyncio.Task[None] | None = None
         self._outcomes: deque[BatchOutcome] = deque()

@@ -12,14 +12,14 @@ import typer
 
 from .. import __version__
 from ..sandbox import Sandbox
-from . import checking, commands, journal_commands, nightly, output, sync
+from . import check, commands, journal_commands, nightly, output, sync
 from . import report as report_command
-from .config_commands import config_app
-from .connection import AnyCommandsConfig
+from .config import config_app
 from .demo import CLIENT_NO, Demo
-from .interrupts import SignalHandler
-from .probing.command import probe
-from .sending import run_to_end
+from .options import AnyCommandsConfig
+from .probe.command import probe
+from .runner import run_to_end
+from .signals import SignalHandler
 
 __all__ = ["app"]
 
@@ -73,7 +73,7 @@ def demo(
 # --- what is in other modules ---------------------------------------------------------------------------------------------
 
 app.command()(commands.push)
-app.command()(checking.check)
+app.command()(check.check)
 app.command()(sync.sync)
 app.command()(nightly.nightly)
 app.command()(journal_commands.status)

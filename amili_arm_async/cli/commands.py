@@ -14,15 +14,19 @@ from ..errors import ArmError, ConfigurationError, SourceError, TruncatedListErr
 from ..files import AtomicFile
 from ..sources.records import Records
 from . import output
-from .connection import (
+from .options import (
     AtLeast,
     BaseUrl,
     Bisect,
+    Clear,
     ClientId,
     ClientNo,
     Concurrency,
     Config,
     Deadline,
+    Delimiter,
+    ExtraColumns,
+    Format,
     Grace,
     IdentityUrl,
     MaxBytes,
@@ -35,20 +39,22 @@ from .connection import (
     ResendKnown,
     ServerMessages,
     Settle,
+    SourceEncoding,
+    SourceFormat,
     UserId,
+    check_files,
     check_journal,
+    open_input,
     parse_at_least,
     settings,
 )
-from .files import check_files
-from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
-from .interrupts import SignalHandler
-from .known_settings import parse_share
 from .progress import bar
 from .pull import Pull
 from .push import Push, Task, longest
-from .sending import GRACE, run_to_end
-from .writing import StandardOutput
+from .runner import GRACE, run_to_end
+from .settings_schema import parse_share
+from .signals import SignalHandler
+from .stdout import StandardOutput
 
 __all__ = ["pull_customers", "push"]
 

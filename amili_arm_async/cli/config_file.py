@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import ConfigurationError
-from .known_settings import KNOWN, SECRETS
 from .output import plain
+from .settings_schema import KNOWN, SECRETS
 
 __all__ = ["ConfigFile", "expanded", "places", "read_config", "read_secret"]
 

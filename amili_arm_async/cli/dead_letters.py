@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import msgspec
 
 from .. import codec
-from ..bulk.states import STATES
+from ..bulk.outcomes import STATES
 from ..errors import ArmError, ConfigurationError
 from ..files import AtomicFile, alone, followed
 

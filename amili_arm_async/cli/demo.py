@@ -19,7 +19,7 @@ from ..models.customers import CustomerRecord
 from ..sandbox import Sandbox
 from . import generate, output
 from .progress import Show, bar
-from .sending import on_progress, send
+from .runner import on_progress, send
 
 __all__ = ["Demo", "ReadBack", "is_as_sent"]
 

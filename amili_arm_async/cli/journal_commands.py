@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from ..bulk.journals import (
+from ..bulk.journal.inspect import (
     KEEP_NUMBERS,
     OLDER_THAN,
     JournalRun,
@@ -23,7 +23,7 @@ from ..bulk.journals import (
 from ..config import BulkOptions, Reconcile, check_origin
 from ..errors import ArmError, ConfigurationError, JournalError
 from . import output
-from .connection import (
+from .options import (
     BaseUrl,
     Bisect,
     ClientId,
@@ -43,13 +43,13 @@ from .connection import (
     UserId,
     settings,
 )
-from .interrupts import SignalHandler
-from .reconciling import Reconciling
+from .output import STALE
+from .reconcile import Reconciling
 from .replay import Replay
-from .sending import GRACE, run_to_end
+from .runner import GRACE, run_to_end
+from .signals import SignalHandler
 from .status import as_json as runs_as_json
 from .status import print_kept, print_runs
-from .telling import STALE
 
 __all__ = ["adopt", "prune", "reconcile", "replay", "status"]
 

@@ -13,28 +13,31 @@ import msgspec
 import typer
 from anyio import to_thread
 
-from ..bulk.nightly import NightlyReport, PartName
+from ..bulk.outcomes import RecordOutcome
 from ..bulk.report import Progress
 from ..bulk.run import BulkRun
-from ..bulk.states import RecordOutcome
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
 from ..errors import CheckError, ConfigurationError, SourceError
 from ..files import FileKind
-from ..reporting.document import read_report
-from ..reporting.failures import write_failures
-from ..reporting.writers import write_json, write_page
+from ..nightly.report import read_report
+from ..nightly.run import NightlyReport, PartName
 from ..sources.records import Records
-from . import output, telling
-from .batch_lines import BatchLines
-from .checking import Checking, CheckInput, numbers_in, refuse_what_is_read_once
-from .connection import (
+from . import output
+from .check import Checking, CheckInput, numbers_in, refuse_what_is_read_once
+from .html_report.failures import write_failures
+from .html_report.writers import write_json, write_page
+from .options import (
     BaseUrl,
+    Clear,
     ClientId,
     ClientNo,
     Concurrency,
     Config,
     Deadline,
+    Delimiter,
+    ExtraColumns,
+    Format,
     Grace,
     IdentityUrl,
     MaxBytes,
@@ -46,17 +49,19 @@ from .connection import (
     ResendKnown,
     ServerMessages,
     Settle,
+    SourceEncoding,
+    SourceFormat,
     UserId,
+    check_files,
     check_journal,
+    open_input,
     parse_at_least,
     settings,
 )
-from .files import check_files
-from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
-from .interrupts import SignalHandler
-from .known_settings import parse_share
 from .progress import bar
-from .sending import GRACE, on_progress, run_to_end, send
+from .runner import GRACE, BatchLines, on_progress, run_to_end, send
+from .settings_schema import parse_share
+from .signals import SignalHandler
 
 __all__ = ["Night", "nightly"]
 
@@ -386,7 +391,7 @@ class Night:
             output.print_json({**self.to_dict(), "ok": self.report.ok and ended})
             return
         for part in self.report.parts:
-            telling.print_table(part.name, part.report)
+            output.print_table(part.name, part.report)
         for name in self.report.not_begun:
             output.warn(f"{name}: not begun, none of its records was read")
         if self.report.sync is not None:

@@ -13,7 +13,7 @@ from ..endpoints import OPERATIONS
 from ..errors import ArmError
 from ..models.base import Record
 from ..paging import Pager, Query
-from ..resources.lists import check_list
+from ..resources.base import check_list
 from ..wire import Response, query_pairs
 from .progress import Show
 

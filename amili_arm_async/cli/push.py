@@ -6,18 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
+from ..bulk.outcomes import RecordOutcome
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
-from ..bulk.states import RecordOutcome
-from ..checking.run import CheckRun
 from ..client import ArmClient
 from ..config import BulkOptions
 from ..sources.records import Records
-from . import telling
-from .batch_lines import BatchLines
-from .checking import Checking, CheckInput, refuse_what_is_read_once
+from ..validation.run import CheckRun
+from . import output
+from .check import Checking, CheckInput, refuse_what_is_read_once
 from .progress import bar
-from .sending import GRACE, on_progress, send
+from .runner import GRACE, BatchLines, on_progress, send
 
 __all__ = ["Push", "Task", "longest"]
 
@@ -106,7 +105,7 @@ class Push:
 
     def as_json(self) -> dict[str, Any]:
         """For a program; where a check came first, its report is in `check`."""
-        told = telling.as_json(self.report, self._line) if self.report is not None else {"ok": False}
+        told = output.as_json(self.report, self._line) if self.report is not None else {"ok": False}
         return told if self._to_check is None else {**told, "check": self.checking.as_json()}
 
     def print_table(self) -> None:
@@ -114,12 +113,12 @@ class Push:
         if self._to_check is not None:
             self.checking.print_told()
         if self.report is not None:
-            telling.print_table(self.task, self.report)
+            output.print_table(self.task, self.report)
 
     def name_failures(self) -> None:
         """Names on standard error the first lines that did not make it, in the order of the file."""
         if self.report is not None:
-            telling.name_failures(self.report, self._place, server_messages=self.server_messages)
+            output.name_failures(self.report, self._place, server_messages=self.server_messages)
 
     def _line(self, index: int) -> int:
         assert self._records is not None
@@ -127,4 +126,4 @@ class Push:
 
     def _place(self, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
         assert self._records is not None
-        return telling.placed(self._records, outcome)
+        return output.placed(self._records, outcome)

@@ -12,25 +12,24 @@ from typing import Any, Final
 from anyio import to_thread
 
 from .. import wire
-from ..bulk.look_ups import NOT_LOOKED_UP, is_about_the_call, judge_accepted, judge_found, judge_not_found
+from ..bulk.lookups import NOT_LOOKED_UP, is_about_the_call, judge_accepted, judge_found, judge_not_found
+from ..bulk.outcomes import SUCCESS, BatchOutcome, Outcome, can_be_looked_up
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
-from ..bulk.states import SUCCESS, BatchOutcome, Outcome, can_be_looked_up
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
 from ..endpoints import OPERATIONS as ENDPOINTS
 from ..errors import ArmError, ConfigurationError, JournalError, NotFoundError
 from ..models.batches import BatchResult
-from ..resources.side_by_side import ConcurrentMap
-from . import output, telling
-from .batch_lines import BatchLines
+from ..resources.concurrent import ConcurrentMap
+from . import output
 from .dead_letters import OPERATIONS, DeadLetterFile, changed, read_letter
-from .files import check_files
+from .options import check_files
 from .progress import Show, bar
 from .replay_journals import keep_cut_off
 from .replay_plan import Plan
 from .replay_table import Group, LetterRow, LineTable
-from .sending import GRACE, on_progress, send
+from .runner import GRACE, BatchLines, on_progress, send
 
 __all__ = ["Replay"]
 
@@ -149,7 +148,7 @@ class Replay:
             verdict, others = _GONE, dict[int, Outcome]()
         else:
             is_document = self._plan.groups[rows[0].grp].is_document
-            rules = self.arm._caller.rules  # noqa: SLF001 - what a bulk run of this client reads results with
+            rules = self.arm._context.rules  # noqa: SLF001 - what a bulk run of this client reads results with
             key_names = ("documentNo",) if is_document else ("customerNo",)
             verdict, others = rules.judge_some(result, [row.key for row in rows], key_names)
         said = [others.get(place, verdict) for place in range(len(rows))]
@@ -312,8 +311,8 @@ def _words(number: int, found: LetterRow | str, *, server_messages: bool) -> str
         return f"line {number} is no line of a dead letter: {output.plain(found)}"
     where = f"line {number}"
     if found.new_state is not None:
-        return telling.describe(where, found.key, found.new_state, found.new_reason, found.new_message, server_messages=server_messages)
-    text = telling.describe(where, found.key, found.state, found.reason, None, server_messages=server_messages)
+        return output.describe(where, found.key, found.new_state, found.new_reason, found.new_message, server_messages=server_messages)
+    text = output.describe(where, found.key, found.state, found.reason, None, server_messages=server_messages)
     return f"{text} {output.plain(found.note)}" if found.note is not None else text
 
 
@@ -340,7 +339,7 @@ class _Change:
             return None
         self._number += 1
         found = row or self._faults.get(hash(line))
-        if found is not None and len(self._named) < telling.NAMED:
+        if found is not None and len(self._named) < output.NAMED:
             self._named.append((self._number, found))
         changes = _changes(row) if row is not None else {}
         return changed(line, changes) if changes else line

@@ -8,14 +8,15 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 
 from .. import clock
-from ..bulk.identity import content_name
-from ..bulk.journal.files import broken, connect, open_journal, path_of
-from ..bulk.journal.index import read_records
-from ..bulk.journal.locks import is_locked
-from ..bulk.journal.names import removed
-from ..bulk.journal.reads import body_of, ids, states_of, superseded
-from ..bulk.texts import split_json_objects
+from ..bulk.chunking import split_json_objects
+from ..bulk.fingerprints import content_name
+from ..bulk.journal.sqlite.index import read_records
+from ..bulk.journal.sqlite.queries import body_of, ids, states_of, superseded
+from ..bulk.journal.sqlite.run_key import removed
+from ..bulk.journal.sqlite.schema import broken, open_journal
 from ..errors import JournalError
+from ..sqlite.file import connect, path_of
+from ..sqlite.lock import is_locked
 from .replay_table import Group, LineTable
 
 __all__ = ["consult", "keep_cut_off"]

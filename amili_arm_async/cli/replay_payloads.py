@@ -9,10 +9,10 @@ from typing import Final
 import msgspec
 
 from .. import codec
-from ..checking.shapes import quick_struct, shape_faults
 from ..models.base import Input
 from ..models.customers import Customer
 from ..models.documents import Document
+from ..validation.shapes import quick_struct, shape_faults
 from .dead_letters import Letter
 
 __all__ = ["why_it_stays"]

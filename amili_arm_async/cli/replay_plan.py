@@ -24,14 +24,14 @@ import msgspec
 from .. import codec
 from ..bulk.chunking import as_key
 from ..bulk.field_names import FieldNameError
-from ..bulk.identity import Fingerprinter, content_name, keyed_name
+from ..bulk.fingerprints import Fingerprinter, content_name, keyed_name
 from ..models.customers import Customer
 from .dead_letters import DeadLetterFile, Letter, Piece, changed, read_letter
+from .output import NAMED
 from .replay_journals import begin_own, consult
 from .replay_payloads import why_it_stays
 from .replay_rules import apply
 from .replay_table import Action, Group, LetterRow, LineTable
-from .telling import NAMED
 
 __all__ = ["Plan"]
 

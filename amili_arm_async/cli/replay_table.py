@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from ..bulk.states import Outcome
+from ..bulk.outcomes import Outcome
 from .dead_letters import DOCUMENTS, Letter, Piece
 
 __all__ = ["Action", "Group", "LetterRow", "LineTable"]

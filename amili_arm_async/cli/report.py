@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from ..bulk.states import RecordOutcome
+from ..bulk.outcomes import RecordOutcome
 from ..errors import ConfigurationError
-from ..reporting.document import ReportSchema, read_report
-from ..reporting.failures import write_failures
-from ..reporting.writers import write_page
+from ..nightly.report import ReportSchema, read_report
 from . import output
-from .files import check_files
+from .html_report.failures import write_failures
+from .html_report.writers import write_page
+from .options import check_files
 
 __all__ = ["report"]
 

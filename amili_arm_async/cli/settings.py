@@ -12,7 +12,7 @@ from ..client import ArmClient
 from ..config import BatchWords, Limits, RetryPolicy, Timeout
 from ..errors import ConfigurationError
 from .config_file import ConfigFile, expanded, read_config, read_secret
-from .known_settings import KNOWN, SECRETS
+from .settings_schema import KNOWN, SECRETS
 
 __all__ = ["Found", "Settings", "current_file", "resolve", "use_file"]
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import typer
 
-from ..bulk.journals import JournalBatch, JournalRun, KeptBecause
-from ..bulk.states import STATES
+from ..bulk.journal.inspect import JournalBatch, JournalRun, KeptBecause
+from ..bulk.outcomes import STATES
 from . import output
 
 __all__ = ["as_json", "print_kept", "print_runs"]

@@ -7,22 +7,25 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ..bulk.states import RecordOutcome
-from ..bulk.syncing import SyncReport
+from ..bulk.outcomes import RecordOutcome
 from ..client import ArmClient
 from ..config import BulkOptions
 from ..errors import ConfigurationError, SourceError
 from ..sources.records import Records
-from . import output, telling
-from .batch_lines import BatchLines
-from .connection import (
+from ..sync.run import SyncReport
+from . import output
+from .options import (
     BaseUrl,
     Bisect,
+    Clear,
     ClientId,
     ClientNo,
     Concurrency,
     Config,
     Deadline,
+    Delimiter,
+    ExtraColumns,
+    Format,
     Grace,
     IdentityUrl,
     MaxBytes,
@@ -30,16 +33,18 @@ from .connection import (
     Patience,
     Quiet,
     ServerMessages,
+    SourceEncoding,
+    SourceFormat,
     UserId,
+    check_files,
+    open_input,
     parse_at_least,
     settings,
 )
-from .files import check_files
-from .inputs import Clear, Delimiter, ExtraColumns, Format, SourceEncoding, SourceFormat, open_input
-from .interrupts import SignalHandler
-from .known_settings import parse_share
 from .progress import bar
-from .sending import GRACE, on_progress, run_to_end, send
+from .runner import GRACE, BatchLines, on_progress, run_to_end, send
+from .settings_schema import parse_share
+from .signals import SignalHandler
 
 __all__ = ["Sync", "sync"]
 
@@ -179,7 +184,7 @@ class Sync:
         if report is None:
             return {"ok": False}
         found = {name: getattr(report, name) for name in ("new", "changed", "unchanged", "failed", "gone", "without_key")}
-        return {**telling.as_json(report.bulk, self._line), "sync": found, "forgotten": self.forgotten}
+        return {**output.as_json(report.bulk, self._line), "sync": found, "forgotten": self.forgotten}
 
     def print_table(self) -> None:
         """For a person, on standard error."""
@@ -193,12 +198,12 @@ class Sync:
         rows.append(("gone from the source" if report.shortfall is None else "missing: too few are there", gone))
         rows += [("forgotten", f"{self.forgotten:,}")] if self.forget_gone else []
         output.table("customers since they were last sent", ("", "records"), rows, stderr=True)
-        telling.print_table("sync customers", report.bulk)
+        output.print_table("sync customers", report.bulk)
 
     def name_failures(self) -> None:
         """Names on standard error the first lines that did not make it, in the order of the file."""
         if self.report is not None:
-            telling.name_failures(self.report.bulk, self._place, server_messages=self.server_messages)
+            output.name_failures(self.report.bulk, self._place, server_messages=self.server_messages)
 
     def _line(self, index: int) -> int:
         assert self._records is not None
@@ -206,4 +211,4 @@ class Sync:
 
     def _place(self, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
         assert self._records is not None
-        return telling.placed(self._records, outcome)
+        return output.placed(self._records, outcome)

@@ -7,8 +7,7 @@ from typing import Unpack
 from ..config import RetryPolicy, Timeout
 from ..models.json_records import ArItem, Reply
 from ..paging import Pager
-from .caller import JsonBody, Parameters, RequestContext
-from .lists import ListOptions, listed
+from .base import JsonBody, ListOptions, Parameters, RequestContext, listed
 
 __all__ = ["ArItems"]
 
@@ -21,8 +20,8 @@ class ArItems:
     `ConfigurationError`.
     """
 
-    def __init__(self, caller: RequestContext) -> None:
-        self._caller = caller
+    def __init__(self, context: RequestContext) -> None:
+        self._context = context
 
     def list(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[ArItem]:
         """The AR items; at most 10,000 for one query, at most 1000 on a page.
@@ -34,7 +33,7 @@ class ArItems:
 
         https://docs.amili.dev/get-a-list-of-ar-items-3942665e0
         """
-        return listed(self._caller, "ar_items.list", ArItem, parameters, **options)
+        return listed(self._context, "ar_items.list", ArItem, parameters, **options)
 
     async def get(
         self,
@@ -52,11 +51,11 @@ class ArItems:
 
         https://docs.amili.dev/get-one-ar-item-3942664e0
         """
-        return await self._caller.read_item(
+        return await self._context.read_item(
             "ar_items.get",
             ArItem,
             "arItemId",
-            query={"expand": expand, "userid": user_id or self._caller.user_id},
+            query={"expand": expand, "userid": user_id or self._context.user_id},
             language=language,
             timeout=timeout,
             retry=retry,
@@ -77,4 +76,4 @@ class ArItems:
 
         https://docs.amili.dev/put-update-ar-item-details-3942666e0
         """
-        return await self._caller.write("ar_items.update", item, Reply, user_id=user_id, timeout=timeout, retry=retry)
+        return await self._context.write("ar_items.update", item, Reply, user_id=user_id, timeout=timeout, retry=retry)

@@ -9,8 +9,8 @@ from ..bulk.results import read_result
 from ..config import RetryPolicy, Timeout, check_number
 from ..errors import NotAcceptableError, NotFoundError
 from ..models.batches import BatchResult
-from .caller import RequestContext
-from .side_by_side import ConcurrentMap
+from .base import RequestContext
+from .concurrent import ConcurrentMap
 
 __all__ = ["Batches"]
 
@@ -18,8 +18,8 @@ __all__ = ["Batches"]
 class Batches:
     """`arm.batches`. Raises as every call: `NotSentError`, `ResponseError`, `StatusError` and its subclasses."""
 
-    def __init__(self, caller: RequestContext) -> None:
-        self._caller = caller
+    def __init__(self, context: RequestContext) -> None:
+        self._context = context
 
     async def get(self, batch_uuid: str, *, timeout: Timeout | None = None, retry: RetryPolicy | None = None) -> BatchResult:
         """What is known of a batch now. Raises `NotFoundError` or `NotAcceptableError` where the server has nothing (any more), and
@@ -27,9 +27,9 @@ class Batches:
 
         https://docs.amili.dev/get-one-batch-3942681e0
         """
-        request = self._caller.request("batches.get", path={"batchuuid": batch_uuid})
-        response = await self._caller.transport.send(request, timeout=timeout, retry=retry)
-        return read_result(batch_uuid, response.status, response.body, self._caller.rules.words)
+        request = self._context.request("batches.get", path={"batchuuid": batch_uuid})
+        response = await self._context.transport.send(request, timeout=timeout, retry=retry)
+        return read_result(batch_uuid, response.status, response.body, self._context.rules.words)
 
     async def wait(
         self,
@@ -60,7 +60,7 @@ class Batches:
         delay = min(poll_first, poll_max)
         said: object = None
         while True:
-            bounded = (timeout or self._caller.transport.timeout).within(end - clock.monotonic())
+            bounded = (timeout or self._context.transport.timeout).within(end - clock.monotonic())
             result = await self.get(batch_uuid, timeout=bounded, retry=retry)
             now = clock.monotonic()
             words = (result.http_status, result.status, result.result)

@@ -7,20 +7,19 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Final
 
 from ..bulk.chunking import RecordType
-from ..bulk.expectation import expectation_of
-from ..bulk.pressure import SharedLimits
+from ..bulk.limits import SharedLimits
+from ..bulk.report import expectation_of
 from ..bulk.run import BulkRun
-from ..bulk.syncing import SyncRun
-from ..checking.run import CheckRun
 from ..config import BulkOptions, RetryPolicy, Timeout
 from ..errors import NotFoundError
 from ..models.batches import BatchReceipt, Receipt
 from ..models.customers import Customer, CustomerRecord
 from ..paging import Pager
-from .bulk_writes import BulkWrites
-from .caller import RequestContext
-from .lists import check_list
-from .side_by_side import ConcurrentMap
+from ..sync.run import SyncRun
+from ..validation.run import CheckRun
+from .base import RequestContext, check_list
+from .bulk import BulkWrites
+from .concurrent import ConcurrentMap
 
 __all__ = ["KIND", "CustomerSource", "Customers"]
 
@@ -37,9 +36,9 @@ class Customers:
     can't be sent), `ConfigurationError` (the call is wrong).
     """
 
-    def __init__(self, caller: RequestContext, pressure: SharedLimits) -> None:
-        self._caller = caller
-        self._bulk: BulkWrites[Customer] = BulkWrites(caller, pressure, KIND)
+    def __init__(self, context: RequestContext, pressure: SharedLimits) -> None:
+        self._context = context
+        self._bulk: BulkWrites[Customer] = BulkWrites(context, pressure, KIND)
 
     async def create(
         self, customer: CustomerSource, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None
@@ -48,7 +47,7 @@ class Customers:
 
         https://docs.amili.dev/post-create-one-customer-3942680e0
         """
-        return await self._caller.write_one("customers.create", customer, Customer, user_id=user_id, timeout=timeout, retry=retry)
+        return await self._context.write_one("customers.create", customer, Customer, user_id=user_id, timeout=timeout, retry=retry)
 
     async def update(
         self, customer: CustomerSource, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None
@@ -57,7 +56,7 @@ class Customers:
 
         https://docs.amili.dev/put-update-one-customer-3942678e0
         """
-        return await self._caller.write_one("customers.update", customer, Customer, user_id=user_id, timeout=timeout, retry=retry)
+        return await self._context.write_one("customers.update", customer, Customer, user_id=user_id, timeout=timeout, retry=retry)
 
     async def get(
         self,
@@ -72,11 +71,11 @@ class Customers:
 
         https://docs.amili.dev/get-one-customer-3942674e0
         """
-        record, _ = await self._caller.read_one(
+        record, _ = await self._context.read_one(
             "customers.get",
             CustomerRecord,
             "customerNo",
-            query={"userid": user_id or self._caller.user_id},
+            query={"userid": user_id or self._context.user_id},
             language=language,
             timeout=timeout,
             retry=retry,
@@ -91,7 +90,7 @@ class Customers:
 
         https://docs.amili.dev/delete-a-customer-3942675e0
         """
-        return await self._caller.write_one(
+        return await self._context.write_one(
             "customers.delete", None, Customer, user_id=user_id, timeout=timeout, retry=retry, path={"customerno": customer_no}
         )
 
@@ -133,7 +132,7 @@ class Customers:
 
         https://docs.amili.dev/get-a-list-of-customers-3942679e0
         """
-        check_list(self._caller.endpoints["customers.list"], maximum_count=maximum_count, page_size=page_size, page_no=page_no)
+        check_list(self._context.endpoints["customers.list"], maximum_count=maximum_count, page_size=page_size, page_no=page_no)
         parameters = {
             "customerno": customer_no,
             "accountno": account_no,
@@ -146,9 +145,9 @@ class Customers:
             "query": query,
             "pageno": page_no,
             "pagesize": page_size,
-            "userid": user_id or self._caller.user_id,
+            "userid": user_id or self._context.user_id,
         }
-        return self._caller.pager(
+        return self._context.pager(
             "customers.list",
             CustomerRecord,
             parameters,

@@ -7,19 +7,17 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from typing import Any, Final
 
 from ..bulk.chunking import RecordType
-from ..bulk.expectation import expectation_of
-from ..bulk.pressure import SharedLimits
-from ..bulk.report import BulkReport
+from ..bulk.limits import SharedLimits
+from ..bulk.report import BulkReport, expectation_of
 from ..bulk.run import BulkRun
-from ..checking.run import CheckRun
 from ..codec import json_object
 from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
 from ..models.batches import BatchReceipt, Receipt
 from ..models.documents import Document, DocumentRecord
 from ..paging import Pager
-from .bulk_writes import BulkWrites
-from .caller import Parameters, RequestContext
-from .lists import listed
+from ..validation.run import CheckRun
+from .base import Parameters, RequestContext, listed
+from .bulk import BulkWrites
 
 __all__ = ["KIND", "DocumentSource", "Documents"]
 
@@ -36,9 +34,9 @@ class Documents:
     subclasses, `RecordError` (the record can't be sent), `ConfigurationError` (the call is wrong).
     """
 
-    def __init__(self, caller: RequestContext, pressure: SharedLimits) -> None:
-        self._caller = caller
-        self._bulk: BulkWrites[Document] = BulkWrites(caller, pressure, KIND)
+    def __init__(self, context: RequestContext, pressure: SharedLimits) -> None:
+        self._context = context
+        self._bulk: BulkWrites[Document] = BulkWrites(context, pressure, KIND)
 
     async def create(
         self, document: DocumentSource, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None
@@ -47,7 +45,7 @@ class Documents:
 
         https://docs.amili.dev/post-create-one-document-3942669e0
         """
-        return await self._caller.write_one("documents.create", document, Document, user_id=user_id, timeout=timeout, retry=retry)
+        return await self._context.write_one("documents.create", document, Document, user_id=user_id, timeout=timeout, retry=retry)
 
     async def get(
         self,
@@ -63,11 +61,11 @@ class Documents:
 
         https://docs.amili.dev/get-one-document-3942667e0
         """
-        record, text = await self._caller.read_one(
+        record, text = await self._context.read_one(
             "documents.get",
             DocumentRecord,
             "documentNo",
-            query={"expand": expand, "userid": user_id or self._caller.user_id},
+            query={"expand": expand, "userid": user_id or self._context.user_id},
             language=language,
             timeout=timeout,
             retry=retry,
@@ -103,7 +101,7 @@ class Documents:
         https://docs.amili.dev/get-a-list-of-documents-3942670e0
         """
         return listed(
-            self._caller,
+            self._context,
             "documents.list",
             DocumentRecord,
             parameters,
@@ -236,7 +234,7 @@ class Documents:
 
 async def _known(customers: Iterable[str] | AsyncIterable[str] | None, state: str | os.PathLike[str]) -> AsyncIterator[str]:
     """The numbers of customers that were given, and those of a state."""
-    from ..bulk.delta_state import kept  # noqa: PLC0415 - SQLite is only loaded where there is a state
+    from ..sync.state import kept  # noqa: PLC0415 - SQLite is only loaded where there is a state
 
     if isinstance(customers, AsyncIterable):
         async for number in customers:

@@ -10,8 +10,7 @@ from ..config import RetryPolicy, Timeout
 from ..models.json_records import JsonRecord, UploadReply
 from ..paging import Pager
 from ..wire import Response
-from .caller import JsonBody, Parameters, RequestContext
-from .lists import ListOptions, listed
+from .base import JsonBody, ListOptions, Parameters, RequestContext, listed
 
 __all__ = ["Files"]
 
@@ -23,8 +22,8 @@ class Files:
     `ConfigurationError`.
     """
 
-    def __init__(self, caller: RequestContext) -> None:
-        self._caller = caller
+    def __init__(self, context: RequestContext) -> None:
+        self._context = context
 
     def list(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[JsonRecord]:
         """The OS files ("GET one or more OS files"). The path is inferred; what they hold is on no public page: mappings, as they came.
@@ -36,7 +35,7 @@ class Files:
 
         https://docs.amili.dev/get-one-or-more-os-files-4205281e0
         """
-        return listed(self._caller, "files.list", JsonRecord, parameters, **options)
+        return listed(self._context, "files.list", JsonRecord, parameters, **options)
 
     async def get(
         self,
@@ -53,8 +52,8 @@ class Files:
 
         https://docs.amili.dev (Files, "GET one OS file")
         """
-        request = self._caller.request("files.get", query=parameters, path={"fileid": file_id})
-        return await self._caller.transport.send(structs.replace(request, accept="*/*"), timeout=timeout, retry=retry)
+        request = self._context.request("files.get", query=parameters, path={"fileid": file_id})
+        return await self._context.transport.send(structs.replace(request, accept="*/*"), timeout=timeout, retry=retry)
 
     async def upload(
         self,
@@ -80,6 +79,6 @@ class Files:
 
         https://docs.amili.dev/post-upload-one-or-more-os-files-3942683e0
         """
-        return await self._caller.write(
-            "files.upload", files, UploadReply, user_id=user_id or self._caller.user_id, timeout=timeout, retry=retry
+        return await self._context.write(
+            "files.upload", files, UploadReply, user_id=user_id or self._context.user_id, timeout=timeout, retry=retry
         )

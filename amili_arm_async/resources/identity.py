@@ -10,7 +10,7 @@ from ..config import RetryPolicy, Timeout
 from ..errors import ConfigurationError, ResponseError
 from ..models.identity import IssuedToken
 from ..models.json_records import Reply
-from .caller import RequestContext, reply_of
+from .base import RequestContext, reply_of
 
 __all__ = ["Identity"]
 
@@ -24,8 +24,8 @@ class Identity:
     server's words: they may repeat a secret), and `ConfigurationError` where no `identity_url` is known.
     """
 
-    def __init__(self, caller: RequestContext, identity_url: str | None) -> None:
-        self._caller = caller
+    def __init__(self, context: RequestContext, identity_url: str | None) -> None:
+        self._context = context
         self._url = identity_url
 
     async def token(self, credentials: ClientCredentials | None = None) -> IssuedToken:
@@ -40,10 +40,10 @@ class Identity:
 
         https://docs.amili.dev/example-workflow-359631m0
         """
-        wanted = credentials or self._caller.transport.credentials
+        wanted = credentials or self._context.transport.credentials
         if wanted is None:
             raise ConfigurationError("give credentials: the client's own auth is no ClientCredentials")
-        body = await wanted.post(self._caller.transport.post_form_again)
+        body = await wanted.post(self._context.transport.post_form_again)
         try:
             return codec.read_record(body, IssuedToken)
         except codec.DecodeFailure:
@@ -73,5 +73,5 @@ class Identity:
             raise ConfigurationError("where the identity service is, is not known: give ClientCredentials as auth=, or identity_url=")
         if not isinstance(form, Mapping) or any(not isinstance(item, str) for pair in form.items() for item in pair):
             raise ConfigurationError(f"{name} takes a form: a mapping of texts to texts")
-        request = wire.form(self._caller.endpoints[name], self._url, form)
-        return reply_of(Reply, await self._caller.transport.send(request, timeout=timeout, retry=retry), request)
+        request = wire.form(self._context.endpoints[name], self._url, form)
+        return reply_of(Reply, await self._context.transport.send(request, timeout=timeout, retry=retry), request)

@@ -8,18 +8,18 @@ from functools import partial
 from typing import Any
 
 from ..bulk.chunking import RecordType
-from ..bulk.expectation import expectation_of
-from ..bulk.nightly import NightlyReport, NightlyRun, PartName
+from ..bulk.limits import SharedLimits
 from ..bulk.observers import RunObserver
-from ..bulk.pressure import SharedLimits
+from ..bulk.report import expectation_of
 from ..bulk.run import BulkRun
-from ..bulk.syncing import SyncRun
 from ..config import BulkOptions
 from ..errors import ConfigurationError
 from ..files import JobFile, check_distinct, check_writable
+from ..nightly.run import NightlyReport, NightlyRun, PartName
+from ..sync.run import SyncRun
 from . import customers, documents
-from .bulk_writes import BulkWrites, files_of
-from .caller import RequestContext
+from .base import RequestContext
+from .bulk import BulkWrites, files_of
 from .customers import CustomerSource
 from .documents import DocumentSource
 
@@ -27,7 +27,7 @@ __all__ = ["plan"]
 
 
 def plan(
-    caller: RequestContext,
+    context: RequestContext,
     pressure: SharedLimits,
     customer_source: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | None,
     document_source: Iterable[DocumentSource] | AsyncIterable[DocumentSource] | None,
@@ -66,7 +66,7 @@ def plan(
         options: BulkOptions | None,
         observers: Sequence[RunObserver],
     ) -> BulkRun | SyncRun:
-        writes: BulkWrites[Any] = BulkWrites(caller, pressure, kind)
+        writes: BulkWrites[Any] = BulkWrites(context, pressure, kind)
         if name == "customers" and state is not None:
             return writes.sync(
                 operations[name],
@@ -82,7 +82,7 @@ def plan(
         return writes.run(operations[name], source, options=options, user_id=user_id, observers=observers, expectation=expectation)
 
     named = [options.run_id for options in (document_options, customer_options) if options is not None and options.run_id is not None]
-    report = NightlyReport(caller.client_no, caller.transport.base_url, named[0] if named else None)
+    report = NightlyReport(context.client_no, context.transport.base_url, named[0] if named else None)
     return NightlyRun(
         report,
         customers=partial(begin, "customers", customers.KIND, customer_source, customer_options) if customer_source is not None else None,

@@ -14,9 +14,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .app import SeenRequest
     from .faults import Fault, Injection
-    from .gate import SeenRequest
-    from .posts import ReceivedView
+    from .received import ReceivedView
     from .server import Sandbox
     from .views import RecordsView, TakenRecord
 

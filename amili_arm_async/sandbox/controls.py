@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
 from .faults import Fault, FaultPlan, Injection
-from .posts import Received, ReceivedView
 from .processing import fold
+from .received import Received, ReceivedView
 from .settings import MarkedKind, RecordKind, ThingKind
 from .views import RecordsView
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections import Counter, deque
     from collections.abc import Iterable
 
-    from .gate import App, SeenRequest
+    from .app import App, SeenRequest
+    from .entities import EntityStore
     from .ledger import Ledger
-    from .things import EntityStore
     from .worker import Worker
 
 _LEDGER: Final[tuple[RecordKind, ...]] = get_args(RecordKind)

@@ -14,8 +14,8 @@ from .store import QueryRow, Store
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .entities import EntityStore
     from .settings import RecordKind, SandboxSettings, ThingKind
-    from .things import EntityStore
 
 _FOLDED = ("customerno", "organizationno", "name", "customercategory", "documentno")
 _NO_FILTERS: Final = frozenset({"expand", "maximumcount", "options", "pageno", "pagesize", "query", "userid"})

@@ -21,9 +21,9 @@ from .routes import routes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from .posts import Received
+    from .entities import EntityStore
+    from .received import Received
     from .settings import RecordKind, SandboxSettings
-    from .things import EntityStore
     from .worker import Worker
 
 

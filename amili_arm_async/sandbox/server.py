@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from aiohttp import web
 
+from .app import ARM_PATH, IDENTITY_PATH, App
 from .controls import Controls, Parts
 from .encodings import ENCODINGS
+from .entities import EntityStore
 from .faults import FaultPlan
-from .gate import ARM_PATH, IDENTITY_PATH, App
 from .ledger import Ledger
 from .operations import Operations
-from .posts import Received
+from .received import Received
 from .settings import SandboxSettings, Words
 from .store import Store
-from .things import EntityStore
 from .tokens import Tokens
 from .worker import Worker
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..faulty import UnreadableRecord
+from ..unreadable import UnreadableRecord
 from .text import LineSplitter
 
 __all__ = ["JsonLines"]

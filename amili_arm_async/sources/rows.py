@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..faulty import UnreadableRecord
+from ..unreadable import UnreadableRecord
 from .columns import KEYS, LINES, Column, SourceKind
 
 __all__ = ["RowBuilder", "TableRow"]

@@ -11,15 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from amili_arm_async import (
-    ArmClient,
-    BulkError,
-    ClientCredentials,
-    ConfigurationError,
-    Document,
-    OutcomeUnknownError,
-    RetryPolicy,
-)
+from amili_arm_async import ArmClient, BulkError, ClientCredentials, ConfigurationError, Document, OutcomeUnknownError, RetryPolicy
 
 from .raw_api import TOKEN, Asked, RawApi, reply, serving
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from amili_arm_async import ArmClient, BulkError, BulkOptions, ConfigurationError, StatusError, compression
-from amili_arm_async.bulk import compressed
+from amili_arm_async.bulk import delivery as compressed
 from amili_arm_async.compression import compress, has_zstd
 from amili_arm_async.sandbox import Fault, Sandbox
 

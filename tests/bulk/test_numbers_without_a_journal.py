@@ -8,8 +8,8 @@ import tracemalloc
 import pytest
 
 from amili_arm_async import BulkError, JournalError
-from amili_arm_async.bulk import repeats
-from amili_arm_async.bulk.repeats import Repeats
+from amili_arm_async.bulk.journal import repeats
+from amili_arm_async.bulk.journal.repeats import Repeats
 from amili_arm_async.sandbox import Fault, Sandbox
 
 from ..journal.programs import client_of, customers, invoice, invoices, plan, send

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from amili_arm_async import BulkError, BulkOptions, open_records
-from amili_arm_async.reporting.document import read_report
-from amili_arm_async.reporting.page import render_page
+from amili_arm_async.cli.html_report.page import render_page
+from amili_arm_async.nightly.report import read_report
 from amili_arm_async.sandbox import Fault
 
 from .conftest import quick

@@ -12,7 +12,7 @@ import pytest
 
 from amili_arm_async import ArmError, BulkError, BulkOptions
 from amili_arm_async.bulk.observers import RunObserver
-from amili_arm_async.bulk.states import BatchOutcome, Outcome
+from amili_arm_async.bulk.outcomes import BatchOutcome, Outcome
 from amili_arm_async.sandbox import Fault
 
 from .conftest import customers, quick

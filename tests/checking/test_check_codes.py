@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from amili_arm_async import CurrencyAmounts, Customer, Document, DocumentLine, PostalAddress, UnreadableRecord
-from amili_arm_async.checking import formats
-from amili_arm_async.checking.faults import SEVERITIES
+from amili_arm_async.validation import formats
+from amili_arm_async.validation.report import SEVERITIES
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CUSTOMER = {"customerNo": "1", "name": "Kari Nordmann"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from amili_arm_async.checking.faults import SEVERITIES
+from amili_arm_async.validation.report import SEVERITIES
 
 PAGE = Path(__file__).parents[2] / "docs" / "check.md"
 

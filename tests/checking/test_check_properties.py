@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amili_arm_async import ArmClient, BulkOptions, ClientCredentials, Customer, Document
-from amili_arm_async.checking.examine import Examiner
-from amili_arm_async.checking.faults import SEVERITIES
 from amili_arm_async.cli import generate
 from amili_arm_async.sandbox import Sandbox
+from amili_arm_async.validation.examiner import Examiner
+from amili_arm_async.validation.report import SEVERITIES
 
 KINDS = [(Customer, "customerNo"), (Document, "documentNo")]
 NAMES = sorted(

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from amili_arm_async.checking.run import CheckRun
+from amili_arm_async.validation.run import CheckRun
 
 GOOD = b'{"customerNo": "1", "name": "Kari"}'
 BAD = b'{"customerNo": "2", "currency": "kr"}'

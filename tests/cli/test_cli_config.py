@@ -21,9 +21,9 @@ from amili_arm_async import BatchWords, BulkOptions, ConfigurationError, Limits,
 from amili_arm_async.cli import commands, journal_commands
 from amili_arm_async.cli.app import app
 from amili_arm_async.cli.config_file import ConfigFile, places, read_config, read_secret
-from amili_arm_async.cli.connection import defaults
-from amili_arm_async.cli.known_settings import KNOWN
+from amili_arm_async.cli.options import defaults
 from amili_arm_async.cli.settings import Found, resolve
+from amili_arm_async.cli.settings_schema import KNOWN
 
 from .conftest import COMMAND, WAIT
 
@@ -161,7 +161,7 @@ def test_every_setting_of_a_file_arrives_in_the_client(write):
     )
     arm = resolve({}, read_config(str(path), {}), {}).client()
     assert repr(arm) == "ArmClient(7, base_url='https://api.example/arm')"
-    caller = arm._caller
+    caller = arm._context
     assert (caller.user_id, caller.language) == ("me", "nb")
     assert (caller.rules.words.succeeded, caller.rules.words.failed) == ({"fertig"}, set())
     assert "pending" in caller.rules.words.pending

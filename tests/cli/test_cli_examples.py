@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from amili_arm_async.cli.config_file import read_config
-from amili_arm_async.cli.known_settings import KNOWN
-from amili_arm_async.cli.sending import GRACE
+from amili_arm_async.cli.runner import GRACE
 from amili_arm_async.cli.settings import resolve
+from amili_arm_async.cli.settings_schema import KNOWN
 
 from .conftest import ROOT, WAIT
 

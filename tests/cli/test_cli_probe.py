@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from amili_arm_async import ArmClient
-from amili_arm_async.cli.probing import asking, writing
-from amili_arm_async.cli.probing import probe as probing
-from amili_arm_async.cli.probing.probe import MOST_REQUESTS
+from amili_arm_async.cli.probe import client as asking
+from amili_arm_async.cli.probe import probe as probing
+from amili_arm_async.cli.probe import writing
+from amili_arm_async.cli.probe.probe import MOST_REQUESTS
 from amili_arm_async.sandbox import Fault
 
 from .conftest import WAIT, wait_until
@@ -541,7 +542,7 @@ def test_a_directory_that_is_not_empty_is_refused_before_anything_is_sent(call, 
 def test_what_can_not_be_saved_is_told_and_the_probe_goes_on(call, served, tmp_path, monkeypatch):
     seed(served)
     (tmp_path / "replies").mkdir()
-    from amili_arm_async.cli.probing import saving
+    from amili_arm_async.cli.probe import masking as saving
 
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from amili_arm_async import __version__
-from amili_arm_async.cli.sending import GRACE
+from amili_arm_async.cli.runner import GRACE
 from amili_arm_async.sandbox import Fault
 
 from .conftest import COMMAND, WAIT, wait_until

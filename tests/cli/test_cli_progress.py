@@ -15,12 +15,11 @@ import pytest
 from rich.console import Console
 
 from amili_arm_async import clock
+from amili_arm_async.bulk.outcomes import STATES, BatchOutcome, Outcome
 from amili_arm_async.bulk.report import Progress, Totals
-from amili_arm_async.bulk.states import STATES, BatchOutcome, Outcome
 from amili_arm_async.cli import progress
-from amili_arm_async.cli.batch_lines import BatchLines
 from amili_arm_async.cli.progress import Rate
-from amili_arm_async.cli.sending import on_progress
+from amili_arm_async.cli.runner import BatchLines, on_progress
 from amili_arm_async.sandbox import Fault
 
 from .conftest import WAIT, wait_until

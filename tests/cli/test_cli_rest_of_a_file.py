@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from amili_arm_async.reporting.document import read_report
+from amili_arm_async.nightly.report import read_report
 from amili_arm_async.sandbox import Fault
 
 from .conftest import WAIT

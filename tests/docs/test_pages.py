@@ -9,7 +9,7 @@ import pytest
 
 import amili_arm_async
 from amili_arm_async import ArmError, BulkOptions
-from amili_arm_async.bulk.states import STATES
+from amili_arm_async.bulk.outcomes import STATES
 
 from .pages import PAGES, ROOT
 

@@ -14,18 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from amili_arm_async import (
-    ArmClient,
-    BatchWords,
-    BulkOptions,
-    BulkReport,
-    JournalRun,
-    RecordOutcome,
-    RetryPolicy,
-    Timeout,
-    read_journal,
-)
-from amili_arm_async.bulk.journal import reading
+from amili_arm_async import ArmClient, BatchWords, BulkOptions, BulkReport, JournalRun, RecordOutcome, RetryPolicy, Timeout, read_journal
+from amili_arm_async.bulk.journal.sqlite import inspect as reading
 from amili_arm_async.sandbox import Fault, Sandbox
 
 QUICK = RetryPolicy(attempts=5, base_delay=0.005, max_delay=0.02)

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from amili_arm_async import Reconcile
-from amili_arm_async.bulk.journal import unknowns
+from amili_arm_async.bulk.journal.sqlite import reconcile_store as unknowns
 
 from .gateway import Gateway, serving
 from .programs import invoice, quick, send, the_run, told_by

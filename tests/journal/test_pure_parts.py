@@ -13,11 +13,11 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from amili_arm_async import Document
-from amili_arm_async.bulk.identity import Fingerprinter, keyed_name
-from amili_arm_async.bulk.identity import content_name as name_of_content
-from amili_arm_async.bulk.journal.claims import ResumeEntry, decide_customer, decide_document
+from amili_arm_async.bulk.fingerprints import Fingerprinter, keyed_name
+from amili_arm_async.bulk.fingerprints import content_name as name_of_content
+from amili_arm_async.bulk.journal.matching import ResumeEntry, decide_customer, decide_document
 from amili_arm_async.bulk.keys import CompactKeys, KeyRanges, without_case
-from amili_arm_async.bulk.look_ups import same_content
+from amili_arm_async.bulk.lookups import same_content
 
 # --- JSON in many forms -----------------------------------------------------------------------------------------------------
 

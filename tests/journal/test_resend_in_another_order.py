@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from amili_arm_async import Reconcile
 from amili_arm_async.bulk.chunking import Batch
-from amili_arm_async.bulk.money import Money
+from amili_arm_async.nightly.money import Money
 from amili_arm_async.sandbox import Fault
 
 from .programs import lines_of, plan, quick, send, told_by

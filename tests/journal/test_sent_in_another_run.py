@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from amili_arm_async import BulkError, ConfigurationError, prune_journal
-from amili_arm_async.bulk.journal.other_runs import OtherRuns
+from amili_arm_async.bulk.journal.sqlite.other_runs import OtherRuns
 from amili_arm_async.sandbox import Fault
 
 from .programs import FAULTS, awaited, client_of, customers, invoice, invoices, lines_of, plan, quick, send, the_run, until, writes

@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 import pytest
 
-from amili_arm_async.bulk import meaning
+from amili_arm_async.bulk import canonical as meaning
 
 from .programs import invoice, send
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 
 from amili_arm_async import BulkError, Document, Reconcile
-from amili_arm_async.bulk.journal import rows
+from amili_arm_async.bulk.journal.sqlite import store as rows
 from amili_arm_async.models.base import CurrencyAmounts
 from amili_arm_async.sandbox import Fault
 

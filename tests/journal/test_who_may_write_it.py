@@ -58,7 +58,7 @@ async def test_a_journal_that_its_group_can_write_is_warned_of(arm, journal, cap
     journal.chmod(0o660)
     run = await send(arm, invoices(3), journal=journal, **RUN)
     assert run.report.counts["done_before"] == 3
-    assert "the group can write to a file of the journal" in caplog.text
+    assert "the group can write to this file" in caplog.text
 
 
 @pytest.mark.parametrize("side", ["-lock", "-wal", "-shm"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from amili_arm_async.bulk.states import STATES
-from amili_arm_async.reporting.document import ReportSchema, read_report
+from amili_arm_async.bulk.outcomes import STATES
+from amili_arm_async.nightly.report import ReportSchema, read_report
 
 HOSTILE = [
     "<script>fetch('http://example.invalid/x')</script>",

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from amili_arm_async.reporting.page import render_page
+from amili_arm_async.cli.html_report.page import render_page
 
 from . import samples
 

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from amili_arm_async import ConfigurationError
-from amili_arm_async.reporting.document import read_report
-from amili_arm_async.reporting.files import write_whole
-from amili_arm_async.reporting.writers import write_json
+from amili_arm_async.cli.html_report.failures import write_whole
+from amili_arm_async.cli.html_report.writers import write_json
+from amili_arm_async.nightly.report import read_report
 
 from . import samples
 
@@ -92,7 +92,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path) -> None:
 
 
 def test_every_field_is_documented() -> None:
-    from amili_arm_async.reporting import document
+    from amili_arm_async.nightly import report as document
 
     for name in document.__all__:
         cls = getattr(document, name)

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import amili_arm_async
-from amili_arm_async.bulk.states import STATES
-from amili_arm_async.reporting.markup import bytes_text, duration, money, number, percent, plural
-from amili_arm_async.reporting.page import render_page
-from amili_arm_async.reporting.remedies import MEANINGS, remedy
-from amili_arm_async.reporting.style import SCRIPT, STYLE
+from amili_arm_async.bulk.outcomes import STATES
+from amili_arm_async.cli.html_report.markup import bytes_text, duration, money, number, percent, plural
+from amili_arm_async.cli.html_report.page import render_page
+from amili_arm_async.cli.html_report.remedies import MEANINGS, remedy
+from amili_arm_async.cli.html_report.style import SCRIPT, STYLE
 
 from . import samples
 from .samples import amount, counts, document, part, reason

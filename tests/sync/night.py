@@ -9,7 +9,7 @@ import signal
 import sys
 
 from amili_arm_async import ArmClient, ArmError, BulkOptions, Limits
-from amili_arm_async.bulk.delta_state import SyncState
+from amili_arm_async.sync.state import SyncState
 
 
 def kill_at_step(left: int) -> None:

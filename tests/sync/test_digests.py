@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from amili_arm_async import Customer
 from amili_arm_async.bulk.chunking import RecordType
-from amili_arm_async.bulk.delta_state import name_of, names_of
-from amili_arm_async.bulk.digests import RecordDigests
+from amili_arm_async.sync.digests import RecordDigests
+from amili_arm_async.sync.state import name_of, names_of
 
 KIND = RecordType(Customer, "customer_no")
 

@@ -13,7 +13,7 @@ from unit_records import INVALID, SOURCES, Row, as_json, key_in, mappings, stric
 
 from amili_arm_async import Customer, Document, codec
 from amili_arm_async.bulk.chunking import Batch, Chunker, RecordType, as_key
-from amili_arm_async.bulk.states import BatchOutcome
+from amili_arm_async.bulk.outcomes import BatchOutcome
 from amili_arm_async.wire import Envelope
 
 CUSTOMERS = RecordType(Customer, "customer_no")

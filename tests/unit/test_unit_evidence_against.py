@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchWords
-from amili_arm_async.bulk.against import tells_of_failure
-from amili_arm_async.bulk.entries import Entries
+from amili_arm_async.bulk.failure_evidence import tells_of_failure
+from amili_arm_async.bulk.outcomes import Outcome
+from amili_arm_async.bulk.result_entries import Entries
 from amili_arm_async.bulk.results import read_all, read_result
-from amili_arm_async.bulk.states import Outcome
 
 WORDS = BatchWords()
 OK = {"status": "PROCESSED", "result": "OK"}

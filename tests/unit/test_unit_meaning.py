@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from amili_arm_async import CurrencyAmounts, Customer, Document, DocumentLine
 from amili_arm_async.bulk.chunking import RecordType, as_key
 from amili_arm_async.bulk.field_names import FieldNameError, FieldNames, check_mapping, check_text
-from amili_arm_async.bulk.identity import Fingerprinter, content_name
+from amili_arm_async.bulk.fingerprints import Fingerprinter, content_name
 from amili_arm_async.codec import ENCODER
 
 

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from amili_arm_async.bulk.pace import MOST, START, AdaptiveConcurrency, HillClimber
+from amili_arm_async.bulk.limits import MOST, START, AdaptiveConcurrency, HillClimber
 
 
 def through(capacity: int, seconds: float, at_once: int, way: float = 0.0) -> float:

@@ -9,15 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchWords
-from amili_arm_async.cli.probing.assumptions import ASSUMPTIONS, PAGED, findings
-from amili_arm_async.cli.probing.batches import judge_course, judge_entries, judge_entry_fields, judge_status, judge_words
-from amili_arm_async.cli.probing.candidates import ASKED, candidates
-from amili_arm_async.cli.probing.evidence import Agreement, Evidence, Exchange
-from amili_arm_async.cli.probing.lists import judge_end, judge_links, judge_name, judge_past, judge_summary, query_of
-from amili_arm_async.cli.probing.paths import judge_path
-from amili_arm_async.cli.probing.records import judge_content_types, judge_one, judge_same, judge_token, key_in_list
-from amili_arm_async.cli.probing.remedy import NONE, remedy
-from amili_arm_async.cli.probing.words import guess, shown
+from amili_arm_async.cli.probe.assumptions import ASSUMPTIONS, PAGED, findings
+from amili_arm_async.cli.probe.batches import judge_course, judge_entries, judge_entry_fields, judge_status, judge_words
+from amili_arm_async.cli.probe.evidence import Agreement, Evidence, Exchange
+from amili_arm_async.cli.probe.lists import judge_end, judge_links, judge_name, judge_past, judge_summary, query_of
+from amili_arm_async.cli.probe.paths import ASKED, candidates, judge_path
+from amili_arm_async.cli.probe.records import judge_content_types, judge_one, judge_same, judge_token, key_in_list
+from amili_arm_async.cli.probe.remedy import NONE, remedy
+from amili_arm_async.cli.probe.words import guess, shown
 from amili_arm_async.endpoints import OPERATIONS, with_paths
 from amili_arm_async.retry import Proof, fate_of_status
 from amili_arm_async.wire import Response

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amili_arm_async import codec
-from amili_arm_async.cli.probing.masking import field_name, is_word, mask, masked_body, masked_headers, masked_text
+from amili_arm_async.cli.probe.masking import field_name, is_word, mask, masked_body, masked_headers, masked_text
 
 FIELDS = st.sampled_from(
     [

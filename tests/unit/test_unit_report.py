@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from amili_arm_async import BatchOutcome, BulkError, BulkReport, clock
 from amili_arm_async.bulk import spool as spool_module
-from amili_arm_async.bulk.states import STATES, Outcome
+from amili_arm_async.bulk.outcomes import STATES, Outcome
 
 VERDICTS = st.builds(Outcome, st.sampled_from(STATES), st.sampled_from(["", "400", "deadline"]), st.none() | st.text(max_size=3))
 OUTCOMES = st.lists(

@@ -15,9 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchResult, BatchWords
-from amili_arm_async.bulk.entries import Entries
+from amili_arm_async.bulk.outcomes import Outcome
+from amili_arm_async.bulk.result_entries import Entries
 from amili_arm_async.bulk.results import read_all, read_result
-from amili_arm_async.bulk.states import Outcome
 
 WORDS = BatchWords()
 KEY_NAMES = ("documentNo", "customerNo")

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import Customer, Document
-from amili_arm_async.bulk.chunking import Chunker, RecordType
-from amili_arm_async.bulk.texts import split_json_objects
+from amili_arm_async.bulk.chunking import Chunker, RecordType, split_json_objects
 
 WORDS = st.text(alphabet='{}[]",:\\ aå')
 OBJECTS = st.dictionaries(WORDS, st.one_of(WORDS, st.integers(), st.lists(WORDS), st.dictionaries(WORDS, WORDS)))

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import CurrencyAmounts, Document, DocumentLine
-from amili_arm_async.bulk.amounts import Reading, currency_of, headers_of, read_amounts
 from amili_arm_async.codec import encode_one
+from amili_arm_async.nightly.amounts import Reading, currency_of, headers_of, read_amounts
 
 PAID = {"currencyAmounts": {"inclVat": 250}}
 TEXT = {"lineType": "TXT", "lineText": "thank you"}

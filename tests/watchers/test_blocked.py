@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import ArmError, BatchOutcome, BulkError, Document
-from amili_arm_async.bulk import blocked
-from amili_arm_async.bulk.blocked import Blocked, Failed
-from amili_arm_async.bulk.states import STATES, Outcome
+from amili_arm_async.bulk.outcomes import STATES, Outcome
+from amili_arm_async.nightly import blocked
+from amili_arm_async.nightly.blocked import Blocked, Failed
 from amili_arm_async.sandbox import Fault
 
 from ..bulk.conftest import customers, quick

@@ -18,9 +18,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchOutcome, BulkError, BulkReport, CurrencyAmounts, Document, DocumentLine, MoneySum, MoneyTotals
-from amili_arm_async.bulk.amounts import read_amounts
-from amili_arm_async.bulk.money import Money
-from amili_arm_async.bulk.states import STATES, Outcome
+from amili_arm_async.bulk.outcomes import STATES, Outcome
+from amili_arm_async.nightly.amounts import read_amounts
+from amili_arm_async.nightly.money import Money
 from amili_arm_async.sandbox import Fault
 
 from ..bulk.conftest import quick

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchOutcome, BulkReport, CurrencyAmounts, Document, clock
-from amili_arm_async.bulk import parts
-from amili_arm_async.bulk.money import Money
-from amili_arm_async.bulk.parts import reasons_of, report_part
-from amili_arm_async.bulk.states import STATES, Outcome
-from amili_arm_async.bulk.timeline import Timeline
+from amili_arm_async.bulk.outcomes import STATES, Outcome
+from amili_arm_async.nightly import report_parts as parts
+from amili_arm_async.nightly.money import Money
+from amili_arm_async.nightly.report_parts import reasons_of, report_part
+from amili_arm_async.nightly.timeline import Timeline
 
 from ..bulk.conftest import quick
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchOutcome
-from amili_arm_async.bulk.states import STATES, Outcome
-from amili_arm_async.bulk.timeline import Timeline
+from amili_arm_async.bulk.outcomes import STATES, Outcome
+from amili_arm_async.nightly.timeline import Timeline
 
 from ..bulk.conftest import customers, quick
 

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from amili_arm_async import ArmClient, ConfigurationError, FileContent, OutcomeUnknownError, RecordError
-from amili_arm_async.bodies import body_of, pieces
+from amili_arm_async.uploads import body_of, pieces
 
 MB = 1_000_000
 

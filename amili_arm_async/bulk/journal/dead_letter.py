@@ -14,11 +14,11 @@ import msgspec
 from ... import codec
 from ...errors import JournalError
 from ...files import AtomicFile, alone, followed
-from ..states import Outcome, success_states
-from ..texts import split_json_objects
-from .names import RunKey
-from .reads import NOT_AWAITED, body_of, ids, keys_of, places_of, read_row, superseded
-from .rows import RunStore
+from ..chunking import split_json_objects
+from ..outcomes import Outcome, success_states
+from .sqlite.queries import NOT_AWAITED, body_of, ids, keys_of, places_of, read_row, superseded
+from .sqlite.run_key import RunKey
+from .sqlite.store import RunStore
 
 __all__ = ["DeadLetter"]
 

@@ -1,0 +1,99 @@
+"""What the journal says of records that are not going to be claimed, and of those that are written otherwise."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from ...chunking import split_json_objects
+from ...fingerprints import content_digest, content_name
+from ...outcomes import Outcome
+from ..matching import MAY_BE_THERE, ResumeEntry, first
+from .index import Index, names_of, read_records
+from .queries import body_of, ids, read_verdicts
+
+__all__ = ["Contents", "hide_unsent", "standing"]
+
+
+def standing(
+    connection: sqlite3.Connection,
+    index: Index,
+    indexes: Sequence[int],
+    keys: Sequence[str | None],
+    texts: Sequence[bytes],
+    prints: Sequence[int],
+    contents: Contents | None,
+) -> dict[int, Outcome]:
+    """By place, what an earlier attempt did with records that this one does not come to any more, where that may be with the server.
+
+    Without `prints` their contents are not known: then the number is enough. `contents` are for documents.
+    """
+    bare = [place for place, key in enumerate(keys) if key is None] if texts else []
+    names = names_of(keys, {place: content_name(texts[place], document=contents is not None) for place in bare})
+    found = index.find(names)
+    chosen: dict[int, ResumeEntry] = {}
+    for place, name in enumerate(names):
+        there = [entry for entry in found[name] if entry.state in MAY_BE_THERE and entry.claimed in {None, indexes[place]}]
+        same = [entry for entry in there if not prints or entry.content == prints[place]]
+        if not same and texts and contents is not None and contents.is_same(there, texts[place], prints[place]):
+            same = [entry for entry in there if entry.content == prints[place]]
+        if same:
+            chosen[place] = first(same)
+            chosen[place].claimed = indexes[place]
+    index.save(found)
+    verdicts = read_verdicts(connection, [(entry.batch, entry.position) for entry in chosen.values()])
+    return {place: verdict for place, (verdict, _) in zip(chosen, verdicts, strict=True)}
+
+
+def hide_unsent(connection: sqlite3.Connection, index: Index, run: int, attempt: int) -> None:
+    """Of a document that was not sent in this attempt, and that the journal knows from an earlier one, only one is told: what may be with
+    the server, else the one that is newer."""
+    unsent = f"attempt = {attempt:d} AND tries = 0 AND state = 'settled' AND (final IN ('not_sent', 'blocked') OR reason = 'stale_journal')"
+    for batch in ids(connection, run, unsent):
+        names, _, _ = read_records(connection, batch)
+        found = index.find(names)
+        hidden: list[tuple[int, int]] = []
+        for position, name in enumerate(names):
+            earlier = [entry for entry in found[name] if entry.state != "current"]
+            if any(entry.state in MAY_BE_THERE for entry in earlier):
+                hidden.append((batch, position))
+            elif earlier:
+                hidden.append((earlier[0].batch, earlier[0].position))
+        connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", hidden)
+
+
+class Contents:
+    """Whether a document that stands in the way says the same as one that is written otherwise; as far as its text is kept.
+
+    Args:
+        connection: of the journal.
+    """
+
+    _MOST: Final = 1000
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        # By batch, what each of its documents says: a source in another order comes back to each of them again and again.
+        self._digests: dict[int, list[bytes]] = {}
+
+    def is_same(self, entries: list[ResumeEntry], text: bytes, content: int) -> bool:
+        """Looks at those that nobody claimed; the one that is the same as `text` has its print, `content`, from then on."""
+        ours: bytes | None = None
+        for entry in entries:
+            if entry.claimed is None and entry.state in MAY_BE_THERE and (digests := self._digests_of(entry.batch)):
+                ours = ours or content_digest(text)
+                if digests[entry.position] == ours:
+                    entry.content = content
+                    return True
+        return False
+
+    def _digests_of(self, batch: int) -> list[bytes]:
+        found = self._digests.get(batch)
+        if found is None:
+            body = body_of(self._connection, batch)
+            found = list(map(content_digest, split_json_objects(body))) if body is not None else []
+            if len(self._digests) >= self._MOST:
+                del self._digests[next(iter(self._digests))]
+            self._digests[batch] = found
+        return found

@@ -1,0 +1,215 @@
+"""How runs are removed from a journal. Called in a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from .... import clock
+from ....errors import JournalError
+from ....sqlite.file import check, connect, path_of
+from ....sqlite.guard import FileGuard
+from ....sqlite.lock import is_locked, lock
+from ...outcomes import State
+from ..inspect import JournalBatch, JournalRun, KeptBecause
+from .mark import JournalMark, why_stale
+from .mark import adopt as adopt_file
+from .queries import ids, keys_of, read_row, span_of, superseded
+from .run_key import removed
+from .schema import JOURNAL, broken, open_journal
+from .sent_numbers import forget_numbers, keep_numbers
+
+__all__ = ["adopt", "prune", "read", "read_run", "runs_of", "stale_reason"]
+
+
+def read(path: str | os.PathLike[str], *, keys: bool, pruned: bool) -> list[JournalRun]:
+    """See `read_journal`."""
+    path = path_of(path)
+    check(path, JOURNAL)
+    try:
+        with contextlib.closing(_reader(path)) as connection:
+            connection.execute("BEGIN")
+            rows = connection.execute("SELECT id FROM runs WHERE pruned IS NULL OR ? ORDER BY id", (pruned,)).fetchall()
+            stale = why_stale(connection, path) is not None
+            return [replace(read_run(connection, path, run, keys=keys), stale=stale) for (run,) in rows]
+    except (sqlite3.Error, OSError) as exc:
+        raise broken(path, exc) from exc
+
+
+def adopt(path: str | os.PathLike[str]) -> str | None:
+    """See `adopt_journal`."""
+    path = path_of(path)
+    guard, mark = FileGuard(path, JOURNAL.word), JournalMark(path)
+    with contextlib.closing(open_journal(path, create=False, guard=guard)) as connection, contextlib.closing(mark):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for run, run_id in connection.execute("SELECT id, run_id FROM runs").fetchall():
+                if is_locked(path, run):
+                    raise JournalError(f"the run {run_id!r} of the journal {path} is going on: wait for its end")
+            reason = why_stale(connection, path)
+            if reason is not None:
+                adopt_file(connection)
+                mark.is_due = True
+            connection.execute("COMMIT")
+            mark.committed(connection, guard)
+        except (sqlite3.Error, OSError) as exc:
+            raise broken(path, exc) from exc
+    return reason
+
+
+def stale_reason(path: str | os.PathLike[str]) -> str | None:
+    """Why a journal is stale, or None."""
+    path = path_of(path)
+    check(path, JOURNAL)
+    try:
+        with contextlib.closing(_reader(path)) as connection:
+            return why_stale(connection, path)
+    except (sqlite3.Error, OSError) as exc:
+        raise broken(path, exc) from exc
+
+
+def _reader(path: str) -> sqlite3.Connection:
+    """A connection that changes nothing. One that may write tidies up beside the file when it is the last one to close."""
+    mode = "rw" if os.access(path, os.W_OK) else "ro"
+    connection = connect(path, mode)
+    connection.execute("PRAGMA query_only = 1")
+    return connection
+
+
+def read_run(connection: sqlite3.Connection, path: str, run: int, *, keys: bool) -> JournalRun:
+    """One run of a journal."""
+    name = connection.execute(
+        "SELECT run_id, operation, client_no, base_url, attempts, started, ended, deadline, pruned FROM runs WHERE id = ?", (run,)
+    ).fetchone()
+    counts: Counter[State] = Counter()
+    open_batches: list[JournalBatch] = []
+    unknown_batches: list[JournalBatch] = []
+    for batch in ids(connection, run):
+        state, uuid, sent = connection.execute("SELECT state, uuid, sent FROM batches WHERE id = ?", (batch,)).fetchone()
+        records, verdict, exceptions = read_row(connection, batch)
+        gone = superseded(connection, batch) if verdict is None or verdict.state != "succeeded" or exceptions else set()
+        if verdict is None:
+            counts["accepted" if state == "open" else "not_sent"] += records
+            if state == "open":
+                open_batches.append(JournalBatch(uuid, records, "open", "", sent, keys_of(connection, batch) if keys else ()))
+            continue
+        said = {place: exceptions.get(place, verdict) for place in range(records) if place not in gone} if exceptions or gone else {}
+        found: Counter[State] = Counter(one.state for one in said.values()) if said or gone else Counter({verdict.state: records})
+        counts.update(found)
+        for fate, batches in (("unknown", unknown_batches), ("accepted", open_batches)):
+            number = found[fate]  # type: ignore[index]
+            if number:
+                places = [place for place in range(records) if place not in gone and exceptions.get(place, verdict).state == fate]
+                names = keys_of(connection, batch) if keys else None
+                reason = exceptions.get(places[0], verdict).reason
+                batches.append(JournalBatch(uuid, number, fate, reason, sent, [names[place] for place in places] if names else ()))
+    run_id, operation, client_no, base_url, attempts, started, ended, deadline, pruned = name
+    running = is_locked(path, run)
+    times = (attempts, started, ended, deadline)
+    return JournalRun(run_id, operation, client_no, base_url, *times, running, dict(counts), open_batches, unknown_batches, pruned)
+
+
+def runs_of(path: str, operation: str, client_no: int, run_id: str | None) -> list[tuple[str, float]]:
+    """The runs of a journal of one kind, as (run_id, deadline).
+
+    Raises:
+        JournalError: there is no journal, or no such run in it, or it was removed.
+    """
+    check(path, JOURNAL)
+    try:
+        with contextlib.closing(_reader(path)) as connection:
+            rows = connection.execute(
+                "SELECT run_id, deadline, pruned FROM runs"
+                " WHERE operation = ? AND client_no = ? AND run_id = coalesce(?, run_id) ORDER BY id",
+                (operation, client_no, run_id),
+            ).fetchall()
+    except sqlite3.Error as exc:
+        raise broken(path, exc) from exc
+    runs = [(found, deadline) for found, deadline, pruned in rows if pruned is None]
+    if run_id is not None and rows and not runs:
+        raise removed(path, run_id, operation, rows[0][2])
+    if not runs:
+        which = f"run {run_id!r} of " if run_id is not None else "run of "
+        raise JournalError(f"the journal {path} has no {which}{operation} for client number {client_no}")
+    return runs
+
+
+def prune(
+    path: str | os.PathLike[str],
+    run_id: str | None,
+    older_than: float,
+    *,
+    with_failures: bool,
+    unfinished: bool,
+    keep: float,
+    kept: Callable[[JournalRun, Sequence[KeptBecause]], object],
+) -> int:
+    """See `prune_journal`."""
+    path = path_of(path)
+    removed = 0
+    now = clock.unix_time()
+
+    def why(run: JournalRun, last: float) -> list[KeptBecause]:
+        found = [("unfinished", not unfinished and run.is_unfinished), ("failures", not with_failures and run.has_failures)]
+        # With a clock that was put back, nothing is old.
+        found.append(("recent", now - last < older_than))
+        return [reason for reason, holds in found if holds]  # type: ignore[misc]
+
+    with contextlib.closing(open_journal(path, create=False)) as connection:
+        try:
+            forgotten = connection.execute("SELECT count(*) FROM numbers").fetchone()[0]
+            forget_numbers(connection, now - keep)
+            forgotten -= connection.execute("SELECT count(*) FROM numbers").fetchone()[0]
+            query = "SELECT id FROM runs WHERE pruned IS NULL AND run_id = coalesce(?, run_id) ORDER BY id"
+            for (run,) in connection.execute(query, (run_id,)).fetchall():
+                if (held := lock(path, run)) is None:
+                    kept(read_run(connection, path, run, keys=False), ["running"])
+                    continue
+                try:
+                    found, reasons = _remove(connection, path, run, why, keep)
+                finally:
+                    held.release()
+                if reasons:
+                    kept(found, reasons)
+                else:
+                    removed += 1
+            if removed or forgotten:
+                connection.execute("VACUUM")
+        except sqlite3.Error as exc:
+            raise broken(path, exc) from exc
+    return removed
+
+
+def _remove(
+    connection: sqlite3.Connection, path: str, run: int, why: Callable[[JournalRun, float], list[KeptBecause]], keep: float
+) -> tuple[JournalRun, list[KeptBecause]]:
+    """Removes a run that is locked here, unless `why` says why not: what it is like is only certain now."""
+    span = span_of(run)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found = replace(read_run(connection, path, run, keys=False), running=False)
+        reasons = why(found, _last(connection, run))
+        if not reasons and found.pruned is None:
+            if keep > 0:
+                keep_numbers(connection, run)
+            for table in ("records", "bodies", "superseded", "overtaken"):
+                connection.execute(f"DELETE FROM {table} WHERE batch BETWEEN ? AND ?", span)  # noqa: S608 - our own words
+            connection.execute("DELETE FROM batches WHERE id BETWEEN ? AND ?", span)
+            connection.execute("UPDATE runs SET pruned = ?, token = NULL WHERE id = ?", (clock.unix_time(), run))
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    return found, reasons
+
+
+def _last(connection: sqlite3.Connection, run: int) -> float:
+    """When anything was done in a run last, as a Unix time."""
+    row = connection.execute("SELECT max(started, coalesce(ended, started)) FROM runs WHERE id = ?", (run,)).fetchone()
+    times = connection.execute("SELECT max(sent), max(accepted) FROM batches WHERE id BETWEEN ? AND ?", span_of(run)).fetchone()
+    return float(max(row[0], *(time or 0.0 for time in times)))

@@ -1,0 +1,270 @@
+"""Which documents of a batch another run of the journal has sent: by their numbers, exactly, and from memory wherever that tells.
+
+Of each run only the reach of its numbers is in memory. Where that of a batch meets it, the blocks of numbers that may hold one of them
+are read: a batch in the journal, or what is kept of a run that was removed. Where nearly everything meets nearly everything, as
+with numbers in no order, an index of all of them is made once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from .... import codec
+from ....sqlite.lock import is_locked
+from ...fingerprints import keyed_names
+from ...outcomes import Outcome
+from .index import read_records
+from .queries import ids, span_of
+from .run_key import RunKey
+from .sent_numbers import Reach, Span, add_spans, may_hold, names_in, sent_in
+
+__all__ = ["OtherRuns"]
+
+_BLOCKS_IN_MEMORY: Final = 32
+_SPANS_IN_MEMORY: Final = 50_000
+_AT_LEAST: Final = 64
+"""Blocks that are read before an index is thought of."""
+
+_MOST_BEGINNINGS: Final = 1000
+
+_IN_WORDS: Final = {
+    "succeeded": "was sent by the run {!r} of this journal, and succeeded",
+    "accepted": "was sent by the run {!r} of this journal, and accepted",
+    "unknown": "may have been sent by the run {!r} of this journal",
+    "queued": "is about to be sent by the run {!r} of this journal, which is going on",
+    "pruned": "was sent by the run {!r} of this journal, which was pruned since",
+}
+
+
+@dataclass(slots=True)
+class _Run:
+    """Another run, as it was when it was last looked at.
+
+    Attributes:
+        run_id: its name.
+        attempts: how often it was begun; what was in its batches before the last time may have changed.
+        pruned: whether only its numbers are left.
+        last: its last batch, or 0.
+        reach: of its numbers.
+        indexed: its last batch that is in the index.
+    """
+
+    run_id: str
+    attempts: int
+    pruned: bool
+    last: int = 0
+    reach: Reach = field(default_factory=dict)
+    indexed: int = 0
+
+
+class OtherRuns:
+    """The other runs of a journal with the same operation, client number and address.
+
+    Args:
+        path: of the journal.
+        name: of the run that asks.
+        run: its id.
+
+    Attributes:
+        wants_index: whether an index would be worth its price.
+    """
+
+    def __init__(self, path: str, name: RunKey, run: int) -> None:
+        self.wants_index = False
+        self._path = path
+        self._key = (name.operation, name.client_no, name.base_url, run)
+        self._version = -1
+        self._runs: dict[int, _Run] = {}
+        self._reach: Reach = {}
+        # By run, its blocks with their spans; an id below zero is that of a block of a run that was removed.
+        self._spans: dict[int, list[tuple[int, list[Span]]]] = {}
+        self._blocks: dict[int, dict[str, int]] = {}
+        self._reads = 0
+        self._all: int | None = None
+        self._index: sqlite3.Connection | None = None
+
+    def find(self, connection: sqlite3.Connection, keys: Sequence[str | None], spans: list[Span]) -> dict[int, Outcome]:
+        """By position, why a document may not be sent: those whose number another run has sent, or is about to send.
+
+        To be called in the transaction that enters the batch: of two runs that go on at once, the second one to do so sees the first.
+
+        Args:
+            connection: of the journal.
+            keys: of the batch.
+            spans: of its keys.
+        """
+        self._refresh(connection)
+        if not spans or not may_hold(self._reach, spans):
+            return {}
+        wanted = sorted(keyed_names(keys))
+        found: dict[str, Outcome] = {}
+        for run, block in list(self._near(connection, wanted, spans)):
+            found.update(self._found_in(connection, run, block, wanted))
+        if not found:
+            return {}
+        names = iter(keyed_names(keys))
+        named = {position: next(names) for position, key in enumerate(keys) if key is not None}
+        return {position: found[name] for position, name in named.items() if name in found}
+
+    # --- what there is --------------------------------------------------------------------------------------------------------
+
+    def _refresh(self, connection: sqlite3.Connection) -> None:
+        """Takes in what others have written since the last time."""
+        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._version:
+            return
+        self._version = version
+        rows = connection.execute(
+            "SELECT id, run_id, attempts, pruned IS NOT NULL,"
+            " (SELECT max(id) FROM batches WHERE batches.id BETWEEN runs.id << 32 AND ((runs.id + 1) << 32) - 1)"
+            " FROM runs WHERE operation = ? AND client_no = ? AND base_url = ? AND id <> ?",
+            self._key,
+        ).fetchall()
+        for run, run_id, attempts, pruned, last in rows:
+            known = self._runs.get(run)
+            if known is None or (known.attempts, known.pruned) != (attempts, bool(pruned)):
+                known = self._runs[run] = _Run(run_id, attempts, bool(pruned))
+                self._forget(run)
+                if pruned:
+                    self._add(known, connection.execute("SELECT least, greatest FROM numbers WHERE run = ?", (run,)))
+            if (last or 0) > known.last:
+                self._add(known, (span for _, spans in self._read_spans(connection, run, known.last + 1) for span in spans))
+                known.last = last
+                self._spans.pop(run, None)
+
+    def _add(self, run: _Run, spans: Iterable[Span]) -> None:
+        add_spans(run.reach, spans)
+        add_spans(self._reach, run.reach.values(), _MOST_BEGINNINGS)
+
+    def _forget(self, run: int) -> None:
+        self._spans.pop(run, None)
+        low, high = span_of(run)
+        self._blocks = {block: names for block, names in self._blocks.items() if not low <= block <= high}
+
+    @staticmethod
+    def _read_spans(connection: sqlite3.Connection, run: int, first: int = 0) -> Iterator[tuple[int, list[Span]]]:
+        """The batches of a run from one on, with the spans of their numbers."""
+        low, high = span_of(run)
+        rows = connection.execute("SELECT id, spans FROM batches WHERE id BETWEEN ? AND ? AND spans IS NOT NULL", (max(low, first), high))
+        for batch, text in rows:
+            yield batch, [(least, greatest) for least, greatest in codec.json_value(text.encode())]
+
+    # --- where a number may be --------------------------------------------------------------------------------------------------
+
+    def _near(self, connection: sqlite3.Connection, wanted: list[str], spans: list[Span]) -> Iterator[tuple[int, int]]:
+        """The blocks that may hold one of these names, in order, as (run, block)."""
+        indexed = self._look_up(wanted)
+        for run, known in self._runs.items():
+            yield from ((run, block) for block in indexed.get(run, ()))
+            if known.indexed < max(known.last, 1) and may_hold(known.reach, spans):
+                for block, theirs in self._spans_of(connection, run, known):
+                    if (known.pruned or block > known.indexed) and any(_is_between(wanted, *span) for span in theirs):
+                        yield run, block
+
+    def _spans_of(self, connection: sqlite3.Connection, run: int, known: _Run) -> list[tuple[int, list[Span]]]:
+        if run not in self._spans:
+            if sum(map(len, self._spans.values())) > _SPANS_IN_MEMORY:
+                self._spans.clear()
+            if known.pruned:
+                rows = connection.execute("SELECT id, least, greatest FROM numbers WHERE run = ?", (run,))
+                self._spans[run] = [(-block, [(least, greatest)]) for block, least, greatest in rows]
+            else:
+                self._spans[run] = list(self._read_spans(connection, run))
+        return self._spans[run]
+
+    # --- whether it is there ------------------------------------------------------------------------------------------------------
+
+    def _found_in(self, connection: sqlite3.Connection, run: int, block: int, wanted: list[str]) -> Iterator[tuple[str, Outcome]]:
+        names = self._names_in(connection, block)
+        both = [name for name in wanted if name in names]
+        if not both:
+            return
+        sent = sent_in(connection, block, lambda: is_locked(self._path, run)) if block > 0 else {}
+        for name in both:
+            state = sent.get(names[name]) if block > 0 else "pruned"
+            if state is not None:
+                said = _IN_WORDS[state].format(self._runs[run].run_id)
+                text = f"this documentNo {said}: it is not sent again. With resend_known (--resend-known) it is sent all the same"
+                yield name, Outcome("invalid", "sent_in_run", text)
+
+    def _names_in(self, connection: sqlite3.Connection, block: int) -> dict[str, int]:
+        """The names in a block, with their positions."""
+        if (names := self._blocks.pop(block, None)) is None:
+            self._reads += 1
+            self.wants_index = self._index is None and self._reads > _AT_LEAST and self._reads > self._count(connection)
+            if len(self._blocks) >= _BLOCKS_IN_MEMORY:
+                del self._blocks[next(iter(self._blocks))]
+            names = {name: position for position, name in enumerate(_read_names(connection, block))}
+        # The last that was used is forgotten last.
+        self._blocks[block] = names
+        return names
+
+    def _count(self, connection: sqlite3.Connection) -> int:
+        """Number of blocks, about: as many as there were when that was asked first."""
+        if self._all is None:
+            self._all = sum(1 for run in self._runs for _ in _blocks_of(connection, run))
+        return self._all
+
+    # --- the index ----------------------------------------------------------------------------------------------------------------
+
+    def make_index(self, connection: sqlite3.Connection) -> None:
+        """Makes an index of all numbers, in a temporary file without a name; outside of a transaction, for it takes a while."""
+        self.wants_index = False
+        if self._index is not None:
+            return
+        self._index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._index.execute("PRAGMA journal_mode = OFF")
+        self._index.execute("PRAGMA cache_size = -8000")
+        self._index.execute("CREATE TABLE names (hash INTEGER NOT NULL, run INTEGER NOT NULL, block INTEGER NOT NULL)")
+        self._index.execute("BEGIN")
+        for run, known in self._runs.items():
+            for block in _blocks_of(connection, run):
+                # A batch that came since is looked at beside the index.
+                if block <= known.last:
+                    rows = [(hash(name), run, block) for name in _read_names(connection, block)]
+                    self._index.executemany("INSERT INTO names VALUES (?, ?, ?)", rows)
+            known.indexed = max(known.last, 1)
+        self._index.execute("CREATE INDEX by_hash ON names (hash, run, block)")
+        self._index.execute("COMMIT")
+
+    def _look_up(self, wanted: list[str]) -> dict[int, list[int]]:
+        """The blocks that hold a name with the hash of one of these, by run."""
+        found: dict[int, list[int]] = {}
+        if self._index is not None:
+            hashes = codec.ENCODER.encode([hash(name) for name in wanted]).decode()
+            rows = self._index.execute(
+                "SELECT DISTINCT run, block FROM json_each(?) CROSS JOIN names ON hash = value ORDER BY run, block", (hashes,)
+            )
+            for run, block in rows:
+                found.setdefault(run, []).append(block)
+        return found
+
+    def close(self) -> None:
+        """Nothing more is asked."""
+        if self._index is not None:
+            self._index.close()
+
+
+def _is_between(names: list[str], least: str, greatest: str) -> bool:
+    """Whether one of some names in order is between two others."""
+    place = bisect_left(names, least)
+    return place < len(names) and names[place] <= greatest
+
+
+def _blocks_of(connection: sqlite3.Connection, run: int) -> Iterator[int]:
+    """The blocks of a run: batches, or what is kept of it."""
+    yield from ids(connection, run, "spans IS NOT NULL")
+    yield from (-block for (block,) in connection.execute("SELECT id FROM numbers WHERE run = ?", (run,)))
+
+
+def _read_names(connection: sqlite3.Connection, block: int) -> list[str]:
+    """The names in a block; none where it is not there any more."""
+    if block > 0:
+        there = connection.execute("SELECT 1 FROM records WHERE batch = ?", (block,)).fetchone() is not None
+        return read_records(connection, block)[0] if there else []
+    row = connection.execute("SELECT packed, length(least) FROM numbers WHERE id = ?", (-block,)).fetchone()
+    return names_in(*row) if row is not None else []

@@ -1,0 +1,184 @@
+"""What a reconcile reads of a run and writes into it."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from ....clock import Stamp
+from ...chunking import Batch
+from ...keys import CompactKeys
+from ...number_forms import Candidates, form_of
+from ...outcomes import BatchOutcome, Outcome
+from ..pending import DeferredOutcomes, DeferredRecord, common
+from .queries import (
+    NOT_AWAITED,
+    UnknownRow,
+    deadline_of,
+    doubtful_ids,
+    read_row,
+    read_unknown,
+    runs_like,
+    slowest,
+    superseded,
+    taken_ids,
+    taken_keys,
+)
+from .queries import keys_of as read_keys
+from .store import RunStore
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from ....sqlite.worker import SqliteWorker
+
+__all__ = ["ReconcileStore", "adopted"]
+
+
+_MOST_SCANNED: Final = 1_000_000
+"""Numbers of a journal that are looked at for proofs: a second or two."""
+
+_AT_ONCE: Final = 20
+"""Batches that are read at a time: others who write in the journal have their turn in between."""
+
+_MOST_PROOFS: Final = 5
+"""Documents of a kind that are asked for: one that is not there may have failed since."""
+
+
+class _Pool:
+    """The best candidates of a kind of form: those that are long enough, or else the longest."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._chosen = Candidates([], [])
+
+    def add(self, key: str, *, succeeded: bool) -> None:
+        """Takes in a number, if it is better than what is there."""
+        some = self._chosen.succeeded if succeeded else self._chosen.accepted
+        if len(some) < _MOST_PROOFS:
+            some.append(key)
+        elif len(shortest := min(some, key=len)) < min(len(key), self._length):
+            some[some.index(shortest)] = key
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more would not be better."""
+        return any(len(some) == _MOST_PROOFS and min(map(len, some)) >= self._length for some in self._chosen)
+
+    def chosen(self) -> Candidates:
+        """What was found."""
+        return self._chosen
+
+
+class ReconcileStore:
+    """The records of a run whose fate nobody knows, and those that were accepted without an explanation.
+
+    Args:
+        rows: of the run.
+        thread: does the work.
+        followers: records of the source that wait for them.
+        next_row: gives the id of a new batch.
+        settle: writes what became of a batch.
+    """
+
+    def __init__(
+        self,
+        rows: RunStore,
+        thread: SqliteWorker,
+        followers: DeferredOutcomes,
+        next_row: Callable[[], int],
+        settle: Callable[[int, Outcome, Mapping[int, Outcome], int | None], None],
+    ) -> None:
+        self._store = rows
+        self._thread = thread
+        self._followers = followers
+        self._next_row = next_row
+        self._settle = settle
+
+    async def deadline(self) -> float:
+        """The longest deadline that an attempt of the run had: no document that it sent comes later than that."""
+        return await self._thread.call(partial(deadline_of, run=self._store.id))
+
+    async def slowest(self) -> float:
+        """Seconds from the 202 to the result of the slowest batch of the run."""
+        return await self._thread.call(partial(slowest, run=self._store.id))
+
+    async def batches(self) -> list[int]:
+        """The batches that hold some."""
+        return await self._thread.call(partial(doubtful_ids, run=self._store.id))
+
+    async def read(self, batch: int) -> UnknownRow:
+        """One of them."""
+        return await self._thread.call(partial(read_unknown, batch=batch))
+
+    def looked_up(self, row: UnknownRow, verdicts: Mapping[int, Outcome], held: frozenset[int]) -> Iterator[BatchOutcome]:
+        """What the look-up of a batch showed; gives the outcomes of those who waited for it, but for the `held` positions."""
+        standard, others = common(dict(sorted({**row.known, **verdicts}.items())))
+        self._settle(row.id, standard, others, row.status)
+        return self._followers.settle(row.id, standard, others, held)
+
+    async def again(self, number: int) -> tuple[Batch, int] | None:
+        """The records of a batch that wait, as a new batch; it takes their place when it is sent. None where there are none."""
+        found = self._followers.of(number)
+        pairs = sorted(
+            (index, position) for follower in found for index, position in zip(follower.indexes, follower.positions, strict=True)
+        )
+        if not pairs:
+            return None
+        row = self._next_row()
+        batch = await self._thread.call(partial(self._enter_again, number=number, row=row, pairs=pairs))
+        # Not before: whatever cuts this off, they are somewhere.
+        self._followers.take(number)
+        return batch, row
+
+    async def candidates(
+        self, needed: Mapping[tuple[object, ...], int], *, near: int, is_settled: Callable[[Stamp], bool], of_all_runs: bool = False
+    ) -> dict[tuple[object, ...], Candidates]:
+        """Numbers whose documents should be there, by kind of form, for each some that are as long as needed, or else the longest.
+
+        Args:
+            needed: the kinds that are looked for, and the lengths.
+            near: the batch next to which it is looked first.
+            is_settled: whether so much has passed since a stamp that what was accepted then should be there.
+            of_all_runs: whether those of other runs of the journal to the same client number and address will do, too.
+        """
+        pools = {kind: _Pool(length) for kind, length in needed.items()}
+        runs = await self._thread.call(partial(runs_like, run=self._store.id)) if of_all_runs else [self._store.id]
+        batches: list[int] = []
+        for run in runs:
+            batches += await self._thread.call(partial(taken_ids, run=run, near=near, most=_MOST_SCANNED))
+        scanned = 0
+        while batches and scanned < _MOST_SCANNED and not all(pool.is_full for pool in pools.values()):
+            some, batches = batches[:_AT_ONCE], batches[_AT_ONCE:]
+            for key, succeeded, sent in await self._thread.call(partial(taken_keys, batches=some)):
+                scanned += 1
+                form = form_of(key)
+                if (pool := pools.get(form.kind)) is not None and (succeeded or is_settled(sent)):
+                    pool.add(key, succeeded=succeeded)
+        return {kind: pool.chosen() for kind, pool in pools.items()}
+
+    def _enter_again(self, connection: sqlite3.Connection, *, number: int, row: int, pairs: list[tuple[int, int]]) -> Batch:
+        old = read_unknown(connection, number)
+        prints = connection.execute("SELECT prints FROM records WHERE batch = ?", (number,)).fetchone()[0]
+        contents = array("I", bytes(prints))
+        assert old.body is not None
+        whole = Batch(0, range(len(old.keys)), old.keys, (old.body,), len(old.body), contents)
+        part = whole.only([position for _, position in pairs])
+        batch = Batch(0, array("q", [index for index, _ in pairs]), part.keys, part.pieces, part.size, part.prints)
+        self._store.again.add(row)
+        self._store.enter(connection, row, batch)
+        self._store.replaces[row] = [(place, number, position) for place, (_, position) in enumerate(pairs)]
+        return batch
+
+
+def adopted(connection: sqlite3.Connection, *, batch: int, first: int) -> DeferredRecord:
+    """The records of a batch whose fate is open, as if a source had yielded them from place `first` on."""
+    _, verdict, exceptions = read_row(connection, batch)
+    keys, gone = read_keys(connection, batch), superseded(connection, batch)
+    said = {place: exceptions.get(place, verdict or NOT_AWAITED) for place in range(len(keys)) if place not in gone}
+    places = [place for place, one in said.items() if one.state in {"unknown", "accepted"}]
+    compact = CompactKeys([keys[place] for place in places])
+    return DeferredRecord(places, range(first, first + len(places)), compact, [said[place] for place in places], before=False)

@@ -1,0 +1,128 @@
+"""The tables of the journal, and how its file is opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Final
+
+from ....errors import JournalError
+from ....sqlite import file
+from ....sqlite.file import FileFormat
+from ....sqlite.guard import FileGuard
+from .mark import SCHEMA as MARK_SCHEMA
+
+__all__ = ["JOURNAL", "broken", "open_journal"]
+
+APPLICATION_ID: Final = 0x41524D6A
+"""In the header of each journal: "ARMj"."""
+
+VERSION: Final = 2
+"""Of the schema; in the header too."""
+
+_PAGE: Final = 65_536
+"""The largest that there is: a body takes few pages."""
+
+
+_SCHEMA: Final = f"""{MARK_SCHEMA}
+-- Of a run that was removed its row stays, so that its name can't be used again: pruned is when that was.
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    client_no INTEGER NOT NULL,
+    base_url TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    deadline REAL NOT NULL,
+    started REAL NOT NULL,
+    ended REAL,
+    process INTEGER NOT NULL,
+    token TEXT,
+    pruned REAL,
+    UNIQUE (run_id, operation, client_no)
+);
+-- One row for each batch that was cut; its id is the run's times 2^32, and its number.
+-- sent, boot, boot_id, service: when its last try began, by the clocks of a Stamp; accepted, accepted_boot, accepted_service: when the 202
+-- came, with the same boot_id. took: seconds from the 202 to the result, where one attempt saw both.
+-- shared: whether another batch was given the same uuid: then a result says nothing of it but by name.
+-- spans: the least and the greatest of its documentNos, a pair for each length and beginning.
+-- state: queued, sending, open (accepted, no result yet), settled. final, reason, message: of all its records but the exceptions.
+CREATE TABLE batches (
+    id INTEGER PRIMARY KEY,
+    attempt INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    sent REAL,
+    boot REAL,
+    boot_id TEXT,
+    service REAL,
+    accepted REAL,
+    accepted_boot REAL,
+    accepted_service REAL,
+    took REAL,
+    uuid TEXT,
+    shared INTEGER NOT NULL DEFAULT 0,
+    status INTEGER,
+    final TEXT,
+    reason TEXT NOT NULL DEFAULT '',
+    message TEXT,
+    exceptions TEXT,
+    spans TEXT
+);
+CREATE INDEX batch_uuids ON batches (lower(trim(uuid))) WHERE uuid IS NOT NULL;
+-- Written once for each batch: keys as a JSON list, prints as 32-bit integers, names of records without key by position,
+-- places in the source as a first one or as 64-bit integers.
+CREATE TABLE records (
+    batch INTEGER PRIMARY KEY,
+    keys BLOB NOT NULL,
+    prints BLOB NOT NULL,
+    names BLOB,
+    first INTEGER NOT NULL,
+    places BLOB
+);
+CREATE TABLE bodies (batch INTEGER PRIMARY KEY, body BLOB NOT NULL);
+-- Records that were sent again in a later batch, which speaks for them now.
+CREATE TABLE superseded (batch INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (batch, position)) WITHOUT ROWID;
+-- Customers that are not the newest of their number any more: another one went out after them, and comes before them in the source.
+CREATE TABLE overtaken (batch INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (batch, position)) WITHOUT ROWID;
+-- The documentNos of runs that were removed, some 1000 in a row. Ids are not used twice: who has read a block need not read it again.
+CREATE TABLE numbers (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run INTEGER NOT NULL,
+    least TEXT NOT NULL,
+    greatest TEXT NOT NULL,
+    packed BLOB NOT NULL
+);
+-- Holds all but the numbers themselves: to know where one may be, none of those is read.
+CREATE INDEX numbers_spans ON numbers (run, least, greatest);
+"""
+
+JOURNAL: Final = FileFormat(
+    "journal",
+    APPLICATION_ID,
+    VERSION,
+    _PAGE,
+    _SCHEMA,
+    "Do not put an old copy in its place: that does not know what was sent since. Move it away and leave the file -mark where it is: the "
+    "same run id then looks each document up before it is sent. Or finish the run by hand",
+    "under other rules of which documents are the same. Finish its runs with the version of the library that began them; then begin a new "
+    "journal at another path",
+)
+
+
+def broken(path: str, failure: Exception) -> JournalError:
+    """The error for what SQLite or the system says of a journal."""
+    return file.broken(path, failure, JOURNAL.word)
+
+
+def open_journal(
+    path: str, *, create: bool = True, look: Callable[[sqlite3.Connection], None] | None = None, guard: FileGuard | None = None
+) -> sqlite3.Connection:
+    """Opens the journal at `path`: see `sqlite.file.open_file`.
+
+    Raises:
+        JournalError: no journal, damaged, of another version, somebody else may write it, or it can't be read or written. The file is left
+            as it is.
+    """
+    return file.open_file(path, JOURNAL, create=create, look=look, guard=guard)

@@ -1,0 +1,145 @@
+"""The documentNos that a run has sent, and those that are kept of a run that was removed: a block for some 1000 of them, compressed."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Final, TypeAlias
+
+from ...fingerprints import keyed_names
+from .index import read_records
+from .queries import ids, read_row, superseded
+
+__all__ = ["Reach", "Span", "add_spans", "forget_numbers", "keep_numbers", "may_hold", "names_in", "sent_in", "spans_of_keys"]
+
+Span: TypeAlias = tuple[str, str]
+"""The least and the greatest of some names of one length."""
+
+Reach: TypeAlias = dict[tuple[int, str], Span]
+"""Spans by the length of the names and their beginning, which is empty where they have several."""
+
+SENT: Final = frozenset({"succeeded", "accepted", "unknown"})
+"""States of documents that may be with the server."""
+
+_BLOCK: Final = 1000
+_BEGINNING: Final = 4
+_MOST: Final = 32
+
+
+# --- spans --------------------------------------------------------------------------------------------------------------------
+
+
+def spans_of_keys(keys: Sequence[str | None]) -> list[Span]:
+    """The spans of the numbers of a batch: one for each length and beginning, or for each length where there are many."""
+    names = sorted(keyed_names(keys))
+    if not names:
+        return []
+    length = len(names[0])
+    if names[0][:_BEGINNING] == names[-1][:_BEGINNING] and set(map(len, names)) == {length}:
+        return [(names[0], names[-1])]
+    reach: Reach = {}
+    for name in names:
+        add_spans(reach, [(name, name)])
+    return list(reach.values())
+
+
+def add_spans(reach: Reach, spans: Iterable[Span], most: int = _MOST) -> None:
+    """Takes spans in. Where a reach has too many beginnings, they are not told apart any more."""
+    for least, greatest in spans:
+        beginning = least[:_BEGINNING]
+        key = (len(least), beginning if greatest.startswith(beginning) and (len(least), "") not in reach else "")
+        old = reach.get(key, (least, greatest))
+        reach[key] = min(least, old[0]), max(greatest, old[1])
+        if len(reach) > most:
+            _merge(reach, len(least))
+
+
+def _merge(reach: Reach, length: int) -> None:
+    some = [key for key in reach if key[0] == length]
+    spans = [reach.pop(key) for key in some]
+    reach[length, ""] = min(span[0] for span in spans), max(span[1] for span in spans)
+
+
+def may_hold(reach: Reach, spans: Iterable[Span]) -> bool:
+    """Whether a name in these spans may be in the reach."""
+    for least, greatest in spans:
+        length, beginning = len(least), least[:_BEGINNING]
+        if greatest.startswith(beginning):
+            near = [reach[key] for key in ((length, beginning), (length, "")) if key in reach]
+        else:
+            near = [span for key, span in reach.items() if key[0] == length]
+        if any(least <= other[1] and other[0] <= greatest for other in near):
+            return True
+    return False
+
+
+# --- what a run has sent --------------------------------------------------------------------------------------------------------
+
+
+def sent_in(connection: sqlite3.Connection, batch: int, going_on: Callable[[], bool]) -> dict[int, str]:
+    """By position, the state of the records of a batch that may be with the server, or will be: `queued` where its run is going on."""
+    row = connection.execute("SELECT state FROM batches WHERE id = ?", (batch,)).fetchone()
+    if row is None or (row[0] == "queued" and not going_on()):
+        return {}
+    records, verdict, exceptions = read_row(connection, batch)
+    whole = verdict.state if verdict is not None else {"sending": "unknown", "open": "accepted"}.get(row[0], row[0])
+    states = {position: exceptions[position].state if position in exceptions else whole for position in range(records)}
+    gone = superseded(connection, batch)
+    return {position: state for position, state in states.items() if state in SENT | {"queued"} and position not in gone}
+
+
+# --- what is kept of it -----------------------------------------------------------------------------------------------------------
+
+
+def keep_numbers(connection: sqlite3.Connection, run: int) -> None:
+    """Writes down the numbers of the documents of a run that may be with the server."""
+    connection.execute("CREATE TEMP TABLE IF NOT EXISTS kept (name TEXT NOT NULL)")
+    for batch in ids(connection, run, "spans IS NOT NULL"):
+        sent = sent_in(connection, batch, lambda: False)
+        if sent:
+            names, _, _ = read_records(connection, batch)
+            chosen = [(names[position],) for position in sent if names[position][0] in "=0"]
+            connection.executemany("INSERT INTO temp.kept VALUES (?)", chosen)
+    rows = connection.execute("SELECT DISTINCT name FROM temp.kept ORDER BY length(name), name")
+    connection.executemany(
+        "INSERT INTO numbers (run, least, greatest, packed) VALUES (?, ?, ?, ?)",
+        [(run, block[0], block[-1], _pack(block)) for block in _blocks(name for (name,) in rows)],
+    )
+    connection.execute("DROP TABLE temp.kept")
+
+
+def _blocks(names: Iterable[str]) -> Iterator[list[str]]:
+    """Blocks of names of one length, and of one beginning unless that makes them small."""
+    block: list[str] = []
+    for (length, _), group in groupby(names, lambda name: (len(name), name[:_BEGINNING])):
+        if block and (len(block[0]) != length or len(block) > _BLOCK // 4):
+            yield block
+            block = []
+        for name in group:
+            if len(block) == _BLOCK:
+                yield block
+                block = []
+            block.append(name)
+    if block:
+        yield block
+
+
+def forget_numbers(connection: sqlite3.Connection, before: float) -> None:
+    """Forgets the numbers of runs that were removed before a Unix time, or then."""
+    connection.execute("DELETE FROM numbers WHERE run IN (SELECT id FROM runs WHERE pruned <= ?)", (before,))
+
+
+def _pack(names: Sequence[str]) -> bytes:
+    """Names of one length, in order, character by character: what they have in common comes together, and takes hardly any room."""
+    text = "".join(names)
+    length = len(names[0])
+    return zlib.compress("".join([text[place::length] for place in range(length)]).encode(), 9)
+
+
+def names_in(packed: bytes, length: int) -> list[str]:
+    """The names of a block, by their length."""
+    text = zlib.decompress(packed).decode()
+    count = len(text) // length
+    return [text[number::count] for number in range(count)]

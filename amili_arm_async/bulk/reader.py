@@ -1,0 +1,241 @@
+"""What a run reads: records of its source, past those who watch the run, into the cutter; and the rest, where a run ended early."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import anyio
+
+from .. import clock
+from ..errors import ArmError
+from .chunking import Batch, Chunker, RecordType
+from .control import RunControl
+from .copies import kept
+from .in_flight import BatchTracker
+from .observers import RunObserver
+from .outcomes import Outcome
+from .source import STRETCH, Source
+
+__all__ = ["Reader"]
+
+_SIFTED: Final = 1000
+"""Records that are read at a time where somebody may take most of them out, and where they are only named."""
+
+_LINGER: Final = 0.2
+"""Seconds that a record waits for others to share its batch while nothing of the run is on the wire."""
+
+
+class Reader:
+    """Reads the source of a run, a few records at a time, and gives the batches.
+
+    A batch leaves when it is full. One that is not full leaves when the source has ended, and when nothing of the run is on the wire and
+    its oldest record has waited for a fifth of a second: to wait for more would leave the wire idle.
+
+    An async source is read in a task of its own, `run`, ahead of whoever asks for the next batch, and not further than that.
+
+    Args:
+        source: the records.
+        kind: what they are.
+        cutter: cuts the batches.
+        watchers: see the records, and may take some out.
+        account: takes in those that are not sent.
+        course: whether the run goes on.
+        is_idle: whether nothing of the run is on the wire.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        kind: RecordType,
+        chunker: Chunker,
+        observers: Sequence[RunObserver],
+        tracker: BatchTracker,
+        control: RunControl,
+        is_idle: Callable[[], bool],
+    ) -> None:
+        self._source = source
+        self._kind = kind
+        self._chunker = chunker
+        self._observers = observers
+        self._tracker = tracker
+        self._control = control
+        self._is_idle = is_idle
+        self._unread = _Unread(kind)
+        self._into = self._unread if observers else chunker
+        # Since when the oldest record waits that is in no batch yet.
+        self._waits_since: float | None = None
+        self._gives_way = False
+        self._wanted = 0
+        self._asked = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._reading = anyio.CancelScope()
+        self._reads_on = False
+
+    # --- the next batch ---------------------------------------------------------------------------------------------------
+
+    async def next_batch(self) -> Batch | None:
+        """The next batch; None where there is none, or the run stops. To be called by one at a time."""
+        if self._gives_way:
+            # A partial batch was given because the wire was idle: before the source may keep the loop again, it gets on the wire.
+            self._gives_way = False
+            await clock.turns()
+        since = clock.monotonic()
+        while self._control.reason is None:
+            if clock.monotonic() - since > STRETCH:
+                # Others have their turns, also where hardly anything of what is read makes a batch.
+                await clock.turns()
+                since = clock.monotonic()
+            batch = self._chunker.take()
+            if batch is None and (self._source.ended or self._lingered()):
+                if self._unread:
+                    await self._sift()
+                    continue
+                batch = self._chunker.finish()
+                if batch is None and self._source.ended:
+                    break
+                self._gives_way = not self._source.ended
+            if batch is not None:
+                self._waits_since = None if self._chunker.is_empty and not self._unread else clock.monotonic()
+                return batch
+            if len(self._unread) >= _SIFTED:
+                await self._sift()
+            else:
+                await self._read_on()
+        return None
+
+    def _lingered(self) -> bool:
+        return self._waits_since is not None and self._left_to_linger() <= 0 and self._is_idle()
+
+    def _left_to_linger(self) -> float:
+        assert self._waits_since is not None
+        return self._waits_since + _LINGER - clock.monotonic()
+
+    async def _read_on(self) -> None:
+        """Reads what is wanted next, or a part of it."""
+        wanted = _SIFTED - len(self._unread) if self._observers else self._chunker.wanted
+        if not self._source.is_async:
+            await self._source.read(wanted, self._into)
+            self._take_note()
+        else:
+            # Of the first record it must be known when it came.
+            self._source.hurried = self._waits_since is None
+            self._wanted = wanted
+            self._moved.clear()
+            self._asked.set()
+            lingers = self._waits_since is not None and self._is_idle()
+            await clock.wait(self._moved, max(0.0, self._left_to_linger()) if lingers else None)
+
+    def _take_note(self) -> None:
+        """Tells what was read."""
+        if self._waits_since is None and not (self._chunker.is_empty and not self._unread):
+            self._waits_since = clock.monotonic()
+        self._tracker.read(self._chunker.read)
+        self._tracker.refuse(self._chunker.take_invalid())
+        if self._source.failure is not None:
+            self._control.stop(Outcome("not_sent", "source_raised", "the source raised before it was sent"), self._source.failure)
+
+    def wake(self) -> None:
+        """To be called when nothing is on the wire any more."""
+        self._moved.set()
+
+    async def run(self) -> None:
+        """Reads an async source, as far as is asked for, until it ends or the run stops."""
+        with self._reading:
+            while self._source.is_async and not self._source.ended and self._control.reason is None:
+                await self._asked.wait()
+                self._asked.clear()
+                if self._control.reason is None:
+                    await self._source.read(self._wanted, self._into)
+                    self._take_note()
+                    self._moved.set()
+        self._moved.set()
+
+    def stop(self, *, reads_on: bool) -> None:
+        """The run stops. A source that has nothing to give for an hour must not keep it; one that is read on must not be broken off."""
+        self._reads_on = reads_on and self._source.ends
+        if not self._reads_on:
+            self._reading.cancel()
+        self._asked.set()
+        self._moved.set()
+
+    # --- those who watch --------------------------------------------------------------------------------------------------
+
+    async def _sift(self) -> None:
+        """Hands what was read to the cutter, without what those who watch the run take out."""
+        first, verdicts = self._chunker.read, dict[int, Outcome]()
+        # While somebody looks, more may be read.
+        records = self._unread.records[:_SIFTED]
+        try:
+            for observer in self._observers:
+                verdicts |= {place: verdict for place, verdict in (await observer.filter(records, first)).items() if place not in verdicts}
+            verdicts = await self._tracker.with_earlier(records, first, verdicts, self._kind)
+        except ArmError as exc:
+            self._control.stop(Outcome("not_sent", "stopped", str(exc)), exc)
+            verdicts = {}
+        # From here on without an await: what was looked at gets its final state.
+        del self._unread.records[: len(records)]
+        self._tracker.report.on_read(records, first)
+        self._tracker.pass_over(records, first, verdicts, self._kind)
+        places = [place for place in range(len(records)) if place not in verdicts]
+        while places:
+            now, places = places[: self._chunker.wanted], places[self._chunker.wanted :]
+            self._chunker.feed([records[place] for place in now], array("q", [first + place for place in now]))
+        self._chunker.pass_over(first + len(records))
+        self._take_note()
+
+    # --- the end of a run that ended early --------------------------------------------------------------------------------
+
+    def give_up(self, *, all_of_it: bool, reason: Outcome | None = None) -> list[Batch]:
+        """What was read and had no turn, in batches. Without an await.
+
+        Args:
+            all_of_it: give the last batch too, though it is not full.
+            reason: why nothing was sent of what was only read to be named.
+        """
+        if self._unread:
+            records = self._unread.records[:]
+            self._unread.records.clear()
+            self._tracker.report.on_read(records, self._chunker.read)
+            self._chunker.feed(records)
+        left: list[Batch] = []
+        while (batch := self._chunker.finish() if all_of_it else self._chunker.take()) is not None:
+            left.append(batch)
+        self._tracker.name_invalid(self._chunker.take_invalid(), reason)
+        self._tracker.read(self._chunker.read)
+        return left
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether there is something to read still, and surely an end of it, in a run that was stopped and is read to its end."""
+        return self._reads_on and not self._source.ended
+
+    async def read_rest(self) -> None:
+        """Reads on in a source that surely has an end: what it has is named, and not sent."""
+        await self._source.read(_SIFTED, self._into)
+        await clock.turn()
+
+
+class _Unread:
+    """Records that those who watch the run have not seen yet."""
+
+    def __init__(self, kind: RecordType) -> None:
+        self.records: list[Any] = []
+        self._kind = kind
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def hold(self, record: Any) -> None:
+        """A record that nobody can change."""
+        self.records.append(record)
+
+    def feed(self, records: list[Any]) -> None:
+        """Records of a list."""
+        self.records += records
+
+    def append(self, record: Any) -> None:
+        """A record that may be changed as soon as the next one is read."""
+        self.records.append(kept(record, self._kind))

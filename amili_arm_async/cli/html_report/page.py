@@ -1,0 +1,113 @@
+"""The report as files: the document itself, and the page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import datetime, tzinfo
+
+from ... import __version__
+from ...nightly.report import Part, ReportSchema
+from .markup import Markup, bytes_text, clock_text, duration, element, identifier, join, number
+from .sections import part_section
+from .style import SCRIPT, STYLE
+from .summary import did_not_make_it, faults, next_steps, verdict
+
+__all__ = ["render_page"]
+
+
+def render_page(document: ReportSchema, zone: tzinfo | None = None) -> str:
+    """The page as a text.
+
+    Args:
+        document: what it tells.
+        zone: of the times; None is that of this machine.
+    """
+    tone, sentence = verdict(document)
+    day = document.started.astimezone(zone)
+    title = f"{sentence.rstrip('.')} ({day:%Y-%m-%d})"
+    body = element(
+        "body",
+        element("a", "To the details", href="#details", class_="skip"),
+        element("header", *_head(document, zone, tone, sentence)),
+        element("main", *map(part_section, document.parts), _facts(document, zone), id="details"),
+        element("footer", f"Made by amili-arm {__version__}. Holds no personal data but the numbers of customers and documents."),
+        element("script", Markup(SCRIPT)),
+    )
+    return "<!DOCTYPE html>\n" + element("html", element("head", *_meta(title)), body, lang="en") + "\n"
+
+
+def _meta(title: str) -> list[Markup]:
+    # Whatever a key may hold: nothing is loaded, nothing is run but the script below, nothing is sent.
+    policy = (
+        f"default-src 'none'; style-src '{_digest(STYLE)}'; script-src '{_digest(SCRIPT)}'; img-src data:;"
+        " base-uri 'none'; form-action 'none'"
+    )
+    return [
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("meta", name="robots", content="noindex"),
+        element("title", title),
+        # Else a browser asks for one.
+        element("link", rel="icon", href="data:,"),
+        element("style", Markup(STYLE)),
+    ]
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _head(document: ReportSchema, zone: tzinfo | None, tone: str, sentence: str) -> list[Markup]:
+    wrong = [element("li", fault) for fault in faults(document)]
+    steps = [element("li", step) for step in next_steps(document)]
+    mark = {"good": "\u2713", "bad": "\u2717", "doubt": "?"}[tone]
+    when = element("time", clock_text(document.started, zone), datetime=document.started.isoformat())
+    return [
+        element("p", "Accounts receivable \u00b7 client ", str(document.client_no), " \u00b7 ", when, class_="kicker"),
+        element("h1", element("span", mark, class_="mark", aria_hidden="true"), sentence, class_=tone),
+        element("div", element("h2", "Sums that do not add up"), element("ul", *wrong), class_="alarm") if wrong else Markup(""),
+        element("div", element("h2", "What to do now"), element("ol", *steps), class_="steps") if steps else Markup(""),
+        element("nav", *(_overview(part) for part in document.parts), aria_label="Parts"),
+    ]
+
+
+def _overview(part: Part) -> Markup:
+    """A part in three lines, and the way to it."""
+    lost = did_not_make_it(part)
+    made = sum(part.counts.values()) - lost
+    said = element("span", f"{number(lost)} did not make it", class_="bad") if lost else element("span", "none lost", class_="good")
+    return element(
+        "a",
+        element("span", part.name.capitalize(), class_="name"),
+        element("b", number(made)),
+        element("span", f"of {number(part.read)} made it"),
+        said,
+        href=f"#{part.name}",
+    )
+
+
+def _facts(document: ReportSchema, zone: tzinfo | None) -> Markup:
+    def moment(instant: datetime | None) -> Markup:
+        if instant is None:
+            return Markup("not ended")
+        return element("time", clock_text(instant, zone), datetime=instant.isoformat())
+
+    facts: list[tuple[str, str]] = [
+        ("Started", moment(document.started)),
+        ("Ended", moment(document.ended)),
+        ("Duration", duration(document.elapsed)),
+        ("Address", identifier(document.base_url)),
+        ("Client number", str(document.client_no)),
+        ("Run id", identifier(document.run_id) if document.run_id is not None else "none"),
+        ("Operations", join(*(element("div", identifier(part.operation)) for part in document.parts)) or "none"),
+        ("Requests", number(sum(part.requests for part in document.parts))),
+        ("Sent", bytes_text(sum(part.bytes_sent for part in document.parts))),
+    ]
+    if document.error is not None:
+        facts.append(("Ended by", element("span", document.error, class_="bad")))
+    rows = [element("div", element("dt", word), element("dd", said)) for word, said in facts]
+    return element("section", element("h2", "The run", id="run-title"), element("dl", *rows, class_="run"), aria_labelledby="run-title")

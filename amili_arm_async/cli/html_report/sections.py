@@ -1,0 +1,252 @@
+"""Pure: the sections of the page about one part of the night: counts, sync, money, timeline, failures."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...bulk.outcomes import State
+from ...nightly.report import Amount, CurrencyMoney, Money, Part, Reason, Sync, Timeline
+from .charts import bucket_words, latency_chart, state_bar, throughput_chart
+from .markup import Markup, bytes_text, duration, element, identifier, join, money, number, percent, plural
+from .remedies import MEANINGS, ORDER, remedy
+from .summary import count_fault, money_fault, not_read, summed
+
+__all__ = ["part_section"]
+
+_OPEN: Final = 3
+"""Groups of failures that are open from the beginning."""
+
+_DASH: Final = "\u2013"
+
+
+def part_section(part: Part) -> Markup:
+    """All about one part."""
+    name = part.name
+    rate = f", {number(round(part.read / part.elapsed))} records a second" if part.elapsed > 0 and part.read else ""
+    facts = (
+        f"{plural(part.read, 'record')} read, {plural(part.batches, 'batch')} in {plural(part.requests, 'request')},"
+        f" {bytes_text(part.bytes_sent)} sent in {duration(part.elapsed)}{rate}."
+    )
+    return element(
+        "section",
+        element("h2", name.capitalize(), id=f"{name}-title"),
+        element("p", facts, class_="facts"),
+        element("p", said, class_="bad") if (said := not_read(part)) is not None else "",
+        _counts(part),
+        _expectation(part),
+        _sync(name, part.sync) if part.sync is not None else "",
+        _money(name, part.money) if part.money is not None else "",
+        _timeline(name, part.timeline) if part.timeline is not None and part.timeline.buckets else "",
+        _failures(part),
+        id=name,
+        aria_labelledby=f"{name}-title",
+    )
+
+
+# --- what became of the records -------------------------------------------------------------------------------------------
+
+
+def _counts(part: Part) -> Markup:
+    present: list[State] = [state for state in ORDER if part.counts.get(state)]
+    if not present:
+        return element("p", "No records.", class_="quiet") if not part.read else _check(count_fault(part), "")
+    rows = [
+        element(
+            "tr",
+            element("th", element("span", class_=f"swatch s-{state}", aria_hidden="true"), element("b", state), scope="row"),
+            element("td", number(part.counts[state]), class_="n"),
+            element("td", percent(part.counts[state], sum(part.counts.values())), class_="n"),
+            element("td", MEANINGS[state], class_="quiet meaning"),
+        )
+        for state in present
+    ]
+    heads = [element("th", text, scope="col", class_=kind) for text, kind in (("State", ""), ("Records", "n"), ("Share", "n"))]
+    return join(
+        state_bar(part.counts, f"{part.name.capitalize()} by state"),
+        element(
+            "table",
+            element("caption", f"What became of the {part.name}"),
+            element("thead", element("tr", *heads, element("th", "Meaning", scope="col", class_="meaning"))),
+            element("tbody", *rows),
+            class_="counts",
+        ),
+        _check(count_fault(part), f"The states add up to the {plural(part.read, 'record')} read."),
+    )
+
+
+def _check(fault: str | None, good: str) -> Markup:
+    if fault is None:
+        return element("p", element("span", "\u2713", class_="mark", aria_hidden="true"), good, class_="adds-up good")
+    return element("p", element("span", "\u2717", class_="mark", aria_hidden="true"), f"Does not add up: {fault}", class_="adds-up bad")
+
+
+def _expectation(part: Part) -> Markup | str:
+    """Whether the source held what was expected, where anything was."""
+    if part.expectation is None:
+        return ""
+    of, what = part.expectation, "of the customers that were known" if part.expectation.at_least.endswith("%") else "records"
+    if part.shortfall is not None:
+        return element(
+            "p", element("span", "\u2717", class_="mark", aria_hidden="true"), f"Too few: {part.shortfall}.", class_="adds-up bad"
+        )
+    return element("p", f"{number(of.found)} {what} in the source; at least {number(of.expected)} were expected.", class_="quiet")
+
+
+def _sync(name: str, sync: Sync) -> Markup:
+    said = (
+        ("new", sync.new, "never sent before"),
+        ("changed", sync.changed, "sent again, whole"),
+        ("unchanged", sync.unchanged, "not sent"),
+        ("failed", sync.failed, "new or changed, and did not make it"),
+        ("gone", sync.gone, "not in the source any more; not deleted"),
+    )
+    items = [
+        element("div", element("dt", word), element("dd", element("b", number(count)), element("span", what, class_="quiet")))
+        for word, count, what in said
+    ]
+    return join(element("h3", "Against what was sent before", id=f"{name}-sync"), element("dl", *items, class_="figures"))
+
+
+# --- money ----------------------------------------------------------------------------------------------------------------
+
+
+def _money(name: str, of: Money) -> Markup:
+    notes = [
+        f"{plural(count, 'document')} {words}"
+        for count, words in (
+            (of.without_total, "without a total: counted, and in no sum"),
+            (of.without_currency, "without a currency"),
+            (of.made_from_lines, "whose total was made by adding up the lines"),
+        )
+        if count
+    ]
+    # Its own figures add up and it says that they do not: it knows more than is shown.
+    doubted = not of.adds_up and not any(map(money_fault, of.currencies))
+    tables = [_currency(currency) for currency in of.currencies]
+    return join(
+        element("h3", "Money", id=f"{name}-money"),
+        element("div", *tables, class_="currencies") if tables else element("p", "No money was read.", class_="quiet"),
+        element("ul", *(element("li", note) for note in notes), class_="quiet notes") if notes else "",
+        _check("the run itself says so.", "") if doubted else "",
+    )
+
+
+def _currency(of: CurrencyMoney) -> Markup:
+    name = of.currency if of.currency is not None else "No currency"
+    shown: list[State] = [
+        state for state in ORDER if state in of.states and (of.states[state].count or state in {"succeeded", "failed", "unknown"})
+    ]
+    rows = [_amount("read", of.read, "whole")]
+    rows += [_amount(state, of.states[state], f"s-{state}") for state in shown]
+    rows.append(_amount("all states", summed(list(of.states.values())), "sum"))
+    fault = money_fault(of)
+    heads = [element("th", text, scope="col", class_="n" if place else None) for place, text in enumerate(("", "Documents", "Total"))]
+    heads[0] = element("td")
+    return element(
+        "div",
+        element(
+            "table",
+            element("caption", name),
+            element("thead", element("tr", *heads)),
+            element("tbody", *rows),
+        ),
+        _check(fault, "Adds up, to the last digit."),
+        class_="currency" if fault is None else "currency broken",
+    )
+
+
+def _amount(word: str, amount: Amount, kind: str) -> Markup:
+    total = money(amount.total) if amount.total is not None else _DASH
+    mark = element("span", class_=f"swatch {kind}", aria_hidden="true") if kind.startswith("s-") else ""
+    return element(
+        "tr",
+        element("th", mark, word, scope="row"),
+        element("td", number(amount.count), class_="n"),
+        element("td", total, class_="n"),
+        class_=kind if not mark else None,
+    )
+
+
+# --- over time ------------------------------------------------------------------------------------------------------------
+
+
+def _timeline(name: str, timeline: Timeline) -> Markup:
+    title = name.capitalize()
+    heads = ("From", "Settled", "Failed", "Taken", "Median", "p95")
+    head = element("tr", *(element("th", text, scope="col") for text in heads))
+    rows = [bucket_words(place, timeline.seconds, bucket) for place, bucket in enumerate(timeline.buckets)]
+    table = element(
+        "table",
+        element("caption", f"Every {duration(timeline.seconds)}"),
+        element("thead", head),
+        element("tbody", *rows),
+        class_="buckets",
+    )
+    latency = latency_chart(timeline, title)
+    return join(
+        element("h3", "Over time", id=f"{name}-time"),
+        element(
+            "div",
+            _figure("Records settled, per second", (("made", "made it"), ("lost", "did not")), throughput_chart(timeline, title)),
+            _figure("Until a batch was taken", (("p50", "median"), ("p95", "95 of 100 within")), latency) if latency else "",
+            class_="charts",
+        ),
+        element(
+            "details",
+            element("summary", "The same as numbers"),
+            element("div", table, class_="scroll", tabindex=0, role="region", aria_label=f"{title} over time, as numbers"),
+            class_="numbers",
+        ),
+    )
+
+
+def _figure(title: str, legend: tuple[tuple[str, str], ...], drawing: Markup) -> Markup:
+    keys = [element("span", element("i", class_=f"key {kind}", aria_hidden="true"), word) for kind, word in legend]
+    return element("figure", element("figcaption", element("b", title), element("span", *keys, class_="legend")), drawing)
+
+
+# --- what did not make it -------------------------------------------------------------------------------------------------
+
+
+def _failures(part: Part) -> Markup:
+    if not part.reasons:
+        return Markup("")
+    named = sum(reason.count for reason in part.reasons)
+    groups = [_group(reason, part.name, is_open=place < _OPEN) for place, reason in enumerate(part.reasons)]
+    where = join("All of them, one by one, are in ", identifier(part.failures_file), ".") if part.failures_file is not None else ""
+    return join(
+        element("h3", "What did not make it, and what to do", id=f"{part.name}-failures"),
+        element("p", f"{plural(named, 'record')}, by reason. ", where, class_="quiet"),
+        *groups,
+    )
+
+
+def _group(of: Reason, part: str, *, is_open: bool) -> Markup:
+    explained = any(example.message for example in of.examples)
+    rows = [
+        element(
+            "tr",
+            element("td", number(example.index), class_="n"),
+            element("td", number(example.line) if example.line is not None else _DASH, class_="n"),
+            element("td", identifier(example.key) if example.key is not None else element("span", "without key", class_="quiet")),
+            element("td", element("bdi", example.message or ""), class_="why") if explained else "",
+        )
+        for example in of.examples
+    ]
+    names = ("Index", "Line", "Key", "Why") if explained else ("Index", "Line", "Key")
+    heads = [element("th", text, scope="col", class_="n" if text in {"Index", "Line"} else None) for text in names]
+    caption = "All of them" if len(of.examples) >= of.count else f"{number(len(of.examples))} of {number(of.count)}, as examples"
+    table = element("table", element("caption", caption), element("thead", element("tr", *heads)), element("tbody", *rows))
+    return element(
+        "details",
+        element(
+            "summary",
+            element("b", number(of.count), class_="n"),
+            element("span", of.state, class_=f"chip s-{of.state}"),
+            identifier(of.reason) if of.reason else "",
+        ),
+        element("p", remedy(of.state, of.reason, part), class_="remedy"),
+        table if rows else "",
+        open=is_open,
+        class_="group",
+    )

@@ -1,0 +1,159 @@
+"""Pure: the verdict over a report, in one sentence, what is wrong with its sums, and what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Context, Decimal
+from typing import Final, Literal, TypeAlias
+
+from ...bulk.outcomes import SUCCESS, State
+from ...nightly.report import Amount, CurrencyMoney, Part, ReportSchema
+from .markup import money, number, plural
+
+__all__ = ["Tone", "count_fault", "did_not_make_it", "faults", "money_fault", "next_steps", "not_read", "shortfalls", "summed", "verdict"]
+
+Tone: TypeAlias = Literal["good", "bad", "doubt"]
+
+_EXACT: Final = Context(prec=1000)
+
+_MOST_REASONS: Final = 50
+"""A report names so many at the most."""
+
+
+def did_not_make_it(part: Part) -> int:
+    """Records that did not make it."""
+    enough = SUCCESS | {"accepted"} if _accepted_is_enough(part) else SUCCESS
+    return sum(count for state, count in part.counts.items() if state not in enough)
+
+
+def _accepted_is_enough(part: Part) -> bool:
+    """Whether the run did not mean to wait for results: else its reasons name those records, or are too many to name all."""
+    return len(part.reasons) < _MOST_REASONS and all(reason.state != "accepted" for reason in part.reasons)
+
+
+def verdict(document: ReportSchema) -> tuple[Tone, str]:
+    """How it went, in one sentence."""
+    read = sum(part.read for part in document.parts)
+    lost = sum(did_not_make_it(part) for part in document.parts)
+    taken = sum(part.counts.get("accepted", 0) for part in document.parts if _accepted_is_enough(part))
+    if document.error is not None:
+        said = f"{number(lost)} of {plural(read, 'record')} did not make it" if lost else f"{plural(read, 'record')} read until then"
+        return "bad", f"The run ended early: {said}."
+    if document.ended is not None and not document.source_exhausted and not lost:
+        return "bad", f"Not every record was read: {plural(read, 'record')} read until then."
+    if lost:
+        return "bad", f"{number(lost)} of {plural(read, 'record')} did not make it."
+    if faults(document):
+        return "bad", "Every record made it, but the sums do not add up." if read else "The sums do not add up."
+    if short := shortfalls(document):
+        return "bad", f"Every record made it, but {' and '.join(short)} are fewer than expected."
+    if document.ended is None:
+        return "doubt", f"This was written before the run ended: {plural(read, 'record')} so far."
+    if not document.ok:
+        return "bad", "Every record made it, but the run was not well." if read else "The run was not well."
+    if not read:
+        return "good", "There was nothing to send."
+    if taken:
+        return "good", f"All {plural(read, 'record')} were taken; the results of {number(taken)} were not waited for."
+    return "good", f"All {plural(read, 'record')} made it." if read > 1 else "The one record made it."
+
+
+def not_read(part: Part) -> str | None:
+    """That a source was not read to its end, in words."""
+    if part.source_exhausted:
+        return None
+    rest = "nobody knows how many records it has still" if part.not_read is None else f"{plural(part.not_read, 'record')} of it not read"
+    return f"The source was not read to its end: {rest}."
+
+
+def shortfalls(document: ReportSchema) -> dict[str, str]:
+    """The parts whose source holds less than was expected, and the words to each."""
+    return {part.name: part.shortfall for part in document.parts if part.shortfall is not None}
+
+
+def faults(document: ReportSchema) -> list[str]:
+    """Every sum that does not add up, in words."""
+    made = []
+    for part in document.parts:
+        if said := count_fault(part):
+            made.append(f"{part.name.capitalize()}: {said}")
+        if part.money is None:
+            continue
+        found = [(of.currency or "without currency", said) for of in part.money.currencies if (said := money_fault(of))]
+        made += [f"{part.name.capitalize()}, {name}: {said}" for name, said in found]
+        if not found and not part.money.adds_up:
+            made.append(f"{part.name.capitalize()}: the run itself says that its money does not add up.")
+    return made
+
+
+def count_fault(part: Part) -> str | None:
+    """Whether the final states are as many as the records read."""
+    settled = sum(part.counts.values())
+    return None if settled == part.read else f"{number(part.read)} read, but {number(settled)} have a final state."
+
+
+def money_fault(of: CurrencyMoney) -> str | None:
+    """Whether count and money of all final states are what was read."""
+    together = summed(list(of.states.values()))
+    if together.count != of.read.count:
+        return f"{number(of.read.count)} documents read, but {number(together.count)} have a final state."
+    difference = _EXACT.subtract(_decimal(of.read), _decimal(together))
+    if difference:
+        words = "missing from" if difference > 0 else "too much in"
+        return f"{money(format(abs(difference), 'f'))} {words} the final states."
+    return None
+
+
+def summed(amounts: list[Amount]) -> Amount:
+    """All of them together, exact."""
+    total = Decimal(0)
+    for amount in amounts:
+        total = _EXACT.add(total, _decimal(amount))
+    known = any(amount.total is not None for amount in amounts)
+    return Amount(sum(amount.count for amount in amounts), format(total, "f") if known else None)
+
+
+def _decimal(amount: Amount) -> Decimal:
+    return Decimal(amount.total or 0)
+
+
+def next_steps(document: ReportSchema) -> list[str]:
+    """What a person does now, the most pressing first."""
+    counts: Counter[State] = Counter()
+    unknown, waiting = 0, 0
+    for part in document.parts:
+        counts.update(part.counts)
+        unknown += part.counts.get("unknown", 0) if part.name != "customers" else 0
+        waiting += part.counts.get("accepted", 0) if not _accepted_is_enough(part) else 0
+    steps = []
+    if faults(document):
+        steps.append("Find out why the sums do not add up before anything is sent again: keep this report, the journal and the source.")
+    unread = [(part.name, said) for part in document.parts if document.ended is not None and (said := not_read(part)) is not None]
+    steps += [f"{name.capitalize()}: {said} What was not read is in no count." for name, said in unread]
+    steps += [f"{name.capitalize()} were not begun: none of their records was read or sent." for name in document.not_begun]
+    if document.error is not None:
+        steps.append(f"Mend what ended the run: {document.error}")
+    steps += [f"Look at the source of the {name}: {words}." for name, words in shortfalls(document).items()]
+    if unknown:
+        steps.append(
+            f"Reconcile before sending again: of {plural(unknown, 'document')} nobody knows whether the server took them."
+            " Sent blindly, they may bill twice."
+        )
+    mend = counts["failed"] + counts["rejected"] + counts["invalid"]
+    if mend:
+        steps.append(f"Mend {plural(mend, 'record')} in the source; the reasons are below.")
+    if waiting:
+        steps.append(f"Ask later for the results of {plural(waiting, 'record')} that the server took.")
+    again = counts["blocked"] + counts["not_sent"] + (counts["unknown"] - unknown) + mend
+    if again or shortfalls(document) or (document.error is not None and document.parts):
+        steps.append(_again(document))
+    return steps
+
+
+def _again(document: ReportSchema) -> str:
+    """How to send the rest: without a run id nothing remembers what was done, and a document sent again bills twice."""
+    if document.run_id is not None:
+        return f"Then run the same job again with the same run id, {document.run_id}: what is done is not sent twice."
+    if any(part.name != "customers" for part in document.parts):
+        return "Then send those documents, and only those, that did not make it: this run had no run id, and the whole would bill twice."
+    return "Then run the same job again: customers that exist are updated, not doubled."

@@ -1,0 +1,165 @@
+"""Writes the replies, masked, to a directory of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import string
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ... import codec
+from ...errors import ConfigurationError
+from ...files import followed
+from .evidence import Exchange
+
+__all__ = ["Replies", "field_name", "is_word", "mask", "masked_body", "masked_headers", "masked_text"]
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}", re.ASCII)
+_WORD: Final = re.compile(r"[A-Z][A-Z_-]{0,30}", re.ASCII)
+_WORD_FIELD: Final = re.compile(r"(\w*[a-z])?(status|result|type)", re.IGNORECASE | re.ASCII)
+_PERSONAL: Final = re.compile(
+    "name|address|mail|phone|mobile|ssn|birth|person|contact|message|text|note|reference|bank|owner|debtor|city|country", re.IGNORECASE
+)
+"""Fields that hold, or hold in them, what tells of a person: no word below them is a status."""
+
+_KEPT_SIGNS: Final = frozenset(string.punctuation + " \t\r\n")
+_DEEPEST: Final = 60
+_SHOWN_TEXT: Final = 200
+
+_KEPT_HEADERS: Final = re.compile(
+    r"content-(type|length|encoding|language)|date|retry-after|allow|(x-)?rate-?limit[a-z-]*|(x-)?(request|correlation|trace|transaction)-?id"
+    r"|traceparent"
+)
+_PLAIN: Final = re.compile(r"[A-Za-z0-9 .,:;=/+*\"_-]{0,200}", re.ASCII)
+
+
+def masked_text(text: str) -> str:
+    """As long as it was: digits are 0, whatever is no plain sign is x."""
+    return "".join(sign if sign in _KEPT_SIGNS else "0" if sign.isdecimal() else "x" for sign in text)
+
+
+def field_name(name: str) -> str:
+    """The name of a field as it is, where it looks like one; else it may be data."""
+    return name if _NAME.fullmatch(name) else masked_text(name)
+
+
+def is_word(text: str) -> bool:
+    """Whether a text looks like a word of a status: short, and all in upper case."""
+    return _WORD.fullmatch(text) is not None
+
+
+def mask(value: Any) -> Any:
+    """The same value without its data."""
+    return _mask(value, keep_words=True, keep_numbers=False, depth=0)
+
+
+def _mask(value: Any, *, keep_words: bool, keep_numbers: bool, depth: int) -> Any:
+    if depth > _DEEPEST:
+        return "..."
+    if isinstance(value, Mapping):
+        return _mask_object(value, keep_words=keep_words, keep_numbers=keep_numbers, depth=depth)
+    if isinstance(value, list):
+        return [_mask(item, keep_words=keep_words, keep_numbers=False, depth=depth + 1) for item in value]
+    if isinstance(value, str):
+        return masked_text(value)
+    if value is None or isinstance(value, bool) or keep_numbers:
+        return value
+    return Decimal("0.0") if isinstance(value, Decimal) else 0.0 if isinstance(value, float) else 0
+
+
+def _mask_object(value: Mapping[str, Any], *, keep_words: bool, keep_numbers: bool, depth: int) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name, item in value.items():
+        shown = field_name(name)
+        while shown in made:
+            # Two names that look alike when they are masked are two all the same.
+            shown += "_"
+        words = keep_words and not _PERSONAL.search(name)
+        if words and isinstance(item, str) and _WORD_FIELD.fullmatch(name) and is_word(item):
+            made[shown] = item
+        else:
+            # Only the numbers that stand in the summary itself: what it may hold in it is no number of the list.
+            numbers = (depth == 0 and name == "summary") or (keep_numbers and not isinstance(item, Mapping))
+            made[shown] = _mask(item, keep_words=words, keep_numbers=numbers, depth=depth + 1)
+    return made
+
+
+def masked_body(body: bytes) -> Any:
+    """What is saved of a body: the masked JSON; of anything else how long it is and how it begins, masked too."""
+    if not body:
+        return None
+    value = codec.json_value(body)
+    if value is None and body.strip() != b"null":
+        return {"no_json": masked_text(body.decode("utf-8", "replace")[:_SHOWN_TEXT]), "bytes": len(body)}
+    return mask(value)
+
+
+def masked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that tell of the service, as they are; of the others only that they are there."""
+    shown = {}
+    for name, value in headers.items():
+        kept = _KEPT_HEADERS.fullmatch(name.lower()) and _PLAIN.fullmatch(value)
+        shown[name] = value if kept else "(not shown)"
+    return shown
+
+
+_NUMBERS: Final = frozenset({"pageno", "pagesize", "maximumcount"})
+
+
+class Replies:
+    """One JSON file for each reply, readable for its owner only.
+
+    Args:
+        path: a directory that does not exist, or is empty.
+
+    Attributes:
+        trouble: why no further reply was written, or "".
+
+    Raises:
+        ConfigurationError: it can't be had.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.trouble = ""
+        self._count = 0
+        try:
+            self._path = Path(followed(path))
+            self._path.mkdir(mode=0o700, parents=False, exist_ok=True)
+            if next(self._path.iterdir(), None) is not None:
+                raise ConfigurationError(f"{path} is not empty: name a directory that does not exist yet")
+            self._path.chmod(0o700)
+        except OSError as exc:
+            raise ConfigurationError(f"{path} can't be made a directory for the replies: {exc.strerror}") from None
+
+    def keep(self, heard: Exchange) -> None:
+        """Writes one."""
+        if self.trouble:
+            return
+        self._count += 1
+        path = self._path / f"{self._count:03d}-{heard.operation}.json"
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(msgspec.json.format(codec.ENCODER.encode(_shown(heard)), indent=2) + b"\n")
+        except OSError as exc:
+            # A probe that has begun tells what it saw, whatever becomes of its files.
+            self.trouble = f"{self._path} can't be written: {exc.strerror}"
+
+
+def _shown(heard: Exchange) -> dict[str, Any]:
+    response = heard.response
+    return {
+        "operation": heard.operation,
+        "method": heard.method,
+        "path": heard.template,
+        "query": {field_name(name): value if name in _NUMBERS and value.isdecimal() else "(not shown)" for name, value in heard.query},
+        "status": heard.status,
+        "reason": heard.reason,
+        "whole": response.complete if response is not None else None,
+        "headers": masked_headers(heard.headers),
+        "body": masked_body(heard.body),
+    }

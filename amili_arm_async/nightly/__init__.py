@@ -1,0 +1,1 @@
+"""A night: customers first, then their documents, and one report over all."""

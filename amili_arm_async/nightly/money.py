@@ -1,0 +1,292 @@
+"""Counts and sums the money of a run, per currency and final state, exactly; and checks that it adds up."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, Underflow, localcontext
+from functools import reduce
+from itertools import repeat
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from ..bulk.observers import RunObserver
+from ..bulk.outcomes import STATES, BatchOutcome, State
+from .amounts import EXACT, Reading, currency_of, headers_of, read_amounts
+from .money_totals import CurrencyTotals, MoneySum, MoneyTotals
+
+if TYPE_CHECKING:
+    from ..bulk.report import BulkReport
+
+__all__ = ["Money"]
+
+_PLACES: Final = 4
+_SCALE: Final = Decimal(10**_PLACES)
+_CENT: Final = Decimal("0.01")
+_NO_TOTAL: Final = -(2**63)
+_FEW: Final = 16
+# Raises for what is no whole number of ten thousandths, and before an exponent makes an integer without end of it.
+_SMALL: Final = Context(prec=60, Emax=60, Emin=-60, traps=[Inexact, InvalidOperation, Overflow, Underflow])
+
+
+@dataclass(slots=True)
+class _Sum:
+    """A sum that grows: whole ten thousandths as an integer, and what does not fit there."""
+
+    count: int = 0
+    with_total: int = 0
+    scaled: int = 0
+    odd: Decimal = Decimal(0)
+
+    def total(self) -> Decimal | None:
+        if not self.with_total:
+            return None
+        return EXACT.add(EXACT.divide(Decimal(self.scaled), _SCALE), self.odd)
+
+    def frozen(self) -> MoneySum:
+        total = self.total()
+        if total is not None:
+            total = EXACT.normalize(total)
+            total = EXACT.quantize(total, _CENT) if int(total.as_tuple().exponent) > -2 else total
+        return MoneySum(self.count, total)
+
+
+@dataclass(slots=True)
+class _Slice:
+    """What is kept of records under way: eight bytes for a total, two for a currency where there is more than one.
+
+    Attributes:
+        first: index of the first of them in the source.
+        totals: in ten thousandths; `_NO_TOTAL` where there is none, 0 where it is in `odd`.
+        currencies: the number of each one's currency, or the one that all have.
+        odd: by place, totals that are too large or have too many places.
+        left: how many have no final state yet.
+    """
+
+    first: int
+    totals: array[int]
+    currencies: array[int] | int
+    odd: dict[int, Decimal]
+    left: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.left = len(self.totals)
+
+
+class _Currencies(dict[Any, int]):
+    """A number for each currency, by whatever stands for it in a document; 0 for none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str | None] = [None]
+
+    def __missing__(self, text: Any) -> int:
+        name = currency_of(text)
+        if name is None:
+            return 0
+        number = self.get(name)
+        if number is None:
+            number = self[name] = len(self.names)
+            self.names.append(name)
+        return number
+
+
+class Money(RunObserver):
+    """Watches a run of documents and sums up their money.
+
+    A document's total is `currencyAmounts.inclVat` of its header. Where there is none it is made from its lines, if each of them has
+    an `inclVat` or is only text; else the document is counted without a total, and so is one that can't be read.
+    """
+
+    def __init__(self) -> None:
+        self._currencies = _Currencies()
+        self._read: dict[int, _Sum] = {}
+        self._ended: dict[State, dict[int, _Sum]] = {}
+        self._firsts: list[int] = []
+        self._slices: dict[int, _Slice] = {}
+        self._without_total = 0
+        self._made = 0
+        self._astray = 0
+        # The sum of the places of all records that were read, less those of all that were told: 0 where each was told once, and not
+        # one of them twice for another with as much money.
+        self._places = 0
+
+    # --- what is read -----------------------------------------------------------------------------------------------------
+
+    def on_read(self, records: Sequence[Any], first: int) -> None:
+        """Takes in records that were read."""
+        if not records:
+            return
+        totals, numbers, odd = array("q"), array("H"), dict[int, Decimal]()
+        if not self._quick(records, totals, numbers):
+            # One that is not as the others must not make all of them slow.
+            for start in range(0, len(records), _FEW):
+                part = records[start : start + _FEW]
+                if not self._quick(part, totals, numbers):
+                    self._closely(part, totals, numbers, odd)
+        alike = numbers.count(numbers[0]) == len(numbers)
+        self._slices[first] = _Slice(first, totals, numbers[0] if alike else numbers, odd)
+        insort(self._firsts, first)
+        self._places += len(records) * first + len(records) * (len(records) + 1) // 2
+
+    def _quick(self, records: Sequence[Any], into: array[int], currencies: array[int]) -> bool:
+        """Takes in records that all are as they nearly always are; False, with nothing done, where one is not."""
+        headers = headers_of(records)
+        if headers is None:
+            return False
+        names, totals = headers
+        try:
+            scaled = array("q", map(int, map(_SMALL.to_integral_exact, map(_SMALL.multiply, totals, repeat(_SCALE)))))
+            numbers = array("H", map(self._currencies.__getitem__, names))
+        except (ArithmeticError, ValueError, TypeError):
+            return False
+        if _NO_TOTAL in scaled:
+            return False
+        # Summed up by themselves, and not from what is kept: else nothing would be checked.
+        with localcontext(EXACT):
+            if numbers.count(numbers[0]) == len(numbers):
+                self._add_read(numbers[0], totals)
+            else:
+                for number in set(numbers):
+                    self._add_read(number, [total for total, other in zip(totals, numbers, strict=True) if other == number])
+        into.extend(scaled)
+        currencies.extend(numbers)
+        return True
+
+    def _closely(self, records: Sequence[Any], into: array[int], currencies: array[int], odd: dict[int, Decimal]) -> None:
+        for record in records:
+            reading = read_amounts(record)
+            number = self._currencies[reading.currency]
+            self._count_read(number, reading)
+            scaled = _scaled(reading.total)
+            if scaled is None and reading.total is not None:
+                odd[len(into)] = reading.total
+            into.append(scaled or 0)
+            currencies.append(number)
+
+    def _add_read(self, number: int, totals: list[Decimal]) -> None:
+        into = self._read.setdefault(number, _Sum())
+        into.count += len(totals)
+        into.with_total += len(totals)
+        into.odd = sum(totals, into.odd)
+
+    def _count_read(self, number: int, reading: Reading) -> None:
+        into = self._read.setdefault(number, _Sum())
+        into.count += 1
+        self._made += reading.made
+        if reading.total is None:
+            self._without_total += 1
+        else:
+            into.with_total += 1
+            into.odd = EXACT.add(into.odd, reading.total)
+
+    # --- what became of it ------------------------------------------------------------------------------------------------
+
+    def on_settled(self, outcome: BatchOutcome) -> None:
+        """Takes in the final state of records."""
+        if not outcome.exceptions:
+            self._tell(outcome.verdict.state, outcome.indexes)
+            return
+        by_state: dict[State, list[int]] = {}
+        for position, index in enumerate(outcome.indexes):
+            verdict = outcome.exceptions.get(position, outcome.verdict)
+            by_state.setdefault(verdict.state, []).append(index)
+        for state, indexes in by_state.items():
+            self._tell(state, indexes)
+
+    def _tell(self, state: State, indexes: Sequence[int]) -> None:
+        self._places -= sum(indexes) + len(indexes)
+        sums = self._ended.setdefault(state, {})
+        for kept, places in self._where(sorted(indexes)):
+            totals = _at(kept.totals, places)
+            if isinstance(kept.currencies, int):
+                _add_ended(sums.setdefault(kept.currencies, _Sum()), totals)
+            else:
+                numbers = _at(kept.currencies, places)
+                for number in set(numbers):
+                    theirs = [total for total, other in zip(totals, numbers, strict=True) if other == number]
+                    _add_ended(sums.setdefault(number, _Sum()), theirs)
+            for place in kept.odd.keys() & places if kept.odd else ():
+                into = sums[kept.currencies if isinstance(kept.currencies, int) else kept.currencies[place]]
+                into.odd = EXACT.add(into.odd, kept.odd[place])
+            kept.left -= len(places)
+            if kept.left <= 0:
+                del self._slices[kept.first]
+                del self._firsts[bisect_left(self._firsts, kept.first)]
+
+    def _where(self, indexes: list[int]) -> Iterator[tuple[_Slice, list[int]]]:
+        """The slices that these records are in, and their places there; what was never seen is astray."""
+        done = 0
+        while done < len(indexes):
+            number = bisect_right(self._firsts, indexes[done]) - 1
+            kept = self._slices[self._firsts[number]] if number >= 0 else None
+            if kept is None or indexes[done] >= kept.first + len(kept.totals):
+                self._astray += 1
+                done += 1
+                continue
+            end = bisect_left(indexes, kept.first + len(kept.totals), done)
+            first = kept.first
+            yield kept, [index - first for index in indexes[done:end]]
+            done = end
+
+    # --- the totals -------------------------------------------------------------------------------------------------------
+
+    def totals(self, report: BulkReport | None = None) -> MoneyTotals:
+        """The totals so far; with the report of the run, its counts are compared too."""
+        names = self._currencies.names
+        found = set(self._read).union(*self._ended.values())
+        currencies: list[CurrencyTotals] = []
+        for number in sorted(found, key=lambda number: (number == 0, names[number] or "")):
+            states: dict[State, MoneySum] = {
+                state: self._ended[state][number].frozen() for state in STATES if number in self._ended.get(state, ())
+            }
+            read = self._read.get(number, _Sum()).frozen()
+            currencies.append(CurrencyTotals(names[number], read, MappingProxyType(states)))
+        nameless = self._read[0].count if 0 in self._read else 0
+        return MoneyTotals(tuple(currencies), self._without_total, nameless, self._made, self._adds_up(report))
+
+    def _adds_up(self, report: BulkReport | None) -> bool:
+        if self._astray or self._places:
+            return False
+        for number in set(self._read).union(*self._ended.values()):
+            parts = [sums[number] for sums in self._ended.values() if number in sums]
+            read = self._read.get(number, _Sum())
+            if read.count != sum(part.count for part in parts) or read.with_total != sum(part.with_total for part in parts):
+                return False
+            money = [part.total() or Decimal(0) for part in parts]
+            if reduce(EXACT.add, money, Decimal(0)) != (read.total() or Decimal(0)):
+                return False
+        return report is None or self._agrees(report)
+
+    def _agrees(self, report: BulkReport) -> bool:
+        """Whether the report counts as many records, and as many in each state."""
+        counts = {state: sum(part.count for part in self._ended.get(state, {}).values()) for state in STATES}
+        return counts == report.counts and report.totals.records_read == sum(read.count for read in self._read.values())
+
+
+def _scaled(total: Decimal | None) -> int | None:
+    """A total in ten thousandths; None where it can't be kept so."""
+    if total is None:
+        return _NO_TOTAL
+    try:
+        scaled = int(_SMALL.to_integral_exact(_SMALL.multiply(total, _SCALE)))
+    except ArithmeticError:
+        return None
+    return scaled if abs(scaled) < 2**63 else None
+
+
+def _at(kept: array[int], places: list[int]) -> array[int] | list[int]:
+    """What is at these places, which are in order."""
+    first, after = places[0], places[-1] + 1
+    if places == list(range(first, after)):
+        return kept[first:after]
+    return list(map(kept.__getitem__, places))
+
+
+def _add_ended(into: _Sum, totals: array[int] | list[int]) -> None:
+    without = totals.count(_NO_TOTAL)
+    into.count += len(totals)
+    into.with_total += len(totals) - without
+    into.scaled += sum(totals) - without * _NO_TOTAL

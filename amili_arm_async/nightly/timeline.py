@@ -1,0 +1,108 @@
+"""Throughput and latency over a run, in so few buckets that a run of any length fits; no clock but the one it is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ..bulk.observers import RunObserver
+from ..bulk.outcomes import BatchOutcome, State
+
+__all__ = ["Timeline"]
+
+_FAILED: Final[frozenset[State]] = frozenset({"failed", "rejected", "invalid", "unknown"})
+_MOST: Final = 200
+_STEP: Final = math.log(1.1)
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Some time of a run.
+
+    Attributes:
+        settled: records that got their final state in it.
+        failed: those of them that are failed, rejected, invalid or unknown.
+        accepted: records that were taken.
+        latencies: numbers of batches by the logarithm of how long they took to be accepted; some two hundred of these reach from a
+            thousandth of a millisecond to a day.
+    """
+
+    settled: int = 0
+    failed: int = 0
+    accepted: int = 0
+    latencies: dict[int, int] = field(default_factory=dict)
+
+    def take_in(self, other: _Bucket) -> None:
+        self.settled += other.settled
+        self.failed += other.failed
+        self.accepted += other.accepted
+        for step, number in other.latencies.items():
+            self.latencies[step] = self.latencies.get(step, 0) + number
+
+    def latency(self, share: float) -> float:
+        """What this share of the batches did not take longer than, in milliseconds; right to five per cent."""
+        wanted = math.ceil(share * sum(self.latencies.values()))
+        for step in sorted(self.latencies):
+            wanted -= self.latencies[step]
+            if wanted <= 0:
+                return float(f"{math.exp(step * _STEP):.3g}")
+        raise ValueError("no batch was accepted")
+
+    def as_json(self) -> dict[str, Any]:
+        latency = [self.latency(0.5), self.latency(0.95)] if self.latencies else None
+        return {"settled": self.settled, "failed": self.failed, "accepted": self.accepted, "latency_ms": latency}
+
+
+class Timeline(RunObserver):
+    """Watches how a run goes: in buckets of a second each, and of twice as much whenever there would be more than two hundred.
+
+    Args:
+        now: gives seconds, for example `clock.monotonic`.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._began: float | None = None
+        self._width = 1.0
+        self._buckets: list[_Bucket] = []
+
+    async def begin(self) -> None:
+        """The time begins."""
+        self._began = self._now()
+
+    def on_settled(self, outcome: BatchOutcome) -> None:
+        """Takes in the final state of records."""
+        bucket = self._bucket()
+        bucket.settled += len(outcome)
+        bucket.failed += sum(number for state, number in outcome.counts.items() if state in _FAILED)
+
+    def on_accepted(self, records: int, seconds: float) -> None:
+        """Takes in that a batch was taken."""
+        bucket = self._bucket()
+        bucket.accepted += records
+        step = round(math.log(min(max(seconds * 1000, 0.001), 1e8)) / _STEP)
+        bucket.latencies[step] = bucket.latencies.get(step, 0) + 1
+
+    def _bucket(self) -> _Bucket:
+        now = self._now()
+        self._began = now if self._began is None else self._began
+        elapsed = max(0.0, now - self._began)
+        while elapsed >= self._width * _MOST:
+            self._halve()
+        place = int(elapsed / self._width)
+        self._buckets.extend(_Bucket() for _ in range(place + 1 - len(self._buckets)))
+        return self._buckets[place]
+
+    def _halve(self) -> None:
+        """Every two neighbours become one."""
+        self._width *= 2
+        for bucket, neighbour in zip(self._buckets[::2], self._buckets[1::2], strict=False):
+            bucket.take_in(neighbour)
+        del self._buckets[1::2]
+
+    def as_json(self) -> dict[str, Any]:
+        """The timeline as it stands in the report document: `latency_ms` is what half of the batches, and 95 per cent of them, did not
+        take longer than to be accepted, or None where none was."""
+        return {"seconds": self._width, "buckets": [bucket.as_json() for bucket in self._buckets]}

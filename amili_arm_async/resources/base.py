@@ -1,0 +1,294 @@
+"""What all lists ask of their arguments, and the lists whose criteria are on no public page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, TypeVar
+
+from msgspec import Struct, structs
+
+from .. import codec, wire
+from ..bulk.results import BatchRules
+from ..config import RetryPolicy, Timeout, check_int
+from ..endpoints import Endpoint
+from ..models.base import Input, Record
+from ..models.batches import BatchReceipt, Receipt
+from ..models.json_records import JsonRecord, Reply
+from ..paging import Pager, Query
+from ..transport import Transport
+from ..uploads import Encoded, body_of
+from ..wire import Envelope, Request, Response
+
+__all__ = ["JsonBody", "ListOptions", "Parameters", "RequestContext", "SourceRecord", "check_list", "listed"]
+
+RecordT = TypeVar("RecordT", bound=Record)
+ListedT = TypeVar("ListedT", bound=Record | JsonRecord)
+ItemT = TypeVar("ItemT", bound=JsonRecord)
+ReplyT = TypeVar("ReplyT", bound=Reply)
+
+SourceRecord = Input | Mapping[str, Any] | bytes
+JsonBody = Mapping[str, Any] | Sequence[Mapping[str, Any]] | bytes
+"""A body that no page shows: a mapping by the API's own names, a list of such, or bytes of JSON."""
+Parameters = Mapping[str, str | int | bool]
+"""Query parameters by the API's own names, all lower case."""
+
+
+class RequestContext(Struct, frozen=True):
+    """One client number over a transport.
+
+    Attributes:
+        client_no: the client number that every path holds.
+        transport: the connections.
+        user_id: who is named as the user, or None.
+        language: `Accept-Language` of reads, or None.
+        rules: how batch results are read.
+        endpoints: the operations by their names, with the paths that the caller set.
+    """
+
+    client_no: int
+    transport: Transport
+    user_id: str | None
+    language: str | None
+    rules: BatchRules
+    endpoints: Mapping[str, Endpoint]
+
+    def request(
+        self,
+        name: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        language: str | None = None,
+        body: tuple[bytes | Encoded, ...] = (),
+        path: Mapping[str, object] | None = None,
+    ) -> Request:
+        """The request of the operation `name`; `path` fills the braces of its path."""
+        return wire.build(
+            self.endpoints[name],
+            {"clientno": self.client_no, **(path or {})},
+            query=query,
+            language=language or self.language,
+            body=body,
+        )
+
+    async def write_one(
+        self,
+        name: str,
+        record: SourceRecord | None,
+        cls: type[Input],
+        *,
+        user_id: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+        path: Mapping[str, object] | None = None,
+    ) -> Receipt:
+        """Writes one record (or, without one, does what the path says)."""
+        body = (codec.encode_one(record, cls),) if record is not None else ()
+        request = self.request(name, query={"userid": user_id or self.user_id}, body=body, path=path)
+        response = await self.transport.send(request, timeout=timeout, retry=retry)
+        if not wire.is_readable(response):
+            raise wire.unreadable(response, request.endpoint)
+        return wire.receipt(response)
+
+    async def write_batch(
+        self,
+        name: str,
+        records: list[bytes],
+        *,
+        user_id: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+    ) -> BatchReceipt:
+        """Writes one batch with exactly one request (repeats of the same one where it is harmless)."""
+        envelope = Envelope.of(self.endpoints[name].items, user_id if user_id is not None else self.user_id)
+        request = self.request(name, body=(envelope.head, b",".join(records), envelope.tail))
+        response = await self.transport.send(request, timeout=timeout, retry=retry)
+        receipt = wire.batch_receipt(response)
+        if receipt is None:
+            raise wire.unreadable(response, request.endpoint)
+        return receipt
+
+    async def read_one(
+        self,
+        name: str,
+        cls: type[RecordT],
+        key: str,
+        *,
+        query: Mapping[str, object],
+        language: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+        path: Mapping[str, object],
+    ) -> tuple[RecordT, bytes]:
+        """Reads one record, and gives its JSON text too; `key` is the name on the wire of the field that names it."""
+        request = self.request(name, query=query, language=language, path=path)
+        response = await self.transport.send(request, timeout=timeout, retry=retry)
+        text = wire.one_record(response.body, request.endpoint.items, key)
+        try:
+            if text is not None:
+                return codec.read_record(text, cls), text
+        except codec.DecodeFailure:
+            # JSON by its marks alone: a number that nobody can hold, for example.
+            pass
+        raise wire.unreadable(response, request.endpoint)
+
+    async def read(
+        self,
+        name: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        language: str | None = None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+        path: Mapping[str, object] | None = None,
+    ) -> Reply:
+        """Reads what no page shows."""
+        request = self.request(name, query=query, language=language, path=path)
+        response = await self.transport.send(request, timeout=timeout, retry=retry)
+        return reply_of(Reply, response, request)
+
+    async def read_item(
+        self,
+        name: str,
+        cls: type[ItemT],
+        key: str,
+        *,
+        query: Mapping[str, object],
+        language: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+        path: Mapping[str, object],
+    ) -> ItemT:
+        """Reads one item whose fields no page shows; `key` is the name on the wire of the field that names it."""
+        request = self.request(name, query=query, language=language, path=path)
+        response = await self.transport.send(request, timeout=timeout, retry=retry)
+        text = wire.one_record(response.body, request.endpoint.items, key)
+        value = codec.json_object(text) if text is not None else None
+        if value is None:
+            raise wire.unreadable(response, request.endpoint)
+        return cls(value)
+
+    async def write(
+        self,
+        name: str,
+        body: JsonBody,
+        cls: type[ReplyT],
+        *,
+        user_id: str | None = None,
+        query: Mapping[str, object] | None = None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+        path: Mapping[str, object] | None = None,
+    ) -> ReplyT:
+        """Writes a body that no page shows."""
+        what = f"what {name}() sends"
+        request = self.request(name, query={**(query or {}), "userid": user_id}, body=body_of(body, what), path=path)
+        response = await self.transport.send(request, timeout=timeout, retry=retry)
+        return reply_of(cls, response, request)
+
+    def pager(
+        self,
+        name: str,
+        cls: type[ListedT],
+        query: Mapping[str, object],
+        *,
+        may_be_truncated: bool,
+        language: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+    ) -> Pager[ListedT]:
+        """The pager of the list `name`."""
+        template = self.request(name, language=language)
+
+        async def fetch(page: Query) -> Response:
+            return await self.transport.send(structs.replace(template, query=page), timeout=timeout, retry=retry)
+
+        return Pager(template.endpoint, cls, fetch, wire.query_pairs(query), may_be_truncated=may_be_truncated)
+
+
+def reply_of(cls: type[ReplyT], response: Response, request: Request) -> ReplyT:
+    """The reply in a 2xx; one that can't be read raises what `wire.unreadable` says."""
+    if not wire.is_readable(response):
+        raise wire.unreadable(response, request.endpoint)
+    return cls(codec.json_value(response.body), response.status, response.request_id)
+
+
+ListItemT = TypeVar("ListItemT", bound=Record | JsonRecord)
+
+
+class ListOptions(TypedDict, total=False):
+    """What every list takes, beside its criteria.
+
+    Attributes:
+        maximum_count: the most records to give; where it is given, a list that reaches it is no error.
+        query: id of an earlier query, to walk its pages again.
+        page_no: the page to begin with.
+        page_size: records a page, at least 5; the API's default is 100.
+        user_id: who asks.
+        language: `Accept-Language`.
+        allow_truncated: True where a part is enough: a list that hits its cap, or gives less than it announces, is no error.
+        timeout, retry: for each page.
+    """
+
+    maximum_count: int | None
+    query: str | None
+    page_no: int | None
+    page_size: int | None
+    user_id: str | None
+    language: str | None
+    allow_truncated: bool
+    timeout: Timeout | None
+    retry: RetryPolicy | None
+
+
+def check_list(endpoint: Endpoint, *, maximum_count: int | None, page_size: int | None, page_no: int | None) -> None:
+    """Refuses what the API would silently change, before anything is sent.
+
+    Raises:
+        ConfigurationError: the reason is in the message.
+    """
+    # Every entity has caps of its own: where no page shows them, only the server knows.
+    capped = endpoint.cap > 0
+    if page_size is not None:
+        why = "the API takes 10 for anything below 5" + (" and caps at 1000" if capped else "") + ", and would not say so"
+        check_int("page_size", page_size, least=5, most=1000 if capped else None, why=why)
+    if maximum_count is not None:
+        why = f"{endpoint.cap:,} is the upper limit of the API" if capped else ""
+        check_int("maximum_count", maximum_count, least=1, most=endpoint.cap or None, why=why)
+    if page_no is not None:
+        check_int("page_no", page_no, least=1)
+
+
+def listed(
+    context: RequestContext,
+    name: str,
+    cls: type[ListItemT],
+    parameters: Parameters | None,
+    *,
+    maximum_count: int | None = None,
+    query: str | None = None,
+    page_no: int | None = None,
+    page_size: int | None = None,
+    user_id: str | None = None,
+    language: str | None = None,
+    allow_truncated: bool = False,
+    timeout: Timeout | None = None,
+    retry: RetryPolicy | None = None,
+) -> Pager[ListItemT]:
+    """The pager of a list whose criteria are on no public page."""
+    check_list(context.endpoints[name], maximum_count=maximum_count, page_size=page_size, page_no=page_no)
+    return context.pager(
+        name,
+        cls,
+        {
+            **(parameters or {}),
+            "maximumcount": maximum_count,
+            "query": query,
+            "pageno": page_no,
+            "pagesize": page_size,
+            "userid": user_id or context.user_id,
+        },
+        may_be_truncated=allow_truncated or maximum_count is not None,
+        language=language,
+        timeout=timeout,
+        retry=retry,
+    )

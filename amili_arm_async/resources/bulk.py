@@ -1,0 +1,259 @@
+"""Batches and bulk runs, for the resources that have them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from msgspec import Struct
+
+from .. import clock, codec
+from ..bulk.chunking import RecordType
+from ..bulk.limits import SharedLimits
+from ..bulk.observers import RunObserver
+from ..bulk.report import BulkReport, Expectation, expectation_of
+from ..bulk.run import BulkRun
+from ..bulk.source import Source
+from ..bulk.spec import RunSpec
+from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
+from ..endpoints import OPERATIONS
+from ..errors import ConfigurationError, RecordError
+from ..files import JobFile, check_distinct
+from ..models.base import Input
+from ..models.batches import BatchReceipt
+from ..sync.run import SyncRun
+from ..validation.run import CheckRun
+from ..wire import Envelope, Request
+from .base import RequestContext, SourceRecord
+
+if TYPE_CHECKING:
+    from ..bulk.journal.sqlite.journal import RunJournal
+
+__all__ = ["BulkWrites", "files_of"]
+
+InputT = TypeVar("InputT", bound=Input)
+
+
+class BulkWrites(Struct, Generic[InputT], frozen=True):
+    """Writes many records of one kind.
+
+    Attributes:
+        caller: the client number and the transport.
+        pressure: what all runs of the client share.
+        kind: the Struct, and the field that names a record.
+    """
+
+    context: RequestContext
+    pressure: SharedLimits
+    kind: RecordType
+
+    async def batch(
+        self,
+        name: str,
+        records: Iterable[SourceRecord],
+        *,
+        user_id: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+    ) -> BatchReceipt:
+        """Sends all records in one request."""
+        if isinstance(records, (str, bytes, bytearray, Input)) or not isinstance(records, Iterable):
+            raise ConfigurationError(f"records must be a list of records, not {type(records).__name__}")
+        texts: list[bytes] = []
+        for number, record in enumerate(records):
+            try:
+                texts.append(codec.encode_one(record, self.kind.cls))
+            except RecordError as exc:
+                raise RecordError(f"record {number}: {exc}") from None
+        if not texts:
+            raise ConfigurationError("a batch needs at least one record")
+        return await self.context.write_batch(name, texts, user_id=user_id, timeout=timeout, retry=retry)
+
+    def run(
+        self,
+        name: str,
+        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord],
+        *,
+        options: BulkOptions | None,
+        user_id: str | None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+        observers: Sequence[RunObserver] = (),
+        expectation: Expectation | None = None,
+    ) -> BulkRun:
+        """A bulk run over any number of records, seen by `observers`."""
+        options = options or BulkOptions()
+        self._check(name, options)
+        check_distinct(files_of(options))
+        source = Source(records)
+        accepted_is_enough = options.results == "accepted"
+        report = BulkReport(
+            records_known=source.known_length,
+            accepted_is_enough=accepted_is_enough,
+            now=clock.monotonic,
+            observers=observers,
+            expectation=expectation,
+        )
+        return self._run(name, source, options, self._journal(name, options), report, user_id=user_id, timeout=timeout, retry=retry)
+
+    def check(
+        self,
+        name: str,
+        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord],
+        *,
+        limit: int,
+        max_bytes: int,
+        customers: Iterable[str] | AsyncIterable[str] | None = None,
+    ) -> CheckRun:
+        """A check of any number of records, as they would be sent by `name`."""
+        envelope = Envelope.of(self.context.request(name).endpoint.items, self.context.user_id)
+        return CheckRun(self.kind.cls, self.kind.wire_key, records, limit=limit, most=max_bytes - envelope.size, customers=customers)
+
+    def sync(
+        self,
+        name: str,
+        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord],
+        state: str | os.PathLike[str],
+        *,
+        full: bool,
+        at_least: int | float | None,
+        options: BulkOptions | None,
+        user_id: str | None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+        observers: Sequence[RunObserver] = (),
+    ) -> SyncRun:
+        """A bulk run that sends only what changed since the last one, by what `state` keeps."""
+        if options is not None and options.results == "accepted":
+            raise ConfigurationError(
+                'a sync keeps what was sent with success, and with results="accepted" nobody knows that: it would send everything each time'
+            )
+        # SQLite is only loaded where there is a state.
+        try:
+            from ..sync.delta import Delta  # noqa: PLC0415
+            from ..sync.state import SyncState  # noqa: PLC0415
+        except ImportError as exc:  # pragma: no cover - Windows has no fcntl
+            raise ConfigurationError(f"a sync state can't be kept on this system: {exc}") from exc
+
+        check_distinct([JobFile("state", state, "state"), *files_of(options)])
+        kept = SyncState(state, self.context.transport.base_url, self.context.client_no)
+        expectation = expectation_of(at_least, has_state=True)
+        assert expectation is not None
+        delta = Delta(kept, self.kind, full=full, expectation=expectation, may_change=type(records) in {list, tuple})
+        run = self.run(
+            name,
+            records,
+            options=options,
+            user_id=user_id,
+            timeout=timeout,
+            retry=retry,
+            observers=(delta, *observers),
+            expectation=expectation,
+        )
+        return SyncRun(run, delta)
+
+    async def reconcile(
+        self,
+        name: str,
+        path: str | os.PathLike[str],
+        run_id: str | None,
+        settings: Reconcile,
+        *,
+        options: BulkOptions | None,
+        user_id: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+    ) -> BulkReport:
+        """Settles what is open in the runs of a journal."""
+        from anyio import to_thread  # noqa: PLC0415
+
+        from ..bulk.journal.sqlite.inspect import runs_of  # noqa: PLC0415
+        from ..sqlite.file import path_of  # noqa: PLC0415 - SQLite is only loaded where there is a journal
+
+        runs = await to_thread.run_sync(runs_of, path_of(path), name, self.context.client_no, run_id)
+        report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic)
+        # There is none, so nothing of it is left.
+        report.source_exhausted = True
+        for found, deadline in runs:
+            made = replace(options or BulkOptions(), journal=path, run_id=found, reconcile=settings, deadline=deadline, results="wait")
+            journal = self._journal(name, made, reads_source=False)
+            await self._run(name, Source(()), made, journal, report, user_id=user_id, timeout=timeout, retry=retry)
+        return report
+
+    def _run(
+        self,
+        name: str,
+        source: Source,
+        options: BulkOptions,
+        journal: RunJournal | None,
+        report: BulkReport,
+        *,
+        user_id: str | None,
+        timeout: Timeout | None,
+        retry: RetryPolicy | None,
+    ) -> BulkRun:
+        context = self.context
+        request = context.request(name)
+        probe = context.request("customers.list", query={"maximumcount": 5, "pagesize": 5})
+        job = RunSpec(
+            client_no=context.client_no,
+            kind=self.kind,
+            request=request,
+            envelope=Envelope.of(request.endpoint.items, user_id if user_id is not None else context.user_id),
+            poll=self._poll,
+            look_up=self._look_up,
+            probe=probe,
+            options=options,
+            rules=context.rules,
+            timeout=timeout or context.transport.timeout,
+            retry=retry or context.transport.retry,
+        )
+        return BulkRun(job, source, context.transport, self.pressure, journal, report)
+
+    @staticmethod
+    def _check(name: str, options: BulkOptions) -> None:
+        """Refuses options that make no sense for what is written."""
+        if OPERATIONS[name].safe:
+            if options.reconcile or options.require_document_no or options.resend_known:
+                raise ConfigurationError(
+                    "reconcile, require_document_no and resend_known are for documents; customers can simply be sent again"
+                )
+        elif options.journal is not None and options.run_id is None:
+            raise ConfigurationError(
+                "a journal of documents needs a run_id, for example the date of the night: the same run_id goes on where the run was "
+                "and never sends a document twice; another one is a new run"
+            )
+
+    def _journal(self, name: str, options: BulkOptions, *, reads_source: bool = True) -> RunJournal | None:
+        """The journal of a run: in its file, or a temporary one where only a dead letter has to be written."""
+        if options.journal is None and options.dead_letter is None:
+            return None
+        # SQLite is only loaded where there is a journal.
+        try:
+            from ..bulk.journal.sqlite.journal import RunJournal, new_run_id  # noqa: PLC0415
+            from ..bulk.journal.sqlite.run_key import RunKey  # noqa: PLC0415
+        except ImportError as exc:  # pragma: no cover - Windows has no fcntl
+            raise ConfigurationError(f"a journal or dead letter can't be kept on this system: {exc}") from exc
+
+        context = self.context
+        run_id = options.run_id if options.run_id is not None else new_run_id()
+        run = RunKey(run_id, name, context.client_no, context.transport.base_url, OPERATIONS[name].safe)
+        return RunJournal(run, options, context.transport.service_clock, reads_source=reads_source)
+
+    def _poll(self, batch_uuid: str) -> Request:
+        return self.context.request("batches.get", path={"batchuuid": batch_uuid})
+
+    def _look_up(self, document_no: str) -> Request:
+        query = {"userid": self.context.user_id}
+        return self.context.request("documents.get", query=query, path={"documentno": document_no})
+
+
+def files_of(options: BulkOptions | None, of: str = "") -> list[JobFile]:
+    """The files that the options of a run name; `of` comes before their names in errors."""
+    if options is None:
+        return []
+    journal = [JobFile(f"{of}journal", options.journal, "journal")] if options.journal is not None else []
+    dead_letter = [JobFile(f"{of}dead_letter", options.dead_letter, "dead letter")] if options.dead_letter is not None else []
+    return journal + dead_letter

@@ -1,0 +1,148 @@
+"""`SyncRun` and `SyncReport`: a delta sync as its caller sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..bulk.outcomes import BatchOutcome
+from ..bulk.report import BulkReport
+from ..bulk.run import BulkRun
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from .delta import Delta
+
+__all__ = ["SyncReport", "SyncRun"]
+
+
+class SyncReport:
+    """What a sync found and what became of it. `new + changed + unchanged + without_key + failed` is the number of records read.
+
+    Attributes:
+        bulk: the report of the bulk run: every state, every failure.
+    """
+
+    def __init__(self, bulk: BulkReport, delta: Delta) -> None:
+        self.bulk = bulk
+        self._delta = delta
+
+    @property
+    def new(self) -> int:
+        """Records sent with success that the state did not have."""
+        return self._delta.new
+
+    @property
+    def changed(self) -> int:
+        """Records sent with success that the state had otherwise, or of which it did not know what the server has."""
+        return self._delta.changed
+
+    @property
+    def unchanged(self) -> int:
+        """Records that are as they were last sent with success; only with `full=True` they were sent again."""
+        return self.bulk.counts["unchanged"] + self._delta.same
+
+    @property
+    def without_key(self) -> int:
+        """Records sent with success that have no number: they can't be kept, and are sent each time."""
+        return self._delta.without_key
+
+    @property
+    def failed(self) -> int:
+        """Records that did not make it, whatever they were: `bulk.failures()` names them. They are sent again next time."""
+        return self.bulk.failed_records
+
+    @property
+    def source_exhausted(self) -> bool:
+        """Whether the source was read to its end; see `BulkReport.source_exhausted`."""
+        return self.bulk.source_exhausted
+
+    @property
+    def ok(self) -> bool:
+        """Whether the source was read to its end and holds what was expected, and every record made it."""
+        return self.bulk.ok
+
+    @property
+    def gone(self) -> int | None:
+        """Customers in the state that the source does not have; None where the run did not come to its end.
+
+        Where there is a `shortfall`, they may as well be missing: `forget` refuses them.
+        """
+        return self._delta.gone
+
+    def gone_keys(self) -> Iterator[str]:
+        """The numbers of those customers, read from the state, a few at a time. Nothing is deleted by that, here or on the server.
+
+        Raises:
+            JournalError: the state can't be read.
+        """
+        return self._delta.gone_keys()
+
+    async def forget(self, keys: Iterable[str]) -> int:
+        """Takes customers out of the state, for example `report.gone_keys()`; nothing is sent. What comes again is new then.
+
+        Returns:
+            how many were in it.
+
+        Raises:
+            ConfigurationError: there is a `shortfall`: who is gone can't be told from who is missing in an export that broke off.
+            JournalError: the state can't be written, or another sync uses it.
+        """
+        if self.shortfall is not None:
+            raise ConfigurationError(f"nobody is forgotten: {self.shortfall}")
+        from anyio import to_thread  # noqa: PLC0415
+
+        from .state import forget  # noqa: PLC0415 - SQLite is only loaded where there is a state
+
+        return await to_thread.run_sync(forget, self._delta.path, keys)
+
+    @property
+    def shortfall(self) -> str | None:
+        """In words, that the source holds fewer of the customers in the state than `at_least`; else None. What was read was sent."""
+        return self.bulk.shortfall
+
+    def raise_for_failures(self) -> None:
+        """Raises `BulkError` where a record did not make it, and where the source was not read to its end, or there is a `shortfall`."""
+        self.bulk.raise_for_failures()
+
+    def summary(self) -> str:
+        """The numbers in one line, for a person."""
+        numbers = {"new": self.new, "changed": self.changed, "unchanged": self.unchanged, "without number": self.without_key}
+        numbers |= {"failed": self.failed, "gone": self.gone or 0}
+        said = ", ".join(f"{number} {word}" for word, number in numbers.items() if number) or "no records"
+        rest = self.bulk.rest_in_words() or self.shortfall
+        return f"{said}; {rest}" if rest else said
+
+    def __repr__(self) -> str:
+        return f"<SyncReport: {self.summary()}>"
+
+
+class SyncRun:
+    """A sync: awaited it gives the `SyncReport`, entered it gives the outcome of each batch as it settles; otherwise as `BulkRun`.
+
+    Attributes:
+        report: right at any time, whatever ended the run.
+        bulk: the bulk run.
+    """
+
+    def __init__(self, bulk: BulkRun, delta: Delta) -> None:
+        self.bulk = bulk
+        self.report = SyncReport(bulk.report, delta)
+
+    def __repr__(self) -> str:
+        return f"<SyncRun: {self.report.summary()}>"
+
+    def __await__(self) -> Generator[Any, None, SyncReport]:
+        yield from self.bulk.__await__()
+        return self.report
+
+    async def __aenter__(self) -> SyncRun:
+        await self.bulk.__aenter__()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.bulk.__aexit__(kind, error, trace)
+
+    def __aiter__(self) -> AsyncIterator[BatchOutcome]:
+        return self.bulk.__aiter__()

@@ -1,0 +1,378 @@
+"""The state of a delta sync: for each customer the digest of what was last sent with success, in one SQLite file.
+
+A row without digest is a customer of whom nobody knows what the server holds: something else was sent than what had been sent before,
+and no result speaks for it. Each row has a number, so that one bit a customer is enough to know who was in a source.
+
+Beside it stands who is unsettled: what was sent to them may be processed at any time, also after something newer, because nobody knows
+whether it was taken. They are sent again in the next sync, though they succeeded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Final, NamedTuple
+
+import anyio
+
+from .. import clock
+from ..bulk.fingerprints import folded
+from ..errors import ConfigurationError, JournalError
+from ..sqlite.file import FileFormat, broken, check, connect, open_file, path_of
+from ..sqlite.guard import FileGuard
+from ..sqlite.lock import RunLock, is_locked, lock
+from ..sqlite.worker import SqliteWorker
+
+__all__ = ["Known", "StateRow", "SyncState", "Unsettled", "forget", "gone", "kept", "name_of", "names_of"]
+
+_FORM: Final = FileFormat(
+    "sync state",
+    0x41524D73,  # "ARMs"
+    2,
+    4096,  # a night changes few rows, here and there
+    """
+CREATE TABLE owner (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    base_url TEXT NOT NULL,
+    client_no INTEGER NOT NULL,
+    next INTEGER NOT NULL,
+    syncs INTEGER NOT NULL,
+    written REAL NOT NULL
+);
+-- name: the customer number as it is compared; shown: NULL where it was written like that, 1 in capitals, else as it was written.
+CREATE TABLE customers (name BLOB PRIMARY KEY, number INTEGER NOT NULL, digest BLOB, shown) WITHOUT ROWID;
+-- Customers to whom something was sent that may be processed at any time. sync: which sync was the last that left them so. digest: of what
+-- it sent last.
+CREATE TABLE unsettled (name BLOB PRIMARY KEY, digest BLOB, sync INTEGER NOT NULL) WITHOUT ROWID;
+""",
+    "Move it away: the next sync makes a new one, and sends everything once. An old copy does not know what was sent since",
+    "in another form. Begin a new one, which sends everything once",
+)
+
+_ASKED: Final = 500
+"""Customers that are looked up in one statement: older versions of SQLite take no more than 999."""
+
+_MARKS: Final = ", ".join("?" * _ASKED)
+_FIND: Final = f"SELECT name, number, digest FROM customers WHERE name IN ({_MARKS})"  # noqa: S608 - question marks
+_FIND_UNSETTLED: Final = f"SELECT name, digest, sync FROM unsettled WHERE name IN ({_MARKS})"  # noqa: S608 - question marks
+
+_LATEST: Final = 100
+"""Syncs after which nothing is processed late any more."""
+
+_DURABLE_EVERY: Final = 3.0
+"""Seconds after which what is written is put on the disk, too."""
+
+_ROW: Final = 60
+"""Bytes of a row, about."""
+
+
+class Known(NamedTuple):
+    """What the state knows of a customer; the digest is None where it is in doubt."""
+
+    number: int
+    digest: bytes | None
+
+
+class Unsettled(NamedTuple):
+    """A customer of whom something may be processed late: the digest of what was sent last, and the number of the sync that did it."""
+
+    digest: bytes | None
+    sync: int
+
+
+class StateRow(NamedTuple):
+    """A customer that was sent with success."""
+
+    key: str
+    name: bytes
+    digest: bytes
+
+
+def name_of(key: str) -> bytes:
+    """A customer number as it is compared and kept."""
+    return folded(key).encode("utf-8", "surrogatepass")
+
+
+def names_of(keys: Sequence[str | None]) -> Sequence[bytes | None]:
+    """The same for many, None for what has no key; all at once, where that can be done."""
+    try:
+        text = "\0".join(keys)  # type: ignore[arg-type]
+    except TypeError:
+        return [name_of(key) if key is not None else None for key in keys]
+    if text.count("\0") >= len(keys):
+        # One of them holds the separator.
+        return [name_of(key) for key in keys if key is not None]
+    return name_of(text).split(b"\0")
+
+
+class SyncState:
+    """The state, open for one sync.
+
+    Args:
+        path: of the file.
+        base_url, client_no: whose customers they are.
+
+    Attributes:
+        rows: customers in it when it was opened.
+        next: the number of the next new customer when it was opened.
+        sync: the number of this sync.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], base_url: str, client_no: int) -> None:
+        self.path = path_of(path)
+        self.rows = 0
+        self.next = 1
+        self.sync = 1
+        self._owner = (base_url, client_no)
+        self._thread: SqliteWorker | None = None
+        self._lock: RunLock | None = None
+        self._number = 1
+        self._durable_at = 0.0
+
+    async def open(self) -> None:
+        """Opens the file; makes it where there is none.
+
+        Raises:
+            JournalError: it can't be used, or another sync uses it.
+            ConfigurationError: it is of another client number or address.
+        """
+        thread = SqliteWorker(self.path, self._open, self._let_go, _FORM.word)
+        try:
+            await thread.start()
+        except BaseException:
+            thread.finish()
+            # Whoever cancels this, and begins again, must not meet what is still going on here.
+            with anyio.CancelScope(shield=True):
+                await thread.wait_closed()
+            raise
+        self._thread = thread
+        self._durable_at = clock.monotonic()
+
+    async def find(self, names: Sequence[bytes]) -> tuple[dict[bytes, Known], dict[bytes, Unsettled]]:
+        """What is known of these customers, and who of them is unsettled; all that was told to `keep` before included."""
+        return await self._open_thread.call(partial(_find, names=names)) if names else ({}, {})
+
+    async def doubt(self, names: Sequence[bytes]) -> None:
+        """Before something else than before is sent to these customers: what they have is in doubt until `keep`. On the disk when it
+        returns."""
+        # All that was put before is done: who asks this has asked `find` for the same customers.
+        await self._open_thread.call_urgent(partial(_doubt, names=names))
+
+    def keep(
+        self,
+        new: Sequence[StateRow],
+        changed: Sequence[StateRow],
+        settled: Sequence[bytes] = (),
+        unsettled: Sequence[tuple[bytes, bytes | None]] = (),
+    ) -> None:
+        """Customers who were sent with success; those who are settled again; and those who are not, with what was sent last.
+
+        Written soon, on the disk within seconds.
+        """
+        if self._thread is None:
+            return
+        size = _ROW * (len(new) + len(changed) + len(settled) + len(unsettled))
+        self._thread.put(partial(self._keep, new=new, changed=changed, settled=settled, unsettled=unsettled), size=size)
+        if clock.monotonic() - self._durable_at > _DURABLE_EVERY:
+            self._durable_at = clock.monotonic()
+            self._thread.put_urgent(_touch)
+
+    async def close(self) -> None:
+        """Puts all on the disk, and closes the file.
+
+        Raises:
+            JournalError: something could not be written.
+        """
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        try:
+            await thread.call(lambda _: None)
+            await thread.call_urgent(_touch)
+        finally:
+            thread.finish()
+        await thread.wait_closed()
+
+    @property
+    def _open_thread(self) -> SqliteWorker:
+        assert self._thread is not None
+        return self._thread
+
+    # --- in the thread ----------------------------------------------------------------------------------------------------
+
+    def _open(self, guard: FileGuard) -> sqlite3.Connection:
+        connection = open_file(self.path, _FORM, look=lambda _: self._refuse_used(), guard=guard)
+        try:
+            self._lock = _lock(self.path)
+            self._take_over(connection)
+        except BaseException:
+            connection.close()
+            self._let_go()
+            raise
+        return connection
+
+    def _refuse_used(self) -> None:
+        if is_locked(self.path, 1):
+            raise _used(self.path)
+
+    def _take_over(self, connection: sqlite3.Connection) -> None:
+        self.rows = connection.execute("SELECT count(*) FROM customers").fetchone()[0]
+        owner = connection.execute("SELECT base_url, client_no, next, syncs FROM owner").fetchone()
+        if owner is not None and owner[:2] != self._owner and self.rows:
+            base_url, client_no = self._owner
+            raise ConfigurationError(
+                f"the sync state {self.path} is of client {owner[1]} at {owner[0]}, and this is client {client_no} at {base_url}: "
+                "give each its own state"
+            )
+        self.next = self._number = owner[2] if owner is not None else 1
+        self.sync = owner[3] + 1 if owner is not None else 1
+        connection.execute("REPLACE INTO owner VALUES (1, ?, ?, ?, ?, ?)", (*self._owner, self.next, self.sync, clock.unix_time()))
+        connection.execute("DELETE FROM unsettled WHERE sync < ?", (self.sync - _LATEST,))
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _keep(
+        self,
+        connection: sqlite3.Connection,
+        new: Sequence[StateRow],
+        changed: Sequence[StateRow],
+        settled: Sequence[bytes],
+        unsettled: Sequence[tuple[bytes, bytes | None]],
+    ) -> None:
+        connection.executemany("DELETE FROM unsettled WHERE name = ?", [(name,) for name in settled])
+        connection.executemany("REPLACE INTO unsettled VALUES (?, ?, ?)", [(name, digest, self.sync) for name, digest in unsettled])
+        changes = [(row.digest, _shown(row), row.name) for row in changed]
+        connection.executemany("UPDATE customers SET digest = ?, shown = ? WHERE name = ?", changes)
+        if new:
+            numbered = [(row.name, number, row.digest, _shown(row)) for number, row in enumerate(sorted(new, key=_name), self._number)]
+            self._number += len(new)
+            connection.executemany(
+                "INSERT INTO customers VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET digest = excluded.digest, shown = excluded.shown",
+                numbered,
+            )
+            connection.execute("UPDATE owner SET next = ?", (self._number,))
+
+
+def _name(row: StateRow) -> bytes:
+    return row.name
+
+
+def _lock(path: str) -> RunLock:
+    try:
+        taken = lock(path, 1)
+    except OSError as exc:
+        raise broken(path, exc, _FORM.word) from exc
+    if taken is None:
+        raise _used(path)
+    return taken
+
+
+def _used(path: str) -> JournalError:
+    return JournalError(f"the sync state {path} is in use by another sync: wait for its end")
+
+
+def _shown(row: StateRow) -> str | int | None:
+    folded_key = folded(row.key)
+    if folded_key == row.key:
+        return None
+    # Takes no byte in the file, unlike the text.
+    return 1 if folded_key.upper() == row.key else row.key.encode("utf-8", "backslashreplace").decode()
+
+
+def _as_shown(name: bytes, shown: str | int | None) -> str:
+    text = name.decode("utf-8", "backslashreplace")
+    return text if shown is None else text.upper() if shown == 1 else str(shown)
+
+
+def _find(connection: sqlite3.Connection, names: Sequence[bytes]) -> tuple[dict[bytes, Known], dict[bytes, Unsettled]]:
+    found: dict[bytes, Known] = {}
+    unsettled: dict[bytes, Unsettled] = {}
+    # Hardly ever.
+    is_any = connection.execute("SELECT EXISTS (SELECT 1 FROM unsettled)").fetchone()[0]
+    for start in range(0, len(names), _ASKED):
+        some = names[start : start + _ASKED]
+        # Always the same statement: SQLite has it ready.
+        wanted = [*some, *[some[0]] * (_ASKED - len(some))]
+        found.update({name: Known(number, digest) for name, number, digest in connection.execute(_FIND, wanted)})
+        if is_any:
+            unsettled.update({name: Unsettled(digest, sync) for name, digest, sync in connection.execute(_FIND_UNSETTLED, wanted)})
+    return found, unsettled
+
+
+def _doubt(connection: sqlite3.Connection, names: Sequence[bytes]) -> None:
+    connection.executemany("UPDATE customers SET digest = NULL WHERE name = ?", [(name,) for name in names])
+
+
+def _touch(connection: sqlite3.Connection) -> None:
+    """What is urgent is on the disk when it is done, and all before it; so something has to be written."""
+    connection.execute("UPDATE owner SET written = ?", (clock.unix_time(),))
+
+
+# --- those who are gone -----------------------------------------------------------------------------------------------
+
+
+def gone(path: str, seen: bytes, end: int) -> Iterator[str]:
+    """The customers whose bit is not set in `seen`, of those with a number below `end`; a few at a time, in the order of their numbers as
+    they are compared.
+
+    Raises:
+        JournalError: the state is not there any more, or can't be read.
+    """
+    for name, number, shown in _walk(path):
+        if number < end and not seen[number >> 3] & 1 << (number & 7):
+            yield _as_shown(name, shown)
+
+
+def kept(path: str | os.PathLike[str]) -> Iterator[str]:
+    """The numbers of all customers in the state, a few at a time, in the order in which they are compared.
+
+    Raises:
+        JournalError: the state is not there, or can't be read.
+    """
+    return (_as_shown(name, shown) for name, _, shown in _walk(path_of(path)))
+
+
+def _walk(path: str) -> Iterator[tuple[bytes, int, str | int | None]]:
+    last = b""
+    try:
+        check(path, _FORM)
+        with contextlib.closing(connect(path, "ro")) as connection:
+            while rows := connection.execute(
+                "SELECT name, number, shown FROM customers WHERE name > ? ORDER BY name LIMIT 1000", (last,)
+            ).fetchall():
+                yield from rows
+                last = rows[-1][0]
+    except (sqlite3.Error, OSError) as exc:
+        raise broken(path, exc, _FORM.word) from exc
+
+
+def forget(path: str, keys: Iterable[str]) -> int:
+    """Takes customers out of the state; gives how many were in it.
+
+    Raises:
+        JournalError: the state can't be written, or a sync uses it.
+    """
+    path = path_of(path)
+    done = 0
+    taken = _lock(path)
+    try:
+        with contextlib.closing(open_file(path, _FORM, create=False)) as connection:
+            names = (name_of(key) for key in keys)
+            while some := list(islice(names, 1000)):
+                connection.execute("BEGIN IMMEDIATE")
+                done += connection.executemany("DELETE FROM customers WHERE name = ?", [(name,) for name in some]).rowcount
+                connection.executemany("DELETE FROM unsettled WHERE name = ?", [(name,) for name in some])
+                connection.execute("COMMIT")
+    except sqlite3.Error as exc:
+        raise broken(path, exc, _FORM.word) from exc
+    finally:
+        taken.release()
+    return done
