@@ -25,10 +25,10 @@ __all__ = ["Fault", "Injection", "ReceivedView", "RecordsView", "Sandbox", "Seen
 _HOMES = {
     "Fault": "faults",
     "Injection": "faults",
-    "ReceivedView": "posts",
+    "ReceivedView": "received",
     "RecordsView": "views",
     "Sandbox": "server",
-    "SeenRequest": "gate",
+    "SeenRequest": "app",
     "TakenRecord": "views",
 }
 
