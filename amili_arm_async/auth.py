@@ -1,4 +1,4 @@
-"""Tokens: where they come from, and that a stampede of 401s makes one refresh.
+"""Tokens: where they come from. Concurrent 401s trigger a single token refresh.
 
 The token service is the one of the Collection API's page (https://docs.amili.dev/example-workflow-359631m0); that the ARM API takes
 its tokens is an inference: both say "JWT Bearer" and live on one host.
@@ -27,7 +27,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text."""
+        """Returns the text."""
         return self._text
 
     def __repr__(self) -> str:
@@ -42,14 +42,24 @@ class Secret:
 
 @runtime_checkable
 class TokenSource(Protocol):
-    """Where bearer tokens come from."""
+    """Where bearer tokens come from: implement it to get tokens in your own way."""
 
     async def acquire(self) -> str:
-        """A token to use now; may be kept and given again until it is invalidated."""
+        """Returns a token to use now.
+
+        It is called before each request, so keep a token until it expires or is invalidated.
+
+        Returns:
+            The token, without 'Bearer' before it.
+        """
         ...
 
     def invalidate(self, token: str) -> None:
-        """Told when the server refused `token`: if it is still the current one, the next `acquire()` makes a new one."""
+        """Drops a token that the server refused: if it is still the current one, the next `acquire()` gets a new one.
+
+        Args:
+            token: the refused token.
+        """
         ...
 
 
@@ -139,7 +149,10 @@ class ClientCredentials:
         client_secret: the client secret; it is never shown.
         identity_url: the identity service, for staging `https://auth.staging.amili.no`, for production `https://auth.amili.no`.
 
-    It works inside an `ArmClient`, which posts for it; several clients may share one.
+    It works inside an `ArmClient`, which sends its requests; several clients may share one.
+
+    Raises:
+        ConfigurationError: a value is blank, or `identity_url` is not a usable address.
     """
 
     LEEWAY: Final = 60.0
@@ -161,18 +174,30 @@ class ClientCredentials:
         return f"ClientCredentials(client_id={self.client_id!r}, client_secret='***', identity_url={self.identity_url!r})"
 
     def attach(self, post: PostForm, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Called by a client when it begins: from now on tokens are fetched through it, in its event loop (None: in any)."""
+        """Fetches tokens through this client from now on. A client calls it when it is opened.
+
+        Args:
+            post: posts a form to an address and returns the body of a 2xx response.
+            loop: the event loop in which `post` can be used; None: any.
+        """
         self._posts.append((post, loop))
 
     def detach(self, post: PostForm) -> None:
-        """Called by a client when it ends."""
+        """Stops using this client. A client calls it when it is closed.
+
+        Args:
+            post: what was given to `attach`.
+        """
         self._posts = [kept for kept in self._posts if kept[0] != post]
 
     async def acquire(self) -> str:
-        """A token that is not about to expire.
+        """Returns a token that is not about to expire; fetches one where there is none.
+
+        Returns:
+            The token, without 'Bearer' before it.
 
         Raises:
-            AuthenticationError: there is none, whatever the cause.
+            AuthenticationError: no token could be fetched; the cause is chained.
             ConfigurationError: no client of this event loop uses these credentials.
         """
         await self._single.run(self._is_fresh, self._fetch)
@@ -180,12 +205,23 @@ class ClientCredentials:
         return self._token.reveal()
 
     def invalidate(self, token: str) -> None:
-        """Drops `token` if it is still the current one."""
+        """Drops a token that the server refused, if it is still the current one.
+
+        Args:
+            token: the refused token.
+        """
         if self._token == Secret(token):
             self._token = None
 
     async def post(self, post: PostForm) -> bytes:
-        """Asks for a token with `post`, and gives the answer."""
+        """Requests a token.
+
+        Args:
+            post: posts a form to an address and returns the body of a 2xx response.
+
+        Returns:
+            The body of the response.
+        """
         form: dict[str, str | Secret] = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self._secret}
         return await post(f"{self.identity_url}/token", form)
 
@@ -236,7 +272,7 @@ def _is_token(token: object) -> bool:
 
 
 def check_token(token: object) -> str:
-    """Refuses what can't stand in a header."""
+    """Refuses what a header can't hold."""
     if not isinstance(token, str) or not _is_token(token):
         raise ConfigurationError("a token must be a non-empty text of plain characters, without 'Bearer' before it")
     return token

@@ -152,15 +152,20 @@ class ArmClient:
 
     @classmethod
     def from_env(cls, variables: Mapping[str, str] | None = None, **settings: Any) -> ArmClient:
-        """A client from the environment: `AMILI_ARM_CLIENT_NO`, `AMILI_ARM_BASE_URL`, and either `AMILI_ARM_TOKEN` or
-        `AMILI_ARM_CLIENT_ID`, `AMILI_ARM_CLIENT_SECRET` and `AMILI_ARM_IDENTITY_URL`; also `AMILI_ARM_USER_ID`, `AMILI_ARM_LANGUAGE`.
+        """Makes a client from environment variables.
+
+        They are `AMILI_ARM_CLIENT_NO`, `AMILI_ARM_BASE_URL`, and either `AMILI_ARM_TOKEN` or `AMILI_ARM_CLIENT_ID`,
+        `AMILI_ARM_CLIENT_SECRET` and `AMILI_ARM_IDENTITY_URL`; also `AMILI_ARM_USER_ID` and `AMILI_ARM_LANGUAGE`.
 
         Args:
-            variables: the variables; default the environment of the process.
-            settings: further arguments of `ArmClient`; they win over the environment.
+            variables: the variables. Default: the environment of the process.
+            **settings: further arguments of `ArmClient`; they override the environment.
+
+        Returns:
+            The client, not yet opened.
 
         Raises:
-            ConfigurationError: one is missing; the message names it.
+            ConfigurationError: a variable is missing or wrong; the message names it.
         """
         found = environment(os.environ if variables is None else variables)
         wanted = ["client_no", "base_url"]
@@ -184,7 +189,17 @@ class ArmClient:
         return cls(number, **{**arguments, **settings})
 
     def for_client(self, client_no: int) -> ArmClient:
-        """A view on another client number over the same connections, token and limits. It ends with the client it came from."""
+        """Returns a view on another client number that shares connections, token and limits. It ends with the client it came from.
+
+        Args:
+            client_no: the other client number.
+
+        Returns:
+            A client for that number; closing it closes nothing.
+
+        Raises:
+            ConfigurationError: `client_no` is not a positive integer.
+        """
         caller = self._context
         view = object.__new__(ArmClient)
         view._owns_transport = False
@@ -208,7 +223,7 @@ class ArmClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes the connections that were made here. A view closes nothing."""
+        """Closes the connections that this client opened. A view, and a session of your own, stay open."""
         if self._owns_transport:
             await self._context.transport.close()
 
@@ -225,10 +240,10 @@ class ArmClient:
         at_least_customers: int | float | None = None,
         at_least_documents: int | None = None,
     ) -> NightlyRun:
-        """The nightly job: customers first, then their documents, and one report over all.
+        """Sends customers, then their documents, and reports on both: the nightly job.
 
-        The documents of a customer that did not make it are `blocked`: they are named, and not sent into a sure failure. Where the
-        customers can't be brought to their end, no document is sent.
+        The documents of a customer that did not succeed are `blocked`: they are named and not sent, since they would fail. If the run
+        of the customers can't be completed, no document is sent.
 
         Args:
             customers: any iterable or async iterable; None: only documents.
@@ -244,8 +259,11 @@ class ArmClient:
             at_least_documents: how many documents there are at the least. Default None: any number. Where something is less than
                 expected, all that was read is sent, and the night is not ok: see `NightlyReport.shortfalls`.
 
+        Returns:
+            The run: await it for a `NightlyReport`.
+
         Raises:
-            ConfigurationError: there is nothing to do, or the options can't work.
+            ConfigurationError: there is nothing to do, or the options contradict each other.
         """
         from .resources.nightly import plan  # noqa: PLC0415 - only few programs need it
 
@@ -275,20 +293,30 @@ class ArmClient:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> Response:
-        """Any operation, with the same token, retries, limits and errors.
+        """Sends any request, with the same token, retries, limits and errors as the other methods.
+
+        What this library knows to be safe to repeat (reads, customers) is retried when its outcome is unknown; anything else is not.
 
         Args:
             method: the HTTP method.
-            path: below `clients/{client_no}/`; with a slash before it, or beginning with `clients/`, below the base address.
+            path: the path below `clients/{client_no}/`; with a leading slash, or beginning with `clients/`, below the base address.
                 Percent-encode what you put into it.
             params: the query; values that are None are left out.
-            json: a value to send as JSON; or `body`: bytes that are JSON.
-            language, timeout, retry: for this call.
+            json: a value to send as JSON.
+            body: JSON as bytes, instead of `json`.
+            language: `Accept-Language` of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
 
         Returns:
-            status, headers, request id and body of a 2xx.
+            Status, headers, request id and body of a 2xx response.
 
-        A call that this library knows to be safe (reads, customers) is tried again when in doubt; any other is not.
+        Raises:
+            ConfigurationError: the path is not percent-encoded or has a query, or both `json` and `body` are given.
+            NotSentError: nothing was sent, or it was provably not accepted: try again.
+            OutcomeUnknownError: it may have been accepted: look it up before you repeat it.
+            ResponseError: the response could not be read, or a read got none.
+            StatusError: the server answered with an error status.
         """
         method = method.upper()
         full = path.lstrip("/") if path.startswith(("/", "clients/")) else f"clients/{self.client_no}/{path}"

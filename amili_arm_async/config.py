@@ -138,7 +138,14 @@ class Timeout:
         return self.exchange if self.exchange is not None else 10 * self.read
 
     def within(self, seconds: float) -> Timeout:
-        """The same, but for an exchange of at most `seconds`, and no less than the time of `read`."""
+        """Returns the same time-outs with a shorter `exchange`.
+
+        Args:
+            seconds: the most that one exchange may take; where `read` is longer, that counts.
+
+        Returns:
+            A copy with that `exchange`.
+        """
         return replace(self, exchange=min(self.exchange_seconds, max(self.read, seconds)))
 
 
@@ -239,7 +246,14 @@ class BatchWords:
             object.__setattr__(self, name, getattr(self, name) - moved)
 
     def meaning(self, word: str) -> Literal["pending", "succeeded", "failed", "partial", "done"] | None:
-        """Which set `word` is in, or None."""
+        """Returns the name of the set that holds a word.
+
+        Args:
+            word: a status word of a batch result; case does not matter.
+
+        Returns:
+            The name of the set, or None where no set holds it.
+        """
         word = word.casefold()
         if word in self.succeeded:
             return "succeeded"
@@ -278,7 +292,14 @@ class Reconcile:
         check_int("Reconcile.concurrency", self.concurrency, least=1)
 
     def check_against(self, deadline: float) -> None:
-        """Refuses to send again after less time than a batch may take."""
+        """Refuses to resend documents while their batch may still be processed.
+
+        Args:
+            deadline: seconds after which the run stops waiting for the result of a batch.
+
+        Raises:
+            ConfigurationError: `resend_absent` is set and `settle` is not longer than `deadline`.
+        """
         if self.resend_absent and self.settle is not None and self.settle <= deadline:
             raise ConfigurationError(
                 f"settle={self.settle:g} is not longer than the run's deadline of {deadline:g} s: a document that is still being "

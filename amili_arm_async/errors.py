@@ -103,6 +103,9 @@ class AuthenticationError(NotSentError):
     Whatever the identity service answered, it is no answer to the call that wanted the token: a 404 of the identity service is this
     error, and no `NotFoundError`.
 
+    Args:
+        message: what went wrong: the text of the error.
+
     Attributes:
         status: the status that the identity service, or a proxy before it, answered; None where there was no answer.
         lasting: `"no"`: it may pass by itself (408, 425, 429, 5xx, a time-out). `"perhaps"`: the address looks wrong (host name not
@@ -126,6 +129,9 @@ class ResponseError(ArmError):
 
 class StatusError(ArmError):
     """The server answered with an error status.
+
+    Args:
+        hint: what to do, for the message. Default: a text for the status.
 
     Attributes:
         status: the HTTP status.
@@ -219,11 +225,15 @@ class JournalError(ArmError):
 class TruncatedListError(ArmError):
     """A list is not whole: it gave fewer records than it announced, or reached the cap of its endpoint, so that there may be more.
 
+    Args:
+        expected: the number of records that the list announced, where it gave fewer.
+        pages: the last page that was read and the number of pages announced, where pages are missing.
+
     Attributes:
         total_count: the number of records that the list announced, or gave where that is more.
         cap: the most that the endpoint gives for one query; 0 where that is not known.
         given: records that were given.
-        is_short: whether these are fewer than announced; else the list reached its cap.
+        is_short: whether records are missing; else the list reached its cap.
         what: what is wrong, in words.
     """
 
@@ -247,7 +257,10 @@ class TruncatedListError(ArmError):
 
 
 class BulkError(ArmError):
-    """A bulk run could not go on, or `raise_for_failures()` found records that did not make it.
+    """A bulk run could not go on, or `raise_for_failures()` found records that did not succeed.
+
+    Args:
+        message: what went wrong: the text of the error.
 
     Attributes:
         report: the `BulkReport`: every record that was read is in it, in its final state.
@@ -260,6 +273,9 @@ class BulkError(ArmError):
 
 class CheckError(ArmError):
     """A check could not read its source to the end (the cause is chained), or `raise_for_faults()` found errors. Nothing was sent.
+
+    Args:
+        message: what went wrong: the text of the error.
 
     Attributes:
         report: the `CheckReport`: what was found so far.

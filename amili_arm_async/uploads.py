@@ -47,10 +47,13 @@ class FileContent:
         return "FileContent(...)"
 
     def prepare(self) -> Encoded:
-        """What is sent of it.
+        """Opens the source once, to learn its size.
+
+        Returns:
+            What is sent: base64 text, made in pieces.
 
         Raises:
-            OSError: the file can't be read.
+            OSError: the file can't be read, or is not a regular file.
         """
         if isinstance(self._source, bytes):
             return Encoded(self._source, len(self._source))
@@ -101,10 +104,13 @@ class Encoded(Struct, frozen=True):
         return min(2 * _PIECE, len(self))
 
     async def parts(self) -> AsyncGenerator[bytes, None]:
-        """The base64 text, in pieces.
+        """Encodes the source piece by piece.
+
+        Yields:
+            A piece of the base64 text.
 
         Raises:
-            OSError: the file can't be read any more, or was changed.
+            OSError: the file can no longer be read, or was changed.
         """
         for start in range(0, self.size, _PIECE):
             count = min(_PIECE, self.size - start)

@@ -110,10 +110,13 @@ class Response:
         return found if found is not None and _PLAIN_ID.fullmatch(found) and not _PERSON.search(found) else None
 
     def json(self) -> Any:
-        """The parsed JSON, numbers with a fraction as `Decimal`; None where the body is empty.
+        """Parses the body as JSON.
+
+        Returns:
+            The value, numbers with a fraction as `Decimal`; None where the body is empty.
 
         Raises:
-            ResponseError: the body is no JSON.
+            ResponseError: the body is not JSON.
         """
         if not self.body:
             return None
