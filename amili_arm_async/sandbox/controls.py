@@ -58,21 +58,28 @@ class Controls(abc.ABC):
         skip: int = 0,
         probability: float = 1.0,
     ) -> Injection:
-        """Let ``fault`` meet the next requests that match, and return a handle whose ``fired`` counts them.
+        """Makes the next matching requests meet a fault.
 
-        ``method``: only this one. ``path``: a part of the path below ``/arm/v1`` (``"customers/batches"``),
-        or a pattern with ``*`` for all of it; the token service is meant only by a ``path`` that names
-        ``identity``.
-        ``times``: how often, None for always. ``skip``: how many matching requests pass first.
-        ``probability``: above 0 and at most 1. Of several faults that match, the one injected first is met;
-        latencies add to it.
+        Of several faults that match, a request meets the one that was injected first; latencies add up.
+
+        Args:
+            fault: what happens, for example `Fault.reset_after()`.
+            method: the method of the requests. Default None: any.
+            path: a part of their path below `/arm/v1`, such as `"customers/batches"`, or a pattern with `*` for all of it. Default None:
+                any. The token service is hit only by a path that names `identity`.
+            times: how often; None: always. Default 1.
+            skip: how many matching requests pass first. Default 0.
+            probability: the chance that a matching request is hit, above 0 and at most 1. Default 1.
+
+        Returns:
+            A handle whose `fired` counts the requests that were hit.
         """
         injection = Injection(fault, method, path, times, skip, probability)
         self._faults.add(injection)
         return injection
 
     def clear_faults(self) -> None:
-        """Forget the faults that wait. Requests that hang already go on hanging."""
+        """Removes the faults that wait. Requests that hang already go on hanging."""
         self._faults.clear()
 
     def reject_record(
@@ -82,51 +89,71 @@ class Controls(abc.ABC):
         *,
         kind: MarkedKind | None = None,
     ) -> None:
-        """Make one record fail: in a batch when it is processed, alone with 400, of another kind with 422.
+        """Makes one record fail: in a batch when it is processed; alone with 400, or 422 if it is of another kind.
 
-        ``key`` is as in ``customers`` and ``documents``: a number, or a document without one. Of the other kinds it
-        is any text or whole number at the top of a record. ``kind=None``: of customers and of documents.
+        Args:
+            key: a customerNo or documentNo, or a document without a number; of the other kinds, any text or integer at the top level of
+                the record.
+            message: the reason that the server gives.
+            kind: what the record is. Default None: a customer or a document.
         """
         for one in _marked(kind):
             self._ledger().rejects[one, self._key(one, key)] = message
 
     def reject_posting(self, key: str, message: str = "the posting was rejected") -> None:
-        """Make an auto posting fail, and with it all of its batch; ``key`` is any text or whole number at its top."""
+        """Makes an auto posting fail, and with it its whole batch.
+
+        Args:
+            key: any text or integer at the top level of the posting.
+            message: the reason that the server gives.
+        """
         self.reject_record(key, message, kind="auto_postings")
 
     def reject_file(self, name: str, message: str = "the file was rejected") -> None:
-        """Make a file fail, alone among those of its body; ``name`` is any text or whole number at its top."""
+        """Makes a file fail, alone among those of its body.
+
+        Args:
+            name: any text or integer at the top level of the file, such as its name.
+            message: the reason that the server gives.
+        """
         self.reject_record(name, message, kind="files")
 
     def poison_record(self, key: str | Mapping[str, Any], *, kind: MarkedKind | None = None) -> None:
-        """Make every call that holds this record be answered 400, with nothing taken; see ``reject_record``."""
+        """Answers every request that contains this record with 400; nothing of the request is accepted.
+
+        Args:
+            key: as in `reject_record`.
+            kind: what the record is. Default None: a customer or a document.
+        """
         for one in _marked(kind):
             self._ledger().poison.add((one, self._key(one, key)))
 
     def omit_result(self, key: str | Mapping[str, Any], *, kind: RecordKind | None = None) -> None:
-        """Leave this record out of the result of every batch that holds it."""
+        """Leaves this record out of the result of every batch that contains it.
+
+        Args:
+            key: a customerNo or documentNo, or a document without a number.
+            kind: what the record is. Default None: a customer or a document.
+        """
         for one in _LEDGER if kind is None else (kind,):
             self._running().worker.omitted.add((one, self._view(one).key(key)))
 
     # -- processing
 
     def hold_processing(self) -> None:
-        """Process no batch until ``release_processing``: all answer 202 until then."""
+        """Processes no batch until `release_processing`: GET batch answers 202 until then."""
         self._running().worker.hold()
 
     def release_processing(self) -> None:
-        """Process batches again."""
+        """Processes batches again."""
         self._running().worker.release()
 
     async def process_now(self) -> None:
-        """Process what waits, at once, without its delay and even while processing is held.
-
-        Return when it is done.
-        """
+        """Processes all waiting batches at once, without delay and even while processing is held, and returns when they are done."""
         await self._running().worker.process_now()
 
     async def settled(self) -> None:
-        """Return when every accepted batch is processed; while processing is held, not before its release."""
+        """Returns when every accepted batch is processed; while processing is held, not before its release."""
         await self._running().worker.settled()
 
     @property
@@ -137,25 +164,37 @@ class Controls(abc.ABC):
     # -- what is there, and what was seen
 
     def seed(self, kind: ThingKind, records: Iterable[Mapping[str, Any]], client_no: int = 2218) -> int:
-        """Put records of another kind than customers and documents in, uncounted, and return how many.
+        """Stores records of another kind than customers and documents, without counting them.
 
-        They take the place of the made-up ones of this kind, if it has any, and of those with the same key; a record
-        without a key (``arItemId``, ``key`` and so on) is given one.
+        They replace the made-up records of this kind, and those with the same key. A record without a key (`arItemId`, `key` and so on)
+        is given one.
+
+        Args:
+            kind: what the records are.
+            records: mappings with the API's names.
+            client_no: the client number.
+
+        Returns:
+            How many were stored.
         """
         return self._running().things.seed(kind, client_no, records)
 
     def posts(self, operation: str) -> ReceivedView:
-        """Return a view of the bodies that an operation was sent, such as ``payment_reservations.create``.
+        """Returns a view of the bodies that an operation was sent. Customers and documents have `customers` and `documents` instead.
 
-        Those of customers and documents are in ``customers`` and ``documents``.
+        Args:
+            operation: the name of the operation, such as `payment_reservations.create`.
+
+        Returns:
+            The live view.
         """
         return ReceivedView(operation, lambda: self._running().posts)
 
     @property
     def requests(self) -> Counter[str]:
-        """How many requests came, by method and template: ``"POST /clients/{clientno}/customers/batches"``.
+        """How many requests came, by method and path template: `"POST /clients/{clientno}/customers/batches"`.
 
-        Unknown paths and methods are counted as ``"GET *"``, tokens as ``"POST /identity/token"``.
+        Unknown paths and methods are counted as `"GET *"`, tokens as `"POST /identity/token"`.
         """
         return self._running().gate.requests
 
@@ -171,7 +210,7 @@ class Controls(abc.ABC):
 
     @property
     def in_flight(self) -> int:
-        """How many requests are being answered now; one that hangs is."""
+        """How many requests are being answered now, those that hang included."""
         return self._running().gate.in_flight
 
     @property

@@ -61,9 +61,13 @@ class Fault:
 
     @classmethod
     def latency(cls, seconds: float) -> Fault:
-        """Wait ``seconds`` before the request is looked at, then go on.
+        """Makes a fault that delays a request. Other faults may hit the same request.
 
-        Other faults may still meet the request.
+        Args:
+            seconds: how long the request waits before it is processed.
+
+        Returns:
+            The fault.
         """
         return cls("latency", seconds=seconds)
 
@@ -77,10 +81,17 @@ class Fault:
         headers: Mapping[str, str] | None = None,
         taken: bool = False,
     ) -> Fault:
-        """Answer ``code``; with ``taken=True`` only after the records were taken.
+        """Makes a fault that answers with a status.
 
-        ``retry_after``: seconds, or a date as HTTP writes it. ``body``: the bytes to answer, or None for the
-        usual JSON error body.
+        Args:
+            code: the HTTP status.
+            retry_after: `Retry-After`: seconds, or an HTTP date. Default None: no such header.
+            body: the body of the response. Default None: the usual JSON error.
+            headers: further headers.
+            taken: True: the records are accepted first. Default False: nothing is.
+
+        Returns:
+            The fault.
         """
         sent = dict(headers or {})
         if retry_after is not None:
@@ -89,53 +100,99 @@ class Fault:
 
     @classmethod
     def redirect(cls, code: int, location: str) -> Fault:
-        """Answer with a redirect (301, 302, 303, 307, 308) to ``location``; nothing is taken."""
+        """Makes a fault that answers with a redirect; nothing is accepted.
+
+        Args:
+            code: 301, 302, 303, 307 or 308.
+            location: the address to redirect to.
+
+        Returns:
+            The fault.
+        """
         return cls("redirect", code=code, headers={"Location": location})
 
     @classmethod
     def reset_before(cls, *, graceful: bool = False) -> Fault:
-        """Reset the connection before the body is read.
+        """Makes a fault that breaks the connection before the body is read.
 
-        ``graceful=True``: close it (FIN) instead of a reset (RST).
+        Args:
+            graceful: True: close it (FIN). Default False: reset it (RST).
+
+        Returns:
+            The fault.
         """
         return cls("reset_before", graceful=graceful)
 
     @classmethod
     def reset_after(cls, *, graceful: bool = False) -> Fault:
-        """Take the records, then reset the connection without an answer.
+        """Makes a fault that accepts the records, then breaks the connection without a response.
 
-        ``graceful=True``: FIN instead of RST.
+        Args:
+            graceful: True: close it (FIN). Default False: reset it (RST).
+
+        Returns:
+            The fault.
         """
         return cls("reset_after", graceful=graceful)
 
     @classmethod
     def hang_before(cls) -> Fault:
-        """Read the body, take nothing and never answer, until the client goes or the sandbox closes."""
+        """Makes a fault that reads the body, accepts nothing and never answers, until the client or the sandbox closes.
+
+        Returns:
+            The fault.
+        """
         return cls("hang_before")
 
     @classmethod
     def hang_after(cls) -> Fault:
-        """Take the records and never answer, until the client goes or the sandbox closes."""
+        """Makes a fault that accepts the records and never answers, until the client or the sandbox closes.
+
+        Returns:
+            The fault.
+        """
         return cls("hang_after")
 
     @classmethod
     def cut(cls) -> Fault:
-        """Take the records, announce the whole answer, send half of it and close the connection."""
+        """Makes a fault that accepts the records, sends half of the response and closes the connection.
+
+        Returns:
+            The fault.
+        """
         return cls("cut")
 
     @classmethod
     def garbage(cls, body: bytes = b"<html>gateway</html>") -> Fault:
-        """Take the records and answer the true status with bytes that are not JSON."""
+        """Makes a fault that accepts the records and answers with the true status and a body that is not JSON.
+
+        Args:
+            body: the bytes to answer.
+
+        Returns:
+            The fault.
+        """
         return cls("garbage", body=body)
 
     @classmethod
     def no_uuid(cls) -> Fault:
-        """Take the records and answer as usual, but without ``batchUuid`` and ``getResult``."""
+        """Makes a fault that accepts the records and answers as usual, but without `batchUuid` and `getResult`.
+
+        Returns:
+            The fault.
+        """
         return cls("no_uuid")
 
     @classmethod
     def close_idle(cls, after: float = 0.0) -> Fault:
-        """Answer as usual, promise to keep the connection, and close it ``after`` seconds later."""
+        """Makes a fault that answers as usual, promises to keep the connection, and closes it later.
+
+        Args:
+            after: how many seconds later.
+
+        Returns:
+            The fault.
+        """
         return cls("close_idle", seconds=after)
 
     @property
@@ -146,7 +203,17 @@ class Fault:
 
 @dataclasses.dataclass(slots=True)
 class Injection:
-    """A fault that was put into a sandbox; ``fired`` counts how often it met a request."""
+    """A fault that was injected into a sandbox.
+
+    Attributes:
+        fault: what happens.
+        method: the method of the requests it hits; None: any.
+        path: a part of their path below the base address, or a pattern with `*` for all of it; None: any.
+        times: how often it fires; None: always.
+        skip: how many matching requests pass first.
+        probability: the chance that it hits a matching request, above 0 and at most 1.
+        fired: how often it has hit a request.
+    """
 
     fault: Fault
     method: str | None = None
@@ -167,15 +234,20 @@ class Injection:
 
     @property
     def spent(self) -> bool:
-        """Whether it has fired as often as it may."""
+        """True when it has fired as often as it may."""
         return self.times is not None and self.fired >= self.times
 
     def matches(self, method: str, path: str) -> bool:
-        """Return whether a request is one this fault is meant for.
+        """Tells whether this fault is meant for a request.
 
-        ``path`` is the path below the base address for ARM calls, and the whole path for the token endpoint,
-        which a fault reaches only if its own ``path`` names ``identity``: a fault for "everything" should not
-        cost the token.
+        A fault hits the token endpoint only if its own `path` names `identity`: a fault for "everything" should not cost the token.
+
+        Args:
+            method: the method of the request, in capitals.
+            path: the path of the request, below the base address; of the token endpoint, the whole path.
+
+        Returns:
+            Whether method and path match.
         """
         if self.method is not None and self.method.upper() != method:
             return False

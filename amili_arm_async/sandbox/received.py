@@ -59,7 +59,7 @@ class Received:
 
 
 class ReceivedView:
-    """A live view of what one operation was sent. ``client_no=None`` means all clients together."""
+    """A live view of the bodies that one operation was sent."""
 
     def __init__(self, operation: str, posts: Callable[[], Received]) -> None:
         if operation not in POSTS:
@@ -69,13 +69,34 @@ class ReceivedView:
         self._posts = posts
 
     def delivered(self, client_no: int | None = None) -> int:
-        """Return how many whole bodies arrived, whatever was answered."""
+        """Counts the complete bodies that arrived, whatever was answered.
+
+        Args:
+            client_no: the client number. Default None: all clients together.
+
+        Returns:
+            The number of bodies.
+        """
         return self._posts().counts(self._operation, client_no)[0]
 
     def taken(self, client_no: int | None = None) -> int:
-        """Return how many bodies were kept: what they asked for was done."""
+        """Counts the bodies that were accepted: what they asked for was done.
+
+        Args:
+            client_no: the client number. Default None: all clients together.
+
+        Returns:
+            The number of bodies.
+        """
         return self._posts().counts(self._operation, client_no)[1]
 
     def bodies(self, client_no: int | None = None) -> list[Any]:
-        """Return the bodies that were taken, in order: of all operations of this name the last 1000."""
+        """Returns the bodies that were accepted.
+
+        Args:
+            client_no: the client number. Default None: all clients together.
+
+        Returns:
+            The parsed bodies in order of arrival, of the last 1000 of this operation.
+        """
         return self._posts().bodies(self._operation, client_no)

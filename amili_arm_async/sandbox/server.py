@@ -41,42 +41,48 @@ class Sandbox(Controls):
                 ...
             assert sandbox.documents.taken("88776655") == 1
 
-    Where the public pages of the API are silent, its answers are assumptions; the options choose between
-    them.
+    Where the public pages of the API say nothing, its answers are assumptions; the options choose between them.
 
-    ``host``, ``port``: where to listen; port 0 takes a free one. ``ssl_context``: serve https with it.
-    ``clients``: the client numbers that exist, others are answered 403; None: every number, each with its own
-    ledger.
-    ``client_id``, ``client_secret``, ``token_lifetime`` (seconds): the token service at ``identity_url``.
-    ``process_delay``: seconds from a batch's 202 until it is processed; may be changed while it runs.
-    ``result_style``: ``entries`` lists every record in a batch's result, ``summary`` does not.
-    ``partial_status``: the status of a result some of whose records failed.
-    ``words``: other words for ``unprocessed``, ``processed``, ``pending``, ``succeeded``, ``failed``,
-    ``partial``.
-    ``max_body_bytes``, ``max_batch_records`` (None: no limit): 413 above them; a compressed body counts as it is
-    when it is plain again.
-    ``content_encodings``: the values of Content-Encoding that are taken; others are answered 415.
-    ``list_cap``: the upper limit of maximumCount. ``total_count``: whether totalCount stops there or counts
-    ``all``.
-    ``next_page_end``: what ``nextPage`` is on the last page.
-    ``require_customers``: a document whose customer is unknown fails.
-    ``duplicate_documents``: a documentNo that exists already is stored again, or fails.
-    ``update_creates``: PUT makes a customer that does not exist, instead of failing.
-    ``number_documents``: a document sent without a number is given one.
-    ``paths``: path templates below /arm/v1 by the name of the operation (``{"codes.get": "clients/{clientno}/systemcodes"}``),
-    a method and a blank before them if it is another; the operation is served there, and no longer at its usual place.
-    ``error_style``: the bodies of errors are ARM's as it is assumed, those of RFC 7807 (``problem``), plain text, or none.
-    ``list_names``: the names of the lists in answers, by the name of the operation.
-    ``record_style``: GET of one record answers the bare object, ``{"customer": {...}}`` or ``{"customers": [{...}]}``.
-    ``entries_name``: the name of the list of entries in a batch's result; None: ``customers`` or ``documents``.
-    ``request_id_header``: the header with an id that every answer has; None: there is none.
-    ``rate_limit_headers``: answers have X-RateLimit-Limit, -Remaining and -Reset, with made-up numbers.
-    ``page_size_cap``: the upper limit of pageSize.
-    ``auto_posting_methods``: the words that may be in the path of auto postings; others are answered 404; None: any.
-    ``auto_posting_failure_status``: the status of the answer to auto postings one of which failed.
-    ``file_style``: GET of one file answers the object that was stored, or the bytes that are in it.
-    ``keepalive``: seconds after which a connection nobody uses is closed.
-    ``seed``: makes the chances of injected faults repeatable.
+    Args:
+        host: where to listen. Default: the loopback interface.
+        port: the port to listen on. Default 0: a free one.
+        ssl_context: serves https with it. Default None: plain http.
+        clients: the client numbers that exist; others are answered 403. Default None: every number, each with a ledger of its own.
+        client_id: the client id that the token service accepts.
+        client_secret: the secret that it accepts.
+        token_lifetime: seconds for which a token is valid. Default 3600.
+        process_delay: seconds from the 202 of a batch until it is processed; can be changed while it runs. Default 0.05.
+        result_style: `"entries"` (default) lists every record in the result of a batch, `"summary"` does not.
+        partial_status: the status of a result in which some records failed. Default 206.
+        words: other words for `unprocessed`, `processed`, `pending`, `succeeded`, `failed`, `partial`.
+        max_body_bytes: a larger body is answered 413; a compressed one counts decompressed. Default 5,000,000.
+        max_batch_records: a larger batch is answered 413. Default None: no limit.
+        content_encodings: the values of Content-Encoding that are accepted; others are answered 415. Default: gzip and zstd.
+        list_cap: the upper limit of maximumCount. Default 10,000.
+        total_count: whether totalCount is `"capped"` there (default) or counts `"all"`.
+        next_page_end: what `nextPage` is on the last page. Default `"absent"`.
+        require_customers: whether a document of an unknown customer fails. Default True.
+        duplicate_documents: whether a documentNo that exists already is stored again (`"store"`, default) or fails (`"fail"`).
+        update_creates: whether PUT creates a customer that does not exist, instead of failing. Default False.
+        number_documents: whether a document without a number is given one. Default False.
+        paths: path templates below /arm/v1 by operation name (`{"codes.get": "clients/{clientno}/systemcodes"}`), with a method before
+            them if it is another. The operation is served there, and no longer at its usual path.
+        error_style: the bodies of errors: `"arm"`, as ARM's are assumed to be (default), `"problem"` (RFC 7807), `"text"` or `"empty"`.
+        list_names: the names of the lists in responses, by operation name.
+        record_style: GET of one record answers the object (`"bare"`, default), `{"customer": {...}}` (`"wrapped"`) or
+            `{"customers": [{...}]}` (`"listed"`).
+        entries_name: the name of the list of entries in the result of a batch. Default None: `customers` or `documents`.
+        request_id_header: the header with the id of each response; None: no such header.
+        rate_limit_headers: whether responses have X-RateLimit-Limit, -Remaining and -Reset, with made-up numbers. Default False.
+        page_size_cap: the upper limit of pageSize. Default 1000.
+        auto_posting_methods: the words allowed in the path of auto postings; others are answered 404. Default None: any.
+        auto_posting_failure_status: the status of the response to auto postings one of which failed. Default 200.
+        file_style: GET of one file answers the stored object (`"json"`, default) or the bytes in it (`"bytes"`).
+        keepalive: seconds after which an unused connection is closed. Default 75.
+        seed: makes the chances of injected faults repeatable.
+
+    Raises:
+        ValueError: an option has a value that can't work.
     """
 
     def __init__(
@@ -161,16 +167,20 @@ class Sandbox(Controls):
     # -- lifetime
 
     async def __aenter__(self) -> Self:
-        """Start."""
+        """Starts it."""
         await self.start()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Close."""
+        """Closes it."""
         await self.close()
 
     async def start(self) -> None:
-        """Listen. Starting twice is a ``RuntimeError``; a sandbox that was closed starts again, empty."""
+        """Starts to listen. A sandbox that was closed can be started again, and is empty then.
+
+        Raises:
+            RuntimeError: it is running already.
+        """
         if self._parts is not None:
             raise RuntimeError("the sandbox is running already")
         store = Store()
@@ -201,7 +211,7 @@ class Sandbox(Controls):
         worker.start()
 
     async def close(self) -> None:
-        """Drop every connection, stop processing and forget everything. Closing twice does nothing."""
+        """Drops every connection, stops processing and forgets everything. Closing twice does nothing."""
         if self._parts is None:
             return
         parts = self._parts
@@ -218,7 +228,7 @@ class Sandbox(Controls):
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, such as ``http://127.0.0.1:41234``."""
+        """Scheme, host and port, such as `http://127.0.0.1:41234`."""
         self._running()
         scheme = "http" if self._ssl_context is None else "https"
         host = _REACHED_AT.get(self._host, self._host)
@@ -227,12 +237,12 @@ class Sandbox(Controls):
 
     @property
     def base_url(self) -> str:
-        """The address of the ARM API: ``{origin}/arm/v1``."""
+        """The address of the ARM API: `{origin}/arm/v1`."""
         return self.origin + ARM_PATH
 
     @property
     def identity_url(self) -> str:
-        """The address of the identity service; tokens come from ``POST {identity_url}/token``."""
+        """The address of the identity service; tokens come from `POST {identity_url}/token`."""
         return self.origin + IDENTITY_PATH
 
     @property
@@ -247,16 +257,16 @@ class Sandbox(Controls):
 
     @property
     def token(self) -> str:
-        """A bearer token that is good until ``revoke_tokens``; afterwards, a new one."""
+        """A bearer token that is valid until `revoke_tokens`; afterwards, a new one."""
         return self._tokens.own
 
     @property
     def token_requests(self) -> int:
-        """How many requests the token service has read."""
+        """How many requests the token service has received."""
         return self._tokens.requests
 
     def revoke_tokens(self) -> None:
-        """Make every token that was handed out so far bad: calls with it are answered 401."""
+        """Revokes every token that was issued so far: requests with one are answered 401."""
         self._tokens.revoke()
 
     def _running(self) -> Parts:

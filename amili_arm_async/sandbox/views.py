@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 class TakenRecord:
     """How often one record reached the sandbox.
 
-    ``key`` is the record's number in lower case, or ``content:...`` for a document without a number.
-    ``delivered`` counts the whole bodies that held it, ``taken`` how often it was kept (stored at once, or
-    its batch accepted), ``stored`` how many records of the ledger have this key now.
+    Attributes:
+        client_no: the client number.
+        key: the record's number in lower case, or `content:...` for a document without a number.
+        delivered: how many complete bodies contained it.
+        taken: how often it was accepted: stored at once, or its batch accepted.
+        stored: how many records of the ledger have this key now.
     """
 
     client_no: int
@@ -33,30 +36,58 @@ class TakenRecord:
 
 
 class RecordsView:
-    """A live view of the customers or the documents of a sandbox.
-
-    A key is a customerNo or documentNo (case does not count), or the document itself, as a mapping with the
-    API's names, if it has no number. ``client_no=None`` adds up all clients.
-    """
+    """A live view of the customers or the documents of a sandbox. Iterating gives a `TakenRecord` for each that ever arrived."""
 
     def __init__(self, kind: RecordKind, ledger: Callable[[], Ledger]) -> None:
         self._kind: RecordKind = kind
         self._ledger = ledger
 
     def delivered(self, key: str | Mapping[str, Any], client_no: int | None = None) -> int:
-        """Return how often a whole body that held this record arrived, whatever was answered."""
+        """Counts the complete bodies with this record that arrived, whatever was answered.
+
+        Args:
+            key: a customerNo or documentNo, in any case; for a document without a number, the document itself with the API's names.
+            client_no: the client number. Default None: all clients together.
+
+        Returns:
+            The number of deliveries.
+        """
         return self._ledger().store.seen(self._kind, self.key(key), client_no)[0]
 
     def taken(self, key: str | Mapping[str, Any], client_no: int | None = None) -> int:
-        """Return how often this record was kept: above 1 for a document is a person billed twice."""
+        """Counts how often this record was accepted: more than once for a document means that a person is billed twice.
+
+        Args:
+            key: a customerNo or documentNo, in any case; for a document without a number, the document itself with the API's names.
+            client_no: the client number. Default None: all clients together.
+
+        Returns:
+            How often it was accepted.
+        """
         return self._ledger().store.seen(self._kind, self.key(key), client_no)[1]
 
     def stored(self, key: str | Mapping[str, Any], client_no: int | None = None) -> int:
-        """Return how many records with this key are in the ledger now; a batch's only after processing."""
+        """Counts the records with this key in the ledger; those of a batch only after processing.
+
+        Args:
+            key: a customerNo or documentNo, in any case; for a document without a number, the document itself with the API's names.
+            client_no: the client number. Default None: all clients together.
+
+        Returns:
+            The number of stored records.
+        """
         return self._ledger().store.stored(self._kind, self.key(key), client_no)
 
     def get(self, key: str | Mapping[str, Any], client_no: int | None = None) -> dict[str, Any] | None:
-        """Return the stored record as GET would show it (numbers as ``int`` or ``Decimal``), or None."""
+        """Returns a stored record as GET would show it.
+
+        Args:
+            key: a customerNo or documentNo, in any case; for a document without a number, the document itself with the API's names.
+            client_no: the client number. Default None: all clients together.
+
+        Returns:
+            The record with the API's names, numbers as `int` or `Decimal`; None where there is none.
+        """
         store = self._ledger().store
         if self._kind == "customers":
             customer = store.customer(client_no, self.key(key))
@@ -70,26 +101,37 @@ class RecordsView:
         return processing.show_document(processing.decode_object(document.data), document.client, document.number)
 
     def key(self, key: str | Mapping[str, Any]) -> str:
-        """Return the key under which a record is counted."""
+        """Returns the key under which a record is counted.
+
+        Args:
+            key: a customerNo or documentNo, in any case; for a document without a number, the document itself with the API's names.
+
+        Returns:
+            The number in lower case, or `content:...`.
+        """
         if isinstance(key, str):
             return processing.fold(key)
         number = processing.fold(key.get("customerNo" if self._kind == "customers" else "documentNo"))
         return number or processing.content_key(key)
 
     def __len__(self) -> int:
-        """Return how many records the ledger holds now, over all clients."""
+        """Returns how many records the ledger holds now, over all clients."""
         return self._ledger().store.stored(self._kind, None, None)
 
     def __contains__(self, key: object) -> bool:
-        """Return whether a record with this key is stored now."""
+        """Returns whether a record with this key is stored now."""
         return isinstance(key, (str, Mapping)) and self.stored(key) > 0
 
     def __iter__(self) -> Iterator[TakenRecord]:
-        """Give every record that was ever delivered, in order of key; in constant memory."""
+        """Gives every record that was ever delivered, in order of key, in constant memory."""
         return self._walk(taken_above=-1)
 
     def doubles(self) -> Iterator[TakenRecord]:
-        """Give the records that were taken more than once, in order of key."""
+        """Gives the records that were accepted more than once.
+
+        Returns:
+            An iterator over them, in order of key.
+        """
         return self._walk(taken_above=1)
 
     @property
@@ -99,13 +141,21 @@ class RecordsView:
 
     @property
     def total_taken(self) -> int:
-        """The takings of all records together."""
+        """How often records were accepted, over all records."""
         return self._ledger().store.seen_totals(self._kind)[2]
 
     def seed(self, records: Iterable[Mapping[str, Any]], client_no: int = 2218) -> int:
-        """Put records into the ledger without a request and without counting them; return how many.
+        """Stores records without a request, and without counting them as delivered.
 
-        A record the rules refuse is a ``ValueError``, and the others of its 500 stay.
+        Args:
+            records: mappings with the API's names.
+            client_no: the client number.
+
+        Returns:
+            How many were stored.
+
+        Raises:
+            ValueError: a record breaks a rule of the ledger; those before it stay.
         """
         count = 0
         source = iter(records)
