@@ -31,9 +31,9 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class SeenRequest:
     """One request as it came.
 
-    ``path`` is the whole path, still percent-encoded. ``connection`` numbers the connections that carried a
-    request, from 1. ``body_bytes`` is the size of the body as it came over the wire if it was read whole, else 0.
-    ``status`` is the answer's, or None where none was sent.
+    `path` is the whole path, still percent-encoded. `connection` numbers the connections that carried a
+    request, from 1. `body_bytes` is the size of the body as it came over the wire if it was read whole, else 0.
+    `status` is the answer's, or None where none was sent.
     """
 
     method: str
@@ -63,7 +63,7 @@ class App:
         self._numbers: weakref.WeakKeyDictionary[object, int] = weakref.WeakKeyDictionary()
 
     def application(self) -> web.Application:
-        """Return the application that the server runs."""
+        """Returns the application that the server runs."""
         app = web.Application(middlewares=[self._outermost])
         for operation in (*operations.OPERATIONS, *other_operations.OPERATIONS):
             route = self._operations.routes[operation.name]
@@ -74,14 +74,14 @@ class App:
         return app
 
     def close(self) -> None:
-        """Let go of every request that hangs or is held up."""
+        """Lets go of every request that hangs or is held up."""
         self._closing.set()
 
     # -- the ways in
 
     @web.middleware
     async def _outermost(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """Note the request, and turn aiohttp's own refusals (unknown path, wrong method) into JSON."""
+        """Notes the request, and turns aiohttp's own refusals (unknown path, wrong method) into JSON."""
         connection = self._connection(request)
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
@@ -98,7 +98,7 @@ class App:
             self._note(request, response, connection)
 
     def _handler(self, operation: Operation, counted_as: str) -> _Handler:
-        """Return the handler of one operation."""
+        """Returns the handler of one operation."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             self.requests[counted_as] += 1
@@ -116,7 +116,7 @@ class App:
         return handle
 
     def _identity(self, method: str, name: str) -> _Handler:
-        """Return the handler of one call of the identity service."""
+        """Returns the handler of one call of the identity service."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             self.requests[f"{method} {IDENTITY_PATH}/{name}"] += 1
@@ -134,7 +134,7 @@ class App:
     async def _serve(
         self, request: web.Request, held: float, fault: Fault | None, answer: Callable[[bytes], ApiResponse]
     ) -> web.StreamResponse:
-        """Read the body, make the answer and send it, each as far as the fault lets it."""
+        """Reads the body, makes the answer and sends it, each as far as the fault lets it."""
         if held:
             await self._pause(held)
         if fault is not None and fault.kind == "reset_before":
@@ -157,7 +157,7 @@ class App:
         return await wire.send(request, made, fault, self._dress)
 
     def _operate(self, operation: Operation, request: web.Request, body: bytes, refused: ApiResponse | None) -> ApiResponse:
-        """Answer one ARM call whose body is here, and count what was delivered and taken. Does not wait."""
+        """Answers one ARM call whose body is here, and counts what was delivered and taken. Does not wait."""
         call = ApiRequest(
             client_no=_client(request) or 0,
             root=f"{request.scheme}://{request.host}{ARM_PATH}",
@@ -186,7 +186,7 @@ class App:
     # -- small helpers
 
     def _plain(self, request: web.Request, body: bytes | None) -> bytes | ApiResponse:
-        """Return a body without its compression, or the answer to one that is not taken; None is one that is too large."""
+        """Returns a body without its compression, or the answer to one that is not taken; None is one that is too large."""
         limit = self._settings.max_body_bytes
         encoding = request.headers.get("Content-Encoding", "").strip().lower()
         if body is not None and encoding:
@@ -201,7 +201,7 @@ class App:
         return refusal(413, f"the body is larger than {limit} bytes") if body is None else body
 
     def _denied(self, request: web.Request, client_no: int | None) -> ApiResponse | None:
-        """Return the 401 or 403 that a call gets for who it is, or None."""
+        """Returns the 401 or 403 that a call gets for who it is, or None."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not self._tokens.is_good(token.strip()):
             denied = refusal(401, "the token is missing or not valid")
@@ -213,7 +213,7 @@ class App:
         return None
 
     def _lost(self, request: web.Request, error: web.HTTPException) -> ApiResponse:
-        """Return the answer for a path that does not exist (404) or a method it does not have (405)."""
+        """Returns the answer for a path that does not exist (404) or a method it does not have (405)."""
         self.requests[f"{request.method} *"] += 1
         denied = self._denied(request, None) if request.path.startswith(ARM_PATH) else None
         if denied is not None:
@@ -224,13 +224,13 @@ class App:
         return answer
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not longer than the sandbox is open."""
+        """Waits, but not longer than the sandbox is open."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
 
     def _connection(self, request: web.Request) -> int:
-        """Return the number of the connection a request came over."""
+        """Returns the number of the connection a request came over."""
         if request.transport is None:
             return 0
         number = self._numbers.get(request.transport)
@@ -240,7 +240,7 @@ class App:
         return number
 
     def _note(self, request: web.Request, response: web.StreamResponse | None, connection: int) -> None:
-        """Remember a request among the recent ones."""
+        """Remembers a request among the recent ones."""
         answered = None if response is None or request.get(wire.DROPPED) else response.status
         self.recent.append(
             SeenRequest(
@@ -256,7 +256,7 @@ class App:
 
 
 def _client(request: web.Request) -> int | None:
-    """Return the number of the client a call is for, or None where it is for none."""
+    """Returns the number of the client a call is for, or None where it is for none."""
     number = request.match_info.get("clientno")
     return None if number is None else int(number)
 

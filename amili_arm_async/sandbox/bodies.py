@@ -7,7 +7,7 @@ from .operations import ApiRequest, ApiResponse, Operation, Operations, refusal
 
 
 def read(operations: Operations, operation: Operation, call: ApiRequest) -> None:
-    """Find the records in the body of a write; ``ValueError`` says what is wrong with it."""
+    """Finds the records in the body of a write; `ValueError` says what is wrong with it."""
     if operation.writes in ("one", "body"):  # of a batch it would cost too much: gate and ledger look after that
         processing.refuse_depth(call.body)
     if operation.writes in ("one", "batch"):
@@ -24,7 +24,7 @@ def read(operations: Operations, operation: Operation, call: ApiRequest) -> None
 
 
 def answer(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
-    """Return the answer to a call whose records are found."""
+    """Returns the answer to a call whose records are found."""
     if operation.writes != "body":
         return operation.answer(operations, operation, call)
     if any(operations.ledger.poisoned(operation.section, entry) for entry in call.entries):
@@ -37,7 +37,7 @@ def answer(operations: Operations, operation: Operation, call: ApiRequest) -> Ap
 
 
 def count(operations: Operations, operation: Operation, call: ApiRequest, *, taken: bool) -> None:
-    """Count what was delivered and taken."""
+    """Counts what was delivered and taken."""
     if operation.writes == "body":
         operations.posts.note(operation.name, call.client_no, call.body, taken=taken)
     elif call.records and operation.kind is not None:

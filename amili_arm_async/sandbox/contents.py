@@ -9,14 +9,14 @@ from typing import Any
 
 
 def content_field(record: Mapping[str, Any]) -> str | None:
-    """Return the name of the field that holds the content in base64, or None: the one that is named so, else the longest."""
+    """Returns the name of the field that holds the content in base64, or None: the one that is named so, else the longest."""
     found = {name: value for name, value in record.items() if isinstance(value, str) and value and decoded(value) is not None}
     named = [name for name in found if "content" in name.lower() or "data" in name.lower() or "base64" in name.lower()]
     return max(named or found, key=lambda name: len(found[name]), default=None)
 
 
 def decoded(value: str) -> bytes | None:
-    """Return what a text in base64 holds, or None for any other text."""
+    """Returns what a text in base64 holds, or None for any other text."""
     try:
         return base64.b64decode(value, validate=True)
     except (ValueError, binascii.Error):
@@ -24,6 +24,6 @@ def decoded(value: str) -> bytes | None:
 
 
 def without_content(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a file as a list shows it."""
+    """Returns a file as a list shows it."""
     field = content_field(record)
     return {name: value for name, value in record.items() if name != field}

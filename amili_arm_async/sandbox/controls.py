@@ -44,7 +44,7 @@ class Controls(abc.ABC):
 
     @abc.abstractmethod
     def _running(self) -> Parts:
-        """Return the parts; a sandbox that does not run raises."""
+        """Returns the parts; a sandbox that does not run raises."""
 
     # -- faults and refusals
 
@@ -225,7 +225,7 @@ class Controls(abc.ABC):
         return self.customers if kind == "customers" else self.documents
 
     def _key(self, kind: MarkedKind, key: str | Mapping[str, Any]) -> str:
-        """Return the key under which a record is marked."""
+        """Returns the key under which a record is marked."""
         if kind in ("customers", "documents"):
             return self._view(kind).key(key)
         if isinstance(key, Mapping):

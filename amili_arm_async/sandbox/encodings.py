@@ -29,9 +29,9 @@ class _Decompressor(Protocol):
 
 
 def plain(body: bytes, encoding: str, limit: int) -> bytes | None:
-    """Return a body as it was before it was compressed, or None if that is larger than ``limit`` bytes.
+    """Returns a body as it was before it was compressed, or None if that is larger than `limit` bytes.
 
-    A ``LookupError``: nothing here can read this encoding. A ``ValueError``: the body is damaged.
+    A `LookupError`: nothing here can read this encoding. A `ValueError`: the body is damaged.
     """
     decompressor, failure = _decompressor(encoding)
     made = bytearray()
@@ -50,7 +50,7 @@ def plain(body: bytes, encoding: str, limit: int) -> bytes | None:
 
 
 def _decompressor(encoding: str) -> tuple[_Decompressor, type[Exception]]:
-    """Return what reads an encoding, and what it raises."""
+    """Returns what reads an encoding, and what it raises."""
     if encoding == "gzip":
         return zlib.decompressobj(31), zlib.error
     if encoding == "zstd":

@@ -79,7 +79,7 @@ class EntityStore:
     # -- in
 
     def seed(self, kind: ThingKind, client: int, records: Iterable[Mapping[str, Any]]) -> int:
-        """Put records in, in the place of the made-up ones of this kind, and return how many."""
+        """Puts records in, in the place of the made-up ones of this kind, and returns how many."""
         if kind not in KINDS:
             raise ValueError(f"no such kind: {kind}; there are {', '.join(KINDS)}")
         self._told.add((kind, client))
@@ -92,7 +92,7 @@ class EntityStore:
         return count
 
     def put(self, kind: ThingKind, client: int, record: JsonObject, *, made: bool = False) -> JsonObject:
-        """Store a record, in the place of the one with the same key; without a key it is given one. Return it."""
+        """Stores a record, in the place of the one with the same key; without a key it is given one. Return it."""
         field = _KEYS.get(kind)
         key = "" if field is None else fold(record.get(field))
         if field is not None and not key:
@@ -103,7 +103,7 @@ class EntityStore:
         return record
 
     def _number(self, kind: str, client: int) -> int:
-        """Return a number for a record that came without one, never one twice."""
+        """Returns a number for a record that came without one, never one twice."""
         number = self._next.get((kind, client), _FIRST.get(kind, 1))
         while self._get(kind, client, str(number)) is not None:
             number += 1
@@ -113,16 +113,16 @@ class EntityStore:
     # -- out
 
     def get(self, kind: ThingKind, client: int, key: str) -> Entity | None:
-        """Return one record by its key, or None."""
+        """Returns one record by its key, or None."""
         self._fill(kind, client)
         return self._get(kind, client, fold(key))
 
     def find(
         self, kind: ThingKind, client: int, wanted: Mapping[str, str], limit: int, *, count: bool = False
     ) -> tuple[array.array[int], int]:
-        """Return the ids of the first ``limit`` records all of whose ``wanted`` fields are equal, and the number of records.
+        """Returns the ids of the first `limit` records all of whose `wanted` fields are equal, and the number of records.
 
-        That is the number of ids, or with ``count`` of all that match. ``wanted``: folded texts by names in lower case.
+        That is the number of ids, or with `count` of all that match. `wanted`: folded texts by names in lower case.
         """
         self._fill(kind, client)
         where, values = "kind = ? AND client = ?", list[str | int]([kind, client])
@@ -139,18 +139,18 @@ class EntityStore:
         return ids, int(self._sql.execute(f"SELECT count(*) FROM things WHERE {where}", values).fetchone()[0])  # noqa: S608
 
     def page(self, ids: Sequence[int]) -> list[JsonObject]:
-        """Return the records with these ids, in their order."""
+        """Returns the records with these ids, in their order."""
         sql = "SELECT t.data FROM json_each(?) AS wanted CROSS JOIN things AS t ON t.id = wanted.value"
         found = self._sql.execute(sql, (processing.encode(list(ids)).decode(),)).fetchall()
         return [processing.decode_object(row[0]) for row in found]
 
     def has_ar_items(self, client: int, customer: str) -> bool:
-        """Return whether a customer has AR items that no document made."""
+        """Returns whether a customer has AR items that no document made."""
         sql = "SELECT 1 FROM things WHERE owner = ? AND client = ? AND kind = 'ar_items' LIMIT 1"
         return self._sql.execute(sql, (customer, client)).fetchone() is not None
 
     def document_with(self, client: int, field: str, value: str) -> bool:
-        """Return whether a document, or an AR item, has this value in a field."""
+        """Returns whether a document, or an AR item, has this value in a field."""
         wanted = processing.encode({field.lower(): value}).decode()
         sql = "SELECT 1 FROM documents WHERE client = ? AND matches(data, ?) LIMIT 1"
         if self._sql.execute(sql, (client, wanted)).fetchone() is not None:
@@ -165,7 +165,7 @@ class EntityStore:
     # -- what is there by itself
 
     def _fill(self, kind: ThingKind, client: int) -> None:
-        """Make what nobody put in: AR items of documents, and the made-up records of a kind that was never seeded."""
+        """Makes what nobody put in: AR items of documents, and the made-up records of a kind that was never seeded."""
         if kind == "ar_items":
             self._follow_documents()
         if (kind, client) not in self._told:
@@ -174,7 +174,7 @@ class EntityStore:
                 self.put(kind, client, dict(record), made=True)
 
     def _follow_documents(self) -> None:
-        """Make the AR items of the documents that came since. Only who looks at AR items pays for them."""
+        """Makes the AR items of the documents that came since. Only who looks at AR items pays for them."""
         sql = "SELECT id, client, number, data FROM documents WHERE id > ? ORDER BY id LIMIT ?"
         while rows := self._sql.execute(sql, (self._documents_seen, _STEP)).fetchall():
             with self._store.transaction():
@@ -184,7 +184,7 @@ class EntityStore:
 
 
 def _readable(data: bytes) -> JsonObject:
-    """Return a stored record; one that is nested too deep to be read is blank: it is one of many, and the others count."""
+    """Returns a stored record; one that is nested too deep to be read is blank: it is one of many, and the others count."""
     try:
         return processing.decode_object(data)
     except processing.TooDeep:
@@ -192,7 +192,7 @@ def _readable(data: bytes) -> JsonObject:
 
 
 def _ar_item(client: int, number: str, document: Mapping[str, Any]) -> JsonObject:
-    """Return the AR item that a document makes. Its fields are assumed: no page shows one."""
+    """Returns the AR item that a document makes. Its fields are assumed: no page shows one."""
     amounts = document.get("currencyAmounts")
     amount = amounts.get("inclVat") if isinstance(amounts, Mapping) else None
     amount = amount if isinstance(amount, (int, Decimal)) and not isinstance(amount, bool) else 0
@@ -207,14 +207,14 @@ def _ar_item(client: int, number: str, document: Mapping[str, Any]) -> JsonObjec
 
 
 def _matches(data: bytes, wanted: str) -> bool:
-    """Return whether every wanted field is in a record, at its top, and says the same; for SQLite."""
+    """Returns whether every wanted field is in a record, at its top, and says the same; for SQLite."""
     fields = {name.lower(): value for name, value in _readable(data).items()}
     expected: dict[str, str] = msgspec.json.decode(wanted)
     return all(name in fields and _equal(fields[name], value) for name, value in expected.items())
 
 
 def _equal(value: Any, wanted: str) -> bool:
-    """Return whether a value of a record is the one that a text of a query means."""
+    """Returns whether a value of a record is the one that a text of a query means."""
     if isinstance(value, bool):
         return wanted == ("true" if value else "false")
     if isinstance(value, (int, Decimal)):

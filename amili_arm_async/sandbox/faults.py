@@ -224,7 +224,7 @@ class Injection:
     fired: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse numbers that could never fire."""
+        """Refuses numbers that could never fire."""
         if self.times is not None and self.times < 1:
             raise ValueError("times must be at least 1, or None for always")
         if self.skip < 0:
@@ -267,19 +267,19 @@ class FaultPlan:
         self._waiting: list[Injection] = []
 
     def add(self, injection: Injection) -> None:
-        """Put a fault behind those that wait already."""
+        """Puts a fault behind those that wait already."""
         self._waiting.append(injection)
 
     def clear(self) -> None:
-        """Forget every fault that has not fired."""
+        """Forgets every fault that has not fired."""
         self._waiting.clear()
 
     def __len__(self) -> int:
-        """Return how many faults wait."""
+        """Returns how many faults wait."""
         return len(self._waiting)
 
     def draw(self, method: str, path: str) -> tuple[float, Fault | None]:
-        """Return the seconds this request is held up, and the fault it meets, if any.
+        """Returns the seconds this request is held up, and the fault it meets, if any.
 
         Latencies add up and let the search go on. A fault that is skipping, or that chance leaves out, lets
         the request pass on to the next fault in the plan.

@@ -15,7 +15,7 @@ LIST = "files"
 
 
 def of_body(value: Any) -> Sequence[Any]:
-    """Return the files of a body: those under ``files``, else the first list of objects under any name."""
+    """Returns the files of a body: those under `files`, else the first list of objects under any name."""
     fields = value if isinstance(value, dict) else {}
     for found in (fields.get(LIST), *fields.values()):
         if isinstance(found, list) and found and all(isinstance(one, dict) for one in found):
@@ -39,7 +39,7 @@ def upload(operations: Operations, operation: Operation, call: ApiRequest) -> Ap
 
 
 def _store(operations: Operations, client_no: int, file: JsonObject) -> JsonObject:
-    """Store one file, unless a test wants it refused; return what is answered about it."""
+    """Stores one file, unless a test wants it refused; returns what is answered about it."""
     named = {"fileName": file["fileName"]} if "fileName" in file else {}
     rejected = operations.ledger.rejected("files", file)
     if rejected is not None:

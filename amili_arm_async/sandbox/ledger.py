@@ -1,4 +1,4 @@
-"""Records into the ledger: the rules of ``processing`` over the tables of ``store``, many at a time."""
+"""Records into the ledger: the rules of `processing` over the tables of `store`, many at a time."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _DOCUMENT = msgspec.json.Decoder(DocumentHead)
 
 
 def split_batch(kind: RecordKind, body: bytes) -> list[msgspec.Raw]:
-    """Return the records of a batch body, each as its own piece of JSON.
+    """Returns the records of a batch body, each as its own piece of JSON.
 
-    ``ValueError`` says what is wrong with it.
+    `ValueError` says what is wrong with it.
     """
     try:
         if not body.isascii():
@@ -59,7 +59,7 @@ def split_batch(kind: RecordKind, body: bytes) -> list[msgspec.Raw]:
 
 
 def heads(kind: RecordKind, records: Sequence[msgspec.Raw]) -> Sequence[Any]:
-    """Return the few fields the sandbox reads of each record; None for what is not a JSON object."""
+    """Returns the few fields the sandbox reads of each record; None for what is not a JSON object."""
     decode: Callable[[msgspec.Raw], Any] = _CUSTOMER.decode if kind == "customers" else _DOCUMENT.decode
     found: list[Any] = []
     for record in records:
@@ -71,7 +71,7 @@ def heads(kind: RecordKind, records: Sequence[msgspec.Raw]) -> Sequence[Any]:
 
 
 def document_key(head: DocumentHead | None, record: msgspec.Raw) -> str:
-    """Return a document's key: its number, folded; or a hash of its content if it has none."""
+    """Returns a document's key: its number, folded; or a hash of its content if it has none."""
     if head is None:
         return ""
     if number := fold(head.document_no):
@@ -93,25 +93,25 @@ class Ledger:
         self._made = 0
 
     def keys(self, kind: RecordKind, records: Sequence[msgspec.Raw]) -> list[str]:
-        """Return the key each record is counted under, in order; blank for what has none."""
+        """Returns the key each record is counted under, in order; blank for what has none."""
         found = heads(kind, records)
         if kind == "customers":
             return ["" if head is None else fold(head.customer_no) for head in found]
         return [document_key(head, record) for head, record in zip(found, records, strict=True)]
 
     def rejected(self, section: str, record: Mapping[str, Any]) -> str | None:
-        """Return why a test wants a record of another section refused, or None: one of its fields is marked."""
+        """Returns why a test wants a record of another section refused, or None: one of its fields is marked."""
         marks = (self.rejects.get((section, fold(value))) for value in record.values()) if self.rejects else ()
         return next((message for message in marks if message is not None), None)
 
     def poisoned(self, section: str, record: Any) -> bool:
-        """Return whether a test wants every call refused that holds this record of another section."""
+        """Returns whether a test wants every call refused that holds this record of another section."""
         if not self.poison or not isinstance(record, dict):
             return False
         return any((section, fold(value)) in self.poison for value in record.values())
 
     def apply(self, kind: RecordKind, client: int, records: Sequence[msgspec.Raw], *, updates: bool = False) -> list[RecordResult]:
-        """Validate the records and store those that pass, in one transaction; one outcome each, in order."""
+        """Validates the records and stores those that pass, in one transaction; one outcome each, in order."""
         with self.store.transaction():
             if kind == "customers":
                 return self._apply_customers(client, records, may_create=not updates or self.settings.update_creates)
@@ -190,7 +190,7 @@ class Ledger:
 
 
 def _merged(before: bytes, record: msgspec.Raw) -> tuple[CustomerHead, bytes]:
-    """Return the stored customer with an update merged into it, and the head of the result."""
+    """Returns the stored customer with an update merged into it, and the head of the result."""
     given = processing.decode_object(memoryview(record))
     data = processing.encode(processing.merge_customer(processing.decode_object(before), given))
     return _CUSTOMER.decode(data), data

@@ -33,11 +33,11 @@ class Source(Protocol):
         ...
 
     def find(self, client_no: int, query: Mapping[str, str], limit: int, *, count: bool) -> tuple[array.array[int], int]:
-        """Return the ids of the first ``limit`` records that a query means, and their number, or with ``count`` that of all."""
+        """Returns the ids of the first `limit` records that a query means, and their number, or with `count` that of all."""
         ...
 
     def shown(self, client_no: int, ids: Sequence[int]) -> list[dict[str, Any]]:
-        """Return the records with these ids that still exist, as a list shows them."""
+        """Returns the records with these ids that still exist, as a list shows them."""
         ...
 
 
@@ -49,7 +49,7 @@ class LedgerSource:
         self._store = store
 
     def find(self, client_no: int, query: Mapping[str, str], limit: int, *, count: bool) -> tuple[array.array[int], int]:
-        """Return the records with the wanted numbers, names and categories; other parameters have no effect."""
+        """Returns the records with the wanted numbers, names and categories; other parameters have no effect."""
         filters: dict[str, str | int] = {name: processing.fold(query[name]) for name in _FOLDED if query.get(name)}
         account = _number(query, "accountno", None)
         if account is not None:
@@ -57,7 +57,7 @@ class LedgerSource:
         return self._store.select(self.kind, client_no, filters, limit, count=count)
 
     def shown(self, client_no: int, ids: Sequence[int]) -> list[dict[str, Any]]:
-        """Return the records as GET of one shows them."""
+        """Returns the records as GET of one shows them."""
         return [self._show(client_no, *row) for row in self._store.page(self.kind, ids)]
 
     def _show(self, client_no: int, account: int, number: str, data: bytes) -> dict[str, Any]:
@@ -75,12 +75,12 @@ class ThingSource:
         self._things = things
 
     def find(self, client_no: int, query: Mapping[str, str], limit: int, *, count: bool) -> tuple[array.array[int], int]:
-        """Return the records whose fields are equal to the parameters of the same names."""
+        """Returns the records whose fields are equal to the parameters of the same names."""
         wanted = {name.lower(): processing.fold(value) for name, value in query.items() if value and name.lower() not in _NO_FILTERS}
         return self._things.find(self.kind, client_no, wanted, limit, count=count)
 
     def shown(self, client_no: int, ids: Sequence[int]) -> list[dict[str, Any]]:
-        """Return the records as they are, files without their content."""
+        """Returns the records as they are, files without their content."""
         return [without_content(record) for record in self._things.page(ids)] if self.kind == "files" else self._things.page(ids)
 
 
@@ -88,8 +88,8 @@ class ThingSource:
 class ListRequest:
     """One request for a page.
 
-    ``name`` is the name of the list in the answer, ``address`` the address of the list as the client wrote it,
-    ``query`` the parameters.
+    `name` is the name of the list in the answer, `address` the address of the list as the client wrote it,
+    `query` the parameters.
     """
 
     source: Source
@@ -100,7 +100,7 @@ class ListRequest:
 
 
 def answer(store: Store, settings: SandboxSettings, request: ListRequest) -> dict[str, Any] | None:
-    """Return the body of a page, None for an unknown query; ``ValueError`` names a bad parameter.
+    """Returns the body of a page, None for an unknown query; `ValueError` names a bad parameter.
 
     A page after the last one is empty: the pages don't say what becomes of it.
     """
@@ -119,7 +119,7 @@ def answer(store: Store, settings: SandboxSettings, request: ListRequest) -> dic
 
 
 def _search(store: Store, settings: SandboxSettings, request: ListRequest) -> QueryRow:
-    """Run a new query and remember what it found."""
+    """Runs a new query and remembers what it found."""
     size = processing.page_size(_number(request.query, "pagesize", None), settings.page_size_cap)
     asked = _number(request.query, "maximumcount", None)
     maximum = settings.list_cap if asked is None else max(1, min(asked, settings.list_cap))
@@ -131,7 +131,7 @@ def _search(store: Store, settings: SandboxSettings, request: ListRequest) -> Qu
 
 
 def _summary(settings: SandboxSettings, request: ListRequest, found: QueryRow, page_no: int, held: int, shown: int) -> dict[str, Any]:
-    """Return a page's summary, its keys in the order of the pages' sample."""
+    """Returns a page's summary, its keys in the order of the pages' sample."""
     pages = max(1, -(-held // found.size))
     link = f"{request.address}?query={found.id}&pageno="
     summary: dict[str, Any] = {
@@ -152,7 +152,7 @@ def _summary(settings: SandboxSettings, request: ListRequest, found: QueryRow, p
 
 
 def _number(query: Mapping[str, str], name: str, default: int | None) -> int | None:
-    """Return a whole number among the parameters, or ``default`` if it is missing or blank."""
+    """Returns a whole number among the parameters, or `default` if it is missing or blank."""
     given = query.get(name, "")
     if not given:
         return default

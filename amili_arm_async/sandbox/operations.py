@@ -1,4 +1,4 @@
-"""The operations of the API over the ledger: from a ``ApiRequest`` to an ``ApiResponse``, without waiting.
+"""The operations of the API over the ledger: from a `ApiRequest` to an `ApiResponse`, without waiting.
 
 That they don't wait is what makes "taken" exact: between the look at a request and the record in the tables
 no client can vanish and no second request can come between.
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class ApiRequest:
     """One request to an operation.
 
-    ``records`` are the pieces of a ledger write's body. ``value`` is the body of another write, decoded, and
-    ``entries`` the records in it. ``root`` the address of /arm/v1, ``address`` the one that was called.
+    `records` are the pieces of a ledger write's body. `value` is the body of another write, decoded, and
+    `entries` the records in it. `root` the address of /arm/v1, `address` the one that was called.
     """
 
     client_no: int
@@ -50,7 +50,7 @@ class ApiRequest:
 class ApiResponse:
     """What goes back.
 
-    ``taken`` says that the records of the request were kept; ``error`` is the message of a refusal, whose body may
+    `taken` says that the records of the request were kept; `error` is the message of a refusal, whose body may
     be written in another style before it leaves.
     """
 
@@ -66,7 +66,7 @@ class ApiResponse:
 class Operation:
     """One operation of the library's table, and the function that answers it.
 
-    ``writes`` is set where the body holds records: ``one`` object or a ``batch``, or any other ``body``; ``updates`` where it changes what
+    `writes` is set where the body holds records: `one` object or a `batch`, or any other `body`; `updates` where it changes what
     is there.
     """
 
@@ -93,12 +93,12 @@ class Operation:
 
 
 def reply(status: int, value: object, *, taken: bool = False) -> ApiResponse:
-    """Return an answer with ``value`` as its JSON body."""
+    """Returns an answer with `value` as its JSON body."""
     return ApiResponse(status, processing.encode(value), taken=taken)
 
 
 def refusal(status: int, message: str) -> ApiResponse:
-    """Return an error answer. The pages show no error body: this shape is an assumption."""
+    """Returns an error answer. The pages show no error body: this shape is an assumption."""
     answer = reply(status, {"status": "ERROR", "result": "FAILED", "message": message})
     answer.error = message
     return answer
@@ -116,14 +116,14 @@ class Operations:
         self.routes = routes(settings.paths)
 
     def pieces(self, operation: Operation, body: bytes) -> Sequence[msgspec.Raw]:
-        """Return the records of a ledger write's body; ``ValueError`` says what is wrong with it."""
+        """Returns the records of a ledger write's body; `ValueError` says what is wrong with it."""
         if operation.writes == "batch" and operation.kind is not None:
             return split_batch(operation.kind, body)
         processing.decode_object(body)
         return [msgspec.Raw(body)]
 
     def done(self, message: str, **more: object) -> ApiResponse:
-        """Return the answer to a write that was taken."""
+        """Returns the answer to a write that was taken."""
         words = self.settings.words
         return reply(200, {"status": words.processed, "result": words.succeeded, "message": message, **more}, taken=True)
 
@@ -164,7 +164,7 @@ class Operations:
         return reply(202, self.pending(call, uuid), taken=True)
 
     def pending(self, call: ApiRequest, uuid: str) -> dict[str, str]:
-        """Return the pages' 202 body; its text says "Document batch" for customers too."""
+        """Returns the pages' 202 body; its text says "Document batch" for customers too."""
         return {
             "status": self.settings.words.unprocessed,
             "result": self.settings.words.pending,
@@ -174,7 +174,7 @@ class Operations:
         }
 
     def poisoned(self, operation: Operation, call: ApiRequest) -> bool:
-        """Return whether a record of the call is one for which the whole call is refused."""
+        """Returns whether a record of the call is one for which the whole call is refused."""
         if not self.ledger.poison or operation.kind is None:
             return False
         kind = operation.kind
@@ -197,7 +197,7 @@ class Operations:
         return self.one(operation, processing.show_customer(processing.decode_object(row.data), row.client, row.account))
 
     def one(self, operation: Operation, record: processing.JsonObject) -> ApiResponse:
-        """Return the answer that shows one record, in the style that is set."""
+        """Returns the answer that shows one record, in the style that is set."""
         style = self.settings.record_style
         if style == "wrapped":
             return reply(200, {operation.items.removesuffix("s"): record})
@@ -223,7 +223,7 @@ class Operations:
         return self.one(operation, processing.show_document(processing.decode_object(row.data), row.client, row.number))
 
     def list_name(self, operation: Operation) -> str:
-        """Return the name of the list in an answer."""
+        """Returns the name of the list in an answer."""
         return self.settings.list_names.get(operation.name, operation.items)
 
     def list_records(self, operation: Operation, call: ApiRequest) -> ApiResponse:
@@ -232,7 +232,7 @@ class Operations:
         return self.list_from(lists.LedgerSource(operation.kind, self.ledger.store), operation, call)
 
     def list_from(self, source: lists.Source, operation: Operation, call: ApiRequest) -> ApiResponse:
-        """Return a page of a list."""
+        """Returns a page of a list."""
         request = lists.ListRequest(source, self.list_name(operation), call.client_no, call.address, call.query)
         try:
             page: dict[str, Any] | None = lists.answer(self.ledger.store, self.settings, request)

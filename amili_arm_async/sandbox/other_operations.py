@@ -78,13 +78,13 @@ def health(operations: Operations, operation: Operation, call: ApiRequest) -> Ap
 
 
 def _period(record: JsonObject) -> tuple[int, int]:
-    """Return the year and the period of a movement; what is no whole number is 0."""
+    """Returns the year and the period of a movement; what is no whole number is 0."""
     year, period = (value if isinstance(value, int) else 0 for value in (record.get("year"), record.get("period")))
     return year, period
 
 
 def _kind(operation: Operation) -> ThingKind:
-    """Return the kind of an operation's records: its section has the same name."""
+    """Returns the kind of an operation's records: its section has the same name."""
     return cast("ThingKind", operation.section)
 
 

@@ -34,7 +34,7 @@ def create(operations: Operations, operation: Operation, call: ApiRequest) -> Ap
 
 
 def _known(operations: Operations, client: int, name: str, value: str) -> bool:
-    """Return whether a document or a customer has this."""
+    """Returns whether a document or a customer has this."""
     store, things = operations.ledger.store, operations.things
     if name == "arItemId":
         return things.get("ar_items", client, value) is not None
@@ -50,7 +50,7 @@ def _known(operations: Operations, client: int, name: str, value: str) -> bool:
 
 
 def _account(operations: Operations, client: int, value: str) -> bool:
-    """Return whether a customer has an account number."""
+    """Returns whether a customer has an account number."""
     if not (value.isascii() and value.isdigit() and len(value) < 19):
         return False
     wanted: Mapping[str, str | int] = {"accountno": int(value)}
@@ -58,7 +58,7 @@ def _account(operations: Operations, client: int, value: str) -> bool:
 
 
 def _customer_kid(operations: Operations, client: int, kid: str) -> bool:
-    """Return whether a payment identifier is a customer's: its account stands in it."""
+    """Returns whether a payment identifier is a customer's: its account stands in it."""
     account = kid.removeprefix(f"500{client:04d}")[:-8]
     if not (account.isascii() and account.isdigit() and len(account) < 19):
         return False

@@ -16,7 +16,7 @@ LIST = "autoPostings"
 
 
 def of_body(value: Any) -> Sequence[Any]:
-    """Return the postings of a body: those under ``autoPostings``, those of a list, or the one object."""
+    """Returns the postings of a body: those under `autoPostings`, those of a list, or the one object."""
     if isinstance(value, dict):
         value = value.get(LIST, [value])
     if not isinstance(value, list):
@@ -64,7 +64,7 @@ def _failed(operations: Operations, entries: Sequence[Any], faults: Sequence[str
 
 
 def _entry(posting: Any, result_type: str, message: str) -> JsonObject:
-    """Return what is answered about one posting: the posting itself, and what became of it."""
+    """Returns what is answered about one posting: the posting itself, and what became of it."""
     sent = posting if isinstance(posting, dict) else {}
     return {**sent, "resultType": result_type, "message": message}
 
@@ -79,7 +79,7 @@ def _fault(operations: Operations, posting: Any) -> str | None:
 
 
 def _amount(posting: Mapping[str, Any]) -> int | Decimal | None:
-    """Return the first number under a name with "amount" in it, or in an object under such a name; None if there is none."""
+    """Returns the first number under a name with "amount" in it, or in an object under such a name; None if there is none."""
     for name, value in posting.items():
         if "amount" not in name.lower():
             continue
@@ -90,7 +90,7 @@ def _amount(posting: Mapping[str, Any]) -> int | Decimal | None:
 
 
 def _validates_only(value: Any) -> bool:
-    """Return whether a posting, or the whole body, says that it is only to be validated."""
+    """Returns whether a posting, or the whole body, says that it is only to be validated."""
     if not isinstance(value, dict):
         return False
     options = value.get("options")
@@ -99,7 +99,7 @@ def _validates_only(value: Any) -> bool:
 
 
 def _post(operations: Operations, call: ApiRequest, method: str) -> None:
-    """Make the GL items of postings that passed: a debit and a credit of each. What ARM would post is not known."""
+    """Makes the GL items of postings that passed: a debit and a credit of each. What ARM would post is not known."""
     with operations.ledger.store.transaction():
         for posting in call.entries:
             plain = {name: value for name, value in posting.items() if not isinstance(value, (dict, list)) and name != "glItemId"}

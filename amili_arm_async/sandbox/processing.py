@@ -1,7 +1,7 @@
 """The rules of the ledger, pure: what is a valid record, how an update merges, what a list shows.
 
-Nothing here does I/O, reads a clock or knows the server. Numbers are ``Decimal`` or ``int`` and never
-``float``, so that an amount comes back exactly as it was sent.
+Nothing here does I/O, reads a clock or knows the server. Numbers are `Decimal` or `int` and never
+`float`, so that an amount comes back exactly as it was sent.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class TooDeep(ValueError):  # noqa: N818 - it says what the JSON is
 
 
 def decode(data: bytes | memoryview) -> Any:
-    """Return the JSON value in ``data``; numbers with a fraction become ``Decimal``. No JSON: ``ValueError``."""
+    """Returns the JSON value in `data`; numbers with a fraction become `Decimal`. No JSON: `ValueError`."""
     try:
         return _DECODER.decode(data)
     except RecursionError as error:
@@ -123,7 +123,7 @@ def decode(data: bytes | memoryview) -> Any:
 
 
 def refuse_depth(data: bytes) -> None:
-    """Raise a ``ValueError`` for JSON so deep that what comes later, further down the stack, could not read or write it."""
+    """Raises a `ValueError` for JSON so deep that what comes later, further down the stack, could not read or write it."""
     try:
         _SKIPPER.decode(b"[" * _MARGIN + data + b"]" * _MARGIN)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -131,9 +131,9 @@ def refuse_depth(data: bytes) -> None:
 
 
 def decode_object(data: bytes | memoryview) -> JsonObject:
-    """Return the JSON object in ``data``; numbers with a fraction become ``Decimal``.
+    """Returns the JSON object in `data`; numbers with a fraction become `Decimal`.
 
-    Anything else: ``ValueError``.
+    Anything else: `ValueError`.
     """
     value = decode(data)
     if not isinstance(value, dict):
@@ -142,24 +142,24 @@ def decode_object(data: bytes | memoryview) -> JsonObject:
 
 
 def encode(value: object) -> bytes:
-    """Return ``value`` as JSON; a ``Decimal`` is written as a number with the very digits it has."""
+    """Returns `value` as JSON; a `Decimal` is written as a number with the very digits it has."""
     return _ENCODER.encode(value)
 
 
 def text(value: object) -> str:
-    """Return a key as text: text as it is, a whole number as its digits, blank for anything else."""
+    """Returns a key as text: text as it is, a whole number as its digits, blank for anything else."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
 def fold(value: object) -> str:
-    """Return a data value as it is compared: the pages say that data values are not case-sensitive."""
+    """Returns a data value as it is compared: the pages say that data values are not case-sensitive."""
     return value.casefold() if isinstance(value, str) else text(value)
 
 
 def content_key(document: Mapping[str, Any]) -> str:
-    """Return the key of a document that has no documentNo: a hash of its content.
+    """Returns the key of a document that has no documentNo: a hash of its content.
 
     Equal content gives an equal key: the order of the fields does not count, nor how a number is written (1,
     1.0, 1e0).
@@ -169,7 +169,7 @@ def content_key(document: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any, levels: int = 100) -> Any:
-    """Return ``value`` with every number in one way of writing; what is nested deeper than ``levels`` stays as it is."""
+    """Returns `value` with every number in one way of writing; what is nested deeper than `levels` stays as it is."""
     if isinstance(value, Mapping) and levels:
         return {key: _plain(item, levels - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)) and levels:
@@ -181,7 +181,7 @@ def _plain(value: Any, levels: int = 100) -> Any:
 
 
 def customer_fault(head: CustomerHead | None, *, exists: bool, may_create: bool) -> str | None:
-    """Return why a customer is refused, or None. ``head`` is None for what is not a JSON object."""
+    """Returns why a customer is refused, or None. `head` is None for what is not a JSON object."""
     if head is None:
         return "customer must be an object"
     number = text(head.customer_no)
@@ -199,9 +199,9 @@ def customer_fault(head: CustomerHead | None, *, exists: bool, may_create: bool)
 
 
 def document_fault(head: DocumentHead | None) -> str | None:
-    """Return why a document is refused for what it lacks, or None.
+    """Returns why a document is refused for what it lacks, or None.
 
-    ``head`` is None for what is not a JSON object.
+    `head` is None for what is not a JSON object.
     """
     if head is None:
         return "document must be an object"
@@ -213,9 +213,9 @@ def document_fault(head: DocumentHead | None) -> str | None:
 
 
 def merge_customer(stored: Mapping[str, Any], given: Mapping[str, Any]) -> JsonObject:
-    """Return the customer after an update: missing or null keeps, blank clears, an address changes whole.
+    """Returns the customer after an update: missing or null keeps, blank clears, an address changes whole.
 
-    Objects inside (``distribution``) merge field by field in the same way; lists are replaced whole.
+    Objects inside (`distribution`) merge field by field in the same way; lists are replaced whole.
     """
     merged = dict(stored)
     for name, value in given.items():
@@ -234,7 +234,7 @@ def merge_customer(stored: Mapping[str, Any], given: Mapping[str, Any]) -> JsonO
 
 
 def customer_kid(client_no: int, account_no: int) -> str:
-    """Return a payment identifier like the pages' samples: client, account, zeros, modulus-10 digit."""
+    """Returns a payment identifier like the pages' samples: client, account, zeros, modulus-10 digit."""
     digits = f"500{client_no:04d}{account_no:06d}0000000"
     total = 0
     for place, digit in enumerate(reversed(digits)):
@@ -244,7 +244,7 @@ def customer_kid(client_no: int, account_no: int) -> str:
 
 
 def show_customer(data: Mapping[str, Any], client_no: int, account_no: int) -> JsonObject:
-    """Return a stored customer as it is shown: every field of the pages' sample, empty where not given."""
+    """Returns a stored customer as it is shown: every field of the pages' sample, empty where not given."""
     shown: JsonObject = {
         "clientNo": client_no,
         "accountNo": account_no,
@@ -269,14 +269,14 @@ def show_customer(data: Mapping[str, Any], client_no: int, account_no: int) -> J
 
 
 def _fresh(empty: Any) -> Any:
-    """Return what an empty field shows, as an object of its own."""
+    """Returns what an empty field shows, as an object of its own."""
     if isinstance(empty, Mapping):
         return dict(empty)
     return [] if empty == () else empty
 
 
 def show_document(data: Mapping[str, Any], client_no: int, number: str) -> JsonObject:
-    """Return a stored document as GET shows it: what was sent, the client, and the number if one was made."""
+    """Returns a stored document as GET shows it: what was sent, the client, and the number if one was made."""
     shown: JsonObject = {"clientNo": client_no}
     shown.update((name, value) for name, value in data.items() if value is not None)
     if number:
@@ -285,11 +285,11 @@ def show_document(data: Mapping[str, Any], client_no: int, number: str) -> JsonO
 
 
 def page_size(asked: int | None, cap: int = 1000) -> int:
-    """Return the page size that counts: 100 by default, 10 for an attempt below 5, at most ``cap``."""
+    """Returns the page size that counts: 100 by default, 10 for an attempt below 5, at most `cap`."""
     wanted = 100 if asked is None else 10 if asked < 5 else asked
     return min(wanted, cap)
 
 
 def batch_id(random_bytes: bytes) -> str:
-    """Return 16 random bytes as the 22 characters of the URL-safe base64 alphabet that the pages show."""
+    """Returns 16 random bytes as the 22 characters of the URL-safe base64 alphabet that the pages show."""
     return base64.urlsafe_b64encode(random_bytes).rstrip(b"=").decode("ascii")

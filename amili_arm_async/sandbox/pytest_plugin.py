@@ -1,7 +1,7 @@
-"""A pytest fixture: ``arm_sandbox``, a started ``Sandbox`` for one test.
+"""A pytest fixture: `arm_sandbox`, a started `Sandbox` for one test.
 
-The installed package registers it by itself (the ``pytest11`` entry point); without that, say in
-``conftest.py``::
+The installed package registers it by itself (the `pytest11` entry point); without that, say in
+`conftest.py`::
 
     pytest_plugins = ["amili_arm_async.sandbox.pytest_plugin"]
 
@@ -12,7 +12,7 @@ and then, with pytest-asyncio in strict or auto mode::
         arm_sandbox.customers.seed([{"customerNo": "543210", "name": "Owe Armstrong"}])
         ...
 
-A test that wants other options makes its own ``Sandbox(...)``. Loading the plugin imports neither the server
+A test that wants other options makes its own `Sandbox(...)`. Loading the plugin imports neither the server
 nor aiohttp, for pytest loads it in every project where the package is installed.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def _missing() -> None:
-    """Say what is missing, to the test that asks and to no other."""
+    """Says what is missing, to the test that asks and to no other."""
     pytest.fail("the arm_sandbox fixture needs pytest-asyncio: pip install pytest-asyncio", pytrace=False)
 
 

@@ -40,7 +40,7 @@ class Received:
         self._numbers: Counter[str] = Counter()
 
     def note(self, operation: str, client: int, body: bytes, *, taken: bool) -> None:
-        """Count one delivery of a body, and one taking if ``taken``."""
+        """Counts one delivery of a body, and one taking if `taken`."""
         self._store.count(operation, client, ("",), taken=taken)
         if taken:
             self._numbers[operation] += 1
@@ -49,11 +49,11 @@ class Received:
             self._sql.execute("DELETE FROM posts WHERE operation = ? AND number <= ?", (operation, number - _KEPT))
 
     def counts(self, operation: str, client: int | None) -> tuple[int, int]:
-        """Return how many bodies were delivered and taken."""
+        """Returns how many bodies were delivered and taken."""
         return self._store.seen(operation, "", client)
 
     def bodies(self, operation: str, client: int | None) -> list[Any]:
-        """Return those of the last 1000 taken bodies that are of one client, or all, in the order they were taken."""
+        """Returns those of the last 1000 taken bodies that are of one client, or all, in the order they were taken."""
         sql = "SELECT body FROM posts WHERE operation = ? AND (? IS NULL OR client = ?) ORDER BY number"
         return [processing.decode(row[0]) for row in self._sql.execute(sql, (operation, client, client))]
 

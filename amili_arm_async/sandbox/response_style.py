@@ -28,7 +28,7 @@ class ResponseStyle:
         self._calls = 0
 
     def dress(self, answer: ApiResponse) -> ApiResponse:
-        """Return an answer as it goes over the wire; the headers it has already stay."""
+        """Returns an answer as it goes over the wire; the headers it has already stay."""
         headers: dict[str, str] = {}
         if self._settings.request_id_header is not None:
             headers[self._settings.request_id_header] = secrets.token_hex(8)
@@ -40,7 +40,7 @@ class ResponseStyle:
         return dataclasses.replace(answer, body=body, content_type=content_type, headers={**headers, **answer.headers})
 
     def _error(self, status: int, message: str, answer: ApiResponse) -> tuple[bytes, str]:
-        """Return the body of an error in the style that is set, and its content type."""
+        """Returns the body of an error in the style that is set, and its content type."""
         style = self._settings.error_style
         if style == "problem":
             title = http.HTTPStatus(status).phrase if status in set(http.HTTPStatus) else ""
@@ -51,7 +51,7 @@ class ResponseStyle:
         return (b"", "text/plain") if style == "empty" else (answer.body, answer.content_type)
 
     def _rate_limit(self) -> dict[str, str]:
-        """Count a call, and return the headers that tell of it."""
+        """Counts a call, and returns the headers that tell of it."""
         now = clock.monotonic()
         if now - self._since >= _MINUTE:
             self._since, self._calls = now, 0

@@ -21,14 +21,14 @@ class Route(NamedTuple):
     path: str
 
     def fill(self, **values: object) -> str:
-        """Return the path with its variables filled in."""
+        """Returns the path with its variables filled in."""
         return self.path.format(**values)
 
 
 def routes(paths: Mapping[str, str]) -> dict[str, Route]:
-    """Return the route of every operation; ``paths`` are the changes: ``path`` or ``METHOD path`` by operation name.
+    """Returns the route of every operation; `paths` are the changes: `path` or `METHOD path` by operation name.
 
-    A ``ValueError``: an unknown operation, other variables than the operation has, or two operations in one place.
+    A `ValueError`: an unknown operation, other variables than the operation has, or two operations in one place.
     """
     found = {name: _route(row, paths.get(name, row.path)) for name, row in endpoints.OPERATIONS.items()}
     unknown = sorted(set(paths) - set(found))
@@ -43,7 +43,7 @@ def routes(paths: Mapping[str, str]) -> dict[str, Route]:
 
 
 def _route(row: endpoints.Endpoint, given: str) -> Route:
-    """Return the route of an operation at a path that was given for it."""
+    """Returns the route of an operation at a path that was given for it."""
     first, _, rest = given.strip().partition(" ")
     method, path = (first, rest) if rest else (row.method, first)
     path = "/" + path.strip().strip("/")

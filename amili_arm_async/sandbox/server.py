@@ -1,4 +1,4 @@
-"""``Sandbox``: the ARM API on this machine, to write and to test against without an account."""
+"""`Sandbox`: the ARM API on this machine, to write and to test against without an account."""
 
 from __future__ import annotations
 

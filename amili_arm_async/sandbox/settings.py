@@ -32,10 +32,10 @@ MarkedKind: TypeAlias = Literal["customers", "documents", "actions", "ar_items",
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Words:
-    """The words that batch answers speak. Only ``NOT-PROCESSED`` and ``PENDING`` are in the public pages.
+    """The words that batch answers speak. Only `NOT-PROCESSED` and `PENDING` are in the public pages.
 
-    ``unprocessed`` and ``processed`` are values of ``status``; ``pending``, ``succeeded``, ``failed`` and
-    ``partial`` are values of ``result``.
+    `unprocessed` and `processed` are values of `status`; `pending`, `succeeded`, `failed` and
+    `partial` are values of `result`.
     """
 
     unprocessed: str = "NOT-PROCESSED"
@@ -47,7 +47,7 @@ class Words:
 
     @classmethod
     def of(cls, changes: Mapping[str, str] | None) -> Words:
-        """Return the default words with ``changes`` put over them; an unknown name is a ``ValueError``."""
+        """Returns the default words with `changes` put over them; an unknown name is a `ValueError`."""
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(changes or ()) - known)
         if unknown:
@@ -59,7 +59,7 @@ class Words:
 class SandboxSettings:
     """Everything about a sandbox that does not change while it runs.
 
-    See ``Sandbox`` for what each one means.
+    See `Sandbox` for what each one means.
     """
 
     clients: Collection[int] | None = None
@@ -92,7 +92,7 @@ class SandboxSettings:
     file_style: Literal["json", "bytes"] = "json"
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work, when they are made."""
+        """Refuses values that cannot work, when they are made."""
         if self.token_lifetime <= 0:
             raise ValueError("token_lifetime must be above 0 seconds")
         if self.max_body_bytes < 1:

@@ -1,6 +1,6 @@
 """The ledger's tables: SQLite in a private temporary file, so that a million customers cost no memory.
 
-``connect("")`` opens a database that SQLite itself keeps in a file without a name and deletes when it is
+`connect("")` opens a database that SQLite itself keeps in a file without a name and deletes when it is
 closed, even when the process is killed. Nothing is durable and nothing has to be: a sandbox forgets
 everything when it closes.
 """
@@ -62,7 +62,7 @@ _FILTERS: Mapping[RecordKind, Mapping[str, str]] = {
 class CustomerRow(NamedTuple):
     """One customer of the ledger.
 
-    ``data`` is JSON, ``key`` and the three after ``account`` are folded for comparing.
+    `data` is JSON, `key` and the three after `account` are folded for comparing.
     """
 
     id: int
@@ -78,7 +78,7 @@ class CustomerRow(NamedTuple):
 class DocumentRow(NamedTuple):
     """One document of the ledger.
 
-    ``number`` is the documentNo the sandbox made, blank where the sender gave one.
+    `number` is the documentNo the sandbox made, blank where the sender gave one.
     """
 
     id: int
@@ -92,7 +92,7 @@ class DocumentRow(NamedTuple):
 class BatchRow(NamedTuple):
     """One batch.
 
-    ``body`` is there until it is processed, ``answer`` (JSON) and ``status`` (HTTP) from then on.
+    `body` is there until it is processed, `answer` (JSON) and `status` (HTTP) from then on.
     """
 
     id: int
@@ -138,12 +138,12 @@ class Store:
         self._accounts: dict[int, int] = {}
 
     def close(self) -> None:
-        """Close the database, which deletes its file. Closing twice does nothing."""
+        """Closes the database, which deletes its file. Closing twice does nothing."""
         self._sql.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make everything inside one transaction."""
+        """Makes everything inside one transaction."""
         self._sql.execute("BEGIN")
         try:
             yield
@@ -154,7 +154,7 @@ class Store:
     # -- what was delivered and taken
 
     def count(self, kind: str, client: int, keys: Sequence[str], *, taken: bool) -> None:
-        """Count one delivery of each key, and one taking if ``taken``.
+        """Counts one delivery of each key, and one taking if `taken`.
 
         A key that is there twice counts twice.
         """
@@ -162,18 +162,18 @@ class Store:
             self._sql.executemany(_BUMP, [(kind, key, client, 1, int(taken)) for key in keys])
 
     def seen(self, kind: str, key: str, client: int | None) -> tuple[int, int]:
-        """Return how often a key was delivered and taken, at one client or at all of them."""
+        """Returns how often a key was delivered and taken, at one client or at all of them."""
         sql = "SELECT total(delivered), total(taken) FROM seen WHERE kind = ? AND key = ?"
         row = self._one(sql + self._at(client), (kind, key, *self._of(client)))
         return int(row[0]), int(row[1])
 
     def seen_totals(self, kind: RecordKind) -> tuple[int, int, int]:
-        """Return the number of keys, of deliveries and of takings."""
+        """Returns the number of keys, of deliveries and of takings."""
         row = self._one("SELECT count(*), total(delivered), total(taken) FROM seen WHERE kind = ?", (kind,))
         return int(row[0]), int(row[1]), int(row[2])
 
     def seen_keys(self, kind: RecordKind, *, taken_above: int) -> Iterator[tuple[int, str, int, int]]:
-        """Give (client, key, delivered, taken) of the keys taken more often than ``taken_above``, in order.
+        """Gives (client, key, delivered, taken) of the keys taken more often than `taken_above`, in order.
 
         Each step is a query of its own, so that the tables may change while somebody walks.
         """
@@ -187,7 +187,7 @@ class Store:
             place = (rows[-1][1], rows[-1][0])
 
     def stored(self, kind: RecordKind, key: str | None, client: int | None) -> int:
-        """Return how many records the ledger holds: of one key or of all, at one client or at all of them."""
+        """Returns how many records the ledger holds: of one key or of all, at one client or at all of them."""
         sql = f"SELECT count(*) FROM {kind} WHERE 1" + self._at(client)
         if key is None:
             return int(self._one(sql, self._of(client))[0])
@@ -196,86 +196,86 @@ class Store:
     # -- customers
 
     def customers(self, client: int, keys: Iterable[str]) -> dict[str, CustomerRow]:
-        """Return those of the customers with these keys that exist, by key."""
+        """Returns those of the customers with these keys that exist, by key."""
         sql = "SELECT c.* FROM json_each(?) AS wanted CROSS JOIN customers AS c ON c.client = ? AND c.key = wanted.value"
         return {row[2]: CustomerRow._make(row) for row in self._sql.execute(sql, (_json(keys), client))}
 
     def customer(self, client: int | None, key: str) -> CustomerRow | None:
-        """Return one customer, or None; ``client=None`` looks through all clients."""
+        """Returns one customer, or None; `client=None` looks through all clients."""
         sql = "SELECT * FROM customers WHERE key = ?" + self._at(client) + " ORDER BY id LIMIT 1"
         row = self._sql.execute(sql, (key, *self._of(client))).fetchone()
         return None if row is None else CustomerRow._make(row)
 
     def known_customers(self, client: int, keys: Iterable[str]) -> set[str]:
-        """Return those of the keys that are customers."""
+        """Returns those of the keys that are customers."""
         sql = "SELECT wanted.value FROM json_each(?) AS wanted CROSS JOIN customers AS c ON c.client = ? AND c.key = wanted.value"
         return {row[0] for row in self._sql.execute(sql, (_json(keys), client))}
 
     def next_account(self, client: int) -> int:
-        """Return the next account number of a client: 500001, 500002 and so on, never one twice."""
+        """Returns the next account number of a client: 500001, 500002 and so on, never one twice."""
         self._accounts[client] = number = self._accounts.get(client, 500_000) + 1
         return number
 
     def add_customers(self, rows: Iterable[tuple[int, str, int, str, str, str, bytes]]) -> None:
-        """Insert (client, key, account, organization, name, category, data) of new customers."""
+        """Inserts (client, key, account, organization, name, category, data) of new customers."""
         sql = "INSERT INTO customers (client, key, account, organization, name, category, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
         self._sql.executemany(sql, rows)
 
     def change_customers(self, rows: Iterable[tuple[str, str, str, bytes, int]]) -> None:
-        """Update (organization, name, category, data, id)."""
+        """Updates (organization, name, category, data, id)."""
         self._sql.executemany("UPDATE customers SET organization = ?, name = ?, category = ?, data = ? WHERE id = ?", rows)
 
     def drop_customer(self, client: int, key: str) -> None:
-        """Delete one customer."""
+        """Deletes one customer."""
         self._sql.execute("DELETE FROM customers WHERE client = ? AND key = ?", (client, key))
 
     # -- documents
 
     def add_documents(self, rows: Iterable[tuple[int, str, str, str, bytes]]) -> None:
-        """Insert (client, key, number, customer, data)."""
+        """Inserts (client, key, number, customer, data)."""
         sql = "INSERT INTO documents (client, key, number, customer, data) VALUES (?, ?, ?, ?, ?)"
         self._sql.executemany(sql, rows)
 
     def known_documents(self, client: int, keys: Iterable[str]) -> set[str]:
-        """Return those of the keys that are documents."""
+        """Returns those of the keys that are documents."""
         sql = "SELECT wanted.value FROM json_each(?) AS wanted CROSS JOIN documents AS d ON d.client = ? AND d.key = wanted.value"
         return {row[0] for row in self._sql.execute(sql, (_json(keys), client))}
 
     def document(self, client: int | None, key: str) -> DocumentRow | None:
-        """Return the document that was stored first under a key, or None.
+        """Returns the document that was stored first under a key, or None.
 
-        ``client=None`` looks through all.
+        `client=None` looks through all.
         """
         sql = "SELECT * FROM documents WHERE key = ?" + self._at(client) + " ORDER BY id LIMIT 1"
         row = self._sql.execute(sql, (key, *self._of(client))).fetchone()
         return None if row is None else DocumentRow._make(row)
 
     def has_documents(self, client: int, customer: str) -> bool:
-        """Return whether a customer has any document."""
+        """Returns whether a customer has any document."""
         sql = "SELECT 1 FROM documents WHERE client = ? AND customer = ? LIMIT 1"
         return self._sql.execute(sql, (client, customer)).fetchone() is not None
 
     # -- batches
 
     def add_batch(self, uuid: str, client: int, kind: RecordKind, *, updates: bool, records: int, body: bytes) -> int:
-        """Keep a batch until it is processed, and return its row number."""
+        """Keeps a batch until it is processed, and returns its row number."""
         sql = "INSERT INTO batches (uuid, client, kind, updates, records, body, status) VALUES (?, ?, ?, ?, ?, ?, 202)"
         number = self._sql.execute(sql, (uuid, client, kind, updates, records, body)).lastrowid
         assert number is not None, "SQLite numbers every row it inserts"
         return number
 
     def batch(self, number: int) -> BatchRow:
-        """Return one batch by its row number."""
+        """Returns one batch by its row number."""
         return BatchRow._make(self._one("SELECT * FROM batches WHERE id = ?", (number,)))
 
     def find_batch(self, client: int, uuid: str) -> BatchRow | None:
-        """Return one batch without its body, or None; the uuid is compared with case."""
+        """Returns one batch without its body, or None; the uuid is compared with case."""
         sql = "SELECT id, uuid, client, kind, updates, records, NULL, status, answer FROM batches WHERE uuid = ? AND client = ?"
         row = self._sql.execute(sql, (uuid, client)).fetchone()
         return None if row is None else BatchRow._make(row)
 
     def finish_batch(self, number: int, status: int, answer: bytes) -> None:
-        """Put a batch's result in the place of its body."""
+        """Puts a batch's result in the place of its body."""
         sql = "UPDATE batches SET body = NULL, status = ?, answer = ? WHERE id = ?"
         self._sql.execute(sql, (status, answer, number))
 
@@ -284,9 +284,9 @@ class Store:
     def select(
         self, kind: RecordKind, client: int, wanted: Mapping[str, str | int], limit: int, *, count: bool
     ) -> tuple[array.array[int], int]:
-        """Return the ids of the first ``limit`` records that match every filter, and the number of records.
+        """Returns the ids of the first `limit` records that match every filter, and the number of records.
 
-        That is the number of ids, or with ``count`` of all that match, which has to look at every record.
+        That is the number of ids, or with `count` of all that match, which has to look at every record.
         Filters are named as the query parameters are; one the kind does not have is not looked at.
         """
         columns = _FILTERS[kind]
@@ -300,17 +300,17 @@ class Store:
         return ids, int(self._one(f"SELECT count(*) FROM {kind} WHERE client = ?{where}", values)[0])
 
     def add_query(self, row: QueryRow) -> None:
-        """Remember a list query."""
+        """Remembers a list query."""
         self._sql.execute("INSERT INTO queries VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def query(self, client: int, kind: str, query_id: str) -> QueryRow | None:
-        """Return a list query, or None; its id is compared with case."""
+        """Returns a list query, or None; its id is compared with case."""
         sql = "SELECT * FROM queries WHERE id = ? AND client = ? AND kind = ?"
         row = self._sql.execute(sql, (query_id, client, kind)).fetchone()
         return None if row is None else QueryRow._make(row)
 
     def page(self, kind: RecordKind, ids: Sequence[int]) -> list[tuple[int, str, bytes]]:
-        """Return (account, made number, data) of the records with these ids that still exist, in order of id.
+        """Returns (account, made number, data) of the records with these ids that still exist, in order of id.
 
         A customer has no made number and a document no account: blank and 0.
         """
@@ -335,5 +335,5 @@ class Store:
 
 
 def _json(values: Iterable[str | int]) -> str:
-    """Return values for ``json_each``: one parameter instead of a thousand."""
+    """Returns values for `json_each`: one parameter instead of a thousand."""
     return processing.encode(list(values)).decode()

@@ -1,4 +1,4 @@
-"""The token service: ``POST {identity_url}/token`` and what makes a bearer token good."""
+"""The token service: `POST {identity_url}/token` and what makes a bearer token good."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Tokens:
         return self._own
 
     def is_good(self, token: str) -> bool:
-        """Return whether a token was handed out, is not revoked and has not expired."""
+        """Returns whether a token was handed out, is not revoked and has not expired."""
         return self._good.get(token, 0.0) > clock.unix_time()
 
     def revoke(self) -> None:
-        """Make every token that was handed out bad."""
+        """Makes every token that was handed out bad."""
         self._good.clear()
 
     def answer(self, name: str, form: Mapping[str, str]) -> tuple[int, dict[str, object]]:
-        """Return the status and the JSON object that answer one of the calls of the identity service."""
+        """Returns the status and the JSON object that answer one of the calls of the identity service."""
         if name == "token":
             return self.grant(form)
         if name == "health":
@@ -54,7 +54,7 @@ class Tokens:
         return (200, self._granted()) if known else (400, {"error": "invalid_grant"})
 
     def grant(self, form: Mapping[str, object]) -> tuple[int, dict[str, object]]:
-        """Return the status and the JSON object that answer a token request."""
+        """Returns the status and the JSON object that answer a token request."""
         self.requests += 1
         if form.get("grant_type") != "client_credentials":
             return 400, {"error": "unsupported_grant_type"}
@@ -64,7 +64,7 @@ class Tokens:
         return 200, self._granted()
 
     def _granted(self) -> dict[str, object]:
-        """Return the answer that brings a new token."""
+        """Returns the answer that brings a new token."""
         now = clock.unix_time()
         expires = now + self._settings.token_lifetime
         self._good = {token: end for token, end in self._good.items() if end > now}

@@ -28,7 +28,7 @@ _DRAIN = 64_000_000
 
 
 async def read(request: web.Request, limit: int) -> bytes | None:
-    """Return the whole body, or None if it is larger than ``limit`` bytes.
+    """Returns the whole body, or None if it is larger than `limit` bytes.
 
     Such a body is read and thrown away.
     """
@@ -46,12 +46,12 @@ async def read(request: web.Request, limit: int) -> bytes | None:
 
 
 def response(answer: ApiResponse) -> web.Response:
-    """Return an answer as aiohttp sends it."""
+    """Returns an answer as aiohttp sends it."""
     return web.Response(status=answer.status, body=answer.body, headers=answer.headers, content_type=answer.content_type)
 
 
 def refused(fault: Fault | None) -> ApiResponse | None:
-    """Return the answer of a fault that keeps the records from being taken, or None for any other."""
+    """Returns the answer of a fault that keeps the records from being taken, or None for any other."""
     if fault is None:
         return None
     if fault.kind == "hang_before":
@@ -62,7 +62,7 @@ def refused(fault: Fault | None) -> ApiResponse | None:
 async def send(
     request: web.Request, answer: ApiResponse, fault: Fault | None, dress: Callable[[ApiResponse], ApiResponse]
 ) -> web.StreamResponse:
-    """Send an answer the way the fault wants it; ``dress`` gives it the look that every answer has."""
+    """Sends an answer the way the fault wants it; `dress` gives it the look that every answer has."""
     kind = None if fault is None else fault.kind
     if fault is None:
         return response(dress(answer))
@@ -82,7 +82,7 @@ async def send(
 
 
 async def drop(request: web.Request, *, graceful: bool) -> web.StreamResponse:
-    """End the connection with no answer: with a reset, or ``graceful`` with an ordinary close.
+    """Ends the connection with no answer: with a reset, or `graceful` with an ordinary close.
 
     The answer that is returned goes nowhere; aiohttp wants one.
     """
@@ -104,7 +104,7 @@ async def drop(request: web.Request, *, graceful: bool) -> web.StreamResponse:
 
 
 async def _send_half(request: web.Request, answer: ApiResponse) -> web.StreamResponse:
-    """Announce the whole answer, send half of it and close the connection."""
+    """Announces the whole answer, sends half of it and closes the connection."""
     stream = web.StreamResponse(status=answer.status, headers=answer.headers)
     stream.content_type = answer.content_type
     stream.content_length = len(answer.body)
@@ -116,7 +116,7 @@ async def _send_half(request: web.Request, answer: ApiResponse) -> web.StreamRes
 
 
 async def _send_and_close(request: web.Request, answer: ApiResponse, after: float) -> web.StreamResponse:
-    """Send the whole answer, and close the connection ``after`` seconds later without having announced it."""
+    """Sends the whole answer, and closes the connection `after` seconds later without having announced it."""
     whole = response(answer)
     await whole.prepare(request)
     await whole.write_eof()
@@ -129,7 +129,7 @@ async def _send_and_close(request: web.Request, answer: ApiResponse, after: floa
 
 
 def _in_its_place(fault: Fault) -> ApiResponse:
-    """Return the answer that a status or a redirect fault gives."""
+    """Returns the answer that a status or a redirect fault gives."""
     if fault.body is not None:
         return ApiResponse(fault.code, fault.body, dict(fault.headers))
     answer = refusal(fault.code, f"injected {fault.code}")

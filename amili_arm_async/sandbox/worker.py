@@ -21,7 +21,7 @@ CHUNK = 500
 
 
 class Worker:
-    """Processes accepted batches one by one, in order, each ``delay()`` seconds after its 202."""
+    """Processes accepted batches one by one, in order, each `delay()` seconds after its 202."""
 
     def __init__(self, ledger: Ledger, settings: SandboxSettings, delay: Callable[[], float]) -> None:
         self._ledger = ledger
@@ -42,11 +42,11 @@ class Worker:
         return len(self._queue)
 
     def start(self) -> None:
-        """Begin to process."""
+        """Begins to process."""
         self._task = asyncio.create_task(self._run(), name="amili-arm-sandbox-worker")
 
     async def stop(self) -> None:
-        """Stop at once; batches that wait stay unprocessed.
+        """Stops at once; batches that wait stay unprocessed.
 
         What went wrong in the worker, if anything, is raised.
         """
@@ -57,23 +57,23 @@ class Worker:
             self._task = None
 
     def add(self, number: int) -> None:
-        """Put a batch that was just accepted in the queue."""
+        """Puts a batch that was just accepted in the queue."""
         self._queue.append((clock.monotonic() + self._delay(), number))
         self._settled.clear()
         self._changed.set()
 
     def hold(self) -> None:
-        """Process nothing more until ``release``; a batch at work is finished."""
+        """Processes nothing more until `release`; a batch at work is finished."""
         self._held = True
         self._changed.set()
 
     def release(self) -> None:
-        """Process again."""
+        """Processes again."""
         self._held = False
         self._changed.set()
 
     async def settled(self) -> None:
-        """Wait until every accepted batch is processed.
+        """Waits until every accepted batch is processed.
 
         While processing is held that is not before its release.
         """
@@ -82,7 +82,7 @@ class Worker:
             self._task.result()  # raises what stopped the worker, instead of a wait without end
 
     async def process_now(self) -> None:
-        """Process the batches that wait now, without their delay and even while processing is held."""
+        """Processes the batches that wait now, without their delay and even while processing is held."""
         for _ in range(len(self._queue)):
             await self._process_next()
         async with self._busy:  # the one that was at work already is waited for too
@@ -98,7 +98,7 @@ class Worker:
             raise
 
     async def _until_due(self) -> None:
-        """Return when the first batch of the queue is due and nothing holds it."""
+        """Returns when the first batch of the queue is due and nothing holds it."""
         while True:
             self._changed.clear()
             if self._queue and not self._held:
@@ -136,7 +136,7 @@ class Worker:
         self._ledger.store.finish_batch(number, status, processing.encode(answer))
 
     def _result(self, uuid: str, kind: RecordKind, count: int, failed: int, entries: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
-        """Return the status and the body that GET batch answers from now on."""
+        """Returns the status and the body that GET batch answers from now on."""
         words = self._settings.words
         partial = 0 < failed < count
         answer: dict[str, Any] = {
@@ -150,7 +150,7 @@ class Worker:
         return (self._settings.partial_status if partial else 200), answer
 
     def _entries(self, kind: RecordKind, outcomes: Sequence[RecordResult]) -> list[dict[str, Any]]:
-        """Return one entry of the result for each record, without those the tests want left out."""
+        """Returns one entry of the result for each record, without those the tests want left out."""
         words = self._settings.words
         name = "customerNo" if kind == "customers" else "documentNo"
         entries: list[dict[str, Any]] = []
