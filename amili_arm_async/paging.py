@@ -59,9 +59,9 @@ class Page(Generic[RecordT]):
 
 
 class Pager(Generic[RecordT]):
-    """A list. Iterating gives every record of every page; nothing is sent before that.
+    """A list of records. Iterating gives every record of every page; nothing is sent before that.
 
-    Each of its ways begins a query of its own: iterating twice asks twice.
+    Each method, and each iteration, begins a query of its own: iterating twice asks twice.
 
     Raises:
         TruncatedListError: while it is walked: after the last record, where the list reached the cap of its endpoint, or gave fewer
@@ -93,7 +93,11 @@ class Pager(Generic[RecordT]):
                 yield record
 
     async def pages(self) -> AsyncIterator[Page[RecordT]]:
-        """The pages, one after the other."""
+        """Fetches the pages one after the other.
+
+        Yields:
+            A page: its summary and its records.
+        """
         walk = _Walk(self._endpoint, self._query, may_be_truncated=self._may_be_truncated)
         query: Query | None = self._query
         while query is not None:
@@ -107,25 +111,49 @@ class Pager(Generic[RecordT]):
         walk.finish()
 
     async def first(self) -> Page[RecordT]:
-        """The first page alone."""
+        """Fetches the first page only.
+
+        Returns:
+            The page: its summary and its records.
+        """
         return await self.page(self._query)
 
     async def collect(self) -> list[RecordT]:
-        """All records in one list."""
+        """Fetches all pages.
+
+        Returns:
+            All records, in order.
+        """
         return [record async for record in self]
 
     def prefetch(self, pages: int = 4) -> Prefetched[RecordT]:
-        """The same records in the same order, up to `pages` further pages fetched side by side.
+        """Gives the same records in the same order, and fetches further pages concurrently.
 
-        A context manager, so that nothing goes on behind your back when you leave the loop early:
+        It is a context manager, so that no request is left when you leave the loop early:
         `async with pager.prefetch(8) as records: async for record in records: ...`
+
+        Args:
+            pages: how many pages are fetched ahead at most. Default 4.
+
+        Returns:
+            A context manager; what it gives is iterated with `async for`.
+
+        Raises:
+            ConfigurationError: `pages` is less than 1.
         """
         check_int("prefetch(pages)", pages, least=1)
         walk = _Walk(self._endpoint, self._query, may_be_truncated=self._may_be_truncated)
         return Prefetched(self.page, self._query, walk, pages)
 
     async def page(self, query: Query) -> Page[RecordT]:
-        """The page that `query` asks for."""
+        """Fetches one page.
+
+        Args:
+            query: the parameters of the request.
+
+        Returns:
+            The page: its summary and its records.
+        """
         return self._read(await self._fetch(query))
 
     def _read(self, response: Response) -> Page[RecordT]:

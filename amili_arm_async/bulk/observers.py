@@ -27,22 +27,43 @@ class RunObserver:
     async def filter(self, records: Sequence[Any], first: int) -> Mapping[int, Outcome]:
         """The final states of those records that are not to be sent, by their place in `records`.
 
-        It changes nothing: a run that ends while it waits gives these records another end. What it raises, an `ArmError`, ends the run.
+        It changes nothing: a run that ends while it waits gives these records another state. An `ArmError` that it raises ends the run.
+
+        Args:
+            records: as the source gave them.
+            first: the index of the first of them in the source.
+
+        Returns:
+            The outcome of each record that is not to be sent, by its position in `records`.
+        """
+        return {}
+
+    def on_read(self, records: Sequence[Any], first: int) -> None:
+        """Sees records that go on, to be sent or named: right after `filter`, where that was asked. Must not raise.
 
         Args:
             records: as the source gave them.
             first: the index of the first of them in the source.
         """
-        return {}
-
-    def on_read(self, records: Sequence[Any], first: int) -> None:
-        """These records go on, to be sent or named: right after `filter`, where that was asked. Must not raise."""
 
     def on_accepted(self, records: int, seconds: float) -> None:
-        """A batch of so many records was taken, so many seconds after its first byte left. Must not raise."""
+        """Learns that the server accepted a batch. Must not raise.
+
+        Args:
+            records: how many records it holds.
+            seconds: from its first byte to the response.
+        """
 
     def on_settled(self, outcome: BatchOutcome) -> None:
-        """The final state of some records. Must not raise, nor wait."""
+        """Learns the final state of some records. Must not raise or wait.
+
+        Args:
+            outcome: the records and what became of each.
+        """
 
     async def end(self, *, complete: bool) -> None:
-        """After the last final state; `complete` where the source was read to its end. Raises `ArmError`."""
+        """Runs after the last final state. It may raise an `ArmError`.
+
+        Args:
+            complete: whether the source was read to its end.
+        """

@@ -74,7 +74,11 @@ class Expectation:
         return f"{self.at_least * 100:g}%" if self.is_share else str(self.at_least)
 
     def as_json(self) -> dict[str, str | int]:
-        """For a program."""
+        """Returns what was expected and found, for JSON.
+
+        Returns:
+            A mapping of plain values.
+        """
         return {"at_least": str(self), "expected": self.expected, "found": self.found}
 
 
@@ -195,7 +199,11 @@ class Tally:
         self.polls = 0
 
     def totals(self) -> Totals:
-        """The numbers now."""
+        """Returns the numbers at this moment.
+
+        Returns:
+            A copy that no longer changes.
+        """
         return Totals(**vars(self))
 
 
@@ -299,9 +307,13 @@ class BulkReport:
         return sum(number for state, number in self._counts.items() if state not in self._success_states)
 
     def failures(self) -> Iterator[RecordOutcome]:
-        """Every record that did not make it: index, key, state, reason, message. Read lazily, in the order in which they ended.
+        """Gives every record that did not succeed, in the order in which they were settled.
 
-        Those are all but `succeeded`, `unchanged`, `done_before`, and `accepted` in a run with `results="accepted"`.
+        Those are all but `succeeded`, `unchanged`, `done_before`, and `accepted` in a run with `results="accepted"`. They are read from
+        disk as you iterate, so that ten million failures need no more memory than ten.
+
+        Returns:
+            An iterator of index, key, state, reason and message of each.
         """
         for row in self._failures:
             for index, key in zip(row.indexes, row.keys, strict=True):
@@ -318,8 +330,11 @@ class BulkReport:
         return self._expectation.shortfall if self._is_whole and self._expectation is not None else None
 
     def raise_for_failures(self) -> None:
-        """Raises `BulkError` where a record did not make it, and where the source was not read to its end, or holds less than was expected
-        (`shortfall`)."""
+        """Raises an error unless the run is `ok`.
+
+        Raises:
+            BulkError: a record did not succeed, the source was not read to its end, or it holds less than was expected (`shortfall`).
+        """
         if self.failed_records:
             raise BulkError(f"{self.failed_records} of {self._tally.records_read} records did not make it: {self.summary()}", self)
         if rest := self.rest_in_words():
@@ -328,12 +343,20 @@ class BulkReport:
             raise BulkError(self.shortfall, self)
 
     def summary(self) -> str:
-        """The counts in one line, for a person; and that the source was not read to its end."""
+        """Says the counts in one line, for a person, and whether the source was not read to its end.
+
+        Returns:
+            For example `"98 succeeded, 2 failed"`.
+        """
         counts = ", ".join(f"{number} {state}" for state, number in self._counts.items() if number) or "no records"
         return f"{counts}; {rest}" if (rest := self.rest_in_words()) else counts
 
     def rest_in_words(self) -> str:
-        """That the source was not read to its end, and how much of it was not; empty where it was, and while the run goes on."""
+        """Says that the source was not read to its end, and how much of it was not.
+
+        Returns:
+            A sentence; empty where the source was read to its end, and while the run goes on.
+        """
         if self._source_exhausted or self._ended is None:
             return ""
         number = self.not_read
@@ -352,7 +375,11 @@ class BulkReport:
             self._expectation.records = self._tally.records_read
 
     def add(self, outcome: BatchOutcome) -> None:
-        """Takes in what became of a batch."""
+        """Adds what became of a batch.
+
+        Args:
+            outcome: its records and their states.
+        """
         for observer in self._observers:
             observer.on_settled(outcome)
         counts = outcome.counts
@@ -388,12 +415,22 @@ class BulkReport:
         return self._observers
 
     def on_read(self, records: Sequence[Any], first: int) -> None:
-        """Shows records, the first of them at index `first`, to those who watch the run."""
+        """Shows records to the observers of the run.
+
+        Args:
+            records: as the source gave them.
+            first: the index of the first of them in the source.
+        """
         for observer in self._observers:
             observer.on_read(records, first)
 
     def accepted(self, records: int, seconds: float) -> None:
-        """Tells those who watch the run that a batch was taken."""
+        """Tells the observers of the run that the server accepted a batch.
+
+        Args:
+            records: how many records it holds.
+            seconds: from its first byte to the response.
+        """
         for observer in self._observers:
             observer.on_accepted(records, seconds)
 
@@ -403,7 +440,15 @@ class BulkReport:
         return self._tally
 
     def progress(self, open_batches: int, trouble: str | None = None) -> Progress:
-        """Where the run is."""
+        """Says how far the run is.
+
+        Args:
+            open_batches: batches that are accepted and not yet processed.
+            trouble: what the run waits for, in words; None: nothing.
+
+        Returns:
+            The counts, totals and times at this moment.
+        """
         return Progress(dict(self._counts), self.totals, sum(self._counts.values()), open_batches, self.elapsed, trouble)
 
     def begin(self) -> None:

@@ -61,7 +61,11 @@ class MoneyTotals:
     adds_up: bool
 
     def as_json(self) -> dict[str, Any]:
-        """The totals as they stand in the report document: money as text, with two places or as many as it needs."""
+        """Returns the totals as they are in the JSON report.
+
+        Returns:
+            A mapping of plain values; money is text with two decimals, or as many as it needs.
+        """
         return {
             "currencies": [
                 {

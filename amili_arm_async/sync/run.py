@@ -72,7 +72,10 @@ class SyncReport:
         return self._delta.gone
 
     def gone_keys(self) -> Iterator[str]:
-        """The numbers of those customers, read from the state, a few at a time. Nothing is deleted by that, here or on the server.
+        """Gives the numbers of the customers that are gone, read from the state a few at a time. It deletes nothing.
+
+        Returns:
+            An iterator of customer numbers.
 
         Raises:
             JournalError: the state can't be read.
@@ -80,10 +83,13 @@ class SyncReport:
         return self._delta.gone_keys()
 
     async def forget(self, keys: Iterable[str]) -> int:
-        """Takes customers out of the state, for example `report.gone_keys()`; nothing is sent. What comes again is new then.
+        """Removes customers from the state; nothing is sent. A customer that comes again is new then.
+
+        Args:
+            keys: their numbers, for example `report.gone_keys()`.
 
         Returns:
-            how many were in it.
+            How many of them were in the state.
 
         Raises:
             ConfigurationError: there is a `shortfall`: who is gone can't be told from who is missing in an export that broke off.
@@ -103,11 +109,19 @@ class SyncReport:
         return self.bulk.shortfall
 
     def raise_for_failures(self) -> None:
-        """Raises `BulkError` where a record did not make it, and where the source was not read to its end, or there is a `shortfall`."""
+        """Raises an error unless the sync is `ok`.
+
+        Raises:
+            BulkError: a record did not succeed, the source was not read to its end, or there is a `shortfall`.
+        """
         self.bulk.raise_for_failures()
 
     def summary(self) -> str:
-        """The numbers in one line, for a person."""
+        """Says the numbers in one line, for a person.
+
+        Returns:
+            For example `"3 new, 2 changed, 95 unchanged"`.
+        """
         numbers = {"new": self.new, "changed": self.changed, "unchanged": self.unchanged, "without number": self.without_key}
         numbers |= {"failed": self.failed, "gone": self.gone or 0}
         said = ", ".join(f"{number} {word}" for word, number in numbers.items() if number) or "no records"

@@ -125,13 +125,24 @@ class CheckReport:
         return self.complete and not self.errors
 
     def raise_for_faults(self) -> None:
-        """Raises `CheckError` where it is not `ok`."""
+        """Raises an error unless the check is `ok`.
+
+        Raises:
+            CheckError: there are errors, or not everything was checked.
+        """
         if not self.ok:
             codes = ", ".join(f"{code}: {number}" for code, number in self.counts.items() if SEVERITIES[code] == "error")
             raise CheckError(f"{self.errors} errors in {self.records_read} records" + (f" ({codes})" if codes else ""), self)
 
     def add(self, index: int, key: str | None, found: Found, earlier: int | None = None) -> None:
-        """Counts a fault, and keeps it where there is room."""
+        """Counts a finding, and keeps it where there is room.
+
+        Args:
+            index: the index of the record in the source, from 0.
+            key: its number; None where it has none.
+            found: path, code and message.
+            earlier: the index of the earlier record that it repeats; None where it repeats none.
+        """
         code = found.code
         self._counts[code] += 1
         self._found += 1
@@ -147,7 +158,11 @@ class CheckReport:
             kept.append((index, self._found, Finding(index, key, found.path, code, found.message, SEVERITIES[code], earlier)))
 
     def lines(self) -> Iterator[str]:
-        """What was not kept and what was not checked, in words, for a person."""
+        """Says what was not kept and what was not checked, for a person.
+
+        Yields:
+            A line.
+        """
         for code, number in self.more.items():
             yield f"{number:,} more of {code}"
         for words in self.not_checked:

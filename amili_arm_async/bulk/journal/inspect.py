@@ -112,6 +112,9 @@ async def read_journal(path: str | os.PathLike[str], *, keys: bool = False, prun
         keys: also give the keys of the records that are open or unknown.
         pruned: also give the runs that were removed; of them only the name and the times are known.
 
+    Returns:
+        A summary of each run.
+
     Raises:
         JournalError: there is no journal, or it can't be read.
     """
