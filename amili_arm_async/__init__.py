@@ -1,4 +1,4 @@
-"""Asyncio client for Amili's ARM (Accounts Receivable Management) REST API, made for bulk: see README.md for a first call."""
+"""Asyncio client for Amili's ARM (Accounts Receivable Management) REST API, made for bulk: docs/quickstart.md has a first call."""
 
 from .auth import ClientCredentials, TokenSource
 from .bulk.journal.inspect import JournalBatch, JournalRun, adopt_journal, prune_journal, read_journal

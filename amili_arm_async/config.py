@@ -151,7 +151,7 @@ class Timeout:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how soon a call is tried again; what is never tried again is not a setting (see README, "Retries").
+    """How often and how soon a call is tried again; what is never tried again is not a setting: see docs/errors.md.
 
     Attributes:
         attempts: tries of one call in all, the first included. Default 5. A bulk run is bounded by `BulkOptions.patience`
@@ -326,8 +326,8 @@ class BulkOptions:
             before it stops. Default 1800.
         bisect: what is done with a batch that is refused with 400 or 422: `"safe"` (default) looks for the bad record in safe
             writes only (customers), `"all"` in documents too, `"off"` rejects the whole batch.
-        journal: path of a file (SQLite) in which the run is kept, so that the same call goes on after a crash; see README,
-            "Journal". Created with mode 0600; its directory must exist, on a disk of this machine. Default None.
+        journal: path of a file (SQLite) in which the run is kept, so that the same call goes on after a crash; see
+            docs/journal.md. Created with mode 0600; its directory must exist, on a disk of this machine. Default None.
         run_id: names the run in the journal: for example the date of the night. The same run_id goes on where it was; another one
             sends all documents that have no number again, and none whose number the journal knows as sent (see `resend_known`).
             Must be given for documents; customers without one begin a new run each time.

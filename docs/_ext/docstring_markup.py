@@ -17,7 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 import amili_arm_async
-from amili_arm_async import sandbox
+from amili_arm_async import config, sandbox
 
 _CODE = re.compile(r"(?<![:`\w])`([^`]+)`(?!`)")
 _NAME = re.compile(r"(?:sandbox\.)?[A-Z][A-Za-z]*[a-z][A-Za-z]*(?:\.[a-z_]\w*)?(?:\(\))?")
@@ -29,13 +29,6 @@ _PUBLIC = (
     | {f"sandbox.{name}": f"amili_arm_async.sandbox.{name}" for name in sandbox.__all__}
     | {path.rpartition(".")[2]: path for path in RETURNED}
 )
-_TYPE = re.compile(r"(?<![\w'\"])_?[A-Z]\w+")
-_KNOWN = {
-    *amili_arm_async.__all__,
-    *sandbox.__all__,
-    *("Any", "AsyncIterable", "Awaitable", "Callable", "Collection", "ClientSession", "Decimal", "False", "Iterable", "Literal", "Mapping"),
-    *("None", "PathLike", "SSLContext", "Sequence", "True", "UNSET", "UnsetType"),
-}
 
 
 def markup(text: str) -> str:
@@ -85,10 +78,11 @@ def _restore(app: Sphinx, what: str, name: str, obj: object, options: object, li
 def _signature(
     app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
 ) -> tuple[str, str | None] | None:
-    """Leaves out the arguments of classes that only the library makes: they are of types that are not public."""
+    """Leaves out the arguments of classes that a program is handed and never makes."""
     if what != "class" or signature is None:
         return None
-    return None if _KNOWN.issuperset(_TYPE.findall(signature)) else ("", returns)
+    made_by_programs = "Args:" in (obj.__doc__ or "") or obj.__module__ == config.__name__ or "UNSET" in signature
+    return None if made_by_programs else ("", returns)
 
 
 def _resolve(app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, content: nodes.Element) -> nodes.Element | None:
