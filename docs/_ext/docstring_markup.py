@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from docutils import nodes
-from generated_reference import RETURNED
+from generated_reference import returned
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -27,7 +27,7 @@ _HEADERS = frozenset({"Date"})
 _PUBLIC = (
     {name: f"amili_arm_async.{name}" for name in amili_arm_async.__all__}
     | {f"sandbox.{name}": f"amili_arm_async.sandbox.{name}" for name in sandbox.__all__}
-    | {path.rpartition(".")[2]: path for path in RETURNED}
+    | {path.rpartition(".")[2]: path for path in returned()}
 )
 
 

@@ -13,17 +13,20 @@ import typer
 from sphinx.application import Sphinx
 
 import amili_arm_async
-from amili_arm_async import ArmClient, ArmError, sandbox
+from amili_arm_async import ArmClient, ArmError, errors, sandbox
 from amili_arm_async.cli.app import app as commands
 
 Section: TypeAlias = tuple[str, list[str]]
 
-RETURNED = ("amili_arm_async.bulk.nightly.NightlyReport", "amili_arm_async.bulk.nightly.NightlyRun")
-"""Classes that a caller gets and never makes, and that are therefore not exported."""
-
 _SETTINGS = "amili_arm_async.config"
 _MODELS = "amili_arm_async.models"
 _CLIENT = ("ArmClient", "ClientCredentials", "TokenSource", "FileContent", "Page", "Pager", "Response", "STAGING")
+
+
+def returned() -> list[str]:
+    """The classes that a caller gets and never makes, and that are therefore not exported."""
+    night = _client().nightly(customers=[])
+    return [f"{cls.__module__}.{cls.__name__}" for cls in (type(night.report), type(night))]
 
 
 def write_pages(folder: Path) -> None:
@@ -44,12 +47,15 @@ def api() -> str:
     lines = [*_title("Python API", "="), ".. py:currentmodule:: amili_arm_async", ""]
     for title, names in sections():
         lines += _title(title, "-")
+        if title == "Errors":
+            # The tree is in the docstring of the module.
+            lines += [f".. automodule:: {errors.__name__}", "   :no-members:", "   :no-index:", ""]
         for name in names:
             lines += _entry(amili_arm_async, name)
         if title == "Client":
             lines += [*_title("Sections of a client", "-"), *_resources()]
     lines += _title("The night", "-")
-    for path in RETURNED:
+    for path in returned():
         lines += [f".. autoclass:: {path}", "   :members:", ""]
     return "\n".join(lines)
 
@@ -63,15 +69,14 @@ def sections() -> Iterator[Section]:
 
     yield "Client", take(_CLIENT)
     yield "Settings", take(name for name in list(left) if _module(name) == _SETTINGS)
-    errors = [name for name in left if inspect.isclass(_value(name)) and issubclass(_value(name), ArmError)]
-    yield "Errors", take(sorted(errors, key=lambda name: inspect.getsourcelines(_value(name))[1]))
+    failures = [name for name in left if inspect.isclass(_value(name)) and issubclass(_value(name), ArmError)]
+    yield "Errors", take(sorted(failures, key=lambda name: inspect.getsourcelines(_value(name))[1]))
     yield "Models", take(name for name in list(left) if _module(name).startswith(_MODELS))
     yield "Bulk runs, sources and reports", take(list(left))
 
 
 def _resources() -> Iterator[str]:
-    client = ArmClient(1, auth="token", base_url="https://example.no")
-    for name, value in vars(client).items():
+    for name, value in vars(_client()).items():
         if not name.startswith("_"):
             kind = type(value)
             yield from _title(f"arm.{name}", "~")
@@ -90,6 +95,10 @@ def sandbox_page() -> str:
     for name in sorted(sandbox.__all__, key=lambda name: (name != "Sandbox", name)):
         lines += _entry(sandbox, name)
     return "\n".join(lines)
+
+
+def _client() -> ArmClient:
+    return ArmClient(1, auth="token", base_url="https://example.no")
 
 
 def _title(text: str, mark: str) -> list[str]:
