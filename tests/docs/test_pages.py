@@ -11,6 +11,7 @@ import amili_arm_async
 from amili_arm_async import ArmError, BulkOptions
 from amili_arm_async.bulk.outcomes import STATES
 
+from ..test_house import ROOMS
 from .pages import PAGES, ROOT
 
 DOCS = ROOT / "docs"
@@ -50,4 +51,19 @@ def test_every_relative_link_leads_to_a_file(page):
     targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text("utf-8"))
     # The reference is made when the site is built.
     missing = [target for target in targets if not (page.parent / target).exists() and not target.startswith("reference/")]
+    assert missing == []
+
+
+def test_the_architecture_names_every_room_from_top_to_bottom():
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`[^|]+) \|", text[: text.index("## A single call")], re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert named == [room for room in ROOMS if room != "__init__"]
+
+
+def test_every_file_that_the_architecture_names_is_there():
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    paths = {path for path in re.findall(r"`([\w/]+(?:\.py|\.md|/))`", text) if path != "amili_arm_async/"}
+    assert len(paths) > 30
+    missing = sorted(path for path in paths if not (ROOT / path).exists() and not (ROOT / "amili_arm_async" / path).exists())
     assert missing == []
