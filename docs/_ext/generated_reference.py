@@ -18,6 +18,7 @@ from amili_arm_async.cli.app import app as commands
 
 Section: TypeAlias = tuple[str, list[str]]
 
+_ROOT = Path(__file__).parents[2]
 _SETTINGS = "amili_arm_async.config"
 _MODELS = "amili_arm_async.models"
 _CLIENT = ("ArmClient", "ClientCredentials", "TokenSource", "FileContent", "Page", "Pager", "Response", "STAGING")
@@ -32,7 +33,7 @@ def returned() -> list[str]:
 def write_pages(folder: Path) -> None:
     """Writes every page; one that is as it was stays untouched, so that Sphinx does not read it again."""
     folder.mkdir(exist_ok=True)
-    pages = {"api.rst": api(), "sandbox.rst": sandbox_page(), "cli.md": cli(), "results.md": results(folder.parents[1])}
+    pages = {"api.rst": api(), "sandbox.rst": sandbox_page(), "cli.md": cli(), "results.md": results(), "contributing.md": contributing()}
     for name, text in pages.items():
         path = folder / name
         if not path.exists() or path.read_text("utf-8") != text:
@@ -155,12 +156,23 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-# --- the benchmarks ----------------------------------------------------------------------------------------------------
+# --- files from outside of this folder ----------------------------------------------------------------------------------
 
 
-def results(root: Path) -> str:
-    """The last results of the benchmarks; their links to files beside them, which are no pages, become names."""
-    return re.sub(r"\[([^]]+)\]\((?!https?:)[^)]+\)", r"`\1`", (root / "benchmarks" / "RESULTS.md").read_text("utf-8"))
+def results() -> str:
+    """The last results of the benchmarks."""
+    return _page("benchmarks/RESULTS.md")
+
+
+def contributing() -> str:
+    """How to contribute."""
+    return _page("CONTRIBUTING.md")
+
+
+def _page(file: str) -> str:
+    """A page from the file of another folder. Links to pages lead there from here; other files are named."""
+    text = re.sub(r"\]\(docs/([^)]+)\)", r"](../\1)", (_ROOT / file).read_text("utf-8"))
+    return re.sub(r"\[([^]]+)\]\((?!https?:|\.\./)[^)]+\)", r"`\1`", text)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
