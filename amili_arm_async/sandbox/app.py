@@ -58,7 +58,7 @@ class App:
         self._operations = operations
         self._tokens = tokens
         self._plan = plan
-        self._dress = ResponseStyle(settings).dress
+        self._style = ResponseStyle(settings).style
         self._closing = asyncio.Event()
         self._numbers: weakref.WeakKeyDictionary[object, int] = weakref.WeakKeyDictionary()
 
@@ -89,7 +89,7 @@ class App:
         try:
             response = await handler(request)
         except web.HTTPException as error:
-            response = wire.response(self._dress(self._lost(request, error)))
+            response = wire.response(self._style(self._lost(request, error)))
             return response
         else:
             return response
@@ -144,17 +144,17 @@ class App:
         except ConnectionError:
             return await wire.drop(request, graceful=True)
         except web.RequestPayloadError:
-            return wire.response(self._dress(refusal(400, "the body can't be read")))
+            return wire.response(self._style(refusal(400, "the body can't be read")))
         if body is not None:
             request[wire.BODY_BYTES] = len(body)
         plain = self._plain(request, body)
         if isinstance(plain, ApiResponse):
-            return wire.response(self._dress(plain))
+            return wire.response(self._style(plain))
         made = answer(plain)
         if fault is not None and fault.kind in ("hang_before", "hang_after"):
             await self._closing.wait()
             return await wire.drop(request, graceful=False)
-        return await wire.send(request, made, fault, self._dress)
+        return await wire.send(request, made, fault, self._style)
 
     def _operate(self, operation: Operation, request: web.Request, body: bytes, refused: ApiResponse | None) -> ApiResponse:
         """Answers one ARM call whose body is here, and counts what was delivered and taken. Does not wait."""

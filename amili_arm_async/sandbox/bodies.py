@@ -39,7 +39,7 @@ def answer(operations: Operations, operation: Operation, call: ApiRequest) -> Ap
 def count(operations: Operations, operation: Operation, call: ApiRequest, *, taken: bool) -> None:
     """Counts what was delivered and taken."""
     if operation.writes == "body":
-        operations.posts.note(operation.name, call.client_no, call.body, taken=taken)
+        operations.received.note(operation.name, call.client_no, call.body, taken=taken)
     elif call.records and operation.kind is not None:
         keys = operations.ledger.keys(operation.kind, call.records)
         operations.ledger.store.count(operation.kind, call.client_no, keys, taken=taken)

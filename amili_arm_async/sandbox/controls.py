@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 from .faults import Fault, FaultPlan, Injection
 from .processing import fold
 from .received import Received, ReceivedView
-from .settings import MarkedKind, RecordKind, ThingKind
+from .settings import EntityKind, MarkedKind, RecordKind
 from .views import RecordsView
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ class Parts(NamedTuple):
     """What a running sandbox is made of."""
 
     ledger: Ledger
-    things: EntityStore
-    posts: Received
+    entities: EntityStore
+    received: Received
     worker: Worker
-    gate: App
+    app: App
 
 
 class Controls(abc.ABC):
@@ -163,7 +163,7 @@ class Controls(abc.ABC):
 
     # -- what is there, and what was seen
 
-    def seed(self, kind: ThingKind, records: Iterable[Mapping[str, Any]], client_no: int = 2218) -> int:
+    def seed(self, kind: EntityKind, records: Iterable[Mapping[str, Any]], client_no: int = 2218) -> int:
         """Stores records of another kind than customers and documents, without counting them.
 
         They replace the made-up records of this kind, and those with the same key. A record without a key (`arItemId`, `key` and so on)
@@ -177,9 +177,9 @@ class Controls(abc.ABC):
         Returns:
             How many were stored.
         """
-        return self._running().things.seed(kind, client_no, records)
+        return self._running().entities.seed(kind, client_no, records)
 
-    def posts(self, operation: str) -> ReceivedView:
+    def received(self, operation: str) -> ReceivedView:
         """Returns a view of the bodies that an operation was sent. Customers and documents have `customers` and `documents` instead.
 
         Args:
@@ -188,7 +188,7 @@ class Controls(abc.ABC):
         Returns:
             The live view.
         """
-        return ReceivedView(operation, lambda: self._running().posts)
+        return ReceivedView(operation, lambda: self._running().received)
 
     @property
     def requests(self) -> Counter[str]:
@@ -196,27 +196,27 @@ class Controls(abc.ABC):
 
         Unknown paths and methods are counted as `"GET *"`, tokens as `"POST /identity/token"`.
         """
-        return self._running().gate.requests
+        return self._running().app.requests
 
     @property
     def recent(self) -> deque[SeenRequest]:
         """The last 1000 requests, in the order they ended."""
-        return self._running().gate.recent
+        return self._running().app.recent
 
     @property
     def connections(self) -> int:
         """How many connections have carried a request."""
-        return self._running().gate.connections
+        return self._running().app.connections
 
     @property
     def in_flight(self) -> int:
         """How many requests are being answered now, those that hang included."""
-        return self._running().gate.in_flight
+        return self._running().app.in_flight
 
     @property
     def peak_in_flight(self) -> int:
         """The most requests that were being answered at the same time."""
-        return self._running().gate.peak_in_flight
+        return self._running().app.peak_in_flight
 
     def _ledger(self) -> Ledger:
         return self._running().ledger

@@ -11,14 +11,14 @@ import msgspec
 
 from . import defaults, processing
 from .processing import JsonObject, fold
-from .settings import ThingKind
+from .settings import EntityKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .store import Store
 
-KINDS: Final[tuple[ThingKind, ...]] = get_args(ThingKind)
+KINDS: Final[tuple[EntityKind, ...]] = get_args(EntityKind)
 _SCHEMA = """
 CREATE TABLE things (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, client INTEGER NOT NULL, key TEXT NOT NULL,
@@ -78,7 +78,7 @@ class EntityStore:
 
     # -- in
 
-    def seed(self, kind: ThingKind, client: int, records: Iterable[Mapping[str, Any]]) -> int:
+    def seed(self, kind: EntityKind, client: int, records: Iterable[Mapping[str, Any]]) -> int:
         """Puts records in, in the place of the made-up ones of this kind, and returns how many."""
         if kind not in KINDS:
             raise ValueError(f"no such kind: {kind}; there are {', '.join(KINDS)}")
@@ -91,7 +91,7 @@ class EntityStore:
                 count += 1
         return count
 
-    def put(self, kind: ThingKind, client: int, record: JsonObject, *, made: bool = False) -> JsonObject:
+    def put(self, kind: EntityKind, client: int, record: JsonObject, *, made: bool = False) -> JsonObject:
         """Stores a record, in the place of the one with the same key; without a key it is given one. Return it."""
         field = _KEYS.get(kind)
         key = "" if field is None else fold(record.get(field))
@@ -112,13 +112,13 @@ class EntityStore:
 
     # -- out
 
-    def get(self, kind: ThingKind, client: int, key: str) -> Entity | None:
+    def get(self, kind: EntityKind, client: int, key: str) -> Entity | None:
         """Returns one record by its key, or None."""
         self._fill(kind, client)
         return self._get(kind, client, fold(key))
 
     def find(
-        self, kind: ThingKind, client: int, wanted: Mapping[str, str], limit: int, *, count: bool = False
+        self, kind: EntityKind, client: int, wanted: Mapping[str, str], limit: int, *, count: bool = False
     ) -> tuple[array.array[int], int]:
         """Returns the ids of the first `limit` records all of whose `wanted` fields are equal, and the number of records.
 
@@ -164,7 +164,7 @@ class EntityStore:
 
     # -- what is there by itself
 
-    def _fill(self, kind: ThingKind, client: int) -> None:
+    def _fill(self, kind: EntityKind, client: int) -> None:
         """Makes what nobody put in: AR items of documents, and the made-up records of a kind that was never seeded."""
         if kind == "ar_items":
             self._follow_documents()

@@ -45,13 +45,13 @@ def _store(operations: Operations, client_no: int, file: JsonObject) -> JsonObje
     if rejected is not None:
         return {**named, "status": 422, "message": rejected}
     given = {name: value for name, value in file.items() if name != "fileId"}
-    stored = operations.things.put("files", client_no, given)
+    stored = operations.entities.put("files", client_no, given)
     return {**named, "fileId": stored["fileId"], "status": 200, "message": "File stored"}
 
 
 def get(operations: Operations, operation: Operation, call: ApiRequest) -> ApiResponse:
     """GET one file: the object that was stored, or what is in it."""
-    found = operations.things.get("files", call.client_no, call.params["fileid"])
+    found = operations.entities.get("files", call.client_no, call.params["fileid"])
     if found is None:
         return refusal(404, "no such file")
     record = found.record

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .entities import EntityStore
-    from .settings import RecordKind, SandboxSettings, ThingKind
+    from .settings import EntityKind, RecordKind, SandboxSettings
 
 _FOLDED = ("customerno", "organizationno", "name", "customercategory", "documentno")
 _NO_FILTERS: Final = frozenset({"expand", "maximumcount", "options", "pageno", "pagesize", "query", "userid"})
@@ -67,21 +67,21 @@ class LedgerSource:
         return processing.show_document(record, client_no, number)
 
 
-class ThingSource:
+class EntitySource:
     """The records of another kind."""
 
-    def __init__(self, kind: ThingKind, things: EntityStore) -> None:
-        self.kind: ThingKind = kind
-        self._things = things
+    def __init__(self, kind: EntityKind, entities: EntityStore) -> None:
+        self.kind: EntityKind = kind
+        self._entities = entities
 
     def find(self, client_no: int, query: Mapping[str, str], limit: int, *, count: bool) -> tuple[array.array[int], int]:
         """Returns the records whose fields are equal to the parameters of the same names."""
         wanted = {name.lower(): processing.fold(value) for name, value in query.items() if value and name.lower() not in _NO_FILTERS}
-        return self._things.find(self.kind, client_no, wanted, limit, count=count)
+        return self._entities.find(self.kind, client_no, wanted, limit, count=count)
 
     def shown(self, client_no: int, ids: Sequence[int]) -> list[dict[str, Any]]:
         """Returns the records as they are, files without their content."""
-        return [without_content(record) for record in self._things.page(ids)] if self.kind == "files" else self._things.page(ids)
+        return [without_content(record) for record in self._entities.page(ids)] if self.kind == "files" else self._entities.page(ids)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -107,10 +107,10 @@ def refusal(status: int, message: str) -> ApiResponse:
 class Operations:
     """What the operations share: the ledger, the other records, the worker and the settings."""
 
-    def __init__(self, ledger: Ledger, things: EntityStore, posts: Received, worker: Worker, settings: SandboxSettings) -> None:
+    def __init__(self, ledger: Ledger, entities: EntityStore, received: Received, worker: Worker, settings: SandboxSettings) -> None:
         self.ledger = ledger
-        self.things = things
-        self.posts = posts
+        self.entities = entities
+        self.received = received
         self.worker = worker
         self.settings = settings
         self.routes = routes(settings.paths)
@@ -209,7 +209,7 @@ class Operations:
         row = self.ledger.store.customer(call.client_no, key)
         if row is None:
             return refusal(404, "no such customer")
-        if self.ledger.store.has_documents(call.client_no, key) or self.things.has_ar_items(call.client_no, key):
+        if self.ledger.store.has_documents(call.client_no, key) or self.entities.has_ar_items(call.client_no, key):
             return refusal(422, "the customer has documents or AR items")
         self.ledger.store.drop_customer(call.client_no, key)
         words = self.settings.words

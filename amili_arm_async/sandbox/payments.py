@@ -24,20 +24,20 @@ def create(operations: Operations, operation: Operation, call: ApiRequest) -> Ap
         return refusal(400, "paymentId is missing")
     if not given:
         return refusal(400, f"one of these is needed: {', '.join(IDENTIFIERS)}")
-    if operations.things.get("payment_reservations", call.client_no, key) is not None:
+    if operations.entities.get("payment_reservations", call.client_no, key) is not None:
         return refusal(422, "paymentId exists already")
     unknown = [name for name, value in given.items() if not _known(operations, call.client_no, name, value)]
     if unknown:
         return refusal(422, f"nothing has this {unknown[0]}")
-    operations.things.put("payment_reservations", call.client_no, dict(call.value))
+    operations.entities.put("payment_reservations", call.client_no, dict(call.value))
     return operations.done("Payment reservation created", paymentId=call.value["paymentId"])
 
 
 def _known(operations: Operations, client: int, name: str, value: str) -> bool:
     """Returns whether a document or a customer has this."""
-    store, things = operations.ledger.store, operations.things
+    store, entities = operations.ledger.store, operations.entities
     if name == "arItemId":
-        return things.get("ar_items", client, value) is not None
+        return entities.get("ar_items", client, value) is not None
     if name == "documentNo" and store.document(client, value) is not None:
         return True
     if name == "customerNo":
@@ -46,7 +46,7 @@ def _known(operations: Operations, client: int, name: str, value: str) -> bool:
         return _account(operations, client, value)
     if name == "kid" and _customer_kid(operations, client, value):
         return True
-    return things.document_with(client, name, value)
+    return entities.document_with(client, name, value)
 
 
 def _account(operations: Operations, client: int, value: str) -> bool:

@@ -106,4 +106,4 @@ def _post(operations: Operations, call: ApiRequest, method: str) -> None:
             amount = _amount(posting) or 0
             for side in (amount, -amount):
                 made = {"clientNo": call.client_no, "autoPostingMethod": method, **plain, "amount": side}
-                operations.things.put("gl_items", call.client_no, made)
+                operations.entities.put("gl_items", call.client_no, made)

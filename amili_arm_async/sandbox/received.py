@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .store import Store
 
-POSTS: Final = (
+RECORDED_OPERATIONS: Final = (
     "actions.create",
     "actions.create_report",
     "ar_items.update",
@@ -61,12 +61,12 @@ class Received:
 class ReceivedView:
     """A live view of the bodies that one operation was sent."""
 
-    def __init__(self, operation: str, posts: Callable[[], Received]) -> None:
-        if operation not in POSTS:
+    def __init__(self, operation: str, received: Callable[[], Received]) -> None:
+        if operation not in RECORDED_OPERATIONS:
             what = "no bodies are kept of" if operation in endpoints.OPERATIONS else "no such operation:"
-            raise ValueError(f"{what} {operation}; there are {', '.join(POSTS)}")
+            raise ValueError(f"{what} {operation}; there are {', '.join(RECORDED_OPERATIONS)}")
         self._operation = operation
-        self._posts = posts
+        self._received = received
 
     def delivered(self, client_no: int | None = None) -> int:
         """Counts the complete bodies that arrived, whatever was answered.
@@ -77,7 +77,7 @@ class ReceivedView:
         Returns:
             The number of bodies.
         """
-        return self._posts().counts(self._operation, client_no)[0]
+        return self._received().counts(self._operation, client_no)[0]
 
     def taken(self, client_no: int | None = None) -> int:
         """Counts the bodies that were accepted: what they asked for was done.
@@ -88,7 +88,7 @@ class ReceivedView:
         Returns:
             The number of bodies.
         """
-        return self._posts().counts(self._operation, client_no)[1]
+        return self._received().counts(self._operation, client_no)[1]
 
     def bodies(self, client_no: int | None = None) -> list[Any]:
         """Returns the bodies that were accepted.
@@ -99,4 +99,4 @@ class ReceivedView:
         Returns:
             The parsed bodies in order of arrival, of the last 1000 of this operation.
         """
-        return self._posts().bodies(self._operation, client_no)
+        return self._received().bodies(self._operation, client_no)

@@ -27,7 +27,7 @@ class ResponseStyle:
         self._since = clock.monotonic()
         self._calls = 0
 
-    def dress(self, answer: ApiResponse) -> ApiResponse:
+    def style(self, answer: ApiResponse) -> ApiResponse:
         """Returns an answer as it goes over the wire; the headers it has already stay."""
         headers: dict[str, str] = {}
         if self._settings.request_id_header is not None:

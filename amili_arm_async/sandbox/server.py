@@ -184,15 +184,15 @@ class Sandbox(Controls):
         if self._parts is not None:
             raise RuntimeError("the sandbox is running already")
         store = Store()
-        ledger, things, posts = Ledger(store, self._settings), EntityStore(store), Received(store)
+        ledger, entities, received = Ledger(store, self._settings), EntityStore(store), Received(store)
         worker = Worker(ledger, self._settings, lambda: self.process_delay)
-        operations = Operations(ledger, things, posts, worker, self._settings)
-        gate = App(self._settings, operations, self._tokens, self._faults)
-        self._parts = Parts(ledger, things, posts, worker, gate)
+        operations = Operations(ledger, entities, received, worker, self._settings)
+        app = App(self._settings, operations, self._tokens, self._faults)
+        self._parts = Parts(ledger, entities, received, worker, app)
         # handler_cancellation: a request whose client is gone must not stay behind, however long it would
         # hang.
         self._runner = web.AppRunner(
-            gate.application(),
+            app.application(),
             access_log=None,
             handler_cancellation=True,
             # The gate does it: what comes over the wire is counted, and which encodings are taken is a setting.
@@ -215,7 +215,7 @@ class Sandbox(Controls):
         if self._parts is None:
             return
         parts = self._parts
-        parts.gate.close()
+        parts.app.close()
         if self._runner is not None:
             await self._runner.cleanup()
         self._parts = self._runner = None

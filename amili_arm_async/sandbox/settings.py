@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 RecordKind: TypeAlias = Literal["customers", "documents"]
 """The two sorts of records that the ledger keeps."""
-ThingKind: TypeAlias = Literal[
+EntityKind: TypeAlias = Literal[
     "adb_intervals",
     "ar_items",
     "client_configs",

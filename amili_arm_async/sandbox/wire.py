@@ -60,25 +60,25 @@ def refused(fault: Fault | None) -> ApiResponse | None:
 
 
 async def send(
-    request: web.Request, answer: ApiResponse, fault: Fault | None, dress: Callable[[ApiResponse], ApiResponse]
+    request: web.Request, answer: ApiResponse, fault: Fault | None, style: Callable[[ApiResponse], ApiResponse]
 ) -> web.StreamResponse:
-    """Sends an answer the way the fault wants it; `dress` gives it the look that every answer has."""
+    """Sends an answer the way the fault wants it; `style` gives it the look that every answer has."""
     kind = None if fault is None else fault.kind
     if fault is None:
-        return response(dress(answer))
+        return response(style(answer))
     if kind == "reset_after":
         return await drop(request, graceful=fault.graceful)
     if kind == "status":
-        return response(dress(_in_its_place(fault)))
+        return response(style(_in_its_place(fault)))
     if kind == "garbage":
-        return response(dress(ApiResponse(answer.status, fault.body or b"", answer.headers)))
+        return response(style(ApiResponse(answer.status, fault.body or b"", answer.headers)))
     if kind == "no_uuid":
-        return response(dress(dataclasses.replace(answer, body=_without_uuid(answer.body))))
+        return response(style(dataclasses.replace(answer, body=_without_uuid(answer.body))))
     if kind == "cut":
-        return await _send_half(request, dress(answer))
+        return await _send_half(request, style(answer))
     if kind == "close_idle":
-        return await _send_and_close(request, dress(answer), fault.seconds)
-    return response(dress(answer))
+        return await _send_and_close(request, style(answer), fault.seconds)
+    return response(style(answer))
 
 
 async def drop(request: web.Request, *, graceful: bool) -> web.StreamResponse:

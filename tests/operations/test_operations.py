@@ -156,13 +156,13 @@ async def test_auto_postings_are_all_or_nothing_and_that_is_seen(sandbox, arm) -
     reply = await arm.auto_postings.create("payment", {"autoPostings": [{"id": 1, "amount": 1}, {"id": 2}]})
     assert (reply.http_status, reply.is_rejected) == (200, True)
     assert [one["id"] for one in reply.batch_rejected] == [1]
-    assert sandbox.posts("auto_postings.create").taken() == 0
+    assert sandbox.received("auto_postings.create").taken() == 0
     reply = await arm.auto_postings.create("payment", {"autoPostings": [{"amount": 1, "validateOnly": True}]})
     assert (reply.validate_only, reply.is_rejected) == (True, False)
-    assert sandbox.posts("auto_postings.create").taken() == 0
+    assert sandbox.received("auto_postings.create").taken() == 0
     reply = await arm.auto_postings.create("payment", {"autoPostings": [{"amount": 1}]})
     assert (reply.validate_only, reply.is_rejected) == (False, False)
-    assert sandbox.posts("auto_postings.create").taken() == 1
+    assert sandbox.received("auto_postings.create").taken() == 1
 
 
 async def test_a_payment_id_counts_once_also_for_two_at_once(sandbox, arm) -> None:
@@ -171,8 +171,8 @@ async def test_a_payment_id_counts_once_also_for_two_at_once(sandbox, arm) -> No
     assert sorted(type(one).__name__ for one in made) == ["Reply", "UnprocessableError"]
     with pytest.raises(UnprocessableError):
         await arm.payment_reservations.create(reservation)
-    assert sandbox.posts("payment_reservations.create").taken() == 1
-    assert sandbox.posts("payment_reservations.create").bodies()[0]["paymentId"] == "P 1"
+    assert sandbox.received("payment_reservations.create").taken() == 1
+    assert sandbox.received("payment_reservations.create").bodies()[0]["paymentId"] == "P 1"
 
 
 async def test_files_that_do_not_fare_alike_are_told_one_by_one(sandbox, arm) -> None:
@@ -186,8 +186,8 @@ async def test_files_that_do_not_fare_alike_are_told_one_by_one(sandbox, arm) ->
 async def test_clients_are_apart(sandbox, arm) -> None:
     other = arm.for_client(2219)
     await other.actions.create({"actionType": "x"})
-    assert sandbox.posts("actions.create").taken(2219) == 1
-    assert sandbox.posts("actions.create").taken(2218) == 0
+    assert sandbox.received("actions.create").taken(2219) == 1
+    assert sandbox.received("actions.create").taken(2218) == 0
     with pytest.raises(NotFoundError):
         await other.ar_items.get(1)
 

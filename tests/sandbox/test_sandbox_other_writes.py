@@ -38,7 +38,7 @@ def something(sandbox: Sandbox, call: Any) -> None:
 async def test_a_body_is_taken_and_counted_once(sandbox: Sandbox, call: Any, name: str, method: str, path: str, body: Any) -> None:
     status, answer = await call(method, path, body)
 
-    posts = sandbox.posts(name)
+    posts = sandbox.received(name)
     assert (status, answer["result"]) == (200, "SUCCESS")
     assert (posts.delivered(), posts.taken(), posts.bodies()) == (1, 1, [body])
     assert (posts.delivered(2218), posts.taken(2219), posts.bodies(2219)) == (1, 0, [])
@@ -55,15 +55,15 @@ async def test_a_body_of_a_wrong_type_is_400(
         assert status == 200, "a list is a batch of postings, and this one fails"
     else:
         assert status == 400
-    assert sandbox.posts(name).taken() == 0
-    assert sandbox.posts(name).delivered() == 1
+    assert sandbox.received(name).taken() == 0
+    assert sandbox.received(name).delivered() == 1
 
 
 @pytest.mark.parametrize(("name", "method", "path", "body"), CASES)
 async def test_a_poisoned_record_refuses_the_call(sandbox: Sandbox, call: Any, name: str, method: str, path: str, body: Any) -> None:
     sandbox.poison_record("ME", kind=name.partition(".")[0])  # type: ignore[arg-type]
     assert (await call(method, path, body))[0] == 400
-    assert (sandbox.posts(name).delivered(), sandbox.posts(name).taken()) == (1, 0)
+    assert (sandbox.received(name).delivered(), sandbox.received(name).taken()) == (1, 0)
 
 
 @pytest.mark.parametrize("name", ["actions.create", "actions.create_report", "ar_items.update", "payment_reservations.create"])
@@ -71,7 +71,7 @@ async def test_a_rejected_record_alone_is_422(sandbox: Sandbox, call: Any, name:
     sandbox.reject_record("me", "not today", kind=name.partition(".")[0])  # type: ignore[arg-type]
     status, answer = await call(*WRITES[name])
     assert (status, answer["message"]) == (422, "not today")
-    assert sandbox.posts(name).taken() == 0
+    assert sandbox.received(name).taken() == 0
 
 
 async def test_a_whole_record_marks_only_customers_and_documents(sandbox: Sandbox, call: Any) -> None:
@@ -115,14 +115,14 @@ async def test_faults_meet_it(
     except aiohttp.ClientError:
         assert fault.kind in ("reset_before", "reset_after", "cut")
     assert injected.fired == 1
-    assert (sandbox.posts(name).delivered(), sandbox.posts(name).taken()) == (delivered, taken)
+    assert (sandbox.received(name).delivered(), sandbox.received(name).taken()) == (delivered, taken)
 
 
 async def test_only_the_last_bodies_are_kept_and_all_are_counted(sandbox: Sandbox) -> None:
-    posts = sandbox._running().posts
+    posts = sandbox._running().received
     for number in range(1100):
         posts.note("actions.create", 2218 + number % 2, b'{"n":%d}' % number, taken=True)
-    view = sandbox.posts("actions.create")
+    view = sandbox.received("actions.create")
     assert [body["n"] for body in view.bodies()] == list(range(100, 1100))
     assert len(view.bodies(2219)) == 500
     assert (view.taken(), view.taken(2219)) == (1100, 550)
@@ -130,9 +130,9 @@ async def test_only_the_last_bodies_are_kept_and_all_are_counted(sandbox: Sandbo
 
 def test_there_is_no_view_of_what_is_not_kept() -> None:
     with pytest.raises(ValueError, match=r"no such operation: people\.create"):
-        Sandbox().posts("people.create")
+        Sandbox().received("people.create")
     with pytest.raises(ValueError, match=r"no bodies are kept of customers\.create"):
-        Sandbox().posts("customers.create")
+        Sandbox().received("customers.create")
     assert set(WRITES) <= set(endpoints.OPERATIONS)
 
 
@@ -176,7 +176,7 @@ async def test_one_posting_that_fails_rejects_all(calling: Callable[[Sandbox], A
         assert [one["resultType"] for one in answer["autoPostings"]] == ["BATCH-REJECTED", "FAILED"]
         assert all(one["message"] for one in answer["autoPostings"])
         assert (await call("GET", "glitems"))[1]["glItems"] == []
-        assert sandbox.posts("auto_postings.create").taken() == 0
+        assert sandbox.received("auto_postings.create").taken() == 0
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ async def test_a_batch_is_only_validated_where_one_posting_says_so(sandbox: Sand
     assert (status, answer["result"]) == (200, "SUCCESS")
     assert "validated only" in answer["message"]
     assert (await call("GET", "glitems"))[1]["glItems"] == []
-    assert sandbox.posts("auto_postings.create").taken() == 0
+    assert sandbox.received("auto_postings.create").taken() == 0
 
 
 async def test_methods_that_are_not_there_are_404(calling: Callable[[Sandbox], Any]) -> None:
@@ -253,7 +253,7 @@ async def test_a_payment_is_reserved_by_the_kid_of_a_customer(sandbox: Sandbox, 
 )
 async def test_other_payments_are_refused(sandbox: Sandbox, call: Any, body: Any, status: int) -> None:
     assert (await call("POST", "paymentreservations", body))[0] == status
-    assert sandbox.posts("payment_reservations.create").taken() == 0
+    assert sandbox.received("payment_reservations.create").taken() == 0
 
 
 async def test_of_two_equal_payments_exactly_one_is_taken(sandbox: Sandbox, call: Any) -> None:
@@ -261,7 +261,7 @@ async def test_of_two_equal_payments_exactly_one_is_taken(sandbox: Sandbox, call
     answers = await asyncio.gather(*(call("POST", "paymentreservations", body) for body in bodies))
 
     assert sorted(status for status, _ in answers) == [200] + [422] * 19
-    assert sandbox.posts("payment_reservations.create").taken() == 1
+    assert sandbox.received("payment_reservations.create").taken() == 1
     call.client_no = 2219
     sandbox.customers.seed([call.customer("1")], client_no=2219)
     assert (await call("POST", "paymentreservations", bodies[0]))[0] == 200, "another client has its own ids"
@@ -312,7 +312,7 @@ async def test_a_file_that_fails_has_a_status_of_its_own(sandbox: Sandbox, call:
     assert len((await call("GET", "files"))[1]["files"]) == 1
     status, answer = await call("POST", "files", {"files": [{"fileName": "bad.txt"}]})
     assert (status, answer["result"]) == (207, "FAILED")
-    assert sandbox.posts("files.upload").bodies() == [both], "where no file is stored, nothing was taken"
+    assert sandbox.received("files.upload").bodies() == [both], "where no file is stored, nothing was taken"
 
 
 @pytest.mark.parametrize("body", [{}, {"files": []}, {"files": [1]}, {"files": {}}, {"name": "x"}, {"files": [{}, 1]}])
