@@ -1,8 +1,7 @@
 """The ARM API on this machine: a server to write and test against without an account.
 
-It answers every operation, processes batches some time after it took them, counts how often every record was
-delivered and taken, and fails on demand. Where the public pages of the API are silent, it
-assumes.
+It answers every operation, processes batches some time after it accepted them, counts how often each record was delivered and
+accepted, and fails on demand. Where the public pages of the API say nothing, it makes assumptions.
 
 The names are loaded when they are asked for: pytest imports this package in every project where it is
 installed, to find the plugin, and only a test that uses a sandbox should pay for a web server.

@@ -1,4 +1,4 @@
-"""The door every request comes through: counting, access, faults, and the answer on the wire."""
+"""The web application: every request is counted, authorised, hit by a fault or answered here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the body of a request to its records, and from its answer to the counts."""
+"""Parses the records in the body of a request, and counts what was delivered and accepted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .operations import ApiRequest, ApiResponse, Operation, Operations, refusal
 
 def read(operations: Operations, operation: Operation, call: ApiRequest) -> None:
     """Finds the records in the body of a write; `ValueError` says what is wrong with it."""
-    if operation.writes in ("one", "body"):  # of a batch it would cost too much: gate and ledger look after that
+    if operation.writes in ("one", "body"):  # of a batch it would cost too much: the app and the ledger do that
         processing.refuse_depth(call.body)
     if operation.writes in ("one", "batch"):
         call.records = operations.pieces(operation, call.body)

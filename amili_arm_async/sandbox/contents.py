@@ -1,4 +1,4 @@
-"""Which field of an uploaded file holds what is in it. No page shows one, so it is looked for."""
+"""Finds the field of an uploaded file that holds its content. No public page names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a test does with a running sandbox: lay out faults, refuse records, process batches, look at what came."""
+"""What a test does with a running sandbox: inject faults, reject records, process batches, look at what arrived."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LEDGER: Final[tuple[RecordKind, ...]] = get_args(RecordKind)
 
 
 class Parts(NamedTuple):
-    """What a running sandbox is made of."""
+    """The parts of a running sandbox."""
 
     ledger: Ledger
     entities: EntityStore
@@ -35,7 +35,7 @@ class Parts(NamedTuple):
 
 
 class Controls(abc.ABC):
-    """The half of a sandbox that is for looking and meddling; the other half starts and stops it."""
+    """The half of a sandbox with which a test controls and observes it; the other half starts and stops it."""
 
     def __init__(self, faults: FaultPlan) -> None:
         self._faults = faults

@@ -1,4 +1,4 @@
-"""Bodies that come compressed, made plain again."""
+"""Decompresses request bodies."""
 
 from __future__ import annotations
 

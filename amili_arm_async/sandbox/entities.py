@@ -1,4 +1,4 @@
-"""Everything that is neither a customer, a document nor a batch: JSON objects in one table, by kind, client and key."""
+"""Records other than customers, documents and batches: JSON objects in one table, by kind, client and key."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 KINDS: Final[tuple[EntityKind, ...]] = get_args(EntityKind)
 _SCHEMA = """
-CREATE TABLE things (
+CREATE TABLE entities (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, client INTEGER NOT NULL, key TEXT NOT NULL,
     owner TEXT NOT NULL, made INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE UNIQUE INDEX things_key ON things (kind, client, key) WHERE key <> '';
-CREATE INDEX things_order ON things (kind, client, id);
-CREATE INDEX things_owner ON things (owner, client, kind) WHERE owner <> '';
+CREATE UNIQUE INDEX entities_key ON entities (kind, client, key) WHERE key <> '';
+CREATE INDEX entities_order ON entities (kind, client, id);
+CREATE INDEX entities_owner ON entities (owner, client, kind) WHERE owner <> '';
 """
 _PUT = """
-INSERT INTO things (kind, client, key, owner, made, data) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO entities (kind, client, key, owner, made, data) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (kind, client, key) WHERE key <> '' DO UPDATE SET owner = excluded.owner, made = excluded.made, data = excluded.data
 """
 _KEYS: Final[Mapping[str, str]] = {
@@ -83,7 +83,7 @@ class EntityStore:
         if kind not in KINDS:
             raise ValueError(f"no such kind: {kind}; there are {', '.join(KINDS)}")
         self._told.add((kind, client))
-        self._sql.execute("DELETE FROM things WHERE kind = ? AND client = ? AND made", (kind, client))
+        self._sql.execute("DELETE FROM entities WHERE kind = ? AND client = ? AND made", (kind, client))
         count = 0
         with self._store.transaction():
             for record in records:
@@ -132,21 +132,21 @@ class EntityStore:
         if wanted:
             where = f"{where} AND matches(data, ?)"
             values.append(processing.encode(dict(wanted)).decode())
-        rows = self._sql.execute(f"SELECT id FROM things WHERE {where} ORDER BY id LIMIT ?", (*values, limit))  # noqa: S608
+        rows = self._sql.execute(f"SELECT id FROM entities WHERE {where} ORDER BY id LIMIT ?", (*values, limit))  # noqa: S608
         ids = array.array("q", (row[0] for row in rows))
         if len(ids) < limit or not count:
             return ids, len(ids)
-        return ids, int(self._sql.execute(f"SELECT count(*) FROM things WHERE {where}", values).fetchone()[0])  # noqa: S608
+        return ids, int(self._sql.execute(f"SELECT count(*) FROM entities WHERE {where}", values).fetchone()[0])  # noqa: S608
 
     def page(self, ids: Sequence[int]) -> list[JsonObject]:
         """Returns the records with these ids, in their order."""
-        sql = "SELECT t.data FROM json_each(?) AS wanted CROSS JOIN things AS t ON t.id = wanted.value"
+        sql = "SELECT t.data FROM json_each(?) AS wanted CROSS JOIN entities AS t ON t.id = wanted.value"
         found = self._sql.execute(sql, (processing.encode(list(ids)).decode(),)).fetchall()
         return [processing.decode_object(row[0]) for row in found]
 
     def has_ar_items(self, client: int, customer: str) -> bool:
         """Returns whether a customer has AR items that no document made."""
-        sql = "SELECT 1 FROM things WHERE owner = ? AND client = ? AND kind = 'ar_items' LIMIT 1"
+        sql = "SELECT 1 FROM entities WHERE owner = ? AND client = ? AND kind = 'ar_items' LIMIT 1"
         return self._sql.execute(sql, (customer, client)).fetchone() is not None
 
     def document_with(self, client: int, field: str, value: str) -> bool:
@@ -158,7 +158,7 @@ class EntityStore:
         return self.find("ar_items", client, {field.lower(): value}, 1)[1] > 0
 
     def _get(self, kind: str, client: int, key: str) -> Entity | None:
-        sql = "SELECT key, data FROM things WHERE kind = ? AND client = ? AND key = ? AND key <> ''"
+        sql = "SELECT key, data FROM entities WHERE kind = ? AND client = ? AND key = ? AND key <> ''"
         row = self._sql.execute(sql, (kind, client, key)).fetchone()
         return None if row is None else Entity._make(row)
 

@@ -1,4 +1,4 @@
-"""Faults to inject, and the plan that decides which request meets which fault.
+"""Faults to inject, and the plan that decides which request is hit by which fault.
 
 Three words are used throughout. A record was *delivered* when its whole body was read by the server; it was
 *taken* when the server kept it (stored it, or stored its batch for processing); it was *answered* when a
@@ -259,7 +259,7 @@ class Injection:
 class FaultPlan:
     """The faults that wait, in the order they were injected.
 
-    The first that matches a request is the one it meets.
+    A request is hit by the first that matches it.
     """
 
     def __init__(self, chance: random.Random) -> None:

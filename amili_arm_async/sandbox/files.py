@@ -1,4 +1,4 @@
-"""Files: several in one body, each with an outcome of its own."""
+"""Uploaded files: several in one body, each with its own outcome."""
 
 from __future__ import annotations
 

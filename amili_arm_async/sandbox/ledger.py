@@ -1,4 +1,4 @@
-"""Records into the ledger: the rules of `processing` over the tables of `store`, many at a time."""
+"""Stores records in the ledger: applies the rules of `processing` to the tables of `store`, many records at a time."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def document_key(head: DocumentHead | None, record: msgspec.Raw) -> str:
 
 
 class Ledger:
-    """Takes records into the tables, and remembers which of them the tests want refused."""
+    """Stores records, and knows which of them a test wants rejected."""
 
     def __init__(self, store: Store, settings: SandboxSettings) -> None:
         self.store = store

@@ -1,4 +1,4 @@
-"""Lists in pages: a request with filters makes a query; its pages are asked for by id and page number."""
+"""Paged lists: a request with filters creates a query; its pages are fetched by query id and page number."""
 
 from __future__ import annotations
 

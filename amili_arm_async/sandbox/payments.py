@@ -1,4 +1,4 @@
-"""Payment reservations: a payment that is on its way, told once by its id."""
+"""Payment reservations: announce a payment, once for each id."""
 
 from __future__ import annotations
 

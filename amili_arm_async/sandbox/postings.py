@@ -1,4 +1,4 @@
-"""Auto postings: a set of postings that is taken whole or not at all."""
+"""Auto postings: a set of postings that is accepted as a whole or not at all."""
 
 from __future__ import annotations
 

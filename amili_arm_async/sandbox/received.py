@@ -24,7 +24,7 @@ RECORDED_OPERATIONS: Final = (
 """The operations whose bodies are kept."""
 _KEPT: Final = 1000
 _SCHEMA = """
-CREATE TABLE posts (
+CREATE TABLE received (
     operation TEXT NOT NULL, number INTEGER NOT NULL, client INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (operation, number)) WITHOUT ROWID;
 """
@@ -45,8 +45,8 @@ class Received:
         if taken:
             self._numbers[operation] += 1
             number = self._numbers[operation]
-            self._sql.execute("INSERT INTO posts VALUES (?, ?, ?, ?)", (operation, number, client, body))
-            self._sql.execute("DELETE FROM posts WHERE operation = ? AND number <= ?", (operation, number - _KEPT))
+            self._sql.execute("INSERT INTO received VALUES (?, ?, ?, ?)", (operation, number, client, body))
+            self._sql.execute("DELETE FROM received WHERE operation = ? AND number <= ?", (operation, number - _KEPT))
 
     def counts(self, operation: str, client: int | None) -> tuple[int, int]:
         """Returns how many bodies were delivered and taken."""
@@ -54,7 +54,7 @@ class Received:
 
     def bodies(self, operation: str, client: int | None) -> list[Any]:
         """Returns those of the last 1000 taken bodies that are of one client, or all, in the order they were taken."""
-        sql = "SELECT body FROM posts WHERE operation = ? AND (? IS NULL OR client = ?) ORDER BY number"
+        sql = "SELECT body FROM received WHERE operation = ? AND (? IS NULL OR client = ?) ORDER BY number"
         return [processing.decode(row[0]) for row in self._sql.execute(sql, (operation, client, client))]
 
 

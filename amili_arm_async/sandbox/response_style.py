@@ -1,4 +1,4 @@
-"""What an answer wears on the wire: the style of its error body, the request id, the headers of a rate limit."""
+"""What every response gets: the configured style of its error body, a request id, rate limit headers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from .settings import SandboxSettings
 
 _LIMIT: Final = 600
-"""Calls in a minute that the headers of the rate limit speak of. It is made up, and nothing holds anybody to it."""
+"""Requests in a minute, as the rate limit headers announce them. The number is made up, and not enforced."""
 _MINUTE: Final = 60.0
 
 
 class ResponseStyle:
-    """Dresses answers the way the settings want it."""
+    """Applies the configured style to responses."""
 
     def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
@@ -28,7 +28,7 @@ class ResponseStyle:
         self._calls = 0
 
     def style(self, answer: ApiResponse) -> ApiResponse:
-        """Returns an answer as it goes over the wire; the headers it has already stay."""
+        """Returns a response as it goes over the wire; it keeps the headers that it has."""
         headers: dict[str, str] = {}
         if self._settings.request_id_header is not None:
             headers[self._settings.request_id_header] = secrets.token_hex(8)
@@ -40,7 +40,7 @@ class ResponseStyle:
         return dataclasses.replace(answer, body=body, content_type=content_type, headers={**headers, **answer.headers})
 
     def _error(self, status: int, message: str, answer: ApiResponse) -> tuple[bytes, str]:
-        """Returns the body of an error in the style that is set, and its content type."""
+        """Returns the body of an error in the configured style, and its content type."""
         style = self._settings.error_style
         if style == "problem":
             title = http.HTTPStatus(status).phrase if status in set(http.HTTPStatus) else ""
@@ -51,7 +51,7 @@ class ResponseStyle:
         return (b"", "text/plain") if style == "empty" else (answer.body, answer.content_type)
 
     def _rate_limit(self) -> dict[str, str]:
-        """Counts a call, and returns the headers that tell of it."""
+        """Counts a request, and returns the headers that report it."""
         now = clock.monotonic()
         if now - self._since >= _MINUTE:
             self._since, self._calls = now, 0

@@ -1,4 +1,4 @@
-"""`Sandbox`: the ARM API on this machine, to write and to test against without an account."""
+"""`Sandbox`: the ARM API on this machine, to develop and test against without an account."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a serv
 
 
 class Sandbox(Controls):
-    """The ARM API as a real server on this machine, with everything it holds in a temporary file.
+    """The ARM API as a real server on this machine; it keeps its data in a temporary file.
 
-    ::
-
-        async with Sandbox() as sandbox:
-            async with ArmClient(2218, auth=sandbox.token, base_url=sandbox.base_url) as arm:
-                ...
-            assert sandbox.documents.taken("88776655") == 1
+    ```python
+    async with Sandbox() as sandbox:
+        async with ArmClient(2218, auth=sandbox.token, base_url=sandbox.base_url) as arm:
+            ...
+        assert sandbox.documents.taken("88776655") == 1
+    ```
 
     Where the public pages of the API say nothing, its answers are assumptions; the options choose between them.
 
@@ -195,7 +195,7 @@ class Sandbox(Controls):
             app.application(),
             access_log=None,
             handler_cancellation=True,
-            # The gate does it: what comes over the wire is counted, and which encodings are taken is a setting.
+            # `App` does it: what comes over the wire is counted, and which encodings are taken is a setting.
             auto_decompress=False,
             keepalive_timeout=self._keepalive,
             shutdown_timeout=_SHUTDOWN,

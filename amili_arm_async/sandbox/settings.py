@@ -1,4 +1,4 @@
-"""What a sandbox is told when it is made: one frozen object that every part of it reads."""
+"""The settings of a sandbox: one frozen object that every part of it reads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MarkedKind: TypeAlias = Literal["customers", "documents", "actions", "ar_items",
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Words:
-    """The words that batch answers speak. Only `NOT-PROCESSED` and `PENDING` are in the public pages.
+    """The words in the responses about batches. Only `NOT-PROCESSED` and `PENDING` are in the public pages.
 
     `unprocessed` and `processed` are values of `status`; `pending`, `succeeded`, `failed` and
     `partial` are values of `result`.

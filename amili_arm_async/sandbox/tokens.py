@@ -1,4 +1,4 @@
-"""The token service: `POST {identity_url}/token` and what makes a bearer token good."""
+"""The token service: `POST {identity_url}/token`, and which bearer tokens are valid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Tokens:
-    """Hands out tokens shaped like a JWT (nothing in them is signed) and knows which are good."""
+    """Hands out tokens shaped like a JWT (nothing in them is signed) and knows which are valid."""
 
     def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""What a test asks afterwards: how often was each record delivered, how often taken, and what is stored."""
+"""What a test asks afterwards: how often each record was delivered and accepted, and what is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens on the connection: bodies read, answers sent whole or broken, connections dropped."""
+"""Reads bodies, sends responses whole or broken, and drops connections."""
 
 from __future__ import annotations
 

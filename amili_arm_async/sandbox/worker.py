@@ -1,4 +1,4 @@
-"""The asynchronous processing: batches that were accepted become records and results, some time later."""
+"""Processes accepted batches some time later: stores their records and makes their results."""
 
 from __future__ import annotations
 

@@ -254,9 +254,9 @@ async def test_an_ar_item_is_updated_field_by_field(sandbox: Sandbox, call: Any)
     assert (await call("PUT", "aritems", {"note": "x"}))[0] == 400
     call.client_no = 2219
     assert (await call("PUT", "aritems", {"arItemId": 5}))[0] == 404
-    posts = sandbox.received("ar_items.update")
-    assert (posts.delivered(), posts.taken(), posts.taken(2218), posts.delivered(2219)) == (4, 1, 1, 1)
-    assert [body["note"] for body in posts.bodies()] == ["Ærlig"]
+    received = sandbox.received("ar_items.update")
+    assert (received.delivered(), received.taken(), received.taken(2218), received.delivered(2219)) == (4, 1, 1, 1)
+    assert [body["note"] for body in received.bodies()] == ["Ærlig"]
 
 
 async def test_a_customer_with_ar_items_is_not_deleted(sandbox: Sandbox, call: Any) -> None:

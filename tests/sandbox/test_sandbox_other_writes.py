@@ -38,10 +38,10 @@ def something(sandbox: Sandbox, call: Any) -> None:
 async def test_a_body_is_taken_and_counted_once(sandbox: Sandbox, call: Any, name: str, method: str, path: str, body: Any) -> None:
     status, answer = await call(method, path, body)
 
-    posts = sandbox.received(name)
+    received = sandbox.received(name)
     assert (status, answer["result"]) == (200, "SUCCESS")
-    assert (posts.delivered(), posts.taken(), posts.bodies()) == (1, 1, [body])
-    assert (posts.delivered(2218), posts.taken(2219), posts.bodies(2219)) == (1, 0, [])
+    assert (received.delivered(), received.taken(), received.bodies()) == (1, 1, [body])
+    assert (received.delivered(2218), received.taken(2219), received.bodies(2219)) == (1, 0, [])
 
 
 @pytest.mark.parametrize(("name", "method", "path", "body"), CASES)
@@ -119,9 +119,9 @@ async def test_faults_meet_it(
 
 
 async def test_only_the_last_bodies_are_kept_and_all_are_counted(sandbox: Sandbox) -> None:
-    posts = sandbox._running().received
+    received = sandbox._running().received
     for number in range(1100):
-        posts.note("actions.create", 2218 + number % 2, b'{"n":%d}' % number, taken=True)
+        received.note("actions.create", 2218 + number % 2, b'{"n":%d}' % number, taken=True)
     view = sandbox.received("actions.create")
     assert [body["n"] for body in view.bodies()] == list(range(100, 1100))
     assert len(view.bodies(2219)) == 500
