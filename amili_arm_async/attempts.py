@@ -1,4 +1,4 @@
-"""What is known of one try to send a request: while it is under way, and when it has ended."""
+"""One attempt to send a request: the evidence that is collected while it is under way, and what that proves when it has ended."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from msgspec import Struct
 
 from .endpoints import Endpoint
 from .errors import ArmError, ConfigurationError, Lasting, NotSentError, OutcomeUnknownError, ResponseError, StatusError
-from .retry import Proof, fate_of_status, retry_after_seconds
+from .retry import Proof, proof_of_status, retry_after_seconds
 from .wire import Request, Response, to_error
 
-__all__ = ["Attempt", "DeliveryEvidence", "Trouble", "judge", "no_answer"]
+__all__ = ["Attempt", "DeliveryEvidence", "SendFailure", "evaluate", "no_answer"]
 
 
-class Trouble(Struct, frozen=True):
-    """Why a request got no answer.
+class SendFailure(Struct, frozen=True):
+    """Why a request got no response.
 
     Attributes:
-        reason: in a few words, as reports have it.
-        text: what happened, where, and the remedy; without data, tokens and secrets.
-        lasting: whether it lasts.
-        is_closed_port: nobody listens at the address.
-        is_ours: it is a mistake in the program or its settings, and no trouble of the network.
-        cause: what was raised, without anything that may hold a secret; or None.
+        reason: a short description, as it stands in reports.
+        text: what happened, where, and what to do about it; free of data, tokens and secrets.
+        lasting: whether the cause lasts.
+        is_closed_port: the connection was refused: no process listens at the address.
+        is_ours: the cause is a mistake in the program or its settings, not the network.
+        cause: the exception that was raised, without anything that may hold a secret; or None.
     """
 
     reason: str
@@ -33,105 +33,130 @@ class Trouble(Struct, frozen=True):
 
 
 class DeliveryEvidence:
-    """Whether bytes of a request may have been taken; there for the caller even when a try is cancelled.
+    """Whether the server may have received a request. It stays readable for the caller when an attempt is cancelled.
 
     Attributes:
-        started: a byte of the try under way may have left, and no answer proves yet that it was not taken.
-        doubtful: a try has ended so, or with success.
-        left: the whole body of the try under way had left when its answer began to come.
-        proves: what was answered before the body had left is an answer to this request: its connection had not been used before, or was
-            closed before the rest of the body could leave.
+        started: the current attempt may have sent a byte, and no response yet proves that the server did not process it.
+        was_ambiguous: an earlier attempt ended ambiguously, or with success.
+        body_sent: the current attempt had sent its whole body when the response began to arrive.
+        early_answer_counts: a response that arrived before the whole body was sent is known to answer this request: its connection was
+            new, or was closed before the rest of the body could be sent.
     """
 
-    __slots__ = ("doubtful", "left", "proves", "started")
+    __slots__ = ("body_sent", "early_answer_counts", "started", "was_ambiguous")
 
     def __init__(self) -> None:
         self.started = False
-        self.doubtful = False
-        self.left = True
-        self.proves = True
+        self.was_ambiguous = False
+        self.body_sent = True
+        self.early_answer_counts = True
 
     @property
-    def may_be_taken(self) -> bool:
-        """Whether nobody can say that it was not taken."""
-        return self.started or self.doubtful
+    def is_ambiguous(self) -> bool:
+        """Whether the server may have processed the request, as far as this client knows."""
+        return self.started or self.was_ambiguous
 
-    def settle(self, fate: Proof) -> None:
-        """The try under way ended, and this is proved about it."""
-        # A success counts as well: until somebody has taken note of it, it must not look like nothing.
-        self.doubtful = self.doubtful or fate in {Proof.AMBIGUOUS, Proof.DONE}
+    def settle(self, proof: Proof) -> None:
+        """Ends the current attempt.
+
+        Args:
+            proof: what is proved about it.
+        """
+        # A success counts as well: until the caller has recorded it, it must not look as if nothing was sent.
+        self.was_ambiguous = self.was_ambiguous or proof in {Proof.AMBIGUOUS, Proof.DONE}
         self.started = False
 
 
 class Attempt(Struct, frozen=True):
-    """What became of one try.
+    """The outcome of one attempt.
 
     Attributes:
-        fate: what is proved.
-        response: the answer, or None where there was none.
-        reason: in a few words, without data.
+        proof: what is proved about it.
+        reason: a short description, without data.
+        response: the response, or None.
         retry_after: the seconds that the server asks to wait, or None.
-        fatal: an error that no further try can better (the token service refuses, the client is closed), or None.
-        failure: the error of a try without an answer, where more is known than `reason`; or None.
-        lasting: whether what went wrong lasts: `"perhaps"` ends a run that was never answered.
-        trouble: why there is no answer, where the request was on its way; or None.
+        fatal: an error that no further attempt can fix (the token service refuses, the client is closed), or None.
+        error: the error of an attempt without a response, where more is known than `reason`; or None.
+        lasting: whether the cause lasts: `"perhaps"` ends a run that never got a response.
+        send_failure: why there is no response to a request that was on its way; or None.
     """
 
-    fate: Proof
+    proof: Proof
     reason: str
     response: Response | None = None
     retry_after: float | None = None
     fatal: ArmError | None = None
-    failure: ArmError | None = None
+    error: ArmError | None = None
     lasting: Lasting = "no"
-    trouble: Trouble | None = None
+    send_failure: SendFailure | None = None
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """What happened, as far as it is known, for messages."""
-        return str(self.failure) if self.failure is not None else self.reason
+        return str(self.error) if self.error is not None else self.reason
 
     @property
     def status(self) -> int | None:
-        """The status of the answer, or None."""
+        """The HTTP status of the response, or None."""
         return self.response.status if self.response is not None else None
 
-    def error_of(self, endpoint: Endpoint) -> StatusError | None:
-        """The error of the answer; None where there was none, or a success that could not be read."""
+    def status_error(self, endpoint: Endpoint) -> StatusError | None:
+        """Returns the error for the status of the response.
+
+        Args:
+            endpoint: the operation that was called.
+
+        Returns:
+            The error; None where there was no response, or a success that could not be read.
+        """
         if self.response is None or self.response.status < 300:
             return None
-        doubtful = self.fate is Proof.AMBIGUOUS and not endpoint.safe
-        return to_error(self.response, endpoint, self.retry_after, doubtful=doubtful)
+        ambiguous = self.proof is Proof.AMBIGUOUS and not endpoint.safe
+        return to_error(self.response, endpoint, self.retry_after, ambiguous=ambiguous)
 
 
-def judge(request: Request, heard: Response | Trouble, delivery: DeliveryEvidence, now: float) -> Attempt:
-    """What is proved by an answer, or by the lack of one; `now` is Unix time."""
-    if isinstance(heard, Trouble):
-        return _unanswered(request, heard, delivery)
-    fate = fate_of_status(heard.status)
-    if fate is Proof.DONE and not heard.complete:
-        return Attempt(Proof.AMBIGUOUS, "answer too large" if heard.is_too_large else "answer cut off", heard)
-    if fate is Proof.DONE and not delivery.left:
-        # Not an answer to this request: nobody can have read it.
-        return Attempt(Proof.AMBIGUOUS, "answered too early", heard)
-    wait = retry_after_seconds(heard.headers.get("retry-after"), now)
-    if fate is Proof.NOT_TAKEN and not delivery.left and not delivery.proves:
-        return Attempt(Proof.AMBIGUOUS, "answered too early", heard, wait)
-    return Attempt(fate, str(heard.status), heard, wait)
+def evaluate(request: Request, result: Response | SendFailure, delivery: DeliveryEvidence, now: float) -> Attempt:
+    """Returns what a response, or the lack of one, proves.
+
+    Args:
+        request: what was sent.
+        result: the response, or why there is none.
+        delivery: the evidence that the connection collected.
+        now: Unix time, for a `Retry-After` that is a date.
+    """
+    if isinstance(result, SendFailure):
+        return _without_response(request, result, delivery)
+    proof = proof_of_status(result.status)
+    if proof is Proof.DONE and not result.complete:
+        return Attempt(Proof.AMBIGUOUS, "answer too large" if result.is_too_large else "answer cut off", result)
+    if proof is Proof.DONE and not delivery.body_sent:
+        # The server can't have read the whole request, so this is a response to something else.
+        return Attempt(Proof.AMBIGUOUS, "answered too early", result)
+    wait = retry_after_seconds(result.headers.get("retry-after"), now)
+    if proof is Proof.NOT_TAKEN and not delivery.body_sent and not delivery.early_answer_counts:
+        return Attempt(Proof.AMBIGUOUS, "answered too early", result, wait)
+    return Attempt(proof, str(result.status), result, wait)
 
 
-def _unanswered(request: Request, trouble: Trouble, delivery: DeliveryEvidence) -> Attempt:
-    fate = Proof.AMBIGUOUS if delivery.started else Proof.NOT_SENT
-    failure: ArmError = no_answer(request, delivery.started, trouble.text, lasting=trouble.lasting == "yes")
-    if trouble.is_ours and (fate is Proof.NOT_SENT or request.endpoint.safe):
-        failure = ConfigurationError(f"{request.endpoint.operation}: {trouble.text}")
-    failure.__cause__ = trouble.cause
-    fatal = failure if trouble.is_ours or trouble.lasting == "yes" else None
-    return Attempt(fate, trouble.reason, fatal=fatal, failure=failure, lasting=trouble.lasting, trouble=trouble)
+def _without_response(request: Request, failure: SendFailure, delivery: DeliveryEvidence) -> Attempt:
+    proof = Proof.AMBIGUOUS if delivery.started else Proof.NOT_SENT
+    error: ArmError = no_answer(request, delivery.started, failure.text, lasting=failure.lasting == "yes")
+    if failure.is_ours and (proof is Proof.NOT_SENT or request.endpoint.safe):
+        error = ConfigurationError(f"{request.endpoint.operation}: {failure.text}")
+    error.__cause__ = failure.cause
+    fatal = error if failure.is_ours or failure.lasting == "yes" else None
+    return Attempt(proof, failure.reason, fatal=fatal, error=error, lasting=failure.lasting, send_failure=failure)
 
 
 def no_answer(request: Request, started: bool, reason: str, *, lasting: bool = False) -> ArmError:
-    """The error of a request that got no answer; `started` where a byte of it may have left, `lasting` where another try is no help."""
+    """Returns the error for a request that got no response.
+
+    Args:
+        request: what was sent, or was to be sent.
+        started: whether a byte of it may have been sent.
+        reason: what happened.
+        lasting: whether another attempt is no help.
+    """
     operation = request.endpoint.operation
     if not started:
         return NotSentError(f"{operation}: nothing was sent ({reason})" + ("" if lasting else ": it may be tried again"))

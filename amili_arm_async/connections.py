@@ -28,7 +28,7 @@ from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from . import clock
-from .attempts import DeliveryEvidence, Trouble
+from .attempts import DeliveryEvidence, SendFailure
 from .auth import Secret
 from .config import Limits, Timeout
 from .errors import ConfigurationError, Lasting
@@ -100,8 +100,8 @@ class _Exchange:
         if self.body is not None:
             self.can_be_cut = not self.body.handed or transport is None or bool(transport.get_write_buffer_size())
             # The answer to the whole of a request acknowledges all of it.
-            self.delivery.left = not self.can_be_cut and not _unacknowledged(transport)
-            self.delivery.proves = not self.is_reused
+            self.delivery.body_sent = not self.can_be_cut and not _unacknowledged(transport)
+            self.delivery.early_answer_counts = not self.is_reused
 
     def end(self) -> Response | None:
         """The answer. Neither it nor the body is kept: the connection keeps the exchange until its next one."""
@@ -182,7 +182,7 @@ class _Watched(ResponseHandler):
         super().data_received(data)
         if exchange is not None and exchange.is_reused and exchange.can_be_cut and self.transport is not None:
             # It may be the answer to an earlier request. What is still here never leaves: so this request can't have been taken.
-            exchange.delivery.proves = True
+            exchange.delivery.early_answer_counts = True
             self.transport.abort()
 
     def feed_data(self, data: Any, size: int = 0) -> None:
@@ -283,7 +283,7 @@ class Connections:
         *,
         timeout: Timeout,
         delivery: DeliveryEvidence,
-    ) -> Response | Trouble:
+    ) -> Response | SendFailure:
         """Sends a request once. Only cancellation comes out as an exception; what is proved is in `delivery`.
 
         Args:
@@ -297,7 +297,7 @@ class Connections:
         exchange = _Exchange(request, timeout, delivery, has_body=bool(request.body) or not safe)
         # Where no body of ours tells when something leaves, it may have left at once.
         delivery.started = exchange.body is None or self._is_opaque
-        delivery.left = delivery.proves = True
+        delivery.body_sent = delivery.early_answer_counts = True
         session: aiohttp.ClientSession | None = None
         before = _EXCHANGE.set(exchange)
         try:
@@ -345,10 +345,10 @@ class Connections:
             return
         # A body that was not asked for: another one was sent, or there is no connection at all (in tests), or the answer came first.
         is_foreign = not body.given and (self._is_opaque or getattr(answer, "_protocol", None) is None)
-        exchange.delivery.left = body.handed or is_foreign
-        exchange.delivery.proves = self._needs_new_connection(request)
+        exchange.delivery.body_sent = body.handed or is_foreign
+        exchange.delivery.early_answer_counts = self._needs_new_connection(request)
 
-    def _failed(self, failure: Exception, exchange: _Exchange, address: str, session: aiohttp.ClientSession | None) -> Trouble:
+    def _failed(self, failure: Exception, exchange: _Exchange, address: str, session: aiohttp.ClientSession | None) -> SendFailure:
         """Why there is no answer, and what that proves."""
         delivery, body = exchange.delivery, exchange.body
         trouble = self._trouble_of(failure, address)
@@ -365,7 +365,7 @@ class Connections:
             delivery.started = exchange.is_watched
         return trouble
 
-    def _trouble_of(self, failure: Exception, address: str) -> Trouble:
+    def _trouble_of(self, failure: Exception, address: str) -> SendFailure:
         """What happened, in plain words, and whether it lasts."""
         causes = list(_causes(failure))
         parts = urlsplit(address)
@@ -376,17 +376,17 @@ class Connections:
         cause = _clean(causes[-1])
         if isinstance(failure, aiohttp.ClientConnectorDNSError):
             text = f"the host name {failure.host} was not found: check the address and the network"
-            return Trouble("host name not found", text, "perhaps", cause=cause)
+            return SendFailure("host name not found", text, "perhaps", cause=cause)
         if isinstance(failure, aiohttp.ClientConnectorError) and any(isinstance(one, ConnectionRefusedError) for one in causes):
             text = f"the connection to {failure.host}:{failure.port} was refused: nobody listens there, check the address"
-            return Trouble("connection refused", text, is_closed_port=True, cause=cause)
+            return SendFailure("connection refused", text, is_closed_port=True, cause=cause)
         if isinstance(failure, aiohttp.ClientConnectorError):
             text = f"no connection to {failure.host}:{failure.port} ({failure.os_error.strerror or type(failure.os_error).__name__})"
-            return Trouble("no connection", text, cause=cause)
+            return SendFailure("no connection", text, cause=cause)
         if isinstance(failure, TimeoutError):
             reason = "connect time-out" if isinstance(failure, aiohttp.ConnectionTimeoutError) else "time-out"
-            return Trouble(reason, reason, cause=cause)
-        return Trouble(type(failure).__name__, type(failure).__name__, cause=cause)
+            return SendFailure(reason, reason, cause=cause)
+        return SendFailure(type(failure).__name__, type(failure).__name__, cause=cause)
 
     # --- sessions ---------------------------------------------------------------------------------------------------------
 
@@ -505,24 +505,24 @@ def _clean(failure: BaseException) -> BaseException:
     return type(failure)() if isinstance(failure, TimeoutError) else ConnectionError(type(failure).__name__)
 
 
-def _of_settings(failure: Exception) -> Trouble | None:
+def _of_settings(failure: Exception) -> SendFailure | None:
     """A mistake in the program or its settings, which no wait betters."""
     if isinstance(failure, ConfigurationError):
-        return Trouble("settings", str(failure), "yes", is_ours=True)
+        return SendFailure("settings", str(failure), "yes", is_ours=True)
     is_of_the_network = isinstance(failure, (aiohttp.ClientError, OSError)) and not isinstance(failure, aiohttp.InvalidURL)
     # uvloop says so where a connection has just been closed.
     if is_of_the_network or not isinstance(failure, _MISTAKES) or "handler is closed" in str(failure):
         return None
     name = type(failure).__name__
     text = f"a mistake in the program or its settings, and no trouble of the network, raised {name}: see the cause"
-    return Trouble(name, text, "yes", is_ours=True, cause=failure)
+    return SendFailure(name, text, "yes", is_ours=True, cause=failure)
 
 
-def _of_proxy(failure: Exception, proxy: str | None) -> Trouble | None:
+def _of_proxy(failure: Exception, proxy: str | None) -> SendFailure | None:
     if isinstance(failure, aiohttp.ClientHttpProxyError):
         lasting: Lasting = "no" if failure.status >= 500 or failure.status in {408, 429} else "yes" if failure.status == 407 else "perhaps"
         text = f"the proxy answered {failure.status}: check its address and credentials"
-        return Trouble(f"proxy answered {failure.status}", text, lasting, cause=ConnectionError(f"the proxy answered {failure.status}"))
+        return SendFailure(f"proxy answered {failure.status}", text, lasting, cause=ConnectionError(f"the proxy answered {failure.status}"))
     host = urlsplit(proxy).hostname if proxy is not None else None
     if not isinstance(failure, aiohttp.ClientConnectorError) or (
         not isinstance(failure, aiohttp.ClientProxyConnectionError) and (host is None or failure.host != host)
@@ -530,16 +530,16 @@ def _of_proxy(failure: Exception, proxy: str | None) -> Trouble | None:
         return None
     where, cause = f"the proxy {failure.host}:{failure.port}", _clean(failure.os_error)
     if isinstance(failure, aiohttp.ClientConnectorDNSError):
-        return Trouble("proxy not found", f"the host name of {where} was not found: check proxy=", "perhaps", cause=cause)
+        return SendFailure("proxy not found", f"the host name of {where} was not found: check proxy=", "perhaps", cause=cause)
     if isinstance(failure, aiohttp.ClientProxyConnectionError):
-        return Trouble("proxy not reached", f"no connection to {where}: check proxy=", is_closed_port=True, cause=cause)
+        return SendFailure("proxy not reached", f"no connection to {where}: check proxy=", is_closed_port=True, cause=cause)
     return None
 
 
-def _of_tls(causes: list[BaseException], origin: str) -> Trouble | None:
+def _of_tls(causes: list[BaseException], origin: str) -> SendFailure | None:
     """What TLS said, where it was that."""
     if any(isinstance(one, aiohttp.ServerFingerprintMismatch) for one in causes):
-        return Trouble("certificate not trusted", f"the certificate of {origin} is not the one that was expected", "yes")
+        return SendFailure("certificate not trusted", f"the certificate of {origin} is not the one that was expected", "yes")
     # Some errors of aiohttp are such errors too, without their words.
     said = next((one for one in causes if isinstance(one, ssl_module.SSLError) and not isinstance(one, aiohttp.ClientError)), None)
     if said is None:
@@ -547,11 +547,11 @@ def _of_tls(causes: list[BaseException], origin: str) -> Trouble | None:
     cause = _clean(said)
     if isinstance(said, ssl_module.SSLCertVerificationError):
         text = f"the certificate of {origin} is not trusted ({said.verify_message}): give its authority with ssl=, or check the address"
-        return Trouble("certificate not trusted", text, "yes", cause=cause)
+        return SendFailure("certificate not trusted", text, "yes", cause=cause)
     words = said.reason or ""
     if "ALERT" in words and ("CERTIFICATE" in words or "UNKNOWN_CA" in words):
         text = f"{origin} did not accept the client certificate, or wants one ({words}): give it with ssl= (SSLContext.load_cert_chain)"
-        return Trouble(_NO_CLIENT_CERTIFICATE, text, "yes", cause=cause)
+        return SendFailure(_NO_CLIENT_CERTIFICATE, text, "yes", cause=cause)
     if not isinstance(causes[0], aiohttp.ClientConnectorError):
         # After the handshake it is a connection that broke.
         return None
@@ -560,7 +560,7 @@ def _of_tls(causes: list[BaseException], origin: str) -> Trouble | None:
         text = f"{origin} refused the TLS handshake ({words}): it may want a client certificate, or another version of TLS: see ssl="
     # What the other side refuses in words, or does not speak, it mostly does so the next time.
     lasts = words in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST"} or ("ALERT" in words and "INTERNAL_ERROR" not in words)
-    return Trouble("TLS failed", text, "perhaps" if lasts else "no", cause=cause)
+    return SendFailure("TLS failed", text, "perhaps" if lasts else "no", cause=cause)
 
 
 async def _read(answer: aiohttp.ClientResponse, exchange: _Exchange, most: int) -> None:

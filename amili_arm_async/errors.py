@@ -323,15 +323,15 @@ def status_error(
     body: Any = None,
     request_id: str | None = None,
     retry_after: float | None = None,
-    doubtful: bool = False,
+    ambiguous: bool = False,
     hint: str | None = None,
 ) -> StatusError:
     """The error for `status`: the subclass that the tree above names, else `StatusError` itself; `hint` is what can be done.
 
-    Where it is `doubtful` whether the request was done all the same, the error is an `OutcomeUnknownError` too.
+    Where it is `ambiguous` whether the request was done all the same, the error is an `OutcomeUnknownError` too.
     """
     cls = _CLASSES.get(status) or (ServerError if status >= 500 else StatusError)
-    if doubtful:
+    if ambiguous:
         cls = AmbiguousServerError if status >= 500 else AmbiguousConflictError if status == 409 else AmbiguousStatusError
         hint = "it may have been done all the same: look it up before you send it again"
     return cls(status, operation=operation, body=body, request_id=request_id, retry_after=retry_after, hint=hint)

@@ -13,7 +13,7 @@ from typing import Final
 
 from .config import RetryPolicy
 
-__all__ = ["MOVED", "Proof", "back_off", "fate_of_status", "is_transient", "may_repeat", "pause", "retry_after_seconds"]
+__all__ = ["MOVED", "Proof", "backoff", "is_transient", "may_repeat", "proof_of_status", "retry_after_seconds", "retry_delay"]
 
 
 class Proof(enum.Enum):
@@ -25,7 +25,7 @@ class Proof(enum.Enum):
     """Nothing of it left: no connection, or no byte of the body."""
     NOT_TAKEN = "not taken"
     """The status proves that it was not taken."""
-    AMBIGUOUS = "doubtful"
+    AMBIGUOUS = "ambiguous"
     """Bytes left, and nothing proves what became of them."""
 
 
@@ -38,7 +38,7 @@ MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT: Final = frozenset({408, 409, 425, 429, 499})
 
 
-def fate_of_status(status: int) -> Proof:
+def proof_of_status(status: int) -> Proof:
     """What the status line proves, whatever the body says or whether it came whole."""
     if 200 <= status < 300:
         return Proof.DONE
@@ -50,32 +50,32 @@ def is_transient(status: int) -> bool:
     return status >= 500 or status in _TRANSIENT
 
 
-def may_repeat(fate: Proof, *, safe: bool, status: int | None) -> bool:
+def may_repeat(proof: Proof, *, safe: bool, status: int | None) -> bool:
     """Whether the same request may be sent again, and it makes sense to.
 
     Args:
-        fate: what is proved about the last try.
+        proof: what is proved about the last try.
         safe: whether its endpoint is safe to repeat.
         status: the status of its answer, or None where there was none.
     """
-    if fate is Proof.NOT_SENT:
+    if proof is Proof.NOT_SENT:
         return True
-    if fate is Proof.NOT_TAKEN:
+    if proof is Proof.NOT_TAKEN:
         return status == 429
     # A success that could not be read is worth another try as well.
     # So is what can't have been an answer to this request: a refusal that came before it was sent.
-    return fate is Proof.AMBIGUOUS and safe and (status is None or status < 300 or is_transient(status) or status in _NOT_TAKEN)
+    return proof is Proof.AMBIGUOUS and safe and (status is None or status < 300 or is_transient(status) or status in _NOT_TAKEN)
 
 
-def back_off(policy: RetryPolicy, failures: int) -> float:
+def backoff(policy: RetryPolicy, failures: int) -> float:
     """Seconds to wait after that many failures in a row: doubles from `base_delay` to `max_delay`, the upper half of it at random."""
     ceiling = min(policy.max_delay, policy.base_delay * 2.0 ** min(failures - 1, 60))
     return ceiling * (0.5 + 0.5 * random.random())  # noqa: S311 - jitter, no secret
 
 
-def pause(policy: RetryPolicy, failures: int, retry_after: float | None) -> float:
+def retry_delay(policy: RetryPolicy, failures: int, retry_after: float | None) -> float:
     """Seconds to wait before the next try: what the server asks for, but never nothing; else the back-off."""
-    return back_off(policy, failures) if retry_after is None else max(retry_after, back_off(policy, 1))
+    return backoff(policy, failures) if retry_after is None else max(retry_after, backoff(policy, 1))
 
 
 def retry_after_seconds(value: str | None, now: float) -> float | None:

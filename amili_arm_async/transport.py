@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from . import clock, log, wire
-from .attempts import Attempt, DeliveryEvidence, judge, no_answer
+from .attempts import Attempt, DeliveryEvidence, evaluate, no_answer
 from .auth import ClientCredentials, Secret, TokenSource, check_token, describe
 from .config import Limits, RetryPolicy, Timeout
 from .connections import Connections
@@ -33,7 +33,7 @@ from .errors import (
     ResponseError,
     StatusError,
 )
-from .retry import Proof, back_off, is_transient, may_repeat, pause
+from .retry import Proof, backoff, is_transient, may_repeat, retry_delay
 from .wire import Request, Response, to_error
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class Transport:
                 return await self._persist(request, timeout, policy, delivery)
         except TimeoutError:
             pass
-        raise no_answer(request, delivery.may_be_taken, f"no answer within {timeout.total} s")
+        raise no_answer(request, delivery.is_ambiguous, f"no answer within {timeout.total} s")
 
     async def _persist(self, request: Request, timeout: Timeout, policy: RetryPolicy, delivery: DeliveryEvidence) -> Response:
         attempt = 0
@@ -196,25 +196,25 @@ class Transport:
             attempt += 1
             tried = await self._exchange(request, timeout, delivery, _always)
             assert tried is not None
-            if tried.fatal is not None and not (delivery.may_be_taken and tried.fate is Proof.NOT_SENT and not request.endpoint.safe):
+            if tried.fatal is not None and not (delivery.is_ambiguous and tried.proof is Proof.NOT_SENT and not request.endpoint.safe):
                 raise tried.fatal
-            if tried.fate is Proof.DONE and tried.response is not None:
+            if tried.proof is Proof.DONE and tried.response is not None:
                 return replace(tried.response, attempts=attempt)
-            delay = pause(policy, attempt, tried.retry_after)
-            last = attempt >= policy.attempts or (tried.retry_after is not None and delay > policy.max_delay) or _is_settled(tried.failure)
+            delay = retry_delay(policy, attempt, tried.retry_after)
+            last = attempt >= policy.attempts or (tried.retry_after is not None and delay > policy.max_delay) or _is_settled(tried.error)
             # Another try would only bring it again.
             last = last or (tried.response is not None and tried.response.is_too_large)
-            if last or not may_repeat(tried.fate, safe=request.endpoint.safe, status=tried.status):
+            if last or not may_repeat(tried.proof, safe=request.endpoint.safe, status=tried.status):
                 break
             log.info("retry", operation=request.endpoint.operation, attempt=attempt, reason=tried.reason, delay=round(delay, 3))
             await clock.sleep(delay)
-        error = tried.error_of(request.endpoint)
+        error = tried.status_error(request.endpoint)
         if error is not None:
             raise error
-        if tried.failure is not None and not (delivery.may_be_taken and tried.fate is Proof.NOT_SENT):
-            raise tried.failure
+        if tried.error is not None and not (delivery.is_ambiguous and tried.proof is Proof.NOT_SENT):
+            raise tried.error
         # An earlier try may have been taken.
-        raise no_answer(request, delivery.may_be_taken, tried.reason) from tried.failure
+        raise no_answer(request, delivery.is_ambiguous, tried.reason) from tried.error
 
     # --- one try --------------------------------------------------------------------------------------------------------
 
@@ -241,14 +241,14 @@ class Transport:
         try:
             self.settle()
         except ConfigurationError as exc:
-            return Attempt(Proof.NOT_SENT, "client closed" if self._closed else "settings", fatal=exc, failure=exc, lasting="yes")
+            return Attempt(Proof.NOT_SENT, "client closed" if self._closed else "settings", fatal=exc, error=exc, lasting="yes")
         try:
             async with clock.TimeLimit(timeout.total):
                 return await self._exchange(request, timeout, delivery, starts)
         except TimeoutError:
-            fate = Proof.AMBIGUOUS if delivery.started else Proof.NOT_SENT
-            delivery.settle(fate)
-            return Attempt(fate, "time-out")
+            proof = Proof.AMBIGUOUS if delivery.started else Proof.NOT_SENT
+            delivery.settle(proof)
+            return Attempt(proof, "time-out")
 
     async def _exchange(
         self, request: Request, timeout: Timeout, delivery: DeliveryEvidence, starts: Callable[[], Awaitable[bool]]
@@ -262,7 +262,7 @@ class Transport:
             if not await starts():
                 return None
             tried = await self._once(request, token, timeout, delivery)
-            if tried.status != 401 or tried.fate is not Proof.NOT_TAKEN:
+            if tried.status != 401 or tried.proof is not Proof.NOT_TAKEN:
                 return tried
             # Not taken, so it may go again: once, and only with another token.
             self._auth.invalidate(token.reveal())
@@ -279,12 +279,12 @@ class Transport:
         try:
             return Secret(check_token(await self._auth.acquire()))
         except ConfigurationError as exc:
-            return Attempt(Proof.NOT_SENT, "no token", fatal=exc, failure=exc, lasting="yes")
+            return Attempt(Proof.NOT_SENT, "no token", fatal=exc, error=exc, lasting="yes")
         except AuthenticationError as exc:
             error = exc
         except Exception as exc:  # the caller's own function may raise anything
             error = _of_source(exc, self._auth)
-        return Attempt(Proof.NOT_SENT, "no token", fatal=error if error.lasting == "yes" else None, failure=error, lasting=error.lasting)
+        return Attempt(Proof.NOT_SENT, "no token", fatal=error if error.lasting == "yes" else None, error=error, lasting=error.lasting)
 
     async def _once(self, request: Request, token: Secret | None, timeout: Timeout, delivery: DeliveryEvidence) -> Attempt:
         """The one place where a request leaves."""
@@ -292,7 +292,7 @@ class Transport:
         # As late as this: while it waited for its turn the client may have been closed.
         if self._closed:
             closed = ConfigurationError("the client is closed")
-            return Attempt(Proof.NOT_SENT, "client closed", fatal=closed, failure=closed, lasting="yes")
+            return Attempt(Proof.NOT_SENT, "client closed", fatal=closed, error=closed, lasting="yes")
         heard = await self._connections.send(
             request, f"{request.base or self.base_url}/{request.path}", token, timeout=timeout, delivery=delivery
         )
@@ -301,13 +301,13 @@ class Transport:
             if request.base is None:
                 self.service_clock.note(response.headers.get("date"), asked, clock.steady_time())
             heard = response = wire.quotable(response, request, token.reveal() if token is not None else None)
-        tried = judge(request, heard, delivery, clock.unix_time())
-        delivery.settle(tried.fate)
+        tried = evaluate(request, heard, delivery, clock.unix_time())
+        delivery.settle(tried.proof)
         log.debug(
             "request",
             operation=request.endpoint.operation,
             status=tried.status,
-            outcome=tried.fate.value,
+            outcome=tried.proof.value,
             reason=tried.reason,
             bytes=request.size,
             request_id=response.request_id if response is not None else None,
@@ -333,7 +333,7 @@ class Transport:
         request = structs.replace(form_request, path=path)
         tried = await self._once(request, None, self.timeout, DeliveryEvidence())
         response = tried.response
-        if response is not None and tried.fate is Proof.DONE:
+        if response is not None and tried.proof is Proof.DONE:
             return response.body
         if isinstance(tried.fatal, ConfigurationError):
             raise tried.fatal
@@ -353,19 +353,19 @@ class Transport:
             except AuthenticationError as exc:
                 if attempt >= self.retry.attempts or exc.lasting == "yes" or _is_settled(exc):
                     raise
-            await clock.sleep(back_off(self.retry, attempt))
+            await clock.sleep(backoff(self.retry, attempt))
 
 
 def _unreached(url: str, tried: Attempt) -> AuthenticationError:
     """The error of a token call that got no answer, or one that broke off."""
     text = tried.reason
     lasting: Lasting = tried.lasting
-    if tried.trouble is not None:
+    if tried.send_failure is not None:
         # Nothing listens there while a service is deployed; at the API itself that is waited for in any case.
-        text = tried.trouble.text
-        lasting = "perhaps" if tried.trouble.is_closed_port else lasting
+        text = tried.send_failure.text
+        lasting = "perhaps" if tried.send_failure.is_closed_port else lasting
     error = AuthenticationError(f"no token from {url}: {text}", status=tried.status, lasting=lasting)
-    error.__cause__ = tried.trouble.cause if tried.trouble is not None else None
+    error.__cause__ = tried.send_failure.cause if tried.send_failure is not None else None
     return error
 
 

@@ -250,8 +250,8 @@ def _sent(request: Request, token: str | None) -> Iterator[str]:
     return (value for value in found if len(value) >= _SHORT)
 
 
-def to_error(response: Response, endpoint: Endpoint, retry_after: float | None, *, doubtful: bool = False) -> StatusError:
-    """The error of an answer that is no success; `doubtful` where it may have been done all the same."""
+def to_error(response: Response, endpoint: Endpoint, retry_after: float | None, *, ambiguous: bool = False) -> StatusError:
+    """The error of an answer that is no success; `ambiguous` where it may have been done all the same."""
     if endpoint.name in IDENTITY:
         # An identity service may repeat what it was sent: its words are not kept.
         response = replace(response, body=b"")
@@ -264,7 +264,7 @@ def to_error(response: Response, endpoint: Endpoint, retry_after: float | None, 
         body=body,
         request_id=response.request_id,
         retry_after=retry_after,
-        doubtful=doubtful,
+        ambiguous=ambiguous,
         hint=_guess_hint(endpoint) if endpoint.is_guess and response.status in {404, 405} else None,
     )
 

@@ -10,7 +10,7 @@ from ..attempts import Attempt
 from ..config import RetryPolicy
 from ..endpoints import Endpoint
 from ..errors import ArmError, AuthenticationError, NotSentError
-from ..retry import Proof, pause
+from ..retry import Proof, retry_delay
 from .in_flight import InFlightBatch
 from .limits import RetryAfterGate
 from .outcomes import Outcome
@@ -66,19 +66,19 @@ class RunControl:
         """Takes in how far a try came."""
         self._was_answered = self._was_answered or tried.response is not None
         # Without a token nothing is on its way.
-        self._has_token = self._has_token or tried.response is not None or tried.trouble is not None
+        self._has_token = self._has_token or tried.response is not None or tried.send_failure is not None
 
     def is_hopeless(self, tried: Attempt) -> bool:
         """Whether no further try of this run can better what happened: at once where it lasts for sure, and where the address looks
         wrong that nothing in this run has come from. What once worked is waited for: addresses flicker during deployments."""
         self.note(tried)
         if tried.lasting == "perhaps":
-            return not (self._has_token if isinstance(tried.failure, AuthenticationError) else self._was_answered)
+            return not (self._has_token if isinstance(tried.error, AuthenticationError) else self._was_answered)
         return tried.fatal is not None
 
     def stop_for(self, tried: Attempt, endpoint: Endpoint) -> None:
         """Stops for a failure that is about the call and not about the data."""
-        error = tried.fatal or tried.error_of(endpoint) or tried.failure or NotSentError(tried.reason)
+        error = tried.fatal or tried.status_error(endpoint) or tried.error or NotSentError(tried.reason)
         self.stop(Outcome("not_sent", reason_of(tried), str(error)), error)
 
     def stop_for_journal(self, failure: Exception) -> None:
@@ -86,12 +86,12 @@ class RunControl:
         self.stop(Outcome("not_sent", "journal", str(failure)), failure)
 
     def _out_of_patience(self, tried: Attempt | None) -> None:
-        last = tried.words if tried is not None else "it asks for a longer wait"
+        last = tried.description if tried is not None else "it asks for a longer wait"
         text = f"the server took nothing for {self._patience:g} s ({last})"
-        error: ArmError | None = tried.error_of(self._endpoint) if tried is not None else None
+        error: ArmError | None = tried.status_error(self._endpoint) if tried is not None else None
         if error is None:
             error = NotSentError(text + ": run it again later, or allow more patience")
-            error.__cause__ = tried.failure if tried is not None else None
+            error.__cause__ = tried.error if tried is not None else None
         self.stop(Outcome("not_sent", "patience", text), error)
 
     # --- waiting ----------------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class RunControl:
         now = clock.monotonic()
         live.failures += 1
         live.trouble_since = now if live.trouble_since is None else live.trouble_since
-        delay = pause(self._retry, live.failures, tried.retry_after)
+        delay = retry_delay(self._retry, live.failures, tried.retry_after)
         if now - live.trouble_since + delay <= self._patience:
             await self._sleep(delay, tried)
             return True
@@ -162,12 +162,12 @@ class RunControl:
                 break
             else:
                 failures += 1
-                await self._sleep(pause(self._retry, failures, tried.retry_after), tried)
+                await self._sleep(retry_delay(self._retry, failures, tried.retry_after), tried)
         self._answers.set()
 
 
 def reason_of(tried: Attempt) -> str:
     """The short reason of a failed try: its status, or what happened."""
-    if tried.status is not None and tried.fate is not Proof.DONE:
+    if tried.status is not None and tried.proof is not Proof.DONE:
         return str(tried.status)
     return tried.reason.replace(" ", "_").replace("-", "")

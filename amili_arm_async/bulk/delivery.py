@@ -48,7 +48,7 @@ async def compressed(request: Request, encoding: Compression) -> Request:
 
 def with_advice(tried: Attempt, spec: RunSpec) -> Attempt:
     """The try, with an error that says what to change where the server does not take what is compressed."""
-    said = tried.error_of(spec.endpoint)
+    said = tried.status_error(spec.endpoint)
     if said is None or said.status != _UNSUPPORTED or spec.options.compression is None:
         return tried
     hint = f"the server does not take bodies that are compressed with {spec.options.compression}: remove compression="
@@ -130,7 +130,7 @@ class BatchSender:
                         # Another run has sent all of it.
                         return
                     continue
-                receipt = batch_receipt(tried.response) if tried.response is not None and tried.fate is Proof.DONE else None
+                receipt = batch_receipt(tried.response) if tried.response is not None and tried.proof is Proof.DONE else None
                 if receipt is not None:
                     place.keep = self._waits and not self._poller.stopped
                     live.has_place = place.keep
@@ -251,22 +251,22 @@ class BatchSender:
     async def _refused(self, live: InFlightBatch, tried: Attempt, bisection: Bisection | None) -> bool:
         """Deals with a try that was not accepted; True when the batch needs no further try."""
         status = tried.status
-        if tried.fate is Proof.DONE:
+        if tried.proof is Proof.DONE:
             # A 2xx without a batchUuid, or one that can't be read: taken or not, nobody can say.
             tried = Attempt(Proof.AMBIGUOUS, "no batchUuid in the answer", tried.response, tried.retry_after)
-        if tried.fate is Proof.AMBIGUOUS:
+        if tried.proof is Proof.AMBIGUOUS:
             live.status, live.was_ambiguous = status, True
-        log.info("batch not accepted", records=len(live.batch), attempt=live.attempts, reason=tried.reason, outcome=tried.fate.value)
-        if self._control.is_hopeless(tried) or status in MOVED or (status in _ABOUT_THE_CALL and tried.fate is Proof.NOT_TAKEN):
+        log.info("batch not accepted", records=len(live.batch), attempt=live.attempts, reason=tried.reason, outcome=tried.proof.value)
+        if self._control.is_hopeless(tried) or status in MOVED or (status in _ABOUT_THE_CALL and tried.proof is Proof.NOT_TAKEN):
             self._control.stop_for(with_advice(tried, self._spec), self._spec.endpoint)
             return False
-        if tried.fate is Proof.NOT_TAKEN and status != 429:
+        if tried.proof is Proof.NOT_TAKEN and status != 429:
             self._control.is_answered()
-        if status == 413 and tried.fate is Proof.NOT_TAKEN and len(live.batch) > 1:
+        if status == 413 and tried.proof is Proof.NOT_TAKEN and len(live.batch) > 1:
             # Half of it is what the server may take; kept for the run.
             self._lower(live.batch.size // 2 + self._spec.envelope.size)
             await self._split(live, bisection)
-        elif status in _ABOUT_THE_DATA and tried.fate is Proof.NOT_TAKEN:
+        elif status in _ABOUT_THE_DATA and tried.proof is Proof.NOT_TAKEN:
             await self._refused_for_its_data(live, tried, bisection)
         elif not self._may_repeat(tried):
             await self._ends(live, tried)
@@ -276,13 +276,13 @@ class BatchSender:
 
     def _may_repeat(self, tried: Attempt) -> bool:
         endpoint = self._spec.endpoint
-        if tried.fate is Proof.AMBIGUOUS and self._spec.retry.attempts == 1:
+        if tried.proof is Proof.AMBIGUOUS and self._spec.retry.attempts == 1:
             return False
-        return may_repeat(tried.fate, safe=endpoint.safe, status=tried.status)
+        return may_repeat(tried.proof, safe=endpoint.safe, status=tried.status)
 
     async def _wait_to_repeat(self, live: InFlightBatch, tried: Attempt) -> bool:
         """Waits, and makes the others wait, as the server asks; False where the batch is settled instead."""
-        if not live.delivery.may_be_taken:
+        if not live.delivery.is_ambiguous:
             self._recorder.put_back(live)
         self._relieve(tried)
         # Waiting in silence for half an hour, say for a host that is misspelt, helps nobody.
@@ -294,7 +294,7 @@ class BatchSender:
 
     async def _ends(self, live: InFlightBatch, tried: Attempt) -> None:
         """Settles a batch that may not be sent again: refused for good, or unknown."""
-        if tried.fate is Proof.NOT_TAKEN:
+        if tried.proof is Proof.NOT_TAKEN:
             self._tracker.settle(live, _rejected(live, tried))
             return
         self._relieve(tried)
@@ -386,7 +386,7 @@ class _Place:
 
 def _rejected(live: InFlightBatch, tried: Attempt) -> Outcome:
     """The verdict for a refusal: where an earlier try of the batch may have been taken, it proves nothing."""
-    if live.delivery.doubtful:
+    if live.delivery.was_ambiguous:
         return Outcome("unknown", reason_of(tried), "refused, and an earlier try may have been taken")
     body = codec.json_object(tried.response.body) if tried.response is not None else None
     message = body.get("message") if body is not None else None

@@ -119,7 +119,7 @@ class BatchTracker:
         """Takes in the two halves of a batch in its place."""
         first, second = (self._add(part, live.key_pass, 0) for part in live.batch.halves())
         for part in (first, second):
-            part.delivery.doubtful = live.delivery.doubtful
+            part.delivery.was_ambiguous = live.delivery.was_ambiguous
             part.was_ambiguous = live.was_ambiguous
         self._recorder.split(live, (first, second))
         del self._live[live]
@@ -290,7 +290,7 @@ class BatchTracker:
         """The verdict for a batch that is not sent any more."""
         if live.delivery.started:
             return Outcome("unknown", "cut_off", "the run was cut off while it was on the wire")
-        if live.delivery.doubtful:
+        if live.delivery.was_ambiguous:
             said = str(live.status) if live.status is not None else "not_repeated"
             return Outcome("unknown", said, "an earlier try may have been taken, and it was not tried again")
         return reason

@@ -220,7 +220,7 @@ class Poller:
         status, response = tried.status, tried.response
         if tried.retry_after is not None and status in {429, 503}:
             self._hold.extend(tried.retry_after)
-        if status in {404, 406} or (status is not None and 400 <= status < 500 and tried.fate is Proof.NOT_TAKEN and status != 429):
+        if status in {404, 406} or (status is not None and 400 <= status < 500 and tried.proof is Proof.NOT_TAKEN and status != 429):
             # Asked twice: a batch that was accepted this moment may not be there yet.
             batch.gone += 1
             return (Outcome("accepted", "result_gone", f"GET batch was answered {status}"), {}) if batch.gone > 1 else None
@@ -229,7 +229,7 @@ class Poller:
             # To ask again would only bring it again.
             log.warning("batch result too large", batch=batch.batch_uuid, records=batch.records)
             return Outcome("accepted", "unrecognised", f"the batch result is larger than {most_bytes(batch.records):,} bytes"), {}
-        if tried.fate is not Proof.DONE or response is None:
+        if tried.proof is not Proof.DONE or response is None:
             return None
         return self._read(batch, response.status, response.body)
 

@@ -18,7 +18,7 @@ from amili_arm_async.cli.probe.records import judge_content_types, judge_one, ju
 from amili_arm_async.cli.probe.remedy import NONE, remedy
 from amili_arm_async.cli.probe.words import guess, shown
 from amili_arm_async.endpoints import OPERATIONS, with_paths
-from amili_arm_async.retry import Proof, fate_of_status
+from amili_arm_async.retry import Proof, proof_of_status
 from amili_arm_async.wire import Response
 
 CUSTOMERS = OPERATIONS["customers.list"]
@@ -39,8 +39,8 @@ def heard(name="customers.list", status=200, body=None, headers=None, query=(), 
     row = OPERATIONS[name]
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     response = Response(status, {"content-type": "application/json", **(headers or {})}, data, complete) if status else None
-    fate = fate_of_status(status) if status else Proof.AMBIGUOUS
-    return Exchange(name, row.method, template or row.path, query, fate, response, "" if status else "time-out")
+    proof = proof_of_status(status) if status else Proof.AMBIGUOUS
+    return Exchange(name, row.method, template or row.path, query, proof, response, "" if status else "time-out")
 
 
 def evidence(**replies):

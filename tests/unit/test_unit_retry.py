@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import RetryPolicy
-from amili_arm_async.retry import MOVED, Proof, back_off, fate_of_status, is_transient, may_repeat, pause, retry_after_seconds
+from amili_arm_async.retry import MOVED, Proof, backoff, is_transient, may_repeat, proof_of_status, retry_after_seconds, retry_delay
 
 PROVES_NOT_TAKEN = {301, 307, 308, 400, 401, 403, 404, 405, 406, 411, 413, 414, 415, 422, 429, 431}
 WORTH_ANOTHER_TRY = {408, 409, 425, 499, *range(500, 600)}
@@ -18,13 +18,13 @@ STATUSES = range(100, 600)
 
 
 def repeated(*, safe: bool) -> set[int]:
-    return {status for status in STATUSES if may_repeat(fate_of_status(status), safe=safe, status=status)}
+    return {status for status in STATUSES if may_repeat(proof_of_status(status), safe=safe, status=status)}
 
 
 def test_what_each_status_proves() -> None:
-    assert {status for status in STATUSES if fate_of_status(status) is Proof.DONE} == set(range(200, 300))
-    assert {status for status in STATUSES if fate_of_status(status) is Proof.NOT_TAKEN} == PROVES_NOT_TAKEN
-    assert {status for status in STATUSES if fate_of_status(status) is Proof.AMBIGUOUS} == set(STATUSES) - PROVES_NOT_TAKEN - set(
+    assert {status for status in STATUSES if proof_of_status(status) is Proof.DONE} == set(range(200, 300))
+    assert {status for status in STATUSES if proof_of_status(status) is Proof.NOT_TAKEN} == PROVES_NOT_TAKEN
+    assert {status for status in STATUSES if proof_of_status(status) is Proof.AMBIGUOUS} == set(STATUSES) - PROVES_NOT_TAKEN - set(
         range(200, 300)
     )
 
@@ -67,17 +67,17 @@ def test_the_transient_ones_are_those_that_pass() -> None:
 def test_a_wait_is_between_half_and_all_of_its_ceiling(base, longest, failures) -> None:
     policy = RetryPolicy(base_delay=base, max_delay=longest)
     ceiling = min(longest, base * 2.0 ** min(failures - 1, 100))
-    assert 0.5 * ceiling <= back_off(policy, failures) <= ceiling
+    assert 0.5 * ceiling <= backoff(policy, failures) <= ceiling
 
 
 def test_waits_are_not_all_alike() -> None:
-    assert len({back_off(RetryPolicy(), 3) for _ in range(20)}) > 1
+    assert len({backoff(RetryPolicy(), 3) for _ in range(20)}) > 1
 
 
 @given(st.none() | st.floats(0, 86_400), st.integers(1, 100))
 def test_the_server_is_given_the_time_it_asks_for_and_never_none_at_all(asked, failures) -> None:
     policy = RetryPolicy(base_delay=0.5, max_delay=30.0)
-    waited = pause(policy, failures, asked)
+    waited = retry_delay(policy, failures, asked)
     assert waited >= max(asked or 0.0, 0.25)
     assert waited <= max(asked or 0.0, 0.5 if asked is not None else 30.0)
 

@@ -110,7 +110,7 @@ class ProbeClient:
         if tried.fatal is not None:
             raise UnreachableError(str(tried.fatal))
         reply = Exchange(
-            endpoint.name, endpoint.method, endpoint.path, request.query, tried.fate, tried.response, tried.reason, tried.retry_after
+            endpoint.name, endpoint.method, endpoint.path, request.query, tried.proof, tried.response, tried.reason, tried.retry_after
         )
         self._evidence.add(label, reply)
         self._keep(reply)
@@ -124,7 +124,7 @@ class ProbeClient:
             self._unanswered += 1
             if first or self._unanswered >= _IN_A_ROW:
                 raise UnreachableError(
-                    f"the identity service gave no token: {tried.words}"
+                    f"the identity service gave no token: {tried.description}"
                     if tried.reason == "no token"
                     else f"the service gave no answer ({tried.reason})"
                 )

@@ -53,7 +53,7 @@ class Exchange(Struct, frozen=True):
         operation: the name of the operation in the endpoint table.
         method, template: how it was asked, without any number of a client or a record.
         query: the query; its values are the caller's or the server's.
-        fate: what is proved about it.
+        proof: what is proved about it.
         response: the reply, or None where there was none.
         reason: in a few words, why there was none.
         retry_after: the seconds that the server asks to wait, or None.
@@ -63,7 +63,7 @@ class Exchange(Struct, frozen=True):
     method: str
     template: str
     query: tuple[tuple[str, str], ...]
-    fate: Proof
+    proof: Proof
     response: Response | None
     reason: str
     retry_after: float | None = None

@@ -46,7 +46,7 @@ class Records:
     @property
     def document_is_unknown(self) -> bool:
         """Whether the document may have been taken, and no answer says so."""
-        return self.delivery.may_be_taken and not self.answered
+        return self.delivery.is_ambiguous and not self.answered
 
 
 def check_host(base_url: str, *, insists: bool) -> None:
@@ -136,7 +136,7 @@ async def _document(asker: ProbeClient, evidence: Evidence, records: Records, do
     """Sends the document exactly once. Whatever the answer is, or where there is none: it is looked up, and not sent again."""
     evidence.sent["documents"] = document
     heard = await asker.write("documents.create", "documents.create", (document,), records.delivery)
-    records.answered = heard.fate is Proof.DONE
-    if heard.fate in {Proof.DONE, Proof.AMBIGUOUS}:
+    records.answered = heard.proof is Proof.DONE
+    if heard.proof in {Proof.DONE, Proof.AMBIGUOUS}:
         query = {"userid": asker.user_id}
         await asker.get("documents.get/written", "documents.get", path={"documentno": records.document_no}, query=query)
