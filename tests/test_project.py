@@ -41,3 +41,11 @@ def test_every_session_that_is_called_exists() -> None:
 def test_every_file_that_the_source_distribution_names_exists() -> None:
     named = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_file_that_a_contributor_is_sent_to_exists() -> None:
+    named = set(
+        re.findall(r"`((?:\.ci|\.github|amili_arm_async|docs|tests|tools)/[\w./-]*)`", text("CONTRIBUTING.md") + text("SECURITY.md"))
+    )
+    assert len(named) > 5
+    assert {name for name in named if not (ROOT / name).exists()} == set()
