@@ -29,7 +29,7 @@ from .wire import Response, link_query, list_in
 
 __all__ = ["Page", "Pager", "Prefetched", "Query"]
 
-RecordT = TypeVar("RecordT", bound=Record | JsonRecord)
+RecordT = TypeVar("RecordT", bound=Record | JsonRecord | bytes)
 
 Query: TypeAlias = tuple[tuple[str, str], ...]
 FetchPage: TypeAlias = Callable[[Query], Awaitable[Response]]
@@ -86,6 +86,8 @@ class Pager(Generic[RecordT]):
         self._fetch = fetch
         self._query = query
         self._may_be_truncated = may_be_truncated
+        # The kinds of records are read in ways of their own, and no type checker follows that.
+        self._read_page: Callable[..., Page[RecordT]] = _read_json if issubclass(cls, JsonRecord) else _read_page
 
     async def __aiter__(self) -> AsyncIterator[RecordT]:
         async for page in self.pages():
@@ -126,6 +128,18 @@ class Pager(Generic[RecordT]):
         """
         return [record async for record in self]
 
+    def raw(self) -> Pager[bytes]:
+        """Gives each record as the JSON text that the API wrote, not read into a record: unknown fields, the order of the fields and the
+        digits of numbers stay as they came.
+
+        Returns:
+            The same list of JSON texts, each `bytes` of one JSON object: `async for text in arm.customers.list().raw(): ...`
+        """
+        is_json = issubclass(self._cls, JsonRecord)
+        pager = Pager(self._endpoint, bytes, self._fetch, self._query, may_be_truncated=self._may_be_truncated)
+        pager._read_page = _read_raw_json if is_json else _read_raw
+        return pager
+
     def prefetch(self, pages: int = 4) -> Prefetched[RecordT]:
         """Gives the same records in the same order, and fetches further pages concurrently.
 
@@ -158,15 +172,13 @@ class Pager(Generic[RecordT]):
 
     def _read(self, response: Response) -> Page[RecordT]:
         try:
-            # The two kinds of records are read in ways of their own, and no type checker follows that.
-            read: Callable[..., Page[RecordT]] = _read_json if issubclass(self._cls, JsonRecord) else _read_page
-            return read(response, self._endpoint, self._cls)
+            return self._read_page(response, self._endpoint, self._cls)
         except codec.DecodeFailure:
             pass
         raise ResponseError(f"{self._endpoint.operation}: a page with status {response.status} can't be read")
 
 
-def _read_page(response: Response, endpoint: Endpoint, cls: type[Record]) -> Page[Any]:
+def _read_page(response: Response, endpoint: Endpoint, cls: Any) -> Page[Any]:
     try:
         body = _decoder(endpoint.items, cls).decode(response.body)
     except codec.DecodeFailure:
@@ -178,14 +190,14 @@ def _read_page(response: Response, endpoint: Endpoint, cls: type[Record]) -> Pag
 
 
 @cache
-def _decoder(items: str, cls: type[Record]) -> msgspec.json.Decoder[Any]:
+def _decoder(items: str, cls: Any) -> msgspec.json.Decoder[Any]:
     """Reads a page as a whole, where all of it is as expected: its records are in the list `items`."""
-    records = (list[cls] | UnsetType | None, msgspec.field(default=UNSET, name=items))  # type: ignore[valid-type]
+    records = (list[cls] | UnsetType | None, msgspec.field(default=UNSET, name=items))
     body = msgspec.defstruct("Body", [("summary", PageSummary | UnsetType, UNSET), ("items", *records)], gc=False)
     return msgspec.json.Decoder(body)
 
 
-def _read_parts(response: Response, endpoint: Endpoint, cls: type[Record]) -> Page[Any]:
+def _read_parts(response: Response, endpoint: Endpoint, cls: Any) -> Page[Any]:
     parts = msgspec.json.decode(response.body, type=dict[str, msgspec.Raw])
     if "summary" not in parts and endpoint.items not in parts:
         raise msgspec.DecodeError("neither a summary nor a list of records")
@@ -204,6 +216,22 @@ def _read_json(response: Response, endpoint: Endpoint, cls: type[JsonRecord]) ->
     said = value.get("summary") if isinstance(value, dict) else None
     summary = codec.read_value(said, PageSummary) if said is not None else PageSummary()
     return Page(summary, [cls(item) for item in items], response.request_id)
+
+
+def _read_raw(response: Response, endpoint: Endpoint, _: type[bytes]) -> Page[bytes]:
+    page = _read_page(response, endpoint, msgspec.Raw)
+    return Page(page.summary, [bytes(text) for text in page.items], page.request_id)
+
+
+def _read_raw_json(response: Response, endpoint: Endpoint, _: type[bytes]) -> Page[bytes]:
+    page = _read_json(response, endpoint, JsonRecord)
+    body = msgspec.json.decode(response.body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
+    if isinstance(body, dict):
+        # The list is where `list_in` finds it: which one that is shows when all are read.
+        lists = {name: value for name, value in codec.json_value(response.body).items() if isinstance(value, list)}
+        name = endpoint.items if endpoint.items in lists else next(iter(lists), None)
+        body = msgspec.json.decode(body[name], type=list[msgspec.Raw]) if name is not None else []
+    return Page(page.summary, [bytes(text) for text in body], page.request_id)
 
 
 class _Walk:

@@ -243,22 +243,24 @@ def pull_customers(
         found = settings(base_url, client_no, user_id, identity_url, client_id)
     except ConfigurationError as exc:
         output.fail(str(exc))
-    criteria = {
-        "customerno": customer_no,
-        "accountno": account_no,
-        "organizationno": organization_no,
-        "name": name,
-        "customercategory": category,
-        "expand": expand,
-        "options": options,
-        "maximumcount": maximum_count,
-        "query": query,
-        "pageno": page_no,
-        "pagesize": page_size,
-        "userid": found.value("connection.user_id"),
-    }
     try:
-        made = Pull(found.client(), criteria, allow_truncated, language, prefetch)
+        arm = found.client()
+        pager = arm.customers.list(
+            customer_no=customer_no,
+            account_no=account_no,
+            organization_no=organization_no,
+            name=name,
+            customer_category=category,
+            expand=expand,
+            options=options,
+            maximum_count=maximum_count,
+            query=query,
+            page_no=page_no,
+            page_size=page_size,
+            language=language,
+            allow_truncated=allow_truncated,
+        )
+        made = Pull(arm, pager.raw(), prefetch)
     except ConfigurationError as exc:
         output.fail(str(exc))
     raise typer.Exit(_pull(made, target if target != "-" else None))

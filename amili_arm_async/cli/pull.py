@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias, cast
-
-import msgspec
+from typing import Final, TypeAlias
 
 from ..client import ArmClient
-from ..endpoints import OPERATIONS
 from ..errors import ArmError
-from ..models.base import Record
-from ..paging import Pager, Query
-from ..resources.base import check_list
-from ..wire import Response, query_pairs
+from ..paging import Pager
 from .progress import Show
 
 __all__ = ["Pull", "Write"]
@@ -34,28 +28,15 @@ class Pull:
 
     Attributes:
         arm: the client; it is closed at the end.
-        criteria: the parameters of the list, by the API's own names.
-        allow_truncated: whether a list that reaches the cap is no error.
-        language: `Accept-Language`, or None.
-        prefetch: pages that are fetched side by side; 0 fetches one after the other.
+        pager: the list.
+        prefetch: pages that are fetched concurrently; 0 fetches one after the other.
         read: records so far.
     """
 
     arm: ArmClient
-    criteria: Mapping[str, str | int | None]
-    allow_truncated: bool = False
-    language: str | None = None
+    pager: Pager[bytes]
     prefetch: int = 4
     read: int = 0
-
-    def __post_init__(self) -> None:
-        numbers = {name: cast("int | None", self.criteria.get(name)) for name in ("maximumcount", "pagesize", "pageno")}
-        check_list(
-            OPERATIONS["customers.list"],
-            maximum_count=numbers["maximumcount"],
-            page_size=numbers["pagesize"],
-            page_no=numbers["pageno"],
-        )
 
     async def run(self, write: Write, show: Show | None) -> None:
         """Writes every record of every page.
@@ -66,27 +47,17 @@ class Pull:
             OSError: it could not be written.
         """
         async with self.arm:
-            pager = self._pager()
             if not self.prefetch:
-                await self._copy(pager, write, show)
+                await self._copy(self.pager, write, show)
                 return
-            async with pager.prefetch(self.prefetch) as records:
+            async with self.pager.prefetch(self.prefetch) as records:
                 await self._copy(records, write, show)
 
-    def _pager(self) -> Pager[Record]:
-        may_be_truncated = self.allow_truncated or self.criteria.get("maximumcount") is not None
-        # Not the records but their texts: the pager only hands on what it is told to read.
-        kind = cast("type[Record]", msgspec.Raw)
-        return Pager(OPERATIONS["customers.list"], kind, self._fetch, query_pairs(self.criteria), may_be_truncated=may_be_truncated)
-
-    async def _fetch(self, query: Query) -> Response:
-        return await self.arm.request("GET", "customers", params=dict(query), language=self.language)
-
-    async def _copy(self, records: AsyncIterable[Record], write: Write, show: Show | None) -> None:
+    async def _copy(self, records: AsyncIterable[bytes], write: Write, show: Show | None) -> None:
         waiting = bytearray()
         try:
             async for record in records:
-                waiting += _one_line(bytes(cast("msgspec.Raw", record)))
+                waiting += _one_line(record)
                 self.read += 1
                 if len(waiting) >= _BLOCK:
                     await write(bytes(waiting))
