@@ -16,6 +16,9 @@ release = version = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "docstring_markup", "generated_reference"]
 exclude_patterns = ["_build", "_ext"]
 
+# A -- in an option stays what it is.
+smartquotes = False
+
 html_theme = "furo"
 html_title = f"amili_arm_async {__version__}"
 html_show_sphinx = False
