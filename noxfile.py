@@ -154,8 +154,14 @@ def sbom(session: nox.Session) -> None:
     session.install("cyclonedx-bom>=6")
     commands = fresh_environment(session, f".[{EXTRAS}]")
     session.run(str(commands / "pip"), "uninstall", "--quiet", "--yes", "setuptools", "pip", external=True)
-    Path("build").mkdir(exist_ok=True)
+    target = Path("build", "sbom.cdx.json")
+    target.parent.mkdir(exist_ok=True)
     session.run(
         *("cyclonedx-py", "environment", str(commands / "python"), "--pyproject", "pyproject.toml", "--mc-type", "library"),
-        *("--output-reproducible", "--output-file", "build/sbom.cdx.json"),
+        *("--output-reproducible", "--output-file", str(target)),
     )
+    # The version is dynamic, so the tool does not find it in pyproject.toml.
+    show = "import importlib.metadata; print(importlib.metadata.version('amili-arm-async'))"
+    bom = json.loads(target.read_text("utf-8"))
+    bom["metadata"]["component"]["version"] = str(session.run(str(commands / "python"), "-c", show, external=True, silent=True)).strip()
+    target.write_text(json.dumps(bom, indent=2), "utf-8")
