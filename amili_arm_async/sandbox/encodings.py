@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ENCODINGS: Final = ("gzip", "zstd")
-"""The values of ``Content-Encoding`` that can be read."""
+"""The values of `Content-Encoding` that can be read."""
 _SLICE: Final = 1024
 """Bytes that are made plain at a time: a small body that would become a huge one is found out early."""
 
