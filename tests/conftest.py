@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import logging
 import signal
@@ -42,6 +43,12 @@ def pytest_configure() -> None:
 def sample() -> Callable[[str], bytes]:
     """Gives a sample of the public pages by its name, for example `customers_list.response`."""
     return lambda name: (SAMPLES / f"{name}.json").read_bytes()
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays until the end: no garbage collection, and no test that asks for one, looks through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 class Clock:
