@@ -46,9 +46,17 @@ def sample() -> Callable[[str], bytes]:
 
 
 def pytest_collection_finish() -> None:
-    """What was collected stays until the end: no garbage collection, and no test that asks for one, looks through it again."""
+    """What was collected stays: garbage collection does not look through it again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Nor through what the tests of a file have left behind, such as modules that they were the first to import."""
+    if nextitem is not None and nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
 
 
 class Clock:

@@ -27,7 +27,9 @@ from amili_arm_async import (
     UnauthorizedError,
 )
 
-from .raw_api import TOKEN, Asked, RawApi, reply, serving
+from ..support.http_server import HttpServer, Request, reply
+
+TOKEN = "a-token-of-a-test-1234567890"
 
 SECRET = "hunter2-the-secret"
 QUICK = RetryPolicy(attempts=2, base_delay=0.001, max_delay=0.01)
@@ -45,20 +47,20 @@ class Service:
 
     def __init__(self, *tokens: bytes) -> None:
         self.tokens = [*tokens, reply(200, {"access_token": TOKEN, "expires_in": 3600})][: max(1, len(tokens))]
-        self.api: RawApi | None = None
+        self.api: HttpServer | None = None
 
-    async def __call__(self, asked: Asked) -> bool:
-        body = await asked.body()
-        if asked.path == "/token":
-            asked.say(self.tokens.pop(0) if len(self.tokens) > 1 else self.tokens[0])
-        elif asked.method == "POST":
+    async def __call__(self, request: Request) -> bool:
+        body = await request.body()
+        if request.path == "/token":
+            request.send(self.tokens.pop(0) if len(self.tokens) > 1 else self.tokens[0])
+        elif request.method == "POST":
             assert self.api is not None
             self.api.take(body)
-            asked.say(reply(202, {"batchUuid": f"u{len(self.api.asked)}"}))
-        elif "batches" in asked.path:
-            asked.say(reply(200, {"status": "PROCESSED", "result": "SUCCESS"}))
+            request.send(reply(202, {"batchUuid": f"u{len(self.api.asked)}"}))
+        elif "batches" in request.path:
+            request.send(reply(200, {"status": "PROCESSED", "result": "SUCCESS"}))
         else:
-            asked.say(reply(404))
+            request.send(reply(404))
         return True
 
 
@@ -118,7 +120,7 @@ ANSWERED = [(what, call) for what in ANSWERS for call in CALLS if call != "ident
 @pytest.mark.parametrize(("what", "call"), ANSWERED)
 async def test_no_call_takes_the_answer_of_the_identity_service_for_its_own(what: str, call: str) -> None:
     answer, words = ANSWERS[what]
-    async with serving(Service(answer)) as api, client(api.origin, credentials(api.origin)) as arm:
+    async with HttpServer(Service(answer)) as api, client(api.origin, credentials(api.origin)) as arm:
         with pytest.raises(AuthenticationError, match=words) as raised:
             await CALLS[call](arm)
     assert isinstance(raised.value, NotSentError)
@@ -129,7 +131,7 @@ async def test_no_call_takes_the_answer_of_the_identity_service_for_its_own(what
 @pytest.mark.parametrize("call", [name for name in CALLS if name != "identity.token"])
 @pytest.mark.parametrize("function", [own_function, broken_function])
 async def test_what_a_function_of_the_callers_raises_is_no_answer_either(function: Any, call: str) -> None:
-    async with serving(Service()) as api, client(api.origin, function) as arm:
+    async with HttpServer(Service()) as api, client(api.origin, function) as arm:
         with pytest.raises(AuthenticationError, match="auth=") as raised:
             await CALLS[call](arm)
     assert raised.value.__cause__ is not None
@@ -141,7 +143,7 @@ async def test_what_a_function_of_the_callers_raises_is_no_answer_either(functio
 
 
 @asynccontextmanager
-async def tls(*, other_name: bool = False) -> AsyncIterator[tuple[RawApi, ssl.SSLContext]]:
+async def tls(*, other_name: bool = False) -> AsyncIterator[tuple[HttpServer, ssl.SSLContext]]:
     """A server whose certificate the context trusts."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -149,7 +151,7 @@ async def tls(*, other_name: bool = False) -> AsyncIterator[tuple[RawApi, ssl.SS
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
     service = Service()
-    async with serving(service, context) as api:
+    async with HttpServer(service, context) as api:
         service.api = api
         yield api, trust
 
@@ -217,11 +219,11 @@ async def trouble(what: str) -> AsyncIterator[tuple[str, dict[str, Any], str]]:
         yield "https://api.example", {"proxy": f"http://me:{SECRET}@127.0.0.1:{closed_port()}"}, "no connection to the proxy 127.0.0.1"
     else:
 
-        async def refuse(asked: Asked) -> bool:
-            asked.say(reply(407))
+        async def refuse(request: Request) -> bool:
+            request.send(reply(407))
             return False
 
-        async with serving(refuse) as api:
+        async with HttpServer(refuse) as api:
             yield "https://api.example", {"proxy": f"http://me:{SECRET}@127.0.0.1:{api.port}"}, "the proxy answered 407"
 
 
@@ -300,7 +302,7 @@ async def test_a_run_that_never_reached_the_api_ends_at_once(what: str) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 async def test_a_run_whose_first_token_is_refused_ends_at_once(status: int) -> None:
-    async with serving(Service(reply(status))) as api, client(api.origin, credentials(api.origin)) as arm, asyncio.timeout(20):
+    async with HttpServer(Service(reply(status))) as api, client(api.origin, credentials(api.origin)) as arm, asyncio.timeout(20):
         with pytest.raises(BulkError, match=f"answered {status}"):
             await arm.documents.create_many([DOCUMENT], options=BulkOptions(patience=1000))
     assert len(api.asked) == 1
@@ -309,7 +311,7 @@ async def test_a_run_whose_first_token_is_refused_ends_at_once(status: int) -> N
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503])
 async def test_a_token_that_comes_later_is_waited_for(status: int) -> None:
     service = Service(reply(status), reply(200, {"access_token": TOKEN}))
-    async with serving(service) as api, client(api.origin, credentials(api.origin)) as arm, asyncio.timeout(20):
+    async with HttpServer(service) as api, client(api.origin, credentials(api.origin)) as arm, asyncio.timeout(20):
         service.api = api
         report = await arm.documents.create_many([DOCUMENT], options=BulkOptions(results="accepted"))
     assert report.counts["accepted"] == 1
@@ -321,7 +323,7 @@ SHORT = reply(200, {"access_token": TOKEN, "expires_in": 0.001})
 @pytest.mark.parametrize("answer", [reply(404), reply(200, b"<html>")], ids=["404", "HTML"])
 async def test_what_flickers_during_a_deployment_is_waited_for_once_there_was_a_token(answer: bytes) -> None:
     service = Service(SHORT, answer, answer, reply(200, {"access_token": TOKEN}))
-    async with serving(service) as api, client(api.origin, credentials(api.origin)) as arm, asyncio.timeout(20):
+    async with HttpServer(service) as api, client(api.origin, credentials(api.origin)) as arm, asyncio.timeout(20):
         service.api = api
         records = [{"documentNo": str(number)} for number in range(4)]
         report = await arm.documents.create_many(records, options=BulkOptions(max_records=1, concurrency=1, results="accepted"))
@@ -332,7 +334,7 @@ async def test_what_flickers_during_a_deployment_is_waited_for_once_there_was_a_
 @pytest.mark.parametrize("status", [400, 401, 403])
 async def test_credentials_that_are_refused_in_mid_run_end_it(status: int) -> None:
     service = Service(SHORT, reply(status))
-    async with serving(service) as api, client(api.origin, credentials(api.origin)) as arm, asyncio.timeout(20):
+    async with HttpServer(service) as api, client(api.origin, credentials(api.origin)) as arm, asyncio.timeout(20):
         service.api = api
         records = [{"documentNo": str(number)} for number in range(4)]
         with pytest.raises(BulkError, match=f"answered {status}") as raised:
@@ -366,7 +368,7 @@ async def test_an_address_that_goes_away_in_mid_run_is_waited_for() -> None:
     servers = [await asyncio.start_server(identity, "127.0.0.1", 0)]
     port = servers[0].sockets[0].getsockname()[1]
     service = Service()
-    async with serving(service) as api, client(api.origin, credentials(f"http://127.0.0.1:{port}")) as arm, asyncio.timeout(20):
+    async with HttpServer(service) as api, client(api.origin, credentials(f"http://127.0.0.1:{port}")) as arm, asyncio.timeout(20):
         service.api = api
         options = BulkOptions(max_records=1, concurrency=1, results="accepted", on_progress=progress)
         report = await arm.documents.create_many([{"documentNo": str(number)} for number in range(3)], options=options)
@@ -380,15 +382,15 @@ async def test_an_address_that_goes_away_in_mid_run_is_waited_for() -> None:
 
 async def test_a_look_up_without_a_token_never_leads_to_a_second_invoice(tmp_path: Any) -> None:
     class Doubtful(Service):
-        async def __call__(self, asked: Asked) -> bool:
-            if asked.method == "POST" and asked.path != "/token":
+        async def __call__(self, request: Request) -> bool:
+            if request.method == "POST" and request.path != "/token":
                 assert self.api is not None
-                self.api.take(await asked.body())
+                self.api.take(await request.body())
                 return False
-            return await super().__call__(asked)
+            return await super().__call__(request)
 
     service = Doubtful()
-    async with serving(service) as api:
+    async with HttpServer(service) as api:
         service.api = api
         options = BulkOptions(journal=tmp_path / "j.sqlite", run_id="night", patience=0.2)
         async with client(api.origin, TOKEN) as arm:
@@ -404,12 +406,12 @@ async def test_a_look_up_without_a_token_never_leads_to_a_second_invoice(tmp_pat
 
 
 async def test_a_401_of_the_api_stays_what_it_was() -> None:
-    async def refuse(asked: Asked) -> bool:
-        await asked.body()
-        asked.say(reply(401) if asked.path != "/token" else reply(200, {"access_token": TOKEN}))
+    async def refuse(request: Request) -> bool:
+        await request.body()
+        request.send(reply(401) if request.path != "/token" else reply(200, {"access_token": TOKEN}))
         return True
 
-    async with serving(refuse) as api, client(api.origin, credentials(api.origin)) as arm:
+    async with HttpServer(refuse) as api, client(api.origin, credentials(api.origin)) as arm:
         with pytest.raises(UnauthorizedError):
             await arm.customers.get("7")
 

@@ -27,7 +27,10 @@ from amili_arm_async.endpoints import IDENTITY, OPERATIONS
 from amili_arm_async.wire import Request
 
 from ..operations.calls import CALLS, IDENTITY_CALLS
-from .raw_api import TOKEN, Asked, RawApi, reply, serving
+from ..support.http_server import HttpServer, reply
+from ..support.http_server import Request as Received
+
+TOKEN = "a-token-of-a-test-1234567890"
 
 PACKAGE = Path(amili_arm_async.__file__).parent
 SAFE_WRITES = {"customers.create", "customers.update", "customers.create_batch", "customers.update_batch", "identity.token"}
@@ -104,39 +107,39 @@ class Ambiguous:
         self.documents: Counter[str] = Counter()
         self.on = True
 
-    async def __call__(self, asked: Asked) -> bool:
-        body = await asked.body()
-        if asked.path == "/token":
-            asked.say(reply(200, {"access_token": TOKEN}))
+    async def __call__(self, request: Received) -> bool:
+        body = await request.body()
+        if request.path == "/token":
+            request.send(reply(200, {"access_token": TOKEN}))
             return True
-        if asked.method == "GET":
-            asked.say(reply(200, {"status": "PROCESSED", "result": "SUCCESS", "summary": {}, "documents": []}))
+        if request.method == "GET":
+            request.send(reply(200, {"status": "PROCESSED", "result": "SUCCESS", "summary": {}, "documents": []}))
             return True
         if self.first:
-            asked.say(reply(self.first.pop(0), None, "Retry-After: 0"))
+            request.send(reply(self.first.pop(0), None, "Retry-After: 0"))
             return True
-        self.whole.append((asked.method, asked.path, body))
+        self.whole.append((request.method, request.path, body))
         with contextlib.suppress(ValueError, AttributeError):
-            value = json.loads(gzip.decompress(body) if "content-encoding" in asked.headers else body)
+            value = json.loads(gzip.decompress(body) if "content-encoding" in request.headers else body)
             self.documents.update(record["documentNo"] for record in value.get("documents") or [value] if "documentNo" in record)
         if not self.on:
-            asked.say(reply(202, {"batchUuid": f"u{len(self.whole)}"}))
+            request.send(reply(202, {"batchUuid": f"u{len(self.whole)}"}))
             return True
-        return await self._prove_nothing(asked)
+        return await self._prove_nothing(request)
 
-    async def _prove_nothing(self, asked: Asked) -> bool:
+    async def _prove_nothing(self, request: Received) -> bool:
         if self.how == "reset":
-            asked.writer.transport.abort()
+            request.writer.transport.abort()
         elif self.how == "closed in the headers":
-            asked.say(b"HTTP/1.1 200 OK\r\nContent-Le")
+            request.send(b"HTTP/1.1 200 OK\r\nContent-Le")
         elif self.how == "cut in the body":
-            asked.say(b'HTTP/1.1 202 OK\r\nContent-Length: 99\r\n\r\n{"a"')
+            request.send(b'HTTP/1.1 202 OK\r\nContent-Length: 99\r\n\r\n{"a"')
         elif self.how == "HTML":
-            asked.say(reply(200, b"<html>"))
+            request.send(reply(200, b"<html>"))
         elif self.how == "silence":
-            await asked.reader.read(1)
+            await request.reader.read(1)
         else:
-            asked.say(reply(int(self.how)))
+            request.send(reply(int(self.how)))
             return True
         return False
 
@@ -225,7 +228,7 @@ BULK: dict[str, Path_] = {
 }
 
 
-def client(api: RawApi, **settings: Any) -> ArmClient:
+def client(api: HttpServer, **settings: Any) -> ArmClient:
     retry = RetryPolicy(attempts=5, base_delay=0.001, max_delay=0.01)
     return ArmClient(
         2218,
@@ -246,7 +249,7 @@ async def test_each_unsafe_call_is_delivered_once(how: str, brought: bool, tmp_p
         session = await stack.enter_async_context(aiohttp.ClientSession()) if brought else None
         for name, send in UNSAFE.items():
             service = Ambiguous(how)
-            async with serving(service) as api, client(api, session=session) as arm:
+            async with HttpServer(service) as api, client(api, session=session) as arm:
                 if how == "HTML" and name.startswith("request"):
                     await send(arm, tmp_path)
                 else:
@@ -259,7 +262,7 @@ async def test_each_unsafe_call_is_delivered_once(how: str, brought: bool, tmp_p
 @pytest.mark.parametrize("path", BULK)
 async def test_each_bulk_way_delivers_a_document_once(path: str, how: str, tmp_path: Path) -> None:
     service = Ambiguous(how)
-    async with serving(service) as api, client(api) as arm, asyncio.timeout(60):
+    async with HttpServer(service) as api, client(api) as arm, asyncio.timeout(60):
         with pytest.raises(OutcomeUnknownError):
             await BULK[path](arm, tmp_path)
     assert service.documents == {f"d{number}": 1 for number in range(4)}
@@ -275,7 +278,7 @@ async def test_what_was_refused_first_is_delivered_once_more_and_never_again(fir
         return f"{TOKEN}-{next(numbers)}"
 
     service = Ambiguous(how, *first)
-    async with serving(service) as api, client(api, auth=fetch) as arm, asyncio.timeout(60):
+    async with HttpServer(service) as api, client(api, auth=fetch) as arm, asyncio.timeout(60):
         report = await arm.documents.create_many(DOCUMENTS, options=BulkOptions(**QUICK, bisect="all"))
     assert report.counts["unknown"] == 4
     assert service.documents == {f"d{number}": 1 for number in range(4)}
@@ -292,7 +295,7 @@ def test_a_replay_delivers_once(how: str, tmp_path: Path) -> None:
         return CliRunner().invoke(app, [str(one) for one in arguments], env=env).exit_code
 
     async def main() -> None:
-        async with serving(service) as api:
+        async with HttpServer(service) as api:
             env.update(AMILI_ARM_CLIENT_NO="2218", AMILI_ARM_BASE_URL=api.base_url, AMILI_ARM_TOKEN=TOKEN)
             await asyncio.to_thread(call, "push", "documents", source, "--no-journal", "--dead-letter", letter)
             assert len(letter.read_text().splitlines()) == 4
@@ -311,17 +314,17 @@ async def test_what_is_sent_again_because_it_is_absent_is_delivered_once_more(ho
     class Store(Ambiguous):
         known: set[str] = set()  # noqa: RUF012 - set for the one service of the test
 
-        async def __call__(self, asked: Asked) -> bool:
-            number = asked.path.rpartition("/")[2].partition("?")[0]
-            if asked.method == "GET" and "/documents/" in asked.path:
+        async def __call__(self, request: Received) -> bool:
+            number = request.path.rpartition("/")[2].partition("?")[0]
+            if request.method == "GET" and "/documents/" in request.path:
                 found = {"documentNo": number, "documentType": "IN", "customerNo": "1"} if number in self.known else None
-                asked.say(reply(200, found, f"Date: {_date()}") if found else reply(404, {"message": "none"}, f"Date: {_date()}"))
+                request.send(reply(200, found, f"Date: {_date()}") if found else reply(404, {"message": "none"}, f"Date: {_date()}"))
                 return True
-            return await super().__call__(asked)
+            return await super().__call__(request)
 
     service = Store(how)
     options = BulkOptions(**{**QUICK, "deadline": 0.05}, journal=tmp_path / "j.sqlite", run_id="r", max_records=1, concurrency=1)
-    async with serving(service) as api, client(api) as arm, asyncio.timeout(60):
+    async with HttpServer(service) as api, client(api) as arm, asyncio.timeout(60):
         service.on = False
         await arm.documents.create_many(DOCUMENTS[:1], options=options)
         service.known.add("d0")

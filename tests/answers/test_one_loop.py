@@ -13,31 +13,33 @@ import pytest
 
 from amili_arm_async import ArmClient, BulkError, ClientCredentials, ConfigurationError, Document, OutcomeUnknownError, RetryPolicy
 
-from .raw_api import TOKEN, Asked, RawApi, reply, serving
+from ..support.http_server import HttpServer, Request, reply
+
+TOKEN = "a-token-of-a-test-1234567890"
 
 PATIENT = RetryPolicy(attempts=1000, base_delay=0.001, max_delay=0.001)
 DOCUMENT = {"documentNo": "1"}
 
 
-async def answer(asked: Asked) -> bool:
-    await asked.body()
-    if asked.path == "/token":
-        asked.say(reply(200, {"access_token": TOKEN, "expires_in": 3600}))
-    elif asked.method == "POST":
-        asked.say(reply(202, {"batchUuid": f"u{asked.connection}-{asked.place}"}))
+async def answer(request: Request) -> bool:
+    await request.body()
+    if request.path == "/token":
+        request.send(reply(200, {"access_token": TOKEN, "expires_in": 3600}))
+    elif request.method == "POST":
+        request.send(reply(202, {"batchUuid": f"u{request.connection}-{request.place}"}))
     else:
-        asked.say(reply(200, {"status": "PROCESSED", "result": "SUCCESS", "customerNo": "7", "summary": {}, "customers": []}))
+        request.send(reply(200, {"status": "PROCESSED", "result": "SUCCESS", "customerNo": "7", "summary": {}, "customers": []}))
     return True
 
 
 @pytest.fixture
-def api() -> Iterator[RawApi]:
+def api() -> Iterator[HttpServer]:
     """A server in an event loop of its own, so that it is there for all others."""
     ready, stop = threading.Event(), threading.Event()
-    found: list[RawApi] = []
+    found: list[HttpServer] = []
 
     async def serve() -> None:
-        async with serving(answer) as made:
+        async with HttpServer(answer) as made:
             found.append(made)
             ready.set()
             await asyncio.to_thread(stop.wait)
@@ -92,7 +94,7 @@ async def first_use(arm: ArmClient) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_second_event_loop_is_refused_at_once(api: RawApi, call: str) -> None:
+def test_a_second_event_loop_is_refused_at_once(api: HttpServer, call: str) -> None:
     arm = ArmClient(2218, auth=TOKEN, base_url=api.base_url, retry=PATIENT)
     with asyncio.Runner() as first:
         first.run(first_use(arm))
@@ -105,7 +107,7 @@ def test_a_second_event_loop_is_refused_at_once(api: RawApi, call: str) -> None:
         first.run(arm.aclose())
 
 
-def test_the_loop_in_which_it_was_entered_counts_also_when_it_has_ended(api: RawApi) -> None:
+def test_the_loop_in_which_it_was_entered_counts_also_when_it_has_ended(api: HttpServer) -> None:
     arm = ArmClient(2218, auth=TOKEN, base_url=api.base_url, retry=PATIENT)
 
     async def enter() -> None:
@@ -118,7 +120,7 @@ def test_the_loop_in_which_it_was_entered_counts_also_when_it_has_ended(api: Raw
         asyncio.run(arm.aclose())
 
 
-def test_a_client_that_was_made_outside_belongs_to_the_loop_that_enters_it(api: RawApi) -> None:
+def test_a_client_that_was_made_outside_belongs_to_the_loop_that_enters_it(api: HttpServer) -> None:
     async def whole(arm: ArmClient) -> None:
         async with arm:
             await first_use(arm)
@@ -128,7 +130,7 @@ def test_a_client_that_was_made_outside_belongs_to_the_loop_that_enters_it(api: 
         asyncio.run(whole(ArmClient(2218, auth=TOKEN, base_url=api.base_url)))
 
 
-def test_a_thread_with_a_loop_of_its_own_is_refused(api: RawApi) -> None:
+def test_a_thread_with_a_loop_of_its_own_is_refused(api: HttpServer) -> None:
     async def main() -> None:
         async with ArmClient(2218, auth=TOKEN, base_url=api.base_url, retry=PATIENT) as arm:
             await first_use(arm)
@@ -140,7 +142,7 @@ def test_a_thread_with_a_loop_of_its_own_is_refused(api: RawApi) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_process_is_refused(monkeypatch: pytest.MonkeyPatch, api: RawApi) -> None:
+def test_a_forked_process_is_refused(monkeypatch: pytest.MonkeyPatch, api: HttpServer) -> None:
     """The loop is the same object there; the process is another one."""
 
     async def main() -> None:
@@ -156,7 +158,7 @@ def test_a_forked_process_is_refused(monkeypatch: pytest.MonkeyPatch, api: RawAp
     asyncio.run(main())
 
 
-def test_credentials_are_shared_by_clients_in_several_loops(api: RawApi) -> None:
+def test_credentials_are_shared_by_clients_in_several_loops(api: HttpServer) -> None:
     auth = ClientCredentials(client_id="i", client_secret="s" * 20, identity_url=api.origin)
 
     async def use() -> None:
@@ -185,7 +187,7 @@ async def _noting(work: Awaitable[None], failures: list[BaseException]) -> None:
         failures.append(exc)
 
 
-def test_credentials_that_no_client_of_the_loop_uses_say_so(api: RawApi) -> None:
+def test_credentials_that_no_client_of_the_loop_uses_say_so(api: HttpServer) -> None:
     auth = ClientCredentials(client_id="i", client_secret="s" * 20, identity_url=api.origin)
 
     async def other() -> str:
@@ -201,7 +203,7 @@ def test_credentials_that_no_client_of_the_loop_uses_say_so(api: RawApi) -> None
     asyncio.run(main())
 
 
-def test_a_session_of_another_loop_is_refused_at_once(api: RawApi) -> None:
+def test_a_session_of_another_loop_is_refused_at_once(api: HttpServer) -> None:
     async def make() -> aiohttp.ClientSession:
         return aiohttp.ClientSession()
 
@@ -224,12 +226,12 @@ def test_a_session_of_another_loop_is_refused_at_once(api: RawApi) -> None:
 
 
 @pytest.fixture
-async def here() -> AsyncIterator[RawApi]:
-    async with serving(answer) as made:
+async def here() -> AsyncIterator[HttpServer]:
+    async with HttpServer(answer) as made:
         yield made
 
 
-async def test_a_closed_session_is_refused_at_once(here: RawApi) -> None:
+async def test_a_closed_session_is_refused_at_once(here: HttpServer) -> None:
     async with aiohttp.ClientSession() as session:
         pass
     async with ArmClient(2218, auth=TOKEN, base_url=here.base_url, session=session, retry=PATIENT) as arm, asyncio.timeout(20):
@@ -241,7 +243,7 @@ async def test_a_closed_session_is_refused_at_once(here: RawApi) -> None:
 
 
 @pytest.mark.parametrize("kind", [TypeError, ValueError, AttributeError, RuntimeError, KeyError])
-async def test_what_a_mistake_raises_before_anything_left_ends_the_run(here: RawApi, kind: type[Exception]) -> None:
+async def test_what_a_mistake_raises_before_anything_left_ends_the_run(here: HttpServer, kind: type[Exception]) -> None:
     class Session:
         """Only what is used of a session."""
 
@@ -261,7 +263,7 @@ async def test_what_a_mistake_raises_before_anything_left_ends_the_run(here: Raw
     assert ended.value.report.counts["not_sent"] == 1
 
 
-async def test_what_a_mistake_raises_after_a_byte_may_have_left_is_unknown(here: RawApi) -> None:
+async def test_what_a_mistake_raises_after_a_byte_may_have_left_is_unknown(here: HttpServer) -> None:
     async def broken(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         await send(request)
         raise TypeError("after the answer")
@@ -276,7 +278,7 @@ async def test_what_a_mistake_raises_after_a_byte_may_have_left_is_unknown(here:
     assert [method for method, _ in here.asked] == ["POST", "POST"]
 
 
-async def test_a_header_that_can_not_be_is_refused_at_once(here: RawApi) -> None:
+async def test_a_header_that_can_not_be_is_refused_at_once(here: HttpServer) -> None:
     async with ArmClient(2218, auth=TOKEN, base_url=here.base_url, retry=PATIENT) as arm, asyncio.timeout(20):
         with pytest.raises(ConfigurationError):
             await arm.request("GET", "codes", language="no\r\nX-Evil: 1")

@@ -13,7 +13,9 @@ import pytest
 
 from amili_arm_async import ArmClient, BulkOptions, BulkReport, Document, NotSentError, OutcomeUnknownError, RetryPolicy, Timeout
 
-from .raw_api import TOKEN, Asked, RawApi, reply, serving
+from ..support.http_server import HttpServer, Request, reply
+
+TOKEN = "a-token-of-a-test-1234567890"
 
 STALE = {
     "202": reply(202, {"batchUuid": "stale", "status": "NOT-PROCESSED"}),
@@ -30,7 +32,7 @@ def documents(count: int, size: int = 10) -> list[dict[str, Any]]:
     return [{"documentNo": f"d{number}", "documentType": "IN", "customerNo": "1", "ledgerNote": "x" * size} for number in range(count)]
 
 
-def client(api: RawApi, **settings: Any) -> ArmClient:
+def client(api: HttpServer, **settings: Any) -> ArmClient:
     return ArmClient(2218, auth=TOKEN, base_url=api.base_url, retry=QUICK, **settings)
 
 
@@ -40,37 +42,37 @@ class Service:
     def __init__(self, stale: bytes, when: str) -> None:
         self.stale = stale
         self.when = when
-        self.api: RawApi | None = None
+        self.api: HttpServer | None = None
         self.tainted: set[int] = set()
-        self.last: Asked | None = None
+        self.last: Request | None = None
 
-    async def __call__(self, asked: Asked) -> bool:
+    async def __call__(self, request: Request) -> bool:
         assert self.api is not None
-        body = await asked.body()
-        if asked.connection in self.tainted:
+        body = await request.body()
+        if request.connection in self.tainted:
             # It was sent on a connection on which there was an answer already: it is not taken.
             if self.when == "in two pieces":
-                asked.say(self.stale[20:])
-                await asked.writer.drain()
+                request.send(self.stale[20:])
+                await request.writer.drain()
             return False
-        if asked.method == "POST":
+        if request.method == "POST":
             self.api.take(body)
             answer = reply(202, {"batchUuid": f"u{len(self.api.asked)}", "status": "NOT-PROCESSED"})
         else:
             answer = reply(200, {"status": "PROCESSED", "result": "SUCCESS"})
-        self.tainted.add(asked.connection)
-        self.last = asked
+        self.tainted.add(request.connection)
+        self.last = request
         if self.when == "in one piece with the answer":
-            asked.say(answer + self.stale)
+            request.send(answer + self.stale)
             return True
-        asked.say(answer)
-        await asked.writer.drain()
+        request.send(answer)
+        await request.writer.drain()
         if self.when == "right after it":
-            asked.say(self.stale)
+            request.send(self.stale)
         elif self.when == "in two pieces":
-            asked.say(self.stale[:20])
+            request.send(self.stale[:20])
         elif self.when == "one byte":
-            asked.say(b"H")
+            request.send(b"H")
         return True
 
 
@@ -81,7 +83,7 @@ MOMENTS = ["in one piece with the answer", "right after it", "in two pieces", "o
 @pytest.mark.parametrize("status", STALE)
 async def test_a_bulk_run_tells_exactly_what_was_taken(status: str, when: str) -> None:
     service = Service(STALE[status], when)
-    async with serving(service) as api, client(api) as arm:
+    async with HttpServer(service) as api, client(api) as arm:
         service.api = api
         options = BulkOptions(max_records=3, concurrency=2, poll_first=0.0, poll_max=0.01)
         report = await arm.documents.create_many(documents(60), options=options)
@@ -92,12 +94,12 @@ async def test_a_bulk_run_tells_exactly_what_was_taken(status: str, when: str) -
 @pytest.mark.parametrize("status", STALE)
 async def test_bytes_that_the_loop_has_not_seen_yet_end_the_connection_too(status: str) -> None:
     service = Service(STALE[status], "never")
-    async with serving(service) as api, client(api) as arm:
+    async with HttpServer(service) as api, client(api) as arm:
         service.api = api
         await arm.documents.create_batch(documents(1))
         assert service.last is not None
         # Both in one turn of the loop: they are in the socket, and nobody has read them.
-        service.last.say(STALE[status])
+        service.last.send(STALE[status])
         receipt = await arm.documents.create_batch([Document(document_no="later")])
     assert receipt.batch_uuid == "u2"
     assert api.taken == {"d0": 1, "later": 1}
@@ -108,22 +110,22 @@ async def test_bytes_that_the_loop_has_not_seen_yet_end_the_connection_too(statu
 async def test_bytes_on_an_idle_connection_end_it(data: bytes) -> None:
     gone = asyncio.Event()
 
-    async def answer(asked: Asked) -> bool:
-        api.take(await asked.body())
-        asked.say(reply(202, {"batchUuid": f"u{len(api.asked)}"}))
-        last.append(asked)
+    async def answer(request: Request) -> bool:
+        api.take(await request.body())
+        request.send(reply(202, {"batchUuid": f"u{len(api.asked)}"}))
+        last.append(request)
         if len(last) == 1:
             # Until the client has read its answer.
             await seen.wait()
-            asked.say(data)
-            assert await asked.reader.read(1) == b"", "the client has closed it"
+            request.send(data)
+            assert await request.reader.read(1) == b"", "the client has closed it"
             gone.set()
             return False
         return True
 
-    last: list[Asked] = []
+    last: list[Request] = []
     seen = asyncio.Event()
-    async with serving(answer) as api, client(api) as arm:
+    async with HttpServer(answer) as api, client(api) as arm:
         await arm.documents.create_batch(documents(1))
         seen.set()
         async with asyncio.timeout(10):
@@ -134,13 +136,13 @@ async def test_bytes_on_an_idle_connection_end_it(data: bytes) -> None:
 
 @pytest.mark.parametrize("status", ["200", "404"])
 async def test_a_read_does_not_take_the_answer_of_another_read(status: str) -> None:
-    async def answer(asked: Asked) -> bool:
-        asked.say(reply(200, {"customerNo": asked.path.rpartition("/")[2]}))
-        await asked.writer.drain()
-        asked.say(STALE[status])
+    async def answer(request: Request) -> bool:
+        request.send(reply(200, {"customerNo": request.path.rpartition("/")[2]}))
+        await request.writer.drain()
+        request.send(STALE[status])
         return True
 
-    async with serving(answer) as api, client(api) as arm:
+    async with HttpServer(answer) as api, client(api) as arm:
         for number in range(10):
             assert (await arm.customers.get(str(number))).customer_no == str(number)
 
@@ -177,23 +179,23 @@ class Early:
         self.status = status
         self.first = first
         self.early = 0
-        self.api: RawApi | None = None
+        self.api: HttpServer | None = None
 
-    async def __call__(self, asked: Asked) -> bool:
+    async def __call__(self, request: Request) -> bool:
         assert self.api is not None
-        if asked.method == "POST" and self.early < self.times and asked.place == (0 if self.first else 1):
+        if request.method == "POST" and self.early < self.times and request.place == (0 if self.first else 1):
             self.early += 1
-            asked.say(STALE[self.status])
-            await asked.writer.drain()
+            request.send(STALE[self.status])
+            await request.writer.drain()
             # Only what comes whole is taken.
-            self.api.take(await asked.body())
+            self.api.take(await request.body())
             return True
-        body = await asked.body()
-        if asked.method == "POST":
+        body = await request.body()
+        if request.method == "POST":
             self.api.take(body)
-            asked.say(reply(202, {"batchUuid": f"u{len(self.api.asked)}"}))
+            request.send(reply(202, {"batchUuid": f"u{len(self.api.asked)}"}))
         else:
-            asked.say(reply(200, {"status": "PROCESSED", "result": "SUCCESS"}))
+            request.send(reply(200, {"status": "PROCESSED", "result": "SUCCESS"}))
         return True
 
 
@@ -201,13 +203,13 @@ LARGE = 12_000_000
 """More than the buffers of the sockets hold."""
 
 
-async def run_early(service: Early) -> tuple[BulkReport, RawApi]:
+async def run_early(service: Early) -> tuple[BulkReport, HttpServer]:
     numbers = count()
 
     async def fetch() -> str:
         return f"{TOKEN}-{next(numbers)}"
 
-    async with serving(service) as api, ArmClient(2218, auth=fetch, base_url=api.base_url, retry=QUICK) as arm:
+    async with HttpServer(service) as api, ArmClient(2218, auth=fetch, base_url=api.base_url, retry=QUICK) as arm:
         service.api = api
         options = BulkOptions(max_records=1, max_bytes=2 * LARGE, concurrency=1, results="accepted")
         report = await arm.documents.create_many([*documents(1), *documents(3, LARGE)[1:]], options=options)
@@ -219,7 +221,7 @@ async def run_early(service: Early) -> tuple[BulkReport, RawApi]:
 async def test_a_success_counts_only_when_the_body_had_left(first: bool) -> None:
     service = Early("202", first=first)
     if first:
-        async with serving(service) as api, client(api) as arm:
+        async with HttpServer(service) as api, client(api) as arm:
             service.api = api
             with pytest.raises(OutcomeUnknownError):
                 await arm.documents.create_batch(documents(1, LARGE))
@@ -237,16 +239,16 @@ async def test_an_answer_that_came_before_the_request_had_arrived_proves_nothing
     size = 100_000
     done = asyncio.Event()
 
-    async def answer(asked: Asked) -> bool:
-        if asked.place == 0:
-            await asked.body()
-            asked.say(reply(202, {"batchUuid": "u"}))
+    async def answer(request: Request) -> bool:
+        if request.place == 0:
+            await request.body()
+            request.send(reply(202, {"batchUuid": "u"}))
             return True
-        asked.say(STALE[status])
+        request.send(STALE[status])
         await done.wait()
         return False
 
-    async with serving(answer, buffer=4096) as api, client(api) as arm:
+    async with HttpServer(answer, buffer=4096) as api, client(api) as arm:
         await arm.documents.create_batch(documents(1))
         with pytest.raises(OutcomeUnknownError):
             await arm.documents.create_batch(documents(1, size))
@@ -264,7 +266,7 @@ async def test_an_early_refusal_on_a_used_connection_counts_because_the_rest_nev
 
 async def test_a_safe_write_is_repeated_after_an_answer_that_came_too_early() -> None:
     service = Early("202", first=True, times=1)
-    async with serving(service) as api, client(api) as arm:
+    async with HttpServer(service) as api, client(api) as arm:
         service.api = api
         await arm.customers.create_batch([{"customerNo": "7", "name": "x" * LARGE}])
     assert api.taken["7"] >= 1
@@ -282,7 +284,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.mark.parametrize("when", MOMENTS)
 async def test_on_a_session_that_was_brought_what_decides_never_reuses_a_connection(session: aiohttp.ClientSession, when: str) -> None:
     service = Service(STALE["200"], when)
-    async with serving(service) as api, client(api, session=session) as arm:
+    async with HttpServer(service) as api, client(api, session=session) as arm:
         service.api = api
         options = BulkOptions(max_records=3, concurrency=2, poll_first=0.0, poll_max=0.01)
         report = await arm.documents.create_many(documents(30), options=options)
@@ -298,12 +300,12 @@ async def test_the_middlewares_of_a_session_are_kept_and_reads_still_share_conne
         seen.append(request.method)
         return await send(request)
 
-    async def answer(asked: Asked) -> bool:
-        await asked.body()
-        asked.say(reply(200, {"customerNo": "7"}))
+    async def answer(request: Request) -> bool:
+        await request.body()
+        request.send(reply(200, {"customerNo": "7"}))
         return True
 
-    async with aiohttp.ClientSession(middlewares=(mine,)) as session, serving(answer) as api, client(api, session=session) as arm:
+    async with aiohttp.ClientSession(middlewares=(mine,)) as session, HttpServer(answer) as api, client(api, session=session) as arm:
         for _ in range(3):
             await arm.customers.get("7")
             await arm.documents.create(Document(document_no="9"))

@@ -10,7 +10,9 @@ import pytest
 
 from amili_arm_async import ArmClient, ArmError, AuthenticationError, BulkError, BulkOptions, ClientCredentials, RetryPolicy
 
-from .raw_api import TOKEN, Asked, reply, serving
+from ..support.http_server import HttpServer, Request, reply
+
+TOKEN = "a-token-of-a-test-1234567890"
 
 SECRET = "s3cr3t"
 PERSON = "01019921717"
@@ -30,14 +32,14 @@ def shown(error: BaseException, records: list[logging.LogRecord]) -> str:
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 404, 429, 500])
 @pytest.mark.parametrize("name", ECHOES)
 async def test_an_identity_service_that_repeats_the_secret(name: str, status: int, log_records: list[logging.LogRecord]) -> None:
-    async def answer(asked: Asked) -> bool:
-        form = (await asked.body()).decode()
+    async def answer(request: Request) -> bool:
+        form = (await request.body()).decode()
         assert SECRET in form
         line = f"HTTP/1.1 {status} {form}\r\n{name}: {form}\r\nContent-Length: {len(form)}\r\n\r\n{form}"
-        asked.say(line.encode())
+        request.send(line.encode())
         return True
 
-    async with serving(answer) as api:
+    async with HttpServer(answer) as api:
         auth = ClientCredentials(client_id="the-id", client_secret=SECRET, identity_url=api.origin)
         async with ArmClient(2218, auth=auth, base_url=api.base_url, retry=ONCE) as arm:
             with pytest.raises(AuthenticationError) as raised:
@@ -52,12 +54,12 @@ async def test_an_identity_service_that_repeats_the_secret(name: str, status: in
 
 @pytest.mark.parametrize("value", [SECRET, f"id-{SECRET}-7", f"{SECRET}"])
 async def test_a_request_id_that_holds_the_secret_is_not_quoted(value: str, log_records: list[logging.LogRecord]) -> None:
-    async def answer(asked: Asked) -> bool:
-        await asked.body()
-        asked.say(reply(401, None, f"X-Request-Id: {value}"))
+    async def answer(request: Request) -> bool:
+        await request.body()
+        request.send(reply(401, None, f"X-Request-Id: {value}"))
         return True
 
-    async with serving(answer) as api:
+    async with HttpServer(answer) as api:
         auth = ClientCredentials(client_id="the-id", client_secret=SECRET, identity_url=api.origin)
         async with ArmClient(2218, auth=auth, base_url=api.base_url, retry=ONCE) as arm:
             with pytest.raises(AuthenticationError) as raised:
@@ -68,13 +70,13 @@ async def test_a_request_id_that_holds_the_secret_is_not_quoted(value: str, log_
 @pytest.mark.parametrize("status", [200, 202, 400, 401, 404, 409, 500])
 @pytest.mark.parametrize("name", ECHOES)
 async def test_an_api_that_repeats_the_token_and_the_number(name: str, status: int, log_records: list[logging.LogRecord]) -> None:
-    async def answer(asked: Asked) -> bool:
-        await asked.body()
-        said = f"{asked.headers['authorization']} {asked.path}"
-        asked.say(reply(status, said.encode(), f"{name}: {said}"))
+    async def answer(request: Request) -> bool:
+        await request.body()
+        said = f"{request.headers['authorization']} {request.path}"
+        request.send(reply(status, said.encode(), f"{name}: {said}"))
         return True
 
-    async with serving(answer) as api, ArmClient(2218, auth=TOKEN, base_url=api.base_url, retry=ONCE) as arm:
+    async with HttpServer(answer) as api, ArmClient(2218, auth=TOKEN, base_url=api.base_url, retry=ONCE) as arm:
         for call in (lambda: arm.customers.get(PERSON), lambda: arm.documents.create({"documentNo": PERSON})):
             with pytest.raises(ArmError) as raised:
                 await call()
@@ -86,11 +88,11 @@ async def test_an_api_that_repeats_the_token_and_the_number(name: str, status: i
 
 @pytest.mark.parametrize("value", [TOKEN, f"a-{TOKEN}", PERSON, f"req {PERSON}", "010199-21717", "x" * 500, "a|b;c", "\x7f", "é"])
 async def test_a_request_id_of_the_api_is_quoted_only_where_it_is_short_and_plain(value: str, log_records: list[logging.LogRecord]) -> None:
-    async def answer(asked: Asked) -> bool:
-        asked.say(b"HTTP/1.1 404 None\r\nContent-Length: 0\r\nX-Request-Id: " + value.encode() + b"\r\n\r\n")
+    async def answer(request: Request) -> bool:
+        request.send(b"HTTP/1.1 404 None\r\nContent-Length: 0\r\nX-Request-Id: " + value.encode() + b"\r\n\r\n")
         return True
 
-    async with serving(answer) as api, ArmClient(2218, auth=TOKEN, base_url=api.base_url, retry=ONCE) as arm:
+    async with HttpServer(answer) as api, ArmClient(2218, auth=TOKEN, base_url=api.base_url, retry=ONCE) as arm:
         with pytest.raises(ArmError) as raised:
             await arm.customers.get("7")
     assert getattr(raised.value, "request_id", None) is None
@@ -99,11 +101,11 @@ async def test_a_request_id_of_the_api_is_quoted_only_where_it_is_short_and_plai
 
 @pytest.mark.parametrize("value", ["8f14e45f-ceea-467f-a0e6-1d7b3a6c0b11", "req_7Hk2", "Root=1-67891233-abcdef012345678912345678", "0HMVD"])
 async def test_a_plain_request_id_is_quoted(value: str) -> None:
-    async def answer(asked: Asked) -> bool:
-        asked.say(reply(404, None, f"X-Request-Id: {value}"))
+    async def answer(request: Request) -> bool:
+        request.send(reply(404, None, f"X-Request-Id: {value}"))
         return True
 
-    async with serving(answer) as api, ArmClient(2218, auth=TOKEN, base_url=api.base_url, retry=ONCE) as arm:
+    async with HttpServer(answer) as api, ArmClient(2218, auth=TOKEN, base_url=api.base_url, retry=ONCE) as arm:
         with pytest.raises(ArmError, match="request id") as raised:
             await arm.customers.get("7")
     assert getattr(raised.value, "request_id", None) == value
@@ -115,15 +117,15 @@ LIFETIMES = [b"9" * 400, b"1e999", b"-" + b"9" * 400, b'"nan"', b'"Infinity"', b
 def issuing(lifetime: bytes) -> Any:
     """An identity service and an API in one."""
 
-    async def answer(asked: Asked) -> bool:
-        await asked.body()
-        if asked.path == "/token":
-            asked.say(reply(200, b'{"access_token":"' + TOKEN.encode() + b'","expires_in":' + lifetime + b"}"))
+    async def answer(request: Request) -> bool:
+        await request.body()
+        if request.path == "/token":
+            request.send(reply(200, b'{"access_token":"' + TOKEN.encode() + b'","expires_in":' + lifetime + b"}"))
         else:
-            asked.say(reply(200, {"customerNo": "7"}))
+            request.send(reply(200, {"customerNo": "7"}))
         return True
 
-    return serving(answer)
+    return HttpServer(answer)
 
 
 @pytest.mark.parametrize("lifetime", LIFETIMES, ids=range(len(LIFETIMES)))

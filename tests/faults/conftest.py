@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from amili_arm_async import ArmClient
 
-from .bad_server import BadServer
+from ..support.faulty_api import FaultyServer
 from .programs import make_client
 
 
@@ -43,18 +43,18 @@ async def nothing_left() -> AsyncIterator[None]:
 
 
 @pytest_asyncio.fixture
-async def server(nothing_left: None) -> AsyncIterator[BadServer]:
+async def server(nothing_left: None) -> AsyncIterator[FaultyServer]:
     """A server that does what the test says, and takes everything until then."""
-    async with BadServer() as running:
+    async with FaultyServer() as running:
         yield running
 
 
 @pytest_asyncio.fixture
-async def arm(server: BadServer) -> AsyncIterator[ArmClient]:
+async def arm(server: FaultyServer) -> AsyncIterator[ArmClient]:
     """A quick client on it."""
     async with make_client(server) as client:
         yield client
-    server.let_go()
+    server.release()
     await server.all_closed()
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any, TypeVar
 
 from amili_arm_async import ArmClient, BulkError, BulkOptions, BulkReport, Customer, Document, RetryPolicy, Timeout
 
-from .bad_server import BadServer
+from ..support.faulty_api import FaultyServer
 
 T = TypeVar("T")
 
@@ -19,10 +18,10 @@ SUCCESS = {"succeeded", "unchanged", "done_before"}
 NOT_TAKEN = {"rejected", "invalid", "not_sent", "unchanged", "done_before", "blocked"}
 
 
-def make_client(server: BadServer, **more: Any) -> ArmClient:
+def make_client(server: FaultyServer, **more: Any) -> ArmClient:
     settings: dict[str, Any] = {
         "auth": server.token,
-        "base_url": server.url,
+        "base_url": server.base_url,
         "timeout": Timeout(connect=1, read=0.25),
         "retry": RetryPolicy(base_delay=0.002, max_delay=0.02),
     }
@@ -86,7 +85,7 @@ def in_form(items: list[Any], form: str) -> Any:
 
 
 def check(
-    report: BulkReport, server: BadServer, *, start: int = 0, keys: list[str] | None = None, accepted_is_enough: bool = False
+    report: BulkReport, server: FaultyServer, *, start: int = 0, keys: list[str] | None = None, accepted_is_enough: bool = False
 ) -> dict[int, str]:
     """Whatever happened: the state of each record by its index, after the rules that hold for every report."""
     read = report.totals.records_read
@@ -94,8 +93,8 @@ def check(
     failures = list(report.failures())
     states = {failure.index: failure.state for failure in failures}
     assert len(states) == len(failures), "a record is named twice"
-    success_states = SUCCESS | ({"accepted"} if accepted_is_enough else set())
-    expected = {state: number for state, number in report.counts.items() if number and state not in success_states}
+    success = SUCCESS | ({"accepted"} if accepted_is_enough else set())
+    expected = {state: number for state, number in report.counts.items() if number and state not in success}
     assert Counter(states.values()) == expected
     for failure in failures:
         key = keys[failure.index] if keys is not None else f"k{failure.index + start}"
@@ -115,7 +114,7 @@ def check(
     return states
 
 
-def check_once(server: BadServer) -> None:
+def check_once(server: FaultyServer) -> None:
     """No document was taken twice."""
     twice = {key: count for key, count in server.taken.items() if count > 1}
     assert not twice
@@ -129,17 +128,3 @@ async def run_to_end(run: Any, seconds: float = 20.0) -> tuple[BulkReport, BulkE
         if error.report is not run.report or error.__cause__ is None:
             raise AssertionError("the error has another report, or no cause") from error
         return run.report, error
-
-
-def chance(seed: int, faults: list[str], *, rate: float = 0.4, most: int = 30) -> Any:
-    """Decides at random which write meets which fault; at most `most` of them, so that it ends."""
-    rng = random.Random(seed)
-    left = [most]
-
-    def decide(_: object) -> str:
-        if left[0] > 0 and rng.random() < rate:
-            left[0] -= 1
-            return rng.choice(faults)
-        return "ok"
-
-    return decide

@@ -11,19 +11,23 @@ import pytest
 
 from amili_arm_async import ArmClient
 
-from .bad_server import FAULTS, Answer, BadServer, by_record
-from .programs import chance, check, customer, in_form, options, records, run_to_end
+from ..support.faulty_api import FaultyServer, RandomFaults, by_record
+from ..support.http_server import Answer
+from ..support.wire_faults import WRITE_FAULTS
+from .programs import check, customer, in_form, options, records, run_to_end
 
 REFUSES = {"400", "406", "411", "414", "422", "431"}
-ENDS_THE_RUN = {"403", "404", "405", "415", "301", "307", "308", "302", "303", "303_taken"}
-PASSES = sorted(set(FAULTS) - REFUSES - ENDS_THE_RUN)
-QUICK = [fault for fault in PASSES if "hang" not in fault and fault != "429_hold"]
+ENDS_THE_RUN = {"403", "404", "405", "415", "301", "307", "308", "302", "303", "taken_302", "taken_303"}
+TOKENS = {"401", "early_401"}
+"""The client of these tests has one token."""
+PASSES = sorted(set(WRITE_FAULTS) - REFUSES - ENDS_THE_RUN - TOKENS)
+QUICK = [fault for fault in PASSES if WRITE_FAULTS[fault].ends != "stall"]
 # 413 at random is no fault that ends: the ceiling that it teaches stays.
-AT_RANDOM = [fault for fault in QUICK if not fault.startswith(("409", "413"))]
+AT_RANDOM = [fault for fault in QUICK if fault not in {"409", "taken_409", "413", "early_413", "then_another"}]
 
 
 @pytest.mark.parametrize("fault", PASSES)
-async def test_they_arrive_through_one_fault(server: BadServer, arm: ArmClient, fault: str) -> None:
+async def test_they_arrive_through_one_fault(server: FaultyServer, arm: ArmClient, fault: str) -> None:
     server.faults.append(fault)
     report, error = await run_to_end(arm.customers.create_many(records("customers", 12), options=options(concurrency=2)))
     check(report, server)
@@ -32,7 +36,7 @@ async def test_they_arrive_through_one_fault(server: BadServer, arm: ArmClient, 
 
 
 @pytest.mark.parametrize("fault", QUICK)
-async def test_they_arrive_through_a_bad_minute(server: BadServer, arm: ArmClient, fault: str) -> None:
+async def test_they_arrive_through_a_bad_minute(server: FaultyServer, arm: ArmClient, fault: str) -> None:
     server.faults.extend([fault] * 10)
     report, error = await run_to_end(arm.customers.update_many(records("customers", 40), options=options()))
     check(report, server)
@@ -42,9 +46,9 @@ async def test_they_arrive_through_a_bad_minute(server: BadServer, arm: ArmClien
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_they_arrive_through_faults_at_random(server: BadServer, arm: ArmClient, seed: int) -> None:
-    server.decide = chance(seed, AT_RANDOM)
-    server.reads = reads_fail(seed)
+async def test_they_arrive_through_faults_at_random(server: FaultyServer, arm: ArmClient, seed: int) -> None:
+    server.random_faults = RandomFaults(seed, AT_RANDOM)
+    server.answer_read = reads_fail(seed)
     form = ("list", "generator", "async")[seed % 3]
     many = arm.customers.create_many if seed % 2 else arm.customers.update_many
     report, error = await run_to_end(many(in_form(records("customers", 150), form), options=options()))
@@ -61,13 +65,15 @@ def reads_fail(seed: int) -> Any:
     def answer(_: object) -> Answer | str | None:
         if left[0] and rng.random() < 0.3:
             left[0] -= 1
-            return rng.choice(["reset", Answer(500), Answer(202, {"status": "NOT-PROCESSED"}), Answer(200, {"x": 1}, cut=9), Answer(429)])
+            return rng.choice(
+                ["reset", Answer(500), Answer(202, {"status": "NOT-PROCESSED"}), Answer(200, {"x": 1}, missing=9), Answer(429)]
+            )
         return None
 
     return answer
 
 
-async def test_connections_that_are_reset_at_once(server: BadServer, arm: ArmClient) -> None:
+async def test_connections_that_are_reset_at_once(server: FaultyServer, arm: ArmClient) -> None:
     server.refuse_connections = 5
     report, error = await run_to_end(arm.customers.create_many(records("customers", 30), options=options()))
     check(report, server)
@@ -76,11 +82,11 @@ async def test_connections_that_are_reset_at_once(server: BadServer, arm: ArmCli
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_an_older_version_never_overtakes_a_newer_one(server: BadServer, arm: ArmClient, seed: int) -> None:
+async def test_an_older_version_never_overtakes_a_newer_one(server: FaultyServer, arm: ArmClient, seed: int) -> None:
     rng = random.Random(seed)
     keys = [f"k{rng.randrange(12)}" for _ in range(200)]
     items = [customer(key, number, f"{number}") for number, key in enumerate(keys)]
-    server.decide = chance(seed, [*AT_RANDOM, "taken_reset", "taken_reset", "500_taken"])
+    server.random_faults = RandomFaults(seed, [*AT_RANDOM, "taken_reset", "taken_reset", "taken_500"])
     most = rng.choice([1, 3, 8])
     report, error = await run_to_end(arm.customers.create_many(items, options=options(max_records=most, concurrency=8)))
     check(report, server, keys=keys)
@@ -93,7 +99,7 @@ async def test_an_older_version_never_overtakes_a_newer_one(server: BadServer, a
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_order_holds_where_batches_are_split(server: BadServer, arm: ArmClient, seed: int) -> None:
+async def test_order_holds_where_batches_are_split(server: FaultyServer, arm: ArmClient, seed: int) -> None:
     rng = random.Random(seed)
     keys = [f"k{rng.randrange(6)}" for _ in range(64)]
     keys[rng.randrange(64)] = "bad"
@@ -111,7 +117,7 @@ async def test_order_holds_where_batches_are_split(server: BadServer, arm: ArmCl
 
 @pytest.mark.parametrize("position", [0, 500, 999])
 @pytest.mark.parametrize("status", ["400", "422"])
-async def test_one_bad_record_does_not_cost_its_neighbours(server: BadServer, arm: ArmClient, position: int, status: str) -> None:
+async def test_one_bad_record_does_not_cost_its_neighbours(server: FaultyServer, arm: ArmClient, position: int, status: str) -> None:
     server.bad = {f"k{position}"}
     report, error = await run_to_end(arm.customers.create_many(records("customers", 1000), options=options(max_records=1000)))
     states = check(report, server)
@@ -122,7 +128,7 @@ async def test_one_bad_record_does_not_cost_its_neighbours(server: BadServer, ar
 
 
 @pytest.mark.parametrize("bad", [2, 7, 20])
-async def test_requests_for_each_bad_record(server: BadServer, arm: ArmClient, bad: int) -> None:
+async def test_requests_for_each_bad_record(server: FaultyServer, arm: ArmClient, bad: int) -> None:
     rng = random.Random(bad)
     server.bad = {f"k{n}" for n in rng.sample(range(1024), bad)}
     report, _ = await run_to_end(arm.customers.create_many(records("customers", 1024), options=options(max_records=256)))
@@ -132,7 +138,7 @@ async def test_requests_for_each_bad_record(server: BadServer, arm: ArmClient, b
     assert len(server.writes) <= bad * (4 * log2(256) + 8) + 4
 
 
-async def test_when_all_is_bad_the_run_is_not_taken_apart(server: BadServer, arm: ArmClient) -> None:
+async def test_when_all_is_bad_the_run_is_not_taken_apart(server: FaultyServer, arm: ArmClient) -> None:
     server.bad = {f"k{n}" for n in range(512)}
     report, _ = await run_to_end(arm.customers.create_many(records("customers", 512), options=options(max_records=64, concurrency=1)))
     check(report, server)
@@ -143,7 +149,7 @@ async def test_when_all_is_bad_the_run_is_not_taken_apart(server: BadServer, arm
 @pytest.mark.parametrize(("by", "most"), [("most_records", 17), ("most_bytes", 700)])
 @pytest.mark.parametrize("what", ["customers", "documents"])
 async def test_too_large_a_batch_is_halved_and_the_ceiling_is_learnt(
-    server: BadServer, arm: ArmClient, by: str, most: int, what: str
+    server: FaultyServer, arm: ArmClient, by: str, most: int, what: str
 ) -> None:
     setattr(server, by, most)
     many = getattr(arm, what).create_many
@@ -158,7 +164,7 @@ async def test_too_large_a_batch_is_halved_and_the_ceiling_is_learnt(
 
 
 @pytest.mark.parametrize("what", ["customers", "documents"])
-async def test_one_record_that_is_too_large_is_rejected(server: BadServer, arm: ArmClient, what: str) -> None:
+async def test_one_record_that_is_too_large_is_rejected(server: FaultyServer, arm: ArmClient, what: str) -> None:
     server.most_bytes = 300
     items = records(what, 20)
     items[7] = (
@@ -174,11 +180,11 @@ async def test_one_record_that_is_too_large_is_rejected(server: BadServer, arm: 
     assert report.counts["succeeded"] == 19
 
 
-async def test_a_poison_batch_does_not_end_the_run_while_others_go_well(server: BadServer, arm: ArmClient) -> None:
+async def test_a_poison_batch_does_not_end_the_run_while_others_go_well(server: FaultyServer, arm: ArmClient) -> None:
     name = "Somebody whose name the server can't bear"
     # A fault is chosen before the body is there: the poison is told by its size.
     poison = len(b'{"customers":[') + 5 * len(b'{"customerNo":"k0","name":""}' + name.encode()) + 4 + len(b"]}")
-    server.decide = lambda seen: "reset_after_body" if int(seen.headers["content-length"]) == poison else "ok"
+    server.decide = lambda seen: "body_reset" if int(seen.headers["content-length"]) == poison else "ok"
 
     async def source() -> Any:
         for number in range(5):
@@ -194,8 +200,8 @@ async def test_a_poison_batch_does_not_end_the_run_while_others_go_well(server: 
     assert report.counts["succeeded"] == 395
 
 
-async def test_what_the_server_says_failed_is_failed(server: BadServer, arm: ArmClient) -> None:
-    server.result = lambda batch: by_record(server, batch, fail=lambda key: key.endswith("3"))
+async def test_what_the_server_says_failed_is_failed(server: FaultyServer, arm: ArmClient) -> None:
+    server.answer_result = lambda batch: by_record(server, batch, fail=lambda key: key.endswith("3"))
     report, error = await run_to_end(arm.customers.create_many(records("customers", 100), options=options()))
     states = check(report, server)
     assert error is None

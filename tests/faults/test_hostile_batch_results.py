@@ -12,10 +12,11 @@ import pytest
 
 from amili_arm_async import ArmClient, BatchWords
 
-from .bad_server import Answer, BadServer, Batch
+from ..support.faulty_api import Batch, FaultyServer, by_record
+from ..support.http_server import Answer
 from .programs import check, document, ends, make_client, options, records, run_to_end
 
-Say = Callable[[BadServer, Batch], Answer]
+Say = Callable[[FaultyServer, Batch], Answer]
 
 
 def overall(http: int = 200, **words: Any) -> Say:
@@ -34,7 +35,7 @@ def entries(
 ) -> Say:
     """An entry for each record, changed before it is given."""
 
-    def say(server: BadServer, batch: Batch) -> Answer:
+    def say(server: FaultyServer, batch: Batch) -> Answer:
         made = []
         for number, record in enumerate(batch.records):
             bad = fail(number)
@@ -64,7 +65,7 @@ CASES: dict[str, tuple[Say, dict[str, int]]] = {
     "another_order": (entries(reverse), MIXED),
     "another_name": (entries(name="somethingElse"), MIXED),
     "nested": (
-        lambda s, b: Answer(200, {"status": "PROCESSED", "data": json.loads(entries()(s, b).bytes().partition(b"\r\n\r\n")[2])}),
+        lambda s, b: Answer(200, {"status": "PROCESSED", "data": json.loads(entries()(s, b).data().partition(b"\r\n\r\n")[2])}),
         MIXED,
     ),
     "keys_in_upper_case": (entries(lambda made: [{**e, "customerNo": e["customerNo"].upper()} for e in made]), MIXED),
@@ -95,7 +96,7 @@ CASES: dict[str, tuple[Say, dict[str, int]]] = {
     "202_that_says_success": (lambda *_: Answer(202, {"result": "SUCCESS"}), {"accepted": 10}),
     "pending_with_200": (overall(status="NOT-PROCESSED", result="PENDING"), {"accepted": 10}),
     "errors_for_ever": (lambda *_: Answer(500, {}), {"accepted": 10}),
-    "cut_for_ever": (lambda *_: Answer(200, {"result": "SUCCESS"}, cut=5), {"accepted": 10}),
+    "cut_for_ever": (lambda *_: Answer(200, {"result": "SUCCESS"}, missing=5), {"accepted": 10}),
     "deep": (lambda *_: Answer(200, b'{"a":' * 300 + b"1" + b"}" * 300), {"accepted": 10}),
     "very_deep": (lambda *_: Answer(200, b'{"a":' * 100_000 + b"1" + b"}" * 100_000), {"accepted": 10}),
     "a_huge_number": (lambda *_: Answer(200, b'{"status":"FERDIG","n":1e99999999999999999999}'), {"accepted": 10}),
@@ -105,7 +106,7 @@ WAITS_LONG = {"pending_for_ever", "202_that_says_success", "pending_with_200", "
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_each_shape(server: BadServer, arm: ArmClient, case: str) -> None:
+async def test_each_shape(server: FaultyServer, arm: ArmClient, case: str) -> None:
     say, expected = CASES[case]
     if case.startswith("overall_success"):
         server.said_succeeded.update(f"k{n}" for n in range(10))
@@ -114,7 +115,7 @@ async def test_each_shape(server: BadServer, arm: ArmClient, case: str) -> None:
     if case == "keys_in_upper_case":
         server.said_failed.update({"k3", "k8"})
         server.said_succeeded.update(f"k{n}" for n in range(10))
-    server.result = lambda batch: say(server, batch)
+    server.answer_result = lambda batch: say(server, batch)
     made = options(deadline=0.1 if case in WAITS_LONG else 5.0)
     report, error = await run_to_end(arm.customers.create_many(records("customers", 10), options=made))
     assert error is None
@@ -124,18 +125,18 @@ async def test_each_shape(server: BadServer, arm: ArmClient, case: str) -> None:
 
 
 @pytest.mark.parametrize("depth", range(400, 1100, 100))
-async def test_any_depth_is_read_or_is_not(server: BadServer, arm: ArmClient, depth: int) -> None:
-    server.result = lambda _: Answer(200, b'{"status":"SUCCESS","a":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}")
+async def test_any_depth_is_read_or_is_not(server: FaultyServer, arm: ArmClient, depth: int) -> None:
+    server.answer_result = lambda _: Answer(200, b'{"status":"SUCCESS","a":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}")
     server.said_succeeded.update(f"k{n}" for n in range(10))
     report, error = await run_to_end(arm.customers.create_many(records("customers", 10), options=options()))
     assert error is None
     check(report, server)
 
 
-async def test_words_of_the_callers_own(server: BadServer) -> None:
+async def test_words_of_the_callers_own(server: FaultyServer) -> None:
     words = BatchWords(pending={"venter"}, succeeded={"bra"}, failed={"feil"}, partial={"delvis"})
     async with make_client(server, batch_words=words) as arm:
-        server.result = lambda batch: Answer(200, {"status": "Venter" if batch.asked < 3 else "BRA"})
+        server.answer_result = lambda batch: Answer(200, {"status": "Venter" if batch.asked < 3 else "BRA"})
         server.said_succeeded.update(f"k{n}" for n in range(10))
         report, _ = await run_to_end(arm.customers.create_many(records("customers", 10), options=options()))
         check(report, server)
@@ -143,9 +144,9 @@ async def test_words_of_the_callers_own(server: BadServer) -> None:
     await server.all_closed()
 
 
-async def test_an_entry_too_many_that_says_failed_is_not_lost(server: BadServer, arm: ArmClient) -> None:
+async def test_an_entry_too_many_that_says_failed_is_not_lost(server: FaultyServer, arm: ArmClient) -> None:
     """Two entries for one record, of which one says that it failed: then it did not simply succeed."""
-    server.result = lambda batch: Answer(
+    server.answer_result = lambda batch: Answer(
         200,
         {
             "status": "PROCESSED",
@@ -157,7 +158,7 @@ async def test_an_entry_too_many_that_says_failed_is_not_lost(server: BadServer,
     assert not report.counts["succeeded"]
 
 
-async def test_equal_keys_by_occurrence(server: BadServer, arm: ArmClient) -> None:
+async def test_equal_keys_by_occurrence(server: FaultyServer, arm: ArmClient) -> None:
     def result(batch: Batch) -> Answer:
         seen: Counter[str] = Counter()
         made = []
@@ -168,22 +169,22 @@ async def test_equal_keys_by_occurrence(server: BadServer, arm: ArmClient) -> No
         # The order among different keys changes, that among equal ones does not.
         return Answer(200, {"result": "PARTIAL", "customers": sorted(made, key=lambda entry: entry["customerNo"])})
 
-    server.result = result
+    server.answer_result = result
     items = [{"customerNo": key, "name": "x"} for key in ("b", "a", "b", "a", "c")]
     report, _ = await run_to_end(arm.customers.create_many(items, options=options(max_records=10)))
     assert {failure.index: failure.state for failure in report.failures()} == {2: "failed", 3: "failed"}
 
 
-async def test_documents_without_a_number_in_the_order_they_were_sent(server: BadServer, arm: ArmClient) -> None:
+async def test_documents_without_a_number_in_the_order_they_were_sent(server: FaultyServer, arm: ArmClient) -> None:
     items: list[Any] = [{"documentType": "IN", "customerNo": "1"} for _ in range(4)]
     words = ["SUCCESS", "FAILED", "SUCCESS", "FAILED"]
-    server.result = lambda _: Answer(200, {"result": "PARTIAL", "documents": [{"result": word} for word in words]})
+    server.answer_result = lambda _: Answer(200, {"result": "PARTIAL", "documents": [{"result": word} for word in words]})
     report, _ = await run_to_end(arm.documents.create_many(items, options=options(max_records=10)))
     assert {failure.index: failure.state for failure in report.failures()} == {1: "failed", 3: "failed"}
     assert all(failure.key is None for failure in report.failures())
 
 
-async def test_documents_without_a_number_where_the_order_is_plainly_another(server: BadServer, arm: ArmClient) -> None:
+async def test_documents_without_a_number_where_the_order_is_plainly_another(server: FaultyServer, arm: ArmClient) -> None:
     """The keys show that the entries stand in another order: then a position says nothing of a record without key."""
     items = [document("A", 1), {"documentType": "IN", "customerNo": "1"}, {"documentType": "IN", "customerNo": "2"}]
     made = [
@@ -191,36 +192,38 @@ async def test_documents_without_a_number_where_the_order_is_plainly_another(ser
         {"documentNo": "A", "result": "SUCCESS"},
         {"documentNo": "900001", "result": "SUCCESS"},
     ]
-    server.result = lambda _: Answer(200, {"result": "PARTIAL", "documents": made})
+    server.answer_result = lambda _: Answer(200, {"result": "PARTIAL", "documents": made})
     report, _ = await run_to_end(arm.documents.create_many(items, options=options(max_records=10)))
     states = {failure.index: failure.state for failure in report.failures()}
     assert states == {1: "accepted", 2: "accepted"}
 
 
-async def test_a_failure_of_the_whole_batch_with_a_list_that_names_nobody(server: BadServer, arm: ArmClient) -> None:
-    server.result = lambda _: Answer(200, {"status": "PROCESSED", "result": "FAILED", "details": [{"message": "the file is broken"}]})
+async def test_a_failure_of_the_whole_batch_with_a_list_that_names_nobody(server: FaultyServer, arm: ArmClient) -> None:
+    server.answer_result = lambda _: Answer(
+        200, {"status": "PROCESSED", "result": "FAILED", "details": [{"message": "the file is broken"}]}
+    )
     server.said_failed.update(f"k{n}" for n in range(10))
     report, _ = await run_to_end(arm.customers.create_many(records("customers", 10), options=options()))
     check(report, server)
     assert report.counts["failed"] == 10
 
 
-async def test_a_bare_list_of_entries(server: BadServer, arm: ArmClient) -> None:
+async def test_a_bare_list_of_entries(server: FaultyServer, arm: ArmClient) -> None:
     def result(batch: Batch) -> Answer:
         made = [{"customerNo": server.key(r), "status": "PROCESSED", "result": "FAILED"} for r in batch.records]
         server.said_failed.update(server.key(r) for r in batch.records)
         return Answer(200, made)
 
-    server.result = result
+    server.answer_result = result
     report, _ = await run_to_end(arm.customers.create_many(records("customers", 10), options=options()))
     check(report, server)
     assert report.counts["failed"] == 10
 
 
 @pytest.mark.parametrize("uuid", ["..", ".", "a/../../b", "a b?c#d", "%2e%2e", "å", "x" * 5000])
-async def test_an_odd_batch_uuid(server: BadServer, arm: ArmClient, uuid: str) -> None:
+async def test_an_odd_batch_uuid(server: FaultyServer, arm: ArmClient, uuid: str) -> None:
     """Whatever the server names a batch, it costs no other batch, and no question leaves the path of batches."""
-    take = server._take
+    take = server.accept
 
     def odd(seen: Any) -> Answer:
         answer = take(seen)
@@ -229,7 +232,7 @@ async def test_an_odd_batch_uuid(server: BadServer, arm: ArmClient, uuid: str) -
             return Answer(202, {**answer.body, "batchUuid": uuid})
         return answer
 
-    server._take = odd  # type: ignore[method-assign]
+    server.accept = odd
     report, error = await run_to_end(arm.documents.create_many(records("documents", 30), options=options()))
     assert error is None
     check(report, server)
@@ -240,14 +243,14 @@ async def test_an_odd_batch_uuid(server: BadServer, arm: ArmClient, uuid: str) -
 @pytest.mark.parametrize(
     "body", [b'{"batchUuid":"x","n":1e99999999999999999999}', b'{"batchUuid":' + b"[" * 100_000, b'{"batchUuid":' + b"9" * 6000 + b"}"]
 )
-async def test_a_202_that_is_hard_to_read(server: BadServer, arm: ArmClient, body: bytes) -> None:
-    take = server._take
+async def test_a_202_that_is_hard_to_read(server: FaultyServer, arm: ArmClient, body: bytes) -> None:
+    take = server.accept
 
     def odd(seen: Any) -> Answer:
         answer = take(seen)
         return Answer(202, body) if len(server.batches) == 1 else answer
 
-    server._take = odd  # type: ignore[method-assign]
+    server.accept = odd
     report, error = await run_to_end(arm.documents.create_many(records("documents", 30), options=options(concurrency=1)))
     assert error is None
     check(report, server)
@@ -255,7 +258,7 @@ async def test_a_202_that_is_hard_to_read(server: BadServer, arm: ArmClient, bod
 
 
 @pytest.mark.parametrize("seed", range(10))
-async def test_any_result_at_random(server: BadServer, arm: ArmClient, seed: int) -> None:
+async def test_any_result_at_random(server: FaultyServer, arm: ArmClient, seed: int) -> None:
     """Whatever is mixed into the results, nothing is called what the server did not say."""
     rng = random.Random(seed)
 
@@ -266,23 +269,24 @@ async def test_any_result_at_random(server: BadServer, arm: ArmClient, seed: int
         return [dict(entry, result=rng.choice(["SUCCESS", "FAILED", "WHAT"])) for entry in made]
 
     def result(batch: Batch) -> Answer:
-        dice = rng.random()
-        if dice < 0.3:
-            return rng.choice([Answer(500), Answer(202), Answer(200, {"x": 1}, cut=4), Answer(429)])
+        chance = rng.random()
+        if chance < 0.3:
+            return rng.choice([Answer(500), Answer(202), Answer(200, {"x": 1}, missing=4), Answer(429)])
         return entries(change, http=rng.choice([200, 206]))(server, batch)
 
-    server.result = result
+    server.answer_result = result
     report, error = await run_to_end(arm.documents.create_many(records("documents", 60), options=options(deadline=0.5)))
     assert error is None
     check(report, server)
 
 
 @pytest.mark.parametrize("what", ["get", "wait", "wait_many"])
-async def test_results_asked_for_one_by_one(server: BadServer, arm: ArmClient, what: str) -> None:
+async def test_results_asked_for_one_by_one(server: FaultyServer, arm: ArmClient, what: str) -> None:
     receipts = [await arm.customers.create_batch(records("customers", 3, start=n)) for n in (0, 3, 6)]
     uuids = [receipt.batch_uuid for receipt in receipts]
-    plain = server.result
-    server.result = lambda batch: Answer(202, {"status": "NOT-PROCESSED"}) if batch.asked < 3 and what != "get" else plain(batch)
+    server.answer_result = lambda batch: (
+        Answer(202, {"status": "NOT-PROCESSED"}) if batch.asked < 3 and what != "get" else by_record(server, batch)
+    )
     if what == "get":
         results = [await arm.batches.get(uuid) for uuid in uuids]
     elif what == "wait":
@@ -294,9 +298,9 @@ async def test_results_asked_for_one_by_one(server: BadServer, arm: ArmClient, w
     assert all(result.is_final and result.outcome == "succeeded" and len(result.entries) == 3 for result in results)
 
 
-async def test_wait_many_left_early_asks_no_more(server: BadServer, arm: ArmClient) -> None:
+async def test_wait_many_left_early_asks_no_more(server: FaultyServer, arm: ArmClient) -> None:
     receipts = [await arm.customers.create_batch(records("customers", 1, start=n)) for n in range(20)]
-    server.result = lambda batch: Answer(200, {"result": "SUCCESS"}) if batch.uuid == receipts[0].batch_uuid else Answer(202, {})
+    server.answer_result = lambda batch: Answer(200, {"result": "SUCCESS"}) if batch.uuid == receipts[0].batch_uuid else Answer(202, {})
     async with arm.batches.wait_many((receipt.batch_uuid for receipt in receipts), poll_first=0.001) as found:
         async for result in found:
             assert result.outcome == "succeeded"

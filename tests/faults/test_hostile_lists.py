@@ -10,7 +10,8 @@ import pytest
 
 from amili_arm_async import ArmClient, ArmError, ResponseError, StatusError, TruncatedListError
 
-from .bad_server import Answer, BadServer, Seen
+from ..support.faulty_api import FaultyServer, Seen
+from ..support.http_server import Answer
 from .programs import ends
 
 PAGES, SIZE = 28, 5
@@ -19,7 +20,7 @@ PAGES, SIZE = 28, 5
 class List:
     """A list of 28 pages; `link` makes what stands in nextPage."""
 
-    def __init__(self, server: BadServer, **summary: Any) -> None:
+    def __init__(self, server: FaultyServer, **summary: Any) -> None:
         self.server = server
         self.summary = summary
         self.pages = PAGES
@@ -27,10 +28,10 @@ class List:
         self.asked: list[int] = []
         self.special: dict[int, Answer | str] = {}
         self.waits: asyncio.Event | None = None
-        server.reads = self.answer
+        server.answer_read = self.answer
 
     def link(self, page: int) -> Any:
-        return f"{self.server.url}/clients/2218/customers?query=Q&pageno={page}"
+        return f"{self.server.base_url}/clients/2218/customers?query=Q&pageno={page}"
 
     def answer(self, seen: Seen) -> Answer | str | None:
         if seen.what not in {"customers", "documents"}:
@@ -73,7 +74,7 @@ ALL = [f"k{n}" for n in range(PAGES * SIZE)]
 
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("last", [..., None, "", "   "])
-async def test_all_pages_in_order(server: BadServer, arm: ArmClient, how: str, last: Any) -> None:
+async def test_all_pages_in_order(server: FaultyServer, arm: ArmClient, how: str, last: Any) -> None:
     pages = List(server)
     pages.last = last
     assert await ends(read(arm, how)) == ALL
@@ -103,16 +104,16 @@ LINKS = {
 
 @pytest.mark.parametrize("how", ["walk", "prefetch"])
 @pytest.mark.parametrize("link", LINKS)
-async def test_hostile_links_lead_nowhere_else(server: BadServer, arm: ArmClient, how: str, link: str) -> None:
-    async with BadServer() as evil:
+async def test_hostile_links_lead_nowhere_else(server: FaultyServer, arm: ArmClient, how: str, link: str) -> None:
+    async with FaultyServer() as evil:
         pages = List(server)
         host = server.origin.partition("//")[2]
         elsewhere = evil.origin.partition("//")[2]
-        pages.link = lambda page: LINKS[link].format(elsewhere=elsewhere, origin=server.origin, host=host, page=page)  # type: ignore[method-assign]
+        pages.link = lambda page: LINKS[link].format(elsewhere=elsewhere, origin=server.origin, host=host, page=page)
         assert await ends(read(arm, how)) == ALL
         assert not evil.seen
-        assert {seen.path for seen in server.seen} == {"/arm/v1/clients/2218/customers"}
-        assert {seen.headers["authorization"] for seen in server.seen} == {"Bearer tok-0"}
+        assert {seen.request.path for seen in server.seen} == {"/arm/v1/clients/2218/customers"}
+        assert {seen.headers["authorization"] for seen in server.seen} == {f"Bearer {server.token}"}
 
 
 @pytest.mark.parametrize("how", ["walk", "prefetch"])
@@ -129,7 +130,9 @@ async def test_hostile_links_lead_nowhere_else(server: BadServer, arm: ArmClient
         ["?pageno=2"],
     ],
 )
-async def test_a_link_that_leads_nowhere_does_not_end_the_list_in_silence(server: BadServer, arm: ArmClient, how: str, link: Any) -> None:
+async def test_a_link_that_leads_nowhere_does_not_end_the_list_in_silence(
+    server: FaultyServer, arm: ArmClient, how: str, link: Any
+) -> None:
     """nextPage is there and says that there is more; what it says can't be used: then a part must not look like the whole."""
     List(server, nextPage=link)
     try:
@@ -141,7 +144,7 @@ async def test_a_link_that_leads_nowhere_does_not_end_the_list_in_silence(server
 
 @pytest.mark.parametrize("how", ["walk", "prefetch"])
 @pytest.mark.parametrize("back_to", [1, 2, 3])
-async def test_links_in_a_circle_end(server: BadServer, arm: ArmClient, how: str, back_to: int) -> None:
+async def test_links_in_a_circle_end(server: FaultyServer, arm: ArmClient, how: str, back_to: int) -> None:
     pages = List(server)
     pages.pages = 3
     pages.last = f"?query=Q&pageno={back_to}"
@@ -155,7 +158,7 @@ async def test_links_in_a_circle_end(server: BadServer, arm: ArmClient, how: str
     {"totalPages": 10**12}, {"totalPages": 0}, {"totalPages": -5}, {"totalPages": "many"}, {"totalPages": None}, {"totalPages": 1},
     {"pageNo": "x"}, {"totalCount": -1}, {"totalCount": "x"}, {"maximumCount": 0}, {"maximumCount": None}, {"currentPageSize": 10**30}, {"queryId": 5},  # noqa: E501
 ])  # fmt: skip
-async def test_absurd_numbers_change_nothing(server: BadServer, arm: ArmClient, how: str, summary: dict[str, Any]) -> None:
+async def test_absurd_numbers_change_nothing(server: FaultyServer, arm: ArmClient, how: str, summary: dict[str, Any]) -> None:
     pages = List(server, **summary)
     assert await ends(read(arm, how)) == ALL
     assert len(pages.asked) <= PAGES + 8
@@ -163,7 +166,7 @@ async def test_absurd_numbers_change_nothing(server: BadServer, arm: ArmClient, 
 
 @pytest.mark.parametrize("how", ["walk", "prefetch"])
 @pytest.mark.parametrize("number", ["99999999999999999999", "-1", "0x2", "٢", "2.0", ""])
-async def test_an_absurd_page_number_in_a_link(server: BadServer, arm: ArmClient, how: str, number: str) -> None:
+async def test_an_absurd_page_number_in_a_link(server: FaultyServer, arm: ArmClient, how: str, number: str) -> None:
     pages = List(server)
     second = pages.answer
 
@@ -173,9 +176,9 @@ async def test_an_absurd_page_number_in_a_link(server: BadServer, arm: ArmClient
             return Answer(200, {"summary": {"pageNo": 2}, "customers": [{"customerNo": "last"}]})
         return second(seen)
 
-    server.reads = answer
+    server.answer_read = answer
     pages.summary = {"totalCount": 6}
-    pages.link = lambda _: f"?query=X&pageno={quote(number)}"  # type: ignore[method-assign]
+    pages.link = lambda _: f"?query=X&pageno={quote(number)}"
     assert await ends(read(arm, how)) == ["k0", "k1", "k2", "k3", "k4", "last"]
 
 
@@ -187,11 +190,11 @@ async def test_an_absurd_page_number_in_a_link(server: BadServer, arm: ArmClient
         Answer(500, {}),
         Answer(503, {}, (("Retry-After", "0.01"),)),
         Answer(429, {}),
-        Answer(200, {"summary": {}}, cut=30),
-        Answer(200, b"", cut=5),
+        Answer(200, {"summary": {}}, missing=30),
+        Answer(200, b"", missing=5),
     ],
 )
-async def test_a_page_that_fails_at_first_is_asked_for_again(server: BadServer, arm: ArmClient, how: str, fault: Any) -> None:
+async def test_a_page_that_fails_at_first_is_asked_for_again(server: FaultyServer, arm: ArmClient, how: str, fault: Any) -> None:
     pages = List(server)
     normal = pages.answer
     failed: set[str] = set()
@@ -203,7 +206,7 @@ async def test_a_page_that_fails_at_first_is_asked_for_again(server: BadServer, 
             return fault
         return normal(seen)
 
-    server.reads = answer
+    server.answer_read = answer
     assert await ends(read(arm, how)) == ALL
 
 
@@ -212,10 +215,10 @@ async def test_a_page_that_fails_at_first_is_asked_for_again(server: BadServer, 
 @pytest.mark.parametrize(("answer", "error"), [
     (Answer(500, {}), StatusError), (Answer(404, {}), StatusError), (Answer(200, b"\xff\xfe{"), ResponseError), (Answer(200, [1]), ResponseError),  # noqa: E501
     (Answer(200, b""), ResponseError), (Answer(200, {"customers": {"a": 1}}), ResponseError), (Answer(200, {"message": "sorry"}), ResponseError),  # noqa: E501
-    (Answer(200, {}, cut=20), ResponseError), (Answer(302, {}, (("Location", "{elsewhere}/x"),)), StatusError), ("reset", ResponseError),
+    (Answer(200, {}, missing=20), ResponseError), (Answer(302, {}, (("Location", "{elsewhere}/x"),)), StatusError), ("reset", ResponseError),
 ])  # fmt: skip
 async def test_a_page_that_can_not_be_had_is_an_error(
-    server: BadServer, arm: ArmClient, how: str, page: int, answer: Any, error: type[ArmError]
+    server: FaultyServer, arm: ArmClient, how: str, page: int, answer: Any, error: type[ArmError]
 ) -> None:
     pages = List(server)
     pages.special[page] = answer
@@ -232,7 +235,7 @@ async def test_a_page_that_can_not_be_had_is_an_error(
     assert not (isinstance(raised.value, StatusError) and raised.value.status == 200)
 
 
-async def test_an_odd_record_costs_only_itself(server: BadServer, arm: ArmClient) -> None:
+async def test_an_odd_record_costs_only_itself(server: FaultyServer, arm: ArmClient) -> None:
     odd: list[Any] = [
         5,
         None,
@@ -242,16 +245,16 @@ async def test_an_odd_record_costs_only_itself(server: BadServer, arm: ArmClient
         [],
         {},
     ]
-    server.reads = lambda _: Answer(200, {"summary": {"pageNo": 1}, "customers": odd})
+    server.answer_read = lambda _: Answer(200, {"summary": {"pageNo": 1}, "customers": odd})
     found = await arm.customers.list().collect()
     assert [record.customer_no for record in found] == [None, None, None, "7", "a", None, None]
 
 
 @pytest.mark.parametrize("when", [0, 7, 139])
 @pytest.mark.parametrize("how", ["break", "error", "cancel"])
-async def test_leaving_a_prefetch_early_leaves_nothing(server: BadServer, arm: ArmClient, when: int, how: str) -> None:
+async def test_leaving_a_prefetch_early_leaves_nothing(server: FaultyServer, arm: ArmClient, when: int, how: str) -> None:
     pages = List(server)
-    pages.special[when // SIZE + 4] = "hang"
+    pages.special[when // SIZE + 4] = "stall"
     pages.special[when // SIZE + 3] = Answer(500, {})
 
     class BoomError(Exception):
@@ -277,7 +280,7 @@ async def test_leaving_a_prefetch_early_leaves_nothing(server: BadServer, arm: A
     asked = len(pages.asked)
     assert len(asyncio.all_tasks() - {asyncio.current_task()}) <= len(server._tasks)
     await arm.aclose()
-    server.let_go()
+    server.release()
     await server.all_closed()
     assert len(pages.asked) == asked
 
@@ -288,7 +291,9 @@ async def test_leaving_a_prefetch_early_leaves_nothing(server: BadServer, arm: A
     ({"totalCount": 139, "maximumCount": 140}, True), ({"totalCount": None, "maximumCount": 141}, False), ({"totalCount": 10_000, "maximumCount": 20_000}, True),  # noqa: E501
     ({"totalCount": 10_000, "maximumCount": 0}, True),
 ])  # fmt: skip
-async def test_a_list_that_reached_its_cap(server: BadServer, arm: ArmClient, how: str, summary: dict[str, Any], truncated: bool) -> None:
+async def test_a_list_that_reached_its_cap(
+    server: FaultyServer, arm: ArmClient, how: str, summary: dict[str, Any], truncated: bool
+) -> None:
     List(server, **summary)
     if truncated:
         found: list[Any] = []
@@ -309,7 +314,7 @@ async def test_a_list_that_reached_its_cap(server: BadServer, arm: ArmClient, ho
     assert await ends(read(arm, how, maximum_count=10_000)) == ALL
 
 
-async def test_a_list_left_before_its_cap_is_no_error(server: BadServer, arm: ArmClient) -> None:
+async def test_a_list_left_before_its_cap_is_no_error(server: FaultyServer, arm: ArmClient) -> None:
     List(server, totalCount=10_000)
     async for _ in arm.customers.list(page_size=5):
         break
@@ -319,7 +324,7 @@ async def test_a_list_left_before_its_cap_is_no_error(server: BadServer, arm: Ar
 @pytest.mark.parametrize(
     "wrong", [{"page_size": 4}, {"page_size": 1001}, {"page_size": 0}, {"page_size": True}, {"maximum_count": 10_001}, {"page_no": 0}]
 )
-async def test_arguments_that_the_api_would_change_in_silence(server: BadServer, arm: ArmClient, wrong: dict[str, Any]) -> None:
+async def test_arguments_that_the_api_would_change_in_silence(server: FaultyServer, arm: ArmClient, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         arm.customers.list(**wrong)
     assert not server.seen
@@ -328,7 +333,7 @@ async def test_arguments_that_the_api_would_change_in_silence(server: BadServer,
 # --- many by key --------------------------------------------------------------------------------------------------------
 
 
-async def test_get_many_in_order_with_gaps_and_faults(server: BadServer, arm: ArmClient) -> None:
+async def test_get_many_in_order_with_gaps_and_faults(server: FaultyServer, arm: ArmClient) -> None:
     failed: set[str] = set()
 
     def answer(seen: Seen) -> Any:
@@ -337,10 +342,10 @@ async def test_get_many_in_order_with_gaps_and_faults(server: BadServer, arm: Ar
             return Answer(404, {})
         if int(number) % 7 == 0 and number not in failed:
             failed.add(number)
-            return ["reset", Answer(500), Answer(429), Answer(200, {}, cut=9)][int(number) % 4]
+            return ["reset", Answer(500), Answer(429), Answer(200, {}, missing=9)][int(number) % 4]
         return None
 
-    server.reads = answer
+    server.answer_read = answer
     numbers = [str(n) for n in range(200)]
     async with arm.customers.get_many(iter(numbers), concurrency=16) as found:
         got = [(number, record) async for number, record in found]
@@ -352,8 +357,8 @@ async def test_get_many_in_order_with_gaps_and_faults(server: BadServer, arm: Ar
 @pytest.mark.parametrize(
     "answer", [Answer(200, []), Answer(200, b"\xff"), Answer(200), Answer(200, 5), Answer(204), Answer(500), Answer(403)]
 )
-async def test_get_many_with_an_odd_answer_is_an_error(server: BadServer, arm: ArmClient, answer: Answer) -> None:
-    server.reads = lambda seen: answer if seen.what.endswith("/5") else None
+async def test_get_many_with_an_odd_answer_is_an_error(server: FaultyServer, arm: ArmClient, answer: Answer) -> None:
+    server.answer_read = lambda seen: answer if seen.what.endswith("/5") else None
     got = []
     with pytest.raises(ArmError):
         async with arm.customers.get_many([str(n) for n in range(20)]) as found:
@@ -362,7 +367,7 @@ async def test_get_many_with_an_odd_answer_is_an_error(server: BadServer, arm: A
     assert got == ["0", "1", "2", "3", "4"]
 
 
-async def test_get_many_from_a_source_that_waits_for_what_was_found(server: BadServer, arm: ArmClient) -> None:
+async def test_get_many_from_a_source_that_waits_for_what_was_found(server: FaultyServer, arm: ArmClient) -> None:
     """The next number is known only when the one before was read: a slow source must not keep back what is there."""
     wanted: asyncio.Queue[str | None] = asyncio.Queue()
     wanted.put_nowait("0")
@@ -382,7 +387,7 @@ async def test_get_many_from_a_source_that_waits_for_what_was_found(server: BadS
     assert await ends(program(), 3) == 6
 
 
-async def test_get_many_from_a_source_that_raises(server: BadServer, arm: ArmClient) -> None:
+async def test_get_many_from_a_source_that_raises(server: FaultyServer, arm: ArmClient) -> None:
     def source() -> Any:
         yield from "0123"
         raise KeyError("x")
@@ -395,13 +400,13 @@ async def test_get_many_from_a_source_that_raises(server: BadServer, arm: ArmCli
     assert got == ["0", "1", "2", "3"]
 
 
-async def test_get_many_left_early(server: BadServer, arm: ArmClient) -> None:
-    server.reads = lambda seen: "hang" if seen.what.endswith(("/3", "/4")) else None
+async def test_get_many_left_early(server: FaultyServer, arm: ArmClient) -> None:
+    server.answer_read = lambda seen: "stall" if seen.what.endswith(("/3", "/4")) else None
     async with arm.customers.get_many(str(n) for n in range(1000)) as found:
         async for number, _ in found:
             if number == "2":
                 break
     await arm.aclose()
-    server.let_go()
+    server.release()
     await server.all_closed()
     assert len(server.seen) <= 12

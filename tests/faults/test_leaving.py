@@ -11,10 +11,12 @@ import pytest
 
 from amili_arm_async import ArmClient, BulkError, BulkOptions, Limits
 
-from .bad_server import Answer, BadServer
-from .programs import chance, check, check_once, customer, ends, in_form, make_client, options, records, run_to_end
+from ..support.faulty_api import FaultyServer, RandomFaults
+from ..support.http_server import Answer
+from ..support.wire_faults import WHOLE_BODY, WireFault
+from .programs import check, check_once, customer, ends, in_form, make_client, options, records, run_to_end
 
-FAULTS_THEN = ["taken_reset", "reset_in_body", "slow", "500_taken", "429", "no_uuid", "cut", "503_wait", "408", "reset_after_headers"]
+FAULTS_THEN = ["taken_reset", "half_reset", "drops", "taken_500", "429", "null_uuid", "cut_body", "503_wait", "408", "head_reset"]
 
 
 class BoomError(Exception):
@@ -24,7 +26,7 @@ class BoomError(Exception):
 @pytest.mark.parametrize("what", ["customers", "documents"])
 @pytest.mark.parametrize("results", ["wait", "accepted"])
 @pytest.mark.parametrize("how", ["break", "error", "cancel"])
-async def test_leaving_the_loop(server: BadServer, arm: ArmClient, what: str, results: str, how: str) -> None:
+async def test_leaving_the_loop(server: FaultyServer, arm: ArmClient, what: str, results: str, how: str) -> None:
     made = options(results=results, max_records=3)
     run = getattr(arm, what).create_many(in_form(records(what, 300), "generator"), options=made)
 
@@ -51,7 +53,7 @@ async def test_leaving_the_loop(server: BadServer, arm: ArmClient, what: str, re
     check_once(server)
     assert run.report.totals.records_read < 300
     writes = len(server.writes)
-    server.let_go()
+    server.release()
     await arm.aclose()
     await server.all_closed()
     assert len(server.writes) == writes
@@ -59,9 +61,9 @@ async def test_leaving_the_loop(server: BadServer, arm: ArmClient, what: str, re
 
 @pytest.mark.parametrize("what", ["customers", "documents"])
 @pytest.mark.parametrize("seed", range(14))
-async def test_cancelled_at_a_moment_that_the_server_chooses(server: BadServer, arm: ArmClient, what: str, seed: int) -> None:
+async def test_cancelled_at_a_moment_that_the_server_chooses(server: FaultyServer, arm: ArmClient, what: str, seed: int) -> None:
     rng = random.Random(seed)
-    server.decide = chance(seed, FAULTS_THEN)
+    server.random_faults = RandomFaults(seed, FAULTS_THEN)
     task: asyncio.Task[Any]
     moment, turns = rng.randrange(1, 25), rng.randrange(0, 12)
 
@@ -96,7 +98,7 @@ async def test_cancelled_at_a_moment_that_the_server_chooses(server: BadServer, 
     assert not [other for other in asyncio.all_tasks() if "BulkRunner" in repr(other.get_coro())]
 
 
-async def test_cancelled_while_the_loop_lags_behind(server: BadServer, arm: ArmClient) -> None:
+async def test_cancelled_while_the_loop_lags_behind(server: FaultyServer, arm: ArmClient) -> None:
     """Outcomes wait to be taken, also those of records that could not be sent."""
     taken = asyncio.Event()
     run = arm.customers.create_many([{"customerNo": f"k{n}", "name": float("nan")} for n in range(60)], options=options())
@@ -118,7 +120,7 @@ async def test_cancelled_while_the_loop_lags_behind(server: BadServer, arm: ArmC
 
 
 @pytest.mark.parametrize("how", ["break", "refused", "cancel"])
-async def test_a_source_that_waits_does_not_keep_a_run_that_has_stopped(server: BadServer, arm: ArmClient, how: str) -> None:
+async def test_a_source_that_waits_does_not_keep_a_run_that_has_stopped(server: FaultyServer, arm: ArmClient, how: str) -> None:
     """A queue-fed source has nothing to give for an hour; the run was left, or can't go on."""
     never = asyncio.Event()
     closed = asyncio.Event()
@@ -156,8 +158,8 @@ async def test_a_source_that_waits_does_not_keep_a_run_that_has_stopped(server: 
 
 
 @pytest.mark.parametrize("what", ["customers", "documents"])
-async def test_two_runs_at_once_on_one_client(server: BadServer, arm: ArmClient, what: str) -> None:
-    server.decide = chance(5, FAULTS_THEN, most=25)
+async def test_two_runs_at_once_on_one_client(server: FaultyServer, arm: ArmClient, what: str) -> None:
+    server.random_faults = RandomFaults(5, FAULTS_THEN, most=25)
     made = options(max_records=4)
     first = arm.customers.create_many(records("customers", 150, start=1000), options=made)
     second = getattr(arm, what).create_many(in_form(records(what, 150), "async"), options=made)
@@ -171,7 +173,7 @@ async def test_two_runs_at_once_on_one_client(server: BadServer, arm: ArmClient,
     assert one.counts["succeeded"] == 150
 
 
-async def test_a_run_inside_the_loop_of_another(server: BadServer) -> None:
+async def test_a_run_inside_the_loop_of_another(server: FaultyServer) -> None:
     """For each batch of customers that made it, their documents: one client, few places for open batches."""
     async with make_client(server, limits=Limits(open_batches=4)) as arm:
         made = options(max_records=1, concurrency=4)
@@ -194,8 +196,8 @@ async def test_a_run_inside_the_loop_of_another(server: BadServer) -> None:
 
 @pytest.mark.parametrize("form", ["list", "generator", "async"])
 @pytest.mark.parametrize("what", ["customers", "documents"])
-async def test_a_source_that_raises(server: BadServer, arm: ArmClient, form: str, what: str) -> None:
-    server.decide = chance(3, FAULTS_THEN, most=5)
+async def test_a_source_that_raises(server: FaultyServer, arm: ArmClient, form: str, what: str) -> None:
+    server.random_faults = RandomFaults(3, FAULTS_THEN, most=5)
 
     class Raising(list):  # type: ignore[type-arg]
         def __iter__(self) -> Any:
@@ -217,7 +219,7 @@ async def test_a_source_that_raises(server: BadServer, arm: ArmClient, form: str
     check_once(server) if what == "documents" else None
 
 
-async def test_a_list_that_raises_after_the_run_has_ended(server: BadServer, arm: ArmClient) -> None:
+async def test_a_list_that_raises_after_the_run_has_ended(server: FaultyServer, arm: ArmClient) -> None:
     """The rest of a source with a length is named; where it can't be read, the report is there all the same."""
     server.decide = lambda _: "403"
 
@@ -235,7 +237,7 @@ async def test_a_list_that_raises_after_the_run_has_ended(server: BadServer, arm
 
 @pytest.mark.parametrize("status", ["403", "404", "405", "415", "301", "307", "308"])
 @pytest.mark.parametrize("what", ["customers", "documents"])
-async def test_refusals_that_are_about_the_call_end_the_run(server: BadServer, arm: ArmClient, status: str, what: str) -> None:
+async def test_refusals_that_are_about_the_call_end_the_run(server: FaultyServer, arm: ArmClient, status: str, what: str) -> None:
     server.decide = lambda seen: status if len(server.writes) > 10 else "ok"
     report, error = await run_to_end(getattr(arm, what).create_many(records(what, 200), options=options()))
     assert error is not None
@@ -246,7 +248,7 @@ async def test_refusals_that_are_about_the_call_end_the_run(server: BadServer, a
     assert len(server.writes) < 20
 
 
-async def test_patience_ends_where_the_server_takes_nothing(server: BadServer, arm: ArmClient) -> None:
+async def test_patience_ends_where_the_server_takes_nothing(server: FaultyServer, arm: ArmClient) -> None:
     server.decide = lambda _: "503_wait"
     for what in ("customers", "documents"):
         run = getattr(arm, what).create_many(records(what, 40), options=options(patience=0.2))
@@ -259,10 +261,10 @@ async def test_patience_ends_where_the_server_takes_nothing(server: BadServer, a
 
 
 @pytest.mark.parametrize("limit", [{"connections": 1}, {"bytes_in_flight": 200}])
-async def test_an_outage_costs_only_the_documents_on_the_wire(server: BadServer, limit: dict[str, int]) -> None:
+async def test_an_outage_costs_only_the_documents_on_the_wire(server: FaultyServer, limit: dict[str, int]) -> None:
     """After an unknown outcome no new unsafe batch starts before a cheap read is answered; also none that waits at the limits."""
     async with make_client(server, limits=Limits(**limit)) as arm:
-        server.faults.append("reset_after_body")
+        server.faults.append("body_reset")
         report, error = await run_to_end(arm.documents.create_many(records("documents", 50), options=options(concurrency=8)))
         assert error is None
         check(report, server)
@@ -272,7 +274,7 @@ async def test_an_outage_costs_only_the_documents_on_the_wire(server: BadServer,
 
 
 @pytest.mark.parametrize("limit", [{"connections": 1}, {"bytes_in_flight": 200}])
-async def test_retry_after_holds_also_those_that_wait_at_the_limits(server: BadServer, limit: dict[str, int]) -> None:
+async def test_retry_after_holds_also_those_that_wait_at_the_limits(server: FaultyServer, limit: dict[str, int]) -> None:
     async with make_client(server, limits=Limits(**limit)) as arm:
         first: list[float] = []
         early: list[float] = []
@@ -285,7 +287,7 @@ async def test_retry_after_holds_also_those_that_wait_at_the_limits(server: BadS
                 early.append(now - first[0])
 
         server.on_write = at
-        server.faults.append("429_hold")
+        server.faults.append(WireFault(WHOLE_BODY, "429", answer=Answer(429, {}, (("Retry-After", "0.2"),))))
         report, error = await run_to_end(arm.documents.create_many(records("documents", 50), options=options(concurrency=8)))
         assert error is None
         check(report, server)
@@ -293,8 +295,8 @@ async def test_retry_after_holds_also_those_that_wait_at_the_limits(server: BadS
     await server.all_closed()
 
 
-async def test_the_client_is_closed_under_a_run(server: BadServer, arm: ArmClient) -> None:
-    server.decide = lambda _: "hang" if len(server.writes) > 5 else "ok"
+async def test_the_client_is_closed_under_a_run(server: FaultyServer, arm: ArmClient) -> None:
+    server.decide = lambda _: "body_stall" if len(server.writes) > 5 else "ok"
     run = arm.documents.create_many(records("documents", 100), options=options())
     task = asyncio.create_task(run_to_end(run))
     reached = asyncio.Event()
@@ -308,15 +310,17 @@ async def test_the_client_is_closed_under_a_run(server: BadServer, arm: ArmClien
 
 
 @pytest.mark.parametrize("retry_after", ["3600", "86400"])
-async def test_a_wait_beyond_the_patience_ends_the_run_also_when_all_is_sent(server: BadServer, arm: ArmClient, retry_after: str) -> None:
-    server.result = lambda _: Answer(429, {}, (("Retry-After", retry_after),))
+async def test_a_wait_beyond_the_patience_ends_the_run_also_when_all_is_sent(
+    server: FaultyServer, arm: ArmClient, retry_after: str
+) -> None:
+    server.answer_result = lambda _: Answer(429, {}, (("Retry-After", retry_after),))
     run = arm.customers.create_many(records("customers", 10), options=options(patience=0.3, deadline=0.3))
     report, _ = await run_to_end(run, 5)
     states = check(report, server)
     assert set(states.values()) == {"accepted"}
 
 
-async def test_a_hint_when_to_ask_again_holds_nobody_who_sends(server: BadServer, arm: ArmClient) -> None:
+async def test_a_hint_when_to_ask_again_holds_nobody_who_sends(server: FaultyServer, arm: ArmClient) -> None:
     """`Retry-After` on the 202 of GET batch says when the result may be there, and nothing of what may be sent."""
     asked: set[str] = set()
 
@@ -326,7 +330,7 @@ async def test_a_hint_when_to_ask_again_holds_nobody_who_sends(server: BadServer
             return Answer(202, {"status": "NOT-PROCESSED"}, (("Retry-After", "60"),))
         return Answer(200, {"status": "PROCESSED", "result": "SUCCESS"})
 
-    server.result = result
+    server.answer_result = result
     server.said_succeeded.update(f"k{n}" for n in range(100))
     made = options(patience=0.5, concurrency=1, max_records=2)
     report, error = await run_to_end(arm.customers.create_many(records("customers", 100), options=made))
@@ -335,7 +339,7 @@ async def test_a_hint_when_to_ask_again_holds_nobody_who_sends(server: BadServer
     assert report.counts["succeeded"] == 100
 
 
-async def test_on_progress_that_raises_costs_nothing(server: BadServer, arm: ArmClient) -> None:
+async def test_on_progress_that_raises_costs_nothing(server: FaultyServer, arm: ArmClient) -> None:
     def broken(_: object) -> None:
         raise BoomError
 

@@ -8,7 +8,8 @@ import pytest
 
 from amili_arm_async import ArmClient, Pager, ResponseError, TruncatedListError
 
-from .bad_server import Answer, BadServer, Seen
+from ..support.faulty_api import FaultyServer, Seen
+from ..support.http_server import Answer
 from .programs import ends
 
 SIZE, COUNT, PAGES = 5, 28, 6
@@ -19,13 +20,13 @@ WAYS = pytest.mark.parametrize("how", ["walk", "pages", "prefetch(1)", "prefetch
 class Customers:
     """A list of 28 in pages of 5. `links` tells which pages link to the next one, `change` what a page says otherwise."""
 
-    def __init__(self, server: BadServer) -> None:
+    def __init__(self, server: FaultyServer) -> None:
         self.asked: list[int] = []
         self.links = lambda page: page < PAGES
         self.items = lambda page: ALL[(page - 1) * SIZE : page * SIZE]
         self.change: Any = lambda page: {}
         self.name = "customers"
-        server.reads = self.answer
+        server.answer_read = self.answer
 
     def answer(self, seen: Seen) -> Answer:
         page = int(seen.query.get("pageno", "1"))
@@ -38,7 +39,7 @@ class Customers:
 
 
 @pytest.fixture
-def customers(server: BadServer) -> Customers:
+def customers(server: FaultyServer) -> Customers:
     return Customers(server)
 
 

@@ -13,7 +13,8 @@ from msgspec import structs
 
 from amili_arm_async import ArmClient, BatchWords, BulkReport, ConfigurationError, RecordOutcome, ResponseError
 
-from .bad_server import Answer, BadServer
+from ..support.faulty_api import FaultyServer
+from ..support.http_server import Answer
 from .programs import check, document, ends, make_client, options, records, run_to_end
 
 OK = {"status": "PROCESSED", "result": "OK"}
@@ -46,9 +47,9 @@ def parted(keys: list[str]) -> dict[str, Any]:
     ],
 )
 async def test_a_record_that_a_result_names_as_failed_is_failed(
-    server: BadServer, arm: ArmClient, body: Callable[[list[str]], Any], others: str
+    server: FaultyServer, arm: ArmClient, body: Callable[[list[str]], Any], others: str
 ) -> None:
-    server.result = lambda batch: Answer(200, body([server.key(record) for record in batch.records]))
+    server.answer_result = lambda batch: Answer(200, body([server.key(record) for record in batch.records]))
     outcomes = []
     async with arm.documents.create_many(records("documents", 20), options=options()) as run:
         outcomes = [outcome async for batch in run for outcome in batch]
@@ -61,16 +62,16 @@ async def test_a_record_that_a_result_names_as_failed_is_failed(
 @pytest.mark.parametrize(
     "more", [{"noOfErrors": 1}, {"numberRecordsFailed": 1}, {"summary": {"failed": 1}}, {"message": "Processed with 1 error(s)"}]
 )
-async def test_what_a_result_counts_as_failed_leaves_nothing_succeeded(server: BadServer, arm: ArmClient, more: dict[str, Any]) -> None:
-    server.result = lambda _: Answer(200, {**OK, **more})
+async def test_what_a_result_counts_as_failed_leaves_nothing_succeeded(server: FaultyServer, arm: ArmClient, more: dict[str, Any]) -> None:
+    server.answer_result = lambda _: Answer(200, {**OK, **more})
     report, error = await run_to_end(arm.documents.create_many(records("documents", 10), options=options()))
     assert error is None
     assert {(one.state, one.reason) for one in report.failures()} == {("accepted", "unmapped")}
     assert len(list(report.failures())) == 10
 
 
-async def test_done_without_a_word_of_success_ends_the_waiting_and_is_no_success(server: BadServer, arm: ArmClient) -> None:
-    server.result = lambda _: Answer(200, {"status": "PROCESSED", "result": None})
+async def test_done_without_a_word_of_success_ends_the_waiting_and_is_no_success(server: FaultyServer, arm: ArmClient) -> None:
+    server.answer_result = lambda _: Answer(200, {"status": "PROCESSED", "result": None})
     report, _ = await run_to_end(arm.documents.create_many(records("documents", 10), options=options()))
     assert {(one.state, one.reason) for one in report.failures()} == {("accepted", "unmapped")}
     assert [batch.asked for batch in server.batches.values()] == [1, 1]
@@ -92,7 +93,7 @@ def reads_rows(status: int, body: bytes, keys: Sequence[str | None]) -> list[Rec
     ]
 
 
-async def test_a_reader_of_the_callers_comes_first(server: BadServer) -> None:
+async def test_a_reader_of_the_callers_comes_first(server: FaultyServer) -> None:
     asked: list[tuple[int, tuple[str | None, ...]]] = []
 
     def reader(status: int, body: bytes, keys: Sequence[str | None]) -> list[RecordOutcome] | None:
@@ -100,14 +101,14 @@ async def test_a_reader_of_the_callers_comes_first(server: BadServer) -> None:
         return reads_rows(status, body, keys)
 
     async with make_client(server, batch_reader=reader) as arm:
-        server.result = lambda batch: Answer(200 if batch.asked > 1 else 202, {"state": "x", "rows": "+-+++"})
+        server.answer_result = lambda batch: Answer(200 if batch.asked > 1 else 202, {"state": "x", "rows": "+-+++"})
         report, _ = await run_to_end(arm.documents.create_many(records("documents", 10), options=options()))
     assert {one.index: one.state for one in report.failures()} == {1: "failed", 6: "failed"}
     # A 202 means that it is still to come, whatever its body says.
     assert sorted(asked) == [(200, tuple(f"k{n}" for n in range(start, start + 5))) for start in (0, 5)]
 
 
-async def test_where_the_reader_says_nothing_the_rules_decide(server: BadServer) -> None:
+async def test_where_the_reader_says_nothing_the_rules_decide(server: FaultyServer) -> None:
     async with make_client(server, batch_reader=reads_rows) as arm:
         report, error = await run_to_end(arm.documents.create_many(records("documents", 10), options=options()))
         assert error is None
@@ -137,7 +138,7 @@ async def waits(*_: Any) -> Any:
         lambda _, __, keys: [RecordOutcome(0, key, "succeeded") for key in reversed(keys)],
     ],
 )
-async def test_a_reader_that_fails_makes_nothing_succeeded(server: BadServer, reader: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_reader_that_fails_makes_nothing_succeeded(server: FaultyServer, reader: Any, caplog: pytest.LogCaptureFixture) -> None:
     async with make_client(server, batch_reader=reader) as arm:
         report, error = await run_to_end(arm.documents.create_many(records("documents", 10), options=options()))
     assert error is None
@@ -147,16 +148,16 @@ async def test_a_reader_that_fails_makes_nothing_succeeded(server: BadServer, re
     assert "kari" not in caplog.text
 
 
-async def test_what_a_reader_calls_pending_is_asked_for_again(server: BadServer) -> None:
+async def test_what_a_reader_calls_pending_is_asked_for_again(server: FaultyServer) -> None:
     def reader(status: int, body: bytes, keys: Sequence[str | None]) -> list[RecordOutcome]:
         pending = json.loads(body)["left"] > 0
         return [RecordOutcome(n, key, "accepted" if pending else "succeeded", "pending" if pending else "") for n, key in enumerate(keys)]
 
     async with make_client(server, batch_reader=reader) as arm:
-        server.result = lambda batch: Answer(200, {"left": 4 - batch.asked})
+        server.answer_result = lambda batch: Answer(200, {"left": 4 - batch.asked})
         report, _ = await run_to_end(arm.documents.create_many(records("documents", 5), options=options()))
         assert report.counts["succeeded"] == 5
-        server.result = lambda batch: Answer(200, {"left": 1})
+        server.answer_result = lambda batch: Answer(200, {"left": 1})
         report, _ = await run_to_end(arm.documents.create_many(records("documents", 5, start=5), options=options(deadline=0.05)))
         assert {(one.state, one.reason) for one in report.failures()} == {("accepted", "deadline")}
 
@@ -173,8 +174,8 @@ def huge(size: int) -> bytes:
     return json.dumps({**OK, "padding": "x" * size}).encode()
 
 
-async def test_a_result_larger_than_it_can_be_is_read_once_and_not_to_its_end(server: BadServer, arm: ArmClient) -> None:
-    server.result = lambda _: Answer(200, huge(1_100_000))
+async def test_a_result_larger_than_it_can_be_is_read_once_and_not_to_its_end(server: FaultyServer, arm: ArmClient) -> None:
+    server.answer_result = lambda _: Answer(200, huge(1_100_000))
     tracemalloc.start()
     try:
         report, error = await run_to_end(arm.documents.create_many(records("documents", 4), options=options()))
@@ -187,8 +188,8 @@ async def test_a_result_larger_than_it_can_be_is_read_once_and_not_to_its_end(se
     assert peak < 20_000_000
 
 
-async def test_a_result_within_the_bound_is_read(server: BadServer, arm: ArmClient) -> None:
-    server.result = lambda _: Answer(200, huge(1_000_000))
+async def test_a_result_within_the_bound_is_read(server: FaultyServer, arm: ArmClient) -> None:
+    server.answer_result = lambda _: Answer(200, huge(1_000_000))
     report, _ = await run_to_end(arm.documents.create_many(records("documents", 4), options=options()))
     assert report.counts["succeeded"] == 4
 
@@ -201,19 +202,19 @@ async def test_a_result_within_the_bound_is_read(server: BadServer, arm: ArmClie
         b'{"status":"OK","x":' + b"[" * 500_000 + b"]" * 500_000 + b"}",
     ],
 )
-async def test_a_result_of_more_values_than_it_can_have_is_not_read(server: BadServer, arm: ArmClient, body: bytes) -> None:
-    server.result = lambda _: Answer(200, body)
+async def test_a_result_of_more_values_than_it_can_have_is_not_read(server: FaultyServer, arm: ArmClient, body: bytes) -> None:
+    server.answer_result = lambda _: Answer(200, body)
     report, _ = await run_to_end(arm.documents.create_many(records("documents", 4), options=options()))
     assert {(one.state, one.reason) for one in report.failures()} == {("accepted", "unrecognised")}
     assert [batch.asked for batch in server.batches.values()] == [1]
 
 
 async def test_a_single_result_has_a_bound_too_and_is_not_asked_for_again(
-    server: BadServer, arm: ArmClient, monkeypatch: pytest.MonkeyPatch
+    server: FaultyServer, arm: ArmClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receipt = await arm.documents.create_batch(records("documents", 2))
     build = arm.batches._caller.request
-    server.result = lambda _: Answer(200, huge(100_000))
+    server.answer_result = lambda _: Answer(200, huge(100_000))
     assert (await arm.batches.get(receipt.batch_uuid)).outcome == "succeeded"
     monkeypatch.setattr("amili_arm_async.resources.base.Caller.request", lambda _, *a, **k: structs.replace(build(*a, **k), most=50_000))
     asked = server.batches[receipt.batch_uuid].asked
@@ -226,9 +227,9 @@ async def test_a_single_result_has_a_bound_too_and_is_not_asked_for_again(
 # --- the same batchUuid twice -------------------------------------------------------------------------------------------------------
 
 
-def cache(server: BadServer, *, let_through: int = 1, change: Callable[[str], str] = lambda uuid: uuid) -> None:
+def cache(server: FaultyServer, *, let_through: int = 1, change: Callable[[str], str] = lambda uuid: uuid) -> None:
     """From now on each write of a batch but the first ones is answered from a cache: the server never sees it."""
-    take, cached = server._take, []
+    take, cached = server.accept, []
 
     def answered(seen: Any) -> Answer:
         if len(cached) < let_through:
@@ -237,12 +238,12 @@ def cache(server: BadServer, *, let_through: int = 1, change: Callable[[str], st
         answer = cached[-1]
         return Answer(202, {**answer.body, "batchUuid": change(answer.body["batchUuid"])})
 
-    server._take = answered  # type: ignore[method-assign]
+    server.accept = answered
 
 
 @pytest.mark.parametrize("change", [lambda uuid: uuid, str.upper, lambda uuid: f" {uuid} "])
 async def test_a_batch_uuid_of_another_batch_makes_the_later_one_unknown(
-    server: BadServer, arm: ArmClient, change: Callable[[str], str]
+    server: FaultyServer, arm: ArmClient, change: Callable[[str], str]
 ) -> None:
     cache(server, change=change)
     report, error = await run_to_end(arm.documents.create_many(records("documents", 50), options=options(concurrency=1)))
@@ -253,10 +254,10 @@ async def test_a_batch_uuid_of_another_batch_makes_the_later_one_unknown(
     assert {one.reason for one in report.failures()} == {"batch_uuid_repeated"}
 
 
-async def test_the_earlier_one_counts_only_what_names_its_records(server: BadServer, arm: ArmClient) -> None:
+async def test_the_earlier_one_counts_only_what_names_its_records(server: FaultyServer, arm: ArmClient) -> None:
     cache(server)
     # The result comes once the second batch was answered with the same name.
-    server.result = lambda batch: Answer(200, OK) if len(server.writes) > 1 else Answer(202, {})
+    server.answer_result = lambda batch: Answer(200, OK) if len(server.writes) > 1 else Answer(202, {})
     report, _ = await run_to_end(arm.documents.create_many(records("documents", 10), options=options(concurrency=1)))
     assert {one.index: (one.state, one.reason) for one in report.failures()} == {
         **dict.fromkeys(range(5), ("accepted", "unmapped")),
@@ -264,26 +265,26 @@ async def test_the_earlier_one_counts_only_what_names_its_records(server: BadSer
     }
 
 
-async def test_a_reader_is_not_asked_about_a_batch_uuid_of_two_batches(server: BadServer) -> None:
+async def test_a_reader_is_not_asked_about_a_batch_uuid_of_two_batches(server: FaultyServer) -> None:
     cache(server)
-    server.result = lambda batch: Answer(200, OK) if len(server.writes) > 1 else Answer(202, {})
+    server.answer_result = lambda batch: Answer(200, OK) if len(server.writes) > 1 else Answer(202, {})
     async with make_client(server, batch_reader=lambda _, __, keys: [RecordOutcome(0, None, "succeeded") for _ in keys]) as arm:
         report, _ = await run_to_end(arm.documents.create_many(records("documents", 10), options=options(concurrency=1)))
     assert not report.counts["succeeded"]
 
 
-async def test_runs_of_one_client_know_of_each_other(server: BadServer, arm: ArmClient) -> None:
+async def test_runs_of_one_client_know_of_each_other(server: FaultyServer, arm: ArmClient) -> None:
     first, _ = await run_to_end(arm.documents.create_many(records("documents", 5), options=options()))
     uuid = next(iter(server.batches))
-    server._take = lambda seen: Answer(202, {"batchUuid": uuid})  # type: ignore[method-assign]
+    server.accept = lambda seen: Answer(202, {"batchUuid": uuid})
     view = arm.for_client(2218)
     second, _ = await run_to_end(view.documents.create_many(records("documents", 5, start=5), options=options()))
     assert (first.counts["succeeded"], second.counts["unknown"]) == (5, 5)
     assert {one.reason for one in second.failures()} == {"batch_uuid_repeated"}
 
 
-async def test_customers_are_sent_again_a_few_times(server: BadServer, arm: ArmClient) -> None:
-    take = server._take
+async def test_customers_are_sent_again_a_few_times(server: FaultyServer, arm: ArmClient) -> None:
+    take = server.accept
     uuids: list[str] = []
 
     def sometimes(seen: Any) -> Answer:
@@ -294,7 +295,7 @@ async def test_customers_are_sent_again_a_few_times(server: BadServer, arm: ArmC
         uuids.append(answer.body["batchUuid"])
         return answer
 
-    server._take = sometimes  # type: ignore[method-assign]
+    server.accept = sometimes
     report, error = await run_to_end(arm.customers.create_many(records("customers", 20), options=options(concurrency=1)))
     assert error is None
     check(report, server)
@@ -302,7 +303,7 @@ async def test_customers_are_sent_again_a_few_times(server: BadServer, arm: ArmC
     assert len(server.batches) == 4
 
 
-async def test_customers_that_only_a_cache_answers_for_are_unknown_in_the_end(server: BadServer, arm: ArmClient) -> None:
+async def test_customers_that_only_a_cache_answers_for_are_unknown_in_the_end(server: FaultyServer, arm: ArmClient) -> None:
     cache(server)
     report, error = await run_to_end(arm.customers.create_many(records("customers", 10), options=options(concurrency=1)))
     assert error is None
@@ -312,15 +313,15 @@ async def test_customers_that_only_a_cache_answers_for_are_unknown_in_the_end(se
     assert len(server.writes) == 1 + 5
 
 
-async def test_a_view_on_another_client_has_names_of_its_own(server: BadServer, arm: ArmClient) -> None:
+async def test_a_view_on_another_client_has_names_of_its_own(server: FaultyServer, arm: ArmClient) -> None:
     await run_to_end(arm.documents.create_many(records("documents", 5), options=options()))
     uuid = next(iter(server.batches))
-    server._take = lambda seen: Answer(202, {"batchUuid": uuid})  # type: ignore[method-assign]
+    server.accept = lambda seen: Answer(202, {"batchUuid": uuid})
     report, _ = await run_to_end(arm.for_client(7).documents.create_many([document("k9")], options=options(results="accepted")))
     assert report.counts["accepted"] == 1
 
 
-async def test_a_journal_knows_the_batch_uuids_of_its_other_runs(server: BadServer, tmp_path: Path) -> None:
+async def test_a_journal_knows_the_batch_uuids_of_its_other_runs(server: FaultyServer, tmp_path: Path) -> None:
     journal, letters = tmp_path / "j.sqlite", tmp_path / "dead.jsonl"
 
     async def run(run_id: str, start: int, **more: Any) -> BulkReport:
@@ -331,15 +332,15 @@ async def test_a_journal_knows_the_batch_uuids_of_its_other_runs(server: BadServ
         assert error is None
         return report
 
-    server.result = lambda _: Answer(200, OK)
+    server.answer_result = lambda _: Answer(200, OK)
     first = await run("a", 0, results="accepted")
     assert first.counts["accepted"] == 5
     (uuid,) = server.batches
-    take = server._take
-    server._take = lambda seen: Answer(202, {"batchUuid": uuid.upper()})  # type: ignore[method-assign]
+    take = server.accept
+    server.accept = lambda seen: Answer(202, {"batchUuid": uuid.upper()})
     second = await run("b", 5)
     assert {(one.state, one.reason) for one in second.failures()} == {("unknown", "batch_uuid_repeated")}
-    server._take = take  # type: ignore[method-assign]
+    server.accept = take
     # The first one may not count the word for the whole any more.
     again = await run("a", 0)
     assert {(one.state, one.reason) for one in again.failures()} == {("accepted", "unmapped")}
@@ -351,12 +352,12 @@ async def test_a_journal_knows_the_batch_uuids_of_its_other_runs(server: BadServ
     assert len(server.writes) == 2
 
 
-async def test_a_batch_that_is_asked_for_again_is_no_other_batch(server: BadServer, arm: ArmClient, tmp_path: Path) -> None:
+async def test_a_batch_that_is_asked_for_again_is_no_other_batch(server: FaultyServer, arm: ArmClient, tmp_path: Path) -> None:
     """The same client goes on with its own run: the batchUuid is the same, and so is the batch."""
-    server.result = lambda _: Answer(202, {})
+    server.answer_result = lambda _: Answer(202, {})
     made = options(journal=tmp_path / "j.sqlite", run_id="a", deadline=0.02)
     report, _ = await run_to_end(arm.documents.create_many(records("documents", 5), options=made))
     assert report.counts["accepted"] == 5
-    server.result = lambda _: Answer(200, OK)
+    server.answer_result = lambda _: Answer(200, OK)
     report, _ = await run_to_end(arm.documents.create_many(records("documents", 5), options=made))
     assert report.counts["done_before"] == 5

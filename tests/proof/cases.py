@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .wire_faults import WIRE_FAULTS, WireFault
+from ..support.wire_faults import WIRE_FAULTS, WireFault
 
 __all__ = ["CASES", "MARKED", "OPERATIONS", "Case", "Gets"]
 

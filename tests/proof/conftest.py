@@ -9,34 +9,34 @@ from typing import Any
 
 import pytest
 
-from .control import World, WorldServer, serving
+from .control import Tenant, TenantServer, serving
 from .crash import OPTIONS, Trial
+from .fork_server import ForkServer, fork_server
 from .sources import Source
-from .zygote import Zygote, zygote
 
 
 @pytest.fixture(scope="session")
-def world_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorldServer]:
+def tenant_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TenantServer]:
     """The server."""
     with serving(tmp_path_factory.mktemp("proof")) as server:
         yield server
 
 
 @pytest.fixture
-def world(world_server: WorldServer) -> World:
+def tenant(tenant_server: TenantServer) -> Tenant:
     """A client number that nobody has used."""
-    return world_server.world()
+    return tenant_server.tenant()
 
 
 @pytest.fixture(scope="session")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     """What starts the children."""
-    with zygote(tmp_path_factory.mktemp("children")) as made:
+    with fork_server(tmp_path_factory.mktemp("children")) as made:
         yield made
 
 
 @pytest.fixture
-def make_trial(world_server: WorldServer, forks: Zygote, tmp_path: Path) -> Callable[..., Trial]:
+def make_trial(tenant_server: TenantServer, forks: ForkServer, tmp_path: Path) -> Callable[..., Trial]:
     """Makes a run of so many records that can be killed and started again; `more` as in `Trial`."""
 
     numbers = itertools.count()
@@ -46,6 +46,6 @@ def make_trial(world_server: WorldServer, forks: Zygote, tmp_path: Path) -> Call
         # The first of a test has a name to rely on; side by side each has its own.
         number = next(numbers)
         settings = {"journal": tmp_path / f"{kind}{number or ''}.sqlite", "operation": f"{kind}.create_many", **more}
-        return Trial(world_server.world(), forks, source, options={**OPTIONS, **(options or {})}, **settings)
+        return Trial(tenant_server.tenant(), forks, source, options={**OPTIONS, **(options or {})}, **settings)
 
     return make

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .ledger import Line
+from ..support.ledger import Line
 
-__all__ = ["Truth", "World", "WorldServer", "serving"]
+__all__ = ["Tenant", "TenantServer", "Truth", "serving"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ class Truth:
     batches: dict[str, int]
 
 
-class WorldServer:
+class TenantServer:
     """A server process; it can be killed and started again on the same port and ledger."""
 
     def __init__(self, ledger: Path) -> None:
@@ -70,9 +70,9 @@ class WorldServer:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
-    def world(self) -> World:
+    def tenant(self) -> Tenant:
         """A client number that nobody has used."""
-        return World(self, next(self._clients))
+        return Tenant(self, next(self._clients))
 
     def call(self, path: str, *, unless: int | None = None, **told: Any) -> Any:
         """One call to it; None where the process `unless` ended before it was answered."""
@@ -90,10 +90,10 @@ class WorldServer:
 
 
 @dataclass(frozen=True)
-class World:
+class Tenant:
     """One client number on a server."""
 
-    server: WorldServer
+    server: TenantServer
     client: int
 
     @property
@@ -107,7 +107,7 @@ class World:
         return f"{self.server.origin}/identity/{self.client}"
 
     def plan(self, **told: Any) -> None:
-        """Tells it what to do: see `server.World`."""
+        """Tells it what to do: see `server.Tenant`."""
         self.server.call(f"{self.client}/plan", **told)
 
     def wait(self, *, unless: int | None = None, **until: int) -> dict[str, int] | None:
@@ -145,9 +145,9 @@ def _answered(connection: http.client.HTTPConnection, pid: int) -> bool:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[WorldServer]:
+def serving(folder: Path) -> Iterator[TenantServer]:
     """A server whose ledger is in `folder`."""
-    server = WorldServer(folder / "ledger.jsonl")
+    server = TenantServer(folder / "ledger.jsonl")
     try:
         yield server
     finally:

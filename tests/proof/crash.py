@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .control import Truth, World
+from ..support.ledger import content_hash
+from .control import Tenant, Truth
+from .fork_server import Child, ForkServer
 from .kill_points import POINTS
-from .ledger import content_hash
 from .programs import Account, account_from, check, check_once
 from .sources import Source
-from .zygote import Child, Zygote
 
 __all__ = ["OPTIONS", "Trial", "named", "random_kill", "side_by_side"]
 
@@ -33,7 +33,7 @@ class Trial:
     """One run, all its attempts, and what they told.
 
     Attributes:
-        world, zygote: where it sends to, and what starts it.
+        tenant, fork_server: where it sends to, and what starts it.
         source: what it sends.
         operation: `documents.create_many` and its like.
         journal: the path that it is given.
@@ -42,8 +42,8 @@ class Trial:
         changing: whether each attempt yields its records in another order and form.
     """
 
-    world: World
-    zygote: Zygote
+    tenant: Tenant
+    fork_server: ForkServer
     source: Source
     journal: Path
     operation: str = "documents.create_many"
@@ -67,9 +67,9 @@ class Trial:
             "places": self.places,
             "attempt": order,
             "operation": self.operation,
-            "client": self.world.client,
-            "base_url": self.world.base_url,
-            "identity_url": self.world.identity_url,
+            "client": self.tenant.client,
+            "base_url": self.tenant.base_url,
+            "identity_url": self.tenant.identity_url,
             "user": f"attempt-{self.attempts}",
             "options": self.told_options,
             "kill": kill,
@@ -78,7 +78,7 @@ class Trial:
         }
         self.attempts += 1
         self.log.append(f"attempt {self.attempts}: share {share:g}, kill {kill}, {more}")
-        return self.zygote.start(told)
+        return self.fork_server.start(told)
 
     def attempt(self, **told: Any) -> dict[str, Any] | None:
         """One attempt to its end; None where it was killed."""
@@ -103,7 +103,7 @@ class Trial:
 
     def balance(self, found: dict[str, Any]) -> Account:
         """What an attempt told is what the server knows."""
-        truth = self.world.truth()
+        truth = self.tenant.truth()
         kind = self.source.kind
         all_records = self.source.records()
         records = [all_records[place] for place in self.places]
@@ -144,15 +144,15 @@ class Trial:
         return "\n".join([what, f"source {self.source}, options {self.options}, journal {self.journal}", *self.log])
 
 
-def random_kill(dice: random.Random, points: Iterable[str]) -> dict[str, Any]:
+def random_kill(rng: random.Random, points: Iterable[str]) -> dict[str, Any]:
     """A kill at a named point, at a statement of SQL, or at a turn of the loop."""
-    how = dice.random()
+    how = rng.random()
     if how < 0.45:
-        point = dice.choice(sorted(points))
-        return {"point": point, "count": 1 if POINTS[point].once else dice.choice([1, 1, 2, 3, 5])}
+        point = rng.choice(sorted(points))
+        return {"point": point, "count": 1 if POINTS[point].once else rng.choice([1, 1, 2, 3, 5])}
     if how < 0.75:
-        return {"sql": dice.randrange(1, 60), "when": dice.choice(["before", "after"])}
-    return {"turn": dice.randrange(1, 250)}
+        return {"sql": rng.randrange(1, 60), "when": rng.choice(["before", "after"])}
+    return {"turn": rng.randrange(1, 250)}
 
 
 def side_by_side(program: Callable[[Any], None], cases: Iterable[Any]) -> None:
@@ -173,4 +173,4 @@ def side_by_side(program: Callable[[Any], None], cases: Iterable[Any]) -> None:
 def named(account: Account) -> str:
     """What an account names, in one line."""
     rows = zip(account.states, account.reasons, account.keys, strict=True)
-    return f"{account.counts}: " + ", ".join(f"{place}={row}" for place, row in enumerate(rows) if row[0] != "made_it")
+    return f"{account.counts}: " + ", ".join(f"{place}={row}" for place, row in enumerate(rows) if row[0] != "success")

@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .control import WorldServer, serving
+from ..support.ledger import read_lines
+from ..support.wire_faults import WIRE_FAULTS
+from .control import TenantServer, serving
 from .crash import OPTIONS, Trial, named, random_kill
+from .fork_server import ForkServer, fork_server
 from .kill_points import POINTS
-from .ledger import read_lines
 from .sources import Source
-from .wire_faults import WIRE_FAULTS
-from .zygote import Zygote, zygote
 
 __all__ = ["Summary", "main", "run_trial"]
 
@@ -72,69 +72,73 @@ def _where(kill: dict[str, Any]) -> str:
     return kill.get("point") or ("a statement of SQL" if "sql" in kill else "a turn of the loop" if "turn" in kill else "from outside")
 
 
-def _options(dice: random.Random, kind: str) -> dict[str, Any]:
+def _options(rng: random.Random, kind: str) -> dict[str, Any]:
     options = {
         **OPTIONS,
-        "concurrency": dice.choice([1, 2, 4, 8]),
-        "max_records": dice.choice([1, 3, 5, 10, 20]),
-        "bisect": dice.choice(["safe", "all", "off"]),
-        "results": dice.choice(["wait", "wait", "accepted"]),
-        "deadline": dice.choice([0.3, 10.0]),
+        "concurrency": rng.choice([1, 2, 4, 8]),
+        "max_records": rng.choice([1, 3, 5, 10, 20]),
+        "bisect": rng.choice(["safe", "all", "off"]),
+        "results": rng.choice(["wait", "wait", "accepted"]),
+        "deadline": rng.choice([0.3, 10.0]),
     }
     if kind == "customers":
         options["results"] = "wait"
     return options
 
 
-def run_trial(server: WorldServer, forks: Zygote, folder: Path, seed: int, summary: Summary, *, most_kills: int, server_dies: bool) -> None:
+def run_trial(
+    server: TenantServer, forks: ForkServer, folder: Path, seed: int, summary: Summary, *, most_kills: int, server_dies: bool
+) -> None:
     """One run, killed and started again until it ends by itself."""
-    dice = random.Random(f"trial {seed}")
-    kind = dice.choice(["documents", "documents", "documents", "customers"])
-    source = Source(kind, seed, dice.choice([20, 60, 150]), numbered=dice.choice([0.0, 0.6, 1.0]))
-    operation = f"{kind}.{dice.choice(['create_many', 'update_many'] if kind == 'customers' else ['create_many'])}"
-    trial = Trial(server.world(), forks, source, folder / f"journal-{seed}.sqlite", operation, _options(dice, kind))
+    rng = random.Random(f"trial {seed}")
+    kind = rng.choice(["documents", "documents", "documents", "customers"])
+    source = Source(kind, seed, rng.choice([20, 60, 150]), numbered=rng.choice([0.0, 0.6, 1.0]))
+    operation = f"{kind}.{rng.choice(['create_many', 'update_many'] if kind == 'customers' else ['create_many'])}"
+    trial = Trial(server.tenant(), forks, source, folder / f"journal-{seed}.sqlite", operation, _options(rng, kind))
     trial.read = 0.4
     trial.log.append(f"trial {seed}, {operation}")
-    if dice.random() < 0.7:
-        rate = dice.choice([0.05, 0.2, 0.4])
-        trial.world.plan(dice={"seed": f"{seed}", "rate": rate, "most": 40, "faults": FAULTS, "polls": POLLS}, lag=dice.choice([0.0, 0.05]))
-    if dice.random() < 0.3:
-        trial.world.plan(delay=dice.choice([0.02, 0.1]))
-    for _ in range(dice.randrange(1, most_kills + 1)):
-        _one_kill(trial, dice, summary)
-    if server_dies and dice.random() < 0.3:
+    if rng.random() < 0.7:
+        rate = rng.choice([0.05, 0.2, 0.4])
+        trial.tenant.plan(
+            random_faults={"seed": f"{seed}", "rate": rate, "most": 40, "faults": FAULTS, "polls": POLLS}, lag=rng.choice([0.0, 0.05])
+        )
+    if rng.random() < 0.3:
+        trial.tenant.plan(delay=rng.choice([0.02, 0.1]))
+    for _ in range(rng.randrange(1, most_kills + 1)):
+        _one_kill(trial, rng, summary)
+    if server_dies and rng.random() < 0.3:
         child = trial.start()
-        trial.world.wait(writes=1, unless=child.pid)
+        trial.tenant.wait(writes=1, unless=child.pid)
         server.kill()
         server.start()
         summary.server_kills += 1
         child.wait()
-    _until_it_ends(trial, dice, summary)
+    _until_it_ends(trial, rng, summary)
 
 
-def _one_kill(trial: Trial, dice: random.Random, summary: Summary) -> None:
-    share = dice.choice([0.4, 0.7, 1.0])
-    if dice.random() < 0.3:
-        before = len(trial.world.truth(peek=True).writes)
-        kill: dict[str, Any] = {"outside": dice.randrange(1, 6)}
+def _one_kill(trial: Trial, rng: random.Random, summary: Summary) -> None:
+    share = rng.choice([0.4, 0.7, 1.0])
+    if rng.random() < 0.3:
+        before = len(trial.tenant.truth(peek=True).writes)
+        kill: dict[str, Any] = {"outside": rng.randrange(1, 6)}
         child = trial.start(share=share)
         try:
-            trial.world.wait(writes=before + kill["outside"], unless=child.pid)
+            trial.tenant.wait(writes=before + kill["outside"], unless=child.pid)
         finally:
             child.kill()
         killed = child.wait() is None
         trial.log.append(f"  {kill}: {'killed' if killed else 'it had ended'}")
     else:
-        kill = random_kill(dice, [name for name, point in POINTS.items() if point.phase != "reconcile" or trial.source.kind == "documents"])
+        kill = random_kill(rng, [name for name, point in POINTS.items() if point.phase != "reconcile" or trial.source.kind == "documents"])
         options = None
         if "point" in kill and POINTS[kill["point"]].phase == "reconcile":
-            options = {"deadline": 0.15, "results": "wait", "reconcile": dict(RECONCILE, resend_absent=dice.random() < 0.5)}
+            options = {"deadline": 0.15, "results": "wait", "reconcile": dict(RECONCILE, resend_absent=rng.random() < 0.5)}
         killed = trial.attempt(kill=kill, share=share, options=options) is None
     summary.attempts += 1
     (summary.kills if killed else summary.missed)[_where(kill)] += 1
 
 
-def _until_it_ends(trial: Trial, dice: random.Random, summary: Summary) -> None:
+def _until_it_ends(trial: Trial, rng: random.Random, summary: Summary) -> None:
     """Starts it until nothing but `unknown` and what is done is left, with one of the ends that the face has; then all must balance."""
     for _ in range(MOST_ATTEMPTS):
         found = trial.attempt()
@@ -142,31 +146,31 @@ def _until_it_ends(trial: Trial, dice: random.Random, summary: Summary) -> None:
         assert found is not None
         assert found["ended"] in {"report", "BulkError"}, trial.story(found.get("traceback", str(found)))
         account = trial.balance(found)
-        if found["ended"] == "report" and set(account.states) <= {"made_it", "unknown", "accepted"}:
+        if found["ended"] == "report" and set(account.states) <= {"success", "unknown", "accepted"}:
             break
     else:
         raise AssertionError(trial.story("it does not end"))
     assert not any(account.left_behind.values()), trial.story(f"{account.left_behind}")
-    trial.world.plan(mend=True)
+    trial.tenant.plan(well=True)
     account = trial.finish(options={"results": "wait", "deadline": 10.0})
-    assert set(account.states) <= {"made_it", "unknown"}, trial.story(named(account))
+    assert set(account.states) <= {"success", "unknown"}, trial.story(named(account))
     if trial.source.kind == "customers":
-        assert set(account.states) <= {"made_it"}, trial.story(named(account))
-        trial.check_customers(trial.world.truth())
-    elif dice.random() < 0.5:
-        account = reconciled(trial, dice)
-    summary.faults.update(write["fault"] for write in trial.world.truth().writes if write["fault"] != "ok")
+        assert set(account.states) <= {"success"}, trial.story(named(account))
+        trial.check_customers(trial.tenant.truth())
+    elif rng.random() < 0.5:
+        account = reconciled(trial, rng)
+    summary.faults.update(write["fault"] for write in trial.tenant.truth().writes if write["fault"] != "ok")
     summary.records[trial.source.kind] += trial.source.count
     if trial.source.kind == "documents":
         summary.final.update(account.states)
 
 
-def reconciled(trial: Trial, dice: random.Random) -> Any:
+def reconciled(trial: Trial, rng: random.Random) -> Any:
     """A last attempt that looks up what is unknown: what has a number is done or named as absent, as the server knows."""
-    again = dice.random() < 0.5
+    again = rng.random() < 0.5
     settings = dict(RECONCILE, resend_absent=again)
     account = trial.finish(options={"results": "wait", "deadline": 0.15, "reconcile": settings})
-    taken = Counter(line.identity for line in trial.world.truth().lines)
+    taken = Counter(line.identity for line in trial.tenant.truth().lines)
     records = trial.source.records()
     for place, state, reason in zip(trial.places, account.states, account.reasons, strict=True):
         number = records[place].get("documentNo")
@@ -187,7 +191,7 @@ def noted(summary: Summary, how: str, seed: int) -> Iterator[None]:
         print(f"FAILED: python -m tests.proof.killer {how} --seed {seed}\n{exc!r:.80}\n{exc}\n", flush=True)
 
 
-def sweep(server: WorldServer, forks: Zygote, folder: Path, seed: int, summary: Summary) -> None:
+def sweep(server: TenantServer, forks: ForkServer, folder: Path, seed: int, summary: Summary) -> None:
     """Kills a small run before and after each statement of SQL, in its first attempt and in the one that goes on, until none is left."""
     for kind in ("documents", "customers"):
         for first in (True, False):
@@ -197,7 +201,7 @@ def sweep(server: WorldServer, forks: Zygote, folder: Path, seed: int, summary: 
                     number += 1
                     options = dict(OPTIONS, concurrency=2)
                     journal = folder / f"sweep-{kind}-{first}-{when}-{number}.sqlite"
-                    trial = Trial(server.world(), forks, Source(kind, seed, 14), journal, f"{kind}.create_many", options)
+                    trial = Trial(server.tenant(), forks, Source(kind, seed, 14), journal, f"{kind}.create_many", options)
                     with noted(summary, "--sweep", seed):
                         if not first:
                             trial.kill_at({"point": "uuid_durable", "count": 2}, share=0.8)
@@ -219,7 +223,7 @@ def main() -> int:
     parser.add_argument("--keep-server", action="store_true", help="do not kill the server")
     arguments = parser.parse_args()
     summary, seed, started = Summary(), arguments.seed, time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="proof-") as name, serving(Path(name)) as server, zygote(Path(name)) as forks:
+    with tempfile.TemporaryDirectory(prefix="proof-") as name, serving(Path(name)) as server, fork_server(Path(name)) as forks:
         if arguments.sweep:
             sweep(server, forks, Path(name), seed, summary)
         while not summary.trials or (summary.kills.total() < arguments.kills and not arguments.only and not arguments.sweep):

@@ -10,10 +10,10 @@ from typing import Any
 
 from amili_arm_async import BulkError, BulkReport
 
+from ..support.wire_faults import BEFORE_CONNECT
 from .cases import MARKED, Case
-from .control import Truth, World
+from .control import Tenant, Truth
 from .programs import Account, account_of, check, check_once, make_client, quick
-from .wire_faults import BEFORE_CONNECT
 
 __all__ = ["CaseResult", "run_case"]
 
@@ -43,13 +43,13 @@ def records_of(case: Case, operation: str, *, mended: bool) -> list[dict[str, An
     return records
 
 
-async def run_case(world: World, case: Case, operation: str, journal: Path | None) -> list[CaseResult]:
+async def run_case(tenant: Tenant, case: Case, operation: str, journal: Path | None) -> list[CaseResult]:
     """The run that meets the fault, checked against the server's truth; with a journal also the next one."""
-    base_url, open_up = _prepare(world, case)
+    base_url, open_up = _prepare(tenant, case)
     outcomes = []
     for attempt in range(1 if journal is None else 2):
         if attempt:
-            world.plan(mend=True)
+            tenant.plan(well=True)
             open_up()
         records = records_of(case, operation, mended=bool(attempt))
         told = dict(case.options)
@@ -60,8 +60,8 @@ async def run_case(world: World, case: Case, operation: str, journal: Path | Non
             if now.trouble is not None:
                 open_up()
 
-        report, error = await _run(world, operation, records, base_url, {**told, "on_progress": progress})
-        truth = await asyncio.to_thread(world.truth)
+        report, error = await _run(tenant, operation, records, base_url, {**told, "on_progress": progress})
+        truth = await asyncio.to_thread(tenant.truth)
         account = account_of(report, RECORDS)
         check(operation.partition(".")[0], records, account, truth)
         check_once(records, truth)
@@ -69,27 +69,27 @@ async def run_case(world: World, case: Case, operation: str, journal: Path | Non
     return outcomes
 
 
-def _prepare(world: World, case: Case) -> tuple[str | None, Callable[[], None]]:
+def _prepare(tenant: Tenant, case: Case) -> tuple[str | None, Callable[[], None]]:
     """Tells the server of the fault; gives the address for the run, and what ends a fault of the connection."""
     modes = {"refused": "refuse", "connect_stalls": "stall", "accept_reset": "reset", "accept_close": "close"}
     if case.name in modes:
-        port = world.bad_port(modes[case.name])
+        port = tenant.bad_port(modes[case.name])
         left = [port] if case.name in {"refused", "connect_stalls"} else []
-        return f"http://127.0.0.1:{port}/arm/v1", lambda: world.open_port(left.pop()) if left else None
+        return f"http://127.0.0.1:{port}/arm/v1", lambda: tenant.open_port(left.pop()) if left else None
     if case.name == "tls_fails":
-        return world.base_url.replace("http:", "https:"), lambda: None
+        return tenant.base_url.replace("http:", "https:"), lambda: None
     if case.fault.point == BEFORE_CONNECT:
-        world.plan(tokens=[int(case.name.removeprefix("token_"))])
+        tenant.plan(tokens=[int(case.name.removeprefix("token_"))])
     elif case.mark is None or not case.mark.startswith("bad"):
-        world.plan(faults=[case.name])
+        tenant.plan(faults=[case.name])
     return None, lambda: None
 
 
 async def _run(
-    world: World, operation: str, records: list[dict[str, Any]], base_url: str | None, options: dict[str, Any]
+    tenant: Tenant, operation: str, records: list[dict[str, Any]], base_url: str | None, options: dict[str, Any]
 ) -> tuple[BulkReport, BulkError | None]:
     resource, _, method = operation.partition(".")
-    async with make_client(world, base_url=base_url) as arm:
+    async with make_client(tenant, base_url=base_url) as arm:
         run = getattr(getattr(arm, resource), method)(records, options=quick(**options))
         try:
             return await asyncio.wait_for(_whole(run), 30), None

@@ -14,8 +14,8 @@ import msgspec
 
 from amili_arm_async import ArmClient, BulkOptions, BulkReport, ClientCredentials, Customer, Document, RetryPolicy, Timeout
 
-from .control import Truth, World
-from .ledger import Identity, content_hash, identity_of
+from ..support.ledger import Identity, content_hash, identity_of
+from .control import Tenant, Truth
 
 __all__ = ["Account", "account_of", "check", "in_form", "make_client", "quick", "shuffled_keys"]
 
@@ -27,13 +27,13 @@ def quick(**more: Any) -> BulkOptions:
     return BulkOptions(**{**QUICK, **more})
 
 
-def make_client(world: World, *, read: float = 0.5, base_url: str | None = None, user_id: str | None = None) -> ArmClient:
-    """A client on a world, whose tokens come from its identity service."""
-    auth = ClientCredentials(client_id="proof", client_secret="proof", identity_url=world.identity_url)
+def make_client(tenant: Tenant, *, read: float = 0.5, base_url: str | None = None, user_id: str | None = None) -> ArmClient:
+    """A client on a tenant, whose tokens come from its identity service."""
+    auth = ClientCredentials(client_id="proof", client_secret="proof", identity_url=tenant.identity_url)
     return ArmClient(
-        world.client,
+        tenant.client,
         auth=auth,
-        base_url=base_url or world.base_url,
+        base_url=base_url or tenant.base_url,
         user_id=user_id,
         timeout=Timeout(connect=0.15, read=read),
         retry=RetryPolicy(base_delay=0.002, max_delay=0.02),
@@ -43,20 +43,20 @@ def make_client(world: World, *, read: float = 0.5, base_url: str | None = None,
 # --- records ------------------------------------------------------------------------------------------------------------
 
 
-def shuffled_keys(value: Any, dice: random.Random) -> Any:
+def shuffled_keys(value: Any, rng: random.Random) -> Any:
     """The same value with the keys of its objects in another order."""
     if isinstance(value, dict):
         names = list(value)
-        dice.shuffle(names)
-        return {name: shuffled_keys(value[name], dice) for name in names}
-    return [shuffled_keys(item, dice) for item in value] if isinstance(value, list) else value
+        rng.shuffle(names)
+        return {name: shuffled_keys(value[name], rng) for name in names}
+    return [shuffled_keys(item, rng) for item in value] if isinstance(value, list) else value
 
 
-def in_form(kind: str, value: dict[str, Any], form: int, dice: random.Random) -> Any:
+def in_form(kind: str, value: dict[str, Any], form: int, rng: random.Random) -> Any:
     """The same record as a Struct, as a mapping, or as bytes, with the keys of mappings and bytes in another order."""
     if form % 3 == 0:
         return msgspec.convert(_decimals(value), Document if kind == "documents" else Customer, strict=False)
-    value = shuffled_keys(value, dice)
+    value = shuffled_keys(value, rng)
     return value if form % 3 == 1 else json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -97,21 +97,21 @@ def account_from(
     *,
     accepted_is_enough: bool = False,
 ) -> Account:
-    """The account of a run; records that it does not name made it. Which of those were done before it does not say: `success_states`.
+    """The account of a run; records that it does not name made it. Which of those were done before it does not say: `successes`.
 
     In a run with `results="accepted"` the server took them, and more was not asked for.
     """
-    states, reasons = ["made_it"] * records, [""] * records
+    states, reasons = ["success"] * records, [""] * records
     keys: list[str | None] = [None] * records
     for index, key, state, reason in failures:
-        assert states[index] == "made_it", f"record {index} is named twice"
+        assert states[index] == "success", f"record {index} is named twice"
         states[index], reasons[index], keys[index] = state, reason, key
     assert sum(counts.values()) == records, f"the counts {dict(counts)} do not add up to {records}"
     expected = Counter({state: number for state, number in counts.items() if number})
     silent = ("succeeded", "done_before", "unchanged", *(["accepted"] if accepted_is_enough else []))
-    success_states = sum(expected.pop(state, 0) for state in silent)
+    successes = sum(expected.pop(state, 0) for state in silent)
     named = Counter(states)
-    assert named.pop("made_it", 0) == success_states, "the counts and the names differ"
+    assert named.pop("success", 0) == successes, "the counts and the names differ"
     assert named == expected, "the counts and the names differ"
     return Account(dict(counts), states, reasons, keys, dict(left_behind or {}))
 
@@ -128,17 +128,17 @@ def check(kind: str, records: Sequence[dict[str, Any]], account: Account, truth:
     """
     lines = [line for line in truth.lines if line.kind == kind]
     touched = Counter(line.identity for line in lines)
-    taken = Counter(line.identity for line in lines if line.success_states)
-    by_this = Counter(line.identity for line in lines if line.success_states and ended_by in {None, line.user})
+    taken = Counter(line.identity for line in lines if line.is_success)
+    by_this = Counter(line.identity for line in lines if line.is_success and ended_by in {None, line.user})
     by_identity: defaultdict[Identity, Counter[str]] = defaultdict(Counter)
     for record, state in zip(records, account.states, strict=True):
         by_identity[identity_of(kind, record)][state] += 1
     for identity, states in by_identity.items():
         told = f"{identity}: {dict(states)}, taken {taken[identity]} times"
-        done = states["made_it"] if kind == "documents" else min(states["made_it"], 1)
+        done = states["success"] if kind == "documents" else min(states["success"], 1)
         assert taken[identity] >= done, f"called done, and was not taken: {told}"
         assert touched[identity] or not states["accepted"] + states["failed"], f"nobody took it: {told}"
-        may_be_there = states["made_it"] + states["accepted"] + states["unknown"] + states["failed"]
+        may_be_there = states["success"] + states["accepted"] + states["unknown"] + states["failed"]
         if kind == "documents":
             # A number that conflicts, or comes twice, is named as invalid beside the one that counts.
             most = 1 if identity.numbered and states["invalid"] else may_be_there
@@ -153,7 +153,7 @@ def check_once(records: Iterable[dict[str, Any]], truth: Truth) -> None:
     for identity in wanted:
         if identity.numbered:
             wanted[identity] = 1
-    taken = Counter(line.identity for line in truth.lines if line.success_states and line.kind == "documents")
+    taken = Counter(line.identity for line in truth.lines if line.is_success and line.kind == "documents")
     twice = {identity: number for identity, number in taken.items() if number > wanted[identity]}
     assert not twice, f"TAKEN TWICE: {twice}"
 

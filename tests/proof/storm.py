@@ -23,11 +23,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from .control import World, serving
+from ..support.ledger import Line, content_hash, parse
+from .control import Tenant, serving
+from .fork_server import ForkServer, fork_server
 from .killer import FAULTS, POLLS
-from .ledger import Line, content_hash, parse
 from .sources import Source
-from .zygote import Zygote, zygote
 
 __all__ = ["Story", "main", "meaning", "spelled_otherwise"]
 
@@ -145,12 +145,12 @@ class Story:
     """One folder, its invoices, and what was done.
 
     Args:
-        world, forks: where it sends to, and what starts the commands.
+        tenant, forks: where it sends to, and what starts the commands.
         folder: an empty one.
         seed: decides everything that is not the network's.
     """
 
-    def __init__(self, world: World, forks: Zygote, folder: Path, seed: int) -> None:
+    def __init__(self, tenant: Tenant, forks: ForkServer, folder: Path, seed: int) -> None:
         self.rng = random.Random(f"story {seed}")
         # Without numbers nothing can be said across runs, or where the journal is gone.
         self.careful = self.rng.random() < 0.4
@@ -160,14 +160,14 @@ class Story:
             {**record, "documentNo": form.format(int(record["documentNo"][1:]))} if "documentNo" in record else record
             for record in source.records()
         ]
-        self.world = world
+        self.tenant = tenant
         self.forks = forks
         self.folder = folder
         self.log = [f"story {seed}: {len(self.records)} documents, {form}, {'one run id' if self.careful else 'anything goes'}"]
         self.places: list[int] = []
         self.lost_journal = False
         self.copies = 0
-        settings = SETTINGS.format(base_url=world.base_url, client=world.client, identity_url=world.identity_url)
+        settings = SETTINGS.format(base_url=tenant.base_url, client=tenant.client, identity_url=tenant.identity_url)
         (folder / "arm.toml").write_text(settings)
         (folder / "customers.jsonl").write_text('{"customerNo":"1","name":"Somebody"}\n')
 
@@ -191,11 +191,11 @@ class Story:
         """One command to its end; None where it was killed at that event of the server."""
         environment = {"AMILI_ARM_CONFIG": str(self.folder / "arm.toml"), "AMILI_ARM_CLIENT_SECRET": "proof"}
         told = {"command": [*words], "environment": environment, "folder": str(self.folder)}
-        before = self.world.wait()
+        before = self.tenant.wait()
         child = self.forks.start(told)
         if kill is not None and before is not None:
             event, number = kill
-            if self.world.wait(unless=child.pid, **{event: before[event] + number}) is not None:
+            if self.tenant.wait(unless=child.pid, **{event: before[event] + number}) is not None:
                 child.kill()
         found = child.wait()
         self.log.append(f"{' '.join(words)}   {'killed at ' + str(kill) if found is None else found['code']}")
@@ -233,12 +233,12 @@ class Story:
 
     def lines(self) -> list[Line]:
         """What the server took."""
-        return [line for line in self.world.truth().lines if line.kind == "documents"]
+        return [line for line in self.tenant.truth().lines if line.kind == "documents"]
 
     def check_once(self) -> None:
         """No invoice was taken more often than the source has it."""
         wanted = Counter(name_of(record) for record in self.records)
-        taken = Counter(name_of(parse(line.record)) for line in self.lines() if line.success_states)
+        taken = Counter(name_of(parse(line.record)) for line in self.lines() if line.is_success)
         twice = {name: number for name, number in taken.items() if number > wanted[name]}
         self.is_true(not twice, f"TAKEN TWICE: {twice}")
 
@@ -248,7 +248,7 @@ class Story:
         self.is_true(sum(counts.values()) == told["records"] == len(self.places), f"{counts} are not {len(self.places)} records")
         failures = self.failures(run_id)
         self.is_true(len(failures) == told["failed_records"], f"{told['failed_records']} failed, {len(failures)} in the dead letter")
-        taken = Counter(name_of(parse(line.record)) for line in self.lines() if line.success_states)
+        taken = Counter(name_of(parse(line.record)) for line in self.lines() if line.is_success)
         touched = Counter(name_of(parse(line.record)) for line in self.lines())
         named: Counter[str] = Counter()
         for index, place in enumerate(self.places):
@@ -285,29 +285,29 @@ class Story:
         rng = self.rng
         if rng.random() < 0.8:
             rate = rng.choice([0.1, 0.3])
-            self.world.plan(dice={"seed": f"{self.log[0]}", "rate": rate, "most": 12, "faults": FAULTS, "polls": POLLS}, lag=0.05)
-        self.world.plan(delay=rng.choice([0.0, 0.05]), blind=rng.choice([[], [], ["%2F"], ["%C3"]]))
+            self.tenant.plan(random_faults={"seed": f"{self.log[0]}", "rate": rate, "most": 12, "faults": FAULTS, "polls": POLLS}, lag=0.05)
+        self.tenant.plan(delay=rng.choice([0.0, 0.05]), hides=rng.choice([[], [], ["%2F"], ["%C3"]]))
         for number in range(rng.randrange(3, 8)):
             self.one(number, summary)
             self.check_once()
-        self.world.plan(mend=True)
+        self.tenant.plan(well=True)
         self.write_file(1.0, otherwise=False)
         for _ in range(2):
             self.push("A")
             self.check_once()
         self.reconcile(again=True)
         self.check_once()
-        writes = len(self.world.truth().writes)
+        writes = len(self.tenant.truth().writes)
         last = self.push("A")
         self.check_once()
         self.is_true(last is not None and last["code"] in {0, 1}, "the last push did not end")
         assert last is not None
         counts = json.loads(last["printed"].strip().splitlines()[-1])["counts"]
         again = counts["succeeded"] + counts["failed"] + counts["rejected"]
-        self.is_true(again or len(self.world.truth().writes) == writes, "the last push sent something, and says that it did not")
+        self.is_true(again or len(self.tenant.truth().writes) == writes, "the last push sent something, and says that it did not")
         self.is_true(not counts["not_sent"], f"something can't be sent: {counts}")
         summary.states.update({state: number for state, number in counts.items() if number})
-        summary.faults.update(write["fault"] for write in self.world.truth().writes if write["fault"] != "ok")
+        summary.faults.update(write["fault"] for write in self.tenant.truth().writes if write["fault"] != "ok")
         summary.documents += len(self.records)
 
     def one(self, number: int, summary: Summary) -> None:
@@ -372,11 +372,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=7, help="of the first; each has the next one (default 7)")
     arguments = parser.parse_args()
     summary, started = Summary(), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="storm-") as name, serving(Path(name)) as server, zygote(Path(name)) as forks:
+    with tempfile.TemporaryDirectory(prefix="storm-") as name, serving(Path(name)) as server, fork_server(Path(name)) as forks:
         for seed in range(arguments.seed, arguments.seed + arguments.stories):
             folder = Path(name) / f"story-{seed}"
             folder.mkdir()
-            story = Story(server.world(), forks, folder, seed)
+            story = Story(server.tenant(), forks, folder, seed)
             try:
                 story.tell(summary)
             except Exception as exc:

@@ -24,11 +24,11 @@ NOBODY = 65_534
 
 def refused(trial: Trial, **told: object) -> str:
     """The attempt says that the journal can't be used, and sends nothing; gives what it says."""
-    before = len(trial.world.truth().writes)
+    before = len(trial.tenant.truth().writes)
     found = trial.attempt(**told)
     assert found is not None
     assert found["ended"] == "JournalError", trial.story(found.get("traceback", str(found)))
-    assert len(trial.world.truth().writes) == before, trial.story("something was sent")
+    assert len(trial.tenant.truth().writes) == before, trial.story("something was sent")
     return str(found["text"])
 
 
@@ -107,13 +107,13 @@ def ends_somehow(trial: Trial) -> str:
     before = content(trial.journal.parent)
     found = trial.attempt()
     assert found is not None
-    check_once(trial.source.records(), trial.world.truth())
+    check_once(trial.source.records(), trial.tenant.truth())
     if found["ended"] in {"report", "BulkError"}:
         trial.balance(found)
         assert found["ended"] == "report" or found["cause"] == "JournalError", trial.story(found["text"])
     else:
         assert found["ended"] == "JournalError", trial.story(found["traceback"])
-        assert not trial.writes_of(trial.world.truth()), trial.story("something was sent")
+        assert not trial.writes_of(trial.tenant.truth()), trial.story("something was sent")
         after = content(trial.journal.parent)
         changed = {name for name in before if before[name] != after.get(name) and not name.endswith("-shm")}
         assert not changed, trial.story(f"refused, and not left untouched: {changed}")
@@ -142,7 +142,7 @@ def test_a_file_that_was_cut_off_beside_its_log(make_trial: MakeTrial, share: fl
 @pytest.mark.parametrize("ended", [False, True], ids=["killed", "ended"])
 def test_garbage_in_the_middle(make_trial: MakeTrial, tmp_path: Path, ended: bool) -> None:
     """Page after page is overwritten. (A few bits that flip within a value are below what SQLite can notice.)"""
-    dice = random.Random(5)
+    rng = random.Random(5)
     outcomes: list[str] = []
     parts = 10
     for part in range(parts):
@@ -155,7 +155,7 @@ def test_garbage_in_the_middle(make_trial: MakeTrial, tmp_path: Path, ended: boo
         pages = trial.journal.stat().st_size // page
         with trial.journal.open("r+b") as file:
             file.seek(pages * part // parts * page)
-            file.write(dice.randbytes(page))
+            file.write(rng.randbytes(page))
         outcomes.append(ends_somehow(trial))
     # A page that nothing is on does no harm; where the log beside the file holds the newer page, the damage is mended.
     assert "JournalError" in outcomes
@@ -237,7 +237,7 @@ def test_the_disk_is_full_at_any_moment(make_trial: MakeTrial, kind: str) -> Non
         assert found is not None
         outcomes.append(found["ended"])
         if found["ended"] == "JournalError":
-            assert not trial.writes_of(trial.world.truth()), trial.story("something was sent")
+            assert not trial.writes_of(trial.tenant.truth()), trial.story("something was sent")
             continue
         trial.balance(found)
         if found["ended"] == "report":
@@ -246,4 +246,4 @@ def test_the_disk_is_full_at_any_moment(make_trial: MakeTrial, kind: str) -> Non
     assert "BulkError" in outcomes, outcomes
     assert outcomes[-1] == "report", outcomes
     account = trial.finish()
-    assert account.states.count("made_it") + account.states.count("unknown") == len(account.states)
+    assert account.states.count("success") + account.states.count("unknown") == len(account.states)

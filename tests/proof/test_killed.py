@@ -23,25 +23,25 @@ MakeTrial = Callable[..., Trial]
 def end_well(trial: Trial) -> None:
     """The last attempt ends by itself with all accounts balanced, and a further one sends nothing."""
     account = trial.finish()
-    success_states, unknown = account.states.count("made_it"), account.states.count("unknown")
-    assert success_states + unknown == len(account.states), trial.story(f"{account.counts}")
+    successes, unknown = account.states.count("success"), account.states.count("unknown")
+    assert successes + unknown == len(account.states), trial.story(f"{account.counts}")
     if trial.source.kind == "customers":
         assert not unknown
-        trial.check_customers(trial.world.truth())
+        trial.check_customers(trial.tenant.truth())
     # Two batches more than may be on the wire have their intent written down.
     on_the_wire = trial.options["max_records"] * (trial.options["concurrency"] + 2)
     assert unknown <= trial.kills * on_the_wire, trial.story("more is unknown than was on the wire")
     assert not any(account.left_behind.values()), trial.story(f"left behind: {account.left_behind}")
-    questions = sum(trial.world.truth().batches.values())
+    questions = sum(trial.tenant.truth().batches.values())
     again = trial.finish()
-    assert sum(trial.world.truth().batches.values()) == questions or trial.source.kind == "customers", trial.story(
+    assert sum(trial.tenant.truth().batches.values()) == questions or trial.source.kind == "customers", trial.story(
         "asked for what was known"
     )
-    sent = {key for write in trial.world.truth().writes if write["user"] == trial.user for key in write["keys"]}
+    sent = {key for write in trial.tenant.truth().writes if write["user"] == trial.user for key in write["keys"]}
     # A customer who comes twice in a run may be sent again.
     numbers = Counter(record.get("customerNo") for record in trial.source.records()) if trial.source.kind == "customers" else Counter()
     assert not {key for key in sent if numbers[key] < 2}, trial.story("a further run after success sent something")
-    assert again.counts["done_before"] + again.counts["succeeded"] == success_states
+    assert again.counts["done_before"] + again.counts["succeeded"] == successes
     assert again.counts["unknown"] == unknown
 
 
@@ -69,11 +69,11 @@ def test_killed_when_it_goes_on_at(make_trial: MakeTrial, point: str) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_killed_at_random(make_trial: MakeTrial, seed: int) -> None:
     def program(kind: str) -> None:
-        dice = random.Random(f"{kind} {seed}")
-        concurrency, most = dice.choice([1, 3, 6]), dice.choice([2, 5, 9])
+        rng = random.Random(f"{kind} {seed}")
+        concurrency, most = rng.choice([1, 3, 6]), rng.choice([2, 5, 9])
         trial = make_trial(kind, 40, seed=seed, options={"concurrency": concurrency, "max_records": most})
         for _ in range(4):
-            trial.attempt(kill=random_kill(dice, FIRST + RESUME), share=dice.choice([0.5, 0.8, 1.0]))
+            trial.attempt(kill=random_kill(rng, FIRST + RESUME), share=rng.choice([0.5, 0.8, 1.0]))
         end_well(trial)
 
     side_by_side(program, KINDS)

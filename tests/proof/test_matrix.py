@@ -11,16 +11,16 @@ import pytest
 
 from amili_arm_async import BulkError
 
+from ..support.wire_faults import POINTS
 from .cases import CASES, MARKED, OPERATIONS, Case, Gets
-from .control import World, WorldServer
+from .control import Tenant, TenantServer
 from .matrix import BATCH, RECORDS, CaseResult, run_case
 from .programs import account_of, check, make_client, quick
-from .wire_faults import POINTS
 
 
 def compare(outcome: CaseResult, gets: Gets) -> None:
     """What a run told is what the table of cases says."""
-    states = ["succeeded" if state == "made_it" else state for state in outcome.account.states]
+    states = ["succeeded" if state == "success" else state for state in outcome.account.states]
     hit = [state for place, state in enumerate(states[:BATCH]) if gets.marked is None or place != MARKED]
     assert len(set(hit)) == 1, "the records of one batch have different states"
     assert hit[0] in gets.states, outcome.account
@@ -51,21 +51,21 @@ def compare_next(outcome: CaseResult, first: CaseResult, gets: Gets) -> None:
     else:
         assert not {index for index in unknown if index < BATCH}
     counts = Counter(states)
-    assert counts["made_it"] + counts["unknown"] + counts["not_sent"] == RECORDS, counts
+    assert counts["success"] + counts["unknown"] + counts["not_sent"] == RECORDS, counts
     assert bool(counts["not_sent"]) == (gets.again == ("not_sent",))
-    done_before = sum(state in {"made_it", "accepted"} for state in first.account.states)
+    done_before = sum(state in {"success", "accepted"} for state in first.account.states)
     assert outcome.account.counts["done_before"] == done_before
 
 
 @pytest.mark.proof
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_fault(world_server: WorldServer, tmp_path: Path, case: Case) -> None:
+async def test_fault(tenant_server: TenantServer, tmp_path: Path, case: Case) -> None:
     """Side by side, so that time-outs cost no more than one: documents and customers, create and update, without and with a journal."""
 
     async def cell(operation: str, journal: Path | None) -> None:
         gets = case.gets(operation)
         try:
-            outcomes = await run_case(world_server.world(), case, operation, journal)
+            outcomes = await run_case(tenant_server.tenant(), case, operation, journal)
             compare(outcomes[0], gets)
             if journal is not None:
                 compare_next(outcomes[1], outcomes[0], gets)
@@ -88,13 +88,13 @@ def test_every_point_has_faults() -> None:
 
 @pytest.mark.parametrize("status", ["403", "404", "406", "400"])
 @pytest.mark.parametrize("operation", ["customers.create_many", "customers.update_many"])
-async def test_an_earlier_delivery_is_not_forgotten(world: World, operation: str, status: str) -> None:
+async def test_an_earlier_delivery_is_not_forgotten(tenant: Tenant, operation: str, status: str) -> None:
     """A second one that is refused proves nothing of the first, whoever made the second: aiohttp repeats PUT by itself."""
-    world.plan(faults=["ok", "taken_reset", status])
+    tenant.plan(faults=["ok", "taken_reset", status])
     records = [{"customerNo": f"k{number}", "name": "Somebody"} for number in range(2)]
-    async with make_client(world) as arm:
+    async with make_client(tenant) as arm:
         run = getattr(arm.customers, operation.partition(".")[2])(records, options=quick(max_records=1))
         with contextlib.suppress(BulkError):
             await run
-    check("customers", records, account_of(run.report, 2), world.truth())
+    check("customers", records, account_of(run.report, 2), tenant.truth())
     assert run.report.counts["unknown"] == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .control import World
+from .control import Tenant
 from .crash import Trial, side_by_side
 from .kill_points import POINTS
 from .programs import Account, make_client, quick
@@ -37,7 +37,7 @@ def by_number(trial: Trial, account: Account) -> dict[str, tuple[str, str]]:
 
 def taken(trial: Trial) -> Counter[str]:
     """How often the server took each number."""
-    return Counter(line.key for line in trial.world.truth().lines if line.key is not None)
+    return Counter(line.key for line in trial.tenant.truth().lines if line.key is not None)
 
 
 def agrees(trial: Trial, account: Account, *absent: str) -> None:
@@ -47,7 +47,7 @@ def agrees(trial: Trial, account: Account, *absent: str) -> None:
         told = f"{number} was taken {there[number]} times, and is {state}, {reason}"
         if there[number]:
             # What was sent again may get its result later than this run waits for it.
-            assert state == "made_it" or (state, reason) == ("accepted", "deadline"), trial.story(told)
+            assert state == "success" or (state, reason) == ("accepted", "deadline"), trial.story(told)
         else:
             assert (state, reason) in {("unknown", word) for word in absent}, trial.story(told)
 
@@ -72,11 +72,11 @@ FAULTS = ["taken_reset", "body_reset", "taken_503", "taken_late", "cut_body", "n
 def test_after_a_fault(make_trial: MakeTrial, again: bool) -> None:
     def program(fault: str) -> None:
         trial = make_trial("documents", 30, read=0.4)
-        trial.world.plan(faults=["ok", fault, "ok", fault])
+        trial.tenant.plan(faults=["ok", fault, "ok", fault])
         account = looked_up(trial, resend_absent=again)
         agrees(trial, account, "absent")
         if again:
-            assert {state for state, _ in by_number(trial, account).values()} <= {"made_it", "accepted"}, trial.story("not sent again")
+            assert {state for state, _ in by_number(trial, account).values()} <= {"success", "accepted"}, trial.story("not sent again")
 
     side_by_side(program, FAULTS)
 
@@ -91,7 +91,7 @@ def test_what_is_absent_is_sent_again_when_that_is_asked_for(make_trial: MakeTri
     # What has no number can't be looked up, and is not sent again.
     assert account.states.count("unknown") == unnumbered_unknown(trial, account)
     again = looked_up(trial, resend_absent=True)
-    assert again.counts["done_before"] == again.states.count("made_it")
+    assert again.counts["done_before"] == again.states.count("success")
     assert not any(again.left_behind.values()), trial.story(f"what was sent again is still in doubt: {again.left_behind}")
     assert max(taken(trial).values()) == 1
 
@@ -102,7 +102,7 @@ def test_never_after_a_success_that_could_not_be_read(make_trial: MakeTrial) -> 
     def program(fault: str) -> None:
         trial = make_trial("documents", 12)
         numbers = [record["documentNo"] for record in trial.source.records() if "documentNo" in record]
-        trial.world.plan(faults=[fault], hidden=numbers)
+        trial.tenant.plan(faults=[fault], hidden=numbers)
         account = looked_up(trial, resend_absent=True)
         assert max(taken(trial).values()) == 1
         assert ("unknown", "absent") in by_number(trial, account).values()
@@ -113,19 +113,19 @@ def test_never_after_a_success_that_could_not_be_read(make_trial: MakeTrial) -> 
 def test_never_where_a_sibling_is_found(make_trial: MakeTrial) -> None:
     """The server took a batch and shows a part of it: the rest is named, and not sent again."""
     trial = make_trial("documents", 16, numbered=1.0, options={"concurrency": 1})
-    trial.world.plan(faults=["taken_reset"])
+    trial.tenant.plan(faults=["taken_reset"])
     numbers = [record["documentNo"] for record in trial.source.records()[:4] if "documentNo" in record]
-    trial.world.plan(hidden=numbers[1:])
+    trial.tenant.plan(hidden=numbers[1:])
     account = looked_up(trial, resend_absent=True)
     found = by_number(trial, account)
-    assert found[numbers[0]][0] == "made_it"
+    assert found[numbers[0]][0] == "success"
     assert {found[number] for number in numbers[1:]} == {("unknown", "batch_taken")}, trial.story(f"{found}")
     assert max(taken(trial).values()) == 1
 
 
 def test_a_batch_that_is_processed_late_is_waited_for(make_trial: MakeTrial) -> None:
     trial = make_trial("documents", 16)
-    trial.world.plan(faults=["taken_reset", "taken_reset"], delay=0.3)
+    trial.tenant.plan(faults=["taken_reset", "taken_reset"], delay=0.3)
     account = trial.finish(options={"deadline": 0.35, "reconcile": {"settle": 0.5, "resend_absent": True}})
     agrees(trial, account)
     assert max(taken(trial).values()) == 1
@@ -134,7 +134,7 @@ def test_a_batch_that_is_processed_late_is_waited_for(make_trial: MakeTrial) -> 
 def test_other_content_under_the_same_number(make_trial: MakeTrial) -> None:
     trial = make_trial("documents", 16, options={"concurrency": 1})
     first = next(record["documentNo"] for record in trial.source.records() if "documentNo" in record)
-    trial.world.plan(faults=["taken_reset"], changed={first: {"customerNo": "999"}})
+    trial.tenant.plan(faults=["taken_reset"], changed={first: {"customerNo": "999"}})
     account = looked_up(trial, resend_absent=True)
     assert by_number(trial, account)[first] == ("unknown", "key_conflict")
     assert max(taken(trial).values()) == 1
@@ -145,12 +145,12 @@ def test_a_look_up_that_fails_proves_nothing(make_trial: MakeTrial) -> None:
 
     def program(word: str) -> None:
         trial = make_trial("documents", 16)
-        trial.world.plan(faults=["taken_reset"], lookups=[word] * 60)
+        trial.tenant.plan(faults=["taken_reset"], look_ups=[word] * 60)
         account = looked_up(trial, resend_absent=True)
         assert max(taken(trial).values()) == 1, trial.story("sent again after a look-up that failed")
-        doubtful = {row for row in by_number(trial, account).values() if row[0] != "made_it"}
+        doubtful = {row for row in by_number(trial, account).values() if row[0] != "success"}
         assert all(row[0] == "unknown" and row[1] != "absent" for row in doubtful), trial.story(f"{doubtful}")
-        trial.world.plan(mend=True)
+        trial.tenant.plan(well=True)
         agrees(trial, looked_up(trial, resend_absent=True))
         assert max(taken(trial).values()) == 1
 
@@ -160,7 +160,7 @@ def test_a_look_up_that_fails_proves_nothing(make_trial: MakeTrial) -> None:
 @pytest.mark.parametrize("point", RECONCILE)
 def test_killed_in_reconcile_at(make_trial: MakeTrial, point: str) -> None:
     trial = make_trial("documents", 30)
-    trial.world.plan(faults=["ok", "taken_reset", "ok", "body_reset", "byte_reset"])
+    trial.tenant.plan(faults=["ok", "taken_reset", "ok", "body_reset", "byte_reset"])
     settings = {"settle": 0.2, "resend_absent": True, "concurrency": 3}
     trial.kill_at({"point": point}, options={"deadline": 0.15, "reconcile": settings})
     account = looked_up(trial, resend_absent=True)
@@ -170,37 +170,37 @@ def test_killed_in_reconcile_at(make_trial: MakeTrial, point: str) -> None:
 
 def test_sending_again_may_fail_too(make_trial: MakeTrial) -> None:
     trial = make_trial("documents", 16, numbered=1.0, options={"concurrency": 1})
-    trial.world.plan(faults=["body_reset", "ok", "ok", "ok", "taken_503"])
+    trial.tenant.plan(faults=["body_reset", "ok", "ok", "ok", "taken_503"])
     account = looked_up(trial, resend_absent=True)
     assert account.states.count("unknown") == 4, trial.story("the second one failed too")
     agrees(trial, looked_up(trial, resend_absent=True))
     assert max(taken(trial).values()) == 1
 
 
-async def test_what_is_sent_again_is_in_the_journal_once(world: World, tmp_path: Path) -> None:
+async def test_what_is_sent_again_is_in_the_journal_once(tenant: Tenant, tmp_path: Path) -> None:
     """Sent again without its source, and in doubt again, and once more: each time it is one document, not one for each try."""
     journal = str(tmp_path / "journal")
     records = [{"documentType": "IN", "customerNo": "1", "documentNo": f"D{place}"} for place in range(4)]
     there = {"documentType": "IN", "customerNo": "1", "documentNo": "E0"}
-    async with make_client(world) as arm:
+    async with make_client(tenant) as arm:
         # It shows that look-ups work: without it nothing is sent again.
         await arm.documents.create_many([there], options=quick(journal=journal, run_id="night", deadline=0.15))
-        world.plan(faults=["body_reset", "byte_reset", "body_close"])
+        tenant.plan(faults=["body_reset", "byte_reset", "body_close"])
         await arm.documents.create_many(records, options=quick(journal=journal, run_id="night", deadline=0.15))
         for attempt in range(4):
             report = await arm.documents.reconcile(journal, settle=0.2, resend_absent=True)
             assert sum(report.counts.values()) == (4 if attempt < 3 else 0), report
-    assert Counter(line.key for line in world.truth().lines) == Counter(["E0", *(f"D{place}" for place in range(4))])
+    assert Counter(line.key for line in tenant.truth().lines) == Counter(["E0", *(f"D{place}" for place in range(4))])
 
 
 def test_the_time_to_settle_counts_from_when_it_left(make_trial: MakeTrial) -> None:
     """The intent is written while the batch before it is still on the wire, and that takes its time: the time to settle begins after it."""
     trial = make_trial("documents", 8, numbered=1.0, options={"concurrency": 1})
-    trial.world.plan(faults=["hold 406", "taken_reset"], delay=0.7)
+    trial.tenant.plan(faults=["hold 406", "taken_reset"], delay=0.7)
     child = trial.start(options={"deadline": 0.75, "reconcile": {"settle": 0.8, "resend_absent": True}})
-    trial.world.wait(whole=1)
+    trial.tenant.wait(whole=1)
     time.sleep(1)
-    trial.world.release()
+    trial.tenant.release()
     found = child.wait()
     assert found is not None
     assert max(taken(trial).values()) == 1, trial.story("sent again before it could be seen")

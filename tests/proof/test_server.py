@@ -6,34 +6,34 @@ from pathlib import Path
 
 import pytest
 
-from .control import World, WorldServer
-from .ledger import Ledger, content_hash, parse, read_lines, split_records, times_taken
+from ..support.ledger import Ledger, content_hash, parse, read_lines, split_records, times_taken
+from ..support.wire_faults import WIRE_FAULTS
+from .control import Tenant, TenantServer
 from .programs import account_from, check, check_once, make_client, quick
-from .wire_faults import WIRE_FAULTS
 
 
 def records(count: int) -> list[dict[str, object]]:
     return [{"documentType": "IN", "customerNo": "1", "documentNo": f"D{number}"} for number in range(count)]
 
 
-async def send(world: World, count: int) -> None:
-    async with make_client(world) as arm:
+async def send(tenant: Tenant, count: int) -> None:
+    async with make_client(tenant) as arm:
         await arm.documents.create_many(records(count), options=quick())
 
 
 async def test_what_was_taken_outlives_the_server(tmp_path: Path) -> None:
-    server = WorldServer(tmp_path / "ledger.jsonl")
+    server = TenantServer(tmp_path / "ledger.jsonl")
     try:
-        world = server.world()
-        await send(world, 12)
+        tenant = server.tenant()
+        await send(tenant, 12)
         server.kill()
         assert times_taken(read_lines(server.ledger)).total() == 12
         server.start()
-        assert len(world.truth().lines) == 12
-        await send(world, 1)
-        assert max(times_taken(world.truth().lines).values()) == 2
+        assert len(tenant.truth().lines) == 12
+        await send(tenant, 1)
+        assert max(times_taken(tenant.truth().lines).values()) == 2
         with pytest.raises(AssertionError, match="TAKEN TWICE"):
-            check_once(records(12), world.truth())
+            check_once(records(12), tenant.truth())
     finally:
         server.stop()
 
@@ -63,8 +63,8 @@ def test_records_come_out_of_a_body_as_they_went_in() -> None:
 @pytest.mark.parametrize(
     ("counts", "failures", "states"),
     [
-        ({"succeeded": 2}, [], ["made_it", "made_it"]),
-        ({"succeeded": 1, "unknown": 1}, [[1, None, "unknown", ""]], ["made_it", "unknown"]),
+        ({"succeeded": 2}, [], ["success", "success"]),
+        ({"succeeded": 1, "unknown": 1}, [[1, None, "unknown", ""]], ["success", "unknown"]),
         ({"succeeded": 1, "unknown": 1}, [], None),
         ({"succeeded": 2, "unknown": 1}, [[1, None, "unknown", ""]], None),
         ({"succeeded": 0, "unknown": 2}, [[1, None, "unknown", ""], [1, None, "unknown", ""]], None),
@@ -80,14 +80,14 @@ def test_an_account_that_does_not_add_up_is_refused(counts: dict[str, int], fail
 
 
 @pytest.mark.parametrize("state", ["succeeded", "accepted", "failed", "not_sent", "rejected"])
-async def test_an_account_that_is_not_true_is_refused(world: World, state: str) -> None:
+async def test_an_account_that_is_not_true_is_refused(tenant: Tenant, state: str) -> None:
     """What was taken is called untaken, or what was not is called done."""
     taken = state in {"not_sent", "rejected"}
     if taken:
-        await send(world, 1)
+        await send(tenant, 1)
     names = [[0, "D0", state, ""]] if state != "succeeded" else []
     with pytest.raises(AssertionError, match="nobody took it" if state in {"accepted", "failed"} else "called"):
-        check("documents", records(1), account_from({state: 1}, names, 1), world.truth())
+        check("documents", records(1), account_from({state: 1}, names, 1), tenant.truth())
 
 
 def test_the_kinds_of_fault() -> None:

@@ -42,9 +42,9 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def put_back(dice: random.Random, journal: Path, copies: list[Path]) -> str:
+def put_back(rng: random.Random, journal: Path, copies: list[Path]) -> str:
     """Something that happens to the journal while no process has it open."""
-    what = dice.choice(["nothing", "copied", "copied", "removed", "put back", "put in", "mark removed", "log removed"])
+    what = rng.choice(["nothing", "copied", "copied", "removed", "put back", "put in", "mark removed", "log removed"])
     mark = journal.with_name(journal.name + "-mark")
     sides = [journal.with_name(journal.name + side) for side in ("-wal", "-shm")]
     if what == "copied" and journal.exists():
@@ -56,7 +56,7 @@ def put_back(dice: random.Random, journal: Path, copies: list[Path]) -> str:
         for path in (journal, *sides):
             path.unlink(missing_ok=True)
     elif what in {"put back", "put in"} and copies:
-        copy = dice.choice(copies)
+        copy = rng.choice(copies)
         for path in (journal, *sides) if what == "put back" else sides:
             path.unlink(missing_ok=True)
         journal.write_bytes(copy.read_bytes())
@@ -72,14 +72,14 @@ def put_back(dice: random.Random, journal: Path, copies: list[Path]) -> str:
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("STORMS", "3"))))
 async def test_no_document_is_taken_twice(tmp_path, seed):
-    dice, journal, copies, story = random.Random(seed), tmp_path / "nightly.sqlite", list[Path](), []
+    rng, journal, copies, story = random.Random(seed), tmp_path / "nightly.sqlite", list[Path](), []
     async with Sandbox(process_delay=0.02, require_customers=False, seed=seed) as sandbox:
         for _ in range(8):
             # On an event of the server, not at a time.
-            most = sum(sandbox.requests.values()) + dice.randrange(1, 30)
-            if dice.random() < 0.5:
-                sandbox.inject(dice.choice([Fault.reset_before(), Fault.reset_after()]), method="POST", path="documents/batches")
-            given = [sandbox.base_url, sandbox.token, str(journal), str(dice.randrange(1000))]
+            most = sum(sandbox.requests.values()) + rng.randrange(1, 30)
+            if rng.random() < 0.5:
+                sandbox.inject(rng.choice([Fault.reset_before(), Fault.reset_after()]), method="POST", path="documents/batches")
+            given = [sandbox.base_url, sandbox.token, str(journal), str(rng.randrange(1000))]
             process = await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, *given, stderr=asyncio.subprocess.DEVNULL)
             async with asyncio.timeout(60):
                 while sum(sandbox.requests.values()) < most and process.returncode is None:
@@ -87,7 +87,7 @@ async def test_no_document_is_taken_twice(tmp_path, seed):
             if process.returncode is None:
                 process.send_signal(signal.SIGKILL)
             await process.wait()
-            story.append(put_back(dice, journal, copies))
+            story.append(put_back(rng, journal, copies))
         sandbox.clear_faults()
         await sandbox.settled()
         assert not list(sandbox.documents.doubles()), story

@@ -14,11 +14,11 @@ import pytest
 
 import amili_arm_async
 
-from .control import World
+from .control import Tenant
 from .crash import Trial
+from .fork_server import Child
 from .programs import check_once, make_client, quick
 from .sources import Source
-from .zygote import Child
 
 pytestmark = pytest.mark.proof
 
@@ -27,9 +27,9 @@ MakeTrial = Callable[..., Trial]
 
 def held(trial: Trial, **told: object) -> Child:
     """An attempt whose first batch is on the wire, and is held there."""
-    trial.world.plan(faults=["hold"] * 8)
+    trial.tenant.plan(faults=["hold"] * 8)
     child = trial.start(**told)
-    trial.world.wait(whole=1)
+    trial.tenant.wait(whole=1)
     return child
 
 
@@ -38,18 +38,18 @@ def is_refused(trial: Trial, **told: object) -> None:
     found = trial.attempt(**told)
     assert found is not None
     assert found["ended"] == "JournalError", trial.story(found.get("traceback", str(found)))
-    assert not trial.writes_of(trial.world.truth(peek=True)), trial.story("the second one sent something")
+    assert not trial.writes_of(trial.tenant.truth(peek=True)), trial.story("the second one sent something")
 
 
 def ends(trial: Trial, child: Child) -> None:
     """The first one goes on to its end, and nothing was taken twice."""
-    trial.world.plan(mend=True)
-    trial.world.release()
+    trial.tenant.plan(well=True)
+    trial.tenant.release()
     found = child.wait()
     assert found is not None
     assert found["ended"] == "report", trial.story(found.get("traceback", str(found)))
     assert found["counts"]["succeeded"] == trial.source.count
-    check_once(trial.source.records(), trial.world.truth())
+    check_once(trial.source.records(), trial.tenant.truth())
 
 
 READ = {"read": 20}
@@ -88,7 +88,7 @@ def test_also_where_the_first_one_stands_still_in_the_middle_of_writing(make_tri
     assert found is not None
     assert found["ended"] == "JournalError", trial.story(found.get("traceback", str(found)))
     assert f"going on already, in process {child.pid}" in found["text"]
-    assert not trial.writes_of(trial.world.truth(peek=True)), trial.story("the second one sent something")
+    assert not trial.writes_of(trial.tenant.truth(peek=True)), trial.story("the second one sent something")
     ends(trial, child)
 
 
@@ -118,8 +118,8 @@ def test_many_that_begin_at_the_same_time(make_trial: MakeTrial) -> None:
     outcomes = sorted(told["ended"] for told in found if told is not None)
     assert set(outcomes) <= {"report", "JournalError"}, trial.story(f"{found}")
     assert "report" in outcomes
-    check_once(trial.source.records(), trial.world.truth())
-    assert trial.finish().states.count("made_it") == 40
+    check_once(trial.source.records(), trial.tenant.truth())
+    assert trial.finish().states.count("success") == 40
 
 
 def test_a_killed_one_holds_nothing(make_trial: MakeTrial) -> None:
@@ -128,8 +128,8 @@ def test_a_killed_one_holds_nothing(make_trial: MakeTrial) -> None:
     child.kill()
     assert child.wait() is None
     trial.kills += 1
-    trial.world.plan(mend=True)
-    trial.world.release()
+    trial.tenant.plan(well=True)
+    trial.tenant.release()
     trial.finish()
 
 
@@ -142,74 +142,74 @@ def test_another_run_of_the_same_journal_at_once(make_trial: MakeTrial) -> None:
     is_refused(trial)
     ends(trial, child)
     assert trial.finish().counts["done_before"] == 30
-    assert other.finish().states.count("made_it") == 30
+    assert other.finish().states.count("success") == 30
 
 
 # --- within one process ---------------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
-async def begun(world: World, journal: Path, source: Source, **more: object) -> AsyncIterator[asyncio.Task[Any]]:
+async def begun(tenant: Tenant, journal: Path, source: Source, **more: object) -> AsyncIterator[asyncio.Task[Any]]:
     """A run in this process whose first batch is held at the server."""
 
     async def whole() -> Any:
-        async with make_client(world, read=20, user_id="first") as arm:
+        async with make_client(tenant, read=20, user_id="first") as arm:
             return await arm.documents.create_many(
                 source.yielded(source.order(0), 0), options=quick(journal=str(journal), run_id="2026-11-20", **more)
             )
 
-    world.plan(faults=["hold"])
+    tenant.plan(faults=["hold"])
     task = asyncio.create_task(whole())
     try:
-        await asyncio.to_thread(world.wait, whole=1)
+        await asyncio.to_thread(tenant.wait, whole=1)
         yield task
     finally:
-        world.plan(mend=True)
-        world.release()
+        tenant.plan(well=True)
+        tenant.release()
         task.cancel()
         await asyncio.wait([task], timeout=20)
 
 
-async def refused_here(world: World, journal: Path, source: Source) -> None:
-    async with make_client(world, user_id="second") as arm:
+async def refused_here(tenant: Tenant, journal: Path, source: Source) -> None:
+    async with make_client(tenant, user_id="second") as arm:
         run = arm.documents.create_many(source.yielded(source.order(1), 1), options=quick(journal=str(journal), run_id="2026-11-20"))
         with pytest.raises(amili_arm_async.JournalError):
             await run
-    assert not any(write["user"] == "second" for write in world.truth(peek=True).writes)
+    assert not any(write["user"] == "second" for write in tenant.truth(peek=True).writes)
 
 
-async def let_end(world: World, source: Source, task: asyncio.Task[Any]) -> None:
-    world.plan(mend=True)
-    world.release()
+async def let_end(tenant: Tenant, source: Source, task: asyncio.Task[Any]) -> None:
+    tenant.plan(well=True)
+    tenant.release()
     report = await asyncio.wait_for(task, 20)
     assert report.counts["succeeded"] == source.count
-    truth = await asyncio.to_thread(world.truth)
+    truth = await asyncio.to_thread(tenant.truth)
     check_once(source.records(), truth)
 
 
 async def test_the_second_in_the_same_process_is_refused_and_the_third_in_another_one_too(make_trial: MakeTrial) -> None:
     trial = make_trial("documents", 30)
-    world, source = trial.world, trial.source
-    async with begun(world, trial.journal, source) as task:
-        await refused_here(world, trial.journal, source)
-        await refused_here(world, trial.journal, source)
+    tenant, source = trial.tenant, trial.source
+    async with begun(tenant, trial.journal, source) as task:
+        await refused_here(tenant, trial.journal, source)
+        await refused_here(tenant, trial.journal, source)
         trial.attempts = 5
         await asyncio.to_thread(is_refused, trial)
-        await refused_here(world, trial.journal, source)
-        await let_end(world, source, task)
+        await refused_here(tenant, trial.journal, source)
+        await let_end(tenant, source, task)
 
 
 async def test_reading_the_journal_lets_nobody_else_in(make_trial: MakeTrial) -> None:
     """Closing a file ends all locks that the process has on it (POSIX): reading must not open it in that way."""
     trial = make_trial("documents", 30)
-    async with begun(trial.world, trial.journal, trial.source) as task:
+    async with begun(trial.tenant, trial.journal, trial.source) as task:
         runs = await amili_arm_async.read_journal(str(trial.journal))
         assert [run.running for run in runs] == [True]
         trial.attempts = 5
         await asyncio.to_thread(is_refused, trial)
         removed = await amili_arm_async.prune_journal(str(trial.journal), unfinished=True)
         assert removed == 0
-        await let_end(trial.world, trial.source, task)
+        await let_end(trial.tenant, trial.source, task)
 
 
 def test_what_was_written_while_others_read_survives_a_kill(make_trial: MakeTrial) -> None:
@@ -227,7 +227,7 @@ def test_what_was_written_while_others_read_survives_a_kill(make_trial: MakeTria
 
 async def test_a_run_that_was_cancelled_holds_nothing(make_trial: MakeTrial) -> None:
     trial = make_trial("documents", 30)
-    async with begun(trial.world, trial.journal, trial.source) as task:
+    async with begun(trial.tenant, trial.journal, trial.source) as task:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

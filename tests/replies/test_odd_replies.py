@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
 
 from amili_arm_async import ArmClient, ClientCredentials, ResponseError, RetryPolicy, ServerError
 
-from .reply_server import Reply, ReplyServer
+from ..support.http_server import Answer, HttpServer, Request
+
+
+class AnsweringServer(HttpServer):
+    """Answers whatever it is told, and counts the requests that came in whole."""
+
+    def __init__(self) -> None:
+        super().__init__(self.handle_any)
+        self.answer: Callable[[Request], Answer] = lambda _: Answer()
+        self.delivered: Counter[str] = Counter()
+
+    async def handle_any(self, request: Request) -> bool:
+        await request.body()
+        self.delivered[request.method] += 1
+        return await request.answer(self.answer(request))
 
 
 @pytest_asyncio.fixture
-async def server() -> AsyncIterator[ReplyServer]:
-    async with ReplyServer() as running:
+async def server() -> AsyncIterator[AnsweringServer]:
+    async with AnsweringServer() as running:
         yield running
 
 
 @pytest_asyncio.fixture
-async def arm(server: ReplyServer) -> AsyncIterator[ArmClient]:
+async def arm(server: AnsweringServer) -> AsyncIterator[ArmClient]:
     async with ArmClient(2218, auth="t", base_url=server.origin, retry=RetryPolicy(attempts=1)) as client:
         yield client
 
 
-async def test_a_number_that_nobody_can_hold_is_an_answer_that_can_not_be_read(server: ReplyServer, arm: ArmClient) -> None:
-    server.answer = lambda _method, _target: Reply(200, b'{"customerNo":%s}' % (b"1" * 6000))
+async def test_a_number_that_nobody_can_hold_is_an_answer_that_can_not_be_read(server: AnsweringServer, arm: ArmClient) -> None:
+    server.answer = lambda _: Answer(200, b'{"customerNo":%s}' % (b"1" * 6000))
     with pytest.raises(ResponseError):
         await arm.documents.get("7")
     with pytest.raises(ResponseError):
@@ -36,8 +51,8 @@ async def test_a_number_that_nobody_can_hold_is_an_answer_that_can_not_be_read(s
             await anext(found)
 
 
-async def test_an_item_that_is_nested_deep_is_given_as_it_came(server: ReplyServer, arm: ArmClient) -> None:
-    server.answer = lambda _method, _target: Reply(200, b'{"a":' * 900 + b"1" + b"}" * 900)
+async def test_an_item_that_is_nested_deep_is_given_as_it_came(server: AnsweringServer, arm: ArmClient) -> None:
+    server.answer = lambda _: Answer(200, b'{"a":' * 900 + b"1" + b"}" * 900)
     assert [list(await call) for call in (arm.ar_items.get(1), arm.gl_items.get(1))] == [["a"], ["a"]]
     with pytest.raises(ResponseError):
         await arm.ar_items.list().collect()
@@ -58,9 +73,9 @@ async def test_an_item_that_is_nested_deep_is_given_as_it_came(server: ReplyServ
     ],
 )
 async def test_a_request_id_is_quoted_where_it_is_short_and_plain(
-    server: ReplyServer, arm: ArmClient, log_records: list[logging.LogRecord], sent: bytes, shown: str | None
+    server: AnsweringServer, arm: ArmClient, log_records: list[logging.LogRecord], sent: bytes, shown: str | None
 ) -> None:
-    server.answer = lambda _method, _target: Reply(500, headers=((b"X-Request-Id", sent),))
+    server.answer = lambda _: Answer(500, headers=(("X-Request-Id", sent.decode("utf-8", "surrogateescape")),))
     with pytest.raises(ServerError) as raised:
         await arm.codes.get()
     assert raised.value.request_id == shown
@@ -69,10 +84,10 @@ async def test_a_request_id_is_quoted_where_it_is_short_and_plain(
     str(raised.value).encode()
 
 
-async def test_an_answer_with_a_token_that_is_cut_off_is_asked_for_again(server: ReplyServer) -> None:
+async def test_an_answer_with_a_token_that_is_cut_off_is_asked_for_again(server: AnsweringServer) -> None:
     token = b'{"access_token":"fresh","expires_in":3600}'
-    answers = [Reply(200, token[:20], missing=22), Reply(200, token)]
-    server.answer = lambda _method, _target: answers.pop(0)
+    answers = [Answer(200, token[:20], missing=22), Answer(200, token)]
+    server.answer = lambda _: answers.pop(0)
     auth = ClientCredentials(client_id="a", client_secret="b", identity_url=server.origin)
     async with ArmClient(2218, auth=auth, base_url=server.origin, retry=RetryPolicy(base_delay=0.001)) as arm:
         assert (await arm.identity.token()).access_token == "fresh"

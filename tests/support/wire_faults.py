@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["BEFORE_CONNECT", "POINTS", "WIRE_FAULTS", "Answer", "WireFault"]
+from .http_server import Answer
+
+__all__ = ["BEFORE_CONNECT", "DURING_ANSWER", "POINTS", "WHOLE_BODY", "WIRE_FAULTS", "WRITE_FAULTS", "WireFault"]
 
 BEFORE_CONNECT = "before connect"
 FIRST_BYTE = "after the first byte"
@@ -14,26 +15,6 @@ WHOLE_BODY = "after the whole body"
 DURING_ANSWER = "during the answer"
 AFTER_ANSWER = "after the answer"
 POINTS = (BEFORE_CONNECT, FIRST_BYTE, WHOLE_BODY, DURING_ANSWER, AFTER_ANSWER)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer; `missing` bytes less are sent than Content-Length says. `raw` is sent as it stands."""
-
-    status: int = 200
-    body: Any = None
-    headers: tuple[tuple[str, str], ...] = ()
-    missing: int = 0
-    raw: bytes | None = None
-
-    def data(self) -> bytes:
-        """What goes over the wire."""
-        if self.raw is not None:
-            return self.raw
-        body = self.body if isinstance(self.body, bytes) else b"" if self.body is None else json.dumps(self.body).encode()
-        lines = [f"HTTP/1.1 {self.status} Whatever", f"Content-Length: {len(body) + self.missing}", "Content-Type: application/json"]
-        lines += [f"{name}: {value}" for name, value in self.headers]
-        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 @dataclass(frozen=True)
@@ -73,7 +54,7 @@ def _polls(says: str, *words: str, **more: Any) -> WireFault:
     return WireFault(AFTER_ANSWER, says, takes=True, polls=words, **more)
 
 
-_ELSEWHERE = (("Location", "http://127.0.0.1:9/arm/v1/elsewhere"),)
+_ELSEWHERE = (("Location", "{elsewhere}/arm/v1/elsewhere"),)
 _SOON = (("Retry-After", "0.05"),)
 
 _AT_CONNECT: dict[str, WireFault] = {
@@ -182,6 +163,14 @@ _AFTER_ANSWER: dict[str, WireFault] = {
     "poll_partial": _polls("GET batch: one of the records failed", "ok"),
     "poll_left_out": _polls("GET batch: one of the records is left out", "left_out"),
 }
+
+WRITE_FAULTS: dict[str, WireFault] = {
+    **_IN_BODY,
+    **_AFTER_BODY,
+    **_IN_ANSWER,
+    **{name: fault for name, fault in _AFTER_ANSWER.items() if not fault.polls},
+}
+"""Those of one write and its answer, over a connection that stands."""
 
 WIRE_FAULTS: dict[str, WireFault] = {
     "ok": WireFault(WHOLE_BODY, "nothing", takes=True),

@@ -1,7 +1,7 @@
 """Starts children quickly: one process that has imported everything forks a real process for each run.
 
-`Zygote` is the parent's side. The children are processes of their own, with their own loop, threads and files; only the importing is
-shared. Python's hash seed is that of the zygote.
+`ForkServer` is the parent's side. The children are processes of their own, with their own loop, threads and files; only the importing is
+shared. Python's hash seed is that of the fork_server.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-__all__ = ["Child", "Zygote", "zygote"]
+__all__ = ["Child", "ForkServer", "fork_server"]
 
 ROOT = Path(__file__).parents[2]
 MOST_SECONDS = 60.0
@@ -38,7 +38,7 @@ class Child:
         errors: what it wrote to standard error.
     """
 
-    zygote: Zygote
+    fork_server: ForkServer
     pid: int
     result_path: Path
     errors: Path
@@ -49,13 +49,13 @@ class Child:
 
     def wait_stopped(self) -> None:
         """Waits until it stands still, which it must be about to do by itself."""
-        status = self.zygote.reap(self.pid, stopped=True)
+        status = self.fork_server.reap(self.pid, stopped=True)
         assert os.WIFSTOPPED(status), f"the child ended with status {status}: {self.errors.read_text()}"
 
     def wait(self) -> dict[str, Any] | None:
         """What it told, or None where it was killed before that."""
         self._wait_for_end()
-        status = self.zygote.reap(self.pid)
+        status = self.fork_server.reap(self.pid)
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         if not killed and self.result_path.exists() and self.result_path.stat().st_size:
             found: dict[str, Any] = json.loads(self.result_path.read_text())
@@ -74,7 +74,7 @@ class Child:
             os.close(process)
 
 
-class Zygote:
+class ForkServer:
     """The process that forks."""
 
     def __init__(self, folder: Path, *, hash_seed: int = 0) -> None:
@@ -83,7 +83,7 @@ class Zygote:
         self._lock = Lock()
         environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.proof.zygote"],
+            [sys.executable, "-m", "tests.proof.fork_server"],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -118,16 +118,16 @@ class Zygote:
 
 
 @contextmanager
-def zygote(folder: Path, *, hash_seed: int = 0) -> Iterator[Zygote]:
-    """A zygote that keeps its files in `folder`."""
-    made = Zygote(folder, hash_seed=hash_seed)
+def fork_server(folder: Path, *, hash_seed: int = 0) -> Iterator[ForkServer]:
+    """A server that forks and keeps its files in `folder`."""
+    made = ForkServer(folder, hash_seed=hash_seed)
     try:
         yield made
     finally:
         made.stop()
 
 
-# --- in the zygote --------------------------------------------------------------------------------------------------------
+# --- in the fork_server --------------------------------------------------------------------------------------------------------
 
 
 def _fork(told: dict[str, Any], errors: str) -> int:

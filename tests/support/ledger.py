@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Identity", "Ledger", "Line", "content_hash", "identity_of", "key_of", "read_lines", "split_records"]
+__all__ = ["Identity", "Ledger", "Line", "content_hash", "identity_of", "key_name", "key_of", "read_lines", "split_records"]
 
 KEY_NAMES = {"documents": "documentNo", "customers": "customerNo"}
 
@@ -40,9 +40,14 @@ def parse(text: str | bytes) -> Any:
     return json.loads(text, parse_float=Decimal)
 
 
+def key_name(kind: str, record: dict[str, Any]) -> str:
+    """What the number of a record is called; a record of another kind may be about a document or a customer."""
+    return KEY_NAMES.get(kind) or ("documentNo" if "documentNo" in record else "customerNo")
+
+
 def key_of(kind: str, record: dict[str, Any]) -> str | None:
     """The number of a record, or None."""
-    value = record.get(KEY_NAMES[kind])
+    value = record.get(key_name(kind, record))
     return None if value is None or value == "" else str(value)
 
 
@@ -92,7 +97,7 @@ class Line:
         client: the client number.
         batch: the batchUuid, or "" for a single write.
         kind, key, content: what it was.
-        made_it: False where its processing failed: then it is no invoice.
+        succeeded: False where its processing failed: then it is no invoice.
         user: `metadata.userId` of the request: which attempt sent it.
         time: when, in Unix seconds.
         record: its text as it came.
@@ -103,7 +108,7 @@ class Line:
     kind: str
     key: str | None
     content: str
-    success_states: bool
+    is_success: bool
     user: str
     time: float
     record: str
@@ -115,11 +120,11 @@ class Line:
 
 
 class Ledger:
-    """Appends what is taken to a file before anybody is told, and reads back what is there."""
+    """Appends what is taken to a file before anybody is told, and reads back what is there; without a path it is in memory alone."""
 
-    def __init__(self, path: Path) -> None:
-        self.lines: list[Line] = list(read_lines(path))
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    def __init__(self, path: Path | None) -> None:
+        self.lines: list[Line] = list(read_lines(path)) if path is not None else []
+        self._fd = os.open(path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def take(self, client: int, batch: str, kind: str, user: str, texts: Iterable[str]) -> list[Line]:
         """Takes records, all or none of them: one write, which is in the hands of the kernel when this returns."""
@@ -155,4 +160,4 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 def times_taken(lines: Iterable[Line]) -> Counter[Identity]:
     """How often each record was taken and made it."""
-    return Counter(line.identity for line in lines if line.success_states)
+    return Counter(line.identity for line in lines if line.is_success)
