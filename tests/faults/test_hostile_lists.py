@@ -215,7 +215,7 @@ async def test_a_page_that_fails_at_first_is_asked_for_again(server: FaultyServe
 @pytest.mark.parametrize(("answer", "error"), [
     (Answer(500, {}), StatusError), (Answer(404, {}), StatusError), (Answer(200, b"\xff\xfe{"), ResponseError), (Answer(200, [1]), ResponseError),  # noqa: E501
     (Answer(200, b""), ResponseError), (Answer(200, {"customers": {"a": 1}}), ResponseError), (Answer(200, {"message": "sorry"}), ResponseError),  # noqa: E501
-    (Answer(200, {}, missing=20), ResponseError), (Answer(302, {}, (("Location", "{elsewhere}/x"),)), StatusError), ("reset", ResponseError),
+    (Answer(200, {}, missing=20), ResponseError), (Answer(302, {}, (("Location", "{elsewhere}/x"),)), StatusError), ("reset", ResponseError),  # noqa: E501
 ])  # fmt: skip
 async def test_a_page_that_can_not_be_had_is_an_error(
     server: FaultyServer, arm: ArmClient, how: str, page: int, answer: Any, error: type[ArmError]

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["POINTS", "Point", "arm_kill"]
+__all__ = ["POINTS", "Point", "arm_kill", "find"]
 
 LIBRARY = "amili_arm_async"
 
@@ -45,50 +45,58 @@ class Point:
         return self.function.endswith((".begin", ".end", "sync_folder", "Reconciler.run"))
 
 
-_JOURNAL = "bulk.journal.run_journal:RunJournal"
-_ROWS = "bulk.journal.rows:RunRows"
+_JOURNAL = "bulk.journal.sqlite.journal:RunJournal"
+_STORE = "bulk.journal.sqlite.store:RunStore"
 _BODY = "connections:_Body.write"
 
 POINTS: dict[str, Point] = {
-    "journal_made": Point("the file of the journal is there, its name is not on the disk yet", "bulk.journal.files:sync_folder"),
+    "journal_made": Point("the file of the journal is there, its name is not on the disk yet", "sqlite.file:sync_folder"),
     "opening": Point("before the journal is opened", f"{_JOURNAL}.begin"),
-    "opened_uncommitted": Point("the run is in the journal, not committed", f"{_ROWS}.begin", "after"),
+    "opened_uncommitted": Point("the run is in the journal, not committed", f"{_STORE}.begin", "after"),
     "opened": Point("the journal is open", f"{_JOURNAL}.begin", "after"),
     "cut": Point("a batch is cut and not in the journal", f"{_JOURNAL}.claim"),
     "entered": Point("a batch is in the journal, nothing is meant to be sent yet", f"{_JOURNAL}.claim", "after"),
     "before_intent": Point("before the intent to send is written", f"{_JOURNAL}.sending"),
-    "intent_uncommitted": Point("the intent is written and not committed", f"{_ROWS}.sending", "after"),
-    "intent_unmarked": Point("the intent is durable, the mark beside the journal is not written", "bulk.journal.rows:RunRows.committed"),
-    "intent_marked": Point("the mark is written, nobody knows of that", "bulk.journal.rows:RunRows.committed", "after"),
+    "intent_uncommitted": Point("the intent is written and not committed", f"{_STORE}.sending", "after"),
+    "intent_unmarked": Point(
+        "the intent is durable, the mark beside the journal is not written", "bulk.journal.sqlite.store:RunStore.committed"
+    ),
+    "intent_marked": Point("the mark is written, nobody knows of that", "bulk.journal.sqlite.store:RunStore.committed", "after"),
     "intent_durable": Point("the intent is durable, no byte has left", f"{_JOURNAL}.sending", "after"),
     "before_first_byte": Point("connected, no byte of the body has left", _BODY),
     "first_byte": Point("the headers and one byte of the body have left", _BODY, "first byte"),
     "half_body": Point("half of the body has left", _BODY, "half"),
     "body_sent": Point("the whole body has left", _BODY, "sent"),
     "answered": Point("the 202 came, the batchUuid is not written", f"{_JOURNAL}.accepted"),
-    "uuid_uncommitted": Point("the batchUuid is written and not committed", f"{_ROWS}.accepted", "after"),
+    "uuid_uncommitted": Point("the batchUuid is written and not committed", f"{_STORE}.accepted", "after"),
     "uuid_durable": Point("the batchUuid is durable", f"{_JOURNAL}.accepted", "after"),
-    "polling": Point("before a question for the result", "bulk.sender:Sender._ask"),
-    "polled": Point("the answer with the result came", "bulk.sender:Sender._ask", "after"),
+    "polling": Point("before a question for the result", "bulk.runner:BulkRunner._ask"),
+    "polled": Point("the answer with the result came", "bulk.runner:BulkRunner._ask", "after"),
     "result_known": Point("the result is known and not written", f"{_JOURNAL}.settled"),
-    "result_uncommitted": Point("the result is written and not committed", f"{_ROWS}.settle", "after"),
+    "result_uncommitted": Point("the result is written and not committed", f"{_STORE}.settle", "after"),
     "ending": Point("all is settled, the journal is not closed", f"{_JOURNAL}.end"),
-    "end_uncommitted": Point("the end of the run is written and not committed", f"{_ROWS}.end", "after"),
+    "end_uncommitted": Point("the end of the run is written and not committed", f"{_STORE}.end", "after"),
     "ended": Point("the journal is closed, the report is not given", f"{_JOURNAL}.end", "after"),
     "resume_opening": Point("going on: before the journal is opened", f"{_JOURNAL}.begin", phase="resume"),
-    "resume_uncommitted": Point("going on: what was on the wire is unknown now, not committed", f"{_ROWS}.begin", "after", "resume"),
+    "resume_uncommitted": Point("going on: what was on the wire is unknown now, not committed", f"{_STORE}.begin", "after", "resume"),
     "resume_opened": Point("going on: the journal is open", f"{_JOURNAL}.begin", "after", "resume"),
-    "resume_claimed": Point("going on: it is decided what of a batch is sent", f"{_ROWS}.claim", "after", "resume"),
+    "resume_claimed": Point("going on: it is decided what of a batch is sent", f"{_STORE}.claim", "after", "resume"),
     "resume_intent": Point("going on: the intent is durable, no byte has left", f"{_JOURNAL}.sending", "after", "resume"),
     "resume_body_sent": Point("going on: the whole body has left", _BODY, "sent", "resume"),
     "reconcile_begins": Point("before anything is looked up", "bulk.reconcile:Reconciler.run", phase="reconcile"),
-    "looking_up": Point("before a document is looked up", "bulk.look_ups:LookUps.look_up", phase="reconcile"),
-    "looked_up": Point("the look-up of a document was answered", "bulk.look_ups:LookUps.look_up", "after", "reconcile"),
-    "batch_looked_up": Point("a batch is looked up, that is not written", "bulk.journal.unknowns:Unknowns.looked_up", phase="reconcile"),
-    "absent_known": Point(
-        "what is absent is known, it is not entered to be sent", "bulk.journal.unknowns:Unknowns.again", phase="reconcile"
+    "looking_up": Point("before a document is looked up", "bulk.lookups:LookUps.look_up", phase="reconcile"),
+    "looked_up": Point("the look-up of a document was answered", "bulk.lookups:LookUps.look_up", "after", "reconcile"),
+    "batch_looked_up": Point(
+        "a batch is looked up, that is not written", "bulk.journal.sqlite.reconcile_store:ReconcileStore.looked_up", phase="reconcile"
     ),
-    "absent_entered": Point("what is absent is entered to be sent", "bulk.journal.unknowns:Unknowns.again", "after", "reconcile"),
+    "absent_known": Point(
+        "what is absent is known, it is not entered to be sent",
+        "bulk.journal.sqlite.reconcile_store:ReconcileStore.again",
+        phase="reconcile",
+    ),
+    "absent_entered": Point(
+        "what is absent is entered to be sent", "bulk.journal.sqlite.reconcile_store:ReconcileStore.again", "after", "reconcile"
+    ),
     "resume_poll": Point("going on: the result of an earlier batch is known and not written", f"{_JOURNAL}.settle_open", phase="resume"),
 }
 
@@ -136,12 +144,18 @@ class _Countdown:
             self.die()
 
 
-def _patch(point: Point, kill: _Countdown) -> None:
+def find(point: Point) -> tuple[Any, str]:
+    """The class or module that has the function of a point, and its name there."""
     module, _, name = point.function.partition(":")
     owner: Any = importlib.import_module(f"{LIBRARY}.{module}")
     *path, last = name.split(".")
     for part in path:
         owner = getattr(owner, part)
+    return owner, last
+
+
+def _patch(point: Point, kill: _Countdown) -> None:
+    owner, last = find(point)
     original = inspect.getattr_static(owner, last)
     is_static = isinstance(original, staticmethod)
     function = original.__func__ if is_static else original

@@ -9,6 +9,7 @@ import pytest
 from ..support.ledger import Ledger, content_hash, parse, read_lines, split_records, times_taken
 from ..support.wire_faults import WIRE_FAULTS
 from .control import Tenant, TenantServer
+from .kill_points import POINTS, find
 from .programs import account_from, check, check_once, make_client, quick
 
 
@@ -93,3 +94,9 @@ async def test_an_account_that_is_not_true_is_refused(tenant: Tenant, state: str
 def test_the_kinds_of_fault() -> None:
     assert len(WIRE_FAULTS) > 90
     assert all(fault.says for fault in WIRE_FAULTS.values())
+
+
+def test_every_point_at_which_a_process_is_killed_is_in_the_library() -> None:
+    for name, point in POINTS.items():
+        owner, function = find(point)
+        assert callable(getattr(owner, function)), name

@@ -357,16 +357,18 @@ class Tenant:
                 request.send(data[start : start + 30])
                 await request.writer.drain()
                 await asyncio.sleep(0.001)
+        elif fault.after == "another":
+            # In one piece: what comes later may be taken for the answer to the next request, and nobody could tell.
+            due = Answer(202, {"status": "NOT-PROCESSED", "result": "PENDING", "batchUuid": "nobody-asked"})
+            request.send(answer.data() + due.data())
+            # What comes over this connection from now on is not read as a request, and so never taken.
+            await request.gone()
         elif fault.ends == "answer" or fault.answer is not None:
             await self._answer(request, answer)
         if fault.lingers:
             await request.reader.readexactly(rest)
         if fault.ends == "stall":
             await self._stall(request)
-        if fault.after == "another":
-            # What comes over this connection from now on is not read as a request, and so never taken.
-            await self._answer(request, Answer(202, {"status": "NOT-PROCESSED", "result": "PENDING", "batchUuid": "nobody-asked"}))
-            await request.gone()
         if fault.ends == "reset" or fault.after == "reset":
             abort(request.writer)
         return fault.ends in {"answer", "drops"} and fault.after == "keep"
