@@ -76,13 +76,13 @@ def test_there_is_one_place_for_each_way_to_repeat() -> None:
     asked = {(module, function) for module, function, callee in calls_in("may_repeat") if callee == "may_repeat"}
     assert asked == {("transport", "_persist"), ("bulk.delivery", "_may_repeat")}
     tried = {(module, function) for module, function, callee in calls_in("attempt") if "transport" in callee or callee == "self.attempt"}
-    assert tried == {("transport", "ask"), ("bulk.delivery", "_try"), ("cli.probing.asking", "_ask")}
+    assert tried == {("transport", "ask"), ("bulk.delivery", "_try"), ("cli.probe.client", "_ask")}
 
 
 async def test_what_asks_and_does_not_write_takes_nothing_else() -> None:
     """`Transport.ask` repeats nothing, and is for reads alone."""
     async with ArmClient(2218, auth=TOKEN, base_url="http://127.0.0.1:9") as arm:
-        transport = arm._caller.transport
+        transport = arm._context.transport
         with pytest.raises(ConfigurationError, match="reads"):
             await transport.ask(Request(OPERATIONS["documents.create"], "clients/2218/documents"), timeout=Timeout())
 
