@@ -1,24 +1,36 @@
-"""Pure: the final states of a record, and what became of a batch, kept as one state for all and exceptions, not as an object a record."""
+"""Pure: the final states of a record with the rules for each of them, and the outcome of a batch.
+
+The outcome of a batch is kept as one outcome for all of its records and the exceptions, not as an object for each record.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ..models.batches import BatchResult
 
 __all__ = [
+    "ACCEPTED",
+    "FAILURES",
+    "MAY_BE_ON_SERVER",
     "NOT_EXPLAINED",
+    "NOT_ON_SERVER",
+    "OPEN",
     "REPEATED",
     "STATES",
+    "STATE_RULES",
     "SUCCESS",
+    "UNCERTAIN",
     "BatchOutcome",
     "BatchReader",
     "Outcome",
     "RecordOutcome",
     "State",
+    "StateRule",
     "can_be_looked_up",
     "is_from_server",
     "safe_message",
@@ -29,38 +41,177 @@ State: TypeAlias = Literal[
     "succeeded", "failed", "accepted", "rejected", "invalid", "unknown", "unchanged", "done_before", "blocked", "not_sent"
 ]
 
-STATES: Final[tuple[State, ...]] = (
-    "succeeded",
-    "failed",
-    "accepted",
-    "rejected",
-    "invalid",
-    "unknown",
-    "unchanged",
-    "done_before",
-    "blocked",
-    "not_sent",
+
+class StateRule(NamedTuple):
+    """What holds for the records that end in a state.
+
+    Attributes:
+        success: whether the state is a success; `not_awaited`: only in a run that does not wait for results.
+        on_server: whether the server has the record.
+        meaning: one sentence about how the record ended.
+        advice: what a person does about it.
+        is_accepted: whether the state proves that the server accepted the batch of the record.
+        is_failure: whether the state counts as a failure of a run that goes wrong as a whole (`stop_after_failures`).
+        is_open: whether the state may change when the run is resumed with the same source.
+        server_message: whether the message is from the server, and so may hold personal data; a set: only with these reasons.
+        look_up: whether a look-up of the document may tell more than is known; a set: only with these reasons.
+    """
+
+    success: Literal["yes", "not_awaited", "no"]
+    on_server: Literal["yes", "maybe", "no"]
+    meaning: str
+    advice: str
+    is_accepted: bool = False
+    is_failure: bool = False
+    is_open: bool = False
+    server_message: bool | frozenset[str] = False
+    look_up: bool | frozenset[str] = False
+
+
+NOT_EXPLAINED: Final = ("unmapped", "unrecognised", "result_gone", "key_conflict")
+"""Reasons of `accepted` where another poll for the result can't tell more."""
+
+STATE_RULES: Final[Mapping[State, StateRule]] = MappingProxyType(
+    {
+        "succeeded": StateRule(
+            success="yes",
+            on_server="yes",
+            meaning="the batch was processed, and the server reported success for this record",
+            advice="Nothing to do.",
+            is_accepted=True,
+        ),
+        "failed": StateRule(
+            success="no",
+            on_server="no",
+            meaning="the batch was processed, and the server reported failure for this record",
+            advice="Fix the record by what the batch result says (in the failures file, if messages were asked for), and send it again.",
+            is_accepted=True,
+            is_failure=True,
+            server_message=True,
+        ),
+        "accepted": StateRule(
+            success="not_awaited",
+            on_server="yes",
+            meaning="the server accepted the batch; more is not known",
+            advice="The server has it: don't send it again. Run the same job with the same run id, or reconcile, to ask for the result.",
+            is_accepted=True,
+            is_open=True,
+            server_message=frozenset({"unrecognised"}),
+            look_up=frozenset(NOT_EXPLAINED),
+        ),
+        "rejected": StateRule(
+            success="no",
+            on_server="no",
+            meaning="the answer proves that it was not accepted, and it won't be as it is",
+            advice="Fix the record by what the server says about it, and send it again: it was not accepted.",
+            is_failure=True,
+            server_message=True,
+        ),
+        "invalid": StateRule(
+            success="no",
+            on_server="no",
+            meaning="never sent: it can't be written as JSON, is too large alone, or breaks a rule",
+            advice="Fix the record in the source: it was never sent. The check before sending names the path of each error.",
+            is_failure=True,
+        ),
+        "unknown": StateRule(
+            success="no",
+            on_server="maybe",
+            meaning="sent, at least in part; whether it was accepted is not known",
+            advice="Reconcile before it is sent again: it may have been accepted, and a document that is sent twice bills twice.",
+            is_failure=True,
+            is_open=True,
+            look_up=True,
+        ),
+        "unchanged": StateRule(
+            success="yes",
+            on_server="yes",
+            meaning="never sent: equal to what was last sent with success",
+            advice="Nothing to do: the server has it already.",
+        ),
+        "done_before": StateRule(
+            success="yes",
+            on_server="yes",
+            meaning="never sent: the journal proves that an earlier attempt of this run succeeded",
+            advice="Nothing to do: an earlier attempt of this run sent it.",
+        ),
+        "blocked": StateRule(
+            success="no",
+            on_server="no",
+            meaning="never sent: its customer did not succeed",
+            advice="Fix its customer first; then run the same job with the same run id, and the document follows.",
+        ),
+        "not_sent": StateRule(
+            success="no",
+            on_server="no",
+            meaning="not sent, or provably not accepted until the run gave up, or the run stopped before its turn",
+            advice="Run the same job with the same run id: it was not accepted, and the next attempt sends it.",
+            is_open=True,
+        ),
+    }
 )
-"""Every final state; each record that was read ends in exactly one."""
+"""The one table of final states: each record that was read ends in exactly one of them."""
 
-SUCCESS: Final[frozenset[State]] = frozenset({"succeeded", "unchanged", "done_before"})
-"""The states of records that made it; where nobody wanted to wait for results, `accepted` is one too."""
+STATES: Final[tuple[State, ...]] = tuple(STATE_RULES)
+"""Every final state, in the order in which they are shown."""
 
-_TAKEN: Final[frozenset[State]] = frozenset({"accepted"})
+
+def _states(holds: Callable[[StateRule], bool]) -> frozenset[State]:
+    return frozenset(state for state, rule in STATE_RULES.items() if holds(rule))
+
+
+SUCCESS: Final = _states(lambda rule: rule.success == "yes")
+"""The states of success; in a run that does not wait for results, `accepted` is one too: see `success_states`."""
+
+ACCEPTED: Final = _states(lambda rule: rule.is_accepted)
+"""The states that prove that the server accepted the batch."""
+
+FAILURES: Final = _states(lambda rule: rule.is_failure)
+"""The states that count as failures of a run that goes wrong as a whole."""
+
+OPEN: Final = _states(lambda rule: rule.is_open)
+"""The states that may change when the run is resumed with the same source."""
+
+MAY_BE_ON_SERVER: Final = _states(lambda rule: rule.on_server != "no")
+"""The states of records that the server has, or may have."""
+
+NOT_ON_SERVER: Final = _states(lambda rule: rule.on_server == "no")
+"""The states of records that the server does not have."""
+
+UNCERTAIN: Final = MAY_BE_ON_SERVER - SUCCESS
+"""The states of records that the server has, or may have, without proof of success."""
+
+_SUCCESS_NOT_AWAITED: Final = _states(lambda rule: rule.success != "no")
 
 
 def success_states(*, accepted_is_enough: bool) -> frozenset[State]:
-    """The states that count as having made it in a run."""
-    return SUCCESS | _TAKEN if accepted_is_enough else SUCCESS
+    """Returns the states that count as success in a run.
+
+    Args:
+        accepted_is_enough: whether the run does not wait for results (`results="accepted"`).
+
+    Returns:
+        The states.
+    """
+    return _SUCCESS_NOT_AWAITED if accepted_is_enough else SUCCESS
 
 
-_SERVER_SPEAKS: Final[frozenset[State]] = frozenset({"failed", "rejected"})
-"""States whose message the server wrote, which may hold personal data."""
+def _holds_for(rule: bool | frozenset[str], reason: str | None) -> bool:
+    return rule if isinstance(rule, bool) else reason in rule
 
 
 def is_from_server(state: str, reason: str | None) -> bool:
-    """Whether the message of a record with this state and reason is the server's; else this library wrote it, and it holds no value."""
-    return state in _SERVER_SPEAKS or (state, reason) == ("accepted", "unrecognised")
+    """Returns whether the server wrote the message of a record; else this library wrote it, and it holds no value of the record.
+
+    Args:
+        state: the state of the record; one that is not known is taken as one with a message of the library.
+        reason: its reason.
+
+    Returns:
+        True where the message is the server's and may hold personal data.
+    """
+    rule = STATE_RULES.get(state)  # type: ignore[call-overload]
+    return rule is not None and _holds_for(rule.server_message, reason)
 
 
 class Outcome(NamedTuple):
@@ -69,7 +220,7 @@ class Outcome(NamedTuple):
     Attributes:
         state: the state.
         reason: a short code or the HTTP status; `""` where the state says all.
-        message: the server's or the library's words; the server's may hold personal data.
+        message: a message of the server or of this library; the server's may hold personal data.
     """
 
     state: State
@@ -78,15 +229,19 @@ class Outcome(NamedTuple):
 
 
 REPEATED: Final = Outcome("invalid", "document_no_repeated", "its documentNo is in this run already: only the first is sent")
-"""The verdict for a document whose number another one of the run has, which comes before it."""
-
-NOT_EXPLAINED: Final = ("unmapped", "unrecognised", "result_gone", "key_conflict")
-"""Reasons of `accepted` that no further question for the result betters."""
+"""The outcome of a document with the documentNo of an earlier document of the run."""
 
 
-def can_be_looked_up(verdict: Outcome) -> bool:
-    """Whether a look-up may tell more of a document than is known: it is unknown, or the result of its batch does not explain it."""
-    return verdict.state == "unknown" or (verdict.state == "accepted" and verdict.reason in NOT_EXPLAINED)
+def can_be_looked_up(outcome: Outcome) -> bool:
+    """Returns whether a look-up may tell more about a document than is known.
+
+    Args:
+        outcome: the outcome so far.
+
+    Returns:
+        True where the outcome is unknown, or the result of the batch does not explain it.
+    """
+    return _holds_for(STATE_RULES[outcome.state].look_up, outcome.reason)
 
 
 @dataclass(frozen=True, slots=True)

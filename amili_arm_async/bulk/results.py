@@ -21,7 +21,7 @@ from ..config import BatchWords
 from ..models.batches import BatchEntry, BatchOutcomeWord, BatchResult, put_off
 from .chunking import as_key
 from .failure_evidence import Evidence, Item, gather, parts_of
-from .outcomes import BatchReader, Outcome, RecordOutcome
+from .outcomes import ACCEPTED, BatchReader, Outcome, RecordOutcome
 from .result_entries import Entries, entry_of, find_list, meaning, objects_in, said, word
 from .result_names import Names
 
@@ -336,7 +336,6 @@ def _one_each(entries: list[BatchEntry], records: int) -> list[BatchEntry]:
 
 # --- the caller's own reader --------------------------------------------------------------------------------------------------
 
-_READ: Final = frozenset({"succeeded", "failed", "accepted"})
 _PENDING: Final = "pending"
 """The reason by which a reader tells that what became of a record is still to come."""
 
@@ -386,7 +385,7 @@ class BatchRules(Struct, frozen=True):
         if not isinstance(answer, Sequence) or isinstance(answer, (str, bytes)) or len(answer) != len(keys):
             return self._misread(f"gave {type(answer).__name__}, and not an outcome for each of {len(keys)} records")
         for outcome, key in zip(answer, keys, strict=True):
-            if not isinstance(outcome, RecordOutcome) or outcome.state not in _READ:
+            if not isinstance(outcome, RecordOutcome) or outcome.state not in ACCEPTED:
                 return self._misread("gave something else than outcomes that are succeeded, failed or accepted")
             if outcome.key is not None and outcome.key != key:
                 return self._misread("gave outcomes in another order than the records")

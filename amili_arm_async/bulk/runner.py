@@ -29,7 +29,7 @@ from .journal.recorder import NullRecorder, Recorder
 from .keys import KeyTicket
 from .limits import AdaptiveConcurrency, SharedLimits, acquire_place
 from .observers import RunObserver
-from .outcomes import BatchOutcome, Outcome, State
+from .outcomes import FAILURES, BatchOutcome, Outcome
 from .polling import OpenBatch, Poller
 from .reader import Reader
 from .report import BulkReport
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from .journal.sqlite.queries import OpenRow
 
 __all__ = ["BulkRunner"]
-
-_FAILED: Final[tuple[State, ...]] = ("failed", "rejected", "invalid", "unknown")
-"""States that count as failures of a run that goes wrong wholesale."""
 
 _ENOUGH: Final = 100
 """Settled records from which on a share means something."""
@@ -275,7 +272,7 @@ class BulkRunner:
         if most is None:
             return
         counts = self._report.counts
-        failures, settled = sum(counts[state] for state in _FAILED), sum(counts.values())
+        failures, settled = sum(counts[state] for state in FAILURES), sum(counts.values())
         if failures < most if isinstance(most, int) else settled < _ENOUGH or failures < most * settled:
             return
         error = ArmError(f"{failures} of {settled} settled records did not make it, and stop_after_failures is {most}")

@@ -25,6 +25,7 @@ from .. import codec
 from ..bulk.chunking import as_key
 from ..bulk.field_names import FieldNameError
 from ..bulk.fingerprints import Fingerprinter, content_name, keyed_name
+from ..bulk.outcomes import UNCERTAIN
 from ..models.customers import Customer
 from .dead_letters import DeadLetterFile, Letter, Piece, changed, read_letter
 from .output import NAMED
@@ -35,7 +36,6 @@ from .replay_table import Action, Group, LetterRow, LineTable
 
 __all__ = ["Plan"]
 
-_MAY_BE_THERE: Final = ("unknown", "accepted")
 _SENT_OTHERWISE: Final = ("sent_in_run", "document_no_repeated")
 """Why a document was not sent whose number another one has that was."""
 
@@ -199,7 +199,7 @@ def _action(letter: Letter, group: Group, text: bytes, note: str | None, *, numb
         return "stay"
     if letter.is_document and letter.reason in _SENT_OTHERWISE:
         return "stay"
-    unsure = letter.state in _MAY_BE_THERE and (letter.is_document or letter.state == "accepted")
+    unsure = letter.state in UNCERTAIN and (letter.is_document or letter.state == "accepted")
     if note is not None and not (unsure and (letter.is_document or not group.has_journal)):
         return "stay"
     if group.has_journal:

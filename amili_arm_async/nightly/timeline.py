@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..bulk.observers import RunObserver
-from ..bulk.outcomes import BatchOutcome, State
+from ..bulk.outcomes import FAILURES, BatchOutcome
 
 __all__ = ["Timeline"]
 
-_FAILED: Final[frozenset[State]] = frozenset({"failed", "rejected", "invalid", "unknown"})
 _MOST: Final = 200
 _STEP: Final = math.log(1.1)
 
@@ -76,7 +75,7 @@ class Timeline(RunObserver):
         """Takes in the final state of records."""
         bucket = self._bucket()
         bucket.settled += len(outcome)
-        bucket.failed += sum(number for state, number in outcome.counts.items() if state in _FAILED)
+        bucket.failed += sum(number for state, number in outcome.counts.items() if state in FAILURES)
 
     def on_accepted(self, records: int, seconds: float) -> None:
         """Takes in that a batch was taken."""

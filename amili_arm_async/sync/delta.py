@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from ..bulk.chunking import RecordType
 from ..bulk.observers import RunObserver
-from ..bulk.outcomes import BatchOutcome, Outcome, State
+from ..bulk.outcomes import NOT_ON_SERVER, SUCCESS, UNCERTAIN, BatchOutcome, Outcome, State
 from ..bulk.report import Expectation
 from .digests import RecordDigests
 from .state import Known, StateRow, SyncState, Unsettled, gone, names_of
@@ -21,11 +21,6 @@ from .state import Known, StateRow, SyncState, Unsettled, gone, names_of
 __all__ = ["Delta"]
 
 _UNCHANGED: Final = Outcome("unchanged")
-_SENT: Final[frozenset[State]] = frozenset({"succeeded", "done_before"})
-_NOT_TAKEN: Final[frozenset[State]] = frozenset({"failed", "rejected", "invalid", "blocked", "not_sent"})
-"""States in which the server has what it had before."""
-_IN_DOUBT: Final[frozenset[State]] = frozenset({"accepted", "unknown"})
-"""States of what may be processed at any time."""
 
 _NEW: Final = 0
 _CHANGED: Final = 1
@@ -216,16 +211,16 @@ class Delta(RunObserver):
         for position, (index, key, name) in enumerate(zip(outcome.indexes, outcome.keys, names, strict=True)):
             state = outcome.exceptions.get(position, outcome.verdict).state
             if key is None or name is None:
-                self.without_key += state in _SENT
+                self.without_key += state in SUCCESS
                 continue
-            if outcome.was_ambiguous or state in _IN_DOUBT:
+            if outcome.was_ambiguous or state in UNCERTAIN:
                 self._ambiguous.add(name)
             settled = self._settle(name, index, state)
             if settled is not None and name not in self._sifting:
                 found, digest, last = settled
                 if digest is not None and found != _SAME:
                     kept.rows[found].append(StateRow(key, name, digest))
-                self._settle_late(name, digest or last, kept, is_sent=state in _SENT and outcome.attempts > 0)
+                self._settle_late(name, digest or last, kept, is_sent=state in SUCCESS and outcome.attempts > 0)
         if kept.rows[_NEW] or kept.rows[_CHANGED] or kept.settled or kept.unsettled:
             self._state.keep(*kept.rows, kept.settled, kept.unsettled)
 
@@ -240,12 +235,12 @@ class Delta(RunObserver):
         if going is None:
             return None
         found, digest = going[_INDEX], going[_INDEX + 1 :]
-        succeeded = state in _SENT
+        succeeded = state in SUCCESS
         self._found[found] += succeeded
         if not is_last:
             # The last one decides; until then only this is remembered.
             assert earlier is not None
-            if state not in _NOT_TAKEN:
+            if state not in NOT_ON_SERVER:
                 earlier.succeeded = (_CHANGED if found == _SAME else found, digest) if succeeded and digest else None
             return None
         del self._under_way[name]
@@ -253,7 +248,7 @@ class Delta(RunObserver):
         if succeeded:
             # What did not change is in the state, unless something else went out before it.
             return found, digest or None, digest or None
-        if before is None or state not in _NOT_TAKEN:
+        if before is None or state not in NOT_ON_SERVER:
             return _SAME, None, digest or None
         return before[0], before[1], digest or None
 

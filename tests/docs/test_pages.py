@@ -9,7 +9,7 @@ import pytest
 
 import amili_arm_async
 from amili_arm_async import ArmError, BulkOptions
-from amili_arm_async.bulk.outcomes import STATES
+from amili_arm_async.bulk.outcomes import STATE_RULES, STATES
 
 from ..test_house import ROOMS
 from .pages import PAGES, ROOT
@@ -26,6 +26,17 @@ def first_cells(page: str) -> list[str]:
 @pytest.mark.parametrize("page", ["bulk.md", "nightly.md"])
 def test_every_state_has_a_row(page):
     assert set(STATES) <= set(first_cells(page))
+
+
+def test_the_table_of_states_says_what_the_library_says():
+    text = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", (DOCS / "bulk.md").read_text("utf-8"))
+    rows = {name: cells for name, *cells in re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \| (.+) \|$", text, re.MULTILINE)}
+    success = {"yes": "yes", "not_awaited": 'only with `results="accepted"`', "no": "no"}
+    on_server = {"yes": "yes", "maybe": "perhaps", "no": "no"}
+    for state, rule in STATE_RULES.items():
+        meaning, *rest = rows[state]
+        assert meaning.startswith(rule.meaning), state
+        assert rest == [success[rule.success], on_server[rule.on_server]], state
 
 
 def test_every_error_is_named():

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import amili_arm_async
 from amili_arm_async import BatchOutcome, State
-from amili_arm_async.bulk.outcomes import STATES, Outcome
+from amili_arm_async.bulk.outcomes import STATE_RULES, STATES, Outcome
 
 VERDICTS = st.builds(Outcome, st.sampled_from(STATES), st.sampled_from(["", "400", "deadline"]), st.none() | st.text(max_size=3))
 
@@ -18,6 +22,39 @@ VERDICTS = st.builds(Outcome, st.sampled_from(STATES), st.sampled_from(["", "400
 def test_the_states_are_those_of_the_type() -> None:
     assert get_args(State) == STATES
     assert len(set(STATES)) == 10
+
+
+PACKAGE = Path(amili_arm_async.__file__).parent
+
+OWN_LISTS = {
+    "bulk/outcomes.py": "the table",
+    "bulk/failure_evidence.py": "these are meanings of the words of a batch result, not final states",
+    "bulk/journal/matching.py": "the states of a row of the journal: they hold some that are not final",
+    "cli/html_report/sections.py": "the rows that the table of money always shows",
+}
+"""The modules that may list states, and why."""
+
+
+def lists_of_states(path: Path) -> Iterator[int]:
+    """The lines of a module where at least two states stand in a set, tuple, list, dict or Literal with nothing but states."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Set | ast.Tuple | ast.List | ast.Dict):
+            items = node.keys if isinstance(node, ast.Dict) else node.elts
+            words = {item.value for item in items if isinstance(item, ast.Constant)}
+            if len(items) > 1 and len(words) == len(items) and words <= set(STATES):
+                yield node.lineno
+
+
+def test_only_the_table_lists_states() -> None:
+    """A new final state is added in `bulk/outcomes.py` alone: every other module asks the table."""
+    paths = [path for path in PACKAGE.rglob("*.py") if "sandbox" not in path.parts]
+    found = {path.relative_to(PACKAGE).as_posix(): list(lists_of_states(path)) for path in paths}
+    assert {name: lines for name, lines in found.items() if lines and name not in OWN_LISTS} == {}
+    assert found["bulk/outcomes.py"]
+
+
+def test_every_state_says_what_it_means_and_what_to_do() -> None:
+    assert [state for state, rule in STATE_RULES.items() if not rule.meaning or not rule.advice] == []
 
 
 @given(VERDICTS, st.lists(st.none() | VERDICTS, min_size=1, max_size=9), st.integers(0, 99))

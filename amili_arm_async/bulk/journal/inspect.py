@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final, Literal, TypeAlias
 
 from ...config import check_number
-from ..outcomes import State
+from ..outcomes import OPEN, SUCCESS, State
 
 __all__ = [
     "KEEP_NUMBERS",
@@ -28,9 +28,6 @@ KeptBecause: TypeAlias = Literal["running", "recent", "failures", "unfinished"]
 
 OLDER_THAN: Final = 30 * 86_400.0
 KEEP_NUMBERS: Final = 400 * 86_400.0
-
-_FAILED: Final[tuple[State, ...]] = ("failed", "rejected", "invalid", "blocked")
-_OPEN: Final[tuple[State, ...]] = ("accepted", "unknown", "not_sent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +88,12 @@ class JournalRun:
     @property
     def is_unfinished(self) -> bool:
         """Whether it was cut off, or of some records nobody knows what became (`accepted`, `unknown`), or some had no turn."""
-        return self.ended is None or any(self.counts.get(state) for state in _OPEN)
+        return self.ended is None or any(self.counts.get(state) for state in OPEN)
 
     @property
     def has_failures(self) -> bool:
         """Whether records did not make it: `failed`, `rejected`, `invalid`, `blocked`."""
-        return any(self.counts.get(state) for state in _FAILED)
+        return any(number and state not in SUCCESS | OPEN for state, number in self.counts.items())
 
     @property
     def is_finished(self) -> bool:

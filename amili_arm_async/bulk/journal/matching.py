@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from ..chunking import Batch
-from ..outcomes import REPEATED, Outcome
+from ..outcomes import MAY_BE_ON_SERVER, REPEATED, Outcome
 
 __all__ = ["MAY_BE_THERE", "Decision", "ResumeEntry", "ResumeRules", "decide_customer", "decide_document", "first"]
 
@@ -19,8 +19,8 @@ EntryState: TypeAlias = Literal["succeeded", "open", "accepted", "unknown", "fai
 _ORDER: Final = ("succeeded", "open", "accepted", "unknown", "rejected", "failed")
 """Of equal records, which one is claimed first."""
 
-_TAKEN: Final = frozenset({"succeeded", "open", "accepted"})
-MAY_BE_THERE: Final = _TAKEN | {"unknown"}
+MAY_BE_THERE: Final = MAY_BE_ON_SERVER | {"open"}
+_TAKEN: Final = MAY_BE_THERE - {"unknown"}
 
 
 _OTHER_CONTENT: Final = Outcome(

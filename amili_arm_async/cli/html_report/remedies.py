@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ...bulk.outcomes import STATES, SUCCESS, State
+from ...bulk.outcomes import STATE_RULES, STATES, SUCCESS, State
 
-__all__ = ["MEANINGS", "ORDER", "remedy"]
+__all__ = ["ORDER", "remedy"]
 
 ORDER: Final[tuple[State, ...]] = (
     *(state for state in STATES if state in SUCCESS),
@@ -15,37 +15,8 @@ ORDER: Final[tuple[State, ...]] = (
 )
 """As the page shows them: what made it first."""
 
-MEANINGS: Final[Mapping[State, str]] = {
-    "succeeded": "processed, and the result says so",
-    "failed": "processed, and the result speaks against it",
-    "accepted": "taken by the server; the result is not known",
-    "rejected": "refused, and provably not taken",
-    "invalid": "never sent: the record itself is at fault",
-    "unknown": "it left, and no answer tells whether it was taken",
-    "unchanged": "not sent: equal to what was sent last",
-    "done_before": "not sent: an earlier attempt did it",
-    "blocked": "not sent: its customer did not make it",
-    "not_sent": "nothing of it was taken; may be sent again",
-}
-
-_ASK_AGAIN: Final = (
-    "It is with the server: don't send it again. Run the same job with the same run id, or reconcile, to ask for the result."
-)
-_RECONCILE: Final = "Reconcile before it is sent again: it may have been taken, and sent twice it bills twice."
+_RECONCILE: Final = STATE_RULES["unknown"].advice
 _CALL: Final = "The call was refused, not the record. Mend that, then run the same job with the same run id."
-
-_BY_STATE: Final[Mapping[State, str]] = {
-    "succeeded": "Nothing: it made it.",
-    "unchanged": "Nothing: the server has it already.",
-    "done_before": "Nothing: an earlier attempt of this run did it.",
-    "failed": "Mend the record by what the batch result says of it (in the failures file, if messages were asked for); send it again.",
-    "accepted": _ASK_AGAIN,
-    "rejected": "Mend the record by what the server says of it, and send it again: it was not taken.",
-    "invalid": "Mend the record in the source: it was never sent. The check before sending names the path of each fault.",
-    "unknown": _RECONCILE,
-    "blocked": "Mend its customer first; then run the same job with the same run id, and the document follows.",
-    "not_sent": "Run the same job with the same run id: it was not taken, and goes with the next attempt.",
-}
 
 _BY_REASON: Final[Mapping[tuple[State, str], str]] = {
     ("accepted", "not_awaited"): "The result was not waited for. Ask for it: run again with the same run id, or reconcile.",
@@ -150,4 +121,4 @@ def remedy(state: State, reason: str, part: str) -> str:
             return f"The server answered {reason}, which does not tell whether it was taken. {_RECONCILE}"
         if state == "not_sent" and reason.startswith("3"):
             return "The server redirects: check base_url. " + _CALL
-    return _BY_STATE[state]
+    return STATE_RULES[state].advice

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...bulk.outcomes import State
+from ...bulk.outcomes import STATE_RULES, State
 from ...nightly.report import Amount, CurrencyMoney, Money, Part, Reason, Sync, Timeline
 from .charts import bucket_words, latency_chart, state_bar, throughput_chart
 from .markup import Markup, bytes_text, duration, element, identifier, join, money, number, percent, plural
-from .remedies import MEANINGS, ORDER, remedy
+from .remedies import ORDER, remedy
 from .summary import count_fault, money_fault, not_read, summed
 
 __all__ = ["part_section"]
@@ -56,7 +56,7 @@ def _counts(part: Part) -> Markup:
             element("th", element("span", class_=f"swatch s-{state}", aria_hidden="true"), element("b", state), scope="row"),
             element("td", number(part.counts[state]), class_="n"),
             element("td", percent(part.counts[state], sum(part.counts.values())), class_="n"),
-            element("td", MEANINGS[state], class_="quiet meaning"),
+            element("td", STATE_RULES[state].meaning, class_="quiet meaning"),
         )
         for state in present
     ]

@@ -6,7 +6,7 @@ from collections import Counter
 from decimal import Context, Decimal
 from typing import Final, Literal, TypeAlias
 
-from ...bulk.outcomes import SUCCESS, State
+from ...bulk.outcomes import FAILURES, NOT_ON_SERVER, State, success_states
 from ...nightly.report import Amount, CurrencyMoney, Part, ReportSchema
 from .markup import money, number, plural
 
@@ -22,7 +22,7 @@ _MOST_REASONS: Final = 50
 
 def did_not_make_it(part: Part) -> int:
     """Records that did not make it."""
-    enough = SUCCESS | {"accepted"} if _accepted_is_enough(part) else SUCCESS
+    enough = success_states(accepted_is_enough=_accepted_is_enough(part))
     return sum(count for state, count in part.counts.items() if state not in enough)
 
 
@@ -139,7 +139,7 @@ def next_steps(document: ReportSchema) -> list[str]:
             f"Reconcile before sending again: of {plural(unknown, 'document')} nobody knows whether the server took them."
             " Sent blindly, they may bill twice."
         )
-    mend = counts["failed"] + counts["rejected"] + counts["invalid"]
+    mend = sum(counts[state] for state in FAILURES & NOT_ON_SERVER)
     if mend:
         steps.append(f"Mend {plural(mend, 'record')} in the source; the reasons are below.")
     if waiting:

@@ -20,7 +20,7 @@ from ....sqlite.worker import SqliteWorker
 from ...chunking import Batch, Invalid
 from ...in_flight import InFlightBatch
 from ...keys import CompactKeys, KeyRanges, without_case
-from ...outcomes import SUCCESS, BatchOutcome, Outcome, State, can_be_looked_up
+from ...outcomes import SUCCESS, UNCERTAIN, BatchOutcome, Outcome, State, can_be_looked_up
 from ..dead_letter import DeadLetter
 from ..matching import ResumeRules
 from ..pending import DONE_BEFORE, DeferredOutcomes, DeferredRecord, common, outcome_of
@@ -36,8 +36,6 @@ __all__ = ["RunJournal", "new_run_id"]
 
 _MOST_BACKLOG: Final = 64
 _MOST_WAITING: Final = 100_000
-
-_OPEN_FATE: Final = frozenset({"accepted", "unknown"})
 
 
 class RunJournal:
@@ -347,7 +345,7 @@ class RunJournal:
         tries: int | None = None,
     ) -> None:
         states = {verdict.state, *(other.state for other in exceptions.values())}
-        keep = (not self._name.safe and bool(states & _OPEN_FATE)) or (self.wants_payloads and not states <= SUCCESS)
+        keep = (not self._name.safe and bool(states & UNCERTAIN)) or (self.wants_payloads and not states <= SUCCESS)
         self._put(
             partial(
                 self._store.settle,

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from .... import codec
 from ....clock import Stamp
-from ...outcomes import NOT_EXPLAINED, Outcome, State, can_be_looked_up
+from ...outcomes import ACCEPTED, MAY_BE_ON_SERVER, NOT_EXPLAINED, UNCERTAIN, Outcome, State, can_be_looked_up
 from .index import Index, read_records
 
 __all__ = [
@@ -80,7 +80,7 @@ class UnknownRow(NamedTuple):
     @property
     def has_taken(self) -> bool:
         """Whether one of its records is known to have been taken."""
-        return any(verdict.state in {"succeeded", "failed", "accepted"} for verdict in self.known.values())
+        return any(verdict.state in ACCEPTED for verdict in self.known.values())
 
 
 def span_of(run: int) -> tuple[int, int]:
@@ -222,7 +222,7 @@ def taken_keys(connection: sqlite3.Connection, batches: Sequence[int]) -> list[t
         taken = Stamp(*connection.execute(f"{query} WHERE id = ?", (batch,)).fetchone())
         states, gone = states_of(connection, batch), superseded(connection, batch)
         for position, key in enumerate(keys_of(connection, batch)):
-            if key is not None and position not in gone and (state := states[position]) in {"succeeded", "accepted"}:
+            if key is not None and position not in gone and (state := states[position]) in ACCEPTED & MAY_BE_ON_SERVER:
                 found.append((key, state == "succeeded", taken))
     return found
 
@@ -239,4 +239,4 @@ def left_behind(connection: sqlite3.Connection, index: Index) -> dict[State, int
     found: Counter[State] = Counter()
     for places in index.unclaimed():
         found.update(verdict.state for verdict, _ in read_verdicts(connection, places))
-    return {state: number for state, number in found.items() if state in {"accepted", "unknown"}}
+    return {state: number for state, number in found.items() if state in UNCERTAIN}

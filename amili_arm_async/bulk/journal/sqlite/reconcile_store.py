@@ -11,7 +11,7 @@ from ....clock import Stamp
 from ...chunking import Batch
 from ...keys import CompactKeys
 from ...number_forms import Candidates, form_of
-from ...outcomes import BatchOutcome, Outcome
+from ...outcomes import UNCERTAIN, BatchOutcome, Outcome
 from ..pending import DeferredOutcomes, DeferredRecord, common
 from .queries import (
     NOT_AWAITED,
@@ -179,6 +179,6 @@ def adopted(connection: sqlite3.Connection, *, batch: int, first: int) -> Deferr
     _, verdict, exceptions = read_row(connection, batch)
     keys, gone = read_keys(connection, batch), superseded(connection, batch)
     said = {place: exceptions.get(place, verdict or NOT_AWAITED) for place in range(len(keys)) if place not in gone}
-    places = [place for place, one in said.items() if one.state in {"unknown", "accepted"}]
+    places = [place for place, one in said.items() if one.state in UNCERTAIN]
     compact = CompactKeys([keys[place] for place in places])
     return DeferredRecord(places, range(first, first + len(places)), compact, [said[place] for place in places], before=False)

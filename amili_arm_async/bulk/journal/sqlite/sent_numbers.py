@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Final, TypeAlias
 
 from ...fingerprints import keyed_names
+from ...outcomes import MAY_BE_ON_SERVER
 from .index import read_records
 from .queries import ids, read_row, superseded
 
@@ -19,9 +20,6 @@ Span: TypeAlias = tuple[str, str]
 
 Reach: TypeAlias = dict[tuple[int, str], Span]
 """Spans by the length of the names and their beginning, which is empty where they have several."""
-
-SENT: Final = frozenset({"succeeded", "accepted", "unknown"})
-"""States of documents that may be with the server."""
 
 _BLOCK: Final = 1000
 _BEGINNING: Final = 4
@@ -87,7 +85,7 @@ def sent_in(connection: sqlite3.Connection, batch: int, going_on: Callable[[], b
     whole = verdict.state if verdict is not None else {"sending": "unknown", "open": "accepted"}.get(row[0], row[0])
     states = {position: exceptions[position].state if position in exceptions else whole for position in range(records)}
     gone = superseded(connection, batch)
-    return {position: state for position, state in states.items() if state in SENT | {"queued"} and position not in gone}
+    return {position: state for position, state in states.items() if state in MAY_BE_ON_SERVER | {"queued"} and position not in gone}
 
 
 # --- what is kept of it -----------------------------------------------------------------------------------------------------------
