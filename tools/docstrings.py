@@ -14,11 +14,11 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import pkgutil
 import re
 import sys
 import textwrap
-import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,31 +53,29 @@ def public_classes_and_functions() -> tuple[list[type], list[Callable[..., Any]]
                 functions.append(value)
     client = importlib.import_module(PACKAGE).ArmClient(1, auth="token", base_url="https://localhost")
     found.update(dict.fromkeys(type(value) for name, value in vars(client).items() if not name.startswith("_")))
+    classes = classes_of_the_package()
     waiting = list(found)
     while waiting:
-        for function in [*functions, *(member for _, member in members(waiting.pop()))]:
-            for cls in returned_classes(function):
-                if cls not in found:
-                    found[cls] = None
-                    waiting.append(cls)
+        for function in [*functions, *(function for _, function in members(waiting.pop(), {"__aenter__", "__aiter__", "__await__"}))]:
+            for word in re.findall(r"\w+", str(inspect.get_annotations(function).get("return", ""))):
+                if word in classes and classes[word] not in found:
+                    found[classes[word]] = None
+                    waiting.append(classes[word])
     return list(found), functions
 
 
-def returned_classes(function: Callable[..., Any]) -> Iterator[type]:
-    """The classes of this package in what a function is annotated to return."""
-    words = re.findall(r"\w+", str(inspect.get_annotations(function).get("return", "")))
-    for word in words:
-        value = inspect.unwrap(function).__globals__.get(word)
-        if inspect.isclass(value) and value.__module__.startswith(f"{PACKAGE}."):
-            yield value
-        elif typing.get_origin(value) is not None:
-            yield from (part for part in typing.get_args(value) if inspect.isclass(part) and part.__module__.startswith(f"{PACKAGE}."))
+def classes_of_the_package() -> dict[str, type]:
+    """All classes of the package that are not private, by name: an annotation may name one that is imported for type checkers alone."""
+    names = [module.name for module in pkgutil.walk_packages(importlib.import_module(PACKAGE).__path__, f"{PACKAGE}.")]
+    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+    defined = [(module.__name__, name, value) for module in modules for name, value in vars(module).items() if inspect.isclass(value)]
+    return {name: value for module, name, value in defined if value.__module__ == module and not name.startswith("_")}
 
 
-def members(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """The public functions of a class, also those that it has from a base class of this package."""
+def members(cls: type, also: Collection[str] = ()) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The public functions of a class, and those with a name in `also`; also those that it has from a base class of this package."""
     for name in dir(cls):
-        if not name.startswith("_"):
+        if not name.startswith("_") or name in also:
             value = inspect.getattr_static(cls, name)
             function = getattr(value, "__func__", getattr(value, "fget", value))
             if inspect.isfunction(function) and function.__module__.startswith(PACKAGE):

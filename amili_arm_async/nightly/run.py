@@ -119,13 +119,21 @@ class NightlyReport:
         return {name: part.report.shortfall for name, part in self._parts.items() if part.report.shortfall is not None}
 
     def raise_for_failures(self) -> None:
-        """Raises `BulkError`, with the report of the first part that it is about, where a record did not make it, and where its
-        source was not read to its end, or holds less than was expected."""
+        """Raises an error unless every part is `ok`.
+
+        Raises:
+            BulkError: a record did not succeed, a source was not read to its end, or it holds less than was expected; with the report of
+                the first such part.
+        """
         for part in self._parts.values():
             part.report.raise_for_failures()
 
     def summary(self) -> str:
-        """The counts in one line, for a person."""
+        """Says the counts in one line, for a person.
+
+        Returns:
+            For each part its counts, or that it was not begun.
+        """
         begun = [f"{part.name}: {part.report.summary()}" for part in self._parts.values()]
         not_begun = [f"{name}: not begun, none of its records was read" for name in self.not_begun if self._ended is not None]
         return "; ".join(begun + not_begun) or "nothing was begun"
@@ -139,11 +147,14 @@ class NightlyReport:
         lines: Mapping[PartName, Callable[[int], int | None]] | None = None,
         failures_files: Mapping[PartName, str] | None = None,
     ) -> dict[str, Any]:
-        """The report as a JSON object, for machines, and for the pages that people look at; it holds no personal data beyond keys.
+        """Returns the report for JSON: programs read it, and the HTML page is made from it. It has no personal data but keys.
 
         Args:
             lines: by the name of a part, a function that gives the line of its source by the index of a record.
             failures_files: by the name of a part, the name of the file that lists its failures.
+
+        Returns:
+            A mapping of plain values; money and times are text.
         """
         parts = [
             report_part(
@@ -176,16 +187,28 @@ class NightlyReport:
     # --- for the run itself -----------------------------------------------------------------------------------------------
 
     def begin(self, planned: tuple[PartName, ...]) -> None:
-        """Notes the time, and what is planned."""
+        """Starts the clock.
+
+        Args:
+            planned: the parts that are to run.
+        """
         self._planned = planned
         self._started = clock.unix_time()
 
     def add(self, part: NightlyPart) -> None:
-        """Takes in a run that begins."""
+        """Adds a part whose run begins.
+
+        Args:
+            part: its report and its money; both are filled while it runs.
+        """
         self._parts[part.name] = part
 
     def end(self, error: BaseException | None) -> None:
-        """Notes the time, and what ended it early."""
+        """Stops the clock.
+
+        Args:
+            error: what ended the night early; None where nothing did.
+        """
         self._ended = clock.unix_time()
         if error is not None:
             # What a source raises may hold anything; what this library says does not.
@@ -226,7 +249,19 @@ class NightlyRun:
         return self.run_with(_await).__await__()
 
     async def run_with(self, send: Callable[[BulkRun], Awaitable[object]]) -> NightlyReport:
-        """Does it all, each part by `send`. A part that is not brought to its end ends the night."""
+        """Runs the whole night, each part by a function of yours.
+
+        Args:
+            send: awaits the `BulkRun` of a part, or enters it and reads each outcome. Customers that are not brought to their end end the
+                night.
+
+        Returns:
+            The report, also in `report` whatever ended the run.
+
+        Raises:
+            ConfigurationError: it has been run already.
+            BulkError: a part could not go on; what comes after it is not begun.
+        """
         if self._begun:
             raise ConfigurationError("a NightlyRun can be done once: call nightly() again for another night")
         self._begun = True
