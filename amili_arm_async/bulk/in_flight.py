@@ -263,7 +263,7 @@ class BatchTracker:
             if reason is None or invalid.is_unreadable:
                 self._recorder.invalid(invalid)
             else:
-                outcome = replace(outcome, verdict=reason)
+                outcome = replace(outcome, common=reason)
                 self._recorder.unsent(outcome.indexes, outcome.keys, reason, invalid.payload)
             self.report.add(outcome)
 

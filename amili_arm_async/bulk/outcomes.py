@@ -291,8 +291,8 @@ class BatchOutcome:
         result: what GET batch answered last, or None.
         indexes: the place of each record in the source.
         keys: the key of each record, or None.
-        verdict: the final state of all records but the exceptions.
-        exceptions: by position in the batch, the final states that differ.
+        common: the outcome of all records but the exceptions.
+        exceptions: by position in the batch, the outcomes that differ.
         was_ambiguous: whether one of the times that it was sent ended so that nobody can say whether it was taken: it may be processed at
             any time, also after what was sent later.
     """
@@ -303,7 +303,7 @@ class BatchOutcome:
     result: BatchResult | None = field(repr=False)
     indexes: Sequence[int] = field(repr=False)
     keys: Sequence[str | None] = field(repr=False)
-    verdict: Outcome = field(repr=False)
+    common: Outcome = field(repr=False)
     exceptions: Mapping[int, Outcome] = field(default_factory=dict, repr=False)
     was_ambiguous: bool = False
 
@@ -314,10 +314,10 @@ class BatchOutcome:
     def counts(self) -> dict[State, int]:
         """Number of records by state; only states that occur."""
         counts: Counter[State] = Counter(verdict.state for verdict in self.exceptions.values())
-        counts[self.verdict.state] += len(self.indexes) - len(self.exceptions)
+        counts[self.common.state] += len(self.indexes) - len(self.exceptions)
         return {state: number for state, number in counts.items() if number}
 
     def __iter__(self) -> Iterator[RecordOutcome]:
         for position, (index, key) in enumerate(zip(self.indexes, self.keys, strict=True)):
-            verdict = self.exceptions.get(position, self.verdict)
+            verdict = self.exceptions.get(position, self.common)
             yield RecordOutcome(index, key, verdict.state, verdict.reason, verdict.message)

@@ -395,7 +395,7 @@ class BulkReport:
     def _add_failures(self, outcome: BatchOutcome) -> None:
         rows: dict[Outcome, _Row] = {}
         for position, (index, key) in enumerate(zip(outcome.indexes, outcome.keys, strict=True)):
-            verdict = outcome.exceptions.get(position, outcome.verdict)
+            verdict = outcome.exceptions.get(position, outcome.common)
             if verdict.state not in self._success_states:
                 if verdict not in rows:
                     rows[verdict] = _Row(*verdict, [], [])

@@ -60,14 +60,14 @@ class Failed(RunObserver):
 
     def on_settled(self, outcome: BatchOutcome) -> None:
         """Takes in the final state of customers."""
-        if not outcome.exceptions and outcome.verdict.state in self._success_states:
+        if not outcome.exceptions and outcome.common.state in self._success_states:
             if self._few or self._rest is not None:
                 self._take_off(_named(outcome.keys, outcome.indexes))
             return
         made: dict[str, int] = {}
         lost: dict[str, int] = {}
         for position, (key, index) in enumerate(zip(outcome.keys, outcome.indexes, strict=True)):
-            well = outcome.exceptions.get(position, outcome.verdict).state in self._success_states
+            well = outcome.exceptions.get(position, outcome.common).state in self._success_states
             if key is None:
                 self.nameless += not well
                 continue

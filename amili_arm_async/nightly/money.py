@@ -187,11 +187,11 @@ class Money(RunObserver):
     def on_settled(self, outcome: BatchOutcome) -> None:
         """Takes in the final state of records."""
         if not outcome.exceptions:
-            self._tell(outcome.verdict.state, outcome.indexes)
+            self._tell(outcome.common.state, outcome.indexes)
             return
         by_state: dict[State, list[int]] = {}
         for position, index in enumerate(outcome.indexes):
-            verdict = outcome.exceptions.get(position, outcome.verdict)
+            verdict = outcome.exceptions.get(position, outcome.common)
             by_state.setdefault(verdict.state, []).append(index)
         for state, indexes in by_state.items():
             self._tell(state, indexes)

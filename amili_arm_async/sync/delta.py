@@ -204,12 +204,12 @@ class Delta(RunObserver):
             self._under_way[one.name] = one.packed(first)
 
     def on_settled(self, outcome: BatchOutcome) -> None:
-        if outcome.verdict == _UNCHANGED and not outcome.exceptions:
+        if outcome.common == _UNCHANGED and not outcome.exceptions:
             return
         kept = _Kept()
         names = names_of(outcome.keys)
         for position, (index, key, name) in enumerate(zip(outcome.indexes, outcome.keys, names, strict=True)):
-            state = outcome.exceptions.get(position, outcome.verdict).state
+            state = outcome.exceptions.get(position, outcome.common).state
             if key is None or name is None:
                 self.without_key += state in SUCCESS
                 continue

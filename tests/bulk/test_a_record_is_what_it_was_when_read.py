@@ -284,7 +284,7 @@ def cut(records: Any, *, prints: bool) -> tuple[list[Any], list[Any]]:
     batches = []
     while (batch := cutter.finish()) is not None:
         batches.append((list(batch.indexes), list(batch.keys), json.loads(b"[" + b",".join(batch.pieces) + b"]"), list(batch.prints)))
-    return batches, [(list(one.outcome.indexes), one.outcome.keys, one.outcome.verdict, one.payload) for one in cutter.take_invalid()]
+    return batches, [(list(one.outcome.indexes), one.outcome.keys, one.outcome.common, one.payload) for one in cutter.take_invalid()]
 
 
 @settings(max_examples=150, deadline=None)

@@ -216,7 +216,9 @@ async def test_a_single_result_has_a_bound_too_and_is_not_asked_for_again(
     build = arm.batches._context.request
     server.answer_result = lambda _: Answer(200, huge(100_000))
     assert (await arm.batches.get(receipt.batch_uuid)).outcome == "succeeded"
-    monkeypatch.setattr("amili_arm_async.resources.base.RequestContext.request", lambda _, *a, **k: structs.replace(build(*a, **k), most=50_000))
+    monkeypatch.setattr(
+        "amili_arm_async.resources.base.RequestContext.request", lambda _, *a, **k: structs.replace(build(*a, **k), most=50_000)
+    )
     asked = server.batches[receipt.batch_uuid].asked
     for call in (arm.batches.get, arm.batches.wait):
         with pytest.raises(ResponseError, match="answer too large"):

@@ -96,12 +96,12 @@ def test_a_record_is_invalid_only_where_json_has_no_word_for_it_or_it_is_too_lar
     _, invalid = cut(records, *limits, slices)
     for outcome in invalid:
         (index,) = outcome.indexes
-        assert outcome.verdict.state == "invalid"
-        assert outcome.verdict.message.startswith("$")
-        if outcome.verdict.reason == "too_large":
+        assert outcome.common.state == "invalid"
+        assert outcome.common.message.startswith("$")
+        if outcome.common.reason == "too_large":
             assert len(codec.encode_one(records[index], Customer)) + ENVELOPE.size > limits[1]
         else:
-            assert outcome.verdict.reason == "not_encodable"
+            assert outcome.common.reason == "not_encodable"
             assert as_json(records[index]) is INVALID
 
 
@@ -228,7 +228,7 @@ def test_a_record_too_large_alone_names_its_bytes_and_does_not_stop_the_rest() -
     batches, (refused,) = cut([{"customerNo": "1"}, {"customerNo": "2", "name": "x" * 400}, {"customerNo": "3"}], 10, 300)
     assert [list(batch.keys) for batch in batches] == [["1", "3"]]
     assert [list(batch.indexes) for batch in batches] == [[0, 2]]
-    assert (list(refused.indexes), list(refused.keys), refused.verdict.reason) == ([1], ["2"], "too_large")
+    assert (list(refused.indexes), list(refused.keys), refused.common.reason) == ([1], ["2"], "too_large")
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def test_nan_in_a_line_of_a_document_never_leaves(value) -> None:
     made.feed([Document(document_no="1"), Document(document_no="2", document_lines=[line])])
     assert list(made.finish().keys) == ["1"]
     (refused,) = (invalid.outcome for invalid in made.take_invalid())
-    assert refused.verdict.message == "$.documentLines[0].currencyAmounts.vat: NaN or Infinity is no number in JSON"
+    assert refused.common.message == "$.documentLines[0].currencyAmounts.vat: NaN or Infinity is no number in JSON"
 
 
 @pytest.mark.parametrize("text", [b'{"name":"\xff"}', b'{"\xff":1}', b'{"customerNo":"\xc3"}', b'{"a":["\xed\xa0\x80"]}', b'{"a":"\n"}'])
@@ -278,7 +278,7 @@ def test_bytes_that_would_spoil_a_whole_batch_are_refused_alone(text) -> None:
 def test_the_reason_names_the_path_and_never_the_value() -> None:
     bad = {"customerNo": "1", "ssn": "01019921717", "a": [1, {"b": float("nan")}], "c": object()}
     _, (refused,) = cut([bad], 10, 10_000)
-    assert refused.verdict.message == "$.a[1].b: NaN or Infinity is no number in JSON; $.c: a object can't be sent"
+    assert refused.common.message == "$.a[1].b: NaN or Infinity is no number in JSON; $.c: a object can't be sent"
 
 
 def test_a_null_beside_it_does_not_change_whether_a_value_can_be_sent() -> None:

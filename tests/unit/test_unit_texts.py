@@ -80,7 +80,7 @@ def test_no_place_for_a_number_is_forgotten(cls: type[Any], path: tuple[str | in
     assert batch is not None
     assert list(batch.indexes) == [0, 1, 2, 4, 5, 6]
     [invalid] = cutter.take_invalid()
-    assert "NaN or Infinity" in (invalid.outcome.verdict.message or "")
+    assert "NaN or Infinity" in (invalid.outcome.common.message or "")
 
 
 def test_there_are_such_places() -> None:

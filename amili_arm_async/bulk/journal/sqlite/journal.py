@@ -298,12 +298,12 @@ class RunJournal:
         row = self._next_row()
         self._put_urgent(partial(self._store.take_out, id=live.row, rest=rest, part=(row, part) if part is not None else None))
         live.row = row
-        if outcome.verdict.state == "invalid":
+        if outcome.common.state == "invalid":
             kept = frozenset(rest)
             texts = live.batch.texts() if self.wants_payloads else None
             same: dict[Outcome, list[tuple[int, int]]] = {}
             for number, place in enumerate(place for place in range(len(live.batch)) if place not in kept):
-                same.setdefault(outcome.exceptions.get(number, outcome.verdict), []).append((number, place))
+                same.setdefault(outcome.exceptions.get(number, outcome.common), []).append((number, place))
             for verdict, some in same.items():
                 body = b",".join([texts[place] for _, place in some]) if texts is not None else None
                 self.unsent([outcome.indexes[number] for number, _ in some], [outcome.keys[number] for number, _ in some], verdict, body)
@@ -379,7 +379,7 @@ class RunJournal:
     def invalid(self, refused: Invalid) -> None:
         """A record that can't be sent."""
         outcome = refused.outcome
-        self.unsent(outcome.indexes, outcome.keys, outcome.verdict, refused.payload)
+        self.unsent(outcome.indexes, outcome.keys, outcome.common, refused.payload)
 
     # --- what is still open -----------------------------------------------------------------------------------------------
 
@@ -418,9 +418,9 @@ class RunJournal:
 
     def hold(self, live: InFlightBatch, outcome: BatchOutcome) -> bool:
         """Keeps an outcome back until it was looked up what became of the batch; whether it did."""
-        if not self.holds or not any(map(can_be_looked_up, (outcome.verdict, *outcome.exceptions.values()))):
+        if not self.holds or not any(map(can_be_looked_up, (outcome.common, *outcome.exceptions.values()))):
             return False
-        verdicts = [outcome.exceptions.get(position, outcome.verdict) for position in range(len(outcome))]
+        verdicts = [outcome.exceptions.get(position, outcome.common) for position in range(len(outcome))]
         sent = (outcome.number, outcome.attempts, outcome.batch_uuid)
         self._followers.add(
             live.row, DeferredRecord(range(len(outcome)), outcome.indexes, CompactKeys(outcome.keys), verdicts, False, *sent)
