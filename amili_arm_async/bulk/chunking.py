@@ -458,6 +458,7 @@ class Chunker:
             return
         except Exception as exc:  # also what a mapping of the caller's raises when it is asked for its key
             reason = "not one JSON object" if isinstance(exc, codec.DecodeFailure) else type(exc).__name__
+            reason = "nested too deep" if isinstance(exc, RecursionError) else reason
             self._refuse_record(index, key, record, Outcome("invalid", "not_encodable", f"$: {reason}"))
             return
         # A text that was written here has its keys sorted; bytes have them as they came.

@@ -145,12 +145,26 @@ def same_content(sent: bytes, found: bytes) -> bool:
 
 
 def _says_the_same(ours: Any, theirs: Any) -> bool:
-    if _is_blank(ours):
-        return _is_blank(theirs)
-    if isinstance(ours, dict):
-        return isinstance(theirs, dict) and all(_says_the_same(value, theirs.get(name)) for name, value in ours.items())
-    if isinstance(ours, list):
-        return isinstance(theirs, list) and len(ours) == len(theirs) and all(map(_says_the_same, ours, theirs))
+    # A loop, since JSON that can be read may be nested deeper than functions can call each other.
+    pairs = [(ours, theirs)]
+    while pairs:
+        ours, theirs = pairs.pop()
+        if _is_blank(ours):
+            same = _is_blank(theirs)
+        elif isinstance(ours, dict):
+            same = isinstance(theirs, dict)
+            pairs += [(value, theirs.get(name)) for name, value in ours.items()] if same else ()
+        elif isinstance(ours, list):
+            same = isinstance(theirs, list) and len(ours) == len(theirs)
+            pairs += zip(ours, theirs, strict=True) if same else ()
+        else:
+            same = _is_same_value(ours, theirs)
+        if not same:
+            return False
+    return True
+
+
+def _is_same_value(ours: Any, theirs: Any) -> bool:
     if isinstance(ours, bool) or isinstance(theirs, bool):
         return ours is theirs
     first, second = _number(ours), _number(theirs)

@@ -118,7 +118,9 @@ class Operations:
     def pieces(self, operation: Operation, body: bytes) -> Sequence[msgspec.Raw]:
         """Returns the records of a ledger write's body; `ValueError` says what is wrong with it."""
         if operation.writes == "batch" and operation.kind is not None:
-            return split_batch(operation.kind, body)
+            records = split_batch(operation.kind, body)
+            processing.refuse_deep_records(records)
+            return records
         processing.decode_object(body)
         return [msgspec.Raw(body)]
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from amili_arm_async import Document
+from amili_arm_async import Document, codec
 from amili_arm_async.bulk.fingerprints import Fingerprinter, keyed_name
 from amili_arm_async.bulk.fingerprints import content_name as name_of_content
 from amili_arm_async.bulk.journal.matching import ResumeEntry, decide_customer, decide_document
@@ -500,3 +500,14 @@ def test_by_example(sent, found, same):
 def test_what_is_no_object_is_never_the_same(odd):
     assert not same_content(b'{"a":1}', odd)
     assert not same_content(odd, b'{"a":1}')
+
+
+@pytest.mark.parametrize("levels", [300, 900, 2_000, 9_000, 20_000])
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_content_that_is_nested_deep_is_compared_too(opening, levels):
+    def nested(value):
+        return b'{"a":%b%d%b}' % (opening * levels, value, (b"]" if opening == b"[" else b"}") * levels)
+
+    # Python 3.11 reads less than 1,000 levels: what can't be read is never the same.
+    assert same_content(nested(1), nested(1)) is (codec.json_value(nested(1)) is not None)
+    assert not same_content(nested(1), nested(2))
