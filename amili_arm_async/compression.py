@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -9,10 +10,13 @@ from functools import cache
 from importlib import import_module
 from typing import Final, Literal, Protocol, TypeAlias
 
-__all__ = ["Compression", "compress", "has_zstd"]
+__all__ = ["INSTALL_ZSTD", "Compression", "compress", "has_zstd"]
 
 Compression: TypeAlias = Literal["gzip", "zstd"]
 """The ways a body may be compressed, as `Content-Encoding` names them."""
+
+INSTALL_ZSTD: Final = "pip install 'amili-arm-async[zstd]'" if sys.version_info < (3, 14) else "pip install zstandard"
+"""The remedy where nothing can make or read zstd: a Python 3.14 that was built without it gets nothing by the extra."""
 
 _LEVEL: Final = 1
 """The quickest of both: JSON of records that look alike is small then, and more levels cost more time than they save bytes."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from .compression import Compression, has_zstd
+from .compression import INSTALL_ZSTD, Compression, has_zstd
 from .errors import ConfigurationError
 
 __all__ = [
@@ -415,9 +415,7 @@ class BulkOptions:
             return
         _check_word("BulkOptions.compression", self.compression, ("gzip", "zstd"))
         if self.compression == "zstd" and not has_zstd():
-            raise ConfigurationError(
-                "BulkOptions.compression='zstd' needs Python 3.14, or the extra zstd: pip install \"amili-arm-async[zstd]\""
-            )
+            raise ConfigurationError(f"BulkOptions.compression='zstd' needs Python 3.14 or a package: {INSTALL_ZSTD}")
 
 
 _VARIABLES: Final = ("BASE_URL", "CLIENT_NO", "TOKEN", "CLIENT_ID", "CLIENT_SECRET", "IDENTITY_URL", "USER_ID", "LANGUAGE")

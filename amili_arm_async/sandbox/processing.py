@@ -135,7 +135,8 @@ def refuse_depth(data: bytes | memoryview) -> None:
 
 def refuse_deep_records(records: Sequence[msgspec.Raw]) -> None:
     """Raises a `ValueError` if one of many records is nested too deep; quick, since few can be."""
-    for text in map(memoryview, records):
+    for record in records:
+        text = memoryview(record)
         # A level takes two bytes.
         if len(text) > 2 * _SHALLOW and bytes(text).count(b"[") + bytes(text).count(b"{") > _SHALLOW:
             refuse_depth(text)

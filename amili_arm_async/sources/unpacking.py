@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final, Literal, TypeAlias
 
+from ..compression import INSTALL_ZSTD
 from ..errors import SourceError
 
 __all__ = ["DamagedError", "Gzip", "Packing", "Zstd", "packing_of"]
@@ -140,4 +141,4 @@ def _zstd() -> tuple[Callable[[], Any], type[Exception]]:
     with suppress(ImportError):
         package = import_module("zstandard")
         return lambda: package.ZstdDecompressor().decompressobj(), package.ZstdError
-    raise SourceError("it is packed with zstd, and nothing here can unpack that: pip install 'amili-arm-async[zstd]'")
+    raise SourceError(f"it is packed with zstd, and nothing here can unpack that: {INSTALL_ZSTD}")

@@ -251,7 +251,7 @@ async def test_an_odd_record_costs_only_itself(server: FaultyServer, arm: ArmCli
 
 
 def client_tasks(server: BadServer) -> list[asyncio.Task[Any]]:
-    """The tasks that run beside the test, without those of the server: one for each connection that asyncio accepts or the server serves."""
+    """The tasks beside the test, without those of the server: one for each connection that asyncio accepts or the server serves."""
     others = asyncio.all_tasks() - {asyncio.current_task()} - server._tasks
     return [task for task in others if not task.get_coro().__qualname__.endswith("._accept_connection2")]  # type: ignore[union-attr]
 
