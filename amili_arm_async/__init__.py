@@ -41,7 +41,7 @@ from .models.customers import Customer, CustomerRecord, Distribution, Distributi
 from .models.documents import Document, DocumentLine, DocumentLineRecord, DocumentRecord, EinvoiceAddress, EinvoiceAddressRecord
 from .models.identity import IssuedToken
 from .models.json_records import ArItem, AutoPostingReply, GlItem, JsonRecord, PaymentReservation, Reply, UploadReply
-from .nightly.money_totals import CurrencyTotals, MoneySum, MoneyTotals
+from .nightly.money import CurrencyTotals, MoneySum, MoneyTotals
 from .paging import Page, Pager
 from .sources.records import Records, open_records
 from .sync.run import SyncReport, SyncRun

@@ -238,6 +238,7 @@ class BulkReport:
         self._observers = observers
         self._counts: dict[State, int] = dict.fromkeys(STATES, 0)
         self._tally = Tally(records_known)
+        self._results_awaited = not accepted_is_enough
         self._success_states = success_states(accepted_is_enough=accepted_is_enough)
         self._failures: Spool[_Row] = Spool(_Row)
         self._batches: Spool[BatchSummary] = Spool(BatchSummary)
@@ -300,6 +301,11 @@ class BulkReport:
         if self._started is None:
             return 0.0
         return (self._now() if self._ended is None else self._ended) - self._started
+
+    @property
+    def results_awaited(self) -> bool:
+        """Whether the run waits for the results of its batches; else (`results="accepted"`) an `accepted` record is a success."""
+        return self._results_awaited
 
     @property
     def failed_records(self) -> int:

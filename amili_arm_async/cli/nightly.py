@@ -20,7 +20,7 @@ from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
 from ..errors import CheckError, ConfigurationError, SourceError
 from ..files import FileKind
-from ..nightly.report import read_report
+from ..nightly.report import ReportSchema
 from ..nightly.run import NightlyReport, PartName
 from ..sources.records import Records
 from . import output
@@ -346,17 +346,17 @@ class Night:
 
     # --- what happened ----------------------------------------------------------------------------------------------------
 
-    def to_dict(self, failures: str | None = None) -> dict[str, Any]:
-        """The report document."""
+    def schema(self, failures: str | None = None) -> ReportSchema:
+        """The report; `failures` is the path of the file that lists the failures."""
         assert self.report is not None
         named = dict.fromkeys(self.records, Path(failures).name) if failures is not None else None
-        return self.report.to_dict(lines={name: records.line for name, records in self.records.items()}, failures_files=named)
+        return self.report.to_schema(lines={name: records.line for name, records in self.records.items()}, failures_files=named)
 
     def write(self, files: Files) -> bool:
         """Writes the reports that were asked for; whether one could not be written."""
         if self.report is None or (files.report, files.html, files.failures) == (None, None, None):
             return False
-        document = read_report(msgspec.json.encode(self.to_dict(files.failures)))
+        document = self.schema(files.failures)
         failed = False
         for path, write in (
             (files.report, partial(write_json, document)),
@@ -388,12 +388,12 @@ class Night:
         for name, words in self.report.shortfalls.items():
             output.warn(f"{name}: {words}")
         if as_json:
-            output.print_json({**self.to_dict(), "ok": self.report.ok and ended})
+            output.print_json({**msgspec.to_builtins(self.schema()), "ok": self.report.ok and ended})
             return
         for part in self.report.parts:
             output.print_table(part.name, part.report)
         for name in self.report.not_begun:
-            output.warn(f"{name}: not begun, none of its records was read")
+            output.warn(f"{name}: not started, none of its records was read")
         if self.report.sync is not None:
             output.warn(f"customers since they were last sent: {self.report.sync.summary()}")
         money = self.report.money

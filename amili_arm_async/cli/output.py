@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ..bulk.outcomes import STATES, RecordOutcome, is_from_server
 from ..bulk.report import BulkReport
-from ..nightly.report_parts import reasons_of
+from ..nightly.report import reasons_of
 from ..sources.records import Records
 
 __all__ = [
@@ -127,7 +127,7 @@ def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = No
         "counts": dict(report.counts),
         "records": totals.records_read,
         "failed_records": report.failed_records,
-        "reasons": reasons_of(report, line_of),
+        "reasons": msgspec.to_builtins(reasons_of(report, line_of)),
         "error": report.error,
         "source_exhausted": report.source_exhausted,
         "not_read": report.not_read,

@@ -66,6 +66,9 @@ def _read(file: str) -> ReportSchema:
 def _named(document: ReportSchema) -> Iterator[tuple[str, RecordOutcome, int | None]]:
     for part in document.parts:
         for reason in part.reasons:
+            # Of all further reasons no record is named.
+            if reason.state == "other":
+                continue
             for example in reason.examples:
                 yield part.name, RecordOutcome(example.index, example.key, reason.state, reason.reason, example.message), example.line
 

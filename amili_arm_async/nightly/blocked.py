@@ -18,13 +18,13 @@ from ..errors import ArmError
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["Blocked", "Failed"]
+__all__ = ["BlockedDocuments", "FailedCustomers"]
 
 _IN_MEMORY: Final = 100_000
 _AT_ONCE: Final = 500
 
 
-class Failed(RunObserver):
+class FailedCustomers(RunObserver):
     """Watches a run of customers and remembers the numbers of those that did not make it.
 
     The last record of a customer in the source decides: a success after a failure takes it off. A hundred thousand numbers are kept
@@ -201,7 +201,7 @@ def _bytes(name: str) -> bytes:
     return name.encode("utf-8", "surrogatepass")
 
 
-class Blocked(RunObserver):
+class BlockedDocuments(RunObserver):
     """Takes the documents of customers that did not make it out of a run: they are `blocked`, with the reason `customer_failed`.
 
     A document without a `customerNo`, or one that can't be read, goes on.
@@ -210,7 +210,7 @@ class Blocked(RunObserver):
         failed: has watched the run of the customers, which is over.
     """
 
-    def __init__(self, failed: Failed) -> None:
+    def __init__(self, failed: FailedCustomers) -> None:
         self._failed = failed
 
     async def filter(self, records: Sequence[Any], first: int) -> Mapping[int, Outcome]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, Underflow, localcontext
 from functools import reduce
@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from ..bulk.observers import RunObserver
 from ..bulk.outcomes import STATES, BatchOutcome, State
 from .amounts import EXACT, Reading, currency_of, headers_of, read_amounts
-from .money_totals import CurrencyTotals, MoneySum, MoneyTotals
 
 if TYPE_CHECKING:
     from ..bulk.report import BulkReport
 
-__all__ = ["Money"]
+__all__ = ["CurrencyTotals", "MoneyObserver", "MoneySum", "MoneyTotals"]
 
 _PLACES: Final = 4
 _SCALE: Final = Decimal(10**_PLACES)
@@ -29,6 +28,55 @@ _NO_TOTAL: Final = -(2**63)
 _FEW: Final = 16
 # Raises for what is no whole number of ten thousandths, and before an exponent makes an integer without end of it.
 _SMALL: Final = Context(prec=60, Emax=60, Emin=-60, traps=[Inexact, InvalidOperation, Overflow, Underflow])
+
+
+@dataclass(frozen=True, slots=True)
+class MoneySum:
+    """Documents and their money.
+
+    Attributes:
+        count: number of the documents, those without a total among them.
+        total: sum of their totals, exact, in the main unit of the currency; None where none of them has a total.
+    """
+
+    count: int = 0
+    total: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyTotals:
+    """The documents of one currency.
+
+    Attributes:
+        currency: three letters; None for the documents whose `currency` is missing or no three letters: their totals are summed up too,
+            whatever they may be in.
+        read: those that were read.
+        states: those that ended in each final state; only states that occur.
+    """
+
+    currency: str | None
+    read: MoneySum
+    states: Mapping[State, MoneySum]
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyTotals:
+    """The money of a run.
+
+    Attributes:
+        currencies: the currencies by name; None is the last.
+        without_total: documents that have no total, in the header or by their lines.
+        without_currency: documents that have no currency.
+        made_from_lines: documents whose total was made by adding up their lines, because the header has none.
+        adds_up: whether count and money of what was read are those of all final states, for each currency: both are summed up by
+            themselves and then compared, and the counts with the report's, where there is one. False while records are under way.
+    """
+
+    currencies: tuple[CurrencyTotals, ...]
+    without_total: int
+    without_currency: int
+    made_from_lines: int
+    adds_up: bool
 
 
 @dataclass(slots=True)
@@ -93,7 +141,7 @@ class _Currencies(dict[Any, int]):
         return number
 
 
-class Money(RunObserver):
+class MoneyObserver(RunObserver):
     """Watches a run of documents and sums up their money.
 
     A document's total is `currencyAmounts.inclVat` of its header. Where there is none it is made from its lines, if each of them has

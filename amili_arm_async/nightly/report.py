@@ -1,19 +1,66 @@
-"""Pure: the report document: what happened in a night, as one JSON object from which every other form is made."""
+"""The schema of the night's report, and how its parts are built. Pure.
+
+Every other form, JSON, HTML and CSV, is made from `ReportSchema`.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
-from ..bulk.outcomes import State
+from ..bulk.outcomes import RecordOutcome, State, safe_message
 from ..errors import ConfigurationError
-from .report_parts import FORMAT
 
-__all__ = ["Amount", "Bucket", "CurrencyMoney", "Example", "Expectation", "Money", "Part", "Reason", "ReportSchema", "Sync", "Timeline"]
-__all__ += ["FORMAT", "read_report"]
+if TYPE_CHECKING:
+    from ..bulk.report import BulkReport
+    from ..bulk.report import Expectation as BulkExpectation
+    from ..sync.run import SyncReport
+    from .money import MoneySum, MoneyTotals
+
+__all__ = [
+    "FORMAT",
+    "Amount",
+    "Bucket",
+    "CurrencyMoney",
+    "Example",
+    "Expectation",
+    "LineOf",
+    "Money",
+    "Part",
+    "PartName",
+    "Reason",
+    "ReportSchema",
+    "Sync",
+    "Timeline",
+    "part_of",
+    "read_report",
+    "reasons_of",
+]
+
+FORMAT: Final = "amili-arm report 1"
+"""The name and number of the format."""
+
+_REASONS: Final = 50
+"""Reasons that a part names; all further records are counted in one more, the last."""
+
+_EXAMPLES: Final = 10
+"""Records that a reason names."""
+
+_DISTINCT: Final = 2000
+"""Reasons that are told apart while they are counted: a server may give each record a reason of its own."""
+
+_LONGEST_REASON: Final = 200
+_LONGEST_MESSAGE: Final = 500
+
+PartName: TypeAlias = Literal["customers", "documents"]
+
+LineOf: TypeAlias = Callable[[int], int | None]
+"""Gives the line of a record in its file, from 1, by its index in the source; None where it has no line."""
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 # Bounded, so that no clock arithmetic can run over.
@@ -105,13 +152,13 @@ class Reason(Struct, frozen=True):
     """Failures with the same state and reason.
 
     Attributes:
-        state: their final state.
+        state: their final state; "other" for the records of all reasons beyond the first fifty.
         reason: a short code or an HTTP status; may be empty.
         count: number of records.
-        examples: some of them.
+        examples: the first of them, ten at most; none of "other".
     """
 
-    state: State
+    state: State | Literal["other"]
     reason: str
     count: Count
     examples: list[Example]
@@ -167,6 +214,7 @@ class Part(Struct, frozen=True):
         operation: what was called, for example "customers.create_batch".
         read: records read from the source.
         counts: number of records by final state.
+        results_awaited: whether the run waited for the results of its batches; else `accepted` is a success.
         batches: batches sent.
         requests: requests sent, those for results among them.
         bytes_sent: bytes of all bodies.
@@ -182,10 +230,11 @@ class Part(Struct, frozen=True):
         shortfall: in words, that it holds less, or None.
     """
 
-    name: Literal["customers", "documents"]
+    name: PartName
     operation: str
     read: Count
     counts: dict[State, Count]
+    results_awaited: bool
     batches: Count
     requests: Count
     bytes_sent: Count
@@ -195,10 +244,10 @@ class Part(Struct, frozen=True):
     reasons: list[Reason]
     timeline: Timeline | None
     failures_file: str | None
-    source_exhausted: bool = True
-    not_read: Count | None = None
-    expectation: Expectation | None = None
-    shortfall: str | None = None
+    source_exhausted: bool
+    not_read: Count | None
+    expectation: Expectation | None
+    shortfall: str | None
 
 
 class ReportSchema(Struct, frozen=True):
@@ -229,8 +278,134 @@ class ReportSchema(Struct, frozen=True):
     ok: bool
     error: str | None
     parts: list[Part]
-    source_exhausted: bool = True
-    not_begun: list[Literal["customers", "documents"]] = []
+    source_exhausted: bool
+    not_begun: list[PartName]
+
+
+# --- building -----------------------------------------------------------------------------------------------------------
+
+
+def part_of(
+    name: PartName,
+    operation: str,
+    report: BulkReport,
+    *,
+    money: MoneyTotals | None = None,
+    timeline: Timeline | None = None,
+    sync: SyncReport | None = None,
+    failures_file: str | None = None,
+    line_of: LineOf | None = None,
+) -> Part:
+    """Builds one part of the report.
+
+    Args:
+        name: which part it is.
+        operation: what was sent, for example `"documents.create_batch"`.
+        report: the report of its bulk run; its failures are read once.
+        money: the totals of the run, or None.
+        timeline: throughput and latency of the run, or None.
+        sync: what the delta sync found, or None.
+        failures_file: name of the file that lists all failures, or None.
+        line_of: gives the line of a record in its file, or None.
+
+    Returns:
+        The part.
+    """
+    totals = report.totals
+    return Part(
+        name=name,
+        operation=operation,
+        read=totals.records_read,
+        counts=dict(report.counts),
+        results_awaited=report.results_awaited,
+        batches=len(report.batches),
+        requests=totals.requests,
+        bytes_sent=totals.bytes_sent,
+        elapsed=report.elapsed,
+        sync=_sync(sync) if sync is not None else None,
+        money=_money(money) if money is not None else None,
+        reasons=reasons_of(report, line_of),
+        timeline=timeline,
+        failures_file=failures_file,
+        source_exhausted=report.source_exhausted,
+        not_read=report.not_read,
+        expectation=_expectation(report.expectation) if report.expectation is not None else None,
+        shortfall=report.shortfall,
+    )
+
+
+def _expectation(expectation: BulkExpectation) -> Expectation:
+    return Expectation(str(expectation), expectation.expected, expectation.found)
+
+
+def _sync(sync: SyncReport) -> Sync:
+    # A record without a number was never sent before, as far as anybody can tell.
+    return Sync(sync.new + sync.without_key, sync.changed, sync.unchanged, sync.failed, sync.gone or 0)
+
+
+def _money(totals: MoneyTotals) -> Money:
+    return Money(
+        currencies=[
+            CurrencyMoney(one.currency, _amount(one.read), {state: _amount(part) for state, part in one.states.items()})
+            for one in totals.currencies
+        ],
+        without_total=totals.without_total,
+        without_currency=totals.without_currency,
+        made_from_lines=totals.made_from_lines,
+        adds_up=totals.adds_up,
+    )
+
+
+def _amount(total: MoneySum) -> Amount:
+    return Amount(total.count, None if total.total is None else format(total.total, "f"))
+
+
+def reasons_of(report: BulkReport, line_of: LineOf | None = None) -> list[Reason]:
+    """Groups the failures of a run by state and reason, in bounded memory.
+
+    At most fifty groups, the largest first, with ten examples each; all further failures are counted in one more, the last, with the
+    state "other" and no examples. The messages are those of this library only: the server's may hold personal data.
+
+    Args:
+        report: the report of the run; its failures are read once, one by one.
+        line_of: gives the line of a record in its file, or None.
+
+    Returns:
+        The groups; groups of the same size stand in the order in which they first occurred.
+    """
+    counts: Counter[tuple[State, str]] = Counter()
+    examples: dict[tuple[State, str], list[RecordOutcome]] = {}
+    others = 0
+    for record in report.failures():
+        group = record.state, _short(record.reason, _LONGEST_REASON)
+        if group not in counts and len(counts) >= _DISTINCT:
+            others += 1
+            continue
+        counts[group] += 1
+        named = examples.setdefault(group, [])
+        if len(named) < _EXAMPLES:
+            named.append(record)
+    largest = counts.most_common(_REASONS)
+    others += counts.total() - sum(count for _, count in largest)
+    reasons = [Reason(*group, count, [_example(record, line_of) for record in examples[group]]) for group, count in largest]
+    return [*reasons, Reason("other", "", others, [])] if others else reasons
+
+
+def _example(record: RecordOutcome, line_of: LineOf | None) -> Example:
+    message = safe_message(record)
+    return Example(
+        record.index,
+        line_of(record.index) if line_of is not None else None,
+        record.key,
+        _short(message, _LONGEST_MESSAGE) if message is not None else None,
+    )
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+# --- reading ------------------------------------------------------------------------------------------------------------
 
 
 _DECODER: Final = msgspec.json.Decoder(ReportSchema)
@@ -241,21 +416,27 @@ class _Head(Struct):
 
 
 def read_report(data: bytes) -> ReportSchema:
-    """Reads a report document; fields that it does not know are passed over.
+    """Reads a report from JSON. Unknown fields are ignored.
+
+    Args:
+        data: the JSON text, as `NightlyReport.to_dict` and `amili-arm nightly --report` write it.
+
+    Returns:
+        The report.
 
     Raises:
-        ConfigurationError: it is none, or it is broken; the message has the path of the fault.
+        ConfigurationError: it is not a report of this format; the message has the JSON path of what is wrong.
     """
     try:
         head = msgspec.json.decode(data, type=_Head)
         if head.format != FORMAT:
-            said = "has no format" if head.format is None else f"is of the format {head.format[:80]!a}"
-            raise ConfigurationError(f"not a report that this version reads: it {said}; expected {FORMAT!r}")
-        document = _DECODER.decode(data)
+            found = "it has no format" if head.format is None else f"its format is {head.format[:80]!a}"
+            raise ConfigurationError(f"not a report that this version reads: {found}; expected {FORMAT!r}")
+        report = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ConfigurationError(f"not a report: {exc}") from exc
-    for name, instant in (("started", document.started), ("ended", document.ended)):
-        # At the edge of the calendar no other zone can be told.
+    for name, instant in (("started", report.started), ("ended", report.ended)):
+        # At the edge of the calendar a time can't be converted to another zone.
         if instant is not None and not 1970 <= instant.year <= 9990:
             raise ConfigurationError(f"not a report: the year of $.{name} is not between 1970 and 9990")
-    return document
+    return report

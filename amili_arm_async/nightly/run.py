@@ -1,11 +1,13 @@
-"""The nightly job: customers first, then their documents, and one report over all."""
+"""`NightlyRun` and `NightlyReport`: the nightly job as its caller sees it."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
+
+import msgspec
 
 from .. import clock
 from ..bulk.observers import RunObserver
@@ -13,130 +15,151 @@ from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..errors import ArmError, ConfigurationError
 from ..sync.run import SyncReport, SyncRun
-from .blocked import Blocked, Failed
-from .money import Money
-from .money_totals import MoneyTotals
-from .report_parts import FORMAT, report_part
-from .timeline import Timeline
+from .blocked import BlockedDocuments, FailedCustomers
+from .money import MoneyObserver, MoneyTotals
+from .report import FORMAT, LineOf, PartName, ReportSchema, part_of
+from .timeline import TimelineObserver
 
-__all__ = ["NightlyPart", "NightlyReport", "NightlyRun", "PartName"]
+__all__ = ["NightlyPart", "NightlyProgress", "NightlyReport", "NightlyRun", "PartName", "StartRun"]
 
-PartName: TypeAlias = Literal["customers", "documents"]
-Begin: TypeAlias = Callable[[Sequence[RunObserver]], BulkRun | SyncRun]
+StartRun: TypeAlias = Callable[[Sequence[RunObserver]], BulkRun | SyncRun]
+"""Makes the run of a part, with these observers."""
 
 
 @dataclass(frozen=True, slots=True)
 class NightlyPart:
-    """One bulk run of the night, and who watched it.
+    """One bulk run of the night, and its observers.
 
     Attributes:
         name: `"customers"` or `"documents"`.
         operation: what was sent, for example `"documents.create_batch"`.
         report: the report of the run.
-        money: watched the documents, or None.
-        timeline: watched the run.
-        sync: the report of the sync, where only what changed was sent, or None.
+        money: has the totals of the documents; None for customers.
+        timeline: has throughput and latency.
+        sync: the report of the sync where only changed customers were sent, else None.
     """
 
     name: PartName
     operation: str
     report: BulkReport
-    money: Money | None
-    timeline: Timeline
+    money: MoneyObserver | None
+    timeline: TimelineObserver
     sync: SyncReport | None = None
 
 
-class NightlyReport:
-    """What became of a night: right at any time, whatever ended it.
+@dataclass(slots=True)
+class NightlyProgress:
+    """What a night has done so far: the run writes it, its report reads it.
 
     Attributes:
-        error: what ended the night before its end, in words, or None.
+        client_no: the client number.
+        base_url: the address of the API.
+        run_id: name of the run in the journal, or None.
+        planned: the parts that are to be run.
+        parts: the parts that were started, in their order.
+        started: Unix time in seconds; None before the night begins.
+        ended: Unix time in seconds; None before the night ends.
+        error: why the night ended early, or None.
     """
 
-    def __init__(self, client_no: int, base_url: str, run_id: str | None) -> None:
-        self.error: str | None = None
-        self._where = {"client_no": client_no, "base_url": base_url, "run_id": run_id}
-        self._parts: dict[PartName, NightlyPart] = {}
-        self._planned: tuple[PartName, ...] = ()
-        self._started: float | None = None
-        self._ended: float | None = None
+    client_no: int
+    base_url: str
+    run_id: str | None
+    planned: tuple[PartName, ...] = ()
+    parts: dict[PartName, NightlyPart] = field(default_factory=dict)
+    started: float | None = None
+    ended: float | None = None
+    error: str | None = None
+
+
+class NightlyReport:
+    """The report of a night. It is correct at any time, whatever ended the night."""
+
+    def __init__(self, progress: NightlyProgress) -> None:
+        self._progress = progress
+
+    @property
+    def error(self) -> str | None:
+        """Why the night ended early; None where it did not."""
+        return self._progress.error
 
     @property
     def customers(self) -> BulkReport | None:
-        """The report of the customers; None where none were planned, or they had no turn yet."""
+        """The report of the customers; None where none were planned, or they were not started yet."""
         return self._report_of("customers")
 
     @property
     def documents(self) -> BulkReport | None:
-        """The report of the documents; None where none were planned, or they had no turn."""
+        """The report of the documents; None where none were planned, or they were not started."""
         return self._report_of("documents")
 
     def _report_of(self, name: PartName) -> BulkReport | None:
-        return self._parts[name].report if name in self._parts else None
+        part = self._progress.parts.get(name)
+        return part.report if part is not None else None
 
     @property
     def parts(self) -> tuple[NightlyPart, ...]:
-        """The bulk runs that were begun, in their order."""
-        return tuple(self._parts.values())
+        """The bulk runs that were started, in their order."""
+        return tuple(self._progress.parts.values())
 
     @property
     def money(self) -> MoneyTotals | None:
-        """Counts and sums of the documents per currency and final state; None where they had no turn."""
-        part = self._parts.get("documents")
+        """Counts and sums of the documents per currency and final state; None where no documents were started."""
+        part = self._progress.parts.get("documents")
         return part.money.totals(part.report) if part is not None and part.money is not None else None
 
     @property
     def sync(self) -> SyncReport | None:
-        """What a sync of the customers found; None where all were sent, or they had no turn."""
-        return self._parts["customers"].sync if "customers" in self._parts else None
+        """The report of the customers' sync; None where all customers are sent, or they were not started."""
+        part = self._progress.parts.get("customers")
+        return part.sync if part is not None else None
 
     @property
     def failed_records(self) -> int:
-        """Number of records that did not make it."""
-        return sum(part.report.failed_records for part in self._parts.values())
+        """Number of records that failed, in all parts."""
+        return sum(part.report.failed_records for part in self.parts)
 
     @property
     def not_begun(self) -> tuple[PartName, ...]:
-        """The parts that were planned and not begun: none of their records was read, and they are in no count."""
-        return tuple(name for name in self._planned if name not in self._parts)
+        """The parts that were planned and not started: none of their records was read, and they are in no count."""
+        return tuple(name for name in self._progress.planned if name not in self._progress.parts)
 
     @property
     def source_exhausted(self) -> bool:
         """Whether every source of the night was read to its end; see `BulkReport.source_exhausted`."""
-        return not self.not_begun and all(part.report.source_exhausted for part in self._parts.values())
+        return not self.not_begun and all(part.report.source_exhausted for part in self.parts)
 
     @property
     def ok(self) -> bool:
-        """Whether all that was planned was done, every source was read to its end and held what was expected, every record made it, and the
-        money adds up."""
+        """Whether every planned part was run, every source was read to its end and held the expected records, every record succeeded, and
+        the money adds up."""
         money = self.money
-        whole = self.error is None and self._ended is not None and self.source_exhausted
-        return whole and not self.failed_records and not self.shortfalls and (money is None or money.adds_up)
+        complete = self.error is None and self._progress.ended is not None and self.source_exhausted
+        return complete and not self.failed_records and not self.shortfalls and (money is None or money.adds_up)
 
     @property
     def shortfalls(self) -> dict[PartName, str]:
-        """The parts whose source holds less than was expected (`at_least`), in words. What was read was sent."""
-        return {name: part.report.shortfall for name, part in self._parts.items() if part.report.shortfall is not None}
+        """The parts whose source holds fewer records than expected (`at_least`), each with the reason in words. What was read was sent."""
+        return {part.name: part.report.shortfall for part in self.parts if part.report.shortfall is not None}
 
     def raise_for_failures(self) -> None:
-        """Raises an error unless every part is `ok`.
+        """Raises where a record failed, a source was not read to its end, or holds fewer records than expected.
 
         Raises:
-            BulkError: a record did not succeed, a source was not read to its end, or it holds less than was expected; with the report of
-                the first such part.
+            BulkError: with the report of the first part that failed.
         """
-        for part in self._parts.values():
+        for part in self.parts:
             part.report.raise_for_failures()
 
     def summary(self) -> str:
-        """Says the counts in one line, for a person.
+        """Sums the night up for a person.
 
         Returns:
-            For each part its counts, or that it was not begun.
+            The counts of each part on one line.
         """
-        begun = [f"{part.name}: {part.report.summary()}" for part in self._parts.values()]
-        not_begun = [f"{name}: not begun, none of its records was read" for name in self.not_begun if self._ended is not None]
-        return "; ".join(begun + not_begun) or "nothing was begun"
+        begun = [f"{part.name}: {part.report.summary()}" for part in self.parts]
+        not_begun = [f"{name}: not started, none of its records was read" for name in self.not_begun if self._progress.ended is not None]
+        return "; ".join(begun + not_begun) or "nothing was started"
 
     def __repr__(self) -> str:
         return f"<NightlyReport: {self.summary()}>"
@@ -144,102 +167,103 @@ class NightlyReport:
     def to_dict(
         self,
         *,
-        lines: Mapping[PartName, Callable[[int], int | None]] | None = None,
+        lines: Mapping[PartName, LineOf] | None = None,
         failures_files: Mapping[PartName, str] | None = None,
     ) -> dict[str, Any]:
-        """Returns the report for JSON: programs read it, and the HTML page is made from it. It has no personal data but keys.
+        """Returns the report as a JSON object. It holds no personal data except customer and document numbers.
 
         Args:
-            lines: by the name of a part, a function that gives the line of its source by the index of a record.
-            failures_files: by the name of a part, the name of the file that lists its failures.
+            lines: by part, a function that gives the line of a record in its file, from 1, by its index in the source; None where there
+                are no lines.
+            failures_files: by part, the name of the file that lists its failures; None where there is none.
 
         Returns:
-            A mapping of plain values; money and times are text.
+            The report as dicts, lists, texts and numbers; times in ISO 8601, money as text.
         """
-        parts = [
-            report_part(
-                part.name,
-                part.operation,
-                part.report,
-                money=part.money,
-                timeline=part.timeline,
-                sync=_numbers(part.sync) if part.sync is not None else None,
-                failures_file=(failures_files or {}).get(part.name),
-                line_of=(lines or {}).get(part.name),
-            )
-            for part in self._parts.values()
-        ]
-        now = clock.unix_time()
-        started = self._started if self._started is not None else now
-        return {
-            "format": FORMAT,
-            "started": _instant(started),
-            "ended": _instant(self._ended) if self._ended is not None else None,
-            "elapsed": round(max(0.0, (self._ended if self._ended is not None else now) - started), 3),
-            **self._where,
-            "ok": self.ok,
-            "error": self.error,
-            "source_exhausted": self.source_exhausted,
-            "not_begun": list(self.not_begun),
-            "parts": parts,
-        }
+        report: dict[str, Any] = msgspec.to_builtins(self.to_schema(lines=lines, failures_files=failures_files))
+        return report
 
-    # --- for the run itself -----------------------------------------------------------------------------------------------
-
-    def begin(self, planned: tuple[PartName, ...]) -> None:
-        """Starts the clock.
+    def to_schema(
+        self,
+        *,
+        lines: Mapping[PartName, LineOf] | None = None,
+        failures_files: Mapping[PartName, str] | None = None,
+    ) -> ReportSchema:
+        """Returns the report as typed objects, from which JSON, HTML and CSV are made.
 
         Args:
-            planned: the parts that are to run.
+            lines: by part, a function that gives the line of a record in its file, from 1, by its index in the source; None where there
+                are no lines.
+            failures_files: by part, the name of the file that lists its failures; None where there is none.
+
+        Returns:
+            The report as it is now.
         """
-        self._planned = planned
-        self._started = clock.unix_time()
+        progress, now = self._progress, clock.unix_time()
+        started = progress.started if progress.started is not None else now
+        return ReportSchema(
+            format=FORMAT,
+            started=_local_time(started),
+            ended=_local_time(progress.ended) if progress.ended is not None else None,
+            elapsed=round(max(0.0, (progress.ended if progress.ended is not None else now) - started), 3),
+            client_no=progress.client_no,
+            base_url=progress.base_url,
+            run_id=progress.run_id,
+            ok=self.ok,
+            error=self.error,
+            source_exhausted=self.source_exhausted,
+            not_begun=list(self.not_begun),
+            parts=[
+                part_of(
+                    part.name,
+                    part.operation,
+                    part.report,
+                    money=part.money.totals(part.report) if part.money is not None else None,
+                    timeline=part.timeline.timeline(),
+                    sync=part.sync,
+                    failures_file=(failures_files or {}).get(part.name),
+                    line_of=(lines or {}).get(part.name),
+                )
+                for part in self.parts
+            ],
+        )
 
-    def add(self, part: NightlyPart) -> None:
-        """Adds a part whose run begins.
 
-        Args:
-            part: its report and its money; both are filled while it runs.
-        """
-        self._parts[part.name] = part
-
-    def end(self, error: BaseException | None) -> None:
-        """Stops the clock.
-
-        Args:
-            error: what ended the night early; None where nothing did.
-        """
-        self._ended = clock.unix_time()
-        if error is not None:
-            # What a source raises may hold anything; what this library says does not.
-            self.error = str(error) if isinstance(error, ArmError) else f"ended by {type(error).__name__}"
-
-
-def _instant(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(timespec="milliseconds")
+def _local_time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(round(seconds, 3), UTC).astimezone()
 
 
 class NightlyRun:
-    """The nightly job. Nothing is sent before it is awaited; it can be done once.
+    """The nightly job. Nothing is sent before it is awaited; it can be run once.
 
-    * `report = await run`: does it all and gives the `NightlyReport`.
-    * `await run.run_with(send)`: the same, but the async function `send` runs the `BulkRun` of each part to its end: it awaits the run, or
-      enters it and reads each outcome.
-    * `run.report`: right at any time, whatever ended the run.
+    * `report = await run` runs all of it and returns the `NightlyReport`.
+    * `await run.run_with(send)` does the same, but the async function `send` runs the `BulkRun` of each part to its end: it awaits the
+      run, or enters it and reads each outcome.
+    * `run.report` is correct at any time, whatever ended the run.
+
+    Args:
+        progress: of the night; nothing is done yet.
+        customers: starts the run of the customers; None where there are none.
+        documents: starts the run of the documents; None where there are none.
+        operations: what is sent, by part.
+
+    Attributes:
+        report: the report of the night.
 
     Raises:
-        BulkError: a part could not go on; what comes after it is not begun.
+        BulkError: a part could not go on; the parts after it are not started.
     """
 
     def __init__(
         self,
-        report: NightlyReport,
+        progress: NightlyProgress,
         *,
-        customers: Begin | None,
-        documents: Begin | None,
+        customers: StartRun | None,
+        documents: StartRun | None,
         operations: Mapping[PartName, str],
     ) -> None:
-        self.report = report
+        self.report = NightlyReport(progress)
+        self._progress = progress
         self._customers = customers
         self._documents = documents
         self._operations = operations
@@ -249,60 +273,52 @@ class NightlyRun:
         return self.run_with(_await).__await__()
 
     async def run_with(self, send: Callable[[BulkRun], Awaitable[object]]) -> NightlyReport:
-        """Runs the whole night, each part by a function of yours.
+        """Runs all parts, each with `send`.
 
         Args:
-            send: awaits the `BulkRun` of a part, or enters it and reads each outcome. Customers that are not brought to their end end the
-                night.
+            send: runs the `BulkRun` of a part to its end. Where it does not, the night ends there.
 
         Returns:
-            The report, also in `report` whatever ended the run.
+            The report of the night.
 
         Raises:
-            ConfigurationError: it has been run already.
-            BulkError: a part could not go on; what comes after it is not begun.
+            BulkError: a part could not go on; the parts after it are not started.
+            ArmError: `send` did not run the customers to their end, so that the documents were not started.
+            ConfigurationError: this run was started before.
         """
         if self._begun:
             raise ConfigurationError("a NightlyRun can be done once: call nightly() again for another night")
         self._begun = True
         planned: dict[PartName, bool] = {"customers": self._customers is not None, "documents": self._documents is not None}
-        self.report.begin(tuple(name for name, wanted in planned.items() if wanted))
+        self._progress.planned = tuple(name for name, is_planned in planned.items() if is_planned)
+        self._progress.started = clock.unix_time()
         try:
-            await self._do(send)
+            await self._run_parts(send)
         except BaseException as exc:
-            self.report.end(exc)
+            # The message of an exception from the source may hold anything; this library's messages hold no personal data.
+            self._progress.error = str(exc) if isinstance(exc, ArmError) else f"ended by {type(exc).__name__}"
             raise
-        self.report.end(None)
+        finally:
+            self._progress.ended = clock.unix_time()
         return self.report
 
-    async def _do(self, send: Callable[[BulkRun], Awaitable[object]]) -> None:
-        failed = Failed()
+    async def _run_parts(self, send: Callable[[BulkRun], Awaitable[object]]) -> None:
+        failed = FailedCustomers()
         if self._customers is not None:
-            await send(self._begin("customers", self._customers, None, [failed]))
+            await send(self._start("customers", self._customers, None, [failed]))
         if self._documents is None:
             return
         if self._customers is not None and not failed.complete:
             raise ArmError("the customers were not brought to their end, so their documents were not sent")
-        money = Money()
-        await send(self._begin("documents", self._documents, money, [money, Blocked(failed)]))
+        money = MoneyObserver()
+        await send(self._start("documents", self._documents, money, [money, BlockedDocuments(failed)]))
 
-    def _begin(
-        self,
-        name: PartName,
-        begin: Begin,
-        money: Money | None,
-        observers: list[RunObserver],
-    ) -> BulkRun:
-        timeline = Timeline(clock.monotonic)
-        run = begin([timeline, *observers])
+    def _start(self, name: PartName, start: StartRun, money: MoneyObserver | None, observers: list[RunObserver]) -> BulkRun:
+        timeline = TimelineObserver(clock.monotonic)
+        run = start([timeline, *observers])
         bulk, sync = (run.bulk, run.report) if isinstance(run, SyncRun) else (run, None)
-        self.report.add(NightlyPart(name, self._operations[name], bulk.report, money, timeline, sync))
+        self._progress.parts[name] = NightlyPart(name, self._operations[name], bulk.report, money, timeline, sync)
         return bulk
-
-
-def _numbers(sync: SyncReport) -> dict[str, int]:
-    found = {"new": sync.new, "changed": sync.changed, "unchanged": sync.unchanged, "failed": sync.failed, "gone": sync.gone or 0}
-    return {**found, "new": found["new"] + sync.without_key}
 
 
 async def _await(run: BulkRun) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from ..bulk.observers import RunObserver
 from ..bulk.outcomes import FAILURES, BatchOutcome
+from .report import Bucket, Timeline
 
-__all__ = ["Timeline"]
+__all__ = ["TimelineObserver"]
 
 _MOST: Final = 200
 _STEP: Final = math.log(1.1)
@@ -49,12 +50,12 @@ class _Bucket:
                 return float(f"{math.exp(step * _STEP):.3g}")
         raise ValueError("no batch was accepted")
 
-    def as_json(self) -> dict[str, Any]:
-        latency = [self.latency(0.5), self.latency(0.95)] if self.latencies else None
-        return {"settled": self.settled, "failed": self.failed, "accepted": self.accepted, "latency_ms": latency}
+    def to_report(self) -> Bucket:
+        latency = (self.latency(0.5), self.latency(0.95)) if self.latencies else None
+        return Bucket(self.settled, self.failed, self.accepted, latency)
 
 
-class Timeline(RunObserver):
+class TimelineObserver(RunObserver):
     """Watches how a run goes: in buckets of a second each, and of twice as much whenever there would be more than two hundred.
 
     Args:
@@ -101,7 +102,6 @@ class Timeline(RunObserver):
             bucket.take_in(neighbour)
         del self._buckets[1::2]
 
-    def as_json(self) -> dict[str, Any]:
-        """The timeline as it stands in the report document: `latency_ms` is what half of the batches, and 95 per cent of them, did not
-        take longer than to be accepted, or None where none was."""
-        return {"seconds": self._width, "buckets": [bucket.as_json() for bucket in self._buckets]}
+    def timeline(self) -> Timeline:
+        """Returns the timeline so far, as the report holds it."""
+        return Timeline(self._width, [bucket.to_report() for bucket in self._buckets])

@@ -15,7 +15,7 @@ from ..bulk.run import BulkRun
 from ..config import BulkOptions
 from ..errors import ConfigurationError
 from ..files import JobFile, check_distinct, check_writable
-from ..nightly.run import NightlyReport, NightlyRun, PartName
+from ..nightly.run import NightlyProgress, NightlyRun, PartName
 from ..sync.run import SyncRun
 from . import customers, documents
 from .base import RequestContext
@@ -81,10 +81,9 @@ def plan(
         expectation = expectations[name]
         return writes.run(operations[name], source, options=options, user_id=user_id, observers=observers, expectation=expectation)
 
-    named = [options.run_id for options in (document_options, customer_options) if options is not None and options.run_id is not None]
-    report = NightlyReport(context.client_no, context.transport.base_url, named[0] if named else None)
+    run_ids = [options.run_id for options in (document_options, customer_options) if options is not None and options.run_id is not None]
     return NightlyRun(
-        report,
+        NightlyProgress(context.client_no, context.transport.base_url, run_ids[0] if run_ids else None),
         customers=partial(begin, "customers", customers.KIND, customer_source, customer_options) if customer_source is not None else None,
         documents=partial(begin, "documents", documents.KIND, document_source, document_options) if document_source is not None else None,
         operations=operations,

@@ -142,7 +142,7 @@ def test_one_part_alone(night) -> None:
 
 
 def test_money_that_does_not_add_up_is_no_success(night, monkeypatch) -> None:
-    monkeypatch.setattr("amili_arm_async.nightly.money.Money._adds_up", lambda *_: False)
+    monkeypatch.setattr("amili_arm_async.nightly.money.MoneyObserver._adds_up", lambda *_: False)
     morning = night(customers(1), invoices(1))
     assert (morning.code, morning.report.ok) == (1, False)
     assert "DOES NOT ADD UP" in morning.said

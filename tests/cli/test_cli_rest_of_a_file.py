@@ -59,7 +59,7 @@ def test_nightly_says_that_the_documents_were_not_begun(call, served, tmp_path) 
     files = ["--customers", tmp_path / "c.jsonl", "--documents", tmp_path / "d.jsonl", "--report", tmp_path / "r.json"]
     result = call("nightly", *files, "--no-journal", env=served.env)
     assert result.exit_code == 1
-    assert "documents: not begun, none of its records was read" in result.stderr
+    assert "documents: not started, none of its records was read" in result.stderr
     document = read_report((tmp_path / "r.json").read_bytes())
     assert (document.ok, document.source_exhausted, document.not_begun) == (False, False, ["documents"])
     (customers,) = document.parts

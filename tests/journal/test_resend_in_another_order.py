@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from amili_arm_async import Reconcile
 from amili_arm_async.bulk.chunking import Batch
-from amili_arm_async.nightly.money import Money
+from amili_arm_async.nightly.money import MoneyObserver
 from amili_arm_async.sandbox import Fault
 
 from .programs import lines_of, plan, quick, send, told_by
@@ -58,7 +58,7 @@ async def test_each_record_is_told_as_itself(arm, sandbox, folder, journal, orde
     again = ORDERS[order](source)
     for number in ("D005", "D010", "D007"):
         sandbox.reject_record(number, f"no {number}")
-    money = Money()
+    money = MoneyObserver()
     records = again if written == "mappings" else [json.dumps(record).encode() for record in again]
     run = arm.documents._bulk.run(
         "documents.create_batch",

@@ -41,6 +41,7 @@ def part(name: str = "customers", read: int = 0, **more: Any) -> dict[str, Any]:
         "operation": f"{name}.create_batch",
         "read": read,
         "counts": counts(succeeded=read),
+        "results_awaited": True,
         "batches": 0,
         "requests": 0,
         "bytes_sent": 0,
@@ -50,6 +51,10 @@ def part(name: str = "customers", read: int = 0, **more: Any) -> dict[str, Any]:
         "reasons": [],
         "timeline": {"seconds": 1.0, "buckets": []},
         "failures_file": None,
+        "source_exhausted": True,
+        "not_read": 0,
+        "expectation": None,
+        "shortfall": None,
         **more,
     }
 
@@ -66,6 +71,8 @@ def document(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
         "ok": True,
         "error": None,
         "parts": list(parts),
+        "source_exhausted": True,
+        "not_begun": [],
         **more,
     }
 

@@ -43,7 +43,7 @@ def test_fields_that_are_not_known_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        (["format"], "amili-arm report 9", "is of the format 'amili-arm report 9'; expected 'amili-arm report 1'"),
+        (["format"], "amili-arm report 9", "its format is 'amili-arm report 9'; expected 'amili-arm report 1'"),
         (["format"], None, "has no format"),
         (["started"], "yesterday", r"\$\.started"),
         (["started"], "2026-11-21T01:00:00", r"\$\.started"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from amili_arm_async import ArmError, BatchOutcome, BulkError, Document
 from amili_arm_async.bulk.outcomes import STATES, Outcome
 from amili_arm_async.nightly import blocked
-from amili_arm_async.nightly.blocked import Blocked, Failed
+from amili_arm_async.nightly.blocked import BlockedDocuments, FailedCustomers
 from amili_arm_async.sandbox import Fault
 
 from ..bulk.conftest import customers, quick
@@ -24,7 +24,7 @@ from .cutting import Cutting
 SUCCESS = {"succeeded", "unchanged", "done_before"}
 
 
-def told(failed: Failed, keys: list[str | None], states: list[str], first: int = 0) -> None:
+def told(failed: FailedCustomers, keys: list[str | None], states: list[str], first: int = 0) -> None:
     verdicts = [Outcome(state) for state in states]
     exceptions = {place: verdict for place, verdict in enumerate(verdicts) if verdict != verdicts[0]}
     failed.on_settled(BatchOutcome(1, None, 1, None, range(first, first + len(keys)), keys, verdicts[0], exceptions))
@@ -35,8 +35,8 @@ def most(request) -> int:
     return request.param
 
 
-def failed_of(most: int, **settings: Any) -> Failed:
-    failed = Failed(**settings)
+def failed_of(most: int, **settings: Any) -> FailedCustomers:
+    failed = FailedCustomers(**settings)
     failed._most = most
     return failed
 
@@ -72,7 +72,7 @@ def test_an_earlier_record_that_ends_later_does_not_take_a_later_one_off(most) -
 
 
 def test_many_are_kept_in_a_file_and_not_in_memory() -> None:
-    failed = Failed()
+    failed = FailedCustomers()
     failed._most = 1000
     tracemalloc.start()
     try:
@@ -153,7 +153,7 @@ async def test_documents_are_named_in_any_form(most) -> None:
         None,
         Wicked(customerNo="4711"),
     ]
-    verdicts = await Blocked(failed).filter(records, 0)
+    verdicts = await BlockedDocuments(failed).filter(records, 0)
     named = {place: (verdict.state, verdict.reason) for place, verdict in verdicts.items()}
     assert named == dict.fromkeys(range(5), ("blocked", "customer_failed"))
     assert verdicts[0].message == "customer 4711 did not make it"
@@ -166,9 +166,9 @@ class Untouchable:
 
 
 async def test_documents_are_not_even_looked_at_where_every_customer_made_it() -> None:
-    failed = Failed()
+    failed = FailedCustomers()
     told(failed, ["1", "2"], ["succeeded", "unchanged"])
-    assert await Blocked(failed).filter([Untouchable()], 0) == {}
+    assert await BlockedDocuments(failed).filter([Untouchable()], 0) == {}
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ async def test_documents_of_customers_that_did_not_make_it_are_never_delivered(m
     failed = failed_of(most)
     await run_of(arm.customers, "customers.create_batch", source, failed, max_records=40)
     assert failed.complete
-    report = await run_of(arm.documents, "documents.create_batch", invoices(900, 300), Blocked(failed), max_records=40)
+    report = await run_of(arm.documents, "documents.create_batch", invoices(900, 300), BlockedDocuments(failed), max_records=40)
     expected = {number for number in range(900) if number % 300 in {7, 42, 43}}
     for number in range(900):
         assert sandbox.documents.delivered(f"D{number}") == (0 if number in expected else 1)
@@ -204,17 +204,17 @@ async def test_documents_of_customers_that_did_not_make_it_are_never_delivered(m
 
 async def test_a_customer_that_failed_first_and_made_it_later_is_billed(arm, sandbox) -> None:
     source = [{"customerNo": "1", "name": float("nan")}, *customers(100, 1)]
-    failed = Failed()
+    failed = FailedCustomers()
     report = await run_of(arm.customers, "customers.create_batch", source, failed, max_records=10)
     assert report.counts["invalid"] == 1
     assert len(failed) == 0
-    await run_of(arm.documents, "documents.create_batch", invoices(1, 1) + invoices(2, 2)[1:], Blocked(failed))
+    await run_of(arm.documents, "documents.create_batch", invoices(1, 1) + invoices(2, 2)[1:], BlockedDocuments(failed))
     assert sandbox.documents.delivered("D1") == 1
 
 
 @pytest.mark.parametrize("settled", [1, 200, 500, 900])
 async def test_a_run_of_customers_that_was_cut_off_blocks_all_that_did_not_make_it(settled, arm) -> None:
-    failed, cutting = Failed(), Cutting(settled)
+    failed, cutting = FailedCustomers(), Cutting(settled)
     run = run_of(arm.customers, "customers.create_batch", customers(1000), cutting, failed, max_records=20)
     cutting.task = asyncio.ensure_future(run._whole())
     with pytest.raises(asyncio.CancelledError):
@@ -222,24 +222,24 @@ async def test_a_run_of_customers_that_was_cut_off_blocks_all_that_did_not_make_
     assert failed.complete is False
     assert len(failed) == run.report.failed_records
     read = run.report.totals.records_read
-    report = await run_of(arm.documents, "documents.create_batch", invoices(1000, 1000)[:read], Blocked(failed))
+    report = await run_of(arm.documents, "documents.create_batch", invoices(1000, 1000)[:read], BlockedDocuments(failed))
     assert report.counts["blocked"] == run.report.failed_records
 
 
 async def test_customers_on_a_connection_that_is_reset_and_refused(arm, sandbox) -> None:
     sandbox.inject(Fault.status(403), times=None)
-    failed = Failed()
+    failed = FailedCustomers()
     with pytest.raises(BulkError):
         await run_of(arm.customers, "customers.create_batch", list(customers(500)), failed, max_records=50)
     sandbox.clear_faults()
     assert failed.among(map(str, range(500))) == set(map(str, range(500)))
-    report = await run_of(arm.documents, "documents.create_batch", invoices(500, 600), Blocked(failed))
+    report = await run_of(arm.documents, "documents.create_batch", invoices(500, 600), BlockedDocuments(failed))
     assert report.counts["blocked"] == 500
     assert sandbox.documents.total_delivered == 0
 
 
 async def test_where_results_are_not_waited_for_accepted_is_enough(arm) -> None:
-    strict, lenient = Failed(), Failed(accepted_is_enough=True)
+    strict, lenient = FailedCustomers(), FailedCustomers(accepted_is_enough=True)
     await run_of(arm.customers, "customers.create_batch", customers(50), strict, lenient, results="accepted")
     assert (len(strict), len(lenient)) == (50, 0)
 
@@ -249,11 +249,11 @@ async def test_a_list_that_can_not_be_read_ends_the_run_and_nothing_is_sent(monk
     failed = failed_of(0)
     told(failed, ["1"], ["failed"])
     with pytest.raises(BulkError, match="can't be read"):
-        await run_of(arm.documents, "documents.create_batch", invoices(10, 3), Blocked(failed))
+        await run_of(arm.documents, "documents.create_batch", invoices(10, 3), BlockedDocuments(failed))
     assert sandbox.documents.total_delivered == 0
 
 
 def test_indexes_may_have_gaps() -> None:
-    failed = Failed()
+    failed = FailedCustomers()
     failed.on_settled(BatchOutcome(1, None, 1, None, array("q", [3, 9]), ["a", "A"], Outcome("failed"), {1: Outcome("succeeded")}))
     assert len(failed) == 0

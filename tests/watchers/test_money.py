@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from amili_arm_async import BatchOutcome, BulkError, BulkReport, CurrencyAmounts, Document, DocumentLine, MoneySum, MoneyTotals
 from amili_arm_async.bulk.outcomes import STATES, Outcome
 from amili_arm_async.nightly.amounts import read_amounts
-from amili_arm_async.nightly.money import Money
+from amili_arm_async.nightly.money import MoneyObserver
+from amili_arm_async.nightly.report import part_of
 from amili_arm_async.sandbox import Fault
 
 from ..bulk.conftest import quick
@@ -91,7 +92,7 @@ def cut(items: list[Any], sizes: list[int]) -> list[list[Any]]:
 )
 @example([(document_of("NOK", Decimal("0.01"), 0), "failed")] * 40, [40], [3, 20], Random(1))
 def test_sums_are_those_of_a_naive_sum(pairs, slices, batches, chance) -> None:
-    money = Money()
+    money = MoneyObserver()
     first = 0
     for part in cut([record for record, _ in pairs], slices):
         money.on_read(part, first)
@@ -118,7 +119,7 @@ def test_sums_are_those_of_a_naive_sum(pairs, slices, batches, chance) -> None:
 
 def test_the_amount_that_stands_for_none_is_an_amount_all_the_same() -> None:
     least = Decimal("-922337203685477.5808")
-    money = Money()
+    money = MoneyObserver()
     money.on_read([document_of("NOK", least, 0)], 0)
     told(money, range(1))
     assert money.totals().currencies[0].states["succeeded"] == MoneySum(1, least)
@@ -126,7 +127,7 @@ def test_the_amount_that_stands_for_none_is_an_amount_all_the_same() -> None:
 
 
 def test_a_small_amount_after_a_huge_one_is_not_rounded_away() -> None:
-    money = Money()
+    money = MoneyObserver()
     money.on_read([document_of("NOK", Decimal("1E+100"), 0)], 0)
     money.on_read([document_of("NOK", Decimal("0.01"), 0)], 1)
     told(money, range(2))
@@ -134,12 +135,12 @@ def test_a_small_amount_after_a_huge_one_is_not_rounded_away() -> None:
     assert money.totals().adds_up
 
 
-def told(money: Money, indexes: Any, state: Any = "succeeded") -> None:
+def told(money: MoneyObserver, indexes: Any, state: Any = "succeeded") -> None:
     money.on_settled(BatchOutcome(1, None, 1, None, indexes, [None] * len(indexes), Outcome(state)))
 
 
-def seen(number: int = 10) -> Money:
-    money = Money()
+def seen(number: int = 10) -> MoneyObserver:
+    money = MoneyObserver()
     money.on_read([document_of("NOK", Decimal(place + 1), 0) for place in range(number)], 0)
     return money
 
@@ -158,7 +159,7 @@ def test_it_does_not_add_up_where_a_record_is_told_twice_or_was_never_seen_or_ha
 
 def test_it_does_not_add_up_where_one_is_told_twice_for_another_with_as_much_money() -> None:
     for indexes in (range(10), [0, 0, *range(2, 10)]):
-        money = Money()
+        money = MoneyObserver()
         money.on_read([document_of("NOK", Decimal(1), 0)] * 10, 0)
         told(money, indexes)
         assert money.totals().adds_up is (indexes == range(10))
@@ -200,13 +201,14 @@ def test_it_does_not_add_up_where_money_goes_to_another_currency() -> None:
     assert not money.totals().adds_up
 
 
-def test_as_json_is_the_shape_of_the_report() -> None:
-    money = Money()
+def test_the_totals_stand_in_the_report_as_text() -> None:
+    money = MoneyObserver()
     money.on_read([document_of("NOK", Decimal("123.4"), 0), document_of("NOK", Decimal("0.12345"), 0), document_of("SEK", None, 3)], 0)
     money.on_read([b"{", document_of("EUR", 5, 2)], 3)
     told(money, [0, 2])
     told(money, [1, 3, 4], "unknown")
-    assert money.totals().as_json() == {
+    report = BulkReport(records_known=None, accepted_is_enough=False, now=lambda: 0.0)
+    assert msgspec.to_builtins(part_of("documents", "", report, money=money.totals()).money) == {
         "currencies": [
             {"currency": "EUR", "read": {"count": 1, "total": "10.00"}, "states": {"unknown": {"count": 1, "total": "10.00"}}},
             {
@@ -226,7 +228,7 @@ def test_as_json_is_the_shape_of_the_report() -> None:
 
 def test_memory_of_half_a_million_documents_under_way() -> None:
     some = [document_of(["NOK", "SEK"][place % 2], Decimal(place), 0) for place in range(500)]
-    money = Money()
+    money = MoneyObserver()
     tracemalloc.start()
     try:
         for first in range(0, 500_000, 500):
@@ -271,7 +273,7 @@ def run_of(arm, source: Any, *watchers: Any, **settings: Any):
     )
 
 
-def agrees(money: Money, report: Any) -> bool:
+def agrees(money: MoneyObserver, report: Any) -> bool:
     totals = money.totals(report)
     for currency in totals.currencies:
         assert currency.read.count == sum(end.count for end in currency.states.values())
@@ -295,7 +297,7 @@ FAULTS = [
 async def test_money_read_is_money_of_all_states_whatever_happens(fault, results, arm, sandbox) -> None:
     fault(sandbox)
     source = invoices(1500)
-    money = Money()
+    money = MoneyObserver()
     run = run_of(arm, source, money, max_records=60, results=results)
     with contextlib.suppress(BulkError):
         await run
@@ -311,7 +313,7 @@ async def test_the_states_have_their_money(arm, sandbox) -> None:
     for number, document in enumerate(source):
         document.document_no, document.customer_no, document.document_type = f"D{number}", "1", "IN"
     source[3].currency_amounts.vat = Decimal("NaN")
-    money = Money()
+    money = MoneyObserver()
     report = await run_of(arm, source, money)
     assert {state: end.total for state, end in money.totals(report).currencies[0].states.items()} == {
         "succeeded": 1023 - 256 - 8,
@@ -326,7 +328,7 @@ async def test_a_source_that_raises(arm) -> None:
             yield record
         raise OSError("gone")
 
-    money = Money()
+    money = MoneyObserver()
     with pytest.raises(BulkError) as caught:
         await run_of(arm, source(), money, max_records=100)
     assert caught.value.report.totals.records_read == 777
@@ -335,7 +337,7 @@ async def test_a_source_that_raises(arm) -> None:
 
 @pytest.mark.parametrize("turns", [*range(1, 60, 4)])
 async def test_cancellation_after_any_turn(turns, arm) -> None:
-    money = Money()
+    money = MoneyObserver()
     run = run_of(arm, invoices(2000), money, max_records=20)
     task = asyncio.ensure_future(run._whole())
     for _ in range(turns):
@@ -348,7 +350,7 @@ async def test_cancellation_after_any_turn(turns, arm) -> None:
 
 @pytest.mark.parametrize("settled", [1, 100, 500, 1000, 1900])
 async def test_cancellation_after_any_record(settled, arm) -> None:
-    money, cutting = Money(), Cutting(settled)
+    money, cutting = MoneyObserver(), Cutting(settled)
     run = run_of(arm, invoices(2000), cutting, money, max_records=20)
     cutting.task = asyncio.ensure_future(run._whole())
     with pytest.raises(asyncio.CancelledError):
@@ -358,7 +360,7 @@ async def test_cancellation_after_any_record(settled, arm) -> None:
 
 
 async def test_the_counts_of_another_report_do_not_add_up(arm) -> None:
-    money, other = Money(), Money()
+    money, other = MoneyObserver(), MoneyObserver()
     report = await run_of(arm, invoices(20), money)
     await run_of(arm, invoices(20)[:19], other)
     assert money.totals(report).adds_up

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchOutcome, BulkReport, CurrencyAmounts, Document, clock
 from amili_arm_async.bulk.outcomes import STATES, Outcome
-from amili_arm_async.nightly import report_parts as parts
-from amili_arm_async.nightly.money import Money
-from amili_arm_async.nightly.report_parts import reasons_of, report_part
-from amili_arm_async.nightly.timeline import Timeline
+from amili_arm_async.cli.html_report.sections import part_section
+from amili_arm_async.nightly import report as nightly_report
+from amili_arm_async.nightly.money import MoneyObserver
+from amili_arm_async.nightly.report import Part, part_of
+from amili_arm_async.nightly.timeline import TimelineObserver
 
 from ..bulk.conftest import quick
+
+
+def reasons_of(*args: Any) -> list[dict[str, Any]]:
+    reasons: list[dict[str, Any]] = msgspec.to_builtins(nightly_report.reasons_of(*args))
+    return reasons
 
 
 def report_of(verdicts: list[Outcome]) -> BulkReport:
@@ -48,7 +55,7 @@ def test_every_failure_is_in_one_group(drawn) -> None:
 
 
 def test_a_reason_for_each_record_fits_in_memory(monkeypatch) -> None:
-    monkeypatch.setattr(parts, "_KEPT", 60)
+    monkeypatch.setattr(nightly_report, "_DISTINCT", 60)
     verdicts = [Outcome("failed", f"{number}" + "x" * 1000) for number in range(500)]
     rows = reasons_of(report_of([*verdicts, *verdicts[:1]]))
     assert len(rows) == 51
@@ -73,12 +80,15 @@ async def test_a_part_of_a_run(arm, sandbox) -> None:
         )
         for number in range(5)
     ]
-    money, timeline = Money(), Timeline(lambda: 0.0)
+    money, timeline = MoneyObserver(), TimelineObserver(lambda: 0.0)
     report = await arm.documents._bulk.run(
         "documents.create_batch", source, options=quick(), user_id=None, timeout=None, retry=None, observers=(money, timeline)
     )
-    part = report_part("documents", "documents.create_batch", report, money=money, timeline=timeline, failures_file="f.csv")
-    assert json.loads(json.dumps(part)) == part
+    built = part_of(
+        "documents", "documents.create_batch", report, money=money.totals(report), timeline=timeline.timeline(), failures_file="f.csv"
+    )
+    part = msgspec.json.decode(msgspec.json.encode(built))
+    assert msgspec.convert(part, type=Part) == built
     assert {name: part[name] for name in ("name", "operation", "read", "batches", "requests", "sync", "failures_file")} == {
         "name": "documents",
         "operation": "documents.create_batch",
@@ -100,5 +110,18 @@ async def test_a_part_of_a_run(arm, sandbox) -> None:
 
 
 def test_a_part_without_those_who_watch() -> None:
-    part = report_part("customers", "customers.create_batch", report_of([Outcome("failed")]), sync={"new": 1})
-    assert (part["money"], part["timeline"], part["sync"]) == (None, None, {"new": 1})
+    part = part_of("customers", "customers.create_batch", report_of([Outcome("failed")]))
+    assert (part.money, part.timeline, part.sync) == (None, None, None)
+
+
+def test_a_report_with_more_reasons_than_it_names_can_be_read_again() -> None:
+    part = part_of("customers", "customers.create_batch", report_of([Outcome("failed", str(number)) for number in range(60)]))
+    assert part.reasons[-1] == nightly_report.Reason("other", "", 10, [])
+    assert msgspec.json.decode(msgspec.json.encode(part), type=Part) == part
+    assert "lists every record" in part_section(part)
+
+
+def test_a_part_says_whether_results_were_awaited() -> None:
+    for accepted_is_enough in (False, True):
+        report = BulkReport(records_known=None, accepted_is_enough=accepted_is_enough, now=clock.monotonic)
+        assert part_of("documents", "documents.create_batch", report).results_awaited is not accepted_is_enough

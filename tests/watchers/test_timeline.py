@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchOutcome
 from amili_arm_async.bulk.outcomes import STATES, Outcome
-from amili_arm_async.nightly.timeline import Timeline
+from amili_arm_async.nightly.timeline import TimelineObserver
 
 from ..bulk.conftest import customers, quick
 
@@ -27,9 +28,9 @@ def outcome(number: int, state: str = "succeeded") -> BatchOutcome:
     return BatchOutcome(1, None, 1, None, range(number), [None] * number, Outcome(state))
 
 
-async def timeline() -> tuple[Timeline, Clock]:
+async def timeline() -> tuple[TimelineObserver, Clock]:
     clock = Clock()
-    made = Timeline(clock)
+    made = TimelineObserver(clock)
     await made.begin()
     return made, clock
 
@@ -41,10 +42,10 @@ async def test_each_second_has_its_bucket() -> None:
     made.on_settled(outcome(7))
     for state in STATES:
         made.on_settled(outcome(1, state))
-    assert made.as_json() == {
+    assert msgspec.to_builtins(made.timeline()) == {
         "seconds": 1.0,
         "buckets": [
-            {"settled": 0, "failed": 0, "accepted": 10, "latency_ms": [pytest.approx(100, rel=0.05)] * 2},
+            {"settled": 0, "failed": 0, "accepted": 10, "latency_ms": (pytest.approx(100, rel=0.05),) * 2},
             {"settled": 0, "failed": 0, "accepted": 0, "latency_ms": None},
             {"settled": 17, "failed": 4, "accepted": 0, "latency_ms": None},
         ],
@@ -52,7 +53,7 @@ async def test_each_second_has_its_bucket() -> None:
 
 
 async def test_nothing_happened() -> None:
-    assert (await timeline())[0].as_json() == {"seconds": 1.0, "buckets": []}
+    assert msgspec.to_builtins((await timeline())[0].timeline()) == {"seconds": 1.0, "buckets": []}
 
 
 EVENTS = st.lists(st.tuples(st.floats(0, 5000), st.integers(1, 9), st.sampled_from(STATES)), max_size=60)
@@ -65,8 +66,8 @@ async def test_a_run_of_any_length_fits_and_nothing_is_lost(events) -> None:
         clock.time += wait
         made.on_settled(outcome(number, state))
         made.on_accepted(number, wait)
-        assert len(made.as_json()["buckets"]) <= 200
-    told = made.as_json()
+        assert len(msgspec.to_builtins(made.timeline())["buckets"]) <= 200
+    told = msgspec.to_builtins(made.timeline())
     assert sum(bucket["settled"] for bucket in told["buckets"]) == sum(number for _, number, _ in events)
     assert sum(bucket["accepted"] for bucket in told["buckets"]) == sum(number for _, number, _ in events)
     failed = {"failed", "rejected", "invalid", "unknown"}
@@ -80,11 +81,11 @@ async def test_a_bucket_that_took_in_its_neighbour_is_where_the_time_says() -> N
     for number in range(200):
         clock.time = 1000.5 + number
         made.on_settled(outcome(number + 1))
-    assert [bucket["settled"] for bucket in made.as_json()["buckets"]] == list(range(1, 201))
+    assert [bucket["settled"] for bucket in msgspec.to_builtins(made.timeline())["buckets"]] == list(range(1, 201))
     clock.time = 1200.0
     made.on_settled(outcome(1000))
-    assert made.as_json()["seconds"] == 2.0
-    assert [bucket["settled"] for bucket in made.as_json()["buckets"]] == [*range(3, 401, 4), 1000]
+    assert msgspec.to_builtins(made.timeline())["seconds"] == 2.0
+    assert [bucket["settled"] for bucket in msgspec.to_builtins(made.timeline())["buckets"]] == [*range(3, 401, 4), 1000]
 
 
 @given(st.lists(st.floats(1e-5, 5000), min_size=1, max_size=100))
@@ -94,7 +95,7 @@ async def test_latencies_are_right_to_five_per_cent(seconds) -> None:
         made.on_accepted(1, one)
     ordered = sorted(seconds)
     exact = [ordered[math.ceil(share * len(ordered)) - 1] * 1000 for share in (0.5, 0.95)]
-    assert made.as_json()["buckets"][0]["latency_ms"] == pytest.approx(exact, rel=0.06)
+    assert msgspec.to_builtins(made.timeline())["buckets"][0]["latency_ms"] == pytest.approx(tuple(exact), rel=0.06)
 
 
 async def test_memory_is_bounded() -> None:
@@ -112,14 +113,14 @@ async def test_odd_seconds_do_not_raise(seconds) -> None:
     made, clock = await timeline()
     clock.time -= 5
     made.on_accepted(1, seconds)
-    assert len(made.as_json()["buckets"]) == 1
+    assert len(msgspec.to_builtins(made.timeline())["buckets"]) == 1
 
 
 async def test_a_run_has_its_timeline(arm) -> None:
-    made = Timeline(Clock())
+    made = TimelineObserver(Clock())
     await arm.customers._bulk.run(
         "customers.create_batch", customers(250), options=quick(max_records=100), user_id=None, timeout=None, retry=None, observers=(made,)
     )
-    (bucket,) = made.as_json()["buckets"]
+    (bucket,) = msgspec.to_builtins(made.timeline())["buckets"]
     assert (bucket["settled"], bucket["failed"], bucket["accepted"]) == (250, 0, 250)
     assert bucket["latency_ms"] is not None

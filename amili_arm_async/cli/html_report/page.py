@@ -11,7 +11,7 @@ from ...nightly.report import Part, ReportSchema
 from .markup import Markup, bytes_text, clock_text, duration, element, identifier, join, number
 from .sections import part_section
 from .style import SCRIPT, STYLE
-from .summary import did_not_make_it, faults, next_steps, verdict
+from .summary import failed_records, faults, next_steps, verdict
 
 __all__ = ["render_page"]
 
@@ -77,7 +77,7 @@ def _head(document: ReportSchema, zone: tzinfo | None, tone: str, sentence: str)
 
 def _overview(part: Part) -> Markup:
     """A part in three lines, and the way to it."""
-    lost = did_not_make_it(part)
+    lost = failed_records(part)
     made = sum(part.counts.values()) - lost
     said = element("span", f"{number(lost)} did not make it", class_="bad") if lost else element("span", "none lost", class_="good")
     return element(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from ...bulk.outcomes import STATE_RULES, STATES, SUCCESS, State
 
@@ -107,11 +107,16 @@ _BY_REASON: Final[Mapping[tuple[State, str], str]] = {
     ): "Its customer did not make it. Mend the customer, run the same job with the same run id, and the document follows.",
 }
 
+_OTHER: Final = (
+    "There are too many different reasons to show all of them here: the failures file of the run (--failures) lists every record."
+)
 _SAFE_AGAIN: Final = "May be sent again as it is: a customer that exists is updated, not doubled."
 
 
-def remedy(state: State, reason: str, part: str) -> str:
+def remedy(state: State | Literal["other"], reason: str, part: str) -> str:
     """What to do, in a sentence or two; `part` is "customers" or "documents"."""
+    if state == "other":
+        return _OTHER
     if part == "customers" and state == "unknown":
         return _SAFE_AGAIN
     if (state, reason) in _BY_REASON:

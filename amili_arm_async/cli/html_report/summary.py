@@ -10,32 +10,24 @@ from ...bulk.outcomes import FAILURES, NOT_ON_SERVER, State, success_states
 from ...nightly.report import Amount, CurrencyMoney, Part, ReportSchema
 from .markup import money, number, plural
 
-__all__ = ["Tone", "count_fault", "did_not_make_it", "faults", "money_fault", "next_steps", "not_read", "shortfalls", "summed", "verdict"]
+__all__ = ["Tone", "count_fault", "failed_records", "faults", "money_fault", "next_steps", "not_read", "shortfalls", "summed", "verdict"]
 
 Tone: TypeAlias = Literal["good", "bad", "doubt"]
 
 _EXACT: Final = Context(prec=1000)
 
-_MOST_REASONS: Final = 50
-"""A report names so many at the most."""
 
-
-def did_not_make_it(part: Part) -> int:
-    """Records that did not make it."""
-    enough = success_states(accepted_is_enough=_accepted_is_enough(part))
-    return sum(count for state, count in part.counts.items() if state not in enough)
-
-
-def _accepted_is_enough(part: Part) -> bool:
-    """Whether the run did not mean to wait for results: else its reasons name those records, or are too many to name all."""
-    return len(part.reasons) < _MOST_REASONS and all(reason.state != "accepted" for reason in part.reasons)
+def failed_records(part: Part) -> int:
+    """Number of records that did not succeed."""
+    success = success_states(accepted_is_enough=not part.results_awaited)
+    return sum(count for state, count in part.counts.items() if state not in success)
 
 
 def verdict(document: ReportSchema) -> tuple[Tone, str]:
     """How it went, in one sentence."""
     read = sum(part.read for part in document.parts)
-    lost = sum(did_not_make_it(part) for part in document.parts)
-    taken = sum(part.counts.get("accepted", 0) for part in document.parts if _accepted_is_enough(part))
+    lost = sum(failed_records(part) for part in document.parts)
+    taken = sum(part.counts.get("accepted", 0) for part in document.parts if not part.results_awaited)
     if document.error is not None:
         said = f"{number(lost)} of {plural(read, 'record')} did not make it" if lost else f"{plural(read, 'record')} read until then"
         return "bad", f"The run ended early: {said}."
@@ -124,7 +116,7 @@ def next_steps(document: ReportSchema) -> list[str]:
     for part in document.parts:
         counts.update(part.counts)
         unknown += part.counts.get("unknown", 0) if part.name != "customers" else 0
-        waiting += part.counts.get("accepted", 0) if not _accepted_is_enough(part) else 0
+        waiting += part.counts.get("accepted", 0) if part.results_awaited else 0
     steps = []
     if faults(document):
         steps.append("Find out why the sums do not add up before anything is sent again: keep this report, the journal and the source.")
