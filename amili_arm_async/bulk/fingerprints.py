@@ -35,7 +35,7 @@ __all__ = [
     "folded",
     "keyed_name",
     "keyed_names",
-    "may_double",
+    "may_have_duplicate_names",
     "prints_of_lines",
 ]
 
@@ -75,7 +75,7 @@ class Fingerprinter:
         if b"\\" not in text:
             with contextlib.suppress(*codec.DecodeFailure):
                 written = _SORTED.encode(self._known.decode(text))
-                if may_double(text, written):
+                if may_have_duplicate_names(text, written):
                     check_text(text, self._cls)
                 return crc32(written)
         value = codec.json_value(text)
@@ -84,12 +84,12 @@ class Fingerprinter:
         except (*codec.DecodeFailure, msgspec.MsgspecError):
             # What can't be read again, or written, is only equal to itself.
             return crc32(text)
-        if isinstance(value, dict) and (may_double(text, written) or self.names.may_slip_in(value)):
+        if isinstance(value, dict) and (may_have_duplicate_names(text, written) or self.names.may_slip_in(value)):
             check_text(text, self._cls)
         return crc32(written)
 
 
-def may_double(text: bytes, written: bytes) -> bool:
+def may_have_duplicate_names(text: bytes, written: bytes) -> bool:
     """Whether a name may stand twice in an object of `text`, of which `written` has each once."""
     # Each name has its colon; those in texts are the same in both.
     return len(text) != len(written) and text.count(b":") != written.count(b":")

@@ -91,7 +91,7 @@ def _run(kind: RecordKind, records: CheckInput, limit: int, max_bytes: int, know
     }
     cls, key = classes[kind]
     most = max_bytes - Envelope.of(kind.value, None).size
-    return CheckRun(cls, key, records, limit=limit, most=most, customers=known)
+    return CheckRun(cls, key, records, limit=limit, max_bytes=most, customers=known)
 
 
 def numbers_in(customers: CheckInput | None, state: str | None) -> AsyncIterator[str] | None:

@@ -341,7 +341,7 @@ class Night:
         part = self.report.parts[-1]
         told = BatchLines(part.name, quiet=self.quiet)
         with bar(part.name, quiet=self.quiet) as show:
-            self._moves = on_progress(show, far=self.records[part.name].far, lines=told)
+            self._moves = on_progress(show, far=self.records[part.name].fraction_read, lines=told)
             await send(run, self.grace, told.on_settled)
 
     # --- what happened ----------------------------------------------------------------------------------------------------

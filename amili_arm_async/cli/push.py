@@ -73,7 +73,7 @@ class Push:
             self._records = records
             told = BatchLines(self.task, quiet=self.quiet)
             with bar(self.task, quiet=self.quiet) as show:
-                moves = on_progress(show, far=records.far, lines=told)
+                moves = on_progress(show, far=records.fraction_read, lines=told)
                 run = self._begin(records, replace(self.options, on_progress=moves))
                 self.report = run.report
                 await send(run, self.grace, told.on_settled)

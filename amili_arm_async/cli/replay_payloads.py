@@ -12,7 +12,7 @@ from .. import codec
 from ..models.base import Input
 from ..models.customers import Customer
 from ..models.documents import Document
-from ..validation.shapes import quick_struct, shape_faults
+from ..validation.shapes import fast_struct, shape_faults
 from .dead_letters import Letter
 
 __all__ = ["why_it_stays"]
@@ -62,5 +62,5 @@ def _unknown_fields(payload: bytes, cls: type[Input]) -> str:
 _UNKNOWN: Final = frozenset({"unknown_field", "misnamed_field"})
 
 _DECODERS: Final[Mapping[type[Input], msgspec.json.Decoder[msgspec.Struct]]] = {
-    cls: msgspec.json.Decoder(quick_struct(cls)) for cls in (Customer, Document)
+    cls: msgspec.json.Decoder(fast_struct(cls)) for cls in (Customer, Document)
 }

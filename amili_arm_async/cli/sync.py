@@ -166,7 +166,7 @@ class Sync:
         told = BatchLines("sync customers", quiet=self.quiet)
         with bar("sync customers", quiet=self.quiet) as show:
             async with self.arm, records:
-                options = replace(self.options, on_progress=on_progress(show, far=records.far, lines=told))
+                options = replace(self.options, on_progress=on_progress(show, far=records.fraction_read, lines=told))
                 run = self.arm.customers.sync(records, state=self.state, full=self.full, at_least=self.at_least, options=options)
                 self.report = run.report
                 await send(run.bulk, self.grace, told.on_settled)

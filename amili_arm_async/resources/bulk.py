@@ -109,7 +109,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
     ) -> CheckRun:
         """A check of any number of records, as they would be sent by `name`."""
         envelope = Envelope.of(self.context.request(name).endpoint.items, self.context.user_id)
-        return CheckRun(self.kind.cls, self.kind.wire_key, records, limit=limit, most=max_bytes - envelope.size, customers=customers)
+        return CheckRun(self.kind.cls, self.kind.wire_key, records, limit=limit, max_bytes=max_bytes - envelope.size, customers=customers)
 
     def sync(
         self,

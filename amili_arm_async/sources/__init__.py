@@ -1,1 +1,1 @@
-"""Files as records: JSON lines, CSV and Parquet, packed or not, read in blocks and never whole, each record's place known."""
+"""Files as records: JSON lines, CSV and Parquet, optionally compressed, read in blocks and never whole, with the place of each record."""

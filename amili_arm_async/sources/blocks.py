@@ -1,4 +1,4 @@
-"""The bytes of a file in blocks, unpacked, without keeping the loop waiting and without a thread that waits for a pipe."""
+"""The bytes of a file in blocks, decompressed, without keeping the loop waiting and without a thread that waits for a pipe."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from os import fstat
 from typing import Any, BinaryIO, Final, TypeVar
 
-from .unpacking import Gzip, Zstd, packing_of
+from .decompression import GzipStream, ZstdStream, compression_of
 
-__all__ = ["blocks", "head_of", "in_thread", "next_of"]
+__all__ = ["blocks", "next_in_thread", "run_in_thread", "skip_blanks"]
 
 ResultT = TypeVar("ResultT")
 
@@ -18,41 +18,41 @@ _BLOCK: Final = 262_144
 _MAGIC: Final = 4
 
 
-async def in_thread(function: Callable[..., ResultT], *arguments: Any) -> ResultT:
+async def run_in_thread(function: Callable[..., ResultT], *arguments: Any) -> ResultT:
     """Calls a function in a worker thread."""
     from anyio import to_thread  # noqa: PLC0415 - only who reads files needs it
 
     return await to_thread.run_sync(function, *arguments)
 
 
-async def next_of(items: Iterator[ResultT]) -> ResultT | None:
+async def next_in_thread(items: Iterator[ResultT]) -> ResultT | None:
     """The next item, made in a worker thread; None at the end."""
 
     def take() -> ResultT | None:
         return next(items, None)
 
-    return await in_thread(take)
+    return await run_in_thread(take)
 
 
 async def blocks(file: BinaryIO) -> AsyncGenerator[bytes]:
-    """The bytes of a file, unpacked where they are packed.
+    """The bytes of a file, decompressed where the file is compressed.
 
     Raises:
-        DamagedError: they can't be unpacked further; what could be was given before.
-        SourceError: nothing here can unpack it.
+        DamagedError: they can't be decompressed further; what could be was given before.
+        SourceError: no module for this compression is installed.
         OSError: the file can't be read.
     """
     first = await _magic(file)
-    packing = packing_of(first)
-    if packing is None:
+    compression = compression_of(first)
+    if compression is None:
         while first:
             yield first
             first = await _read(file)
         return
-    unpacker = Gzip() if packing == "gzip" else Zstd()
+    unpacker = GzipStream() if compression == "gzip" else ZstdStream()
     while first:
         pieces = unpacker.feed(first)
-        while (piece := await next_of(pieces)) is not None:
+        while (piece := await next_in_thread(pieces)) is not None:
             if piece:
                 yield piece
         first = await _read(file)
@@ -60,7 +60,7 @@ async def blocks(file: BinaryIO) -> AsyncGenerator[bytes]:
 
 
 async def _magic(file: BinaryIO) -> bytes:
-    """The first bytes: as many as tell how it is packed, and what else comes with them."""
+    """The first bytes: enough to show how it is compressed, and what else comes with them."""
     first = await _read(file)
     while 0 < len(first) < _MAGIC and first[:1] in b"\x1f\x28\x50\x51\x52\x53\x54\x55\x56\x57\x58\x59\x5a\x5b\x5c\x5d\x5e\x5f":
         more = await _read(file)
@@ -70,7 +70,7 @@ async def _magic(file: BinaryIO) -> bytes:
     return first
 
 
-def head_of(block: bytes) -> bytes:
+def skip_blanks(block: bytes) -> bytes:
     """The first bytes of text, without a BOM and without blanks; empty where there are only such."""
     return block.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
 
@@ -82,7 +82,7 @@ async def _read(file: BinaryIO) -> bytes:
     descriptor = _descriptor(file)
     if descriptor is not None and not stat.S_ISREG(fstat(descriptor).st_mode) and await _until_readable(descriptor):
         return read(_BLOCK) or b""
-    return await in_thread(read, _BLOCK) or b""
+    return await run_in_thread(read, _BLOCK) or b""
 
 
 def _descriptor(file: BinaryIO) -> int | None:

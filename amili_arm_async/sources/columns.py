@@ -18,7 +18,7 @@ from ..models.customers import Customer
 from ..models.documents import Document
 from .values import CellError, Leaf, from_text, from_value
 
-__all__ = ["KEYS", "LINES", "Column", "SourceKind", "columns_of", "known_names", "take", "tree_of"]
+__all__ = ["KEYS", "LINES", "Column", "SourceKind", "convert", "known_names", "map_columns", "tree_of"]
 
 SourceKind: TypeAlias = Literal["customers", "documents"]
 
@@ -86,7 +86,7 @@ def _shape(wire: str, hint: Any) -> Leaf | Tree | list[Tree]:
     raise AssertionError(wire)
 
 
-def columns_of(names: Sequence[str], kind: SourceKind, *, nested: bool = False, extra: bool = False) -> list[Column | None]:
+def map_columns(names: Sequence[str], kind: SourceKind, *, nested: bool = False, extra: bool = False) -> list[Column | None]:
     """The columns with these names; None for one that is passed over.
 
     Args:
@@ -164,7 +164,7 @@ def _shown(name: str) -> str:
     return f'"{plain[:60]}{"..." if len(plain) > 60 else ""}"'
 
 
-def take(shape: Leaf | Tree | list[Tree], value: Any, path: str, faults: list[str], extra: bool) -> Any:
+def convert(shape: Leaf | Tree | list[Tree], value: Any, path: str, faults: list[str], extra: bool) -> Any:
     """A value of Parquet as JSON has it; None where it is not given. Each fault is appended to `faults`, with its path."""
     if value is None or value == "":
         return None
@@ -178,7 +178,7 @@ def take(shape: Leaf | Tree | list[Tree], value: Any, path: str, faults: list[st
         if not isinstance(value, list):
             faults.append(f"column {path}: not a list, but a {type(value).__name__}")
             return None
-        return [take(shape[0], item, f"{path}[{place}]", faults, extra) or {} for place, item in enumerate(value)]
+        return [convert(shape[0], item, f"{path}[{place}]", faults, extra) or {} for place, item in enumerate(value)]
     if not isinstance(value, dict):
         faults.append(f"column {path}: not a group of fields, but a {type(value).__name__}")
         return None
@@ -187,6 +187,6 @@ def take(shape: Leaf | Tree | list[Tree], value: Any, path: str, faults: list[st
         if name not in shape:
             if not extra:
                 faults.append(f"column {path}: {_shown(str(name))} is none of its fields")
-        elif (found := take(shape[name], item, f"{path}.{name}", faults, extra)) is not None:
+        elif (found := convert(shape[name], item, f"{path}.{name}", faults, extra)) is not None:
             group[name] = found
     return group or None

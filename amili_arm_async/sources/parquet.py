@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
 from ..errors import SourceError
-from .columns import SourceKind, columns_of, take
+from .columns import SourceKind, convert, map_columns
 from .rows import RowBuilder, TableRow
 
 __all__ = ["parquet_records"]
@@ -25,12 +25,12 @@ def parquet_records(file: BinaryIO, kind: SourceKind, longest: int, *, extra: bo
         import pyarrow as pa  # noqa: PLC0415 - an extra, and slow to import
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError:
-        raise SourceError("it is Parquet, and nothing here can read that: pip install 'amili-arm-async[parquet]'") from None
+        raise SourceError("it is Parquet, and pyarrow is not installed: pip install 'amili-arm-async[parquet]'") from None
     number = 0
     try:
         parquet = pq.ParquetFile(file)
         names = parquet.schema_arrow.names
-        columns = columns_of(names, kind, nested=True, extra=extra)
+        columns = map_columns(names, kind, nested=True, extra=extra)
         wanted = [name for name, column in zip(names, columns, strict=True) if column is not None]
         builder = RowBuilder(kind, columns, "row", longest)
         for group in range(parquet.num_row_groups):
@@ -45,13 +45,13 @@ def parquet_records(file: BinaryIO, kind: SourceKind, longest: int, *, extra: bo
         raise
     except Exception as exc:  # a damaged file makes pyarrow raise errors of many kinds
         place = f"after row {number}" if number else "before its first row"
-        raise SourceError(f"it is no sound Parquet file {place} ({type(exc).__name__}): make it again") from exc
+        raise SourceError(f"it is not a valid Parquet file {place} ({type(exc).__name__}): make it again") from exc
 
 
 def _row(number: int, values: dict[str, Any], columns: dict[str, Any], extra: bool) -> TableRow:
     row = TableRow(number, {}, as_read=values)
     for name, column in columns.items():
-        value = take(column.shape, values.get(name), name, row.faults, extra)
+        value = convert(column.shape, values.get(name), name, row.faults, extra)
         if value is not None:
             row.values[name] = value
     row.size = 32 * len(row.values)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol, TypeA
 
 from ..bulk.source import FreshRecords
 from ..errors import ConfigurationError, SourceError
-from .blocks import blocks, head_of, in_thread, next_of
+from .blocks import blocks, next_in_thread, run_in_thread, skip_blanks
+from .decompression import DamagedError
 from .json_lines import JsonLines
 from .numbers import LineNumbers
-from .text import Transcoder, encoding_named, encoding_of
-from .unpacking import DamagedError
+from .text import Transcoder, check_encoding, detect_encoding
 
 if TYPE_CHECKING:
     from .columns import SourceKind
@@ -53,7 +53,7 @@ def open_records(
     extra_columns: bool = False,
     longest: int = LONGEST,
 ) -> Records:
-    """Opens a file of JSON lines, CSV or Parquet, packed with gzip or zstd or not, as records for `create_many` and its like.
+    """Opens a file of JSON lines, CSV or Parquet, optionally compressed with gzip or zstd, as records for `create_many` and its like.
 
     Args:
         file: its path, `-` for standard input, or a file open for reading bytes, which is left open.
@@ -79,11 +79,11 @@ def open_records(
         raise ConfigurationError("longest is a number of bytes, 1 or more")
     if not isinstance(file, (str, PathLike)) and not hasattr(file, "read"):
         raise ConfigurationError(f"a {type(file).__name__} is no path and no open file")
-    settings = _Settings(kind, format, delimiter, encoding_named(encoding), clear, extra_columns, longest)
+    settings = _Options(kind, format, delimiter, check_encoding(encoding), clear, extra_columns, longest)
     return Records(file, settings)
 
 
-class _Settings:
+class _Options:
     """What was asked for."""
 
     def __init__(
@@ -114,7 +114,7 @@ class Records(FreshRecords):
         SourceError: on iterating: the file can't be read, or not further; what stood before it was given.
     """
 
-    def __init__(self, file: str | PathLike[str] | BinaryIO, settings: _Settings) -> None:
+    def __init__(self, file: str | PathLike[str] | BinaryIO, settings: _Options) -> None:
         self.format: Format = settings.format
         self._settings = settings
         self._numbers = LineNumbers()
@@ -145,7 +145,7 @@ class Records(FreshRecords):
         """The number in `place`."""
         return self._numbers[index]
 
-    def far(self) -> float | None:
+    def fraction_read(self) -> float | None:
         """How much of the file is read, from 0 to 1; None where nobody knows how long it is."""
         try:
             descriptor = self._file.fileno()
@@ -183,7 +183,7 @@ class Records(FreshRecords):
             raise ConfigurationError("records are read once: call open_records() again")
         self._begun = True
         try:
-            async with aclosing(self._found()) as every:
+            async with aclosing(self._read_blocks()) as every:
                 async for found in every:
                     for number, record in found:
                         self._numbers.add(number)
@@ -203,7 +203,7 @@ class Records(FreshRecords):
 
     # --- reading ----------------------------------------------------------------------------------------------------------
 
-    async def _found(self) -> AsyncGenerator[list[tuple[int, Any]]]:
+    async def _read_blocks(self) -> AsyncGenerator[list[tuple[int, Any]]]:
         """The records with their numbers, some at a time."""
         async with aclosing(blocks(self._file)) as source:
             first = await self._sniff(source)
@@ -212,13 +212,13 @@ class Records(FreshRecords):
                     async for found in every:
                         yield found
                 return
-            encoding = self._settings.encoding or encoding_of(first)
+            encoding = self._settings.encoding or detect_encoding(first)
             transcoder = None if encoding in {None, "utf-8"} else Transcoder(encoding or "")
             parser = self._parser(known=encoding is not None)
             block = first
             while block:
                 text = transcoder.feed(block) if transcoder is not None else block
-                yield parser.feed(text) if self._json is not None else await in_thread(parser.feed, text)
+                yield parser.feed(text) if self._json is not None else await run_in_thread(parser.feed, text)
                 block = await anext(source, b"")
             rest = transcoder.feed(b"", final=True) if transcoder is not None else b""
             yield (parser.feed(rest) if rest else []) + parser.end()
@@ -228,16 +228,16 @@ class Records(FreshRecords):
         if self.format == "jsonl":
             self._json = JsonLines(asked.longest)
             return self._json
-        from .tables import Tables  # noqa: PLC0415 - csv, for who has such a file
+        from .tables import CsvReader  # noqa: PLC0415 - csv, for who has such a file
 
-        return Tables(asked.kind, asked.longest, delimiter=asked.delimiter, utf8=known, clear=asked.clear, extra=asked.extra)
+        return CsvReader(asked.kind, asked.longest, delimiter=asked.delimiter, utf8=known, clear=asked.clear, extra=asked.extra)
 
     async def _sniff(self, source: AsyncIterator[bytes]) -> bytes:
         """The first bytes; from then on `format` is known."""
         first = await anext(source, b"")
         encoding = self._settings.encoding
         while self._settings.format != "parquet":
-            plain = head_of(_as_text(first, encoding))
+            plain = skip_blanks(_as_text(first, encoding))
             if plain[:1] in {b"{", b"["} or len(plain) >= _ENOUGH or (self.format == "jsonl" and first[:1] not in {b"\xff", b"\xfe", b""}):
                 break
             more = await anext(source, b"")
@@ -248,9 +248,9 @@ class Records(FreshRecords):
             if len(first) > self._settings.longest:
                 break
         if first and self._settings.encoding is None:
-            _refuse_others(first)
+            _refuse_other_formats(first)
         if self.format == "auto":
-            self.format = self._guess(first, head_of(_as_text(first, encoding)))
+            self.format = self._guess(first, skip_blanks(_as_text(first, encoding)))
         return first
 
     def _guess(self, first: bytes, plain: bytes) -> Format:
@@ -273,18 +273,18 @@ class Records(FreshRecords):
 
         if self._settings.encoding is not None or self._settings.delimiter is not None:
             raise SourceError("it is Parquet, which has no encoding and no delimiter")
-        # It is read from its end: what comes through a pipe or is packed is put on disk first. The end of a block is not the end of memory.
+        # It is read from its end: what comes through a pipe or is compressed is put on disk first, block by block.
         with tempfile.TemporaryFile() as copy:
             file = self._file
             if not first.startswith(b"PAR1") or not _is_at(file, first):
                 block = first
                 while block:
-                    await in_thread(copy.write, block)
+                    await run_in_thread(copy.write, block)
                     block = await anext(source, b"")
                 file = cast("BinaryIO", copy)
             file.seek(0)
             every = parquet_records(file, self._settings.kind, self._settings.longest, extra=self._settings.extra)
-            while (found := await next_of(every)) is not None:
+            while (found := await next_in_thread(every)) is not None:
                 yield found
 
 
@@ -309,11 +309,11 @@ def _is_at(file: BinaryIO, first: bytes) -> bool:
 
 def _as_text(first: bytes, encoding: str | None) -> bytes:
     """First bytes as UTF-8, as far as they tell what a file is."""
-    found = encoding or encoding_of(first)
+    found = encoding or detect_encoding(first)
     return Transcoder(found).feed(first[:1000]).replace("\ufeff".encode(), b"") if found not in {None, "utf-8"} and found else first
 
 
-def _refuse_others(first: bytes) -> None:
+def _refuse_other_formats(first: bytes) -> None:
     """Raises SourceError for files of other kinds, with the remedy."""
     if first.startswith(b"PK\x03\x04"):
         raise SourceError(_EXPORT.format("spreadsheet (xlsx) or another zip archive"))
@@ -321,10 +321,10 @@ def _refuse_others(first: bytes) -> None:
         raise SourceError(_EXPORT.format("spreadsheet of an old kind (xls)"))
     if first.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         raise SourceError("it is UTF-32: save it as UTF-8")
-    if first.startswith(b"PAR1") or encoding_of(first):
+    if first.startswith(b"PAR1") or detect_encoding(first):
         return
     if first.startswith((b"BZh", b"\xfd7zXZ\0", b"7z\xbc\xaf")):
-        raise SourceError("it is packed in a way that is not known here: unpack it, or use gzip or zstd")
+        raise SourceError("it is compressed in an unknown format: decompress it, or use gzip or zstd")
     head = first[:200]
     if b"\0" in head:
         for zeros, others, name in ((head[1::2], head[::2], "utf-16-le"), (head[::2], head[1::2], "utf-16-be")):

@@ -70,7 +70,7 @@ class RowBuilder:
     def add(self, row: TableRow) -> list[tuple[int, Any]]:
         """The records that are whole with this row."""
         if not self._grouped:
-            return [self._alone(row)]
+            return [self._single(row)]
         if row.broken:
             # Before they are too many to be kept, they are given.
             found = self.end() if len(self._broken) >= _MOST_BROKEN or self._broken_size > self._longest else []
@@ -79,14 +79,14 @@ class RowBuilder:
             return found
         key = row.values.get(self._key)
         if self._group and key is not None and key == self._group[0].values.get(self._key):
-            self._further(row)
+            self._add_line(row)
             return []
         found = self.end()
         if self._broken_before:
             self._faults.append(f"{self._unit} {self._broken_before} before it can't be read, and may be a line of it")
             self._broken_before = 0
         self._group, self._size, self._is_too_large = [row], row.size, False
-        self._faults += self._told(row)
+        self._faults += self._faults_of(row)
         return found
 
     def end(self) -> list[tuple[int, Any]]:
@@ -97,18 +97,18 @@ class RowBuilder:
                 self._faults.append(f"{self._unit} {self._broken[0].number} after it can't be read, and may be a line of it")
             found.append(self._document())
             self._group, self._faults = [], []
-        found += [self._alone(row) for row in self._broken]
+        found += [self._single(row) for row in self._broken]
         if self._broken:
             self._broken_before = self._broken[-1].number
         self._broken, self._broken_size = [], 0
         return found
 
-    def _told(self, row: TableRow) -> list[str]:
+    def _faults_of(self, row: TableRow) -> list[str]:
         return [f"{self._unit} {row.number}: {fault}" for fault in row.faults]
 
-    def _alone(self, row: TableRow) -> tuple[int, Any]:
+    def _single(self, row: TableRow) -> tuple[int, Any]:
         if row.faults:
-            return row.number, self._faulty(self._told(row), row, row.as_read)
+            return row.number, self._faulty(self._faults_of(row), row, row.as_read)
         return row.number, self._nested(row.values, in_lines=False)
 
     def _faulty(self, faults: list[str], row: TableRow, as_read: Any) -> UnreadableRecord:
@@ -116,12 +116,12 @@ class RowBuilder:
         key = row.values.get(self._key)
         return UnreadableRecord("; ".join(faults[:_MOST_FAULTS] + more), {self._key: key} if key else None, as_read)
 
-    def _further(self, row: TableRow) -> None:
+    def _add_line(self, row: TableRow) -> None:
         """A further row of the document under way."""
         first = self._group[0]
-        self._faults += [fault for broken in self._broken for fault in self._told(broken)]
+        self._faults += [fault for broken in self._broken for fault in self._faults_of(broken)]
         self._broken, self._broken_size = [], 0
-        self._faults += self._told(row)
+        self._faults += self._faults_of(row)
         for name, value in row.values.items():
             if not self._columns[name].in_lines and first.values.get(name, _NOTHING) != value:
                 self._faults.append(f"{self._unit} {row.number}: column {name}: not as on {self._unit} {first.number}")

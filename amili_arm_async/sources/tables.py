@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ..errors import SourceError
-from .columns import Column, SourceKind, columns_of, known_names
+from .columns import Column, SourceKind, known_names, map_columns
 from .rows import RowBuilder, TableRow
-from .text import LineSplitter, Texts
+from .text import LineSplitter, TextDecoder
 from .values import CellError
 
-__all__ = ["DELIMITERS", "Tables"]
+__all__ = ["DELIMITERS", "CsvReader"]
 
 DELIMITERS: Final = ";,\t|"
 _TOLD: Final = re.compile(r"sep=(.)")
@@ -23,7 +23,7 @@ _LONGEST_CELL: Final = 131_072
 """Characters of a cell at the most, as in the csv module of Python. Where a quotation mark is one too many, no more is read twice."""
 
 
-class Tables:
+class CsvReader:
     """Gives the records of blocks of CSV with their line numbers.
 
     Args:
@@ -42,7 +42,7 @@ class Tables:
         self._clear = clear
         self._extra = extra
         self._splitter = LineSplitter(longest)
-        self._texts = Texts(known=utf8)
+        self._texts = TextDecoder(known=utf8)
         self._lines: deque[tuple[int, bytes]] = deque()
         self._count = 0
         self._names: list[str] = []
@@ -94,15 +94,15 @@ class Tables:
     # --- the header -------------------------------------------------------------------------------------------------------
 
     def _begin(self, number: int, text: str | None) -> None:
-        """Reads the header, which is the first line that is not blank."""
+        """Reads the header, the first line that is not blank."""
         if text is None:
-            raise SourceError(f"line {number}: the header is too long, or no text of {self._texts.name}")
+            raise SourceError(f"line {number}: the header is too long, or not {self._texts.name}")
         text = text.rstrip("\r")
         if (told := _TOLD.fullmatch(text)) and number == 1:
             self._delimiter = self._delimiter or told[1]
         elif text.strip():
             if "\r" in text:
-                raise SourceError(f"line {number}: line ends of an old Macintosh (CR alone): save it with other line ends")
+                raise SourceError(f"line {number}: CR alone as line end (classic Mac OS): save it with LF or CRLF")
             known = known_names(self._kind)
             every = [self._delimiter] if self._delimiter is not None else DELIMITERS
             ranked = [
@@ -113,7 +113,7 @@ class Tables:
             # The first of those that are as good.
             _, _, self._delimiter, self._names = max(ranked, key=lambda found: found[:2])
             try:
-                self._columns = columns_of(self._names, self._kind, extra=self._extra)
+                self._columns = map_columns(self._names, self._kind, extra=self._extra)
             except SourceError as exc:
                 raise SourceError(f"line {number}: {exc}") from None
             self._builder = RowBuilder(self._kind, self._columns, "line", self._longest)
@@ -121,7 +121,7 @@ class Tables:
     # --- rows -------------------------------------------------------------------------------------------------------------
 
     def _further(self, number: int, line: bytes, text: str | None) -> list[tuple[int, Any]]:
-        """A line behind one with an open field."""
+        """Reads a line after one with an open field."""
         self._open.append((number, line))
         self._open_size += len(line)
         if text is None or self._open_size > self._longest:

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..errors import ConfigurationError
 
-__all__ = ["LineSplitter", "Texts", "Transcoder", "encoding_named", "encoding_of"]
+__all__ = ["LineSplitter", "TextDecoder", "Transcoder", "check_encoding", "detect_encoding"]
 
 _ENCODINGS: Final = {
     "utf-8": "utf-8",
@@ -21,7 +21,7 @@ _ENCODINGS: Final = {
 }
 
 
-def encoding_named(name: str | None) -> str | None:
+def check_encoding(name: str | None) -> str | None:
     """An encoding that was asked for, as Python names it.
 
     Raises:
@@ -36,7 +36,7 @@ def encoding_named(name: str | None) -> str | None:
         raise ConfigurationError(f"encoding is one of {known}; or leave it out, so that it is found") from None
 
 
-def encoding_of(head: bytes) -> str | None:
+def detect_encoding(head: bytes) -> str | None:
     """What a byte order mark says of UTF-16."""
     return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else None
 
@@ -82,7 +82,7 @@ class LineSplitter:
         return rest
 
 
-class Texts:
+class TextDecoder:
     """Lines as text. Where the encoding is not told, the first lines that are not plain ASCII decide between UTF-8 and Windows-1252; a
     line that speaks against that is refused, and never guessed at."""
 

@@ -29,7 +29,7 @@ _WORDS: Final[dict[str, bool]] = {
 
 
 class CellError(ValueError):
-    """A cell that is no value of its field; the message says what it should be."""
+    """A cell that is not a value of its field; the message says what it should be."""
 
 
 def from_text(leaf: Leaf, text: str) -> Any:
@@ -90,7 +90,7 @@ def _boolean(text: str) -> bool:
     try:
         return _WORDS[text.casefold()]
     except KeyError:
-        raise CellError("neither yes nor no: true, ja or 1, or false, nei or 0") from None
+        raise CellError("not a boolean: true, ja or 1, or false, nei or 0") from None
 
 
 def _texts(text: str) -> list[str]:
@@ -148,7 +148,7 @@ def _value_as_date(value: Any) -> date:
 def _value_as_boolean(value: Any) -> bool:
     if isinstance(value, int) and value in {0, 1}:  # True and False are integers too
         return bool(value)
-    raise CellError(f"neither yes nor no, but a {type(value).__name__}")
+    raise CellError(f"not a boolean, but a {type(value).__name__}")
 
 
 def _value_as_texts(value: Any) -> list[str]:

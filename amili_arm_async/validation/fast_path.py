@@ -105,4 +105,4 @@ def _adds_up(amounts: Any) -> bool:
 IS_CLEAN: Final[Mapping[type[Input], Callable[[Any], bool]]] = MappingProxyType(
     {Customer: _is_clean_customer, Document: _is_clean_document}
 )
-"""For each kind of record: whether one that was read into `quick_struct` is clean; an ArithmeticError says that it is not sure."""
+"""For each kind of record: whether one that was read into `fast_struct` is clean; an ArithmeticError says that it is not sure."""

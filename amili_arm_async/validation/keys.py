@@ -26,7 +26,7 @@ from msgspec import Struct
 from ..bulk.keys import KeyRanges, without_case
 from ..bulk.spool import Spool
 
-__all__ = ["Hashes", "Place", "absent", "repeats"]
+__all__ = ["KeyHashes", "Place", "absent", "repeats"]
 
 RUN: Final = 131_072
 """Hashes that are sorted and written together; to sort them holds others up for some hundredths of a second."""
@@ -42,14 +42,14 @@ Place: TypeAlias = tuple[int, str]
 """The index of a record, and its key."""
 
 
-class _Lot(Struct, array_like=True, gc=False):
+class _KeyBlock(Struct, array_like=True, gc=False):
     """Keys that were added together, and what names their records, where that is something else."""
 
     keys: list[str | None]
     names: list[str | None] | None
 
 
-class Hashes:
+class KeyHashes:
     """The hashes of keys, in sorted runs.
 
     Args:
@@ -63,7 +63,7 @@ class Hashes:
     def __init__(self, *, keep_keys: bool) -> None:
         self.is_in_order = True
         self._spans = KeyRanges()
-        self._lots: Spool[_Lot] | None = Spool(_Lot) if keep_keys else None
+        self._blocks: Spool[_KeyBlock] | None = Spool(_KeyBlock) if keep_keys else None
         self._hashes = array("q")
         self._runs: list[tuple[int, list[int]]] = []
         self._fd: int | None = None
@@ -72,8 +72,8 @@ class Hashes:
 
     def add(self, keys: Sequence[str | None], names: Sequence[str | None] | None = None) -> None:
         """Takes in the keys of the next records, and what names each record, where that is not its key."""
-        if self._lots is not None:
-            self._lots.append(_Lot(list(keys), list(names) if names is not None else None))
+        if self._blocks is not None:
+            self._blocks.append(_KeyBlock(list(keys), list(names) if names is not None else None))
         folded = folded_keys(keys)
         if self.is_in_order:
             self.is_in_order = self._spans.add(folded)
@@ -115,20 +115,20 @@ class Hashes:
             made.sort()
             yield made
 
-    def again(self) -> Iterator[tuple[int, list[str | None], list[str | None]]]:
+    def read_again(self) -> Iterator[tuple[int, list[str | None], list[str | None]]]:
         """The keys as they were added, with the index of the first of each lot, and the names."""
-        assert self._lots is not None
+        assert self._blocks is not None
         first = 0
-        for lot in self._lots:
-            yield first, lot.keys, lot.names if lot.names is not None else lot.keys
-            first += len(lot.keys)
+        for block in self._blocks:
+            yield first, block.keys, block.names if block.names is not None else block.keys
+            first += len(block.keys)
 
     def close(self) -> None:
         """Gives the room on the disk back."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-        self._lots = None
+        self._blocks = None
 
 
 def folded_keys(keys: Sequence[str | None]) -> list[str]:
@@ -139,16 +139,16 @@ def folded_keys(keys: Sequence[str | None]) -> list[str]:
     return folded if len(folded) == len(given) and "" not in folded else [key.casefold() for key in given]
 
 
-def repeats(hashes: Hashes) -> Iterator[tuple[Place, int] | None]:
+def repeats(hashes: KeyHashes) -> Iterator[tuple[Place, int] | None]:
     """Each key that was there before, with the index of the first record that has it; None now and then, to let others have a turn."""
     if hashes.is_in_order:
         return
-    for candidates in _lots(_doubled(hashes)):
+    for candidates in _blocks(_duplicate_hashes(hashes)):
         if candidates is None:
             yield None
             continue
         first: dict[str, int] = {}
-        for start, keys, _ in hashes.again():
+        for start, keys, _ in hashes.read_again():
             yield None
             for index, key in _chosen(start, keys, candidates):
                 folded = key.casefold()
@@ -156,13 +156,13 @@ def repeats(hashes: Hashes) -> Iterator[tuple[Place, int] | None]:
                     yield (index, key), earlier
 
 
-def absent(hashes: Hashes, known: Hashes) -> Iterator[tuple[int, str | None, str] | None]:
+def absent(hashes: KeyHashes, known: KeyHashes) -> Iterator[tuple[int, str | None, str] | None]:
     """Each key of `hashes` that is not in `known`: index, what names the record, and the key; None now and then."""
-    for candidates in _lots(_missing(hashes, known)):
+    for candidates in _blocks(_missing_hashes(hashes, known)):
         if candidates is None:
             yield None
             continue
-        for start, keys, names in hashes.again():
+        for start, keys, names in hashes.read_again():
             yield None
             for index, key in _chosen(start, keys, candidates):
                 yield index, names[index - start], key
@@ -176,24 +176,24 @@ def _chosen(start: int, keys: list[str | None], candidates: set[int]) -> list[Pl
     return [(index, key) for index, key in enumerate(keys, start) if key is not None and hash(key.casefold()) in candidates]
 
 
-def _doubled(hashes: Hashes) -> Iterator[set[int]]:
+def _duplicate_hashes(hashes: KeyHashes) -> Iterator[set[int]]:
     for part in hashes.parts():
         yield set() if len(set(part)) == len(part) else {one for one, other in pairwise(part) if one == other}
 
 
-def _missing(hashes: Hashes, known: Hashes) -> Iterator[set[int]]:
+def _missing_hashes(hashes: KeyHashes, known: KeyHashes) -> Iterator[set[int]]:
     for part, others in zip(hashes.parts(), known.parts(), strict=True):
         yield set(part).difference(others)
 
 
-def _lots(parts: Iterable[set[int]]) -> Iterator[set[int] | None]:
+def _blocks(parts: Iterable[set[int]]) -> Iterator[set[int] | None]:
     """The candidates, so many together that the keys need not be read again for each part; None after each part."""
-    lot: set[int] = set()
+    block: set[int] = set()
     for part in parts:
         yield None
-        lot |= part
-        if len(lot) >= AT_ONCE:
-            yield lot
-            lot = set()
-    if lot:
-        yield lot
+        block |= part
+        if len(block) >= AT_ONCE:
+            yield block
+            block = set()
+    if block:
+        yield block

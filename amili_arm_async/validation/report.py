@@ -30,7 +30,7 @@ SEVERITIES: Final[Mapping[str, Severity]] = MappingProxyType({**dict.fromkeys(_E
 
 _PLACE: Final = itemgetter(0, 1)
 
-_OF_EACH: Final = 10
+_KEPT_PER_CODE: Final = 10
 """Faults of a code that are kept even where another code has filled all the room."""
 
 
@@ -147,9 +147,9 @@ class CheckReport:
         self._counts[code] += 1
         self._found += 1
         kept = self._kept.setdefault(code, [])
-        if not self._room and len(kept) < _OF_EACH and self._limit:
+        if not self._room and len(kept) < _KEPT_PER_CODE and self._limit:
             fullest = max(self._kept.values(), key=len)
-            if len(fullest) > _OF_EACH:
+            if len(fullest) > _KEPT_PER_CODE:
                 fullest.pop()
                 self._room += 1
         # Why the source ended is there in any case: it is said once.

@@ -102,9 +102,9 @@ def _adds_up(amounts: Mapping[str, Any]) -> bool:
 
 def _sum_faults(header: Mapping[str, Any], lines: list[Any]) -> Iterator[Found]:
     """The amounts of the document that are not the sum of those of its lines, where all lines tell theirs."""
-    told = [line.get("currencyAmounts") for line in lines if isinstance(line, Mapping) and not _is_text_line(line)]
-    amounts = [each for each in told if isinstance(each, Mapping)]
-    if not told or len(amounts) < len(told):
+    given = [line.get("currencyAmounts") for line in lines if isinstance(line, Mapping) and not _is_text_line(line)]
+    amounts = [each for each in given if isinstance(each, Mapping)]
+    if not given or len(amounts) < len(given):
         return
     for name in _AMOUNTS:
         total, parts = _number(header.get(name)), [_number(each.get(name)) for each in amounts]

@@ -39,27 +39,27 @@ class CheckRun:
         records: Iterable[Any] | AsyncIterable[Any],
         *,
         limit: int,
-        most: int | None,
+        max_bytes: int | None,
         customers: Iterable[str] | AsyncIterable[str] | None = None,
     ) -> None:
         # Only a check needs these: what they make once would be made at every import.
         from .examiner import Examiner  # noqa: PLC0415
-        from .keys import Hashes  # noqa: PLC0415
+        from .keys import KeyHashes  # noqa: PLC0415
 
         if limit < 0:
             raise ConfigurationError(f"limit must be 0 or more, not {limit}")
-        if most is not None and most < 1:
+        if max_bytes is not None and max_bytes < 1:
             raise ConfigurationError("max_bytes leaves no room for a record")
         self.report = CheckReport(limit)
         self.on_progress: Callable[[int], object] | None = None
         self._path = f"$.{wire_key}"
-        self._examiner = Examiner(cls, wire_key, most)
+        self._examiner = Examiner(cls, wire_key, max_bytes)
         self._has_owner = cls is Document
         self._source = Source(records)
         self._known = Source(customers) if customers is not None else None
-        self._keys = Hashes(keep_keys=True)
-        self._owners = Hashes(keep_keys=True)
-        self._others = Hashes(keep_keys=False)
+        self._keys = KeyHashes(keep_keys=True)
+        self._owners = KeyHashes(keep_keys=True)
+        self._others = KeyHashes(keep_keys=False)
         self._begun = False
 
     def __await__(self) -> Generator[Any, None, CheckReport]:
@@ -75,7 +75,7 @@ class CheckRun:
             raise ConfigurationError("a check can be awaited once: its report is in .report")
         self._begun = True
         try:
-            self._say_what_is_not_checked()
+            self._note_what_is_not_checked()
             if self._known is not None:
                 await self._read_known(self._known)
             await self._read()
@@ -88,7 +88,7 @@ class CheckRun:
         self.report.complete = True
         return self.report
 
-    def _say_what_is_not_checked(self) -> None:
+    def _note_what_is_not_checked(self) -> None:
         from .formats import checks_organizations  # noqa: PLC0415
 
         if not self._has_owner and not checks_organizations():
@@ -118,36 +118,36 @@ class CheckRun:
 
     async def _read(self) -> None:
         while not self._source.ended:
-            looked = _Looked(self._examiner)
+            buffer = _CheckingBuffer(self._examiner)
             try:
-                await self._source.read(_SLICE, looked)
+                await self._source.read(_SLICE, buffer)
             finally:
                 # What was read before a cancellation counts too.
-                if seen := looked.seen():
-                    self._take(seen)
+                if results := buffer.results():
+                    self._take(results)
             if self.on_progress is not None:
                 self.on_progress(self.report.records_read)
             await clock.turn()
 
-    def _take(self, seen: list[Checked]) -> None:
+    def _take(self, results: list[Checked]) -> None:
         first = self.report.records_read
-        self.report.records_read += len(seen)
-        for index, one in enumerate(seen, first):
+        self.report.records_read += len(results)
+        for index, one in enumerate(results, first):
             for found in one.faults:
                 self.report.add(index, one.key, found)
-        keys = [one.key for one in seen]
+        keys = [one.key for one in results]
         self._keys.add(keys)
         if self._known is not None:
-            self._owners.add([one.owner for one in seen], keys)
+            self._owners.add([one.owner for one in results], keys)
 
     async def _compare(self) -> None:
         for found in self._repeated():
-            await self._tell(found)
+            await self._record(found)
         if self._known is not None:
             for missing in self._unknown():
-                await self._tell(missing)
+                await self._record(missing)
 
-    async def _tell(self, found: tuple[int, str | None, Found, int | None] | None) -> None:
+    async def _record(self, found: tuple[int, str | None, Found, int | None] | None) -> None:
         if found is None:
             await clock.turn()
         else:
@@ -175,17 +175,17 @@ class CheckRun:
                 yield index, key, Found("unknown_customer", "$.customerNo", f"customer {owner} is not among the customers"), None
 
 
-class _Looked:
+class _CheckingBuffer:
     """Looks at records: at once, where the next one may be the same object, filled again."""
 
     def __init__(self, examiner: Examiner) -> None:
         self._examiner = examiner
-        self._seen: list[Checked] = []
+        self._results: list[Checked] = []
         self._held: list[Any] = []
 
     def append(self, record: Any) -> None:
         """A record that may be changed as soon as the next one is read."""
-        self._seen += self._examiner.check((record,))
+        self._results += self._examiner.check((record,))
 
     def hold(self, record: Any) -> None:
         """A record that nobody can change."""
@@ -193,8 +193,8 @@ class _Looked:
 
     def feed(self, records: list[Any]) -> None:
         """Records of a list."""
-        self._seen += self._examiner.check(records)
+        self._results += self._examiner.check(records)
 
-    def seen(self) -> list[Checked]:
+    def results(self) -> list[Checked]:
         """What was seen of all of them, in their order."""
-        return self._seen + self._examiner.check(self._held)
+        return self._results + self._examiner.check(self._held)

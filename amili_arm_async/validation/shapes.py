@@ -24,7 +24,7 @@ from ..models.customers import Customer, CustomerRecord
 from .formats import format_fault, has_control, is_date
 from .report import Found
 
-__all__ = ["plain", "quick_struct", "shape_faults"]
+__all__ = ["fast_struct", "plain", "shape_faults"]
 
 _CLOSE: Final = 0.7
 _LONGEST_NAME: Final = 60
@@ -69,7 +69,7 @@ def _shape(kind: Any) -> _Shape:
 
 
 @cache
-def quick_struct(cls: type[Input]) -> type[Struct]:
+def fast_struct(cls: type[Input]) -> type[Struct]:
     """A Struct with the fields of `cls` that reads only what is of the right type.
 
     Null is as good as absent, and is not written. Dates stay texts (so that blank ones can be read), and numbers are Any: a Decimal
@@ -77,17 +77,17 @@ def quick_struct(cls: type[Input]) -> type[Struct]:
     """
     shapes = _shapes(cls)
     fields: list[tuple[str, Any, Any]] = [
-        (name, _quick(shapes[wire]) | None, msgspec.field(default=None, name=wire))
+        (name, _fast_type(shapes[wire]) | None, msgspec.field(default=None, name=wire))
         for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True)
     ]
     return msgspec.defstruct(f"Quick{cls.__name__}", fields, forbid_unknown_fields=True, omit_defaults=True, gc=False)
 
 
-def _quick(shape: _Shape) -> Any:
+def _fast_type(shape: _Shape) -> Any:
     if shape.items is not None:
-        return list[_quick(shape.items)]  # type: ignore[misc]
+        return list[_fast_type(shape.items)]  # type: ignore[misc]
     if shape.cls is not None:
-        return quick_struct(shape.cls)
+        return fast_struct(shape.cls)
     return {"text": str, "date": str, "whole number": int, "true or false": bool}.get(shape.kind, Any)
 
 
@@ -141,7 +141,7 @@ def _faults(value: Any, shape: _Shape, path: str, name: str) -> Iterator[Found]:
 def _leaf(value: Any, kind: str, path: str, name: str) -> Iterator[Found]:
     if kind == "anything":
         yield from _anything(value, path, name)
-    elif _is_endless(value):
+    elif _is_not_finite(value):
         yield Found("not_finite", path, "NaN or Infinity is no number in JSON")
     elif not _fits(value, kind):
         yield Found("wrong_type", path, f"not {_a(kind)} but {_kind(value)}")
@@ -153,7 +153,7 @@ def _leaf(value: Any, kind: str, path: str, name: str) -> Iterator[Found]:
             yield found
 
 
-def _is_endless(value: object) -> bool:
+def _is_not_finite(value: object) -> bool:
     """Whether a value is NaN or Infinity; a Decimal that is too large for a float is not."""
     return not value.is_finite() if isinstance(value, Decimal) else isinstance(value, float) and not math.isfinite(value)
 
@@ -180,7 +180,7 @@ def _anything(value: Any, path: str, name: str) -> Iterator[Found]:
     """The faults of a value whose type no page shows."""
     if isinstance(value, str):
         yield from _text(value, path, name)
-    elif _is_endless(value):
+    elif _is_not_finite(value):
         yield Found("not_finite", path, "NaN or Infinity is no number in JSON")
     elif isinstance(value, Mapping):
         for key, item in value.items():

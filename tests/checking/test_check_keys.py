@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async.validation import keys as module
-from amili_arm_async.validation.keys import Hashes, absent, repeats
+from amili_arm_async.validation.keys import KeyHashes, absent, repeats
 
 small = st.lists(
     st.none() | st.sampled_from(["1", "2", "Å", "å", "ß", "SS", "a\0b", "\0", "3 "]) | st.text(max_size=2).map(lambda text: text or None)
@@ -19,7 +19,7 @@ small = st.lists(
 
 
 def hashes(keys, *, lot=7, keep=True, names=None):
-    made = Hashes(keep_keys=keep)
+    made = KeyHashes(keep_keys=keep)
     for start in range(0, len(keys), lot):
         part = keys[start : start + lot]
         made.add(part, names[start : start + lot] if names else None)
@@ -78,7 +78,7 @@ def test_two_keys_with_one_hash_are_two_keys(monkeypatch):
 
 def test_keys_in_their_order_need_no_comparison(monkeypatch):
     made = hashes([str(number) for number in range(1000, 9000)])
-    monkeypatch.setattr(Hashes, "parts", lambda _: pytest.fail("they were compared"))
+    monkeypatch.setattr(KeyHashes, "parts", lambda _: pytest.fail("they were compared"))
     assert found(repeats(made)) == []
 
 

@@ -1,4 +1,4 @@
-"""`amili-arm push` of CSV and Parquet, packed or not: what arrives, and how rows that did not make it are named."""
+"""`amili-arm push` of CSV and Parquet, optionally compressed: what arrives, and how rows that did not make it are named."""
 
 from __future__ import annotations
 

@@ -86,15 +86,15 @@ async def test_how_far_a_file_is_read(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b'{"a":"56"}' * 4)
     with open_records(path) as source:
-        assert source.far() == 0.0
-        assert [source.far() async for _ in source] == [1.0]
+        assert source.fraction_read() == 0.0
+        assert [source.fraction_read() async for _ in source] == [1.0]
     path.write_bytes(b'{"a": 78}\n' * 4)
     with open_records(path) as source:
-        assert [source.far() async for _ in source] == [0.25, 0.5, 0.75, 1.0]
-        assert source.far() is None
+        assert [source.fraction_read() async for _ in source] == [0.25, 0.5, 0.75, 1.0]
+        assert source.fraction_read() is None
     path.write_bytes(b"")
     with open_records(path) as source:
-        assert source.far() is None
+        assert source.fraction_read() is None
 
 
 async def test_nobody_knows_how_long_a_pipe_is():
@@ -103,7 +103,7 @@ async def test_nobody_knows_how_long_a_pipe_is():
     os.close(theirs)
     with open(ours, "rb", buffering=0) as file:
         source = lines_of(file, 100)
-        assert [source.far() async for _ in source] == [None, None]
+        assert [source.fraction_read() async for _ in source] == [None, None]
 
 
 async def test_a_pipe_is_read_as_it_comes():

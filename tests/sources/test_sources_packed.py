@@ -18,7 +18,7 @@ import zlib
 import pytest
 
 from amili_arm_async import SourceError, UnreadableRecord, open_records
-from amili_arm_async.sources import unpacking
+from amili_arm_async.sources import decompression
 
 LINES = b"".join(b'{"customerNo":"%d","name":"%d"}\n' % (number, number * 7919) for number in range(20_000))
 
@@ -111,7 +111,7 @@ async def test_without_zstd_it_is_said_what_to_install(monkeypatch):
     def absent(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(unpacking, "import_module", absent)
+    monkeypatch.setattr(decompression, "import_module", absent)
     _, said = await broken(zstd(LINES))
     assert ("pip install zstandard" if sys.version_info >= (3, 14) else "pip install 'amili-arm-async[zstd]'") in said
 
@@ -151,8 +151,8 @@ def workbook():
         ("customerNo;name".encode("utf-16-be"), "encoding utf-16-be"),
         ("customerNo;name".encode("utf-32"), "UTF-32"),
         (bytes(range(256)), "binary"),
-        (bz2.compress(LINES), "packed in a way"),
-        (lzma.compress(LINES), "packed in a way"),
+        (bz2.compress(LINES), "unknown format"),
+        (lzma.compress(LINES), "unknown format"),
         (b"no such header\n1;2", "no field of customers"),
     ],
 )
@@ -235,11 +235,11 @@ async def test_leaving_early_closes_the_file(tmp_path):
 def test_unpacking_gives_pieces_of_a_bounded_size():
     random.seed(1)
     content = bytes(5_000_000) + random.randbytes(100_000)
-    for pack, unpacker in ((gzip.compress, unpacking.Gzip()), (zstd, unpacking.Zstd())):
+    for pack, unpacker in ((gzip.compress, decompression.GzipStream()), (zstd, decompression.ZstdStream())):
         pieces = list(unpacker.feed(pack(content)))
         unpacker.end()
         assert b"".join(pieces) == content
-    assert max(map(len, unpacking.Gzip().feed(zlib.compress(content, 9, 31)))) <= 262_144
+    assert max(map(len, decompression.GzipStream().feed(zlib.compress(content, 9, 31)))) <= 262_144
 
 
 @pytest.mark.parametrize(

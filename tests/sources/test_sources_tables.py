@@ -91,7 +91,7 @@ async def test_a_cell_becomes_a_value_of_its_field(name, cell, value):
         ("dueDays", "14,5", "not a whole number"),
         ("dateOfBirth", "31.02.2026", "not a date"),
         ("dateOfBirth", "05/17/1984", "not a date"),
-        ("vatLiable", "kanskje", "neither yes nor no"),
+        ("vatLiable", "kanskje", "not a boolean"),
         ("phoneNo", "4,79001E+11", "shortened"),
     ],
 )
@@ -154,7 +154,7 @@ async def test_the_delimiter_is_told():
         ("customerNo;postalAddress", '"postalAddress" is no field'),
         ("customerNo;\x1b[2J", '"?[2J" is no field'),
         ("\x22customerNo;name", "quotation marks of the header"),
-        ("customerNo;name\r1;A\r2;B", "old Macintosh"),
+        ("customerNo;name\r1;A\r2;B", "classic Mac OS"),
         ("customerNo;documentNo", '"documentNo" is no field of customers'),
         ("x" * 5000, "..."),
     ],

@@ -1,4 +1,4 @@
-"""Pure: gzip and zstd unpacked piece by piece, so that no input, however small, becomes much memory at once."""
+"""Pure: gzip and zstd decompressed piece by piece, so that no input, however small, becomes much memory at once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Final, Literal, TypeAlias
 from ..compression import INSTALL_ZSTD
 from ..errors import SourceError
 
-__all__ = ["DamagedError", "Gzip", "Packing", "Zstd", "packing_of"]
+__all__ = ["DamagedError", "GzipStream", "Compression", "ZstdStream", "compression_of"]
 
-Packing: TypeAlias = Literal["gzip", "zstd"]
+Compression: TypeAlias = Literal["gzip", "zstd"]
 
 _PIECE: Final = 262_144
 """Bytes that are given at once at the most."""
@@ -23,7 +23,7 @@ _GZIP: Final = 31
 
 _STEP: Final = 16_384
 _ZSTD_STEP: Final = 128
-"""Bytes that are unpacked together. Four bytes of zstd may be 128 kB, and its object can't be told to stop: so few at a time."""
+"""Bytes that are decompressed together. Four bytes of zstd may be 128 kB, and its object can't be told to stop: so few at a time."""
 
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPED: Final = b"\x2a\x4d\x18"
@@ -31,11 +31,11 @@ _ZSTD_SKIPPED: Final = b"\x2a\x4d\x18"
 
 
 class DamagedError(Exception):
-    """Packed data that can't be unpacked further."""
+    """Compressed data that can't be decompressed further."""
 
 
-def packing_of(head: bytes) -> Packing | None:
-    """How a file is packed, by its first four bytes."""
+def compression_of(head: bytes) -> Compression | None:
+    """Returns how a file is compressed, by its first four bytes."""
     if head.startswith(b"\x1f\x8b"):
         return "gzip"
     if head.startswith(_ZSTD_MAGIC) or (head[1:4] == _ZSTD_SKIPPED and 0x50 <= head[0] <= 0x5F):
@@ -43,15 +43,15 @@ def packing_of(head: bytes) -> Packing | None:
     return None
 
 
-class Gzip:
-    """Unpacks gzip, members one after the other, zeros at the end passed over."""
+class GzipStream:
+    """Decompresses gzip, members one after the other, zeros at the end passed over."""
 
     def __init__(self) -> None:
         self._member: Any = None
         self._started = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What the data holds, in pieces. Raises DamagedError after what could be unpacked."""
+        """What the data holds, in pieces. Raises DamagedError after what could be decompressed."""
         for start in range(0, len(data), _STEP):
             yield from self._step(data[start : start + _STEP])
 
@@ -91,7 +91,7 @@ class Gzip:
 
 
 def _as_far_as_it_goes(member: Any, data: bytes) -> bytes:
-    """What can be unpacked of data that is damaged somewhere: zlib keeps back what it unpacked before it saw the damage."""
+    """What can be decompressed of data that is damaged somewhere: zlib keeps back what it decompressed before it saw the damage."""
     pieces = []
     with suppress(zlib.error):
         for place in range(len(data)):
@@ -99,11 +99,11 @@ def _as_far_as_it_goes(member: Any, data: bytes) -> bytes:
     return b"".join(pieces)
 
 
-class Zstd:
-    """Unpacks zstd, frames one after the other.
+class ZstdStream:
+    """Decompresses zstd, frames one after the other.
 
     Raises:
-        SourceError: nothing here can unpack it.
+        SourceError: no module for this compression is installed.
     """
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Zstd:
         self._frame: Any = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What the data holds, in pieces. Raises DamagedError after what could be unpacked."""
+        """What the data holds, in pieces. Raises DamagedError after what could be decompressed."""
         for start in range(0, len(data), _ZSTD_STEP):
             step = data[start : start + _ZSTD_STEP]
             while step:
@@ -134,11 +134,11 @@ class Zstd:
 
 
 def _zstd() -> tuple[Callable[[], Any], type[Exception]]:
-    """Makes what unpacks a frame, and the error that it raises: of the standard library from Python 3.14 on, else of zstandard."""
+    """Makes the decompressor of a frame, and the error that it raises: of the standard library from Python 3.14 on, else of zstandard."""
     with suppress(ImportError):
         module = import_module("compression.zstd")
         return module.ZstdDecompressor, module.ZstdError
     with suppress(ImportError):
         package = import_module("zstandard")
         return lambda: package.ZstdDecompressor().decompressobj(), package.ZstdError
-    raise SourceError(f"it is packed with zstd, and nothing here can unpack that: {INSTALL_ZSTD}")
+    raise SourceError(f"it is compressed with zstd, and no module for it is installed: {INSTALL_ZSTD}")
