@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 from ..compression import INSTALL_ZSTD
 from ..errors import SourceError
 
-__all__ = ["DamagedError", "GzipStream", "Compression", "ZstdStream", "compression_of"]
+__all__ = ["Compression", "DamagedError", "GzipStream", "ZstdStream", "compression_of"]
 
 Compression: TypeAlias = Literal["gzip", "zstd"]
 
