@@ -250,7 +250,7 @@ async def test_an_odd_record_costs_only_itself(server: FaultyServer, arm: ArmCli
     assert [record.customer_no for record in found] == [None, None, None, "7", "a", None, None]
 
 
-def client_tasks(server: BadServer) -> list[asyncio.Task[Any]]:
+def client_tasks(server: FaultyServer) -> list[asyncio.Task[Any]]:
     """The tasks beside the test, without those of the server: one for each connection that asyncio accepts or the server serves."""
     others = asyncio.all_tasks() - {asyncio.current_task()} - server._tasks
     return [task for task in others if not task.get_coro().__qualname__.endswith("._accept_connection2")]  # type: ignore[union-attr]
