@@ -20,7 +20,7 @@ nox.options.sessions = ["lint", "types", "quick"]
 PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
 """The versions of Python that the classifiers name."""
 
-QUICK = ["tests/unit"]
+QUICK = ["-m", "quick"]
 """Which tests are quick enough for the inner loop."""
 
 EXTRAS = "cli,numbers,parquet,zstd"

@@ -5,7 +5,7 @@
 
 Public is what a program can reach: the names in `__all__` of the packages below, the sections of a client, the methods of those classes,
 and the classes that these return. Docstrings are in Google style. Dunder methods and overrides without a docstring of their own are
-exempt; tests/test_exported.py checks the fields of dataclasses and Structs.
+exempt; tests/house/test_exported.py checks the fields of dataclasses and Structs.
 """
 
 from __future__ import annotations

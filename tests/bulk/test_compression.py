@@ -13,7 +13,9 @@ from amili_arm_async.bulk import delivery as compressed
 from amili_arm_async.compression import compress, has_zstd
 from amili_arm_async.sandbox import Fault, Sandbox
 
-from .conftest import QUICK, customers, documents, quick
+from ..support.sandbox_fixtures import QUICK, customers, documents, quick
+
+pytestmark = pytest.mark.quick
 
 needs_zstd = pytest.mark.skipif(not has_zstd(), reason="no zstd: before Python 3.14 it needs the extra zstd")
 encodings = pytest.mark.parametrize("encoding", ["gzip", pytest.param("zstd", marks=needs_zstd)])

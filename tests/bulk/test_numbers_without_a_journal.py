@@ -12,7 +12,7 @@ from amili_arm_async.bulk.journal import repeats
 from amili_arm_async.bulk.journal.repeats import Repeats
 from amili_arm_async.sandbox import Fault, Sandbox
 
-from ..journal.programs import client_of, customers, invoice, invoices, plan, send
+from ..support.sandbox_runs import client_of, customers, invoice, invoices, plan, send
 
 
 @pytest.fixture

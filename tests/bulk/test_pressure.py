@@ -7,7 +7,7 @@ import pytest
 from amili_arm_async import ArmClient, BulkError, RateLimitedError
 from amili_arm_async.sandbox import Fault, Sandbox
 
-from .conftest import QUICK, customers, documents, quick
+from ..support.sandbox_fixtures import QUICK, customers, documents, quick
 
 BATCHES = "POST /clients/{clientno}/customers/batches"
 

@@ -19,7 +19,7 @@ from amili_arm_async import (
 )
 from amili_arm_async.sandbox import Fault, Sandbox
 
-from .conftest import QUICK, customers, documents, quick
+from ..support.sandbox_fixtures import QUICK, customers, documents, quick
 
 
 def our_tasks() -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from amili_arm_async import BulkOptions
 from amili_arm_async.sandbox import Fault
 
-from .conftest import quick
+from ..support.sandbox_fixtures import quick
 
 
 def customer(number: int) -> dict[str, Any]:

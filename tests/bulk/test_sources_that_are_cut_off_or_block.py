@@ -11,7 +11,9 @@ import pytest
 
 from amili_arm_async import BulkError, SourceError
 
-from .conftest import quick
+from ..support.sandbox_fixtures import quick
+
+pytestmark = pytest.mark.quick
 
 NUMBER = 100
 

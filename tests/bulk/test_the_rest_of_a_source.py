@@ -18,7 +18,7 @@ from amili_arm_async.cli.html_report.page import render_page
 from amili_arm_async.nightly.report import read_report
 from amili_arm_async.sandbox import Fault
 
-from .conftest import quick
+from ..support.sandbox_fixtures import quick
 
 NUMBER = 3000
 

@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize(("name", "why"), [("missing.csv", "can't be read: No such file"), ("", "can't be read: Is a directory")])
 def test_it_is_told_as_without_a_check(call, served, tmp_path, name, why):

@@ -11,7 +11,7 @@ import amili_arm_async
 from amili_arm_async import ArmError, BulkOptions
 from amili_arm_async.bulk.outcomes import STATE_RULES, STATES
 
-from ..test_house import ROOMS
+from ..house.test_structure import ROOMS
 from .pages import PAGES, ROOT
 
 DOCS = ROOT / "docs"

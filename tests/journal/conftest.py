@@ -10,7 +10,7 @@ import pytest
 from amili_arm_async import ArmClient
 from amili_arm_async.sandbox import Sandbox
 
-from .programs import client_of
+from ..support.sandbox_runs import client_of
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 
 from amili_arm_async import ArmClient
 
-from .programs import invoices, quick
+from ..support.sandbox_runs import invoices, quick
 
 
 async def main(base_url: str, token: str, journal: str, run_id: str) -> None:

@@ -9,7 +9,9 @@ import pytest
 from amili_arm_async import BulkError, ConfigurationError, JournalError, files
 from amili_arm_async.files import AtomicFile, JobFile, check_writable, is_mounted
 
-from .programs import invoices, send
+from ..support.sandbox_runs import invoices, send
+
+pytestmark = pytest.mark.quick
 
 LINE = "36 35 98:0 /data/j {place} rw,noatime master:1 - ext4 /dev/root rw,errors=continue\n"
 

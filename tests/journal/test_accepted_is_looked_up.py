@@ -7,7 +7,7 @@ import pytest
 from amili_arm_async import Reconcile
 from amili_arm_async.sandbox import Fault
 
-from .programs import bare_invoices, invoices, lines_of, plan, questions, quick, send, the_run, told_by, writes
+from ..support.sandbox_runs import bare_invoices, invoices, lines_of, plan, questions, quick, send, the_run, told_by, writes
 
 RUN = {"run_id": "2026-11-20"}
 SENDS_AGAIN = Reconcile(settle=0.06, resend_absent=True)

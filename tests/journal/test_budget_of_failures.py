@@ -7,7 +7,7 @@ import pytest
 from amili_arm_async import ArmError, BulkError, Document
 from amili_arm_async.sandbox import Fault
 
-from .programs import bare_invoices, customers, invoice, invoices, lines_of, plan, send, the_run, writes
+from ..support.sandbox_runs import bare_invoices, customers, invoice, invoices, lines_of, plan, send, the_run, writes
 
 RUN = {"run_id": "2026-11-20"}
 SMALL = {"max_records": 2, "concurrency": 1}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from amili_arm_async import BulkError, Customer
 from amili_arm_async.sandbox import Fault
 
-from .programs import (
+from ..support.sandbox_runs import (
     awaited,
     customer,
     customers,

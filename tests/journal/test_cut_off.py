@@ -12,7 +12,7 @@ import pytest
 from amili_arm_async import BulkError, Reconcile
 from amili_arm_async.sandbox import Fault
 
-from .programs import (
+from ..support.sandbox_runs import (
     SUCCESS,
     awaited,
     bare_invoices,

@@ -15,7 +15,7 @@ import pytest
 from amili_arm_async import BulkError, ConfigurationError, CurrencyAmounts, Document, JournalError, Reconcile
 from amili_arm_async.sandbox import Fault
 
-from .programs import (
+from ..support.sandbox_runs import (
     awaited,
     bare_invoices,
     customer,

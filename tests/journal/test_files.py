@@ -19,7 +19,7 @@ import amili_arm_async
 from amili_arm_async import JournalError, adopt_journal, prune_journal
 from amili_arm_async.sandbox import Fault
 
-from .programs import awaited, customers, invoices, plan, quick, read_journal, send, the_run, until, writes
+from ..support.sandbox_runs import awaited, customers, invoices, plan, quick, read_journal, send, the_run, until, writes
 
 RUN = {"run_id": "2026-11-20"}
 

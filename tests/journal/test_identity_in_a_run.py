@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from amili_arm_async import BulkError
 from amili_arm_async.sandbox import Fault
 
-from .programs import FAULTS, UNKNOWN, bodies, invoice, invoices, new_client_no, plan, quick, send, the_run, writes
+from ..support.sandbox_runs import FAULTS, UNKNOWN, bodies, invoice, invoices, new_client_no, plan, quick, send, the_run, writes
 
 RUN = {"run_id": "2026-11-20"}
 

@@ -14,7 +14,9 @@ import pytest
 
 from amili_arm_async import JournalError, prune_journal, read_journal
 
-from .programs import customers, invoices, quick, send, writes
+from ..support.sandbox_runs import customers, invoices, quick, send, writes
+
+pytestmark = pytest.mark.quick
 
 DUMP = Path(__file__).with_name("journal_of_version_1.sql")
 RUN = {"run_id": "2026-11-20"}

@@ -10,7 +10,7 @@ import pytest
 from amili_arm_async import BulkError, JournalError, prune_journal
 from amili_arm_async.sandbox import Fault
 
-from .programs import (
+from ..support.sandbox_runs import (
     awaited,
     bare_invoices,
     customers,

@@ -9,7 +9,9 @@ import pytest
 from amili_arm_async import BulkOptions, ConfigurationError, JournalError, Reconcile
 from amili_arm_async.sandbox import Fault, Sandbox
 
-from .programs import awaited, client_of, customers, invoices, plan, quick, read_journal, send, the_run, until, writes
+from ..support.sandbox_runs import awaited, client_of, customers, invoices, plan, quick, read_journal, send, the_run, until, writes
+
+pytestmark = pytest.mark.quick
 
 
 async def test_both_kinds_with_one_run_id_at_the_same_time(arm, sandbox, journal):

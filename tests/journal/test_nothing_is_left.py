@@ -15,7 +15,7 @@ import pytest
 from amili_arm_async import ArmError, ConfigurationError, Reconcile
 from amili_arm_async.sandbox import Fault, Sandbox
 
-from .programs import (
+from ..support.sandbox_runs import (
     awaited,
     client_of,
     customer,

@@ -7,7 +7,9 @@ import pytest
 from amili_arm_async import ArmClient
 from amili_arm_async.config import check_origin
 
-from .programs import QUICK, invoices, send
+from ..support.sandbox_runs import QUICK, invoices, send
+
+pytestmark = pytest.mark.quick
 
 SPELLINGS = [
     ("https://api.example.no/arm/v1", "HTTPS://API.Example.NO:443/arm/v1/"),

@@ -9,7 +9,7 @@ import pytest
 from amili_arm_async import ArmClient, BatchWords, BulkError, Limits
 from amili_arm_async.sandbox import Fault, Sandbox
 
-from .programs import (
+from ..support.sandbox_runs import (
     awaited,
     bare_invoices,
     client_of,
@@ -25,6 +25,8 @@ from .programs import (
     until,
     writes,
 )
+
+pytestmark = pytest.mark.quick
 
 RUN = {"run_id": "2026-11-20"}
 

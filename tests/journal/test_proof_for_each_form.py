@@ -8,8 +8,8 @@ from aiohttp import web
 from amili_arm_async import Reconcile
 from amili_arm_async.bulk.journal.sqlite import reconcile_store as unknowns
 
-from .gateway import Gateway, serving
-from .programs import invoice, quick, send, the_run, told_by
+from ..support.gateway import Gateway, serving
+from ..support.sandbox_runs import invoice, quick, send, the_run, told_by
 
 RUN = {"run_id": "night"}
 SENDS_AGAIN = Reconcile(settle=0.06, resend_absent=True)

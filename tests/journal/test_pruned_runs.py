@@ -7,7 +7,9 @@ import pytest
 from amili_arm_async import BulkError, ConfigurationError, JournalError, prune_journal, read_journal
 from amili_arm_async.sandbox import Fault
 
-from .programs import client_of, customers, ends_after, invoices, plan, quick, send, writes
+from ..support.sandbox_runs import client_of, customers, ends_after, invoices, plan, quick, send, writes
+
+pytestmark = pytest.mark.quick
 
 DAY = 86_400
 RUN = {"run_id": "2026-11-20"}

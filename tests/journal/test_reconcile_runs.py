@@ -11,7 +11,7 @@ import pytest
 from amili_arm_async import BulkError, Reconcile, clock
 from amili_arm_async.sandbox import Fault
 
-from .programs import (
+from ..support.sandbox_runs import (
     awaited,
     bare_invoices,
     customers,

@@ -16,7 +16,7 @@ from amili_arm_async.bulk.chunking import Batch
 from amili_arm_async.nightly.money import MoneyObserver
 from amili_arm_async.sandbox import Fault
 
-from .programs import lines_of, plan, quick, send, told_by
+from ..support.sandbox_runs import lines_of, plan, quick, send, told_by
 
 RUN = {"run_id": "2026-11-20"}
 AGAIN = Reconcile(settle=0.06, resend_absent=True)

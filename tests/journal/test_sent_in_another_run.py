@@ -13,7 +13,21 @@ from amili_arm_async import BulkError, ConfigurationError, prune_journal
 from amili_arm_async.bulk.journal.sqlite.other_runs import OtherRuns
 from amili_arm_async.sandbox import Fault
 
-from .programs import FAULTS, awaited, client_of, customers, invoice, invoices, lines_of, plan, quick, send, the_run, until, writes
+from ..support.sandbox_runs import (
+    FAULTS,
+    awaited,
+    client_of,
+    customers,
+    invoice,
+    invoices,
+    lines_of,
+    plan,
+    quick,
+    send,
+    the_run,
+    until,
+    writes,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -191,7 +205,7 @@ async def test_two_processes_send_no_number_twice(arm, sandbox, journal):
     program = (
         "import asyncio, random, sys\n"
         "from amili_arm_async import ArmClient\n"
-        "from tests.journal.programs import invoices, quick\n"
+        "from tests.support.sandbox_runs import invoices, quick\n"
         "async def main(base_url, token, journal, run_id):\n"
         "    source = invoices(600)\n"
         "    random.Random(run_id).shuffle(source)\n"

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from amili_arm_async import Reconcile, clock
 
-from .gateway import Gateway, serving
-from .programs import invoice, quick, read_journal, send, the_run, told_by
+from ..support.gateway import Gateway, serving
+from ..support.sandbox_runs import invoice, quick, read_journal, send, the_run, told_by
 
 RUN = {"run_id": "night"}
 DEADLINE, SETTLE = 1000.0, 1100.0

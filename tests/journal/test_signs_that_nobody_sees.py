@@ -8,7 +8,9 @@ import pytest
 
 from amili_arm_async.bulk import canonical as meaning
 
-from .programs import invoice, send
+from ..support.sandbox_runs import invoice, send
+
+pytestmark = pytest.mark.quick
 
 UNNUMBERED = {
     "zero width": (invoice(None, customerMessage="Takk"), invoice(None, customerMessage="\u200bTakk\ufeff")),

@@ -15,7 +15,20 @@ import pytest
 from amili_arm_async import BulkError, JournalError, Reconcile, adopt_journal, prune_journal
 from amili_arm_async.sandbox import Fault
 
-from .programs import bare_invoices, invoice, invoices, journal_threads, lines_of, plan, quick, read_journal, send, the_run, told_by, until
+from ..support.sandbox_runs import (
+    bare_invoices,
+    invoice,
+    invoices,
+    journal_threads,
+    lines_of,
+    plan,
+    quick,
+    read_journal,
+    send,
+    the_run,
+    told_by,
+    until,
+)
 
 RUN = {"run_id": "2026-11-20"}
 COUNT = 40
@@ -254,7 +267,7 @@ async def test_a_log_that_was_taken_away_before_a_kill(arm, sandbox, folder, jou
     program = (
         "import asyncio, sys\n"
         "from amili_arm_async import ArmClient\n"
-        "from tests.journal.programs import invoices, quick\n"
+        "from tests.support.sandbox_runs import invoices, quick\n"
         "async def main():\n"
         "    async with ArmClient(2218, auth=sys.argv[2], base_url=sys.argv[1]) as arm:\n"
         "        options = quick(journal=sys.argv[3], run_id='2026-11-20', max_records=10, poll_first=30.0, poll_max=30.0)\n"

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from amili_arm_async import ArmError, BulkError, Reconcile, read_journal
 from amili_arm_async.sandbox import Fault, Sandbox
 
-from .programs import FAULTS, awaited, client_of, ends_after, invoice, journal_threads, plan, quick, snapshot, told_by, until
+from ..support.sandbox_runs import FAULTS, awaited, client_of, ends_after, invoice, journal_threads, plan, quick, snapshot, told_by, until
 
 RUN = {"run_id": "2026-11-20"}
 CLIENT = 2218

@@ -15,7 +15,7 @@ from amili_arm_async.bulk.journal.sqlite import store as rows
 from amili_arm_async.models.base import CurrencyAmounts
 from amili_arm_async.sandbox import Fault
 
-from .programs import plan, send, slowly, the_run, writes
+from ..support.sandbox_runs import plan, send, slowly, the_run, writes
 
 RUN = {"run_id": "2026-11-20"}
 

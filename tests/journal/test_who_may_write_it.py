@@ -7,7 +7,7 @@ import pytest
 
 from amili_arm_async import BulkError, JournalError, prune_journal
 
-from .programs import customers, invoices, quick, read_journal, send, writes
+from ..support.sandbox_runs import customers, invoices, quick, read_journal, send, writes
 
 RUN = {"run_id": "2026-11-20"}
 OTHER = 4711

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..support.ledger import content_hash
+from .accounts import Account, account_from, check, check_once
 from .control import Tenant, Truth
 from .fork_server import Child, ForkServer
 from .kill_points import POINTS
-from .programs import Account, account_from, check, check_once
 from .sources import Source
 
 __all__ = ["OPTIONS", "Trial", "named", "random_kill", "side_by_side"]

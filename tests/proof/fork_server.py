@@ -156,7 +156,7 @@ def _import_everything() -> None:
     """The children have it all then, also one that becomes a user who may not read the files of this Python."""
     import amili_arm_async
 
-    from . import child  # noqa: F401
+    from ..proof import child  # noqa: F401
 
     for module in pkgutil.walk_packages(amili_arm_async.__path__, "amili_arm_async."):
         if not module.name.startswith("amili_arm_async.sandbox") and not module.name.endswith("__main__"):

@@ -11,9 +11,9 @@ from typing import Any
 from amili_arm_async import BulkError, BulkReport
 
 from ..support.wire_faults import BEFORE_CONNECT
+from .accounts import Account, account_of, check, check_once, make_client, quick
 from .cases import MARKED, Case
 from .control import Tenant, Truth
-from .programs import Account, account_of, check, check_once, make_client, quick
 
 __all__ = ["CaseResult", "run_case"]
 

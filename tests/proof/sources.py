@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .programs import in_form
+from .accounts import in_form
 
 __all__ = ["Source"]
 

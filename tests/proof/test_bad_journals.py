@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from .accounts import check_once
 from .crash import Trial
-from .programs import check_once
 
 pytestmark = pytest.mark.proof
 

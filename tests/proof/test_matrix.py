@@ -12,10 +12,10 @@ import pytest
 from amili_arm_async import BulkError
 
 from ..support.wire_faults import POINTS
+from .accounts import account_of, check, make_client, quick
 from .cases import CASES, MARKED, OPERATIONS, Case, Gets
 from .control import Tenant, TenantServer
 from .matrix import BATCH, RECORDS, CaseResult, run_case
-from .programs import account_of, check, make_client, quick
 
 
 def compare(outcome: CaseResult, gets: Gets) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from .accounts import Account, make_client, quick
 from .control import Tenant
 from .crash import Trial, side_by_side
 from .kill_points import POINTS
-from .programs import Account, make_client, quick
 
 pytestmark = pytest.mark.proof
 

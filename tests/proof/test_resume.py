@@ -12,8 +12,8 @@ import pytest
 
 from amili_arm_async import BulkReport, ConfigurationError, Document
 
+from .accounts import account_of, check, check_once, make_client, quick
 from .control import Tenant, Truth
-from .programs import account_of, check, check_once, make_client, quick
 
 
 async def attempt(tenant: Tenant, journal: Path, records: list[Any], *, kind: str = "documents", **options: Any) -> BulkReport:

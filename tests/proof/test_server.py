@@ -8,9 +8,9 @@ import pytest
 
 from ..support.ledger import Ledger, content_hash, parse, read_lines, split_records, times_taken
 from ..support.wire_faults import WIRE_FAULTS
+from .accounts import account_from, check, check_once, make_client, quick
 from .control import Tenant, TenantServer
 from .kill_points import POINTS, find
-from .programs import account_from, check, check_once, make_client, quick
 
 
 def records(count: int) -> list[dict[str, object]]:

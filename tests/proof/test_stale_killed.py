@@ -19,7 +19,7 @@ import pytest
 
 from amili_arm_async.sandbox import Fault, Sandbox
 
-from ..journal.programs import client_of, invoices, journal_threads, send, told_by, until
+from ..support.sandbox_runs import client_of, invoices, journal_threads, send, told_by, until
 
 pytestmark = pytest.mark.proof
 
@@ -29,7 +29,7 @@ DEADLINE = 0.3
 PROGRAM = f"""
 import asyncio, random, sys
 from amili_arm_async import ArmClient, BulkError
-from tests.journal.programs import QUICK, invoices, quick
+from tests.support.sandbox_runs import QUICK, invoices, quick
 
 async def main(base_url, token, journal, seed):
     records = invoices({COUNT})

@@ -14,10 +14,10 @@ import pytest
 
 import amili_arm_async
 
+from .accounts import check_once, make_client, quick
 from .control import Tenant
 from .crash import Trial
 from .fork_server import Child
-from .programs import check_once, make_client, quick
 from .sources import Source
 
 pytestmark = pytest.mark.proof

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ..bulk.conftest import arm, quick, sandbox
+from ..support.sandbox_fixtures import arm, quick, sandbox
 
 __all__ = ["arm", "quick", "sandbox"]
 

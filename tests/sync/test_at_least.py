@@ -8,7 +8,7 @@ import pytest
 
 from amili_arm_async import BulkError, ConfigurationError
 
-from ..bulk.conftest import customers, documents
+from ..support.sandbox_fixtures import customers, documents
 from .conftest import numbers
 
 

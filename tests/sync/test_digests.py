@@ -16,6 +16,8 @@ from amili_arm_async.bulk.chunking import RecordType
 from amili_arm_async.sync.digests import RecordDigests
 from amili_arm_async.sync.state import name_of, names_of
 
+pytestmark = pytest.mark.quick
+
 KIND = RecordType(Customer, "customer_no")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from amili_arm_async import ArmClient, BulkError, ConfigurationError, JournalError
 
-from ..bulk.conftest import customers
+from ..support.sandbox_fixtures import customers
 from .conftest import numbers
 
 
@@ -24,7 +24,7 @@ def night(sandbox, state):
     async def run(first, end, name, *, size=0, kill=0):
         arguments = (sandbox.base_url, sandbox.token, state, first, end, name, size, kill)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.sync.night", *map(str, arguments), stdout=asyncio.subprocess.PIPE, env=os.environ
+            sys.executable, "-m", "tests.sync.killed_sync", *map(str, arguments), stdout=asyncio.subprocess.PIPE, env=os.environ
         )
         said, _ = await asyncio.wait_for(process.communicate(), 60)
         return process.returncode, said.decode().strip()

@@ -12,7 +12,7 @@ import pytest
 from amili_arm_async import BulkError, BulkOptions, ConfigurationError, Customer
 from amili_arm_async.sandbox import Fault
 
-from ..bulk.conftest import customers
+from ..support.sandbox_fixtures import customers
 from .conftest import numbers
 
 

@@ -1,0 +1,259 @@
+"""Customers that did not make it, and their documents: never delivered, while those of everybody else are."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import tracemalloc
+from array import array
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amili_arm_async import ArmError, BatchOutcome, BulkError, Document
+from amili_arm_async.bulk.outcomes import STATES, Outcome
+from amili_arm_async.nightly import blocked
+from amili_arm_async.nightly.blocked import BlockedDocuments, FailedCustomers
+from amili_arm_async.sandbox import Fault
+
+from ..support.cutting_observer import Cutting
+from ..support.sandbox_fixtures import customers, quick
+
+SUCCESS = {"succeeded", "unchanged", "done_before"}
+
+
+def told(failed: FailedCustomers, keys: list[str | None], states: list[str], first: int = 0) -> None:
+    verdicts = [Outcome(state) for state in states]
+    exceptions = {place: verdict for place, verdict in enumerate(verdicts) if verdict != verdicts[0]}
+    failed.on_settled(BatchOutcome(1, None, 1, None, range(first, first + len(keys)), keys, verdicts[0], exceptions))
+
+
+@pytest.fixture(params=[100_000, 2, 0], ids=["in memory", "both", "in a file"])
+def most(request) -> int:
+    return request.param
+
+
+def failed_of(most: int, **settings: Any) -> FailedCustomers:
+    failed = FailedCustomers(**settings)
+    failed._most = most
+    return failed
+
+
+NUMBERS = ["a", "A", "b", "C", "c", "\ud800", "ß", "SS", None]
+CUSTOMERS = st.lists(st.tuples(st.sampled_from(NUMBERS), st.sampled_from(STATES)), max_size=30)
+
+
+@given(CUSTOMERS, st.lists(st.integers(1, 8), max_size=8), st.sampled_from([0, 1, 2, 100]), st.booleans())
+def test_the_last_record_of_a_customer_decides(drawn, sizes, most, accepted_is_enough) -> None:
+    failed = failed_of(most, accepted_is_enough=accepted_is_enough)
+    first = 0
+    for size in [*sizes, len(drawn) or 1]:
+        some = drawn[first : first + size]
+        if some:
+            told(failed, [key for key, _ in some], [state for _, state in some], first)
+        first += len(some)
+    well = SUCCESS | ({"accepted"} if accepted_is_enough else set())
+    last = {key.casefold(): state for key, state in drawn if key is not None}
+    expected = {key for key, state in last.items() if state not in well}
+    assert failed.among({key.casefold() for key in NUMBERS if key is not None} | {"nobody"}) == expected
+    assert len(failed) == len(expected)
+    assert failed.nameless == sum(key is None and state not in well for key, state in drawn)
+
+
+def test_an_earlier_record_that_ends_later_does_not_take_a_later_one_off(most) -> None:
+    failed = failed_of(most)
+    told(failed, ["x", "y", "z"], ["invalid"] * 3, first=10)
+    told(failed, ["X", "y", "z"], ["succeeded"] * 3, first=0)
+    assert failed.among({"x", "y", "z"}) == {"x", "y", "z"}
+    told(failed, ["X"], ["succeeded"], first=20)
+    assert failed.among({"x", "y", "z"}) == {"y", "z"}
+
+
+def test_many_are_kept_in_a_file_and_not_in_memory() -> None:
+    failed = FailedCustomers()
+    failed._most = 1000
+    tracemalloc.start()
+    try:
+        for first in range(0, 200_000, 1000):
+            told(failed, [f"customer {number}" for number in range(first, first + 1000)], ["failed"] * 1000, first)
+        used = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert used < 1_000_000
+    assert len(failed) == 200_000
+    assert failed.among(f"customer {number}" for number in range(199_000, 201_000)) == {
+        f"customer {number}" for number in range(199_000, 200_000)
+    }
+
+
+class Full:
+    """A database on a full disk."""
+
+    total_changes = 0
+
+    def __enter__(self) -> Full:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def executemany(self, *_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    execute = executemany
+
+    def close(self) -> None:
+        return
+
+
+def test_a_full_disk_loses_nothing(monkeypatch) -> None:
+    monkeypatch.setattr(blocked, "_temporary", Full)
+    failed = failed_of(0)
+    told(failed, ["a", "b"], ["failed", "unknown"])
+    told(failed, ["A"], ["succeeded"], first=5)
+    assert len(failed) == 1
+    with pytest.raises(ArmError, match="can't be read"):
+        failed.among({"b"})
+
+
+def test_no_temporary_file_can_be_made(monkeypatch) -> None:
+    def refused() -> sqlite3.Connection:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(blocked, "_temporary", refused)
+    failed = failed_of(0)
+    told(failed, ["a", "b"], ["failed", "unknown"])
+    told(failed, ["A"], ["succeeded"], first=5)
+    assert failed.among({"a", "b"}) == {"b"}
+
+
+class Wicked(dict[str, Any]):
+    def get(self, *_: Any) -> Any:
+        raise RuntimeError("wicked")
+
+
+async def test_documents_are_named_in_any_form(most) -> None:
+    failed = failed_of(most)
+    told(failed, ["4711", "Æ1", "17"], ["failed"] * 3)
+    records = [
+        Document(customer_no="4711"),
+        {"customerNo": " æ1 "},
+        {"customerNo": 17},
+        b'{"lines": [{"customerNo": "1"}], "customerNo": "4711"}',
+        bytearray(b'{"customerNo": "\xc3\x861"}'),
+        Document(customer_no="4712"),
+        Document(),
+        {},
+        {"customerNo": None},
+        {"customerNo": ["4711"]},
+        b'{"customerNo": "4711"',
+        b"\xff",
+        None,
+        Wicked(customerNo="4711"),
+    ]
+    verdicts = await BlockedDocuments(failed).filter(records, 0)
+    named = {place: (verdict.state, verdict.reason) for place, verdict in verdicts.items()}
+    assert named == dict.fromkeys(range(5), ("blocked", "customer_failed"))
+    assert verdicts[0].message == "customer 4711 did not make it"
+    assert verdicts[1].message == "customer æ1 did not make it"
+
+
+class Untouchable:
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError("it was looked at")
+
+
+async def test_documents_are_not_even_looked_at_where_every_customer_made_it() -> None:
+    failed = FailedCustomers()
+    told(failed, ["1", "2"], ["succeeded", "unchanged"])
+    assert await BlockedDocuments(failed).filter([Untouchable()], 0) == {}
+
+
+# --- runs ---------------------------------------------------------------------------------------------------------------
+
+
+def run_of(room: Any, operation: str, source: Any, *watchers: Any, **settings: Any):
+    return room._bulk.run(operation, source, options=quick(**settings), user_id=None, timeout=None, retry=None, observers=watchers)
+
+
+def invoices(number: int, customers: int) -> list[Any]:
+    made: list[Any] = [{"documentNo": f"D{index}", "documentType": "IN", "customerNo": str(index % customers)} for index in range(number)]
+    made[1::3] = [Document(document_no=one["documentNo"], document_type="IN", customer_no=one["customerNo"]) for one in made[1::3]]
+    return made
+
+
+async def test_documents_of_customers_that_did_not_make_it_are_never_delivered(most, arm, sandbox) -> None:
+    source = list(customers(300))
+    source[7] = {**source[7], "name": float("nan")}
+    sandbox.reject_record("42", kind="customers")
+    sandbox.reject_record("43", kind="customers")
+    failed = failed_of(most)
+    await run_of(arm.customers, "customers.create_batch", source, failed, max_records=40)
+    assert failed.complete
+    report = await run_of(arm.documents, "documents.create_batch", invoices(900, 300), BlockedDocuments(failed), max_records=40)
+    expected = {number for number in range(900) if number % 300 in {7, 42, 43}}
+    for number in range(900):
+        assert sandbox.documents.delivered(f"D{number}") == (0 if number in expected else 1)
+    assert {state: number for state, number in report.counts.items() if number} == {"blocked": 9, "succeeded": 891}
+    assert {(failure.index, failure.key, failure.reason) for failure in report.failures()} == {
+        (number, f"D{number}", "customer_failed") for number in expected
+    }
+
+
+async def test_a_customer_that_failed_first_and_made_it_later_is_billed(arm, sandbox) -> None:
+    source = [{"customerNo": "1", "name": float("nan")}, *customers(100, 1)]
+    failed = FailedCustomers()
+    report = await run_of(arm.customers, "customers.create_batch", source, failed, max_records=10)
+    assert report.counts["invalid"] == 1
+    assert len(failed) == 0
+    await run_of(arm.documents, "documents.create_batch", invoices(1, 1) + invoices(2, 2)[1:], BlockedDocuments(failed))
+    assert sandbox.documents.delivered("D1") == 1
+
+
+@pytest.mark.parametrize("settled", [1, 200, 500, 900])
+async def test_a_run_of_customers_that_was_cut_off_blocks_all_that_did_not_make_it(settled, arm) -> None:
+    failed, cutting = FailedCustomers(), Cutting(settled)
+    run = run_of(arm.customers, "customers.create_batch", customers(1000), cutting, failed, max_records=20)
+    cutting.task = asyncio.ensure_future(run._whole())
+    with pytest.raises(asyncio.CancelledError):
+        await cutting.task
+    assert failed.complete is False
+    assert len(failed) == run.report.failed_records
+    read = run.report.totals.records_read
+    report = await run_of(arm.documents, "documents.create_batch", invoices(1000, 1000)[:read], BlockedDocuments(failed))
+    assert report.counts["blocked"] == run.report.failed_records
+
+
+async def test_customers_on_a_connection_that_is_reset_and_refused(arm, sandbox) -> None:
+    sandbox.inject(Fault.status(403), times=None)
+    failed = FailedCustomers()
+    with pytest.raises(BulkError):
+        await run_of(arm.customers, "customers.create_batch", list(customers(500)), failed, max_records=50)
+    sandbox.clear_faults()
+    assert failed.among(map(str, range(500))) == set(map(str, range(500)))
+    report = await run_of(arm.documents, "documents.create_batch", invoices(500, 600), BlockedDocuments(failed))
+    assert report.counts["blocked"] == 500
+    assert sandbox.documents.total_delivered == 0
+
+
+async def test_where_results_are_not_waited_for_accepted_is_enough(arm) -> None:
+    strict, lenient = FailedCustomers(), FailedCustomers(accepted_is_enough=True)
+    await run_of(arm.customers, "customers.create_batch", customers(50), strict, lenient, results="accepted")
+    assert (len(strict), len(lenient)) == (50, 0)
+
+
+async def test_a_list_that_can_not_be_read_ends_the_run_and_nothing_is_sent(monkeypatch, arm, sandbox) -> None:
+    monkeypatch.setattr(blocked, "_temporary", Full)
+    failed = failed_of(0)
+    told(failed, ["1"], ["failed"])
+    with pytest.raises(BulkError, match="can't be read"):
+        await run_of(arm.documents, "documents.create_batch", invoices(10, 3), BlockedDocuments(failed))
+    assert sandbox.documents.total_delivered == 0
+
+
+def test_indexes_may_have_gaps() -> None:
+    failed = FailedCustomers()
+    failed.on_settled(BatchOutcome(1, None, 1, None, array("q", [3, 9]), ["a", "A"], Outcome("failed"), {1: Outcome("succeeded")}))
+    assert len(failed) == 0

@@ -1,0 +1,223 @@
+"""A part of a list never passes for the whole, and no walk goes on for ever, whatever the server says of its pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from amili_arm_async import ArmClient, Pager, ResponseError, TruncatedListError
+
+from ..support.faulty_api import FaultyServer, Seen
+from ..support.faulty_runs import ends
+from ..support.http_server import Answer
+
+SIZE, COUNT, PAGES = 5, 28, 6
+ALL = [str(number) for number in range(COUNT)]
+WAYS = pytest.mark.parametrize("how", ["walk", "pages", "prefetch(1)", "prefetch(8)"])
+
+
+class Customers:
+    """A list of 28 in pages of 5. `links` tells which pages link to the next one, `change` what a page says otherwise."""
+
+    def __init__(self, server: FaultyServer) -> None:
+        self.asked: list[int] = []
+        self.links = lambda page: page < PAGES
+        self.items = lambda page: ALL[(page - 1) * SIZE : page * SIZE]
+        self.change: Any = lambda page: {}
+        self.name = "customers"
+        server.answer_read = self.answer
+
+    def answer(self, seen: Seen) -> Answer:
+        page = int(seen.query.get("pageno", "1"))
+        self.asked.append(page)
+        summary = {"pageNo": page, "pageSizeLimit": SIZE, "totalPages": PAGES, "totalCount": COUNT, "maximumCount": 10_000, "queryId": "Q"}
+        if self.links(page):
+            summary["nextPage"] = f"?query=Q&pageno={page + 1}"
+        summary = {name: value for name, value in {**summary, **self.change(page)}.items() if value is not None}
+        return Answer(200, {"summary": summary, self.name: [{"customerNo": number} for number in self.items(page)]})
+
+
+@pytest.fixture
+def customers(server: FaultyServer) -> Customers:
+    return Customers(server)
+
+
+async def walk(pager: Pager[Any], how: str, into: list[str]) -> list[str]:
+    async def program() -> None:
+        if how == "walk":
+            async for record in pager:
+                into.append(record.customer_no)  # noqa: PERF401
+        elif how == "pages":
+            async for page in pager.pages():
+                into.extend(record.customer_no for record in page.items)
+        else:
+            async with pager.prefetch(int(how[9:-1])) as records:
+                async for record in records:
+                    into.append(record.customer_no)  # noqa: PERF401
+
+    await ends(program())
+    return into
+
+
+@WAYS
+async def test_a_missing_link_is_an_error_after_the_last_record(customers: Customers, arm: ArmClient, how: str) -> None:
+    customers.links = lambda _: False
+    given: list[str] = []
+    with pytest.raises(TruncatedListError, match="gave 5 of the 28 records that it announced") as raised:
+        await walk(arm.customers.list(), how, given)
+    assert given == ALL[:5]
+    assert (raised.value.given, raised.value.total_count, raised.value.is_short) == (5, 28, True)
+    with pytest.raises(TruncatedListError):
+        await ends(arm.customers.list().collect())
+
+
+@WAYS
+@pytest.mark.parametrize("enough", [{"allow_truncated": True}, {"maximum_count": 28}])
+async def test_a_part_is_enough_where_that_was_said_and_the_log_tells_of_it(
+    customers: Customers, arm: ArmClient, how: str, enough: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    customers.links = lambda _: False
+    assert await walk(arm.customers.list(**enough), how, []) == ALL[:5]
+    assert "list is not whole" in caplog.messages
+
+
+@WAYS
+async def test_the_least_of_total_and_maximum_is_what_is_announced(customers: Customers, arm: ArmClient, how: str) -> None:
+    customers.change = lambda _: {"totalCount": 500, "maximumCount": COUNT + 1}
+    with pytest.raises(TruncatedListError, match="gave 28 of the 29 records"):
+        await walk(arm.customers.list(), how, [])
+    customers.change = lambda _: {"totalCount": 500, "maximumCount": COUNT}
+    with pytest.raises(TruncatedListError, match="at most 28: there may be more") as raised:
+        await walk(arm.customers.list(), how, [])
+    assert not raised.value.is_short
+
+
+@WAYS
+async def test_pages_that_are_missing_are_an_error_where_no_total_is_told(customers: Customers, arm: ArmClient, how: str) -> None:
+    customers.links = lambda page: page < 2
+    customers.change = lambda _: {"totalCount": None}
+    with pytest.raises(TruncatedListError, match="ended on page 2 of 6, after 10 records"):
+        await walk(arm.customers.list(), how, [])
+
+
+@WAYS
+async def test_a_list_that_announces_nothing_ends_where_its_links_end(customers: Customers, arm: ArmClient, how: str) -> None:
+    customers.change = lambda _: {"totalCount": None, "totalPages": None, "maximumCount": None, "pageNo": None}
+    assert await walk(arm.customers.list(), how, []) == ALL
+
+
+@WAYS
+@pytest.mark.parametrize(("last", "is_short"), [(27, False), (28, False), (29, True)])
+async def test_the_last_total_counts_of_a_list_that_changes(
+    customers: Customers, arm: ArmClient, how: str, last: int, is_short: bool
+) -> None:
+    customers.change = lambda page: {"totalCount": last if page == PAGES else 28 + 3 * page}
+    if is_short:
+        with pytest.raises(TruncatedListError):
+            await walk(arm.customers.list(), how, [])
+    else:
+        assert await walk(arm.customers.list(), how, []) == ALL
+
+
+@WAYS
+async def test_a_walk_that_begins_later_is_not_told_to_be_short(customers: Customers, arm: ArmClient, how: str) -> None:
+    assert await walk(arm.customers.list(page_no=3), how, []) == ALL[10:]
+    assert await walk(arm.customers.list(page_no=6), how, []) == ALL[25:]
+    customers.change = lambda _: {"pageSizeLimit": None}
+    assert await walk(arm.customers.list(page_no=3), how, []) == ALL[10:]
+    assert await walk(arm.customers.list(page_no=6), how, []) == ALL[25:]
+    customers.links = lambda page: page < 4
+    with pytest.raises(TruncatedListError, match="gave 10 of the 18 records"):
+        await walk(arm.customers.list(page_no=3), how, [])
+
+
+@WAYS
+@pytest.mark.parametrize(
+    "silent", [(), ("totalPages",), ("totalPages", "totalCount"), ("totalPages", "totalCount", "pageNo", "maximumCount")]
+)
+async def test_a_link_that_is_always_there_ends_in_empty_pages(
+    customers: Customers, arm: ArmClient, how: str, silent: tuple[str, ...]
+) -> None:
+    customers.links = lambda _: True
+    customers.change = lambda _: dict.fromkeys(silent)
+    assert await walk(arm.customers.list(), how, []) == ALL
+    assert max(customers.asked) <= (PAGES + 1 if not silent else PAGES + 3) + (8 if how == "prefetch(8)" else 0)
+
+
+@WAYS
+@pytest.mark.parametrize("silent", [(), ("totalPages",), ("totalPages", "totalCount")])
+async def test_one_empty_page_does_not_end_a_list(customers: Customers, arm: ArmClient, how: str, silent: tuple[str, ...]) -> None:
+    pages = [ALL[:5], [], ALL[5:10], [], [], ALL[10:]]
+    customers.items = lambda page: pages[page - 1]
+    customers.change = lambda _: dict.fromkeys(silent)
+    assert await walk(arm.customers.list(), how, []) == ALL
+
+
+@WAYS
+async def test_three_empty_pages_end_a_list_and_what_is_missing_is_told(customers: Customers, arm: ArmClient, how: str) -> None:
+    customers.links = lambda _: True
+    customers.items = lambda page: ALL[:5] if page == 1 else []
+    with pytest.raises(TruncatedListError, match="gave 5 of the 28"):
+        await walk(arm.customers.list(), how, [])
+    assert max(customers.asked) <= 4 + 8
+
+
+@WAYS
+@pytest.mark.parametrize(
+    "silent", [(), ("totalPages",), ("totalPages", "totalCount"), ("totalPages", "totalCount", "pageNo", "maximumCount")]
+)
+@pytest.mark.parametrize("period", [1, 3])
+async def test_pages_that_repeat_are_an_error_and_their_records_are_given_once(
+    customers: Customers, arm: ArmClient, how: str, silent: tuple[str, ...], period: int
+) -> None:
+    """The links change, the records do not."""
+    customers.links = lambda _: True
+    customers.items = lambda page: ALL[(page - 1) % period * SIZE :][:SIZE]
+    customers.change = lambda _: dict.fromkeys(silent)
+    given: list[str] = []
+    with pytest.raises(ResponseError, match=f"page {period + 1} holds the records of page 1 again"):
+        await walk(arm.customers.list(), how, given)
+    assert given == ALL[: SIZE * period]
+
+
+@WAYS
+@pytest.mark.parametrize("silent", [(), ("totalPages",), ("totalCount",), ("pageNo",)])
+async def test_a_list_that_makes_up_records_for_ever_is_an_error(
+    customers: Customers, arm: ArmClient, how: str, silent: tuple[str, ...]
+) -> None:
+    customers.links = lambda _: True
+    customers.items = lambda page: [f"{page}-{place}" for place in range(SIZE)]
+    # Where no total is told, the cap bounds it.
+    customers.change = lambda _: {"maximumCount": 28, **dict.fromkeys(silent)}
+    with pytest.raises(ResponseError, match="the list does not end"):
+        await walk(arm.customers.list(), how, [])
+    assert max(customers.asked) <= PAGES + 11 + 8
+
+
+@WAYS
+async def test_lists_of_records_of_any_shape_are_checked_too(customers: Customers, arm: ArmClient, how: str) -> None:
+    customers.name = "arItems"
+    customers.links = lambda _: False
+
+    async def program() -> int:
+        count = 0
+        if how.startswith("prefetch"):
+            async with arm.ar_items.list().prefetch(8) as records:
+                async for _ in records:
+                    count += 1
+        else:
+            async for page in arm.ar_items.list().pages():
+                count += len(page.items)
+        return count
+
+    with pytest.raises(TruncatedListError, match="gave 5 of the 28"):
+        await ends(program())
+    customers.links = lambda _: True
+    customers.items = lambda _: ALL[:5]
+    with pytest.raises(ResponseError, match="page 2 holds the records of page 1 again"):
+        await ends(program())
+    customers.name = "documents"
+    customers.links = lambda _: False
+    with pytest.raises(TruncatedListError):
+        await ends(arm.documents.list().collect())

@@ -1,0 +1,233 @@
+"""Every fault: what the client sees, and what was delivered and taken."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from amili_arm_async.sandbox import Fault, Sandbox
+
+pytestmark = pytest.mark.quick
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def counts(sandbox: Sandbox) -> tuple[int, int]:
+    """How often document d1 was delivered and taken."""
+    return sandbox.documents.delivered("d1"), sandbox.documents.taken("d1")
+
+
+async def send(call: Any) -> tuple[int, Any, bytes]:
+    """Send a batch of one document."""
+    answer: tuple[int, Any, bytes] = await call.raw("POST", "documents/batches", {"documents": [call.document("d1")]})
+    return answer
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until something is so."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def reset(call: Any) -> None:
+    """Send, and see the connection reset: the error of the system, not only an end."""
+    with pytest.raises(aiohttp.ClientOSError) as caught:
+        await send(call)
+    assert isinstance(caught.value, ConnectionResetError) or caught.value.errno is not None
+
+
+@pytest.mark.parametrize(("fault", "delivered", "taken"), [(Fault.reset_before(), 0, 0), (Fault.reset_after(), 1, 1)])
+async def test_resets(sandbox: Sandbox, call: Any, fault: Fault, delivered: int, taken: int) -> None:
+    await call("GET", "customers")
+    sandbox.inject(fault)
+    await reset(call)
+    assert counts(sandbox) == (delivered, taken)
+    assert sandbox.recent[-1].status is None
+    assert (await send(call))[0] == 202
+    assert counts(sandbox) == (delivered + 1, taken + 1)
+
+
+@pytest.mark.parametrize(("fault", "taken"), [(Fault.reset_before(graceful=True), 0), (Fault.reset_after(graceful=True), 1)])
+async def test_connections_that_end_without_a_reset(sandbox: Sandbox, call: Any, fault: Fault, taken: int) -> None:
+    sandbox.inject(fault)
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await send(call)
+    assert sandbox.documents.taken("d1") == taken
+
+
+async def test_a_reset_while_a_large_body_is_on_its_way(sandbox: Sandbox, call: Any) -> None:
+    sandbox.inject(Fault.reset_before())
+    with pytest.raises(aiohttp.ClientError):
+        await call("POST", "documents/batches", b'{"documents":[' + b" " * 20_000_000 + b"]}")
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_a_status_before_or_after_taking(sandbox: Sandbox, call: Any, taken: bool) -> None:
+    sandbox.inject(Fault.status(503, retry_after=2.5, body=b"<busy>", taken=taken))
+    status, headers, body = await send(call)
+    assert (status, headers["Retry-After"], body) == (503, "2.5", b"<busy>")
+    assert headers["X-Request-Id"]
+    assert counts(sandbox) == (1, int(taken))
+
+
+async def test_a_status_with_a_date_and_the_usual_body(sandbox: Sandbox, call: Any) -> None:
+    date = "Sat, 21 Nov 2026 10:00:00 GMT"
+    sandbox.inject(Fault.status(429, retry_after=date, headers={"X-Other": "1"}))
+    status, headers, body = await send(call)
+    assert (status, headers["Retry-After"], headers["X-Other"]) == (429, date, "1")
+    assert json.loads(body)["message"]
+    sandbox.inject(Fault.status(503, retry_after=120))
+    assert (await send(call))[1]["Retry-After"] == "120"
+
+
+async def test_a_redirect_takes_nothing(sandbox: Sandbox, call: Any) -> None:
+    sandbox.inject(Fault.redirect(307, "http://elsewhere.example/"))
+    status, headers, _ = await send(call)
+    assert (status, headers["Location"]) == (307, "http://elsewhere.example/")
+    assert counts(sandbox) == (1, 0)
+
+
+@pytest.mark.parametrize(("fault", "taken"), [(Fault.hang_before(), 0), (Fault.hang_after(), 1)])
+async def test_a_client_may_leave_a_request_that_hangs(sandbox: Sandbox, call: Any, fault: Fault, taken: int) -> None:
+    hanging = sandbox.inject(fault)
+    request = asyncio.create_task(send(call))
+    await until(lambda: hanging.fired == 1 and sandbox.documents.delivered("d1") == 1)
+    assert not request.done()
+    assert sandbox.in_flight == 1
+    request.cancel()
+    await asyncio.wait([request])
+    assert request.cancelled()
+    await until(lambda: sandbox.in_flight == 0)
+    assert counts(sandbox) == (1, taken)
+    assert (await send(call))[0] == 202
+
+
+async def test_half_an_answer(sandbox: Sandbox, call: Any) -> None:
+    sandbox.inject(Fault.cut())
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await send(call)
+    assert counts(sandbox) == (1, 1)
+
+
+async def test_an_answer_that_is_not_json(sandbox: Sandbox, call: Any) -> None:
+    sandbox.inject(Fault.garbage())
+    status, _, body = await send(call)
+    assert status == 202
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(body)
+    assert counts(sandbox) == (1, 1)
+
+
+async def test_an_answer_without_batch_uuid(sandbox: Sandbox, call: Any) -> None:
+    sandbox.inject(Fault.no_uuid())
+    status, _, body = await send(call)
+    assert (status, set(json.loads(body))) == (202, {"status", "result", "message"})
+    assert counts(sandbox) == (1, 1)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.001])
+async def test_a_connection_that_closes_after_its_answer(sandbox: Sandbox, after: float) -> None:
+    sandbox.inject(Fault.close_idle(after))
+    port = int(sandbox.base_url.split(":")[2].split("/")[0])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = b'{"customerNo":"1","name":"Bill"}'
+    head = (
+        "POST /arm/v1/clients/1/customers HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {sandbox.token}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    async with asyncio.timeout(10):
+        answer = await reader.read()  # ends only when the connection does
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.endswith(b'"customerNo":"1"}')
+    assert b"connection: close" not in answer.lower()
+    assert sandbox.customers.taken("1") == 1
+
+
+async def test_latency_comes_before_other_faults_and_adds_up(sandbox: Sandbox, call: Any) -> None:
+    slow = [sandbox.inject(Fault.latency(0.001)), sandbox.inject(Fault.latency(0.001))]
+    sandbox.inject(Fault.status(500))
+    assert (await send(call))[0] == 500
+    assert [injection.fired for injection in slow] == [1, 1]
+    assert (await send(call))[0] == 202
+
+
+async def test_faults_wait_for_the_requests_they_are_meant_for(sandbox: Sandbox, call: Any) -> None:
+    sandbox.inject(Fault.status(500), method="post", path="documents", skip=1, times=2)
+    sandbox.inject(Fault.status(501), path="/clients/*/customers/??")
+    sandbox.inject(Fault.status(502), path="/batches/", times=None)
+    assert (await call("GET", "documents"))[0] == 200
+    assert [(await send(call))[0] for _ in range(4)] == [202, 500, 500, 202]
+    assert (await call("GET", "customers/123"))[0] == 404
+    assert [(await call("GET", "customers/12"))[0] for _ in range(2)] == [501, 404]
+    assert [(await call("GET", "batches/x"))[0] for _ in range(3)] == [502, 502, 502]
+    sandbox.clear_faults()
+    assert (await call("GET", "batches/x"))[0] == 404
+
+
+async def test_the_token_service_meets_only_faults_that_name_it(sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
+    sandbox.inject(Fault.status(500), times=None)
+    sandbox.inject(Fault.status(503, retry_after=1), path="/identity/token")
+    form = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-secret"}
+    for expected in (503, 200):
+        async with session.post(f"{sandbox.identity_url}/token", data=form) as response:
+            assert response.status == expected
+
+
+async def test_chances_are_repeatable(calling: Callable[[Sandbox], Any]) -> None:
+    seen: list[list[int]] = []
+    for seed in (1, 1, 2):
+        async with Sandbox(seed=seed) as sandbox:
+            sandbox.inject(Fault.status(500), probability=0.5, times=None)
+            seen.append([(await calling(sandbox)("GET", "customers"))[0] for _ in range(24)])
+    assert seen[0] == seen[1] != seen[2]
+    assert set(seen[0]) == {200, 500}
+
+
+@pytest.mark.parametrize("wrong", [{"times": 0}, {"skip": -1}, {"probability": 0.0}, {"probability": 1.1}])
+async def test_an_injection_that_cannot_be_is_refused(sandbox: Sandbox, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must"):
+        sandbox.inject(Fault.status(500), **wrong)
+
+
+async def test_requests_are_remembered_with_their_connections(sandbox: Sandbox, call: Any) -> None:
+    await call("GET", "customers?userid=me")
+    await send(call)
+    first, second = sandbox.recent
+    assert (first.method, first.path, first.query) == (
+        "GET",
+        "/arm/v1/clients/2218/customers",
+        {"userid": "me"},
+    )
+    assert (first.connection, second.connection, sandbox.connections) == (1, 1, 1)
+    assert (second.status, second.body_bytes > 0) == (202, True)
+    assert second.headers["Authorization"] == f"Bearer {sandbox.token}"
+    assert sandbox.requests["POST /clients/{clientno}/documents/batches"] == 1
+
+
+async def test_the_same_over_tls(calling: Callable[[Sandbox], Any]) -> None:
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with Sandbox(ssl_context=context) as sandbox:
+        assert sandbox.base_url.startswith("https://127.0.0.1:")
+        trust = ssl.create_default_context()
+        authority.configure_trust(trust)
+        call = calling(sandbox)
+        status, body = await call("POST", "documents/batches", {"documents": [call.document("d1")]}, ssl=trust)
+        assert (status, body["getResult"].startswith("https://127.0.0.1:")) == (202, True)
+        sandbox.inject(Fault.reset_after())
+        with pytest.raises(aiohttp.ClientError):
+            await call("POST", "documents/batches", {"documents": [call.document("d1")]}, ssl=trust)
+        assert counts(sandbox) == (2, 2)
+        assert sandbox.connections == 1

@@ -1,5 +1,0 @@
-"""The sandbox and the client of the bulk tests."""
-
-from ..bulk.conftest import arm, sandbox
-
-__all__ = ["arm", "sandbox"]
