@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from aiohttp import web
 
 from amili_arm_async import Reconcile
 from amili_arm_async.bulk.journal.sqlite import reconcile_store as unknowns
 
-from ..support.gateway import Gateway, serving
+from ..support.gateway import Gateway
+from ..support.http_server import Answer
 from ..support.sandbox_runs import invoice, quick, send, the_run, told_by
 
 RUN = {"run_id": "night"}
@@ -48,11 +48,11 @@ async def test_nothing_is_sent_twice_behind_a_gateway_that_does_not_know_some_ad
     """Plain numbers are found, so look-ups work; of the others a batch was taken, and its answer was lost."""
     hides, hidden, plain = GATEWAYS[name]
     numbers = [*(plain.format(n) for n in range(4)), *(hidden.format(n) for n in range(4))]
-    async with serving(Gateway(hides=hides, fates=["ok", "taken", "taken", "taken"])) as gateway:
+    async with Gateway(hides_number=hides, faults=["ok", "taken_reset", "taken_reset", "taken_reset"]) as gateway:
         told = await night(gateway, journal, numbers, way)
 
     assert not gateway.doubles
-    assert gateway.batches == 4
+    assert len(gateway.writes) == 4
     assert told.reasons == {"unknown/absent": 4}
     assert all("such a form" in failure.message for failure in told.failures.values())
     assert "no document whose number has this form is found" in caplog.text
@@ -65,28 +65,28 @@ async def test_with_a_proof_for_the_form_it_is_sent_once(journal, name, way):
     """The same numbers before a gateway that lets them through: what was lost goes out again, what was taken is found."""
     _, hidden, plain = GATEWAYS[name]
     numbers = [*(plain.format(n) for n in range(4)), *(hidden.format(n) for n in range(4))]
-    async with serving(Gateway(fates=["ok", "lost", "ok", "lost"])) as gateway:
+    async with Gateway(faults=["ok", "body_reset", "ok", "body_reset"]) as gateway:
         told = await night(gateway, journal, numbers, way)
 
     assert not told.failures
     assert gateway.taken == dict.fromkeys(numbers, 1)
-    assert gateway.batches == 6
+    assert len(gateway.writes) == 6
 
 
 @WAYS
 async def test_a_proof_must_be_as_long_as_what_it_proves(journal, way):
     numbers = ["A1", "A2", "A10000", "A10001"]
-    async with serving(Gateway(fates=["ok", "lost"])) as gateway:
+    async with Gateway(faults=["ok", "body_reset"]) as gateway:
         told = await night(gateway, journal, numbers, way)
     assert told.reasons == {"unknown/absent": 2}
-    assert gateway.batches == 2
+    assert len(gateway.writes) == 2
 
 
 @WAYS
 async def test_a_batch_with_a_form_that_is_not_proved_stays_whole(journal, way):
     """A batch is taken as a whole: where one of its numbers can't be asked for, it may be there, and the others on their way."""
     numbers = ["A001", "A002", "A003", "A/04", "A005", "A006"]
-    async with serving(Gateway(hides=lambda raw: "%2F" in raw, fates=["ok", "lost", "lost"])) as gateway:
+    async with Gateway(hides_number=lambda raw: "%2F" in raw, faults=["ok", "body_reset", "body_reset"]) as gateway:
         told = await night(gateway, journal, numbers, way)
     assert {failure.key for failure in told.failures.values()} == {"A003", "A/04"}
     assert gateway.taken == dict.fromkeys(["A001", "A002", "A005", "A006"], 1)
@@ -97,8 +97,8 @@ async def test_a_batch_with_a_form_that_is_not_proved_stays_whole(journal, way):
 async def test_a_web_page_is_no_answer_of_the_api(journal, way, page):
     """A proof of the form is there, so that 404 would be believed."""
     hides = {"A003"}
-    gateway = Gateway(hides=lambda raw: raw in hides, page=(page, "text/html"), fates=["ok", "taken"])
-    async with serving(gateway):
+    gateway = Gateway(hides_number=lambda raw: raw in hides, page=(page, "text/html"), faults=["ok", "taken_reset"])
+    async with gateway:
         told = await night(gateway, journal, ["A001", "A002", "A003", "A004"], way)
     assert told.reasons.get("unknown/not_looked_up", 0) + told.reasons.get("unknown/batch_taken", 0) == 1
     assert not gateway.doubles
@@ -107,28 +107,20 @@ async def test_a_web_page_is_no_answer_of_the_api(journal, way, page):
 @WAYS
 async def test_one_that_must_be_there_and_is_not_refutes_the_others(journal, way):
     """Half of the machines behind the gateway don't know the address."""
-    gateway = Gateway(hides=lambda raw: raw in {"A0001", "A0002", "A0003", "A0004"}, fates=["ok", "taken", "lost"])
-    async with serving(gateway):
+    gateway = Gateway(hides_number=lambda raw: raw in {"A0001", "A0002", "A0003", "A0004"}, faults=["ok", "taken_reset", "body_reset"])
+    async with gateway:
         told = await night(gateway, journal, ["A0001", "A0002", "A0003", "A0004", "A0005", "A0006"], way)
     assert told.report.counts["unknown"] == 4
-    assert gateway.batches == 3
+    assert len(gateway.writes) == 3
 
 
 @WAYS
 async def test_another_document_in_the_answer_is_neither_a_proof_nor_a_conflict(journal, way):
     """A gateway that cuts the address at the slash shows the document of another number."""
-    gateway = Gateway(fates=["ok", "taken", "taken"])
-    gateway.documents["2026"] = invoice("2026", 1)
-    shows, answer = gateway.documents, gateway.answer
-
-    async def cut(request):
-        raw = request.raw_path.partition("/documents/")[2].partition("?")[0]
-        if "%2F" in raw:
-            return web.json_response(shows["2026"])
-        return await answer(request)
-
-    gateway.answer = cut  # type: ignore[method-assign]
-    async with serving(gateway):
+    gateway = Gateway(faults=["ok", "taken_reset", "taken_reset"])
+    shows = Answer(200, invoice("2026", 1))
+    gateway.answer_read = lambda seen: shows if "%2F" in seen.request.raw_path else None
+    async with gateway:
         told = await night(gateway, journal, ["20261", "20262", "2026/1", "2026/2"], way)
     assert told.reasons == {"unknown/not_looked_up": 2}
     assert not gateway.doubles
@@ -140,13 +132,13 @@ async def test_a_proof_is_found_in_a_large_journal_with_bounded_work(journal, mo
     read: list[int] = []
     keys = unknowns.taken_keys
     monkeypatch.setattr(unknowns, "taken_keys", lambda connection, batches: read.append(len(batches)) or keys(connection, batches))
-    async with serving(Gateway(fates=[*["ok"] * 151, "lost"])) as gateway:
+    async with Gateway(faults=[*["ok"] * 151, "body_reset"]) as gateway:
         told = await night(gateway, journal, numbers, "in the run")
         assert not told.failures
         assert gateway.taken == dict.fromkeys(numbers, 1)
         monkeypatch.setattr(unknowns, "_MOST_SCANNED", 100)
         read.clear()
-        gateway.fates = [*["ok"] * gateway.batches, "lost"]
+        gateway.faults.append("body_reset")
         numbers = ["X.0001", "X.0002"]
         told = await night(gateway, journal, numbers, "in the next run")
     assert told.reasons == {"unknown/absent": 2}

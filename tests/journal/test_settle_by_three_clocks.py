@@ -7,11 +7,11 @@ import json
 import sys
 
 import pytest
-from aiohttp import web
 
 from amili_arm_async import Reconcile, clock
 
-from ..support.gateway import Gateway, serving
+from ..support.gateway import Gateway
+from ..support.http_server import Answer
 from ..support.sandbox_runs import invoice, quick, read_journal, send, the_run, told_by
 
 RUN = {"run_id": "night"}
@@ -118,9 +118,9 @@ async def test_a_clock_that_was_set_sends_nothing_twice_and_makes_nobody_wait_lo
     """Two batches get no answer. One was taken, and is there 1000 seconds later; the other one was lost."""
     numbers = [f"D{place:03}" for place in range(6)]
     source = [invoice(number, place) for place, number in enumerate(numbers)]
-    gateway = Gateway(fates=["ok", "taken", "lost"], date=clocks.date)
-    gateway.hides = lambda raw: clocks.true < DEADLINE and raw not in {"D000", "D001"}
-    async with serving(gateway):
+    gateway = Gateway(faults=["ok", "taken_reset", "body_reset"], date=clocks.date)
+    gateway.hides_number = lambda raw: clocks.true < DEADLINE and raw not in {"D000", "D001"}
+    async with gateway:
         async with gateway.client() as arm:
             await send(arm, source, journal=journal, max_records=2, concurrency=1, deadline=DEADLINE, **RUN)
         happens(clocks)
@@ -139,8 +139,8 @@ async def test_a_clock_that_was_set_sends_nothing_twice_and_makes_nobody_wait_lo
 @pytest.mark.parametrize("boot", ["the same boot", "another boot"])
 @pytest.mark.parametrize("passed", [600.0, 5000.0])
 async def test_time_that_has_passed_by_all_clocks_is_not_waited_again(journal, clocks, boot, passed):
-    gateway = Gateway(fates=["ok", "lost"], date=clocks.date)
-    async with serving(gateway):
+    gateway = Gateway(faults=["ok", "body_reset"], date=clocks.date)
+    async with gateway:
         async with gateway.client() as arm:
             await send(
                 arm, [invoice(f"D{n}", n) for n in range(4)], journal=journal, max_records=2, concurrency=1, deadline=DEADLINE, **RUN
@@ -155,8 +155,8 @@ async def test_time_that_has_passed_by_all_clocks_is_not_waited_again(journal, c
 
 
 async def test_a_service_whose_date_stands_still_does_not_make_it_endless(journal, clocks):
-    gateway = Gateway(fates=["ok", "lost"], date=lambda: 1_700_000_000.0)
-    async with serving(gateway), gateway.client() as arm:
+    gateway = Gateway(faults=["ok", "body_reset"], date=lambda: 1_700_000_000.0)
+    async with gateway, gateway.client() as arm:
         await send(arm, [invoice(f"D{n}", n) for n in range(4)], journal=journal, max_records=2, concurrency=1, deadline=DEADLINE, **RUN)
         clocks.true += 5000
         told = told_by(await arm.documents.reconcile(journal, resend_absent=True, options=quick()))
@@ -165,10 +165,10 @@ async def test_a_service_whose_date_stands_still_does_not_make_it_endless(journa
 
 
 async def test_it_says_until_when_it_waits_and_why(journal, clocks, caplog):
-    gateway = Gateway(fates=["ok", "lost"], date=clocks.date)
+    gateway = Gateway(faults=["ok", "body_reset"], date=clocks.date)
     said: list[str] = []
     caplog.set_level("INFO")
-    async with serving(gateway), gateway.client() as arm:
+    async with gateway, gateway.client() as arm:
         await send(arm, [invoice(f"D{n}", n) for n in range(4)], journal=journal, max_records=2, concurrency=1, deadline=DEADLINE, **RUN)
         set_forward(clocks)
         options = quick(on_progress=lambda progress: said.append(progress.trouble or ""))
@@ -181,18 +181,16 @@ async def test_it_says_until_when_it_waits_and_why(journal, clocks, caplog):
 async def test_a_result_is_waited_for_as_long_as_ever_after_the_clock_was_set(journal, clocks):
     """A batch that is still open: its deadline has not passed because somebody set the clock."""
     gateway = Gateway(date=clocks.date)
-    answer, pending = gateway.answer, 3
+    pending = 3
 
-    async def later(request):
+    def later(seen):
         nonlocal pending
-        pending -= "/batches/" in request.raw_path
-        if "/batches/" in request.raw_path and pending >= 0:
-            return web.json_response({"status": "PENDING"}, status=202)
-        return await answer(request)
+        pending -= seen.kind == "batches"
+        return Answer(202, {"status": "PENDING"}) if seen.kind == "batches" and pending >= 0 else None
 
-    gateway.answer = later  # type: ignore[method-assign]
+    gateway.answer_read = later
     options = {"journal": journal, "deadline": DEADLINE, **RUN}
-    async with serving(gateway), gateway.client() as arm:
+    async with gateway, gateway.client() as arm:
         await send(arm, [invoice("D1", 1)], results="accepted", **options)
         set_forward_after_a_restart(clocks)
         told = await send(arm, [invoice("D1", 1)], **options)
@@ -202,16 +200,14 @@ async def test_a_result_is_waited_for_as_long_as_ever_after_the_clock_was_set(jo
 
 async def test_the_slowest_batch_is_measured_by_a_clock_that_nobody_can_set(journal, clocks):
     """A clock set forward while a batch is processed makes no batch slow, or the next reconcile would wait for years."""
-    gateway = Gateway(fates=["ok", "lost"], date=clocks.date)
-    answer = gateway.answer
+    gateway = Gateway(faults=["ok", "body_reset"], date=clocks.date)
 
-    async def sets_the_clock(request):
-        if "/batches/" in request.raw_path:
+    def sets_the_clock(seen):
+        if seen.kind == "batches":
             clocks.wall += YEARS
-        return await answer(request)
 
-    gateway.answer = sets_the_clock  # type: ignore[method-assign]
-    async with serving(gateway), gateway.client() as arm:
+    gateway.answer_read = sets_the_clock
+    async with gateway, gateway.client() as arm:
         await send(arm, [invoice(f"D{n}", n) for n in range(4)], journal=journal, max_records=2, concurrency=1, deadline=DEADLINE, **RUN)
         clocks.wall = 0.0
         await arm.documents.reconcile(journal, resend_absent=True, options=quick())
@@ -250,27 +246,27 @@ async def reconciled_elsewhere(gateway, journal, boot_id, ahead, source=None):
 async def test_another_process_after_a_restart_with_its_clock_ahead(journal):
     """The batch is there half a second after it was sent; the other process thinks that this was an hour ago."""
     numbers = [f"D{n}" for n in range(4)]
-    gateway = Gateway(fates=["ok", "taken"])
-    async with serving(gateway):
+    gateway = Gateway(faults=["ok", "taken_reset"])
+    async with gateway:
         async with gateway.client() as arm:
             source = [invoice(number, place) for place, number in enumerate(numbers)]
             await send(arm, source, journal=journal, max_records=2, concurrency=1, deadline=0.5, **RUN)
         shown = clock.monotonic() + 0.5
-        gateway.hides = lambda raw: clock.monotonic() < shown and raw in {"D2", "D3"}
+        gateway.hides_number = lambda raw: clock.monotonic() < shown and raw in {"D2", "D3"}
         process = await reconciled_elsewhere(gateway, journal, "second boot", 3600)
         assert await process.wait() == 0
     assert not gateway.doubles
     assert (await the_run(journal)).counts == {"succeeded": 4}
 
 
-@pytest.mark.parametrize("event", ["looked up", "batch read", "batch taken"])
+@pytest.mark.parametrize("event", ["looked up", "read", "taken"])
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("way", ["alone", "in the run"])
 async def test_killed_on_an_event_of_the_server_and_begun_again(journal, event, count, way):
     """Killed with SIGKILL while a look-up or a batch that is sent again is at the server: nothing is sent twice, all is settled."""
     numbers = [f"D{n}" for n in range(8)]
-    gateway = Gateway(fates=["ok", "lost", "taken", "lost"])
-    async with serving(gateway):
+    gateway = Gateway(faults=["ok", "body_reset", "taken_reset", "body_reset"])
+    async with gateway:
         async with gateway.client() as arm:
             source = [invoice(number, place) for place, number in enumerate(numbers)]
             await send(arm, source, journal=journal, max_records=2, concurrency=1, deadline=0.5, **RUN)
@@ -284,11 +280,11 @@ async def test_killed_on_an_event_of_the_server_and_begun_again(journal, event, 
             if word == event and left == 0 and process is not None:
                 process.kill()
 
-        gateway.on = kill
+        gateway.on_event = kill
         process = await reconciled_elsewhere(gateway, journal, "first boot", 0, again)
         status = await process.wait()
         assert status == (-9 if left <= 0 else 0)
-        gateway.on = lambda _: None
+        gateway.on_event = lambda _: None
         process = await reconciled_elsewhere(gateway, journal, "second boot", 3600, again)
         assert await process.wait() == 0
 

@@ -173,8 +173,8 @@ class Tenant:
         said_succeeded, said_failed: of which numbers it said so.
     """
 
-    def __init__(self, client: int, ledger: Ledger) -> None:
-        self.client = client
+    def __init__(self, client_no: int, ledger: Ledger) -> None:
+        self.client_no = client_no
         self.ledger = ledger
         self.faults: deque[str | WireFault] = deque()
         self.decide: Callable[[Seen], str | WireFault] | None = None
@@ -260,7 +260,7 @@ class Tenant:
         if status != 200:
             return Answer(status, {"error": "no"})
         self.tokens_given += 1
-        token = f"token-{self.client}-{self.tokens_given}"
+        token = f"token-{self.client_no}-{self.tokens_given}"
         if self.checks_tokens:
             self.valid_tokens = {token}
         return Answer(200, {"access_token": token, "token_type": "Bearer", "expires_in": 3600})
@@ -335,8 +335,8 @@ class Tenant:
     def accept(self, seen: Seen) -> Answer:
         """Takes the records of a write, and gives the answer that is due."""
         is_batch = seen.what.endswith("/batches")
-        uuid = f"batch_{self.client}_{len(self.batches)}-{'x' * 10}" if is_batch else ""
-        lines = self.ledger.take(self.client, uuid, seen.kind, seen.user, seen.texts)
+        uuid = f"batch_{self.client_no}_{len(self.batches)}-{'x' * 10}" if is_batch else ""
+        lines = self.ledger.take(self.client_no, uuid, seen.kind, seen.user, seen.texts)
         self.lines += lines
         for line in lines:
             self.taken[str(line.key)] += line.is_success
@@ -346,7 +346,7 @@ class Tenant:
             return Answer(200, {"status": "PROCESSED", "result": "SUCCESS"})
         words = deque(seen.polls) if seen.polls else self.random_faults.polls() if self.random_faults is not None else deque(["ok"])
         self.batches[uuid] = Batch(uuid, seen.kind, lines, time.monotonic() + self.delay, words)
-        link = f"http://127.0.0.1/arm/v1/clients/{self.client}/batches/{uuid}"
+        link = f"http://127.0.0.1/arm/v1/clients/{self.client_no}/batches/{uuid}"
         return Answer(202, {"status": "NOT-PROCESSED", "result": "PENDING", "batchUuid": uuid, "getResult": link})
 
     async def _end(self, request: Request, fault: WireFault, due: Answer, rest: int) -> bool:
@@ -438,7 +438,7 @@ class Tenant:
         if key in self.changed:
             text = json.dumps({**json.loads(text), **self.changed[key]})
         # As it came, with what a service adds of its own.
-        return Answer(200, b'{"clientNo":%d,' % self.client + text.strip().encode().removeprefix(b"{"))
+        return Answer(200, b'{"clientNo":%d,' % self.client_no + text.strip().encode().removeprefix(b"{"))
 
     async def _result(self, request: Request, uuid: str) -> bool:
         batch = self.batches.get(uuid)
