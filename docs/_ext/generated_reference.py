@@ -14,7 +14,9 @@ from sphinx.application import Sphinx
 
 import amili_arm_async
 from amili_arm_async import ArmClient, ArmError, errors, sandbox
+from amili_arm_async.bulk.outcomes import STATE_RULES
 from amili_arm_async.cli.app import app as commands
+from amili_arm_async.cli.html_report.remedies import _BY_REASON, remedy
 
 Section: TypeAlias = tuple[str, list[str]]
 
@@ -33,7 +35,14 @@ def returned() -> list[str]:
 def write_pages(folder: Path) -> None:
     """Writes every page; one that is as it was stays untouched, so that Sphinx does not read it again."""
     folder.mkdir(exist_ok=True)
-    pages = {"api.rst": api(), "sandbox.rst": sandbox_page(), "cli.md": cli(), "results.md": results(), "contributing.md": contributing()}
+    pages = {
+        "api.rst": api(),
+        "sandbox.rst": sandbox_page(),
+        "cli.md": cli(),
+        "results.md": results(),
+        "reasons.md": reasons(),
+        "contributing.md": contributing(),
+    }
     for name, text in pages.items():
         path = folder / name
         if not path.exists() or path.read_text("utf-8") != text:
@@ -154,6 +163,20 @@ def _command(command: Any, context: Any, depth: int) -> Iterator[str]:
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
+
+
+# --- states ------------------------------------------------------------------------------------------------------------
+
+
+def reasons() -> str:
+    """The page of all states and reasons, with the advice that the report of a night gives."""
+    lines = ["# States and reasons", "", "What to do about a document, as the report of a [night](../nightly.md) says it."]
+    for state, rule in STATE_RULES.items():
+        lines += ["", f"## {state}", "", f"{rule.meaning[0].upper()}{rule.meaning[1:]}.", "", f"**What to do:** {rule.advice}"]
+        advice = [(reason, remedy(state, reason, "documents")) for other, reason in _BY_REASON if other == state]
+        if advice:
+            lines += ["", "| reason | what to do |", "|---|---|", *(f"| `{reason}` | {_cell(text)} |" for reason, text in advice)]
+    return "\n".join([*lines, ""])
 
 
 # --- files from outside of this folder ----------------------------------------------------------------------------------
