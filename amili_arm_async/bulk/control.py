@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from .. import clock
 from ..attempts import Attempt
@@ -11,9 +12,11 @@ from ..config import RetryPolicy
 from ..endpoints import Endpoint
 from ..errors import ArmError, AuthenticationError, NotSentError
 from ..retry import Proof, retry_delay
-from .in_flight import InFlightBatch
 from .limits import RetryAfterGate
 from .outcomes import Outcome
+
+if TYPE_CHECKING:
+    from .in_flight import InFlightBatch
 
 __all__ = ["RunControl", "reason_of"]
 
@@ -22,25 +25,25 @@ class RunControl:
     """The state that all workers of a run look at before they send.
 
     Args:
-        hold: until when nobody may send, shared with the other runs of the client.
+        gate: until when nobody may send, shared with the other runs of the client.
         patience: seconds for which the server may take nothing before the run ends.
         retry: how the waits grow.
         endpoint: what is sent to, for errors.
         stopped: called once, when the run stops.
 
     Attributes:
-        reason: the verdict for what is not sent any more, or None while the run goes on.
+        reason: the outcome of what is not sent any more, or None while the run goes on.
         cause: the error that ended the run, or None.
         stopping: set when the run stops.
     """
 
     def __init__(
-        self, *, hold: RetryAfterGate, patience: float, retry: RetryPolicy, endpoint: Endpoint, stopped: Callable[[], None]
+        self, *, gate: RetryAfterGate, patience: float, retry: RetryPolicy, endpoint: Endpoint, stopped: Callable[[], None]
     ) -> None:
         self.reason: Outcome | None = None
         self.cause: Exception | None = None
         self.stopping = asyncio.Event()
-        self._hold = hold
+        self._gate = gate
         self._patience = patience
         self._retry = retry
         self._endpoint = endpoint
@@ -62,36 +65,36 @@ class RunControl:
             self._answers.set()
             self._stopped()
 
-    def note(self, tried: Attempt) -> None:
+    def record_attempt(self, attempt: Attempt) -> None:
         """Takes in how far a try came."""
-        self._was_answered = self._was_answered or tried.response is not None
+        self._was_answered = self._was_answered or attempt.response is not None
         # Without a token nothing is on its way.
-        self._has_token = self._has_token or tried.response is not None or tried.send_failure is not None
+        self._has_token = self._has_token or attempt.response is not None or attempt.send_failure is not None
 
-    def is_hopeless(self, tried: Attempt) -> bool:
+    def is_hopeless(self, attempt: Attempt) -> bool:
         """Whether no further try of this run can better what happened: at once where it lasts for sure, and where the address looks
         wrong that nothing in this run has come from. What once worked is waited for: addresses flicker during deployments."""
-        self.note(tried)
-        if tried.lasting == "perhaps":
-            return not (self._has_token if isinstance(tried.error, AuthenticationError) else self._was_answered)
-        return tried.fatal is not None
+        self.record_attempt(attempt)
+        if attempt.lasting == "perhaps":
+            return not (self._has_token if isinstance(attempt.error, AuthenticationError) else self._was_answered)
+        return attempt.fatal is not None
 
-    def stop_for(self, tried: Attempt, endpoint: Endpoint) -> None:
+    def stop_for(self, attempt: Attempt, endpoint: Endpoint) -> None:
         """Stops for a failure that is about the call and not about the data."""
-        error = tried.fatal or tried.status_error(endpoint) or tried.error or NotSentError(tried.reason)
-        self.stop(Outcome("not_sent", reason_of(tried), str(error)), error)
+        error = attempt.fatal or attempt.status_error(endpoint) or attempt.error or NotSentError(attempt.reason)
+        self.stop(Outcome("not_sent", reason_of(attempt), str(error)), error)
 
     def stop_for_journal(self, failure: Exception) -> None:
         """Stops because a step can't be kept: what is not written down is not sent."""
         self.stop(Outcome("not_sent", "journal", str(failure)), failure)
 
-    def _out_of_patience(self, tried: Attempt | None) -> None:
-        last = tried.description if tried is not None else "it asks for a longer wait"
+    def _out_of_patience(self, attempt: Attempt | None) -> None:
+        last = attempt.description if attempt is not None else "it asks for a longer wait"
         text = f"the server took nothing for {self._patience:g} s ({last})"
-        error: ArmError | None = tried.status_error(self._endpoint) if tried is not None else None
+        error: ArmError | None = attempt.status_error(self._endpoint) if attempt is not None else None
         if error is None:
             error = NotSentError(text + ": run it again later, or allow more patience")
-            error.__cause__ = tried.error if tried is not None else None
+            error.__cause__ = attempt.error if attempt is not None else None
         self.stop(Outcome("not_sent", "patience", text), error)
 
     # --- waiting ----------------------------------------------------------------------------------------------------------
@@ -99,13 +102,13 @@ class RunControl:
     @property
     def may_send(self) -> bool:
         """True when a batch may be sent now."""
-        return self.reason is None and not self._hold.remaining and self._answers.is_set()
+        return self.reason is None and not self._gate.remaining and self._answers.is_set()
 
     async def wait_to_send(self) -> bool:
         """Waits until a batch may be sent; False when none is sent any more."""
         while self.reason is None and not self.may_send:
-            if self._hold.remaining:
-                await self._sleep(self._hold.remaining, None)
+            if self._gate.remaining:
+                await self._sleep(self._gate.remaining, None)
             else:
                 await self._answers.wait()
         return self.reason is None
@@ -114,60 +117,60 @@ class RunControl:
         """The server gave an answer that is not "later": whatever trouble there was is over."""
         self._trouble_since = None
 
-    def patience_left(self, live: InFlightBatch | None = None) -> float:
+    def patience_left(self, in_flight: InFlightBatch | None = None) -> float:
         """Seconds that are left of the patience, with a batch or with the run."""
-        since = self._trouble_since if live is None else live.trouble_since
+        since = self._trouble_since if in_flight is None else in_flight.trouble_since
         return self._patience - (clock.monotonic() - since if since is not None else 0.0)
 
-    async def pause(self, live: InFlightBatch, tried: Attempt) -> bool:
+    async def pause(self, in_flight: InFlightBatch, attempt: Attempt) -> bool:
         """Waits before the next try of a batch; False where the patience with this batch has ended."""
         now = clock.monotonic()
-        live.failures += 1
-        live.trouble_since = now if live.trouble_since is None else live.trouble_since
-        delay = retry_delay(self._retry, live.failures, tried.retry_after)
-        if now - live.trouble_since + delay <= self._patience:
-            await self._sleep(delay, tried)
+        in_flight.failures += 1
+        in_flight.trouble_since = now if in_flight.trouble_since is None else in_flight.trouble_since
+        delay = retry_delay(self._retry, in_flight.failures, attempt.retry_after)
+        if now - in_flight.trouble_since + delay <= self._patience:
+            await self._sleep(delay, attempt)
             return True
         if now - (self._trouble_since or now) + delay > self._patience:
-            self._out_of_patience(tried)
+            self._out_of_patience(attempt)
         return False
 
-    async def _sleep(self, seconds: float, tried: Attempt | None) -> None:
+    async def _sleep(self, seconds: float, attempt: Attempt | None) -> None:
         """Sleeps while the run goes on, and ends it where its patience does not reach that far."""
         now = clock.monotonic()
         self._trouble_since = now if self._trouble_since is None else self._trouble_since
         if now - self._trouble_since + seconds > self._patience:
-            self._out_of_patience(tried)
+            self._out_of_patience(attempt)
         else:
             await clock.wait(self.stopping, seconds)
 
     # --- after an unknown outcome -----------------------------------------------------------------------------------------
 
-    def doubt(self) -> bool:
+    def begin_check(self) -> bool:
         """An unsafe batch has an unknown outcome: no new one may start. True for the one who is to find out when it may again."""
         first = self._answers.is_set() and self.reason is None
         if first:
             self._answers.clear()
         return first
 
-    async def find_out(self, probe: Callable[[], Awaitable[Attempt]], endpoint: Endpoint) -> None:
+    async def wait_for_answer(self, probe: Callable[[], Awaitable[Attempt]], endpoint: Endpoint) -> None:
         """Asks a cheap read until it is answered: an outage costs the batches that were on the wire, not the night."""
         failures = 0
         while self.reason is None:
-            tried = await probe()
-            if self.is_hopeless(tried):
-                self.stop_for(tried, endpoint)
-            elif tried.status is not None and tried.status < 500 and tried.status != 429:
+            attempt = await probe()
+            if self.is_hopeless(attempt):
+                self.stop_for(attempt, endpoint)
+            elif attempt.status is not None and attempt.status < 500 and attempt.status != 429:
                 self.is_answered()
                 break
             else:
                 failures += 1
-                await self._sleep(retry_delay(self._retry, failures, tried.retry_after), tried)
+                await self._sleep(retry_delay(self._retry, failures, attempt.retry_after), attempt)
         self._answers.set()
 
 
-def reason_of(tried: Attempt) -> str:
+def reason_of(attempt: Attempt) -> str:
     """The short reason of a failed try: its status, or what happened."""
-    if tried.status is not None and tried.proof is not Proof.DONE:
-        return str(tried.status)
-    return tried.reason.replace(" ", "_").replace("-", "")
+    if attempt.status is not None and attempt.proof is not Proof.DONE:
+        return str(attempt.status)
+    return attempt.reason.replace(" ", "_").replace("-", "")

@@ -25,9 +25,10 @@ from ..wire import Request, batch_receipt
 from .control import RunControl, reason_of
 from .in_flight import BatchTracker, InFlightBatch
 from .journal.recorder import Recorder
-from .limits import AdaptiveConcurrency, ResizableSemaphore, SharedLimits, acquire_place
+from .limits import AdaptiveConcurrency, OpenBatchSlot, ResizableSemaphore, SharedLimits
 from .outcomes import Outcome
 from .polling import OpenBatch, Poller
+from .reader import Reader
 from .spec import RunSpec
 
 __all__ = ["BatchSender", "Bisection", "compressed", "with_advice"]
@@ -46,14 +47,14 @@ async def compressed(request: Request, encoding: Compression) -> Request:
     return replace(request, body=(body,), encoding=encoding)
 
 
-def with_advice(tried: Attempt, spec: RunSpec) -> Attempt:
+def with_advice(attempt: Attempt, spec: RunSpec) -> Attempt:
     """The try, with an error that says what to change where the server does not take what is compressed."""
-    said = tried.status_error(spec.endpoint)
+    said = attempt.status_error(spec.endpoint)
     if said is None or said.status != _UNSUPPORTED or spec.options.compression is None:
-        return tried
+        return attempt
     hint = f"the server does not take bodies that are compressed with {spec.options.compression}: remove compression="
     error = StatusError(said.status, operation=said.operation, body=said.body, request_id=said.request_id, hint=hint)
-    return replace(tried, fatal=error)
+    return replace(attempt, fatal=error)
 
 
 _ABOUT_THE_CALL: Final = frozenset({401, 403, 404, 405, 415})
@@ -74,15 +75,15 @@ class BatchSender:
     """Delivers the batches of a run.
 
     Args:
-        job: where they go and how.
+        spec: what is sent, where to and how.
         transport: the connections.
-        pressure: what all runs of the client share.
-        account: takes in what becomes of each record.
-        course: whether the run goes on.
+        shared_limits: what all runs of the client share.
+        tracker: takes in what becomes of each record.
+        control: whether the run goes on.
         poller: waits for results.
-        keeper: keeps each step.
-        lower: told of a size that is too large for the server.
-        pace: how many may be on the wire.
+        recorder: keeps each step.
+        reader: makes smaller batches where they are too large for the server.
+        concurrency: the number of batches that may be sent at once.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class BatchSender:
         control: RunControl,
         poller: Poller,
         recorder: Recorder,
-        lower: Callable[[int], None],
+        reader: Reader,
         concurrency: AdaptiveConcurrency,
     ) -> None:
         self._spec = spec
@@ -104,55 +105,60 @@ class BatchSender:
         self._control = control
         self._poller = poller
         self._recorder = recorder
-        self._lower = lower
+        self._reader = reader
         self._concurrency = concurrency
-        # One batch more is being written down meanwhile, so that the wire need not wait for the disk.
-        self._semaphore = ResizableSemaphore(lambda: concurrency.limit + min(recorder.ahead, 1))
-        self._wire = ResizableSemaphore(lambda: concurrency.limit)
+        # One batch more is being written down meanwhile, so that the connections need not wait for the disk.
+        self._deliveries = ResizableSemaphore(lambda: concurrency.limit + min(recorder.ahead, 1))
+        self._requests = ResizableSemaphore(lambda: concurrency.limit)
         self._waits = spec.options.results == "wait"
         self._bisects = spec.options.bisect == "all" or (spec.options.bisect == "safe" and spec.endpoint.safe)
 
-    def more_lanes(self) -> None:
-        """To be called when the pace has changed."""
-        self._semaphore.wake()
-        self._wire.wake()
+    def resize(self) -> None:
+        """Lets in more batches; to be called when the concurrency has changed."""
+        self._deliveries.wake()
+        self._requests.wake()
 
-    async def deliver(self, live: InFlightBatch, bisection: Bisection | None = None) -> None:
-        """Sends a batch until its fate is known."""
+    async def deliver(self, in_flight: InFlightBatch, bisection: Bisection | None = None) -> None:
+        """Sends a batch until it is known what became of it.
+
+        Args:
+            in_flight: the batch.
+            bisection: how the batch that it is a part of is going, where that was refused for its data.
+        """
         while await self._control.wait_to_send():
-            async with self._open_place() as place, self._semaphore.lane(), self._turn_on_the_wire() as turn:
-                # While it waited for a place, the run may have stopped, or been held.
-                if place is None or not self._control.may_send:
-                    continue
-                tried = await self._try(live, turn)
-                if tried is None:
-                    if not live.batch:
-                        # Another run has sent all of it.
+            slot = await self._shared_limits.open_slot(self._control.stopping) if self._waits else OpenBatchSlot()
+            if slot is None:
+                continue
+            with slot:
+                async with self._deliveries, self._request_turn() as take_turn:
+                    # While it waited for a slot, the run may have stopped, or been held.
+                    if not self._control.may_send:
+                        continue
+                    attempt = await self._try(in_flight, take_turn)
+                    if attempt is None:
+                        if not in_flight.batch:
+                            # Another run has sent all of it.
+                            return
+                        continue
+                    response = attempt.response
+                    receipt = batch_receipt(response) if response is not None and attempt.proof is Proof.DONE else None
+                    if receipt is not None and await self._accepted(in_flight, receipt, slot):
                         return
-                    continue
-                receipt = batch_receipt(tried.response) if tried.response is not None and tried.proof is Proof.DONE else None
-                if receipt is not None:
-                    place.keep = self._waits and not self._poller.stopped
-                    live.has_place = place.keep
-                    if await self._accepted(live, receipt):
-                        return
-                    # The place goes to others, since nothing is polled.
-                    place.keep = live.has_place = False
             if receipt is not None:
-                if await self._named_twice(live, tried):
+                if await self._named_twice(in_flight, attempt):
                     return
-            elif await self._refused(live, tried, bisection):
+            elif await self._refused(in_flight, attempt, bisection):
                 return
-        self._give_up(live)
+        self._give_up(in_flight)
 
-    def _give_up(self, live: InFlightBatch) -> None:
-        """Settles a batch that is not tried any more."""
+    def _give_up(self, in_flight: InFlightBatch) -> None:
+        """Settles a batch that is not attempt any more."""
         reason = self._control.reason or Outcome("not_sent", "patience", "the server did not take it within the patience of the run")
-        self._tracker.settle(live, self._tracker.stopped(live, reason))
+        self._tracker.settle(in_flight, self._tracker.stopped(in_flight, reason))
 
-    async def _try(self, live: InFlightBatch, turn: Callable[[], Awaitable[None]]) -> Attempt | None:
-        """Sends a batch once; None where the run was held or stopped before it was its turn at the limits of the client."""
-        batch, envelope = live.batch, self._spec.envelope
+    async def _try(self, in_flight: InFlightBatch, take_turn: Callable[[], Awaitable[None]]) -> Attempt | None:
+        """Sends a batch once; None where the run was held or stopped before its turn at the limits of the client."""
+        batch, envelope = in_flight.batch, self._spec.envelope
         pieces = [envelope.head]
         for number, piece in enumerate(batch.pieces):
             pieces += [b",", piece] if number else [piece]
@@ -163,231 +169,227 @@ class BatchSender:
 
         async def starts() -> bool:
             # As late as this: what was not written down did not leave, and what was written down is hardly ever kept from leaving.
-            if not await self._keep_sending(live):
+            if not await self._keep_sending(in_flight):
                 return False
-            await turn()
+            await take_turn()
             if not self._control.may_send:
-                self._recorder.put_back(live)
+                self._recorder.put_back(in_flight)
                 return False
             tally = self._tracker.report.tally
-            tally.batches_sent += live.attempts == 0
+            tally.batches_sent += in_flight.attempts == 0
             tally.requests += 1
             tally.bytes_sent += request.size
-            live.attempts += 1
-            live.began = clock.monotonic()
+            in_flight.attempts += 1
+            in_flight.began = clock.monotonic()
             return True
 
-        timeout = self._spec.timeout.within(self._control.patience_left(live))
-        tried = await self._transport.attempt(request, timeout=timeout, delivery=live.delivery, starts=starts)
-        if tried is not None:
-            self._control.note(tried)
-        return tried
+        timeout = self._spec.timeout.within(self._control.patience_left(in_flight))
+        attempt = await self._transport.attempt(request, timeout=timeout, delivery=in_flight.delivery, starts=starts)
+        if attempt is not None:
+            self._control.record_attempt(attempt)
+        return attempt
 
-    async def _keep_sending(self, live: InFlightBatch) -> bool:
+    async def _keep_sending(self, in_flight: InFlightBatch) -> bool:
         """Writes down that a batch is about to leave; False where it may not, or that can't be done."""
         if not self._control.may_send:
             return False
         try:
-            taken_out = await self._recorder.sending(live)
+            taken_out = await self._recorder.sending(in_flight)
         except ArmError as exc:
             self._control.stop_for_journal(exc)
             return False
         if taken_out:
-            self._tracker.take_out(live, taken_out)
+            self._tracker.take_out(in_flight, taken_out)
         return not taken_out
 
-    async def _accepted(self, live: InFlightBatch, receipt: BatchReceipt) -> bool:
+    async def _accepted(self, in_flight: InFlightBatch, receipt: BatchReceipt, slot: OpenBatchSlot) -> bool:
         """Takes note that a batch was accepted; False where its batchUuid is that of another batch."""
         self._control.is_answered()
-        seconds = clock.monotonic() - live.began
-        names, client_no = self._shared_limits.names, self._spec.client_no
-        is_first = names.give(client_no, receipt.batch_uuid)
+        seconds = clock.monotonic() - in_flight.began
+        is_polled = self._waits and not self._poller.stopped
+        uuids, client_no = self._shared_limits.batch_uuids, self._spec.client_no
+        is_first = uuids.register(client_no, receipt.batch_uuid)
         if is_first:
-            live.receipt = receipt
+            in_flight.receipt = receipt
         try:
             # The journal knows the batches of other attempts and runs, and keeps that one of them is not alone.
-            if not await self._recorder.accepted(live, receipt.batch_uuid, is_first=is_first) and is_first:
-                names.share(client_no, receipt.batch_uuid)
+            if not await self._recorder.accepted(in_flight, receipt.batch_uuid, is_first=is_first) and is_first:
+                uuids.share(client_no, receipt.batch_uuid)
                 is_first = False
         except ArmError as exc:
             self._control.stop_for_journal(exc)
         if not is_first:
-            live.receipt = None
-            log.warning("batchUuid given twice", batch=receipt.batch_uuid, records=len(live.batch), request_id=receipt.request_id)
+            in_flight.receipt = None
+            log.warning("batchUuid given twice", batch=receipt.batch_uuid, records=len(in_flight.batch), request_id=receipt.request_id)
             return False
         self._concurrency.taken(seconds)
-        self._tracker.report.accepted(len(live.batch), seconds)
-        log.info("batch accepted", batch=receipt.batch_uuid, records=len(live.batch), attempt=live.attempts, request_id=receipt.request_id)
-        if not live.has_place:
-            self._tracker.settle(live, Outcome("accepted", "not_awaited"))
+        self._tracker.report.accepted(len(in_flight.batch), seconds)
+        log.info(
+            "batch accepted",
+            batch=receipt.batch_uuid,
+            records=len(in_flight.batch),
+            attempt=in_flight.attempts,
+            request_id=receipt.request_id,
+        )
+        if not is_polled:
+            self._tracker.settle(in_flight, Outcome("accepted", "not_awaited"))
             return True
         # From here on only the keys are needed.
-        keys = live.keep_only_keys()
+        keys = in_flight.keep_only_keys()
 
-        def settled(verdict: Outcome, exceptions: dict[int, Outcome], result: BatchResult | None) -> None:
-            self._shared_limits.open_batches.release()
-            self._tracker.settle(live, verdict, exceptions, result)
+        def settled(common: Outcome, exceptions: dict[int, Outcome], result: BatchResult | None) -> None:
+            self._tracker.settle(in_flight, common, exceptions, result)
 
-        is_shared = partial(names.is_shared, client_no, receipt.batch_uuid)
-        self._poller.add(OpenBatch(receipt.batch_uuid, clock.monotonic(), len(live.batch), keys, settled, is_shared))
+        is_shared = partial(uuids.is_shared, client_no, receipt.batch_uuid)
+        now = clock.monotonic()
+        self._poller.add(OpenBatch(receipt.batch_uuid, now, len(in_flight.batch), keys, slot.hand_over(), settled, is_shared))
         return True
 
-    async def _named_twice(self, live: InFlightBatch, tried: Attempt) -> bool:
+    async def _named_twice(self, in_flight: InFlightBatch, attempt: Attempt) -> bool:
         """Deals with a batch that was given the batchUuid of another one; True when it needs no further try.
 
         A cache that answers in the place of the service has most likely let nothing through. What may be sent again is: a few times.
         """
-        live.status, live.was_ambiguous = tried.status, True
-        live.repeated += 1
-        doubtful = Attempt(Proof.AMBIGUOUS, "batch_uuid_repeated", tried.response)
-        if self._may_repeat(doubtful) and live.repeated < self._spec.retry.attempts and await self._control.pause(live, doubtful):
+        in_flight.status, in_flight.was_ambiguous = attempt.status, True
+        in_flight.repeated += 1
+        ambiguous = Attempt(Proof.AMBIGUOUS, "batch_uuid_repeated", attempt.response)
+        if (
+            self._may_repeat(ambiguous)
+            and in_flight.repeated < self._spec.retry.attempts
+            and await self._control.pause(in_flight, ambiguous)
+        ):
             return False
         text = (
             "the answer names a batch that was accepted before, so nobody can say whether this one was: look it up before you send it again"
         )
-        await self._doubt(live, Outcome("unknown", doubtful.reason, text))
+        await self._unknown(in_flight, Outcome("unknown", ambiguous.reason, text))
         return True
 
-    async def _refused(self, live: InFlightBatch, tried: Attempt, bisection: Bisection | None) -> bool:
+    async def _refused(self, in_flight: InFlightBatch, attempt: Attempt, bisection: Bisection | None) -> bool:
         """Deals with a try that was not accepted; True when the batch needs no further try."""
-        status = tried.status
-        if tried.proof is Proof.DONE:
+        status = attempt.status
+        if attempt.proof is Proof.DONE:
             # A 2xx without a batchUuid, or one that can't be read: taken or not, nobody can say.
-            tried = Attempt(Proof.AMBIGUOUS, "no batchUuid in the answer", tried.response, tried.retry_after)
-        if tried.proof is Proof.AMBIGUOUS:
-            live.status, live.was_ambiguous = status, True
-        log.info("batch not accepted", records=len(live.batch), attempt=live.attempts, reason=tried.reason, outcome=tried.proof.value)
-        if self._control.is_hopeless(tried) or status in MOVED or (status in _ABOUT_THE_CALL and tried.proof is Proof.NOT_TAKEN):
-            self._control.stop_for(with_advice(tried, self._spec), self._spec.endpoint)
+            attempt = Attempt(Proof.AMBIGUOUS, "no batchUuid in the answer", attempt.response, attempt.retry_after)
+        if attempt.proof is Proof.AMBIGUOUS:
+            in_flight.status, in_flight.was_ambiguous = status, True
+        log.info(
+            "batch not accepted",
+            records=len(in_flight.batch),
+            attempt=in_flight.attempts,
+            reason=attempt.reason,
+            outcome=attempt.proof.value,
+        )
+        if self._control.is_hopeless(attempt) or status in MOVED or (status in _ABOUT_THE_CALL and attempt.proof is Proof.NOT_TAKEN):
+            self._control.stop_for(with_advice(attempt, self._spec), self._spec.endpoint)
             return False
-        if tried.proof is Proof.NOT_TAKEN and status != 429:
+        if attempt.proof is Proof.NOT_TAKEN and status != 429:
             self._control.is_answered()
-        if status == 413 and tried.proof is Proof.NOT_TAKEN and len(live.batch) > 1:
+        if status == 413 and attempt.proof is Proof.NOT_TAKEN and len(in_flight.batch) > 1:
             # Half of it is what the server may take; kept for the run.
-            self._lower(live.batch.size // 2 + self._spec.envelope.size)
-            await self._split(live, bisection)
-        elif status in _ABOUT_THE_DATA and tried.proof is Proof.NOT_TAKEN:
-            await self._refused_for_its_data(live, tried, bisection)
-        elif not self._may_repeat(tried):
-            await self._ends(live, tried)
-        elif await self._wait_to_repeat(live, tried):
+            self._reader.lower_max_bytes(in_flight.batch.size // 2 + self._spec.envelope.size)
+            await self._split(in_flight, bisection)
+        elif status in _ABOUT_THE_DATA and attempt.proof is Proof.NOT_TAKEN:
+            await self._refused_for_its_data(in_flight, attempt, bisection)
+        elif not self._may_repeat(attempt):
+            await self._ends(in_flight, attempt)
+        elif await self._wait_to_repeat(in_flight, attempt):
             return False
         return True
 
-    def _may_repeat(self, tried: Attempt) -> bool:
+    def _may_repeat(self, attempt: Attempt) -> bool:
         endpoint = self._spec.endpoint
-        if tried.proof is Proof.AMBIGUOUS and self._spec.retry.attempts == 1:
+        if attempt.proof is Proof.AMBIGUOUS and self._spec.retry.attempts == 1:
             return False
-        return may_repeat(tried.proof, safe=endpoint.safe, status=tried.status)
+        return may_repeat(attempt.proof, safe=endpoint.safe, status=attempt.status)
 
-    async def _wait_to_repeat(self, live: InFlightBatch, tried: Attempt) -> bool:
+    async def _wait_to_repeat(self, in_flight: InFlightBatch, attempt: Attempt) -> bool:
         """Waits, and makes the others wait, as the server asks; False where the batch is settled instead."""
-        if not live.delivery.is_ambiguous:
-            self._recorder.put_back(live)
-        self._relieve(tried)
+        if not in_flight.delivery.is_ambiguous:
+            self._recorder.put_back(in_flight)
+        self._relieve(attempt)
         # Waiting in silence for half an hour, say for a host that is misspelt, helps nobody.
-        self._tracker.tell_progress(reason_of(tried))
-        if await self._control.pause(live, tried):
+        self._tracker.tell_progress(reason_of(attempt))
+        if await self._control.pause(in_flight, attempt):
             return True
-        self._give_up(live)
+        self._give_up(in_flight)
         return False
 
-    async def _ends(self, live: InFlightBatch, tried: Attempt) -> None:
+    async def _ends(self, in_flight: InFlightBatch, attempt: Attempt) -> None:
         """Settles a batch that may not be sent again: refused for good, or unknown."""
-        if tried.proof is Proof.NOT_TAKEN:
-            self._tracker.settle(live, _rejected(live, tried))
+        if attempt.proof is Proof.NOT_TAKEN:
+            self._tracker.settle(in_flight, _rejected(in_flight, attempt))
             return
-        self._relieve(tried)
+        self._relieve(attempt)
         text = "it may or may not have been taken: look it up before you send it again"
-        await self._doubt(live, Outcome("unknown", reason_of(tried), text))
+        await self._unknown(in_flight, Outcome("unknown", reason_of(attempt), text))
 
-    async def _doubt(self, live: InFlightBatch, verdict: Outcome) -> None:
+    async def _unknown(self, in_flight: InFlightBatch, verdict: Outcome) -> None:
         """Settles a batch as unknown, and sees to it that no new unsafe one starts before the server answers a read."""
         # Before anything is waited for: from here on no new unsafe batch may start.
-        asks = not self._spec.endpoint.safe and self._control.doubt()
-        self._tracker.settle(live, verdict)
+        asks = not self._spec.endpoint.safe and self._control.begin_check()
+        self._tracker.settle(in_flight, verdict)
         if asks:
             probe = self._spec.probe
 
             async def ask() -> Attempt:
                 return await self._transport.ask(probe, timeout=self._spec.timeout.within(self._control.patience_left()))
 
-            await self._control.find_out(ask, probe.endpoint)
+            await self._control.wait_for_answer(ask, probe.endpoint)
 
-    def _relieve(self, tried: Attempt) -> None:
-        if tried.status in {429, 503}:
+    def _relieve(self, attempt: Attempt) -> None:
+        if attempt.status in {429, 503}:
             self._concurrency.slower()
-        if tried.retry_after is not None:
-            self._shared_limits.hold.extend(tried.retry_after)
+        if attempt.retry_after is not None:
+            self._shared_limits.gate.extend(attempt.retry_after)
 
     # --- parts ------------------------------------------------------------------------------------------------------------
 
-    async def _split(self, live: InFlightBatch, bisection: Bisection | None) -> None:
+    async def _split(self, in_flight: InFlightBatch, bisection: Bisection | None) -> None:
         """Sends a batch in two halves, one after the other."""
-        left, right = self._tracker.split(live)
+        left, right = self._tracker.split(in_flight)
         await self.deliver(left, bisection)
-        if live.key_pass.repeats:
+        if in_flight.key_ticket.repeats:
             # The same key may be in both: the newer half must not overtake the older one.
             await left.wait_done(self._control.stopping)
         await self.deliver(right, bisection)
 
-    async def _refused_for_its_data(self, live: InFlightBatch, tried: Attempt, bisection: Bisection | None) -> None:
+    async def _refused_for_its_data(self, in_flight: InFlightBatch, attempt: Attempt, bisection: Bisection | None) -> None:
         """Looks for the bad record by halves, so that it does not cost its neighbours; a single one is it."""
-        bisection = bisection or Bisection(len(live.batch))
-        if len(live.batch) > 1 and self._bisects:
-            await self._split(live, bisection)
+        bisection = bisection or Bisection(len(in_flight.batch))
+        if len(in_flight.batch) > 1 and self._bisects:
+            await self._split(in_flight, bisection)
             return
-        bisection.bad += len(live.batch)
+        bisection.bad += len(in_flight.batch)
         if bisection.bad == bisection.records and bisection.records > 1:
             # Every record of a whole batch is bad: it is not the data. The rest is not taken apart.
             self._bisects = False
-        self._tracker.settle(live, _rejected(live, tried))
+        self._tracker.settle(in_flight, _rejected(in_flight, attempt))
 
     # --- waiting ------------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _open_place(self) -> AsyncIterator[_Place | None]:
-        """A place among the open batches, where results are waited for, given back unless it is kept; None when the run stops."""
-        place = _Place()
-        if not self._waits:
-            yield place
-        elif not await acquire_place(self._shared_limits.open_batches, self._control.stopping):
-            yield None
-        else:
-            try:
-                yield place
-            finally:
-                if not place.keep:
-                    self._shared_limits.open_batches.release()
-
-    @asynccontextmanager
-    async def _turn_on_the_wire(self) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    async def _request_turn(self) -> AsyncIterator[Callable[[], Awaitable[None]]]:
         """Gives a function that waits until the batch may be on the wire; it is there until its batchUuid is kept."""
         has_turn = False
 
         async def take() -> None:
             nonlocal has_turn
             if not has_turn:
-                await self._wire.enter()
+                await self._requests.acquire()
                 has_turn = True
 
         try:
             yield take
         finally:
             if has_turn:
-                self._wire.leave()
+                self._requests.release()
 
 
-class _Place:
-    """Whether a place among the open batches is kept."""
-
-    keep = False
-
-
-def _rejected(live: InFlightBatch, tried: Attempt) -> Outcome:
+def _rejected(in_flight: InFlightBatch, attempt: Attempt) -> Outcome:
     """The verdict for a refusal: where an earlier try of the batch may have been taken, it proves nothing."""
-    if live.delivery.was_ambiguous:
-        return Outcome("unknown", reason_of(tried), "refused, and an earlier try may have been taken")
-    body = codec.json_object(tried.response.body) if tried.response is not None else None
+    if in_flight.delivery.was_ambiguous:
+        return Outcome("unknown", reason_of(attempt), "refused, and an earlier try may have been taken")
+    body = codec.json_object(attempt.response.body) if attempt.response is not None else None
     message = body.get("message") if body is not None else None
-    return Outcome("rejected", reason_of(tried), message if isinstance(message, str) else None)
+    return Outcome("rejected", reason_of(attempt), message if isinstance(message, str) else None)

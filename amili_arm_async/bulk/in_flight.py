@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from .. import codec, log
 from ..attempts import DeliveryEvidence
+from ..config import BulkOptions
+from ..errors import ArmError
 from ..models.batches import BatchReceipt, BatchResult
 from .chunking import Batch, Invalid, RecordType
+from .control import RunControl
 from .journal.recorder import Recorder
 from .keys import CompactKeys, KeySerializer, KeyTicket
-from .outcomes import BatchOutcome, Outcome
+from .outcomes import FAILURES, BatchOutcome, Outcome
+from .polling import Poller
 from .report import BulkReport, Progress
 
-__all__ = ["STOPPED", "BatchTracker", "InFlightBatch"]
+__all__ = ["STOPPED", "BatchTracker", "InFlightBatch", "OutcomeQueue"]
 
 STOPPED = Outcome("not_sent", "stopped", "the run was ended before its turn")
 
@@ -30,7 +34,7 @@ class InFlightBatch:
 
     Attributes:
         batch: the records; once it is accepted only their keys.
-        key_pass: its right to be under way with these keys; the parts of a split batch share it.
+        key_ticket: its right to be under way with these keys; the parts of a split batch share it.
         delivery: whether bytes of it may have been taken.
         attempts: how often it was sent.
         receipt: the 202, or None.
@@ -42,12 +46,11 @@ class InFlightBatch:
         status: of an answer that left it in doubt, or None.
         was_ambiguous: whether a try of it ended in doubt, also where a later one did not.
         repeated: how often it was given a batchUuid that another batch has.
-        has_place: whether it holds a place among the open batches.
         began: when it last began to leave, by the monotonic clock.
     """
 
     batch: Batch
-    key_pass: KeyTicket
+    key_ticket: KeyTicket
     delivery: DeliveryEvidence = field(default_factory=DeliveryEvidence)
     attempts: int = 0
     receipt: BatchReceipt | None = None
@@ -59,7 +62,6 @@ class InFlightBatch:
     status: int | None = None
     was_ambiguous: bool = False
     repeated: int = 0
-    has_place: bool = False
     began: float = 0.0
 
     async def wait_done(self, stopping: asyncio.Event) -> None:
@@ -76,16 +78,79 @@ class InFlightBatch:
         return keys.all
 
 
+_ENOUGH: Final = 100
+"""Settled records from which on a share of failures means something."""
+
+WAITING: Final = 16
+"""Outcomes that wait to be taken; while there are as many, no further batch begins."""
+
+
+class OutcomeQueue:
+    """The outcomes that wait for the program to take them; it drops them where nobody iterates over the run."""
+
+    def __init__(self) -> None:
+        self._outcomes: deque[BatchOutcome] = deque()
+        self._changed = asyncio.Event()
+        self._is_open = False
+
+    def open(self) -> None:
+        """Keeps outcomes from now on."""
+        self._is_open = True
+
+    def close(self) -> None:
+        """Drops all outcomes, now and from now on."""
+        self._is_open = False
+        self._outcomes.clear()
+        self._changed.set()
+
+    def put(self, outcome: BatchOutcome) -> None:
+        """Takes in an outcome.
+
+        Args:
+            outcome: what became of some records.
+        """
+        if self._is_open:
+            self._outcomes.append(outcome)
+            self._changed.set()
+
+    def take(self) -> BatchOutcome | None:
+        """Takes the oldest outcome.
+
+        Returns:
+            The outcome, or None where none waits.
+        """
+        if not self._outcomes:
+            return None
+        self._changed.set()
+        return self._outcomes.popleft()
+
+    def wake(self) -> None:
+        """Wakes those who wait for a change."""
+        self._changed.set()
+
+    async def wait(self) -> None:
+        """Waits until an outcome comes or goes, or `wake` is called."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def wait_for_room(self) -> None:
+        """Waits until there is room for more outcomes: what is in flight is never kept from ending."""
+        while self._is_open and len(self._outcomes) >= WAITING:
+            await self.wait()
+
+
 class BatchTracker:
-    """Every record that was read is in the cutter, under way, or in the report; and it gets into the report once.
+    """The settling part of a run: the batches in flight, and the final state that each record gets exactly once.
+
+    Every record that was read is in the chunker, in flight, or in the report.
 
     Args:
         report: takes in what becomes of each record.
-        emit: told of each outcome.
-        on_progress: told where the run is after each batch, and when it has to wait for the server.
-        open_batches: gives the number of batches whose result is still to come.
-        keeper: keeps what becomes of each record, and may keep an outcome back until more is known.
-        told: called after each outcome.
+        outcomes: takes in each outcome, for the program.
+        options: the options of the run.
+        recorder: keeps what becomes of each record, and may keep an outcome back until more is known.
+        control: is stopped where the run goes wrong as a whole.
+        poller: knows the open batches.
 
     Attributes:
         adopted: records that came from the journal and not from the source, where there is none.
@@ -94,41 +159,43 @@ class BatchTracker:
     def __init__(
         self,
         report: BulkReport,
-        emit: Callable[[BatchOutcome], None],
-        on_progress: Callable[[Progress], object] | None,
-        open_batches: Callable[[], int],
+        outcomes: OutcomeQueue,
+        options: BulkOptions,
         recorder: Recorder,
-        told: Callable[[], None],
+        control: RunControl,
+        poller: Poller,
     ) -> None:
         self.report = report
         self.adopted = 0
+        self._outcomes = outcomes
+        self._on_progress: Callable[[Progress], object] | None = options.on_progress
+        self._stop_after_failures = options.stop_after_failures
         self._recorder = recorder
-        self._told = told
-        self._emit = emit
-        self._on_progress = on_progress
-        self._open_batches = open_batches
-        self._gate = KeySerializer()
-        self._live: dict[InFlightBatch, None] = {}
+        self._control = control
+        self._poller = poller
+        self._keys = KeySerializer()
+        self._in_flight: dict[InFlightBatch, None] = {}
+        self._journal_failed = False
 
     def enter(self, batch: Batch, row: int) -> tuple[InFlightBatch, list[KeyTicket]]:
         """Takes in a batch, and tells which earlier ones with the same keys it has to wait for. In the order of the source."""
-        key_pass, before = self._gate.enter(batch.keys)
-        return self._add(batch, key_pass, row), before
+        key_ticket, before = self._keys.enter(batch.keys)
+        return self._add(batch, key_ticket, row), before
 
-    def split(self, live: InFlightBatch) -> tuple[InFlightBatch, InFlightBatch]:
+    def split(self, in_flight: InFlightBatch) -> tuple[InFlightBatch, InFlightBatch]:
         """Takes in the two halves of a batch in its place."""
-        first, second = (self._add(part, live.key_pass, 0) for part in live.batch.halves())
+        first, second = (self._add(part, in_flight.key_ticket, 0) for part in in_flight.batch.halves())
         for part in (first, second):
-            part.delivery.was_ambiguous = live.delivery.was_ambiguous
-            part.was_ambiguous = live.was_ambiguous
-        self._recorder.split(live, (first, second))
-        del self._live[live]
-        live.parts = (first, second)
+            part.delivery.was_ambiguous = in_flight.delivery.was_ambiguous
+            part.was_ambiguous = in_flight.was_ambiguous
+        self._recorder.split(in_flight, (first, second))
+        del self._in_flight[in_flight]
+        in_flight.parts = (first, second)
         return first, second
 
-    def take_out(self, live: InFlightBatch, verdicts: Mapping[int, Outcome]) -> None:
+    def take_out(self, in_flight: InFlightBatch, verdicts: Mapping[int, Outcome]) -> None:
         """Takes records out of a batch before it leaves, by their positions, with their final states; it may be empty then."""
-        batch = live.batch
+        batch = in_flight.batch
         gone = sorted(verdicts)
         rest = [position for position in range(len(batch)) if position not in verdicts]
         said = {number: verdicts[position] for number, position in enumerate(gone)}
@@ -136,48 +203,48 @@ class BatchTracker:
         others = {number: verdict for number, verdict in said.items() if verdict != common}
         indexes, keys = [batch.indexes[position] for position in gone], [batch.keys[position] for position in gone]
         outcome = BatchOutcome(batch.number, None, 0, None, indexes, keys, common, others)
-        self._recorder.take_out(live, rest, batch.only(rest) if rest else None, outcome)
-        self._gate.settle(live.key_pass, len(gone))
+        self._recorder.take_out(in_flight, rest, batch.only(rest) if rest else None, outcome)
+        self._keys.settle(in_flight.key_ticket, len(gone))
         if rest:
-            live.batch = batch.only(rest)
+            in_flight.batch = batch.only(rest)
         else:
-            live.batch = Batch(batch.number, (), (), (), 0)
-            del self._live[live]
-            live.done.set()
+            in_flight.batch = Batch(batch.number, (), (), (), 0)
+            del self._in_flight[in_flight]
+            in_flight.done.set()
         self.tell(outcome)
 
-    def _add(self, batch: Batch, key_pass: KeyTicket, row: int) -> InFlightBatch:
-        live = InFlightBatch(batch, key_pass, row=row)
-        self._live[live] = None
-        return live
+    def _add(self, batch: Batch, key_ticket: KeyTicket, row: int) -> InFlightBatch:
+        in_flight = InFlightBatch(batch, key_ticket, row=row)
+        self._in_flight[in_flight] = None
+        return in_flight
 
     def settle(
         self,
-        live: InFlightBatch,
+        in_flight: InFlightBatch,
         verdict: Outcome,
         exceptions: dict[int, Outcome] | None = None,
         result: BatchResult | None = None,
     ) -> None:
         """Gives a batch its final state, and tells of it. Without an await: whatever is cancelled, a record is in one place."""
-        del self._live[live]
-        self._gate.settle(live.key_pass, len(live.batch))
-        live.done.set()
-        uuid = live.receipt.batch_uuid if live.receipt is not None else None
-        batch = live.batch
+        del self._in_flight[in_flight]
+        self._keys.settle(in_flight.key_ticket, len(in_flight.batch))
+        in_flight.done.set()
+        uuid = in_flight.receipt.batch_uuid if in_flight.receipt is not None else None
+        batch = in_flight.batch
         keys = list(batch.keys)
         outcome = BatchOutcome(
-            batch.number, uuid, live.attempts, result, batch.indexes, keys, verdict, exceptions or {}, live.was_ambiguous
+            batch.number, uuid, in_flight.attempts, result, batch.indexes, keys, verdict, exceptions or {}, in_flight.was_ambiguous
         )
-        self._recorder.settled(live, verdict, outcome.exceptions)
-        if not self._recorder.hold(live, outcome):
+        self._recorder.settled(in_flight, verdict, outcome.exceptions)
+        if not self._recorder.hold(in_flight, outcome):
             self.tell(outcome)
 
     def tell(self, outcome: BatchOutcome) -> None:
         """The final state of records that are not under way here."""
         self.report.add(outcome)
         self.tell_progress(None)
-        self._emit(outcome)
-        self._told()
+        self._outcomes.put(outcome)
+        self._check_failures()
 
     async def with_earlier(
         self, records: Sequence[Any], first: int, verdicts: Mapping[int, Outcome], kind: RecordType
@@ -210,25 +277,37 @@ class BatchTracker:
         for invalid in refused:
             self._recorder.invalid(invalid)
             self.report.add(invalid.outcome)
-            self._emit(invalid.outcome)
-            self._told()
+            self._outcomes.put(invalid.outcome)
+            self._check_failures()
 
     def tell_progress(self, trouble: str | None) -> None:
         """Tells where the run is; `trouble` is what it waits for when the server takes nothing."""
         if self._on_progress is None:
             return
         try:
-            self._on_progress(self.report.progress(self._open_batches(), trouble))
+            self._on_progress(self.report.progress(self._poller.open, trouble))
         except Exception as exc:
             # A broken progress bar must not cost the night.
             self._on_progress = None
             log.warning("on_progress raised and is not called again", error=type(exc).__name__)
 
+    def _check_failures(self) -> None:
+        """Ends a run that goes wrong as a whole."""
+        limit = self._stop_after_failures
+        if limit is None:
+            return
+        counts = self.report.counts
+        failures, settled = sum(counts[state] for state in FAILURES), sum(counts.values())
+        if failures < limit if isinstance(limit, int) else settled < _ENOUGH or failures < limit * settled:
+            return
+        error = ArmError(f"{failures} of {settled} settled records did not succeed, and stop_after_failures is {limit}")
+        self._control.stop(Outcome("not_sent", "too_many_failures", str(error)), error)
+
     def release_waiters(self) -> None:
         """The run stops: nobody needs to wait for an earlier batch any more, since nothing is sent after it."""
-        self._gate.abandon()
-        for live in self._live:
-            live.done.set()
+        self._keys.abandon()
+        for in_flight in self._in_flight:
+            in_flight.done.set()
 
     # --- the end ----------------------------------------------------------------------------------------------------------
 
@@ -236,24 +315,21 @@ class BatchTracker:
         """So many records were read from the source."""
         self.report.tally.records_read = self.adopted + records
 
-    def close(self, reason: Outcome) -> int:
-        """Gives their final state to all records that are under way, from what is known of them. Never waits.
+    def close(self, reason: Outcome) -> None:
+        """Gives all records in flight their final state, from what is known of them. Never waits.
 
-        Returns:
-            how many places among the open batches they held.
+        Args:
+            reason: the outcome of what was not sent.
         """
         # What the caller's function raises must not keep a record from its state.
         self._on_progress = None
-        places = 0
-        for live in list(self._live):
-            if live.receipt is not None:
-                places += live.has_place
-                self.settle(live, Outcome("accepted", "not_awaited", "the run ended before the result came"))
+        for in_flight in list(self._in_flight):
+            if in_flight.receipt is not None:
+                self.settle(in_flight, Outcome("accepted", "not_awaited", "the run ended before the result came"))
             else:
-                self.settle(live, self.stopped(live, reason))
+                self.settle(in_flight, self.stopped(in_flight, reason))
         for outcome in self._recorder.release():
             self.tell(outcome)
-        return places
 
     def name_invalid(self, refused: Iterable[Invalid], reason: Outcome | None) -> None:
         """Takes in records that can't be sent, when nobody is told any more; with a `reason`, those that would not have been sent anyway
@@ -268,17 +344,24 @@ class BatchTracker:
             self.report.add(outcome)
 
     async def name(self, batch: Batch, reason: Outcome) -> None:
-        """Names a batch that had no turn: as what an earlier attempt did with it, or as not sent."""
-        texts = batch.texts()
-        standing = await self._recorder.standing(batch.indexes, batch.keys, texts, batch.prints)
-        self._name_standing(batch.indexes, batch.keys, standing)
+        """Names a batch that had no turn: as what an earlier attempt did with it, or as not sent.
+
+        Args:
+            batch: the batch.
+            reason: the outcome of what was not sent. Where the journal can't be read any more, that is all of the batch.
+        """
+        standing: Mapping[int, Outcome] = {}
+        if not self._journal_failed:
+            try:
+                await self._recorder.catch_up()
+                standing = await self._recorder.standing(batch.indexes, batch.keys, batch.texts(), batch.prints)
+            except ArmError:
+                self._journal_failed = True
+        for position, outcome in standing.items():
+            self.report.add(BatchOutcome(0, None, 0, None, [batch.indexes[position]], [batch.keys[position]], outcome))
         rest = [place for place in range(len(batch)) if place not in standing]
         if rest:
             self.not_sent(batch.only(rest), reason)
-
-    def _name_standing(self, indexes: Sequence[int], keys: Sequence[str | None], standing: Mapping[int, Outcome]) -> None:
-        for place, verdict in standing.items():
-            self.report.add(BatchOutcome(0, None, 0, None, [indexes[place]], [keys[place]], verdict))
 
     def not_sent(self, batch: Batch, reason: Outcome) -> None:
         """A batch that was cut, and that nothing more is done with."""
@@ -286,12 +369,12 @@ class BatchTracker:
         self.report.add(BatchOutcome(0, None, 0, None, batch.indexes, batch.keys, reason))
 
     @staticmethod
-    def stopped(live: InFlightBatch, reason: Outcome) -> Outcome:
+    def stopped(in_flight: InFlightBatch, reason: Outcome) -> Outcome:
         """The verdict for a batch that is not sent any more."""
-        if live.delivery.started:
+        if in_flight.delivery.started:
             return Outcome("unknown", "cut_off", "the run was cut off while it was on the wire")
-        if live.delivery.was_ambiguous:
-            said = str(live.status) if live.status is not None else "not_repeated"
+        if in_flight.delivery.was_ambiguous:
+            said = str(in_flight.status) if in_flight.status is not None else "not_repeated"
             return Outcome("unknown", said, "an earlier try may have been taken, and it was not tried again")
         return reason
 

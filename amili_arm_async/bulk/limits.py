@@ -1,11 +1,10 @@
-"""What keeps a run from pushing a server that can't take more: a hold for all, places for open batches, and lanes to the wire."""
+"""Limits that keep a run from overloading the server: the Retry-After gate, slots for open batches, adaptive concurrency."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Final, Literal
 
 from .. import clock, log
@@ -14,12 +13,12 @@ __all__ = [
     "MOST",
     "START",
     "AdaptiveConcurrency",
-    "BatchNames",
+    "BatchUuids",
     "HillClimber",
+    "OpenBatchSlot",
     "ResizableSemaphore",
     "RetryAfterGate",
     "SharedLimits",
-    "acquire_place",
 ]
 
 START: Final = 8
@@ -218,24 +217,95 @@ class RetryAfterGate:
         return max(0.0, self._until - clock.monotonic())
 
 
+class OpenBatchSlot:
+    """The right of one batch to be open on the server: accepted, and not yet known to be processed.
+
+    One owner has it at a time and closes it; used as a context manager, it is closed unless it was handed over.
+
+    Args:
+        slots: the semaphore that is released when the slot is closed; None where open batches are not counted.
+    """
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, slots: asyncio.Semaphore | None = None) -> None:
+        self._slots = slots
+
+    def close(self) -> None:
+        """Gives the slot back; does nothing where it was given back or handed over before."""
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.release()
+
+    def hand_over(self) -> OpenBatchSlot:
+        """Gives the slot to a new owner.
+
+        Returns:
+            The slot for the new owner; to close this one does nothing from now on.
+        """
+        slot, self._slots = OpenBatchSlot(self._slots), None
+        return slot
+
+    def __enter__(self) -> OpenBatchSlot:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class SharedLimits:
     """What all bulk runs of one client share.
 
+    Args:
+        open_batches: number of batches that may be open on the server at once.
+
     Attributes:
-        hold: until when nobody may send.
-        open_batches: a place for each batch that is accepted and not yet known to be processed.
-        names: the batchUuids that were given to their batches.
+        gate: until when nobody may send, because of a `Retry-After`.
+        batch_uuids: the batchUuids that the server gave to batches.
     """
 
     def __init__(self, open_batches: int) -> None:
-        self.hold = RetryAfterGate()
-        self.open_batches = asyncio.Semaphore(open_batches)
-        self.names = BatchNames()
+        self.gate = RetryAfterGate()
+        self.batch_uuids = BatchUuids()
+        self._slots = asyncio.Semaphore(open_batches)
+
+    async def open_slot(self, stopping: asyncio.Event) -> OpenBatchSlot | None:
+        """Waits for a slot for one open batch.
+
+        Args:
+            stopping: is set when the run stops.
+
+        Returns:
+            The slot, which the caller closes or hands over; None where the run stopped first.
+        """
+        slots = self._slots
+        if not slots.locked():
+            await slots.acquire()
+            return OpenBatchSlot(slots)
+        acquired, stopped = asyncio.create_task(slots.acquire()), asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait((acquired, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.is_set():
+                return OpenBatchSlot(slots)
+        except asyncio.CancelledError:
+            _give_back(slots, acquired)
+            raise
+        finally:
+            stopped.cancel()
+        _give_back(slots, acquired)
+        return None
 
 
-class BatchNames:
-    """The batchUuids that were given to the batches of a client. One that is given twice comes from a cache in between, or is a
-    mistake of the service: nobody can say which batch it is of. Compared without case and outer blanks."""
+def _give_back(slots: asyncio.Semaphore, acquired: asyncio.Task[Literal[True]]) -> None:
+    if not acquired.cancel() and not acquired.cancelled():
+        slots.release()
+
+
+class BatchUuids:
+    """The batchUuids that the server gave to the batches of a client, compared without case and outer blanks.
+
+    A batchUuid that is given twice comes from a cache in between, or is a mistake of the service: it does not identify a batch.
+    """
 
     MOST = 200_000
     """The last ones are kept; a run of 200 million records has as many."""
@@ -244,9 +314,17 @@ class BatchNames:
         self._given: dict[str, None] = {}
         self._shared: set[str] = set()
 
-    def give(self, client_no: int, batch_uuid: str) -> bool:
-        """A batch was given this name; False where another batch has it: both share it from now on."""
-        name = _name(client_no, batch_uuid)
+    def register(self, client_no: int, batch_uuid: str) -> bool:
+        """Registers the batchUuid of a batch that was accepted.
+
+        Args:
+            client_no: the client number of the batch.
+            batch_uuid: the batchUuid of the answer.
+
+        Returns:
+            False where another batch has the batchUuid: both share it from now on.
+        """
+        name = _uuid_key(client_no, batch_uuid)
         if name in self._given:
             self._shared.add(name)
             return False
@@ -256,46 +334,61 @@ class BatchNames:
         return True
 
     def reopen(self, client_no: int, batch_uuid: str) -> None:
-        """A batch that has this name is asked for again."""
-        self._given[_name(client_no, batch_uuid)] = None
+        """Registers the batchUuid of a batch of an earlier attempt that is polled again.
+
+        Args:
+            client_no: the client number of the batch.
+            batch_uuid: its batchUuid.
+        """
+        self._given[_uuid_key(client_no, batch_uuid)] = None
 
     def share(self, client_no: int, batch_uuid: str) -> None:
-        """Another batch has this name too."""
-        self._shared.add(_name(client_no, batch_uuid))
+        """Takes note that another batch has this batchUuid too.
+
+        Args:
+            client_no: the client number of both batches.
+            batch_uuid: the batchUuid.
+        """
+        self._shared.add(_uuid_key(client_no, batch_uuid))
 
     def is_shared(self, client_no: int, batch_uuid: str) -> bool:
-        """Whether more than one batch was given this name."""
-        return bool(self._shared) and _name(client_no, batch_uuid) in self._shared
+        """Returns whether more than one batch has this batchUuid.
+
+        Args:
+            client_no: the client number.
+            batch_uuid: the batchUuid.
+
+        Returns:
+            True where a result with this batchUuid may be that of another batch.
+        """
+        return bool(self._shared) and _uuid_key(client_no, batch_uuid) in self._shared
 
 
-def _name(client_no: int, batch_uuid: str) -> str:
+def _uuid_key(client_no: int, batch_uuid: str) -> str:
     return f"{client_no}/{batch_uuid.strip().casefold()}"
 
 
 class ResizableSemaphore:
-    """So many may be in at once as `most` says, which may change; the others wait, the first come first.
+    """A semaphore whose size may change; those who wait enter in the order in which they came.
 
     Args:
-        most: gives the number.
+        size: gives the number that may be in at once, now.
     """
 
-    def __init__(self, most: Callable[[], int]) -> None:
-        self._most = most
+    def __init__(self, size: Callable[[], int]) -> None:
+        self._size = size
         self._used = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    @asynccontextmanager
-    async def lane(self) -> AsyncIterator[None]:
-        """A lane, as soon as one is free."""
-        await self.enter()
-        try:
-            yield
-        finally:
-            self.leave()
+    async def __aenter__(self) -> None:
+        await self.acquire()
 
-    async def enter(self) -> None:
-        """Waits for a lane and takes it."""
-        if self._used < self._most() and not self._waiting:
+    async def __aexit__(self, *_: object) -> None:
+        self.release()
+
+    async def acquire(self) -> None:
+        """Waits until there is room, and enters."""
+        if self._used < self._size() and not self._waiting:
             self._used += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -304,43 +397,20 @@ class ResizableSemaphore:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.leave()
+                self.release()
             elif turn in self._waiting:
                 self._waiting.remove(turn)
             raise
 
-    def leave(self) -> None:
-        """Gives the lane back."""
+    def release(self) -> None:
+        """Leaves, and lets in who waits."""
         self._used -= 1
         self.wake()
 
     def wake(self) -> None:
-        """Lets in as many as there is room for; to be called when `most` gives more."""
-        while self._waiting and self._used < self._most():
+        """Lets in as many as there is room for; to be called when the size has grown."""
+        while self._waiting and self._used < self._size():
             turn = self._waiting.popleft()
             if not turn.done():
                 self._used += 1
                 turn.set_result(None)
-
-
-async def acquire_place(places: asyncio.Semaphore, stopping: asyncio.Event) -> bool:
-    """Acquires a place, or gives up when the run stops: then False."""
-    if not places.locked():
-        return await places.acquire()
-    acquired, stopped = asyncio.create_task(places.acquire()), asyncio.create_task(stopping.wait())
-    try:
-        await asyncio.wait((acquired, stopped), return_when=asyncio.FIRST_COMPLETED)
-        if not stopping.is_set():
-            return True
-    except asyncio.CancelledError:
-        _give_back(places, acquired)
-        raise
-    finally:
-        stopped.cancel()
-    _give_back(places, acquired)
-    return False
-
-
-def _give_back(places: asyncio.Semaphore, acquired: asyncio.Task[Literal[True]]) -> None:
-    if not acquired.cancel() and not acquired.cancelled():
-        places.release()

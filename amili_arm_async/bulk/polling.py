@@ -1,10 +1,10 @@
-"""One poller for all open batches of a run: asks for each result when its time has come, a few at a time."""
+"""One poller for all open batches of a run: polls each result when it is due, a few at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import anyio
@@ -13,38 +13,44 @@ from anyio.abc import TaskGroup
 
 from .. import clock, log
 from ..attempts import Attempt
-from ..config import BulkOptions
+from ..endpoints import OPERATIONS
 from ..models.batches import BatchResult
 from ..retry import Proof
-from .limits import RetryAfterGate
+from ..transport import Transport
+from .control import RunControl
+from .limits import OpenBatchSlot, RetryAfterGate
 from .outcomes import Outcome
-from .results import KEY_NAMES, BatchRules, Reading, Verdicts, most_bytes, read_all, with_deadline
+from .report import Tally
+from .results import Reading, Verdicts, most_bytes, read_all, with_deadline
+from .spec import RunSpec
 
 __all__ = ["OpenBatch", "Poller"]
 
 AT_ONCE: Final = 4
-"""Questions under way at the most: a result is never urgent enough to crowd out what is sent."""
+"""Polls at once, at the most: a result is never urgent enough to crowd out what is sent."""
 
 GROWTH: Final = 1.6
-"""How much longer each wait for the same batch is than the one before."""
+"""The factor from one wait for the same batch to the next."""
 
 
 class OpenBatch(msgspec.Struct, eq=False):
     """An accepted batch whose result is still to come.
 
     Attributes:
-        batch_uuid: its name on the server.
+        batch_uuid: its batchUuid.
         accepted_at: when the 202 came, by the monotonic clock.
-        records: how many it has.
+        records: number of its records.
         keys: gives the keys of its records.
-        settled: called once, with the verdict for all, the exceptions, and the last answer.
-        is_shared: tells whether another batch was given the same batchUuid: then only what names its records counts.
+        slot: its slot among the open batches of the client: the batch owns it until it is settled.
+        settled: called once, with the common outcome, the exceptions by position, and the last result.
+        is_shared: returns whether another batch was given the same batchUuid: then only what names its records counts.
     """
 
     batch_uuid: str
     accepted_at: float
     records: int
     keys: Callable[[], Sequence[str | None]]
+    slot: OpenBatchSlot
     settled: Callable[[Outcome, dict[int, Outcome], BatchResult | None], None]
     is_shared: Callable[[], bool]
     delay: float = 0.0
@@ -56,36 +62,25 @@ class OpenBatch(msgspec.Struct, eq=False):
 
 
 class Poller:
-    """Asks for results until it is finished and no batch is open.
+    """Polls the results of the open batches of a run until it is finished and none is open.
 
     Args:
-        ask: GET batch, once, for so many seconds at the most; no more than so many bytes of the answer are read.
-        options: when to ask.
-        rules: how results are read.
-        hold: a `Retry-After` that all obey.
-        key_names: the fields that may name a record in a result.
-        is_hopeless: whether no further try can better what happened.
-        failed: called with such a try.
+        spec: what is sent, where to and how.
+        transport: the connections.
+        gate: the `Retry-After` that all requests obey.
+        control: stops the run where no result can be had any more.
+        tally: counts the polls.
     """
 
-    def __init__(
-        self,
-        ask: Callable[[str, float, int], Awaitable[Attempt]],
-        *,
-        options: BulkOptions,
-        rules: BatchRules,
-        hold: RetryAfterGate,
-        key_names: Sequence[str] = KEY_NAMES,
-        is_hopeless: Callable[[Attempt], bool],
-        failed: Callable[[Attempt], None],
-    ) -> None:
-        self._ask = ask
-        self._options = options
-        self._rules = rules
-        self._hold = hold
-        self._key_names = key_names
-        self._is_hopeless = is_hopeless
-        self._failed = failed
+    def __init__(self, spec: RunSpec, transport: Transport, gate: RetryAfterGate, control: RunControl, tally: Tally) -> None:
+        self._spec = spec
+        self._transport = transport
+        self._options = spec.options
+        self._rules = spec.rules
+        self._gate = gate
+        self._control = control
+        self._tally = tally
+        self._batches: dict[OpenBatch, None] = {}
         self._due: list[tuple[float, int, OpenBatch]] = []
         self._sequence = 0
         self._asking = 0
@@ -96,36 +91,52 @@ class Poller:
 
     @property
     def open(self) -> int:
-        """Number of open batches."""
+        """The number of open batches."""
         return len(self._due) + self._asking
 
     @property
     def stopped(self) -> bool:
-        """True when no result is waited for any more."""
+        """Whether results are no longer awaited."""
         return self._stopped
 
     def add(self, batch: OpenBatch) -> None:
-        """Takes in a batch that was just accepted."""
-        # When the server is known to take its time, it is not asked before that.
+        """Takes in a batch that was just accepted.
+
+        Args:
+            batch: the batch, with the slot that it owns.
+        """
+        self._batches[batch] = None
+        # The first poll comes when a batch is usually done.
         batch.delay = min(max(self._options.poll_first, 0.8 * self._typical), self._options.poll_max)
         self._later(batch, batch.accepted_at)
 
     def begin(self) -> None:
-        """Batches will come: to be called before `run`."""
+        """Prepares for batches to come; to be called before `run`."""
         self._finished = False
 
     def finish(self) -> None:
-        """No more batches will come: end when the last one is settled."""
+        """Takes note that no more batches will come: `run` ends when the last one is settled."""
         self._finished = True
         self._changed.set()
 
     def stop(self) -> None:
-        """Ask no more; what is open stays open."""
+        """Stops polling; what is open stays open."""
         self._stopped = True
         self._changed.set()
 
+    def close(self) -> None:
+        """Closes the slots of the batches that were not settled."""
+        for batch in self._batches:
+            batch.slot.close()
+        self._batches.clear()
+
+    def _settle(self, batch: OpenBatch, outcome: Outcome, exceptions: dict[int, Outcome]) -> None:
+        del self._batches[batch]
+        batch.slot.close()
+        batch.settled(outcome, exceptions, batch.last)
+
     async def run(self) -> None:
-        """Asks until all is settled, or it is stopped."""
+        """Polls until all batches are settled, or until it is stopped."""
         async with anyio.create_task_group() as asking:
             while not self._stopped and not (self._finished and not self.open):
                 self._changed.clear()
@@ -138,19 +149,19 @@ class Poller:
                 asking.cancel_scope.cancel()
 
     def _next_wait(self) -> float | None:
-        """Seconds until the next question may be asked, or None: not before something changes."""
+        """Returns the seconds until the next poll, or None: not before something changes."""
         if not self._due or self._asking >= AT_ONCE:
             return None
         return self._due[0][0] - clock.monotonic()
 
     def _turn(self, batch: OpenBatch, asking: TaskGroup) -> None:
-        """It is the turn of a batch: it is asked for, unless all are held; then its deadline still counts."""
-        now, held = clock.monotonic(), self._hold.remaining
+        """Polls a batch, unless all requests are held; its deadline counts then too."""
+        now, held = clock.monotonic(), self._gate.remaining
         if not held:
             self._asking += 1
-            asking.start_soon(self._question, batch)
+            asking.start_soon(self._poll, batch)
         elif now >= batch.accepted_at + self._options.deadline:
-            batch.settled(self._deadline(), {}, batch.last)
+            self._settle(batch, self._deadline(), {})
         else:
             self._put_back(batch, now + held)
 
@@ -158,7 +169,7 @@ class Poller:
         return Outcome("accepted", "deadline", f"no result within {self._options.deadline:g} s")
 
     def _at_deadline(self, batch: OpenBatch) -> Verdicts:
-        """What the last answer says, where there is no time to ask a second time."""
+        """Returns what the last answer says, where there is no time for another poll."""
         if batch.gone:
             return Outcome("accepted", "result_gone", "GET batch was answered that there is none"), {}
         if batch.late is not None:
@@ -172,64 +183,70 @@ class Poller:
         batch.delay = min(max(batch.delay, 0.001) * GROWTH, self._options.poll_max)
 
     def _put_back(self, batch: OpenBatch, due: float) -> None:
-        # The last question is asked when the deadline has come, not before and not after.
+        # The last poll is at the deadline, not before and not after.
         self._sequence += 1
         heapq.heappush(self._due, (min(due, batch.accepted_at + self._options.deadline), self._sequence, batch))
         self._changed.set()
 
-    async def _question(self, batch: OpenBatch) -> None:
+    async def _ask(self, batch: OpenBatch, seconds: float) -> Attempt:
+        self._tally.polls += 1
+        request = msgspec.structs.replace(self._spec.poll(batch.batch_uuid), most=most_bytes(batch.records))
+        return await self._transport.ask(request, timeout=self._spec.timeout.within(seconds))
+
+    async def _poll(self, batch: OpenBatch) -> None:
         try:
             left = batch.accepted_at + self._options.deadline - clock.monotonic()
-            tried = await self._ask(batch.batch_uuid, left, most_bytes(batch.records))
+            attempt = await self._ask(batch, left)
             now = clock.monotonic()
-            verdicts = self._judge(batch, tried)
-            if verdicts is None and now - batch.accepted_at >= self._options.deadline:
-                verdicts = self._at_deadline(batch)
-            if verdicts is None and not self._stopped:
-                self._later(batch, now)
-                return
-            if verdicts is None:
+            outcomes = self._evaluate(batch, attempt)
+            if outcomes is None and now - batch.accepted_at >= self._options.deadline:
+                outcomes = self._at_deadline(batch)
+            if outcomes is None:
+                if not self._stopped:
+                    self._later(batch, now)
                 return
             if batch.last is not None and batch.last.is_final:
                 took = now - batch.accepted_at
                 self._typical = took if not self._typical else 0.8 * self._typical + 0.2 * took
-            batch.settled(*verdicts, batch.last)
+            self._settle(batch, *outcomes)
         finally:
-            # Until it is asked for again, the body is enough.
+            # Until the next poll, the body is enough.
             batch.reading = None
             self._asking -= 1
             self._changed.set()
 
-    def _by_record(self, batch: OpenBatch, otherwise: Outcome) -> Verdicts:
-        """What the last answer says of each record; `otherwise` where it says nothing of any."""
+    def _by_record(self, batch: OpenBatch, default: Outcome) -> Verdicts:
+        """Returns what the last answer says about each record; `default` where it says nothing about any."""
         if batch.last is None:
-            return otherwise, {}
+            return default, {}
         reading = batch.reading or self._reading(batch, batch.last.http_status, batch.last.body)
         if not (reading.result.is_final or reading.names_records):
-            return otherwise, {}
+            return default, {}
         return reading.judge(batch.keys(), shared=batch.is_shared())
 
     def _reading(self, batch: OpenBatch, status: int, body: bytes) -> Reading:
-        return read_all(batch.batch_uuid, status, body, self._rules.words, self._key_names, batch.records)
+        return read_all(batch.batch_uuid, status, body, self._rules.words, (self._spec.kind.wire_key,), batch.records)
 
-    def _judge(self, batch: OpenBatch, tried: Attempt) -> Verdicts | None:
-        """The verdicts where the answer ends the waiting, else None."""
-        if self._is_hopeless(tried) or tried.status == 401:
-            self._failed(tried)
+    def _evaluate(self, batch: OpenBatch, attempt: Attempt) -> Verdicts | None:
+        """Returns the outcomes where the answer ends the waiting, else None."""
+        if self._control.is_hopeless(attempt) or attempt.status == 401:
+            # Without a token neither a poll nor a batch gets through.
+            self._control.stop_for(attempt, OPERATIONS["batches.get"])
+            self.stop()
             return None
-        status, response = tried.status, tried.response
-        if tried.retry_after is not None and status in {429, 503}:
-            self._hold.extend(tried.retry_after)
-        if status in {404, 406} or (status is not None and 400 <= status < 500 and tried.proof is Proof.NOT_TAKEN and status != 429):
-            # Asked twice: a batch that was accepted this moment may not be there yet.
+        status, response = attempt.status, attempt.response
+        if attempt.retry_after is not None and status in {429, 503}:
+            self._gate.extend(attempt.retry_after)
+        if status in {404, 406} or (status is not None and 400 <= status < 500 and attempt.proof is Proof.NOT_TAKEN and status != 429):
+            # Polled twice: a batch that was accepted this moment may not be there yet.
             batch.gone += 1
             return (Outcome("accepted", "result_gone", f"GET batch was answered {status}"), {}) if batch.gone > 1 else None
         batch.gone = 0
         if response is not None and response.is_too_large:
-            # To ask again would only bring it again.
+            # Another poll would bring the same result.
             log.warning("batch result too large", batch=batch.batch_uuid, records=batch.records)
             return Outcome("accepted", "unrecognised", f"the batch result is larger than {most_bytes(batch.records):,} bytes"), {}
-        if tried.proof is not Proof.DONE or response is None:
+        if attempt.proof is not Proof.DONE or response is None:
             return None
         return self._read(batch, response.status, response.body)
 
@@ -239,11 +256,11 @@ class Poller:
         log.debug("batch result", batch=batch.batch_uuid, status=status, outcome=batch.last.outcome)
         if reading.is_too_large:
             return reading.judge(())
-        # What another batch has the name of too may be about that one: only the rules see whom it names.
+        # The result of a shared batchUuid may be that of the other batch: only the rules see which records it names.
         said = self._rules.ask_reader(status, body, batch.keys) if status != 202 and not batch.is_shared() else None
         batch.late = with_deadline(said) if said is not None else None
         if said is not None:
-            # What the reader calls pending is asked for again.
+            # What the reader calls pending is polled again.
             return said if batch.late is None else None
         if batch.last.is_final:
             return reading.judge(batch.keys(), shared=batch.is_shared())

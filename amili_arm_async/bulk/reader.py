@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import anyio
@@ -15,9 +16,9 @@ from .chunking import Batch, Chunker, RecordType
 from .control import RunControl
 from .copies import kept
 from .in_flight import BatchTracker
-from .observers import RunObserver
 from .outcomes import Outcome
 from .source import STRETCH, Source
+from .spec import RunSpec
 
 __all__ = ["Reader"]
 
@@ -29,50 +30,75 @@ _LINGER: Final = 0.2
 
 
 class Reader:
-    """Reads the source of a run, a few records at a time, and gives the batches.
+    """The reading part of a run: reads the source, a few records at a time, and gives the batches.
 
-    A batch leaves when it is full. One that is not full leaves when the source has ended, and when nothing of the run is on the wire and
-    its oldest record has waited for a fifth of a second: to wait for more would leave the wire idle.
+    A batch leaves when it is full. One that is not full leaves when the source has ended, and when nothing of the run is being sent and
+    its oldest record has waited for a fifth of a second: to wait for more would leave the connections idle.
 
     An async source is read in a task of its own, `run`, ahead of whoever asks for the next batch, and not further than that.
 
     Args:
+        spec: what is sent.
         source: the records.
-        kind: what they are.
-        cutter: cuts the batches.
-        watchers: see the records, and may take some out.
-        account: takes in those that are not sent.
-        course: whether the run goes on.
-        is_idle: whether nothing of the run is on the wire.
+        tracker: takes in those that are not sent.
+        control: whether the run goes on.
+        fingerprints: whether each record gets a fingerprint, which a journal needs.
+        keep_invalid: whether the text of what is invalid is kept, for a dead letter.
     """
 
     def __init__(
-        self,
-        source: Source,
-        kind: RecordType,
-        chunker: Chunker,
-        observers: Sequence[RunObserver],
-        tracker: BatchTracker,
-        control: RunControl,
-        is_idle: Callable[[], bool],
+        self, spec: RunSpec, source: Source, tracker: BatchTracker, control: RunControl, *, fingerprints: bool, keep_invalid: bool
     ) -> None:
         self._source = source
-        self._kind = kind
-        self._chunker = chunker
-        self._observers = observers
+        self._kind = spec.kind
+        self._observers = tracker.report.observers
         self._tracker = tracker
         self._control = control
-        self._is_idle = is_idle
-        self._unread = _Unread(kind)
-        self._into = self._unread if observers else chunker
+        self._chunker = Chunker(
+            spec.kind,
+            overhead=spec.envelope.size,
+            max_records=spec.options.max_records,
+            max_bytes=spec.options.max_bytes,
+            prints=fingerprints,
+            reads_texts=any(observer.reads_texts for observer in self._observers),
+            require_key=spec.options.require_document_no,
+            keep_invalid=keep_invalid,
+        )
+        self._unread = _Unread(spec.kind)
+        self._into = self._unread if self._observers else self._chunker
         # Since when the oldest record waits that is in no batch yet.
         self._waits_since: float | None = None
         self._gives_way = False
         self._wanted = 0
+        self._sending = 0
         self._asked = asyncio.Event()
         self._moved = asyncio.Event()
         self._reading = anyio.CancelScope()
         self._reads_on = False
+
+    @property
+    def read(self) -> int:
+        """The number of records that the chunker took in."""
+        return self._chunker.read
+
+    def lower_max_bytes(self, max_bytes: int) -> None:
+        """Makes the batches smaller from now on: the server refused larger ones.
+
+        Args:
+            max_bytes: the size of a whole body, at the most.
+        """
+        self._chunker.lower(max_bytes)
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Counts a batch as being sent; while none is, a batch that is not full may leave."""
+        self._sending += 1
+        try:
+            yield
+        finally:
+            self._sending -= 1
+            if not self._sending:
+                self._moved.set()
 
     # --- the next batch ---------------------------------------------------------------------------------------------------
 
@@ -107,7 +133,7 @@ class Reader:
         return None
 
     def _lingered(self) -> bool:
-        return self._waits_since is not None and self._left_to_linger() <= 0 and self._is_idle()
+        return self._waits_since is not None and self._left_to_linger() <= 0 and not self._sending
 
     def _left_to_linger(self) -> float:
         assert self._waits_since is not None
@@ -125,7 +151,7 @@ class Reader:
             self._wanted = wanted
             self._moved.clear()
             self._asked.set()
-            lingers = self._waits_since is not None and self._is_idle()
+            lingers = self._waits_since is not None and not self._sending
             await clock.wait(self._moved, max(0.0, self._left_to_linger()) if lingers else None)
 
     def _take_note(self) -> None:
@@ -136,10 +162,6 @@ class Reader:
         self._tracker.refuse(self._chunker.take_invalid())
         if self._source.failure is not None:
             self._control.stop(Outcome("not_sent", "source_raised", "the source raised before it was sent"), self._source.failure)
-
-    def wake(self) -> None:
-        """To be called when nothing is on the wire any more."""
-        self._moved.set()
 
     async def run(self) -> None:
         """Reads an async source, as far as is asked for, until it ends or the run stops."""

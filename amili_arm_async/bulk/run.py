@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections import deque
 from collections.abc import AsyncIterator, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BulkError, ConfigurationError
 from ..transport import Transport
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from .runner import BulkRunner
 
 __all__ = ["BulkRun"]
-
-WAITING: Final = 16
-"""Outcomes that wait to be taken; while there are as many, no further batch is begun."""
 
 
 class BulkRun:
@@ -54,13 +50,10 @@ class BulkRun:
         from .runner import BulkRunner  # noqa: PLC0415
 
         self.report = report
-        self._sender: BulkRunner = BulkRunner(spec, source, transport, shared_limits, self.report, self._emit, self._room, journal)
+        self._runner: BulkRunner = BulkRunner(spec, source, transport, shared_limits, self.report, journal)
         self._state = "new"
         self._task: asyncio.Task[None] | None = None
-        self._outcomes: deque[BatchOutcome] = deque()
-        self._changed = asyncio.Event()
         self._iterated = False
-        self._discard = True
 
     def __repr__(self) -> str:
         return f"<BulkRun {self._state}: {self.report.summary()}>"
@@ -84,7 +77,7 @@ class BulkRun:
     async def _whole(self) -> BulkReport:
         self._begin()
         try:
-            await self._sender.run()
+            await self._runner.run()
         finally:
             self._state = "ended"
         return self.report
@@ -93,25 +86,23 @@ class BulkRun:
 
     async def __aenter__(self) -> BulkRun:
         self._begin()
-        self._discard = False
-        self._task = asyncio.create_task(self._sender.run())
+        self._runner.outcomes.open()
+        self._task = asyncio.create_task(self._runner.run())
         self._task.add_done_callback(self._ended)
         return self
 
     def _ended(self, _: asyncio.Task[None]) -> None:
         self._state = "ended"
-        self._changed.set()
+        self._runner.outcomes.wake()
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         task = self._task
         assert task is not None
-        self._discard = True
-        self._outcomes.clear()
-        self._changed.set()
+        self._runner.outcomes.close()
         if kind is not None and issubclass(kind, asyncio.CancelledError):
             task.cancel()
         elif self._iterated or kind is not None:
-            self._sender.leave()
+            self._runner.leave()
         try:
             await _wait_for(task)
         except BulkError:
@@ -123,27 +114,15 @@ class BulkRun:
         if self._task is None:
             raise ConfigurationError("enter the run first: async with run: async for outcome in run: ...")
         self._iterated = True
+        outcomes = self._runner.outcomes
         while True:
-            while self._outcomes:
-                outcome = self._outcomes.popleft()
-                self._changed.set()
+            while (outcome := outcomes.take()) is not None:
                 yield outcome
             if self._task.done():
                 # Raises what ended the run, if that was an error.
                 self._task.result()
                 return
-            self._changed.clear()
-            await self._changed.wait()
-
-    def _emit(self, outcome: BatchOutcome) -> None:
-        if not self._discard:
-            self._outcomes.append(outcome)
-            self._changed.set()
-
-    async def _room(self) -> None:
-        while not self._discard and len(self._outcomes) >= WAITING:
-            self._changed.clear()
-            await self._changed.wait()
+            await outcomes.wait()
 
 
 async def _wait_for(task: asyncio.Task[None]) -> None:
