@@ -129,18 +129,18 @@ class ArmClient:
         )
         self._attach_resources(caller, SharedLimits(limits.open_batches))
 
-    def _attach_resources(self, caller: RequestContext, pressure: SharedLimits) -> None:
+    def _attach_resources(self, caller: RequestContext, shared_limits: SharedLimits) -> None:
         self._context = caller
-        self._pressure = pressure
+        self._pressure = shared_limits
         self.actions = Actions(caller)
         self.ar_items = ArItems(caller)
         self.auto_postings = AutoPostings(caller)
         self.batches = Batches(caller)
         self.client_configs = ClientConfigs(caller)
         self.codes = Codes(caller)
-        self.customers = Customers(caller, pressure)
+        self.customers = Customers(caller, shared_limits)
         self.document_bundles = DocumentBundles(caller)
-        self.documents = Documents(caller, pressure)
+        self.documents = Documents(caller, shared_limits)
         self.files = Files(caller)
         self.gl_items = GlItems(caller)
         self.gl_movements = GlMovements(caller)

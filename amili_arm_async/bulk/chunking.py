@@ -1,8 +1,8 @@
-"""Pure: cuts records into batches, lazily, by number and by their true bytes.
+"""Pure: cuts records into batches, lazily, by their number and their exact size in bytes.
 
-Records that nobody can change are encoded in slices, many at a time, because that is cheapest; a slice that does not fit, or that holds
-a bad record, is encoded again one by one. So no record is encoded more than twice, and what is read ahead of a full batch stays small.
-A record that may be changed as soon as the next one is read is encoded at once.
+Records that can't change are encoded in slices, many at a time, which is cheapest. A slice that does not fit, or that holds an invalid
+record, is encoded again record by record. So no record is encoded more than twice, and little is read ahead of a full batch.
+A record that may change as soon as the next one is read is encoded at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..models.documents import Document
 from ..unreadable import UnreadableRecord
 from .canonical import is_plain
 from .field_names import FieldNameError, check_mapping
-from .fingerprints import Fingerprinter, as_key, prints_of_lines
+from .fingerprints import Fingerprinter, as_key, fingerprints_of_sorted
 from .finite import FINITE_CHECKS
 from .outcomes import BatchOutcome, Outcome
 
@@ -35,19 +35,25 @@ __all__ = ["Batch", "Chunker", "Invalid", "RecordType", "as_key", "split_json_ob
 _RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 _BRACES: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}]')
-"""Texts, to be passed over, and braces."""
+"""JSON strings, to be skipped, and braces."""
 
 
 def split_json_objects(body: bytes) -> list[bytes]:
-    """The JSON texts in `a,b,c`, each an object, as they stand there.
+    """Splits JSON objects that are joined by commas.
+
+    Args:
+        body: the objects, joined by commas, without brackets around them.
+
+    Returns:
+        The text of each object, byte for byte.
 
     Raises:
-        one of `codec.DecodeFailure`: there are no such texts.
+        msgspec.DecodeError, ValueError, RecursionError: the body is no such list (see `codec.DecodeFailure`).
     """
     try:
         return [bytes(item) for item in _RAW_LIST.decode(b"[" + body + b"]")]
     except codec.DecodeFailure:
-        # A Decimal that is NaN where a text belongs is a bare word in a document. The records around it are still to be told apart.
+        # A Decimal NaN in a text field is written as a bare word, which is no JSON. The records around it can still be split.
         texts = _split_objects(body)
         if b",".join(texts) != body:
             raise
@@ -66,10 +72,10 @@ def _split_objects(body: bytes) -> list[bytes]:
 
 
 SLICE: Final = 250
-"""Records that are encoded together at the most."""
+"""The largest number of records that are encoded together."""
 
 FIRST_SLICE: Final = 32
-"""Records of the first slice, when nothing is known yet of their size."""
+"""The number of records in the first slice, when nothing is known about their size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +83,12 @@ class Batch:
     """Records that are sent together, encoded.
 
     Attributes:
-        number: from 1; the parts of a split batch share it.
-        indexes: the place of each record in the source.
+        number: the number of the batch, from 1; the parts of a split batch share it.
+        indexes: the index of each record in the source.
         keys: the key of each record, or None.
-        pieces: the JSON texts of the records; between two pieces belongs a comma.
-        size: bytes of them with the commas.
-        prints: the print of each record, where a journal needs them.
+        pieces: the JSON texts of the records; a comma belongs between two pieces.
+        size: the size of the pieces in bytes, with the commas.
+        fingerprints: the fingerprint of each record, where a journal needs them; else empty.
     """
 
     number: int
@@ -90,42 +96,53 @@ class Batch:
     keys: Sequence[str | None]
     pieces: tuple[bytes, ...]
     size: int
-    prints: Sequence[int] = ()
+    fingerprints: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.indexes)
 
     def texts(self) -> list[bytes]:
-        """The JSON text of each record."""
+        """Returns the JSON text of each record."""
         return split_json_objects(b",".join(self.pieces))
 
     def halves(self) -> tuple[Batch, Batch]:
-        """The batch in two parts, in order; it has two records or more."""
+        """Splits the batch, which must have two records or more.
+
+        Returns:
+            Both halves, in order.
+        """
         texts = self.texts()
         middle = (len(texts) + 1) // 2
         return self._part(texts, range(middle)), self._part(texts, range(middle, len(texts)))
 
-    def only(self, places: Sequence[int]) -> Batch:
-        """The batch with only the records at these places, in the order of `places`."""
-        # As many places are not the same places: they may be in another order.
-        return self if list(places) == list(range(len(self))) else self._part(self.texts(), places)
+    def only(self, positions: Sequence[int]) -> Batch:
+        """Picks records of the batch.
 
-    def _part(self, texts: list[bytes], places: Sequence[int]) -> Batch:
-        piece = b",".join([texts[place] for place in places])
-        if isinstance(places, range) and places.step == 1:
-            indexes, keys = self.indexes[places.start : places.stop], self.keys[places.start : places.stop]
+        Args:
+            positions: the positions of the records in this batch.
+
+        Returns:
+            A batch with these records alone, in the order of `positions`.
+        """
+        # As many positions are not the same positions: their order may differ.
+        return self if list(positions) == list(range(len(self))) else self._part(self.texts(), positions)
+
+    def _part(self, texts: list[bytes], positions: Sequence[int]) -> Batch:
+        piece = b",".join([texts[position] for position in positions])
+        if isinstance(positions, range) and positions.step == 1:
+            indexes, keys = self.indexes[positions.start : positions.stop], self.keys[positions.start : positions.stop]
         else:
-            indexes, keys = array("q", [self.indexes[place] for place in places]), [self.keys[place] for place in places]
-        prints = array("I", [self.prints[place] for place in places]) if self.prints else ()
-        return Batch(self.number, indexes, keys, (piece,), len(piece), prints)
+            indexes, keys = array("q", [self.indexes[at] for at in positions]), [self.keys[at] for at in positions]
+        fingerprints = array("I", [self.fingerprints[at] for at in positions]) if self.fingerprints else ()
+        return Batch(self.number, indexes, keys, (piece,), len(piece), fingerprints)
 
 
 class Invalid(NamedTuple):
     """A record that can't be sent.
 
     Attributes:
-        outcome: of it alone.
-        payload: its text as far as it can be written, where that was asked for.
+        outcome: the outcome of this record alone.
+        payload: its text, as far as it can be written; None where it is not kept.
         is_unreadable: whether its source could not read it.
     """
 
@@ -135,10 +152,19 @@ class Invalid(NamedTuple):
 
 
 class RecordType:
-    """What is sent in a run: the Struct, and the field that names a record, as attribute and on the wire.
+    """The type of the records of a run, and the field that is their key.
+
+    Args:
+        cls: the Struct of a record.
+        attribute: the attribute of the Struct that is the key.
 
     Attributes:
-        finite_check: whether Structs are known to hold only finite numbers; it may raise AttributeError and TypeError.
+        cls: the Struct.
+        attribute: the attribute that is the key.
+        wire_key: the name of that field in JSON.
+        attribute_of: reads the attribute of a Struct.
+        fingerprinter: makes the fingerprints of records.
+        finite_check: returns whether Structs hold only finite numbers for sure; it may raise AttributeError and TypeError.
         has_decimals: whether nearly every record holds Decimals.
     """
 
@@ -147,25 +173,39 @@ class RecordType:
         self.wire_key = dict(zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True))[attribute]
         self.attribute = attribute
         self.attribute_of = attrgetter(attribute)
-        # Decoding only this field checks the syntax of the whole object on the way.
+        # To decode this field checks the syntax of the whole object too.
         named = msgspec.defstruct("Named", [("key", Any, msgspec.field(default=None, name=self.wire_key))])
         self._named = msgspec.json.Decoder(named, float_hook=Decimal)
-        self.prints = Fingerprinter(cls)
+        self.fingerprinter = Fingerprinter(cls)
         self.finite_check: Callable[[Iterable[Any]], bool] = FINITE_CHECKS.get(cls, lambda _: False)
         self.has_decimals = cls is Document
 
     def are_finite(self, records: list[Any]) -> bool:
-        """Whether Structs of this kind are known to hold only finite numbers."""
+        """Returns whether Structs of this type hold only finite numbers for sure.
+
+        Args:
+            records: the Structs.
+
+        Returns:
+            False also where that is not certain.
+        """
         try:
             return self.finite_check(records)
         except (AttributeError, TypeError):
             return False
 
     def keys_of(self, records: list[Any], kind: type) -> list[str | None] | None:
-        """The key of each record, where all are Structs of this kind, dicts or bytes; None where one needs a closer look.
+        """Reads the keys of records of the same type.
+
+        Args:
+            records: the records: Structs of this type, dicts or bytes.
+            kind: their type.
+
+        Returns:
+            The key of each record, or None where a record has to be checked by itself.
 
         Raises:
-            one of `codec.DecodeFailure`: bytes that are no JSON object.
+            msgspec.DecodeError, ValueError, RecursionError: bytes that are no JSON object (see `codec.DecodeFailure`).
         """
         found: list[Any]
         if kind is bytes:
@@ -182,7 +222,14 @@ class RecordType:
         return list(map(as_key, found))
 
     def key_of(self, record: Any) -> str | None:
-        """The key of a record; None where it has none that is text or a number."""
+        """Reads the key of one record.
+
+        Args:
+            record: a Struct, a mapping or the bytes of a JSON object.
+
+        Returns:
+            The key, or None where the record has none that is text or a number.
+        """
         if isinstance(record, (bytes, bytearray)):
             key = getattr(self._named.decode(record), "key", None)
         elif isinstance(record, Mapping):
@@ -197,7 +244,7 @@ _KEY_TYPES: Final = frozenset({str, int, float, Decimal, UnsetType})
 
 
 def _are_keys(values: list[Any]) -> bool:
-    """Whether all are texts that are keys as they stand. Quick; False also where that is not sure."""
+    """Returns whether all are texts that are keys as they are. Fast; False also where that is not certain."""
     try:
         text = "".join(values)
     except TypeError:
@@ -207,17 +254,17 @@ def _are_keys(values: list[Any]) -> bool:
 
 
 class Chunker:
-    """Takes records in, gives batches out: what is read comes out once, in order, as part of a batch or as invalid.
+    """Takes in records and gives batches: each record comes out once, in order, as part of a batch or as invalid.
 
     Args:
-        kind: what is sent.
-        overhead: bytes of what stands around the records of a batch.
-        max_records: records in a batch at the most.
-        max_bytes: bytes of a whole body at the most.
-        prints: whether each record gets a print; then the keys of its text are sorted.
-        reads_texts: whether the names in ready bytes are looked at, as they are where there are prints; those in mappings always are.
-        require_key: whether a record without key is invalid.
-        keep_invalid: whether the text of what is invalid is kept, as far as it can be written.
+        kind: the type of the records.
+        overhead: the size in bytes of what stands around the records of a batch.
+        max_records: the largest number of records in a batch.
+        max_bytes: the largest size of a whole body, in bytes.
+        fingerprints: whether each record gets a fingerprint; then the keys of its text are sorted.
+        reads_texts: whether the field names in ready bytes are checked, as they are with fingerprints; those in mappings always are.
+        require_key: whether a record without a key is invalid.
+        keep_invalid: whether the text of an invalid record is kept, as far as it can be written.
     """
 
     def __init__(
@@ -227,26 +274,26 @@ class Chunker:
         overhead: int,
         max_records: int,
         max_bytes: int,
-        prints: bool = False,
+        fingerprints: bool = False,
         reads_texts: bool = False,
         require_key: bool = False,
         keep_invalid: bool = False,
     ) -> None:
         self._kind = kind
-        self._makes_prints = prints
+        self._makes_fingerprints = fingerprints
         self._reads_texts = reads_texts
         self._require_key = require_key
         self._keep_invalid = keep_invalid
         self._overhead = overhead
         self._max_records = max_records
         self._most = max_bytes - overhead
-        # The ceiling may be lowered by what the server says; a record alone is measured by what was asked for.
+        # The server may lower the ceiling of a batch; for a record alone, that of the options counts.
         self._alone = self._most
         self._read = 0
         self._number = 0
         self._average = 0.0
         self._decimals = kind.has_decimals
-        # Since the last flush: records that nobody can change, or the texts of records and what names them; never both.
+        # Since the last flush: records that can't change, or the texts of records and their keys; never both.
         self._held: list[Any] = []
         self._texts: list[bytes] = []
         self._names: list[Any] = []
@@ -260,16 +307,16 @@ class Chunker:
         self._size = 0
         self._indexes: Sequence[int] = range(self._read, self._read)
         self._keys: list[str | None] = []
-        self._prints = array("I")
+        self._fingerprints = array("I")
 
     @property
     def read(self) -> int:
-        """Records taken in so far."""
+        """The number of records taken in so far."""
         return self._read + len(self._held) + len(self._texts)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing that a batch could be made of."""
+        """Whether nothing is left for a batch."""
         return not (self._ready or self._keys or self._held or self._texts)
 
     @property
@@ -282,21 +329,25 @@ class Chunker:
         return max(1, min(self._max_records - len(self._keys), SLICE, room))
 
     def lower(self, max_bytes: int) -> None:
-        """From now on, batches of at most `max_bytes`: the server refused larger ones."""
+        """Lowers the size of the batches from now on: the server refused larger ones.
+
+        Args:
+            max_bytes: the largest size of a whole body, in bytes.
+        """
         self._most = max(min(self._most, max_bytes - self._overhead), 1)
 
     @property
     def append(self) -> Callable[[Any], None]:
-        """Takes in a record that may be changed as soon as the next one is read: it is encoded at once."""
+        """Takes in a record that may change as soon as the next one is read: it is encoded at once."""
         if self._append_one is None:
             self._append_one = self._appending()
         return self._append_one
 
     def _appending(self) -> Callable[[Any], None]:
-        # Every attribute that need not be looked up for each record is time.
+        # Local variables: an attribute look-up for each record costs time.
         cls, attribute_of, wire_key = self._kind.cls, self._kind.attribute_of, self._kind.wire_key
-        held, texts, names, may_slip_in = self._held, self._texts, self._names, self._kind.prints.names.may_slip_in
-        write = codec.record_writer(self._kind.finite_check, decimals=self._kind.has_decimals, sort=self._makes_prints)
+        held, texts, names, may_be_misnamed = self._held, self._texts, self._names, self._kind.fingerprinter.names.may_be_misnamed
+        write = codec.record_writer(self._kind.finite_check, decimals=self._kind.has_decimals, sort=self._makes_fingerprints)
 
         def append(record: Any) -> None:
             kind: type = type(record)
@@ -306,12 +357,12 @@ class Chunker:
             if held:
                 self._flush()
             if kind is cls:
-                # A Struct with anything else for a number is not made as it should be.
+                # A Struct with another type in the key was not built as its types say.
                 if (text := write(record)) is not None and type(name := attribute_of(record)) in _KEY_TYPES:
                     texts.append(text)
                     names.append(name)
                     return
-            elif kind is dict and (text := write(record)) is not None and not may_slip_in(record):
+            elif kind is dict and (text := write(record)) is not None and not may_be_misnamed(record):
                 texts.append(text)
                 names.append(record.get(wire_key))
                 return
@@ -322,7 +373,11 @@ class Chunker:
         return append
 
     def hold(self, record: Any) -> None:
-        """Takes in a record that nobody can change: it is encoded with others."""
+        """Takes in a record that can't change: it is encoded together with others.
+
+        Args:
+            record: the record.
+        """
         if self._texts:
             self._flush()
         self._held.append(record)
@@ -341,19 +396,23 @@ class Chunker:
     def _feed_texts(self, texts: list[bytes], keys: list[str | None]) -> None:
         indexes = range(self._read, self._read + len(texts))
         self._read = indexes.stop
-        prints = prints_of_lines(texts) if self._makes_prints else ()
+        fingerprints = fingerprints_of_sorted(texts) if self._makes_fingerprints else ()
         text = b",".join(texts)
         if self._has_room(len(texts), len(text)) and not (self._require_key and None in keys):
-            self._append(text, indexes, keys, prints)
+            self._append(text, indexes, keys, fingerprints)
         else:
-            for place, index in enumerate(indexes):
-                self._place(index, keys[place], texts[place], prints[place : place + 1])
+            for position, index in enumerate(indexes):
+                self._add_text(index, keys[position], texts[position], fingerprints[position : position + 1])
         if self._is_full():
             self._close()
 
     def feed(self, records: list[Any], indexes: Sequence[int] | None = None) -> None:
-        """Takes in records that do not change meanwhile: those that follow, or those at these places of the source, where those between
-        them are passed over."""
+        """Takes in records that do not change meanwhile.
+
+        Args:
+            records: the records.
+            indexes: their indexes in the source, where some between them are skipped; None: they follow what was taken in.
+        """
         self._flush()
         if not records:
             return
@@ -362,8 +421,8 @@ class Chunker:
         self._read = indexes[-1] + 1
         whole = self._encode_all(records)
         if whole is not None and self._has_room(len(records), len(whole[0])):
-            text, keys, prints = whole
-            self._append(text, indexes, keys, prints)
+            text, keys, fingerprints = whole
+            self._append(text, indexes, keys, fingerprints)
         else:
             for index, record in zip(indexes, records, strict=True):
                 self._take_one(index, record)
@@ -371,30 +430,34 @@ class Chunker:
             self._close()
 
     def take(self) -> Batch | None:
-        """The next full batch, or None."""
+        """Returns the next full batch, or None."""
         self._flush()
         return self._ready.popleft() if self._ready else None
 
     def finish(self) -> Batch | None:
-        """The next batch, full or not, or None: there is nothing left."""
+        """Returns the next batch, full or not; None where nothing is left."""
         self._flush()
         if not self._ready and self._keys:
             self._close()
         return self.take()
 
     def take_invalid(self) -> list[Invalid]:
-        """The records that can't be sent, since the last time."""
+        """Returns the records that can't be sent, since the last call."""
         invalid, self._invalid = self._invalid, []
         return invalid
 
-    def pass_over(self, read: int) -> None:
-        """So many records of the source were read, those that were not fed among them."""
+    def skip_to(self, read: int) -> None:
+        """Takes note of records that were read and not fed.
+
+        Args:
+            read: the number of records of the source that were read.
+        """
         self._read = max(self._read, read)
 
     # --- encoding -------------------------------------------------------------------------------------------------------
 
     def _encode_all(self, records: list[Any]) -> tuple[bytes, list[str | None], Sequence[int]] | None:
-        """The texts of all records, joined by commas, their keys and prints; None where one of them needs a closer look."""
+        """Returns the texts of all records, joined by commas, their keys and fingerprints; None where a record must be checked by itself."""
         kinds = set(map(type, records))
         kind = kinds.pop()
         if kinds or kind not in {bytes, dict, self._kind.cls}:
@@ -403,19 +466,19 @@ class Chunker:
             keys = self._kind.keys_of(records, kind)
             if keys is None or (self._require_key and None in keys):
                 return None
-            if kind is dict and self._kind.prints.names.may_slip(records):
+            if kind is dict and self._kind.fingerprinter.names.any_may_be_misnamed(records):
                 return None
             if kind is bytes:
                 text = b",".join(records)
-                # msgspec passes over texts that it does not have to build.
+                # msgspec does not check strings that it need not build.
                 text.decode()
-                return text, keys, self._prints_of_texts(records)
-            written = self._write_lines(records, kind) if self._makes_prints else self._write_all(records, kind)
+                return text, keys, self._fingerprints_of(records)
+            written = self._write_lines(records, kind) if self._makes_fingerprints else self._write_all(records, kind)
             return None if written is None else (written[0], keys, written[1])
         except codec.DecimalFound:
-            # From now on they are reckoned with.
+            # From now on Decimals are expected.
             self._decimals = True
-        except Exception:  # the closer look tells which record it is, and why
+        except Exception:  # the check of each record says which one it is, and why
             return None
         return None
 
@@ -431,41 +494,39 @@ class Chunker:
         finite = kind is not dict and self._kind.are_finite(records)
         decimals = self._kind.has_decimals if finite else self._decimals
         written = codec.encode_lines(records, decimals=decimals, finite=finite)
-        return None if written is None else (written[0], prints_of_lines(written[1]))
+        return None if written is None else (written[0], fingerprints_of_sorted(written[1]))
 
-    def _prints_of_texts(self, texts: list[bytes]) -> Sequence[int]:
-        """The prints of texts, which also shows whether the names in them are right."""
-        if not (self._makes_prints or self._reads_texts):
+    def _fingerprints_of(self, texts: list[bytes]) -> Sequence[int]:
+        """Returns the fingerprints of texts; checks the field names in them on the way."""
+        if not (self._makes_fingerprints or self._reads_texts):
             return ()
-        prints = array("I", map(self._kind.prints.of, texts))
-        return prints if self._makes_prints else ()
+        fingerprints = array("I", map(self._kind.fingerprinter.of, texts))
+        return fingerprints if self._makes_fingerprints else ()
 
     def _take_one(self, index: int, record: Any) -> None:
         key: str | None = None
         try:
             key = self._kind.key_of(record)
-            text = codec.encode_one(record, self._kind.cls, sort=self._makes_prints)
+            text = codec.encode_one(record, self._kind.cls, sort=self._makes_fingerprints)
             is_text = isinstance(record, (bytes, bytearray))
             if isinstance(record, Mapping):
                 check_mapping(record, self._kind.cls)
-            # A text that was written here has its keys sorted; bytes have them as they came.
-            prints = self._prints_of_texts([text]) if is_text else prints_of_lines([text])
+            # A text that was written here has sorted keys; bytes have them as they came.
+            fingerprints = self._fingerprints_of([text]) if is_text else fingerprints_of_sorted([text])
         except FieldNameError as exc:
             self._refuse_record(index, key, record, Outcome("invalid", exc.code, str(exc)))
             return
         except RecordError as exc:
             self._refuse_record(index, key, record, Outcome("invalid", "not_encodable", str(exc)))
             return
-        except Exception as exc:  # also what a mapping of the caller's raises when it is asked for its key
+        except Exception as exc:  # a mapping of the caller's may raise anything
             reason = "not one JSON object" if isinstance(exc, codec.DecodeFailure) else type(exc).__name__
             reason = "nested too deep" if isinstance(exc, RecursionError) else reason
             self._refuse_record(index, key, record, Outcome("invalid", "not_encodable", f"$: {reason}"))
             return
-        # A text that was written here has its keys sorted; bytes have them as they came.
-        prints = self._prints_of_texts([text]) if isinstance(record, (bytes, bytearray)) else prints_of_lines([text])
-        self._place(index, key, text, prints)
+        self._add_text(index, key, text, fingerprints)
 
-    def _place(self, index: int, key: str | None, text: bytes, prints: Sequence[int]) -> None:
+    def _add_text(self, index: int, key: str | None, text: bytes, fingerprints: Sequence[int]) -> None:
         """Takes in the text of one record."""
         if len(text) > self._alone:
             size, most = len(text) + self._overhead, self._alone + self._overhead
@@ -478,23 +539,23 @@ class Chunker:
             return
         if self._keys and not self._fits(len(text)):
             self._close()
-        self._append(text, range(index, index + 1), [key], prints)
+        self._append(text, range(index, index + 1), [key], fingerprints)
         if self._is_full():
             self._close()
 
-    def _refuse_record(self, index: int, key: str | None, record: Any, verdict: Outcome) -> None:
+    def _refuse_record(self, index: int, key: str | None, record: Any, reason: Outcome) -> None:
         payload = codec.as_far_as_possible(record) if self._keep_invalid else None
         is_unreadable = isinstance(record, (bytes, bytearray, UnreadableRecord))
-        self._refuse(index, key, payload, verdict, is_unreadable=is_unreadable)
+        self._refuse(index, key, payload, reason, is_unreadable=is_unreadable)
 
-    def _refuse(self, index: int, key: str | None, payload: bytes | None, verdict: Outcome, *, is_unreadable: bool = False) -> None:
-        outcome = BatchOutcome(0, None, 0, None, range(index, index + 1), [key], verdict)
+    def _refuse(self, index: int, key: str | None, payload: bytes | None, reason: Outcome, *, is_unreadable: bool = False) -> None:
+        outcome = BatchOutcome(0, None, 0, None, range(index, index + 1), [key], reason)
         self._invalid.append(Invalid(outcome, payload if self._keep_invalid else None, is_unreadable))
 
-    # --- the batch under way --------------------------------------------------------------------------------------------
+    # --- the current batch -----------------------------------------------------------------------------------------------
 
     def _has_room(self, number: int, length: int) -> bool:
-        """Whether so many records, together of this length, fit into the batch under way."""
+        """Returns whether so many records, together of this length, fit into the current batch."""
         return len(self._keys) + number <= self._max_records and self._fits(length)
 
     def _fits(self, length: int) -> bool:
@@ -502,24 +563,24 @@ class Chunker:
 
     def _is_full(self) -> bool:
         count = len(self._keys)
-        # A batch with room for hardly anything more is full: to find the record that still fits would cost a second encoding.
+        # A batch with hardly any room is full: to find a record that still fits would cost a second encoding.
         return count >= self._max_records or (count > 0 and self._most - self._size < self._average * max(1.0, count * 0.02))
 
-    def _append(self, text: bytes, indexes: Sequence[int], keys: list[str | None], prints: Sequence[int]) -> None:
+    def _append(self, text: bytes, indexes: Sequence[int], keys: list[str | None], fingerprints: Sequence[int]) -> None:
         average = len(text) / len(keys) + 1
         self._average = average if not self._average else 0.7 * self._average + 0.3 * average
         self._size += len(text) + (1 if self._pieces else 0)
         self._pieces.append(text)
         self._keys += keys
-        if self._makes_prints:
-            self._prints.extend(prints)
+        if self._makes_fingerprints:
+            self._fingerprints.extend(fingerprints)
         self._indexes = _joined(self._indexes, indexes) if self._indexes else indexes
 
     def _close(self) -> None:
         if self._keys:
             self._number += 1
-            prints = self._prints if self._makes_prints else ()
-            self._ready.append(Batch(self._number, self._indexes, self._keys, tuple(self._pieces), self._size, prints))
+            fingerprints = self._fingerprints if self._makes_fingerprints else ()
+            self._ready.append(Batch(self._number, self._indexes, self._keys, tuple(self._pieces), self._size, fingerprints))
         self._begin()
 
 

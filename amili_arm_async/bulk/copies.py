@@ -1,4 +1,4 @@
-"""Pure: a record as it is now, whatever its owner does with it later."""
+"""Pure: a snapshot of a record, whatever its owner does with it later."""
 
 from __future__ import annotations
 
@@ -16,19 +16,28 @@ from ..models.base import Input
 from ..unreadable import UnreadableRecord
 from .chunking import RecordType
 
-__all__ = ["kept"]
+__all__ = ["snapshot"]
 
 _FIXED: Final = frozenset({str, int, float, bool, type(None), msgspec.UnsetType, Decimal, date, bytes})
-"""Types of values that nobody can change."""
+"""Types of immutable values."""
 
 
-def kept(record: Any, kind: RecordType) -> Any:
-    """A record that nobody can change: itself, a copy, or its text where its kind is odd. What can't be sent says why. Never raises."""
+def snapshot(record: Any, kind: RecordType) -> Any:
+    """Takes a snapshot of a record. Never raises.
+
+    Args:
+        record: the record as the source gave it.
+        kind: the type of the records.
+
+    Returns:
+        The record itself where it can't change, a copy, or its text where it is of another type; an `UnreadableRecord` where it can't be
+        sent.
+    """
     cls = type(record)
     if cls is bytes:
         return record
     if cls is dict or cls is kind.cls:
-        # What else it may hold is looked at by whoever writes it.
+        # Whoever writes it checks what else it may hold.
         with contextlib.suppress(Exception):
             return _copied(record)
     return _written(record, kind)
@@ -42,17 +51,17 @@ def _copied(value: Any) -> Any:
         return [item if type(item) in _FIXED else _copied(item) for item in value]
     if not issubclass(kind, Input):
         raise TypeError(kind)
-    made = value.__copy__()
-    for name in _holders(kind):
-        item = getattr(made, name)
+    copied = value.__copy__()
+    for name in _mutable_fields(kind):
+        item = getattr(copied, name)
         if type(item) not in _FIXED:
-            setattr(made, name, _copied(item))
-    return made
+            setattr(copied, name, _copied(item))
+    return copied
 
 
 @cache
-def _holders(cls: type[Input]) -> tuple[str, ...]:
-    """The fields that may hold something that can be changed, by their types."""
+def _mutable_fields(cls: type[Input]) -> tuple[str, ...]:
+    """Returns the fields that may hold something mutable, by their types."""
     hints = get_type_hints(cls)
     return tuple(name for name in cls.__struct_fields__ if not _is_fixed(hints[name]))
 

@@ -199,7 +199,7 @@ class BatchSender:
             self._control.stop_for_journal(exc)
             return False
         if taken_out:
-            self._tracker.take_out(in_flight, taken_out)
+            self._tracker.remove(in_flight, taken_out)
         return not taken_out
 
     async def _accepted(self, in_flight: InFlightBatch, receipt: BatchReceipt, slot: OpenBatchSlot) -> bool:
@@ -309,7 +309,7 @@ class BatchSender:
             self._recorder.put_back(in_flight)
         self._relieve(attempt)
         # Waiting in silence for half an hour, say for a host that is misspelt, helps nobody.
-        self._tracker.tell_progress(reason_of(attempt))
+        self._tracker.report_progress(reason_of(attempt))
         if await self._control.pause(in_flight, attempt):
             return True
         self._give_up(in_flight)

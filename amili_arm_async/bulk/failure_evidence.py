@@ -22,12 +22,12 @@ __all__ = [
     "WORD_NAMES",
     "Evidence",
     "Item",
-    "any_against",
+    "any_reports_failure",
     "gather",
     "meaning_of",
     "message_of",
     "parts_of",
-    "speaks_against",
+    "reports_failure",
     "tells_of_failure",
 ]
 
@@ -231,7 +231,7 @@ def _is_denied(clause: str, match: re.Match[str]) -> bool:
 # --- an entry ---------------------------------------------------------------------------------------------------------------
 
 
-def speaks_against(entry: Mapping[str, Any], words: BatchWords) -> bool:
+def reports_failure(entry: Mapping[str, Any], words: BatchWords) -> bool:
     """Whether an entry has something against its record beside its own words and its message."""
     return any(_is_against(name, value, words) for name, value in entry.items())
 
@@ -243,7 +243,7 @@ def _is_against(name: str, value: object, words: BatchWords) -> bool:
     return meaning == "success" and value is False
 
 
-def any_against(items: Sequence[dict[str, Any]], words: BatchWords) -> bool:
+def any_reports_failure(items: Sequence[dict[str, Any]], words: BatchWords) -> bool:
     """Whether one of the entries has. No line of Python runs for each, where they have no such fields, or empty ones."""
     names: set[str] = set().union(*items)
     for name in names:

@@ -150,7 +150,7 @@ class FieldNames:
         self._most = len(self._fine) + _MOST_OTHERS
         self._are_fine = _looking(cls, self._fine)
 
-    def may_slip(self, records: Sequence[dict[Any, Any]]) -> bool:
+    def any_may_be_misnamed(self, records: Sequence[dict[Any, Any]]) -> bool:
         """Whether a name in one of them, at any depth whose fields are known, may be a slip: then each is looked at by itself."""
         found: set[Any] = set().union(*records)
         found |= _names_in(records, self._cls)
@@ -161,9 +161,9 @@ class FieldNames:
             self._fine |= others
         return False
 
-    def may_slip_in(self, record: dict[Any, Any]) -> bool:
+    def may_be_misnamed(self, record: dict[Any, Any]) -> bool:
         """Whether a name in one record may be a slip."""
-        return not self._are_fine(record) and self.may_slip([record])
+        return not self._are_fine(record) and self.any_may_be_misnamed([record])
 
 
 def _looking(cls: type[Input], fine: set[Any]) -> Callable[[dict[Any, Any]], bool]:

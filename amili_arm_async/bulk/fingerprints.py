@@ -1,8 +1,8 @@
-"""Pure: what makes two records the same, whatever the order of their keys: a print to compare contents, a name for what has no number.
+"""Pure: what makes two records the same, whatever the order of their keys: fingerprints, and identities.
 
-A print is 32 bits of a text with sorted keys. It is only ever compared with that of another record with the same key, never searched
-for, so 32 bits are enough. A document without number has nothing but its content: it is named by 128 bits of a text in which numbers
-are normalised as well.
+A fingerprint is 32 bits of a text with sorted keys. It is only compared with that of another record with the same key, and never searched
+for, so 32 bits are enough. A document without a number is identified by its content: by 128 bits of a text in which numbers are
+normalised too.
 """
 
 from __future__ import annotations
@@ -32,28 +32,38 @@ __all__ = [
     "canonical",
     "content_digest",
     "content_name",
+    "fingerprints_of_sorted",
     "folded",
     "keyed_name",
     "keyed_names",
     "may_have_duplicate_names",
-    "prints_of_lines",
 ]
 
 _SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _PLAIN: Final = (str, int, bool, Decimal, date)
 
 
-def prints_of_lines(lines: Sequence[bytes | msgspec.Raw]) -> array[int]:
-    """The prints of texts whose keys are sorted already."""
+def fingerprints_of_sorted(lines: Sequence[bytes | msgspec.Raw]) -> array[int]:
+    """Makes the fingerprints of JSON texts with sorted keys.
+
+    Args:
+        lines: the texts.
+
+    Returns:
+        The fingerprint of each text.
+    """
     return array("I", map(crc32, lines))
 
 
 class Fingerprinter:
-    """Makes prints of JSON texts, in whatever order their keys are.
+    """Makes the fingerprints of JSON texts, in whatever order their keys are.
 
     Args:
-        cls: what the records are: its fields are put in order without looking into their values. A text with other fields is read as
-            a whole, which takes three times as long.
+        cls: the Struct of the records: its fields are sorted without reading their values. A text with other fields is read as a whole,
+            which takes three times as long.
+
+    Attributes:
+        names: checks the field names of many mappings at once.
     """
 
     def __init__(self, cls: type[Input]) -> None:
@@ -62,16 +72,22 @@ class Fingerprinter:
 
     @cached_property
     def _known(self) -> msgspec.json.Decoder[msgspec.Struct]:
-        # Only a run with a journal needs it, and it costs as much as to import a module.
+        # Only a run with a journal needs it, and it costs as much as the import of a module.
         return msgspec.json.Decoder(_skeleton(self._cls), float_hook=Decimal)
 
     def of(self, text: bytes) -> int:
-        """The print of a text.
+        """Makes the fingerprint of one text.
+
+        Args:
+            text: a JSON object.
+
+        Returns:
+            The fingerprint.
 
         Raises:
-            FieldNameError: a name stands twice in an object, or is written in another case than the API's.
+            FieldNameError: a field name occurs twice in an object, or differs from the API's only by case.
         """
-        # With a backslash, the same text can be written in several ways.
+        # With a backslash, the same string can be written in several ways.
         if b"\\" not in text:
             with contextlib.suppress(*codec.DecodeFailure):
                 written = _SORTED.encode(self._known.decode(text))
@@ -82,22 +98,30 @@ class Fingerprinter:
         try:
             written = _SORTED.encode(value) if value is not None else text
         except (*codec.DecodeFailure, msgspec.MsgspecError):
-            # What can't be read again, or written, is only equal to itself.
+            # What can't be read or written again is only equal to itself.
             return crc32(text)
-        if isinstance(value, dict) and (may_have_duplicate_names(text, written) or self.names.may_slip_in(value)):
+        if isinstance(value, dict) and (may_have_duplicate_names(text, written) or self.names.may_be_misnamed(value)):
             check_text(text, self._cls)
         return crc32(written)
 
 
 def may_have_duplicate_names(text: bytes, written: bytes) -> bool:
-    """Whether a name may stand twice in an object of `text`, of which `written` has each once."""
-    # Each name has its colon; those in texts are the same in both.
+    """Returns whether a field name may occur twice in an object.
+
+    Args:
+        text: the JSON text as it came.
+        written: the same written again, with each name once.
+
+    Returns:
+        False where no name occurs twice for sure.
+    """
+    # Each name has its colon; those in strings are the same in both.
     return len(text) != len(written) and text.count(b":") != written.count(b":")
 
 
 @cache
 def _skeleton(cls: type[Input]) -> type[msgspec.Struct]:
-    """A Struct with the fields of `cls`, their values left as they are, but for objects whose fields are known too."""
+    """Returns a Struct with the fields of `cls` that keeps their values as they are, but for objects whose fields are known too."""
     hints = get_type_hints(cls)
     fields: list[tuple[str, Any, Any]] = []
     for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
@@ -107,7 +131,7 @@ def _skeleton(cls: type[Input]) -> type[msgspec.Struct]:
 
 
 def _kept(kind: Any) -> Any:
-    """How a value is read so that only its notation is lost: a text or a number as it stands, what holds others piece by piece."""
+    """Returns the type to read a value with: strings and numbers as they are, containers piece by piece."""
     if get_origin(kind) is list:
         return list[_kept(get_args(kind)[0])]  # type: ignore[misc]
     if isinstance(kind, type) and issubclass(kind, Input):
@@ -116,19 +140,40 @@ def _kept(kind: Any) -> Any:
 
 
 def folded(key: str) -> str:
-    """A key as it is compared: "Data values are not case-sensitive" (https://docs.amili.dev/about-355476m0)."""
+    """Returns a key as it is compared: "Data values are not case-sensitive" (https://docs.amili.dev/about-355476m0).
+
+    Args:
+        key: the key.
+
+    Returns:
+        The key without case.
+    """
     return key.casefold()
 
 
 def keyed_name(key: str) -> str:
-    """The identity of a record with a key."""
+    """Returns the identity of a record with a key.
+
+    Args:
+        key: the key.
+
+    Returns:
+        The identity, by which the journal finds the record.
+    """
     name = folded(key)
-    # SQLite ends a text at its first NUL.
+    # SQLite ends a text at the first NUL.
     return "=" + name if "\0" not in name else "0" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def keyed_names(keys: Sequence[str | None]) -> list[str]:
-    """The identities of records with these keys, without those that have none: `keyed_name` of all at once, which costs a tenth."""
+    """Returns the identities of records: `keyed_name` of all at once, which costs a tenth.
+
+    Args:
+        keys: their keys, or None.
+
+    Returns:
+        The identities, without those of records that have no key.
+    """
     given = [key for key in keys if key is not None] if None in keys else keys
     text = folded("\0".join(given))  # type: ignore[arg-type]
     if text.count("\0") >= len(given):
@@ -137,18 +182,41 @@ def keyed_names(keys: Sequence[str | None]) -> list[str]:
 
 
 def content_name(text: bytes, *, document: bool) -> str:
-    """The identity of a record without a key: of what a document says, or of a customer's text with sorted keys and normalised numbers."""
+    """Returns the identity of a record without a key.
+
+    Args:
+        text: its JSON text.
+        document: whether it is a document, which is identified by its meaning; a customer is by its text with sorted keys and normalised
+            numbers.
+
+    Returns:
+        The identity, by which the journal finds the record.
+    """
     return "#" + (content_digest(text) if document else hashlib.sha256(canonical(text)).digest()[:16]).hex()
 
 
 def content_digest(text: bytes) -> bytes:
-    """16 bytes of what a document says but for its number, whatever way it is written."""
+    """Returns a digest of the meaning of a document without its number, in whatever way it is written.
+
+    Args:
+        text: its JSON text.
+
+    Returns:
+        16 bytes.
+    """
     return hashlib.sha256(meaning_of_document(text)).digest()[:16]
 
 
 def canonical(text: bytes) -> bytes:
-    """The text with sorted keys and normalised numbers."""
-    # What can't be read again, or written, is only equal to itself.
+    """Writes a JSON text with sorted keys and normalised numbers.
+
+    Args:
+        text: the text.
+
+    Returns:
+        The normalised text; the same text where it can't be read.
+    """
+    # What can't be read or written again is only equal to itself.
     if (value := codec.json_value(text)) is not None:
         with contextlib.suppress(RecordError, RecursionError):
             return codec.encode_value(_normalised(value), sort=True)

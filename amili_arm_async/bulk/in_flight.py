@@ -193,7 +193,7 @@ class BatchTracker:
         in_flight.parts = (first, second)
         return first, second
 
-    def take_out(self, in_flight: InFlightBatch, verdicts: Mapping[int, Outcome]) -> None:
+    def remove(self, in_flight: InFlightBatch, verdicts: Mapping[int, Outcome]) -> None:
         """Takes records out of a batch before it leaves, by their positions, with their final states; it may be empty then."""
         batch = in_flight.batch
         gone = sorted(verdicts)
@@ -211,7 +211,7 @@ class BatchTracker:
             in_flight.batch = Batch(batch.number, (), (), (), 0)
             del self._in_flight[in_flight]
             in_flight.done.set()
-        self.tell(outcome)
+        self.publish(outcome)
 
     def _add(self, batch: Batch, key_ticket: KeyTicket, row: int) -> InFlightBatch:
         in_flight = InFlightBatch(batch, key_ticket, row=row)
@@ -237,12 +237,12 @@ class BatchTracker:
         )
         self._recorder.settled(in_flight, verdict, outcome.exceptions)
         if not self._recorder.hold(in_flight, outcome):
-            self.tell(outcome)
+            self.publish(outcome)
 
-    def tell(self, outcome: BatchOutcome) -> None:
+    def publish(self, outcome: BatchOutcome) -> None:
         """The final state of records that are not under way here."""
         self.report.add(outcome)
-        self.tell_progress(None)
+        self.report_progress(None)
         self._outcomes.put(outcome)
         self._check_failures()
 
@@ -270,7 +270,7 @@ class BatchTracker:
                     self._recorder.unsent([first + place], [key], verdict, payload)
             common, _ = Counter(verdicts.values()).most_common(1)[0]
             others = {position: verdict for position, verdict in enumerate(verdicts.values()) if verdict != common}
-            self.tell(BatchOutcome(0, None, 0, None, indexes, keys, common, others))
+            self.publish(BatchOutcome(0, None, 0, None, indexes, keys, common, others))
 
     def refuse(self, refused: Iterable[Invalid]) -> None:
         """Takes in records that can't be sent."""
@@ -280,7 +280,7 @@ class BatchTracker:
             self._outcomes.put(invalid.outcome)
             self._check_failures()
 
-    def tell_progress(self, trouble: str | None) -> None:
+    def report_progress(self, trouble: str | None) -> None:
         """Tells where the run is; `trouble` is what it waits for when the server takes nothing."""
         if self._on_progress is None:
             return
@@ -329,7 +329,7 @@ class BatchTracker:
             else:
                 self.settle(in_flight, self.stopped(in_flight, reason))
         for outcome in self._recorder.release():
-            self.tell(outcome)
+            self.publish(outcome)
 
     def name_invalid(self, refused: Iterable[Invalid], reason: Outcome | None) -> None:
         """Takes in records that can't be sent, when nobody is told any more; with a `reason`, those that would not have been sent anyway
@@ -354,7 +354,7 @@ class BatchTracker:
         if not self._journal_failed:
             try:
                 await self._recorder.catch_up()
-                standing = await self._recorder.standing(batch.indexes, batch.keys, batch.texts(), batch.prints)
+                standing = await self._recorder.standing(batch.indexes, batch.keys, batch.texts(), batch.fingerprints)
             except ArmError:
                 self._journal_failed = True
         for position, outcome in standing.items():

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from .. import codec
 
-__all__ = ["CompactKeys", "KeyRanges", "KeySerializer", "KeyTicket", "may_meet", "spans_of", "without_case"]
+__all__ = ["CompactKeys", "KeyRanges", "KeySerializer", "KeyTicket", "may_overlap", "spans_of", "without_case"]
 
 _SEPARATOR: Final = "\0"
 
@@ -71,7 +71,7 @@ class KeySerializer:
         To be called in the order of the source: then waiting for what came before is enough to keep that order.
         """
         made = KeyTicket(keys)
-        near = [other for other in self._passes if may_meet(made.spans, other.spans)] if may_meet(made.spans, self._reach) else []
+        near = [other for other in self._passes if may_overlap(made.spans, other.spans)] if may_overlap(made.spans, self._reach) else []
         for length, (least, greatest) in made.spans.items():
             reach = self._reach.get(length, (least, greatest))
             self._reach[length] = min(least, reach[0]), max(greatest, reach[1])
@@ -185,7 +185,7 @@ def without_case(keys: Sequence[str | None]) -> list[str]:
     return given
 
 
-def may_meet(spans: dict[int, tuple[str, str]], others: dict[int, tuple[str, str]]) -> bool:
+def may_overlap(spans: dict[int, tuple[str, str]], others: dict[int, tuple[str, str]]) -> bool:
     """Whether a key of the one can be a key of the other."""
     for length, (least, greatest) in spans.items():
         theirs = others.get(length)

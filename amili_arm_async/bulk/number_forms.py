@@ -42,7 +42,7 @@ class NumberForm(NamedTuple):
         """All but the length."""
         return self[:-1]
 
-    def speaks_for(self, other: NumberForm) -> bool:
+    def covers(self, other: NumberForm) -> bool:
         """Whether what was seen with a number of this form holds for one of the other: the same but for the length, and no shorter."""
         return self.kind == other.kind and self.length >= other.length
 

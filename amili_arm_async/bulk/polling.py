@@ -21,7 +21,7 @@ from .control import RunControl
 from .limits import OpenBatchSlot, RetryAfterGate
 from .outcomes import Outcome
 from .report import Tally
-from .results import Reading, Verdicts, most_bytes, read_all, with_deadline
+from .results import Outcomes, Reading, most_bytes, read_all, with_deadline
 from .spec import RunSpec
 
 __all__ = ["OpenBatch", "Poller"]
@@ -58,7 +58,7 @@ class OpenBatch(msgspec.Struct, eq=False):
     reading: Reading | None = None
     gone: int = 0
     said: tuple[object, ...] | None = None
-    late: Verdicts | None = None
+    late: Outcomes | None = None
 
 
 class Poller:
@@ -168,7 +168,7 @@ class Poller:
     def _deadline(self) -> Outcome:
         return Outcome("accepted", "deadline", f"no result within {self._options.deadline:g} s")
 
-    def _at_deadline(self, batch: OpenBatch) -> Verdicts:
+    def _at_deadline(self, batch: OpenBatch) -> Outcomes:
         """Returns what the last answer says, where there is no time for another poll."""
         if batch.gone:
             return Outcome("accepted", "result_gone", "GET batch was answered that there is none"), {}
@@ -215,19 +215,19 @@ class Poller:
             self._asking -= 1
             self._changed.set()
 
-    def _by_record(self, batch: OpenBatch, default: Outcome) -> Verdicts:
+    def _by_record(self, batch: OpenBatch, default: Outcome) -> Outcomes:
         """Returns what the last answer says about each record; `default` where it says nothing about any."""
         if batch.last is None:
             return default, {}
         reading = batch.reading or self._reading(batch, batch.last.http_status, batch.last.body)
         if not (reading.result.is_final or reading.names_records):
             return default, {}
-        return reading.judge(batch.keys(), shared=batch.is_shared())
+        return reading.outcomes(batch.keys(), shared=batch.is_shared())
 
     def _reading(self, batch: OpenBatch, status: int, body: bytes) -> Reading:
         return read_all(batch.batch_uuid, status, body, self._rules.words, (self._spec.kind.wire_key,), batch.records)
 
-    def _evaluate(self, batch: OpenBatch, attempt: Attempt) -> Verdicts | None:
+    def _evaluate(self, batch: OpenBatch, attempt: Attempt) -> Outcomes | None:
         """Returns the outcomes where the answer ends the waiting, else None."""
         if self._control.is_hopeless(attempt) or attempt.status == 401:
             # Without a token neither a poll nor a batch gets through.
@@ -250,12 +250,12 @@ class Poller:
             return None
         return self._read(batch, response.status, response.body)
 
-    def _read(self, batch: OpenBatch, status: int, body: bytes) -> Verdicts | None:
+    def _read(self, batch: OpenBatch, status: int, body: bytes) -> Outcomes | None:
         reading = self._reading(batch, status, body)
         batch.last, batch.reading = reading.result, reading
         log.debug("batch result", batch=batch.batch_uuid, status=status, outcome=batch.last.outcome)
         if reading.is_too_large:
-            return reading.judge(())
+            return reading.outcomes(())
         # The result of a shared batchUuid may be that of the other batch: only the rules see which records it names.
         said = self._rules.ask_reader(status, body, batch.keys) if status != 202 and not batch.is_shared() else None
         batch.late = with_deadline(said) if said is not None else None
@@ -263,7 +263,7 @@ class Poller:
             # What the reader calls pending is polled again.
             return said if batch.late is None else None
         if batch.last.is_final:
-            return reading.judge(batch.keys(), shared=batch.is_shared())
+            return reading.outcomes(batch.keys(), shared=batch.is_shared())
         if batch.last.outcome == "unrecognised":
             words = (status, batch.last.status, batch.last.result)
             if batch.said == words:

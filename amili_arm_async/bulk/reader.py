@@ -14,7 +14,7 @@ from .. import clock
 from ..errors import ArmError
 from .chunking import Batch, Chunker, RecordType
 from .control import RunControl
-from .copies import kept
+from .copies import snapshot
 from .in_flight import BatchTracker
 from .outcomes import Outcome
 from .source import STRETCH, Source
@@ -59,7 +59,7 @@ class Reader:
             overhead=spec.envelope.size,
             max_records=spec.options.max_records,
             max_bytes=spec.options.max_bytes,
-            prints=fingerprints,
+            fingerprints=fingerprints,
             reads_texts=any(observer.reads_texts for observer in self._observers),
             require_key=spec.options.require_document_no,
             keep_invalid=keep_invalid,
@@ -205,7 +205,7 @@ class Reader:
         while places:
             now, places = places[: self._chunker.wanted], places[self._chunker.wanted :]
             self._chunker.feed([records[place] for place in now], array("q", [first + place for place in now]))
-        self._chunker.pass_over(first + len(records))
+        self._chunker.skip_to(first + len(records))
         self._take_note()
 
     # --- the end of a run that ended early --------------------------------------------------------------------------------
@@ -260,4 +260,4 @@ class _Unread:
 
     def append(self, record: Any) -> None:
         """A record that may be changed as soon as the next one is read."""
-        self.records.append(kept(record, self._kind))
+        self.records.append(snapshot(record, self._kind))

@@ -199,7 +199,7 @@ class Reconciler:
         while self._control.reason is None and (left := max(map(settling.left, stamps))) > 0:
             why = settling.why(max(stamps, key=settling.left))
             log.info(why, delay=round(left))
-            self._tracker.tell_progress(why)
+            self._tracker.report_progress(why)
             await clock.wait(self._control.stopping, left)
         return self._control.reason is None
 
@@ -221,7 +221,7 @@ class Reconciler:
         if may_go:
             self._absent[row.id] = frozenset(form_of(row.keys[position] or "") for position in unknown)
         for outcome in self._unknowns.looked_up(row, verdicts, frozenset(unknown) if may_go else frozenset()):
-            self._tracker.tell(outcome)
+            self._tracker.publish(outcome)
 
     async def _look_up(self, row: UnknownRow) -> dict[int, Outcome]:
         """What the look-ups of a batch say, by position; of what has no number, nothing."""
@@ -268,7 +268,7 @@ class Reconciler:
         row = await self._unknowns.read(number)
         verdicts = {place: Outcome("unknown", "absent", text) if one.reason == "absent" else one for place, one in row.unknown.items()}
         for outcome in self._unknowns.looked_up(row, verdicts, frozenset()):
-            self._tracker.tell(outcome)
+            self._tracker.publish(outcome)
 
 
 def _no_less(verdict: Outcome, before: Outcome) -> Outcome:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from ..config import BatchWords
 from ..models.batches import BatchEntry, BatchOutcomeWord
 from .chunking import as_key
-from .failure_evidence import WORD_NAMES, any_against, meaning_of, message_of, speaks_against
+from .failure_evidence import WORD_NAMES, any_reports_failure, meaning_of, message_of, reports_failure
 
 __all__ = ["Entries", "entry_of", "find_entries", "find_list", "meaning", "objects_in", "said", "word"]
 
@@ -96,7 +96,7 @@ class Entries:
         self._key_names = key_names
         self._all: tuple[BatchEntry, ...] | None = None
         # Where an entry has something against its record, each is looked at.
-        self._sayings = None if any_against(items, words) else _sayings(items)
+        self._sayings = None if any_reports_failure(items, words) else _sayings(items)
         said_once = self.all() if self._sayings is None else map(self._entry_of, self._sayings)
         self.outcomes: set[BatchOutcomeWord] = {entry.outcome for entry in said_once}
 
@@ -121,7 +121,7 @@ class Entries:
     def _entry_of(self, saying: Saying) -> BatchEntry:
         return self._entry(dict(zip(WORD_NAMES, saying, strict=True)))
 
-    def that_differ(self, keys: Sequence[str | None]) -> dict[int, BatchEntry] | None:
+    def exceptions_by_position(self, keys: Sequence[str | None]) -> dict[int, BatchEntry] | None:
         """The entries of records that did not succeed, by the place of the record; an entry stands at the place -1 where all say
         the same as it, and not that they succeeded.
 
@@ -168,7 +168,7 @@ class Entries:
 def entry_of(fields: Mapping[str, Any], key: str | None, words: BatchWords) -> BatchEntry:
     """What an object says of the record `key`: what it has against the record counts more than its words."""
     spoken = said(fields)
-    outcome: BatchOutcomeWord = "failed" if speaks_against(fields, words) else meaning(spoken, words)
+    outcome: BatchOutcomeWord = "failed" if reports_failure(fields, words) else meaning(spoken, words)
     message = word(fields.get("message")) if outcome == "succeeded" else message_of(fields)
     return BatchEntry(key, outcome, "/".join(spoken), message)
 

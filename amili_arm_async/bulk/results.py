@@ -25,7 +25,7 @@ from .outcomes import ACCEPTED, BatchReader, Outcome, RecordOutcome
 from .result_entries import Entries, entry_of, find_list, meaning, objects_in, said, word
 from .result_names import Names
 
-__all__ = ["KEY_NAMES", "BatchRules", "Reading", "Verdicts", "most_bytes", "read_all", "read_result", "with_deadline"]
+__all__ = ["KEY_NAMES", "BatchRules", "Outcomes", "Reading", "most_bytes", "read_all", "read_result", "with_deadline"]
 
 KEY_NAMES: Final = ("documentNo", "customerNo")
 """The fields that may name a record in a batch result, the narrower first."""
@@ -166,8 +166,8 @@ _UNTOLD: Final = Outcome("accepted", "unmapped", "batch_reader does not say what
 _SUCCEEDED: Final = Outcome("succeeded")
 _LATE: Final = Outcome("accepted", "deadline", "the record was not processed in time")
 
-Verdicts: TypeAlias = tuple[Outcome, dict[int, Outcome]]
-"""The verdict for all records of a batch, and by position those that differ."""
+Outcomes: TypeAlias = tuple[Outcome, dict[int, Outcome]]
+"""The outcome for all records of a batch, and by position those that differ."""
 
 
 class Reading(Struct, frozen=True):
@@ -196,7 +196,7 @@ class Reading(Struct, frozen=True):
         """Whether it says anything of single records."""
         return bool(len(self.entries) or self.evidence.failed or self.evidence.succeeded)
 
-    def judge(self, keys: Sequence[str | None], *, complete: bool = True, shared: bool = False) -> Verdicts:
+    def outcomes(self, keys: Sequence[str | None], *, complete: bool = True, shared: bool = False) -> Outcomes:
         """What a result that is not waited for any longer says of the records with these keys, in the order in which they were sent.
 
         Args:
@@ -205,19 +205,19 @@ class Reading(Struct, frozen=True):
             shared: whether another batch has the same batchUuid; then only what names a record counts.
 
         Returns:
-            the verdict for all, and by position those that differ.
+            the outcome for all, and by position those that differ.
         """
         if self.is_too_large:
             return _TOO_LARGE, {}
         if self.result.outcome == "pending":
             return Outcome("accepted", "deadline", "the batch was not processed in time"), {}
         clear = self.result.outcome != "unrecognised"
-        if clear and not self.evidence.failed and (differ := self.entries.that_differ(keys)) is not None:
+        if clear and not self.evidence.failed and (differ := self.entries.exceptions_by_position(keys)) is not None:
             found = {place: self._verdict(entry) for place, entry in differ.items()}
             return found.pop(-1, _SUCCEEDED), found
-        verdicts = self._one_by_one(keys, clear=clear, complete=complete and not shared, shared=shared)
-        common = _SUCCEEDED if _SUCCEEDED in verdicts else verdicts[0]
-        return common, {place: verdict for place, verdict in enumerate(verdicts) if verdict is not common and verdict != common}
+        outcomes = self._one_by_one(keys, clear=clear, complete=complete and not shared, shared=shared)
+        common = _SUCCEEDED if _SUCCEEDED in outcomes else outcomes[0]
+        return common, {place: outcome for place, outcome in enumerate(outcomes) if outcome is not common and outcome != common}
 
     # --- one by one -------------------------------------------------------------------------------------------------------
 
@@ -235,15 +235,15 @@ class Reading(Struct, frozen=True):
         # Entries that say "done" leave it to the word for the whole, where they are of all records and nothing is against it.
         all_done = speak and None not in own and not shared and self.entries.outcomes <= {"succeeded", "done"}
         done = self._rest(len(keys), clear=clear, complete=complete, told=False, named=bool(failed)) if all_done else rest
-        verdicts: list[Outcome] = []
+        outcomes: list[Outcome] = []
         for place, entry in enumerate(own):
             if place in failed or (entry is not None and entry.outcome == "failed"):
-                verdicts.append(failed[place] if entry is None or entry.outcome != "failed" else self._verdict(entry))
+                outcomes.append(failed[place] if entry is None or entry.outcome != "failed" else self._verdict(entry))
             elif entry is not None and entry.outcome != "done":
-                verdicts.append(self._verdict(entry) if clear or entry.outcome != "succeeded" else _UNRECOGNISED)
+                outcomes.append(self._verdict(entry) if clear or entry.outcome != "succeeded" else _UNRECOGNISED)
             else:
-                verdicts.append(listed.get(place, rest if entry is None else done))
-        return verdicts
+                outcomes.append(listed.get(place, rest if entry is None else done))
+        return outcomes
 
     def _failed_entries(self) -> list[Item]:
         """Entries that name no record by its key: those that failed may name it by its place."""
@@ -340,7 +340,7 @@ _PENDING: Final = "pending"
 """The reason by which a reader tells that what became of a record is still to come."""
 
 
-def with_deadline(read: Verdicts) -> Verdicts | None:
+def with_deadline(read: Outcomes) -> Outcomes | None:
     """What a reader said where something is still to come, as it counts once nobody waits any longer; None where all is there."""
     common, others = read
     if not any(one.state == "accepted" and one.reason == _PENDING for one in (common, *others.values())):
@@ -369,7 +369,7 @@ class BatchRules(Struct, frozen=True):
     words: BatchWords
     reader: BatchReader | None = None
 
-    def ask_reader(self, status: int, body: bytes, keys_of: Callable[[], Sequence[str | None]]) -> Verdicts | None:
+    def ask_reader(self, status: int, body: bytes, keys_of: Callable[[], Sequence[str | None]]) -> Outcomes | None:
         """What the caller's own reader says; None where it has nothing to say, and the rules decide."""
         if self.reader is None:
             return None
@@ -389,18 +389,18 @@ class BatchRules(Struct, frozen=True):
                 return self._misread("gave something else than outcomes that are succeeded, failed or accepted")
             if outcome.key is not None and outcome.key != key:
                 return self._misread("gave outcomes in another order than the records")
-        verdicts = [_read_verdict(outcome) for outcome in answer]
-        common = verdicts[0] if verdicts else _UNMAPPED
-        return common, {place: verdict for place, verdict in enumerate(verdicts) if verdict != common}
+        outcomes = [_read_verdict(outcome) for outcome in answer]
+        common = outcomes[0] if outcomes else _UNMAPPED
+        return common, {place: outcome for place, outcome in enumerate(outcomes) if outcome != common}
 
     @staticmethod
-    def _misread(what: str) -> Verdicts:
+    def _misread(what: str) -> Outcomes:
         log.warning("batch_reader failed: the records are accepted, and nothing is known of them", reason=what)
         return Outcome("accepted", "unrecognised", f"batch_reader {what}"), {}
 
-    def judge_some(self, result: BatchResult, keys: Sequence[str | None], key_names: Sequence[str]) -> Verdicts:
+    def judge_some(self, result: BatchResult, keys: Sequence[str | None], key_names: Sequence[str]) -> Outcomes:
         """What a result says of some of the records of its batch."""
         if result.http_status != 202 and (read := self.ask_reader(result.http_status, result.body, lambda: keys)) is not None:
             return read
         reading = read_all(result.batch_uuid, result.http_status, result.body, self.words, key_names)
-        return reading.judge(keys, complete=False)
+        return reading.outcomes(keys, complete=False)

@@ -243,7 +243,7 @@ class BulkRunner:
     def _poll_again(self, opened: OpenRow, journal: RunJournal, slot: OpenBatchSlot) -> None:
         def settled(common: Outcome, exceptions: dict[int, Outcome], _: BatchResult | None) -> None:
             for outcome in journal.settle_open(opened, common, exceptions):
-                self._tracker.tell(outcome)
+                self._tracker.publish(outcome)
 
         # Where only one clock tells, its deadline begins anew.
         since = opened.accepted.passed(clock.stamp(self._transport.service_clock.earliest())) or 0.0

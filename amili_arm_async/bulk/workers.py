@@ -131,6 +131,6 @@ class Workers:
                     return None
                 del self._claiming[batch.number]
                 for outcome in claimed.outcomes:
-                    self._tracker.tell(outcome)
+                    self._tracker.publish(outcome)
                 if claimed.batch is not None:
                     return *self._tracker.enter(claimed.batch, claimed.row), claimed.after

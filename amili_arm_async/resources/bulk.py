@@ -41,12 +41,12 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
     Attributes:
         caller: the client number and the transport.
-        pressure: what all runs of the client share.
+        shared_limits: what all runs of the client share.
         kind: the Struct, and the field that names a record.
     """
 
     context: RequestContext
-    pressure: SharedLimits
+    shared_limits: SharedLimits
     kind: RecordType
 
     async def batch(
@@ -210,7 +210,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             timeout=timeout or context.transport.timeout,
             retry=retry or context.transport.retry,
         )
-        return BulkRun(job, source, context.transport, self.pressure, journal, report)
+        return BulkRun(job, source, context.transport, self.shared_limits, journal, report)
 
     @staticmethod
     def _check(name: str, options: BulkOptions) -> None:

@@ -36,9 +36,9 @@ class Customers:
     can't be sent), `ConfigurationError` (the call is wrong).
     """
 
-    def __init__(self, context: RequestContext, pressure: SharedLimits) -> None:
+    def __init__(self, context: RequestContext, shared_limits: SharedLimits) -> None:
         self._context = context
-        self._bulk: BulkWrites[Customer] = BulkWrites(context, pressure, KIND)
+        self._bulk: BulkWrites[Customer] = BulkWrites(context, shared_limits, KIND)
 
     async def create(
         self, customer: CustomerSource, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None

@@ -34,9 +34,9 @@ class Documents:
     subclasses, `RecordError` (the record can't be sent), `ConfigurationError` (the call is wrong).
     """
 
-    def __init__(self, context: RequestContext, pressure: SharedLimits) -> None:
+    def __init__(self, context: RequestContext, shared_limits: SharedLimits) -> None:
         self._context = context
-        self._bulk: BulkWrites[Document] = BulkWrites(context, pressure, KIND)
+        self._bulk: BulkWrites[Document] = BulkWrites(context, shared_limits, KIND)
 
     async def create(
         self, document: DocumentSource, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None

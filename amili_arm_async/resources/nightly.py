@@ -28,7 +28,7 @@ __all__ = ["plan"]
 
 def plan(
     context: RequestContext,
-    pressure: SharedLimits,
+    shared_limits: SharedLimits,
     customer_source: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | None,
     document_source: Iterable[DocumentSource] | AsyncIterable[DocumentSource] | None,
     state: str | os.PathLike[str] | None,
@@ -66,7 +66,7 @@ def plan(
         options: BulkOptions | None,
         observers: Sequence[RunObserver],
     ) -> BulkRun | SyncRun:
-        writes: BulkWrites[Any] = BulkWrites(context, pressure, kind)
+        writes: BulkWrites[Any] = BulkWrites(context, shared_limits, kind)
         if name == "customers" and state is not None:
             return writes.sync(
                 operations[name],

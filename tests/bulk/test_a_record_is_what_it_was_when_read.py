@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from amili_arm_async import BulkOptions, Customer, Document, PostalAddress
 from amili_arm_async.bulk.chunking import Chunker, RecordType
-from amili_arm_async.bulk.copies import kept
+from amili_arm_async.bulk.copies import snapshot
 from amili_arm_async.bulk.source import Source
 
 NUMBER = 50
@@ -273,7 +273,7 @@ def spoil(value: Any) -> None:
 
 
 def cut(records: Any, *, prints: bool) -> tuple[list[Any], list[Any]]:
-    cutter = Chunker(KIND, overhead=10, max_records=7, max_bytes=2000, prints=prints, keep_invalid=True)
+    cutter = Chunker(KIND, overhead=10, max_records=7, max_bytes=2000, fingerprints=prints, keep_invalid=True)
     source = Source(records)
 
     async def read() -> None:
@@ -283,7 +283,7 @@ def cut(records: Any, *, prints: bool) -> tuple[list[Any], list[Any]]:
     asyncio.run(read())
     batches = []
     while (batch := cutter.finish()) is not None:
-        batches.append((list(batch.indexes), list(batch.keys), json.loads(b"[" + b",".join(batch.pieces) + b"]"), list(batch.prints)))
+        batches.append((list(batch.indexes), list(batch.keys), json.loads(b"[" + b",".join(batch.pieces) + b"]"), list(batch.fingerprints)))
     return batches, [(list(one.outcome.indexes), one.outcome.keys, one.outcome.common, one.payload) for one in cutter.take_invalid()]
 
 
@@ -305,7 +305,7 @@ def test_a_source_that_spoils_its_records_gives_what_a_list_of_them_gives(record
 @given(st.dictionaries(st.sampled_from(["customerNo", "name", "x"]), VALUES, max_size=3))
 def test_what_is_kept_does_not_change_with_its_original(record: dict[str, Any]) -> None:
     expected = cut([copy.deepcopy(record)], prints=True)
-    made = kept(record, KIND)
+    made = snapshot(record, KIND)
     spoil(record)
     batches, invalid = cut([made], prints=True)
     assert repr([one[:3] for one in batches]) == repr([one[:3] for one in expected[0]])
@@ -314,7 +314,7 @@ def test_what_is_kept_does_not_change_with_its_original(record: dict[str, Any]) 
 
 def test_a_struct_is_kept_with_all_that_it_holds() -> None:
     record = Document(document_no="d1", document_lines=[])
-    made = kept(record, RecordType(Document, "document_no"))
+    made = snapshot(record, RecordType(Document, "document_no"))
     assert isinstance(record.document_lines, list)
     record.document_lines.append(None)  # type: ignore[arg-type]
     assert made.document_lines == []

@@ -115,5 +115,5 @@ def test_a_part_of_a_batch_has_the_records_that_were_asked_for(drawn):
     assert list(part.indexes) == [10 + place for place in places]
     assert list(part.keys) == [str(place) for place in places]
     assert part.texts() == [texts[place] for place in places]
-    assert list(part.prints) == places
+    assert list(part.fingerprints) == places
     assert batch.only(range(count)) is batch

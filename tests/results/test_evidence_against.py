@@ -29,7 +29,7 @@ def judged(body: Any, keys: list[str | None] | None = None, status: int = 200, w
     keys = KEYS if keys is None else keys  # type: ignore[assignment]
     assert keys is not None
     reading = read_all("uuid", status, json.dumps(body).encode(), words, ("customerNo",), len(keys))
-    common, others = reading.judge(keys, **more)
+    common, others = reading.outcomes(keys, **more)
     assert all(0 <= place < len(keys) for place in others)
     return [others.get(place, common) for place in range(len(keys))]
 
@@ -328,7 +328,7 @@ def test_entries_tell_what_the_lists_name() -> None:
 
 def test_a_document_is_not_taken_for_failed_by_the_number_of_a_customer() -> None:
     body = {**OK, "failed": [{"customerNo": "1002", "message": "x"}]}
-    common, others = read_all("uuid", 200, json.dumps(body).encode(), WORDS, ("documentNo",), 4).judge(KEYS)
+    common, others = read_all("uuid", 200, json.dumps(body).encode(), WORDS, ("documentNo",), 4).outcomes(KEYS)
     assert (common.reason, others) == ("unmapped", {})
 
 
@@ -406,6 +406,6 @@ def test_evidence_of_a_failure_never_makes_more_successes(body, name, failure, w
 @settings(max_examples=300)
 @given(BODIES, st.permutations(KEYS))
 def test_at_once_and_one_by_one_say_the_same(body, keys) -> None:
-    with mock.patch.object(Entries, "that_differ", return_value=None):
+    with mock.patch.object(Entries, "exceptions_by_position", return_value=None):
         one_by_one = judged(body, keys)
     assert judged(body, keys) == one_by_one

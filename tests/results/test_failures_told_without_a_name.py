@@ -18,7 +18,7 @@ _WHOLE = {"status": "PROCESSED", "result": "OK"}
 def _states(body: dict[str, Any]) -> set[str]:
     keys = ["D1", "D2", "D3", "D4"]
     reading = read_all("a-batch", 200, json.dumps({**_WHOLE, **body}).encode(), BatchWords(), KEY_NAMES, len(keys))
-    common, others = reading.judge(keys)
+    common, others = reading.outcomes(keys)
     return {others.get(place, common).state for place in range(len(keys))}
 
 

@@ -34,7 +34,7 @@ def states(value: Any, keys: list[str | None], status: int = 200, words: BatchWo
 
 def verdicts(value: Any, keys: list[str | None], status: int = 200, words: BatchWords = WORDS, names: Any = KEY_NAMES) -> list[Outcome]:
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
-    common, exceptions = read_all("uuid", status, body, words, names, len(keys)).judge(keys)
+    common, exceptions = read_all("uuid", status, body, words, names, len(keys)).outcomes(keys)
     assert all(0 <= place < len(keys) for place in exceptions)
     return [exceptions.get(place, common) for place in range(len(keys))]
 
@@ -367,10 +367,10 @@ def outcome_by_entry(result: BatchResult) -> str:
 def test_what_is_judged_at_once_is_what_is_judged_record_by_record(made, key_names) -> None:
     keys, value, status = made
     body = json.dumps(value).encode()
-    with mock.patch.object(Entries, "that_differ", return_value=None):
-        one_by_one = read_all("uuid", status, body, WORDS, key_names).judge(keys)
+    with mock.patch.object(Entries, "exceptions_by_position", return_value=None):
+        one_by_one = read_all("uuid", status, body, WORDS, key_names).outcomes(keys)
     reading = read_all("uuid", status, body, WORDS, key_names)
-    assert reading.judge(keys) == one_by_one
+    assert reading.outcomes(keys) == one_by_one
     assert reading.result.is_final == dataclasses.replace(reading.result).is_final
     if status != 202 and not {"status", "result", "resultType"} & value.keys():
         assert reading.result.outcome == outcome_by_entry(reading.result)
@@ -392,7 +392,7 @@ def calls_to_read(count: int) -> int:
     sys.settrace(note)
     try:
         reading = read_all("uuid", 200, body, WORDS, ("customerNo",), count)
-        found = reading.judge(keys)
+        found = reading.outcomes(keys)
         assert reading.result.is_final
     finally:
         sys.settrace(before)

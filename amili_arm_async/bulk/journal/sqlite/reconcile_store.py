@@ -167,7 +167,7 @@ class ReconcileStore:
         assert old.body is not None
         whole = Batch(0, range(len(old.keys)), old.keys, (old.body,), len(old.body), contents)
         part = whole.only([position for _, position in pairs])
-        batch = Batch(0, array("q", [index for index, _ in pairs]), part.keys, part.pieces, part.size, part.prints)
+        batch = Batch(0, array("q", [index for index, _ in pairs]), part.keys, part.pieces, part.size, part.fingerprints)
         self._store.again.add(row)
         self._store.enter(connection, row, batch)
         self._store.replaces[row] = [(place, number, position) for place, (_, position) in enumerate(pairs)]

@@ -226,14 +226,14 @@ class RunStore:
             decision = self._decide(found[name], batch, position)
             if decision.conflict is not None and contents is not None:
                 texts = texts or batch.texts()
-                if contents.is_same(found[name], texts[position], batch.prints[position]):
+                if contents.is_same(found[name], texts[position], batch.fingerprints[position]):
                     decision = self._decide(found[name], batch, position)
             if decision.send:
                 superseded += [(len(claims.send), entry.batch, entry.position) for entry in decision.supersedes]
                 overtaken += decision.overtakes
                 claims.after.update(decision.after)
                 if not self.name.safe and batch.keys[position] is not None:
-                    entry = ResumeEntry(None, "current", batch.prints[position], id, len(claims.send), batch.indexes[position])
+                    entry = ResumeEntry(None, "current", batch.fingerprints[position], id, len(claims.send), batch.indexes[position])
                     found[name].append(entry)
                 claims.send.append(position)
             elif decision.taken is not None:
@@ -271,7 +271,7 @@ class RunStore:
         return self.contents
 
     def _decide(self, entries: list[ResumeEntry], batch: Batch, position: int) -> Decision:
-        content, place = batch.prints[position], batch.indexes[position]
+        content, place = batch.fingerprints[position], batch.indexes[position]
         if self.name.safe:
             return decide_customer(entries, content, place)
         return decide_document(entries, content, place, numbered=batch.keys[position] is not None)
@@ -295,7 +295,7 @@ class RunStore:
             "INSERT INTO batches (id, attempt, records, state, spans) VALUES (?, ?, ?, 'queued', ?)",
             (id, self.attempt, len(batch), codec.ENCODER.encode(spans).decode() if spans else None),
         )
-        self._enter_records(connection, id, batch.keys, batch.prints, names, batch.indexes)
+        self._enter_records(connection, id, batch.keys, batch.fingerprints, names, batch.indexes)
         if self.keeps_bodies:
             _write_body(connection, id, batch)
         # Now that it is entered, and in one transaction: of two runs that go on at once, one sees the other.
@@ -429,7 +429,7 @@ class RunStore:
             " VALUES (?, ?, ?, 'settled', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (id, self.attempt, len(batch), *_plain(standard), _write(exceptions), spans, *(looked_up or (None,) * 4)),
         )
-        self._enter_records(connection, id, batch.keys, batch.prints, {}, batch.indexes)
+        self._enter_records(connection, id, batch.keys, batch.fingerprints, {}, batch.indexes)
         if keep_body:
             _write_body(connection, id, batch)
 
