@@ -457,7 +457,7 @@ class Chunker:
     # --- encoding -------------------------------------------------------------------------------------------------------
 
     def _encode_all(self, records: list[Any]) -> tuple[bytes, list[str | None], Sequence[int]] | None:
-        """Returns the texts of all records, joined by commas, their keys and fingerprints; None where a record must be checked by itself."""
+        """Returns the joined texts of all records, their keys and fingerprints; None where a record must be checked by itself."""
         kinds = set(map(type, records))
         kind = kinds.pop()
         if kinds or kind not in {bytes, dict, self._kind.cls}:
