@@ -1,4 +1,4 @@
-"""Whether a run goes on: what stops it, what it waits for, and how long its patience lasts."""
+"""Controls a run: what stops it, what it waits for, and how long its patience lasts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["RunControl", "reason_of"]
 
 
 class RunControl:
-    """The state that all workers of a run look at before they send.
+    """The state that all workers of a run check before they send.
 
     Args:
         gate: until when nobody may send, shared with the other runs of the client.
-        patience: seconds for which the server may take nothing before the run ends.
+        patience: seconds for which the server may accept nothing before the run ends.
         retry: how the waits grow.
-        endpoint: what is sent to, for errors.
+        endpoint: the endpoint of the batches, for errors.
         stopped: called once, when the run stops.
 
     Attributes:
@@ -57,7 +57,12 @@ class RunControl:
     # --- stopping ---------------------------------------------------------------------------------------------------------
 
     def stop(self, reason: Outcome, cause: Exception | None = None) -> None:
-        """Nothing more is sent; the first reason counts."""
+        """Stops the run: nothing more is sent. The first call counts.
+
+        Args:
+            reason: the outcome of what is not sent any more.
+            cause: the error that ends the run, or None.
+        """
         if self.reason is None:
             self.reason = reason
             self.cause = cause
@@ -66,31 +71,53 @@ class RunControl:
             self._stopped()
 
     def record_attempt(self, attempt: Attempt) -> None:
-        """Takes in how far a try came."""
+        """Takes note of how far an attempt came.
+
+        Args:
+            attempt: the attempt.
+        """
         self._was_answered = self._was_answered or attempt.response is not None
-        # Without a token nothing is on its way.
+        # Without a token nothing is sent.
         self._has_token = self._has_token or attempt.response is not None or attempt.send_failure is not None
 
     def is_hopeless(self, attempt: Attempt) -> bool:
-        """Whether no further try of this run can better what happened: at once where it lasts for sure, and where the address looks
-        wrong that nothing in this run has come from. What once worked is waited for: addresses flicker during deployments."""
+        """Returns whether no further attempt of this run can succeed.
+
+        That is so at once where the failure is permanent, and where the address looks wrong and has not answered in this run. What worked
+        before is waited for: addresses may vanish for a moment during a deployment.
+
+        Args:
+            attempt: the attempt that failed.
+
+        Returns:
+            Whether the run has to end.
+        """
         self.record_attempt(attempt)
         if attempt.lasting == "perhaps":
             return not (self._has_token if isinstance(attempt.error, AuthenticationError) else self._was_answered)
         return attempt.fatal is not None
 
     def stop_for(self, attempt: Attempt, endpoint: Endpoint) -> None:
-        """Stops for a failure that is about the call and not about the data."""
+        """Stops the run for a failure of the call, and not of its data.
+
+        Args:
+            attempt: the attempt that failed.
+            endpoint: what was called.
+        """
         error = attempt.fatal or attempt.status_error(endpoint) or attempt.error or NotSentError(attempt.reason)
         self.stop(Outcome("not_sent", reason_of(attempt), str(error)), error)
 
     def stop_for_journal(self, failure: Exception) -> None:
-        """Stops because a step can't be kept: what is not written down is not sent."""
+        """Stops the run because a step can't be recorded: what is not recorded is not sent.
+
+        Args:
+            failure: the error of the journal.
+        """
         self.stop(Outcome("not_sent", "journal", str(failure)), failure)
 
     def _out_of_patience(self, attempt: Attempt | None) -> None:
         last = attempt.description if attempt is not None else "it asks for a longer wait"
-        text = f"the server took nothing for {self._patience:g} s ({last})"
+        text = f"the server accepted nothing for {self._patience:g} s ({last})"
         error: ArmError | None = attempt.status_error(self._endpoint) if attempt is not None else None
         if error is None:
             error = NotSentError(text + ": run it again later, or allow more patience")
@@ -101,11 +128,15 @@ class RunControl:
 
     @property
     def may_send(self) -> bool:
-        """True when a batch may be sent now."""
+        """Whether a batch may be sent now."""
         return self.reason is None and not self._gate.remaining and self._answers.is_set()
 
     async def wait_to_send(self) -> bool:
-        """Waits until a batch may be sent; False when none is sent any more."""
+        """Waits until a batch may be sent.
+
+        Returns:
+            False when no batch is sent any more.
+        """
         while self.reason is None and not self.may_send:
             if self._gate.remaining:
                 await self._sleep(self._gate.remaining, None)
@@ -114,16 +145,31 @@ class RunControl:
         return self.reason is None
 
     def is_answered(self) -> None:
-        """The server gave an answer that is not "later": whatever trouble there was is over."""
+        """Takes note that the server gave an answer that is not "later": the trouble, if any, is over."""
         self._trouble_since = None
 
     def patience_left(self, in_flight: InFlightBatch | None = None) -> float:
-        """Seconds that are left of the patience, with a batch or with the run."""
+        """Returns the seconds that are left of the patience.
+
+        Args:
+            in_flight: the batch, or None for the run as a whole.
+
+        Returns:
+            The seconds; below 0 when they are over.
+        """
         since = self._trouble_since if in_flight is None else in_flight.trouble_since
         return self._patience - (clock.monotonic() - since if since is not None else 0.0)
 
     async def pause(self, in_flight: InFlightBatch, attempt: Attempt) -> bool:
-        """Waits before the next try of a batch; False where the patience with this batch has ended."""
+        """Waits before the next attempt of a batch.
+
+        Args:
+            in_flight: the batch.
+            attempt: the attempt that failed.
+
+        Returns:
+            False where the patience with this batch is over.
+        """
         now = clock.monotonic()
         in_flight.failures += 1
         in_flight.trouble_since = now if in_flight.trouble_since is None else in_flight.trouble_since
@@ -136,7 +182,7 @@ class RunControl:
         return False
 
     async def _sleep(self, seconds: float, attempt: Attempt | None) -> None:
-        """Sleeps while the run goes on, and ends it where its patience does not reach that far."""
+        """Sleeps while the run goes on; ends it where its patience does not last as long."""
         now = clock.monotonic()
         self._trouble_since = now if self._trouble_since is None else self._trouble_since
         if now - self._trouble_since + seconds > self._patience:
@@ -147,14 +193,23 @@ class RunControl:
     # --- after an unknown outcome -----------------------------------------------------------------------------------------
 
     def begin_check(self) -> bool:
-        """An unsafe batch has an unknown outcome: no new one may start. True for the one who is to find out when it may again."""
+        """Takes note that an unsafe batch has an unknown outcome: no new one may start.
+
+        Returns:
+            True for the one caller who has to call `wait_for_answer`.
+        """
         first = self._answers.is_set() and self.reason is None
         if first:
             self._answers.clear()
         return first
 
     async def wait_for_answer(self, probe: Callable[[], Awaitable[Attempt]], endpoint: Endpoint) -> None:
-        """Asks a cheap read until it is answered: an outage costs the batches that were on the wire, not the night."""
+        """Repeats a cheap read until it is answered: an outage costs the batches in flight, not the night.
+
+        Args:
+            probe: reads once.
+            endpoint: what it reads, for errors.
+        """
         failures = 0
         while self.reason is None:
             attempt = await probe()
@@ -170,7 +225,14 @@ class RunControl:
 
 
 def reason_of(attempt: Attempt) -> str:
-    """The short reason of a failed try: its status, or what happened."""
+    """Returns the short reason of a failed attempt.
+
+    Args:
+        attempt: the attempt.
+
+    Returns:
+        The HTTP status, or what happened, without blanks.
+    """
     if attempt.status is not None and attempt.proof is not Proof.DONE:
         return str(attempt.status)
     return attempt.reason.replace(" ", "_").replace("-", "")

@@ -1,6 +1,6 @@
-"""How a batch is delivered: sent until its fate is known, split where it is too large or holds a bad record, and settled.
+"""Delivers a batch: sends it until it is known what became of it, splits it where it is too large or holds an invalid record, settles it.
 
-The rule it exists for: a batch of an unsafe endpoint is sent again only where it is proved that it was not taken.
+Its main rule: a batch of an unsafe endpoint is sent again only where it is proved that it was not accepted.
 """
 
 from __future__ import annotations
@@ -37,23 +37,36 @@ _UNSUPPORTED: Final = 415
 
 
 async def compressed(request: Request, encoding: Compression) -> Request:
-    """The request with its body compressed. Nothing of it has left meanwhile, so to be cancelled here leaves no doubt.
+    """Compresses the body of a request, in a worker thread: the event loop goes on meanwhile, and the next batch is encoded.
 
-    In a worker thread, since zlib and zstd let the others run while they work: the loop goes on, and the next batch is encoded.
+    Args:
+        request: the request; nothing of it has left yet, so a cancellation is unambiguous.
+        encoding: the compression.
+
+    Returns:
+        The request with the compressed body.
     """
     plain = [piece for piece in request.body if isinstance(piece, bytes)]
-    # What is cancelled does not wait: the thread has nothing to lose but its result.
+    # A cancelled run does not wait for the thread.
     body = await to_thread.run_sync(compress, plain, encoding, abandon_on_cancel=True)
     return replace(request, body=(body,), encoding=encoding)
 
 
 def with_advice(attempt: Attempt, spec: RunSpec) -> Attempt:
-    """The try, with an error that says what to change where the server does not take what is compressed."""
-    said = attempt.status_error(spec.endpoint)
-    if said is None or said.status != _UNSUPPORTED or spec.options.compression is None:
+    """Adds advice to the error of an attempt where the server does not accept compressed bodies.
+
+    Args:
+        attempt: the attempt.
+        spec: the run.
+
+    Returns:
+        The attempt, with an error that says what to change where it was answered 415.
+    """
+    refused = attempt.status_error(spec.endpoint)
+    if refused is None or refused.status != _UNSUPPORTED or spec.options.compression is None:
         return attempt
-    hint = f"the server does not take bodies that are compressed with {spec.options.compression}: remove compression="
-    error = StatusError(said.status, operation=said.operation, body=said.body, request_id=said.request_id, hint=hint)
+    hint = f"the server does not accept bodies that are compressed with {spec.options.compression}: remove compression="
+    error = StatusError(refused.status, operation=refused.operation, body=refused.body, request_id=refused.request_id, hint=hint)
     return replace(attempt, fatal=error)
 
 
@@ -65,7 +78,12 @@ _ABOUT_THE_DATA: Final = frozenset({400, 422})
 
 
 class Bisection(Struct):
-    """How a batch that was refused for its data is going: records in it, and those that proved bad."""
+    """The state of a batch that was refused for its data.
+
+    Attributes:
+        records: the number of its records.
+        bad: the number of records that proved invalid so far.
+    """
 
     records: int
     bad: int = 0
@@ -145,15 +163,15 @@ class BatchSender:
                     if receipt is not None and await self._accepted(in_flight, receipt, slot):
                         return
             if receipt is not None:
-                if await self._named_twice(in_flight, attempt):
+                if await self._uuid_repeated(in_flight, attempt):
                     return
             elif await self._refused(in_flight, attempt, bisection):
                 return
         self._give_up(in_flight)
 
     def _give_up(self, in_flight: InFlightBatch) -> None:
-        """Settles a batch that is not attempt any more."""
-        reason = self._control.reason or Outcome("not_sent", "patience", "the server did not take it within the patience of the run")
+        """Settles a batch that is no longer sent."""
+        reason = self._control.reason or Outcome("not_sent", "patience", "the server did not accept it within the patience of the run")
         self._tracker.settle(in_flight, self._tracker.stopped(in_flight, reason))
 
     async def _try(self, in_flight: InFlightBatch, take_turn: Callable[[], Awaitable[None]]) -> Attempt | None:
@@ -168,8 +186,8 @@ class BatchSender:
             request = await compressed(request, self._spec.options.compression)
 
         async def starts() -> bool:
-            # As late as this: what was not written down did not leave, and what was written down is hardly ever kept from leaving.
-            if not await self._keep_sending(in_flight):
+            # As late as possible: what was not recorded did not leave, and hardly anything that was recorded is kept from leaving.
+            if not await self._record_intent(in_flight):
                 return False
             await take_turn()
             if not self._control.may_send:
@@ -189,21 +207,21 @@ class BatchSender:
             self._control.record_attempt(attempt)
         return attempt
 
-    async def _keep_sending(self, in_flight: InFlightBatch) -> bool:
-        """Writes down that a batch is about to leave; False where it may not, or that can't be done."""
+    async def _record_intent(self, in_flight: InFlightBatch) -> bool:
+        """Records that a batch is about to leave; returns False where it may not leave, or where that can't be recorded."""
         if not self._control.may_send:
             return False
         try:
-            taken_out = await self._recorder.sending(in_flight)
+            removed = await self._recorder.sending(in_flight)
         except ArmError as exc:
             self._control.stop_for_journal(exc)
             return False
-        if taken_out:
-            self._tracker.remove(in_flight, taken_out)
-        return not taken_out
+        if removed:
+            self._tracker.remove(in_flight, removed)
+        return not removed
 
     async def _accepted(self, in_flight: InFlightBatch, receipt: BatchReceipt, slot: OpenBatchSlot) -> bool:
-        """Takes note that a batch was accepted; False where its batchUuid is that of another batch."""
+        """Takes note that a batch was accepted; returns False where its batchUuid is that of another batch."""
         self._control.is_answered()
         seconds = clock.monotonic() - in_flight.began
         is_polled = self._waits and not self._poller.stopped
@@ -212,7 +230,7 @@ class BatchSender:
         if is_first:
             in_flight.receipt = receipt
         try:
-            # The journal knows the batches of other attempts and runs, and keeps that one of them is not alone.
+            # The journal knows the batches of other attempts and runs, and keeps that the batchUuid is shared.
             if not await self._recorder.accepted(in_flight, receipt.batch_uuid, is_first=is_first) and is_first:
                 uuids.share(client_no, receipt.batch_uuid)
                 is_first = False
@@ -222,7 +240,7 @@ class BatchSender:
             in_flight.receipt = None
             log.warning("batchUuid given twice", batch=receipt.batch_uuid, records=len(in_flight.batch), request_id=receipt.request_id)
             return False
-        self._concurrency.taken(seconds)
+        self._concurrency.on_accepted(seconds)
         self._tracker.report.accepted(len(in_flight.batch), seconds)
         log.info(
             "batch accepted",
@@ -245,10 +263,10 @@ class BatchSender:
         self._poller.add(OpenBatch(receipt.batch_uuid, now, len(in_flight.batch), keys, slot.hand_over(), settled, is_shared))
         return True
 
-    async def _named_twice(self, in_flight: InFlightBatch, attempt: Attempt) -> bool:
-        """Deals with a batch that was given the batchUuid of another one; True when it needs no further try.
+    async def _uuid_repeated(self, in_flight: InFlightBatch, attempt: Attempt) -> bool:
+        """Handles a batch that was given the batchUuid of another one; returns True when it needs no further attempt.
 
-        A cache that answers in the place of the service has most likely let nothing through. What may be sent again is: a few times.
+        The answer most likely came from a cache, which let nothing through. What may be sent again is sent again, a few times.
         """
         in_flight.status, in_flight.was_ambiguous = attempt.status, True
         in_flight.repeated += 1
@@ -259,17 +277,15 @@ class BatchSender:
             and await self._control.pause(in_flight, ambiguous)
         ):
             return False
-        text = (
-            "the answer names a batch that was accepted before, so nobody can say whether this one was: look it up before you send it again"
-        )
-        await self._unknown(in_flight, Outcome("unknown", ambiguous.reason, text))
+        text = "the answer names an earlier batch, so it is not known whether this one was accepted: look it up before you send it again"
+        await self._settle_unknown(in_flight, Outcome("unknown", ambiguous.reason, text))
         return True
 
     async def _refused(self, in_flight: InFlightBatch, attempt: Attempt, bisection: Bisection | None) -> bool:
-        """Deals with a try that was not accepted; True when the batch needs no further try."""
+        """Handles an attempt that was not accepted; returns True when the batch needs no further attempt."""
         status = attempt.status
         if attempt.proof is Proof.DONE:
-            # A 2xx without a batchUuid, or one that can't be read: taken or not, nobody can say.
+            # A 2xx without a batchUuid, or one that can't be read: whether the batch was accepted is not known.
             attempt = Attempt(Proof.AMBIGUOUS, "no batchUuid in the answer", attempt.response, attempt.retry_after)
         if attempt.proof is Proof.AMBIGUOUS:
             in_flight.status, in_flight.was_ambiguous = status, True
@@ -286,14 +302,14 @@ class BatchSender:
         if attempt.proof is Proof.NOT_TAKEN and status != 429:
             self._control.is_answered()
         if status == 413 and attempt.proof is Proof.NOT_TAKEN and len(in_flight.batch) > 1:
-            # Half of it is what the server may take; kept for the run.
+            # The server may accept half of it; the run keeps to that.
             self._reader.lower_max_bytes(in_flight.batch.size // 2 + self._spec.envelope.size)
             await self._split(in_flight, bisection)
         elif status in _ABOUT_THE_DATA and attempt.proof is Proof.NOT_TAKEN:
             await self._refused_for_its_data(in_flight, attempt, bisection)
         elif not self._may_repeat(attempt):
-            await self._ends(in_flight, attempt)
-        elif await self._wait_to_repeat(in_flight, attempt):
+            await self._settle_final(in_flight, attempt)
+        elif await self._wait_to_retry(in_flight, attempt):
             return False
         return True
 
@@ -303,32 +319,32 @@ class BatchSender:
             return False
         return may_repeat(attempt.proof, safe=endpoint.safe, status=attempt.status)
 
-    async def _wait_to_repeat(self, in_flight: InFlightBatch, attempt: Attempt) -> bool:
-        """Waits, and makes the others wait, as the server asks; False where the batch is settled instead."""
+    async def _wait_to_retry(self, in_flight: InFlightBatch, attempt: Attempt) -> bool:
+        """Waits, and makes the others wait, as the server asks; returns False where the batch is settled instead."""
         if not in_flight.delivery.is_ambiguous:
             self._recorder.put_back(in_flight)
-        self._relieve(attempt)
-        # Waiting in silence for half an hour, say for a host that is misspelt, helps nobody.
+        self._slow_down(attempt)
+        # Otherwise a misspelt host name, for example, would show up after half an hour of silence.
         self._tracker.report_progress(reason_of(attempt))
         if await self._control.pause(in_flight, attempt):
             return True
         self._give_up(in_flight)
         return False
 
-    async def _ends(self, in_flight: InFlightBatch, attempt: Attempt) -> None:
-        """Settles a batch that may not be sent again: refused for good, or unknown."""
+    async def _settle_final(self, in_flight: InFlightBatch, attempt: Attempt) -> None:
+        """Settles a batch that may not be sent again: rejected, or unknown."""
         if attempt.proof is Proof.NOT_TAKEN:
             self._tracker.settle(in_flight, _rejected(in_flight, attempt))
             return
-        self._relieve(attempt)
-        text = "it may or may not have been taken: look it up before you send it again"
-        await self._unknown(in_flight, Outcome("unknown", reason_of(attempt), text))
+        self._slow_down(attempt)
+        text = "it may or may not have been accepted: look it up before you send it again"
+        await self._settle_unknown(in_flight, Outcome("unknown", reason_of(attempt), text))
 
-    async def _unknown(self, in_flight: InFlightBatch, verdict: Outcome) -> None:
-        """Settles a batch as unknown, and sees to it that no new unsafe one starts before the server answers a read."""
-        # Before anything is waited for: from here on no new unsafe batch may start.
+    async def _settle_unknown(self, in_flight: InFlightBatch, outcome: Outcome) -> None:
+        """Settles a batch as unknown; no new unsafe batch starts before the server answers a read."""
+        # Before the first await: from here on no new unsafe batch may start.
         asks = not self._spec.endpoint.safe and self._control.begin_check()
-        self._tracker.settle(in_flight, verdict)
+        self._tracker.settle(in_flight, outcome)
         if asks:
             probe = self._spec.probe
 
@@ -337,9 +353,9 @@ class BatchSender:
 
             await self._control.wait_for_answer(ask, probe.endpoint)
 
-    def _relieve(self, attempt: Attempt) -> None:
+    def _slow_down(self, attempt: Attempt) -> None:
         if attempt.status in {429, 503}:
-            self._concurrency.slower()
+            self._concurrency.back_off()
         if attempt.retry_after is not None:
             self._shared_limits.gate.extend(attempt.retry_after)
 
@@ -355,14 +371,14 @@ class BatchSender:
         await self.deliver(right, bisection)
 
     async def _refused_for_its_data(self, in_flight: InFlightBatch, attempt: Attempt, bisection: Bisection | None) -> None:
-        """Looks for the bad record by halves, so that it does not cost its neighbours; a single one is it."""
+        """Finds the invalid record by bisection, so that its neighbours are sent; rejects a single record."""
         bisection = bisection or Bisection(len(in_flight.batch))
         if len(in_flight.batch) > 1 and self._bisects:
             await self._split(in_flight, bisection)
             return
         bisection.bad += len(in_flight.batch)
         if bisection.bad == bisection.records and bisection.records > 1:
-            # Every record of a whole batch is bad: it is not the data. The rest is not taken apart.
+            # Every record of a whole batch was refused: it is not the data. The rest is not split.
             self._bisects = False
         self._tracker.settle(in_flight, _rejected(in_flight, attempt))
 
@@ -370,7 +386,7 @@ class BatchSender:
 
     @asynccontextmanager
     async def _request_turn(self) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-        """Gives a function that waits until the batch may be on the wire; it is there until its batchUuid is kept."""
+        """Gives a function that waits for the turn of the batch to be sent; the turn ends when its batchUuid is recorded."""
         has_turn = False
 
         async def take() -> None:
@@ -387,9 +403,9 @@ class BatchSender:
 
 
 def _rejected(in_flight: InFlightBatch, attempt: Attempt) -> Outcome:
-    """The verdict for a refusal: where an earlier try of the batch may have been taken, it proves nothing."""
+    """Returns the outcome of a refused batch: where an earlier attempt may have been accepted, the refusal proves nothing."""
     if in_flight.delivery.was_ambiguous:
-        return Outcome("unknown", reason_of(attempt), "refused, and an earlier try may have been taken")
+        return Outcome("unknown", reason_of(attempt), "refused, and an earlier attempt may have been accepted")
     body = codec.json_object(attempt.response.body) if attempt.response is not None else None
     message = body.get("message") if body is not None else None
     return Outcome("rejected", reason_of(attempt), message if isinstance(message, str) else None)

@@ -1,4 +1,4 @@
-"""The account of a run: what is under way, with the evidence of what became of it, and the final state that each record gets once."""
+"""The batches in flight, with the evidence of what became of them, and the final state that each record gets exactly once."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class InFlightBatch:
 
     Attributes:
         batch: the records; once it is accepted only their keys.
-        key_ticket: its right to be under way with these keys; the parts of a split batch share it.
-        delivery: whether bytes of it may have been taken.
+        key_ticket: its right to be in flight with these keys; the parts of a split batch share it.
+        delivery: the evidence of whether the server may have accepted it.
         attempts: how often it was sent.
         receipt: the 202, or None.
-        failures: tries that failed and were repeated.
-        trouble_since: when the first of them was, by the monotonic clock.
+        failures: the number of attempts that failed and were repeated.
+        trouble_since: when the first of them failed, by the monotonic clock.
         done: set when it has its final state, and when the run stops.
         parts: its halves, where it was split; then they have the final states.
-        row: its place in the journal.
-        status: of an answer that left it in doubt, or None.
-        was_ambiguous: whether a try of it ended in doubt, also where a later one did not.
+        row: its row in the journal.
+        status: the status of an ambiguous answer, or None.
+        was_ambiguous: whether an attempt was ambiguous, also where a later one was not.
         repeated: how often it was given a batchUuid that another batch has.
-        began: when it last began to leave, by the monotonic clock.
+        began: when it was last sent, by the monotonic clock.
     """
 
     batch: Batch
@@ -65,14 +65,22 @@ class InFlightBatch:
     began: float = 0.0
 
     async def wait_done(self, stopping: asyncio.Event) -> None:
-        """Waits until all its records have their final state, or the run stops."""
+        """Waits until all its records have their final state, or the run stops.
+
+        Args:
+            stopping: is set when the run stops.
+        """
         for part in self.parts:
             await part.wait_done(stopping)
         if not self.parts and not stopping.is_set():
             await self.done.wait()
 
     def keep_only_keys(self) -> Callable[[], list[str | None]]:
-        """Lets the bodies go, and keeps the keys in one piece of memory; gives a function that gives them."""
+        """Drops the bodies, and keeps the keys in one piece of memory.
+
+        Returns:
+            A function that returns the keys.
+        """
         keys = CompactKeys(self.batch.keys)
         self.batch = Batch(self.batch.number, self.batch.indexes, keys, (), 0)
         return keys.all
@@ -178,12 +186,27 @@ class BatchTracker:
         self._journal_failed = False
 
     def enter(self, batch: Batch, row: int) -> tuple[InFlightBatch, list[KeyTicket]]:
-        """Takes in a batch, and tells which earlier ones with the same keys it has to wait for. In the order of the source."""
+        """Takes in a batch; to be called in the order of the source.
+
+        Args:
+            batch: the batch.
+            row: its row in the journal.
+
+        Returns:
+            The batch in flight, and the tickets of the earlier batches with the same keys, for which it has to wait.
+        """
         key_ticket, before = self._keys.enter(batch.keys)
         return self._add(batch, key_ticket, row), before
 
     def split(self, in_flight: InFlightBatch) -> tuple[InFlightBatch, InFlightBatch]:
-        """Takes in the two halves of a batch in its place."""
+        """Replaces a batch by its two halves.
+
+        Args:
+            in_flight: the batch.
+
+        Returns:
+            Both halves, in order.
+        """
         first, second = (self._add(part, in_flight.key_ticket, 0) for part in in_flight.batch.halves())
         for part in (first, second):
             part.delivery.was_ambiguous = in_flight.delivery.was_ambiguous
@@ -193,18 +216,22 @@ class BatchTracker:
         in_flight.parts = (first, second)
         return first, second
 
-    def remove(self, in_flight: InFlightBatch, verdicts: Mapping[int, Outcome]) -> None:
-        """Takes records out of a batch before it leaves, by their positions, with their final states; it may be empty then."""
+    def remove(self, in_flight: InFlightBatch, outcomes: Mapping[int, Outcome]) -> None:
+        """Settles records of a batch before it is sent; the batch may be empty then.
+
+        Args:
+            in_flight: the batch.
+            outcomes: the outcomes of the records, by position.
+        """
         batch = in_flight.batch
-        gone = sorted(verdicts)
-        rest = [position for position in range(len(batch)) if position not in verdicts]
-        said = {number: verdicts[position] for number, position in enumerate(gone)}
-        (common, _), *_ = Counter(said.values()).most_common(1)
-        others = {number: verdict for number, verdict in said.items() if verdict != common}
-        indexes, keys = [batch.indexes[position] for position in gone], [batch.keys[position] for position in gone]
-        outcome = BatchOutcome(batch.number, None, 0, None, indexes, keys, common, others)
+        removed = sorted(outcomes)
+        rest = [position for position in range(len(batch)) if position not in outcomes]
+        (common, _), *_ = Counter(outcomes.values()).most_common(1)
+        exceptions = {number: outcomes[position] for number, position in enumerate(removed) if outcomes[position] != common}
+        indexes, keys = [batch.indexes[position] for position in removed], [batch.keys[position] for position in removed]
+        outcome = BatchOutcome(batch.number, None, 0, None, indexes, keys, common, exceptions)
         self._recorder.take_out(in_flight, rest, batch.only(rest) if rest else None, outcome)
-        self._keys.settle(in_flight.key_ticket, len(gone))
+        self._keys.settle(in_flight.key_ticket, len(removed))
         if rest:
             in_flight.batch = batch.only(rest)
         else:
@@ -221,11 +248,18 @@ class BatchTracker:
     def settle(
         self,
         in_flight: InFlightBatch,
-        verdict: Outcome,
+        common: Outcome,
         exceptions: dict[int, Outcome] | None = None,
         result: BatchResult | None = None,
     ) -> None:
-        """Gives a batch its final state, and tells of it. Without an await: whatever is cancelled, a record is in one place."""
+        """Gives a batch its final state. Without an await: whatever is cancelled, a record is in one place.
+
+        Args:
+            in_flight: the batch.
+            common: the outcome of all records but the exceptions.
+            exceptions: the outcomes that differ, by position.
+            result: the last result of the batch, or None.
+        """
         del self._in_flight[in_flight]
         self._keys.settle(in_flight.key_ticket, len(in_flight.batch))
         in_flight.done.set()
@@ -233,47 +267,72 @@ class BatchTracker:
         batch = in_flight.batch
         keys = list(batch.keys)
         outcome = BatchOutcome(
-            batch.number, uuid, in_flight.attempts, result, batch.indexes, keys, verdict, exceptions or {}, in_flight.was_ambiguous
+            batch.number, uuid, in_flight.attempts, result, batch.indexes, keys, common, exceptions or {}, in_flight.was_ambiguous
         )
-        self._recorder.settled(in_flight, verdict, outcome.exceptions)
+        self._recorder.settled(in_flight, common, outcome.exceptions)
         if not self._recorder.hold(in_flight, outcome):
             self.publish(outcome)
 
     def publish(self, outcome: BatchOutcome) -> None:
-        """The final state of records that are not under way here."""
+        """Publishes the final state of records: to the report, the observers and the program.
+
+        Args:
+            outcome: what became of the records.
+        """
         self.report.add(outcome)
         self.report_progress(None)
         self._outcomes.put(outcome)
         self._check_failures()
 
     async def with_earlier(
-        self, records: Sequence[Any], first: int, verdicts: Mapping[int, Outcome], kind: RecordType
+        self, records: Sequence[Any], first: int, outcomes: Mapping[int, Outcome], kind: RecordType
     ) -> dict[int, Outcome]:
-        """The same verdicts, by place; but of a blocked record that an earlier attempt sent, what became of it there."""
-        places = [place for place, verdict in verdicts.items() if verdict.state == "blocked"]
-        if not places:
-            return dict(verdicts)
-        chosen = [records[place] for place in places]
+        """Replaces the outcomes of blocked records that an earlier attempt sent by what became of them there.
+
+        Args:
+            records: the records.
+            first: the index of the first of them in the source.
+            outcomes: the outcomes, by position in `records`.
+            kind: the type of the records.
+
+        Returns:
+            The outcomes, by position.
+        """
+        positions = [position for position, outcome in outcomes.items() if outcome.state == "blocked"]
+        if not positions:
+            return dict(outcomes)
+        chosen = [records[position] for position in positions]
         keys = _keys_of(kind, chosen)
         texts = [_payload(kind, record) for record in chosen] if None in keys else []
-        standing = await self._recorder.standing([first + place for place in places], keys, texts, ())
-        return {**verdicts, **{places[number]: verdict for number, verdict in standing.items()}}
+        standing = await self._recorder.standing([first + position for position in positions], keys, texts, ())
+        return {**outcomes, **{positions[number]: outcome for number, outcome in standing.items()}}
 
-    def pass_over(self, records: Sequence[Any], first: int, verdicts: Mapping[int, Outcome], kind: RecordType) -> None:
-        """Takes in records that are not sent, by their place among `records`; the first of these is at index `first` of the source."""
-        if verdicts:
-            indexes = array("q", [first + place for place in verdicts])
-            keys = _keys_of(kind, [records[place] for place in verdicts])
-            for (place, verdict), key in zip(verdicts.items(), keys, strict=True):
-                if verdict.state == "blocked":
-                    payload = _payload(kind, records[place]) if self._recorder.wants_payloads else None
-                    self._recorder.unsent([first + place], [key], verdict, payload)
-            common, _ = Counter(verdicts.values()).most_common(1)[0]
-            others = {position: verdict for position, verdict in enumerate(verdicts.values()) if verdict != common}
-            self.publish(BatchOutcome(0, None, 0, None, indexes, keys, common, others))
+    def settle_unsent(self, records: Sequence[Any], first: int, outcomes: Mapping[int, Outcome], kind: RecordType) -> None:
+        """Settles records that are not sent.
+
+        Args:
+            records: the records.
+            first: the index of the first of them in the source.
+            outcomes: the outcomes of those that are not sent, by position in `records`.
+            kind: the type of the records.
+        """
+        if outcomes:
+            indexes = array("q", [first + position for position in outcomes])
+            keys = _keys_of(kind, [records[position] for position in outcomes])
+            for (position, outcome), key in zip(outcomes.items(), keys, strict=True):
+                if outcome.state == "blocked":
+                    payload = _payload(kind, records[position]) if self._recorder.wants_payloads else None
+                    self._recorder.unsent([first + position], [key], outcome, payload)
+            common, _ = Counter(outcomes.values()).most_common(1)[0]
+            exceptions = {number: outcome for number, outcome in enumerate(outcomes.values()) if outcome != common}
+            self.publish(BatchOutcome(0, None, 0, None, indexes, keys, common, exceptions))
 
     def refuse(self, refused: Iterable[Invalid]) -> None:
-        """Takes in records that can't be sent."""
+        """Settles records that can't be sent.
+
+        Args:
+            refused: the records.
+        """
         for invalid in refused:
             self._recorder.invalid(invalid)
             self.report.add(invalid.outcome)
@@ -281,13 +340,17 @@ class BatchTracker:
             self._check_failures()
 
     def report_progress(self, trouble: str | None) -> None:
-        """Tells where the run is; `trouble` is what it waits for when the server takes nothing."""
+        """Calls `BulkOptions.on_progress`.
+
+        Args:
+            trouble: what the run waits for when the server accepts nothing, or None.
+        """
         if self._on_progress is None:
             return
         try:
             self._on_progress(self.report.progress(self._poller.open, trouble))
         except Exception as exc:
-            # A broken progress bar must not cost the night.
+            # A broken progress bar must not end the run.
             self._on_progress = None
             log.warning("on_progress raised and is not called again", error=type(exc).__name__)
 
@@ -304,7 +367,7 @@ class BatchTracker:
         self._control.stop(Outcome("not_sent", "too_many_failures", str(error)), error)
 
     def release_waiters(self) -> None:
-        """The run stops: nobody needs to wait for an earlier batch any more, since nothing is sent after it."""
+        """Releases those who wait for an earlier batch: the run stops, and nothing is sent after it."""
         self._keys.abandon()
         for in_flight in self._in_flight:
             in_flight.done.set()
@@ -312,7 +375,11 @@ class BatchTracker:
     # --- the end ----------------------------------------------------------------------------------------------------------
 
     def read(self, records: int) -> None:
-        """So many records were read from the source."""
+        """Takes note of the number of records that were read.
+
+        Args:
+            records: the number of records that were read from the source.
+        """
         self.report.tally.records_read = self.adopted + records
 
     def close(self, reason: Outcome) -> None:
@@ -321,7 +388,7 @@ class BatchTracker:
         Args:
             reason: the outcome of what was not sent.
         """
-        # What the caller's function raises must not keep a record from its state.
+        # An error of the caller's function must not keep a record from its state.
         self._on_progress = None
         for in_flight in list(self._in_flight):
             if in_flight.receipt is not None:
@@ -332,8 +399,13 @@ class BatchTracker:
             self.publish(outcome)
 
     def name_invalid(self, refused: Iterable[Invalid], reason: Outcome | None) -> None:
-        """Takes in records that can't be sent, when nobody is told any more; with a `reason`, those that would not have been sent anyway
-        get it, unless their source could not read them."""
+        """Settles records that can't be sent, at the end of a run, where the program gets no outcomes any more.
+
+        Args:
+            refused: the records.
+            reason: the outcome of those that would not have been sent anyway, unless their source could not read them; None: they stay
+                invalid.
+        """
         for invalid in refused:
             outcome = invalid.outcome
             if reason is None or invalid.is_unreadable:
@@ -359,23 +431,36 @@ class BatchTracker:
                 self._journal_failed = True
         for position, outcome in standing.items():
             self.report.add(BatchOutcome(0, None, 0, None, [batch.indexes[position]], [batch.keys[position]], outcome))
-        rest = [place for place in range(len(batch)) if place not in standing]
+        rest = [position for position in range(len(batch)) if position not in standing]
         if rest:
             self.not_sent(batch.only(rest), reason)
 
     def not_sent(self, batch: Batch, reason: Outcome) -> None:
-        """A batch that was cut, and that nothing more is done with."""
+        """Settles a batch that is not sent.
+
+        Args:
+            batch: the batch.
+            reason: the outcome of its records.
+        """
         self._recorder.unsent(batch.indexes, batch.keys, reason, b",".join(batch.pieces))
         self.report.add(BatchOutcome(0, None, 0, None, batch.indexes, batch.keys, reason))
 
     @staticmethod
     def stopped(in_flight: InFlightBatch, reason: Outcome) -> Outcome:
-        """The verdict for a batch that is not sent any more."""
+        """Returns the outcome of a batch that is no longer sent.
+
+        Args:
+            in_flight: the batch.
+            reason: the outcome where it was proved that the server did not accept it.
+
+        Returns:
+            The reason, or an unknown outcome where an attempt may have been accepted.
+        """
         if in_flight.delivery.started:
-            return Outcome("unknown", "cut_off", "the run was cut off while it was on the wire")
+            return Outcome("unknown", "cut_off", "the run was cut off while it was being sent")
         if in_flight.delivery.was_ambiguous:
-            said = str(in_flight.status) if in_flight.status is not None else "not_repeated"
-            return Outcome("unknown", said, "an earlier try may have been taken, and it was not tried again")
+            why = str(in_flight.status) if in_flight.status is not None else "not_repeated"
+            return Outcome("unknown", why, "an earlier attempt may have been accepted, and it was not repeated")
         return reason
 
 
@@ -391,13 +476,13 @@ def _keys_of(kind: RecordType, records: list[Any]) -> list[str | None]:
 def _key_of(kind: RecordType, record: Any) -> str | None:
     try:
         return kind.key_of(record)
-    except Exception:  # it is only named; what is wrong with it, nobody asks any more
+    except Exception:  # it is only named: what is wrong with it does not matter any more
         return None
 
 
 def _payload(kind: RecordType, record: Any) -> bytes:
-    """The text that would have been sent; of what can't be, as much as can be written."""
+    """Returns the text that would have been sent; of what can't be sent, as much as can be written."""
     try:
         return codec.encode_one(record, kind.cls, sort=True)
-    except Exception:  # also what a mapping of the caller's raises while it is read
+    except Exception:  # a mapping of the caller's may raise anything
         return codec.as_far_as_possible(record)

@@ -1,4 +1,4 @@
-"""Sees to it that two batches with the same key are not under way together: an older upsert must not overtake a newer one."""
+"""Keeps two batches with the same key from being in flight together: an older upsert must not overtake a newer one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ _SEPARATOR: Final = "\0"
 
 
 class KeyTicket:
-    """The right of a batch to be under way with its keys, from when it is cut until all its records are settled.
+    """The right of a batch to be in flight with its keys, until all its records are settled.
+
+    Args:
+        keys: the keys of the records, or None.
 
     Attributes:
-        left: set when it is over, or when nobody needs to wait any more.
-        repeats: True where a key is in the batch more than once: then its parts must not be under way together either.
-        spans: the least and the greatest key of each length.
-        indexed: whether its keys are in the gate's index.
+        left: set when the right has ended, or when nobody needs to wait any more.
+        repeats: whether a key is in the batch more than once: then its parts must not be in flight together either.
+        spans: the lowest and the highest key of each length.
+        indexed: whether its keys are in the index of the serializer.
     """
 
     __slots__ = ("_records", "_text", "indexed", "left", "repeats", "spans")
@@ -33,89 +36,107 @@ class KeyTicket:
         self.spans = spans_of(folded)
         self.repeats = len(set(folded)) < len(folded)
         self.indexed = False
-        # In one piece: while a batch waits for its result, its keys are all that is kept of it.
+        # In one piece of memory: while a batch waits for its result, only its keys are kept.
         self._text = _SEPARATOR.join(folded)
         self._records = len(keys)
 
     @property
     def keys(self) -> set[str]:
-        """Its keys, without case."""
+        """The keys, without case."""
         return set(self._text.split(_SEPARATOR)) if self.spans else set()
 
     def settle(self, records: int) -> bool:
-        """So many records more are settled; True when all are."""
+        """Takes note of settled records.
+
+        Args:
+            records: the number of records that were settled.
+
+        Returns:
+            Whether all records are settled.
+        """
         self._records -= records
         return self._records == 0
 
 
 class KeySerializer:
-    """The keys of all batches under way.
+    """The keys of all batches in flight.
 
-    A source in the order of its keys has batches whose keys lie in spans of their own: they can't meet, and nothing more is kept of
-    them. Only the keys of batches whose spans overlap go into an index.
+    A source in the order of its keys has batches whose spans of keys do not overlap: nothing more is kept of them. Only the keys of batches
+    whose spans overlap go into an index.
 
     Keys are compared without case: "Data values are not case-sensitive" (https://docs.amili.dev/about-355476m0).
     """
 
     def __init__(self) -> None:
-        self._passes: dict[KeyTicket, None] = {}
-        # The least and the greatest key of all of them, and of some before.
+        self._tickets: dict[KeyTicket, None] = {}
+        # The lowest and the highest key of all of them, and of some before.
         self._reach: dict[int, tuple[str, str]] = {}
         self._index: set[str] = set()
-        # How many passes more than one hold a key of the index.
+        # How many tickets more than one hold a key of the index.
         self._more: Counter[str] = Counter()
 
     def enter(self, keys: Sequence[str | None]) -> tuple[KeyTicket, list[KeyTicket]]:
-        """A pass for a batch with these keys, and those that were there before it and that it has to wait for.
+        """Makes the ticket of a batch. To be called in the order of the source: then it is enough to wait for earlier batches.
 
-        To be called in the order of the source: then waiting for what came before is enough to keep that order.
+        Args:
+            keys: the keys of the batch, or None.
+
+        Returns:
+            The ticket, and the tickets of earlier batches for which the batch has to wait.
         """
-        made = KeyTicket(keys)
-        near = [other for other in self._passes if may_overlap(made.spans, other.spans)] if may_overlap(made.spans, self._reach) else []
-        for length, (least, greatest) in made.spans.items():
-            reach = self._reach.get(length, (least, greatest))
-            self._reach[length] = min(least, reach[0]), max(greatest, reach[1])
+        ticket = KeyTicket(keys)
+        near = (
+            [other for other in self._tickets if may_overlap(ticket.spans, other.spans)] if may_overlap(ticket.spans, self._reach) else []
+        )
+        for length, (lowest, highest) in ticket.spans.items():
+            reach = self._reach.get(length, (lowest, highest))
+            self._reach[length] = min(lowest, reach[0]), max(highest, reach[1])
         for other in near:
             self._add(other)
         before: list[KeyTicket] = []
         if near:
-            common = self._index & made.keys
+            common = self._index & ticket.keys
             before = [other for other in near if not common.isdisjoint(other.keys)] if common else []
-            self._add(made)
-        self._passes[made] = None
-        return made, before
+            self._add(ticket)
+        self._tickets[ticket] = None
+        return ticket, before
 
-    def _add(self, made: KeyTicket) -> None:
-        if made.indexed:
+    def _add(self, ticket: KeyTicket) -> None:
+        if ticket.indexed:
             return
-        made.indexed = True
-        keys = made.keys
+        ticket.indexed = True
+        keys = ticket.keys
         for key in self._index & keys:
             self._more[key] += 1
         self._index |= keys
 
-    def settle(self, made: KeyTicket, records: int) -> None:
-        """So many records of a batch are settled; when all are, its keys are free."""
-        if not made.settle(records):
+    def settle(self, ticket: KeyTicket, records: int) -> None:
+        """Takes note of settled records of a batch; when all are settled, its keys are free.
+
+        Args:
+            ticket: the ticket of the batch.
+            records: the number of records that were settled.
+        """
+        if not ticket.settle(records):
             return
-        del self._passes[made]
-        if not self._passes:
+        del self._tickets[ticket]
+        if not self._tickets:
             self._reach = {}
-        if made.indexed:
-            held = {key for key in made.keys if self._more[key]} if self._more else set()
-            self._index -= made.keys - held
+        if ticket.indexed:
+            held = {key for key in ticket.keys if self._more[key]} if self._more else set()
+            self._index -= ticket.keys - held
             self._more.subtract(held)
             self._more = +self._more
-        made.left.set()
+        ticket.left.set()
 
     def abandon(self) -> None:
-        """Nobody needs to wait any more: nothing that is not sent yet will be."""
-        for made in self._passes:
-            made.left.set()
+        """Releases all who wait: nothing more is sent."""
+        for ticket in self._tickets:
+            ticket.left.set()
 
 
 class KeyRanges:
-    """Whether a batch can hold a key that was there before, from the least and the greatest keys alone."""
+    """Tells, from the lowest and the highest keys alone, whether a batch can hold a key that occurred before."""
 
     _MOST: Final = 64
 
@@ -124,7 +145,14 @@ class KeyRanges:
         self._spans: dict[int, list[tuple[str, str]]] = {}
 
     def add(self, keys: list[str]) -> bool:
-        """Takes in the keys of a batch; False where one of them may have been there before, or is there twice."""
+        """Takes in the keys of a batch.
+
+        Args:
+            keys: the keys, as they are compared.
+
+        Returns:
+            False where one of them may have occurred before, or occurs twice.
+        """
         if len(set(keys)) < len(keys):
             return False
         fresh = [self._add(length, span) for length, span in spans_of(keys).items()]
@@ -139,14 +167,18 @@ class KeyRanges:
             return False
         spans.insert(place, span)
         if len(spans) > self._MOST:
-            # Two neighbours as one, with the gap between them.
+            # Two neighbours become one, with the gap between them.
             at = min(place, len(spans) - 2)
             spans[at : at + 2] = [(spans[at][0], spans[at + 1][1])]
         return True
 
 
 class CompactKeys(Sequence["str | None"]):
-    """Keys in one piece of memory."""
+    """Keys in one piece of memory.
+
+    Args:
+        keys: the keys, or None.
+    """
 
     __slots__ = ("_length", "_text")
 
@@ -164,14 +196,21 @@ class CompactKeys(Sequence["str | None"]):
         return iter(self.all())
 
     def all(self) -> list[str | None]:
-        """The keys."""
+        """Returns the keys."""
         keys: list[str | None] = codec.json_value(self._text)
         return keys
 
 
 def without_case(keys: Sequence[str | None]) -> list[str]:
-    """The keys that there are, as they are compared."""
-    # One text at a time would cost more than all at once.
+    """Returns keys as they are compared.
+
+    Args:
+        keys: the keys, or None.
+
+    Returns:
+        The keys that are not None, without case.
+    """
+    # All at once costs less than one at a time.
     try:
         given: list[Any] = list(keys)
         text = _SEPARATOR.join(given)
@@ -180,27 +219,42 @@ def without_case(keys: Sequence[str | None]) -> list[str]:
         text = _SEPARATOR.join(given)
     folded: str = text.casefold()
     if folded != text or text.count(_SEPARATOR) >= len(given) > 0:
-        # A key that holds the separator is cut in two, everywhere in the same way: then it waits for more than it must, not for less.
+        # A key with the separator is split in two, everywhere in the same way: its batch may wait for more than it must, never for less.
         return list(folded.split(_SEPARATOR))
     return given
 
 
 def may_overlap(spans: dict[int, tuple[str, str]], others: dict[int, tuple[str, str]]) -> bool:
-    """Whether a key of the one can be a key of the other."""
-    for length, (least, greatest) in spans.items():
+    """Returns whether a key of the one can be a key of the other.
+
+    Args:
+        spans: the spans of some keys.
+        others: the spans of other keys.
+
+    Returns:
+        False where they can't have a key in common.
+    """
+    for length, (lowest, highest) in spans.items():
         theirs = others.get(length)
-        if theirs is not None and least <= theirs[1] and theirs[0] <= greatest:
+        if theirs is not None and lowest <= theirs[1] and theirs[0] <= highest:
             return True
     return False
 
 
 def spans_of(keys: list[str]) -> dict[int, tuple[str, str]]:
-    """The least and the greatest key of each length; no key holds the separator."""
+    """Returns the lowest and the highest key of each length.
+
+    Args:
+        keys: the keys; none holds the separator.
+
+    Returns:
+        The two keys, by their length.
+    """
     if not keys:
         return {}
     ordered, length = sorted(keys), len(keys[0])
     if _SEPARATOR.join(keys)[length :: length + 1] == _SEPARATOR * (len(keys) - 1) and len(keys[-1]) == length:
-        # Every separator is where it is when all keys have that length.
+        # The separators are where they are when all keys have that length.
         return {length: (ordered[0], ordered[-1])}
     spans: dict[int, tuple[str, str]] = {}
     for length in set(map(len, keys)):

@@ -22,58 +22,66 @@ __all__ = [
 ]
 
 START: Final = 8
-"""Batches at once that a run begins with where no number is given."""
+"""Batches at once at the beginning of a run, where no number is given."""
 
 MOST: Final = 32
-"""Batches at once at the most where no number is given."""
+"""Batches at once, at the most, where no number is given."""
 
-_UP: Final = 2.0
-_DOWN: Final = 0.75
+_STEP_UP: Final = 2.0
+_STEP_DOWN: Final = 0.75
 
-_WORTH: Final = 0.2
-"""More at once must bring this share of what it would bring if nothing stood in its way."""
+_LEAST_GAIN: Final = 0.2
+"""A step up must gain this share of what it would gain without a bottleneck."""
 
-_ALL: Final = 0.8
-"""Where the last step up brought this share of it, the knee lies beyond: there is no need to look for it below."""
+_FULL_GAIN: Final = 0.8
+"""Where the last step up gained this share of it, the best number is not below: there is no need to try fewer."""
 
-_NO_LESS: Final = 0.95
-"""Fewer at once must bring this share of the best that was seen."""
+_LEAST_SHARE: Final = 0.95
+"""Fewer at once must keep this share of the best throughput."""
 
-_FEWEST: Final = 8
-"""Batches by which a number is judged at the least."""
+_LEAST_BATCHES: Final = 8
+"""Batches after which a number is evaluated, at the least."""
 
-_LOOK_AGAIN: Final = 70
-"""Windows after which it is looked for again; each is three rounds of batches or more."""
+_WINDOWS_BETWEEN_SEARCHES: Final = 70
+"""Windows after which the search begins again; each is three rounds of batches or more."""
 
-_OTHERWISE: Final = 1.6
-"""When so many times less, or more, comes through than the best, twice in a row, things are not what they were."""
+_CHANGE_FACTOR: Final = 1.6
+"""Where the throughput differs from the best by this factor twice in a row, the search begins again."""
 
-_CALM: Final = 1.0
-"""Seconds in which "too much" counts once: what was already on the wire says it too."""
+_CALM_SECONDS: Final = 1.0
+"""Seconds in which "too much" counts once: the batches in flight get the same answer."""
 
-_WARY: Final = 60.0
-"""Seconds for which no more is tried than what was not too much."""
+_WARY_SECONDS: Final = 60.0
+"""Seconds after "too much" in which no higher number is tried."""
 
 
 class HillClimber:
-    """The search for the knee. It is told of each batch that was taken, and changes `limit`.
+    """Searches the lowest number of batches at once with the best throughput; it learns of each accepted batch, and changes `limit`.
 
-    What comes through is reckoned by Little's law: so many batches at once, each of which takes so long.
+    Throughput is computed by Little's law, from the number of batches at once and the time that each of them takes.
 
     Args:
-        start: batches at once in the beginning.
-        most: batches at once at the most.
+        start: batches at once at the beginning.
+        most: batches at once, at the most.
+
+    Attributes:
+        limit: batches at once, now.
     """
 
     def __init__(self, start: int, most: int) -> None:
         self._most = most
-        self.measure(start, 0.0)
+        self.begin_search(start, 0.0)
 
-    def measure(self, limit: int, now: float) -> None:
-        """Looks for the knee, from `limit` on."""
+    def begin_search(self, limit: int, now: float) -> None:
+        """Begins the search.
+
+        Args:
+            limit: batches at once at the beginning of the search.
+            now: the time, in seconds of a steady clock.
+        """
         self.limit = limit
         self._direction: Literal["first", "up", "steady", "down", "rest"] = "first"
-        # The last number that was worth it, what came through with it, and the share that the step to it brought.
+        # The last number that was an improvement, its throughput, and the share that the step to it gained.
         self._from = limit
         self._best = 0.0
         self._share = 0.0
@@ -86,51 +94,56 @@ class HillClimber:
         self._seconds = 0.0
         self._batches = 0
 
-    def taken(self, seconds: float, now: float) -> None:
-        """A batch was taken at `now`, so many seconds after it began to leave."""
+    def on_accepted(self, seconds: float, now: float) -> None:
+        """Takes note of an accepted batch.
+
+        Args:
+            seconds: seconds from the first byte to the answer.
+            now: the time of the answer, in seconds of a steady clock.
+        """
         if now - seconds < self._since:
-            # What was on the wire already says nothing of a new limit.
+            # A batch that was in flight before says nothing about a new limit.
             return
         self._seconds += seconds
         self._batches += 1
-        # To go up in haste costs little: what is too many is found on the way down.
-        enough = max(self.limit // 2, _FEWEST) if self._direction in {"first", "up"} else 3 * max(self.limit, _FEWEST)
+        # Few batches suffice on the way up: too high a number is found on the way down.
+        enough = max(self.limit // 2, _LEAST_BATCHES) if self._direction in {"first", "up"} else 3 * max(self.limit, _LEAST_BATCHES)
         if self._batches >= enough and self._seconds > 0:
             before = self.limit
-            self._judge(self.limit * self._batches / self._seconds, now)
+            self._evaluate(self.limit * self._batches / self._seconds, now)
             self._begin_window(self._since if self.limit == before else now)
 
-    def _judge(self, rate: float, now: float) -> None:
+    def _evaluate(self, rate: float, now: float) -> None:
         if self._direction == "rest":
             self._rest(rate, now)
         elif self._direction == "down":
-            if rate >= _NO_LESS * self._best:
+            if rate >= _LEAST_SHARE * self._best:
                 self._from = self.limit
                 self._try_fewer()
             else:
                 self._settle()
         elif self._direction == "steady":
             self._best = rate
-            if self._share < _ALL:
+            if self._share < _FULL_GAIN:
                 self._try_fewer()
             else:
                 self._settle()
         else:
-            self._go_up(rate)
+            self._try_more(rate)
 
-    def _go_up(self, rate: float) -> None:
+    def _try_more(self, rate: float) -> None:
         if self._direction == "up":
             self._share = (rate / self._best - 1) / (self.limit / self._from - 1)
-        if self._direction == "first" or self._share >= _WORTH:
+        if self._direction == "first" or self._share >= _LEAST_GAIN:
             self._from, self._best = self.limit, rate
             if self.limit < self._most:
-                self._direction, self.limit = "up", min(self._most, int(self.limit * _UP))
+                self._direction, self.limit = "up", min(self._most, int(self.limit * _STEP_UP))
                 return
-        # Before it goes down, it is seen what comes through where it stands when all has calmed.
+        # Before it goes down, the throughput is measured once more without a change.
         self._direction, self.limit = "steady", self._from
 
     def _try_fewer(self) -> None:
-        fewer = int(self._from * _DOWN)
+        fewer = int(self._from * _STEP_DOWN)
         if fewer < 1:
             self._settle()
         else:
@@ -141,24 +154,24 @@ class HillClimber:
 
     def _rest(self, rate: float, now: float) -> None:
         self._rests += 1
-        self._odd = 0 if self._best / _OTHERWISE <= rate <= self._best * _OTHERWISE else self._odd + 1
-        if self._odd > 1 or self._rests >= _LOOK_AGAIN:
-            self.measure(self.limit, now)
+        self._odd = 0 if self._best / _CHANGE_FACTOR <= rate <= self._best * _CHANGE_FACTOR else self._odd + 1
+        if self._odd > 1 or self._rests >= _WINDOWS_BETWEEN_SEARCHES:
+            self.begin_search(self.limit, now)
 
 
 class AdaptiveConcurrency:
-    """The number of batches of a run that may be on the wire at once.
+    """The number of batches of a run that may be sent at once.
 
     Args:
-        fixed: the number that was given, or None: then it is looked for.
-        now: seconds by a steady clock.
-        changed: called when there may be more, or fewer, than before.
+        fixed: the number, or None: it tunes itself.
+        now: returns the seconds of a steady clock.
+        changed: called when the limit has changed.
     """
 
     def __init__(self, fixed: int | None, now: Callable[[], float], changed: Callable[[], None]) -> None:
         self._now = now
         self._changed = changed
-        self._climb = HillClimber(START, MOST) if fixed is None else None
+        self._climber = HillClimber(START, MOST) if fixed is None else None
         self._most = fixed or START
         self._limit = float(self._most)
         self._calm_until = 0.0
@@ -166,54 +179,63 @@ class AdaptiveConcurrency:
 
     @property
     def limit(self) -> int:
-        """Batches on the wire at once at the most, now."""
+        """The number of batches that may be sent at once, now."""
         return int(self._limit)
 
-    def slower(self) -> None:
-        """The server said "too much": half as many."""
+    def back_off(self) -> None:
+        """Halves the limit: the server said "too much" (429 or 503)."""
         now = self._now()
         if now < self._calm_until:
             return
-        if self._climb is not None:
-            # It comes back to less than what was too much.
-            self._most = max(1, min(self._most, int(self._limit * _DOWN)))
-            self._wary_until = now + _WARY
+        if self._climber is not None:
+            # It recovers to less than what was too much.
+            self._most = max(1, min(self._most, int(self._limit * _STEP_DOWN)))
+            self._wary_until = now + _WARY_SECONDS
         self._limit = max(1.0, int(self._limit) / 2)
-        self._calm_until = now + _CALM
-        log.info("slower", concurrency=self.limit)
+        self._calm_until = now + _CALM_SECONDS
+        log.info("concurrency lowered", concurrency=self.limit)
         self._changed()
 
-    def taken(self, seconds: float) -> None:
-        """A batch was taken, so long after it began to leave. Below what the run had before the server said "too much", there is one
-        more after as many as there are at once."""
+    def on_accepted(self, seconds: float) -> None:
+        """Takes note of an accepted batch, and adapts the limit.
+
+        While the limit recovers from "too much", it grows by one after as many batches as there are at once.
+
+        Args:
+            seconds: seconds from the first byte to the answer.
+        """
         before, now = self.limit, self._now()
         if self._limit < self._most:
             self._limit = min(self._most, self._limit + 1.0 / self._limit)
-        elif self._climb is not None and now >= self._wary_until:
+        elif self._climber is not None and now >= self._wary_until:
             if self._wary_until:
-                self._climb.measure(self.limit, now)
+                self._climber.begin_search(self.limit, now)
                 self._wary_until = 0.0
-            self._climb.taken(seconds, now)
-            self._most = self._climb.limit
+            self._climber.on_accepted(seconds, now)
+            self._most = self._climber.limit
             self._limit = float(self._most)
         if self.limit != before:
-            log.debug("pace", concurrency=self.limit)
+            log.debug("concurrency changed", concurrency=self.limit)
             self._changed()
 
 
 class RetryAfterGate:
-    """Until when nobody may send: a `Retry-After` holds all who share it."""
+    """Until when no request may be sent: a `Retry-After` holds all who share the gate."""
 
     def __init__(self) -> None:
         self._until = 0.0
 
     def extend(self, seconds: float) -> None:
-        """Holds everyone for `seconds` from now, unless they are held longer already."""
+        """Closes the gate, unless it is closed for longer already.
+
+        Args:
+            seconds: seconds from now.
+        """
         self._until = max(self._until, clock.monotonic() + seconds)
 
     @property
     def remaining(self) -> float:
-        """Seconds until it is over; 0 when it is."""
+        """Seconds until the gate opens; 0 when it is open."""
         return max(0.0, self._until - clock.monotonic())
 
 

@@ -200,7 +200,7 @@ class Reader:
         # From here on without an await: what was looked at gets its final state.
         del self._unread.records[: len(records)]
         self._tracker.report.on_read(records, first)
-        self._tracker.pass_over(records, first, verdicts, self._kind)
+        self._tracker.settle_unsent(records, first, verdicts, self._kind)
         places = [place for place in range(len(records)) if place not in verdicts]
         while places:
             now, places = places[: self._chunker.wanted], places[self._chunker.wanted :]

@@ -41,7 +41,7 @@ def run(
             heapq.heappush(flying, (end + way / 2, now))
             sent += 1
         now, began = heapq.heappop(flying)
-        climb.taken(now - began, now)
+        climb.on_accepted(now - began, now)
         limits.append(climb.limit)
     return limits, now
 
@@ -105,16 +105,16 @@ def test_a_number_that_was_given_is_only_left_when_the_server_says_too_much() ->
     pace = AdaptiveConcurrency(6, clock, lambda: heard.append(pace.limit))
     for _ in range(500):
         clock.now += 0.01
-        pace.taken(0.05)
+        pace.on_accepted(0.05)
     assert (pace.limit, heard) == (6, [])
-    pace.slower()
-    pace.slower()
+    pace.back_off()
+    pace.back_off()
     assert (pace.limit, heard) == (3, [3])
     clock.now += 1.0
-    pace.slower()
+    pace.back_off()
     assert pace.limit == 1
     for _ in range(100):
-        pace.taken(0.05)
+        pace.on_accepted(0.05)
     assert pace.limit == 6
     assert heard == [3, 1, 2, 3, 4, 5, 6]
 
@@ -123,17 +123,17 @@ def test_it_does_not_come_back_to_what_was_too_much() -> None:
     clock = Clock()
     pace = AdaptiveConcurrency(None, clock, lambda: None)
     assert pace.limit == START
-    pace.slower()
+    pace.back_off()
     assert pace.limit == START // 2
     seen = set()
     for _ in range(1000):
         clock.now += 0.05
-        pace.taken(0.05)
+        pace.on_accepted(0.05)
         seen.add(pace.limit)
     assert max(seen) == 6, "three quarters of what was too much, for a minute"
     for _ in range(3000):
         clock.now += 0.05 / pace.limit
-        pace.taken(0.05)
+        pace.on_accepted(0.05)
     assert pace.limit > 6, "then it is looked for again"
 
 
@@ -142,8 +142,8 @@ def test_a_single_batch_at_a_time_is_never_too_few_to_go_on() -> None:
     pace = AdaptiveConcurrency(None, clock, lambda: None)
     for _ in range(20):
         clock.now += 2.0
-        pace.slower()
+        pace.back_off()
     assert pace.limit == 1
     clock.now += 100.0
-    pace.taken(0.05)
+    pace.on_accepted(0.05)
     assert pace.limit == 1
