@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-TODO = Path(__file__).with_name("docstrings_todo.txt")
 PACKAGE = "amili_arm_async"
 PUBLIC = [PACKAGE, f"{PACKAGE}.sandbox"]
 
@@ -138,8 +137,8 @@ def problems(member: Member) -> Iterator[str]:
     yield from (f"no line in Raises for {name}" for name in sorted(raised(member.function) - told))
 
 
-def check(paths: list[Path]) -> Iterator[tuple[str, str]]:
-    """The problems of everything public that is defined below one of `paths`: the name of the callable, and a line to print."""
+def check(paths: list[Path]) -> Iterator[str]:
+    """The problems of everything public that is defined below one of `paths`, as lines to print."""
     classes, functions = public_classes_and_functions()
     every = [member for cls in classes for member in checked(cls)]
     every += [Member(function.__qualname__, function, inspect.cleandoc(function.__doc__ or "")) for function in functions]
@@ -147,19 +146,13 @@ def check(paths: list[Path]) -> Iterator[tuple[str, str]]:
         source = Path(inspect.getsourcefile(member.function) or "").resolve()
         if any(source.is_relative_to(path) for path in paths):
             line = member.function.__code__.co_firstlineno
-            for problem in problems(member):
-                yield member.name, f"{source.relative_to(ROOT)}:{line}: {member.name}: {problem}"
+            yield from (f"{source.relative_to(ROOT)}:{line}: {member.name}: {problem}" for problem in problems(member))
 
 
 def main() -> int:
     """Prints what is missing; 1 where something is."""
-    given = sys.argv[1:]
-    found = list(check([Path(argument).resolve() for argument in given] or [ROOT]))
-    waived = set() if given or not TODO.exists() else set(TODO.read_text("utf-8").split())
-    lines = sorted(line for name, line in found if name not in waived)
+    lines = sorted(check([Path(argument).resolve() for argument in sys.argv[1:]] or [ROOT]))
     print(*lines, sep="\n", end="\n" if lines else "")
-    if not given and (clean := waived - {name for name, _ in found}):
-        print(f"{TODO.relative_to(ROOT)}: complete now, remove: {', '.join(sorted(clean))}")
     return 1 if lines else 0
 
 

@@ -74,7 +74,14 @@ class Record(Model, kw_only=True, gc=False):
     unread: dict[str, Any] | None = field(default=None, name="(unread)")
 
     def to_input(self) -> Input:
-        """What can be sent of it; a record of a kind that can't be sent has none."""
+        """Returns what can be sent of it.
+
+        Returns:
+            The record without the fields that only the service sets.
+
+        Raises:
+            NotImplementedError: records of this kind can't be sent.
+        """
         raise NotImplementedError(f"{type(self).__name__} can't be sent")
 
 
@@ -113,7 +120,11 @@ class CurrencyAmountsRecord(Record, kw_only=True, gc=False):
     incl_vat: Decimal | None = None
 
     def to_input(self) -> CurrencyAmounts:
-        """The amounts to send."""
+        """Returns the amounts to send.
+
+        Returns:
+            A copy that can be changed and sent.
+        """
         return input_of(self, CurrencyAmounts)
 
 

@@ -158,7 +158,11 @@ class PostalAddressRecord(Record, kw_only=True, gc=False):
     country_code: str | None = None
 
     def to_input(self) -> PostalAddress:
-        """The address to send."""
+        """Returns the address to send.
+
+        Returns:
+            A copy that can be changed and sent.
+        """
         return input_of(self, PostalAddress)
 
 
@@ -171,7 +175,11 @@ class DistributionRecord(Record, kw_only=True, gc=False):
     peppol_endpoint_id_scheme: str | None = None
 
     def to_input(self) -> Distribution:
-        """The distribution to send."""
+        """Returns the distribution to send.
+
+        Returns:
+            A copy that can be changed and sent.
+        """
         return input_of(self, Distribution)
 
 
@@ -245,5 +253,9 @@ class CustomerRecord(Record, kw_only=True, gc=False):
     balance_total: Decimal | None = None
 
     def to_input(self) -> Customer:
-        """The `Customer` to change and send: what was there, without the fields that only the service sets."""
+        """Returns the customer to change and send.
+
+        Returns:
+            What the service has, without the fields that only it sets; what is missing there is not sent.
+        """
         return input_of(self, Customer)

@@ -147,7 +147,11 @@ class EinvoiceAddressRecord(Record, kw_only=True, gc=False):
     operator: str | None = None
 
     def to_input(self) -> EinvoiceAddress:
-        """The address to send."""
+        """Returns the address to send.
+
+        Returns:
+            A copy that can be changed and sent.
+        """
         return input_of(self, EinvoiceAddress)
 
 
@@ -170,7 +174,11 @@ class DocumentLineRecord(Record, kw_only=True, gc=False):
     currency_amounts: CurrencyAmountsRecord | None = None
 
     def to_input(self) -> DocumentLine:
-        """The line to send."""
+        """Returns the line to send.
+
+        Returns:
+            A copy that can be changed and sent.
+        """
         return input_of(self, DocumentLine)
 
 
@@ -212,5 +220,9 @@ class DocumentRecord(Record, kw_only=True, gc=False):
     other: dict[str, Any] = field(default_factory=dict, name="(other)")
 
     def to_input(self) -> Document:
-        """The `Document` with what was there, for example to create a similar one."""
+        """Returns a document like this one to send, for example to create a similar one.
+
+        Returns:
+            What the service has; what is missing there is not sent.
+        """
         return input_of(self, Document)

@@ -84,7 +84,13 @@ class _LedgerItem(JsonRecord):
         super().__init__(_with_money(value, 0))
 
     def decimal(self, name: str) -> Decimal:
-        """The number in the field `name`.
+        """Returns the number in a field.
+
+        Args:
+            name: the name of the field.
+
+        Returns:
+            The number, exactly as it was written.
 
         Raises:
             KeyError: there is no such field.
@@ -129,7 +135,13 @@ class ArItem(_LedgerItem):
     __slots__ = ()
 
     def side(self, amount: str) -> Literal["debit", "credit"] | None:
-        """`"debit"` where the field `amount` is positive, `"credit"` where it is negative, None where it is 0.
+        """Tells whether the item is debit or credit.
+
+        Args:
+            amount: the name of the field with its amount, as your account shows it.
+
+        Returns:
+            `"debit"` where the amount is positive, `"credit"` where it is negative, None where it is 0.
 
         Raises:
             KeyError: there is no such field.
@@ -139,7 +151,13 @@ class ArItem(_LedgerItem):
         return ("debit" if number > 0 else "credit") if number else None
 
     def state(self, balance: str) -> Literal["open", "closed"]:
-        """`"open"` where the field `balance` is not 0, else `"closed"`.
+        """Tells whether the item is open or closed.
+
+        Args:
+            balance: the name of the field with its balance, as your account shows it.
+
+        Returns:
+            `"open"` where the balance is not 0, otherwise `"closed"`.
 
         Raises:
             KeyError: there is no such field.
@@ -282,7 +300,11 @@ class PaymentReservation:
     more: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def to_mapping(self) -> dict[str, Any]:
-        """The body."""
+        """Returns the body to send.
+
+        Returns:
+            A mapping with the API's own names, without the fields that are None.
+        """
         named = {wire: getattr(self, name) for name, wire in RESERVATION_FIELDS.items()}
         return {**self.more, **{wire: value for wire, value in named.items() if value is not None}}
 

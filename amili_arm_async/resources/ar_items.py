@@ -24,12 +24,19 @@ class ArItems:
         self._context = context
 
     def list(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[ArItem]:
-        """The AR items; at most 10,000 for one query, at most 1000 on a page.
+        """Lists the AR items: at most 10,000 in one query, at most 1000 on a page.
 
         Args:
             parameters: criteria by the API's own names, all lower case; no public page shows them.
-            options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`: as
-                `arm.customers.list`.
+            **options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`, as
+                in `arm.customers.list`.
+
+        Returns:
+            The list; nothing is sent before you iterate it.
+
+        Raises:
+            TruncatedListError: after the last record: the list reached the cap, or gave fewer records than it announced.
+            ConfigurationError: an argument is out of its range.
 
         https://docs.amili.dev/get-a-list-of-ar-items-3942665e0
         """
@@ -45,9 +52,21 @@ class ArItems:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> ArItem:
-        """One AR item by its id. Raises `NotFoundError` where there is none.
+        """Fetches an AR item by id.
 
-        `expand` is as the API has it; its values are on no public page.
+        Args:
+            ar_item_id: the id.
+            expand: as the API has it; its values are on no public page.
+            user_id: who is named as the user of this call. Default: the client's.
+            language: `Accept-Language` of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The item: a mapping whose money is `Decimal`.
+
+        Raises:
+            NotFoundError: there is no such item.
 
         https://docs.amili.dev/get-one-ar-item-3942664e0
         """
@@ -65,14 +84,26 @@ class ArItems:
     async def update(
         self, item: JsonBody, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None
     ) -> Reply:
-        """Updates details on an existing AR item. "Can also be used to create a credit note for an existing invoice or interest note".
+        """Updates details of an AR item, or makes a credit note for an invoice or interest note.
 
-        Which fields do either is on no public page, so it takes a mapping by the API's own names and answers one as it came. Because it
-        may make a credit note, it is never repeated after a doubtful outcome (`OutcomeUnknownError`). `user_id` is only sent
-        where it is given here: the page shows no query.
+        No public page shows which fields do which: it takes a mapping with the API's own names and returns the response as it came. Since
+        it may make a credit note, it is never repeated when the outcome is unknown.
+
+        Args:
+            item: a mapping with the API's own names, or bytes of JSON.
+            user_id: who is named as the user of this call. Default None: nobody, since the vendor's page shows no query.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response as it came.
 
         Raises:
-            UnprocessableError, BadRequestError, NotFoundError: as the page lists them.
+            RecordError: the body can't be sent; nothing was sent.
+            UnprocessableError: the vendor's page lists it.
+            BadRequestError: the vendor's page lists it.
+            NotFoundError: the vendor's page lists it.
+            OutcomeUnknownError: it may have been accepted: look it up before you repeat it.
 
         https://docs.amili.dev/put-update-ar-item-details-3942666e0
         """

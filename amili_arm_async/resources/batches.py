@@ -22,8 +22,20 @@ class Batches:
         self._context = context
 
     async def get(self, batch_uuid: str, *, timeout: Timeout | None = None, retry: RetryPolicy | None = None) -> BatchResult:
-        """What is known of a batch now. Raises `NotFoundError` or `NotAcceptableError` where the server has nothing (any more), and
-        `ResponseError` for a result above 64 MB: how many records the batch has, and so how large a result may be, is not known here.
+        """Fetches what is known of a batch now.
+
+        Args:
+            batch_uuid: the `batchUuid` from its receipt.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The result so far; `is_final` says whether it is processed.
+
+        Raises:
+            NotFoundError: the server knows no such batch, or no longer.
+            NotAcceptableError: the same; the vendor's page lists this status without a meaning.
+            ResponseError: the result is larger than 64 MB, or can't be read.
 
         https://docs.amili.dev/get-one-batch-3942681e0
         """
@@ -41,17 +53,28 @@ class Batches:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> BatchResult:
-        """Asks until the batch is processed, and gives the result.
+        """Polls a batch until it is processed.
 
-        Where that does not come within `deadline` seconds, or the server repeats words that `BatchWords` does not know, the last
-        answer is given as it is: look at `result.is_final` and `result.outcome`. A `batch_reader` is not asked: it needs the keys of
-        the records.
+        If that takes longer than `deadline`, or the server repeats words that `BatchWords` does not know, the last response is returned
+        as it is: look at `result.is_final` and `result.outcome`. A `batch_reader` is not used: it needs the keys of the records.
 
         Args:
-            batch_uuid: the batch.
-            deadline: seconds to wait at the most. Default 3600.
-            poll_first: seconds between the first two questions. Default 1.
-            poll_max: seconds between two questions at the most. Default 30.
+            batch_uuid: the `batchUuid` from its receipt.
+            deadline: the longest wait in seconds. Default 3600.
+            poll_first: seconds between the first two polls. Default 1.
+            poll_max: the most seconds between two polls. Default 30.
+            timeout: time-outs of each poll. Default: the client's.
+            retry: retries of each poll. Default: the client's.
+
+        Returns:
+            The result.
+
+        Raises:
+            ConfigurationError: a number of seconds is negative.
+            NotFoundError: the server knows no such batch, or no longer.
+            NotAcceptableError: the same; the vendor's page lists this status without a meaning.
+
+        https://docs.amili.dev/get-one-batch-3942681e0
         """
         check_number("deadline", deadline, least=0)
         check_number("poll_first", poll_first, least=0)
@@ -81,11 +104,26 @@ class Batches:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> ConcurrentMap[str, BatchResult]:
-        """Waits for many batches, `concurrency` at once, and gives their results as they come; `deadline` counts for each.
+        """Polls many batches, several at once, and gives each result when it is there.
 
-        A batch of which the server has nothing (any more) does not cost the others: its result has the outcome `"gone"`.
+        A batch that the server does not know, or no longer, does not stop the others: its result has the outcome `"gone"`.
 
         `async with arm.batches.wait_many(uuids) as results: async for result in results: ...`
+
+        Args:
+            batch_uuids: any iterable or async iterable, of any length.
+            concurrency: batches polled at once. Default 8.
+            deadline: the longest wait for each batch in seconds. Default 3600.
+            poll_first: seconds between the first two polls of a batch. Default 1.
+            poll_max: the most seconds between two polls of a batch. Default 30.
+            timeout: time-outs of each poll. Default: the client's.
+            retry: retries of each poll. Default: the client's.
+
+        Returns:
+            A context manager. Iterating it gives the results as they come.
+
+        Raises:
+            ConfigurationError: `concurrency` is less than 1.
         """
 
         async def one(batch_uuid: str) -> BatchResult:

@@ -43,7 +43,19 @@ class Customers:
     async def create(
         self, customer: CustomerSource, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None
     ) -> Receipt:
-        """Creates a customer, or updates it where it exists. Validated and stored at once.
+        """Creates a customer, or updates it if it exists. It is validated and stored at once.
+
+        Args:
+            customer: a `Customer`, a mapping with the API's own names, or bytes of one JSON object.
+            user_id: who is named as the user of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            What the server says about it.
+
+        Raises:
+            RecordError: the record can't be sent; nothing was sent.
 
         https://docs.amili.dev/post-create-one-customer-3942680e0
         """
@@ -52,7 +64,21 @@ class Customers:
     async def update(
         self, customer: CustomerSource, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None
     ) -> Receipt:
-        """Updates a customer. Missing or null keeps what is stored, blank clears it; the postal address changes as a group.
+        """Updates a customer.
+
+        A field that is missing or null keeps its value; a blank one is cleared. The postal address changes as a group.
+
+        Args:
+            customer: a `Customer`, a mapping with the API's own names, or bytes of one JSON object.
+            user_id: who is named as the user of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            What the server says about it.
+
+        Raises:
+            RecordError: the record can't be sent; nothing was sent.
 
         https://docs.amili.dev/put-update-one-customer-3942678e0
         """
@@ -67,7 +93,20 @@ class Customers:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> CustomerRecord:
-        """One customer by number. Raises `NotFoundError` where there is none.
+        """Fetches a customer by number.
+
+        Args:
+            customer_no: the number; case does not matter.
+            user_id: who is named as the user of this call. Default: the client's.
+            language: `Accept-Language` of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The customer.
+
+        Raises:
+            NotFoundError: there is no such customer.
 
         https://docs.amili.dev/get-one-customer-3942674e0
         """
@@ -86,7 +125,21 @@ class Customers:
     async def delete(
         self, customer_no: str, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None
     ) -> Receipt:
-        """Deletes a customer; only one that has no documents or AR items (else `UnprocessableError`). Not repeated when in doubt.
+        """Deletes a customer that has no documents or AR items. It is not repeated when the outcome is unknown.
+
+        Args:
+            customer_no: the number.
+            user_id: who is named as the user of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            What the server says about it.
+
+        Raises:
+            UnprocessableError: it has documents or AR items.
+            NotFoundError: there is no such customer.
+            OutcomeUnknownError: it may have been deleted: look it up.
 
         https://docs.amili.dev/delete-a-customer-3942675e0
         """
@@ -114,21 +167,33 @@ class Customers:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> Pager[CustomerRecord]:
-        """The customers that meet all criteria; iterating gives every record of every page.
+        """Lists the customers that meet all criteria. Iterating the result gives every record of every page.
 
         Args:
-            customer_no, account_no, organization_no, name, customer_category: criteria.
-            expand, options: as the API has them; their values are on no public page.
-            maximum_count: the most records to give, 1 to 10,000; where it is given, a list that reaches it is no error.
-            query: id of an earlier query, to walk its pages again.
-            page_no: the page to begin with.
-            page_size: records a page, 5 to 1000; the API's default is 100.
-            user_id: who asks.
-            language: `Accept-Language`.
-            allow_truncated: True where a part is enough: a list that hits the cap of 10,000, or gives less than it announces, is no error.
+            customer_no: only the customer with this number.
+            account_no: only the one with this account number in the AR ledger.
+            organization_no: only those with this organisation number.
+            name: only those with this name; how the API compares names is on no public page.
+            customer_category: only those of this category, for example `"CONS"`.
+            expand: as the API has it; its values are on no public page.
+            options: as the API has it; its values are on no public page.
+            maximum_count: the most records to give, 1 to 10,000. With it, a list that reaches that number is no error. Default None: all.
+            query: the id of an earlier query, to read its pages again.
+            page_no: the page to begin with. Default: the first.
+            page_size: records on a page, 5 to 1000. Default: the API's, 100.
+            user_id: who is named as the user of this call. Default: the client's.
+            language: `Accept-Language` of this call. Default: the client's.
+            allow_truncated: True: a list that reaches the cap of 10,000, or gives fewer records than it announces, is no error. Default
+                False.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The list; nothing is sent before you iterate it.
 
         Raises:
-            TruncatedListError: after the last record, where the list reached the cap or gave fewer records than it announced.
+            TruncatedListError: after the last record: the list reached the cap, or gave fewer records than it announced.
+            ConfigurationError: an argument is out of its range.
 
         https://docs.amili.dev/get-a-list-of-customers-3942679e0
         """
@@ -167,9 +232,24 @@ class Customers:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> ConcurrentMap[str, tuple[str, CustomerRecord | None]]:
-        """Many customers by number, `concurrency` at once, in the order of the numbers; None where the server says 404.
+        """Fetches many customers by number, several at once. It goes past the cap of 10,000 of a list.
 
         `async with arm.customers.get_many(numbers) as found: async for number, record in found: ...`
+
+        Args:
+            numbers: any iterable or async iterable, of any length.
+            concurrency: requests at once. Default 8.
+            user_id: who is named as the user of this call. Default: the client's.
+            language: `Accept-Language` of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            A context manager. Iterating it gives each number with its customer, in the order of the numbers; None for a customer that
+            does not exist.
+
+        Raises:
+            ConfigurationError: `concurrency` is less than 1.
         """
 
         async def one(number: str) -> tuple[str, CustomerRecord | None]:
@@ -188,7 +268,22 @@ class Customers:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> BatchReceipt:
-        """Creates or updates customers in one batch call. Stored, and processed later: `arm.batches.wait(receipt.batch_uuid)`.
+        """Creates or updates customers in one request. They are stored, and processed later.
+
+        `arm.batches.wait(receipt.batch_uuid)` gives the result.
+
+        Args:
+            customers: the customers of the batch.
+            user_id: who is named as the user of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The `batchUuid` of the batch.
+
+        Raises:
+            RecordError: a record can't be sent; the message has its position. Nothing was sent.
+            ConfigurationError: there is no record.
 
         https://docs.amili.dev (Customers, "POST (create) a batch of customers")
         """
@@ -202,7 +297,20 @@ class Customers:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> BatchReceipt:
-        """Updates customers in one batch call; otherwise as `create_batch`.
+        """Updates customers in one request; otherwise as `create_batch`.
+
+        Args:
+            customers: the customers of the batch.
+            user_id: who is named as the user of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The `batchUuid` of the batch.
+
+        Raises:
+            RecordError: a record can't be sent; the message has its position. Nothing was sent.
+            ConfigurationError: there is no record.
 
         https://docs.amili.dev/put-update-a-batch-of-customers-3942677e0
         """
@@ -215,16 +323,20 @@ class Customers:
         limit: int = 1000,
         max_bytes: int = 1_000_000,
     ) -> CheckRun:
-        """Reads all customers and names every fault of every one; nothing is sent, and the network is not used. Awaited, it gives a
-        `CheckReport`. docs/check.md has all that is looked at.
+        """Checks all customers and names every problem of each. It sends nothing and does not use the network.
+
+        docs/check.md lists what is checked.
 
         Args:
-            customers: as for `create_many`: any iterable or async iterable, of any length.
-            limit: faults that are kept; more are counted.
-            max_bytes: as `BulkOptions.max_bytes`.
+            customers: the customers: any iterable or async iterable, of any length. It is read as it is needed.
+            limit: how many findings are kept; further ones are only counted. Default 1000.
+            max_bytes: the largest body, in bytes, as `BulkOptions.max_bytes`. Default 1,000,000.
+
+        Returns:
+            The check: await it for a `CheckReport`.
 
         Raises:
-            CheckError: the source raised; its `report` has what was found until then.
+            CheckError: while it is awaited: the source raised; `report` has what was found before.
         """
         return self._bulk.check("customers.create_batch", customers, limit=limit, max_bytes=max_bytes)
 
@@ -238,10 +350,23 @@ class Customers:
         retry: RetryPolicy | None = None,
         at_least: int | None = None,
     ) -> BulkRun:
-        """Creates or updates any number of customers, cut into batches and sent side by side; see `BulkRun`.
+        """Creates or updates any number of customers, in batches, several at once.
 
-        Where the source is read to its end and holds fewer records than `at_least`, all of it was sent, `report.shortfall` says so, and
-        `report.raise_for_failures()` raises.
+        Args:
+            customers: the customers: any iterable or async iterable, of any length. It is read as it is needed.
+            options: how it cuts, sends and waits. Default: `BulkOptions()`.
+            user_id: who is named as the user of each batch. Default: the client's.
+            timeout: time-outs of each request. Default: the client's.
+            retry: retries of each request. Default: the client's.
+            at_least: the least number of records that the source holds when it is complete. With fewer, all that was read is sent,
+                `report.shortfall` says so, and `report.raise_for_failures()` raises. Default None: any number.
+
+        Returns:
+            The run: await it for a `BulkReport`, or enter it and iterate the outcome of each batch.
+
+        Raises:
+            ConfigurationError: the options contradict each other.
+            BulkError: while it is awaited: the run could not go on; `report` says what became of each record.
         """
         expectation = expectation_of(at_least, has_state=False)
         return self._bulk.run(
@@ -258,7 +383,24 @@ class Customers:
         retry: RetryPolicy | None = None,
         at_least: int | None = None,
     ) -> BulkRun:
-        """Updates any number of customers; otherwise as `create_many`."""
+        """Updates any number of customers; otherwise as `create_many`.
+
+        Args:
+            customers: the customers: any iterable or async iterable, of any length. It is read as it is needed.
+            options: how it cuts, sends and waits. Default: `BulkOptions()`.
+            user_id: who is named as the user of each batch. Default: the client's.
+            timeout: time-outs of each request. Default: the client's.
+            retry: retries of each request. Default: the client's.
+            at_least: the least number of records that the source holds when it is complete. With fewer, all that was read is sent,
+                `report.shortfall` says so, and `report.raise_for_failures()` raises. Default None: any number.
+
+        Returns:
+            The run, as from `create_many`.
+
+        Raises:
+            ConfigurationError: the options contradict each other.
+            BulkError: while it is awaited: the run could not go on; `report` says what became of each record.
+        """
         expectation = expectation_of(at_least, has_state=False)
         return self._bulk.run(
             "customers.update_batch", customers, options=options, user_id=user_id, timeout=timeout, retry=retry, expectation=expectation
@@ -276,20 +418,31 @@ class Customers:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> SyncRun:
-        """Creates or updates those customers that changed since they were last sent with success; see `SyncRun`.
+        """Creates or updates the customers that have changed since they were last sent with success.
 
-        The source holds all customers. Whole records are sent: the postal address changes as a group. Those that are gone from the source
-        are reported, and nothing else is done about them.
+        The source holds all customers. Whole records are sent: the postal address changes as a group. Customers that are gone from the
+        source are reported, and nothing else is done about them.
 
         Args:
-            source: the customers.
-            state: a file that keeps a digest for each customer; made where there is none. One for each client number and address.
-            full: send those too that did not change.
-            at_least: how much the source holds at the least, where it is whole: a share of the customers in the state, a float from 0 to
-                1, or a number of records, an integer. With less, what was read is sent, `shortfall` says so, `raise_for_failures()`
-                raises, and `forget` refuses. Default None: 0.5; 0 takes any source for whole.
+            source: all customers: any iterable or async iterable, of any length.
+            state: the path of a file that keeps a digest of each customer, one file for each client number and address. It is created if
+                there is none.
+            full: True: also send unchanged customers. Default False.
+            at_least: how much the source holds when it is complete: a share of the customers in the state, a float from 0 to 1, or a
+                number of records, an integer. With less, what was read is sent, `shortfall` says so, `raise_for_failures()` raises, and
+                `forget` refuses. Default None: 0.5. 0 accepts any source as complete.
             options: of the bulk run; `results="accepted"` is refused.
-            user_id, timeout, retry: as for `create_many`.
+            user_id: who is named as the user of each batch. Default: the client's.
+            timeout: time-outs of each request. Default: the client's.
+            retry: retries of each request. Default: the client's.
+
+        Returns:
+            The run: await it for a `SyncReport`, or enter it and iterate the outcome of each batch.
+
+        Raises:
+            ConfigurationError: the options contradict each other, or no state can be kept on this system.
+            JournalError: while it is awaited: the state can't be used, or another sync uses it.
+            BulkError: while it is awaited: the run could not go on.
         """
         return self._bulk.sync(
             "customers.create_batch",

@@ -41,7 +41,20 @@ class Documents:
     async def create(
         self, document: DocumentSource, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None
     ) -> Receipt:
-        """Creates a document. Validated and created at once. Sent again only where it is proved that it was not taken.
+        """Creates a document. It is validated and stored at once, and resent only if it was provably not accepted.
+
+        Args:
+            document: a `Document`, a mapping with the API's own names, or bytes of one JSON object.
+            user_id: who is named as the user of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            What the server says about it.
+
+        Raises:
+            RecordError: the record can't be sent; nothing was sent.
+            OutcomeUnknownError: it may have been accepted: look it up before you repeat it.
 
         https://docs.amili.dev/post-create-one-document-3942669e0
         """
@@ -57,7 +70,21 @@ class Documents:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> DocumentRecord:
-        """One document by number. Raises `NotFoundError` where there is none. What the answer holds is on no public page: see `other`.
+        """Fetches a document by number. No public page shows what the response holds: see `DocumentRecord.other`.
+
+        Args:
+            document_no: the number; case does not matter.
+            expand: as the API has it; its values are on no public page.
+            user_id: who is named as the user of this call. Default: the client's.
+            language: `Accept-Language` of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The document.
+
+        Raises:
+            NotFoundError: there is no such document.
 
         https://docs.amili.dev/get-one-document-3942667e0
         """
@@ -89,14 +116,29 @@ class Documents:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> Pager[DocumentRecord]:
-        """The documents. Path, criteria and cap are on no public page: the path is inferred, the paging as for customers.
+        """Lists documents. Iterating the result gives every record of every page.
+
+        The path, the criteria and the cap are on no public page: the path is inferred, and paging is taken to be as for customers.
 
         Args:
-            maximum_count, query, page_no, page_size, user_id, language, allow_truncated: as `arm.customers.list`.
-            parameters: criteria, by the API's own names, for example `{"customerno": "543210"}`.
+            maximum_count: the most records to give, 1 to 10,000. With it, a list that reaches that number is no error. Default None: all.
+            query: the id of an earlier query, to read its pages again.
+            page_no: the page to begin with. Default: the first.
+            page_size: records on a page, 5 to 1000. Default: the API's, 100.
+            user_id: who is named as the user of this call. Default: the client's.
+            language: `Accept-Language` of this call. Default: the client's.
+            parameters: criteria by the API's own names, for example `{"customerno": "543210"}`.
+            allow_truncated: True: a list that reaches the cap of 10,000, or gives fewer records than it announces, is no error. Default
+                False.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The list; nothing is sent before you iterate it.
 
         Raises:
-            TruncatedListError: after the last record, where the list reached the cap or gave fewer records than it announced.
+            TruncatedListError: after the last record: the list reached the cap, or gave fewer records than it announced.
+            ConfigurationError: an argument is out of its range.
 
         https://docs.amili.dev/get-a-list-of-documents-3942670e0
         """
@@ -124,7 +166,23 @@ class Documents:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> BatchReceipt:
-        """Creates documents in one batch call. Stored, and processed later: `arm.batches.wait(receipt.batch_uuid)`.
+        """Creates documents in one request. They are stored, and processed later.
+
+        `arm.batches.wait(receipt.batch_uuid)` gives the result.
+
+        Args:
+            documents: the documents of the batch.
+            user_id: who is named as the user of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The `batchUuid` of the batch.
+
+        Raises:
+            RecordError: a record can't be sent; the message has its position. Nothing was sent.
+            ConfigurationError: there is no record.
+            OutcomeUnknownError: it may have been accepted: look it up before you repeat it.
 
         https://docs.amili.dev/post-create-a-batch-of-documents-3942668e0
         """
@@ -139,19 +197,23 @@ class Documents:
         limit: int = 1000,
         max_bytes: int = 1_000_000,
     ) -> CheckRun:
-        """Reads all documents and names every fault of every one; nothing is sent, and the network is not used. Awaited, it gives a
-        `CheckReport`. docs/check.md has all that is looked at.
+        """Checks all documents and names every problem of each. It sends nothing and does not use the network.
+
+        docs/check.md lists what is checked.
 
         Args:
-            documents: as for `create_many`: any iterable or async iterable, of any length.
-            customers: the numbers of all customers that there will be. Where they are given, a document for another customer is an error
-                (`unknown_customer`). Of each number 8 bytes are kept, on the disk.
-            state: the state of `customers.sync`, whose customers are known too.
-            limit: faults that are kept; more are counted.
-            max_bytes: as `BulkOptions.max_bytes`.
+            documents: any iterable or async iterable, of any length.
+            customers: the numbers of all customers that will exist. With them, a document for any other customer is an error
+                (`unknown_customer`). Each number takes 8 bytes on disk.
+            state: the state of `customers.sync`, whose customers exist too.
+            limit: how many findings are kept; further ones are only counted. Default 1000.
+            max_bytes: the largest body, in bytes, as `BulkOptions.max_bytes`. Default 1,000,000.
+
+        Returns:
+            The check: await it for a `CheckReport`.
 
         Raises:
-            CheckError: the source raised; its `report` has what was found until then.
+            CheckError: while it is awaited: the source raised; `report` has what was found before.
         """
         known = _known(customers, state) if state is not None else customers
         return self._bulk.check("documents.create_batch", documents, limit=limit, max_bytes=max_bytes, customers=known)
@@ -166,10 +228,30 @@ class Documents:
         retry: RetryPolicy | None = None,
         at_least: int | None = None,
     ) -> BulkRun:
-        """Creates any number of documents, cut into batches and sent side by side; see `BulkRun`. A batch whose fate is not known is
-        never sent again: its documents end as `unknown`. A documentNo that comes twice is sent once: the second document is `invalid`,
-        reason `document_no_repeated`. Without a journal nothing is known of other calls: the same documents in a second call are sent
-        again. `at_least` is as for `customers.create_many`."""
+        """Creates any number of documents, in batches, several at once.
+
+        A batch whose outcome is unknown is never resent: its documents end as `unknown`. A documentNo that comes twice is sent once; the
+        second document is `invalid`, reason `document_no_repeated`.
+
+        Without a journal, nothing is known of other calls: a second call sends the same documents again.
+
+        Args:
+            documents: any iterable or async iterable, of any length. It is read as it is needed.
+            options: how it cuts, sends and waits, and the journal. Default: `BulkOptions()`.
+            user_id: who is named as the user of each batch. Default: the client's.
+            timeout: time-outs of each request. Default: the client's.
+            retry: retries of each request. Default: the client's.
+            at_least: the least number of records that the source holds when it is complete. With fewer, all that was read is sent,
+                `report.shortfall` says so, and `report.raise_for_failures()` raises. Default None: any number.
+
+        Returns:
+            The run: await it for a `BulkReport`, or enter it and iterate the outcome of each batch.
+
+        Raises:
+            ConfigurationError: the options contradict each other, or a journal has no `run_id`.
+            JournalError: while it is awaited: the journal can't be used, or another process runs the same run.
+            BulkError: while it is awaited: the run could not go on; `report` says what became of each record.
+        """
         expectation = expectation_of(at_least, has_state=False)
         return self._bulk.run(
             "documents.create_batch", documents, options=options, user_id=user_id, timeout=timeout, retry=retry, expectation=expectation
@@ -188,33 +270,40 @@ class Documents:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> BulkReport:
-        """Finds out what became of the documents of a journal whose fate is open; its source is not needed.
+        """Finds out what became of the documents in a journal whose outcome is open. It does not need the source.
 
-        Batches that were accepted are asked for their result. Each `unknown` document that has a number is looked up, when `settle`
-        seconds have passed since it was sent. Found with the same content: `succeeded`. Else it stays `unknown`, and the reason says
+        Batches that were accepted are asked for their result. Each `unknown` document with a number is looked up once `settle` seconds
+        have passed since it was sent. Found with the same content, it is `succeeded`. Otherwise it stays `unknown`, and the reason says
         why: `key_conflict` (found with other content), `absent`, `batch_taken` (absent, but others of its batch are there),
-        `not_looked_up`. An `accepted` document that its result does not explain (`unmapped`, `unrecognised`, `result_gone`) is looked
-        up too: found with the same content it is `succeeded`; else it stays `accepted` and is never sent again. All of it is in the
-        journal: a reconcile that is cut off can be begun again.
+        `not_looked_up`.
+
+        An `accepted` document that its result does not explain (`unmapped`, `unrecognised`, `result_gone`) is looked up too: found with
+        the same content it is `succeeded`; otherwise it stays `accepted` and is never resent.
+
+        Each step is in the journal: a reconcile that was interrupted can be started again.
 
         Args:
-            journal: path of the journal.
-            run_id: the run; None takes every run of documents of this client number.
-            settle: seconds. Two clocks at least must say that they have passed, of the wall clock, the boot clock of this machine and
-                the `Date` of the service; where they can't, it is waited anew. Default: the run's `deadline`, or the slowest batch of
-                the run where that was longer, and a tenth more.
-            resend_absent: send again what has a number, was not found, has no sibling of its batch that was found, and whose answer
-                was no 2xx. Then `settle` must be longer than the run's deadline. A batch is only sent again where for each of its
-                numbers a document of the run is found whose number has the same form: else look-ups of such numbers may not work.
-            concurrency: documents looked up side by side.
-            options: for what is sent again and for the waiting for results; but the deadline is the run's own.
+            journal: the path of the journal.
+            run_id: the run. Default None: every run of documents of this client number.
+            settle: seconds since a document was sent before it is looked up. At least two clocks must agree that they have passed: the
+                wall clock, the boot clock of this machine, the `Date` of the service; if they can't, it waits anew. Default: the run's
+                `deadline`, or its slowest batch if that took longer, and a tenth more.
+            resend_absent: True: resend a document that has a number and was not found, if no other document of its batch was found and
+                its response was no 2xx. Then `settle` must be longer than the run's deadline. A batch is resent only if for each of its
+                numbers a document of the run is found whose number has the same form; otherwise look-ups of such numbers may not work.
+                Default False.
+            concurrency: look-ups at once. Default 4.
+            options: for what is resent, and for waiting for results; the deadline is always the run's own.
+            user_id: who is named as the user of what is resent. Default: the client's.
+            timeout: time-outs of each request. Default: the client's.
+            retry: retries of each request. Default: the client's.
 
         Returns:
-            a report of the documents whose fate was open, in the order in which they were sent.
+            A report of the documents whose outcome was open, in the order in which they were sent.
 
         Raises:
-            JournalError: the journal can't be used, has no such run, or somebody is running it.
-            ConfigurationError: `settle` is too short to send again.
+            JournalError: the journal can't be used, has no such run, or another process runs it.
+            ConfigurationError: `settle` is too short to resend documents.
             BulkError: the run could not go on.
 
         https://docs.amili.dev/get-one-document-3942667e0

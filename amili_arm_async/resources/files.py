@@ -26,12 +26,19 @@ class Files:
         self._context = context
 
     def list(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[JsonRecord]:
-        """The OS files ("GET one or more OS files"). The path is inferred; what they hold is on no public page: mappings, as they came.
+        """Lists the OS files. The path is inferred; no public page shows what they hold: mappings, as they came.
 
         Args:
             parameters: criteria by the API's own names, all lower case; no public page shows them.
-            options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`: as
-                `arm.customers.list`.
+            **options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`, as
+                in `arm.customers.list`.
+
+        Returns:
+            The list; nothing is sent before you iterate it.
+
+        Raises:
+            TruncatedListError: after the last record: the list reached the cap, or gave fewer records than it announced.
+            ConfigurationError: an argument is out of its range.
 
         https://docs.amili.dev/get-one-or-more-os-files-4205281e0
         """
@@ -45,10 +52,22 @@ class Files:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> Response:
-        """One OS file. Raises `NotFoundError` where there is none.
+        """Fetches an OS file by id.
 
-        The path is inferred, and whether the answer is the file itself or JSON is on no public page: so it is given as it came, `body`
-        its bytes (64 MB at the most), `headers["content-type"]` their type, `json()` the parsed JSON where it is that.
+        The path is inferred, and no public page says whether the response is the file itself or JSON, so it is returned as it came.
+
+        Args:
+            file_id: the id.
+            parameters: query parameters by the API's own names, all lower case; no public page shows them.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response: `body` is its bytes, at most 64 MB, `headers["content-type"]` their type, `json()` the value where they are
+            JSON.
+
+        Raises:
+            NotFoundError: there is no such file.
 
         https://docs.amili.dev (Files, "GET one OS file")
         """
@@ -63,19 +82,25 @@ class Files:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> UploadReply:
-        """Uploads one or more OS files in one JSON body. Never repeated after a doubtful outcome (`OutcomeUnknownError`).
+        """Uploads one or more OS files in one JSON body. It is never repeated when the outcome is unknown.
 
-        Which fields the body has is on no public page: it takes a mapping by the API's own names. Where the content of a file belongs,
-        put a `FileContent`: it goes out as base64, read and encoded in pieces while it is sent. That it is base64 is an assumption.
+        No public page shows the fields of the body: it is a mapping with the API's own names. Put a `FileContent` where the content of a
+        file belongs: it is sent as base64, read and encoded in pieces. That it is base64 is an assumption.
 
-        A 207 says that the files did not all fare alike: look at each of `reply.files`.
+        A 207 says that the files ended differently: look at each of `reply.files`.
 
         Args:
-            files: the body, for example `{"files": [{"fileName": "a.pdf", "content": FileContent("a.pdf")}]}` (its names are made up).
-            user_id, timeout, retry: for this call.
+            files: the body, for example `{"files": [{"fileName": "a.pdf", "content": FileContent("a.pdf")}]}` (these names are made up).
+            user_id: who is named as the user of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            What became of each file.
 
         Raises:
             RecordError: the body can't be sent, or a file can't be read.
+            OutcomeUnknownError: it may have been accepted: look it up before you repeat it.
 
         https://docs.amili.dev/post-upload-one-or-more-os-files-3942683e0
         """

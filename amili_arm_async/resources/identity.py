@@ -29,14 +29,18 @@ class Identity:
         self._url = identity_url
 
     async def token(self, credentials: ClientCredentials | None = None) -> IssuedToken:
-        """A fresh token (`POST token`), beside the one that the client uses.
+        """Fetches a new token (`POST token`), besides the one that the client uses.
 
         Args:
-            credentials: whose token; default those that were given as `auth=`.
+            credentials: whose token. Default: those given as `auth=`.
+
+        Returns:
+            The token with its lifetime.
 
         Raises:
-            AuthenticationError: the identity service gave none, or can't be reached.
+            AuthenticationError: the identity service issued none, or can't be reached.
             ConfigurationError: there are no credentials.
+            ResponseError: the response is not JSON.
 
         https://docs.amili.dev/example-workflow-359631m0
         """
@@ -51,21 +55,60 @@ class Identity:
         raise ResponseError("the identity service answered without JSON: check identity_url")
 
     async def refresh(self, form: Mapping[str, str], *, timeout: Timeout | None = None, retry: RetryPolicy | None = None) -> Reply:
-        """Refreshes a token. The service's navigation names its path; method, form and answer are on no public page.
+        """Refreshes a token. It is never repeated when the outcome is unknown.
 
-        It sends a form, as the token call does: `form` holds its fields. Never repeated after a doubtful outcome.
+        The navigation of the vendor's pages names the path; method, form and response are on no public page. It sends a form, as the
+        token call does.
+
+        Args:
+            form: the fields of the form.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response as it came.
+
+        Raises:
+            ConfigurationError: no `identity_url` is known, or the form is not a mapping of text to text.
+            OutcomeUnknownError: it may have been accepted: look it up before you repeat it.
         """
         return await self._send("identity.refresh", form, timeout, retry)
 
     async def verify(self, form: Mapping[str, str], *, timeout: Timeout | None = None, retry: RetryPolicy | None = None) -> Reply:
-        """Verifies a token. The service's navigation names its path; method, form and answer are on no public page.
+        """Verifies a token.
 
-        It sends a form, as the token call does: `form` holds its fields, the token among them.
+        The navigation of the vendor's pages names the path; method, form and response are on no public page. It sends a form, as the
+        token call does.
+
+        Args:
+            form: the fields of the form, the token among them.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response as it came.
+
+        Raises:
+            ConfigurationError: no `identity_url` is known, or the form is not a mapping of text to text.
         """
         return await self._send("identity.verify", form, timeout, retry)
 
     async def health(self, *, timeout: Timeout | None = None, retry: RetryPolicy | None = None) -> Reply:
-        """Checks the health of the identity service. Its navigation names the path; the answer is on no public page."""
+        """Checks the health of the identity service.
+
+        The navigation of the vendor's pages names the path; the response is on no public page.
+
+        Args:
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response as it came.
+
+        Raises:
+            ConfigurationError: no `identity_url` is known.
+            StatusError: the service is not well.
+        """
         return await self._send("identity.health", {}, timeout, retry)
 
     async def _send(self, name: str, form: Mapping[str, str], timeout: Timeout | None, retry: RetryPolicy | None) -> Reply:

@@ -46,8 +46,21 @@ class Actions:
     ) -> Reply:
         """Creates an action.
 
-        What it takes and answers is on no public page: a mapping by the API's own names, and a mapping as it came. Never repeated
-        after a doubtful outcome (`OutcomeUnknownError`).
+        No public page shows what it takes and answers: both are mappings with the API's own names. It is never repeated when the outcome
+        is unknown.
+
+        Args:
+            action: a mapping with the API's own names, or bytes of JSON.
+            user_id: who is named as the user of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response as it came.
+
+        Raises:
+            RecordError: the body can't be sent; nothing was sent.
+            OutcomeUnknownError: it may have been accepted: look it up before you repeat it.
 
         https://docs.amili.dev/ (Actions, "POST (create) an action")
         """
@@ -63,10 +76,23 @@ class Actions:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> Reply:
-        """Creates a reports action: generates a report.
+        """Creates a reports action, which generates a report.
 
-        What it takes and answers is on no public page: a mapping by the API's own names, and a mapping as it came. Never repeated
-        after a doubtful outcome (`OutcomeUnknownError`).
+        No public page shows what it takes and answers: both are mappings with the API's own names. It is never repeated when the outcome
+        is unknown.
+
+        Args:
+            action: a mapping with the API's own names, or bytes of JSON.
+            user_id: who is named as the user of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response as it came.
+
+        Raises:
+            RecordError: the body can't be sent; nothing was sent.
+            OutcomeUnknownError: it may have been accepted: look it up before you repeat it.
 
         https://docs.amili.dev/post-create-a-reports-actiongenerate-a-report-4205259e0
         """
@@ -94,18 +120,25 @@ class AutoPostings:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> AutoPostingReply:
-        """Performs a set of one or more auto postings, all or nothing. Never repeated after a doubtful outcome (`OutcomeUnknownError`).
+        """Performs a set of auto postings: all or none. It is never repeated when the outcome is unknown.
 
         A 2xx alone does not say that anything was posted: look at `is_rejected`, `batch_rejected` and `validate_only` of the reply.
 
         Args:
             method: the auto posting method, a part of the path; its values are on no public page.
-            postings: the body, by the API's own names; its fields are on no public page. With the option `validateOnly` on at least one
-                posting, more than that one may only be validated.
-            user_id, timeout, retry: for this call.
+            postings: the body with the API's own names; its fields are on no public page. With the option `validateOnly` on at least one
+                posting, others may be validated only, too.
+            user_id: who is named as the user of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            What was posted, and what was rejected.
 
         Raises:
-            StatusError: rejected with an error status; what was said of each posting is in its `body`.
+            RecordError: the body can't be sent; nothing was sent.
+            StatusError: rejected with an error status; what the server says of each posting is in its `body`.
+            OutcomeUnknownError: it may have been accepted: look it up before you repeat it.
 
         https://docs.amili.dev/post-create-one-or-more-auto-postings-3942671e0
         """
@@ -133,12 +166,19 @@ class ClientConfigs:
         self._context = context
 
     def list(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[JsonRecord]:
-        """The client config values. What they hold is on no public page: mappings, as they came.
+        """Lists the client config values. No public page shows what they hold: mappings, as they came.
 
         Args:
             parameters: criteria by the API's own names, all lower case; no public page shows them.
-            options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`: as
-                `arm.customers.list`.
+            **options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`, as
+                in `arm.customers.list`.
+
+        Returns:
+            The list; nothing is sent before you iterate it.
+
+        Raises:
+            TruncatedListError: after the last record: the list reached the cap, or gave fewer records than it announced.
+            ConfigurationError: an argument is out of its range.
 
         https://docs.amili.dev/ (ClientConfigs, "GET a list of client config values")
         """
@@ -153,9 +193,22 @@ class ClientConfigs:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> Reply:
-        """The values for one client config key. Raises `NotFoundError` where there is none.
+        """Fetches the values of one client config key.
 
-        What it answers is on no public page: a mapping, as it came. `parameters` are query parameters by the API's own names.
+        No public page shows the response: it is a mapping, as it came.
+
+        Args:
+            key: the key.
+            parameters: query parameters by the API's own names, all lower case; no public page shows them.
+            language: `Accept-Language` of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response as it came.
+
+        Raises:
+            NotFoundError: there is no such key.
 
         https://docs.amili.dev/get-values-for-one-client-config-key-4205266e0
         """
@@ -182,9 +235,18 @@ class Codes:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> Reply:
-        """The ARM system code values.
+        """Fetches the ARM system code values.
 
-        What it answers is on no public page: a mapping, as it came. `parameters` are query parameters by the API's own names.
+        No public page shows the response: it is a mapping, as it came.
+
+        Args:
+            parameters: query parameters by the API's own names, all lower case; no public page shows them.
+            language: `Accept-Language` of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response as it came.
 
         https://docs.amili.dev/ (Codes, "GET ARM system code values")
         """
@@ -202,12 +264,19 @@ class DocumentBundles:
         self._context = context
 
     def list(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[JsonRecord]:
-        """The document bundles. What they hold is on no public page: mappings, as they came.
+        """Lists the document bundles. No public page shows what they hold: mappings, as they came.
 
         Args:
             parameters: criteria by the API's own names, all lower case; no public page shows them.
-            options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`: as
-                `arm.customers.list`.
+            **options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`, as
+                in `arm.customers.list`.
+
+        Returns:
+            The list; nothing is sent before you iterate it.
+
+        Raises:
+            TruncatedListError: after the last record: the list reached the cap, or gave fewer records than it announced.
+            ConfigurationError: an argument is out of its range.
 
         https://docs.amili.dev/ (DocumentBundles, "GET a list of document bundles")
         """
@@ -222,9 +291,22 @@ class DocumentBundles:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> Reply:
-        """One document bundle. Raises `NotFoundError` where there is none.
+        """Fetches a document bundle by id.
 
-        What it answers is on no public page: a mapping, as it came. `parameters` are query parameters by the API's own names.
+        No public page shows the response: it is a mapping, as it came.
+
+        Args:
+            document_bundle_id: the id.
+            parameters: query parameters by the API's own names, all lower case; no public page shows them.
+            language: `Accept-Language` of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response as it came.
+
+        Raises:
+            NotFoundError: there is no such bundle.
 
         https://docs.amili.dev/get-one-document-bundle-4205276e0
         """
@@ -249,12 +331,19 @@ class GlItems:
         self._context = context
 
     def list(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[GlItem]:
-        """The GL items; at most 10,000 for one query, at most 1000 on a page.
+        """Lists the GL items: at most 10,000 in one query, at most 1000 on a page.
 
         Args:
             parameters: criteria by the API's own names, all lower case; no public page shows them.
-            options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`: as
-                `arm.customers.list`.
+            **options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`, as
+                in `arm.customers.list`.
+
+        Returns:
+            The list; nothing is sent before you iterate it.
+
+        Raises:
+            TruncatedListError: after the last record: the list reached the cap, or gave fewer records than it announced.
+            ConfigurationError: an argument is out of its range.
 
         https://docs.amili.dev/get-a-list-of-gl-items-3942673e0
         """
@@ -268,7 +357,19 @@ class GlItems:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> GlItem:
-        """One GL item by its id. Raises `NotFoundError` where there is none.
+        """Fetches a GL item by id.
+
+        Args:
+            gl_item_id: the id.
+            language: `Accept-Language` of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The item: a mapping whose money is `Decimal`.
+
+        Raises:
+            NotFoundError: there is no such item.
 
         https://docs.amili.dev/get-one-gl-item-3942672e0
         """
@@ -302,21 +403,37 @@ class GlMovements:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> Reply:
-        """Movement and balance for the latest closed GL year and period.
+        """Fetches movement and balance of the latest closed GL year and period.
 
-        What it answers is on no public page: a mapping, as it came. `parameters` are query parameters by the API's own names.
+        No public page shows the response: it is a mapping, as it came.
+
+        Args:
+            parameters: query parameters by the API's own names, all lower case; no public page shows them.
+            language: `Accept-Language` of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response as it came.
 
         https://docs.amili.dev/get-movementbalance-for-the-latest-closed-gl-yearperiod-4205286e0
         """
         return await self._context.read("gl_movements.latest_closed", query=parameters, language=language, timeout=timeout, retry=retry)
 
     def list(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[JsonRecord]:
-        """The GL movements and balances. What they hold is on no public page: mappings, as they came.
+        """Lists the GL movements and balances. No public page shows what they hold: mappings, as they came.
 
         Args:
             parameters: criteria by the API's own names, all lower case; no public page shows them.
-            options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`: as
-                `arm.customers.list`.
+            **options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`, as
+                in `arm.customers.list`.
+
+        Returns:
+            The list; nothing is sent before you iterate it.
+
+        Raises:
+            TruncatedListError: after the last record: the list reached the cap, or gave fewer records than it announced.
+            ConfigurationError: an argument is out of its range.
 
         https://docs.amili.dev/get-a-list-of-gl-movementsbalances-4205287e0
         """
@@ -341,9 +458,21 @@ class Health:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> Reply:
-        """Checks the API's health.
+        """Checks the health of the API.
 
-        What it answers is on no public page: a mapping, as it came. `parameters` are query parameters by the API's own names.
+        No public page shows the response: it is a mapping, as it came.
+
+        Args:
+            parameters: query parameters by the API's own names, all lower case; no public page shows them.
+            language: `Accept-Language` of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response as it came.
+
+        Raises:
+            StatusError: the API is not well.
 
         https://docs.amili.dev/ (Health, "Check API health")
         """
@@ -361,12 +490,19 @@ class Insights:
         self._context = context
 
     def adb_intervals(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[JsonRecord]:
-        """The ADB (age distributed balance) intervals. What they hold is on no public page: mappings, as they came.
+        """Lists the ADB (age distributed balance) intervals: mappings, as they came. No public page shows what they hold.
 
         Args:
             parameters: criteria by the API's own names, all lower case; no public page shows them.
-            options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`: as
-                `arm.customers.list`.
+            **options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`, as
+                in `arm.customers.list`.
+
+        Returns:
+            The list; nothing is sent before you iterate it.
+
+        Raises:
+            TruncatedListError: after the last record: the list reached the cap, or gave fewer records than it announced.
+            ConfigurationError: an argument is out of its range.
 
         https://docs.amili.dev/get-a-list-of-adb-intervals-4205288e0
         """
@@ -384,12 +520,19 @@ class LogItems:
         self._context = context
 
     def list(self, *, parameters: Parameters | None = None, **options: Unpack[ListOptions]) -> Pager[JsonRecord]:
-        """The log items. What they hold is on no public page: mappings, as they came.
+        """Lists the log items. No public page shows what they hold: mappings, as they came.
 
         Args:
             parameters: criteria by the API's own names, all lower case; no public page shows them.
-            options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`: as
-                `arm.customers.list`.
+            **options: `maximum_count`, `query`, `page_no`, `page_size`, `user_id`, `language`, `allow_truncated`, `timeout`, `retry`, as
+                in `arm.customers.list`.
+
+        Returns:
+            The list; nothing is sent before you iterate it.
+
+        Raises:
+            TruncatedListError: after the last record: the list reached the cap, or gave fewer records than it announced.
+            ConfigurationError: an argument is out of its range.
 
         https://docs.amili.dev/get-a-list-of-log-items-4205290e0
         """
@@ -404,9 +547,22 @@ class LogItems:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> Reply:
-        """One log item. Raises `NotFoundError` where there is none.
+        """Fetches a log item by id.
 
-        What it answers is on no public page: a mapping, as it came. `parameters` are query parameters by the API's own names.
+        No public page shows the response: it is a mapping, as it came.
+
+        Args:
+            log_item_id: the id.
+            parameters: query parameters by the API's own names, all lower case; no public page shows them.
+            language: `Accept-Language` of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response as it came.
+
+        Raises:
+            NotFoundError: there is no such item.
 
         https://docs.amili.dev/ (LogItems, "GET one log item")
         """
@@ -433,17 +589,23 @@ class PaymentReservations:
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> Reply:
-        """Creates a payment reservation for an existing document's AR item, or for an existing customer.
+        """Creates a payment reservation for the AR item of a document, or for a customer.
 
-        Its `paymentId` is yours: none is made here, and one that was sent is never sent again after a doubtful outcome
-        (`OutcomeUnknownError`). The answer is on no public page: a mapping, as it came.
+        Its `paymentId` is yours; none is made here. The reservation is never repeated when the outcome is unknown. No public page shows
+        the response: it is a mapping, as it came.
 
         Args:
-            reservation: a `PaymentReservation`, a mapping by the API's own names, or bytes of JSON.
-            user_id, timeout, retry: for this call.
+            reservation: a `PaymentReservation`, a mapping with the API's own names, or bytes of JSON.
+            user_id: who is named as the user of this call. Default: the client's.
+            timeout: time-outs of this call. Default: the client's.
+            retry: retries of this call. Default: the client's.
+
+        Returns:
+            The response as it came.
 
         Raises:
-            RecordError: it has no `paymentId`, or names neither a document nor a customer.
+            RecordError: it has no `paymentId`, or names neither a document nor a customer; nothing was sent.
+            OutcomeUnknownError: it may have been accepted: look it up before you repeat it.
 
         https://docs.amili.dev/creates-a-new-payment-reservation-3942682e0
         """

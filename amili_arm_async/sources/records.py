@@ -53,17 +53,22 @@ def open_records(
     extra_columns: bool = False,
     longest: int = LONGEST,
 ) -> Records:
-    """Opens a file of JSON lines, CSV or Parquet, optionally compressed with gzip or zstd, as records for `create_many` and its like.
+    """Opens a file of JSON lines, CSV or Parquet as records to send or check.
+
+    It may be compressed with gzip or zstd. docs/sources.md has the rules.
 
     Args:
-        file: its path, `-` for standard input, or a file open for reading bytes, which is left open.
-        kind: what the records are.
-        format: `"jsonl"`, `"csv"`, `"parquet"`, or found by the first bytes.
-        delimiter: between the cells of CSV; None finds it in the header.
-        encoding: of the text; None finds UTF-8, UTF-16 with a byte order mark, and in CSV Windows-1252.
-        clear: a cell of CSV with this text clears its field; a blank cell leaves it out. Default none.
-        extra_columns: pass over columns that are no field, instead of refusing them.
-        longest: bytes of a record at the most, and of a line; a longer one is named and not kept.
+        file: its path, `-` for standard input, or a file open for reading bytes, which stays open.
+        kind: what the records are. Default `"customers"`.
+        format: `"jsonl"`, `"csv"` or `"parquet"`. Default `"auto"`: detected by the first bytes.
+        delimiter: CSV delimiter; detected in the header if omitted.
+        encoding: of the text. Default None: detects UTF-8, UTF-16 with a byte order mark, and in CSV Windows-1252.
+        clear: a CSV cell with this text clears its field; a blank cell leaves it out. Default None: no such text.
+        extra_columns: True: ignore columns that are no field, instead of refusing the file. Default False.
+        longest: the most bytes of a record and of a line; a longer one is named and not kept.
+
+    Returns:
+        The records: an iterable that can be read once.
 
     Raises:
         ConfigurationError: an argument is wrong.
@@ -138,15 +143,33 @@ class Records(FreshRecords):
         return f"<Records of {self.name}: {len(self._numbers)} read>"
 
     def place(self, index: int) -> str:
-        """Where the record at `index`, from 0, stands: `line 17`, or `row 17` of Parquet; of some lines together the first."""
+        """Says where a record is in the file.
+
+        Args:
+            index: the index of the record, from 0.
+
+        Returns:
+            `line 17`, or `row 17` of Parquet; of a record on several lines, the first.
+        """
         return f"{self._unit} {self._numbers[index]}"
 
     def line(self, index: int) -> int:
-        """The number in `place`."""
+        """Returns the number in `place`.
+
+        Args:
+            index: the index of the record, from 0.
+
+        Returns:
+            The number of the line or row, from 1.
+        """
         return self._numbers[index]
 
     def fraction_read(self) -> float | None:
-        """How much of the file is read, from 0 to 1; None where nobody knows how long it is."""
+        """Says how much of the file has been read.
+
+        Returns:
+            A share from 0 to 1; None where the length of the file is not known.
+        """
         try:
             descriptor = self._file.fileno()
             size = fstat(descriptor).st_size
@@ -155,7 +178,14 @@ class Records(FreshRecords):
             return None
 
     def is_too_long(self, index: int) -> bool:
-        """Whether the record at `index` was a line of more than `longest` bytes."""
+        """Tells whether a record was a line of more than `longest` bytes.
+
+        Args:
+            index: the index of the record, from 0.
+
+        Returns:
+            True if it was too long to be kept.
+        """
         return self._json is not None and self._numbers[index] in self._json.too_long
 
     @property
