@@ -1,4 +1,4 @@
-"""Those who watch a run: they see each record when it is read and each final state, and may take records out before they are cut."""
+"""Observers of a run: they see each record when it is read and each final state, and may take records out before they are sent."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ __all__ = ["RunObserver"]
 
 
 class RunObserver:
-    """Watches one run; every method may be left as it is.
+    """Observes one run; the methods do nothing by default.
 
     For each record of the source, whatever ends the run: `on_read` sees it once, and then `on_settled` gets its final state once.
 
     Attributes:
-        reads_texts: whether it reads ready bytes as a whole: then the names in them are looked at before they are sent.
+        reads_texts: whether it reads ready bytes as a whole: then the field names in them are checked before they are sent.
     """
 
     reads_texts = False
 
     async def begin(self) -> None:
-        """Before anything is read. What it raises ends the run before it begins."""
+        """Runs before anything is read. What it raises ends the run before it begins."""
 
     async def filter(self, records: Sequence[Any], first: int) -> Mapping[int, Outcome]:
-        """The final states of those records that are not to be sent, by their place in `records`.
+        """Chooses the records that are not to be sent.
 
         It changes nothing: a run that ends while it waits gives these records another state. An `ArmError` that it raises ends the run.
 

@@ -249,11 +249,11 @@ class RecordOutcome:
     """What became of one record.
 
     Attributes:
-        index: its place in the source, from 0.
+        index: its index in the source, from 0.
         key: its `customerNo` or `documentNo`, or None where it has none.
         state: its final state.
         reason: why; a short code such as `deadline`, or an HTTP status.
-        message: words to it, where there are any; the server's may hold personal data.
+        message: a message, or None; the server's may hold personal data.
     """
 
     index: int
@@ -264,18 +264,24 @@ class RecordOutcome:
 
 
 def safe_message(record: RecordOutcome) -> str | None:
-    """The words to a record that may stand in any report: those of this library. None where they are the server's.
+    """Returns the message of a record where it may stand in any report, because this library wrote it.
 
-    Why nothing more was sent is left out too: that is said once, for the whole run.
+    Args:
+        record: what became of the record.
+
+    Returns:
+        The message; None where it is the server's, and where nothing more was sent: the report says that once, for the whole run.
     """
     return None if record.state == "not_sent" or is_from_server(record.state, record.reason) else record.message
 
 
 BatchReader: TypeAlias = Callable[[int, bytes, Sequence[str | None]], Sequence[RecordOutcome] | None]
-"""Reads what no rule understands: `batch_reader(status, body, keys)` is given the HTTP status (200 or 206) and the raw body of GET batch,
-and the key of each record in the order in which they were sent. It returns an outcome for each of them in the same order, `succeeded`,
-`failed` or `accepted` (nothing is known; with the reason `pending` it is asked for again), or None: then the rules decide. Of one that
-failed, `reason` and `message` are kept. A `key` that is given must be that of its record. It must be quick: it runs in the event loop."""
+"""Reads a batch result in place of the rules.
+
+`batch_reader(status, body, keys)` gets the HTTP status (200 or 206), the raw body of GET batch, and the key of each record in the order in
+which they were sent. It returns an outcome for each record in the same order, or None: then the rules decide. The state of an outcome is
+`succeeded`, `failed` or `accepted` (not known; with the reason `pending` the result is polled again). Of a failure, `reason` and `message`
+are kept. A `key` that is given must be that of its record. It must be fast: it runs in the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,16 +291,16 @@ class BatchOutcome:
     Iterating gives a `RecordOutcome` for each record.
 
     Attributes:
-        number: number of the batch as it was cut, from 1; parts of a split batch share it.
-        batch_uuid: the batch's name on the server, or None where it was not accepted.
+        number: the number of the batch, from 1; the parts of a split batch share it; 0 where the records were in none.
+        batch_uuid: its batchUuid, or None where it was not accepted.
         attempts: how often it was sent.
         result: what GET batch answered last, or None.
-        indexes: the place of each record in the source.
+        indexes: the index of each record in the source.
         keys: the key of each record, or None.
         common: the outcome of all records but the exceptions.
         exceptions: by position in the batch, the outcomes that differ.
-        was_ambiguous: whether one of the times that it was sent ended so that nobody can say whether it was taken: it may be processed at
-            any time, also after what was sent later.
+        was_ambiguous: whether it is not known of one of its attempts whether the server accepted it: then it may be processed at any time,
+            also after what was sent later.
     """
 
     number: int
@@ -313,11 +319,11 @@ class BatchOutcome:
     @property
     def counts(self) -> dict[State, int]:
         """Number of records by state; only states that occur."""
-        counts: Counter[State] = Counter(verdict.state for verdict in self.exceptions.values())
+        counts: Counter[State] = Counter(outcome.state for outcome in self.exceptions.values())
         counts[self.common.state] += len(self.indexes) - len(self.exceptions)
         return {state: number for state, number in counts.items() if number}
 
     def __iter__(self) -> Iterator[RecordOutcome]:
         for position, (index, key) in enumerate(zip(self.indexes, self.keys, strict=True)):
-            verdict = self.exceptions.get(position, self.common)
-            yield RecordOutcome(index, key, verdict.state, verdict.reason, verdict.message)
+            outcome = self.exceptions.get(position, self.common)
+            yield RecordOutcome(index, key, outcome.state, outcome.reason, outcome.message)

@@ -1,4 +1,5 @@
-"""What a run reads: records of its source, past those who watch the run, into the cutter; and the rest, where a run ended early."""
+"""The reading part of a run: it reads the source, lets the observers filter the records, and gives batches; and it reads the rest of the
+source where a run ended early."""
 
 from __future__ import annotations
 
@@ -22,11 +23,11 @@ from .spec import RunSpec
 
 __all__ = ["Reader"]
 
-_SIFTED: Final = 1000
-"""Records that are read at a time where somebody may take most of them out, and where they are only named."""
+_FILTERED_AT_ONCE: Final = 1000
+"""Records that are read at a time where an observer may take most of them out, and where they are only named."""
 
 _LINGER: Final = 0.2
-"""Seconds that a record waits for others to share its batch while nothing of the run is on the wire."""
+"""Seconds that a record waits for others to share its batch while nothing of the run is being sent."""
 
 
 class Reader:
@@ -103,21 +104,25 @@ class Reader:
     # --- the next batch ---------------------------------------------------------------------------------------------------
 
     async def next_batch(self) -> Batch | None:
-        """The next batch; None where there is none, or the run stops. To be called by one at a time."""
+        """Returns the next batch. To be called by one task at a time.
+
+        Returns:
+            The batch; None where there is none, or the run stops.
+        """
         if self._gives_way:
-            # A partial batch was given because the wire was idle: before the source may keep the loop again, it gets on the wire.
+            # A partial batch was given because nothing was being sent: it is sent before the source may block the loop again.
             self._gives_way = False
             await clock.turns()
         since = clock.monotonic()
         while self._control.reason is None:
             if clock.monotonic() - since > STRETCH:
-                # Others have their turns, also where hardly anything of what is read makes a batch.
+                # Other tasks get their turn, also where hardly a record goes into a batch.
                 await clock.turns()
                 since = clock.monotonic()
             batch = self._chunker.take()
             if batch is None and (self._source.ended or self._lingered()):
                 if self._unread:
-                    await self._sift()
+                    await self._filter()
                     continue
                 batch = self._chunker.finish()
                 if batch is None and self._source.ended:
@@ -126,8 +131,8 @@ class Reader:
             if batch is not None:
                 self._waits_since = None if self._chunker.is_empty and not self._unread else clock.monotonic()
                 return batch
-            if len(self._unread) >= _SIFTED:
-                await self._sift()
+            if len(self._unread) >= _FILTERED_AT_ONCE:
+                await self._filter()
             else:
                 await self._read_on()
         return None
@@ -140,13 +145,13 @@ class Reader:
         return self._waits_since + _LINGER - clock.monotonic()
 
     async def _read_on(self) -> None:
-        """Reads what is wanted next, or a part of it."""
-        wanted = _SIFTED - len(self._unread) if self._observers else self._chunker.wanted
+        """Reads the records that are wanted next, or some of them."""
+        wanted = _FILTERED_AT_ONCE - len(self._unread) if self._observers else self._chunker.wanted
         if not self._source.is_async:
             await self._source.read(wanted, self._into)
-            self._take_note()
+            self._after_read()
         else:
-            # Of the first record it must be known when it came.
+            # It must be known when the first record came.
             self._source.hurried = self._waits_since is None
             self._wanted = wanted
             self._moved.clear()
@@ -154,8 +159,8 @@ class Reader:
             lingers = self._waits_since is not None and not self._sending
             await clock.wait(self._moved, max(0.0, self._left_to_linger()) if lingers else None)
 
-    def _take_note(self) -> None:
-        """Tells what was read."""
+    def _after_read(self) -> None:
+        """Takes note of what was read."""
         if self._waits_since is None and not (self._chunker.is_empty and not self._unread):
             self._waits_since = clock.monotonic()
         self._tracker.read(self._chunker.read)
@@ -164,58 +169,66 @@ class Reader:
             self._control.stop(Outcome("not_sent", "source_raised", "the source raised before it was sent"), self._source.failure)
 
     async def run(self) -> None:
-        """Reads an async source, as far as is asked for, until it ends or the run stops."""
+        """Reads an async source, as far as records are wanted, until it ends or the run stops."""
         with self._reading:
             while self._source.is_async and not self._source.ended and self._control.reason is None:
                 await self._asked.wait()
                 self._asked.clear()
                 if self._control.reason is None:
                     await self._source.read(self._wanted, self._into)
-                    self._take_note()
+                    self._after_read()
                     self._moved.set()
         self._moved.set()
 
     def stop(self, *, reads_on: bool) -> None:
-        """The run stops. A source that has nothing to give for an hour must not keep it; one that is read on must not be broken off."""
+        """Stops reading. A source that has nothing to give for an hour must not keep the run; one that is read on must not be cancelled.
+
+        Args:
+            reads_on: whether the rest of the source is read, to be named, where it has an end for sure.
+        """
         self._reads_on = reads_on and self._source.ends
         if not self._reads_on:
             self._reading.cancel()
         self._asked.set()
         self._moved.set()
 
-    # --- those who watch --------------------------------------------------------------------------------------------------
+    # --- observers --------------------------------------------------------------------------------------------------------
 
-    async def _sift(self) -> None:
-        """Hands what was read to the cutter, without what those who watch the run take out."""
-        first, verdicts = self._chunker.read, dict[int, Outcome]()
-        # While somebody looks, more may be read.
-        records = self._unread.records[:_SIFTED]
+    async def _filter(self) -> None:
+        """Feeds the chunker with what was read, without what the observers take out."""
+        first, outcomes = self._chunker.read, dict[int, Outcome]()
+        # While an observer filters, more may be read.
+        records = self._unread.records[:_FILTERED_AT_ONCE]
         try:
             for observer in self._observers:
-                verdicts |= {place: verdict for place, verdict in (await observer.filter(records, first)).items() if place not in verdicts}
-            verdicts = await self._tracker.with_earlier(records, first, verdicts, self._kind)
+                filtered = await observer.filter(records, first)
+                outcomes |= {position: outcome for position, outcome in filtered.items() if position not in outcomes}
+            outcomes = await self._tracker.with_earlier(records, first, outcomes, self._kind)
         except ArmError as exc:
             self._control.stop(Outcome("not_sent", "stopped", str(exc)), exc)
-            verdicts = {}
-        # From here on without an await: what was looked at gets its final state.
+            outcomes = {}
+        # From here on without an await: what was filtered gets its final state.
         del self._unread.records[: len(records)]
         self._tracker.report.on_read(records, first)
-        self._tracker.settle_unsent(records, first, verdicts, self._kind)
-        places = [place for place in range(len(records)) if place not in verdicts]
-        while places:
-            now, places = places[: self._chunker.wanted], places[self._chunker.wanted :]
-            self._chunker.feed([records[place] for place in now], array("q", [first + place for place in now]))
+        self._tracker.settle_unsent(records, first, outcomes, self._kind)
+        rest = [position for position in range(len(records)) if position not in outcomes]
+        while rest:
+            now, rest = rest[: self._chunker.wanted], rest[self._chunker.wanted :]
+            self._chunker.feed([records[position] for position in now], array("q", [first + position for position in now]))
         self._chunker.skip_to(first + len(records))
-        self._take_note()
+        self._after_read()
 
     # --- the end of a run that ended early --------------------------------------------------------------------------------
 
     def give_up(self, *, all_of_it: bool, reason: Outcome | None = None) -> list[Batch]:
-        """What was read and had no turn, in batches. Without an await.
+        """Gives what was read and had no turn. Without an await.
 
         Args:
-            all_of_it: give the last batch too, though it is not full.
-            reason: why nothing was sent of what was only read to be named.
+            all_of_it: whether to give the last batch too, though it is not full.
+            reason: the outcome of records that were only read to be named.
+
+        Returns:
+            The batches.
         """
         if self._unread:
             records = self._unread.records[:]
@@ -231,17 +244,17 @@ class Reader:
 
     @property
     def has_rest(self) -> bool:
-        """Whether there is something to read still, and surely an end of it, in a run that was stopped and is read to its end."""
+        """Whether the run was stopped and the rest of its source is to be read: it has an end for sure."""
         return self._reads_on and not self._source.ended
 
     async def read_rest(self) -> None:
-        """Reads on in a source that surely has an end: what it has is named, and not sent."""
-        await self._source.read(_SIFTED, self._into)
+        """Reads more of a source that has an end for sure: its records are named, and not sent."""
+        await self._source.read(_FILTERED_AT_ONCE, self._into)
         await clock.turn()
 
 
 class _Unread:
-    """Records that those who watch the run have not seen yet."""
+    """Records that the observers have not filtered yet."""
 
     def __init__(self, kind: RecordType) -> None:
         self.records: list[Any] = []
@@ -251,13 +264,13 @@ class _Unread:
         return len(self.records)
 
     def hold(self, record: Any) -> None:
-        """A record that nobody can change."""
+        """Takes in a record that can't change."""
         self.records.append(record)
 
     def feed(self, records: list[Any]) -> None:
-        """Records of a list."""
+        """Takes in records of a list."""
         self.records += records
 
     def append(self, record: Any) -> None:
-        """A record that may be changed as soon as the next one is read."""
+        """Takes in a record that may change as soon as the next one is read."""
         self.records.append(snapshot(record, self._kind))

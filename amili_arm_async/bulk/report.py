@@ -1,4 +1,4 @@
-"""What a bulk run tells: its report, its progress, the outcome of each batch. No I/O but the spool, no clock but the one it is given."""
+"""The report and the progress of a bulk run. No I/O but the spool, no clock but the one it is given."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = ["BatchLog", "BatchSummary", "BulkReport", "Expectation", "Progress", 
 
 
 SYNC: Final = 0.5
-"""Of the customers that the state of a sync knows, so much are in the source where nothing else is said."""
+"""The share of the customers in the state of a sync that are expected in the source, by default."""
 
 
 class Expectation:
-    """What a source is expected to hold.
+    """What a source is expected to hold, and what it holds.
 
     Attributes:
         at_least: a number of records, or a share of the customers that are in the state of a sync.
-        records: records read.
-        known: customers in the state before the sync.
-        seen: those of them that are in the source.
+        records: number of records read.
+        known: number of customers in the state before the sync.
+        seen: number of those that are in the source.
     """
 
     def __init__(self, at_least: int | float) -> None:
@@ -46,28 +46,28 @@ class Expectation:
 
     @property
     def expected(self) -> int:
-        """How many are expected."""
+        """The number of records or customers that are expected."""
         return math.ceil(round(self.at_least * self.known, 6)) if self.is_share else int(self.at_least)
 
     @property
     def found(self) -> int:
-        """How many there are."""
+        """The number of records or customers that were found."""
         return self.seen if self.is_share else self.records
 
     @property
     def shortfall(self) -> str | None:
-        """In words, that there are fewer; else None."""
+        """A sentence that fewer were found than expected; else None."""
         if self.found >= self.expected:
             return None
         if self.is_share:
             return (
                 f"the source holds {self.records:,} records, and of the {self.known:,} customers in the state {self.seen:,}: at least"
-                f" {self.expected:,} ({self}) are expected, so nobody is forgotten. See whether the export is whole; where it is, say"
-                " at_least=0 (--at-least 0)"
+                f" {self.expected:,} ({self}) are expected, so no customer is forgotten. Check whether the export is complete; if it is,"
+                " pass at_least=0 (--at-least 0)"
             )
         return (
-            f"the source holds {self.records:,} records, and at least {self.expected:,} are expected. See whether the export is whole;"
-            " where it is, expect fewer"
+            f"the source holds {self.records:,} records, and at least {self.expected:,} are expected. Check whether the export is complete;"
+            " if it is, expect fewer"
         )
 
     def __str__(self) -> str:
@@ -83,10 +83,17 @@ class Expectation:
 
 
 def expectation_of(at_least: int | float | None, *, has_state: bool) -> Expectation | None:
-    """What is expected where this was asked for: of a sync something in any case.
+    """Checks `at_least`, and makes the expectation of a run.
+
+    Args:
+        at_least: the number of records, or a share of the customers in the state; None: half of them in a sync, nothing else.
+        has_state: whether the run is a sync.
+
+    Returns:
+        The expectation, or None where nothing is expected.
 
     Raises:
-        ConfigurationError: it is neither a number nor a share, or a share and there is no state.
+        ConfigurationError: `at_least` is neither a number nor a share, or a share where there is no state.
     """
     if at_least is None:
         return Expectation(SYNC) if has_state else None
@@ -103,10 +110,10 @@ class BatchSummary(msgspec.Struct, frozen=True, array_like=True):
     """One line about a batch.
 
     Attributes:
-        number: number of the batch as it was cut; parts of a split batch share it.
-        batch_uuid: its name on the server, or None where it was not accepted. With it `arm.batches.get()` reads the result.
-        first_index: the place of its first record in the source.
-        records: number of its records.
+        number: the number of the batch, from 1; the parts of a split batch share it.
+        batch_uuid: its batchUuid, or None where it was not accepted. With it `arm.batches.get()` reads the result.
+        first_index: the index of its first record in the source.
+        records: the number of its records.
         attempts: how often it was sent.
         state: the state of most of its records.
     """
@@ -120,7 +127,7 @@ class BatchSummary(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Row(msgspec.Struct, array_like=True):
-    """Records that did not make it, and why: one row for all records of a batch with the same verdict."""
+    """Records that did not succeed, and why: one row for all records of a batch with the same outcome."""
 
     state: State
     reason: str
@@ -130,7 +137,7 @@ class _Row(msgspec.Struct, array_like=True):
 
 
 class BatchLog:
-    """The batches of a run in the order in which they ended: `len()` tells their number, iterating gives a `BatchSummary` each."""
+    """The batches of a run, in the order in which they ended: `len()` is their number, iterating gives a `BatchSummary` for each."""
 
     def __init__(self, spool: Spool[BatchSummary]) -> None:
         self._spool = spool
@@ -151,11 +158,11 @@ class Totals:
 
     Attributes:
         records_read: records read from the source.
-        records_known: length of the source, or None where it has none.
+        records_known: the length of the source, or None where it has none.
         batches_sent: batches, parts of split ones included, that were sent at least once.
         requests: requests that carried records, repeats included.
-        bytes_sent: bytes of their bodies as they went over the wire: compressed, where that was asked for.
-        polls: questions for batch results.
+        bytes_sent: bytes of their bodies as they were sent: compressed, where that was asked for.
+        polls: polls for batch results.
     """
 
     records_read: int = 0
@@ -171,12 +178,12 @@ class Progress:
     """Where a run is, given to `BulkOptions.on_progress`.
 
     Attributes:
-        counts: records by final state so far.
+        counts: number of records by final state so far.
         totals: the sums so far.
-        settled: records that have their final state.
-        open_batches: batches accepted whose result is still to come.
+        settled: number of records that have their final state.
+        open_batches: number of accepted batches whose result is still to come.
         elapsed: seconds since the run began.
-        trouble: what the run waits for when the server takes nothing, for example `"ClientConnectorDNSError"` or `"429"`; else None.
+        trouble: what the run waits for when the server accepts nothing, for example `"ClientConnectorDNSError"` or `"429"`; else None.
     """
 
     counts: Mapping[State, int]
@@ -188,7 +195,11 @@ class Progress:
 
 
 class Tally:
-    """The numbers behind `Totals`, while they grow."""
+    """The numbers behind `Totals`, while they grow.
+
+    Args:
+        records_known: the length of the source, or None.
+    """
 
     def __init__(self, records_known: int | None) -> None:
         self.records_read = 0
@@ -207,18 +218,18 @@ class Tally:
         return Totals(**vars(self))
 
 
-def _written_out(text: str | None) -> str | None:
+def _escaped(text: str | None) -> str | None:
     return text.encode("utf-8", "backslashreplace").decode() if text is not None else None
 
 
 class BulkReport:
-    """What became of every record of a run. There during the run and after it, whatever ended it.
+    """What became of every record of a run. Correct during the run and after it, whatever ended it.
 
     After the run `sum(report.counts.values())` is the number of records that were read.
 
     Attributes:
         stale_journal: whether the journal did not know all that was sent with it: each document was looked up before it might leave.
-        error: what ended the run before its end, in words; None where nothing did. A `BulkError` says the same.
+        error: what ended the run early, as a sentence; None where nothing did. A `BulkError` says the same.
     """
 
     def __init__(
@@ -264,8 +275,8 @@ class BulkReport:
 
     @property
     def left_behind(self) -> Mapping[State, int]:
-        """Numbers of records by state that an earlier attempt of the run sent, whose fate is open, and that the source did not yield
-        this time; only with a journal, and only states that occur. They are in no count: this run did not read them."""
+        """Number of records by state that an earlier attempt of the run sent, whose outcome is open, and that the source did not yield this
+        time. Only with a journal, and only states that occur. They are in no count: this run did not read them."""
         return MappingProxyType(self._left_behind)
 
     @left_behind.setter
@@ -284,7 +295,7 @@ class BulkReport:
 
     @property
     def not_read(self) -> int | None:
-        """How many records of the source were not read; None where nobody knows."""
+        """The number of records of the source that were not read; None where it is not known."""
         if self._source_exhausted:
             return 0
         known = self._tally.records_known
@@ -292,7 +303,7 @@ class BulkReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the source was read to its end and holds what was expected, and every record made it."""
+        """Whether the source was read to its end and holds what was expected, and every record succeeded."""
         return self._source_exhausted and not self.failed_records and self.shortfall is None
 
     @property
@@ -327,12 +338,12 @@ class BulkReport:
 
     @property
     def expectation(self) -> Expectation | None:
-        """What the source was expected to hold at the least (`at_least`), and what it holds; None where nothing was expected."""
+        """What the source was expected to hold, at least (`at_least`), and what it holds; None where nothing was expected."""
         return self._expectation
 
     @property
     def shortfall(self) -> str | None:
-        """In words, that the source was read to its end and holds less than `at_least`; else None. What was read was sent."""
+        """A sentence that the source was read to its end and holds less than `at_least`; else None. What was read was sent."""
         return self._expectation.shortfall if self._is_whole and self._expectation is not None else None
 
     def raise_for_failures(self) -> None:
@@ -342,7 +353,7 @@ class BulkReport:
             BulkError: a record did not succeed, the source was not read to its end, or it holds less than was expected (`shortfall`).
         """
         if self.failed_records:
-            raise BulkError(f"{self.failed_records} of {self._tally.records_read} records did not make it: {self.summary()}", self)
+            raise BulkError(f"{self.failed_records} of {self._tally.records_read} records did not succeed: {self.summary()}", self)
         if rest := self.rest_in_words():
             raise BulkError(f"{rest} ({self.summary().partition(';')[0]})", self)
         if self.shortfall is not None:
@@ -366,7 +377,7 @@ class BulkReport:
         if self._source_exhausted or self._ended is None:
             return ""
         number = self.not_read
-        rest = "nobody knows how many records it has still" if number is None else f"{number} of its records were not read"
+        rest = "how many records it still has is not known" if number is None else f"{number} of its records were not read"
         return f"the source was not read to its end: {rest}"
 
     def __repr__(self) -> str:
@@ -375,7 +386,7 @@ class BulkReport:
     # --- for the run itself -----------------------------------------------------------------------------------------------
 
     def source_ended(self) -> None:
-        """The source was read to its end: now it shows whether it holds what was expected."""
+        """Takes note that the source was read to its end: only then it may hold less than was expected."""
         self._is_whole = True
         if self._expectation is not None:
             self._expectation.records = self._tally.records_read
@@ -401,23 +412,23 @@ class BulkReport:
     def _add_failures(self, outcome: BatchOutcome) -> None:
         rows: dict[Outcome, _Row] = {}
         for position, (index, key) in enumerate(zip(outcome.indexes, outcome.keys, strict=True)):
-            verdict = outcome.exceptions.get(position, outcome.common)
-            if verdict.state not in self._success_states:
-                if verdict not in rows:
-                    rows[verdict] = _Row(*verdict, [], [])
-                rows[verdict].indexes.append(index)
-                rows[verdict].keys.append(key)
+            own = outcome.exceptions.get(position, outcome.common)
+            if own.state not in self._success_states:
+                if own not in rows:
+                    rows[own] = _Row(*own, [], [])
+                rows[own].indexes.append(index)
+                rows[own].keys.append(key)
         for row in rows.values():
             try:
                 self._failures.append(row)
             except UnicodeEncodeError:
-                # Half a surrogate pair, in what is broken anyway: it is written out.
-                keys = [_written_out(key) for key in row.keys]
-                self._failures.append(_Row(row.state, row.reason, _written_out(row.message), row.indexes, keys))
+                # Half a surrogate pair, in an invalid record: it is escaped.
+                keys = [_escaped(key) for key in row.keys]
+                self._failures.append(_Row(row.state, row.reason, _escaped(row.message), row.indexes, keys))
 
     @property
     def observers(self) -> Sequence[RunObserver]:
-        """Those who watch the run."""
+        """The observers of the run."""
         return self._observers
 
     def on_read(self, records: Sequence[Any], first: int) -> None:
@@ -458,7 +469,7 @@ class BulkReport:
         return Progress(dict(self._counts), self.totals, sum(self._counts.values()), open_batches, self.elapsed, trouble)
 
     def begin(self) -> None:
-        """Starts the clock, unless it is going."""
+        """Starts the clock, unless it runs."""
         self._started = self._now() if self._started is None else self._started
 
     def end(self) -> None:

@@ -28,11 +28,11 @@ class BulkRun:
 
     * `report = await run`: sends everything and gives the report.
     * `async with run: async for outcome in run: ...`: gives the outcome of each batch as it settles. Leaving the loop early starts no new
-      batch, lets those on the wire end, and waits for no further result. Entered and never iterated, it runs to its end.
-    * `run.report`: right at any time, whatever ended the run.
+      batch, lets those in flight end, and awaits no further result. Entered and never iterated, it runs to its end.
+    * `run.report`: correct at any time, whatever ended the run.
 
     Raises:
-        BulkError: the run could not go on: the source raised, the credentials were refused, the server's patience or ours ended. Its
+        BulkError: the run could not go on: the source raised, the credentials were refused, or the patience of the run ended. Its
             `report` tells what became of each record, its `__cause__` why.
         JournalError, ConfigurationError: the journal can't be used for this run: nothing was sent.
     """
@@ -46,7 +46,7 @@ class BulkRun:
         journal: RunJournal | None,
         report: BulkReport,
     ) -> None:
-        # With all that only a run needs: a program that never begins one does not load it.
+        # A program that never begins a run does not load what only a run needs.
         from .runner import BulkRunner  # noqa: PLC0415
 
         self.report = report
@@ -59,7 +59,7 @@ class BulkRun:
         return f"<BulkRun {self._state}: {self.report.summary()}>"
 
     def __del__(self) -> None:
-        # Like a coroutine that was never awaited: records that nobody sends must not go unnoticed.
+        # Like a coroutine that was never awaited: that nothing was sent must not go unnoticed.
         if getattr(self, "_state", "") == "new":
             warnings.warn("a BulkRun was never awaited or entered: nothing was sent", RuntimeWarning, stacklevel=2)
 

@@ -106,23 +106,23 @@ class BulkRunner:
                 await observer.begin()
             await self._recorder.begin()
         except BaseException:
-            await self._dismiss(complete=False)
+            await self._end_observers(complete=False)
             self._report.end()
             raise
         if self._journal is not None and self._journal.is_stale:
             self._look_up_first(self._journal)
-        # Where there is no source, it counts on from the run before.
+        # A reconcile of several runs counts on from the run before.
         self._tracker.adopted = self._report.tally.records_read
         log.info("bulk run begins", operation=self._spec.endpoint.operation, concurrency=self._workers.concurrency.limit)
         try:
-            await self._work_side_by_side()
+            await self._send_and_reconcile()
             self._is_whole = True
         except BaseExceptionGroup as group:
-            # What raises here is a mistake of ours or cancellation, never a failed request. One of them is enough to tell.
+            # What raises here is a bug or a cancellation, never a failed request. The first one is enough.
             raise _first(group) from None
         finally:
             self._end()
-            # Whoever cancels the run waits until what is known is written down.
+            # A cancelled run still records what is known.
             with anyio.CancelScope(shield=True):
                 await self._close()
             self._report.end()
@@ -130,18 +130,18 @@ class BulkRunner:
                 "bulk run ended", counts=self._report.summary(), elapsed=round(self._report.elapsed, 3), batches=len(self._report.batches)
             )
         if (cause := self._control.cause) is not None:
-            # What the caller's source says may hold anything: only what this library says is quoted.
+            # The message of an error of the caller's source may hold personal data: only errors of this library are quoted.
             text = str(cause) if isinstance(cause, ArmError) else f"the source raised {type(cause).__name__}"
             self._report.error = text
             raise BulkError(f"the run could not go on: {text} ({self._report.summary()})", self._report) from cause
 
-    async def _work_side_by_side(self) -> None:
+    async def _send_and_reconcile(self) -> None:
         await self._with_results(self._send_all)
-        # Only when all results are known it is known what they do not explain.
+        # Only when all results are known, it is known which documents they do not explain.
         await self._with_results(self._reconcile)
 
     async def _with_results(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Does some work, and waits for the results of the batches that it sent."""
+        """Runs a part of the run, and waits for the results of the batches that it sent."""
         self._poller.begin()
         async with anyio.create_task_group() as polling:
             polling.start_soon(self._poller.run)
@@ -158,20 +158,20 @@ class BulkRunner:
             self._left = self._workers.end()
 
     def _end(self) -> None:
-        """Accounts for what has no final state yet; without an await, so that no cancellation comes between."""
+        """Settles what has no final state yet. Without an await, so that no cancellation comes between."""
         reason = self._control.reason or STOPPED
         self._tracker.close(reason)
         self._poller.close()
         self._left += self._reader.give_up(all_of_it=True)
 
     async def _close(self) -> None:
-        """Names what had no turn, and what a source that is not read to its end still has; then closes the journal."""
+        """Names what had no turn, and the rest of a source that was not read to its end; then closes the journal."""
         try:
             await self._name_rest()
         except ArmError as exc:
             self._control.stop_for_journal(exc)
         finally:
-            # Whatever cut that off, each record that was read is named.
+            # Whatever interrupted that, each record that was read is named.
             reason = self._control.reason or STOPPED
             for batch in [*self._left, *self._reader.give_up(all_of_it=True, reason=reason)]:
                 self._tracker.not_sent(batch, reason)
@@ -183,10 +183,10 @@ class BulkRunner:
             except ArmError as exc:
                 log.warning("the journal or the dead letter could not be written", error=str(exc))
                 self._control.stop_for_journal(exc)
-            await self._dismiss(complete=self._is_whole and self._control.reason is None)
+            await self._end_observers(complete=self._is_whole and self._control.reason is None)
 
-    async def _dismiss(self, *, complete: bool) -> None:
-        """Tells those who watch the run that it is over."""
+    async def _end_observers(self, *, complete: bool) -> None:
+        """Tells the observers that the run is over."""
         for observer in self._report.observers:
             try:
                 await observer.end(complete=complete)
@@ -212,7 +212,7 @@ class BulkRunner:
             self._journal.abandon()
 
     def leave(self) -> None:
-        """The caller goes away: start no new batch, let those on the wire end, wait for no result, read nothing more."""
+        """Ends the run because the caller left: starts no new batch, lets those in flight end, awaits no result, reads nothing more."""
         self._control.stop(Outcome("not_sent", "stopped", "the run was left before its turn"))
         self._reader.stop(reads_on=False)
         self._poller.stop()
@@ -220,7 +220,7 @@ class BulkRunner:
     # --- results ----------------------------------------------------------------------------------------------------------
 
     async def _reopen(self) -> None:
-        """Asks for the results of the batches that an earlier attempt left open."""
+        """Polls the results of the batches that an earlier attempt left open."""
         journal = self._journal
         for row in journal.open if journal is not None else ():
             assert journal is not None
@@ -235,7 +235,7 @@ class BulkRunner:
                     self._control.stop_for_journal(exc)
 
     async def _adopt(self, row: int) -> None:
-        """Where there is no source, the records of a batch of the journal stand for one."""
+        """Takes the records of a batch of the journal for those of a source, where there is none."""
         assert self._journal is not None
         self._tracker.adopted += await self._journal.adopt(row, self._tracker.adopted)
         self._tracker.read(self._reader.read)
@@ -245,7 +245,7 @@ class BulkRunner:
             for outcome in journal.settle_open(opened, common, exceptions):
                 self._tracker.publish(outcome)
 
-        # Where only one clock tells, its deadline begins anew.
+        # Where a single clock is left, the deadline begins anew.
         since = opened.accepted.passed(clock.stamp(self._transport.service_clock.earliest())) or 0.0
         uuids, client_no, uuid = self._shared_limits.batch_uuids, self._spec.client_no, opened.batch_uuid
         uuids.reopen(client_no, uuid)
@@ -256,14 +256,14 @@ class BulkRunner:
         self._poller.add(OpenBatch(uuid, clock.monotonic() - since, len(keys), lambda: keys, slot.hand_over(), settled, is_shared))
 
     def _look_up_first(self, journal: RunJournal) -> None:
-        """Sees to it that nothing leaves that was not looked up: the journal does not know all that was sent."""
+        """Lets nothing leave that was not looked up: the journal does not know all that was sent."""
         from .reconcile import LookUpFirst  # noqa: PLC0415 - only few runs need it
 
         self._report.stale_journal = True
         journal.look_up_first = LookUpFirst(self._spec, self._transport, journal, self._control).verdicts
 
     async def _reconcile(self) -> None:
-        """Looks up what became of documents whose fate nobody knows, where that was asked for."""
+        """Looks up the documents whose outcome is not known, where that was asked for."""
         if self._journal is None or not self._journal.holds or self._control.reason is not None:
             return
         from .reconcile import Reconciler  # noqa: PLC0415 - only few runs need it

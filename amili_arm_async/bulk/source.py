@@ -1,7 +1,7 @@
-"""Reads records from what the caller gave: any iterable or async iterable, a few at a time, and forgets none of them.
+"""Reads records from any iterable or async iterable, a few at a time, and loses none of them.
 
 A record is what it was when it was read: code of the caller that runs between two reads may change it (a dict that is filled again, a list
-that several records share). So each record is handed over before the next one is asked for, unless nothing can change it.
+that several records share). So each record is handed over before the next one is read, unless nothing can change it.
 """
 
 from __future__ import annotations
@@ -21,56 +21,67 @@ STRETCH: Final = 0.03
 """Seconds of reading after which the event loop gets a turn."""
 
 _QUICK: Final = 0.001
-"""Seconds that a record takes at the most where the clock is looked at for one in four."""
+"""Seconds that a record takes, at the most, where the clock is read for one record in four."""
 
 
 class FreshRecords:
-    """What a source of this library says of itself: each record is made anew and held by nobody else.
+    """A source of this library, whose records are new objects that nothing else refers to.
 
     Attributes:
-        ends: whether it surely has an end, as a file has and a pipe may not have.
+        ends: whether it has an end for sure, as a file has and a pipe may not have.
     """
 
     ends = False
 
 
 class Intake(Protocol):
-    """Takes in what is read."""
+    """Takes in what a source gives."""
 
     @property
     def append(self) -> Callable[[Any], object]:
-        """Takes one record; it may be changed as soon as the next one is asked for. Must not raise."""
+        """Takes in a record that may change as soon as the next one is read. Must not raise."""
         ...
 
     def hold(self, record: Any, /) -> object:
-        """One record that nobody can change."""
+        """Takes in a record that can't change.
+
+        Args:
+            record: the record.
+        """
 
     def feed(self, records: list[Any], /) -> object:
-        """Records that nothing has changed since they were read, and that nothing changes before the next turn of the event loop."""
+        """Takes in records that did not change since they were read, and won't before the next turn of the event loop.
+
+        Args:
+            records: the records.
+        """
 
 
 class Collected(list[Any]):
-    """Takes in what is read as it is: for what can't change, such as numbers."""
+    """Takes in records as they are: for what can't change, such as customer numbers."""
 
     def hold(self, record: Any) -> None:
-        """One more."""
+        """Takes in a record."""
         self.append(record)
 
     def feed(self, records: list[Any]) -> None:
-        """Some more."""
+        """Takes in records."""
         self.extend(records)
 
 
 class Source:
-    """A source of records, read once from its beginning to its end.
+    """A source of records, which is read once.
+
+    Args:
+        records: an iterable or async iterable of records.
 
     Attributes:
-        known_length: number of its records, or None where it has no length.
+        known_length: the number of its records, or None where it has no length.
         failure: what it raised, or None.
-        ended: True when there is nothing more to read.
-        exhausted: True when it was read to its end; False where it raised, or where reading was broken off.
-        ends: whether it surely has an end.
-        is_fresh: whether nobody but this library holds its records.
+        ended: whether there is nothing more to read.
+        exhausted: whether it was read to its end; False where it raised, or where reading was interrupted.
+        ends: whether it has an end for sure.
+        is_fresh: whether only this library refers to its records.
         is_async: whether reading may wait.
         hurried: set by a reader that waits: reading returns after the next record.
     """
@@ -97,8 +108,13 @@ class Source:
         self._async: AsyncIterator[Any] | None = None
 
     async def read(self, number: int, into: Intake) -> None:
-        """Hands over up to `number` records: fewer at the end, and after a stretch of reading that others need a turn after. What was
-        read before a failure, or a cancellation, was handed over."""
+        """Reads records: fewer at the end, and where other tasks need their turn. What was read before a failure or a cancellation was
+        handed over.
+
+        Args:
+            number: how many records to read, at the most.
+            into: takes in the records.
+        """
         if self.ended:
             return
         try:
@@ -112,16 +128,16 @@ class Source:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Nobody cancels us: it comes from what the source waits for, and is a failure of the source like any other.
+            # This task was not cancelled: the source was, by what it waits for, which is a failure like any other.
             self.failure = SourceError("the source raised CancelledError: something that it waits for was cancelled")
             self.failure.__cause__ = cut
         except BaseException:
-            # An iterator that was broken off in the middle has no end that means anything.
+            # The end of an interrupted iterator means nothing.
             self.ended = True
             raise
 
     def _read_sync(self, number: int, into: Intake) -> bool:
-        """Reads, and says whether there is nothing more."""
+        """Reads, and returns whether there is nothing more."""
         if self._sync is None:
             assert isinstance(self._records, Iterable)
             self._sync = iter(self._records)
@@ -143,7 +159,7 @@ class Source:
         return count < number
 
     async def _read_async(self, number: int, into: Intake) -> bool:
-        """Reads, and says whether there is nothing more."""
+        """Reads, and returns whether there is nothing more."""
         if self._async is None:
             assert isinstance(self._records, AsyncIterable)
             self._async = aiter(self._records)
@@ -163,5 +179,5 @@ class Source:
 
     @staticmethod
     def _how_seldom(count: int, begin: float) -> int:
-        """To look at the clock costs something too: where records come quickly, one in four does."""
+        """Returns how seldom the clock is read, which costs time too: for one record in four where they come fast."""
         return 3 if clock.monotonic() - begin < count * _QUICK else 0

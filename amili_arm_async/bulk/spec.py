@@ -1,4 +1,4 @@
-"""What a run is told: the records, where they go, and how."""
+"""The specification of a run: its records, where they go, and how."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ class RunSpec(Struct, frozen=True):
     """What a run sends, where to and how.
 
     Attributes:
-        client_no: whose ledger it is.
-        kind: the records.
+        client_no: the client number.
+        kind: the type of the records.
         request: the request without its body.
         envelope: what stands around the records.
-        poll: the request for a batch's result.
-        look_up: the request for one record by its key, where documents may be looked up.
+        poll: makes the request for the result of a batch, from its batchUuid.
+        look_up: makes the request for one document, from its documentNo.
         probe: the request for a cheap read, which shows that the server answers again.
         options: the run's options.
         rules: how batch results are read.
-        timeout, retry: for each request.
+        timeout: the time-outs of each request.
+        retry: how failed requests are repeated.
     """
 
     client_no: int
@@ -45,5 +46,5 @@ class RunSpec(Struct, frozen=True):
 
     @property
     def endpoint(self) -> Endpoint:
-        """The operation."""
+        """The operation that sends the batches."""
         return self.request.endpoint

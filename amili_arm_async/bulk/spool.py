@@ -1,4 +1,4 @@
-"""Rows that are kept for later reading: in memory while they are few, then in an unnamed temporary file that only this user can read."""
+"""Rows that are read again later: in memory while they are few, then in an unnamed temporary file that only this user can read."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ _READ: Final = 65_536
 
 
 class Spool(Generic[RowT]):
-    """Rows of one type, appended and read again from the first, as often as wanted, also while more are appended.
+    """Rows of one type. They can be read from the first as often as wanted, also while more are appended.
 
-    A full disk loses nothing: the rows stay in memory then.
+    Where the disk is full, the rows stay in memory.
+
+    Args:
+        row: the type of a row, which msgspec can encode.
     """
 
     def __init__(self, row: type[RowT]) -> None:
@@ -41,7 +44,11 @@ class Spool(Generic[RowT]):
         return self._length
 
     def append(self, row: RowT) -> None:
-        """Keeps a row."""
+        """Appends a row.
+
+        Args:
+            row: the row.
+        """
         text = self._encoder.encode(row)
         self._memory.append(len(text).to_bytes(4, "big") + text)
         self._memory_size += len(text) + 4
@@ -66,7 +73,7 @@ class Spool(Generic[RowT]):
         self._memory, self._memory_size = [], 0
 
     def __iter__(self) -> Iterator[RowT]:
-        """The rows that are there when it begins, in order."""
+        """Gives the rows that are there when it begins, in order."""
         on_disk, memory = self._on_disk, list(self._memory)
         offset = 0
         while offset < on_disk:

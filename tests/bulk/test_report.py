@@ -104,7 +104,7 @@ def test_what_made_it_raises_nothing(state) -> None:
 @pytest.mark.parametrize("state", sorted(set(STATES) - {"succeeded", "unchanged", "done_before"}))
 def test_what_did_not_make_it_raises_with_the_report(state) -> None:
     report = report_of(one("succeeded"), one(state))
-    with pytest.raises(BulkError, match=f"1 of 2 records did not make it: .*1 {state}") as raised:
+    with pytest.raises(BulkError, match=f"1 of 2 records did not succeed: .*1 {state}") as raised:
         report.raise_for_failures()
     assert raised.value.report is report
 

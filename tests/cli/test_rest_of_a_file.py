@@ -49,7 +49,7 @@ def test_push_does_not_wait_for_the_end_of_a_pipe(start, refusing) -> None:
     assert process.wait(WAIT) == 1
     told = json.loads(process.stdout.read())
     assert (told["ok"], told["source_exhausted"], told["not_read"]) == (False, False, None)
-    assert "the source was not read to its end: nobody knows how many records it has still" in process.stderr.read().decode()
+    assert "the source was not read to its end: how many records it still has is not known" in process.stderr.read().decode()
 
 
 def test_nightly_says_that_the_documents_were_not_begun(call, served, tmp_path) -> None:
