@@ -1,7 +1,7 @@
-"""What a batch result says of single records: found in any shape, and read at once where all is in its usual place. Pure.
+"""Pure: what a batch result says about single records: found in any shape, and read at once where all is in its usual place.
 
-There is an entry for each record of each batch, so an object and a look at each of them would cost more than to send the record.
-Instead they are read in columns: how many different things are said, and whether the keys are those of the records.
+There is an entry for each record of each batch, so to build and check an object for each would cost more than to send the record.
+Instead they are read in columns: how many different entries there are, and whether the keys are those of the records.
 """
 
 from __future__ import annotations
@@ -15,28 +15,49 @@ from ..models.batches import BatchEntry, BatchOutcomeWord
 from .chunking import as_key
 from .failure_evidence import WORD_NAMES, any_reports_failure, meaning_of, message_of, reports_failure
 
-__all__ = ["Entries", "entry_of", "find_entries", "find_list", "meaning", "objects_in", "said", "word"]
+__all__ = ["Entries", "entry_of", "find_entries", "find_list", "meaning", "objects_in", "status_words", "word"]
 
 _LISTS: Final = ("customers", "documents", "results", "items", "records", "entries", "details")
 _DEEPEST: Final = 8
 
-Saying: TypeAlias = tuple[object, ...]
+WordRow: TypeAlias = tuple[object, ...]
 
 
 def word(value: object) -> str | None:
-    """A text that is not blank."""
+    """Returns a value where it is a text that is not blank.
+
+    Args:
+        value: any value.
+
+    Returns:
+        The text, or None.
+    """
     return value if isinstance(value, str) and value.strip() else None
 
 
-def said(fields: Mapping[str, Any]) -> list[str]:
-    """The words that tell what became of a batch or a record."""
+def status_words(fields: Mapping[str, Any]) -> list[str]:
+    """Returns the status words of a batch or a record.
+
+    Args:
+        fields: an object of the result.
+
+    Returns:
+        The words, without blanks around them.
+    """
     return [text.strip() for name in WORD_NAMES if (text := word(fields.get(name))) is not None]
 
 
-def meaning(spoken: Sequence[str], words: BatchWords) -> BatchOutcomeWord:
-    """What all words together say: something to come wins, an unknown word spoils the rest, a failure beats a success, and that it is
-    done says the least."""
-    meanings = [words.meaning(one) for one in spoken]
+def meaning(found: Sequence[str], words: BatchWords) -> BatchOutcomeWord:
+    """Returns what several status words mean together: pending first, then an unknown word, a failure, a success, and last "done".
+
+    Args:
+        found: the words.
+        words: what each of them means.
+
+    Returns:
+        Their meaning.
+    """
+    meanings = [words.meaning(one) for one in found]
     if "pending" in meanings:
         return "pending"
     if not meanings or None in meanings:
@@ -49,8 +70,17 @@ def meaning(spoken: Sequence[str], words: BatchWords) -> BatchOutcomeWord:
 
 
 def find_list(fields: Mapping[str, Any], key_names: Sequence[str], depth: int = _DEEPEST) -> list[Any]:
-    """The list of what is said of single records: under a usual name, else any list whose objects name a record; not one whose name
-    tells of failures or successes, which says more than its items do."""
+    """Finds the list of entries.
+
+    Args:
+        fields: an object of the result.
+        key_names: the fields that may hold the key of a record.
+        depth: how deep to search.
+
+    Returns:
+        The list under a usual name, else any list whose objects name a record. Not one whose name reports failures or successes, which
+        says more than its items do. Empty where there is none.
+    """
     lists = {
         name: value for name, value in fields.items() if isinstance(value, list) and value and meaning_of(name) in {"other", "message"}
     }
@@ -66,50 +96,65 @@ def find_list(fields: Mapping[str, Any], key_names: Sequence[str], depth: int = 
 
 
 def objects_in(items: list[Any]) -> list[dict[str, Any]]:
-    """The items of a list; one that is no object says nothing, but it keeps its place."""
+    """Returns the items of a list; one that is no object becomes an empty one, so that positions stay.
+
+    Args:
+        items: the list.
+
+    Returns:
+        As many objects.
+    """
     return items if set(map(type, items)) <= {dict} else [item if isinstance(item, dict) else {} for item in items]
 
 
 def find_entries(fields: Mapping[str, Any], key_names: Sequence[str]) -> list[dict[str, Any]]:
-    """The entries of single records; empty where there is no list of them."""
+    """Finds the entries of single records.
+
+    Args:
+        fields: the body of the result.
+        key_names: the fields that may hold the key of a record.
+
+    Returns:
+        The entries; empty where there is no list of them.
+    """
     return objects_in(find_list(fields, key_names))
 
 
 class Entries:
-    """The entries of one result, as they came.
+    """The entries of one result.
 
     Args:
-        items: the entries.
-        words: what the words mean.
-        key_names: the fields that may name a record in an entry.
+        items: the entries as they came.
+        words: what the status words mean.
+        key_names: the fields that may hold the key of a record.
 
     Attributes:
-        items: the entries.
-        outcomes: what they mean, each meaning once.
+        items: the entries as they came.
+        outcomes: the set of their meanings.
     """
 
-    __slots__ = ("_all", "_key_names", "_sayings", "_words", "items", "outcomes")
+    __slots__ = ("_all", "_key_names", "_word_rows", "_words", "items", "outcomes")
 
     def __init__(self, items: list[dict[str, Any]], words: BatchWords, key_names: Sequence[str]) -> None:
         self.items = items
         self._words = words
         self._key_names = key_names
         self._all: tuple[BatchEntry, ...] | None = None
-        # Where an entry has something against its record, each is looked at.
-        self._sayings = None if any_reports_failure(items, words) else _sayings(items)
-        said_once = self.all() if self._sayings is None else map(self._entry_of, self._sayings)
-        self.outcomes: set[BatchOutcomeWord] = {entry.outcome for entry in said_once}
+        # Where an entry reports a failure by other fields, each is read.
+        self._word_rows = None if any_reports_failure(items, words) else _word_rows(items)
+        distinct = self.all() if self._word_rows is None else map(self._entry_of, self._word_rows)
+        self.outcomes: set[BatchOutcomeWord] = {entry.outcome for entry in distinct}
 
     def __len__(self) -> int:
         return len(self.items)
 
     @property
     def name_records(self) -> bool:
-        """Whether one of them names a record."""
+        """Whether one of them has a key."""
         return any(as_key(item.get(name)) is not None for item in self.items for name in self._key_names)
 
     def all(self) -> tuple[BatchEntry, ...]:
-        """An object for each."""
+        """Returns an object for each entry."""
         if self._all is None:
             self._all = tuple([self._entry(item) for item in self.items])
         return self._all
@@ -118,36 +163,45 @@ class Entries:
         key = next((found for name in self._key_names if (found := as_key(fields.get(name))) is not None), None)
         return entry_of(fields, key, self._words)
 
-    def _entry_of(self, saying: Saying) -> BatchEntry:
-        return self._entry(dict(zip(WORD_NAMES, saying, strict=True)))
+    def _entry_of(self, row: WordRow) -> BatchEntry:
+        return self._entry(dict(zip(WORD_NAMES, row, strict=True)))
 
     def exceptions_by_position(self, keys: Sequence[str | None]) -> dict[int, BatchEntry] | None:
-        """The entries of records that did not succeed, by the place of the record; an entry stands at the place -1 where all say
-        the same as it, and not that they succeeded.
+        """Returns the entries of records that did not succeed, where the entries are in the usual form.
 
-        None where it is not as plain as that: each record has a key and one entry, some succeeded or all say the same, and no entry
-        is of anything else.
+        That is: each record has a key and one entry, some succeeded or all entries say the same, and no entry is of anything else.
+
+        Args:
+            keys: the keys of the records.
+
+        Returns:
+            The entries by position; at -1 one that stands for all, where all say the same and did not succeed. None where the entries are
+            not in that form.
         """
-        differ = {saying for saying in self._sayings or () if self._entry_of(saying).outcome != "succeeded"}
-        if self._sayings is None or "done" in self.outcomes or (differ and len(self._sayings) > 1 and len(differ) == len(self._sayings)):
+        differ = {row for row in self._word_rows or () if self._entry_of(row).outcome != "succeeded"}
+        if (
+            self._word_rows is None
+            or "done" in self.outcomes
+            or (differ and len(self._word_rows) > 1 and len(differ) == len(self._word_rows))
+        ):
             return None
-        places = self._places(keys)
-        if places is None:
+        positions = self._positions(keys)
+        if positions is None:
             return None
         if not differ:
             return {}
-        if len(self._sayings) == 1:
-            same = self._entry_of(next(iter(self._sayings)))
+        if len(self._word_rows) == 1:
+            same = self._entry_of(next(iter(self._word_rows)))
             return {-1: same} if same.outcome != "failed" else None
         column = list(zip(*[_column(self.items, name) for name in WORD_NAMES], strict=True))
-        return {place: self._entry(self.items[at]) for place, at in enumerate(places) if column[at] in differ}
+        return {position: self._entry(self.items[at]) for position, at in enumerate(positions) if column[at] in differ}
 
-    def _places(self, keys: Sequence[str | None]) -> Sequence[int] | None:
-        """The place of the entry of each record, where each has a key and exactly one entry, and each entry is of one."""
+    def _positions(self, keys: Sequence[str | None]) -> Sequence[int] | None:
+        """Returns the position of the entry of each record, where each has a key and exactly one entry, and each entry is of one."""
         if len(keys) != len(self.items):
             return None
         try:
-            # Where each entry has the first of the fields that may name its record, that is the one that does.
+            # Where each entry has the first of the key fields, that one is the key.
             names = list(map(str.strip, _column(self.items, self._key_names[0])))
             if "" in names:
                 return None
@@ -155,7 +209,7 @@ class Entries:
                 return range(len(names))
             names, wanted = list(map(str.casefold, names)), list(map(str.casefold, keys))  # type: ignore[arg-type]
         except TypeError:
-            # A record without a key, or a key that is no text.
+            # A record has no key, or a key is no text.
             return None
         if names == wanted:
             return range(len(names))
@@ -166,20 +220,29 @@ class Entries:
 
 
 def entry_of(fields: Mapping[str, Any], key: str | None, words: BatchWords) -> BatchEntry:
-    """What an object says of the record `key`: what it has against the record counts more than its words."""
-    spoken = said(fields)
-    outcome: BatchOutcomeWord = "failed" if reports_failure(fields, words) else meaning(spoken, words)
+    """Reads what an object says about a record: a failure in other fields counts more than its status words.
+
+    Args:
+        fields: the object.
+        key: the key of the record, or None.
+        words: what the status words mean.
+
+    Returns:
+        The entry.
+    """
+    found = status_words(fields)
+    outcome: BatchOutcomeWord = "failed" if reports_failure(fields, words) else meaning(found, words)
     message = word(fields.get("message")) if outcome == "succeeded" else message_of(fields)
-    return BatchEntry(key, outcome, "/".join(spoken), message)
+    return BatchEntry(key, outcome, "/".join(found), message)
 
 
 def _column(items: list[dict[str, Any]], name: str) -> Iterator[Any]:
-    # No line of Python for each entry: that would cost more than to read it.
+    # No line of Python for each entry: that would cost more than to decode it.
     return map(dict.get, items, repeat(name))
 
 
-def _sayings(items: list[dict[str, Any]]) -> set[Saying] | None:
-    """What the entries say, each thing once; None where words are lists or objects."""
+def _word_rows(items: list[dict[str, Any]]) -> set[WordRow] | None:
+    """Returns the distinct status words of the entries; None where words are lists or objects."""
     try:
         distinct = [set(_column(items, name)) for name in WORD_NAMES]
         if all(len(values) == 1 for values in distinct):

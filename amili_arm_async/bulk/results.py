@@ -1,8 +1,8 @@
-"""What a batch result says: of the batch, and of each of its records. Pure.
+"""Pure: reads a batch result: what it says about the batch and about each of its records.
 
 The public pages do not show the body of GET batch (https://docs.amili.dev/get-one-batch-3942681e0 lists only the codes 200, 202, 206,
-400, 403, 404 and 406). So it is read with tolerance for its shape, and with none for its meaning: what is not clearly said is `accepted`,
-never a success and never a failure. Whatever in the body speaks against a record or the batch beats the word for the whole.
+400, 403, 404 and 406). So its shape is read with tolerance, and its meaning strictly: what is not clear is `accepted`, never a success and
+never a failure. Whatever in the body reports a failure counts more than the status of the whole.
 """
 
 from __future__ import annotations
@@ -22,70 +22,91 @@ from ..models.batches import BatchEntry, BatchOutcomeWord, BatchResult, put_off
 from .chunking import as_key
 from .failure_evidence import Evidence, Item, gather, parts_of
 from .outcomes import ACCEPTED, BatchReader, Outcome, RecordOutcome
-from .result_entries import Entries, entry_of, find_list, meaning, objects_in, said, word
-from .result_names import Names
+from .result_entries import Entries, entry_of, find_list, meaning, objects_in, status_words, word
+from .result_names import RecordNames
 
 __all__ = ["KEY_NAMES", "BatchRules", "Outcomes", "Reading", "most_bytes", "read_all", "read_result", "with_deadline"]
 
 KEY_NAMES: Final = ("documentNo", "customerNo")
-"""The fields that may name a record in a batch result, the narrower first."""
+"""The fields that may hold the key of a record in a batch result, the more specific one first."""
 
 _MOST_ANSWER: Final = 64_000_000
 _WHOLE: Final = frozenset(
     {"summary", "data", "result", "results", "batch", "batchresult", "batchstatus", "response", "body", "payload", "job"}
 )
-"""Objects whose words are those for the whole too, without case."""
+"""Objects whose status words are those of the whole too, without case."""
 _DEEPEST: Final = 3
 
 
 def most_bytes(records: int) -> int:
-    """The largest result that is read, for a batch of so many records."""
+    """Returns the size of the largest result that is read.
+
+    Args:
+        records: the number of records of the batch.
+
+    Returns:
+        The size in bytes.
+    """
     return min(_MOST_ANSWER, 1_000_000 + 16_000 * records)
 
 
 def _holds_too_much(body: bytes, records: int | None) -> bool:
-    """Whether a result holds more values than one of so many records can: each takes memory, and time in which nothing else happens."""
+    """Returns whether a result holds more values than one of so many records can: each takes memory, and blocks the event loop."""
     most = 2_000_000 if records is None else 20_000 + 200 * records
     if len(body) <= 2 * most or _count_values(body) <= most:
         return False
     if body.count(b'"') > 4 * most:
         return True
-    # Some of these signs are in texts: those are taken out.
+    # Some of these characters are in strings, which are left out.
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
     return _count_values(b"".join(plain)) > most
 
 
 def _count_values(text: bytes) -> int:
-    """The signs that begin a value: a count takes no time."""
+    """Counts the characters that begin a value, which is fast."""
     return sum(map(text.count, (b",", b"{", b"[")))
 
 
 def read_result(batch_uuid: str, status: int, body: bytes, words: BatchWords, key_names: Sequence[str] = KEY_NAMES) -> BatchResult:
-    """What GET batch answered with 200, 202 or 206; see `read_all`."""
+    """Reads the result of a batch; see `read_all`.
+
+    Args:
+        batch_uuid: the batchUuid.
+        status: the HTTP status: 200, 202 or 206.
+        body: the raw body.
+        words: what the status words mean.
+        key_names: the fields that may hold the key of a record.
+
+    Returns:
+        The result.
+    """
     return read_all(batch_uuid, status, body, words, key_names).result
 
 
 def read_all(batch_uuid: str, status: int, body: bytes, words: BatchWords, key_names: Sequence[str], records: int | None = None) -> Reading:
-    """What GET batch answered with 200, 202 or 206, to judge records by.
+    """Reads the result of a batch, with what it says about each record.
 
-    The result keeps the body alone: its own entries are read out of it when somebody looks at them.
+    The result keeps only the body: its entries are read out of it when they are needed.
 
     Args:
-        batch_uuid: the batch.
-        status: the HTTP status; 202 always means that it is still to be processed.
+        batch_uuid: the batchUuid.
+        status: the HTTP status: 200, 202 or 206; 202 always means that the batch is still to be processed.
         body: the raw body.
-        words: what the words mean.
-        key_names: the fields that may name a record in an entry.
-        records: how many records the batch has, where that is known.
+        words: what the status words mean.
+        key_names: the fields that may hold the key of a record.
+        records: the number of records of the batch, where it is known.
+
+    Returns:
+        The result that was read.
     """
     is_too_large = _holds_too_much(body, records)
     parsed = _parse(b"" if is_too_large else body, words, key_names)
     whole, entries, evidence = parsed
     evidence.against |= any(_listed(item, "succeeded", key_names, words).outcome == "failed" for item in evidence.succeeded)
-    spoken = [text for fields in whole for text in said(fields)]
-    outcome: BatchOutcomeWord = "pending" if status == 202 else meaning(spoken, words)
-    if outcome == "unrecognised" and not spoken:
-        # Nothing is said of the whole: then the entries and the lists speak for it.
+    found_words = [text for fields in whole for text in status_words(fields)]
+    outcome: BatchOutcomeWord = "pending" if status == 202 else meaning(found_words, words)
+    if outcome == "unrecognised" and not found_words:
+        # There is no status of the whole: then the entries and the lists count.
         listed: set[BatchOutcomeWord] = {"partial"} if evidence.failed else set()
         outcome = _meaning_of_all(entries.outcomes | listed | ({"succeeded"} if evidence.succeeded else set()))
     elif outcome in {"succeeded", "done"} and (evidence.against or entries.outcomes & {"failed", "partial"}):
@@ -94,7 +115,7 @@ def read_all(batch_uuid: str, status: int, body: bytes, words: BatchWords, key_n
     result = BatchResult(batch_uuid, status, outcome, next(top), next(top), next(top), (), body)
     if len(entries) or evidence.failed or evidence.succeeded:
         put_off(result, partial(_entries, body, words, key_names), pending="pending" in entries.outcomes)
-    return Reading(result, entries, evidence, words, key_names, is_silent=not spoken, is_too_large=is_too_large)
+    return Reading(result, entries, evidence, words, key_names, is_silent=not found_words, is_too_large=is_too_large)
 
 
 def _first(whole: list[dict[str, Any]], name: str) -> str | None:
@@ -112,18 +133,18 @@ class _Parsed(Struct, frozen=True):
 
 def _parse(body: bytes, words: BatchWords, key_names: Sequence[str]) -> _Parsed:
     value = codec.json_value(body)
-    # A list alone can only be the entries.
+    # A list at the top can only be the entries.
     fields = value if isinstance(value, dict) else {"results": value} if isinstance(value, list) else {}
     whole = list(_whole(fields, _DEEPEST))
     found = find_list(fields, key_names)
     entries = Entries(objects_in(found), words, key_names)
-    # Entries that name no record are seen as anything else in the body.
+    # Entries without a key are read like anything else in the body.
     evidence = gather(fields, found if found and entries.name_records else None, words, whole)
     return _Parsed(whole, entries, evidence)
 
 
 def _whole(fields: dict[str, Any], depth: int) -> Iterator[dict[str, Any]]:
-    """The objects whose words are those for the whole."""
+    """Gives the objects whose status words are those of the whole."""
     yield fields
     for name, value in fields.items() if depth else ():
         if isinstance(value, dict) and "".join(parts_of(name)) in _WHOLE:
@@ -132,12 +153,12 @@ def _whole(fields: dict[str, Any], depth: int) -> Iterator[dict[str, Any]]:
 
 def _entries(body: bytes, words: BatchWords, key_names: Sequence[str]) -> tuple[BatchEntry, ...]:
     _, entries, evidence = _parse(body, words, key_names)
-    made = [_listed(item, "succeeded", key_names, words) for item in evidence.succeeded]
-    return *entries.all(), *made, *(_listed(item, "failed", key_names, words) for item in evidence.failed)
+    successes = [_listed(item, "succeeded", key_names, words) for item in evidence.succeeded]
+    return *entries.all(), *successes, *(_listed(item, "failed", key_names, words) for item in evidence.failed)
 
 
 def _listed(item: Item, outcome: BatchOutcomeWord, key_names: Sequence[str], words: BatchWords) -> BatchEntry:
-    """The entry for an item of a list of failures or successes."""
+    """Returns the entry of an item of a list of failures or successes."""
     if not isinstance(item.value, dict):
         return BatchEntry(as_key(item.value) if item.may_name else None, outcome, "", None)
     key = next((found for name in (*key_names, "key") if (found := as_key(item.value.get(name))) is not None), None)
@@ -158,11 +179,11 @@ def _meaning_of_all(meanings: AbstractSet[BatchOutcomeWord]) -> BatchOutcomeWord
 # --- record by record ---------------------------------------------------------------------------------------------------
 
 _UNMAPPED: Final = Outcome("accepted", "unmapped", "the batch result does not say what became of this record")
-_DONE: Final = Outcome("accepted", "unmapped", "the batch is done, and no word of success says how it ended")
+_DONE: Final = Outcome("accepted", "unmapped", "the batch is done, and its result does not say whether it succeeded")
 _SHARED: Final = Outcome("accepted", "unmapped", "another batch was given the same batchUuid, and the result does not name this record")
 _UNRECOGNISED: Final = Outcome("accepted", "unrecognised", "the batch result uses words that BatchWords does not know")
-_TOO_LARGE: Final = Outcome("accepted", "unrecognised", "the batch result is larger than a result of so many records can be")
-_UNTOLD: Final = Outcome("accepted", "unmapped", "batch_reader does not say what became of this record")
+_TOO_LARGE: Final = Outcome("accepted", "unrecognised", "the batch result is too large for a batch of so many records")
+_NOT_REPORTED: Final = Outcome("accepted", "unmapped", "batch_reader does not say what became of this record")
 _SUCCEEDED: Final = Outcome("succeeded")
 _LATE: Final = Outcome("accepted", "deadline", "the record was not processed in time")
 
@@ -171,16 +192,16 @@ Outcomes: TypeAlias = tuple[Outcome, dict[int, Outcome]]
 
 
 class Reading(Struct, frozen=True):
-    """A result that was read, to judge records by.
+    """A result that was read.
 
     Attributes:
-        result: what it says of the whole.
-        entries: what it says of single records.
+        result: what it says about the whole.
+        entries: what it says about single records.
         evidence: what it says beside both.
-        words: what the words mean.
-        key_names: the fields that may name a record.
-        is_silent: whether no word is said of the whole.
-        is_too_large: whether it was not read, since it holds too much.
+        words: what the status words mean.
+        key_names: the fields that may hold the key of a record.
+        is_silent: whether it has no status word for the whole.
+        is_too_large: whether it was not read because it holds too much.
     """
 
     result: BatchResult
@@ -193,19 +214,19 @@ class Reading(Struct, frozen=True):
 
     @property
     def names_records(self) -> bool:
-        """Whether it says anything of single records."""
+        """Whether it says anything about single records."""
         return bool(len(self.entries) or self.evidence.failed or self.evidence.succeeded)
 
     def outcomes(self, keys: Sequence[str | None], *, complete: bool = True, shared: bool = False) -> Outcomes:
-        """What a result that is not waited for any longer says of the records with these keys, in the order in which they were sent.
+        """Returns the outcomes of records, where the result is final or no longer awaited.
 
         Args:
-            keys: of the records.
-            complete: whether these are known to be all records of the batch, in their order; else an index and a count tell nothing.
+            keys: the keys of the records, in the order in which they were sent.
+            complete: whether these are all records of the batch, in their order; else an index or a count means nothing.
             shared: whether another batch has the same batchUuid; then only what names a record counts.
 
         Returns:
-            the outcome for all, and by position those that differ.
+            The common outcome, and by position those that differ.
         """
         if self.is_too_large:
             return _TOO_LARGE, {}
@@ -213,65 +234,68 @@ class Reading(Struct, frozen=True):
             return Outcome("accepted", "deadline", "the batch was not processed in time"), {}
         clear = self.result.outcome != "unrecognised"
         if clear and not self.evidence.failed and (differ := self.entries.exceptions_by_position(keys)) is not None:
-            found = {place: self._verdict(entry) for place, entry in differ.items()}
+            found = {position: self._outcome_of(entry) for position, entry in differ.items()}
             return found.pop(-1, _SUCCEEDED), found
         outcomes = self._one_by_one(keys, clear=clear, complete=complete and not shared, shared=shared)
         common = _SUCCEEDED if _SUCCEEDED in outcomes else outcomes[0]
-        return common, {place: outcome for place, outcome in enumerate(outcomes) if outcome is not common and outcome != common}
+        return common, {position: outcome for position, outcome in enumerate(outcomes) if outcome is not common and outcome != common}
 
     # --- one by one -------------------------------------------------------------------------------------------------------
 
     def _one_by_one(self, keys: Sequence[str | None], *, clear: bool, complete: bool, shared: bool) -> list[Outcome]:
-        names = Names(keys, self.key_names, complete=complete)
+        names = RecordNames(keys, self.key_names, complete=complete)
         entries = self.entries.all()
-        by_place = not shared and len(entries) == len(keys) and None in keys
-        speak = any(entry.key is not None for entry in entries) or by_place
-        own = _match(entries, keys, by_place=by_place) if speak else [None] * len(keys)
-        failures = self.evidence.failed if speak else [*self.evidence.failed, *self._failed_entries()]
-        failed = {place: self._failure(item) for item, places in names.of(failures, self.evidence.succeeded) for place in places}
+        by_position = not shared and len(entries) == len(keys) and None in keys
+        have_keys = any(entry.key is not None for entry in entries) or by_position
+        matched = _match(entries, keys, by_position=by_position) if have_keys else [None] * len(keys)
+        failures = self.evidence.failed if have_keys else [*self.evidence.failed, *self._failed_entries()]
+        found = names.of(failures, self.evidence.succeeded)
+        failed = {position: self._failure(item) for item, positions in found for position in positions}
         listed = self._listed(names)
-        told = speak or bool(listed)
-        rest = _SHARED if shared else self._rest(len(keys), clear=clear, complete=complete, told=told, named=bool(failed))
-        # Entries that say "done" leave it to the word for the whole, where they are of all records and nothing is against it.
-        all_done = speak and None not in own and not shared and self.entries.outcomes <= {"succeeded", "done"}
-        done = self._rest(len(keys), clear=clear, complete=complete, told=False, named=bool(failed)) if all_done else rest
+        names_some = have_keys or bool(listed)
+        rest = _SHARED if shared else self._rest(len(keys), clear=clear, complete=complete, names_some=names_some, named=bool(failed))
+        # Entries that say "done" leave it to the status of the whole, where they are of all records and nothing reports a failure.
+        all_done = have_keys and None not in matched and not shared and self.entries.outcomes <= {"succeeded", "done"}
+        done = self._rest(len(keys), clear=clear, complete=complete, names_some=False, named=bool(failed)) if all_done else rest
         outcomes: list[Outcome] = []
-        for place, entry in enumerate(own):
-            if place in failed or (entry is not None and entry.outcome == "failed"):
-                outcomes.append(failed[place] if entry is None or entry.outcome != "failed" else self._verdict(entry))
+        for position, entry in enumerate(matched):
+            if position in failed or (entry is not None and entry.outcome == "failed"):
+                outcomes.append(failed[position] if entry is None or entry.outcome != "failed" else self._outcome_of(entry))
             elif entry is not None and entry.outcome != "done":
-                outcomes.append(self._verdict(entry) if clear or entry.outcome != "succeeded" else _UNRECOGNISED)
+                outcomes.append(self._outcome_of(entry) if clear or entry.outcome != "succeeded" else _UNRECOGNISED)
             else:
-                outcomes.append(listed.get(place, rest if entry is None else done))
+                outcomes.append(listed.get(position, rest if entry is None else done))
         return outcomes
 
     def _failed_entries(self) -> list[Item]:
-        """Entries that name no record by its key: those that failed may name it by its place."""
+        """Returns the failed entries: without a key, they may name a record by its position."""
         return [
             Item(fields, "entries", may_name=False)
             for fields, entry in zip(self.entries.items, self.entries.all(), strict=True)
             if entry.outcome == "failed"
         ]
 
-    def _listed(self, names: Names) -> dict[int, Outcome]:
-        """The records that a list of successes names."""
+    def _listed(self, names: RecordNames) -> dict[int, Outcome]:
+        """Returns the outcomes of the records that a list of successes names."""
         found: dict[int, Outcome] = {}
-        for item, places in names.of(self.evidence.succeeded, self.evidence.failed):
+        for item, positions in names.of(self.evidence.succeeded, self.evidence.failed):
             entry = _listed(item, "succeeded", self.key_names, self.words)
-            for place in places:
-                found[place] = self._verdict(entry) if self.result.outcome != "unrecognised" or entry.outcome == "failed" else _UNRECOGNISED
+            for position in positions:
+                found[position] = (
+                    self._outcome_of(entry) if self.result.outcome != "unrecognised" or entry.outcome == "failed" else _UNRECOGNISED
+                )
         return found
 
-    def _rest(self, records: int, *, clear: bool, complete: bool, told: bool, named: bool) -> Outcome:
-        """What becomes of records that nothing speaks of but the word for the whole."""
+    def _rest(self, records: int, *, clear: bool, complete: bool, names_some: bool, named: bool) -> Outcome:
+        """Returns the outcome of records about which only the whole says something."""
         result, evidence = self.result, self.evidence
         if not clear:
             return _UNMAPPED if self.is_silent and len(self.entries) else _UNRECOGNISED
-        if told or self.is_silent:
+        if names_some or self.is_silent:
             return _UNMAPPED
         few, many = evidence.least_successes, evidence.most_failures
         if result.outcome == "failed":
-            # All failed, unless something says that some did not.
+            # All failed, unless something reports a success.
             some = named or bool(few) or (many is not None and 0 < many < records) or (not complete and many is not None)
             return _UNMAPPED if some else Outcome("failed", result.result or result.status or "failed", self._message())
         if result.outcome == "done":
@@ -282,7 +306,7 @@ class Reading(Struct, frozen=True):
         return _SUCCEEDED if sure else _UNMAPPED
 
     def _message(self) -> str | None:
-        """The message to a failure of the whole."""
+        """Returns the message of a failure of the whole."""
         items = (item.value for item in self.evidence.failed)
         return self.result.message or next((text for one in items if (text := _failure_message(one, self.words)) is not None), None)
 
@@ -290,7 +314,7 @@ class Reading(Struct, frozen=True):
         entry = _listed(item, "failed", self.key_names, self.words)
         return Outcome("failed", self._reason(entry), _failure_message(item.value, self.words))
 
-    def _verdict(self, entry: BatchEntry) -> Outcome:
+    def _outcome_of(self, entry: BatchEntry) -> Outcome:
         if entry.outcome == "failed":
             return Outcome("failed", self._reason(entry), entry.message)
         if entry.outcome == "succeeded":
@@ -300,22 +324,22 @@ class Reading(Struct, frozen=True):
         return _LATE if entry.outcome == "pending" else _UNRECOGNISED
 
     def _reason(self, entry: BatchEntry) -> str:
-        """The words of a failure; where they tell of none, that it is one."""
-        told = entry.words and any(self.words.meaning(one) in {"failed", "partial"} for one in entry.words.split("/"))
-        return entry.words if told else "failed"
+        """Returns the status words of a failure; "failed" where they do not report one."""
+        reports = entry.words and any(self.words.meaning(one) in {"failed", "partial"} for one in entry.words.split("/"))
+        return entry.words if reports else "failed"
 
 
 def _failure_message(value: object, words: BatchWords) -> str | None:
     return entry_of({**value, "errors": value.get("errors")}, None, words).message if isinstance(value, dict) else None
 
 
-def _match(entries: Sequence[BatchEntry], keys: Sequence[str | None], *, by_place: bool) -> list[BatchEntry | None]:
-    """The entry of each record: by key, equal keys by occurrence; records without key by position, if the counts match."""
+def _match(entries: Sequence[BatchEntry], keys: Sequence[str | None], *, by_position: bool) -> list[BatchEntry | None]:
+    """Returns the entry of each record: by key, equal keys by occurrence; records without key by position, if the counts match."""
     folded = [key.casefold() if key is not None else None for key in keys]
     named = [entry.key.casefold() if entry.key is not None else None for entry in entries]
-    in_place = len(named) == len(folded) and all(key is None or key == name for key, name in zip(folded, named, strict=True))
-    if in_place and (by_place or None not in folded):
-        # Everything is in its place, so the position speaks for records without key too.
+    in_order = len(named) == len(folded) and all(key is None or key == name for key, name in zip(folded, named, strict=True))
+    if in_order and (by_position or None not in folded):
+        # All keys are in order, so the position counts for records without key too.
         return list(entries)
     by_key: defaultdict[str, list[BatchEntry]] = defaultdict(list)
     for name, entry in zip(named, entries, strict=True):
@@ -328,7 +352,7 @@ def _match(entries: Sequence[BatchEntry], keys: Sequence[str | None], *, by_plac
 
 
 def _one_each(entries: list[BatchEntry], records: int) -> list[BatchEntry]:
-    """As many entries as there are records with this key, the last first; where there are more, the worst speak."""
+    """Returns as many entries as there are records with this key, the last first; where there are more, failures count."""
     if len(entries) > records:
         entries = sorted(entries, key=lambda entry: entry.outcome != "failed")[:records]
     return entries[::-1]
@@ -337,32 +361,39 @@ def _one_each(entries: list[BatchEntry], records: int) -> list[BatchEntry]:
 # --- the caller's own reader --------------------------------------------------------------------------------------------------
 
 _PENDING: Final = "pending"
-"""The reason by which a reader tells that what became of a record is still to come."""
+"""The reason by which a reader says that the outcome of a record is still to come."""
 
 
 def with_deadline(read: Outcomes) -> Outcomes | None:
-    """What a reader said where something is still to come, as it counts once nobody waits any longer; None where all is there."""
+    """Returns the outcomes of a reader as they count at the deadline.
+
+    Args:
+        read: what the reader returned.
+
+    Returns:
+        The outcomes; None where none of them is pending.
+    """
     common, others = read
     if not any(one.state == "accepted" and one.reason == _PENDING for one in (common, *others.values())):
         return None
-    late = {place: _LATE if one.reason == _PENDING else one for place, one in others.items()}
+    late = {position: _LATE if one.reason == _PENDING else one for position, one in others.items()}
     return (_LATE if common.reason == _PENDING else common), late
 
 
-def _read_verdict(outcome: RecordOutcome) -> Outcome:
-    """An outcome of the caller's own reader; what may be looked up later has a reason of this library."""
+def _checked(outcome: RecordOutcome) -> Outcome:
+    """Returns an outcome of the caller's reader; what may be looked up later gets a reason of this library."""
     if outcome.state == "succeeded":
         return _SUCCEEDED
     if outcome.state == "failed":
         return Outcome("failed", outcome.reason or "failed", outcome.message)
-    return Outcome("accepted", _PENDING) if outcome.reason == _PENDING else _UNTOLD
+    return Outcome("accepted", _PENDING) if outcome.reason == _PENDING else _NOT_REPORTED
 
 
 class BatchRules(Struct, frozen=True):
     """How the results of a client are read.
 
     Attributes:
-        words: what the words mean.
+        words: what the status words mean.
         reader: the caller's own reader, which comes first, or None.
     """
 
@@ -370,7 +401,16 @@ class BatchRules(Struct, frozen=True):
     reader: BatchReader | None = None
 
     def ask_reader(self, status: int, body: bytes, keys_of: Callable[[], Sequence[str | None]]) -> Outcomes | None:
-        """What the caller's own reader says; None where it has nothing to say, and the rules decide."""
+        """Calls the caller's own reader.
+
+        Args:
+            status: the HTTP status.
+            body: the raw body.
+            keys_of: returns the keys of the records.
+
+        Returns:
+            Its outcomes; None where there is no reader, or the rules decide.
+        """
         if self.reader is None:
             return None
         keys = keys_of()
@@ -389,17 +429,26 @@ class BatchRules(Struct, frozen=True):
                 return self._misread("gave something else than outcomes that are succeeded, failed or accepted")
             if outcome.key is not None and outcome.key != key:
                 return self._misread("gave outcomes in another order than the records")
-        outcomes = [_read_verdict(outcome) for outcome in answer]
+        outcomes = [_checked(outcome) for outcome in answer]
         common = outcomes[0] if outcomes else _UNMAPPED
-        return common, {place: outcome for place, outcome in enumerate(outcomes) if outcome != common}
+        return common, {position: outcome for position, outcome in enumerate(outcomes) if outcome != common}
 
     @staticmethod
     def _misread(what: str) -> Outcomes:
-        log.warning("batch_reader failed: the records are accepted, and nothing is known of them", reason=what)
+        log.warning("batch_reader failed: the outcome of its records is not known", reason=what)
         return Outcome("accepted", "unrecognised", f"batch_reader {what}"), {}
 
-    def judge_some(self, result: BatchResult, keys: Sequence[str | None], key_names: Sequence[str]) -> Outcomes:
-        """What a result says of some of the records of its batch."""
+    def read_some(self, result: BatchResult, keys: Sequence[str | None], key_names: Sequence[str]) -> Outcomes:
+        """Reads what a result says about some records of its batch.
+
+        Args:
+            result: the result.
+            keys: the keys of the records.
+            key_names: the fields that may hold the key of a record.
+
+        Returns:
+            The common outcome, and by position those that differ.
+        """
         if result.http_status != 202 and (read := self.ask_reader(result.http_status, result.body, lambda: keys)) is not None:
             return read
         reading = read_all(result.batch_uuid, result.http_status, result.body, self.words, key_names)

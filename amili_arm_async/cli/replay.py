@@ -150,7 +150,7 @@ class Replay:
             is_document = self._plan.groups[rows[0].grp].is_document
             rules = self.arm._context.rules  # noqa: SLF001 - what a bulk run of this client reads results with
             key_names = ("documentNo",) if is_document else ("customerNo",)
-            verdict, others = rules.judge_some(result, [row.key for row in rows], key_names)
+            verdict, others = rules.read_some(result, [row.key for row in rows], key_names)
         said = [others.get(place, verdict) for place in range(len(rows))]
         # The lines of a file may be in any order: which of several records without a number is meant, no place tells.
         alike = len({one for row, one in zip(rows, said, strict=True) if row.key is None}) <= 1

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from ...bulk.result_entries import meaning, said
+from ...bulk.result_entries import meaning, status_words
 from ...config import BatchWords
 from ...endpoints import OPERATIONS, Endpoint
 from . import batches, lists, records
@@ -166,7 +166,7 @@ def _judge_document_answer(evidence: Evidence) -> Judged:
     if not heard.is_success:
         return mismatch(f"refused with {heard.status}" if 400 <= heard.status < 500 else f"{heard.status}: it may have been taken")
     fields, words = heard.fields(), BatchWords()
-    spoken = said(fields)
+    spoken = status_words(fields)
     told = f" ({'/'.join(shown(word, words) for word in spoken)})" if spoken else ""
     seen = f"{heard.status}: {lists.names(list(fields)) or 'no JSON object'}{told}"
     # The library takes any 2xx for a success: one that says otherwise, or nothing, is not as assumed.

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from ... import wire
-from ...bulk.result_entries import find_entries, said
+from ...bulk.result_entries import find_entries, status_words
 from ...bulk.results import KEY_NAMES, Reading, read_all
 from ...config import BatchWords
 from ...models.batches import BatchOutcomeWord, BatchResult
@@ -81,7 +81,7 @@ def judge_status(evidence: Evidence) -> Judged:
     for heard in told:
         meaning = _read(heard).outcome if heard.status in _RESULTS else "nothing"
         seen.append(f"{heard.status} ({meaning})")
-        spoken = said(heard.fields())
+        spoken = status_words(heard.fields())
         pending = bool(spoken) and all(_WORDS.meaning(word) == "pending" for word in spoken)
         # Words that say "to come" in a 200 are no more than slow; a 202 whose words say that all is done is never read.
         fits = fits and (heard.status in {200, 206, 404, 406} or (heard.status == 202 and (pending or not spoken or not _known(spoken))))
@@ -110,7 +110,7 @@ def judge_course(evidence: Evidence) -> Judged:
 
 
 def _shown(fields: Mapping[str, Any]) -> list[str]:
-    return [shown(word, _WORDS) for word in said(fields)]
+    return [shown(word, _WORDS) for word in status_words(fields)]
 
 
 # --- words --------------------------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def unknown_words(evidence: Evidence) -> dict[str, Sort | None]:
         if not heard.is_success:
             continue
         entries = find_entries(_fields(heard), KEY_NAMES)
-        spoken = [*said(heard.fields()), *(word for entry in entries for word in said(entry))]
+        spoken = [*status_words(heard.fields()), *(word for entry in entries for word in status_words(entry))]
         for word in dict.fromkeys(spoken):
             if _WORDS.meaning(word) is None:
                 sort = guess(word, heard.status) or _by_the_record(evidence, heard)
@@ -147,7 +147,7 @@ def done_words(evidence: Evidence) -> list[str]:
     last = evidence.last(POLLS)
     if last is None or not is_settled(last) or _read(last).outcome != "done" or _by_the_record(evidence, last) is None:
         return []
-    return [word for word in dict.fromkeys(said(last.fields())) if _WORDS.meaning(word) == "done"]
+    return [word for word in dict.fromkeys(status_words(last.fields())) if _WORDS.meaning(word) == "done"]
 
 
 def judge_words(evidence: Evidence) -> Judged:
@@ -204,7 +204,7 @@ def unknown_shape(evidence: Evidence) -> list[str]:
     for heard in _results(evidence):
         if not is_settled(heard) or _entries_seen(heard)[1] is not False:
             continue
-        if _lists(_fields(heard), _DEEPEST) or (_read(heard).outcome == "unrecognised" and not said(heard.fields())):
+        if _lists(_fields(heard), _DEEPEST) or (_read(heard).outcome == "unrecognised" and not status_words(heard.fields())):
             return list(_fields(heard))
     return []
 
@@ -238,7 +238,7 @@ def judge_entry_fields(evidence: Evidence) -> Judged:
     more = [name for name in dict.fromkeys(name for entry in entries for name in entry) if name not in {*keys, *speaking}]
     seen = f"named by {names(keys) or 'nothing'}; {names(speaking) or 'nothing'} speak; beside them: {names(more) or 'nothing'}"
     all_named = all(any(entry.get(name) not in (None, "") for name in KEY_NAMES) for entry in entries)
-    return right(seen) if all_named and all(map(said, entries)) else mismatch(seen)
+    return right(seen) if all_named and all(map(status_words, entries)) else mismatch(seen)
 
 
 def judge_receipt(evidence: Evidence) -> Judged:
