@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import inspect
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from amili_arm_async import clock
+from amili_arm_async import BulkOptions, clock
 
 settings.register_profile("arm", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("arm")
@@ -43,6 +45,11 @@ def pytest_configure() -> None:
 def sample() -> Callable[[str], bytes]:
     """Gives a sample of the public pages by its name, for example `customers_list.response`."""
     return lambda name: (SAMPLES / f"{name}.json").read_bytes()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: many tests wait for a time-out."""
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 1
 
 
 def pytest_collection_finish() -> None:
@@ -91,6 +98,15 @@ def fake_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(clock, "sleep", fake.sleep)
     monkeypatch.setattr(clock, "wait", fake.wait)
     return fake
+
+
+@pytest.fixture
+def prompt_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that don't say otherwise ask for results at once: the sandbox has them then."""
+    names = [field.name for field in dataclasses.fields(BulkOptions)]
+    defaults = list(BulkOptions.__init__.__defaults__ or ())
+    defaults[names.index("poll_first") - len(names)] = 0.01
+    monkeypatch.setattr(BulkOptions.__init__, "__defaults__", tuple(defaults))
 
 
 @pytest.fixture

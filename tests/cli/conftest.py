@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from typing import Any, TypeVar
 import pytest
 from typer.testing import CliRunner
 
-from amili_arm_async import BulkOptions
 from amili_arm_async.cli.app import app
 from amili_arm_async.sandbox import Sandbox
 
@@ -60,7 +58,7 @@ class Served:
 
 
 @pytest.fixture(autouse=True)
-def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, prompt_results: None) -> None:
     """No settings of the person who runs the tests, and no colours."""
     for name in os.environ:
         if name.startswith("AMILI_ARM_"):
@@ -107,15 +105,6 @@ def call() -> Callable[..., Any]:
         return result
 
     return run
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands in this process ask for results at once: the sandbox has them then."""
-    from amili_arm_async.cli import commands, journal_commands
-
-    for module in (commands, journal_commands):
-        monkeypatch.setattr(module, "BulkOptions", functools.partial(BulkOptions, poll_first=0.01))
 
 
 @pytest.fixture

@@ -496,7 +496,7 @@ def test_what_is_shown_is_the_same_whatever_the_secret_is(secret, way, words):
         assert output == said(["config", *words], folder, "another", way)[1]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_no_fault_of_a_file_tells_its_secret(data):
     secret = "Zq7wXv9kPt3m"

@@ -35,7 +35,7 @@ def file(tmp_path):
 
 
 @pytest.fixture
-def push(served, call, quick, tmp_path):
+def push(served, call, tmp_path):
     served.ask(lambda sandbox: sandbox.customers.seed([{"customerNo": "1", "name": "Kari"}]))
     journal = tmp_path / "nightly.sqlite"
     return lambda kind, path, *more: call("push", kind, path, "--journal", journal, "--run-id", "one", "--json", *more, env=served.env)

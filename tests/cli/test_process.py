@@ -33,11 +33,11 @@ def run(*arguments, env=None, stdin=b""):
 # --- use ------------------------------------------------------------------------------------------------------------------
 
 
-def test_version_and_help():
+def test_version_and_help(call):
     assert run("--version").stdout.decode().strip() == f"amili-arm {__version__}"
-    assert run("--help").returncode == 0
-    assert run().returncode == 2
     assert run("nothing").returncode == 2
+    assert call("--help").exit_code == 0
+    assert call().exit_code == 2
 
 
 def test_without_the_extra_it_says_how_to_install_it(tmp_path):

@@ -75,7 +75,7 @@ class Letters:
 
 
 @pytest.fixture
-def letters(served, call, quick, tmp_path):
+def letters(served, call, tmp_path):
     return Letters(served, call, tmp_path / "failed.jsonl")
 
 
@@ -467,6 +467,7 @@ def test_a_signal_lets_the_file_be_right(letters, start, number, code):
     assert letters.delivered("0", "1", "2") == [2, 2, 2]
 
 
+@pytest.mark.proof
 @with_or_without
 @pytest.mark.parametrize("point", ["before anything is taken", "when it is taken", "before the result"])
 def test_a_replay_that_is_killed_sends_nothing_twice(letters, start, run_id, point):
@@ -497,6 +498,7 @@ def test_a_replay_that_is_killed_sends_nothing_twice(letters, start, run_id, poi
     assert letters.taken(document())[0] <= 2
 
 
+@pytest.mark.proof
 def test_replays_that_are_killed_at_random(letters, start):
     chance = random.Random(5)
     records = [document(n if n % 3 else None, remark="same" if n % 6 == 0 else str(n)) for n in range(120)]

@@ -11,7 +11,7 @@ from .test_replay import Letters, customer, document
 
 
 @pytest.fixture
-def letters(served, call, quick, tmp_path):
+def letters(served, call, tmp_path):
     return Letters(served, call, tmp_path / "failed.jsonl")
 
 
@@ -36,6 +36,7 @@ def killed_when_all_is_taken(letters, start, *records):
     process.wait(WAIT)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("lose", [remove, move])
 @pytest.mark.parametrize("run_id", ["one", None])
 def test_nothing_is_sent_when_the_journal_went_after_a_replay_that_was_killed(letters, start, run_id, lose):

@@ -14,7 +14,7 @@ HEADER = "documentNo;documentType;customerNo;currency;currencyAmounts.inclVat;do
 
 
 @pytest.fixture
-def letters(served, call, quick, tmp_path):
+def letters(served, call, tmp_path):
     return Letters(served, call, tmp_path / "failed.jsonl")
 
 

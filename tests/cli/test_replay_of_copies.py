@@ -10,7 +10,7 @@ from .test_replay import Letters, document
 
 
 @pytest.fixture
-def letters(served, call, quick, tmp_path):
+def letters(served, call, tmp_path):
     return Letters(served, call, tmp_path / "failed.jsonl")
 
 

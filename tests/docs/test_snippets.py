@@ -27,6 +27,7 @@ named = pytest.mark.parametrize("page", [page for page in PAGES if has(page, "py
 
 
 @named
+@pytest.mark.usefixtures("prompt_results")
 async def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_files(tmp_path)

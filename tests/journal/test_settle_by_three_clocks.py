@@ -259,6 +259,7 @@ async def test_another_process_after_a_restart_with_its_clock_ahead(journal):
     assert (await the_run(journal)).counts == {"succeeded": 4}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("event", ["looked up", "read", "taken"])
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("way", ["alone", "in the run"])

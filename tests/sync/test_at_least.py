@@ -89,6 +89,7 @@ async def test_records_that_can_not_be_read_are_no_customers_that_are_there(sync
     assert report.shortfall is not None
 
 
+@pytest.mark.usefixtures("prompt_results")
 async def test_any_run_can_expect_a_number(arm, sandbox) -> None:
     for run, kind in (
         (arm.customers.create_many(customers(2), at_least=3), sandbox.customers),
@@ -107,6 +108,7 @@ async def test_any_run_can_expect_a_number(arm, sandbox) -> None:
         arm.documents.create_many(documents(2), at_least=0.5)
 
 
+@pytest.mark.usefixtures("prompt_results")
 async def test_a_night_with_too_little_is_not_ok_and_sends_what_is_there(arm, state, sandbox) -> None:
     assert (await arm.nightly(customers=customers(10), documents=documents(2), state=state)).ok
     report = await arm.nightly(customers=customers(2), documents=documents(4, start=2), state=state, at_least_documents=5)

@@ -32,6 +32,7 @@ def night(sandbox, state):
     return run
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("kill", [1, 2, 3, 4, 5, 7, 10, 15, 20])
 async def test_killed_anywhere_nothing_is_missed(kill, night, sync, sandbox) -> None:
     await sync({"customerNo": str(number), "name": "old"} for number in range(2000))
