@@ -1,4 +1,4 @@
-"""Customers that did not make it, and their documents, which are not sent into a sure failure."""
+"""Customers that did not succeed, and their documents, which are not sent because they would fail."""
 
 from __future__ import annotations
 
@@ -20,108 +20,114 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockedDocuments", "FailedCustomers"]
 
-_IN_MEMORY: Final = 100_000
-_AT_ONCE: Final = 500
+_MEMORY_LIMIT: Final = 100_000
+_PER_STATEMENT: Final = 500
 
 
 class FailedCustomers(RunObserver):
-    """Watches a run of customers and remembers the numbers of those that did not make it.
+    """Observes a run of customers and remembers the numbers of those that did not succeed.
 
-    The last record of a customer in the source decides: a success after a failure takes it off. A hundred thousand numbers are kept
-    in memory, all further ones in a temporary file without a name, which is gone when the process is.
+    The last record of a customer in the source decides: a success after a failure removes it. A hundred thousand numbers are kept in
+    memory, further ones in a temporary file without a name, which is gone when the process is.
 
     Args:
-        accepted_is_enough: whether `accepted` counts as having made it, as in a run with `results="accepted"`.
+        accepted_is_enough: whether `accepted` counts as success, as in a run with `results="accepted"`.
 
     Attributes:
-        nameless: records without a number that did not make it: no document can name them.
-        complete: whether the source was read to its end; if not, there may be customers that nobody knows of.
+        nameless: how many records without a number did not succeed: no document can refer to them.
+        complete: whether the source was read to its end; if not, there may be further customers.
     """
 
     def __init__(self, *, accepted_is_enough: bool = False) -> None:
         self.nameless = 0
         self.complete = False
         self._success_states = success_states(accepted_is_enough=accepted_is_enough)
-        # By number, without case: the place of the record in the source.
-        self._few: dict[str, int] = {}
-        self._rest: _Rest | None = None
-        self._most = _IN_MEMORY
+        # By number, without case: the index of the record in the source.
+        self._memory: dict[str, int] = {}
+        self._overflow: _Overflow | None = None
+        self._memory_limit = _MEMORY_LIMIT
 
     def __len__(self) -> int:
-        return len(self._few) + (len(self._rest) if self._rest is not None else 0)
+        return len(self._memory) + (len(self._overflow) if self._overflow is not None else 0)
 
     async def begin(self) -> None:
-        """The source was not read to its end yet."""
+        """Starts: the source has not been read to its end."""
         self.complete = False
 
     async def end(self, *, complete: bool) -> None:
-        """The run is over."""
+        """Notes whether the source was read to its end."""
         self.complete = complete
 
     def on_settled(self, outcome: BatchOutcome) -> None:
-        """Takes in the final state of customers."""
+        """Records the final state of customers."""
         if not outcome.exceptions and outcome.common.state in self._success_states:
-            if self._few or self._rest is not None:
-                self._take_off(_named(outcome.keys, outcome.indexes))
+            if self._memory or self._overflow is not None:
+                self._remove(_by_number(outcome.keys, outcome.indexes))
             return
-        made: dict[str, int] = {}
-        lost: dict[str, int] = {}
+        succeeded: dict[str, int] = {}
+        failed: dict[str, int] = {}
         for position, (key, index) in enumerate(zip(outcome.keys, outcome.indexes, strict=True)):
-            well = outcome.exceptions.get(position, outcome.common).state in self._success_states
+            is_success = outcome.exceptions.get(position, outcome.common).state in self._success_states
             if key is None:
-                self.nameless += not well
+                self.nameless += not is_success
                 continue
-            # The last one in the source decides, here too.
+            # Within a batch, too, the last record in the source decides.
             name = key.casefold()
-            now, before = (made, lost) if well else (lost, made)
+            now, before = (succeeded, failed) if is_success else (failed, succeeded)
             if index >= max(now.get(name, -1), before.get(name, -1)):
                 before.pop(name, None)
                 now[name] = index
-        if self._few or self._rest is not None:
-            self._take_off(made)
-        self._put_on(lost)
+        if self._memory or self._overflow is not None:
+            self._remove(succeeded)
+        self._add(failed)
 
-    def _take_off(self, made: Mapping[str, int]) -> None:
-        for name in self._few.keys() & made.keys():
-            if self._few[name] < made[name]:
-                del self._few[name]
-        if self._rest is not None:
-            self._rest.take_off(made)
+    def _remove(self, succeeded: Mapping[str, int]) -> None:
+        for name in self._memory.keys() & succeeded.keys():
+            if self._memory[name] < succeeded[name]:
+                del self._memory[name]
+        if self._overflow is not None:
+            self._overflow.remove(succeeded)
 
-    def _put_on(self, lost: Mapping[str, int]) -> None:
-        further: dict[str, int] = {}
-        for name, index in lost.items():
-            if name in self._few:
-                self._few[name] = max(self._few[name], index)
-            elif len(self._few) < self._most and self._rest is None:
-                self._few[name] = index
+    def _add(self, failed: Mapping[str, int]) -> None:
+        overflow: dict[str, int] = {}
+        for name, index in failed.items():
+            if name in self._memory:
+                self._memory[name] = max(self._memory[name], index)
+            elif len(self._memory) < self._memory_limit and self._overflow is None:
+                self._memory[name] = index
             else:
-                further[name] = index
-        if further:
-            self._rest = self._rest or _Rest()
-            self._rest.put_on(further)
+                overflow[name] = index
+        if overflow:
+            self._overflow = self._overflow or _Overflow()
+            self._overflow.add(overflow)
 
     def among(self, names: Iterable[str]) -> set[str]:
-        """Those of these numbers, in lower case, whose customers did not make it.
+        """Returns those of the given customers that did not succeed.
+
+        Args:
+            names: their numbers in lower case.
+
+        Returns:
+            The numbers of those that did not succeed.
 
         Raises:
             ArmError: the temporary file can't be read.
         """
         wanted = set(names)
-        return wanted & self._few.keys() | (self._rest.among(wanted) if self._rest is not None else set())
+        return wanted & self._memory.keys() | (self._overflow.among(wanted) if self._overflow is not None else set())
 
 
-def _named(keys: Sequence[str | None], indexes: Sequence[int]) -> dict[str, int]:
+def _by_number(keys: Sequence[str | None], indexes: Sequence[int]) -> dict[str, int]:
     return {key.casefold(): index for key, index in zip(keys, indexes, strict=True) if key is not None}
 
 
-class _Rest:
-    """Numbers in a temporary database without a name; a full disk loses nothing: what can't be written stays in memory."""
+class _Overflow:
+    """Numbers in a temporary database without a name. A full disk loses nothing: what can't be written stays in memory."""
 
     def __init__(self) -> None:
         import sqlite3  # noqa: PLC0415 - only where there are very many
 
-        self._fault = sqlite3.Error
+        self._sqlite_error = sqlite3.Error
         self._memory: dict[str, int] = {}
         self._length = 0
         self._database: sqlite3.Connection | None = None
@@ -134,8 +140,8 @@ class _Rest:
     def __len__(self) -> int:
         return self._length + len(self._memory)
 
-    def put_on(self, lost: Mapping[str, int]) -> None:
-        rows = [(_bytes(name), index) for name, index in lost.items()]
+    def add(self, failed: Mapping[str, int]) -> None:
+        rows = [(_bytes(name), index) for name, index in failed.items()]
         if self._database is not None:
             try:
                 with self._database as database:
@@ -143,31 +149,31 @@ class _Rest:
                     database.executemany("INSERT OR IGNORE INTO failed VALUES (?, ?)", rows)
                     self._length += database.total_changes - before
                     database.executemany("UPDATE failed SET place = max(place, ?2) WHERE name = ?1", rows)
-            except self._fault:
+            except self._sqlite_error:
                 self._length = self._counted()
             else:
                 return
-        self._memory.update({name: max(index, self._memory.get(name, -1)) for name, index in lost.items()})
+        self._memory.update({name: max(index, self._memory.get(name, -1)) for name, index in failed.items()})
 
     def _counted(self) -> int:
         try:
             return int(self._database.execute("SELECT count(*) FROM failed").fetchone()[0]) if self._database is not None else 0
-        except self._fault:
+        except self._sqlite_error:
             return self._length
 
-    def take_off(self, made: Mapping[str, int]) -> None:
-        for name in self._memory.keys() & made.keys():
-            if self._memory[name] < made[name]:
+    def remove(self, succeeded: Mapping[str, int]) -> None:
+        for name in self._memory.keys() & succeeded.keys():
+            if self._memory[name] < succeeded[name]:
                 del self._memory[name]
         if self._database is not None:
-            rows = [(_bytes(name), index) for name, index in made.items()]
+            rows = [(_bytes(name), index) for name, index in succeeded.items()]
             try:
                 with self._database as database:
                     before = database.total_changes
                     database.executemany("DELETE FROM failed WHERE name = ? AND place < ?", rows)
                     self._length -= database.total_changes - before
-            except self._fault:
-                # It stays blocked: rather a document that waits for the next night than one that goes astray.
+            except self._sqlite_error:
+                # It stays blocked: better a document that waits for the next night than one that is lost.
                 return
 
     def among(self, names: set[str]) -> set[str]:
@@ -176,19 +182,19 @@ class _Rest:
             return found
         left = iter(names)
         try:
-            while some := {_bytes(name): name for name in islice(left, _AT_ONCE)}:
+            while some := {_bytes(name): name for name in islice(left, _PER_STATEMENT)}:
                 marks = ",".join("?" * len(some))
                 rows = self._database.execute(f"SELECT name FROM failed WHERE name IN ({marks})", list(some))  # noqa: S608 - marks only
                 found |= {some[row[0]] for row in rows}
-        except self._fault as exc:
-            raise ArmError(f"the temporary list of customers that did not make it can't be read: {exc}") from None
+        except self._sqlite_error as exc:
+            raise ArmError(f"the temporary list of customers that did not succeed can't be read: {exc}") from None
         return found
 
 
 def _temporary() -> sqlite3.Connection:
     import sqlite3  # noqa: PLC0415
 
-    # A database without a name is a file that SQLite deletes as it makes it, and of which it keeps only some pages in memory.
+    # A database without a name is a file that SQLite deletes as soon as it has created it; only some of its pages are in memory.
     database = sqlite3.connect("", check_same_thread=False)
     database.execute("PRAGMA cache_size = -4000")
     database.execute("PRAGMA journal_mode = MEMORY")
@@ -202,19 +208,19 @@ def _bytes(name: str) -> bytes:
 
 
 class BlockedDocuments(RunObserver):
-    """Takes the documents of customers that did not make it out of a run: they are `blocked`, with the reason `customer_failed`.
+    """Filters the documents of customers that did not succeed out of a run: they are `blocked`, reason `customer_failed`.
 
-    A document without a `customerNo`, or one that can't be read, goes on.
+    A document without a `customerNo`, or one that can't be read, passes.
 
     Args:
-        failed: has watched the run of the customers, which is over.
+        failed: the observer of the run of the customers, which is over.
     """
 
     def __init__(self, failed: FailedCustomers) -> None:
         self._failed = failed
 
     async def filter(self, records: Sequence[Any], first: int) -> Mapping[int, Outcome]:
-        """The documents whose customers did not make it."""
+        """Returns the outcome of each document whose customer did not succeed, by its position in `records`."""
         if not len(self._failed):
             return {}
         named = [key.casefold() if key is not None else None for key in _customers_of(records)]
@@ -222,11 +228,11 @@ class BlockedDocuments(RunObserver):
         if not found:
             return {}
         keys = list(_customers_of(records))
-        return {place: _verdict(keys[place]) for place, name in enumerate(named) if name in found}
+        return {position: _outcome(keys[position]) for position, name in enumerate(named) if name in found}
 
 
-def _verdict(key: str | None) -> Outcome:
-    return Outcome("blocked", "customer_failed", f"customer {key} did not make it")
+def _outcome(key: str | None) -> Outcome:
+    return Outcome("blocked", "customer_failed", f"customer {key} did not succeed")
 
 
 class _Document(msgspec.Struct, rename="camel"):
@@ -237,7 +243,7 @@ _DOCUMENT: Final = msgspec.json.Decoder(_Document, float_hook=Decimal)
 
 
 def _customers_of(records: Sequence[Any]) -> Iterator[str | None]:
-    """The customer number of each document; None where it has none."""
+    """Gives the customer number of each document; None where it has none."""
     for record in records:
         try:
             if isinstance(record, (bytes, bytearray)):
@@ -246,6 +252,6 @@ def _customers_of(records: Sequence[Any]) -> Iterator[str | None]:
                 number = record.get("customerNo")
             else:
                 number = getattr(record, "customer_no", None)
-        except Exception:  # an object of the caller's may raise anything while it is read; the cutter tells what is wrong with it
+        except Exception:  # an object of the caller's may raise anything while it is read; the chunker says what is wrong with it
             number = None
         yield as_key(number)

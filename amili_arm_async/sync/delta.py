@@ -1,8 +1,8 @@
-"""Watches a sync: takes out the customers that are as they were last sent with success, and keeps in the state what was sent this time.
+"""Observes a sync: filters out the customers that have not changed since they were last sent with success, and updates the state.
 
-A customer to whom something was sent of which nobody knows whether it was taken, so that it may be processed after all that follows, is
-unsettled: in the next sync he is sent again, though he succeeded. Where that sends what was sent last, without any doubt, he is settled;
-where it has something newer to send, the sync after that sends it once more.
+A customer is unsettled when the outcome of something that was sent for it is unknown: the server may still process it, also after
+something newer. The next sync sends such a customer again, even if it succeeded. If that sends the same content, with a clear outcome, the
+customer is settled; if it sends something newer, the sync after that sends it once more.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ _SAME: Final = 2
 _INDEX: Final = 8
 
 
-class _Going(NamedTuple):
-    """A record that goes on, by its place in a slice."""
+class _Outgoing(NamedTuple):
+    """A record that is to be sent, by its position in a slice."""
 
-    place: int
+    position: int
     name: bytes
     found: int
     digest: bytes | None
     unsettled: Unsettled | None
 
-    def packed(self, first: int) -> bytes:
-        """In one piece: there may be very many."""
-        return (first + self.place).to_bytes(_INDEX, "big") + bytes((self.found,)) + (self.digest or b"")
+    def to_bytes(self, first: int) -> bytes:
+        """Returns it as bytes, which take less memory: there may be very many."""
+        return (first + self.position).to_bytes(_INDEX, "big") + bytes((self.found,)) + (self.digest or b"")
 
 
-class _Earlier:
-    """Records with a number that went on once more since: those under way by index, and the digest of the last that made it."""
+class _EarlierRecords:
+    """Earlier records of a customer that has a later one: those under way by index, and the digest of the last that succeeded."""
 
     __slots__ = ("succeeded", "under_way")
 
@@ -52,8 +52,8 @@ class _Earlier:
         self.succeeded: tuple[int, bytes] | None = None
 
 
-class _Kept:
-    """What goes into the state for some outcomes."""
+class _StateChanges:
+    """What is written to the state for some outcomes."""
 
     __slots__ = ("rows", "settled", "unsettled")
 
@@ -64,18 +64,18 @@ class _Kept:
 
 
 class Delta(RunObserver):
-    """The watcher of one sync.
+    """The observer of one sync.
 
     Args:
         state: not open yet.
         kind: what the records are.
-        full: whether what did not change is sent too.
-        may_change: whether others may change a record while it is looked up, as those of a list.
+        full: whether unchanged customers are sent too.
+        may_change: whether the caller may change a record while it is compared, as the items of a list.
         expectation: learns how many of the customers in the state the source has.
 
     Attributes:
-        without_key: records that made it and have no number.
-        gone: customers in the state that the source does not have; None where the run did not come to its end.
+        without_key: records that succeeded and have no number.
+        gone: customers in the state that the source does not have; None where the run was not completed.
     """
 
     reads_texts = True
@@ -83,7 +83,7 @@ class Delta(RunObserver):
     def __init__(self, state: SyncState, kind: RecordType, *, full: bool, expectation: Expectation, may_change: bool = False) -> None:
         self.without_key = 0
         self.gone: int | None = None
-        self._found: Counter[int] = Counter()
+        self._counts: Counter[int] = Counter()
         self._state = state
         self._expectation = expectation
         self._full = full
@@ -93,37 +93,37 @@ class Delta(RunObserver):
         self._seen = bytearray()
         # By name, the last record that is under way, packed.
         self._under_way: dict[bytes, bytes] = {}
-        self._earlier: dict[bytes, _Earlier] = {}
-        # Of names that are under way: who was unsettled before, and of whom something may be processed late now.
+        self._earlier: dict[bytes, _EarlierRecords] = {}
+        # Of names that are under way: who was unsettled before, and for whom something may be processed late now.
         self._unsettled: dict[bytes, Unsettled] = {}
         self._ambiguous: set[bytes] = set()
-        # Names that are being looked up: what is told of them meanwhile is not kept.
-        self._sifting: frozenset[bytes | None] = frozenset()
-        self._sifted: tuple[int, list[_Going]] | None = None
+        # Names that are being looked up: what is settled for them meanwhile is not written to the state.
+        self._filtering: frozenset[bytes | None] = frozenset()
+        self._filtered: tuple[int, list[_Outgoing]] | None = None
 
     @property
     def new(self) -> int:
-        """Records that made it and were not in the state."""
-        return self._found[_NEW]
+        """Records that succeeded and were not in the state."""
+        return self._counts[_NEW]
 
     @property
     def changed(self) -> int:
-        """Records that made it and were in the state otherwise."""
-        return self._found[_CHANGED]
+        """Records that succeeded and were in the state with other content."""
+        return self._counts[_CHANGED]
 
     @property
     def same(self) -> int:
-        """Records that made it though they were in the state as they are."""
-        return self._found[_SAME]
+        """Records that succeeded and were in the state with the same content."""
+        return self._counts[_SAME]
 
     def gone_keys(self) -> Iterator[str]:
-        """The numbers of those who are gone, read from the state."""
+        """Gives the numbers of the customers that are gone, read from the state."""
         if self.gone:
             yield from gone(self._state.path, bytes(self._seen), self._state.next)
 
     @property
     def path(self) -> str:
-        """Of the state."""
+        """The path of the state."""
         return self._state.path
 
     # --- the run ----------------------------------------------------------------------------------------------------------
@@ -134,19 +134,19 @@ class Delta(RunObserver):
         self._expectation.known = self._state.rows
 
     async def filter(self, records: Sequence[Any], first: int) -> Mapping[int, Outcome]:
-        self._sifted = None
+        self._filtered = None
         keys, digests = self._digests.of(records)
         names = names_of(keys)
-        self._sifting = frozenset(names)
-        known, unsettled = await self._state.find([name for name in self._sifting if name is not None])
-        self._see(known)
-        going, unchanged, doubtful = self._compare(names, digests, known, unsettled)
-        if doubtful:
-            await self._state.doubt(doubtful)
-        self._sifted = first, going
+        self._filtering = frozenset(names)
+        known, unsettled = await self._state.find([name for name in self._filtering if name is not None])
+        self._mark_seen(known)
+        outgoing, unchanged, outdated = self._compare(names, digests, known, unsettled)
+        if outdated:
+            await self._state.invalidate(outdated)
+        self._filtered = first, outgoing
         return dict.fromkeys(unchanged, _UNCHANGED)
 
-    def _see(self, known: Mapping[bytes, Known]) -> None:
+    def _mark_seen(self, known: Mapping[bytes, Known]) -> None:
         seen, end = self._seen, self._state.next
         for number, _ in known.values():
             if number < end and not seen[number >> 3] & 1 << (number & 7):
@@ -159,54 +159,54 @@ class Delta(RunObserver):
         digests: Sequence[bytes | None],
         known: Mapping[bytes, Known],
         unsettled: Mapping[bytes, Unsettled],
-    ) -> tuple[list[_Going], list[int], list[bytes]]:
-        """What goes on, what did not change, and whose digest in the state does not hold any more when that is sent.
+    ) -> tuple[list[_Outgoing], list[int], list[bytes]]:
+        """Returns what is to be sent, what has not changed, and whose digest in the state is outdated once that is sent.
 
-        Of whom something else is under way, the state has no digest: whatever comes next is sent.
+        While something is under way for a customer, the state has no digest for it: whatever comes next is sent.
         """
-        # Of whom something goes on in this slice, what the state says won't be the last.
+        # Once something of this slice is to be sent for a customer, what the state has is not the latest.
         ahead: set[bytes] = set()
-        going: list[_Going] = []
+        outgoing: list[_Outgoing] = []
         unchanged: list[int] = []
-        doubtful: list[bytes] = []
-        for place, (name, digest) in enumerate(zip(names, digests, strict=True)):
+        outdated: list[bytes] = []
+        for position, (name, digest) in enumerate(zip(names, digests, strict=True)):
             if name is None:
                 continue
             before = known.get(name)
             late = unsettled.get(name)
             is_same = before is not None and digest is not None and before.digest == digest and late is None
             if is_same and not self._full and name not in ahead:
-                unchanged.append(place)
+                unchanged.append(position)
                 continue
             if before is not None and before.digest is not None and not is_same:
-                doubtful.append(name)
+                outdated.append(name)
             found = _NEW if before is None else _SAME if is_same and name not in ahead else _CHANGED
-            going.append(_Going(place, name, found, digest, late))
+            outgoing.append(_Outgoing(position, name, found, digest, late))
             ahead.add(name)
-        return going, unchanged, doubtful
+        return outgoing, unchanged, outdated
 
     def on_read(self, records: Sequence[Any], first: int) -> None:
-        sifted, self._sifted = self._sifted, None
-        self._sifting = frozenset()
-        if sifted is None or sifted[0] != first:
+        filtered, self._filtered = self._filtered, None
+        self._filtering = frozenset()
+        if filtered is None or filtered[0] != first:
             return
-        going = sifted[1]
-        if self._may_change and going:
-            # What is kept is the digest of what is sent.
-            _, digests = self._digests.of([records[one.place] for one in going])
-            going = [one._replace(digest=digest) for one, digest in zip(going, digests, strict=True)]
-        for one in going:
+        outgoing = filtered[1]
+        if self._may_change and outgoing:
+            # The digest in the state must be that of what is sent.
+            _, digests = self._digests.of([records[one.position] for one in outgoing])
+            outgoing = [one._replace(digest=digest) for one, digest in zip(outgoing, digests, strict=True)]
+        for one in outgoing:
             before = self._under_way.get(one.name)
             if before is not None:
-                self._earlier.setdefault(one.name, _Earlier()).under_way[before[:_INDEX]] = before
+                self._earlier.setdefault(one.name, _EarlierRecords()).under_way[before[:_INDEX]] = before
             elif one.unsettled is not None:
                 self._unsettled.setdefault(one.name, one.unsettled)
-            self._under_way[one.name] = one.packed(first)
+            self._under_way[one.name] = one.to_bytes(first)
 
     def on_settled(self, outcome: BatchOutcome) -> None:
         if outcome.common == _UNCHANGED and not outcome.exceptions:
             return
-        kept = _Kept()
+        changes = _StateChanges()
         names = names_of(outcome.keys)
         for position, (index, key, name) in enumerate(zip(outcome.indexes, outcome.keys, names, strict=True)):
             state = outcome.exceptions.get(position, outcome.common).state
@@ -216,29 +216,33 @@ class Delta(RunObserver):
             if outcome.was_ambiguous or state in UNCERTAIN:
                 self._ambiguous.add(name)
             settled = self._settle(name, index, state)
-            if settled is not None and name not in self._sifting:
+            if settled is not None and name not in self._filtering:
                 found, digest, last = settled
                 if digest is not None and found != _SAME:
-                    kept.rows[found].append(StateRow(key, name, digest))
-                self._settle_late(name, digest or last, kept, is_sent=state in SUCCESS and outcome.attempts > 0)
-        if kept.rows[_NEW] or kept.rows[_CHANGED] or kept.settled or kept.unsettled:
-            self._state.keep(*kept.rows, kept.settled, kept.unsettled)
+                    changes.rows[found].append(StateRow(key, name, digest))
+                self._settle_late(name, digest or last, changes, is_sent=state in SUCCESS and outcome.attempts > 0)
+        if changes.rows[_NEW] or changes.rows[_CHANGED] or changes.settled or changes.unsettled:
+            self._state.keep(*changes.rows, changes.settled, changes.unsettled)
 
     def _settle(self, name: bytes, index: int, state: State) -> tuple[int, bytes | None, bytes | None] | None:
-        """Takes in the final state of a record. Of the last one of its customer, gives whether what was sent with success is new, changed
-        or what the state has; its digest, or None where nothing was; and the digest of this record."""
+        """Records the final state of a record. For the last record of a customer, returns three things; for any other one, None.
+
+        Returns:
+            Whether what succeeded is new, changed or what the state has; its digest, or None where nothing succeeded; and the digest of
+            this record.
+        """
         at = index.to_bytes(_INDEX, "big")
         last = self._under_way.get(name, b"")
         earlier = self._earlier.get(name)
         is_last = last.startswith(at)
-        going = last if is_last else earlier.under_way.pop(at, None) if earlier is not None else None
-        if going is None:
+        outgoing = last if is_last else earlier.under_way.pop(at, None) if earlier is not None else None
+        if outgoing is None:
             return None
-        found, digest = going[_INDEX], going[_INDEX + 1 :]
+        found, digest = outgoing[_INDEX], outgoing[_INDEX + 1 :]
         succeeded = state in SUCCESS
-        self._found[found] += succeeded
+        self._counts[found] += succeeded
         if not is_last:
-            # The last one decides; until then only this is remembered.
+            # The last record decides; until then only this is remembered.
             assert earlier is not None
             if state not in NOT_ON_SERVER:
                 earlier.succeeded = (_CHANGED if found == _SAME else found, digest) if succeeded and digest else None
@@ -246,23 +250,30 @@ class Delta(RunObserver):
         del self._under_way[name]
         before = self._earlier.pop(name).succeeded if earlier is not None else None
         if succeeded:
-            # What did not change is in the state, unless something else went out before it.
+            # What has not changed is in the state, unless something else was sent before it.
             return found, digest or None, digest or None
         if before is None or state not in NOT_ON_SERVER:
             return _SAME, None, digest or None
         return before[0], before[1], digest or None
 
-    def _settle_late(self, name: bytes, digest: bytes | None, kept: _Kept, *, is_sent: bool) -> None:
-        """Decides, after the last record of a customer, whether something may be processed late; `digest` is of what was sent last."""
+    def _settle_late(self, name: bytes, digest: bytes | None, changes: _StateChanges, *, is_sent: bool) -> None:
+        """Decides after the last record of a customer whether something may still be processed late.
+
+        Args:
+            name: the customer number as it is compared.
+            digest: of what was sent last.
+            changes: what is written to the state; the decision is added to it.
+            is_sent: whether the last record was sent, with success.
+        """
         before = self._unsettled.pop(name, None)
         if name in self._ambiguous:
             self._ambiguous.discard(name)
-            kept.unsettled.append((name, digest))
+            changes.unsettled.append((name, digest))
         elif before is not None and is_sent:
             if digest is not None and digest == before.digest and before.sync < self._state.sync:
-                kept.settled.append(name)
+                changes.settled.append(name)
             else:
-                kept.unsettled.append((name, digest))
+                changes.unsettled.append((name, digest))
 
     async def end(self, *, complete: bool) -> None:
         await self._state.close()

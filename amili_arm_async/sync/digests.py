@@ -1,5 +1,5 @@
-"""Pure: digests of whole records: the same for the same content, whether it is a Struct, a mapping or JSON text, in whatever order its
-keys are and however its numbers are written."""
+"""Pure: digests of whole records. Equal content has an equal digest, whether it is a Struct, a mapping or JSON text, and whatever the order
+of its keys and the notation of its numbers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..errors import RecordError
 __all__ = ["SIZE", "RecordDigests"]
 
 SIZE: Final = 12
-"""Bytes of a digest. It is only ever compared with that of another record with the same number, never searched for."""
+"""Bytes of a digest. It is only compared with that of another record with the same number, never searched for."""
 
 _BARE: Final = bytes.maketrans(b"[,eE", b"::..")
 _DIGITS: Final = b"-0123456789"
 
 
 def _may_have_fraction(text: bytes) -> bool:
-    """Whether a number may be there that can be written in more than one way. What looks like one inside a text only costs the longer way.
+    """Tells whether there may be a number that can be written in more than one way. A false alarm, from inside a text, only costs time.
 
-    Without its digits, such a number begins with its point. To look for that takes a fifth of what a regular expression takes.
+    Without its digits, such a number begins with its decimal point. Looking for that takes a fifth of the time of a regular expression.
     """
     return b":." in text.translate(_BARE, _DIGITS)
 
@@ -41,12 +41,19 @@ class RecordDigests:
         self._decimals = kind.has_decimals
 
     def of(self, records: Sequence[Any]) -> tuple[list[str | None], list[bytes | None]]:
-        """The key and the digest of each record; None for what has no key, and for what can't be written."""
+        """Returns the key and the digest of each record.
+
+        Args:
+            records: Structs, mappings or JSON texts.
+
+        Returns:
+            The keys, None where a record has none; and the digests, None where a record can't be encoded.
+        """
         kinds = set(map(type, records))
         if len(kinds) == 1:
             try:
                 whole = self._all(list(records), kinds.pop())
-            except Exception:  # the closer look tells which record it is
+            except Exception:  # below, each record is encoded alone, so that one bad record does not cost the others
                 whole = None
             if whole is not None:
                 return whole
@@ -56,7 +63,7 @@ class RecordDigests:
     def _all(self, records: list[Any], kind: type) -> tuple[list[str | None], list[bytes | None]] | None:
         may_have_floats = kind is dict
         if kind is bytes:
-            # To read a text and write it again takes less than to put it in order by itself. Fractions are read as Decimal.
+            # Decoding and encoding a text again is faster than sorting the text itself. Fractions are read as Decimal.
             records, kind = list(map(codec.json_value, records)), dict
             if set(map(type, records)) != {dict}:
                 return None
@@ -70,7 +77,7 @@ class RecordDigests:
         try:
             written = codec.encode_lines(records, decimals=self._decimals, finite=finite)
         except codec.DecimalFound:
-            # From now on they are reckoned with.
+            # From now on decimals are expected.
             self._decimals = True
             written = codec.encode_lines(records, decimals=True, finite=finite)
         if written is None:

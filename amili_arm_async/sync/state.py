@@ -1,10 +1,10 @@
 """The state of a delta sync: for each customer the digest of what was last sent with success, in one SQLite file.
 
-A row without digest is a customer of whom nobody knows what the server holds: something else was sent than what had been sent before,
-and no result speaks for it. Each row has a number, so that one bit a customer is enough to know who was in a source.
+A row without a digest is a customer whose content on the server is not known: something new was sent, and no result reports success. Each
+row has a number, so that one bit for each customer is enough to know which customers a source has.
 
-Beside it stands who is unsettled: what was sent to them may be processed at any time, also after something newer, because nobody knows
-whether it was taken. They are sent again in the next sync, though they succeeded.
+A second table has the customers that are unsettled: the outcome of something that was sent for them is unknown, so the server may
+process it at any time, also after something newer. The next sync sends them again, even if they succeeded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..sqlite.worker import SqliteWorker
 
 __all__ = ["Known", "StateRow", "SyncState", "Unsettled", "forget", "gone", "kept", "name_of", "names_of"]
 
-_FORM: Final = FileFormat(
+_FORMAT: Final = FileFormat(
     "sync state",
     0x41524D73,  # "ARMs"
     2,
@@ -53,32 +53,32 @@ CREATE TABLE unsettled (name BLOB PRIMARY KEY, digest BLOB, sync INTEGER NOT NUL
     "in another form. Begin a new one, which sends everything once",
 )
 
-_ASKED: Final = 500
-"""Customers that are looked up in one statement: older versions of SQLite take no more than 999."""
+_PER_STATEMENT: Final = 500
+"""Customers looked up in one statement: older versions of SQLite take no more than 999 parameters."""
 
-_MARKS: Final = ", ".join("?" * _ASKED)
+_MARKS: Final = ", ".join("?" * _PER_STATEMENT)
 _FIND: Final = f"SELECT name, number, digest FROM customers WHERE name IN ({_MARKS})"  # noqa: S608 - question marks
 _FIND_UNSETTLED: Final = f"SELECT name, digest, sync FROM unsettled WHERE name IN ({_MARKS})"  # noqa: S608 - question marks
 
-_LATEST: Final = 100
+_LATE_SYNCS: Final = 100
 """Syncs after which nothing is processed late any more."""
 
 _DURABLE_EVERY: Final = 3.0
-"""Seconds after which what is written is put on the disk, too."""
+"""Seconds after which what was written is flushed to disk."""
 
 _ROW: Final = 60
-"""Bytes of a row, about."""
+"""The approximate size of a row in bytes."""
 
 
 class Known(NamedTuple):
-    """What the state knows of a customer; the digest is None where it is in doubt."""
+    """What the state has of a customer; the digest is None where the content on the server is not known."""
 
     number: int
     digest: bytes | None
 
 
 class Unsettled(NamedTuple):
-    """A customer of whom something may be processed late: the digest of what was sent last, and the number of the sync that did it."""
+    """A customer for whom something may be processed late: the digest of what was sent last, and the number of the sync that sent it."""
 
     digest: bytes | None
     sync: int
@@ -93,12 +93,12 @@ class StateRow(NamedTuple):
 
 
 def name_of(key: str) -> bytes:
-    """A customer number as it is compared and kept."""
+    """Returns a customer number as it is compared and stored."""
     return folded(key).encode("utf-8", "surrogatepass")
 
 
 def names_of(keys: Sequence[str | None]) -> Sequence[bytes | None]:
-    """The same for many, None for what has no key; all at once, where that can be done."""
+    """Returns many numbers as they are compared and stored, all at once where that is possible; None for what has no number."""
     try:
         text = "\0".join(keys)  # type: ignore[arg-type]
     except TypeError:
@@ -113,8 +113,9 @@ class SyncState:
     """The state, open for one sync.
 
     Args:
-        path: of the file.
-        base_url, client_no: whose customers they are.
+        path: the path of the file.
+        base_url: the address of the service.
+        client_no: the client number whose customers they are.
 
     Attributes:
         rows: customers in it when it was opened.
@@ -134,18 +135,18 @@ class SyncState:
         self._durable_at = 0.0
 
     async def open(self) -> None:
-        """Opens the file; makes it where there is none.
+        """Opens the file, and creates it if there is none.
 
         Raises:
             JournalError: it can't be used, or another sync uses it.
             ConfigurationError: it is of another client number or address.
         """
-        thread = SqliteWorker(self.path, self._open, self._let_go, _FORM.word)
+        thread = SqliteWorker(self.path, self._open, self._release, _FORMAT.word)
         try:
             await thread.start()
         except BaseException:
             thread.finish()
-            # Whoever cancels this, and begins again, must not meet what is still going on here.
+            # Whoever cancels this and starts again must not find the file still in use.
             with anyio.CancelScope(shield=True):
                 await thread.wait_closed()
             raise
@@ -153,14 +154,24 @@ class SyncState:
         self._durable_at = clock.monotonic()
 
     async def find(self, names: Sequence[bytes]) -> tuple[dict[bytes, Known], dict[bytes, Unsettled]]:
-        """What is known of these customers, and who of them is unsettled; all that was told to `keep` before included."""
+        """Looks up customers; whatever was given to `keep` before is included.
+
+        Args:
+            names: their numbers as they are compared.
+
+        Returns:
+            What is known of those that are in the state, and which of them are unsettled.
+        """
         return await self._open_thread.call(partial(_find, names=names)) if names else ({}, {})
 
-    async def doubt(self, names: Sequence[bytes]) -> None:
-        """Before something else than before is sent to these customers: what they have is in doubt until `keep`. On the disk when it
-        returns."""
-        # All that was put before is done: who asks this has asked `find` for the same customers.
-        await self._open_thread.call_urgent(partial(_doubt, names=names))
+    async def invalidate(self, names: Sequence[bytes]) -> None:
+        """Drops the digests of customers before something new is sent for them. It is on disk when this returns.
+
+        Args:
+            names: their numbers as they are compared; `find` has been called for the same ones.
+        """
+        # So all that was put before is done.
+        await self._open_thread.call_urgent(partial(_invalidate, names=names))
 
     def keep(
         self,
@@ -169,9 +180,13 @@ class SyncState:
         settled: Sequence[bytes] = (),
         unsettled: Sequence[tuple[bytes, bytes | None]] = (),
     ) -> None:
-        """Customers who were sent with success; those who are settled again; and those who are not, with what was sent last.
+        """Writes what was settled: soon, and to disk within seconds.
 
-        Written soon, on the disk within seconds.
+        Args:
+            new: customers that succeeded and were not in the state.
+            changed: customers that succeeded and were in it.
+            settled: customers that are settled again.
+            unsettled: customers that are not, each with the digest of what was sent last.
         """
         if self._thread is None:
             return
@@ -182,7 +197,7 @@ class SyncState:
             self._thread.put_urgent(_touch)
 
     async def close(self) -> None:
-        """Puts all on the disk, and closes the file.
+        """Writes everything to disk, and closes the file.
 
         Raises:
             JournalError: something could not be written.
@@ -205,13 +220,13 @@ class SyncState:
     # --- in the thread ----------------------------------------------------------------------------------------------------
 
     def _open(self, guard: FileGuard) -> sqlite3.Connection:
-        connection = open_file(self.path, _FORM, look=lambda _: self._refuse_used(), guard=guard)
+        connection = open_file(self.path, _FORMAT, look=lambda _: self._refuse_used(), guard=guard)
         try:
             self._lock = _lock(self.path)
             self._take_over(connection)
         except BaseException:
             connection.close()
-            self._let_go()
+            self._release()
             raise
         return connection
 
@@ -231,9 +246,9 @@ class SyncState:
         self.next = self._number = owner[2] if owner is not None else 1
         self.sync = owner[3] + 1 if owner is not None else 1
         connection.execute("REPLACE INTO owner VALUES (1, ?, ?, ?, ?, ?)", (*self._owner, self.next, self.sync, clock.unix_time()))
-        connection.execute("DELETE FROM unsettled WHERE sync < ?", (self.sync - _LATEST,))
+        connection.execute("DELETE FROM unsettled WHERE sync < ?", (self.sync - _LATE_SYNCS,))
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -269,7 +284,7 @@ def _lock(path: str) -> RunLock:
     try:
         taken = lock(path, 1)
     except OSError as exc:
-        raise broken(path, exc, _FORM.word) from exc
+        raise broken(path, exc, _FORMAT.word) from exc
     if taken is None:
         raise _used(path)
     return taken
@@ -295,24 +310,24 @@ def _as_shown(name: bytes, shown: str | int | None) -> str:
 def _find(connection: sqlite3.Connection, names: Sequence[bytes]) -> tuple[dict[bytes, Known], dict[bytes, Unsettled]]:
     found: dict[bytes, Known] = {}
     unsettled: dict[bytes, Unsettled] = {}
-    # Hardly ever.
+    # There hardly ever is one.
     is_any = connection.execute("SELECT EXISTS (SELECT 1 FROM unsettled)").fetchone()[0]
-    for start in range(0, len(names), _ASKED):
-        some = names[start : start + _ASKED]
+    for start in range(0, len(names), _PER_STATEMENT):
+        some = names[start : start + _PER_STATEMENT]
         # Always the same statement: SQLite has it ready.
-        wanted = [*some, *[some[0]] * (_ASKED - len(some))]
+        wanted = [*some, *[some[0]] * (_PER_STATEMENT - len(some))]
         found.update({name: Known(number, digest) for name, number, digest in connection.execute(_FIND, wanted)})
         if is_any:
             unsettled.update({name: Unsettled(digest, sync) for name, digest, sync in connection.execute(_FIND_UNSETTLED, wanted)})
     return found, unsettled
 
 
-def _doubt(connection: sqlite3.Connection, names: Sequence[bytes]) -> None:
+def _invalidate(connection: sqlite3.Connection, names: Sequence[bytes]) -> None:
     connection.executemany("UPDATE customers SET digest = NULL WHERE name = ?", [(name,) for name in names])
 
 
 def _touch(connection: sqlite3.Connection) -> None:
-    """What is urgent is on the disk when it is done, and all before it; so something has to be written."""
+    """Writes something: then it is on disk when this is done, and all that was written before it."""
     connection.execute("UPDATE owner SET written = ?", (clock.unix_time(),))
 
 
@@ -320,8 +335,8 @@ def _touch(connection: sqlite3.Connection) -> None:
 
 
 def gone(path: str, seen: bytes, end: int) -> Iterator[str]:
-    """The customers whose bit is not set in `seen`, of those with a number below `end`; a few at a time, in the order of their numbers as
-    they are compared.
+    """Gives the customers whose bit in `seen` is not set, of those with a row number below `end`; a few at a time, in the order of their
+    customer numbers as they are compared.
 
     Raises:
         JournalError: the state is not there any more, or can't be read.
@@ -343,7 +358,7 @@ def kept(path: str | os.PathLike[str]) -> Iterator[str]:
 def _walk(path: str) -> Iterator[tuple[bytes, int, str | int | None]]:
     last = b""
     try:
-        check(path, _FORM)
+        check(path, _FORMAT)
         with contextlib.closing(connect(path, "ro")) as connection:
             while rows := connection.execute(
                 "SELECT name, number, shown FROM customers WHERE name > ? ORDER BY name LIMIT 1000", (last,)
@@ -351,7 +366,7 @@ def _walk(path: str) -> Iterator[tuple[bytes, int, str | int | None]]:
                 yield from rows
                 last = rows[-1][0]
     except (sqlite3.Error, OSError) as exc:
-        raise broken(path, exc, _FORM.word) from exc
+        raise broken(path, exc, _FORMAT.word) from exc
 
 
 def forget(path: str, keys: Iterable[str]) -> int:
@@ -364,7 +379,7 @@ def forget(path: str, keys: Iterable[str]) -> int:
     done = 0
     taken = _lock(path)
     try:
-        with contextlib.closing(open_file(path, _FORM, create=False)) as connection:
+        with contextlib.closing(open_file(path, _FORMAT, create=False)) as connection:
             names = (name_of(key) for key in keys)
             while some := list(islice(names, 1000)):
                 connection.execute("BEGIN IMMEDIATE")
@@ -372,7 +387,7 @@ def forget(path: str, keys: Iterable[str]) -> int:
                 connection.executemany("DELETE FROM unsettled WHERE name = ?", [(name,) for name in some])
                 connection.execute("COMMIT")
     except sqlite3.Error as exc:
-        raise broken(path, exc, _FORM.word) from exc
+        raise broken(path, exc, _FORMAT.word) from exc
     finally:
         taken.release()
     return done

@@ -37,7 +37,7 @@ def most(request) -> int:
 
 def failed_of(most: int, **settings: Any) -> FailedCustomers:
     failed = FailedCustomers(**settings)
-    failed._most = most
+    failed._memory_limit = most
     return failed
 
 
@@ -73,7 +73,7 @@ def test_an_earlier_record_that_ends_later_does_not_take_a_later_one_off(most) -
 
 def test_many_are_kept_in_a_file_and_not_in_memory() -> None:
     failed = FailedCustomers()
-    failed._most = 1000
+    failed._memory_limit = 1000
     tracemalloc.start()
     try:
         for first in range(0, 200_000, 1000):
@@ -156,8 +156,8 @@ async def test_documents_are_named_in_any_form(most) -> None:
     verdicts = await BlockedDocuments(failed).filter(records, 0)
     named = {place: (verdict.state, verdict.reason) for place, verdict in verdicts.items()}
     assert named == dict.fromkeys(range(5), ("blocked", "customer_failed"))
-    assert verdicts[0].message == "customer 4711 did not make it"
-    assert verdicts[1].message == "customer æ1 did not make it"
+    assert verdicts[0].message == "customer 4711 did not succeed"
+    assert verdicts[1].message == "customer æ1 did not succeed"
 
 
 class Untouchable:

@@ -39,7 +39,7 @@ def kill_at_step(left: int) -> None:
 
         return plain
 
-    for name in ("find", "doubt", "keep", "close"):
+    for name in ("find", "invalidate", "keep", "close"):
         setattr(SyncState, name, killing(getattr(SyncState, name)))
 
 
