@@ -1,4 +1,4 @@
-"""Settings: frozen value objects, each checked when it is made, so that what can't work is refused before anything is sent."""
+"""Settings: frozen value objects. Each is validated when it is made, so that what can't work is refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def _check_word(name: str, value: object, allowed: tuple[str, ...]) -> None:
 
 
 def _is_storable(text: str) -> bool:
-    """Whether a text can be written down: it has no NUL and no half of a surrogate pair."""
+    """Tells whether a text can be stored: it has no NUL and no unpaired surrogate."""
     return "\0" not in text and text == text.encode("utf-8", "replace").decode()
 
 
 def is_loopback(host: str) -> bool:
-    """True where `host` is this machine: plain http is allowed there and nowhere else."""
+    """Tells whether `host` is this machine: plain http is allowed only there."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -73,9 +73,19 @@ def is_loopback(host: str) -> bool:
 
 
 def check_origin(name: str, url: object) -> str:
-    """The address in one spelling: scheme and host in small letters, without the port that goes without saying, without a slash at its end.
+    """Normalizes an address: scheme and host in lower case, no default port, no trailing slash.
 
-    What was sent to it is known by that. Refuses what is no http address, plain http off this machine, and credentials in it.
+    What was sent to an address is found again by this form.
+
+    Args:
+        name: the name of the setting, for messages.
+        url: the address.
+
+    Returns:
+        The normalized address.
+
+    Raises:
+        ConfigurationError: it is not an http address, is plain http to another machine, or holds credentials.
     """
     if not isinstance(url, str) or not url:
         raise ConfigurationError(f"{name} must be an address such as {STAGING!r}")
@@ -110,13 +120,13 @@ class Timeout:
     """How long a call may take, in seconds.
 
     Attributes:
-        connect: to get a connection: name look-up, TCP and TLS. Default 10.
-        read: between two pieces of an answer, and for the server to take a piece of the body. Default 60.
-        exchange: for one request and its answer, from the connection to the last byte, so that an answer that comes in drops ends too.
-            While the body leaves it begins anew with each piece that the server takes: a slow upload is bounded by `read` alone. A bulk
-            run gives a request no longer than what is left of its deadline or patience, but always the time of `read`. Default None:
-            ten times `read`.
-        total: for the whole call, retries and waiting included; in a bulk run for each request. Default None: no limit.
+        connect: to open a connection: name look-up, TCP and TLS. Default 10.
+        read: between two pieces of a response, and for the server to accept a piece of the body. Default 60.
+        exchange: for one request and its response, from the connection to the last byte, so that a response that trickles in ends, too.
+            While the body is sent it starts again with each piece that the server accepts: a slow upload is bounded only by `read`. In a
+            bulk run, a request takes no longer than what is left of the deadline or the patience, but always has the time of `read`.
+            Default None: ten times `read`.
+        total: for the whole call, including retries and waiting; in a bulk run, for each request. Default None: no limit.
     """
 
     connect: float = 10.0
@@ -134,7 +144,7 @@ class Timeout:
 
     @property
     def exchange_seconds(self) -> float:
-        """Seconds of `exchange`, also where it was not given."""
+        """The seconds of `exchange`, also where it is None."""
         return self.exchange if self.exchange is not None else 10 * self.read
 
     def within(self, seconds: float) -> Timeout:
@@ -151,13 +161,13 @@ class Timeout:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how soon a call is tried again; what is never tried again is not a setting: see docs/errors.md.
+    """How often and how soon a call is retried. What is never retried is not a setting: see docs/errors.md.
 
     Attributes:
-        attempts: tries of one call in all, the first included. Default 5. A bulk run is bounded by `BulkOptions.patience`
-            instead; `attempts=1` there too means that what may have left is never sent again.
-        base_delay: seconds before the first repeat; doubles each time, with random jitter down to half. Default 0.5.
-        max_delay: the longest wait in seconds. A `Retry-After` beyond it makes a single call raise. Default 30.
+        attempts: attempts of one call, including the first. Default 5. A bulk run is bounded by `BulkOptions.patience` instead; there,
+            too, `attempts=1` means that what may have been sent is never resent.
+        base_delay: seconds before the first retry; they double each time, with random jitter down to half. Default 0.5.
+        max_delay: the longest wait in seconds. A longer `Retry-After` makes a single call raise. Default 30.
     """
 
     attempts: int = 5
@@ -175,9 +185,10 @@ class Limits:
     """What one client, its views and all its bulk runs together may have under way.
 
     Attributes:
-        connections: requests on the wire at once. Default 32.
-        bytes_in_flight: bytes of bodies on the wire at once, as they go over it; a single larger body goes alone. Default 64,000,000.
-        open_batches: batches accepted and not yet known to be processed. Default 200.
+        connections: requests in flight at once. Default 32.
+        bytes_in_flight: bytes of request bodies in flight at once, as sent, so after compression; a larger body is sent alone.
+            Default 64,000,000.
+        open_batches: batches that are accepted and not yet known to be processed. Default 200.
     """
 
     connections: int = 32
@@ -207,20 +218,20 @@ _KNOWN_WORDS: Final[Mapping[str, frozenset[str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class BatchWords:
-    """What the words of a batch result mean: an assumption, in one table, that you can replace.
+    """What the status words in a batch result mean: an assumption, in one table, that you can replace.
 
     The public pages show only `NOT-PROCESSED` and `PENDING`, in the 202 of
-    https://docs.amili.dev/post-create-a-batch-of-documents-3942668e0; the final words are on no public page. Words are compared
-    without case ("Data values are not case-sensitive", https://docs.amili.dev/about-355476m0). A word that is in no set never counts
-    as success. A word that you put into one set is taken out of the defaults of the others: `BatchWords(succeeded={"PROCESSED"})` says
-    that it means success for your account.
+    https://docs.amili.dev/post-create-a-batch-of-documents-3942668e0; the final words are on no public page. Case does not matter ("Data
+    values are not case-sensitive", https://docs.amili.dev/about-355476m0). A word that is in no set never counts as success. A word that
+    you put into one set is removed from the defaults of the others: `BatchWords(succeeded={"PROCESSED"})` says that it means success for
+    your account.
 
     Attributes:
-        pending: not processed yet: wait.
-        succeeded: processed, and it speaks for the record or the batch.
-        failed: processed, and it speaks against it.
-        partial: processed; some records made it and some did not.
-        done: processed; how it ended is not said. A batch or a record with no other word is not waited for, and is no success.
+        pending: not processed yet: the run waits.
+        succeeded: processed; the record or the batch succeeded.
+        failed: processed; the record or the batch failed.
+        partial: processed; some records succeeded and some failed.
+        done: processed, but not how it ended. A batch or a record with no other word is not waited for, and is no success.
     """
 
     pending: frozenset[str] = _KNOWN_WORDS["pending"]
@@ -268,16 +279,16 @@ class BatchWords:
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
-    """How documents are looked up whose fate nobody knows, or that the result of their batch does not explain.
+    """How documents are looked up whose outcome is unknown, or that the result of their batch does not explain.
 
     Attributes:
-        settle: seconds that must have passed since a document was sent before it is looked up: one that is not there then won't come
-            any more. Two clocks at least must say so; where they can't, it is waited anew. Default None: the run's `deadline`, or the
-            slowest batch of the run where that was longer, and a tenth more.
-        resend_absent: send again what has a number, was not found, has no sibling of its batch that was found, and whose answer was
-            no 2xx. Then `settle` must be longer than the run's `deadline`. A batch is only sent again where for each of its numbers a
-            document of the run is found whose number has the same form: else look-ups of such numbers may not work. Default False.
-        concurrency: documents looked up side by side. Default 4.
+        settle: seconds since a document was sent before it is looked up: one that is not there by then will not appear later. At least two
+            clocks must agree that they have passed; if they can't, it waits anew. Default None: the run's `deadline`, or its slowest batch
+            if that took longer, and a tenth more.
+        resend_absent: resend a document that has a number and was not found, if no other document of its batch was found and its response
+            was no 2xx. Then `settle` must be longer than the run's `deadline`. A batch is resent only if for each of its numbers a
+            document of the run is found whose number has the same form; otherwise look-ups of such numbers may not work. Default False.
+        concurrency: look-ups at once. Default 4.
     """
 
     settle: float | None = None
@@ -312,41 +323,40 @@ class BulkOptions:
     """How a bulk run cuts, sends and waits.
 
     Attributes:
-        max_records: records in a batch at the most. Default 1000. (The public pages name no limit.)
-        max_bytes: bytes of a request body at the most, before it is compressed. Default 1,000,000.
-        concurrency: batches sent side by side at the most. Default None: found by itself. A run begins with 8, tries more (32 at the
-            most) while that brings more through, then fewer while it brings no less, and stays there. On 429 and 503 the number goes
-            down in any case, and comes back.
-        results: `"wait"` (default) until each batch is processed, or `"accepted"`: done when the server has taken it.
-        poll_first: seconds from the 202 to the first question for the result. Default 1.
-        poll_max: seconds between two questions at the most (before the first, too). Default 30.
-        deadline: seconds from a batch's 202 after which its result is no longer waited for; it is asked for once more then.
+        max_records: the most records in a batch. Default 1000. (The public pages name no limit.)
+        max_bytes: the most bytes of a request body before compression. Default 1,000,000.
+        concurrency: the most batches in flight at once. Default None: concurrency tunes itself. It starts at 8, doubles up to 32 while
+            throughput improves, then backs off while throughput stays the same. With or without it, 429 and 503 lower the number for a
+            while.
+        results: `"wait"` (default): until each batch is processed; `"accepted"`: until the server has accepted it.
+        poll_first: seconds from the 202 of a batch to the first poll for its result. Default 1.
+        poll_max: the most seconds between two polls, and before the first. Default 30.
+        deadline: seconds from the 202 of a batch after which its result is no longer waited for; it is polled once more then.
             Default 3600.
-        patience: seconds that the run waits for a server that says "later" (429, 503), can't be reached or does not answer,
-            before it stops. Default 1800.
-        bisect: what is done with a batch that is refused with 400 or 422: `"safe"` (default) looks for the bad record in safe
-            writes only (customers), `"all"` in documents too, `"off"` rejects the whole batch.
-        journal: path of a file (SQLite) in which the run is kept, so that the same call goes on after a crash; see
-            docs/journal.md. Created with mode 0600; its directory must exist, on a disk of this machine. Default None.
-        run_id: names the run in the journal: for example the date of the night. The same run_id goes on where it was; another one
-            sends all documents that have no number again, and none whose number the journal knows as sent (see `resend_known`).
-            Must be given for documents; customers without one begin a new run each time.
-        dead_letter: path of a file that gets a line of JSON, payload included, for each record that did not make it. Created with
-            mode 0600. Default None.
-        reconcile: documents: at the end of the run, look up by number what became of those whose fate is not known: True, or a
-            `Reconcile`. Needs a journal. Default False.
-        resend_known: documents: send also those whose documentNo another run of the same journal has sent to the same address with the
-            same client number. Else they are `invalid`, reason `sent_in_run`. Default False.
-        require_document_no: documents: one without documentNo is `invalid`, and never sent: nothing could tell later what became
-            of it. Default False.
-        stop_after_failures: end the run when so many records are `failed`, `rejected`, `invalid` or `unknown`: an integer, or a
-            share of the settled records between 0 and 1, which counts from the 100th on. The rest is `not_sent`. Default None.
-        compression: how the body of a batch is compressed on its way, for slow uplinks: `"gzip"`, or `"zstd"`, which is smaller and
-            quicker (before Python 3.14 it needs the extra `zstd`: `pip install "amili-arm-async[zstd]"`). An assumption: the public
-            pages say nothing about `Content-Encoding`; use it only where Amili told you that the service takes it. `max_bytes` is
-            about the body before it is compressed, `Limits.bytes_in_flight` and `Totals.bytes_sent` about what goes over the wire.
-            Default None: nothing is compressed.
-        on_progress: called with a `Progress` after each batch, and when the run has to wait for the server; must be quick, and must
+        patience: seconds that the run waits for a server that answers 429 or 503, can't be reached or does not respond, before it stops.
+            Default 1800.
+        bisect: what happens to a batch that is refused with 400 or 422: `"safe"` (default) bisects it to the bad record if it holds
+            customers, `"all"` if it holds documents, too, `"off"` rejects the whole batch.
+        journal: the path of a SQLite file that records the run, so that the same call continues after a crash; see docs/journal.md. It
+            is created with mode 0600; its directory must exist, on a local disk. Default None.
+        run_id: the name of the run in the journal, for example the date of the night. A call with the same run_id continues the run.
+            Another run_id sends all documents without a number again, but none whose number the journal knows as sent (see
+            `resend_known`). Required for documents with a journal; without it, customers begin a new run each time.
+        dead_letter: the path of a file that gets a line of JSON, with the payload, for each record that did not succeed. It is created
+            with mode 0600. Default None.
+        reconcile: documents only: at the end of the run, look up by number those whose outcome is unknown. True, or a `Reconcile`. Needs
+            a journal. Default False.
+        resend_known: documents only: also send those whose documentNo another run in the same journal has sent to the same address and
+            client number. Otherwise they are `invalid`, reason `sent_in_run`. Default False.
+        require_document_no: documents only: one without documentNo is `invalid` and not sent, since its outcome could not be looked up
+            later. Default False.
+        stop_after_failures: ends the run when this many records are `failed`, `rejected`, `invalid` or `unknown`: an integer, or a share
+            of the settled records between 0 and 1, which counts from the 100th on. The rest is `not_sent`. Default None: never.
+        compression: how the body of a batch is compressed, for slow uplinks: `"gzip"`, or `"zstd"`, which is smaller and faster (before
+            Python 3.14 it needs the extra `zstd`: `pip install "amili-arm-async[zstd]"`). The public pages say nothing about
+            `Content-Encoding`: use it only if Amili told you that the service accepts it. `max_bytes` counts a body before compression,
+            `Limits.bytes_in_flight` and `Totals.bytes_sent` count what is sent. Default None: no compression.
+        on_progress: called with a `Progress` after each batch, and when the run has to wait for the server; it must be quick and must
             not raise.
     """
 
