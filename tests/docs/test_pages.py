@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 
@@ -77,4 +78,21 @@ def test_every_file_that_the_architecture_names_is_there():
     paths = {path for path in re.findall(r"`([\w/]+(?:\.py|\.md|/))`", text) if path != "amili_arm_async/"}
     assert len(paths) > 30
     missing = sorted(path for path in paths if not (ROOT / path).exists() and not (ROOT / "amili_arm_async" / path).exists())
+    assert missing == []
+
+
+def slug(heading: str) -> str:
+    """The anchor of a heading, as forges make it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def headings(page: Path) -> set[str]:
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return {slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_anchor_leads_to_a_heading_on_a_forge_too(page):
+    links = re.findall(r"\]\(([\w./]*)#([^)]+)\)", page.read_text("utf-8"))
+    missing = [f"{target}#{anchor}" for target, anchor in links if anchor not in headings(page.parent / target if target else page)]
     assert missing == []
