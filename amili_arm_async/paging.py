@@ -1,8 +1,8 @@
-"""Lists: the walk over the pages of a query, one after the other or side by side.
+"""Lists: reads the pages of a query, one after the other or several at once.
 
-The first answer names the query (`queryId`) and links to the next page; further pages are asked for by `query` and `pageno` alone
-(https://docs.amili.dev/get-a-list-of-customers-3942679e0). What a list's last page has as `nextPage` is on no public page: absent,
-null and blank all end the walk, and so does an empty page after the last one. What a list gave is compared with what it announced, so
+The first response names the query (`queryId`) and links to the next page; further pages are fetched by `query` and `pageno` alone
+(https://docs.amili.dev/get-a-list-of-customers-3942679e0). No public page shows what the last page has as `nextPage`: absent, null and
+blank all end the list, and so does an empty page after the last one. The number of records is compared with what the list announced, so
 that a part never passes for the whole.
 """
 
@@ -191,7 +191,7 @@ def _read_page(response: Response, endpoint: Endpoint, cls: Any) -> Page[Any]:
 
 @cache
 def _decoder(items: str, cls: Any) -> msgspec.json.Decoder[Any]:
-    """Reads a page as a whole, where all of it is as expected: its records are in the list `items`."""
+    """Returns a decoder that reads a whole page, if all of it is as expected: its records are in the list `items`."""
     records = (list[cls] | UnsetType | None, msgspec.field(default=UNSET, name=items))
     body = msgspec.defstruct("Body", [("summary", PageSummary | UnsetType, UNSET), ("items", *records)], gc=False)
     return msgspec.json.Decoder(body)
@@ -208,7 +208,7 @@ def _read_parts(response: Response, endpoint: Endpoint, cls: Any) -> Page[Any]:
 
 
 def _read_json(response: Response, endpoint: Endpoint, cls: type[JsonRecord]) -> Page[Any]:
-    """A page of records whose fields, and so the shape of the list too, are on no public page."""
+    """Reads a page of records whose fields, and so the shape of the list too, are on no public page."""
     value = codec.json_value(response.body)
     items = list_in(value, endpoint.items)
     if items is None:
@@ -235,7 +235,7 @@ def _read_raw_json(response: Response, endpoint: Endpoint, _: type[bytes]) -> Pa
 
 
 class _Walk:
-    """What a walk knows so far: what comes next, whether it goes in a circle, and whether the list gave what it announced.
+    """The state of reading a list: what comes next, whether the links go in a circle, and whether it gave what it announced.
 
     Args:
         endpoint: of the list.
@@ -256,13 +256,13 @@ class _Walk:
         self._skipped = 0
         self._empty_in_a_row = 0
         self._pages_too_many = 0
-        # As the latest page has them that tells them: a list may change while it is walked.
+        # From the latest page that has them: a list may change while it is read.
         self._total: int | None = None
         self._total_pages: int | None = None
         self._cap = endpoint.cap
 
     def read(self, page: Page[Any]) -> None:
-        """Takes in a page before its records are given.
+        """Counts a page before its records are given.
 
         Raises:
             ResponseError: its records are those of an earlier page.
@@ -278,7 +278,7 @@ class _Walk:
                     " so the rest of the list can't be read"
                 )
         if self._pages == 1:
-            # A page that links to a further one is full; of another one nobody knows how large the pages before it were.
+            # A page that links to a further one is full; otherwise the size of the pages before it is not known.
             full = len(page.items) if (summary.next_page or "").strip() else summary.total_count or 0
             self._skipped = (begin - 1) * (max(summary.page_size_limit or 0, 0) or full)
         self._records += len(page.items)
@@ -290,7 +290,7 @@ class _Walk:
         log.debug("page", operation=self._endpoint.operation, page=summary.page_no, records=len(page.items))
 
     def after(self, page: Page[Any]) -> Query | None:
-        """The query of the page after `page`, or None where the walk ends.
+        """Returns the query of the page after `page`, or None at the end of the list.
 
         Raises:
             ResponseError: the link can't be followed, or leads on and on.
@@ -313,7 +313,7 @@ class _Walk:
         return query
 
     def _next(self, summary: PageSummary) -> Query | None:
-        """The query in the link to the next page; a link that leads nowhere must not end the list in silence."""
+        """Returns the query in the link to the next page. A link that leads nowhere must not end the list silently."""
         odd = summary.unread is not None and "nextPage" in summary.unread
         if not odd and not (summary.next_page or "").strip():
             return None
@@ -323,18 +323,18 @@ class _Walk:
         return query
 
     def _is_over(self) -> bool:
-        """Whether empty pages end the walk, wherever the last one links to."""
+        """Tells whether empty pages end the list, wherever the last one links to."""
         after_the_last = self._total_pages is not None and self._number > self._total_pages >= 0
         return self._empty_in_a_row >= _EMPTY_PAGES or (self._empty_in_a_row > 0 and after_the_last)
 
     def _has_all(self) -> bool:
-        """Whether the walk has read everything that the list announces, where it announces anything."""
+        """Tells whether everything that the list announces has been read, if it announces anything."""
         records, pages = self._total if (self._total or 0) > 0 else self._cap, self._total_pages or 0
         enough = self._skipped + self._records >= records if records else True
         return bool(records or pages > 0) and enough and self._number >= pages
 
     def finish(self) -> None:
-        """The walk is at its end.
+        """Ends the list: checks that it was complete.
 
         Raises:
             TruncatedListError: the list was cut off at its cap, or gave less than it announced.
@@ -360,7 +360,7 @@ class _Walk:
 
 
 def _trace(items: list[Any]) -> int | None:
-    """What tells a page from others: three of its records. None where they can't be written.
+    """Returns a hash that identifies a page: of three of its records. None where they can't be encoded.
 
     That is enough: lists change between two pages, but no two pages share these three in the same places.
     """
@@ -376,7 +376,7 @@ def _said(number: int | None) -> str:
 
 
 class Prefetched(Generic[RecordT]):
-    """The records of a list, later pages fetched side by side, order kept; see `Pager.prefetch`."""
+    """The records of a list in order, with later pages fetched concurrently; see `Pager.prefetch`."""
 
     def __init__(self, fetch: Callable[[Query], Awaitable[Page[RecordT]]], query: Query, walk: _Walk, ahead: int) -> None:
         self._fetch = fetch
@@ -414,7 +414,7 @@ class Prefetched(Generic[RecordT]):
         return self._items.popleft()
 
     def _finish(self) -> None:
-        """The end of the list: raises once what there is to raise."""
+        """Ends the list: raises, once, what there is to raise."""
         if self._done:
             return
         self._done = True
@@ -423,7 +423,7 @@ class Prefetched(Generic[RecordT]):
         self._walk.finish()
 
     async def _turn(self, query: Query) -> None:
-        """Takes the page of `query`, and starts those that will follow it."""
+        """Returns the page of `query`, and starts to fetch those after it."""
         page = await self._page(query)
         self._walk.read(page)
         self._items.extend(page.items)
@@ -447,7 +447,7 @@ class Prefetched(Generic[RecordT]):
         return await self._fetch(query)
 
     async def _start(self, query: Query, total_pages: int) -> None:
-        """Sees to it that `query` and the pages after it are under way. The links tell how a page is asked for: by its number."""
+        """Starts to fetch `query` and the pages after it. The links show how a page is fetched: by its number."""
         if self._tasks and self._tasks[0][0] != query:
             await self._cancel()
         number = _page_number(query)

@@ -1,6 +1,6 @@
-"""Reads the total and the currency out of a document that may be a Struct, a mapping or bytes, and of any quality. Pure.
+"""Reads the total and the currency of a document: a Struct, a mapping or bytes, of any quality. Pure.
 
-A total is never guessed: what is there and can't be read is no total, and is not made up from the lines either.
+A total is never guessed: one that is there but can't be read is no total, and is not computed from the lines either.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CURRENCY_LENGTH: Final = 3
 
 
 class Reading(NamedTuple):
-    """What was read out of a document.
+    """What was read from a document.
 
     Attributes:
         currency: its currency, or None where it has none.
@@ -43,11 +43,11 @@ class Reading(NamedTuple):
 
 
 class _NoTotal(Exception):  # noqa: N818 - it is no error
-    """There is something where an amount should be, and it is none."""
+    """Where an amount should be, there is something else."""
 
 
 def read_amounts(record: Any) -> Reading:
-    """What any record says; nothing where it says nothing. Never raises."""
+    """Reads total and currency of any record; what is not there stays empty. Never raises."""
     try:
         if isinstance(record, (bytes, bytearray)):
             record = codec.json_object(bytes(record))
@@ -64,7 +64,7 @@ def read_amounts(record: Any) -> Reading:
 
 
 def currency_of(value: Any) -> str | None:
-    """A currency as it is compared: three letters of the alphabet, in capitals; everything else is none."""
+    """Returns a currency as it is compared: three letters, in upper case; None for everything else."""
     if not isinstance(value, str):
         return None
     text = value.strip().upper()
@@ -85,7 +85,7 @@ _WIRE: Final = dict[str, str](
 
 
 def _field(record: Any, name: str) -> Any:
-    """A field by its name as attribute, or as in JSON; None where it is not given."""
+    """Returns a field by its name as an attribute or as in JSON; None where it is not given."""
     if record is None:
         return None
     if isinstance(record, msgspec.Struct):
@@ -98,7 +98,7 @@ def _field(record: Any, name: str) -> Any:
 
 
 def _amount(value: Any) -> Decimal | None:
-    """An amount as it would be sent, exactly; None where there is none. Raises for what is none."""
+    """Returns an amount exactly as it would be sent; None where there is none. Raises `_NoTotal` for anything else."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, float):
@@ -117,7 +117,7 @@ def _amount(value: Any) -> Decimal | None:
 
 
 def _made(currency: str | None, lines: Any) -> Reading:
-    """The sum of the lines, where each of them is told or is only text."""
+    """Returns the sum of the lines, if each has an amount or is only text."""
     if not isinstance(lines, (list, tuple)):
         return Reading(currency)
     total: Decimal | None = None
@@ -134,7 +134,7 @@ def _made(currency: str | None, lines: Any) -> Reading:
 
 
 def _is_only_text(line: Any, amounts: Any) -> bool:
-    """Whether a line that says no amount with VAT has no part in the total: nothing else in it says that it costs something."""
+    """Tells whether a line without an amount including VAT is no part of the total: nothing else in it says that it costs something."""
     figures = [_field(line, "price"), _field(amounts, "excl_vat"), _field(amounts, "vat")]
     kind = _field(line, "line_type")
     if not isinstance(kind, str) or kind.strip().upper() != "TXT":
@@ -177,7 +177,7 @@ def headers_of(records: Sequence[Any]) -> tuple[list[Any], list[Decimal]] | None
         if kind is dict:
             totals = [record["currencyAmounts"]["inclVat"] for record in records]
             return [record.get("currency") for record in records], _decimals(totals)
-    except Exception:  # the closer look tells which record it is
+    except Exception:  # below, each record is read alone
         return None
     return None
 

@@ -1,4 +1,4 @@
-"""Counts and sums the money of a run, per currency and final state, exactly; and checks that it adds up."""
+"""Counts and sums the money of a run exactly, per currency and final state, and checks that it adds up."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class MoneyTotals:
 
 @dataclass(slots=True)
 class _Sum:
-    """A sum that grows: whole ten thousandths as an integer, and what does not fit there."""
+    """A growing sum: ten-thousandths as an integer, and separately what can't be expressed so."""
 
     count: int = 0
     with_total: int = 0
@@ -103,13 +103,13 @@ class _Sum:
 
 @dataclass(slots=True)
 class _Slice:
-    """What is kept of records under way: eight bytes for a total, two for a currency where there is more than one.
+    """What is kept of records under way: eight bytes for a total, and two for a currency if there is more than one.
 
     Attributes:
         first: index of the first of them in the source.
-        totals: in ten thousandths; `_NO_TOTAL` where there is none, 0 where it is in `odd`.
+        totals: in ten-thousandths; `_NO_TOTAL` where there is none, 0 where it is in `odd`.
         currencies: the number of each one's currency, or the one that all have.
-        odd: by place, totals that are too large or have too many places.
+        odd: by position, totals that are too large or have too many decimals.
         left: how many have no final state yet.
     """
 
@@ -124,7 +124,7 @@ class _Slice:
 
 
 class _Currencies(dict[Any, int]):
-    """A number for each currency, by whatever stands for it in a document; 0 for none."""
+    """A number for each currency, by its spelling in a document; 0 for none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,10 +142,10 @@ class _Currencies(dict[Any, int]):
 
 
 class MoneyObserver(RunObserver):
-    """Watches a run of documents and sums up their money.
+    """Observes a run of documents and sums up their money.
 
-    A document's total is `currencyAmounts.inclVat` of its header. Where there is none it is made from its lines, if each of them has
-    an `inclVat` or is only text; else the document is counted without a total, and so is one that can't be read.
+    A document's total is `currencyAmounts.inclVat` of its header. If there is none, it is the sum of its lines, if each of them has an
+    `inclVat` or is only text; otherwise the document is counted without a total, and so is one that can't be read.
     """
 
     def __init__(self) -> None:
@@ -156,15 +156,15 @@ class MoneyObserver(RunObserver):
         self._slices: dict[int, _Slice] = {}
         self._without_total = 0
         self._made = 0
-        self._astray = 0
-        # The sum of the places of all records that were read, less those of all that were told: 0 where each was told once, and not
-        # one of them twice for another with as much money.
-        self._places = 0
+        self._strays = 0
+        # The sum of the indexes of all records that were read, minus those of all that were settled: 0 if each was settled once, and
+        # none twice in place of another with the same amount.
+        self._index_balance = 0
 
     # --- what is read -----------------------------------------------------------------------------------------------------
 
     def on_read(self, records: Sequence[Any], first: int) -> None:
-        """Takes in records that were read."""
+        """Adds records that were read."""
         if not records:
             return
         totals, numbers, odd = array("q"), array("H"), dict[int, Decimal]()
@@ -177,7 +177,7 @@ class MoneyObserver(RunObserver):
         alike = numbers.count(numbers[0]) == len(numbers)
         self._slices[first] = _Slice(first, totals, numbers[0] if alike else numbers, odd)
         insort(self._firsts, first)
-        self._places += len(records) * first + len(records) * (len(records) + 1) // 2
+        self._index_balance += len(records) * first + len(records) * (len(records) + 1) // 2
 
     def _quick(self, records: Sequence[Any], into: array[int], currencies: array[int]) -> bool:
         """Takes in records that all are as they nearly always are; False, with nothing done, where one is not."""
@@ -233,7 +233,7 @@ class MoneyObserver(RunObserver):
     # --- what became of it ------------------------------------------------------------------------------------------------
 
     def on_settled(self, outcome: BatchOutcome) -> None:
-        """Takes in the final state of records."""
+        """Adds the final state of records."""
         if not outcome.exceptions:
             self._tell(outcome.common.state, outcome.indexes)
             return
@@ -245,7 +245,7 @@ class MoneyObserver(RunObserver):
             self._tell(state, indexes)
 
     def _tell(self, state: State, indexes: Sequence[int]) -> None:
-        self._places -= sum(indexes) + len(indexes)
+        self._index_balance -= sum(indexes) + len(indexes)
         sums = self._ended.setdefault(state, {})
         for kept, places in self._where(sorted(indexes)):
             totals = _at(kept.totals, places)
@@ -265,13 +265,13 @@ class MoneyObserver(RunObserver):
                 del self._firsts[bisect_left(self._firsts, kept.first)]
 
     def _where(self, indexes: list[int]) -> Iterator[tuple[_Slice, list[int]]]:
-        """The slices that these records are in, and their places there; what was never seen is astray."""
+        """Gives the slices that these records are in, with their positions there; a record that was never read is counted as stray."""
         done = 0
         while done < len(indexes):
             number = bisect_right(self._firsts, indexes[done]) - 1
             kept = self._slices[self._firsts[number]] if number >= 0 else None
             if kept is None or indexes[done] >= kept.first + len(kept.totals):
-                self._astray += 1
+                self._strays += 1
                 done += 1
                 continue
             end = bisect_left(indexes, kept.first + len(kept.totals), done)
@@ -282,7 +282,7 @@ class MoneyObserver(RunObserver):
     # --- the totals -------------------------------------------------------------------------------------------------------
 
     def totals(self, report: BulkReport | None = None) -> MoneyTotals:
-        """The totals so far; with the report of the run, its counts are compared too."""
+        """Returns the totals so far; if the report of the run is given, its counts are compared too."""
         names = self._currencies.names
         found = set(self._read).union(*self._ended.values())
         currencies: list[CurrencyTotals] = []
@@ -296,7 +296,7 @@ class MoneyObserver(RunObserver):
         return MoneyTotals(tuple(currencies), self._without_total, nameless, self._made, self._adds_up(report))
 
     def _adds_up(self, report: BulkReport | None) -> bool:
-        if self._astray or self._places:
+        if self._strays or self._index_balance:
             return False
         for number in set(self._read).union(*self._ended.values()):
             parts = [sums[number] for sums in self._ended.values() if number in sums]
@@ -309,13 +309,13 @@ class MoneyObserver(RunObserver):
         return report is None or self._agrees(report)
 
     def _agrees(self, report: BulkReport) -> bool:
-        """Whether the report counts as many records, and as many in each state."""
+        """Tells whether the report counts as many records in total and in each state."""
         counts = {state: sum(part.count for part in self._ended.get(state, {}).values()) for state in STATES}
         return counts == report.counts and report.totals.records_read == sum(read.count for read in self._read.values())
 
 
 def _scaled(total: Decimal | None) -> int | None:
-    """A total in ten thousandths; None where it can't be kept so."""
+    """Returns a total in ten-thousandths; None where it can't be expressed so."""
     if total is None:
         return _NO_TOTAL
     try:

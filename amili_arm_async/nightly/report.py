@@ -77,8 +77,8 @@ class Sync(Struct, frozen=True):
         new: records that were never sent before.
         changed: records whose content is not what was sent last.
         unchanged: records equal to what was last sent with success; not sent.
-        failed: new or changed records that did not make it.
-        gone: records that were sent once and are not in the source any more; never deleted by itself.
+        failed: new or changed records that did not succeed.
+        gone: records that were sent once and are no longer in the source; they are never deleted automatically.
     """
 
     new: Count
@@ -169,7 +169,7 @@ class Bucket(Struct, frozen=True):
 
     Attributes:
         settled: records that got their final state in it.
-        failed: those among them that did not make it.
+        failed: those of them that did not succeed.
         accepted: records that the server took in it.
         latency_ms: milliseconds until a batch was taken: the median, and what 95 of 100 stayed below; None without a batch.
     """
@@ -225,7 +225,7 @@ class Part(Struct, frozen=True):
         timeline: throughput and latency over time, or None.
         failures_file: name of the file that has all failures, or None.
         source_exhausted: whether the source was read to its end.
-        not_read: records of the source that were not read, or None where nobody knows how many.
+        not_read: records of the source that were not read, or None where their number is not known.
         expectation: what its source was expected to hold at the least, or None.
         shortfall: in words, that it holds less, or None.
     """

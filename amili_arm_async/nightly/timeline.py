@@ -1,4 +1,4 @@
-"""Throughput and latency over a run, in so few buckets that a run of any length fits; no clock but the one it is given."""
+"""Throughput and latency over a run, in so few buckets that a run of any length fits. It uses only the clock that it is given."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Bucket:
             self.latencies[step] = self.latencies.get(step, 0) + number
 
     def latency(self, share: float) -> float:
-        """What this share of the batches did not take longer than, in milliseconds; right to five per cent."""
+        """Returns the latency in milliseconds that this share of the batches did not exceed, accurate to five per cent."""
         wanted = math.ceil(share * sum(self.latencies.values()))
         for step in sorted(self.latencies):
             wanted -= self.latencies[step]
@@ -56,7 +56,7 @@ class _Bucket:
 
 
 class TimelineObserver(RunObserver):
-    """Watches how a run goes: in buckets of a second each, and of twice as much whenever there would be more than two hundred.
+    """Observes how a run goes: in buckets of one second, which double in length whenever there would be more than two hundred.
 
     Args:
         now: gives seconds, for example `clock.monotonic`.
@@ -69,17 +69,17 @@ class TimelineObserver(RunObserver):
         self._buckets: list[_Bucket] = []
 
     async def begin(self) -> None:
-        """The time begins."""
+        """Starts the clock."""
         self._began = self._now()
 
     def on_settled(self, outcome: BatchOutcome) -> None:
-        """Takes in the final state of records."""
+        """Counts the final state of records."""
         bucket = self._bucket()
         bucket.settled += len(outcome)
         bucket.failed += sum(number for state, number in outcome.counts.items() if state in FAILURES)
 
     def on_accepted(self, records: int, seconds: float) -> None:
-        """Takes in that a batch was taken."""
+        """Counts a batch that was accepted, and its latency."""
         bucket = self._bucket()
         bucket.accepted += records
         step = round(math.log(min(max(seconds * 1000, 0.001), 1e8)) / _STEP)
@@ -96,7 +96,7 @@ class TimelineObserver(RunObserver):
         return self._buckets[place]
 
     def _halve(self) -> None:
-        """Every two neighbours become one."""
+        """Merges each two neighbouring buckets."""
         self._width *= 2
         for bucket, neighbour in zip(self._buckets[::2], self._buckets[1::2], strict=False):
             bucket.take_in(neighbour)

@@ -50,7 +50,7 @@ class SyncReport:
 
     @property
     def failed(self) -> int:
-        """Records that did not make it, whatever they were: `bulk.failures()` names them. They are sent again next time."""
+        """Records that did not succeed, new or changed: `bulk.failures()` names them. They are sent again next time."""
         return self.bulk.failed_records
 
     @property
@@ -60,7 +60,7 @@ class SyncReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the source was read to its end and holds what was expected, and every record made it."""
+        """Whether the source was read to its end and holds what was expected, and every record succeeded."""
         return self.bulk.ok
 
     @property
