@@ -257,7 +257,7 @@ class Chunker:
     """Takes in records and gives batches: each record comes out once, in order, as part of a batch or as invalid.
 
     Args:
-        kind: the type of the records.
+        record_type: the type of the records.
         overhead: the size in bytes of what stands around the records of a batch.
         max_records: the largest number of records in a batch.
         max_bytes: the largest size of a whole body, in bytes.
@@ -269,7 +269,7 @@ class Chunker:
 
     def __init__(
         self,
-        kind: RecordType,
+        record_type: RecordType,
         *,
         overhead: int,
         max_records: int,
@@ -279,7 +279,7 @@ class Chunker:
         require_key: bool = False,
         keep_invalid: bool = False,
     ) -> None:
-        self._kind = kind
+        self._record_type = record_type
         self._makes_fingerprints = fingerprints
         self._reads_texts = reads_texts
         self._require_key = require_key
@@ -292,7 +292,7 @@ class Chunker:
         self._read = 0
         self._number = 0
         self._average = 0.0
-        self._decimals = kind.has_decimals
+        self._decimals = record_type.has_decimals
         # Since the last flush: records that can't change, or the texts of records and their keys; never both.
         self._held: list[Any] = []
         self._texts: list[bytes] = []
@@ -345,9 +345,9 @@ class Chunker:
 
     def _appending(self) -> Callable[[Any], None]:
         # Local variables: an attribute look-up for each record costs time.
-        cls, attribute_of, wire_key = self._kind.cls, self._kind.attribute_of, self._kind.wire_key
-        held, texts, names, may_be_misnamed = self._held, self._texts, self._names, self._kind.fingerprinter.names.may_be_misnamed
-        write = codec.record_writer(self._kind.finite_check, decimals=self._kind.has_decimals, sort=self._makes_fingerprints)
+        cls, attribute_of, wire_key = self._record_type.cls, self._record_type.attribute_of, self._record_type.wire_key
+        held, texts, names, may_be_misnamed = self._held, self._texts, self._names, self._record_type.fingerprinter.names.may_be_misnamed
+        write = codec.record_writer(self._record_type.finite_check, decimals=self._record_type.has_decimals, sort=self._makes_fingerprints)
 
         def append(record: Any) -> None:
             kind: type = type(record)
@@ -460,13 +460,13 @@ class Chunker:
         """Returns the joined texts of all records, their keys and fingerprints; None where a record must be checked by itself."""
         kinds = set(map(type, records))
         kind = kinds.pop()
-        if kinds or kind not in {bytes, dict, self._kind.cls}:
+        if kinds or kind not in {bytes, dict, self._record_type.cls}:
             return None
         try:
-            keys = self._kind.keys_of(records, kind)
+            keys = self._record_type.keys_of(records, kind)
             if keys is None or (self._require_key and None in keys):
                 return None
-            if kind is dict and self._kind.fingerprinter.names.any_may_be_misnamed(records):
+            if kind is dict and self._record_type.fingerprinter.names.any_may_be_misnamed(records):
                 return None
             if kind is bytes:
                 text = b",".join(records)
@@ -485,14 +485,14 @@ class Chunker:
     def _write_all(self, records: list[Any], kind: type) -> tuple[bytes, Sequence[int]] | None:
         text = None
         if kind is not dict:
-            text = codec.encode_finite(records, self._kind.are_finite, decimals=self._kind.has_decimals)
+            text = codec.encode_finite(records, self._record_type.are_finite, decimals=self._record_type.has_decimals)
         if text is None:
             text = codec.encode_all(records, decimals=self._decimals)
         return None if text is None else (text, ())
 
     def _write_lines(self, records: list[Any], kind: type) -> tuple[bytes, Sequence[int]] | None:
-        finite = kind is not dict and self._kind.are_finite(records)
-        decimals = self._kind.has_decimals if finite else self._decimals
+        finite = kind is not dict and self._record_type.are_finite(records)
+        decimals = self._record_type.has_decimals if finite else self._decimals
         written = codec.encode_lines(records, decimals=decimals, finite=finite)
         return None if written is None else (written[0], fingerprints_of_sorted(written[1]))
 
@@ -500,17 +500,17 @@ class Chunker:
         """Returns the fingerprints of texts; checks the field names in them on the way."""
         if not (self._makes_fingerprints or self._reads_texts):
             return ()
-        fingerprints = array("I", map(self._kind.fingerprinter.of, texts))
+        fingerprints = array("I", map(self._record_type.fingerprinter.of, texts))
         return fingerprints if self._makes_fingerprints else ()
 
     def _take_one(self, index: int, record: Any) -> None:
         key: str | None = None
         try:
-            key = self._kind.key_of(record)
-            text = codec.encode_one(record, self._kind.cls, sort=self._makes_fingerprints)
+            key = self._record_type.key_of(record)
+            text = codec.encode_one(record, self._record_type.cls, sort=self._makes_fingerprints)
             is_text = isinstance(record, (bytes, bytearray))
             if isinstance(record, Mapping):
-                check_mapping(record, self._kind.cls)
+                check_mapping(record, self._record_type.cls)
             # A text that was written here has sorted keys; bytes have them as they came.
             fingerprints = self._fingerprints_of([text]) if is_text else fingerprints_of_sorted([text])
         except FieldNameError as exc:
@@ -534,7 +534,7 @@ class Chunker:
             self._refuse(index, key, text, too_large)
             return
         if key is None and self._require_key:
-            missing = Outcome("invalid", "no_document_no", f"$.{self._kind.wire_key}: missing, and it is required")
+            missing = Outcome("invalid", "no_document_no", f"$.{self._record_type.wire_key}: missing, and it is required")
             self._refuse(index, key, text, missing)
             return
         if self._keys and not self._fits(len(text)):

@@ -22,12 +22,12 @@ _FIXED: Final = frozenset({str, int, float, bool, type(None), msgspec.UnsetType,
 """Types of immutable values."""
 
 
-def snapshot(record: Any, kind: RecordType) -> Any:
+def snapshot(record: Any, record_type: RecordType) -> Any:
     """Takes a snapshot of a record. Never raises.
 
     Args:
         record: the record as the source gave it.
-        kind: the type of the records.
+        record_type: the type of the records.
 
     Returns:
         The record itself where it can't change, a copy, or its text where it is of another type; an `UnreadableRecord` where it can't be
@@ -36,11 +36,11 @@ def snapshot(record: Any, kind: RecordType) -> Any:
     cls = type(record)
     if cls is bytes:
         return record
-    if cls is dict or cls is kind.cls:
+    if cls is dict or cls is record_type.cls:
         # Whoever writes it checks what else it may hold.
         with contextlib.suppress(Exception):
             return _copied(record)
-    return _written(record, kind)
+    return _written(record, record_type)
 
 
 def _copied(value: Any) -> Any:
@@ -70,9 +70,9 @@ def _is_fixed(hint: Any) -> bool:
     return all(map(_is_fixed, get_args(hint))) if get_args(hint) and get_origin(hint) not in {list, dict} else hint in _FIXED
 
 
-def _written(record: Any, kind: RecordType) -> bytes | UnreadableRecord:
+def _written(record: Any, record_type: RecordType) -> bytes | UnreadableRecord:
     try:
-        return codec.encode_one(record, kind.cls, sort=True)
+        return codec.encode_one(record, record_type.cls, sort=True)
     except RecordError as exc:
         fault = str(exc)
     except Exception as exc:  # what a mapping of the caller's raises while it is read
@@ -80,5 +80,5 @@ def _written(record: Any, kind: RecordType) -> bytes | UnreadableRecord:
     text = codec.what_was_read(codec.as_far_as_possible(record)) or b"null"
     known = codec.json_object(text) or {}
     with contextlib.suppress(Exception):
-        known[kind.wire_key] = kind.key_of(record)
+        known[record_type.wire_key] = record_type.key_of(record)
     return UnreadableRecord(fault, known, msgspec.Raw(text))

@@ -285,7 +285,7 @@ class BatchTracker:
         self._check_failures()
 
     async def with_earlier(
-        self, records: Sequence[Any], first: int, outcomes: Mapping[int, Outcome], kind: RecordType
+        self, records: Sequence[Any], first: int, outcomes: Mapping[int, Outcome], record_type: RecordType
     ) -> dict[int, Outcome]:
         """Replaces the outcomes of blocked records that an earlier attempt sent by what became of them there.
 
@@ -293,7 +293,7 @@ class BatchTracker:
             records: the records.
             first: the index of the first of them in the source.
             outcomes: the outcomes, by position in `records`.
-            kind: the type of the records.
+            record_type: the type of the records.
 
         Returns:
             The outcomes, by position.
@@ -302,26 +302,26 @@ class BatchTracker:
         if not positions:
             return dict(outcomes)
         chosen = [records[position] for position in positions]
-        keys = _keys_of(kind, chosen)
-        texts = [_payload(kind, record) for record in chosen] if None in keys else []
+        keys = _keys_of(record_type, chosen)
+        texts = [_payload(record_type, record) for record in chosen] if None in keys else []
         standing = await self._recorder.standing([first + position for position in positions], keys, texts, ())
         return {**outcomes, **{positions[number]: outcome for number, outcome in standing.items()}}
 
-    def settle_unsent(self, records: Sequence[Any], first: int, outcomes: Mapping[int, Outcome], kind: RecordType) -> None:
+    def settle_unsent(self, records: Sequence[Any], first: int, outcomes: Mapping[int, Outcome], record_type: RecordType) -> None:
         """Settles records that are not sent.
 
         Args:
             records: the records.
             first: the index of the first of them in the source.
             outcomes: the outcomes of those that are not sent, by position in `records`.
-            kind: the type of the records.
+            record_type: the type of the records.
         """
         if outcomes:
             indexes = array("q", [first + position for position in outcomes])
-            keys = _keys_of(kind, [records[position] for position in outcomes])
+            keys = _keys_of(record_type, [records[position] for position in outcomes])
             for (position, outcome), key in zip(outcomes.items(), keys, strict=True):
                 if outcome.state == "blocked":
-                    payload = _payload(kind, records[position]) if self._recorder.wants_payloads else None
+                    payload = _payload(record_type, records[position]) if self._recorder.wants_payloads else None
                     self._recorder.unsent([first + position], [key], outcome, payload)
             common, _ = Counter(outcomes.values()).most_common(1)[0]
             exceptions = {number: outcome for number, outcome in enumerate(outcomes.values()) if outcome != common}
@@ -464,25 +464,25 @@ class BatchTracker:
         return reason
 
 
-def _keys_of(kind: RecordType, records: list[Any]) -> list[str | None]:
+def _keys_of(record_type: RecordType, records: list[Any]) -> list[str | None]:
     kinds = set(map(type, records))
-    if len(kinds) == 1 and kinds <= {bytes, dict, kind.cls}:
+    if len(kinds) == 1 and kinds <= {bytes, dict, record_type.cls}:
         with contextlib.suppress(Exception):
-            if (keys := kind.keys_of(records, kinds.pop())) is not None:
+            if (keys := record_type.keys_of(records, kinds.pop())) is not None:
                 return keys
-    return [_key_of(kind, record) for record in records]
+    return [_key_of(record_type, record) for record in records]
 
 
-def _key_of(kind: RecordType, record: Any) -> str | None:
+def _key_of(record_type: RecordType, record: Any) -> str | None:
     try:
-        return kind.key_of(record)
+        return record_type.key_of(record)
     except Exception:  # it is only named: what is wrong with it does not matter any more
         return None
 
 
-def _payload(kind: RecordType, record: Any) -> bytes:
+def _payload(record_type: RecordType, record: Any) -> bytes:
     """Returns the text that would have been sent; of what can't be sent, as much as can be written."""
     try:
-        return codec.encode_one(record, kind.cls, sort=True)
+        return codec.encode_one(record, record_type.cls, sort=True)
     except Exception:  # a mapping of the caller's may raise anything
         return codec.as_far_as_possible(record)

@@ -225,7 +225,7 @@ class Poller:
         return reading.outcomes(batch.keys(), shared=batch.is_shared())
 
     def _reading(self, batch: OpenBatch, status: int, body: bytes) -> Reading:
-        return read_all(batch.batch_uuid, status, body, self._rules.words, (self._spec.kind.wire_key,), batch.records)
+        return read_all(batch.batch_uuid, status, body, self._rules.words, (self._spec.record_type.wire_key,), batch.records)
 
     def _evaluate(self, batch: OpenBatch, attempt: Attempt) -> Outcomes | None:
         """Returns the outcomes where the answer ends the waiting, else None."""

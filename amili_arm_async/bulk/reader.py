@@ -51,12 +51,12 @@ class Reader:
         self, spec: RunSpec, source: Source, tracker: BatchTracker, control: RunControl, *, fingerprints: bool, keep_invalid: bool
     ) -> None:
         self._source = source
-        self._kind = spec.kind
+        self._record_type = spec.record_type
         self._observers = tracker.report.observers
         self._tracker = tracker
         self._control = control
         self._chunker = Chunker(
-            spec.kind,
+            spec.record_type,
             overhead=spec.envelope.size,
             max_records=spec.options.max_records,
             max_bytes=spec.options.max_bytes,
@@ -65,7 +65,7 @@ class Reader:
             require_key=spec.options.require_document_no,
             keep_invalid=keep_invalid,
         )
-        self._unread = _Unread(spec.kind)
+        self._unread = _Unread(spec.record_type)
         self._into = self._unread if self._observers else self._chunker
         # Since when the oldest record waits that is in no batch yet.
         self._waits_since: float | None = None
@@ -203,14 +203,14 @@ class Reader:
             for observer in self._observers:
                 filtered = await observer.filter(records, first)
                 outcomes |= {position: outcome for position, outcome in filtered.items() if position not in outcomes}
-            outcomes = await self._tracker.with_earlier(records, first, outcomes, self._kind)
+            outcomes = await self._tracker.with_earlier(records, first, outcomes, self._record_type)
         except ArmError as exc:
             self._control.stop(Outcome("not_sent", "stopped", str(exc)), exc)
             outcomes = {}
         # From here on without an await: what was filtered gets its final state.
         del self._unread.records[: len(records)]
         self._tracker.report.on_read(records, first)
-        self._tracker.settle_unsent(records, first, outcomes, self._kind)
+        self._tracker.settle_unsent(records, first, outcomes, self._record_type)
         rest = [position for position in range(len(records)) if position not in outcomes]
         while rest:
             now, rest = rest[: self._chunker.wanted], rest[self._chunker.wanted :]
@@ -256,9 +256,9 @@ class Reader:
 class _Unread:
     """Records that the observers have not filtered yet."""
 
-    def __init__(self, kind: RecordType) -> None:
+    def __init__(self, record_type: RecordType) -> None:
         self.records: list[Any] = []
-        self._kind = kind
+        self._record_type = record_type
 
     def __len__(self) -> int:
         return len(self.records)
@@ -273,4 +273,4 @@ class _Unread:
 
     def append(self, record: Any) -> None:
         """Takes in a record that may change as soon as the next one is read."""
-        self.records.append(snapshot(record, self._kind))
+        self.records.append(snapshot(record, self._record_type))

@@ -20,7 +20,7 @@ class RunSpec(Struct, frozen=True):
 
     Attributes:
         client_no: the client number.
-        kind: the type of the records.
+        record_type: the type of the records.
         request: the request without its body.
         envelope: what stands around the records.
         poll: makes the request for the result of a batch, from its batchUuid.
@@ -33,7 +33,7 @@ class RunSpec(Struct, frozen=True):
     """
 
     client_no: int
-    kind: RecordType
+    record_type: RecordType
     request: Request
     envelope: Envelope
     poll: Callable[[str], Request]

@@ -1,4 +1,4 @@
-"""Batches and bulk runs, for the resources that have them."""
+"""Writes of many records: batches, bulk runs, syncs, checks and reconciles, for customers and documents."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ InputT = TypeVar("InputT", bound=Input)
 
 
 class BulkWrites(Struct, Generic[InputT], frozen=True):
-    """Writes many records of one kind.
+    """Writes many records of one type.
 
     Attributes:
-        caller: the client number and the transport.
+        context: the client number, the user and the transport.
         shared_limits: what all runs of the client share.
-        kind: the Struct, and the field that names a record.
+        record_type: the type of the records.
     """
 
     context: RequestContext
     shared_limits: SharedLimits
-    kind: RecordType
+    record_type: RecordType
 
     async def batch(
         self,
@@ -58,13 +58,28 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         timeout: Timeout | None,
         retry: RetryPolicy | None,
     ) -> BatchReceipt:
-        """Sends all records in one request."""
+        """Sends records in one request.
+
+        Args:
+            name: the operation.
+            records: the records; one at least.
+            user_id: the user in whose name they are sent, or None for that of the client.
+            timeout: the time-outs, or None for those of the client.
+            retry: how a failed request is repeated, or None as the client does.
+
+        Returns:
+            The receipt, with the batchUuid.
+
+        Raises:
+            ConfigurationError: `records` is no list of records, or empty.
+            RecordError: a record can't be encoded; the message names it.
+        """
         if isinstance(records, (str, bytes, bytearray, Input)) or not isinstance(records, Iterable):
             raise ConfigurationError(f"records must be a list of records, not {type(records).__name__}")
         texts: list[bytes] = []
         for number, record in enumerate(records):
             try:
-                texts.append(codec.encode_one(record, self.kind.cls))
+                texts.append(codec.encode_one(record, self.record_type.cls))
             except RecordError as exc:
                 raise RecordError(f"record {number}: {exc}") from None
         if not texts:
@@ -83,7 +98,24 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         observers: Sequence[RunObserver] = (),
         expectation: Expectation | None = None,
     ) -> BulkRun:
-        """A bulk run over any number of records, seen by `observers`."""
+        """Makes a bulk run over any number of records.
+
+        Args:
+            name: the operation.
+            records: an iterable or async iterable of records.
+            options: the options of the run.
+            user_id: the user in whose name they are sent, or None for that of the client.
+            timeout: the time-outs of each request, or None for those of the client.
+            retry: how failed requests are repeated, or None as the client does.
+            observers: observe the run.
+            expectation: what the source is expected to hold, or None.
+
+        Returns:
+            The run, which has not begun.
+
+        Raises:
+            ConfigurationError: the options make no sense for the operation, or name one file twice.
+        """
         options = options or BulkOptions()
         self._check(name, options)
         check_distinct(files_of(options))
@@ -107,9 +139,22 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         max_bytes: int,
         customers: Iterable[str] | AsyncIterable[str] | None = None,
     ) -> CheckRun:
-        """A check of any number of records, as they would be sent by `name`."""
+        """Makes a check of any number of records.
+
+        Args:
+            name: the operation that would send them.
+            records: an iterable or async iterable of records.
+            limit: how many findings are kept.
+            max_bytes: the largest size of a whole body, in bytes.
+            customers: the numbers of the customers that documents may refer to, or None.
+
+        Returns:
+            The check, which has not begun.
+        """
         envelope = Envelope.of(self.context.request(name).endpoint.items, self.context.user_id)
-        return CheckRun(self.kind.cls, self.kind.wire_key, records, limit=limit, max_bytes=max_bytes - envelope.size, customers=customers)
+        return CheckRun(
+            self.record_type.cls, self.record_type.wire_key, records, limit=limit, max_bytes=max_bytes - envelope.size, customers=customers
+        )
 
     def sync(
         self,
@@ -125,10 +170,29 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         retry: RetryPolicy | None = None,
         observers: Sequence[RunObserver] = (),
     ) -> SyncRun:
-        """A bulk run that sends only what changed since the last one, by what `state` keeps."""
+        """Makes a bulk run that sends only what changed since the last one.
+
+        Args:
+            name: the operation.
+            records: an iterable or async iterable of records.
+            state: the path of the state, which knows what was sent last.
+            full: whether unchanged records are sent too.
+            at_least: what the source is expected to hold: a number of records, or a share of the customers in the state.
+            options: the options of the run.
+            user_id: the user in whose name they are sent, or None for that of the client.
+            timeout: the time-outs of each request, or None for those of the client.
+            retry: how failed requests are repeated, or None as the client does.
+            observers: observe the run.
+
+        Returns:
+            The sync, which has not begun.
+
+        Raises:
+            ConfigurationError: the options make no sense for a sync.
+        """
         if options is not None and options.results == "accepted":
             raise ConfigurationError(
-                'a sync keeps what was sent with success, and with results="accepted" nobody knows that: it would send everything each time'
+                'a sync needs the results: with results="accepted" no success is known, and everything would be sent each time'
             )
         # SQLite is only loaded where there is a state.
         try:
@@ -138,10 +202,10 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             raise ConfigurationError(f"a sync state can't be kept on this system: {exc}") from exc
 
         check_distinct([JobFile("state", state, "state"), *files_of(options)])
-        kept = SyncState(state, self.context.transport.base_url, self.context.client_no)
+        sync_state = SyncState(state, self.context.transport.base_url, self.context.client_no)
         expectation = expectation_of(at_least, has_state=True)
         assert expectation is not None
-        delta = Delta(kept, self.kind, full=full, expectation=expectation, may_change=type(records) in {list, tuple})
+        delta = Delta(sync_state, self.record_type, full=full, expectation=expectation, may_change=type(records) in {list, tuple})
         run = self.run(
             name,
             records,
@@ -166,7 +230,24 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         timeout: Timeout | None,
         retry: RetryPolicy | None,
     ) -> BulkReport:
-        """Settles what is open in the runs of a journal."""
+        """Settles what is open in the runs of a journal.
+
+        Args:
+            name: the operation of the runs.
+            path: the path of the journal.
+            run_id: the run, or None for all runs with open records.
+            settings: how to reconcile.
+            options: the options of the runs.
+            user_id: the user in whose name documents are sent again, or None for that of the client.
+            timeout: the time-outs of each request, or None for those of the client.
+            retry: how failed requests are repeated, or None as the client does.
+
+        Returns:
+            The report of all runs together.
+
+        Raises:
+            JournalError: the journal can't be used.
+        """
         from anyio import to_thread  # noqa: PLC0415
 
         from ..bulk.journal.sqlite.inspect import runs_of  # noqa: PLC0415
@@ -174,12 +255,14 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
         runs = await to_thread.run_sync(runs_of, path_of(path), name, self.context.client_no, run_id)
         report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic)
-        # There is none, so nothing of it is left.
+        # There is no source, so nothing of it is left.
         report.source_exhausted = True
         for found, deadline in runs:
-            made = replace(options or BulkOptions(), journal=path, run_id=found, reconcile=settings, deadline=deadline, results="wait")
-            journal = self._journal(name, made, reads_source=False)
-            await self._run(name, Source(()), made, journal, report, user_id=user_id, timeout=timeout, retry=retry)
+            run_options = replace(
+                options or BulkOptions(), journal=path, run_id=found, reconcile=settings, deadline=deadline, results="wait"
+            )
+            journal = self._journal(name, run_options, reads_source=False)
+            await self._run(name, Source(()), run_options, journal, report, user_id=user_id, timeout=timeout, retry=retry)
         return report
 
     def _run(
@@ -197,9 +280,9 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         context = self.context
         request = context.request(name)
         probe = context.request("customers.list", query={"maximumcount": 5, "pagesize": 5})
-        job = RunSpec(
+        spec = RunSpec(
             client_no=context.client_no,
-            kind=self.kind,
+            record_type=self.record_type,
             request=request,
             envelope=Envelope.of(request.endpoint.items, user_id if user_id is not None else context.user_id),
             poll=self._poll,
@@ -210,7 +293,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             timeout=timeout or context.transport.timeout,
             retry=retry or context.transport.retry,
         )
-        return BulkRun(job, source, context.transport, self.shared_limits, journal, report)
+        return BulkRun(spec, source, context.transport, self.shared_limits, journal, report)
 
     @staticmethod
     def _check(name: str, options: BulkOptions) -> None:
@@ -251,7 +334,15 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
 
 def files_of(options: BulkOptions | None, of: str = "") -> list[JobFile]:
-    """The files that the options of a run name; `of` comes before their names in errors."""
+    """Lists the files that the options of a run name.
+
+    Args:
+        options: the options, or None.
+        of: a prefix of the names of the files in errors.
+
+    Returns:
+        The journal and the dead letter, where they are given.
+    """
     if options is None:
         return []
     journal = [JobFile(f"{of}journal", options.journal, "journal")] if options.journal is not None else []
