@@ -19,7 +19,7 @@ __all__ = ["Auth", "ClientCredentials", "Secret", "TokenSource", "token_source"]
 
 
 class Secret:
-    """A text that shows itself only when it is asked to: not in `repr`, not in the locals of a traceback."""
+    """A text that does not show in `repr` or in the locals of a traceback."""
 
     __slots__ = ("_text",)
 
@@ -70,7 +70,7 @@ PostForm: TypeAlias = Callable[[str, "Mapping[str, str | Secret]"], Awaitable[by
 
 
 class _StaticToken:
-    """One token, given once."""
+    """A fixed token."""
 
     def __init__(self, token: str) -> None:
         self._token = Secret(token)
@@ -79,7 +79,7 @@ class _StaticToken:
         return self._token.reveal()
 
     def invalidate(self, token: str) -> None:
-        """There is no other."""
+        """Does nothing: there is no other token."""
 
 
 class _Round:
@@ -92,7 +92,7 @@ class _Round:
 
 
 class _Single:
-    """Makes a value once for all who wait: one call under way in an event loop, its success or failure shared by those who waited."""
+    """Makes a value once for all callers that wait: an event loop has one call under way, and its waiters share the result or the error."""
 
     def __init__(self) -> None:
         self._rounds: WeakKeyDictionary[asyncio.AbstractEventLoop, _Round] = WeakKeyDictionary()
@@ -248,11 +248,11 @@ class ClientCredentials:
 
 
 _LONGEST: Final = 86_400.0
-"""Seconds for which a token is kept at the most, whatever its lifetime: a number in an answer is no order to keep it for ever."""
+"""The most seconds for which a token is kept, whatever lifetime the response claims."""
 
 
 def _lifetime(answer: Mapping[str, Any], now: float) -> float:
-    """Seconds from now until the token expires: the shorter of what `expires_in` and `expires_on` say, as far as they make sense."""
+    """Returns the seconds until the token expires: the shorter of `expires_in` and `expires_on`, if they make sense."""
     said: list[float] = []
     for name, start in (("expires_in", 0.0), ("expires_on", now)):
         try:
@@ -279,12 +279,12 @@ def check_token(token: object) -> str:
 
 
 def describe(source: TokenSource) -> str:
-    """What a source is, for messages."""
+    """Describes a token source for messages."""
     return "the function given as auth=" if isinstance(source, _Callable) else f"the {type(source).__name__} given as auth="
 
 
 def token_source(auth: Auth) -> TokenSource:
-    """The source for what was given as `auth=`."""
+    """Returns the token source for what was given as `auth=`."""
     if isinstance(auth, str):
         return _StaticToken(check_token(auth))
     if isinstance(auth, TokenSource):

@@ -1,4 +1,4 @@
-"""The one place that reads the clock, and the one that sleeps; a test replaces its functions here."""
+"""The only module that reads the clock and sleeps; tests replace its functions."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ __all__ = [
 
 
 def monotonic() -> float:
-    """Seconds of a clock that never goes back; only differences mean anything."""
+    """Returns the seconds of a clock that never goes back; only differences are meaningful."""
     return time.monotonic()
 
 
 def unix_time() -> float:
-    """Seconds since 1970, as the identity service and `Retry-After` count them."""
+    """Returns the seconds since 1970, as the identity service and `Retry-After` count them."""
     return time.time()
 
 
 def boot_time() -> float | None:
-    """Seconds since this machine was started, those in which it was suspended included; None where the system has no such clock.
+    """Returns the seconds since this machine was started, including those in which it was suspended.
 
-    Comparable between processes as long as `boot_id` is the same.
+    Comparable between processes as long as `boot_id` is the same. None where the system has no such clock.
     """
     name = "CLOCK_MONOTONIC" if sys.platform == "darwin" else "CLOCK_BOOTTIME"
     number = getattr(time, name, None)
@@ -57,7 +57,7 @@ def boot_time() -> float | None:
 
 @cache
 def boot_id() -> str | None:
-    """A name for the time since this machine was started: another one after each start. None where the system tells none."""
+    """Returns an id that is different after each start of this machine; None where the system has none."""
     if sys.platform == "darwin":
         return _boot_session_of_macos()
     try:
@@ -83,8 +83,10 @@ def _boot_session_of_macos() -> str | None:
 
 
 def steady_time() -> float:
-    """Seconds of the best clock of this process that no one can set: that of `boot_time`, or else `monotonic`. Only differences within
-    one process mean anything."""
+    """Returns the seconds of the best clock of this process that cannot be set.
+
+    That is the clock of `boot_time`, or else `monotonic`. Only differences within one process are meaningful.
+    """
     seconds = boot_time()
     return seconds if seconds is not None else monotonic()
 
@@ -105,8 +107,11 @@ class Stamp(NamedTuple):
     service: float | None = None
 
     def passed(self, now: Stamp) -> float | None:
-        """The seconds that have surely passed from this stamp to `now`: the least of the differences by each clock that both have, at
-        least 0. None where only the wall clock tells: one clock alone may have been set."""
+        """Returns the seconds that have certainly passed from this stamp to `now`.
+
+        That is the smallest difference by any clock that both have, and at least 0. None where only the wall clock is known: a single
+        clock may have been set.
+        """
         found = [now.wall - self.wall]
         if self.boot is not None and now.boot is not None and self.boot_id is not None and self.boot_id == now.boot_id:
             found.append(now.boot - self.boot)
@@ -116,7 +121,7 @@ class Stamp(NamedTuple):
 
 
 def stamp(service: float | None = None) -> Stamp:
-    """Now; `service` is what the clock of the service says."""
+    """Returns the current time; `service` is what the clock of the service says."""
     return Stamp(unix_time(), boot_time(), boot_id(), service)
 
 
@@ -132,7 +137,10 @@ class ServiceClock:
         self._most: float | None = None
 
     def note(self, date: str | None, asked: float, answered: float) -> None:
-        """Takes in the `Date` of an answer; `asked` and `answered` are the times of `steady_time` between which it was written."""
+        """Takes the `Date` of a response into account.
+
+        `asked` and `answered` are the times of `steady_time` between which it was written.
+        """
         seconds = _seconds_of(date) if date is not None else None
         if seconds is None:
             return
@@ -143,21 +151,21 @@ class ServiceClock:
 
     @property
     def is_known(self) -> bool:
-        """Whether an answer had a date."""
+        """Tells whether a response had a date."""
         return self._least is not None
 
     def earliest(self) -> float | None:
-        """The earliest Unix time that it can be there now: for the end of a time that must have passed."""
+        """Returns the earliest Unix time that the service may have now: for the end of a period that must have passed."""
         return self._least + steady_time() if self._least is not None else None
 
     def latest(self) -> float | None:
-        """The latest Unix time that it can be there now: for the beginning of a time that must pass."""
+        """Returns the latest Unix time that the service may have now: for the beginning of a period that must pass."""
         return self._most + steady_time() if self._most is not None else None
 
 
 @lru_cache(maxsize=4)
 def _seconds_of(date: str) -> float | None:
-    """The Unix time of a date in a header; all answers of a second have the same one."""
+    """Returns the Unix time of a date in a header; all responses of one second have the same date."""
     try:
         found = parsedate_to_datetime(date)
         return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
@@ -166,29 +174,32 @@ def _seconds_of(date: str) -> float | None:
 
 
 def loop_time(seconds: float) -> float:
-    """The time `seconds` from now by the clock of the event loop, as `asyncio.timeout_at` wants it."""
+    """Returns the time in `seconds` from now by the clock of the event loop, as `asyncio.timeout_at` expects it."""
     return asyncio.get_running_loop().time() + seconds
 
 
 async def sleep(seconds: float) -> None:
-    """Sleeps `seconds`; at least one turn of the event loop."""
+    """Sleeps for `seconds`, and at least for one iteration of the event loop."""
     await asyncio.sleep(max(0.0, seconds))
 
 
 async def turn() -> None:
-    """One turn of the event loop: what has already happened is noticed."""
+    """Runs one iteration of the event loop, so that what has already happened is noticed."""
     await asyncio.sleep(0)
 
 
 async def turns() -> None:
-    """Some turns of the event loop, after it was kept busy: what others have begun goes on by several steps, such as a request until it is
-    on the wire. With nothing to do they take well below a millisecond."""
+    """Runs some iterations of the event loop, after it was kept busy.
+
+    What others have started makes progress, such as a request until it is on the wire. If there is nothing to do, this takes well below a
+    millisecond.
+    """
     for _ in range(_TURNS):
         await asyncio.sleep(0)
 
 
 async def wait(event: asyncio.Event, seconds: float | None) -> bool:
-    """Waits for `event`, `seconds` at the most (None: as long as it takes); whether it is set."""
+    """Waits for `event`, at most `seconds` (None: without a limit), and returns whether it is set."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()
@@ -206,7 +217,7 @@ _LATE: Final = 0.1
 
 
 def is_late(at: float) -> bool:
-    """Whether a timer that was due at this time of the loop is late: the loop was blocked, or the process stopped."""
+    """Tells whether a timer that was due at this loop time is late: the loop was blocked, or the process stopped."""
     return asyncio.get_running_loop().time() - at > _LATE
 
 
@@ -234,7 +245,7 @@ class TimeLimit:
         await self._timeout.__aexit__(kind, error, trace)
 
     def renew(self) -> None:
-        """The seconds begin anew."""
+        """Starts the seconds again."""
         self._stop()
         if self._seconds is not None:
             self._begin(self._seconds, self._over)
@@ -282,8 +293,10 @@ class Alarm:
         await self._limit.__aexit__(kind, error, trace)
 
     def renew(self) -> None:
-        """There was progress: the seconds begin anew, or up to a tenth of them (a second at most) before that: to set a timer costs
-        more than to look at the clock."""
+        """Starts the seconds again, because there was progress.
+
+        It may start them up to a tenth earlier, a second at most: setting a timer costs more than reading the clock.
+        """
         now = monotonic()
         if now - self._renewed > min(1.0, self._seconds / 10):
             self._renewed = now

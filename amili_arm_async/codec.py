@@ -1,4 +1,4 @@
-"""JSON: encoders and decoders, built once; money, dates and blanks; and reading that one odd record can't stop.
+"""JSON: encoders and decoders, built once; money, dates and blanks; and tolerant reading, so that one odd record does not cost the others.
 
 Money is written as JSON numbers and read into `Decimal` without passing through float. msgspec would write NaN and Infinity as null
 (float) or as bare words (Decimal); both are found and refused here.
@@ -100,7 +100,7 @@ def encode_value(value: object, *, sort: bool = False) -> bytes:
 
 
 def encode_finite(values: list[Any], are_finite: Callable[[list[Any]], bool], *, decimals: bool) -> bytes | None:
-    """As `encode_all`, where nothing has to be looked for: None unless `are_finite` says of all values that their numbers are finite."""
+    """Encodes as `encode_all`, without a search for NaN: None unless `are_finite` says that all numbers are finite."""
     encoder = ENCODER if decimals else _NO_DECIMAL
     buffer = bytearray()
     parts: list[bytes] = []
@@ -137,7 +137,7 @@ def encode_all(values: list[Any], *, decimals: bool) -> bytes | None:
 
 
 def encode_lines(values: list[Any], *, decimals: bool, finite: bool = False) -> tuple[bytes, Sequence[bytes | Raw]] | None:
-    """As `encode_all`, with sorted keys, and the text of each value by itself too."""
+    """Encodes as `encode_all`, with sorted keys, and also returns the text of each value."""
     lines: Sequence[bytes | Raw]
     if decimals and not finite:
         text = _SORTED.encode(values)
@@ -167,7 +167,7 @@ def as_far_as_possible(record: object) -> bytes:
 
 
 def what_was_read(text: bytes) -> bytes | None:
-    """What `as_far_as_possible` made of a record that can't be sent; None where the text is a record."""
+    """Returns what `as_far_as_possible` made of a record that can't be sent; None where the text is a record."""
     return text[len(_AS_READ) : -1] if text.startswith(_AS_READ) else None
 
 
@@ -242,12 +242,12 @@ def _is_json(text: bytes) -> bool:
 
 
 def _is_clean(text: bytes) -> bool:
-    """Whether nothing in a text from `ENCODER` can have been NaN or Infinity, or have spoiled it."""
+    """Tells whether nothing in a text from `ENCODER` can have been NaN or Infinity, or have spoiled it."""
     return b"null" not in text and _is_json(text)
 
 
 def _is_finite(value: object) -> bool:
-    """Whether a value holds no number that JSON has no word for; quick where it is text, integers and None."""
+    """Tells whether a value holds no NaN or Infinity; fast for text, integers and None."""
     kind = type(value)
     if kind is str or kind is int or value is None or kind is bool:
         return True
@@ -273,7 +273,7 @@ def _reason(failure: Exception) -> str:
 
 
 def _walk(value: object, path: str) -> Iterator[str]:
-    """The faults of a value and of all that it holds."""
+    """Gives the faults of a value and of everything in it."""
     if isinstance(value, Struct):
         for name, wire in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
             yield from _walk(getattr(value, name), f"{path}.{wire}")
@@ -305,7 +305,7 @@ def _leaf_fault(value: object) -> str | None:
 
 
 def _odd_fault(value: object) -> str | None:
-    """The fault of what is not of JSON, but may be something that msgspec can write: a UUID, a dataclass."""
+    """Returns the fault of a value that is not JSON, unless msgspec can encode it, as a UUID or a dataclass."""
     try:
         plain = msgspec.to_builtins(value, builtin_types=(Decimal,))
     except Exception:  # an object of the caller's may raise anything while it is read
@@ -317,7 +317,7 @@ def _odd_fault(value: object) -> str | None:
 
 
 def json_value(body: bytes) -> Any:
-    """The JSON value in `body`, numbers with a fraction as `Decimal`; `None` where it is empty or no JSON."""
+    """Parses a JSON body, numbers with a fraction as `Decimal`; None where it is empty or not JSON."""
     try:
         return _VALUES.decode(body) if body else None
     except DecodeFailure:
@@ -325,7 +325,7 @@ def json_value(body: bytes) -> Any:
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:
-    """The JSON object in `body`, or None where it is none."""
+    """Parses a body as a JSON object; None where it is none."""
     value = json_value(body)
     return value if isinstance(value, dict) else None
 
@@ -387,7 +387,10 @@ def read_record(body: bytes | Raw, cls: type[RecordT]) -> RecordT:
 
 
 def read_value(value: Any, cls: type[RecordT]) -> RecordT:
-    """A record out of a parsed JSON value, field by field; what is no object gives an empty record with the value in `unread`."""
+    """Reads a record from a parsed JSON value, field by field.
+
+    What is not an object gives an empty record with the value in `unread`.
+    """
     if not isinstance(value, dict):
         return cls(unread={"$": value})
     found: dict[str, Any] = {}
@@ -437,7 +440,7 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 @cache
 def _fields(cls: type[Struct]) -> dict[str, Any]:
-    """The type of each field, by its name on the wire."""
+    """Returns the type of each field by its name on the wire."""
     hints = get_type_hints(cls)
     return {wire: hints[name] for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True)}
 

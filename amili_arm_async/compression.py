@@ -1,4 +1,4 @@
-"""Pure: the pieces of a body, compressed; for bulk runs that ask for it."""
+"""Pure: compresses the pieces of a body, for bulk runs with `compression`."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class _Compressor(Protocol):
 
 
 def has_zstd() -> bool:
-    """Whether something here can make zstd."""
+    """Tells whether zstd compression is available."""
     return _zstd() is not None
 
 
 def compress(pieces: Iterable[bytes], encoding: Compression) -> bytes:
-    """One compressed body; the pieces are taken one after the other, so that they are never in one piece of memory."""
+    """Compresses a body. It takes the pieces one after the other, so that they are never joined in memory."""
     if encoding == "gzip":
         compressor: _Compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
     else:
@@ -52,7 +52,7 @@ def compress(pieces: Iterable[bytes], encoding: Compression) -> bytes:
 
 @cache
 def _zstd() -> Callable[[], _Compressor] | None:
-    """Makes a compressor of zstd: of the standard library from Python 3.14 on, else of the package zstandard; None without both."""
+    """Makes a zstd compressor: from the standard library, or from the package zstandard; None without both."""
     # By name, and not before it is asked for: neither is there for everybody, and importing takes time.
     with suppress(ImportError):
         module = import_module("compression.zstd")

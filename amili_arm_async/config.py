@@ -34,7 +34,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 def check_number(name: str, value: object, *, above: float | None = None, least: float | None = None) -> None:
-    """Refuses what is not a finite number above `above` or of at least `least`."""
+    """Refuses what is not a finite number above `above`, or of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ConfigurationError(f"{name} must be a finite number, not {type(value).__name__}")
     if above is not None and not value > above:
@@ -432,6 +432,6 @@ _VARIABLES: Final = ("BASE_URL", "CLIENT_NO", "TOKEN", "CLIENT_ID", "CLIENT_SECR
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The `AMILI_ARM_*` settings in `variables`, by their lower-case names; blank ones are left out."""
+    """Returns the `AMILI_ARM_*` settings in `variables` by their lower-case names, without blank ones."""
     found = {name.lower(): variables.get(f"AMILI_ARM_{name}", "").strip() for name in _VARIABLES}
     return {name: value for name, value in found.items() if value}

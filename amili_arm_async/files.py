@@ -1,4 +1,4 @@
-"""Files that are written: which links are followed, how a file gets its name when it is whole, and that no two of them are the same."""
+"""Written files: which links are followed, how a complete file gets its name, and that no two files of a job are the same."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MOUNTED: Final = "the file is mounted by itself: mount its folder instead"
 
 
 def trusted_owners() -> frozenset[int]:
-    """The users whose files are trusted: root, and the one who runs this."""
+    """Returns the users whose files are trusted: root, and the user who runs this."""
     return frozenset({0, os.geteuid()})
 
 
@@ -98,10 +98,10 @@ def _refuse_planted(link: str, status: os.stat_result, folder: os.stat_result) -
 
 
 def is_mounted(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is mounted by itself, as containers do it with one file of the host.
+    """Tells whether a file is mounted on its own, as containers do with a single file of the host.
 
-    Then its folder is another one than that of the file: what belongs beside a journal does not stay there, and no other file can take its
-    place. Known on Linux only.
+    Then its folder on the host is another one: what belongs beside a journal would not stay there, and no other file can replace it.
+    Known on Linux only.
 
     Args:
         path: its real path.
@@ -148,15 +148,15 @@ class AtomicFile:
         self._draft.unlink(missing_ok=True)
 
     async def write(self, data: bytes | bytearray) -> None:
-        """Writes all of it."""
+        """Writes all of the data."""
         self.put(data)
 
     def put(self, data: bytes | bytearray) -> None:
-        """Writes all of it, for those who can't wait."""
+        """Writes all of the data, for callers outside the event loop."""
         self._file.write(data)
 
     def keep(self) -> None:
-        """Gives it its name. It is on the disk before that, so that a power loss leaves the old one or the new one."""
+        """Renames it to its final name. It is flushed to disk first, so that a power loss leaves the old file or the new one."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -175,7 +175,7 @@ def sync_folder(path: str | os.PathLike[str]) -> None:
 
 @contextlib.contextmanager
 def alone(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Keeps others from putting a file in the place of `path` meanwhile: its folder is locked by each who does."""
+    """Keeps other processes from replacing `path` meanwhile: each of them locks its folder first."""
     import fcntl  # noqa: PLC0415 - not on every system
 
     folder = os.open(Path(path).parent, os.O_RDONLY)
@@ -210,7 +210,7 @@ class JobFile(NamedTuple):
 
 
 def check_distinct(files: Iterable[JobFile]) -> None:
-    """Sees to it that no file of a job is another one of it, or beside another one under a name that belongs to that.
+    """Checks that all files of a job are distinct, and that none has a name that belongs to another one, such as its `-wal`.
 
     Raises:
         ConfigurationError: two are the same, or a link leads where another user may want it; the options are in the message.
@@ -231,7 +231,7 @@ def check_distinct(files: Iterable[JobFile]) -> None:
 
 
 def check_writable(files: Iterable[JobFile]) -> None:
-    """Sees to it that all files that a job writes can be made or replaced, before the job begins. Nothing is written for that.
+    """Checks before a job begins that all files that it writes can be created or replaced. It writes nothing.
 
     Raises:
         ConfigurationError: one can't; its option is in the message.
@@ -265,7 +265,7 @@ def _real(file: JobFile) -> str:
 
 
 def _claimed(file: JobFile, real: str) -> frozenset[object]:
-    """What belongs to a file alone: paths, and the files that are there already by device and number."""
+    """Returns what belongs to one file alone: paths, and existing files by device and number."""
     paths = [real, *(f"{real}{side}" for side in SIDES if file.kind in _DATABASES)]
     found: set[object] = set(paths)
     for path in paths:
@@ -278,5 +278,5 @@ def _claimed(file: JobFile, real: str) -> frozenset[object]:
 
 
 def _is_draft(path: str, of: str) -> bool:
-    """Whether a path may be the name of another file while that is written."""
+    """Tells whether a path may be the temporary name of another file while that is written."""
     return path.startswith(f"{of}.") and path.endswith(".new")

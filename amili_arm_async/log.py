@@ -1,4 +1,4 @@
-"""Structured logging: silent by default, through the host's `logging` when it configures that, and blind to secrets and persons.
+"""Structured logging: silent by default, through the host's `logging` if that is configured, and without secrets or personal data.
 
 The logger is `amili_arm_async`. Each event is a short name with fields out of `FIELDS`; a field that is not in that list is dropped,
 so no token, body or name can slip into a line.
@@ -69,15 +69,15 @@ def _write(level: int, event: str, fields: dict[str, Any]) -> None:
 
 
 def debug(event: str, **fields: Any) -> None:
-    """One line for one request."""
+    """Logs a line for one request."""
     _write(logging.DEBUG, event, fields)
 
 
 def info(event: str, **fields: Any) -> None:
-    """One line for a batch or a run."""
+    """Logs a line for a batch or a run."""
     _write(logging.INFO, event, fields)
 
 
 def warning(event: str, **fields: Any) -> None:
-    """One line for what a person should look at."""
+    """Logs a line for something that a person should look at."""
     _write(logging.WARNING, event, fields)

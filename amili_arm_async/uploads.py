@@ -1,4 +1,4 @@
-"""Bodies in pieces, and files inside of them: read and encoded while they are sent, so that no file is ever whole in memory."""
+"""Bodies in pieces, with files in them: read and encoded while they are sent, so that no file is ever whole in memory."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class FileContent:
 
 
 class ContentChangedError(OSError):
-    """A file is not the one that it was when its sending began."""
+    """A file was changed while it was sent."""
 
 
 class _State(NamedTuple):
-    """What tells whether a file is still the one that it was."""
+    """What identifies the state of a file."""
 
     st_ino: int
     st_size: int
@@ -100,7 +100,7 @@ class Encoded(Struct, frozen=True):
 
     @property
     def held(self) -> int:
-        """Bytes of memory that it takes while it is sent."""
+        """The bytes of memory that it takes while it is sent."""
         return min(2 * _PIECE, len(self))
 
     async def parts(self) -> AsyncGenerator[bytes, None]:
@@ -132,7 +132,7 @@ def _read(source: Path, start: int, count: int, state: _State | None) -> bytes:
 
 
 async def pieces(body: Iterable[bytes | Encoded]) -> AsyncGenerator[bytes | memoryview, None]:
-    """What is handed to the connection, one piece after the other.
+    """Gives what is sent, one piece after the other.
 
     Raises:
         OSError: a file in it can't be read.
@@ -182,7 +182,7 @@ _DEEPEST: Final = 200
 
 
 def _without_contents(value: Any, contents: dict[str, FileContent], depth: int) -> Any:
-    """The value with a mark in the place of each content; the marks are kept in their order in `contents`."""
+    """Returns the value with a mark in place of each content; `contents` collects the contents in order."""
     if isinstance(value, FileContent):
         # Nobody can guess it, so no text of the caller's can meet it.
         mark = secrets.token_hex(24)
