@@ -1,4 +1,4 @@
-"""Pure: what a document says, whatever way it is written: two texts with the same meaning make the same bill.
+"""Pure: the meaning of a document, in whatever way it is written: two texts with the same meaning make the same bill.
 
 Null, blank and absent are the same; so are numbers that are written otherwise, or as a text where a number belongs and the other way
 round, a day and its midnight without a zone, and texts but for white space and signs of no width around them and for their form in Unicode.
@@ -34,23 +34,44 @@ _SPACES: Final = (
     "\u3000"
 )
 _UNSEEN: Final = "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
-"""Of no width: spreadsheets and web pages leave them around what is copied out of them."""
+"""Characters without width: spreadsheets and web pages leave them around what is copied."""
 
 _SOME_UNSEEN: Final = re.compile(f"[{_UNSEEN}]")
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text without white space is as it is compared. Quick; False also where that is not sure."""
+    """Returns whether a text is already in the form in which it is compared. Fast.
+
+    Args:
+        text: a text without white space.
+
+    Returns:
+        False also where that is not certain.
+    """
     return text.isascii() or (unicodedata.is_normalized("NFC", text) and _SOME_UNSEEN.search(text) is None)
 
 
 def plain_text(text: str) -> str:
-    """A text as it is compared: without white space and signs of no width around it, in Unicode's form NFC."""
+    """Returns a text as it is compared: without white space and characters of no width around it, in Unicode's form NFC.
+
+    Args:
+        text: the text.
+
+    Returns:
+        The normalised text.
+    """
     return text.strip() if text.isascii() else unicodedata.normalize("NFC", text).strip(_SPACES + _UNSEEN)
 
 
 def shortest(number: Decimal) -> Decimal | int:
-    """The same number without zeros at its end, an integer where it is one; no digit is lost."""
+    """Returns the same number without trailing zeros, and without losing a digit.
+
+    Args:
+        number: the number.
+
+    Returns:
+        An integer where it is one.
+    """
     sign, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
     significant = list(digits)
@@ -64,7 +85,14 @@ def shortest(number: Decimal) -> Decimal | int:
 
 
 def as_key(value: object) -> str | None:
-    """The number of a record as text, or None where it is none, as 12.5. 123, "123", " 123 ", 123.0 and Decimal("123") are one number."""
+    """Returns the key of a record as text: 123, "123", " 123 ", 123.0 and Decimal("123") are one key.
+
+    Args:
+        value: the value of the key field.
+
+    Returns:
+        The key; None where the value is none, such as 12.5.
+    """
     if isinstance(value, str):
         return plain_text(value) or None
     if isinstance(value, bool):
@@ -88,9 +116,13 @@ def _digits(number: Decimal | int) -> str | None:
 
 
 def meaning_of_document(text: bytes) -> bytes:
-    """A document written in one way for all texts that say the same. Its number is left out, where it has one: that is its name.
+    """Writes a document in one form for all texts with the same meaning, without its number.
 
-    What can't be read is only equal to itself.
+    Args:
+        text: the JSON text of the document.
+
+    Returns:
+        The normalised text; the same text where it can't be read: that is only equal to itself.
     """
     value = codec.json_object(text)
     if value is not None:
@@ -113,7 +145,7 @@ def _object(value: Mapping[str, Any], cls: type[Input] | None) -> dict[str, Any]
 
 
 def _meant(value: Any, kind: Any) -> Any:
-    """What a value says; None where that is nothing."""
+    """Returns the meaning of a value; None where it has none."""
     if isinstance(value, dict):
         return _object(value, kind if isinstance(kind, type) and issubclass(kind, Input) else None) or None
     if isinstance(value, list):

@@ -1,8 +1,8 @@
-"""What a batch result says beside the words for the whole: which records it names as failed or as succeeded, and what it counts. Pure.
+"""Pure: what a batch result says beside the status of the whole: which records it names as failed or succeeded, and what it counts.
 
-The body of GET batch is on no public page, so a failure may be told anywhere in it: in a list, a number, a flag, or a sentence. All of
-that is looked for by the names of the fields; see docs/assumptions.md for the rules. What looks like a failure and is none costs a
-look-up; a failure that is not seen costs an invoice.
+The body of GET batch is on no public page, so a failure may be reported anywhere in it: in a list, a number, a flag, or a sentence. All of
+that is found by the names of the fields; docs/assumptions.md has the rules. A false alarm costs a look-up; a failure that is missed costs
+an invoice.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ __all__ = [
     "gather",
     "meaning_of",
     "message_of",
+    "names_failure",
     "parts_of",
     "reports_failure",
-    "tells_of_failure",
 ]
 
 Meaning: TypeAlias = Literal["failure", "success", "doubt", "message", "neutral", "other"]
 
 MOST_NODES: Final = 100_000
-"""Fields and items that are looked at beside the entries; what a body has beyond them is taken for evidence against it."""
+"""Fields and items that are read beside the entries; a body with more of them counts as one that reports a failure."""
 
 MOST_LISTED: Final = 20_000
-"""Items of lists of failures and successes that are kept, at the most."""
+"""The largest number of items of lists of failures and successes that are kept."""
 
 _FAILURE: Final = re.compile(
     r"fail\w*|err(?:or)?s?|erroneous|faults?|reject\w*|invalid\w*|denied|declined|refused|abort\w*|exceptions?|unsuccessful\w*"
@@ -54,16 +54,16 @@ _SUCCESS: Final = _some(
     " godkjente behandlet behandlede valid accepted gyldig gyldige"
 )
 _COUNTED_SUCCESS: Final = _SUCCESS - {"created", "updated"}
-"""Numbers under the other two are parts of a sum."""
+"""Numbers under "created" and "updated" are parts of a sum."""
 _LISTED_SUCCESS: Final = _SUCCESS - {"processed", "behandlet", "behandlede", "valid", "accepted", "gyldig", "gyldige"}
-"""Lists under the others say that something was done, and not how."""
+"""Lists under the others say that something was processed, and not whether it succeeded."""
 _NOT: Final = _some("not non un ikke without no")
 _DOUBT: Final = _some(
     "pending remaining queued waiting missing duplicate duplicates incomplete outstanding partial partially delvis mangler gjenstår"
 )
 _COMPLETE: Final = _some("complete completed finished done fullført ferdig")
-_TOLD: Final = _some("status statuses http code codes result results outcome outcomes state states log logs")
-"""Lists under these tell what became of the batch or its records, and not what it holds."""
+_STATUS_LISTS: Final = _some("status statuses http code codes result results outcome outcomes state states log logs")
+"""Lists under these names say what became of the batch or its records, and not what it holds."""
 _NEUTRAL: Final = _some(
     "warning warnings warn advarsel advarsler max maximum limit threshold allowed tolerance tolerated stop on ignore handling"
     " policy mode url uri link links href retryable"
@@ -76,7 +76,7 @@ _MESSAGES: Final = _some(
 )
 _TEXTS: Final = _MESSAGES | {"code", "codes", "type", "kode"}
 WORD_NAMES: Final = ("status", "result", "resultType")
-"""Fields that tell what became of a batch or a record."""
+"""The fields with the status words of a batch or a record."""
 
 _COUNTS: Final = _some("count total number antall size length n num no sum")
 _INDEXES: Final = _some("index indexes indices idx")
@@ -93,13 +93,27 @@ _ZERO: Final = re.compile(r"(?:0+|zero|null) [a-zæøå]")
 
 @lru_cache(4096)
 def parts_of(name: str) -> tuple[str, ...]:
-    """The words in the name of a field, in lower case: `numberRecordsFailed` and `number_records_failed` have the same."""
+    """Splits the name of a field into words: `numberRecordsFailed` and `number_records_failed` have the same.
+
+    Args:
+        name: the name.
+
+    Returns:
+        Its words, without case.
+    """
     return tuple(part.casefold() for part in _PARTS.findall(name[:200]))
 
 
 @lru_cache(4096)
 def meaning_of(name: str) -> Meaning:
-    """What a field is about, by its name."""
+    """Returns what a field is about, by its name.
+
+    Args:
+        name: the name.
+
+    Returns:
+        What its value reports: a failure, a success, what is pending or missing ("doubt"), a message, nothing, or something else.
+    """
     parts = parts_of(name)
     if not _NEUTRAL.isdisjoint(parts):
         return "neutral"
@@ -117,7 +131,14 @@ def meaning_of(name: str) -> Meaning:
 
 
 def number_in(value: object) -> int | Decimal | None:
-    """A number, or one that is written as text."""
+    """Returns a number, also where it is written as text.
+
+    Args:
+        value: any value.
+
+    Returns:
+        The number, or None.
+    """
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and _NUMERIC.fullmatch(text := value.strip()):
@@ -126,7 +147,15 @@ def number_in(value: object) -> int | Decimal | None:
 
 
 def is_nothing(value: object, words: BatchWords) -> bool:
-    """Whether a value under the name of a failure says that there is none: zero, empty, or denied."""
+    """Returns whether a value under the name of a failure says that there is none: it is zero, empty, or denied.
+
+    Args:
+        value: the value.
+        words: what the status words mean.
+
+    Returns:
+        Whether it reports no failure.
+    """
     if not value:
         return True
     if isinstance(value, str):
@@ -137,7 +166,16 @@ def is_nothing(value: object, words: BatchWords) -> bool:
 
 
 def is_denied(name: str, value: object, words: BatchWords) -> bool:
-    """Whether a field that is named after a failure says that there is none; `noErrors` says so where it is true."""
+    """Returns whether a field that is named after a failure says that there is none; `noErrors` says so where it is true.
+
+    Args:
+        name: the name of the field.
+        value: its value.
+        words: what the status words mean.
+
+    Returns:
+        Whether it reports no failure.
+    """
     return value is not False if isinstance(value, bool) and _is_denial(name) else is_nothing(value, words)
 
 
@@ -153,12 +191,12 @@ def _is_denied_text(value: str, words: BatchWords) -> bool:
     text = value.strip().casefold().rstrip(".!%")
     if not text or text in _DENIED or number_in(text) == 0 or _ZERO.match(text):
         return True
-    # "No errors", "uten feil": what denies every failure that it names. A text that names none is one: it is called so.
-    return words.meaning(text) in {"succeeded", "done"} or (_FAILURE_WORD.search(text) is not None and not tells_of_failure(text))
+    # "No errors", "uten feil": a text that denies every failure that it names. One that names none is a failure, by the name of its field.
+    return words.meaning(text) in {"succeeded", "done"} or (_FAILURE_WORD.search(text) is not None and not names_failure(text))
 
 
 def _is_blank(item: object, words: BatchWords) -> bool:
-    """The same of an item in a list: there a zero is the number or the place of a record."""
+    """Returns the same for an item in a list, where a zero is the key or the position of a record."""
     if isinstance(item, dict):
         return all(value is None or value in ("", [], {}) for value in item.values())
     return item is None or item == [] or (isinstance(item, str) and number_in(item) is None and _is_denied_text(item, words))
@@ -185,7 +223,7 @@ _NOTHING_DONE: Final = re.compile(
     r"(?:processed|stored|saved|imported|completed|succe\w*|accepted|ok|behandlet|lagret|importert|fullført|godkjent)\b"
     r"|\b(?:processed|imported|succeeded|behandlet|importert) ?[:=] ?0+(?![\d.,]*\d)(?!\w)(?! (?:err|fail|warn|feil|adv))"
 )
-"""Nothing was done, and no failure is named."""
+"""Nothing was processed, and no failure is named."""
 _NONE_OF: Final = re.compile(r"\b(0+|none|no|zero|ingen) ?(?:of|av|out of|/) ?(?:the |all |de |alle )?\d+")
 _WORDS: Final = re.compile(r"[\w']+")
 _DENIERS: Final = _some(
@@ -199,8 +237,15 @@ _REACH: Final = 4
 _LONGEST: Final = 4000
 
 
-def tells_of_failure(text: str) -> bool:
-    """Whether a sentence names a failure that it does not deny: "1 error", and not "0 errors" or "uten feil"."""
+def names_failure(text: str) -> bool:
+    """Returns whether a sentence names a failure that it does not deny: "1 error", and not "0 errors" or "uten feil".
+
+    Args:
+        text: the sentence.
+
+    Returns:
+        Whether it reports a failure.
+    """
     text = text[:_LONGEST].casefold().replace("(s)", "").replace("(er)", "")
     for match in _OF.finditer(text):
         some, all_of_them = (int(one) for one in match.groups() if one is not None)
@@ -232,11 +277,19 @@ def _is_denied(clause: str, match: re.Match[str]) -> bool:
 
 
 def reports_failure(entry: Mapping[str, Any], words: BatchWords) -> bool:
-    """Whether an entry has something against its record beside its own words and its message."""
-    return any(_is_against(name, value, words) for name, value in entry.items())
+    """Returns whether an entry reports a failure of its record, beside its status words and its message.
+
+    Args:
+        entry: the entry.
+        words: what the status words mean.
+
+    Returns:
+        Whether it does.
+    """
+    return any(_is_failure(name, value, words) for name, value in entry.items())
 
 
-def _is_against(name: str, value: object, words: BatchWords) -> bool:
+def _is_failure(name: str, value: object, words: BatchWords) -> bool:
     meaning = meaning_of(name)
     if meaning == "failure":
         return not is_denied(name, value, words)
@@ -244,12 +297,20 @@ def _is_against(name: str, value: object, words: BatchWords) -> bool:
 
 
 def any_reports_failure(items: Sequence[dict[str, Any]], words: BatchWords) -> bool:
-    """Whether one of the entries has. No line of Python runs for each, where they have no such fields, or empty ones."""
+    """Returns whether one of the entries reports a failure. No line of Python runs for each entry without such fields.
+
+    Args:
+        items: the entries.
+        words: what the status words mean.
+
+    Returns:
+        Whether one does.
+    """
     names: set[str] = set().union(*items)
     for name in names:
         meaning = meaning_of(name)
         column = map(dict.get, items, repeat(name))
-        if meaning == "failure" and (any(column) or _is_denial(name)) and any(_is_against(name, item.get(name), words) for item in items):
+        if meaning == "failure" and (any(column) or _is_denial(name)) and any(_is_failure(name, item.get(name), words) for item in items):
             return True
         if meaning == "success" and any(value is False for value in column):
             return True
@@ -261,7 +322,14 @@ _MOST_MESSAGE: Final = 1000
 
 
 def message_of(fields: Mapping[str, Any]) -> str | None:
-    """What an entry, or an item of a list of failures, says to it."""
+    """Returns the message of an entry, or of an item of a list of failures.
+
+    Args:
+        fields: the entry or item.
+
+    Returns:
+        The message, with the code before it where there is one; or None.
+    """
     found: list[str] = []
     for name in _ABOUT:
         value = fields.get(name)
@@ -292,11 +360,11 @@ def _code_of(fields: Mapping[str, Any]) -> str | None:
 
 
 class Item(Struct, frozen=True):
-    """One thing in a list of what failed, or of what succeeded.
+    """An item of a list of failures or successes.
 
     Attributes:
-        value: as it came: an object, a number or a text.
-        name: of the list.
+        value: an object, a number or a text, as it came.
+        name: the name of the list.
         may_name: whether a number or a text in it can be the key of a record; codes and messages can't.
     """
 
@@ -306,42 +374,45 @@ class Item(Struct, frozen=True):
 
 
 class Evidence(Struct):
-    """What a body says beside its entries and the words for the whole.
+    """What a body says beside its entries and the status of the whole.
 
     Attributes:
         failed: the items of its lists of failures.
         succeeded: the items of its lists of successes.
-        against: whether something speaks against the whole: any failure that is named, listed or counted.
-        most_failures: the greatest count of failures that it gives, or None.
-        least_successes: the least count of successes that it gives, or None.
-        nodes: how many objects and lists were looked at.
+        reports_failure: whether a failure is named, listed or counted anywhere.
+        most_failures: the highest count of failures in it, or None.
+        least_successes: the lowest count of successes in it, or None.
+        nodes: the number of objects and lists that were read.
     """
 
     failed: list[Item] = []
     succeeded: list[Item] = []
-    against: bool = False
+    reports_failure: bool = False
     most_failures: int | Decimal | None = None
     least_successes: int | Decimal | None = None
     nodes: int = 0
 
     @property
     def is_too_much(self) -> bool:
-        """Whether there was more than is looked at."""
+        """Whether there was more than is read."""
         return self.nodes > MOST_NODES
 
 
 _MOST_TEXT: Final = 50_000
-"""Letters of messages that are looked at."""
+"""The number of characters of messages that are read."""
 
 
 def gather(body: Any, entries: object, words: BatchWords, whole: Sequence[Mapping[str, Any]]) -> Evidence:
-    """Looks through a body for what speaks for and against its records.
+    """Searches a body for everything that reports successes and failures.
 
     Args:
-        body: the parsed body.
-        entries: the list in it that holds the entries, which speak for themselves; left out.
-        words: what words mean.
-        whole: the objects whose words are those for the whole: these are weighed elsewhere.
+        body: the decoded body.
+        entries: the list in it that holds the entries, which is left out; or None.
+        words: what the status words mean.
+        whole: the objects with the status words of the whole, which are left out.
+
+    Returns:
+        What was found.
     """
     return _Walk(entries, words, whole).through(body)
 
@@ -352,7 +423,7 @@ class _Walk:
         self._words = words
         self._whole = {id(one) for one in whole}
         self._found = Evidence()
-        self._letters = _MOST_TEXT
+        self._characters_left = _MOST_TEXT
         self._rest: list[Any] = []
 
     def through(self, body: Any) -> Evidence:
@@ -364,13 +435,13 @@ class _Walk:
             if isinstance(value, dict):
                 for name, inner in value.items():
                     found.nodes += 1
-                    self._look(name, inner, is_word=id(value) in self._whole and name in WORD_NAMES)
+                    self._read(name, inner, is_word=id(value) in self._whole and name in WORD_NAMES)
             elif isinstance(value, list) and value is not self._entries:
                 self._rest += [item for item in value if isinstance(item, (dict, list))]
-        found.against = found.against or bool(found.failed) or found.is_too_much
+        found.reports_failure = found.reports_failure or bool(found.failed) or found.is_too_much
         return found
 
-    def _look(self, name: str, value: Any, *, is_word: bool) -> None:
+    def _read(self, name: str, value: Any, *, is_word: bool) -> None:
         if value is self._entries:
             return
         meaning = meaning_of(name)
@@ -381,7 +452,7 @@ class _Walk:
         elif meaning == "success":
             self._success(name, value)
         elif meaning == "doubt":
-            self._found.against = self._found.against or not is_nothing(value, self._words)
+            self._found.reports_failure = self._found.reports_failure or not is_nothing(value, self._words)
         elif meaning == "message":
             self._message(value)
         elif isinstance(value, (dict, list)):
@@ -392,23 +463,27 @@ class _Walk:
             self._word(name, value)
 
     def _word(self, name: str, value: Any) -> None:
-        """A word of failure, or the status of one, in any field."""
+        """Reads a word of failure, or an HTTP status of failure, in any field."""
         if isinstance(value, str) and len(value) < 40:
-            self._found.against = self._found.against or self._words.meaning(value.strip()) in {"failed", "partial", "pending"}
+            self._found.reports_failure = self._found.reports_failure or self._words.meaning(value.strip()) in {
+                "failed",
+                "partial",
+                "pending",
+            }
         elif value is False:
-            self._found.against = self._found.against or not _COMPLETE.isdisjoint(parts_of(name))
+            self._found.reports_failure = self._found.reports_failure or not _COMPLETE.isdisjoint(parts_of(name))
         elif isinstance(value, int) and parts_of(name)[-1:] and {"status", "http"} & set(parts_of(name)):
-            self._found.against = self._found.against or 400 <= value < 600
+            self._found.reports_failure = self._found.reports_failure or 400 <= value < 600
 
     def _plain(self, name: str, values: list[Any]) -> None:
-        """What a list has beside objects: words, flags, codes of a status, or sentences, one for each record or of the whole."""
+        """Reads what a list has beside objects: words, flags, status codes, or sentences, one for each record or for the whole."""
         meanings: set[object] = {self._words.meaning(one.strip()) for one in values if isinstance(one, str) and len(one) < 40}
         meanings |= {one for one in values if isinstance(one, bool)}
-        if _TOLD.isdisjoint(parts_of(name)) and not {"succeeded", "failed"} <= meanings and not {True, False} <= meanings:
+        if _STATUS_LISTS.isdisjoint(parts_of(name)) and not {"succeeded", "failed"} <= meanings and not {True, False} <= meanings:
             return
         for value in values:
             if value is False or (isinstance(value, int) and 400 <= value < 600):
-                self._found.against = True
+                self._found.reports_failure = True
             elif isinstance(value, str):
                 self._word(name, value)
                 self._message(value)
@@ -417,8 +492,8 @@ class _Walk:
         texts = value if isinstance(value, list) else [value]
         for text in texts:
             if isinstance(text, str):
-                self._letters -= min(len(text), _LONGEST)
-                self._found.against = self._found.against or self._letters < 0 or tells_of_failure(text)
+                self._characters_left -= min(len(text), _LONGEST)
+                self._found.reports_failure = self._found.reports_failure or self._characters_left < 0 or names_failure(text)
         self._rest += [item for item in texts if isinstance(item, dict)]
 
     # --- failures ---------------------------------------------------------------------------------------------------------
@@ -428,7 +503,7 @@ class _Walk:
             if not isinstance(value, (str, list, dict)) or number_in(value) is not None:
                 self._count_failures(0)
             return
-        self._found.against = True
+        self._found.reports_failure = True
         if isinstance(value, list):
             self._list(self._found.failed, name, value)
         elif isinstance(value, dict):
@@ -441,7 +516,7 @@ class _Walk:
         self._found.most_failures = number if most is None else max(most, number)
 
     def _failures_by_name(self, name: str, value: dict[str, Any]) -> None:
-        """An object of failures: one failure, or counts and lists in it, or a failure under the key of each record."""
+        """Reads an object of failures: a single failure, counts and lists, or a failure under the key of each record."""
         self._found.failed.append(Item(value, name, may_name=True))
         for inner, item in value.items():
             if is_nothing(item, self._words):
@@ -474,7 +549,7 @@ class _Walk:
 
     def _success(self, name: str, value: Any) -> None:
         if value is False or (isinstance(value, str) and value.strip().casefold() in {"false", "no", "nei"}):
-            self._found.against = True
+            self._found.reports_failure = True
             return
         parts = set(parts_of(name))
         if (number := number_in(value)) is not None and parts & _COUNTED_SUCCESS and not parts & _TEXTS:
@@ -488,7 +563,7 @@ class _Walk:
                 elif isinstance(item, list) and parts & _LISTED_SUCCESS:
                     self._list(self._found.succeeded, name, item)
                 else:
-                    self._look(inner, item, is_word=False)
+                    self._read(inner, item, is_word=False)
         elif isinstance(value, list):
             self._rest.append(value)
 

@@ -1,7 +1,7 @@
-"""Pure: names of fields that can only be a slip: written in another case than the API's, or twice in one object.
+"""Pure: finds field names that can only be a mistake: they differ from the API's only by case, or occur twice in one object.
 
-Nobody knows which of two equal names a server takes, or whether it takes `documentno` for `documentNo`; so nobody could tell later which
-document was sent. Such a record is refused. Other names that are not known here are not: the API may have more fields than its pages show.
+It is not known which of two equal names a server reads, or whether it takes `documentno` for `documentNo`; so it would not be known later
+which document was sent. Such a record is refused. Other unknown names are not: the API may have more fields than its pages show.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from msgspec import UnsetType
 
 from ..models.base import Input
 
-__all__ = ["FieldNameError", "FieldNames", "check_mapping", "check_text", "kinds_of", "right_name", "slips_in"]
+__all__ = ["FieldNameError", "FieldNames", "check_mapping", "check_text", "kinds_of", "mistakes_in", "right_name"]
 
 _MOST_OTHERS: Final = 1000
 
 
 class FieldNameError(Exception):
-    """A name of a field is a slip; the message names the path and the remedy.
+    """A field name is a mistake; the message has its path and what to do.
+
+    Args:
+        code: `misnamed_field` or `duplicate_field`.
+        message: the path and what to do.
 
     Attributes:
         code: `misnamed_field` or `duplicate_field`.
@@ -35,7 +39,14 @@ class FieldNameError(Exception):
 
 @cache
 def kinds_of(cls: type[Input]) -> Mapping[str, Any]:
-    """What each field of `cls` holds, by its name on the wire: a type, `list[...]` of one, or a class of fields."""
+    """Returns the type of each field of a Struct, by its name in JSON.
+
+    Args:
+        cls: the Struct.
+
+    Returns:
+        A type, a `list[...]` of one, or a Struct, by name.
+    """
     hints = get_type_hints(cls)
     kinds: dict[str, Any] = {}
     for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
@@ -46,7 +57,7 @@ def kinds_of(cls: type[Input]) -> Mapping[str, Any]:
 
 @cache
 def _objects_of(cls: type[Input]) -> Mapping[str, type[Input]]:
-    """The fields of `cls` that hold an object, or a list of objects, whose fields are known."""
+    """Returns the fields of `cls` that hold an object, or a list of objects, whose fields are known."""
     inner = {wire: get_args(kind)[0] if get_origin(kind) is list else kind for wire, kind in kinds_of(cls).items()}
     return {wire: kind for wire, kind in inner.items() if isinstance(kind, type) and issubclass(kind, Input)}
 
@@ -57,7 +68,15 @@ def _by_folded(cls: type[Input]) -> Mapping[str, str]:
 
 
 def right_name(name: object, cls: type[Input]) -> str | None:
-    """The API's name of which `name` differs only by case; None where it is a right name, or another one."""
+    """Returns the API's name from which a name differs only by case.
+
+    Args:
+        name: the name.
+        cls: the Struct of the object.
+
+    Returns:
+        The right name; None where the name is right, or another one.
+    """
     if not isinstance(name, str) or name in kinds_of(cls):
         return None
     return _by_folded(cls).get(name.casefold())
@@ -67,65 +86,81 @@ def right_name(name: object, cls: type[Input]) -> str | None:
 
 
 def check_mapping(record: Mapping[Any, Any], cls: type[Input]) -> None:
-    """Refuses a record in which a name is misspelt by its case, at any depth whose fields are known.
+    """Checks the field names of a mapping, at any depth whose fields are known.
+
+    Args:
+        record: the record.
+        cls: its Struct.
 
     Raises:
-        FieldNameError: there is one.
+        FieldNameError: a name differs from the API's only by case.
     """
-    for code, path, message in _slips(record, cls, "$"):
+    for code, path, message in _mistakes(record, cls, "$"):
         raise FieldNameError(code, f"{path}: {message}")
 
 
 def check_text(text: bytes, cls: type[Input]) -> None:
-    """As `check_mapping`, for a JSON text, in which a name may stand twice too. What can't be read is not this module's business.
+    """Checks the field names of a JSON text, in which a name may occur twice too. A text that can't be read passes.
+
+    Args:
+        text: the text of the record.
+        cls: its Struct.
 
     Raises:
-        FieldNameError: there is such a name.
+        FieldNameError: a name differs from the API's only by case, or occurs twice.
     """
-    for code, path, message in slips_in(text, cls):
+    for code, path, message in mistakes_in(text, cls):
         raise FieldNameError(code, f"{path}: {message}")
 
 
-def slips_in(text: bytes, cls: type[Input]) -> Iterator[tuple[str, str, str]]:
-    """The code, the path and the remedy of each name in a JSON text that can only be a slip."""
+def mistakes_in(text: bytes, cls: type[Input]) -> Iterator[tuple[str, str, str]]:
+    """Finds the field names of a JSON text that can only be a mistake.
+
+    Args:
+        text: the text of the record.
+        cls: its Struct.
+
+    Yields:
+        The code, the path and what to do, for each name.
+    """
     try:
         record = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         return
     if isinstance(record, dict):
-        yield from _slips(record, cls, "$")
+        yield from _mistakes(record, cls, "$")
 
 
-class _WithDoubles(dict[str, Any]):
-    """An object in which a name stood twice."""
+class _WithDuplicates(dict[str, Any]):
+    """An object in which a name occurred twice."""
 
-    __slots__ = ("doubled",)
-    doubled: str
+    __slots__ = ("duplicate",)
+    duplicate: str
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) == len(pairs):
         return made
-    marked, seen = _WithDoubles(made), set[str]()
-    marked.doubled = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+    marked, seen = _WithDuplicates(made), set[str]()
+    marked.duplicate = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
     return marked
 
 
-def _slips(value: Any, cls: type[Input] | None, path: str) -> Iterator[tuple[str, str, str]]:
+def _mistakes(value: Any, cls: type[Input] | None, path: str) -> Iterator[tuple[str, str, str]]:
     if isinstance(value, Mapping):
-        if isinstance(value, _WithDoubles):
-            yield "duplicate_field", f"{path}.{_shown(value.doubled)}", "it stands twice in one object: leave one out"
+        if isinstance(value, _WithDuplicates):
+            yield "duplicate_field", f"{path}.{_shown(value.duplicate)}", "it occurs twice in one object: leave one out"
         inner = _objects_of(cls) if cls is not None else {}
         for name, item in value.items():
             if cls is not None and (right := right_name(name, cls)) is not None:
                 yield "misnamed_field", f"{path}.{_shown(name)}", f"did you mean {right}?"
             if isinstance(item, (Mapping, list, tuple)):
-                yield from _slips(item, inner.get(name), f"{path}.{_shown(name)}")
+                yield from _mistakes(item, inner.get(name), f"{path}.{_shown(name)}")
     elif isinstance(value, (list, tuple)):
         for place, item in enumerate(value):
             if isinstance(item, (Mapping, list, tuple)):
-                yield from _slips(item, cls, f"{path}[{place}]")
+                yield from _mistakes(item, cls, f"{path}[{place}]")
 
 
 def _shown(name: object) -> str:
@@ -136,58 +171,72 @@ def _shown(name: object) -> str:
 
 
 class FieldNames:
-    """Looks at the names in many mappings at once.
+    """Checks the field names of many mappings at once.
 
     Args:
-        cls: what the records are.
+        cls: the Struct of the records.
     """
 
     def __init__(self, cls: type[Input]) -> None:
         self._cls = cls
         classes = list(_classes(cls))
-        self._fine: set[Any] = set().union(*map(kinds_of, classes))
-        self._folded = {name.casefold() for name in self._fine}
-        self._most = len(self._fine) + _MOST_OTHERS
-        self._are_fine = _looking(cls, self._fine)
+        self._known: set[Any] = set().union(*map(kinds_of, classes))
+        self._folded = {name.casefold() for name in self._known}
+        self._most = len(self._known) + _MOST_OTHERS
+        self._are_known = _checker(cls, self._known)
 
     def any_may_be_misnamed(self, records: Sequence[dict[Any, Any]]) -> bool:
-        """Whether a name in one of them, at any depth whose fields are known, may be a slip: then each is looked at by itself."""
+        """Returns whether a name, at any depth whose fields are known, may be a mistake: then each record is checked by itself.
+
+        Args:
+            records: the records.
+
+        Returns:
+            False where all names are right for sure.
+        """
         found: set[Any] = set().union(*records)
         found |= _names_in(records, self._cls)
-        others = found - self._fine
+        others = found - self._known
         if any(isinstance(name, str) and name.casefold() in self._folded for name in others):
             return True
-        if len(self._fine) < self._most:
-            self._fine |= others
+        if len(self._known) < self._most:
+            self._known |= others
         return False
 
     def may_be_misnamed(self, record: dict[Any, Any]) -> bool:
-        """Whether a name in one record may be a slip."""
-        return not self._are_fine(record) and self.any_may_be_misnamed([record])
+        """Returns whether a name in one record may be a mistake.
+
+        Args:
+            record: the record.
+
+        Returns:
+            False where all names are right for sure.
+        """
+        return not self._are_known(record) and self.any_may_be_misnamed([record])
 
 
-def _looking(cls: type[Input], fine: set[Any]) -> Callable[[dict[Any, Any]], bool]:
-    """A function that tells whether all names in a mapping, at any depth whose fields are known, are among those that are fine."""
-    # It looks at each record by itself: every attribute that need not be looked up is time.
-    is_fine, nested = fine.issuperset, [(name, _looking(inner, fine)) for name, inner in _objects_of(cls).items()]
+def _checker(cls: type[Input], known: set[Any]) -> Callable[[dict[Any, Any]], bool]:
+    """Returns a function that checks whether all names in a mapping, at any depth whose fields are known, are among the known ones."""
+    # It runs for each record: local variables, since an attribute look-up costs time.
+    is_known, nested = known.issuperset, [(name, _checker(inner, known)) for name, inner in _objects_of(cls).items()]
 
-    def look(value: dict[Any, Any]) -> bool:
-        if not is_fine(value):
+    def check(value: dict[Any, Any]) -> bool:
+        if not is_known(value):
             return False
-        for name, look_inside in nested:
+        for name, check_inside in nested:
             if name in value:
                 item = value[name]
                 kind = type(item)
                 if kind is dict:
-                    if not look_inside(item):
+                    if not check_inside(item):
                         return False
                 elif kind is list or kind is tuple:
                     for one in item:
-                        if type(one) is dict and not look_inside(one):
+                        if type(one) is dict and not check_inside(one):
                             return False
         return True
 
-    return look
+    return check
 
 
 def _classes(cls: type[Input]) -> Iterator[type[Input]]:
@@ -197,7 +246,7 @@ def _classes(cls: type[Input]) -> Iterator[type[Input]]:
 
 
 def _names_in(objects: Sequence[Mapping[Any, Any]], cls: type[Input]) -> set[Any]:
-    """The names in the objects in these objects, at all depths whose fields are known."""
+    """Returns the names in the objects in these objects, at all depths whose fields are known."""
     found: set[Any] = set()
     for name, inner in _objects_of(cls).items():
         values = [one[name] for one in objects if name in one]

@@ -1,8 +1,8 @@
-"""Pure: whether Structs hold only finite numbers, seen from the fields that are numbers by their type.
+"""Pure: checks whether Structs hold only finite numbers, by the fields that are numbers by their type.
 
-msgspec writes NaN and Infinity as null or as bare words. To look through the text for them costs as much as to write it; to look at the
-few fields that hold numbers costs a fraction of that. What stands where a text belongs is not looked at: a type checker does that.
-Whatever is not as usual makes the answer False: then the text is looked through after all, which also tells what is wrong.
+msgspec writes NaN and Infinity as null or as bare words. To search the text for them costs as much as to write it; to check the few fields
+that hold numbers costs a fraction of that. Fields of text are not checked: a type checker does that. Whatever is unusual makes the answer
+False: then the text is searched after all, which also finds what is wrong.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ..models.documents import Document
 
 __all__ = ["FINITE_CHECKS"]
 
-# These look at every record that is sent: so each value is looked at in its place, without a call for it. What has no `is_finite`, or
-# can't be walked through, raises.
+# These run for every record that is sent: so each value is checked in place, without a call. What has no `is_finite`, or can't be iterated,
+# raises.
 
 
 def _are_finite_customers(customers: Iterable[Any]) -> bool:
@@ -80,4 +80,4 @@ def _are_finite_lines(lines: Iterable[Any]) -> bool:
 FINITE_CHECKS: Final[Mapping[type[Input], Callable[[Iterable[Any]], bool]]] = MappingProxyType(
     {Customer: _are_finite_customers, Document: _are_finite_documents}
 )
-"""For each kind of record: whether some of them hold only finite numbers; False or an error where that is not sure."""
+"""For each Struct of a record: checks whether records hold only finite numbers; False or an error where that is not certain."""

@@ -102,14 +102,14 @@ def read_all(batch_uuid: str, status: int, body: bytes, words: BatchWords, key_n
     is_too_large = _holds_too_much(body, records)
     parsed = _parse(b"" if is_too_large else body, words, key_names)
     whole, entries, evidence = parsed
-    evidence.against |= any(_listed(item, "succeeded", key_names, words).outcome == "failed" for item in evidence.succeeded)
+    evidence.reports_failure |= any(_listed(item, "succeeded", key_names, words).outcome == "failed" for item in evidence.succeeded)
     found_words = [text for fields in whole for text in status_words(fields)]
     outcome: BatchOutcomeWord = "pending" if status == 202 else meaning(found_words, words)
     if outcome == "unrecognised" and not found_words:
         # There is no status of the whole: then the entries and the lists count.
         listed: set[BatchOutcomeWord] = {"partial"} if evidence.failed else set()
         outcome = _meaning_of_all(entries.outcomes | listed | ({"succeeded"} if evidence.succeeded else set()))
-    elif outcome in {"succeeded", "done"} and (evidence.against or entries.outcomes & {"failed", "partial"}):
+    elif outcome in {"succeeded", "done"} and (evidence.reports_failure or entries.outcomes & {"failed", "partial"}):
         outcome = "partial"
     top = (_first(whole, name) for name in ("status", "result", "message"))
     result = BatchResult(batch_uuid, status, outcome, next(top), next(top), next(top), (), body)

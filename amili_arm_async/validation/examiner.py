@@ -11,7 +11,7 @@ import msgspec
 
 from .. import codec
 from ..bulk.chunking import as_key
-from ..bulk.field_names import slips_in
+from ..bulk.field_names import mistakes_in
 from ..bulk.fingerprints import may_have_duplicate_names
 from ..errors import RecordError
 from ..models.base import Input
@@ -132,7 +132,7 @@ class Examiner:
 def _duplicate_names(record: object, value: Mapping[str, Any], cls: type[Input]) -> Iterator[Found]:
     """That a name stands twice in an object of a text, whose value has each once."""
     if isinstance(record, (bytes, bytearray)) and may_have_duplicate_names(bytes(record), codec.ENCODER.encode(value)):
-        for code, path, message in slips_in(bytes(record), cls):
+        for code, path, message in mistakes_in(bytes(record), cls):
             if code == "duplicate_field":
                 yield Found(code, path, message)
 

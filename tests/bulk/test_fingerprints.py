@@ -228,16 +228,16 @@ def test_a_name_in_another_case(cls, record, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b'{"documentNo":"1","documentNo":"2"}', "$.documentNo: it stands twice in one object: leave one out"),
-        (b'{ "documentNo" : "" , "documentNo" : "2" }', "$.documentNo: it stands twice in one object: leave one out"),
-        (b'{"documentNo":"1","\\u0064ocumentNo":"1"}', "$.documentNo: it stands twice in one object: leave one out"),
+        (b'{"documentNo":"1","documentNo":"2"}', "$.documentNo: it occurs twice in one object: leave one out"),
+        (b'{ "documentNo" : "" , "documentNo" : "2" }', "$.documentNo: it occurs twice in one object: leave one out"),
+        (b'{"documentNo":"1","\\u0064ocumentNo":"1"}', "$.documentNo: it occurs twice in one object: leave one out"),
         (
             b'{"documentLines":[{},{"currencyAmounts":{"vat":1,"vat":1}}]}',
-            "$.documentLines[1].currencyAmounts.vat: it stands twice in one object: leave one out",
+            "$.documentLines[1].currencyAmounts.vat: it occurs twice in one object: leave one out",
         ),
-        (b'{"odd":{"a":[{"b":1,"b":2}]}}', "$.odd.a[0].b: it stands twice in one object: leave one out"),
-        (b'{"customCodes":[{"b":1,"b":2}]}', "$.customCodes[0].b: it stands twice in one object: leave one out"),
-        (b'{"ledgerNote":"a \\"b\\": c","kid":"1","kid":"1"}', "$.kid: it stands twice in one object: leave one out"),
+        (b'{"odd":{"a":[{"b":1,"b":2}]}}', "$.odd.a[0].b: it occurs twice in one object: leave one out"),
+        (b'{"customCodes":[{"b":1,"b":2}]}', "$.customCodes[0].b: it occurs twice in one object: leave one out"),
+        (b'{"ledgerNote":"a \\"b\\": c","kid":"1","kid":"1"}', "$.kid: it occurs twice in one object: leave one out"),
     ],
 )
 def test_a_name_twice(text, message):

@@ -247,7 +247,7 @@ async def test_a_name_twice_is_refused_where_the_text_is_read(arm, sandbox, jour
     assert told.counts == {"succeeded": 2, "invalid": 1}
     assert (told.failures[1].reason, told.failures[1].message) == (
         "duplicate_field",
-        "$.documentNo: it stands twice in one object: leave one out",
+        "$.documentNo: it occurs twice in one object: leave one out",
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchWords
-from amili_arm_async.bulk.failure_evidence import tells_of_failure
+from amili_arm_async.bulk.failure_evidence import names_failure
 from amili_arm_async.bulk.outcomes import Outcome
 from amili_arm_async.bulk.result_entries import Entries
 from amili_arm_async.bulk.results import read_all, read_result
@@ -283,8 +283,8 @@ SENTENCES = {
 
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_a_sentence_tells_of_a_failure_unless_it_denies_it(sentence: str) -> None:
-    assert tells_of_failure(sentence) == SENTENCES[sentence]
-    assert tells_of_failure(sentence.upper()) == SENTENCES[sentence]
+    assert names_failure(sentence) == SENTENCES[sentence]
+    assert names_failure(sentence.upper()) == SENTENCES[sentence]
     assert told({**OK, "message": sentence}) == (NONE_MADE_IT if SENTENCES[sentence] else [S] * 4)
 
 
