@@ -44,11 +44,11 @@ class Model(Struct, kw_only=True, rename="camel", gc=False):
     _shown: ClassVar[tuple[str, ...]] = ()
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Only the fields that name the record, for rich and for `repr`."""
+        """Gives only the fields that identify the record, for rich and for `repr`."""
         return [(name, value) for name in self._shown if (value := getattr(self, name)) is not UNSET and value is not None]
 
     def __repr__(self) -> str:
-        """The class and the fields that name the record; the rest may be personal data and stays out of logs."""
+        """Returns the class and the fields that identify the record; the rest may be personal data and stays out of logs."""
         shown = ", ".join([f"{name}={value!r}" for name, value in self.__rich_repr__()])
         given = sum(getattr(self, name) is not UNSET and getattr(self, name) is not None for name in self.__struct_fields__)
         return f"{type(self).__name__}({shown}{', ' if shown else ''}<{given} fields>)"
@@ -86,7 +86,7 @@ class Record(Model, kw_only=True, gc=False):
 
 
 def input_of(record: Record, cls: type[InputT]) -> InputT:
-    """What can be sent of `record`, as `cls`: the fields of `cls` that were there."""
+    """Returns what can be sent of `record` as a `cls`: the fields of `cls` that are there."""
     return cls(**{name: _plain(value) for name in cls.__struct_fields__ if (value := getattr(record, name)) is not None})
 
 

@@ -1,4 +1,4 @@
-"""What no public page shows the fields of: JSON objects as they came, and the few things the pages do say of them."""
+"""Objects whose fields are on no public page: JSON as it came, and the little that the pages say about it."""
 
 from __future__ import annotations
 
@@ -198,17 +198,17 @@ class AutoPostingReply(Reply):
 
     @property
     def postings(self) -> list[JsonRecord]:
-        """What the answer says of single postings: each object in it that has a `resultType`, in its order."""
+        """What the response says about single postings: each object in it that has a `resultType`, in order."""
         return [JsonRecord(found) for found in _objects(self.value) if "resultType" in found]
 
     @property
     def batch_rejected(self) -> list[JsonRecord]:
-        """The postings that are good by themselves and were rejected with their batch: `resultType` is `BATCH-REJECTED`."""
+        """The valid postings that were rejected with their batch: `resultType` is `BATCH-REJECTED`."""
         return [posting for posting in self.postings if _word(posting["resultType"]) == "BATCH-REJECTED"]
 
     @property
     def is_rejected(self) -> bool:
-        """True where the answer says `FAILED` or `BATCH-REJECTED` of any posting or of the whole: then nothing was posted."""
+        """True if the response says `FAILED` or `BATCH-REJECTED` about any posting or the whole: then nothing was posted."""
         names = ("resultType", "result", "status")
         return any(_word(found.get(name)) in {"FAILED", "BATCH-REJECTED"} for found in _objects(self.value) for name in names)
 
@@ -233,14 +233,14 @@ class UploadReply(Reply):
 
     @property
     def files(self) -> list[JsonRecord]:
-        """What the answer says of each file: the items of the first list of objects in it, as they came; empty where it has none."""
+        """What the response says about each file: the items of the first list of objects in it, as they came; empty if there is none."""
         lists = [self.value] if isinstance(self.value, list) else [item for item in self.values() if isinstance(item, list)]
         found = next((each for each in lists if any(isinstance(item, dict) for item in each)), [])
         return [JsonRecord(item) for item in found]
 
 
 def says_validate_only(value: object) -> bool:
-    """Whether a body that is sent has the option `validateOnly` anywhere: as a field that is true, or as a word."""
+    """Tells whether a body to send has the option `validateOnly` anywhere: as a field that is true, or as a word."""
     for found in _objects(value):
         for name, item in found.items():
             if _word(name) == "VALIDATEONLY" and item is not False and item is not None:
@@ -256,7 +256,7 @@ def _word(value: object) -> str:
 
 
 def _objects(value: object) -> Iterator[Mapping[str, Any]]:
-    """Every object in a JSON value, from the outside in."""
+    """Gives every object in a JSON value, from the outside in."""
     waiting = [value]
     # It grows while it is walked.
     for found in waiting:
@@ -323,7 +323,7 @@ RESERVATION_FIELDS: Final = {
 
 
 def reservation_faults(body: object) -> list[str]:
-    """What the page calls for and a reservation does not have, wherever in it that may stand."""
+    """Returns what the vendor's page requires and a reservation lacks, at any depth."""
     filled = {name for found in _objects(body) for name, value in found.items() if value is not None and str(value).strip()}
     faults = [] if "paymentId" in filled else ["$.paymentId: missing; it is your own unique id of the payment"]
     others = [wire for wire in RESERVATION_FIELDS.values() if wire != "paymentId"]

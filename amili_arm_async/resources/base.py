@@ -1,4 +1,4 @@
-"""What all lists ask of their arguments, and the lists whose criteria are on no public page."""
+"""What all sections share: the context of a call, the arguments of lists, and the lists whose criteria are on no public page."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ class RequestContext(Struct, frozen=True):
 
 
 def reply_of(cls: type[ReplyT], response: Response, request: Request) -> ReplyT:
-    """The reply in a 2xx; one that can't be read raises what `wire.unreadable` says."""
+    """Reads the reply in a 2xx; raises the error of `wire.unreadable` if it can't be read."""
     if not wire.is_readable(response):
         raise wire.unreadable(response, request.endpoint)
     return cls(codec.json_value(response.body), response.status, response.request_id)
@@ -216,7 +216,7 @@ ListItemT = TypeVar("ListItemT", bound=Record | JsonRecord)
 
 
 class ListOptions(TypedDict, total=False):
-    """What every list takes, beside its criteria.
+    """The arguments that every list takes besides its criteria.
 
     Attributes:
         maximum_count: the most records to give; where it is given, a list that reaches it is no error.

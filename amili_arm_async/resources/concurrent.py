@@ -1,4 +1,4 @@
-"""Many small reads side by side, given in the order in which they were asked for, or as they end."""
+"""Many small reads at once, given in the order of their items or as they end."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class ConcurrentMap(Generic[ItemT, ResultT]):
         return next((task for task in candidates if task.done()), None)
 
     def _read_on(self) -> None:
-        """Sees to it that the source is read while there is room for further calls."""
+        """Starts to read the source if there is room for further calls."""
         if self._reader is not None and self._reader.done():
             self._reader.result()
             self._reader = None

@@ -1,4 +1,4 @@
-"""Documents (invoices). Nothing says that a document may be sent twice, so none ever is when the outcome of a try is not known."""
+"""Documents (invoices). Nothing says that a document may be sent twice, so none is ever resent while its outcome is unknown."""
 
 from __future__ import annotations
 
@@ -322,7 +322,7 @@ class Documents:
 
 
 async def _known(customers: Iterable[str] | AsyncIterable[str] | None, state: str | os.PathLike[str]) -> AsyncIterator[str]:
-    """The numbers of customers that were given, and those of a state."""
+    """Gives the customer numbers that were passed, and those of a state."""
     from ..sync.state import kept  # noqa: PLC0415 - SQLite is only loaded where there is a state
 
     if isinstance(customers, AsyncIterable):

@@ -1,4 +1,4 @@
-"""`arm.nightly`: which runs a night is made of."""
+"""`arm.nightly`: the runs that make up a night."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payment reservations."""
+"""The thin sections: what they take and give is mostly on no public page, so it is mappings with the API's own names."""
 
 from __future__ import annotations
 
