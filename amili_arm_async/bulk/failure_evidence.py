@@ -31,7 +31,7 @@ __all__ = [
     "reports_failure",
 ]
 
-Meaning: TypeAlias = Literal["failure", "success", "doubt", "message", "neutral", "other"]
+Meaning: TypeAlias = Literal["failure", "success", "incomplete", "message", "neutral", "other"]
 
 MOST_NODES: Final = 100_000
 """Fields and items that are read beside the entries; a body with more of them counts as one that reports a failure."""
@@ -58,7 +58,7 @@ _COUNTED_SUCCESS: Final = _SUCCESS - {"created", "updated"}
 _LISTED_SUCCESS: Final = _SUCCESS - {"processed", "behandlet", "behandlede", "valid", "accepted", "gyldig", "gyldige"}
 """Lists under the others say that something was processed, and not whether it succeeded."""
 _NOT: Final = _some("not non un ikke without no")
-_DOUBT: Final = _some(
+_INCOMPLETE: Final = _some(
     "pending remaining queued waiting missing duplicate duplicates incomplete outstanding partial partially delvis mangler gjenstår"
 )
 _COMPLETE: Final = _some("complete completed finished done fullført ferdig")
@@ -112,7 +112,7 @@ def meaning_of(name: str) -> Meaning:
         name: the name.
 
     Returns:
-        What its value reports: a failure, a success, what is pending or missing ("doubt"), a message, nothing, or something else.
+        What its value reports: a failure, a success, what is pending or missing ("incomplete"), a message, nothing, or something else.
     """
     parts = parts_of(name)
     if not _NEUTRAL.isdisjoint(parts):
@@ -120,8 +120,8 @@ def meaning_of(name: str) -> Meaning:
     succeeds = not _SUCCESS.isdisjoint(parts)
     if any(map(_FAILURE.fullmatch, parts)) or (succeeds and not _NOT.isdisjoint(parts)):
         return "failure"
-    if not _DOUBT.isdisjoint(parts) and _TIMES.isdisjoint(parts):
-        return "doubt"
+    if not _INCOMPLETE.isdisjoint(parts) and _TIMES.isdisjoint(parts):
+        return "incomplete"
     if succeeds and _TIMES.isdisjoint(parts):
         return "success"
     return "other" if _MESSAGES.isdisjoint(parts) else "message"
@@ -451,7 +451,7 @@ class _Walk:
             self._failure(name, value)
         elif meaning == "success":
             self._success(name, value)
-        elif meaning == "doubt":
+        elif meaning == "incomplete":
             self._found.reports_failure = self._found.reports_failure or not is_nothing(value, self._words)
         elif meaning == "message":
             self._message(value)

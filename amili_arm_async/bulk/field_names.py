@@ -158,9 +158,9 @@ def _mistakes(value: Any, cls: type[Input] | None, path: str) -> Iterator[tuple[
             if isinstance(item, (Mapping, list, tuple)):
                 yield from _mistakes(item, inner.get(name), f"{path}.{_shown(name)}")
     elif isinstance(value, (list, tuple)):
-        for place, item in enumerate(value):
+        for position, item in enumerate(value):
             if isinstance(item, (Mapping, list, tuple)):
-                yield from _mistakes(item, cls, f"{path}[{place}]")
+                yield from _mistakes(item, cls, f"{path}[{position}]")
 
 
 def _shown(name: object) -> str:

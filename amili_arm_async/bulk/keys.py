@@ -160,15 +160,15 @@ class KeyRanges:
 
     def _add(self, length: int, span: tuple[str, str]) -> bool:
         spans = self._spans.setdefault(length, [])
-        place = bisect_right(spans, span)
-        if place and spans[place - 1][1] >= span[0]:
+        at = bisect_right(spans, span)
+        if at and spans[at - 1][1] >= span[0]:
             return False
-        if place < len(spans) and spans[place][0] <= span[1]:
+        if at < len(spans) and spans[at][0] <= span[1]:
             return False
-        spans.insert(place, span)
+        spans.insert(at, span)
         if len(spans) > self._MOST:
             # Two neighbours become one, with the gap between them.
-            at = min(place, len(spans) - 2)
+            at = min(at, len(spans) - 2)
             spans[at : at + 2] = [(spans[at][0], spans[at + 1][1])]
         return True
 

@@ -54,7 +54,7 @@ class StateRule(NamedTuple):
         is_failure: whether the state counts as a failure of a run that goes wrong as a whole (`stop_after_failures`).
         is_open: whether the state may change when the run is resumed with the same source.
         server_message: whether the message is from the server, and so may hold personal data; a set: only with these reasons.
-        look_up: whether a look-up of the document may tell more than is known; a set: only with these reasons.
+        look_up: whether a look-up of the document may find out more than is known; a set: only with these reasons.
     """
 
     success: Literal["yes", "not_awaited", "no"]
@@ -69,7 +69,7 @@ class StateRule(NamedTuple):
 
 
 NOT_EXPLAINED: Final = ("unmapped", "unrecognised", "result_gone", "key_conflict")
-"""Reasons of `accepted` where another poll for the result can't tell more."""
+"""Reasons of `accepted` where another poll for the result can't find out more."""
 
 STATE_RULES: Final[Mapping[State, StateRule]] = MappingProxyType(
     {
@@ -204,7 +204,7 @@ def is_from_server(state: str, reason: str | None) -> bool:
     """Returns whether the server wrote the message of a record; else this library wrote it, and it holds no value of the record.
 
     Args:
-        state: the state of the record; one that is not known is taken as one with a message of the library.
+        state: the state of the record; one that is not known counts as one with a message of the library.
         reason: its reason.
 
     Returns:
@@ -233,7 +233,7 @@ REPEATED: Final = Outcome("invalid", "document_no_repeated", "its documentNo is 
 
 
 def can_be_looked_up(outcome: Outcome) -> bool:
-    """Returns whether a look-up may tell more about a document than is known.
+    """Returns whether a look-up may find out more about a document.
 
     Args:
         outcome: the outcome so far.

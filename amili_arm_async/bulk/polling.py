@@ -57,7 +57,7 @@ class OpenBatch(msgspec.Struct, eq=False):
     last: BatchResult | None = None
     reading: Reading | None = None
     gone: int = 0
-    said: tuple[object, ...] | None = None
+    last_words: tuple[object, ...] | None = None
     late: Outcomes | None = None
 
 
@@ -257,18 +257,18 @@ class Poller:
         if reading.is_too_large:
             return reading.outcomes(())
         # The result of a shared batchUuid may be that of the other batch: only the rules see which records it names.
-        said = self._rules.ask_reader(status, body, batch.keys) if status != 202 and not batch.is_shared() else None
-        batch.late = with_deadline(said) if said is not None else None
-        if said is not None:
+        outcomes = self._rules.ask_reader(status, body, batch.keys) if status != 202 and not batch.is_shared() else None
+        batch.late = with_deadline(outcomes) if outcomes is not None else None
+        if outcomes is not None:
             # What the reader calls pending is polled again.
-            return said if batch.late is None else None
+            return outcomes if batch.late is None else None
         if batch.last.is_final:
             return reading.outcomes(batch.keys(), shared=batch.is_shared())
         if batch.last.outcome == "unrecognised":
             words = (status, batch.last.status, batch.last.result)
-            if batch.said == words:
+            if batch.last_words == words:
                 return self._by_record(batch, _unrecognised(batch.last))
-            batch.said = words
+            batch.last_words = words
         return None
 
 

@@ -33,7 +33,7 @@ class BulkRun:
 
     Raises:
         BulkError: the run could not go on: the source raised, the credentials were refused, or the patience of the run ended. Its
-            `report` tells what became of each record, its `__cause__` why.
+            `report` has what became of each record, its `__cause__` is the reason.
         JournalError, ConfigurationError: the journal can't be used for this run: nothing was sent.
     """
 
