@@ -219,14 +219,15 @@ class ListOptions(TypedDict, total=False):
     """The arguments that every list takes besides its criteria.
 
     Attributes:
-        maximum_count: the most records to give; where it is given, a list that reaches it is no error.
-        query: id of an earlier query, to walk its pages again.
+        maximum_count: the most records to give. With it, a list that reaches that number is no error.
+        query: the id of an earlier query, to read its pages again.
         page_no: the page to begin with.
-        page_size: records a page, at least 5; the API's default is 100.
-        user_id: who asks.
+        page_size: records on a page, at least 5. Default: the API's, 100.
+        user_id: who is named as the user.
         language: `Accept-Language`.
-        allow_truncated: True where a part is enough: a list that hits its cap, or gives less than it announces, is no error.
-        timeout, retry: for each page.
+        allow_truncated: True: a list that hits its cap, or gives fewer records than it announces, is no error.
+        timeout: time-outs of each page.
+        retry: retries of each page.
     """
 
     maximum_count: int | None
