@@ -42,16 +42,16 @@ async def test_a_number_that_comes_again_is_sent_once(arm, sandbox, tmp_path, se
     settings = dict(settings)
     if settings.pop("letter", False):
         settings["dead_letter"] = tmp_path / "failed.jsonl"
-    told = await send(arm, source, max_records=most, **settings)
-    failed = {index: (one.state, one.reason) for index, one in told.failures.items() if one.state == "invalid"}
+    outcome = await send(arm, source, max_records=most, **settings)
+    failed = {index: (one.state, one.reason) for index, one in outcome.failures.items() if one.state == "invalid"}
     assert failed == dict.fromkeys((5, 6, 17), ("invalid", "document_no_repeated"))
     assert {one.taken for one in sandbox.documents if one.key.startswith("d")} == {1}
 
 
 async def test_one_that_was_not_sent_is_not_in_the_way_of_the_next(arm, sandbox):
     source = [{**invoice("D1"), "price": float("nan")}, {**invoice("D2"), "text": "x" * 3000}, invoice("D1"), invoice("D2"), invoice("D1")]
-    told = await send(arm, source, max_bytes=2000)
-    assert [told.failures[place].reason if place in told.failures else "" for place in range(5)] == [
+    outcome = await send(arm, source, max_bytes=2000)
+    assert [outcome.failures[place].reason if place in outcome.failures else "" for place in range(5)] == [
         "not_encodable",
         "too_large",
         "",
@@ -64,8 +64,8 @@ async def test_one_that_was_not_sent_is_not_in_the_way_of_the_next(arm, sandbox)
 async def test_one_that_was_refused_is_in_the_way(arm, sandbox):
     """It went out: what comes after it can't know what becomes of it."""
     plan(sandbox, [Fault.status(400)])
-    told = await send(arm, [invoice("D1"), invoice("D1")], max_records=1, concurrency=1)
-    assert told.reasons == {"rejected/400": 1, "invalid/document_no_repeated": 1}
+    outcome = await send(arm, [invoice("D1"), invoice("D1")], max_records=1, concurrency=1)
+    assert outcome.reasons == {"rejected/400": 1, "invalid/document_no_repeated": 1}
 
 
 async def test_customers_are_sent_as_often_as_they_come(arm, sandbox):
@@ -123,8 +123,8 @@ async def test_a_disk_without_room_ends_the_run_with_every_record_named(arm, san
             pass
 
     monkeypatch.setattr(repeats.tempfile, "SpooledTemporaryFile", lambda **_: Full())
-    told = await send(arm, invoices(5), raises=BulkError)
-    assert isinstance(told.error.__cause__, JournalError)
-    assert "TMPDIR" in str(told.error)
-    assert told.counts == {"not_sent": 5}
+    outcome = await send(arm, invoices(5), raises=BulkError)
+    assert isinstance(outcome.error.__cause__, JournalError)
+    assert "TMPDIR" in str(outcome.error)
+    assert outcome.counts == {"not_sent": 5}
     assert sandbox.documents.total_delivered == 0

@@ -54,11 +54,11 @@ def test_counts_add_up_and_failures_are_the_rest(drawn, accepted_is_enough, in_m
         outcomes = outcomes_of(drawn)
         report = report_of(*outcomes, accepted_is_enough=accepted_is_enough)
         records = [record for outcome in outcomes for record in outcome]
-        success_states = {"succeeded", "unchanged", "done_before"} | ({"accepted"} if accepted_is_enough else set())
+        successes = {"succeeded", "unchanged", "done_before"} | ({"accepted"} if accepted_is_enough else set())
         assert sum(report.counts.values()) == len(records) == report.totals.records_read
         assert {state: sum(record.state == state for record in records) for state in STATES} == dict(report.counts)
         failures = sorted(report.failures(), key=lambda record: record.index)
-        assert failures == [record for record in records if record.state not in success_states]
+        assert failures == [record for record in records if record.state not in successes]
         assert report.failed_records == len(failures)
 
 

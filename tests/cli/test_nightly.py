@@ -228,11 +228,11 @@ def test_a_broken_row_of_customers_is_named_with_its_line_and_its_documents_wait
         assert found >= {("customers", "3", "2", "not_encodable"), ("documents", "2", "D2", "customer_failed")}
         assert {row["line"] for row in morning.rows if row["part"] == "customers"} == {"3", "5"}
     assert served.ask(lambda sandbox: sandbox.customers.delivered("2")) == 0
-    # Mended, it is new: nothing was kept of the broken one.
-    mended = night(ROWS.replace("soon", "7"), None, *kept)
-    assert mended.states("customers")["invalid"] == 1
+    # Fixed, it is new: nothing was kept of the broken one.
+    fixed = night(ROWS.replace("soon", "7"), None, *kept)
+    assert fixed.states("customers")["invalid"] == 1
     if with_state:
-        assert mended.report.parts[0].sync.new == 1
+        assert fixed.report.parts[0].sync.new == 1
 
 
 def test_a_broken_row_of_documents_is_counted_without_a_total(night) -> None:

@@ -259,7 +259,7 @@ async def test_what_would_be_answered_the_same_is_not_tried_again(status, wire, 
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 409, 425, 499])
-async def test_an_invoice_is_never_sent_again_after_a_doubtful_answer(status, wire, stubborn, fake_clock) -> None:
+async def test_an_invoice_is_never_sent_again_after_an_ambiguous_answer(status, wire, stubborn, fake_clock) -> None:
     wire.post(ANY, status=status)
     with pytest.raises((StatusError, OutcomeUnknownError)):
         await stubborn.documents.create(DOCUMENT)

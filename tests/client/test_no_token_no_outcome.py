@@ -381,7 +381,7 @@ async def test_an_address_that_goes_away_in_mid_run_is_waited_for() -> None:
 
 
 async def test_a_look_up_without_a_token_never_leads_to_a_second_invoice(tmp_path: Any) -> None:
-    class Doubtful(Service):
+    class Ambiguous(Service):
         async def __call__(self, request: Request) -> bool:
             if request.method == "POST" and request.path != "/token":
                 assert self.api is not None
@@ -389,7 +389,7 @@ async def test_a_look_up_without_a_token_never_leads_to_a_second_invoice(tmp_pat
                 return False
             return await super().__call__(request)
 
-    service = Doubtful()
+    service = Ambiguous()
     async with HttpServer(service) as api:
         service.api = api
         options = BulkOptions(journal=tmp_path / "j.sqlite", run_id="night", patience=0.2)

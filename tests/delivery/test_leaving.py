@@ -174,7 +174,7 @@ async def test_two_runs_at_once_on_one_client(server: FaultyServer, arm: ArmClie
 
 
 async def test_a_run_inside_the_loop_of_another(server: FaultyServer) -> None:
-    """For each batch of customers that made it, their documents: one client, few places for open batches."""
+    """for each batch of customers that succeeded, their documents: one client, few places for open batches."""
     async with make_client(server, limits=Limits(open_batches=4)) as arm:
         made = options(max_records=1, concurrency=4)
         customers = arm.customers.create_many(records("customers", 60), options=made)

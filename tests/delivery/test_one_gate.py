@@ -34,7 +34,7 @@ TOKEN = "a-token-of-a-test-1234567890"
 
 PACKAGE = Path(amili_arm_async.__file__).parent
 SAFE_WRITES = {"customers.create", "customers.update", "customers.create_batch", "customers.update_batch", "identity.token"}
-"""The only operations but reads that may be sent again in doubt."""
+"""The only operations but reads that may be sent again when the outcome is unknown."""
 
 # --- the house ----------------------------------------------------------------------------------------------------------------
 
@@ -309,7 +309,7 @@ def test_a_replay_delivers_once(how: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["reset", "HTML", "500", "silence"])
 async def test_what_is_sent_again_because_it_is_absent_is_delivered_once_more(how: str, tmp_path: Path) -> None:
-    """Each reconcile that is asked to sends what is absent once, and never twice in doubt."""
+    """Each reconcile that is asked to sends what is absent once, and never twice when that is unknown."""
 
     class Store(Ambiguous):
         known: set[str] = set()  # noqa: RUF012 - set for the one service of the test

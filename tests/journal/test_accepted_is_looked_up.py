@@ -7,7 +7,7 @@ import pytest
 from amili_arm_async import Reconcile
 from amili_arm_async.sandbox import Fault
 
-from ..support.sandbox_runs import bare_invoices, invoices, lines_of, plan, questions, quick, send, the_run, told_by, writes
+from ..support.sandbox_runs import bare_invoices, invoices, lines_of, outcome_of, plan, questions, quick, send, the_run, writes
 
 RUN = {"run_id": "2026-11-20"}
 SENDS_AGAIN = Reconcile(settle=0.06, resend_absent=True)
@@ -34,14 +34,14 @@ async def looked_up(arm, sandbox, journal, source, way, reason, *, settings=SEND
     options = {"journal": journal, "deadline": 0.05, **RUN, **options}
     if way == "in the run":
         return await send(arm, source, reconcile=settings, **options)
-    told = await send(arm, source, **options)
-    assert told.reasons == {f"accepted/{reason}": len(told.failures)}
+    ended = await send(arm, source, **options)
+    assert ended.reasons == {f"accepted/{reason}": len(ended.failures)}
     if way == "in the next run":
         return await send(arm, source, reconcile=settings, **options)
     report = await arm.documents.reconcile(
         journal, settle=settings.settle, resend_absent=settings.resend_absent, options=quick(deadline=0.05)
     )
-    return told_by(report)
+    return outcome_of(report)
 
 
 @WAYS
@@ -49,10 +49,10 @@ async def looked_up(arm, sandbox, journal, source, way, reason, *, settings=SEND
 async def test_found_with_the_same_content_it_succeeded(arm, sandbox, journal, way, reason):
     unexplained(sandbox, reason)
 
-    told = await looked_up(arm, sandbox, journal, invoices(4), way, reason)
+    ended = await looked_up(arm, sandbox, journal, invoices(4), way, reason)
 
-    assert told.counts == {"in the run": {"succeeded": 4}, "in the next run": {"done_before": 4}, "alone": {"succeeded": 4}}[way]
-    assert not told.report.failed_records
+    assert ended.counts == {"in the run": {"succeeded": 4}, "in the next run": {"done_before": 4}, "alone": {"succeeded": 4}}[way]
+    assert not ended.report.failed_records
     run = await the_run(journal)
     assert run.counts == {"succeeded": 4}
     assert not run.open_batches
@@ -64,9 +64,9 @@ async def test_found_with_the_same_content_it_succeeded(arm, sandbox, journal, w
 async def test_some_of_a_batch(arm, sandbox, journal, way):
     unexplained(sandbox, "unmapped", "D001", "D003")
 
-    told = await looked_up(arm, sandbox, journal, invoices(4), way, "unmapped")
+    ended = await looked_up(arm, sandbox, journal, invoices(4), way, "unmapped")
 
-    assert not told.failures
+    assert not ended.failures
     assert (await the_run(journal)).counts == {"succeeded": 4}
     assert writes(sandbox) == 1
 
@@ -78,17 +78,17 @@ async def test_not_found_it_stays_accepted_and_is_never_sent_again(arm, sandbox,
     unexplained(sandbox, reason)
     sandbox.inject(Fault.status(404), method="GET", path="/documents/D001", times=None)
 
-    told = await looked_up(arm, sandbox, journal, invoices(2), way, reason)
+    ended = await looked_up(arm, sandbox, journal, invoices(2), way, reason)
 
-    assert told.reasons == {f"accepted/{reason}": 1}
-    assert told.failures[1].message.endswith("a look-up did not find it")
+    assert ended.reasons == {f"accepted/{reason}": 1}
+    assert ended.failures[1].message.endswith("a look-up did not find it")
     assert writes(sandbox) == 1
-    again = told_by(await arm.documents.reconcile(journal, settle=0.06, resend_absent=True, options=quick(deadline=0.05)))
+    again = outcome_of(await arm.documents.reconcile(journal, settle=0.06, resend_absent=True, options=quick(deadline=0.05)))
     assert again.reasons == {f"accepted/{reason}": 1}
     assert writes(sandbox) == 1
     sandbox.clear_faults()
     unexplained(sandbox, reason)
-    again = told_by(await arm.documents.reconcile(journal, settle=0.06, resend_absent=True, options=quick(deadline=0.05)))
+    again = outcome_of(await arm.documents.reconcile(journal, settle=0.06, resend_absent=True, options=quick(deadline=0.05)))
     assert again.counts == {"succeeded": 1}
 
 
@@ -97,9 +97,9 @@ async def test_found_with_other_content_is_no_success(arm, sandbox, journal, way
     unexplained(sandbox, "unmapped", "D000")
     sandbox.inject(Fault.garbage(b'{"documentNo": "D000", "documentType": "CN"}'), method="GET", path="/documents/D000", times=None)
 
-    told = await looked_up(arm, sandbox, journal, invoices(2), way, "unmapped")
+    ended = await looked_up(arm, sandbox, journal, invoices(2), way, "unmapped")
 
-    assert told.reasons == {"accepted/key_conflict": 1}
+    assert ended.reasons == {"accepted/key_conflict": 1}
     assert (await the_run(journal)).counts == {"succeeded": 1, "accepted": 1}
     assert writes(sandbox) == 1
 
@@ -110,19 +110,19 @@ async def test_a_look_up_that_says_nothing_changes_nothing(arm, sandbox, journal
     unexplained(sandbox, "unmapped", "D000")
     sandbox.inject(fault, method="GET", path="/documents/", times=None)
 
-    told = await looked_up(arm, sandbox, journal, invoices(2), way, "unmapped")
+    ended = await looked_up(arm, sandbox, journal, invoices(2), way, "unmapped")
 
-    assert told.reasons == {"accepted/unmapped": 1}
+    assert ended.reasons == {"accepted/unmapped": 1}
     sandbox.clear_faults()
     report = await arm.documents.reconcile(journal, settle=0, options=quick(deadline=0.05))
-    assert told_by(report).counts == {"succeeded": 1}
+    assert outcome_of(report).counts == {"succeeded": 1}
 
 
 @WAYS
 async def test_without_a_number_it_stays(arm, sandbox, journal, way):
     unexplained(sandbox, "result_gone")
-    told = await looked_up(arm, sandbox, journal, [*invoices(1), *bare_invoices(2)], way, "result_gone")
-    assert told.reasons == {"accepted/result_gone": 2}
+    ended = await looked_up(arm, sandbox, journal, [*invoices(1), *bare_invoices(2)], way, "result_gone")
+    assert ended.reasons == {"accepted/result_gone": 2}
     assert writes(sandbox) == 1
 
 
@@ -133,7 +133,7 @@ async def test_what_was_not_awaited_gets_its_result_first_and_is_looked_up_in_th
 
     report = await arm.documents.reconcile(journal, settle=0, options=quick(deadline=0.05))
 
-    assert told_by(report).counts == {"succeeded": 3}
+    assert outcome_of(report).counts == {"succeeded": 3}
     assert (await the_run(journal)).counts == {"succeeded": 3}
 
 
@@ -148,13 +148,13 @@ async def test_a_result_that_is_asked_for_after_its_deadline_is_asked_for_once(a
     report = await arm.documents.reconcile(journal, settle=0, options=quick())
 
     assert questions(sandbox) == 1
-    assert told_by(report).counts == {"succeeded": 2, "accepted": 1}
-    assert told_by(report).reasons == {f"accepted/{reason}": 1}
+    assert outcome_of(report).counts == {"succeeded": 2, "accepted": 1}
+    assert outcome_of(report).reasons == {f"accepted/{reason}": 1}
 
 
 async def test_what_does_not_wait_for_results_is_not_looked_up(arm, sandbox, journal):
-    told = await send(arm, invoices(3), journal=journal, results="accepted", reconcile=Reconcile(settle=0), **RUN)
-    assert told.counts == {"accepted": 3}
+    ended = await send(arm, invoices(3), journal=journal, results="accepted", reconcile=Reconcile(settle=0), **RUN)
+    assert ended.counts == {"accepted": 3}
     assert sandbox.requests["GET /clients/{clientno}/documents/{documentno}"] == 0
 
 
@@ -165,18 +165,18 @@ async def test_nothing_is_left_behind_nor_in_the_dead_letter(arm, sandbox, journ
     assert [line["reason"] for line in lines_of(letter)] == ["unmapped"] * 4
     assert all(line["payload"] for line in lines_of(letter)), "their text is still there to compare with"
 
-    told = await send(arm, invoices(2), journal=journal, dead_letter=letter, deadline=0.05, reconcile=Reconcile(settle=0), **RUN)
+    ended = await send(arm, invoices(2), journal=journal, dead_letter=letter, deadline=0.05, reconcile=Reconcile(settle=0), **RUN)
 
-    assert told.counts == {"done_before": 2}
-    assert not told.report.left_behind
+    assert ended.counts == {"done_before": 2}
+    assert not ended.report.left_behind
     assert not lines_of(letter)
 
 
 async def test_one_that_is_found_shows_that_look_ups_work(arm, sandbox, journal):
     unexplained(sandbox, "unmapped", "D000")
     plan(sandbox, [None, Fault.reset_before()])
-    told = await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
-    assert told.counts == {"succeeded": 4}
+    ended = await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
+    assert ended.counts == {"succeeded": 4}
     assert writes(sandbox) == 3
     assert not list(sandbox.documents.doubles())
 

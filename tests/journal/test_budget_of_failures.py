@@ -28,15 +28,15 @@ async def test_so_many_failures_end_the_run(arm, sandbox, journal, what, with_jo
         records = [{**record, "x": float("nan")} for record in records]
     settings = {"journal": journal, **RUN} if with_journal else {}
 
-    told = await send(arm, records, stop_after_failures=6, raises=BulkError, **SMALL, **settings)
+    outcome = await send(arm, records, stop_after_failures=6, raises=BulkError, **SMALL, **settings)
 
-    assert isinstance(told.error.__cause__, ArmError)
-    assert "stop_after_failures" in str(told.error)
-    assert told.report.counts[what] >= 6
-    assert told.report.counts[what] + told.report.counts["accepted"] < 100
-    rest = {one.reason for one in told.failures.values() if one.state == "not_sent"}
+    assert isinstance(outcome.error.__cause__, ArmError)
+    assert "stop_after_failures" in str(outcome.error)
+    assert outcome.report.counts[what] >= 6
+    assert outcome.report.counts[what] + outcome.report.counts["accepted"] < 100
+    rest = {one.reason for one in outcome.failures.values() if one.state == "not_sent"}
     assert rest == {"too_many_failures"}
-    assert told.report.totals.records_read == 200, "the rest of a list is named"
+    assert outcome.report.totals.records_read == 200, "the rest of a list is named"
     if with_journal:
         assert (await the_run(journal)).ended is None
 
@@ -44,27 +44,27 @@ async def test_so_many_failures_end_the_run(arm, sandbox, journal, what, with_jo
 async def test_fewer_failures_end_nothing(arm, sandbox):
     for number in range(5):
         sandbox.reject_record(f"D{number:03}")
-    told = await send(arm, invoices(50), stop_after_failures=6, **SMALL)
-    assert told.counts == {"failed": 5, "succeeded": 45}
+    outcome = await send(arm, invoices(50), stop_after_failures=6, **SMALL)
+    assert outcome.counts == {"failed": 5, "succeeded": 45}
 
 
 async def test_all_kinds_of_failures_count_together(arm, sandbox):
     plan(sandbox, [Fault.status(400), Fault.status(500)])
     sandbox.reject_record("D050")
     source = [invoice("BAD", float("nan")), *invoices(100)]
-    told = await send(arm, source, stop_after_failures=6, raises=BulkError, **SMALL)
-    counts = told.report.counts
+    outcome = await send(arm, source, stop_after_failures=6, raises=BulkError, **SMALL)
+    counts = outcome.report.counts
     assert (counts["invalid"], counts["rejected"], counts["unknown"], counts["failed"]) == (1, 2, 2, 1)
 
 
 async def test_what_did_not_fail_does_not_count(arm, sandbox):
     """Accepted, and not sent for another reason."""
     sandbox.hold_processing()
-    told = await send(arm, invoices(20), stop_after_failures=1, results="accepted", **SMALL)
-    assert told.counts == {"accepted": 20}
+    outcome = await send(arm, invoices(20), stop_after_failures=1, results="accepted", **SMALL)
+    assert outcome.counts == {"accepted": 20}
     sandbox.inject(Fault.status(403), method="POST", times=None)
-    told = await send(arm, invoices(20), stop_after_failures=1, raises=BulkError, **SMALL)
-    assert "stop_after_failures" not in str(told.error)
+    outcome = await send(arm, invoices(20), stop_after_failures=1, raises=BulkError, **SMALL)
+    assert "stop_after_failures" not in str(outcome.error)
 
 
 @pytest.mark.parametrize(("every", "share", "ends"), [(4, 0.2, True), (4, 0.3, False), (10, 0.05, True), (10, 0.15, False)])
@@ -72,13 +72,13 @@ async def test_a_share_counts_from_the_hundredth_on(arm, sandbox, every, share, 
     records = customers(400)
     for record in records[::every]:
         sandbox.reject_record(record["customerNo"])
-    told = await send(
+    outcome = await send(
         arm, records, kind="customers", stop_after_failures=share, raises=BulkError if ends else (), max_records=10, concurrency=1
     )
-    settled = sum(number for state, number in told.counts.items() if state not in {"not_sent", "accepted"})
+    settled = sum(number for state, number in outcome.counts.items() if state not in {"not_sent", "accepted"})
     if ends:
         assert 100 <= settled < 400
-        assert {one.reason for one in told.failures.values() if one.state == "not_sent"} == {"too_many_failures"}
+        assert {one.reason for one in outcome.failures.values() if one.state == "not_sent"} == {"too_many_failures"}
     else:
         assert settled == 400
 
@@ -86,15 +86,15 @@ async def test_a_share_counts_from_the_hundredth_on(arm, sandbox, every, share, 
 async def test_a_few_at_the_beginning_are_no_share(arm, sandbox):
     for number in range(20):
         sandbox.reject_record(f"{number:03}")
-    told = await send(arm, customers(300), kind="customers", stop_after_failures=0.5, **SMALL)
-    assert told.counts == {"failed": 20, "succeeded": 280}
+    outcome = await send(arm, customers(300), kind="customers", stop_after_failures=0.5, **SMALL)
+    assert outcome.counts == {"failed": 20, "succeeded": 280}
 
 
 async def test_what_an_earlier_attempt_left_unknown_counts_too(arm, sandbox, journal):
     plan(sandbox, [Fault.status(500), Fault.status(500)])
     await send(arm, invoices(4), journal=journal, **SMALL, **RUN)
-    told = await send(arm, invoices(30), journal=journal, stop_after_failures=4, raises=BulkError, **SMALL, **RUN)
-    assert told.report.counts["unknown"] == 4
+    outcome = await send(arm, invoices(30), journal=journal, stop_after_failures=4, raises=BulkError, **SMALL, **RUN)
+    assert outcome.report.counts["unknown"] == 4
 
 
 async def test_the_next_attempt_sends_the_rest(arm, sandbox, journal, folder):
@@ -107,8 +107,8 @@ async def test_the_next_attempt_sends_the_rest(arm, sandbox, journal, folder):
         index: (one.state, one.reason) for index, one in first.failures.items()
     }
     sandbox.clear_faults()
-    told = await send(arm, invoices(40), **options)
-    assert told.counts == {"succeeded": 40}
+    outcome = await send(arm, invoices(40), **options)
+    assert outcome.counts == {"succeeded": 40}
     assert not list(sandbox.documents.doubles())
     assert lines_of(letter) == []
 
@@ -130,20 +130,20 @@ async def test_a_document_without_number_is_invalid_where_one_is_required(arm, s
         invoice("D9"),
     ]
     settings = {"journal": journal, **RUN} if with_journal else {}
-    told = await send(arm, source, require_document_no=True, dead_letter=letter, **settings)
+    outcome = await send(arm, source, require_document_no=True, dead_letter=letter, **settings)
 
-    assert told.counts == {"succeeded": 4, "invalid": 6}
-    assert told.reasons == {"invalid/no_document_no": 6}
-    assert set(told.failures) == set(range(3, 9))
-    assert all("documentNo" in one.message for one in told.failures.values())
+    assert outcome.counts == {"succeeded": 4, "invalid": 6}
+    assert outcome.reasons == {"invalid/no_document_no": 6}
+    assert set(outcome.failures) == set(range(3, 9))
+    assert all("documentNo" in one.message for one in outcome.failures.values())
     assert sandbox.documents.total_delivered == 4
     payloads = {line["index"]: line["payload"] for line in lines_of(letter)}
     assert payloads[3] == bare_invoices(1)[0]
     assert payloads[4] == payloads[5] == {"documentType": "IN", "customerNo": "1"}
 
     if with_journal:
-        told = await send(arm, source, journal=journal, **RUN)
-        assert told.counts == {"done_before": 4, "succeeded": 5, "failed": 1}, "the last but one has no documentType"
+        outcome = await send(arm, source, journal=journal, **RUN)
+        assert outcome.counts == {"done_before": 4, "succeeded": 5, "failed": 1}, "the last but one has no documentType"
 
 
 async def test_without_that_they_are_sent(arm, sandbox):

@@ -40,9 +40,9 @@ async def test_what_was_taken_is_done_and_the_rest_is_sent(arm, sandbox, journal
     assert first.counts["succeeded"] == 3
     assert first.counts["rejected"] == 3
 
-    told = await send(arm, records, journal=journal, **RUN)
+    outcome = await send(arm, records, journal=journal, **RUN)
 
-    assert told.counts == {"done_before": 3, "succeeded": 9}
+    assert outcome.counts == {"done_before": 3, "succeeded": 9}
     assert {one.taken for one in sandbox.customers} == {1}
 
 
@@ -54,31 +54,31 @@ async def test_other_kinds_and_orders_of_the_same_customers(arm, sandbox, journa
         b'{"name": "Kari 3",\n "customerNo": "003"}',
         *customers(3),
     ]
-    told = await send(arm, source, journal=journal, **RUN)
-    assert told.counts == {"done_before": 6}
+    outcome = await send(arm, source, journal=journal, **RUN)
+    assert outcome.counts == {"done_before": 6}
     assert writes(sandbox) == 1
 
 
 async def test_changed_content_is_sent_again(arm, sandbox, journal):
     await send(arm, customers(5), journal=journal, **RUN)
 
-    told = await send(arm, [*customers(2, "Ola"), *customers(5)[2:]], journal=journal, **RUN)
+    outcome = await send(arm, [*customers(2, "Ola"), *customers(5)[2:]], journal=journal, **RUN)
 
-    assert told.counts == {"succeeded": 2, "done_before": 3}
+    assert outcome.counts == {"succeeded": 2, "done_before": 3}
     assert [sandbox.customers.get(f"{n:03}")["name"] for n in range(5)] == ["Ola 0", "Ola 1", "Kari 2", "Kari 3", "Kari 4"]
 
 
 async def test_content_that_changes_back(arm, sandbox, journal):
     for name in ("Kari", "Ola", "Kari", "Kari"):
-        told = await send(arm, customers(2, name), journal=journal, **RUN)
+        outcome = await send(arm, customers(2, name), journal=journal, **RUN)
     assert sandbox.customers.get("000")["name"] == "Kari 0"
-    assert told.counts == {"done_before": 2}
+    assert outcome.counts == {"done_before": 2}
 
 
 async def test_without_run_id_each_run_is_a_new_one(arm, sandbox, journal):
     for _ in range(2):
-        told = await send(arm, customers(3), kind="customers", journal=journal)
-        assert told.counts == {"succeeded": 3}
+        outcome = await send(arm, customers(3), kind="customers", journal=journal)
+        assert outcome.counts == {"succeeded": 3}
     assert {one.taken for one in sandbox.customers} == {2}
     runs = await read_journal(journal)
     assert len({run.run_id for run in runs}) == len(runs) == 2
@@ -87,10 +87,10 @@ async def test_without_run_id_each_run_is_a_new_one(arm, sandbox, journal):
 
 async def test_created_and_updated_are_two_runs(arm, sandbox, journal):
     await send(arm, customers(3), journal=journal, **RUN)
-    told = await send(arm, customers(3, "Ola"), update=True, journal=journal, **RUN)
+    outcome = await send(arm, customers(3, "Ola"), update=True, journal=journal, **RUN)
     again = await send(arm, customers(3, "Ola"), update=True, journal=journal, **RUN)
 
-    assert told.counts == {"succeeded": 3}
+    assert outcome.counts == {"succeeded": 3}
     assert again.counts == {"done_before": 3}
     assert {run.operation for run in await read_journal(journal)} == {"customers.create_batch", "customers.update_batch"}
 
@@ -100,8 +100,8 @@ async def test_created_and_updated_are_two_runs(arm, sandbox, journal):
 )
 async def test_what_is_in_doubt_is_sent_again_at_once(arm, sandbox, journal, fault):
     plan(sandbox, [None, fault], **POSTS)
-    told = await send(arm, customers(9), journal=journal, max_records=3, **RUN)
-    assert told.counts == {"succeeded": 9}
+    outcome = await send(arm, customers(9), journal=journal, max_records=3, **RUN)
+    assert outcome.counts == {"succeeded": 9}
     assert (await the_run(journal)).counts == {"succeeded": 9}
     assert (await send(arm, customers(9), journal=journal, **RUN)).counts == {"done_before": 9}
 
@@ -120,9 +120,9 @@ async def test_the_same_key_several_times(arm, sandbox, journal):
     assert first.counts == {"succeeded": 6}
     sent = writes(sandbox)
 
-    told = await send(arm, source, journal=journal, max_records=2, **RUN)
+    outcome = await send(arm, source, journal=journal, max_records=2, **RUN)
 
-    assert told.counts == {"done_before": 6}
+    assert outcome.counts == {"done_before": 6}
     assert writes(sandbox) == sent
     assert [sandbox.customers.get(key)["name"] for key in "12"] == ["a", "y"]
 
@@ -133,9 +133,9 @@ async def test_an_older_version_that_goes_out_again_takes_the_newer_one_with_it(
     first = await send(arm, source, journal=journal, max_records=1, **RUN)
     assert first.counts == {"rejected": 1, "succeeded": 1}
 
-    told = await send(arm, source, journal=journal, max_records=1, **RUN)
+    outcome = await send(arm, source, journal=journal, max_records=1, **RUN)
 
-    assert told.counts == {"succeeded": 2}
+    assert outcome.counts == {"succeeded": 2}
     assert sandbox.customers.get("1")["name"] == "new"
 
 

@@ -23,12 +23,12 @@ from ..support.sandbox_runs import (
     journal_threads,
     lines_of,
     new_client_no,
+    outcome_of,
     plan,
     quick,
     read_journal,
     send,
     the_run,
-    told_by,
     until,
 )
 
@@ -39,16 +39,16 @@ SOURCE = random.Random(5).sample([*invoices(14), *bare_invoices(3), *bare_invoic
 
 async def goes_on(arm, sandbox, journal, source, report, client_no):
     """The journal says what the report says; a further attempt settles all that can be; nothing was taken twice."""
-    told = told_by(report)
+    outcome = outcome_of(report)
     runs = await read_journal(journal) if journal.exists() else []
-    assert (dict(runs[0].counts) if runs else {}) == told.counts
+    assert (dict(runs[0].counts) if runs else {}) == outcome.counts
     await sandbox.settled()
 
     again = await send(arm, source, journal=journal, **RUN)
 
     assert set(again.counts) <= {*SUCCESS, "unknown"}
-    assert again.report.counts["unknown"] == told.report.counts["unknown"]
-    assert again.report.counts["done_before"] >= told.report.counts["succeeded"]
+    assert again.report.counts["unknown"] == outcome.report.counts["unknown"]
+    assert again.report.counts["done_before"] >= outcome.report.counts["succeeded"]
     over = [one for one in sandbox.documents.doubles() if one.client_no == client_no]
     assert all(one.key.startswith("content:") and one.taken == 2 for one in over), "each number once, each content as often as it is there"
 
@@ -118,7 +118,7 @@ async def test_a_later_attempt_cancelled_at_every_answer_of_the_journal(arm, san
                 await task
         finally:
             del loop.call_soon_threadsafe
-        told = told_by(run.report)
+        outcome = outcome_of(run.report)
         await until(lambda: not journal_threads())
         assert sum((await the_run(journal)).counts.values()) <= len(source)
         if answers < moment:
@@ -126,7 +126,7 @@ async def test_a_later_attempt_cancelled_at_every_answer_of_the_journal(arm, san
         await sandbox.settled()
         again = await send(own, source, journal=journal, **RUN)
         assert set(again.counts) <= {*SUCCESS, "unknown"}
-        assert again.report.counts["done_before"] >= told.report.counts["done_before"]
+        assert again.report.counts["done_before"] >= outcome.report.counts["done_before"]
         assert not [one for one in sandbox.documents.doubles() if one.client_no == client_no]
     assert moment > 5
 
@@ -211,8 +211,8 @@ async def test_what_was_on_the_wire_is_unknown_from_then_on(arm, sandbox, journa
         await task
     sandbox.clear_faults()
 
-    told = told_by(run.report)
-    assert told.reasons["unknown/cut_off"] == 4
+    outcome = outcome_of(run.report)
+    assert outcome.reasons["unknown/cut_off"] == 4
     again = await send(arm, invoices(10), journal=journal, **RUN)
     assert again.counts == {"unknown": 4, "done_before": 2, "succeeded": 4}
     assert again.reasons == {"unknown/cut_off": 4}
@@ -229,14 +229,14 @@ async def test_left_early(arm, sandbox, journal, loud):
                 if loud:
                     raise ZeroDivisionError
                 break
-    told = told_by(run.report)
-    assert told.report.counts["unknown"] == 0
-    assert told.report.totals.records_read < 400
+    outcome = outcome_of(run.report)
+    assert outcome.report.counts["unknown"] == 0
+    assert outcome.report.totals.records_read < 400
     assert (await the_run(journal)).ended is None
 
     again = await send(arm, source, journal=journal, max_records=50, **RUN)
     assert set(again.counts) == SUCCESS
-    assert again.report.counts["done_before"] == told.report.counts["succeeded"] + told.report.counts["accepted"]
+    assert again.report.counts["done_before"] == outcome.report.counts["succeeded"] + outcome.report.counts["accepted"]
     assert not list(sandbox.documents.doubles())
 
 
@@ -255,9 +255,9 @@ async def test_a_night_of_many_cuts(arm, sandbox, journal):
         with contextlib.suppress(asyncio.CancelledError):
             await task
             break
-        told_by(run.report)
-    told = told_by(run.report)
-    assert set(told.counts) <= {*SUCCESS, "unknown"}
+        outcome_of(run.report)
+    outcome = outcome_of(run.report)
+    assert set(outcome.counts) <= {*SUCCESS, "unknown"}
     for record in source:
         assert sandbox.documents.taken(record) <= (1 if "documentNo" in record else 6)
 
@@ -270,7 +270,7 @@ async def test_customers_that_were_cut_off_are_simply_sent_again(arm, sandbox, j
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert told_by(run.report).report.counts["unknown"] == 4
+    assert outcome_of(run.report).report.counts["unknown"] == 4
     sandbox.clear_faults()
 
     again = await send(arm, customers(10), kind="customers", journal=journal, **RUN)
@@ -307,9 +307,9 @@ async def test_what_the_journal_knows_is_never_called_not_sent(arm, sandbox, jou
     else:
         with pytest.raises(BulkError):
             await run
-    told = told_by(run.report)
+    outcome = outcome_of(run.report)
     there = {record["documentNo"] for record in records[:16]}
-    assert not there & {one.key for one in told.failures.values() if one.state == "not_sent"}
+    assert not there & {one.key for one in outcome.failures.values() if one.state == "not_sent"}
     assert not there & {line["key"] for line in lines_of(letter) if line["state"] == "not_sent"}
     assert sum((await the_run(journal)).counts.values()) <= 21
 

@@ -1,4 +1,4 @@
-"""The dead letter file: a line for each record that did not make it, with all that is needed to mend it and to send it again."""
+"""The dead letter file: a line for each record that did not succeed, with all that is needed to fix it and to send it again."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def letter(folder):
 
 
 async def test_all_made_it(arm, journal, letter):
-    told = await send(arm, invoices(3), journal=journal, dead_letter=letter, **RUN)
-    assert told.counts == {"succeeded": 3}
+    ended = await send(arm, invoices(3), journal=journal, dead_letter=letter, **RUN)
+    assert ended.counts == {"succeeded": 3}
     assert letter.read_bytes() == b""
 
 
@@ -127,8 +127,8 @@ async def test_every_kind_of_failure_has_its_payload(arm, sandbox, journal, lett
     assert found["LARGE"] == ("invalid", "too_large", {"documentNo": "LARGE", "customerMessage": "x" * 3000})
     assert found["REJECTED"][:2] == ("rejected", "400")
     assert found["REJECTED"][2] == invoice("REJECTED", 7)
-    doubtful = {found[key][0] for key in ("UNKNOWN", "ERROR", "DENIED")}
-    assert doubtful == {"unknown", "not_sent"}
+    unknown = {found[key][0] for key in ("UNKNOWN", "ERROR", "DENIED")}
+    assert unknown == {"unknown", "not_sent"}
     assert found["UNKNOWN"][2] == {"documentNo": "UNKNOWN", "customerNo": "1", "currencyAmounts": {"exclVat": 8.5}}
     assert found["ERROR"][2] == {"documentNo": "ERROR", "currencyAmounts": {"exclVat": 9.9}}
     assert found["DENIED"][2] == invoice("DENIED", 10.1)
@@ -166,8 +166,8 @@ REST = {
 async def test_the_rest_of_a_list_is_there_as_it_would_have_been_sent(arm, sandbox, journal, letter, kind):
     sandbox.inject(Fault.status(403), method="POST", times=None)
     source = [*invoices(60), REST[kind]]
-    told = await send(arm, source, journal=journal, dead_letter=letter, max_records=2, concurrency=1, raises=BulkError, **RUN)
-    assert told.counts == {"not_sent": 61}
+    ended = await send(arm, source, journal=journal, dead_letter=letter, max_records=2, concurrency=1, raises=BulkError, **RUN)
+    assert ended.counts == {"not_sent": 61}
 
     lines = lines_of(letter)
     assert sorted(line["index"] for line in lines) == list(range(61))
@@ -187,9 +187,9 @@ async def test_the_rest_of_a_list_is_there_as_it_would_have_been_sent(arm, sandb
 async def test_a_list_of_broken_things_that_was_not_sent(arm, sandbox, letter):
     sandbox.inject(Fault.status(403), method="POST", times=None)
     source = [*customers(40), {"customerNo": "N", "limitAmount": float("nan")}, b"\xff", {"customerNo": "O", "x": object()}, None, {1.5: 2}]
-    told = await send(arm, source, kind="customers", dead_letter=letter, max_records=2, concurrency=1, raises=BulkError)
+    ended = await send(arm, source, kind="customers", dead_letter=letter, max_records=2, concurrency=1, raises=BulkError)
     lines = {line["index"]: line for line in lines_of(letter)}
-    assert set(lines) == set(range(told.report.totals.records_read)) == set(range(45))
+    assert set(lines) == set(range(ended.report.totals.records_read)) == set(range(45))
     assert lines[40]["as_read"] == {"customerNo": "N", "limitAmount": None}
     assert all((line["payload"] is None) == ("as_read" in line) == (index >= 40) for index, line in lines.items())
 
@@ -219,18 +219,18 @@ async def test_other_ends(arm, sandbox, letter, way):
             if way == "left":
                 async for _ in run:
                     break
-    told = {(one.index, one.state, one.reason) for one in run.report.failures()}
-    assert {"rejected"} <= {state for _, state, _ in told}
+    ended = {(one.index, one.state, one.reason) for one in run.report.failures()}
+    assert {"rejected"} <= {state for _, state, _ in ended}
     lines = lines_of(letter)
-    assert {(line["index"], line["state"], line["reason"]) for line in lines} == told
+    assert {(line["index"], line["state"], line["reason"]) for line in lines} == ended
     assert all(line["payload"] == records[line["index"]] for line in lines)
 
 
 @pytest.mark.parametrize("results", ["wait", "accepted"])
 async def test_accepted_is_in_it_only_where_more_was_wanted(arm, sandbox, journal, letter, results):
     sandbox.hold_processing()
-    told = await send(arm, invoices(4), journal=journal, dead_letter=letter, results=results, deadline=0.03, max_records=2, **RUN)
-    assert told.counts == {"accepted": 4}
+    ended = await send(arm, invoices(4), journal=journal, dead_letter=letter, results=results, deadline=0.03, max_records=2, **RUN)
+    assert ended.counts == {"accepted": 4}
     lines = lines_of(letter)
     assert [line["state"] for line in lines] == ["accepted"] * (4 if results == "wait" else 0)
     assert all(line["batch_uuid"] and line["payload"] for line in lines)
@@ -330,8 +330,8 @@ async def test_half_a_surrogate_pair(arm, sandbox, journal, letter):
 async def test_half_a_surrogate_pair_in_a_name(arm, sandbox, journal, letter):
     broken = {**invoice("BAD"), "x\ud800": float("nan")}
     for done in ("succeeded", "done_before"):
-        told = await send(arm, [broken, *invoices(2)], journal=journal, dead_letter=letter, **RUN)
-        assert told.counts == {"invalid": 1, done: 2}
+        ended = await send(arm, [broken, *invoices(2)], journal=journal, dead_letter=letter, **RUN)
+        assert ended.counts == {"invalid": 1, done: 2}
         assert [line["key"] for line in lines_of(letter)] == ["BAD"]
 
 

@@ -161,8 +161,8 @@ async def test_what_a_crash_left_beside_it_is_taken_in(arm, sandbox, folder, jou
     await task
 
     assert Path(f"{copy}-wal").stat().st_size > 0
-    told = await send(arm, invoices(6), journal=copy, **RUN)
-    assert told.report.counts["done_before"] + told.report.counts["unknown"] == 6
+    outcome = await send(arm, invoices(6), journal=copy, **RUN)
+    assert outcome.report.counts["done_before"] + outcome.report.counts["unknown"] == 6
     assert not list(sandbox.documents.doubles())
 
 
@@ -223,12 +223,12 @@ async def test_another_process_runs_it(arm, sandbox, journal):
         assert (await the_run(journal)).running
         assert await prune_journal(journal, unfinished=True) == 0
         assert (await send(arm, invoices(2, start=50), journal=journal, run_id="another")).counts == {"succeeded": 2}
-        told, _ = await asyncio.wait_for(process.communicate(b"go on\n"), 20)
+        outcome, _ = await asyncio.wait_for(process.communicate(b"go on\n"), 20)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert told == b"4 succeeded\n"
+    assert outcome == b"4 succeeded\n"
     run = await the_run(journal, run_id=RUN["run_id"])
     assert run.attempts == 1
     assert not run.running
@@ -251,8 +251,8 @@ async def test_a_process_that_was_killed_has_nothing_any_more(arm, sandbox, jour
     process.kill()
     await process.wait()
 
-    told = await send(arm, invoices(4), journal=journal, **RUN)
+    outcome = await send(arm, invoices(4), journal=journal, **RUN)
 
-    assert told.report.counts["done_before"] + told.report.counts["unknown"] == 1
-    assert told.report.counts["succeeded"] == 3
+    assert outcome.report.counts["done_before"] + outcome.report.counts["unknown"] == 1
+    assert outcome.report.counts["succeeded"] == 3
     assert not list(sandbox.documents.doubles())

@@ -28,14 +28,14 @@ async def test_other_content_of_what_may_be_there_is_never_sent(arm, sandbox, jo
     await send(arm, [invoice("D1", 5)], journal=journal, results="accepted" if before == "accepted" else "wait", **RUN)
     sandbox.recent.clear()
 
-    told = await send(arm, [invoice("D1", 6), invoice("D2", 6)], journal=journal, **RUN)
+    outcome = await send(arm, [invoice("D1", 6), invoice("D2", 6)], journal=journal, **RUN)
 
-    assert told.counts == {"invalid": 1, "succeeded": 1}
-    failure = told.failures[0]
+    assert outcome.counts == {"invalid": 1, "succeeded": 1}
+    failure = outcome.failures[0]
     assert (failure.index, failure.key, failure.reason) == (0, "D1", "conflicts_with_journal")
     assert failure.message
     assert bodies(sandbox) == 1
-    assert told.report.left_behind == ({"unknown": 1} if before == "unknown" else {}), "the one before still stands"
+    assert outcome.report.left_behind == ({"unknown": 1} if before == "unknown" else {}), "the one before still stands"
 
 
 @pytest.mark.parametrize("before", ["failed", "rejected", "not_sent"])
@@ -51,18 +51,18 @@ async def test_mended_content_is_sent_after_what_was_not_taken(arm, sandbox, jou
     first = await send(arm, [invoice("D1", 5)], journal=journal, raises=raises, **RUN)
     assert first.counts == {before: 1}
 
-    mended = [invoice("D1", 6)]
-    assert (await send(arm, mended, journal=journal, **RUN)).counts == {"succeeded": 1}
-    assert (await send(arm, mended, journal=journal, **RUN)).counts == {"done_before": 1}
-    assert (await send(arm, [invoice("D1", 5)], journal=journal, **RUN)).counts == {"invalid": 1}, "now the mended one stands"
+    fixed = [invoice("D1", 6)]
+    assert (await send(arm, fixed, journal=journal, **RUN)).counts == {"succeeded": 1}
+    assert (await send(arm, fixed, journal=journal, **RUN)).counts == {"done_before": 1}
+    assert (await send(arm, [invoice("D1", 5)], journal=journal, **RUN)).counts == {"invalid": 1}, "now the fixed one stands"
 
 
 async def test_a_number_twice_in_one_run_is_sent_once(arm, sandbox, journal):
     source = [*invoices(5), invoice("d003", 3), invoice("D001", 99), *invoices(10, start=10), invoice("D012", 12)]
-    told = await send(arm, source, journal=journal, max_records=4, **RUN)
+    outcome = await send(arm, source, journal=journal, max_records=4, **RUN)
 
-    assert told.counts == {"succeeded": 15, "invalid": 3}
-    assert {index: one.reason for index, one in told.failures.items()} == dict.fromkeys((5, 6, 17), "document_no_repeated")
+    assert outcome.counts == {"succeeded": 15, "invalid": 3}
+    assert {index: one.reason for index, one in outcome.failures.items()} == dict.fromkeys((5, 6, 17), "document_no_repeated")
     assert not list(sandbox.documents.doubles())
 
     again = await send(arm, source[::-1], journal=journal, max_records=5, **RUN)
@@ -71,17 +71,17 @@ async def test_a_number_twice_in_one_run_is_sent_once(arm, sandbox, journal):
 
 
 async def test_a_number_twice_in_one_batch(arm, sandbox, journal):
-    told = await send(arm, [invoice("D1"), invoice("D1"), invoice("D2")], journal=journal, **RUN)
-    assert told.counts == {"succeeded": 2, "invalid": 1}
-    assert told.state(1) == "invalid"
+    outcome = await send(arm, [invoice("D1"), invoice("D1"), invoice("D2")], journal=journal, **RUN)
+    assert outcome.counts == {"succeeded": 2, "invalid": 1}
+    assert outcome.state(1) == "invalid"
     assert sandbox.documents.taken("D1") == 1
 
 
 async def test_what_was_invalid_stands_in_nobody_s_way(arm, sandbox, journal):
     bad = invoice("D1", float("nan"))
     source = [bad, invoice("D0"), invoice("D9"), invoice("D1"), invoice("D5")]
-    told = await send(arm, source, journal=journal, max_records=2, **RUN)
-    assert told.counts == {"succeeded": 4, "invalid": 1}
+    outcome = await send(arm, source, journal=journal, max_records=2, **RUN)
+    assert outcome.counts == {"succeeded": 4, "invalid": 1}
 
     again = await send(arm, source, journal=journal, max_records=3, **RUN)
     assert again.counts == {"done_before": 4, "invalid": 1}
@@ -90,15 +90,15 @@ async def test_what_was_invalid_stands_in_nobody_s_way(arm, sandbox, journal):
 
 async def test_blanks_around_a_number_do_not_count(arm, sandbox, journal):
     await send(arm, [invoice("D1")], journal=journal, **RUN)
-    told = await send(arm, [invoice(" D1 ")], journal=journal, **RUN)
-    assert not told.report.counts["succeeded"], "it would be the same document a second time"
+    outcome = await send(arm, [invoice(" D1 ")], journal=journal, **RUN)
+    assert not outcome.report.counts["succeeded"], "it would be the same document a second time"
     assert writes(sandbox) == 1
 
 
 async def test_a_blank_number_is_none(arm, sandbox, journal):
     source = [invoice(""), invoice("  "), invoice("")]
-    told = await send(arm, source, journal=journal, max_records=1, **RUN)
-    assert told.counts == {"succeeded": 3}
+    outcome = await send(arm, source, journal=journal, max_records=1, **RUN)
+    assert outcome.counts == {"succeeded": 3}
     again = await send(arm, source[::-1], journal=journal, **RUN)
     assert again.counts == {"done_before": 3}
 
@@ -108,8 +108,8 @@ async def test_a_blank_number_is_none(arm, sandbox, journal):
 
 async def test_two_equal_documents_without_number_are_two(arm, sandbox, journal):
     source = [invoice(None, 7)] * 3
-    told = await send(arm, source, journal=journal, max_records=1, **RUN)
-    assert told.counts == {"succeeded": 3}
+    outcome = await send(arm, source, journal=journal, max_records=1, **RUN)
+    assert outcome.counts == {"succeeded": 3}
     assert sandbox.documents.taken(invoice(None, 7)) == 3
 
     grown = await send(arm, source * 2, journal=journal, max_records=2, **RUN)
@@ -122,9 +122,9 @@ async def test_the_form_of_a_number_makes_no_other_document(arm, sandbox, journa
     text = b'{"customerNo":"1","documentType":"IN","currencyAmounts":{"vat":1,"exclVat":%s}}' % str(written).encode()
     await send(arm, [invoice(None, 5)], journal=journal, **RUN)
 
-    told = await send(arm, [text, invoice(None, 5.5)], journal=journal, **RUN)
+    outcome = await send(arm, [text, invoice(None, 5.5)], journal=journal, **RUN)
 
-    assert told.counts == {"done_before": 1, "succeeded": 1}
+    assert outcome.counts == {"done_before": 1, "succeeded": 1}
 
 
 async def test_the_states_of_equal_documents_are_given_in_fixed_order(arm, sandbox, journal):
@@ -135,17 +135,17 @@ async def test_the_states_of_equal_documents_are_given_in_fixed_order(arm, sandb
     plan(sandbox, [Fault.status(500)])
     await send(arm, [same] * 3, journal=journal, results="accepted", **RUN)
     plan(sandbox, [Fault.status(400)])
-    told = await send(arm, [same] * 4, journal=journal, results="accepted", **RUN)
-    assert told.counts == {"done_before": 1, "accepted": 1, "unknown": 1, "rejected": 1}
+    outcome = await send(arm, [same] * 4, journal=journal, results="accepted", **RUN)
+    assert outcome.counts == {"done_before": 1, "accepted": 1, "unknown": 1, "rejected": 1}
 
     sent = writes(sandbox)
     for number in (1, 2, 3):
-        told = await send(arm, [same] * number, journal=journal, results="accepted", **RUN)
-        assert told.counts == dict.fromkeys(["done_before", "accepted", "unknown"][:number], 1)
+        outcome = await send(arm, [same] * number, journal=journal, results="accepted", **RUN)
+        assert outcome.counts == dict.fromkeys(["done_before", "accepted", "unknown"][:number], 1)
     assert writes(sandbox) == sent, "three of them may be there: a shorter source sends none"
 
-    told = await send(arm, [same] * 4, journal=journal, **RUN)
-    assert told.counts == {"done_before": 2, "unknown": 1, "succeeded": 1}
+    outcome = await send(arm, [same] * 4, journal=journal, **RUN)
+    assert outcome.counts == {"done_before": 2, "unknown": 1, "succeeded": 1}
 
 
 FATES = st.sampled_from(["ok", "ok", *sorted(set(FAULTS) - {"ok", "forbidden"}), "forbidden"])
@@ -161,7 +161,7 @@ async def test_no_document_is_taken_more_often_than_the_source_holds_it(arm, san
     own = arm.for_client(client_no)
     journal = folder / f"{client_no}.sqlite"
     wanted = Counter(contents)
-    doubtful = 0
+    ambiguous = 0
 
     for fates, size, order in [*attempts, ([], 2, None)]:
         source = [invoice(None, content) for content in (order.sample(contents, len(contents)) if order else contents)]
@@ -172,18 +172,18 @@ async def test_no_document_is_taken_more_often_than_the_source_holds_it(arm, san
         sandbox.clear_faults()
         counts = run.report.counts
         assert sum(counts.values()) == len(contents), "each record is named, also where the run can't go on: the source has a length"
-        doubtful += len(UNKNOWN & set(fates))
+        ambiguous += len(UNKNOWN & set(fates))
         for content, number in wanted.items():
             assert sandbox.documents.taken(invoice(None, content), client_no) <= number
 
     states = Counter(one.state for one in run.report.failures())
     assert set(states) <= {"unknown"}, "the last attempt met no fault: what is left is what nobody knows"
-    assert doubtful or not states
-    success_states = len(contents) - states["unknown"]
+    assert ambiguous or not states
+    successes = len(contents) - states["unknown"]
     taken = {content: sandbox.documents.taken(invoice(None, content), client_no) for content in wanted}
-    assert success_states <= sum(taken.values()) <= len(contents)
+    assert successes <= sum(taken.values()) <= len(contents)
     assert (await the_run(journal)).counts == {
-        state: number for state, number in {"succeeded": success_states, "unknown": states["unknown"]}.items() if number
+        state: number for state, number in {"succeeded": successes, "unknown": states["unknown"]}.items() if number
     }
 
     before = writes(sandbox)

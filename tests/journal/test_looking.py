@@ -91,9 +91,9 @@ async def test_the_counts_of_a_run_are_those_of_its_records_not_of_its_attempts(
     sandbox.reject_record("D001")
     for _ in range(3):
         plan(sandbox, [Fault.status(400)])
-        told = await send(arm, invoices(6), journal=journal, max_records=2, **RUN)
+        outcome = await send(arm, invoices(6), journal=journal, max_records=2, **RUN)
         run = await the_run(journal)
-        expected = dict(told.counts)
+        expected = dict(outcome.counts)
         expected["succeeded"] = expected.get("succeeded", 0) + expected.pop("done_before", 0)
         assert run.counts == expected
         assert sum(run.counts.values()) == 6
@@ -143,10 +143,10 @@ async def test_only_what_is_finished_is_removed(arm, sandbox, journal):
     assert await left(journal) == [("unknown", "d"), ("open", "d"), ("cut off", "d")]
     assert await prune_journal(journal, older_than=0) == 0
 
-    told = await send(arm, invoices(3, start=100), journal=journal, run_id="unknown")
-    assert told.counts == {"unknown": 3}, "what is left is whole"
-    told = await send(arm, invoices(3, start=200), journal=journal, run_id="open")
-    assert told.counts == {"done_before": 3}
+    outcome = await send(arm, invoices(3, start=100), journal=journal, run_id="unknown")
+    assert outcome.counts == {"unknown": 3}, "what is left is whole"
+    outcome = await send(arm, invoices(3, start=200), journal=journal, run_id="open")
+    assert outcome.counts == {"done_before": 3}
     assert await prune_journal(journal, older_than=0) == 1
 
 
@@ -164,8 +164,8 @@ async def test_all_of_them(arm, sandbox, journal):
     assert await prune_journal(journal, unfinished=True, older_than=3600) == 0
     assert await prune_journal(journal, unfinished=True, older_than=0) == 5
     assert await left(journal) == []
-    told = await send(arm, invoices(3, start=50), journal=journal, run_id="new")
-    assert told.counts == {"succeeded": 3}
+    outcome = await send(arm, invoices(3, start=50), journal=journal, run_id="new")
+    assert outcome.counts == {"succeeded": 3}
 
 
 async def test_the_space_comes_back(arm, sandbox, journal):
@@ -195,6 +195,6 @@ async def test_a_run_that_is_removed_leaves_nothing_that_a_later_one_could_take_
     plan(sandbox, [Fault.reset_before()])
     await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, **RUN)
     assert await prune_journal(journal, unfinished=True, older_than=0, keep_numbers=0) == 1
-    told = await send(arm, invoices(4), journal=journal, run_id="another")
-    assert told.counts == {"succeeded": 4}
+    outcome = await send(arm, invoices(4), journal=journal, run_id="another")
+    assert outcome.counts == {"succeeded": 4}
     assert (await the_run(journal)).attempts == 1

@@ -36,9 +36,9 @@ async def test_many_runs_at_the_same_time(arm, sandbox, journal):
     async def night(name):
         return await send(arm, invoices(30, start=30 * int(name)), journal=journal, run_id=name, max_records=4)
 
-    told = await asyncio.gather(*(night(str(n)) for n in range(6)))
+    outcome = await asyncio.gather(*(night(str(n)) for n in range(6)))
 
-    assert [one.counts for one in told] == [{"succeeded": 30}] * 6
+    assert [one.counts for one in outcome] == [{"succeeded": 30}] * 6
     runs = await read_journal(journal)
     assert sorted(run.run_id for run in runs) == list("012345")
     assert all(run.counts == {"succeeded": 30} and run.is_finished for run in runs)
@@ -76,8 +76,8 @@ async def test_two_ways_to_write_a_path_are_one_journal(arm, sandbox, folder, mo
     await send(arm, invoices(2), journal="a b#?%.sqlite", run_id="r")
 
     for path in (folder / "link" / "a b#?%.sqlite", str(folder / "a b#?%.sqlite"), "./link/./link/a b#?%.sqlite"):
-        told = await send(arm, invoices(2), journal=path, run_id="r")
-        assert told.counts == {"done_before": 2}
+        outcome = await send(arm, invoices(2), journal=path, run_id="r")
+        assert outcome.counts == {"done_before": 2}
 
 
 async def test_the_second_of_two_equal_runs_is_refused(arm, sandbox, journal, folder):

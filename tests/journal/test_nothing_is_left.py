@@ -206,7 +206,7 @@ async def test_no_person_is_in_the_log(arm, sandbox, journal, folder, log_record
         invoice("NO-2", 99, ledgerNote=secret),
     ]
     plan(sandbox, [None, Fault.reset_after(), Fault.status(400, body=b'{"message": "%s"}' % secret.encode())])
-    told = await send(arm, source, **options)
+    outcome = await send(arm, source, **options)
     again = await send(arm, source, reconcile=Reconcile(settle=0), **options)
     await send(arm, [customer(secret, secret)], kind="customers", journal=journal, run_id="r")
     with contextlib.suppress(ArmError):
@@ -217,5 +217,5 @@ async def test_no_person_is_in_the_log(arm, sandbox, journal, folder, log_record
     for line in lines:
         assert secret not in line
         assert "NO-" not in line
-    for text in (repr(told.report), repr(again.report), told.report.summary(), *map(repr, told.failures.values())):
+    for text in (repr(outcome.report), repr(again.report), outcome.report.summary(), *map(repr, outcome.failures.values())):
         assert secret not in text

@@ -16,12 +16,12 @@ from ..support.sandbox_runs import (
     customers,
     invoice,
     invoices,
+    outcome_of,
     plan,
     questions,
     quick,
     send,
     the_run,
-    told_by,
     until,
     writes,
 )
@@ -47,9 +47,9 @@ async def test_accepted_first_then_waited_for(arm, sandbox, journal, kind):
     assert not run.is_finished
     sent = writes(sandbox)
 
-    told = await send(arm, records, kind=kind, journal=journal, **RUN)
+    outcome = await send(arm, records, kind=kind, journal=journal, **RUN)
 
-    assert told.counts == {"done_before": 20}
+    assert outcome.counts == {"done_before": 20}
     assert questions(sandbox) >= 7
     assert writes(sandbox) == sent
     run = await the_run(journal)
@@ -59,8 +59,8 @@ async def test_accepted_first_then_waited_for(arm, sandbox, journal, kind):
 
 async def test_accepted_twice_asks_for_nothing(arm, sandbox, journal):
     for _ in range(2):
-        told = await send(arm, invoices(6), journal=journal, results="accepted", max_records=2, **RUN)
-        assert told.counts == {"accepted": 6}
+        outcome = await send(arm, invoices(6), journal=journal, results="accepted", max_records=2, **RUN)
+        assert outcome.counts == {"accepted": 6}
     assert questions(sandbox) == 0
     assert writes(sandbox) == 3
 
@@ -71,8 +71,8 @@ async def test_each_that_is_done_is_called_so_however_the_results_come(arm, sand
     await send(arm, records, journal=journal, results="accepted", max_records=3, **RUN)
     await sandbox.settled()
     for _ in range(3):
-        told = await send(arm, records[::-1], journal=journal, max_records=5, poll_first=0.0, **RUN)
-        assert told.counts == {"done_before": 120}
+        outcome = await send(arm, records[::-1], journal=journal, max_records=5, poll_first=0.0, **RUN)
+        assert outcome.counts == {"done_before": 120}
 
 
 @pytest.mark.parametrize("results", ["wait", "accepted"])
@@ -84,35 +84,35 @@ async def test_open_when_it_was_cancelled(arm, sandbox, journal, results):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert told_by(run.report).reasons == {"accepted/not_awaited": 8}
+    assert outcome_of(run.report).reasons == {"accepted/not_awaited": 8}
     assert (await the_run(journal)).ended is None
     sandbox.release_processing()
     await sandbox.settled()
 
-    told = await send(arm, invoices(8), journal=journal, results=results, **RUN)
+    outcome = await send(arm, invoices(8), journal=journal, results=results, **RUN)
 
-    assert told.counts == ({"done_before": 8} if results == "wait" else {"accepted": 8})
+    assert outcome.counts == ({"done_before": 8} if results == "wait" else {"accepted": 8})
     assert writes(sandbox) == 4
 
 
 async def test_open_when_its_deadline_had_come(arm, sandbox, journal):
     sandbox.hold_processing()
     for _ in range(2):
-        told = await send(arm, invoices(4), journal=journal, max_records=2, deadline=0.03, **RUN)
-        assert told.reasons == {"accepted/deadline": 4}
+        outcome = await send(arm, invoices(4), journal=journal, max_records=2, deadline=0.03, **RUN)
+        assert outcome.reasons == {"accepted/deadline": 4}
     sandbox.release_processing()
     await sandbox.settled()
 
-    told = await send(arm, invoices(4), journal=journal, deadline=0.03, **RUN)
+    outcome = await send(arm, invoices(4), journal=journal, deadline=0.03, **RUN)
 
-    assert told.counts == {"done_before": 4}, "it is asked for once at least"
+    assert outcome.counts == {"done_before": 4}, "it is asked for once at least"
     assert writes(sandbox) == 2
 
 
 async def test_a_result_that_was_gone_is_asked_for_again(arm, sandbox, journal):
     sandbox.inject(Fault.status(404), method="GET", path="/batches/", times=2)
-    told = await send(arm, invoices(2), journal=journal, **RUN)
-    assert told.reasons == {"accepted/result_gone": 2}
+    outcome = await send(arm, invoices(2), journal=journal, **RUN)
+    assert outcome.reasons == {"accepted/result_gone": 2}
 
     assert (await send(arm, invoices(2), journal=journal, **RUN)).counts == {"done_before": 2}
     assert writes(sandbox) == 1
@@ -124,12 +124,12 @@ async def test_the_words_of_results_may_be_learnt_later(sandbox, journal):
         sandbox.reject_record("D001")
         async with client_of(sandbox) as arm:
             for _ in range(2):
-                told = await send(arm, invoices(4), journal=journal, max_records=2, **RUN)
-                assert told.reasons == {"accepted/unrecognised": 4}
+                outcome = await send(arm, invoices(4), journal=journal, max_records=2, **RUN)
+                assert outcome.reasons == {"accepted/unrecognised": 4}
         async with client_of(sandbox, words=BatchWords(succeeded={"FERDIG", "BOKFØRT"}, failed={"AVVIST"}, partial={"PARTIAL"})) as arm:
-            told = await send(arm, invoices(4), journal=journal, **RUN)
-            assert told.report.counts["done_before"] == 3
-            assert told.failures[1].state == "failed"
+            outcome = await send(arm, invoices(4), journal=journal, **RUN)
+            assert outcome.report.counts["done_before"] == 3
+            assert outcome.failures[1].state == "failed"
             assert writes(sandbox) == 2
 
 
@@ -139,8 +139,8 @@ async def test_the_words_of_results_may_be_unlearnt_too(sandbox, journal):
         await send(arm, invoices(2), journal=journal, **RUN)
         asked = questions(sandbox)
     async with client_of(sandbox, words=BatchWords(succeeded={"else"})) as arm:
-        told = await send(arm, invoices(2), journal=journal, **RUN)
-    assert told.counts == {"done_before": 2}
+        outcome = await send(arm, invoices(2), journal=journal, **RUN)
+    assert outcome.counts == {"done_before": 2}
     assert questions(sandbox) == asked
 
 
@@ -149,10 +149,10 @@ async def test_a_record_that_the_result_leaves_out_is_never_sent_again(arm, sand
     records = invoices(6) if kind == "documents" else customers(6)
     sandbox.omit_result(records[1]["documentNo" if kind == "documents" else "customerNo"])
     for number in range(3):
-        told = await send(arm, records, kind=kind, journal=journal, **RUN)
-        assert told.reasons == {"accepted/unmapped": 1}
-        assert told.state(1) == "accepted"
-        assert told.report.counts["done_before"] == (5 if number else 0)
+        outcome = await send(arm, records, kind=kind, journal=journal, **RUN)
+        assert outcome.reasons == {"accepted/unmapped": 1}
+        assert outcome.state(1) == "accepted"
+        assert outcome.report.counts["done_before"] == (5 if number else 0)
     assert writes(sandbox) == 1
     assert (await the_run(journal)).counts == {"succeeded": 5, "accepted": 1}
 
@@ -161,13 +161,13 @@ async def test_a_failure_that_comes_late_is_told_once_and_sent_again_then(arm, s
     sandbox.reject_record("D001", "no such district")
     await send(arm, invoices(3), journal=journal, results="accepted", **RUN)
 
-    told = await send(arm, invoices(3), journal=journal, **RUN)
-    assert told.counts == {"done_before": 2, "failed": 1}
-    assert told.failures[1].message == "no such district"
+    outcome = await send(arm, invoices(3), journal=journal, **RUN)
+    assert outcome.counts == {"done_before": 2, "failed": 1}
+    assert outcome.failures[1].message == "no such district"
     assert writes(sandbox) == 1, "what the source yields now is what the result speaks of"
 
-    told = await send(arm, invoices(3), journal=journal, **RUN)
-    assert told.counts == {"done_before": 2, "failed": 1}
+    outcome = await send(arm, invoices(3), journal=journal, **RUN)
+    assert outcome.counts == {"done_before": 2, "failed": 1}
     assert [sandbox.documents.taken(f"D00{n}") for n in range(3)] == [1, 2, 1]
 
 
@@ -191,22 +191,22 @@ async def test_left_while_earlier_batches_are_open(arm, sandbox, journal):
     async with run:
         async for _ in run:
             break
-    assert told_by(run.report).report.counts["unknown"] == 0
+    assert outcome_of(run.report).report.counts["unknown"] == 0
     sandbox.clear_faults()
 
-    told = await send(arm, source[1:], journal=journal, **RUN)
+    outcome = await send(arm, source[1:], journal=journal, **RUN)
 
-    assert set(told.counts) <= {"done_before", "succeeded"}
-    assert sum(told.counts.values()) == 206
+    assert set(outcome.counts) <= {"done_before", "succeeded"}
+    assert sum(outcome.counts.values()) == 206
     assert not list(sandbox.documents.doubles())
 
 
 async def test_a_poll_that_is_refused_ends_the_run_and_leaves_them_open(arm, sandbox, journal):
     await send(arm, invoices(6), journal=journal, results="accepted", max_records=2, **RUN)
     plan(sandbox, [Fault.status(401)] * 8, method="GET", path="/batches/")
-    told = await send(arm, invoices(8), journal=journal, raises=BulkError, **RUN)
-    assert sum(told.counts.values()) == told.report.totals.records_read
-    assert told.report.counts["unknown"] == 0
+    outcome = await send(arm, invoices(8), journal=journal, raises=BulkError, **RUN)
+    assert sum(outcome.counts.values()) == outcome.report.totals.records_read
+    assert outcome.report.counts["unknown"] == 0
     sandbox.clear_faults()
 
     again = await send(arm, invoices(8), journal=journal, **RUN)
@@ -217,4 +217,4 @@ async def test_a_poll_that_is_refused_ends_the_run_and_leaves_them_open(arm, san
 async def test_a_reconcile_asks_for_results_whatever_it_is_told(arm, sandbox, journal):
     await send(arm, invoices(4), journal=journal, results="accepted", max_records=2, **RUN)
     report = await arm.documents.reconcile(journal, settle=0, options=quick(results="accepted"))
-    assert told_by(report).counts == {"succeeded": 4}
+    assert outcome_of(report).counts == {"succeeded": 4}

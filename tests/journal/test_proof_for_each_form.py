@@ -9,7 +9,7 @@ from amili_arm_async.bulk.journal.sqlite import reconcile_store as unknowns
 
 from ..support.gateway import Gateway
 from ..support.http_server import Answer
-from ..support.sandbox_runs import invoice, quick, send, the_run, told_by
+from ..support.sandbox_runs import invoice, outcome_of, quick, send, the_run
 
 RUN = {"run_id": "night"}
 SENDS_AGAIN = Reconcile(settle=0.06, resend_absent=True)
@@ -39,7 +39,7 @@ async def night(gateway, journal, numbers, way, *, settings=SENDS_AGAIN):
         await send(arm, source, **options)
         if way == "in the next run":
             return await send(arm, source, reconcile=settings, **options)
-        return told_by(await arm.documents.reconcile(journal, settle=0.06, resend_absent=True, options=quick(deadline=0.05)))
+        return outcome_of(await arm.documents.reconcile(journal, settle=0.06, resend_absent=True, options=quick(deadline=0.05)))
 
 
 @WAYS
@@ -49,12 +49,12 @@ async def test_nothing_is_sent_twice_behind_a_gateway_that_does_not_know_some_ad
     hides, hidden, plain = GATEWAYS[name]
     numbers = [*(plain.format(n) for n in range(4)), *(hidden.format(n) for n in range(4))]
     async with Gateway(hides_number=hides, faults=["ok", "taken_reset", "taken_reset", "taken_reset"]) as gateway:
-        told = await night(gateway, journal, numbers, way)
+        outcome = await night(gateway, journal, numbers, way)
 
     assert not gateway.doubles
     assert len(gateway.writes) == 4
-    assert told.reasons == {"unknown/absent": 4}
-    assert all("such a form" in failure.message for failure in told.failures.values())
+    assert outcome.reasons == {"unknown/absent": 4}
+    assert all("such a form" in failure.message for failure in outcome.failures.values())
     assert "no document whose number has this form is found" in caplog.text
     assert (await the_run(journal)).counts == {"succeeded": 4, "unknown": 4}
 
@@ -66,9 +66,9 @@ async def test_with_a_proof_for_the_form_it_is_sent_once(journal, name, way):
     _, hidden, plain = GATEWAYS[name]
     numbers = [*(plain.format(n) for n in range(4)), *(hidden.format(n) for n in range(4))]
     async with Gateway(faults=["ok", "body_reset", "ok", "body_reset"]) as gateway:
-        told = await night(gateway, journal, numbers, way)
+        outcome = await night(gateway, journal, numbers, way)
 
-    assert not told.failures
+    assert not outcome.failures
     assert gateway.taken == dict.fromkeys(numbers, 1)
     assert len(gateway.writes) == 6
 
@@ -77,8 +77,8 @@ async def test_with_a_proof_for_the_form_it_is_sent_once(journal, name, way):
 async def test_a_proof_must_be_as_long_as_what_it_proves(journal, way):
     numbers = ["A1", "A2", "A10000", "A10001"]
     async with Gateway(faults=["ok", "body_reset"]) as gateway:
-        told = await night(gateway, journal, numbers, way)
-    assert told.reasons == {"unknown/absent": 2}
+        outcome = await night(gateway, journal, numbers, way)
+    assert outcome.reasons == {"unknown/absent": 2}
     assert len(gateway.writes) == 2
 
 
@@ -87,8 +87,8 @@ async def test_a_batch_with_a_form_that_is_not_proved_stays_whole(journal, way):
     """A batch is taken as a whole: where one of its numbers can't be asked for, it may be there, and the others on their way."""
     numbers = ["A001", "A002", "A003", "A/04", "A005", "A006"]
     async with Gateway(hides_number=lambda raw: "%2F" in raw, faults=["ok", "body_reset", "body_reset"]) as gateway:
-        told = await night(gateway, journal, numbers, way)
-    assert {failure.key for failure in told.failures.values()} == {"A003", "A/04"}
+        outcome = await night(gateway, journal, numbers, way)
+    assert {failure.key for failure in outcome.failures.values()} == {"A003", "A/04"}
     assert gateway.taken == dict.fromkeys(["A001", "A002", "A005", "A006"], 1)
 
 
@@ -99,8 +99,8 @@ async def test_a_web_page_is_no_answer_of_the_api(journal, way, page):
     hides = {"A003"}
     gateway = Gateway(hides_number=lambda raw: raw in hides, page=(page, "text/html"), faults=["ok", "taken_reset"])
     async with gateway:
-        told = await night(gateway, journal, ["A001", "A002", "A003", "A004"], way)
-    assert told.reasons.get("unknown/not_looked_up", 0) + told.reasons.get("unknown/batch_taken", 0) == 1
+        outcome = await night(gateway, journal, ["A001", "A002", "A003", "A004"], way)
+    assert outcome.reasons.get("unknown/not_looked_up", 0) + outcome.reasons.get("unknown/batch_taken", 0) == 1
     assert not gateway.doubles
 
 
@@ -109,8 +109,8 @@ async def test_one_that_must_be_there_and_is_not_refutes_the_others(journal, way
     """Half of the machines behind the gateway don't know the address."""
     gateway = Gateway(hides_number=lambda raw: raw in {"A0001", "A0002", "A0003", "A0004"}, faults=["ok", "taken_reset", "body_reset"])
     async with gateway:
-        told = await night(gateway, journal, ["A0001", "A0002", "A0003", "A0004", "A0005", "A0006"], way)
-    assert told.report.counts["unknown"] == 4
+        outcome = await night(gateway, journal, ["A0001", "A0002", "A0003", "A0004", "A0005", "A0006"], way)
+    assert outcome.report.counts["unknown"] == 4
     assert len(gateway.writes) == 3
 
 
@@ -121,8 +121,8 @@ async def test_another_document_in_the_answer_is_neither_a_proof_nor_a_conflict(
     shows = Answer(200, invoice("2026", 1))
     gateway.answer_read = lambda seen: shows if "%2F" in seen.request.raw_path else None
     async with gateway:
-        told = await night(gateway, journal, ["20261", "20262", "2026/1", "2026/2"], way)
-    assert told.reasons == {"unknown/not_looked_up": 2}
+        outcome = await night(gateway, journal, ["20261", "20262", "2026/1", "2026/2"], way)
+    assert outcome.reasons == {"unknown/not_looked_up": 2}
     assert not gateway.doubles
 
 
@@ -133,13 +133,13 @@ async def test_a_proof_is_found_in_a_large_journal_with_bounded_work(journal, mo
     keys = unknowns.taken_keys
     monkeypatch.setattr(unknowns, "taken_keys", lambda connection, batches: read.append(len(batches)) or keys(connection, batches))
     async with Gateway(faults=[*["ok"] * 151, "body_reset"]) as gateway:
-        told = await night(gateway, journal, numbers, "in the run")
-        assert not told.failures
+        outcome = await night(gateway, journal, numbers, "in the run")
+        assert not outcome.failures
         assert gateway.taken == dict.fromkeys(numbers, 1)
         monkeypatch.setattr(unknowns, "_MOST_SCANNED", 100)
         read.clear()
         gateway.faults.append("body_reset")
         numbers = ["X.0001", "X.0002"]
-        told = await night(gateway, journal, numbers, "in the next run")
-    assert told.reasons == {"unknown/absent": 2}
+        outcome = await night(gateway, journal, numbers, "in the next run")
+    assert outcome.reasons == {"unknown/absent": 2}
     assert sum(read) <= 100 // 2 + 20

@@ -87,9 +87,9 @@ async def test_a_pruned_run_is_never_begun_again(arm, sandbox, journal, kind):
     assert await prune_journal(journal, older_than=0, keep_numbers=0) == 1
     sent = writes(sandbox)
     for settings in ({}, {"resend_known": True} if kind == "documents" else {}):
-        told = await send(arm, source, kind=kind, journal=journal, raises=JournalError, **RUN, **settings)
+        outcome = await send(arm, source, kind=kind, journal=journal, raises=JournalError, **RUN, **settings)
         for words in (RUN["run_id"], "pruned on 20", "another run_id"):
-            assert words in str(told.error)
+            assert words in str(outcome.error)
     assert writes(sandbox) == sent
 
 

@@ -18,13 +18,13 @@ from ..support.sandbox_runs import (
     ends_after,
     invoice,
     invoices,
+    outcome_of,
     plan,
     questions,
     quick,
     read_journal,
     send,
     the_run,
-    told_by,
     until,
     writes,
 )
@@ -45,8 +45,8 @@ async def looked_up(arm, sandbox, journal, source, faults, way, *, settings=AT_O
     plan(sandbox, faults)
     if way == "in the run":
         return await send(arm, source, reconcile=settings, **options)
-    told = await send(arm, source, **options)
-    assert told.report.counts["unknown"] == 2 * sum(fault is not None for fault in faults)
+    run_outcome = await send(arm, source, **options)
+    assert run_outcome.report.counts["unknown"] == 2 * sum(fault is not None for fault in faults)
     await sandbox.settled()
     if way == "in the next run":
         return await send(arm, source, reconcile=settings, **options)
@@ -57,9 +57,9 @@ async def looked_up(arm, sandbox, journal, source, faults, way, *, settings=AT_O
         concurrency=settings.concurrency,
         options=quick(deadline=options.get("deadline", 10.0)),
     )
-    told = told_by(report)
+    run_outcome = outcome_of(report)
     assert report.totals.records_read == 2 * sum(fault is not None for fault in faults), "those whose fate was open, and no others"
-    return told
+    return run_outcome
 
 
 @WAYS
@@ -67,9 +67,9 @@ async def looked_up(arm, sandbox, journal, source, faults, way, *, settings=AT_O
     "fault", [Fault.reset_after(), Fault.status(500, taken=True), Fault.cut(), Fault.no_uuid()], ids=lambda fault: fault.kind
 )
 async def test_found_with_the_same_content_is_done(arm, sandbox, journal, fault, way):
-    told = await looked_up(arm, sandbox, journal, invoices(6), [None, fault], way)
+    run_outcome = await looked_up(arm, sandbox, journal, invoices(6), [None, fault], way)
 
-    assert told.counts == {"in the run": {"succeeded": 6}, "in the next run": {"done_before": 6}, "alone": {"succeeded": 2}}[way]
+    assert run_outcome.counts == {"in the run": {"succeeded": 6}, "in the next run": {"done_before": 6}, "alone": {"succeeded": 2}}[way]
     assert lookups(sandbox) == 2
     assert (await the_run(journal)).counts == {"succeeded": 6}
     assert (await send(arm, invoices(6), journal=journal, **RUN)).counts == {"done_before": 6}
@@ -80,9 +80,9 @@ async def test_found_with_the_same_content_is_done(arm, sandbox, journal, fault,
 async def test_found_with_other_content(arm, sandbox, journal, way):
     sandbox.documents.seed(invoice(f"D{n:03}", 999) for n in range(6))
 
-    told = await looked_up(arm, sandbox, journal, invoices(6), [None, Fault.reset_before()], way)
+    run_outcome = await looked_up(arm, sandbox, journal, invoices(6), [None, Fault.reset_before()], way)
 
-    assert told.reasons == {"unknown/key_conflict": 2}
+    assert run_outcome.reasons == {"unknown/key_conflict": 2}
     again = await send(arm, invoices(6), journal=journal, reconcile=AT_ONCE, **RUN)
     assert again.reasons == {"unknown/key_conflict": 2}
     assert sandbox.documents.total_taken == 4
@@ -90,9 +90,9 @@ async def test_found_with_other_content(arm, sandbox, journal, way):
 
 @WAYS
 async def test_not_found(arm, sandbox, journal, way):
-    told = await looked_up(arm, sandbox, journal, invoices(6), [Fault.reset_before(), None, Fault.status(500)], way)
+    run_outcome = await looked_up(arm, sandbox, journal, invoices(6), [Fault.reset_before(), None, Fault.status(500)], way)
 
-    assert told.reasons == {"unknown/absent": 4}
+    assert run_outcome.reasons == {"unknown/absent": 4}
     assert (await the_run(journal)).counts == {"succeeded": 2, "unknown": 4}
     assert (await send(arm, invoices(6), journal=journal, **RUN)).reasons == {"unknown/absent": 4}
     assert writes(sandbox) == 3, "nobody asked to send them again"
@@ -104,36 +104,38 @@ async def test_a_sibling_that_is_there_speaks_for_the_batch(arm, sandbox, journa
     settings = Reconcile(settle=0.06, resend_absent=True) if resend else AT_ONCE
     sandbox.documents.seed([invoice("D001", 1)])
 
-    told = await looked_up(arm, sandbox, journal, invoices(2), [Fault.reset_before()], way, settings=settings, deadline=0.05)
+    run_outcome = await looked_up(arm, sandbox, journal, invoices(2), [Fault.reset_before()], way, settings=settings, deadline=0.05)
 
-    assert told.reasons == {"unknown/batch_taken": 1}
-    assert told.report.counts["succeeded"] + told.report.counts["done_before"] == 1
+    assert run_outcome.reasons == {"unknown/batch_taken": 1}
+    assert run_outcome.report.counts["succeeded"] + run_outcome.report.counts["done_before"] == 1
     assert writes(sandbox) == 1
 
 
 @WAYS
 async def test_without_a_number_nothing_can_be_looked_up(arm, sandbox, journal, way):
-    told = await looked_up(arm, sandbox, journal, bare_invoices(4), [Fault.status(502), None], way)
+    run_outcome = await looked_up(arm, sandbox, journal, bare_invoices(4), [Fault.status(502), None], way)
 
-    assert told.reasons == {"unknown/502": 2}
+    assert run_outcome.reasons == {"unknown/502": 2}
     assert lookups(sandbox) == 0
 
 
 @WAYS
 async def test_a_sibling_without_a_number(arm, sandbox, journal, way):
     source = [*invoices(1), *bare_invoices(1, start=7)]
-    told = await looked_up(arm, sandbox, journal, source, [Fault.reset_after()], way)
-    assert told.report.counts["unknown"] == 1
-    assert told.failures[1].key is None
+    run_outcome = await looked_up(arm, sandbox, journal, source, [Fault.reset_after()], way)
+    assert run_outcome.report.counts["unknown"] == 1
+    assert run_outcome.failures[1].key is None
 
 
 @WAYS
 async def test_a_look_up_that_is_not_answered(arm, sandbox, journal, way):
     sandbox.inject(Fault.status(500), times=5, **LOOK)
 
-    told = await looked_up(arm, sandbox, journal, invoices(4), [Fault.reset_after()], way, settings=Reconcile(settle=0, concurrency=1))
+    run_outcome = await looked_up(
+        arm, sandbox, journal, invoices(4), [Fault.reset_after()], way, settings=Reconcile(settle=0, concurrency=1)
+    )
 
-    assert told.reasons == {"unknown/not_looked_up": 1}
+    assert run_outcome.reasons == {"unknown/not_looked_up": 1}
     sandbox.clear_faults()
     again = await send(arm, invoices(4), journal=journal, reconcile=AT_ONCE, **RUN)
     assert again.report.counts["unknown"] == 0
@@ -144,32 +146,34 @@ async def test_a_look_up_that_is_not_answered(arm, sandbox, journal, way):
 @pytest.mark.parametrize("answer", [b"{}", b"[]", b"null", b"<html>", b'{"documents": []}', b""], ids=repr)
 async def test_a_look_up_whose_answer_is_odd_is_no_proof(arm, sandbox, journal, way, answer):
     sandbox.inject(Fault.garbage(answer), times=None, **LOOK)
-    told = await looked_up(arm, sandbox, journal, invoices(2), [Fault.reset_after()], way)
-    assert told.counts == {"unknown": 2}
-    assert set(told.reasons) <= {"unknown/not_looked_up", "unknown/key_conflict"}
+    run_outcome = await looked_up(arm, sandbox, journal, invoices(2), [Fault.reset_after()], way)
+    assert run_outcome.counts == {"unknown": 2}
+    assert set(run_outcome.reasons) <= {"unknown/not_looked_up", "unknown/key_conflict"}
 
 
 async def test_a_look_up_that_is_forbidden_ends_the_run(arm, sandbox, journal):
     plan(sandbox, [None, Fault.reset_after()])
     sandbox.inject(Fault.status(403), times=None, **LOOK)
-    told = await send(arm, invoices(6), journal=journal, max_records=2, concurrency=1, reconcile=AT_ONCE, raises=BulkError, **RUN)
-    assert told.counts == {"succeeded": 4, "unknown": 2}
+    run_outcome = await send(arm, invoices(6), journal=journal, max_records=2, concurrency=1, reconcile=AT_ONCE, raises=BulkError, **RUN)
+    assert run_outcome.counts == {"succeeded": 4, "unknown": 2}
     with pytest.raises(BulkError) as caught:
         await arm.documents.reconcile(journal, settle=0)
-    assert told_by(caught.value.report).counts == {"unknown": 2}
+    assert outcome_of(caught.value.report).counts == {"unknown": 2}
 
     sandbox.clear_faults()
     report = await arm.documents.reconcile(journal, settle=0)
-    assert told_by(report).counts == {"succeeded": 2}
+    assert outcome_of(report).counts == {"succeeded": 2}
 
 
 @WAYS
 async def test_send_again_what_is_not_there(arm, sandbox, journal, way):
     source = [{**invoice(f"D{n:03}", Decimal("12.50")), "ledgerNote": f"Ærlig {n}", "documentLines": [{"lineNo": n}]} for n in range(8)]
     faults = [Fault.reset_before(), Fault.reset_after(), None, Fault.status(500)]
-    told = await looked_up(arm, sandbox, journal, source, faults, way, settings=Reconcile(settle=0.06, resend_absent=True), deadline=0.05)
+    run_outcome = await looked_up(
+        arm, sandbox, journal, source, faults, way, settings=Reconcile(settle=0.06, resend_absent=True), deadline=0.05
+    )
 
-    assert set(told.counts) <= {"succeeded", "done_before"}
+    assert set(run_outcome.counts) <= {"succeeded", "done_before"}
     assert sandbox.documents.total_taken == 8
     assert not list(sandbox.documents.doubles())
     for record in source:
@@ -191,22 +195,22 @@ async def test_what_was_answered_with_a_2xx_is_never_sent_again(arm, sandbox, jo
     plan(sandbox, [fault])
     options = {"max_records": 2, "journal": journal, "deadline": 0.05, **RUN}
     if way == "in the run":
-        told = await send(arm, invoices(2), reconcile=settings, **options)
+        run_outcome = await send(arm, invoices(2), reconcile=settings, **options)
     else:
         await send(arm, invoices(2), **options)
         if way == "alone":
-            told = told_by(await arm.documents.reconcile(journal, settle=0.06, resend_absent=True))
+            run_outcome = outcome_of(await arm.documents.reconcile(journal, settle=0.06, resend_absent=True))
         else:
-            told = await send(arm, invoices(2), reconcile=settings, **options)
+            run_outcome = await send(arm, invoices(2), reconcile=settings, **options)
 
-    assert told.reasons == {"unknown/absent": 2}
+    assert run_outcome.reasons == {"unknown/absent": 2}
     assert writes(sandbox) == 1
     assert [sandbox.documents.taken(f"D00{n}") for n in range(2)] == [1, 1]
 
 
 async def reconciled(arm, journal, way, settings, count=2, **options):
     if way == "alone":
-        return told_by(await arm.documents.reconcile(journal, settle=settings.settle, resend_absent=True, options=quick(**options)))
+        return outcome_of(await arm.documents.reconcile(journal, settle=settings.settle, resend_absent=True, options=quick(**options)))
     return await send(arm, invoices(count), journal=journal, reconcile=settings, **RUN, **options)
 
 
@@ -223,9 +227,9 @@ async def test_a_sibling_whose_look_up_is_not_answered_is_no_proof(arm, sandbox,
     await sandbox.settled()
     sandbox.inject(fault, method="GET", path="/documents/D000", times=None)
 
-    told = await reconciled(arm, journal, way, SENDS_AGAIN, deadline=0.05)
+    run_outcome = await reconciled(arm, journal, way, SENDS_AGAIN, deadline=0.05)
 
-    assert told.report.counts["unknown"] == 2
+    assert run_outcome.report.counts["unknown"] == 2
     assert writes(sandbox) == 1, "the batch was taken: its other document must not go out again"
 
 
@@ -233,8 +237,8 @@ async def test_a_sibling_whose_look_up_is_not_answered_is_no_proof(arm, sandbox,
 async def test_what_an_earlier_reconcile_found_is_not_forgotten(arm, sandbox, journal, way):
     sandbox.documents.seed([invoice("D000", 999)])
     plan(sandbox, [Fault.reset_before()])
-    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=AT_ONCE, **RUN)
-    assert told.reasons == {"unknown/key_conflict": 1, "unknown/batch_taken": 1}
+    run_outcome = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=AT_ONCE, **RUN)
+    assert run_outcome.reasons == {"unknown/key_conflict": 1, "unknown/batch_taken": 1}
     sandbox.inject(Fault.status(500), method="GET", path="/documents/D000", times=None)
 
     await reconciled(arm, journal, way, SENDS_AGAIN, deadline=0.05)
@@ -250,9 +254,9 @@ async def test_look_ups_that_all_say_404_prove_nothing(arm, sandbox, journal, wa
     await sandbox.settled()
     sandbox.inject(Fault.status(404), method="GET", path="/documents/", times=None)
 
-    told = await reconciled(arm, journal, way, SENDS_AGAIN, count=4, deadline=0.05)
+    run_outcome = await reconciled(arm, journal, way, SENDS_AGAIN, count=4, deadline=0.05)
 
-    assert told.report.counts["unknown"] == 2
+    assert run_outcome.report.counts["unknown"] == 2
     assert writes(sandbox) == 2
     assert not list(sandbox.documents.doubles())
 
@@ -261,8 +265,8 @@ async def test_look_ups_that_all_say_404_prove_nothing(arm, sandbox, journal, wa
 @pytest.mark.parametrize("number", [".", "..", "a/b", "%2e", "?", "#", "Å «ø» 1"])
 async def test_a_number_that_is_hard_to_ask_for(arm, sandbox, journal, way, number):
     source = [invoice(number, 1), invoice("D1", 2)]
-    told = await looked_up(arm, sandbox, journal, source, [Fault.reset_after()], way)
-    assert told.state(1) == "succeeded", "the others are looked up all the same"
+    run_outcome = await looked_up(arm, sandbox, journal, source, [Fault.reset_after()], way)
+    assert run_outcome.state(1) == "succeeded", "the others are looked up all the same"
     assert not list(sandbox.documents.doubles())
 
 
@@ -279,14 +283,14 @@ async def test_where_nothing_is_known_to_be_there_nothing_is_sent_again(arm, san
         sandbox.inject(Fault.status(404), times=None, **LOOK)
     fault = Fault.reset_before() if there else Fault.reset_after()
 
-    told = await looked_up(arm, sandbox, journal, invoices(2), [fault], way, settings=SENDS_AGAIN, deadline=0.05)
+    run_outcome = await looked_up(arm, sandbox, journal, invoices(2), [fault], way, settings=SENDS_AGAIN, deadline=0.05)
 
-    assert told.reasons == {"unknown/absent": 2}
+    assert run_outcome.reasons == {"unknown/absent": 2}
     assert writes(sandbox) == 1
     assert "nothing is sent again" in caplog.text
     sandbox.clear_faults()
-    told = await reconciled(arm, journal, "in the next run", SENDS_AGAIN, deadline=0.05)
-    assert set(told.counts) == {"unknown"} if there else {"succeeded"}
+    run_outcome = await reconciled(arm, journal, "in the next run", SENDS_AGAIN, deadline=0.05)
+    assert set(run_outcome.counts) == {"unknown"} if there else {"succeeded"}
     assert not list(sandbox.documents.doubles())
 
 
@@ -294,9 +298,9 @@ async def test_a_document_that_was_found_shows_that_look_ups_work(arm, sandbox, 
     """Found in this reconcile, with the same content or another."""
     sandbox.documents.seed([invoice("D001", 999)])
     plan(sandbox, [Fault.reset_before(), Fault.reset_before()])
-    told = await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
-    assert told.reasons == {"unknown/key_conflict": 1, "unknown/batch_taken": 1}
-    assert told.counts == {"succeeded": 2, "unknown": 2}
+    run_outcome = await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
+    assert run_outcome.reasons == {"unknown/key_conflict": 1, "unknown/batch_taken": 1}
+    assert run_outcome.counts == {"succeeded": 2, "unknown": 2}
     assert writes(sandbox) == 3
 
 
@@ -305,8 +309,8 @@ async def test_a_document_of_another_number_shows_nothing(arm, sandbox, journal,
     sandbox.documents.seed([invoice("D001", 999)])
     sandbox.inject(Fault.garbage(answer), method="GET", path="/documents/D001", times=None)
     plan(sandbox, [Fault.reset_before(), Fault.reset_before()])
-    told = await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
-    assert told.counts == {"unknown": 4}
+    run_outcome = await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
+    assert run_outcome.counts == {"unknown": 4}
     assert writes(sandbox) == 2
 
 
@@ -316,7 +320,7 @@ async def test_an_accepted_document_shows_whether_look_ups_work(arm, sandbox, jo
     if not works:
         sandbox.inject(Fault.status(404), times=None, **LOOK)
     plan(sandbox, [None, None, Fault.reset_before() if works else Fault.reset_after()])
-    told = await send(
+    run_outcome = await send(
         arm,
         invoices(6),
         journal=journal,
@@ -327,7 +331,7 @@ async def test_an_accepted_document_shows_whether_look_ups_work(arm, sandbox, jo
         reconcile=SENDS_AGAIN,
         **RUN,
     )
-    assert told.counts == {"accepted": 6} if works else {"accepted": 4, "unknown": 2}
+    assert run_outcome.counts == {"accepted": 6} if works else {"accepted": 4, "unknown": 2}
     assert writes(sandbox) == (4 if works else 3)
     assert not list(sandbox.documents.doubles())
 
@@ -337,8 +341,8 @@ async def test_an_accepted_document_that_failed_since_is_not_the_only_one_asked_
     sandbox.reject_record("D001")
     plan(sandbox, [None, None, Fault.reset_before()])
     options = {"max_records": 2, "concurrency": 1, "results": "accepted", "deadline": 0.05}
-    told = await send(arm, invoices(6), journal=journal, reconcile=SENDS_AGAIN, **options, **RUN)
-    assert told.counts == {"accepted": 6}
+    run_outcome = await send(arm, invoices(6), journal=journal, reconcile=SENDS_AGAIN, **options, **RUN)
+    assert run_outcome.counts == {"accepted": 6}
     assert writes(sandbox) == 4
 
 
@@ -361,23 +365,23 @@ async def test_an_accepted_document_that_is_younger_than_the_time_to_settle_show
 async def test_what_is_sent_again_and_lost_again_stays_unknown(arm, sandbox, journal):
     await one_that_succeeded(arm, journal)
     plan(sandbox, [Fault.reset_before(), Fault.reset_before()])
-    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
-    assert told.counts == {"unknown": 2}
+    run_outcome = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
+    assert run_outcome.counts == {"unknown": 2}
     assert writes(sandbox) == 3, "once, not until it works"
     run = await the_run(journal)
     assert run.counts == {"succeeded": 1, "unknown": 2}
     assert len(run.unknown_batches) == 1
 
-    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
-    assert told.counts == {"succeeded": 2}
+    run_outcome = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
+    assert run_outcome.counts == {"succeeded": 2}
 
 
 @pytest.mark.parametrize("fault", [Fault.status(400), Fault.status(422)])
 async def test_what_is_sent_again_and_refused(arm, sandbox, journal, fault):
     await one_that_succeeded(arm, journal)
     plan(sandbox, [Fault.reset_before(), fault])
-    told = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
-    assert told.counts == {"rejected": 2}
+    run_outcome = await send(arm, invoices(2), journal=journal, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
+    assert run_outcome.counts == {"rejected": 2}
     assert (await the_run(journal)).counts == {"succeeded": 1, "rejected": 2}
     assert (await send(arm, invoices(2), journal=journal, **RUN)).counts == {"succeeded": 2}
 
@@ -386,8 +390,8 @@ async def test_send_again_in_another_size(arm, sandbox, journal):
     """Halved with 413 on the way: each part is known."""
     await one_that_succeeded(arm, journal)
     plan(sandbox, [Fault.reset_before(), Fault.status(413)])
-    told = await send(arm, invoices(8), journal=journal, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
-    assert told.counts == {"succeeded": 8}
+    run_outcome = await send(arm, invoices(8), journal=journal, deadline=0.05, reconcile=SENDS_AGAIN, **RUN)
+    assert run_outcome.counts == {"succeeded": 8}
     assert (await the_run(journal)).counts == {"succeeded": 9}
     assert not list(sandbox.documents.doubles())
 
@@ -397,10 +401,10 @@ async def test_what_the_source_left_behind_is_looked_up_too(arm, sandbox, journa
     await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, **RUN)
     await sandbox.settled()
 
-    told = await send(arm, invoices(2, start=50), journal=journal, reconcile=AT_ONCE, **RUN)
+    run_outcome = await send(arm, invoices(2, start=50), journal=journal, reconcile=AT_ONCE, **RUN)
 
-    assert told.counts == {"succeeded": 2}
-    assert told.report.left_behind == {"unknown": 2}
+    assert run_outcome.counts == {"succeeded": 2}
+    assert run_outcome.report.left_behind == {"unknown": 2}
     assert (await the_run(journal)).counts == {"succeeded": 4, "unknown": 2}
 
 
@@ -409,9 +413,9 @@ async def test_alone_it_asks_for_open_batches_too(arm, sandbox, journal):
     await send(arm, invoices(6), journal=journal, results="accepted", max_records=2, concurrency=1, **RUN)
     await sandbox.settled()
 
-    told = told_by(await arm.documents.reconcile(journal, settle=0, options=quick()))
+    run_outcome = outcome_of(await arm.documents.reconcile(journal, settle=0, options=quick()))
 
-    assert told.counts == {"succeeded": 6}
+    assert run_outcome.counts == {"succeeded": 6}
     assert questions(sandbox) == 2
     assert not (await the_run(journal)).open_batches
 
@@ -419,15 +423,15 @@ async def test_alone_it_asks_for_open_batches_too(arm, sandbox, journal):
 async def test_alone_over_all_runs_of_a_journal(arm, sandbox, journal):
     for night in range(3):
         plan(sandbox, [Fault.reset_after(), None, Fault.reset_before()])
-        told = await send(arm, invoices(6, start=10 * night), journal=journal, run_id=str(night), max_records=2, concurrency=1)
-        assert told.report.counts["unknown"] == 4
+        run_outcome = await send(arm, invoices(6, start=10 * night), journal=journal, run_id=str(night), max_records=2, concurrency=1)
+        assert run_outcome.report.counts["unknown"] == 4
     await send(arm, customers(3), kind="customers", journal=journal, run_id="0")
     await sandbox.settled()
 
-    one = told_by(await arm.documents.reconcile(journal, run_id="1", settle=0))
+    one = outcome_of(await arm.documents.reconcile(journal, run_id="1", settle=0))
     assert one.counts == {"succeeded": 2, "unknown": 2}
     assert {failure.key[:3] for failure in one.failures.values()} == {"D01"}
-    every = told_by(await arm.documents.reconcile(journal, settle=0))
+    every = outcome_of(await arm.documents.reconcile(journal, settle=0))
     assert every.counts == {"succeeded": 4, "unknown": 6}
     assert set(every.failures) <= set(range(10))
     assert [run.counts for run in await read_journal(journal)] == [{"succeeded": 4, "unknown": 2}] * 3 + [{"succeeded": 3}]
@@ -438,7 +442,7 @@ async def test_nothing_to_look_up(arm, sandbox, journal):
     ended = (await the_run(journal)).ended
     sandbox.recent.clear()
     report = await arm.documents.reconcile(journal)
-    assert told_by(report).counts == {}
+    assert outcome_of(report).counts == {}
     assert report.totals.records_read == 0
     assert not sandbox.recent
     assert (await the_run(journal)).ended == ended
@@ -448,7 +452,7 @@ async def test_a_run_that_was_cut_off_is_not_finished_by_a_reconcile(arm, sandbo
     plan(sandbox, [Fault.reset_after(), Fault.status(403)])
     await send(arm, invoices(4), journal=journal, max_records=2, concurrency=1, raises=BulkError, **RUN)
     await sandbox.settled()
-    assert told_by(await arm.documents.reconcile(journal, settle=0)).counts == {"succeeded": 2}
+    assert outcome_of(await arm.documents.reconcile(journal, settle=0)).counts == {"succeeded": 2}
 
     run = await the_run(journal)
     assert run.ended is None
@@ -485,17 +489,17 @@ async def test_in_the_loop_each_outcome_comes_once(arm, sandbox, journal):
     assert sorted(index for index, *_ in seen) == list(range(8))
     assert sorted(state for _, state, _ in seen) == ["succeeded"] * 6 + ["unknown"] * 2
     assert {reason for _, _, reason in seen} == {"", "absent"}
-    assert told_by(run.report).counts == {"succeeded": 6, "unknown": 2}
+    assert outcome_of(run.report).counts == {"succeeded": 6, "unknown": 2}
 
 
 async def test_a_run_that_is_cut_off_before_it_looks_up_names_what_it_knows(arm, sandbox, journal):
     plan(sandbox, [Fault.status(500), Fault.status(403)])
-    told = await send(arm, invoices(6), journal=journal, max_records=2, concurrency=1, reconcile=AT_ONCE, raises=BulkError, **RUN)
-    assert told.reasons == {"unknown/500": 2, "not_sent/403": 4}
+    run_outcome = await send(arm, invoices(6), journal=journal, max_records=2, concurrency=1, reconcile=AT_ONCE, raises=BulkError, **RUN)
+    assert run_outcome.reasons == {"unknown/500": 2, "not_sent/403": 4}
     assert lookups(sandbox) == 0
 
-    told = await send(arm, ends_after(invoices(2)), journal=journal, reconcile=AT_ONCE, raises=BulkError, **RUN)
-    assert told.report.counts["unknown"] + told.report.counts["not_sent"] == 2
+    run_outcome = await send(arm, ends_after(invoices(2)), journal=journal, reconcile=AT_ONCE, raises=BulkError, **RUN)
+    assert run_outcome.report.counts["unknown"] + run_outcome.report.counts["not_sent"] == 2
 
 
 # --- cancelled, and begun again --------------------------------------------------------------------------------------------
@@ -524,7 +528,7 @@ async def test_cancelled_at_a_look_up_and_begun_again(arm, sandbox, journal, pla
     assert (await the_run(journal)).counts == {state: n for state, n in {"succeeded": done, "unknown": 8 - done}.items() if n}
     before = lookups(sandbox)
     report = await arm.documents.reconcile(journal, settle=0)
-    assert told_by(report).counts == {"succeeded": 8 - done}
+    assert outcome_of(report).counts == {"succeeded": 8 - done}
     assert lookups(sandbox) == before + 8 - done, "what was found is not looked up again"
     assert writes(sandbox) == 4
 
@@ -550,7 +554,7 @@ async def test_cancelled_while_it_sends_again(arm, sandbox, journal, turns):
     await asyncio.sleep(0.03)
 
     report = await arm.documents.reconcile(journal, settle=0.03, resend_absent=True, options=quick(deadline=0.02))
-    assert set(told_by(report).counts) <= {"succeeded"}
+    assert set(outcome_of(report).counts) <= {"succeeded"}
     assert (await the_run(journal)).counts.get("succeeded") == 6
     assert sandbox.documents.total_taken == 6
     assert (await send(arm, invoices(6), journal=journal, **RUN)).counts == {"done_before": 6}
@@ -662,4 +666,4 @@ async def test_a_wait_ends_with_the_run(arm, sandbox, journal):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert told_by(run.report).counts == {"unknown": 1}
+    assert outcome_of(run.report).counts == {"unknown": 1}

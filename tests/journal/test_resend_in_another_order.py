@@ -16,7 +16,7 @@ from amili_arm_async.bulk.chunking import Batch
 from amili_arm_async.nightly.money import MoneyObserver
 from amili_arm_async.sandbox import Fault
 
-from ..support.sandbox_runs import lines_of, plan, quick, send, told_by
+from ..support.sandbox_runs import lines_of, outcome_of, plan, quick, send
 
 RUN = {"run_id": "2026-11-20"}
 AGAIN = Reconcile(settle=0.06, resend_absent=True)
@@ -70,15 +70,15 @@ async def test_each_record_is_told_as_itself(arm, sandbox, folder, journal, orde
         observers=(money,),
     )
     report = await run
-    told = told_by(report)
+    outcome = outcome_of(report)
 
     assert not list(sandbox.documents.doubles())
     numbers = [record["documentNo"] for record in again]
-    assert {one.key for one in told.failures.values()} == {"D005", "D010", "D007"} & set(numbers)
-    for index, one in told.failures.items():
+    assert {one.key for one in outcome.failures.values()} == {"D005", "D010", "D007"} & set(numbers)
+    for index, one in outcome.failures.items():
         assert (numbers[index], one.state, one.message) == (one.key, "failed", f"no {one.key}")
     lines = [line for line in lines_of(letter) if line["index"] is not None]
-    assert {line["index"]: line["key"] for line in lines} == {index: one.key for index, one in told.failures.items()}
+    assert {line["index"]: line["key"] for line in lines} == {index: one.key for index, one in outcome.failures.items()}
     assert all(line["payload"] == again[line["index"]] for line in lines)
 
     # What the server has, by its own count.
@@ -100,7 +100,7 @@ async def test_without_a_source_a_line_has_no_index(arm, sandbox, folder, journa
     await send(arm, [priced(place) for place in range(8)], journal=journal, deadline=0.05, max_records=4, concurrency=1, **RUN)
     sandbox.reject_record("D006")
     report = await arm.documents.reconcile(journal, settle=0.06, resend_absent=True, options=quick(dead_letter=letter))
-    assert told_by(report).counts == {"succeeded": 3, "failed": 1}
+    assert outcome_of(report).counts == {"succeeded": 3, "failed": 1}
     assert [(line["index"], line["key"], line["payload"]) for line in lines_of(letter)] == [(None, "D006", priced(6))]
 
 

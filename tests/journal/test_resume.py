@@ -34,8 +34,8 @@ HALF = {"max_records": 3, "concurrency": 1, "run_id": "2026-11-20"}
 async def half_done(arm, sandbox, journal, records):
     """A first attempt at 12 records: 3 succeeded, 3 rejected, 3 unknown (and taken), 3 were not sent."""
     plan(sandbox, [None, Fault.status(400), Fault.reset_after(), Fault.status(403)])
-    told = await send(arm, records, journal=journal, raises=BulkError, **HALF)
-    assert told.counts == {"succeeded": 3, "rejected": 3, "unknown": 3, "not_sent": 3}
+    ended = await send(arm, records, journal=journal, raises=BulkError, **HALF)
+    assert ended.counts == {"succeeded": 3, "rejected": 3, "unknown": 3, "not_sent": 3}
     await sandbox.settled()
 
 
@@ -105,14 +105,14 @@ async def test_what_was_done_is_done_whatever_the_source_looks_like(arm, sandbox
     records = full(numbered)
     await half_done(arm, sandbox, journal, records)
 
-    told = await send(arm, SHAPES[shape](records), journal=journal, **HALF)
+    ended = await send(arm, SHAPES[shape](records), journal=journal, **HALF)
 
-    assert told.counts == {"done_before": 3, "unknown": 3, "succeeded": 6}
+    assert ended.counts == {"done_before": 3, "unknown": 3, "succeeded": 6}
     assert not list(sandbox.documents.doubles())
     assert all(sandbox.documents.taken(record) == 1 for record in records)
     if numbered:
-        assert {one.key for one in told.failures.values()} == {"D006", "D007", "D008"}
-    assert told.report.left_behind == {}
+        assert {one.key for one in ended.failures.values()} == {"D006", "D007", "D008"}
+    assert ended.report.left_behind == {}
 
 
 @pytest.mark.parametrize("first", ["structs", "bytes", "plain bytes", "compact bytes", "keys in another order"])
@@ -121,9 +121,9 @@ async def test_the_first_attempt_may_have_had_another_kind_too(arm, sandbox, jou
     records = full(numbered)
     await half_done(arm, sandbox, journal, SHAPES[first](records))
 
-    told = await send(arm, records, journal=journal, **HALF)
+    ended = await send(arm, records, journal=journal, **HALF)
 
-    assert told.counts == {"done_before": 3, "unknown": 3, "succeeded": 6}
+    assert ended.counts == {"done_before": 3, "unknown": 3, "succeeded": 6}
     assert not list(sandbox.documents.doubles())
 
 
@@ -134,9 +134,9 @@ async def test_a_further_run_after_success_sends_nothing(arm, sandbox, journal, 
     sandbox.recent.clear()
 
     for source in (records, records[::-1]):
-        told = await send(arm, source, kind=kind, journal=journal, run_id="r", max_records=7)
-        assert told.counts == {"done_before": 25}
-        assert told.report.totals.requests == told.report.totals.batches_sent == told.report.totals.bytes_sent == 0
+        ended = await send(arm, source, kind=kind, journal=journal, run_id="r", max_records=7)
+        assert ended.counts == {"done_before": 25}
+        assert ended.report.totals.requests == ended.report.totals.batches_sent == ended.report.totals.bytes_sent == 0
     assert bodies(sandbox) == 0
 
 
@@ -144,9 +144,9 @@ async def test_a_source_that_has_grown(arm, sandbox, journal):
     await half_done(arm, sandbox, journal, invoices(12))
 
     grown = [*invoices(2, start=500), *invoices(12), *invoices(5, start=12), *bare_invoices(2)]
-    told = await send(arm, grown, journal=journal, **HALF)
+    ended = await send(arm, grown, journal=journal, **HALF)
 
-    assert told.counts == {"done_before": 3, "unknown": 3, "succeeded": 15}
+    assert ended.counts == {"done_before": 3, "unknown": 3, "succeeded": 15}
     assert not list(sandbox.documents.doubles())
     assert len(sandbox.documents) == 21
 
@@ -155,38 +155,38 @@ async def test_a_source_that_has_shrunk_leaves_behind_what_may_be_with_the_serve
     records = invoices(12)
     await half_done(arm, sandbox, journal, records)
 
-    told = await send(arm, records[:1] + records[8:], journal=journal, **HALF)
+    ended = await send(arm, records[:1] + records[8:], journal=journal, **HALF)
 
-    assert told.counts == {"done_before": 1, "unknown": 1, "succeeded": 3}
-    assert told.report.left_behind == {"unknown": 2}, "done and rejected ones are no loss"
+    assert ended.counts == {"done_before": 1, "unknown": 1, "succeeded": 3}
+    assert ended.report.left_behind == {"unknown": 2}, "done and rejected ones are no loss"
 
 
 async def test_left_behind_is_named_for_accepted_ones_too(arm, sandbox, journal):
     await send(arm, invoices(6), journal=journal, run_id="r", max_records=2, results="accepted")
 
-    told = await send(arm, invoices(2), journal=journal, run_id="r", results="accepted")
+    ended = await send(arm, invoices(2), journal=journal, run_id="r", results="accepted")
 
-    assert told.counts == {"accepted": 2}
-    assert told.report.left_behind == {"accepted": 4}
+    assert ended.counts == {"accepted": 2}
+    assert ended.report.left_behind == {"accepted": 4}
 
 
 async def test_what_was_left_behind_and_turns_out_well_is_not_left_behind(arm, sandbox, journal):
     await send(arm, invoices(6), journal=journal, run_id="r", max_records=2, results="accepted")
     await sandbox.settled()
 
-    told = await send(arm, invoices(2), journal=journal, run_id="r")
+    ended = await send(arm, invoices(2), journal=journal, run_id="r")
 
-    assert told.counts == {"done_before": 2}
-    assert told.report.left_behind == {}
+    assert ended.counts == {"done_before": 2}
+    assert ended.report.left_behind == {}
 
 
 async def test_a_run_that_is_cut_off_calls_nothing_left_behind(arm, sandbox, journal):
     records = invoices(12)
     await half_done(arm, sandbox, journal, records)
 
-    told = await send(arm, ends_after(records[:1]), journal=journal, raises=BulkError, **HALF)
+    ended = await send(arm, ends_after(records[:1]), journal=journal, raises=BulkError, **HALF)
 
-    assert told.report.left_behind == {}, "the rest may have come yet"
+    assert ended.report.left_behind == {}, "the rest may have come yet"
 
 
 @pytest.mark.parametrize("kept", ["plain", "async"])
@@ -194,15 +194,15 @@ async def test_a_source_that_raises_each_night_a_little_later(arm, sandbox, jour
     records = [*invoices(10), *bare_invoices(4)]
     for count in (1, 3, 4, 9, 9, 13):
         source = ends_after(records[:count])
-        told = await send(
+        ended = await send(
             arm, source if kept == "plain" else slowly(source), journal=journal, run_id="r", max_records=2, concurrency=2, raises=BulkError
         )
-        assert isinstance(told.error.__cause__, LookupError)
-        assert told.report.totals.records_read == count
+        assert isinstance(ended.error.__cause__, LookupError)
+        assert ended.report.totals.records_read == count
 
-    told = await send(arm, records, journal=journal, run_id="r", max_records=2)
+    ended = await send(arm, records, journal=journal, run_id="r", max_records=2)
 
-    assert not told.failures
+    assert not ended.failures
     assert not list(sandbox.documents.doubles())
     assert len(sandbox.documents) == 14
 
@@ -214,8 +214,8 @@ async def test_batches_may_be_cut_otherwise_the_next_time(arm, sandbox, journal)
     assert first.counts == {"succeeded": 21, "unknown": 14, "rejected": 7}
 
     for size in (1, 40, 3):
-        told = await send(arm, records, journal=journal, run_id="r", max_records=size)
-    assert told.counts == {"done_before": 28, "unknown": 14}
+        ended = await send(arm, records, journal=journal, run_id="r", max_records=size)
+    assert ended.counts == {"done_before": 28, "unknown": 14}
     assert not list(sandbox.documents.doubles())
 
 
@@ -226,10 +226,10 @@ async def test_a_batch_that_was_split_is_known_by_its_parts(arm, sandbox, journa
     assert first.counts == {"succeeded": 15, "rejected": 1}
     assert (await the_run(journal)).counts == {"succeeded": 15, "rejected": 1}
 
-    told = await send(arm, records, journal=journal, run_id="r", max_records=5, bisect="all")
+    ended = await send(arm, records, journal=journal, run_id="r", max_records=5, bisect="all")
 
-    assert told.counts == {"done_before": 15, "rejected": 1}
-    assert told.failures[5].key == "D005"
+    assert ended.counts == {"done_before": 15, "rejected": 1}
+    assert ended.failures[5].key == "D005"
     assert not list(sandbox.documents.doubles())
 
 
@@ -241,32 +241,32 @@ async def test_a_batch_that_was_too_large_is_known_by_its_halves(arm, sandbox, j
     assert first.counts["unknown"] > 0
     assert first.counts["succeeded"] + first.counts["unknown"] == 16
 
-    told = await send(arm, records, journal=journal, run_id="r")
+    ended = await send(arm, records, journal=journal, run_id="r")
 
-    assert told.counts == {"done_before": first.counts["succeeded"], "unknown": first.counts["unknown"]}
+    assert ended.counts == {"done_before": first.counts["succeeded"], "unknown": first.counts["unknown"]}
     assert not list(sandbox.documents.doubles())
 
 
 async def test_what_failed_is_sent_again(arm, sandbox, journal):
     sandbox.reject_record("D001")
     for _ in range(3):
-        told = await send(arm, invoices(3), journal=journal, run_id="r", max_records=1)
-        assert told.report.counts["failed"] == 1
-        assert told.failures[1].state == "failed"
-    assert told.counts == {"done_before": 2, "failed": 1}
+        ended = await send(arm, invoices(3), journal=journal, run_id="r", max_records=1)
+        assert ended.report.counts["failed"] == 1
+        assert ended.failures[1].state == "failed"
+    assert ended.counts == {"done_before": 2, "failed": 1}
     assert [sandbox.documents.taken(f"D{n:03}") for n in range(3)] == [1, 3, 1]
     assert sandbox.documents.stored("D001") == 0
 
 
 async def test_what_was_not_sent_is_sent_the_next_time(arm, sandbox, journal):
     forbidden = sandbox.inject(Fault.status(403), method="POST", times=None)
-    told = await send(arm, invoices(100), journal=journal, run_id="r", max_records=10, raises=BulkError)
-    assert told.counts == {"not_sent": 100}
+    ended = await send(arm, invoices(100), journal=journal, run_id="r", max_records=10, raises=BulkError)
+    assert ended.counts == {"not_sent": 100}
     assert forbidden.fired
 
     sandbox.clear_faults()
-    told = await send(arm, invoices(100), journal=journal, run_id="r", max_records=10)
-    assert told.counts == {"succeeded": 100}
+    ended = await send(arm, invoices(100), journal=journal, run_id="r", max_records=10)
+    assert ended.counts == {"succeeded": 100}
     assert not list(sandbox.documents.doubles())
 
 
@@ -297,10 +297,10 @@ async def test_outcomes_of_a_resumed_run_come_out_of_the_loop_too(arm, sandbox, 
 async def test_an_empty_source_goes_on_with_a_run(arm, sandbox, journal):
     await half_done(arm, sandbox, journal, invoices(12))
 
-    told = await send(arm, [], journal=journal, **HALF)
+    ended = await send(arm, [], journal=journal, **HALF)
 
-    assert told.counts == {}
-    assert told.report.left_behind == {"unknown": 3}
+    assert ended.counts == {}
+    assert ended.report.left_behind == {"unknown": 3}
 
 
 async def test_another_run_id_sends_again_what_has_no_number(arm, sandbox, journal):
@@ -316,18 +316,18 @@ async def test_a_key_may_hold_any_letter(arm, sandbox, journal):
     first = await send(arm, records, journal=journal, run_id="r", max_records=3)
     assert first.counts == {"succeeded": len(keys)}
 
-    told = await send(arm, records[::-1], journal=journal, run_id="r", max_records=4)
-    assert told.counts == {"done_before": len(keys)}
+    ended = await send(arm, records[::-1], journal=journal, run_id="r", max_records=4)
+    assert ended.counts == {"done_before": len(keys)}
 
 
 async def test_a_key_with_a_nul(arm, sandbox, journal):
     records = [invoice(key, n) for n, key in enumerate(["a\0b", "a", "a\0c", "\0", "a\0"])]
     first = await send(arm, records, journal=journal, run_id="r", max_records=2)
 
-    told = await send(arm, records[::-1], journal=journal, run_id="r", max_records=3)
+    ended = await send(arm, records[::-1], journal=journal, run_id="r", max_records=3)
 
     assert first.counts == {"succeeded": 5}
-    assert told.counts == {"done_before": 5}
+    assert ended.counts == {"done_before": 5}
 
 
 @pytest.mark.parametrize("taken", [True, False], ids=["taken", "not taken"])
@@ -346,11 +346,11 @@ async def test_what_was_on_the_wire_when_the_process_died(arm, sandbox, journal,
         await task
     sandbox.clear_faults()
 
-    told = await send(arm, records[::-1], journal=copy, run_id="r")
+    ended = await send(arm, records[::-1], journal=copy, run_id="r")
 
-    assert set(told.reasons) == {"unknown/crashed"}
-    assert 2 <= told.report.counts["unknown"] <= 4, "what was on the wire, and what was about to leave"
-    assert told.report.counts["done_before"] == 2
+    assert set(ended.reasons) == {"unknown/crashed"}
+    assert 2 <= ended.report.counts["unknown"] <= 4, "what was on the wire, and what was about to leave"
+    assert ended.report.counts["done_before"] == 2
     assert not list(sandbox.documents.doubles())
     assert {batch.reason for batch in (await the_run(copy)).unknown_batches} == {"crashed"}
 
@@ -369,7 +369,7 @@ async def test_customers_that_were_on_the_wire_when_the_process_died(arm, sandbo
         await task
     sandbox.clear_faults()
 
-    told = await send(arm, records, kind="customers", journal=copy, run_id="r")
+    ended = await send(arm, records, kind="customers", journal=copy, run_id="r")
 
-    assert set(told.counts) == {"done_before", "succeeded"}
+    assert set(ended.counts) == {"done_before", "succeeded"}
     assert len(sandbox.customers) == 8

@@ -34,8 +34,8 @@ ROOT = Path(__file__).parents[2]
 SENT = {"invalid/sent_in_run"}
 
 
-def told_of_one(told, index):
-    one = told.failures[index]
+def told_of_one(outcome, index):
+    one = outcome.failures[index]
     return {f"{one.state}/{one.reason}" if one.reason else one.state: 1}
 
 
@@ -45,11 +45,11 @@ def twice(sandbox):
 
 async def test_nothing_of_another_run_is_sent_again_and_that_run_is_named(arm, sandbox, journal):
     assert (await send(arm, invoices(20), journal=journal, run_id="monday")).counts == {"succeeded": 20}
-    told = await send(arm, invoices(20, start=15), journal=journal, run_id="tuesday", max_records=4)
-    assert told.counts == {"succeeded": 15, "invalid": 5}
-    assert set(told.failures) == set(range(5))
-    assert set(told.reasons) == SENT
-    assert all("'monday'" in one.message and "--resend-known" in one.message for one in told.failures.values())
+    outcome = await send(arm, invoices(20, start=15), journal=journal, run_id="tuesday", max_records=4)
+    assert outcome.counts == {"succeeded": 15, "invalid": 5}
+    assert set(outcome.failures) == set(range(5))
+    assert set(outcome.reasons) == SENT
+    assert all("'monday'" in one.message and "--resend-known" in one.message for one in outcome.failures.values())
     assert not twice(sandbox)
 
 
@@ -60,9 +60,9 @@ async def test_nothing_of_another_run_is_sent_again_and_that_run_is_named(arm, s
 )
 async def test_numbers_are_compared_as_they_are_in_a_run(arm, journal, first, second):
     await send(arm, [invoice(first), invoice("other")], journal=journal, run_id="one")
-    told = await send(arm, [invoice("new"), invoice(second)], journal=journal, run_id="two")
-    assert told.reasons == {"invalid/sent_in_run": 1}
-    assert list(told.failures) == [1]
+    outcome = await send(arm, [invoice("new"), invoice(second)], journal=journal, run_id="two")
+    assert outcome.reasons == {"invalid/sent_in_run": 1}
+    assert list(outcome.failures) == [1]
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ async def test_what_may_be_there_is_not_sent_and_what_was_refused_is(arm, sandbo
     plan(sandbox, [FAULTS[fault]])
     first = await send(arm, invoices(3), journal=journal, run_id="one")
     assert set(first.counts) == ({"unknown"} if again else {"rejected"})
-    told = await send(arm, invoices(3), journal=journal, run_id="two")
-    assert set(told.reasons) == again
+    outcome = await send(arm, invoices(3), journal=journal, run_id="two")
+    assert set(outcome.reasons) == again
     assert not twice(sandbox)
 
 
@@ -85,10 +85,10 @@ async def test_what_was_accepted_and_what_failed(arm, sandbox, journal):
     sandbox.hold_processing()
     await send(arm, invoices(3, start=20), journal=journal, run_id="open", deadline=0.01)
     sandbox.release_processing()
-    told = await send(arm, [*invoices(3), *invoices(3, start=10), *invoices(3, start=20)], journal=journal, run_id="again")
+    outcome = await send(arm, [*invoices(3), *invoices(3, start=10), *invoices(3, start=20)], journal=journal, run_id="again")
     # What failed is not there: it goes out, and fails again.
-    assert told.reasons == {"invalid/sent_in_run": 8, **told_of_one(told, 1)}
-    assert told.state(1) == "failed"
+    assert outcome.reasons == {"invalid/sent_in_run": 8, **told_of_one(outcome, 1)}
+    assert outcome.state(1) == "failed"
 
 
 async def test_it_can_be_asked_for(arm, sandbox, journal):
@@ -114,8 +114,8 @@ async def test_the_same_run_goes_on_by_its_own_rules(arm, sandbox, journal):
     assert (await send(arm, invoices(2), journal=journal, run_id="one")).counts == {"rejected": 2}
     assert (await send(arm, invoices(1), journal=journal, run_id="two")).counts == {"succeeded": 1}
     for _ in range(2):
-        told = await send(arm, invoices(2), journal=journal, run_id="one")
-        assert (told.state(0), told.state(1)) == ("invalid", "succeeded")
+        outcome = await send(arm, invoices(2), journal=journal, run_id="one")
+        assert (outcome.state(0), outcome.state(1)) == ("invalid", "succeeded")
     assert (await the_run(journal, run_id="one")).counts == {"succeeded": 1, "invalid": 1}
     assert not twice(sandbox)
 
@@ -140,11 +140,11 @@ async def test_in_whatever_order(arm, sandbox, journal, order):
     else:
         numbers.reverse()
     for run, some in (("one", numbers[:6000]), ("two", numbers[6000:11_000])):
-        told = await send(arm, [invoice(f"N{number}") for number in some], journal=journal, run_id=run, max_records=50)
-        assert told.counts == {"succeeded": len(some)}
+        outcome = await send(arm, [invoice(f"N{number}") for number in some], journal=journal, run_id=run, max_records=50)
+        assert outcome.counts == {"succeeded": len(some)}
     random.Random(8).shuffle(numbers)
-    told = await send(arm, [invoice(f"N{number}") for number in numbers], journal=journal, run_id="three", max_records=200)
-    assert told.counts == {"succeeded": 1000, "invalid": 11_000}
+    outcome = await send(arm, [invoice(f"N{number}") for number in numbers], journal=journal, run_id="three", max_records=200)
+    assert outcome.counts == {"succeeded": 1000, "invalid": 11_000}
     assert not twice(sandbox)
 
 
@@ -161,13 +161,13 @@ async def test_an_index_is_made_where_it_pays_and_what_comes_later_is_seen_besid
             yield invoice(f"N{number:05}")
         assert made
         # Another run, while this one goes on.
-        told = await send(arm, [invoice(f"N{number:05}") for number in numbers[9900:]], journal=journal, run_id="two")
-        assert told.counts == {"succeeded": 100}
+        outcome = await send(arm, [invoice(f"N{number:05}") for number in numbers[9900:]], journal=journal, run_id="two")
+        assert outcome.counts == {"succeeded": 100}
         for number in numbers[9900:]:
             yield invoice(f"N{number:05}")
 
-    told = await send(arm, source(), journal=journal, run_id="three", max_records=100)
-    assert told.counts == {"succeeded": 1900, "invalid": 100}
+    outcome = await send(arm, source(), journal=journal, run_id="three", max_records=100)
+    assert outcome.counts == {"succeeded": 1900, "invalid": 100}
     assert made == [1]
     assert not twice(sandbox)
 
@@ -193,9 +193,9 @@ async def test_what_waits_for_its_turn_counts_while_its_run_goes_on(arm, sandbox
     run = arm.documents.create_many(invoices(4), options=quick(journal=journal, run_id="one", max_records=1, concurrency=1))
     task = asyncio.create_task(awaited(run))
     await until(lambda: sandbox.in_flight == 1)
-    told = await send(arm, invoices(1), journal=journal, run_id="two")
-    assert told.reasons == {"invalid/sent_in_run": 1}
-    assert "may have been sent" in told.failures[0].message
+    outcome = await send(arm, invoices(1), journal=journal, run_id="two")
+    assert outcome.reasons == {"invalid/sent_in_run": 1}
+    assert "may have been sent" in outcome.failures[0].message
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -247,8 +247,8 @@ async def test_after_a_kill_another_run_does_not_send_what_was_on_the_wire(arm, 
     await until(lambda: sandbox.documents.total_taken >= 2)
     process.kill()
     await process.wait()
-    told = await send(arm, invoices(4), journal=journal, run_id="two", max_records=1)
-    assert told.state(1) == "invalid"
+    outcome = await send(arm, invoices(4), journal=journal, run_id="two", max_records=1)
+    assert outcome.state(1) == "invalid"
     assert sandbox.documents.taken(invoices(2)[1]) == 1
     assert not twice(sandbox)
 
@@ -293,10 +293,10 @@ async def test_the_numbers_of_a_pruned_run_are_kept(arm, sandbox, journal, order
     await send(arm, invoices(3, start=5000), journal=journal, run_id="unknown")
     assert await prune_journal(journal, older_than=0, with_failures=True, unfinished=True) == 2
     sent = writes(sandbox)
-    told = await send(arm, [*source, *invoices(5, start=5000)], journal=journal, run_id="two")
+    outcome = await send(arm, [*source, *invoices(5, start=5000)], journal=journal, run_id="two")
     # The one that failed goes out again, and fails again.
-    assert told.counts == {"invalid": 3002, "failed": 1, "succeeded": 2}
-    assert "pruned" in told.failures[numbers.index(5)].message
+    assert outcome.counts == {"invalid": 3002, "failed": 1, "succeeded": 2}
+    assert "pruned" in outcome.failures[numbers.index(5)].message
     assert writes(sandbox) - sent <= 2
     assert {one.key for one in sandbox.documents.doubles()} <= {"d0017"}
 
@@ -320,8 +320,8 @@ async def test_a_run_that_is_pruned_while_another_one_goes_on(arm, sandbox, jour
         for record in invoices(30):
             yield record
 
-    told = await send(arm, source(), journal=journal, run_id="two", max_records=2, concurrency=1)
-    assert told.counts == {"succeeded": 4, "invalid": 30}
+    outcome = await send(arm, source(), journal=journal, run_id="two", max_records=2, concurrency=1)
+    assert outcome.counts == {"succeeded": 4, "invalid": 30}
     assert not twice(sandbox)
 
 
@@ -330,8 +330,8 @@ async def test_a_run_that_broke_off_reserves_nothing(arm, sandbox, journal):
     plan(sandbox, [None, Fault.status(403)])
     first = await send(arm, invoices(8), journal=journal, run_id="one", max_records=2, concurrency=1, raises=BulkError)
     left = 8 - first.counts["succeeded"]
-    told = await send(arm, invoices(8), journal=journal, run_id="two")
-    assert told.counts == {"succeeded": left, "invalid": 8 - left}
+    outcome = await send(arm, invoices(8), journal=journal, run_id="two")
+    assert outcome.counts == {"succeeded": left, "invalid": 8 - left}
     again = await send(arm, invoices(8), journal=journal, run_id="one")
     assert again.counts == {"done_before": 8 - left, "invalid": left}
     assert not twice(sandbox)

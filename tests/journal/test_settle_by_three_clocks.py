@@ -12,7 +12,7 @@ from amili_arm_async import Reconcile, clock
 
 from ..support.gateway import Gateway
 from ..support.http_server import Answer
-from ..support.sandbox_runs import invoice, quick, read_journal, send, the_run, told_by
+from ..support.sandbox_runs import invoice, outcome_of, quick, read_journal, send, the_run
 
 RUN = {"run_id": "night"}
 DEADLINE, SETTLE = 1000.0, 1100.0
@@ -126,13 +126,13 @@ async def test_a_clock_that_was_set_sends_nothing_twice_and_makes_nobody_wait_lo
         happens(clocks)
         async with gateway.client() as arm:
             if way == "alone":
-                told = told_by(await arm.documents.reconcile(journal, resend_absent=True, options=quick()))
+                outcome = outcome_of(await arm.documents.reconcile(journal, resend_absent=True, options=quick()))
             else:
-                told = await send(arm, source, journal=journal, deadline=DEADLINE, reconcile=Reconcile(resend_absent=True), **RUN)
+                outcome = await send(arm, source, journal=journal, deadline=DEADLINE, reconcile=Reconcile(resend_absent=True), **RUN)
 
     assert not gateway.doubles
     assert gateway.taken == dict.fromkeys(numbers, 1), "what was lost is sent again, once"
-    assert not told.failures
+    assert not outcome.failures
     assert sum(clocks.waits) == pytest.approx(SETTLE, abs=5)
 
 
@@ -149,8 +149,8 @@ async def test_time_that_has_passed_by_all_clocks_is_not_waited_again(journal, c
         if boot == "another boot":
             restarted(clocks)
         async with gateway.client() as arm:
-            told = told_by(await arm.documents.reconcile(journal, resend_absent=True, options=quick()))
-    assert told.counts == {"succeeded": 2}
+            outcome = outcome_of(await arm.documents.reconcile(journal, resend_absent=True, options=quick()))
+    assert outcome.counts == {"succeeded": 2}
     assert sum(clocks.waits) == pytest.approx(max(0.0, SETTLE - passed), abs=5)
 
 
@@ -159,8 +159,8 @@ async def test_a_service_whose_date_stands_still_does_not_make_it_endless(journa
     async with gateway, gateway.client() as arm:
         await send(arm, [invoice(f"D{n}", n) for n in range(4)], journal=journal, max_records=2, concurrency=1, deadline=DEADLINE, **RUN)
         clocks.true += 5000
-        told = told_by(await arm.documents.reconcile(journal, resend_absent=True, options=quick()))
-    assert told.counts == {"succeeded": 2}
+        outcome = outcome_of(await arm.documents.reconcile(journal, resend_absent=True, options=quick()))
+    assert outcome.counts == {"succeeded": 2}
     assert sum(clocks.waits) <= SETTLE + 5
 
 
@@ -193,8 +193,8 @@ async def test_a_result_is_waited_for_as_long_as_ever_after_the_clock_was_set(jo
     async with gateway, gateway.client() as arm:
         await send(arm, [invoice("D1", 1)], results="accepted", **options)
         set_forward_after_a_restart(clocks)
-        told = await send(arm, [invoice("D1", 1)], **options)
-    assert told.counts == {"done_before": 1}
+        outcome = await send(arm, [invoice("D1", 1)], **options)
+    assert outcome.counts == {"done_before": 1}
     assert pending < 0
 
 

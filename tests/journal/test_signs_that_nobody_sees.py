@@ -43,23 +43,23 @@ async def twice(arm, journal, one, other):
 
 @pytest.mark.parametrize("pair", UNNUMBERED.values(), ids=UNNUMBERED)
 async def test_the_same_document_is_sent_once(sandbox, arm, tmp_path, pair):
-    told = await twice(arm, tmp_path / "nightly.sqlite", *pair)
-    assert told.counts == {"done_before": 1}
+    outcome = await twice(arm, tmp_path / "nightly.sqlite", *pair)
+    assert outcome.counts == {"done_before": 1}
     assert sandbox.documents.total_taken == 1
 
 
 @pytest.mark.parametrize("pair", NUMBERS.values(), ids=NUMBERS)
 async def test_the_same_number_is_sent_once(sandbox, arm, tmp_path, pair):
-    told = await twice(arm, tmp_path / "nightly.sqlite", *map(invoice, pair))
-    assert told.counts == {"done_before": 1}
-    told = await send(arm, list(map(invoice, pair)))
-    assert told.reasons == {"invalid/document_no_repeated": 1}
+    outcome = await twice(arm, tmp_path / "nightly.sqlite", *map(invoice, pair))
+    assert outcome.counts == {"done_before": 1}
+    outcome = await send(arm, list(map(invoice, pair)))
+    assert outcome.reasons == {"invalid/document_no_repeated": 1}
 
 
 @pytest.mark.parametrize("pair", OTHERS.values(), ids=OTHERS)
 async def test_what_can_be_seen_makes_another_document(sandbox, arm, tmp_path, pair):
-    told = await twice(arm, tmp_path / "nightly.sqlite", *pair)
-    assert told.counts == {"succeeded": 1}
+    outcome = await twice(arm, tmp_path / "nightly.sqlite", *pair)
+    assert outcome.counts == {"succeeded": 1}
 
 
 def test_every_blank_of_unicode_is_one():

@@ -21,12 +21,12 @@ from ..support.sandbox_runs import (
     invoices,
     journal_threads,
     lines_of,
+    outcome_of,
     plan,
     quick,
     read_journal,
     send,
     the_run,
-    told_by,
     until,
 )
 
@@ -59,8 +59,8 @@ async def first_run(arm, journal, source, **settings):
     return old
 
 
-def is_stale(told):
-    return told.report.stale_journal
+def is_stale(outcome):
+    return outcome.report.stale_journal
 
 
 # --- what makes a journal stale -----------------------------------------------------------------------------------------------
@@ -146,9 +146,9 @@ async def test_what_is_there_is_looked_up_and_never_sent_again(arm, sandbox, fol
     source = invoices(COUNT)
     journal = await STALE[how](arm, folder, journal, source)
     for _ in range(2):
-        told = await send(arm, source, journal=journal, max_records=7, **RUN)
-        assert told.counts == {"done_before": COUNT}
-        assert is_stale(told)
+        outcome = await send(arm, source, journal=journal, max_records=7, **RUN)
+        assert outcome.counts == {"done_before": COUNT}
+        assert is_stale(outcome)
         assert "the journal is stale" in caplog.text
     assert not list(sandbox.documents.doubles())
     run = await the_run(journal, **RUN)
@@ -162,9 +162,9 @@ async def test_what_is_not_found_yet_is_not_sent(arm, sandbox, folder, journal, 
     source = invoices(COUNT)
     journal = await STALE[how](arm, folder, journal, source)
     new = invoices(3, start=COUNT)
-    told = await send(arm, source + new, journal=journal, **RUN)
-    assert told.reasons == {"unknown/stale_journal": 3}
-    message = told.failures[COUNT].message
+    outcome = await send(arm, source + new, journal=journal, **RUN)
+    assert outcome.reasons == {"unknown/stale_journal": 3}
+    message = outcome.failures[COUNT].message
     assert re.search(r"run again with the same run id after 20\d\d-.* UTC\. .*amili-arm adopt", message)
     assert not any(sandbox.documents.taken(one["documentNo"]) for one in new)
     # As if nothing had been tried: it is asked for again each time.
@@ -180,10 +180,10 @@ async def test_adopted_it_is_believed(arm, sandbox, folder, journal, how):
     await send(arm, source + new, journal=journal, **RUN)
     assert await adopt_journal(journal)
     assert await adopt_journal(journal) is None
-    told = await send(arm, source + new, journal=journal, **RUN)
+    outcome = await send(arm, source + new, journal=journal, **RUN)
     # What was found by a look-up stays found.
-    assert told.counts == {"done_before": COUNT, "succeeded": 3}
-    assert not is_stale(told)
+    assert outcome.counts == {"done_before": COUNT, "succeeded": 3}
+    assert not is_stale(outcome)
     assert not list(sandbox.documents.doubles())
     assert not (await the_run(journal, **RUN)).stale
 
@@ -220,9 +220,9 @@ async def test_a_journal_that_is_ahead_of_its_mark_is_not_stale(arm, journal):
     await send(arm, source, journal=journal, max_records=1, **RUN)
     with mark_of(journal).open("r+b") as mark:
         mark.write(before)
-    told = await send(arm, source, journal=journal, **RUN)
-    assert told.counts == {"done_before": COUNT}
-    assert not is_stale(told)
+    outcome = await send(arm, source, journal=journal, **RUN)
+    assert outcome.counts == {"done_before": COUNT}
+    assert not is_stale(outcome)
 
 
 @pytest.mark.parametrize("same_start", [True, False])
@@ -240,23 +240,23 @@ async def test_the_mark_is_written_before_the_first_byte(arm, sandbox, journal):
     """With each batch that leaves, and never behind what the server has seen."""
     seen = []
 
-    def told(progress):
+    def outcome(progress):
         said = json.loads(mark_of(journal).read_bytes())
         seen.append((said["intents"], progress.totals.batches_sent))
 
-    await send(arm, invoices(COUNT), journal=journal, max_records=1, on_progress=told, **RUN)
+    await send(arm, invoices(COUNT), journal=journal, max_records=1, on_progress=outcome, **RUN)
     assert seen[-1] == (COUNT, COUNT)
     assert all(intents >= sent for intents, sent in seen)
     assert mark_of(journal).stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_mark_that_is_removed_in_mid_run_ends_it(arm, sandbox, journal):
-    def told(progress):
+    def outcome(progress):
         mark_of(journal).unlink(missing_ok=True)
 
-    told = await send(arm, invoices(400), journal=journal, max_records=2, concurrency=1, on_progress=told, raises=BulkError, **RUN)
-    assert isinstance(told.error.__cause__, JournalError)
-    assert told.counts["not_sent"] > 200
+    outcome = await send(arm, invoices(400), journal=journal, max_records=2, concurrency=1, on_progress=outcome, raises=BulkError, **RUN)
+    assert isinstance(outcome.error.__cause__, JournalError)
+    assert outcome.counts["not_sent"] > 200
     assert is_stale(await send(arm, invoices(400), journal=journal, **RUN))
     assert not list(sandbox.documents.doubles())
 
@@ -288,8 +288,8 @@ async def test_a_log_that_was_taken_away_before_a_kill(arm, sandbox, folder, jou
         process.send_signal(signal.SIGKILL)
         await process.wait()
     journal.with_name(journal.name + "-shm").unlink(missing_ok=True)
-    told = await send(arm, invoices(40), journal=journal, **RUN)
-    assert told.reasons == {"unknown/stale_journal": 40}
+    outcome = await send(arm, invoices(40), journal=journal, **RUN)
+    assert outcome.reasons == {"unknown/stale_journal": 40}
     sandbox.release_processing()
     await sandbox.settled()
     assert (await send(arm, invoices(40), journal=journal, **RUN)).counts == {"done_before": 40}
@@ -317,18 +317,18 @@ async def send_settled(arm, source, **settings):
     """Runs until the time to settle has passed: `Date` is in whole seconds."""
     async with asyncio.timeout(30):
         while True:
-            told = await send(arm, source, **settings)
-            if not any("may still come" in (one.message or "") for one in told.failures.values()):
-                return told
-            assert set(told.reasons) == {"unknown/stale_journal"}
+            outcome = await send(arm, source, **settings)
+            if not any("may still come" in (one.message or "") for one in outcome.failures.values()):
+                return outcome
+            assert set(outcome.reasons) == {"unknown/stale_journal"}
             await asyncio.sleep(0.02)
 
 
 async def test_what_is_proved_absent_after_the_time_to_settle_is_sent_once(arm, sandbox, journal):
     source = await lost(arm, sandbox, journal, deadline=0.2)
-    told = await send_settled(arm, source, journal=journal, deadline=0.2, **RUN)
-    assert told.counts == {"done_before": COUNT // 2, "succeeded": COUNT // 2}
-    assert is_stale(told)
+    outcome = await send_settled(arm, source, journal=journal, deadline=0.2, **RUN)
+    assert outcome.counts == {"done_before": COUNT // 2, "succeeded": COUNT // 2}
+    assert is_stale(outcome)
     assert (await send(arm, source, journal=journal, deadline=0.2, **RUN)).counts == {"done_before": COUNT}
     assert [sandbox.documents.taken(one["documentNo"]) for one in source] == [1] * COUNT
 
@@ -337,24 +337,24 @@ async def test_the_longest_deadline_of_those_that_are_lost_counts(arm, sandbox, 
     """The mark has it: the journal may not know of the attempt."""
     source = await lost(arm, sandbox, journal, deadline=1000.0)
     await asyncio.sleep(0.1)
-    told = await send(arm, source, journal=journal, deadline=0.05, **RUN)
-    assert told.reasons == {"unknown/stale_journal": COUNT // 2}
+    outcome = await send(arm, source, journal=journal, deadline=0.05, **RUN)
+    assert outcome.reasons == {"unknown/stale_journal": COUNT // 2}
 
 
 async def test_nothing_is_sent_where_no_look_up_finds_anything(arm, sandbox, journal):
     """Before a gateway that does not know the address, everything is absent."""
     source = await lost(arm, sandbox, journal, deadline=0.02)
     sandbox.inject(Fault.status(404), method="GET", path="documents/D", times=None)
-    told = await send_settled(arm, source, journal=journal, deadline=0.02, **RUN)
-    assert told.reasons == {"unknown/stale_journal": COUNT // 2}
-    assert "no document whose number has such a form is found" in next(iter(told.failures.values())).message
+    outcome = await send_settled(arm, source, journal=journal, deadline=0.02, **RUN)
+    assert outcome.reasons == {"unknown/stale_journal": COUNT // 2}
+    assert "no document whose number has such a form is found" in next(iter(outcome.failures.values())).message
 
 
 async def test_nothing_is_sent_of_another_form_than_what_is_found(arm, sandbox, journal):
     source = invoices(10) + [invoice(f"2026/{place:03}", place) for place in range(10)]
     await lost(arm, sandbox, journal, deadline=0.02, source=source)
-    told = await send_settled(arm, source, journal=journal, deadline=0.02, **RUN)
-    assert told.reasons == {"unknown/stale_journal": 10}
+    outcome = await send_settled(arm, source, journal=journal, deadline=0.02, **RUN)
+    assert outcome.reasons == {"unknown/stale_journal": 10}
 
 
 async def test_a_run_of_the_night_before_proves_that_look_ups_work(arm, sandbox, journal):
@@ -371,9 +371,9 @@ async def test_a_run_of_the_night_before_proves_that_look_ups_work(arm, sandbox,
 async def test_a_look_up_that_is_not_answered_decides_nothing(arm, sandbox, journal):
     source = await lost(arm, sandbox, journal, deadline=0.02)
     sandbox.inject(Fault.status(500), method="GET", path="documents/D", times=None)
-    told = await send(arm, source, journal=journal, deadline=0.02, **RUN)
-    assert told.reasons == {"unknown/stale_journal": COUNT // 2}
-    assert "the look-up was not answered" in told.failures[COUNT - 1].message
+    outcome = await send(arm, source, journal=journal, deadline=0.02, **RUN)
+    assert outcome.reasons == {"unknown/stale_journal": COUNT // 2}
+    assert "the look-up was not answered" in outcome.failures[COUNT - 1].message
     sandbox.clear_faults()
     assert (await send_settled(arm, source, journal=journal, deadline=0.02, **RUN)).counts == {"done_before": 20, "succeeded": 20}
 
@@ -382,10 +382,10 @@ async def test_what_has_no_number_is_not_sent(arm, sandbox, folder, journal):
     source = bare_invoices(10)
     put_into(await first_run(arm, journal, source, deadline=0.02), journal)
     letter = folder / "failed.jsonl"
-    told = await send_settled(arm, source, journal=journal, deadline=0.02, dead_letter=letter, **RUN)
-    assert told.counts == {"done_before": 5, "unknown": 5}
-    assert told.reasons == {"unknown/stale_journal": 5}
-    assert "it has no number" in told.failures[7].message
+    outcome = await send_settled(arm, source, journal=journal, deadline=0.02, dead_letter=letter, **RUN)
+    assert outcome.counts == {"done_before": 5, "unknown": 5}
+    assert outcome.reasons == {"unknown/stale_journal": 5}
+    assert "it has no number" in outcome.failures[7].message
     assert [(line["index"], line["payload"]) for line in lines_of(letter)] == list(enumerate(source))[5:]
     assert sandbox.documents.total_taken == 10
 
@@ -394,8 +394,8 @@ async def test_another_document_of_the_same_number_is_in_the_way(arm, sandbox, j
     put_into(await first_run(arm, journal, invoices(10)), journal)
     source = [*invoices(9), invoice("D009", 1234)]
     for _ in range(2):
-        told = await send(arm, source, journal=journal, **RUN)
-        assert told.reasons == {"unknown/key_conflict": 1}
+        outcome = await send(arm, source, journal=journal, **RUN)
+        assert outcome.reasons == {"unknown/key_conflict": 1}
     await adopt_journal(journal)
     assert (await send(arm, source, journal=journal, **RUN)).reasons == {"unknown/key_conflict": 1}
     assert sandbox.documents.total_taken == 10
@@ -403,8 +403,8 @@ async def test_another_document_of_the_same_number_is_in_the_way(arm, sandbox, j
 
 async def test_a_number_twice_in_the_source(arm, sandbox, journal):
     put_into(await first_run(arm, journal, invoices(10)), journal)
-    told = await send(arm, [*invoices(10), invoice("D007", 7), invoice("D999", 1), invoice("d999", 1)], journal=journal, **RUN)
-    assert told.counts == {"done_before": 10, "unknown": 1, "invalid": 2}
+    outcome = await send(arm, [*invoices(10), invoice("D007", 7), invoice("D999", 1), invoice("d999", 1)], journal=journal, **RUN)
+    assert outcome.counts == {"done_before": 10, "unknown": 1, "invalid": 2}
 
 
 async def test_what_had_failed_may_have_been_sent_since(arm, sandbox, journal):
@@ -413,21 +413,21 @@ async def test_what_had_failed_may_have_been_sent_since(arm, sandbox, journal):
     await send(arm, invoices(10), journal=journal, **RUN)
     shutil.copy(journal, journal.with_name("old"))
 
-    mended = [*invoices(3), invoice("D003", 33), *invoices(6, start=4)]
-    await send(arm, mended, journal=journal, **RUN)
+    fixed = [*invoices(3), invoice("D003", 33), *invoices(6, start=4)]
+    await send(arm, fixed, journal=journal, **RUN)
     put_into(journal.with_name("old"), journal)
     taken = sandbox.documents.taken("D003")
-    told = await send(arm, mended, journal=journal, **RUN)
-    assert told.counts["done_before"] == 9
+    outcome = await send(arm, fixed, journal=journal, **RUN)
+    assert outcome.counts["done_before"] == 9
     assert sandbox.documents.taken("D003") == taken
 
 
 async def test_a_run_that_stops_while_it_looks_up_names_the_rest(arm, sandbox, journal):
     put_into(await first_run(arm, journal, invoices(COUNT)), journal)
     sandbox.inject(Fault.status(403), method="GET", path="documents/D", times=None)
-    told = await send(arm, invoices(COUNT), journal=journal, max_records=5, raises=BulkError, **RUN)
-    assert sum(told.counts.values()) == COUNT
-    assert set(told.counts) <= {"done_before", "not_sent"}
+    outcome = await send(arm, invoices(COUNT), journal=journal, max_records=5, raises=BulkError, **RUN)
+    assert sum(outcome.counts.values()) == COUNT
+    assert set(outcome.counts) <= {"done_before", "not_sent"}
     sandbox.clear_faults()
     assert (await send(arm, invoices(COUNT), journal=journal, **RUN)).counts == {"done_before": COUNT}
 
@@ -446,7 +446,7 @@ async def test_a_run_that_is_cancelled_while_it_looks_up(arm, sandbox, journal, 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    told_by(run.report)
+    outcome_of(run.report)
     await until(lambda: not journal_threads())
     assert (await send(arm, invoices(COUNT), journal=journal, **RUN)).counts == {"done_before": COUNT}
     assert not list(sandbox.documents.doubles())
@@ -488,8 +488,8 @@ async def test_reconcile_sends_nothing_again_before_the_time_to_settle_of_what_i
 async def test_a_run_that_reconciles_does_not_wait_for_it(arm, sandbox, journal):
     source = await lost(arm, sandbox, journal, deadline=1000.0)
     async with asyncio.timeout(20):
-        told = await send(arm, source, journal=journal, deadline=1000.0, reconcile=Reconcile(settle=0.0), **RUN)
-    assert told.reasons == {"unknown/stale_journal": COUNT // 2}
+        outcome = await send(arm, source, journal=journal, deadline=1000.0, reconcile=Reconcile(settle=0.0), **RUN)
+    assert outcome.reasons == {"unknown/stale_journal": COUNT // 2}
 
 
 async def test_a_run_that_goes_on_can_not_be_adopted(arm, sandbox, journal):

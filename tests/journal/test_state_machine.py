@@ -21,7 +21,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from amili_arm_async import ArmError, BulkError, Reconcile, read_journal
 from amili_arm_async.sandbox import Fault, Sandbox
 
-from ..support.sandbox_runs import FAULTS, awaited, client_of, ends_after, invoice, journal_threads, plan, quick, snapshot, told_by, until
+from ..support.sandbox_runs import (
+    FAULTS,
+    awaited,
+    client_of,
+    ends_after,
+    invoice,
+    journal_threads,
+    outcome_of,
+    plan,
+    quick,
+    snapshot,
+    until,
+)
 
 RUN = {"run_id": "2026-11-20"}
 CLIENT = 2218
@@ -157,12 +169,12 @@ class LifeOfARun(RuleBasedStateMachine):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 report = await task
-                told = told_by(report)
+                outcome = outcome_of(report)
                 after = (await self.runs())[0]
-                assert after.counts.get("succeeded", 0) == before.counts.get("succeeded", 0) + told.report.counts["succeeded"]
+                assert after.counts.get("succeeded", 0) == before.counts.get("succeeded", 0) + outcome.report.counts["succeeded"]
                 assert after.ended == before.ended
                 assert self.still or not after.open_batches
-                assert after.counts.get("unknown", 0) == told.report.counts["unknown"]
+                assert after.counts.get("unknown", 0) == outcome.report.counts["unknown"]
             await until(lambda: not journal_threads())
             self.sandbox.clear_faults()
 
@@ -208,18 +220,18 @@ class LifeOfARun(RuleBasedStateMachine):
 
     def check_report(self, report, records, *, whole: bool) -> None:
         """The counts add up; what is called done is with the server, of each content as often."""
-        told = told_by(report)
+        outcome = outcome_of(report)
         if whole:
             assert report.totals.records_read == len(records)
             assert report.left_behind == {}
-        success_states = Counter(
-            self.key(record) for index, record in enumerate(records[: report.totals.records_read]) if told.state(index) == "succeeded"
+        successes = Counter(
+            self.key(record) for index, record in enumerate(records[: report.totals.records_read]) if outcome.state(index) == "succeeded"
         )
-        if told.report.counts["accepted"] and not any(one.state == "accepted" for one in told.failures.values()):
+        if outcome.report.counts["accepted"] and not any(one.state == "accepted" for one in outcome.failures.values()):
             return  # with results="accepted" nobody says which of them
         for record in records:
-            assert success_states[self.key(record)] <= self.sandbox.documents.stored(record)
-        assert not success_states[ALWAYS_FAILS]
+            assert successes[self.key(record)] <= self.sandbox.documents.stored(record)
+        assert not successes[ALWAYS_FAILS]
 
     async def journal_says_the_same(self, report) -> None:
         """After an attempt that was done to its end, the journal counts each record of the source once, as the report does."""
@@ -244,18 +256,18 @@ class LifeOfARun(RuleBasedStateMachine):
         shape = {"max_records": 5, "concurrency": 2, "results": "wait"}
         for _ in range(2):
             report = await self.arm.documents.create_many(self.shuffled(1), options=self.options(shape, look=True))
-        told = told_by(report)
+        outcome = outcome_of(report)
         self.check_report(report, self.shuffled(1), whole=True)
-        bare = sum(one.key is None for one in told.failures.values())
-        assert {one.state for one in told.failures.values() if one.key is None} <= {"unknown"}
-        assert {(one.key, one.state) for one in told.failures.values() if one.key is not None} <= {(ALWAYS_FAILS, "failed")} | {
-            (one.key, "unknown") for one in told.failures.values() if one.reason in {"absent", "batch_taken"}
+        bare = sum(one.key is None for one in outcome.failures.values())
+        assert {one.state for one in outcome.failures.values() if one.key is None} <= {"unknown"}
+        assert {(one.key, one.state) for one in outcome.failures.values() if one.key is not None} <= {(ALWAYS_FAILS, "failed")} | {
+            (one.key, "unknown") for one in outcome.failures.values() if one.reason in {"absent", "batch_taken"}
         }
         for record in self.source:
             if record.get("documentNo") and self.key(record) != ALWAYS_FAILS:
-                named = [one for one in told.failures.values() if one.key == record["documentNo"]]
+                named = [one for one in outcome.failures.values() if one.key == record["documentNo"]]
                 assert bool(named) != (self.sandbox.documents.taken(record) == 1), "it is there, or it is named"
-        assert told.report.counts["succeeded"] + told.report.counts["done_before"] >= len(self.source) - bare - 1 - 6
+        assert outcome.report.counts["succeeded"] + outcome.report.counts["done_before"] >= len(self.source) - bare - 1 - 6
         self.nothing_is_taken_more_often_than_the_source_holds_it()
         taken = self.sandbox.documents.total_taken - self.sandbox.documents.taken(ALWAYS_FAILS)
         await self.arm.documents.create_many(self.shuffled(2), options=self.options(shape, look=False))

@@ -93,8 +93,8 @@ def taken(sandbox):
 async def test_it_is_sent_once(arm, sandbox, journal, pair, number, turned):
     one, other = PAIRS[pair][::-1] if turned else PAIRS[pair]
     assert (await send(arm, [one(number)], journal=journal, **RUN)).counts == {"succeeded": 1}
-    told = await send(arm, [other(number)], journal=journal, **RUN)
-    assert told.counts == {"done_before": 1}
+    outcome = await send(arm, [other(number)], journal=journal, **RUN)
+    assert outcome.counts == {"done_before": 1}
     assert (taken(sandbox), writes(sandbox)) == (1, 1)
 
 
@@ -113,9 +113,9 @@ async def test_a_number_written_otherwise(arm, sandbox, journal, way, turned):
 async def test_a_number_twice_in_one_source(arm, sandbox, journal, way, with_journal):
     written = NUMBERS[way] if isinstance(NUMBERS[way], bytes) else document(NUMBERS[way])
     kept = {"journal": journal, **RUN} if with_journal else {}
-    told = await send(arm, [document("17"), document("3"), written], **kept)
-    assert told.counts == {"succeeded": 2, "invalid": 1}
-    assert told.failures[2].key == "17"
+    outcome = await send(arm, [document("17"), document("3"), written], **kept)
+    assert outcome.counts == {"succeeded": 2, "invalid": 1}
+    assert outcome.failures[2].key == "17"
     assert taken(sandbox) == 2
 
 
@@ -126,8 +126,8 @@ async def test_what_may_be_there_is_known_again(arm, sandbox, journal, number, b
         plan(sandbox, [Fault.status(500)])
     first = await send(arm, [document(number)], journal=journal, results="accepted", **RUN)
     assert first.counts == {before: 1}
-    told = await send(arm, [document(number, kid="", currencyAmounts={"exclVat": "12.5"})], journal=journal, results="accepted", **RUN)
-    assert told.counts == {before: 1}
+    outcome = await send(arm, [document(number, kid="", currencyAmounts={"exclVat": "12.5"})], journal=journal, results="accepted", **RUN)
+    assert outcome.counts == {before: 1}
     assert writes(sandbox) == 1
 
 
@@ -146,9 +146,9 @@ async def test_another_bill_is_another_document(arm, sandbox, journal, way):
     before = document(ledgerNote="Kari") if way == "text" else before
     bare = [{name: value for name, value in record.items() if name != "documentNo"} for record in (before, OTHER[way])]
     await send(arm, [before, bare[0]], journal=journal, **RUN)
-    told = await send(arm, [OTHER[way], bare[1]], journal=journal, **RUN)
-    assert told.counts == {"invalid": 1, "succeeded": 1}
-    assert told.failures[0].reason == "conflicts_with_journal"
+    outcome = await send(arm, [OTHER[way], bare[1]], journal=journal, **RUN)
+    assert outcome.counts == {"invalid": 1, "succeeded": 1}
+    assert outcome.failures[0].reason == "conflicts_with_journal"
 
 
 async def test_many_in_another_order_and_grown(arm, sandbox, journal):
@@ -156,17 +156,17 @@ async def test_many_in_another_order_and_grown(arm, sandbox, journal):
     source = [{**one, "documentNo": f"{one['documentNo']}{place}"} if "documentNo" in one else one for place, one in enumerate(source)]
     await send(arm, source, journal=journal, max_records=7, **RUN)
     again = [{**one, "ledgerNote": one["ledgerNote"].strip(), "kid": None, "currencyAmounts": {"exclVat": 12.5}} for one in source[::-1]]
-    told = await send(arm, [*again, document("new")], journal=journal, max_records=11, **RUN)
-    assert told.counts == {"done_before": len(source), "succeeded": 1}
+    outcome = await send(arm, [*again, document("new")], journal=journal, max_records=11, **RUN)
+    assert outcome.counts == {"done_before": len(source), "succeeded": 1}
     assert taken(sandbox) == len(source) + 1
 
 
 async def test_where_no_text_is_kept_nothing_is_sent(arm, sandbox, journal, monkeypatch):
     monkeypatch.setattr(rows, "KEPT_BYTES", 0)
     await send(arm, [document("1"), document(None)], journal=journal, **RUN)
-    told = await send(arm, [document("1", kid=""), document(None, kid="")], journal=journal, **RUN)
-    assert told.counts == {"invalid": 1, "done_before": 1}
-    assert "its text is not kept" in told.failures[0].message
+    outcome = await send(arm, [document("1", kid=""), document(None, kid="")], journal=journal, **RUN)
+    assert outcome.counts == {"invalid": 1, "done_before": 1}
+    assert "its text is not kept" in outcome.failures[0].message
     assert writes(sandbox) == 1
 
 
@@ -176,9 +176,9 @@ async def test_text_is_kept_up_to_a_limit_over_all_attempts(arm, sandbox, journa
     for end in (3, 6, 9):
         await send(arm, source[:end], journal=journal, max_records=1, concurrency=1, **RUN)
     assert (await the_run(journal)).counts == {"succeeded": 9}
-    told = await send(arm, [{**one, "kid": ""} for one in source], journal=journal, **RUN)
-    assert set(told.counts) == {"done_before", "invalid"}
-    assert told.counts["done_before"] == 3
+    outcome = await send(arm, [{**one, "kid": ""} for one in source], journal=journal, **RUN)
+    assert set(outcome.counts) == {"done_before", "invalid"}
+    assert outcome.counts["done_before"] == 3
     assert taken(sandbox) == 9
 
 
@@ -186,9 +186,9 @@ async def test_a_run_that_stops_names_what_is_done_though_it_is_written_otherwis
     await send(arm, [document("1"), document("2")], journal=journal, **RUN)
     sandbox.inject(Fault.status(403), method="POST", times=None)
     source = slowly([document("0"), document("1", kid=""), document("2", kid=None)])
-    told = await send(arm, source, journal=journal, max_records=1, concurrency=1, raises=BulkError, **RUN)
-    assert told.counts.get("not_sent") == 1
-    assert told.report.counts["invalid"] == 0
+    outcome = await send(arm, source, journal=journal, max_records=1, concurrency=1, raises=BulkError, **RUN)
+    assert outcome.counts.get("not_sent") == 1
+    assert outcome.report.counts["invalid"] == 0
 
 
 @pytest.mark.parametrize("number", [" 17 ", unicodedata.normalize("NFD", "Å17"), 17.0])
@@ -197,9 +197,9 @@ async def test_what_was_sent_under_another_spelling_of_its_number_is_not_sent_ag
     sandbox.inject(Fault.status(404), method="GET", path="/documents/", times=None)
     plan(sandbox, [Fault.reset_after()])
     settings = Reconcile(settle=0.06, resend_absent=True)
-    told = await send(arm, [document(number)], journal=journal, deadline=0.05, reconcile=settings, **RUN)
-    assert told.reasons == {"unknown/not_looked_up": 1}
-    assert "written otherwise" in told.failures[0].message
+    outcome = await send(arm, [document(number)], journal=journal, deadline=0.05, reconcile=settings, **RUN)
+    assert outcome.reasons == {"unknown/not_looked_up": 1}
+    assert "written otherwise" in outcome.failures[0].message
     assert writes(sandbox) == 1
 
 
@@ -223,12 +223,12 @@ async def test_a_name_in_another_case_is_refused(arm, sandbox, journal, slip, wi
     record, reason, message = SLIPS[slip]
     source = [document("1"), record if written == "mapping" else json.dumps(record, default=float).encode(), document("2")]
     kept = {"journal": journal, **RUN} if with_journal else {}
-    told = await send(arm, source, **kept)
+    outcome = await send(arm, source, **kept)
     if written == "bytes" and not with_journal:
-        assert told.counts == {"succeeded": 3}, "nobody reads them"
+        assert outcome.counts == {"succeeded": 3}, "nobody reads them"
         return
-    assert told.counts == {"succeeded": 2, "invalid": 1}
-    assert (told.failures[1].reason, told.failures[1].message) == (reason, message)
+    assert outcome.counts == {"succeeded": 2, "invalid": 1}
+    assert (outcome.failures[1].reason, outcome.failures[1].message) == (reason, message)
     assert taken(sandbox) == 2
 
 
@@ -236,16 +236,16 @@ async def test_a_name_in_another_case_is_refused(arm, sandbox, journal, slip, wi
 async def test_one_name_in_another_case_deep_in_one_of_many_is_refused(arm, sandbox, lines):
     source = [document(str(number), documentLines=lines([{"lineNo": 1, "quantity": 2}])) for number in range(300)]
     source[157] = document("157", documentLines=lines([{"lineNo": 1}, {"lineNo": 2, "Quantity": 2}]))
-    told = await send(arm, source)
-    assert told.counts == {"succeeded": 299, "invalid": 1}
-    assert told.failures[157].message == "$.documentLines[1].Quantity: did you mean quantity?"
+    outcome = await send(arm, source)
+    assert outcome.counts == {"succeeded": 299, "invalid": 1}
+    assert outcome.failures[157].message == "$.documentLines[1].Quantity: did you mean quantity?"
 
 
 async def test_a_name_twice_is_refused_where_the_text_is_read(arm, sandbox, journal):
     twice = b'{"documentNo":"17","documentNo":"18","documentType":"IN","customerNo":"1"}'
-    told = await send(arm, [document("1"), twice, json.dumps(document("2"), default=float).encode()], journal=journal, **RUN)
-    assert told.counts == {"succeeded": 2, "invalid": 1}
-    assert (told.failures[1].reason, told.failures[1].message) == (
+    outcome = await send(arm, [document("1"), twice, json.dumps(document("2"), default=float).encode()], journal=journal, **RUN)
+    assert outcome.counts == {"succeeded": 2, "invalid": 1}
+    assert (outcome.failures[1].reason, outcome.failures[1].message) == (
         "duplicate_field",
         "$.documentNo: it occurs twice in one object: leave one out",
     )
@@ -253,14 +253,14 @@ async def test_a_name_twice_is_refused_where_the_text_is_read(arm, sandbox, jour
 
 async def test_customers_too_and_in_a_sync(arm, sandbox, folder):
     source = [{"customerNo": "1", "name": "Kari"}, b'{"customerNo":"2","name":"Ola","name":"Kari"}', {"customerno": "3", "name": "Ola"}]
-    told = await send(arm, source, kind="customers", journal=folder / "c.sqlite", run_id="one")
-    assert told.counts == {"succeeded": 1, "invalid": 2}
-    told = await arm.customers.sync(source, state=folder / "state.sqlite")
-    assert {one.reason for one in told.bulk.failures()} == {"duplicate_field", "misnamed_field"}
+    outcome = await send(arm, source, kind="customers", journal=folder / "c.sqlite", run_id="one")
+    assert outcome.counts == {"succeeded": 1, "invalid": 2}
+    outcome = await arm.customers.sync(source, state=folder / "state.sqlite")
+    assert {one.reason for one in outcome.bulk.failures()} == {"duplicate_field", "misnamed_field"}
 
 
 async def test_of_customers_blank_and_absent_are_two(arm, sandbox, journal):
     await send(arm, [{"customerNo": "1", "name": "Kari"}], kind="customers", journal=journal, **RUN)
     for more in ({"phoneNo": ""}, {"emailAddressDocument": []}):
-        told = await send(arm, [{"customerNo": "1", "name": "Kari", **more}], kind="customers", journal=journal, **RUN)
-        assert told.counts == {"succeeded": 1}, "a blank clears what is stored"
+        outcome = await send(arm, [{"customerNo": "1", "name": "Kari", **more}], kind="customers", journal=journal, **RUN)
+        assert outcome.counts == {"succeeded": 1}, "a blank clears what is stored"

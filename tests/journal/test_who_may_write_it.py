@@ -125,12 +125,12 @@ async def test_nothing_more_leaves_when_a_file_of_the_journal_was_taken_away(arm
     records = invoices(400) if kind == "documents" else customers(400)
     done = []
 
-    def told(progress):
+    def outcome(progress):
         if not done:
             done.append(True)
             how(journal.with_name(journal.name + side))
 
-    settings = {"journal": journal, "max_records": 2, "concurrency": 1, "on_progress": told, **RUN}
+    settings = {"journal": journal, "max_records": 2, "concurrency": 1, "on_progress": outcome, **RUN}
     run = await send(arm, records, kind=kind, raises=BulkError, **settings)
     assert isinstance(run.error.__cause__, JournalError)
     assert "was removed or replaced while" in str(run.error.__cause__)
@@ -145,12 +145,12 @@ async def test_the_same_goes_for_a_sync_state(arm, sandbox, folder, side):
     state = folder / "customers.sqlite"
     done = []
 
-    def told(progress):
+    def outcome(progress):
         if not done:
             done.append(True)
             state.with_name(state.name + side).unlink()
 
-    options = quick(max_records=2, concurrency=1, on_progress=told)
+    options = quick(max_records=2, concurrency=1, on_progress=outcome)
     run = arm.customers.sync(customers(5000), state=state, options=options)
     with pytest.raises(BulkError) as failed:
         await run

@@ -205,7 +205,7 @@ def _check_documents(night: Night, part: dict[str, Any], states: dict[int, str])
     assert part["read"] == book.documents
     refused = set(book.refused)
     for place in range(book.documents):
-        state, server = states.get(place, "made it"), known.get(f"d{place}")
+        state, server = states.get(place, "success"), known.get(f"d{place}")
         stored, taken = (server.stored, server.taken) if server is not None else (0, 0)
         about = f"document {place}: {state}, stored {stored}, taken {taken}"
         # Who is rejected is stored nowhere, and may be sent again.
@@ -215,7 +215,7 @@ def _check_documents(night: Night, part: dict[str, Any], states: dict[int, str])
             assert (state, taken) == ("invalid", 0), about
         elif book.owner(place) in refused:
             assert (state, taken) == ("blocked", 0), about
-        elif state == "made it":
+        elif state == "success":
             assert stored == 1, about
         elif state == "failed":
             assert book.is_rejected(place), about
@@ -231,7 +231,7 @@ def _check_money(book: Book, money: dict[str, Any], counts: dict[str, int], stat
     cents: dict[str | None, Counter[str]] = {}
     for place in range(book.documents):
         currency = book.currency(place)
-        for word in ("read", states.get(place, "made it")):
+        for word in ("read", states.get(place, "success")):
             read.setdefault(currency, Counter())[word] += 1
             cents.setdefault(currency, Counter())[word] += book.cents(place) or 0
     assert {one["currency"] for one in money["currencies"]} == set(read)
@@ -240,8 +240,8 @@ def _check_money(book: Book, money: dict[str, Any], counts: dict[str, int], stat
         number, total = Counter({"read": one["read"]["count"]}), Counter({"read": _cents(one["read"])})
         for state, amount in one["states"].items():
             told[state] += amount["count"]
-            number["made it" if state in SUCCESS else state] += amount["count"]
-            total["made it" if state in SUCCESS else state] += _cents(amount)
+            number["success" if state in SUCCESS else state] += amount["count"]
+            total["success" if state in SUCCESS else state] += _cents(amount)
         assert {word: count for word, count in number.items() if count} == read[one["currency"]]
         assert {word: total[word] for word in read[one["currency"]]} == dict(cents[one["currency"]])
         assert sum(total.values()) == 2 * total["read"]

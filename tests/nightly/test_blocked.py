@@ -24,7 +24,7 @@ from ..support.sandbox_fixtures import customers, quick
 SUCCESS = {"succeeded", "unchanged", "done_before"}
 
 
-def told(failed: FailedCustomers, keys: list[str | None], states: list[str], first: int = 0) -> None:
+def settle(failed: FailedCustomers, keys: list[str | None], states: list[str], first: int = 0) -> None:
     verdicts = [Outcome(state) for state in states]
     exceptions = {place: verdict for place, verdict in enumerate(verdicts) if verdict != verdicts[0]}
     failed.on_settled(BatchOutcome(1, None, 1, None, range(first, first + len(keys)), keys, verdicts[0], exceptions))
@@ -52,7 +52,7 @@ def test_the_last_record_of_a_customer_decides(drawn, sizes, most, accepted_is_e
     for size in [*sizes, len(drawn) or 1]:
         some = drawn[first : first + size]
         if some:
-            told(failed, [key for key, _ in some], [state for _, state in some], first)
+            settle(failed, [key for key, _ in some], [state for _, state in some], first)
         first += len(some)
     well = SUCCESS | ({"accepted"} if accepted_is_enough else set())
     last = {key.casefold(): state for key, state in drawn if key is not None}
@@ -64,10 +64,10 @@ def test_the_last_record_of_a_customer_decides(drawn, sizes, most, accepted_is_e
 
 def test_an_earlier_record_that_ends_later_does_not_take_a_later_one_off(most) -> None:
     failed = failed_of(most)
-    told(failed, ["x", "y", "z"], ["invalid"] * 3, first=10)
-    told(failed, ["X", "y", "z"], ["succeeded"] * 3, first=0)
+    settle(failed, ["x", "y", "z"], ["invalid"] * 3, first=10)
+    settle(failed, ["X", "y", "z"], ["succeeded"] * 3, first=0)
     assert failed.among({"x", "y", "z"}) == {"x", "y", "z"}
-    told(failed, ["X"], ["succeeded"], first=20)
+    settle(failed, ["X"], ["succeeded"], first=20)
     assert failed.among({"x", "y", "z"}) == {"y", "z"}
 
 
@@ -77,7 +77,7 @@ def test_many_are_kept_in_a_file_and_not_in_memory() -> None:
     tracemalloc.start()
     try:
         for first in range(0, 200_000, 1000):
-            told(failed, [f"customer {number}" for number in range(first, first + 1000)], ["failed"] * 1000, first)
+            settle(failed, [f"customer {number}" for number in range(first, first + 1000)], ["failed"] * 1000, first)
         used = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
@@ -111,8 +111,8 @@ class Full:
 def test_a_full_disk_loses_nothing(monkeypatch) -> None:
     monkeypatch.setattr(blocked, "_temporary", Full)
     failed = failed_of(0)
-    told(failed, ["a", "b"], ["failed", "unknown"])
-    told(failed, ["A"], ["succeeded"], first=5)
+    settle(failed, ["a", "b"], ["failed", "unknown"])
+    settle(failed, ["A"], ["succeeded"], first=5)
     assert len(failed) == 1
     with pytest.raises(ArmError, match="can't be read"):
         failed.among({"b"})
@@ -124,8 +124,8 @@ def test_no_temporary_file_can_be_made(monkeypatch) -> None:
 
     monkeypatch.setattr(blocked, "_temporary", refused)
     failed = failed_of(0)
-    told(failed, ["a", "b"], ["failed", "unknown"])
-    told(failed, ["A"], ["succeeded"], first=5)
+    settle(failed, ["a", "b"], ["failed", "unknown"])
+    settle(failed, ["A"], ["succeeded"], first=5)
     assert failed.among({"a", "b"}) == {"b"}
 
 
@@ -136,7 +136,7 @@ class Wicked(dict[str, Any]):
 
 async def test_documents_are_named_in_any_form(most) -> None:
     failed = failed_of(most)
-    told(failed, ["4711", "Æ1", "17"], ["failed"] * 3)
+    settle(failed, ["4711", "Æ1", "17"], ["failed"] * 3)
     records = [
         Document(customer_no="4711"),
         {"customerNo": " æ1 "},
@@ -167,7 +167,7 @@ class Untouchable:
 
 async def test_documents_are_not_even_looked_at_where_every_customer_made_it() -> None:
     failed = FailedCustomers()
-    told(failed, ["1", "2"], ["succeeded", "unchanged"])
+    settle(failed, ["1", "2"], ["succeeded", "unchanged"])
     assert await BlockedDocuments(failed).filter([Untouchable()], 0) == {}
 
 
@@ -247,7 +247,7 @@ async def test_where_results_are_not_waited_for_accepted_is_enough(arm) -> None:
 async def test_a_list_that_can_not_be_read_ends_the_run_and_nothing_is_sent(monkeypatch, arm, sandbox) -> None:
     monkeypatch.setattr(blocked, "_temporary", Full)
     failed = failed_of(0)
-    told(failed, ["1"], ["failed"])
+    settle(failed, ["1"], ["failed"])
     with pytest.raises(BulkError, match="can't be read"):
         await run_of(arm.documents, "documents.create_batch", invoices(10, 3), BlockedDocuments(failed))
     assert sandbox.documents.total_delivered == 0

@@ -69,7 +69,7 @@ def naive(pairs: list[tuple[Any, str]]) -> dict[str | None, dict[str, tuple[int,
     return dict(result)
 
 
-def told_by(totals: MoneyTotals) -> dict[str | None, dict[str, tuple[int, Decimal | None]]]:
+def amounts_of(totals: MoneyTotals) -> dict[str | None, dict[str, tuple[int, Decimal | None]]]:
     return {
         of.currency: {"read": (of.read.count, of.read.total), **{state: (end.count, end.total) for state, end in of.states.items()}}
         for of in totals.currencies
@@ -108,7 +108,7 @@ def test_sums_are_those_of_a_naive_sum(pairs, slices, batches, chance) -> None:
         money.on_settled(BatchOutcome(number, None, 1, None, array("q", indexes), [None] * len(indexes), common, exceptions))
     totals = money.totals()
     readings = [read_amounts(record) for record, _ in pairs]
-    assert told_by(totals) == naive(pairs)
+    assert amounts_of(totals) == naive(pairs)
     assert totals.adds_up
     assert totals.without_total == sum(reading.total is None for reading in readings)
     assert totals.without_currency == sum(reading.currency is None for reading in readings)
@@ -121,7 +121,7 @@ def test_the_amount_that_stands_for_none_is_an_amount_all_the_same() -> None:
     least = Decimal("-922337203685477.5808")
     money = MoneyObserver()
     money.on_read([document_of("NOK", least, 0)], 0)
-    told(money, range(1))
+    settle(money, range(1))
     assert money.totals().currencies[0].states["succeeded"] == MoneySum(1, least)
     assert money.totals().adds_up
 
@@ -130,12 +130,12 @@ def test_a_small_amount_after_a_huge_one_is_not_rounded_away() -> None:
     money = MoneyObserver()
     money.on_read([document_of("NOK", Decimal("1E+100"), 0)], 0)
     money.on_read([document_of("NOK", Decimal("0.01"), 0)], 1)
-    told(money, range(2))
+    settle(money, range(2))
     assert money.totals().currencies[0].read.total == Decimal("1" + "0" * 100 + ".01")
     assert money.totals().adds_up
 
 
-def told(money: MoneyObserver, indexes: Any, state: Any = "succeeded") -> None:
+def settle(money: MoneyObserver, indexes: Any, state: Any = "succeeded") -> None:
     money.on_settled(BatchOutcome(1, None, 1, None, indexes, [None] * len(indexes), Outcome(state)))
 
 
@@ -148,12 +148,12 @@ def seen(number: int = 10) -> MoneyObserver:
 def test_it_does_not_add_up_where_a_record_is_told_twice_or_was_never_seen_or_has_no_end() -> None:
     for indexes in (range(9), [*range(9), 8], range(11), [0, 0, *range(2, 10)]):
         money = seen()
-        told(money, indexes)
+        settle(money, indexes)
         assert not money.totals().adds_up
     money = seen()
-    told(money, range(10))
+    settle(money, range(10))
     assert money.totals().adds_up
-    told(money, range(1))
+    settle(money, range(1))
     assert not money.totals().adds_up
 
 
@@ -161,7 +161,7 @@ def test_it_does_not_add_up_where_one_is_told_twice_for_another_with_as_much_mon
     for indexes in (range(10), [0, 0, *range(2, 10)]):
         money = MoneyObserver()
         money.on_read([document_of("NOK", Decimal(1), 0)] * 10, 0)
-        told(money, indexes)
+        settle(money, indexes)
         assert money.totals().adds_up is (indexes == range(10))
 
 
@@ -169,14 +169,14 @@ def test_it_does_not_add_up_where_what_is_kept_is_not_what_was_read() -> None:
     for place, value in ((3, 1), (3, -(2**63))):
         money = seen()
         money._slices[0].totals[place] = value
-        told(money, range(10))
+        settle(money, range(10))
         assert not money.totals().adds_up
 
 
 @pytest.mark.parametrize("name", ["count", "with_total"])
 def test_it_does_not_add_up_where_a_count_is_wrong(name) -> None:
     money = seen()
-    told(money, range(10))
+    settle(money, range(10))
     ended = money._ended["succeeded"][1]
     setattr(ended, name, getattr(ended, name) + 1)
     assert not money.totals().adds_up
@@ -184,7 +184,7 @@ def test_it_does_not_add_up_where_a_count_is_wrong(name) -> None:
 
 def test_it_does_not_add_up_where_the_report_read_more() -> None:
     money = seen()
-    told(money, range(10))
+    settle(money, range(10))
     report = BulkReport(records_known=None, accepted_is_enough=False, now=lambda: 0.0)
     report.add(BatchOutcome(1, None, 1, None, range(10), [None] * 10, Outcome("succeeded")))
     report.tally.records_read = 10
@@ -197,7 +197,7 @@ def test_it_does_not_add_up_where_money_goes_to_another_currency() -> None:
     money = seen()
     money.on_read([document_of("SEK", Decimal(1), 0)], 10)
     money._slices[0].currencies = 2
-    told(money, range(11))
+    settle(money, range(11))
     assert not money.totals().adds_up
 
 
@@ -205,8 +205,8 @@ def test_the_totals_stand_in_the_report_as_text() -> None:
     money = MoneyObserver()
     money.on_read([document_of("NOK", Decimal("123.4"), 0), document_of("NOK", Decimal("0.12345"), 0), document_of("SEK", None, 3)], 0)
     money.on_read([b"{", document_of("EUR", 5, 2)], 3)
-    told(money, [0, 2])
-    told(money, [1, 3, 4], "unknown")
+    settle(money, [0, 2])
+    settle(money, [1, 3, 4], "unknown")
     report = BulkReport(records_known=None, accepted_is_enough=False, now=lambda: 0.0)
     assert msgspec.to_builtins(part_of("documents", "", report, money=money.totals()).money) == {
         "currencies": [
@@ -235,7 +235,7 @@ def test_memory_of_half_a_million_documents_under_way() -> None:
             money.on_read(some, first)
         under_way = tracemalloc.get_traced_memory()[0]
         for first in range(0, 500_000, 1000):
-            told(money, range(first, first + 1000))
+            settle(money, range(first, first + 1000))
         left = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()

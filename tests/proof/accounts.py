@@ -97,7 +97,7 @@ def account_from(
     *,
     accepted_is_enough: bool = False,
 ) -> Account:
-    """The account of a run; records that it does not name made it. Which of those were done before it does not say: `successes`.
+    """The account of a run; records that it does not name succeeded. Which of those were done before it does not say.
 
     In a run with `results="accepted"` the server took them, and more was not asked for.
     """

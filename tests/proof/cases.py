@@ -26,7 +26,7 @@ class Gets:
         ends_run: the run raises `BulkError`, and the next batch is `not_sent`.
         deliveries: how often each of them came in whole; None: the network decides, or the bisection does.
         repeats: whether there was more than one request for them; None: the network decides.
-        again: the states in the next run with the same `run_id`, when the fault is over and the marked record is mended.
+        again: the states in the next run with the same `run_id`, when the fault is over and the marked record is fixed.
         next_batch: the states that the next batch may end in.
     """
 
@@ -68,10 +68,10 @@ class Case:
 
 
 ONCE = Gets(("succeeded",), deliveries=1)
-"""Made it, and was sent once."""
+"""Succeeded, and was sent once."""
 
 TWICE = Gets(("succeeded",), deliveries=2, repeats=True)
-"""Made it, and was sent again."""
+"""Succeeded, and was sent again."""
 
 BROKEN = ("ServerDisconnectedError", "ClientOSError", "ClientConnectionResetError", "ClientPayloadError")
 """Reasons where the connection went."""
@@ -102,7 +102,7 @@ def _rejected(reason: str) -> Gets:
     return Gets(("rejected",), (reason,), deliveries=1, again=("succeeded",))
 
 
-def _doubtful(name: str, *reasons: str, whole: bool = True) -> Case:
+def _ambiguous(name: str, *reasons: str, whole: bool = True) -> Case:
     """Bytes left and no answer proves anything: documents are unknown, customers are sent again."""
     return Case(name, _unknown(*reasons, deliveries=int(whole)), replace(TWICE, deliveries=1 + whole))
 
@@ -123,15 +123,15 @@ def _cases() -> list[Case]:
             )
             for name in ("accept_reset", "accept_close")
         ),
-        _doubtful("head_reset", *BROKEN, whole=False),
-        _doubtful("byte_reset", *BROKEN, whole=False),
-        _doubtful("byte_close", *BROKEN, whole=False),
-        _doubtful("byte_stall", "timeout", whole=False),
-        _doubtful("half_reset", *BROKEN, whole=False),
+        _ambiguous("head_reset", *BROKEN, whole=False),
+        _ambiguous("byte_reset", *BROKEN, whole=False),
+        _ambiguous("byte_close", *BROKEN, whole=False),
+        _ambiguous("byte_stall", "timeout", whole=False),
+        _ambiguous("half_reset", *BROKEN, whole=False),
         *(Case(f"early_{status}", *_both(replace(ONCE, repeats=True))) for status in (401, 413, 429)),
-        _doubtful("early_503", "503", whole=False),
-        *(_doubtful(name, *BROKEN) for name in ("body_reset", "body_close", "taken_reset", "taken_close")),
-        *(_doubtful(name, "timeout") for name in ("body_stall", "taken_stall", "taken_late")),
+        _ambiguous("early_503", "503", whole=False),
+        *(_ambiguous(name, *BROKEN) for name in ("body_reset", "body_close", "taken_reset", "taken_close")),
+        *(_ambiguous(name, "timeout") for name in ("body_stall", "taken_stall", "taken_late")),
         *(
             Case(
                 status,
@@ -145,21 +145,21 @@ def _cases() -> list[Case]:
         Case("413", *_both(TWICE)),
         *(Case(status, *_both(_ends(status))) for status in ("403", "404", "405", "415", "301", "307", "308")),
         *(Case(status, *_both(_rejected(status))) for status in ("406", "411", "414", "431")),
-        *(_doubtful(status, status) for status in ("408", "409", "425", "499", "500", "501", "502", "503", "504")),
-        _doubtful("503_wait", "503"),
-        *(_doubtful(f"taken_{status}", status) for status in ("408", "409", "425", "499", "500", "502", "503", "504")),
+        *(_ambiguous(status, status) for status in ("408", "409", "425", "499", "500", "501", "502", "503", "504")),
+        _ambiguous("503_wait", "503"),
+        *(_ambiguous(f"taken_{status}", status) for status in ("408", "409", "425", "499", "500", "502", "503", "504")),
         *(
             Case(name, _moved(status), replace(_moved(status), again=("succeeded",)))
             for name, status in (("302", "302"), ("303", "303"), ("taken_302", "302"), ("taken_303", "303"))
         ),
-        *(_doubtful(name, *BROKEN, "ClientResponseError", "timeout") for name in ("cut_status", "cut_headers")),
-        *(_doubtful(name, "202") for name in ("cut_body", "reset_body", "stall_body")),
+        *(_ambiguous(name, *BROKEN, "ClientResponseError", "timeout") for name in ("cut_status", "cut_headers")),
+        *(_ambiguous(name, "202") for name in ("cut_body", "reset_body", "stall_body")),
         Case("drops", *_both(ONCE)),
-        *(_doubtful(name, "202") for name in ("no_uuid", "null_uuid", "list_202", "broken_json", "not_utf8", "empty_202", "bad_gzip")),
-        _doubtful("html_200", "200"),
-        _doubtful("204", "204"),
-        _doubtful("bad_chunk", "202", "ClientResponseError", *BROKEN),
-        _doubtful("not_http", *BROKEN, "ClientResponseError"),
+        *(_ambiguous(name, "202") for name in ("no_uuid", "null_uuid", "list_202", "broken_json", "not_utf8", "empty_202", "bad_gzip")),
+        _ambiguous("html_200", "200"),
+        _ambiguous("204", "204"),
+        _ambiguous("bad_chunk", "202", "ClientResponseError", *BROKEN),
+        _ambiguous("not_http", *BROKEN, "ClientResponseError"),
         # The next batch may have gone out over the connection that was just ended.
         *(Case(name, replace(ONCE, next_batch=("succeeded", "unknown")), ONCE) for name in ("then_close", "then_reset")),
         Case("then_another", *_both(ONCE)),

@@ -21,25 +21,25 @@ from .sources import Source
 __all__ = ["run", "run_command"]
 
 
-async def _send(told: dict[str, Any]) -> BulkReport:
-    source = Source(**told["source"])
-    records = source.yielded(told["places"], told["attempt"])
-    options = dict(told["options"])
+async def _send(instructions: dict[str, Any]) -> BulkReport:
+    source = Source(**instructions["source"])
+    records = source.yielded(instructions["places"], instructions["attempt"])
+    options = dict(instructions["options"])
     if options.get("reconcile"):
         options["reconcile"] = amili_arm_async.Reconcile(**options["reconcile"])
-    auth = ClientCredentials(client_id="proof", client_secret="proof", identity_url=told["identity_url"])
+    auth = ClientCredentials(client_id="proof", client_secret="proof", identity_url=instructions["identity_url"])
     async with ArmClient(
-        told["client"],
+        instructions["client"],
         auth=auth,
-        base_url=told["base_url"],
-        user_id=told["user"],
-        timeout=Timeout(connect=2, read=told.get("read", 2.0)),
+        base_url=instructions["base_url"],
+        user_id=instructions["user"],
+        timeout=Timeout(connect=2, read=instructions.get("read", 2.0)),
         retry=RetryPolicy(base_delay=0.002, max_delay=0.02),
     ) as arm:
-        resource_, _, method = told["operation"].partition(".")
-        given: Any = (record for record in records) if told["attempt"] % 2 else records
-        if "beside" in told:
-            given = _with_others_beside(records, told["beside"], options["journal"])
+        resource_, _, method = instructions["operation"].partition(".")
+        given: Any = (record for record in records) if instructions["attempt"] % 2 else records
+        if "beside" in instructions:
+            given = _with_others_beside(records, instructions["beside"], options["journal"])
         return await getattr(getattr(arm, resource_), method)(given, options=BulkOptions(**options))
 
 
@@ -54,7 +54,7 @@ async def _with_others_beside(records: list[Any], when: int, journal: str) -> As
         yield record
 
 
-def _told_of(report: BulkReport) -> dict[str, Any]:
+def _summary_of(report: BulkReport) -> dict[str, Any]:
     failures = [[failure.index, failure.key, failure.state, failure.reason] for failure in report.failures()]
     return {
         "counts": dict(report.counts),
@@ -65,44 +65,44 @@ def _told_of(report: BulkReport) -> dict[str, Any]:
     }
 
 
-def run(told: dict[str, Any]) -> None:
+def run(instructions: dict[str, Any]) -> None:
     """Does what it is told and writes what came of it; never returns where a kill is armed and reached."""
     signal.alarm(90)
     # Opened now: later this process may be another user, or have no room on the disk.
-    out = os.open(told["result"], os.O_WRONLY | os.O_CREAT, 0o600)
-    if "file_size" in told:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (told["file_size"], resource.RLIM_INFINITY))
-    if "user_number" in told and os.geteuid() == 0:
+    out = os.open(instructions["result"], os.O_WRONLY | os.O_CREAT, 0o600)
+    if "file_size" in instructions:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (instructions["file_size"], resource.RLIM_INFINITY))
+    if "user_number" in instructions and os.geteuid() == 0:
         os.setgroups([])
-        os.setgid(told["user_number"])
-        os.setuid(told["user_number"])
-    os.umask(told.get("umask", 0o022))
-    os.chdir(told.get("folder", "/"))
-    arm_kill(told.get("kill"))
+        os.setgid(instructions["user_number"])
+        os.setuid(instructions["user_number"])
+    os.umask(instructions.get("umask", 0o022))
+    os.chdir(instructions.get("folder", "/"))
+    arm_kill(instructions.get("kill"))
     try:
-        result = {"ended": "report", **_told_of(asyncio.run(_send(told)))}
+        result = {"ended": "report", **_summary_of(asyncio.run(_send(instructions)))}
     except BulkError as error:
         cause = error.__cause__
-        result = {"ended": "BulkError", "cause": type(cause).__name__, "text": f"{error} / {cause}", **_told_of(error.report)}
+        result = {"ended": "BulkError", "cause": type(cause).__name__, "text": f"{error} / {cause}", **_summary_of(error.report)}
     except Exception as error:
         result = {"ended": type(error).__name__, "text": f"{error}", "traceback": traceback.format_exc()}
-    if "file_size" in told:
+    if "file_size" in instructions:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     os.write(out, json.dumps(result).encode())
 
 
-def run_command(told: dict[str, Any]) -> None:
+def run_command(instructions: dict[str, Any]) -> None:
     """Runs `amili-arm` with these words and writes what it printed and its exit code."""
     from amili_arm_async.cli import main
 
     signal.alarm(90)
-    out = os.open(told["result"], os.O_WRONLY | os.O_CREAT, 0o600)
+    out = os.open(instructions["result"], os.O_WRONLY | os.O_CREAT, 0o600)
     # What it prints goes to where errors go; what it prints for a program is asked for by `--json`, the last line.
-    printed = os.open(f"{told['result']}.out", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    printed = os.open(f"{instructions['result']}.out", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(printed, 1)
-    os.environ.update(told["environment"])
-    os.chdir(told["folder"])
-    sys.argv = ["amili-arm", *told["command"]]
+    os.environ.update(instructions["environment"])
+    os.chdir(instructions["folder"])
+    sys.argv = ["amili-arm", *instructions["command"]]
     code: Any = 0
     try:
         main()

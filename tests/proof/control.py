@@ -74,11 +74,11 @@ class TenantServer:
         """A client number that nobody has used."""
         return Tenant(self, next(self._clients))
 
-    def call(self, path: str, *, unless: int | None = None, **told: Any) -> Any:
+    def call(self, path: str, *, unless: int | None = None, **instructions: Any) -> Any:
         """One call to it; None where the process `unless` ended before it was answered."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request("POST", f"/proof/{path}", json.dumps(told))
+            connection.request("POST", f"/proof/{path}", json.dumps(instructions))
             if unless is not None and not _answered(connection, unless):
                 return None
             answer = connection.getresponse()
@@ -106,9 +106,9 @@ class Tenant:
         """The identity service's address."""
         return f"{self.server.origin}/identity/{self.client}"
 
-    def plan(self, **told: Any) -> None:
+    def plan(self, **instructions: Any) -> None:
         """Tells it what to do: see `server.Tenant`."""
-        self.server.call(f"{self.client}/plan", **told)
+        self.server.call(f"{self.client}/plan", **instructions)
 
     def wait(self, *, unless: int | None = None, **until: int) -> dict[str, int] | None:
         """Waits for so many `writes`, `whole` bodies, `taken` batches, `answered` writes or `reads`, or for the end of the process

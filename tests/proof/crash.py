@@ -54,15 +54,15 @@ class Trial:
     attempts: int = 0
     kills: int = 0
     places: list[int] = field(default_factory=list)
-    told_options: dict[str, Any] = field(default_factory=dict)
+    last_options: dict[str, Any] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
 
     def start(self, *, kill: dict[str, Any] | None = None, share: float = 1.0, options: dict[str, Any] | None = None, **more: Any) -> Child:
         """Starts an attempt."""
         order = self.attempts if self.changing else 0
         self.places = self.source.order(order, share)
-        self.told_options = {**self.options, "journal": str(self.journal), "run_id": self.run_id, **(options or {})}
-        told = {
+        self.last_options = {**self.options, "journal": str(self.journal), "run_id": self.run_id, **(options or {})}
+        settings = {
             "source": vars(self.source),
             "places": self.places,
             "attempt": order,
@@ -71,32 +71,32 @@ class Trial:
             "base_url": self.tenant.base_url,
             "identity_url": self.tenant.identity_url,
             "user": f"attempt-{self.attempts}",
-            "options": self.told_options,
+            "options": self.last_options,
             "kill": kill,
             "read": self.read,
             **more,
         }
         self.attempts += 1
         self.log.append(f"attempt {self.attempts}: share {share:g}, kill {kill}, {more}")
-        return self.fork_server.start(told)
+        return self.fork_server.start(settings)
 
-    def attempt(self, **told: Any) -> dict[str, Any] | None:
+    def attempt(self, **settings: Any) -> dict[str, Any] | None:
         """One attempt to its end; None where it was killed."""
-        found = self.start(**told).wait()
+        found = self.start(**settings).wait()
         self.kills += found is None
         self.log.append("  killed" if found is None else f"  {found['ended']}: {found.get('counts')} {found.get('text', '')}")
         return found
 
-    def kill_at(self, kill: dict[str, Any], **told: Any) -> None:
+    def kill_at(self, kill: dict[str, Any], **settings: Any) -> None:
         """An attempt that must be killed there."""
-        found = self.attempt(kill=kill, **told)
+        found = self.attempt(kill=kill, **settings)
         point = POINTS.get(kill.get("point", ""))
         where = f"{kill} ({point.function}, {point.when})" if point is not None else f"{kill}"
         assert found is None, f"NEVER REACHED: the kill {where}; the run ended: {found['ended']} {found.get('text', '')}"
 
-    def finish(self, **told: Any) -> Account:
+    def finish(self, **settings: Any) -> Account:
         """The attempt that is left alone: it must end with a report, and all accounts must balance."""
-        found = self.attempt(**told)
+        found = self.attempt(**settings)
         assert found is not None
         assert found["ended"] == "report", self.story(found.get("traceback", found.get("text", "")))
         return self.balance(found)
@@ -112,7 +112,7 @@ class Trial:
             # A generator whose run stops is not read to its end.
             assert found["read"] == len(records) or not whole
             records = records[: found["read"]]
-            accepted = self.told_options.get("results") == "accepted"
+            accepted = self.last_options.get("results") == "accepted"
             account = account_from(found["counts"], found["failures"], len(records), found["left_behind"], accepted_is_enough=accepted)
             # A customer goes out again after a crash: that this try was refused says nothing of an earlier attempt's.
             check(kind, records, account, truth, ended_by=None if whole and kind == "documents" else self.user)

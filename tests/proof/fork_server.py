@@ -91,26 +91,26 @@ class ForkServer:
             text=True,
         )
 
-    def _tell(self, **told: Any) -> dict[str, Any]:
+    def _ask(self, **instructions: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with self._lock:
-            self._process.stdin.write(json.dumps(told) + "\n")
+            self._process.stdin.write(json.dumps(instructions) + "\n")
             self._process.stdin.flush()
             answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer
 
-    def start(self, told: dict[str, Any]) -> Child:
+    def start(self, instructions: dict[str, Any]) -> Child:
         """Starts a child."""
         with self._lock:
             self._number += 1
             result, errors = self._folder / f"result-{self._number}.json", self._folder / f"errors-{self._number}.txt"
-        pid = self._tell(start={**told, "result": str(result)}, errors=str(errors))["pid"]
+        pid = self._ask(start={**instructions, "result": str(result)}, errors=str(errors))["pid"]
         return Child(self, pid, result, errors)
 
     def reap(self, pid: int, *, stopped: bool = False) -> int:
         """The status with which a child ended; it must have. Or it was `stopped`, and will go on."""
-        return int(self._tell(wait=pid, stopped=stopped)["status"])
+        return int(self._ask(wait=pid, stopped=stopped)["status"])
 
     def stop(self) -> None:
         """Ends it, and its children with it."""
@@ -130,7 +130,7 @@ def fork_server(folder: Path, *, hash_seed: int = 0) -> Iterator[ForkServer]:
 # --- in the fork_server --------------------------------------------------------------------------------------------------------
 
 
-def _fork(told: dict[str, Any], errors: str) -> int:
+def _fork(instructions: dict[str, Any], errors: str) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -143,7 +143,7 @@ def _fork(told: dict[str, Any], errors: str) -> int:
         os.dup2(out, 2)
         from .child import run, run_command
 
-        (run_command if "command" in told else run)(told)
+        (run_command if "command" in instructions else run)(instructions)
         status = 0
     except BaseException:
         sys.excepthook(*sys.exc_info())
@@ -172,15 +172,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     going: set[int] = set()
     for line in sys.stdin:
-        told = json.loads(line)
-        if "start" in told:
-            pid = _fork(told["start"], told["errors"])
+        instructions = json.loads(line)
+        if "start" in instructions:
+            pid = _fork(instructions["start"], instructions["errors"])
             going.add(pid)
             answer = {"pid": pid}
         else:
-            status = os.waitpid(told["wait"], os.WUNTRACED if told["stopped"] else 0)[1]
+            status = os.waitpid(instructions["wait"], os.WUNTRACED if instructions["stopped"] else 0)[1]
             if not os.WIFSTOPPED(status):
-                going.discard(told["wait"])
+                going.discard(instructions["wait"])
             answer = {"status": status}
         print(json.dumps(answer), flush=True)
     for pid in going:

@@ -30,7 +30,7 @@ class CaseResult:
     error: BulkError | None
 
 
-def records_of(case: Case, operation: str, *, mended: bool) -> list[dict[str, Any]]:
+def records_of(case: Case, operation: str, *, fixed: bool) -> list[dict[str, Any]]:
     """Ten records; the marked one asks the server for its fault."""
     documents = operation.startswith("documents")
     name = "documentNo" if documents else "customerNo"
@@ -38,7 +38,7 @@ def records_of(case: Case, operation: str, *, mended: bool) -> list[dict[str, An
         {name: f"k{number}", **({"documentType": "IN", "customerNo": "1"} if documents else {"name": "Somebody"})}
         for number in range(RECORDS)
     ]
-    if case.mark is not None and not (mended and case.mark.startswith("bad")):
+    if case.mark is not None and not (fixed and case.mark.startswith("bad")):
         records[MARKED]["buyerReference"] = case.mark
     return records
 
@@ -51,16 +51,16 @@ async def run_case(tenant: Tenant, case: Case, operation: str, journal: Path | N
         if attempt:
             tenant.plan(well=True)
             open_up()
-        records = records_of(case, operation, mended=bool(attempt))
-        told = dict(case.options)
+        records = records_of(case, operation, fixed=bool(attempt))
+        settings = dict(case.options)
         if journal is not None:
-            told |= {"journal": str(journal), "run_id": "matrix"}
+            settings |= {"journal": str(journal), "run_id": "matrix"}
 
         def progress(now: Any) -> None:
             if now.trouble is not None:
                 open_up()
 
-        report, error = await _run(tenant, operation, records, base_url, {**told, "on_progress": progress})
+        report, error = await _run(tenant, operation, records, base_url, {**settings, "on_progress": progress})
         truth = await asyncio.to_thread(tenant.truth)
         account = account_of(report, RECORDS)
         check(operation.partition(".")[0], records, account, truth)

@@ -92,19 +92,19 @@ class Server:
                 return await request.answer(Answer(504, {"message": f"{action} {value}: nothing happened for {IDLE_WAIT:g} s"}))
         return await request.answer(Answer(200, answer))
 
-    async def _plan(self, tenant: Tenant, told: dict[str, Any]) -> dict[str, Any]:
-        tenant.faults.extend(told.get("faults", []))
-        tenant.token_statuses.extend(told.get("tokens", []))
-        tenant.look_ups.extend(told.get("look_ups", []))
-        if "random_faults" in told:
-            tenant.random_faults = RandomFaults(**told["random_faults"]) if told["random_faults"] is not None else None
-        tenant.delay = told.get("delay", tenant.delay)
-        tenant.lag = told.get("lag", tenant.lag)
-        tenant.hidden = set(told.get("hidden", tenant.hidden))
-        if "hides" in told:
-            tenant.hides = lambda path: any(part in path for part in told["hides"])
-        tenant.changed = told.get("changed", tenant.changed)
-        if told.get("well"):
+    async def _plan(self, tenant: Tenant, instructions: dict[str, Any]) -> dict[str, Any]:
+        tenant.faults.extend(instructions.get("faults", []))
+        tenant.token_statuses.extend(instructions.get("tokens", []))
+        tenant.look_ups.extend(instructions.get("look_ups", []))
+        if "random_faults" in instructions:
+            tenant.random_faults = RandomFaults(**instructions["random_faults"]) if instructions["random_faults"] is not None else None
+        tenant.delay = instructions.get("delay", tenant.delay)
+        tenant.lag = instructions.get("lag", tenant.lag)
+        tenant.hidden = set(instructions.get("hidden", tenant.hidden))
+        if "hides" in instructions:
+            tenant.hides = lambda path: any(part in path for part in instructions["hides"])
+        tenant.changed = instructions.get("changed", tenant.changed)
+        if instructions.get("well"):
             tenant.faults.clear()
             tenant.token_statuses.clear()
             tenant.look_ups.clear()
@@ -113,13 +113,13 @@ class Server:
                 batch.polls = deque(["ok"])
         return {}
 
-    async def _wait(self, tenant: Tenant, told: dict[str, Any]) -> dict[str, Any]:
+    async def _wait(self, tenant: Tenant, instructions: dict[str, Any]) -> dict[str, Any]:
         """Waits for so many writes, writes whose body is whole, takings, answers to writes, or reads."""
         async with asyncio.timeout(IDLE_WAIT):
             while True:
                 so_far = {"writes": len(tenant.writes), "reads": len(tenant.reads)}
                 so_far |= {event: sum(getattr(write, event) for write in tenant.writes) for event in ("whole", "taken", "answered")}
-                if all(number >= told.get(event, 0) for event, number in so_far.items()):
+                if all(number >= instructions.get(event, 0) for event, number in so_far.items()):
                     return so_far
                 await tenant.news.wait()
 
@@ -127,19 +127,19 @@ class Server:
         tenant.release()
         return {}
 
-    async def _truth(self, tenant: Tenant, told: dict[str, Any]) -> dict[str, Any]:
+    async def _truth(self, tenant: Tenant, instructions: dict[str, Any]) -> dict[str, Any]:
         """What was taken; when nobody has a connection open any more, unless it is only peeked at."""
-        if not told.get("peek"):
+        if not instructions.get("peek"):
             async with asyncio.timeout(IDLE_WAIT):
-                while {0, told["client"]} & set(self._connections.values()):
+                while {0, instructions["client"]} & set(self._connections.values()):
                     await self._connections_changed.wait()
         batches = {uuid: batch.asked for uuid, batch in tenant.batches.items()}
         writes, reads = [write.summary() for write in tenant.writes], [read.what for read in tenant.reads]
         return {"lines": [asdict(line) for line in tenant.lines], "writes": writes, "reads": reads, "batches": batches}
 
-    async def _port(self, action: str, told: dict[str, Any]) -> dict[str, Any]:
+    async def _port(self, action: str, instructions: dict[str, Any]) -> dict[str, Any]:
         if not action:
-            port = Port(self, told["mode"], told.get("times", 1))
+            port = Port(self, instructions["mode"], instructions.get("times", 1))
             self._ports[port.number] = port
             await port.begin()
             return {"port": port.number}

@@ -190,9 +190,9 @@ class Story:
     def command(self, *words: str, kill: tuple[str, int] | None = None) -> dict[str, Any] | None:
         """One command to its end; None where it was killed at that event of the server."""
         environment = {"AMILI_ARM_CONFIG": str(self.folder / "arm.toml"), "AMILI_ARM_CLIENT_SECRET": "proof"}
-        told = {"command": [*words], "environment": environment, "folder": str(self.folder)}
+        instructions = {"command": [*words], "environment": environment, "folder": str(self.folder)}
         before = self.tenant.wait()
-        child = self.forks.start(told)
+        child = self.forks.start(instructions)
         if kill is not None and before is not None:
             event, number = kill
             if self.tenant.wait(unless=child.pid, **{event: before[event] + number}) is not None:
@@ -242,12 +242,12 @@ class Story:
         twice = {name: number for name, number in taken.items() if number > wanted[name]}
         self.is_true(not twice, f"TAKEN TWICE: {twice}")
 
-    def check_report(self, told: dict[str, Any], run_id: str) -> None:
+    def check_report(self, report: dict[str, Any], run_id: str) -> None:
         """Every record of the file is in one state, and none that the server contradicts."""
-        counts: dict[str, int] = told["counts"]
-        self.is_true(sum(counts.values()) == told["records"] == len(self.places), f"{counts} are not {len(self.places)} records")
+        counts: dict[str, int] = report["counts"]
+        self.is_true(sum(counts.values()) == report["records"] == len(self.places), f"{counts} are not {len(self.places)} records")
         failures = self.failures(run_id)
-        self.is_true(len(failures) == told["failed_records"], f"{told['failed_records']} failed, {len(failures)} in the dead letter")
+        self.is_true(len(failures) == report["failed_records"], f"{report['failed_records']} failed, {len(failures)} in the dead letter")
         taken = Counter(name_of(parse(line.record)) for line in self.lines() if line.is_success)
         touched = Counter(name_of(parse(line.record)) for line in self.lines())
         named: Counter[str] = Counter()

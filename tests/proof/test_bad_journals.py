@@ -22,10 +22,10 @@ MakeTrial = Callable[..., Trial]
 NOBODY = 65_534
 
 
-def refused(trial: Trial, **told: object) -> str:
+def refused(trial: Trial, **settings: object) -> str:
     """The attempt says that the journal can't be used, and sends nothing; gives what it says."""
     before = len(trial.tenant.truth().writes)
-    found = trial.attempt(**told)
+    found = trial.attempt(**settings)
     assert found is not None
     assert found["ended"] == "JournalError", trial.story(found.get("traceback", str(found)))
     assert len(trial.tenant.truth().writes) == before, trial.story("something was sent")
@@ -157,7 +157,7 @@ def test_garbage_in_the_middle(make_trial: MakeTrial, tmp_path: Path, ended: boo
             file.seek(pages * part // parts * page)
             file.write(rng.randbytes(page))
         outcomes.append(ends_somehow(trial))
-    # A page that nothing is on does no harm; where the log beside the file holds the newer page, the damage is mended.
+    # A page that nothing is on does no harm; where the log beside the file holds the newer page, the damage is fixed.
     assert "JournalError" in outcomes
 
 

@@ -81,7 +81,7 @@ def test_killed_at_random(make_trial: MakeTrial, seed: int) -> None:
 
 @pytest.mark.parametrize("point", ["uuid_durable", "polled", "result_known", "result_uncommitted"])
 def test_what_was_answered_is_never_unknown(make_trial: MakeTrial, point: str) -> None:
-    """Three batchUuids are durable when the process dies: their batches are asked for, and nothing of them is in doubt."""
+    """Three batchUuids are durable when the process dies: their batches are asked for, and nothing of them is unknown."""
     trial = make_trial("documents", 30, options={"concurrency": 1})
     trial.kill_at({"point": point, "count": 3})
     account = trial.finish()

@@ -44,12 +44,12 @@ def agrees(trial: Trial, account: Account, *absent: str) -> None:
     """Each numbered document that the server took is done; each other one is named, with one of these reasons."""
     there = taken(trial)
     for number, (state, reason) in by_number(trial, account).items():
-        told = f"{number} was taken {there[number]} times, and is {state}, {reason}"
+        message = f"{number} was taken {there[number]} times, and is {state}, {reason}"
         if there[number]:
             # What was sent again may get its result later than this run waits for it.
-            assert state == "success" or (state, reason) == ("accepted", "deadline"), trial.story(told)
+            assert state == "success" or (state, reason) == ("accepted", "deadline"), trial.story(message)
         else:
-            assert (state, reason) in {("unknown", word) for word in absent}, trial.story(told)
+            assert (state, reason) in {("unknown", word) for word in absent}, trial.story(message)
 
 
 def unnumbered_unknown(trial: Trial, account: Account) -> int:
@@ -92,7 +92,7 @@ def test_what_is_absent_is_sent_again_when_that_is_asked_for(make_trial: MakeTri
     assert account.states.count("unknown") == unnumbered_unknown(trial, account)
     again = looked_up(trial, resend_absent=True)
     assert again.counts["done_before"] == again.states.count("success")
-    assert not any(again.left_behind.values()), trial.story(f"what was sent again is still in doubt: {again.left_behind}")
+    assert not any(again.left_behind.values()), trial.story(f"what was sent again is still unknown: {again.left_behind}")
     assert max(taken(trial).values()) == 1
 
 
@@ -148,8 +148,8 @@ def test_a_look_up_that_fails_proves_nothing(make_trial: MakeTrial) -> None:
         trial.tenant.plan(faults=["taken_reset"], look_ups=[word] * 60)
         account = looked_up(trial, resend_absent=True)
         assert max(taken(trial).values()) == 1, trial.story("sent again after a look-up that failed")
-        doubtful = {row for row in by_number(trial, account).values() if row[0] != "success"}
-        assert all(row[0] == "unknown" and row[1] != "absent" for row in doubtful), trial.story(f"{doubtful}")
+        ambiguous = {row for row in by_number(trial, account).values() if row[0] != "success"}
+        assert all(row[0] == "unknown" and row[1] != "absent" for row in ambiguous), trial.story(f"{ambiguous}")
         trial.tenant.plan(well=True)
         agrees(trial, looked_up(trial, resend_absent=True))
         assert max(taken(trial).values()) == 1
@@ -178,7 +178,7 @@ def test_sending_again_may_fail_too(make_trial: MakeTrial) -> None:
 
 
 async def test_what_is_sent_again_is_in_the_journal_once(tenant: Tenant, tmp_path: Path) -> None:
-    """Sent again without its source, and in doubt again, and once more: each time it is one document, not one for each try."""
+    """Sent again without its source, and unknown again, and once more: each time it is one document, not one for each try."""
     journal = str(tmp_path / "journal")
     records = [{"documentType": "IN", "customerNo": "1", "documentNo": f"D{place}"} for place in range(4)]
     there = {"documentType": "IN", "customerNo": "1", "documentNo": "E0"}

@@ -19,8 +19,8 @@ from .control import Tenant, Truth
 async def attempt(tenant: Tenant, journal: Path, records: list[Any], *, kind: str = "documents", **options: Any) -> BulkReport:
     """One attempt of the run of this night."""
     async with make_client(tenant) as arm:
-        told = {"journal": str(journal), "run_id": "night", **options}
-        return await getattr(arm, kind).create_many(records, options=quick(**told))
+        settings = {"journal": str(journal), "run_id": "night", **options}
+        return await getattr(arm, kind).create_many(records, options=quick(**settings))
 
 
 def numbered(number: str, **more: Any) -> dict[str, Any]:
@@ -166,7 +166,7 @@ async def test_documents_need_a_run_id(tenant: Tenant, tmp_path: Path) -> None:
 
 
 async def test_an_older_customer_does_not_overtake_a_newer_one(tenant: Tenant, tmp_path: Path) -> None:
-    """The older one failed, the newer one made it: when the run goes on, the older one may not be the last that the server hears."""
+    """The older one failed, the newer one succeeded: when the run goes on, the older one may not be the last that the server hears."""
     records = [
         {"customerNo": "1", "name": "old", "buyerReference": "fails-once"},
         {"customerNo": "1", "name": "new"},

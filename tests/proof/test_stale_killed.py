@@ -19,7 +19,7 @@ import pytest
 
 from amili_arm_async.sandbox import Fault, Sandbox
 
-from ..support.sandbox_runs import client_of, invoices, journal_threads, send, told_by, until
+from ..support.sandbox_runs import client_of, invoices, journal_threads, outcome_of, send, until
 
 pytestmark = pytest.mark.proof
 
@@ -94,13 +94,13 @@ async def test_no_document_is_taken_twice(tmp_path, seed):
 
         async with client_of(sandbox) as arm, asyncio.timeout(120):
             while True:
-                told = await send(arm, invoices(COUNT), journal=journal, run_id="night", deadline=DEADLINE)
-                if set(told.reasons) <= {"unknown/batch_taken"}:
+                outcome = await send(arm, invoices(COUNT), journal=journal, run_id="night", deadline=DEADLINE)
+                if set(outcome.reasons) <= {"unknown/batch_taken"}:
                     break
-                assert {one.state for one in told.failures.values()} == {"unknown"}, (story, told.reasons)
-                told_by(await arm.documents.reconcile(journal, settle=2 * DEADLINE, resend_absent=True))
+                assert {one.state for one in outcome.failures.values()} == {"unknown"}, (story, outcome.reasons)
+                outcome_of(await arm.documents.reconcile(journal, settle=2 * DEADLINE, resend_absent=True))
                 await until(lambda: not journal_threads())
         assert not list(sandbox.documents.doubles()), story
-        named = {one.key for one in told.failures.values()}
+        named = {one.key for one in outcome.failures.values()}
         missing = {one["documentNo"] for one in invoices(COUNT) if not sandbox.documents.taken(one["documentNo"])}
         assert missing <= named, story

@@ -25,17 +25,17 @@ pytestmark = pytest.mark.proof
 MakeTrial = Callable[..., Trial]
 
 
-def held(trial: Trial, **told: object) -> Child:
+def held(trial: Trial, **settings: object) -> Child:
     """An attempt whose first batch is on the wire, and is held there."""
     trial.tenant.plan(faults=["hold"] * 8)
-    child = trial.start(**told)
+    child = trial.start(**settings)
     trial.tenant.wait(whole=1)
     return child
 
 
-def is_refused(trial: Trial, **told: object) -> None:
+def is_refused(trial: Trial, **settings: object) -> None:
     """A further attempt says that the run is going on, and sends nothing."""
-    found = trial.attempt(**told)
+    found = trial.attempt(**settings)
     assert found is not None
     assert found["ended"] == "JournalError", trial.story(found.get("traceback", str(found)))
     assert not trial.writes_of(trial.tenant.truth(peek=True)), trial.story("the second one sent something")
@@ -115,7 +115,7 @@ def test_many_that_begin_at_the_same_time(make_trial: MakeTrial) -> None:
     trial = make_trial("documents", 40)
     children = [trial.start() for _ in range(5)]
     found = [child.wait() for child in children]
-    outcomes = sorted(told["ended"] for told in found if told is not None)
+    outcomes = sorted(settings["ended"] for settings in found if settings is not None)
     assert set(outcomes) <= {"report", "JournalError"}, trial.story(f"{found}")
     assert "report" in outcomes
     check_once(trial.source.records(), trial.tenant.truth())

@@ -108,7 +108,7 @@ def check(
         elif state in {"succeeded", "accepted", "failed"}:
             assert server.taken[key], f"{key} was not taken, and is called {state}"
         if state == "succeeded":
-            assert key in server.said_succeeded, f"nobody said that {key} made it"
+            assert key in server.said_succeeded, f"nobody said that {key} succeeded"
         if state == "failed":
             assert key in server.said_failed, f"nobody said that {key} failed"
     return states

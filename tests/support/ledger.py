@@ -159,5 +159,5 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 
 def times_taken(lines: Iterable[Line]) -> Counter[Identity]:
-    """How often each record was taken and made it."""
+    """How often each record was taken and succeeded."""
     return Counter(line.identity for line in lines if line.is_success)

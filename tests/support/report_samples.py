@@ -143,7 +143,7 @@ def troubled() -> dict[str, Any]:
 
 
 def quiet() -> dict[str, Any]:
-    """Everything made it."""
+    """Everything succeeded."""
     sums = {"currency": "NOK", "read": amount(2000, "1000000.00"), "states": {"succeeded": amount(2000, "1000000.00")}}
     money = {"currencies": [sums], "without_total": 0, "without_currency": 0, "made_from_lines": 0, "adds_up": True}
     timeline = {"seconds": 1.0, "buckets": buckets(12)}

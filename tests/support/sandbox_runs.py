@@ -71,7 +71,7 @@ def customers(count: int, name: str = "Kari") -> list[dict[str, Any]]:
 
 
 @dataclass
-class Told:
+class RunOutcome:
     """What a run told.
 
     Attributes:
@@ -95,7 +95,7 @@ class Told:
         return dict(Counter(f"{one.state}/{one.reason}" if one.reason else one.state for one in self.failures.values()))
 
     def state(self, index: int) -> str:
-        """The state of a record; `success_states` for all that made it."""
+        """The state of a record; `success` for all that succeeded."""
         return self.failures[index].state if index in self.failures else "succeeded"
 
     @property
@@ -104,17 +104,17 @@ class Told:
         return [self.state(index) for index in range(self.report.totals.records_read)]
 
 
-def told_by(report: BulkReport, error: BaseException | None = None) -> Told:
+def outcome_of(report: BulkReport, error: BaseException | None = None) -> RunOutcome:
     """What a report tells, each record in exactly one state."""
     failures = list(report.failures())
-    told = Told(report, error, {one.index: one for one in failures})
+    outcome = RunOutcome(report, error, {one.index: one for one in failures})
     assert sum(report.counts.values()) == report.totals.records_read, "the counts don't add up to what was read"
-    assert len(told.failures) == len(failures) == report.failed_records, "a record is named twice, or not at all"
-    assert all(0 <= index < report.totals.records_read for index in told.failures)
+    assert len(outcome.failures) == len(failures) == report.failed_records, "a record is named twice, or not at all"
+    assert all(0 <= index < report.totals.records_read for index in outcome.failures)
     named = Counter(one.state for one in failures)
     assert named.pop("accepted", 0) in {0, report.counts["accepted"]}
     assert {state: number for state, number in report.counts.items() if number and state not in {*SUCCESS, "accepted"}} == dict(named)
-    return told
+    return outcome
 
 
 async def send(
@@ -125,7 +125,7 @@ async def send(
     update: bool = False,
     raises: type[BaseException] | tuple[type[BaseException], ...] = (),
     **settings: Any,
-) -> Told:
+) -> RunOutcome:
     """Does a run to its end; what it is expected to raise is in what it told."""
     resource = getattr(arm, kind)
     run = (resource.update_many if update else resource.create_many)(source, options=quick(**settings))
@@ -136,7 +136,7 @@ async def send(
         error = exc
     if raises:
         assert error is not None, f"it raised nothing: {run.report}"
-    return told_by(run.report, error)
+    return outcome_of(run.report, error)
 
 
 async def awaited(run: Any) -> BulkReport:
