@@ -1,4 +1,4 @@
-"""`amili-arm config show` and `config path`: which settings hold, and who says so. Nothing of a secret is shown, not even its length."""
+"""`amili-arm config show` and `config path`: which settings are in effect, and where each comes from. Secrets are masked completely."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ..errors import ConfigurationError
 from . import output
 from .config_file import places
-from .options import BaseUrl, ClientId, ClientNo, Config, IdentityUrl, UserId, settings
+from .options import Config, ConnectionOptions, command
 from .settings import Found, Settings, current_file
 from .settings_schema import KNOWN
 
@@ -19,28 +18,21 @@ __all__ = ["config_app"]
 
 _MASK: Final = "***"
 _WIDEST: Final = 60
-"""A value that is longer is not what the column is made for."""
+"""Longer values do not widen their column."""
 
 _NOT_SETTINGS: Final = frozenset({"AMILI_ARM_CONFIG"})
 
-config_app = typer.Typer(help="The settings: from options, the environment, a file, or by default.", no_args_is_help=True)
+config_app = typer.Typer(help="Settings, from options, the environment, a file, or by default.", no_args_is_help=True)
 
 
 @config_app.command()
+@command
 def show(
-    config: Config = None,
-    base_url: BaseUrl = None,
-    client_no: ClientNo = None,
-    user_id: UserId = None,
-    identity_url: IdentityUrl = None,
-    client_id: ClientId = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on standard output.")] = False,
+    connection: ConnectionOptions,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on standard output.")] = False,
 ) -> None:
-    """Shows every setting, its value, and where that comes from. Secrets are masked."""
-    try:
-        found = settings(base_url, client_no, user_id, identity_url, client_id)
-    except ConfigurationError as exc:
-        output.fail(str(exc))
+    """Shows every setting, its value, and where the value comes from. Secrets are masked."""
+    found = connection.settings()
     file = current_file()
     if as_json:
         output.print_json({"file": file.path if file is not None else None, "settings": _as_json(found)})
@@ -48,12 +40,13 @@ def show(
         _print(found)
     for name in sorted(set(os.environ) - _NOT_SETTINGS - {setting.variable for setting in KNOWN.values()}):
         if name.startswith("AMILI_ARM_"):
-            output.warn(f"{output.plain(name)} in the environment is no setting")
+            output.warn(f"{output.plain(name)} in the environment is not a setting")
 
 
 @config_app.command()
+@command
 def path(config: Config = None) -> None:
-    """Shows the path of the settings file that is used; ends with 1 where there is none."""
+    """Shows the path of the settings file in use; exit code 1 if there is none."""
     file = current_file()
     if file is None:
         output.fail(f"there is no settings file; looked for {', '.join(map(output.plain, places(os.environ)))}", code=1)
@@ -61,11 +54,11 @@ def path(config: Config = None) -> None:
 
 
 def _as_json(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
-    shown = {}
+    values = {}
     for key in KNOWN:
         found = settings.get(key)
-        shown[key] = {"value": _masked(key, found), "origin": found.origin, "place": found.place}
-    return shown
+        values[key] = {"value": _masked(key, found), "origin": found.origin, "place": found.place}
+    return values
 
 
 def _masked(key: str, found: Found) -> Any:
@@ -73,17 +66,17 @@ def _masked(key: str, found: Found) -> Any:
 
 
 def _print(settings: Settings) -> None:
-    """A line for each, which is not broken however narrow the terminal is, so that it can be searched."""
+    """Prints a line for each setting. Lines are not wrapped, so that they can be searched."""
     rows = [
-        (key, _in_words(_masked(key, found)), output.plain(found.place or found.origin)) for key in KNOWN for found in [settings.get(key)]
+        (key, _as_text(_masked(key, found)), output.plain(found.place or found.origin)) for key in KNOWN for found in [settings.get(key)]
     ]
     widths = [max(len(row[place]) for row in rows if len(row[place]) <= _WIDEST) for place in (0, 1)]
     for key, value, origin in rows:
         typer.echo(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}")
 
 
-def _in_words(value: Any) -> str:
-    """A value as a person reads it."""
+def _as_text(value: Any) -> str:
+    """Returns a value as people read it."""
     if value is None:
         return "-"
     if isinstance(value, bool):

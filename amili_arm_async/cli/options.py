@@ -1,19 +1,25 @@
-"""The arguments that say what an input is, for every command that reads records."""
+"""The options that several commands have, in bundles, and the decorator that gives a command the options of its bundles."""
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, get_type_hints
 
 import typer
 
 from ..bulk.report import expectation_of
-from ..errors import ConfigurationError
+from ..client import ArmClient
+from ..config import BulkOptions
+from ..errors import ConfigurationError, SourceError
 from ..files import FileKind, JobFile, check_distinct, check_writable
 from ..sources.records import Records, open_records
 from . import output
+from .runner import GRACE
 from .settings import Found, Settings, current_file, resolve, use_file
 from .settings_schema import KNOWN, parse_share
 
@@ -22,112 +28,302 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnyCommandsConfig",
-    "AtLeast",
-    "BaseUrl",
     "Bisect",
-    "Clear",
-    "ClientId",
-    "ClientNo",
-    "Concurrency",
+    "BisectOption",
     "Config",
-    "Deadline",
-    "Delimiter",
-    "ExtraColumns",
-    "Format",
-    "Grace",
-    "IdentityUrl",
-    "MaxBytes",
-    "MaxRecords",
-    "NoJournal",
-    "Patience",
-    "Quiet",
+    "ConnectionOptions",
+    "JournalArgument",
+    "JournalOptions",
+    "JsonOption",
+    "OutputOptions",
+    "RecordFile",
     "RecordKind",
     "ResendAbsent",
-    "ResendKnown",
-    "ServerMessages",
+    "RunOptions",
     "Settle",
-    "SourceEncoding",
-    "SourceFormat",
-    "UserId",
+    "SourceOptions",
+    "StopAfterFailures",
     "check_files",
-    "check_journal",
+    "command",
     "defaults",
-    "open_input",
     "parse_at_least",
-    "settings",
+    "parse_stop_after_failures",
+]
+
+_DEFAULTS: Final = BulkOptions()
+_CONFIG_BEFORE_COMMAND: Final = "amili_arm.config"
+
+
+# --- bundles ----------------------------------------------------------------------------------------------------------------
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Makes a function a command: each parameter that is a bundle (a dataclass) becomes the options that are its fields.
+
+    What the user did wrong (`ConfigurationError`, `SourceError`) is printed, and ends the program with exit code 2.
+
+    Args:
+        function: the command. Its parameters may be in any order: all are passed by name.
+
+    Returns:
+        A function with the signature that typer expects.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    bundles: dict[str, type[Any]] = {}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(function).parameters.values():
+        hint = hints[parameter.name]
+        if is_dataclass(hint) and isinstance(hint, type):
+            bundles[parameter.name] = hint
+            types = get_type_hints(hint, include_extras=True)
+            parameters += [
+                inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=types[field.name])
+                for field in fields(hint)
+            ]
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hint))
+
+    @wraps(function)
+    def call(**given: Any) -> None:
+        try:
+            for name, bundle in bundles.items():
+                # --config is handled before all others, and is not passed.
+                given[name] = bundle(**{field.name: given.pop(field.name) for field in fields(bundle) if field.name in given})
+            function(**given)
+        except (ConfigurationError, SourceError) as exc:
+            output.fail(str(exc))
+
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    vars(call)["__signature__"] = inspect.Signature(parameters)
+    return call
+
+
+def _take_file(context: typer.Context, given: str | None) -> None:
+    """Reads the settings file, named by `--config` after or before the command, before the other options of the command are parsed.
+
+    What is in its table [bulk], and in a table that is named like the command, is the default of the options with the same names.
+    """
+    if context.resilient_parsing:
+        return
+    try:
+        file = use_file(given if given is not None else context.meta.get(_CONFIG_BEFORE_COMMAND))
+        context.default_map = defaults(resolve({}, file), context.info_name or "")
+    except ConfigurationError as exc:
+        output.fail(str(exc))
+
+
+def _name_file(context: typer.Context, given: str | None) -> None:
+    """Keeps the `--config` that stands before the command."""
+    context.meta[_CONFIG_BEFORE_COMMAND] = given
+
+
+def defaults(found: Settings, command: str) -> dict[str, Any]:
+    """Returns the settings that are defaults of a command's options.
+
+    Args:
+        found: all settings.
+        command: name of the command, such as `push`.
+
+    Returns:
+        The values by the names of the options.
+
+    Raises:
+        ConfigurationError: a path names an environment variable that is not set.
+    """
+    keys = [key for key in found.found if KNOWN[key].table in {"bulk", command}]
+    return {KNOWN[key].name: found.value(key) for key in keys}
+
+
+Config: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        callback=_take_file,
+        is_eager=True,
+        expose_value=False,
+        help="Settings file (TOML). [AMILI_ARM_CONFIG; else amili-arm.toml here, or ~/.config/amili-arm/config.toml]",
+    ),
+]
+AnyCommandsConfig: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--config", callback=_name_file, is_eager=True, expose_value=False, help="Settings file (TOML); also after the command."),
 ]
 
 
-def check_files(files: Iterable[tuple[str, str | os.PathLike[str] | None, FileKind]], *, writable: bool = True) -> None:
-    """Refuses files of a command that are the same, or can't be written, before anything is sent.
+@dataclass(frozen=True)
+class ConnectionOptions:
+    """Which service, client and identity. They override the environment and the settings file."""
 
-    Args:
-        files: of each the option, the path (None: not given), and what it is.
-        writable: whether it is also seen to that they can be written; else who writes them tells.
+    config: Config = None
+    base_url: Annotated[str | None, typer.Option(help="Address of the API. [AMILI_ARM_BASE_URL]")] = None
+    client_no: Annotated[int | None, typer.Option(help="Client number. [AMILI_ARM_CLIENT_NO]")] = None
+    user_id: Annotated[str | None, typer.Option(help="User id that the API records as the author. [AMILI_ARM_USER_ID]")] = None
+    identity_url: Annotated[str | None, typer.Option(help="Address of the identity service. [AMILI_ARM_IDENTITY_URL]")] = None
+    client_id: Annotated[str | None, typer.Option(help="Client id for the identity service. [AMILI_ARM_CLIENT_ID]")] = None
 
-    Raises:
-        ConfigurationError: the options are in the message.
-    """
-    given = [JobFile(option, path, kind) for option, path, kind in files if path is not None]
-    check_distinct(given)
-    if writable:
-        check_writable(given)
+    def settings(self) -> Settings:
+        """Returns all settings: these options, then the environment, the settings file and the defaults.
+
+        Returns:
+            The settings.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
+        """
+        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "config"}
+        flags = {
+            f"connection.{name}": Found(value, "flag", "--" + name.replace("_", "-")) for name, value in given.items() if value is not None
+        }
+        return resolve(flags, current_file())
+
+    def client(self) -> ArmClient:
+        """Returns a client with these settings; files that hold a secret are read now.
+
+        Returns:
+            The client.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong.
+        """
+        return self.settings().client()
 
 
-_NAMED: Final = "amili_arm.config"
+@dataclass(frozen=True)
+class RunOptions:
+    """How a bulk run sends."""
 
-BaseUrl: TypeAlias = Annotated[str | None, typer.Option(help="Address of the API. [AMILI_ARM_BASE_URL]")]
-ClientNo: TypeAlias = Annotated[int | None, typer.Option(help="Client number. [AMILI_ARM_CLIENT_NO]")]
-UserId: TypeAlias = Annotated[str | None, typer.Option(help="Who is named as the user. [AMILI_ARM_USER_ID]")]
-IdentityUrl: TypeAlias = Annotated[str | None, typer.Option(help="Address of the identity service. [AMILI_ARM_IDENTITY_URL]")]
-ClientId: TypeAlias = Annotated[str | None, typer.Option(help="Client id for the identity service. [AMILI_ARM_CLIENT_ID]")]
+    max_records: Annotated[int, typer.Option(help="Maximum records per batch.")] = _DEFAULTS.max_records
+    max_bytes: Annotated[int, typer.Option(help="Maximum bytes per request.")] = _DEFAULTS.max_bytes
+    concurrency: Annotated[int | None, typer.Option(help="Batches sent at the same time; tuned automatically if omitted.")] = None
+    patience: Annotated[float, typer.Option(help="Seconds to keep trying while the server does not respond.")] = _DEFAULTS.patience
+    deadline: Annotated[float, typer.Option(help="Seconds to wait for the result of a batch.")] = _DEFAULTS.deadline
+    grace: Annotated[float, typer.Option(min=0, help="Seconds that batches in flight get to finish after Ctrl-C or SIGTERM.")] = GRACE
 
-MaxRecords: TypeAlias = Annotated[int, typer.Option(help="Records in a batch at the most.")]
-MaxBytes: TypeAlias = Annotated[int, typer.Option(help="Bytes of a request at the most.")]
-Concurrency: TypeAlias = Annotated[int | None, typer.Option(help="Batches sent side by side; found by itself where it is not given.")]
-Patience: TypeAlias = Annotated[float, typer.Option(help="Seconds to wait for a server that does not answer.")]
-Deadline: TypeAlias = Annotated[float, typer.Option(help="Seconds to wait for the result of a batch.")]
+    def bulk(self, **more: Any) -> BulkOptions:
+        """Returns these options for a bulk run.
 
-Grace: TypeAlias = Annotated[float, typer.Option(min=0, help="Seconds that the batches on the wire have after Ctrl-C or SIGTERM.")]
-Quiet: TypeAlias = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress: no bar on a terminal, and no line for each batch elsewhere.")
+        Args:
+            **more: further arguments of `BulkOptions`.
+
+        Returns:
+            The options.
+
+        Raises:
+            ConfigurationError: a value can't work.
+        """
+        return BulkOptions(
+            max_records=self.max_records,
+            max_bytes=self.max_bytes,
+            concurrency=self.concurrency,
+            patience=self.patience,
+            deadline=self.deadline,
+            **more,
+        )
+
+
+class Bisect(StrEnum):
+    """Which refused batches are split to find the bad record."""
+
+    safe = "safe"
+    all = "all"
+    off = "off"
+
+
+BisectOption: TypeAlias = Annotated[
+    Bisect, typer.Option(help="Split a refused batch to find the bad record: safe (only where a repeat is safe), all, or off.")
+]
+StopAfterFailures: TypeAlias = Annotated[
+    str | None, typer.Option(help="Stop the run after this many failed records: a number, or a share such as 5% or 0.05.")
 ]
 Settle: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        help="Seconds after which a document that is not there won't come any more. Two clocks must say that they have passed, else they"
-        " are waited anew. [default: a tenth more than the deadline of the run, or than its slowest batch]"
+        help="Seconds after sending from which a document that is not found is taken to be absent. At least two clocks must agree that they"
+        " have passed; otherwise the wait starts again. Default: 10 % more than the deadline of the run, or than its slowest batch."
     ),
 ]
 ResendAbsent: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--resend-absent",
-        help="Send again the documents that were looked up and are provably not there: others with such numbers are found.",
+        help="Resend documents that a look-up has proved absent: documents with similar numbers are found, these are not.",
     ),
 ]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the report as one line of JSON on standard output.")]
+JournalArgument: TypeAlias = Annotated[str, typer.Argument(help="The journal file, as given to push or nightly.")]
 
-AtLeast: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        help="Records that FILE holds at the least, where it is whole. With fewer, what is there is sent, and the exit code is 1.",
-    ),
-]
-NoJournal: TypeAlias = Annotated[
-    bool,
-    typer.Option("--no-journal", help="Send documents without a journal: to repeat the command sends all of them a second time."),
-]
-ResendKnown: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--resend-known/--no-resend-known",
-        help="Send also documents whose number another run of this journal has sent; else they are invalid (sent_in_run).",
-    ),
-]
 
-ServerMessages: TypeAlias = Annotated[
-    bool, typer.Option("--server-messages", help="Show the server's words to failed records; they may hold personal data.")
-]
+@dataclass(frozen=True)
+class JournalOptions:
+    """What is remembered of documents, and what happens to those whose outcome is unknown."""
+
+    journal: Annotated[
+        str | None,
+        typer.Option(
+            help="Journal file: it records the run, so that the same command resumes after a crash. Documents need it, and a --run-id."
+        ),
+    ] = None
+    run_id: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the run in the journal, for example that of the export. The same name resumes the run; another starts a new one."
+        ),
+    ] = None
+    no_journal: Annotated[
+        bool, typer.Option("--no-journal", help="Send documents without a journal: repeating the command sends all of them again.")
+    ] = False
+    resend_known: Annotated[
+        bool,
+        typer.Option(
+            "--resend-known/--no-resend-known",
+            help="Also send documents whose number another run of this journal has sent; otherwise they are invalid (sent_in_run).",
+        ),
+    ] = False
+    require_document_no: Annotated[
+        bool,
+        typer.Option(
+            "--require-document-no/--no-require-document-no",
+            help="Do not send documents without documentNo: they could not be looked up.",
+        ),
+    ] = False
+    reconcile: Annotated[
+        bool, typer.Option("--reconcile", help="At the end, look up the documents whose outcome is unknown; needs a journal.")
+    ] = False
+    settle: Settle = None
+    resend_absent: ResendAbsent = False
+
+    def check(self, *, documents: bool) -> None:
+        """Refuses to send documents without a journal, unless --no-journal says so.
+
+        Args:
+            documents: whether there are documents to send.
+
+        Raises:
+            ConfigurationError: neither a journal nor --no-journal was given, or both.
+        """
+        if self.journal is not None and self.no_journal:
+            raise ConfigurationError(f"--no-journal and a journal ({self.journal}) are given: give one of them")
+        if documents and self.journal is None and not self.no_journal:
+            raise ConfigurationError(
+                "without a journal, repeating the command sends every document a second time: give --journal FILE and a --run-id, or "
+                "--no-journal where that is meant"
+            )
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What is printed."""
+
+    server_messages: Annotated[
+        bool, typer.Option("--server-messages", help="Show the server's messages for failed records; they may contain personal data.")
+    ] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress: no bar on a terminal, and no line per batch elsewhere.")] = (
+        False
+    )
+    as_json: JsonOption = False
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------------
 
 
 class RecordKind(StrEnum):
@@ -137,63 +333,83 @@ class RecordKind(StrEnum):
     documents = "documents"
 
 
-class Bisect(StrEnum):
-    """Which refused batches are taken apart."""
+class Format(StrEnum):
+    """The format of a file."""
 
-    safe = "safe"
-    all = "all"
-    off = "off"
+    auto = "auto"
+    jsonl = "jsonl"
+    csv = "csv"
+    parquet = "parquet"
 
 
-def check_journal(journal: str | None, *, no_journal: bool, documents: bool) -> None:
-    """Refuses to send documents without a journal, unless that was asked for.
+RecordFile: TypeAlias = Annotated[
+    str, typer.Argument(help="JSON lines, CSV or Parquet, optionally compressed with gzip or zstd; - for standard input.")
+]
 
-    Raises:
-        ConfigurationError: neither a journal nor --no-journal was given, or both.
-    """
-    if journal is not None and no_journal:
-        raise ConfigurationError(f"--no-journal and a journal ({journal}) are given: give one of them")
-    if documents and journal is None and not no_journal:
-        raise ConfigurationError(
-            "without a journal, to repeat the command sends every document a second time: give --journal FILE and a --run-id, or "
-            "--no-journal where that is meant"
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How files of records are read."""
+
+    format: Annotated[Format, typer.Option(help="File format; auto detects it from the first bytes.")] = Format.auto
+    delimiter: Annotated[str | None, typer.Option(help="CSV delimiter: ; or , or tab; detected if omitted.")] = None
+    encoding: Annotated[str | None, typer.Option(help="Text encoding: utf-8, windows-1252, utf-16, ...; detected if omitted.")] = None
+    clear: Annotated[str | None, typer.Option(help="A CSV cell with this text clears its field; a blank cell omits the field.")] = None
+    extra_columns: Annotated[bool, typer.Option("--extra-columns", help="Ignore columns that are not fields of the API.")] = False
+
+    def open(self, file: str, kind: SourceKind, longest: int) -> Records:
+        """Opens a file of records.
+
+        Args:
+            file: path, or `-` for standard input.
+            kind: what its records are.
+            longest: maximum bytes of a record.
+
+        Returns:
+            The records; whoever opens them closes them.
+
+        Raises:
+            ConfigurationError: an option does not fit the file.
+            SourceError: the file can't be read.
+        """
+        return open_records(
+            file,
+            kind,
+            format=self.format.value,
+            delimiter="\t" if self.delimiter in {"tab", "\\t"} else self.delimiter,
+            encoding=self.encoding,
+            clear=self.clear,
+            extra_columns=self.extra_columns,
+            longest=longest,
         )
 
 
-def settings(base_url: str | None, client_no: int | None, user_id: str | None, identity_url: str | None, client_id: str | None) -> Settings:
-    """What was given as an option, put over the environment, the settings file and the defaults.
+def check_files(files: Iterable[tuple[str, str | os.PathLike[str] | None, FileKind]], *, writable: bool = True) -> None:
+    """Refuses files of a command that are the same, or can't be written, before anything is sent.
+
+    Args:
+        files: for each its option, its path (None: not given), and what it is.
+        writable: also check that they can be written; else that shows when they are written.
 
     Raises:
-        ConfigurationError: something in them is wrong.
+        ConfigurationError: the message names the options.
     """
-    given = {"base_url": base_url, "client_no": client_no, "user_id": user_id, "identity_url": identity_url, "client_id": client_id}
-    flags = {
-        f"connection.{name}": Found(value, "flag", "--" + name.replace("_", "-")) for name, value in given.items() if value is not None
-    }
-    return resolve(flags, current_file())
-
-
-def take_file(context: typer.Context, given: str | None) -> None:
-    """Reads the settings file, `--config` of the command or of the whole, before the other options of the command are looked at.
-
-    What is in its table [bulk], and in a table that is named like the command, is the default of options of the same names.
-    """
-    if context.resilient_parsing:
-        return
-    try:
-        file = use_file(given if given is not None else context.meta.get(_NAMED))
-        context.default_map = defaults(resolve({}, file), context.info_name or "")
-    except ConfigurationError as exc:
-        output.fail(str(exc))
-
-
-def name_file(context: typer.Context, given: str | None) -> None:
-    """Keeps the `--config` that stands before the command."""
-    context.meta[_NAMED] = given
+    given = [JobFile(option, path, kind) for option, path, kind in files if path is not None]
+    check_distinct(given)
+    if writable:
+        check_writable(given)
 
 
 def parse_at_least(text: str | None, option: str, *, has_state: bool) -> int | float | None:
-    """How much a file holds at the least; None where nobody said.
+    """Returns how many records a file is expected to hold.
+
+    Args:
+        text: a number of records, or a share such as `90%`; None where the option is not given.
+        option: name of the option, for the message.
+        has_state: whether there is a state that a share can refer to.
+
+    Returns:
+        A number of records (int), a share from 0 to 1 (float), or None.
 
     Raises:
         ConfigurationError: it is neither a number nor a share, or a share and there is no state.
@@ -208,70 +424,16 @@ def parse_at_least(text: str | None, option: str, *, has_state: bool) -> int | f
     return least
 
 
-def defaults(found: Settings, command: str) -> dict[str, Any]:
-    """The settings that are defaults of a command's options, by the names of these."""
-    keys = [key for key in found.found if KNOWN[key].table in {"bulk", command}]
-    return {KNOWN[key].name: found.value(key) for key in keys}
+def parse_stop_after_failures(text: str | None) -> int | float | None:
+    """Returns the value of --stop-after-failures.
 
+    Args:
+        text: a number of records, or a share such as `5%`; None where the option is not given.
 
-Config: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--config",
-        callback=take_file,
-        is_eager=True,
-        expose_value=False,
-        help="Settings file (TOML). [AMILI_ARM_CONFIG; else amili-arm.toml here, or ~/.config/amili-arm/config.toml]",
-    ),
-]
-AnyCommandsConfig: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--config", callback=name_file, is_eager=True, expose_value=False, help="Settings file (TOML); also after the command."),
-]
-
-
-class Format(StrEnum):
-    """What a file is."""
-
-    auto = "auto"
-    jsonl = "jsonl"
-    csv = "csv"
-    parquet = "parquet"
-
-
-SourceFormat: TypeAlias = Annotated[Format, typer.Option("--format", help="What the file is; auto finds it by its first bytes.")]
-Delimiter: TypeAlias = Annotated[str | None, typer.Option(help="Between the cells of CSV: ; or , or tab; found where it is not given.")]
-SourceEncoding: TypeAlias = Annotated[
-    str | None, typer.Option("--encoding", help="Of the text: utf-8, windows-1252, utf-16, ...; found where it is not given.")
-]
-Clear: TypeAlias = Annotated[
-    str | None, typer.Option(help="A cell of CSV with this text clears its field; a blank cell leaves the field out.")
-]
-ExtraColumns: TypeAlias = Annotated[bool, typer.Option("--extra-columns", help="Pass over columns that are no field.")]
-
-
-def open_input(
-    file: str,
-    kind: SourceKind,
-    format: Format,
-    delimiter: str | None,
-    encoding: str | None,
-    clear: str | None,
-    extra_columns: bool,
-    longest: int,
-) -> Records:
-    """Opens what was given on the command line.
+    Returns:
+        A number of records (int), a share from 0 to 1 (float), or None.
 
     Raises:
-        ConfigurationError, SourceError: as `open_records`.
+        ConfigurationError: it is neither.
     """
-    return open_records(
-        file,
-        kind,
-        format=format.value,
-        delimiter="\t" if delimiter in {"tab", "\\t"} else delimiter,
-        encoding=encoding,
-        clear=clear,
-        extra_columns=extra_columns,
-        longest=longest,
-    )
+    return parse_share(text, "--stop-after-failures") if text is not None else None

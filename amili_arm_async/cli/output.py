@@ -1,4 +1,4 @@
-"""What the commands print: tables for a person, one line of JSON for a program, and nothing of a record but its key."""
+"""What the commands print: tables for people, one line of JSON for programs, and nothing of a record but its key."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from ..nightly.report import reasons_of
 from ..sources.records import Records
 
 __all__ = [
-    "NAMED",
+    "MAX_NAMED",
     "STALE",
     "as_json",
     "describe",
     "fail",
+    "locate",
     "megabytes",
     "name_failures",
     "peak_memory_mb",
     "per_second",
-    "placed",
     "plain",
     "print_json",
     "print_table",
+    "require_file",
     "state_rows",
     "table",
     "warn",
@@ -42,61 +43,125 @@ _LONGEST: Final = 200
 
 
 def warn(message: str) -> None:
-    """A line on standard error."""
+    """Prints a line on standard error.
+
+    Args:
+        message: what to print after the name of the program.
+    """
     typer.echo(f"amili-arm: {message}", err=True)
 
 
 def fail(message: str, code: int = 2) -> NoReturn:
-    """Says on standard error what is wrong, and ends the program; code 2 is wrong use."""
+    """Prints an error on standard error, and ends the program.
+
+    Args:
+        message: the error.
+        code: exit code; 2 is wrong use.
+    """
     warn(message)
     raise typer.Exit(code)
 
 
+def require_file(path: str) -> None:
+    """Ends the program with exit code 2 unless there is such a file.
+
+    Args:
+        path: of the file.
+    """
+    if not Path(path).is_file():
+        fail(f"there is no file {path}")
+
+
 def print_json(value: Mapping[str, Any]) -> None:
-    """One line on standard output."""
+    """Prints one line of JSON on standard output.
+
+    Args:
+        value: what to print.
+    """
     typer.echo(msgspec.json.encode(value).decode())
 
 
 def plain(text: str, most: int = _LONGEST) -> str:
-    """A text that came from outside, without what a terminal would obey, and of at most so many signs."""
+    """Returns a text from outside with control characters replaced, for a terminal.
+
+    Args:
+        text: the text.
+        most: maximum number of characters.
+
+    Returns:
+        The printable text.
+    """
     shown = "".join(sign if sign.isprintable() else "?" for sign in text[:most])
     return shown + ("..." if len(text) > most else "")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]], *, stderr: bool = False) -> None:
-    """A table: the first column is words, the others are numbers. A row without cells draws a line."""
-    made = Table(title=title, title_justify="left")
+    """Prints a table.
+
+    Args:
+        title: above the table.
+        columns: headings; the first column is text, the others are numbers.
+        rows: the cells; an empty row draws a line.
+        stderr: print on standard error instead of standard output.
+    """
+    grid = Table(title=title, title_justify="left")
     for number, name in enumerate(columns):
-        made.add_column(name, justify="right" if number else "left")
+        grid.add_column(name, justify="right" if number else "left")
     for row in rows:
         if row:
-            made.add_row(*row)
+            grid.add_row(*row)
         else:
-            made.add_section()
-    Console(stderr=stderr, highlight=False, markup=False).print(made)
+            grid.add_section()
+    Console(stderr=stderr, highlight=False, markup=False).print(grid)
 
 
 def state_rows(*reports: BulkReport | None) -> list[tuple[str, ...]]:
-    """A row for each state that occurs, with a number for each report."""
+    """Returns a table row for each state that occurs.
+
+    Args:
+        *reports: each becomes a column.
+
+    Returns:
+        The state, and the number of records in each report.
+    """
     counts = [report.counts if report is not None else {} for report in reports]
     rows = [(state, [count.get(state, 0) for count in counts]) for state in STATES]
     return [(state, *(f"{number:,}" for number in numbers)) for state, numbers in rows if any(numbers)]
 
 
 def megabytes(size: int) -> float:
-    """Bytes as MB, to one digit."""
+    """Returns bytes as MB, to one decimal.
+
+    Args:
+        size: in bytes.
+
+    Returns:
+        Megabytes (10**6 bytes).
+    """
     return round(size / 1e6, 1)
 
 
 def per_second(records: int, seconds: float) -> int:
-    """Records a second, whole."""
+    """Returns records per second.
+
+    Args:
+        records: number of records.
+        seconds: in which they were handled.
+
+    Returns:
+        The rate, rounded; 0 if no time has passed.
+    """
     return round(records / seconds) if seconds > 0 else 0
 
 
 def peak_memory_mb() -> float | None:
-    """The most memory that this process ever held, in MB; None where the system does not tell."""
+    """Returns the peak memory of this process.
+
+    Returns:
+        Megabytes; None where the system does not report it.
+    """
     try:
-        # Unlike getrusage, this forgets what the process was before it became this program.
+        # Unlike getrusage, this does not include what the process was before exec.
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return round(int(line.split()[1]) * 1024 / 1e6, 1)
@@ -110,18 +175,26 @@ def peak_memory_mb() -> float | None:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
 
 
-NAMED: Final = 50
-"""Records that are named at the most; the counts tell of the rest."""
+MAX_NAMED: Final = 50
+"""Maximum number of failed records that are named; the counts include all."""
 
 STALE: Final = (
-    "It does not know all that was sent with it, so a run looks each document up before it may leave, and sends none that can't be looked "
-    "up. Where the file was moved on purpose, and no other copy is used, say `amili-arm adopt` and its path"
+    "It does not record everything that was sent with it, so a run looks each document up before sending it, and sends none that can't be "
+    "looked up. If the file was moved on purpose, and no other copy is in use, run `amili-arm adopt` with its path"
 )
-"""What follows from a stale journal."""
+"""What a stale journal means for the user."""
 
 
 def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = None) -> dict[str, Any]:
-    """For a program; `line_of` gives the line of a record by its index, where it has one."""
+    """Returns the report of a bulk run for programs.
+
+    Args:
+        report: of the run.
+        line_of: gives the line of a record by its index, where it has one.
+
+    Returns:
+        A JSON object.
+    """
     totals = report.totals
     return {
         "counts": dict(report.counts),
@@ -144,7 +217,12 @@ def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = No
 
 
 def print_table(title: str, report: BulkReport) -> None:
-    """For a person, on standard error."""
+    """Prints the report of a bulk run for people, on standard error.
+
+    Args:
+        title: above the table.
+        report: of the run.
+    """
     totals, elapsed = report.totals, report.elapsed
     rows: list[tuple[str, ...]] = [
         *state_rows(report),
@@ -162,48 +240,68 @@ def print_table(title: str, report: BulkReport) -> None:
         warn(f"the journal is stale. {STALE}")
 
 
-def placed(records: Records, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
-    """Where a record stands, and its outcome without what that says already."""
+def locate(records: Records, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
+    """Returns where a record stands in its file, and its outcome without that location.
+
+    Args:
+        records: the file.
+        outcome: of the record.
+
+    Returns:
+        The location, such as `line 7`, and the outcome.
+    """
     where = records.place(outcome.index)
     if outcome.message is not None:
-        # A record that could not be read says itself where it is.
+        # The message of an unreadable record begins with its location.
         outcome = replace(outcome, message=outcome.message.removeprefix(f"{where}: "))
     if records.is_too_long(outcome.index):
         outcome = replace(outcome, reason="too_large")
     return where, outcome
 
 
-def name_failures(report: BulkReport, place: Callable[[RecordOutcome], tuple[str, RecordOutcome]], *, server_messages: bool) -> None:
-    """Names on standard error the first records that did not make it, in the order of the source, and a source that holds too little.
+def name_failures(report: BulkReport, locate: Callable[[RecordOutcome], tuple[str, RecordOutcome]], *, server_messages: bool) -> None:
+    """Names on standard error the first records that failed, in the order of the source, and a source that holds too few records.
 
     Args:
         report: of the run.
-        place: gives the words for where a record is, and what is to be said of it.
-        server_messages: whether the server's words are shown.
+        locate: returns where a record stands, and what to print of its outcome.
+        server_messages: whether the server's messages are shown.
     """
-    for line in _failures(report, place, server_messages):
+    for line in _failures(report, locate, server_messages):
         typer.echo(line, err=True)
     if report.shortfall is not None:
         warn(report.shortfall)
 
 
-def _failures(report: BulkReport, place: Callable[[RecordOutcome], tuple[str, RecordOutcome]], server_messages: bool) -> Iterator[str]:
+def _failures(report: BulkReport, locate: Callable[[RecordOutcome], tuple[str, RecordOutcome]], server_messages: bool) -> Iterator[str]:
     if not report.failed_records:
         return
-    first = heapq.nsmallest(NAMED, report.failures(), key=lambda outcome: outcome.index)
+    first = heapq.nsmallest(MAX_NAMED, report.failures(), key=lambda outcome: outcome.index)
     for outcome in first:
-        where, shown = place(outcome)
+        where, shown = locate(outcome)
         yield describe(where, shown.key, shown.state, shown.reason, shown.message, server_messages=server_messages)
     if report.failed_records > len(first):
         yield f"... and {report.failed_records - len(first):,} more"
     if not server_messages and any(is_from_server(outcome.state, outcome.reason) and outcome.message for outcome in first):
-        yield "(--server-messages shows what the server wrote to these; it may hold personal data)"
+        yield "(--server-messages shows the server's messages for these; they may contain personal data)"
 
 
 def describe(where: str, key: str | None, state: str, reason: str | None, message: str | None, *, server_messages: bool) -> str:
-    """A record that did not make it, in one line."""
+    """Returns a failed record as one line of text.
+
+    Args:
+        where: where it stands, such as `line 7`.
+        key: its number, or None.
+        state: its final state.
+        reason: why, or None.
+        message: explains the reason, or None.
+        server_messages: whether a message of the server is shown.
+
+    Returns:
+        The line.
+    """
     if state == "not_sent" or (is_from_server(state, reason) and not server_messages):
-        # Why nothing more was sent is said once, for the whole run.
+        # Why nothing more was sent is printed once, for the whole run.
         message = None
     named = f", key {plain(key)}" if key is not None else ""
     why = f" ({plain(reason)})" if reason else ""

@@ -14,65 +14,85 @@ from rich.text import Text
 
 from .. import clock
 
-__all__ = ["Rate", "Show", "bar"]
+__all__ = ["Rate", "UpdateBar", "bar"]
 
 _PER_SECOND: Final = 10
 _WINDOW: Final = 30.0
 
 
-class Show(Protocol):
-    """Moves a bar."""
+class UpdateBar(Protocol):
+    """Moves a progress bar."""
 
-    def __call__(self, done: int, words: str, /, about: float | None = None) -> None:
-        """Shows how many records are done, and a few words.
+    def __call__(self, done: int, text: str, /, estimate: float | None = None) -> None:
+        """Shows how many records are done, and a short text.
 
         Args:
-            done: records.
-            words: shown below the bar.
-            about: how many records there are by an estimate, where nobody knows it.
+            done: number of records that are done.
+            text: shown below the bar.
+            estimate: estimated total number of records, where it is not known.
         """
 
 
 class Rate:
-    """Records a second in the last half minute, and what they say of the time left.
+    """Records per second in the last half minute, and the time left at that rate.
 
     Args:
-        now: when it begins, by the monotonic clock.
+        now: start, in seconds of the monotonic clock.
     """
 
     def __init__(self, now: float) -> None:
         self._seen: deque[tuple[float, int]] = deque([(now, 0)])
 
     def add(self, now: float, done: int) -> None:
-        """So many records are done now."""
+        """Notes the number of records that are done.
+
+        Args:
+            now: in seconds of the monotonic clock.
+            done: number of records.
+        """
         if len(self._seen) > 1 and now - self._seen[-2][0] < 1.0:
-            # One a second is enough.
+            # One sample per second is enough.
             self._seen.pop()
         self._seen.append((now, done))
         while len(self._seen) > 2 and now - self._seen[1][0] >= _WINDOW:
             self._seen.popleft()
 
     def rate(self, now: float) -> float:
-        """Records a second; it falls while none comes."""
+        """Returns the rate; it falls while no record is done.
+
+        Args:
+            now: in seconds of the monotonic clock.
+
+        Returns:
+            Records per second.
+        """
         (since, before), (_, done) = self._seen[0], self._seen[-1]
         return (done - before) / (now - since) if now > since else 0.0
 
     def left(self, now: float, total: float) -> float | None:
-        """Seconds until `total` records are done; None where nobody can say."""
+        """Returns the time left.
+
+        Args:
+            now: in seconds of the monotonic clock.
+            total: number of records in all.
+
+        Returns:
+            Seconds until `total` records are done; None where the rate is 0.
+        """
         rate = self.rate(now)
         return max(0.0, total - self._seen[-1][1]) / rate if rate > 0 else None
 
 
 class _Bar(bars.Progress):
-    """One bar, that only moves to and fro where nobody knows how many records there are, and a line of words below it."""
+    """One bar with a line of text below it; without a known total it only moves back and forth."""
 
     def __init__(self, label: str, total: float | None) -> None:
         self._began = clock.monotonic()
-        self._pace = Rate(self._began)
+        self._rate = Rate(self._began)
         self._done = 0
         self._total = total
         self._is_known = total is not None
-        self._words = ""
+        self._text = ""
         self._has_ended = False
         super().__init__(
             bars.TextColumn("{task.description}"),
@@ -84,17 +104,17 @@ class _Bar(bars.Progress):
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        # The bar shows a share: a total that is estimated anew each time would make it begin anew each time.
+        # The bar shows a share, since a change of the total would reset it.
         self.add_task(label, total=None, numbers="")
 
-    def show(self, done: int, words: str, /, about: float | None = None) -> None:
-        self._pace.add(clock.monotonic(), done)
-        self._done, self._words = done, words
-        if not self._is_known and about is not None:
-            self._total = max(about, float(done))
+    def show(self, done: int, text: str, /, estimate: float | None = None) -> None:
+        self._rate.add(clock.monotonic(), done)
+        self._done, self._text = done, text
+        if not self._is_known and estimate is not None:
+            self._total = max(estimate, float(done))
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        # Called for each drawing: the seconds go on while no record comes.
+        # Called for each refresh: the time goes on while no record is done.
         numbers = self._numbers(clock.monotonic())
         for task in self.task_ids:
             if self._total is None:
@@ -102,8 +122,8 @@ class _Bar(bars.Progress):
             else:
                 self.update(task, total=1.0, completed=self._done / self._total if self._total else 1.0, numbers=numbers)
         yield from super().get_renderables()
-        if self._words:
-            yield Text(f"  {self._words}", no_wrap=True, overflow="ellipsis")
+        if self._text:
+            yield Text(f"  {self._text}", no_wrap=True, overflow="ellipsis")
 
     def _numbers(self, now: float) -> str:
         seconds = now - self._began
@@ -112,15 +132,15 @@ class _Bar(bars.Progress):
             shown = [f"{self._done}/{self._total:.0f}"]
         elif self._total is not None and not self._has_ended:
             shown = [f"{self._done:,} of about {self._total:,.0f}"]
-        rate = self._pace.rate(now) if not self._has_ended else self._done / seconds if seconds > 0 else 0.0
+        rate = self._rate.rate(now) if not self._has_ended else self._done / seconds if seconds > 0 else 0.0
         shown += [f"{rate:,.0f}/s", _clock(seconds)]
-        left = self._pace.left(now, self._total) if self._total is not None and not self._has_ended else None
+        left = self._rate.left(now, self._total) if self._total is not None and not self._has_ended else None
         return "  ".join([*shown, f"{_clock(left)} left"] if left is not None else shown)
 
     def end(self) -> None:
-        """What stays on the screen is the number, not what was under way before the last record."""
+        """Leaves the final numbers on the screen."""
         self._has_ended = True
-        self._words = ""
+        self._text = ""
 
 
 def _clock(seconds: float) -> str:
@@ -129,8 +149,17 @@ def _clock(seconds: float) -> str:
 
 
 @contextmanager
-def bar(label: str, total: int | None = None, *, quiet: bool = False) -> Iterator[Show | None]:
-    """A bar while it is entered, that only tells the number where no total is known; None where nobody would see it."""
+def bar(label: str, total: int | None = None, *, quiet: bool = False) -> Iterator[UpdateBar | None]:
+    """Shows a progress bar while entered.
+
+    Args:
+        label: what is done.
+        total: number of records; None where it is not known.
+        quiet: show nothing.
+
+    Yields:
+        Moves the bar; None where standard error is no terminal, or `quiet` is set.
+    """
     if quiet or not sys.stderr.isatty():
         yield None
         return

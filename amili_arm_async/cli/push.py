@@ -1,49 +1,162 @@
-"""`amili-arm push`: a file of records, sent as they stand."""
+"""`amili-arm push`: sends the records of a file as they stand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+
+import typer
 
 from ..bulk.outcomes import RecordOutcome
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..client import ArmClient
-from ..config import BulkOptions
+from ..config import BulkOptions, Reconcile
+from ..errors import ConfigurationError
 from ..sources.records import Records
 from ..validation.run import CheckRun
 from . import output
-from .check import Checking, CheckInput, refuse_what_is_read_once
+from .check import CheckInput, CheckJob, require_rereadable
+from .options import (
+    Bisect,
+    BisectOption,
+    ConnectionOptions,
+    JournalOptions,
+    OutputOptions,
+    RecordFile,
+    RecordKind,
+    RunOptions,
+    SourceOptions,
+    StopAfterFailures,
+    check_files,
+    command,
+    parse_at_least,
+    parse_stop_after_failures,
+)
 from .progress import bar
-from .runner import GRACE, BatchLines, on_progress, send
+from .runner import GRACE, BatchLines, on_progress, run_job, send
 
-__all__ = ["Push", "Task", "longest"]
+__all__ = ["PushJob", "Task", "push"]
 
-_KEPT: Final = 16_000_000
+_LONGEST_DEAD_LETTER: Final = 16_000_000
 
 Task: TypeAlias = Literal["create customers", "update customers", "create documents"]
 
 
-def longest(options: BulkOptions) -> int:
-    """Bytes of a record at the most. One that is too large to be sent is only read where a dead letter keeps it."""
-    return options.max_bytes if options.dead_letter is None else max(options.max_bytes, _KEPT)
+class Results(StrEnum):
+    """How far a record is followed."""
+
+    wait = "wait"
+    accepted = "accepted"
+
+
+class Compression(StrEnum):
+    """How the bodies of batches are compressed."""
+
+    gzip = "gzip"
+    zstd = "zstd"
+
+
+@command
+def push(
+    kind: Annotated[RecordKind, typer.Argument(help="What the records are.")],
+    file: RecordFile,
+    connection: ConnectionOptions,
+    run: RunOptions,
+    journal: JournalOptions,
+    source: SourceOptions,
+    shown: OutputOptions,
+    update: Annotated[bool, typer.Option("--update", help="Update (PUT) instead of create; customers only.")] = False,
+    results: Annotated[Results, typer.Option(help="wait for the result of each batch, or stop when it is accepted.")] = Results.wait,
+    bisect: BisectOption = Bisect.safe,
+    dead_letter: Annotated[
+        str | None, typer.Option(help="File for the records that failed, for `amili-arm replay`; readable by its owner only.")
+    ] = None,
+    at_least: Annotated[
+        str | None,
+        typer.Option(help="Minimum number of records expected in FILE. With fewer, all are still sent, and the exit code is 1."),
+    ] = None,
+    stop_after_failures: StopAfterFailures = None,
+    compression: Annotated[
+        Compression | None, typer.Option(help="Compress requests, for a slow uplink; only if Amili confirmed that the service accepts it.")
+    ] = None,
+    check_first: Annotated[
+        bool, typer.Option("--check-first", help="Check the whole file before anything is sent; with errors nothing is sent.")
+    ] = False,
+) -> None:
+    """Sends the records of FILE, and names on standard error the lines that failed.
+
+    The client secret comes from AMILI_ARM_CLIENT_SECRET, a token from AMILI_ARM_TOKEN, or either from the settings file: every user of
+    the machine could see an argument. Options override the environment, which overrides the file.
+    """
+    options = run.bulk(
+        results=results.value,
+        bisect=bisect.value,
+        journal=journal.journal,
+        run_id=journal.run_id,
+        dead_letter=dead_letter,
+        reconcile=_reconcile(journal),
+        resend_known=journal.resend_known,
+        require_document_no=journal.require_document_no,
+        stop_after_failures=parse_stop_after_failures(stop_after_failures),
+        compression=compression.value if compression is not None else None,
+    )
+    task = _task(kind, update=update)
+    journal.check(documents=kind is RecordKind.documents)
+    job = PushJob(connection.client(), task, options, shown.server_messages, run.grace, shown.quiet)
+    job.at_least = cast("int | None", parse_at_least(at_least, "--at-least", has_state=False))
+
+    def open_file() -> Records:
+        return source.open(file, kind.value, _longest(options))
+
+    if check_first:
+        job.check_first(file, open_file)
+    check_files(
+        [
+            ("FILE", file if file != "-" else None, "source"),
+            ("--journal", journal.journal, "journal"),
+            ("--dead-letter", dead_letter, "dead letter"),
+        ]
+    )
+    with open_file() as records:
+        raise typer.Exit(run_job(job, job.run(records), is_durable=journal.journal is not None, as_json=shown.as_json))
+
+
+def _task(kind: RecordKind, *, update: bool) -> Task:
+    if kind is RecordKind.customers:
+        return "update customers" if update else "create customers"
+    if update:
+        raise ConfigurationError("--update is for customers: the API has no update of documents")
+    return "create documents"
+
+
+def _reconcile(journal: JournalOptions) -> Reconcile | bool:
+    if not journal.reconcile and (journal.settle is not None or journal.resend_absent):
+        raise ConfigurationError("--settle and --resend-absent need --reconcile: give that too")
+    return Reconcile(settle=journal.settle, resend_absent=journal.resend_absent) if journal.reconcile else False
+
+
+def _longest(options: BulkOptions) -> int:
+    """Maximum bytes of a record. One that is too large to be sent is only read where a dead letter file keeps it."""
+    return options.max_bytes if options.dead_letter is None else max(options.max_bytes, _LONGEST_DEAD_LETTER)
 
 
 @dataclass
-class Push:
-    """One push: what it sends, and what happened so far, right at any time.
+class PushJob:
+    """One push, and what happened so far; correct at any time.
 
     Attributes:
         arm: the client; it is closed at the end.
         task: what is done with the records.
         options: of the bulk run.
-        server_messages: whether the server's words are shown, which may hold personal data.
-        grace: seconds that the batches on the wire have to end after a signal.
-        quiet: whether nothing is shown or told while it goes on.
-        at_least: records that the file holds at the least, or None.
-        checking: what was found by a check of the whole file, where that was asked for.
-        report: of the bulk run, from when it begins.
+        server_messages: whether the server's messages are shown, which may contain personal data.
+        grace: seconds that batches in flight get to finish after a signal.
+        quiet: whether no progress is shown.
+        at_least: number of records that the file is expected to hold at least, or None.
+        check: the check of the whole file, where --check-first was given.
+        report: of the bulk run; None before it starts.
     """
 
     arm: ArmClient
@@ -53,7 +166,7 @@ class Push:
     grace: float = GRACE
     quiet: bool = False
     at_least: int | None = None
-    checking: Checking = field(default_factory=Checking)
+    check: CheckJob = field(default_factory=CheckJob)
     report: BulkReport | None = None
     _to_check: tuple[CheckRun, CheckInput, str] | None = None
     _records: Records | None = None
@@ -61,69 +174,81 @@ class Push:
     async def run(self, records: Records) -> None:
         """Sends the records, and closes their file.
 
+        Args:
+            records: the open file.
+
         Raises:
             BulkError: the run could not go on.
-            CheckError: the check that comes first found errors: nothing was sent.
-            JournalError, ConfigurationError: the journal can't be used for this run: nothing was sent.
-            InterruptedRunError: a signal ended it.
+            CheckError: the check found errors, so nothing was sent.
+            JournalError: the journal can't be used for this run, so nothing was sent.
+            ConfigurationError: the options and the journal contradict each other, so nothing was sent.
+            InterruptedRunError: a signal ended the run.
         """
         async with self.arm, records:
             if self._to_check is not None:
-                await self.checking.do_first(*self._to_check)
+                await self.check.run_first(*self._to_check)
             self._records = records
-            told = BatchLines(self.task, quiet=self.quiet)
-            with bar(self.task, quiet=self.quiet) as show:
-                moves = on_progress(show, far=records.fraction_read, lines=told)
-                run = self._begin(records, replace(self.options, on_progress=moves))
+            lines = BatchLines(self.task, quiet=self.quiet)
+            with bar(self.task, quiet=self.quiet) as update:
+                report_progress = on_progress(update, share_read=records.fraction_read, lines=lines)
+                run = self._start(records, replace(self.options, on_progress=report_progress))
                 self.report = run.report
-                await send(run, self.grace, told.on_settled)
+                await send(run, self.grace, lines.on_settled)
 
-    def check_first(self, path: str, opened: Callable[[], Records]) -> None:
-        """Has the whole file checked before anything is sent.
+    def check_first(self, path: str, open_file: Callable[[], Records]) -> None:
+        """Makes the run check the whole file before anything is sent.
+
+        Args:
+            path: of the file.
+            open_file: opens the file once more.
 
         Raises:
-            ConfigurationError: it can't be read twice.
+            ConfigurationError: the file can't be read twice.
         """
-        refuse_what_is_read_once(path)
-        checked = CheckInput(opened(), self.options.max_bytes)
+        require_rereadable(path)
+        checked = CheckInput(open_file(), self.options.max_bytes)
         section = self.arm.documents if self.task == "create documents" else self.arm.customers
         self._to_check = (section.check(checked, max_bytes=self.options.max_bytes), checked, path)
 
-    def _begin(self, records: Records, options: BulkOptions) -> BulkRun:
+    def _start(self, records: Records, options: BulkOptions) -> BulkRun:
         if self.task == "create documents":
             return self.arm.documents.create_many(records, options=options, at_least=self.at_least)
         if self.task == "update customers":
             return self.arm.customers.update_many(records, options=options, at_least=self.at_least)
         return self.arm.customers.create_many(records, options=options, at_least=self.at_least)
 
-    # --- what happened ----------------------------------------------------------------------------------------------------
+    # --- the result -------------------------------------------------------------------------------------------------------
 
     @property
     def ok(self) -> bool:
-        """Whether all records were read and made it, and they are as many as expected."""
+        """Whether all records were read and succeeded, and they are as many as expected."""
         return self.report is not None and self.report.ok
 
     def as_json(self) -> dict[str, Any]:
-        """For a program; where a check came first, its report is in `check`."""
-        told = output.as_json(self.report, self._line) if self.report is not None else {"ok": False}
-        return told if self._to_check is None else {**told, "check": self.checking.as_json()}
+        """Returns the report for programs; with --check-first, that of the check is in `check`.
+
+        Returns:
+            A JSON object.
+        """
+        report = output.as_json(self.report, self._line) if self.report is not None else {"ok": False}
+        return report if self._to_check is None else {**report, "check": self.check.as_json()}
 
     def print_table(self) -> None:
-        """For a person, on standard error."""
+        """Prints the report for people, on standard error."""
         if self._to_check is not None:
-            self.checking.print_told()
+            self.check.print_findings_before_push()
         if self.report is not None:
             output.print_table(self.task, self.report)
 
     def name_failures(self) -> None:
-        """Names on standard error the first lines that did not make it, in the order of the file."""
+        """Names on standard error the first lines that failed, in the order of the file."""
         if self.report is not None:
-            output.name_failures(self.report, self._place, server_messages=self.server_messages)
+            output.name_failures(self.report, self._locate, server_messages=self.server_messages)
 
     def _line(self, index: int) -> int:
         assert self._records is not None
         return self._records.line(index)
 
-    def _place(self, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
+    def _locate(self, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
         assert self._records is not None
-        return output.placed(self._records, outcome)
+        return output.locate(self._records, outcome)

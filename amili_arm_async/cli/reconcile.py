@@ -1,9 +1,11 @@
-"""`amili-arm reconcile`: what became of the documents of a journal whose fate is open."""
+"""`amili-arm reconcile`: finds out what became of the documents of a journal whose outcome is unknown."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from ..bulk.outcomes import RecordOutcome
 from ..bulk.report import BulkReport
@@ -11,25 +13,49 @@ from ..client import ArmClient
 from ..config import BulkOptions
 from ..errors import BulkError
 from . import output
+from .options import ConnectionOptions, JournalArgument, JsonOption, ResendAbsent, RunOptions, Settle, command
 from .progress import bar
-from .runner import on_progress
+from .runner import on_progress, run_job
 
-__all__ = ["Reconciling"]
+__all__ = ["ReconcileJob", "reconcile"]
+
+
+@command
+def reconcile(
+    journal: JournalArgument,
+    connection: ConnectionOptions,
+    run_id: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    settle: Settle = None,
+    resend_absent: ResendAbsent = False,
+    # Named otherwise than the option, since [bulk] concurrency is about batches.
+    lookup_concurrency: Annotated[int, typer.Option("--concurrency", help="Documents looked up at the same time.")] = 4,
+    patience: Annotated[float, typer.Option(help="Seconds to keep trying while the server does not respond.")] = RunOptions.patience,
+    as_json: JsonOption = False,
+) -> None:
+    """Finds out what became of the documents of a journal whose outcome is unknown.
+
+    It asks for batch results, then looks up the documents that are unknown, and the accepted ones that no batch result explains.
+    What it finds is recorded in the journal. It can be interrupted and started again at any time.
+    """
+    output.require_file(journal)
+    options = BulkOptions(patience=patience)
+    job = ReconcileJob(connection.client(), journal, run_id, settle, resend_absent, lookup_concurrency, options)
+    raise typer.Exit(run_job(job, job.run(), is_durable=True, as_json=as_json))
 
 
 @dataclass
-class Reconciling:
-    """One reconcile.
+class ReconcileJob:
+    """One reconcile, and its report.
 
     Attributes:
         arm: the client; it is closed at the end.
         journal: path of the journal.
         run_id: the run, or None for all runs of documents.
-        settle: seconds that must have passed since a document was sent, or None.
-        resend_absent: whether what is provably not there is sent again.
-        concurrency: documents looked up side by side.
+        settle: seconds after sending from which a document that is not found is taken to be absent, or None.
+        resend_absent: whether documents that are proved absent are sent again.
+        concurrency: documents looked up at the same time.
         options: for what is sent.
-        report: when it has ended.
+        report: of the reconcile; None before it has ended.
     """
 
     arm: ArmClient
@@ -42,13 +68,14 @@ class Reconciling:
     report: BulkReport | None = None
 
     async def run(self) -> None:
-        """Does it.
+        """Runs it.
 
         Raises:
-            JournalError, ConfigurationError: the journal can't be used for this, or `settle` is too short to send again.
+            JournalError: the journal can't be used for this.
+            ConfigurationError: `settle` is too short to send again.
             BulkError: it could not go on.
         """
-        with bar("reconcile") as show:
+        with bar("reconcile") as update:
             async with self.arm:
                 try:
                     self.report = await self.arm.documents.reconcile(
@@ -57,33 +84,37 @@ class Reconciling:
                         settle=self.settle,
                         resend_absent=self.resend_absent,
                         concurrency=self.concurrency,
-                        options=replace(self.options, on_progress=on_progress(show)),
+                        options=replace(self.options, on_progress=on_progress(update)),
                     )
                 except BulkError as exc:
                     self.report = exc.report
                     raise
 
-    # --- what happened ----------------------------------------------------------------------------------------------------
+    # --- the result ------------------------------------------------------------------------------------------------------
 
     @property
     def ok(self) -> bool:
-        """Whether it is known of every document that it made it."""
+        """Whether every document is known to have succeeded."""
         return self.report is not None and self.report.ok
 
     def as_json(self) -> dict[str, Any]:
-        """For a program."""
+        """Returns the report for programs.
+
+        Returns:
+            A JSON object.
+        """
         return output.as_json(self.report) if self.report is not None else {}
 
     def print_table(self) -> None:
-        """For a person, on standard error."""
+        """Prints the report for people, on standard error."""
         if self.report is not None:
             output.print_table("reconcile", self.report)
 
     def name_failures(self) -> None:
-        """Names on standard error the first documents that are not known to have made it."""
+        """Names on standard error the first documents that are not known to have succeeded."""
         if self.report is not None:
-            output.name_failures(self.report, _place, server_messages=False)
+            output.name_failures(self.report, _locate, server_messages=False)
 
 
-def _place(outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
+def _locate(outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
     return "document", outcome

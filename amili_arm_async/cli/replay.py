@@ -25,7 +25,7 @@ from ..resources.concurrent import ConcurrentMap
 from . import output
 from .dead_letters import OPERATIONS, DeadLetterFile, changed, read_letter
 from .options import check_files
-from .progress import Show, bar
+from .progress import UpdateBar, bar
 from .replay_journals import keep_cut_off
 from .replay_plan import Plan
 from .replay_table import Group, LetterRow, LineTable
@@ -137,12 +137,12 @@ class Replay:
 
     # --- what is only asked -----------------------------------------------------------------------------------------------
 
-    async def _ask_for_results(self, show: Show | None) -> None:
+    async def _ask_for_results(self, show: UpdateBar | None) -> None:
         async with self.arm.batches.wait_many(self._table.uuids(), deadline=self.options.deadline) as results:
             async for result in results:
                 self._take_result(result, show)
 
-    def _take_result(self, result: BatchResult, show: Show | None) -> None:
+    def _take_result(self, result: BatchResult, show: UpdateBar | None) -> None:
         rows = list(self._table.rows("action = 'poll' AND uuid = ?", result.batch_uuid))
         if result.outcome == "gone" or not rows:
             verdict, others = _GONE, dict[int, Outcome]()
@@ -161,7 +161,7 @@ class Replay:
             else:
                 self._settle(row, told, show)
 
-    async def _look_up(self, show: Show | None) -> None:
+    async def _look_up(self, show: UpdateBar | None) -> None:
         rows = self._table.rows("action = 'look'")
         async with ConcurrentMap(rows, self._ask, at_once=self.reconcile.concurrency, ordered=False) as answers:
             async for row, verdict in answers:
@@ -181,7 +181,7 @@ class Replay:
             return row, NOT_LOOKED_UP
         return row, judge_found(str(letter.key), bytes(letter.payload), response, ENDPOINTS["documents.get"].items)
 
-    def _settle(self, row: LetterRow, verdict: Outcome, show: Show | None) -> None:
+    def _settle(self, row: LetterRow, verdict: Outcome, show: UpdateBar | None) -> None:
         if verdict.state in SUCCESS:
             self._table.mark_succeeded([row.number])
         else:
@@ -192,11 +192,11 @@ class Replay:
 
     # --- what is sent -----------------------------------------------------------------------------------------------------
 
-    async def _send(self, group: Group, show: Show | None) -> None:
+    async def _send(self, group: Group, show: UpdateBar | None) -> None:
         """Sends the lines of a run with its journal."""
         before = self._done
         payloads = _Payloads(self._file, self._table, group)
-        moved: Show | None = None if show is None else lambda done, words, about=None: show(before + done, words)
+        moved: UpdateBar | None = None if show is None else lambda done, words, about=None: show(before + done, words)
 
         def told(outcome: BatchOutcome) -> None:
             self._note_tries(outcome, payloads)
@@ -339,7 +339,7 @@ class _Change:
             return None
         self._number += 1
         found = row or self._faults.get(hash(line))
-        if found is not None and len(self._named) < output.NAMED:
+        if found is not None and len(self._named) < output.MAX_NAMED:
             self._named.append((self._number, found))
         changes = _changes(row) if row is not None else {}
         return changed(line, changes) if changes else line

@@ -28,7 +28,7 @@ from ..bulk.fingerprints import Fingerprinter, content_name, keyed_name
 from ..bulk.outcomes import UNCERTAIN
 from ..models.customers import Customer
 from .dead_letters import DeadLetterFile, Letter, Piece, changed, read_letter
-from .output import NAMED
+from .output import MAX_NAMED
 from .replay_journals import begin_own, consult
 from .replay_payloads import why_it_stays
 from .replay_rules import apply
@@ -89,7 +89,7 @@ class Plan:
                 self._take(piece, read_letter(line))
             except ValueError as exc:
                 self.broken += 1
-                if len(self.faults) < NAMED:
+                if len(self.faults) < MAX_NAMED:
                     self.faults[piece.print] = str(exc)
         for group in self.groups.values():
             if group.has_journal:

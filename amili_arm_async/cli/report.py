@@ -1,4 +1,4 @@
-"""`amili-arm report`: makes the page and the table of failures again from a report document."""
+"""`amili-arm report`: makes the HTML page and the CSV of failures again from a report in JSON."""
 
 from __future__ import annotations
 
@@ -15,39 +15,35 @@ from ..nightly.report import ReportSchema, read_report
 from . import output
 from .html_report.failures import write_failures
 from .html_report.writers import write_page
-from .options import check_files
+from .options import check_files, command
 
 __all__ = ["report"]
 
 
+@command
 def report(
-    file: Annotated[str, typer.Argument(help="A report in JSON, as a nightly run writes it; - for standard input.")],
-    html: Annotated[str | None, typer.Option("--html", help="Write one page of HTML here.")] = None,
+    file: Annotated[str, typer.Argument(help="A report in JSON, as `amili-arm nightly --report` writes it; - for standard input.")],
+    html: Annotated[str | None, typer.Option("--html", help="Write an HTML page to this file.")] = None,
     csv: Annotated[
         str | None,
-        typer.Option("--csv", help="Write the failures that the report names here; ; between cells, as a Norwegian Excel opens it."),
+        typer.Option("--csv", help="Write the failures named in the report to this file, separated by ; as a Norwegian Excel expects."),
     ] = None,
-    comma: Annotated[bool, typer.Option("--comma", help="A comma between cells, and no byte order mark: for programs.")] = False,
+    comma: Annotated[bool, typer.Option("--comma", help="Separate by comma, without a byte order mark: for programs.")] = False,
 ) -> None:
-    """Makes a page to look at, or a table of failures, from a report in JSON. Nothing is sent.
+    """Makes an HTML page, or a CSV of failures, from a report in JSON. Nothing is sent.
 
-    The report names at most ten failures of each reason; the failures file of the run itself has all of them.
+    The report names at most ten failures for each reason; the failures file of the run itself has all of them.
     """
     if html is None and csv is None:
-        output.fail("say what to make: --html out.html, --csv failures.csv, or both")
-    try:
-        check_files(
-            [("FILE", file if file != "-" else None, "source"), ("--html", html, "report"), ("--csv", csv, "report")], writable=False
-        )
-    except ConfigurationError as exc:
-        output.fail(str(exc))
-    document = _read(file)
+        output.fail("give --html FILE, --csv FILE, or both")
+    check_files([("FILE", file if file != "-" else None, "source"), ("--html", html, "report"), ("--csv", csv, "report")], writable=False)
+    schema = _read(file)
     try:
         if html is not None:
-            write_page(document, html)
+            write_page(schema, html)
         if csv is not None:
-            written = write_failures(csv, _named(document), delimiter="," if comma else ";")
-            _tell_what_is_left_out(document, written)
+            written = write_failures(csv, _failures(schema), delimiter="," if comma else ";")
+            _warn_of_omitted(schema, written)
     except OSError as exc:
         output.fail(f"{exc.filename or html or csv} can't be written: {exc.strerror}", code=1)
 
@@ -63,19 +59,19 @@ def _read(file: str) -> ReportSchema:
         output.fail(f"{file}: {exc}")
 
 
-def _named(document: ReportSchema) -> Iterator[tuple[str, RecordOutcome, int | None]]:
-    for part in document.parts:
+def _failures(schema: ReportSchema) -> Iterator[tuple[str, RecordOutcome, int | None]]:
+    for part in schema.parts:
         for reason in part.reasons:
-            # Of all further reasons no record is named.
+            # No record of these is named.
             if reason.state == "other":
                 continue
             for example in reason.examples:
                 yield part.name, RecordOutcome(example.index, example.key, reason.state, reason.reason, example.message), example.line
 
 
-def _tell_what_is_left_out(document: ReportSchema, written: int) -> None:
-    failed = sum(reason.count for part in document.parts for reason in part.reasons)
+def _warn_of_omitted(schema: ReportSchema, written: int) -> None:
+    failed = sum(reason.count for part in schema.parts for reason in part.reasons)
     if written < failed:
-        files = sorted({part.failures_file for part in document.parts if part.failures_file is not None})
+        files = sorted({part.failures_file for part in schema.parts if part.failures_file is not None})
         where = f"; all are in {', '.join(map(output.plain, files))}" if files else ""
         output.warn(f"the report names {written:,} of {failed:,} failures{where}")

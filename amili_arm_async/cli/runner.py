@@ -1,4 +1,4 @@
-"""Work as the commands do it: with a bar, ended with care by a signal, and its end told in words and in an exit code."""
+"""How a command does its work: with a progress bar, stopped gracefully by a signal, and with an exit code at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -15,19 +15,21 @@ from ..bulk.outcomes import STATES, BatchOutcome
 from ..bulk.report import Progress
 from ..bulk.run import BulkRun
 from ..errors import ArmError, BulkError, ConfigurationError
-from .output import plain, warn
-from .progress import Show
+from .output import plain, print_json, warn
+from .progress import UpdateBar
 from .signals import InterruptedRunError, SignalHandler
 
-__all__ = ["GRACE", "BatchLines", "on_progress", "run_to_end", "send"]
+__all__ = ["GRACE", "BatchLines", "Job", "on_progress", "run_job", "run_to_end", "send"]
 
 
 class BatchLines:
-    """Tells of each batch when it is settled, and when the server lets the run wait. No key of a record, nothing that is in one.
+    """Logs a JSON line on standard error for each batch with a final state, and when the run has to wait for the server.
+
+    The lines hold no key and no content of a record. On a terminal, which shows a bar, nothing is logged.
 
     Args:
-        task: what is done, in words.
-        quiet: whether nothing is told.
+        task: what is done, such as "create customers".
+        quiet: log nothing.
     """
 
     def __init__(self, task: str, *, quiet: bool = False) -> None:
@@ -37,7 +39,11 @@ class BatchLines:
         self._trouble: str | None = None
 
     def on_settled(self, outcome: BatchOutcome) -> None:
-        """The final state of a batch. Records that were in none are only counted: there may be one such outcome for each of them."""
+        """Logs the final state of a batch. Records that were in no batch are only counted: each may have such an outcome of its own.
+
+        Args:
+            outcome: of the batch.
+        """
         self._settled += len(outcome)
         if outcome.number:
             self._write(
@@ -50,36 +56,87 @@ class BatchLines:
             )
 
     def waiting(self, trouble: str | None) -> None:
-        """What the run waits for, or None; told once each time it changes to something."""
+        """Logs what the run waits for, once each time that it changes.
+
+        Args:
+            trouble: what the server answered last, such as "429"; None where the run does not wait.
+        """
         if trouble != self._trouble:
             self._trouble = trouble
             if trouble is not None:
                 self._write("waiting", trouble=plain(trouble), settled=self._settled)
 
-    def _write(self, event: str, **told: Any) -> None:
+    def _write(self, event: str, **values: Any) -> None:
         if self._is_silent:
             return
         now = datetime.fromtimestamp(clock.unix_time(), UTC).isoformat(timespec="milliseconds")
-        line = msgspec.json.encode({"time": now, "event": event, "task": self._task, **told})
+        line = msgspec.json.encode({"time": now, "event": event, "task": self._task, **values})
         try:
             sys.stderr.write(line.decode() + "\n")
             sys.stderr.flush()
         except (OSError, ValueError):
-            # Whoever read the log is gone: that is no reason to end the run.
+            # The reader of the log is gone: that is no reason to end the run.
             self._is_silent = True
 
 
 GRACE: Final = 5.0
-"""Seconds that the batches on the wire have to end after a signal: one that is cut off may have been taken or not, and nobody can say."""
+"""Seconds that batches in flight get to finish after a signal: whether a batch that is cut off was accepted, nobody knows."""
 
 
-def run_to_end(work: Coroutine[Any, Any, None], interrupts: SignalHandler) -> int:
-    """Does the work to its end, and says what ended it early; gives the exit code for that, or 0."""
+class Job(Protocol):
+    """What a command does, with its result."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all went well."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the report for programs."""
+
+    def print_table(self) -> None:
+        """Prints the report for people, on standard error."""
+
+    def name_failures(self) -> None:
+        """Names the first failed records on standard error."""
+
+
+def run_job(job: Job, work: Coroutine[Any, Any, None], *, is_durable: bool, as_json: bool) -> int:
+    """Does the work of a job, and prints its report.
+
+    Args:
+        job: has the report.
+        work: does the work.
+        is_durable: whether what is done is on disk already, so that a second signal may end the process at once.
+        as_json: print the report for programs.
+
+    Returns:
+        The exit code: 0 if the job is ok, else 1; 2 for wrong use; 130 or 143 after a signal.
+    """
+    with SignalHandler(durable=is_durable) as signals:
+        code = run_to_end(work, signals)
+        if as_json:
+            print_json({**job.as_json(), "ok": job.ok and not code})
+        else:
+            job.print_table()
+        job.name_failures()
+    return code or (0 if job.ok else 1)
+
+
+def run_to_end(work: Coroutine[Any, Any, None], signals: SignalHandler) -> int:
+    """Does the work, and says on standard error what ended it early.
+
+    Args:
+        work: what is done.
+        signals: handles signals meanwhile.
+
+    Returns:
+        The exit code of what ended the work early, or 0.
+    """
     try:
-        interrupts.run(work)
+        signals.run(work)
     except InterruptedRunError:
         warn("interrupted")
-        return interrupts.code
+        return signals.code
     except ConfigurationError as exc:
         warn(str(exc))
         return 2
@@ -87,20 +144,20 @@ def run_to_end(work: Coroutine[Any, Any, None], interrupts: SignalHandler) -> in
         warn(f"the run could not go on: {exc.__cause__ or exc}")
         if rest := exc.report.rest_in_words():
             warn(rest)
-        return interrupts.code or 1
+        return signals.code or 1
     except ArmError as exc:
         warn(str(exc))
-        return interrupts.code or 1
+        return signals.code or 1
     return 0
 
 
-async def send(run: BulkRun, grace: float = GRACE, told: Callable[[BatchOutcome], object] = lambda _: None) -> None:
-    """Does the whole run. After a signal no new batch starts; `grace` seconds later, those on the wire are cut off too.
+async def send(run: BulkRun, grace: float = GRACE, on_settled: Callable[[BatchOutcome], object] = lambda _: None) -> None:
+    """Does the whole run. After a signal no new batch starts; `grace` seconds later, those in flight are cut off too.
 
     Args:
         run: the run.
         grace: seconds.
-        told: told of each outcome, as long as there was no signal.
+        on_settled: called with each outcome, until a signal comes.
 
     Raises:
         BulkError: the run could not go on.
@@ -109,39 +166,42 @@ async def send(run: BulkRun, grace: float = GRACE, told: Callable[[BatchOutcome]
     async with asyncio.timeout(None) as limit, run:
         try:
             async for outcome in run:
-                told(outcome)
+                on_settled(outcome)
         except asyncio.CancelledError:
             limit.reschedule(clock.loop_time(grace))
-            warn(f"stopping when the batches on the wire have ended, in {grace:g} s at the most; Ctrl-C again does not wait for them")
+            warn(f"stopping when the batches in flight have ended, in at most {grace:g} s; Ctrl-C again does not wait for them")
             raise InterruptedRunError from None
 
 
 def on_progress(
-    show: Show | None, *, far: Callable[[], float | None] = lambda: None, lines: BatchLines | None = None
+    update: UpdateBar | None, *, share_read: Callable[[], float | None] = lambda: None, lines: BatchLines | None = None
 ) -> Callable[[Progress], None] | None:
-    """What a bulk run calls to move a bar.
+    """Makes the `on_progress` of a bulk run.
 
     Args:
-        show: moves the bar; None where there is none.
-        far: how much of the source is read, from 0 to 1, or None: it makes an estimate of how many records there are.
-        lines: told of what the run waits for.
+        update: moves the bar; None where there is none.
+        share_read: returns how much of the source is read, from 0 to 1, or None; the number of records is estimated from it.
+        lines: logs what the run waits for; None: nothing is logged.
+
+    Returns:
+        The function, or None where nothing is shown.
     """
-    if show is None and lines is None:
+    if update is None and lines is None:
         return None
 
-    def tell(progress: Progress) -> None:
+    def show(progress: Progress) -> None:
         if lines is not None:
             lines.waiting(progress.trouble)
-        if show is not None:
-            read = far()
-            about = progress.totals.records_read / read if read and progress.totals.records_read else None
-            show(progress.settled, _in_words(progress), about)
+        if update is not None:
+            share = share_read()
+            estimate = progress.totals.records_read / share if share and progress.totals.records_read else None
+            update(progress.settled, _in_words(progress), estimate)
 
-    return tell
+    return show
 
 
 def _in_words(progress: Progress) -> str:
-    """What matters most first: a narrow terminal shows the beginning."""
+    """Returns what matters most first: a narrow terminal shows only the beginning."""
     words = [f"waiting for the server ({progress.trouble})"] if progress.trouble else []
     words += [f"{state} {progress.counts[state]:,}" for state in STATES if progress.counts[state]]
     words += [f"open batches: {progress.open_batches}"] if progress.open_batches else []

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from amili_arm_async import BatchWords, BulkOptions, ConfigurationError, Limits, RetryPolicy, Timeout
-from amili_arm_async.cli import commands, journal_commands
+from amili_arm_async.cli import options, reconcile
 from amili_arm_async.cli.app import app
 from amili_arm_async.cli.config_file import ConfigFile, places, read_config, read_secret
 from amili_arm_async.cli.options import defaults
@@ -110,13 +110,12 @@ BULK = {
 @pytest.mark.parametrize("command", ["push", "replay"])
 def test_the_options_of_a_bulk_run_come_from_all_layers(call, write, served, monkeypatch, layers, command):
     made = []
-    module = commands if command == "push" else journal_commands
 
     def keep(**given):
         made.append(given)
         raise ConfigurationError("enough")
 
-    monkeypatch.setattr(module, "BulkOptions", keep)
+    monkeypatch.setattr(options, "BulkOptions", keep)
     taken = BULK if command == "push" else {name: BULK[name] for name in ("max_records", "concurrency", "bisect", "deadline")}
     path = write("[bulk]\n" + toml({name: values[2] for name, values in BULK.items()} if "file" in layers else {}))
     env = {f"AMILI_ARM_BULK_{name.upper()}": str(values[1]) for name, values in BULK.items()} if "environment" in layers else {}
@@ -145,7 +144,7 @@ def test_bulk_says_nothing_of_look_ups(call, write, served, monkeypatch):
         made.append(given)
         raise ConfigurationError("enough")
 
-    monkeypatch.setattr(journal_commands, "Reconciling", keep)
+    monkeypatch.setattr(reconcile, "ReconcileJob", keep)
     call("reconcile", write("", "journal"), "--config", write("[bulk]\nconcurrency = 9\npatience = 7.0\n"), env=served.env)
     assert made[0][5] == 4
     assert made[0][6].patience == 7.0
@@ -453,7 +452,7 @@ def test_show_names_every_setting(call, write):
     assert lines["bulk.patience"] == ["60.0", "AMILI_ARM_BULK_PATIENCE"]
     assert lines["bulk.max_bytes"] == ["1000000", "default"]
     assert lines["connection.token"] == ["-", "default"]
-    assert "AMILI_ARM_MAX_RECORDS in the environment is no setting" in result.stderr
+    assert "AMILI_ARM_MAX_RECORDS in the environment is not a setting" in result.stderr
 
 
 def test_the_known_settings_are_those_of_the_value_objects():

@@ -36,7 +36,7 @@ def test_everything_arrives(call):
 def test_a_table_for_a_person(call):
     result = call("demo", "--customers", 20, "--documents", 30)
     assert result.exit_code == 0
-    for words in ("succeeded", "records/s", "read back 20 of 20", "each was taken once"):
+    for words in ("succeeded", "records/s", "read back 20 of 20", "each was accepted once"):
         assert words in result.stdout
     assert result.stderr == ""
 
@@ -58,7 +58,7 @@ def test_the_cap_of_the_list_is_said(call, monkeypatch, count):
     monkeypatch.setattr(module, "Sandbox", lambda: Sandbox(list_cap=30))
     result = call("demo", "--customers", count, "--documents", 1)
     assert result.exit_code == 0
-    beyond = "read back 30 of 31 (the API's cap), and 10 picked by key with get_many; all as sent"
+    beyond = "read back 30 of 31 (the API's limit), and 10 read by number with get_many; all as sent"
     assert (beyond if count == 31 else "read back 30 of 30; all as sent") in result.stdout
 
 

@@ -132,7 +132,7 @@ def test_prune_says_what_it_keeps_and_why(call, served_, file, journal, document
     result = call("prune", journal, "--older-than-days", 0)
     assert result.stdout == "1 run removed\n"
     assert "kept known: documents.create_batch" in result.stderr
-    assert "(3 invalid): records did not make it: --with-failures removes it" in result.stderr
+    assert "(3 invalid): it has failed records: --with-failures removes it" in result.stderr
     assert call("prune", journal, "--run-id", "whole", "--older-than-days", 0).stderr == (
         "amili-arm: the run 'whole' was pruned before: only its name is left\n"
     )

@@ -281,13 +281,13 @@ def test_tables_for_people(night) -> None:
 def test_a_report_that_can_not_be_written_any_more_costs_only_itself(night, tmp_path, monkeypatch) -> None:
     reports = tmp_path / "reports"
     reports.mkdir()
-    whole = nightly.Night.run
+    whole = nightly.NightlyJob.run
 
     async def removed(self):
         await whole(self)
         reports.rmdir()
 
-    monkeypatch.setattr(nightly.Night, "run", removed)
+    monkeypatch.setattr(nightly.NightlyJob, "run", removed)
     morning = night(customers(1), invoices(1), "--report", reports / "report.json", "--html", tmp_path / "page", reports=False)
     assert morning.code == 1
     assert "can't be written: No such file or directory" in morning.said

@@ -151,7 +151,7 @@ def test_the_pace_keeps_little_however_often_it_is_told():
 
 def test_how_many_records_there_are_is_estimated_from_what_is_read():
     seen = []
-    tell = on_progress(lambda done, words, about=None: seen.append((done, words, about)), far=lambda: 0.25)
+    tell = on_progress(lambda done, text, estimate=None: seen.append((done, text, estimate)), share_read=lambda: 0.25)
     counts = dict.fromkeys(STATES, 0) | {"succeeded": 900, "failed": 2}
     tell(Progress(counts, Totals(records_read=2000), settled=902, open_batches=1, elapsed=1.0, trouble="503"))
     assert seen == [(902, "waiting for the server (503), succeeded 900, failed 2, open batches: 1", 8000)]

@@ -37,7 +37,7 @@ def test_commas_where_they_are_asked_for(call, file, tmp_path) -> None:
 def test_nothing_to_make_is_wrong_use(call, file) -> None:
     result = call("report", file)
     assert result.exit_code == 2
-    assert "say what to make" in result.stderr
+    assert "give --html FILE" in result.stderr
 
 
 @pytest.mark.parametrize(("text", "said"), [("{}", "has no format"), ("{", "not a report"), (None, "can't be read")])

@@ -17,8 +17,8 @@ from ...client import ArmClient
 from ...config import RetryPolicy, Timeout, check_origin, environment
 from ...errors import ArmError, ConfigurationError
 from .. import output
-from ..options import BaseUrl, ClientId, ClientNo, IdentityUrl, UserId, settings
-from ..progress import Show, bar
+from ..options import ConnectionOptions, command
+from ..progress import UpdateBar, bar
 from ..runner import run_to_end
 from ..signals import SignalHandler
 from .evidence import Agreement, Exchange, ProbeFinding
@@ -29,12 +29,9 @@ from .writing import Records, check_host, read_records
 __all__ = ["probe"]
 
 
+@command
 def probe(
-    base_url: BaseUrl = None,
-    client_no: ClientNo = None,
-    user_id: UserId = None,
-    identity_url: IdentityUrl = None,
-    client_id: ClientId = None,
+    connection: ConnectionOptions,
     batch: Annotated[list[str] | None, typer.Option(help="The batchUuid of a batch of yours that is done. Can be given again.")] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Send one customer and one document of yours too. Not to production, unless you insist.")
@@ -44,19 +41,22 @@ def probe(
     production: Annotated[
         bool, typer.Option("--production", help="I insist: --write may create what is in the files on whatever service this is.")
     ] = False,
-    deadline: Annotated[float, typer.Option(min=0, help="Seconds to wait for the batch that was sent.")] = 300.0,
+    # Named otherwise than the option, since [bulk] deadline is about bulk runs.
+    batch_deadline: Annotated[
+        float, typer.Option("--deadline", min=0, help="Seconds to wait for the result of the batch that was sent.")
+    ] = 300.0,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a request may take.")] = 30.0,
     save: Annotated[str | None, typer.Option(help="A new directory for the replies, personal data masked, to attach to a report.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON instead of a table.")] = False,
 ) -> None:
     """Asks a real service what this library had to assume, and tells what is otherwise. Without --write it only reads."""
     try:
-        variables = settings(base_url, client_no, user_id, identity_url, client_id).variables()
+        variables = connection.settings().variables()
         records = _records(variables, customer, document, insists=production) if _is_writing(write, customer, document) else None
         for uuid in batch or ():
             wire.segment("--batch", uuid)
         made = _probe(variables, timeout)
-        made.batches, made.records, made.deadline = list(batch or ()), records, deadline
+        made.batches, made.records, made.deadline = list(batch or ()), records, batch_deadline
         replies = Replies(save) if save is not None else None
     except ArmError as exc:
         output.fail(str(exc))
@@ -108,7 +108,7 @@ def _probe(variables: Mapping[str, str], seconds: float) -> Probe:
     return Probe(arm, check_origin("base_url", found["base_url"]), timeout, auth)
 
 
-def _keep(replies: Replies | None, show: Show | None) -> Callable[[Exchange], None]:
+def _keep(replies: Replies | None, show: UpdateBar | None) -> Callable[[Exchange], None]:
     """What each reply is told to."""
     heard_so_far = count(1)
 

@@ -1,0 +1,235 @@
+"""`amili-arm status`, `prune` and `adopt`: show and maintain the runs of a journal.
+
+No number of a record is shown unless --keys asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+
+from ..bulk.journal.inspect import (
+    KEEP_NUMBERS,
+    OLDER_THAN,
+    JournalBatch,
+    JournalRun,
+    KeptBecause,
+    adopt_journal,
+    prune_journal,
+    read_journal,
+    stale_reason,
+)
+from ..bulk.outcomes import STATES
+from ..errors import ArmError
+from . import output
+from .options import JournalArgument, JsonOption, command
+
+__all__ = ["adopt", "prune", "status"]
+
+ResultT = TypeVar("ResultT")
+
+_DAY: Final = 86_400
+
+_SHOWN: Final = 50
+"""Maximum number of batches shown of a run; `--json` gives all."""
+
+_SHOWN_PRUNED: Final = 10
+
+_KEPT: Final[Mapping[KeptBecause, str]] = {
+    "running": "it is in progress",
+    "recent": "it is not old enough: see --older-than-days",
+    "failures": "it has failed records: --with-failures removes it",
+    "unfinished": "it is unfinished, or has records whose outcome is unknown: reconcile it, or --unfinished removes it",
+}
+
+
+@command
+def status(
+    journal: JournalArgument,
+    keys: Annotated[bool, typer.Option("--keys", help="Also show the numbers of the records that are pending or unknown.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Shows the runs of a journal, even while one is in progress: records by state, and the batches that are pending or unknown."""
+    runs = _read(journal, lambda: read_journal(journal, keys=keys, pruned=True))
+    stale = _read(journal, lambda: stale_reason(journal))
+    if stale is not None:
+        output.warn(f"this journal is stale: {stale}. {output.STALE}")
+    if as_json:
+        output.print_json({**_runs_as_json(runs, keys=keys), "stale": stale})
+    else:
+        _print_runs(runs, keys=keys)
+
+
+@command
+def adopt(journal: JournalArgument) -> None:
+    """Declares a journal valid whose file was moved or copied on purpose.
+
+    Do this only for the journal that was used last, and use no other copy of it: what it does not know is sent again.
+    """
+    reason = _read(journal, lambda: adopt_journal(journal))
+    if reason is None:
+        typer.echo("The journal is not stale: nothing was changed.")
+    else:
+        typer.echo(f"It was stale: {reason}.\nIt is now marked as valid: what it does not know is sent without a look-up.")
+
+
+@command
+def prune(
+    journal: JournalArgument,
+    run_id: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    older_than_days: Annotated[float, typer.Option(min=0, help="Only runs with no activity for this many days.")] = OLDER_THAN / _DAY,
+    with_failures: Annotated[
+        bool, typer.Option("--with-failures", help="Also runs with records that are failed, rejected, invalid or blocked.")
+    ] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also runs that were cut off, or with records that are accepted, unknown or not sent.")
+    ] = False,
+    keep_numbers: Annotated[
+        float, typer.Option(min=0, help="Days to keep the document numbers of a removed run: no other run sends documents with them.")
+    ] = KEEP_NUMBERS / _DAY,
+) -> None:
+    """Removes old runs from a journal: by default those that ended at least 30 days ago with every record succeeded.
+
+    The name of a removed run stays, so that the run is never resumed or started again. Its document numbers stay too, for
+    --keep-numbers days.
+    """
+    kept: list[tuple[JournalRun, Sequence[KeptBecause]]] = []
+
+    async def remove() -> int:
+        return await prune_journal(
+            journal,
+            run_id=run_id,
+            older_than=older_than_days * _DAY,
+            with_failures=with_failures,
+            unfinished=unfinished,
+            keep_numbers=keep_numbers * _DAY,
+            on_kept=lambda run, why: kept.append((run, why)),
+        )
+
+    removed = _read(journal, remove)
+    typer.echo(f"{removed:,} runs removed" if removed != 1 else "1 run removed")
+    if run_id is not None and not removed and not kept:
+        pruned = [run for run in _read(journal, lambda: read_journal(journal, pruned=True)) if run.run_id == run_id]
+        output.warn(f"the journal has no run {run_id!r}" if not pruned else f"the run {run_id!r} was pruned before: only its name is left")
+    _print_kept(kept)
+
+
+def _read(journal: str, action: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:
+    """Reads or changes a journal. A missing file is wrong use; an error of the journal ends with 1."""
+    output.require_file(journal)
+    try:
+        return asyncio.run(action())
+    except ArmError as exc:
+        output.fail(str(exc), code=1)
+
+
+# --- what is shown ------------------------------------------------------------------------------------------------------------
+
+
+def _runs_as_json(runs: Sequence[JournalRun], *, keys: bool) -> dict[str, list[dict[str, Any]]]:
+    present = [run for run in runs if run.pruned is None]
+    return {
+        "runs": [_as_json(run, keys=keys) for run in present],
+        "pruned": [{**_named(run), "pruned": _time(run.pruned)} for run in runs if run.pruned is not None],
+    }
+
+
+def _named(run: JournalRun) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "operation": run.operation,
+        "client_no": run.client_no,
+        "base_url": run.base_url,
+        "attempts": run.attempts,
+        "started": _time(run.started),
+        "ended": _time(run.ended),
+    }
+
+
+def _as_json(run: JournalRun, *, keys: bool) -> dict[str, Any]:
+    return {
+        **_named(run),
+        "state": _state(run),
+        "running": run.running,
+        "counts": {state: run.counts.get(state, 0) for state in STATES},
+        "open_batches": [_batch(batch, keys=keys) for batch in run.open_batches],
+        "unknown_batches": [_batch(batch, keys=keys) for batch in run.unknown_batches],
+    }
+
+
+def _batch(batch: JournalBatch, *, keys: bool) -> dict[str, Any]:
+    fields = {
+        "batch_uuid": batch.batch_uuid,
+        "records": batch.records,
+        "state": batch.state,
+        "reason": batch.reason,
+        "sent": _time(batch.sent),
+    }
+    return {**fields, "keys": list(batch.keys)} if keys else fields
+
+
+def _print_runs(runs: Sequence[JournalRun], *, keys: bool) -> None:
+    if not runs:
+        typer.echo("The journal holds no run.")
+    pruned = [run for run in runs if run.pruned is not None]
+    for run in runs:
+        if run.pruned is not None:
+            continue
+        title = _title(run)
+        rows = [
+            ("state", _state(run)),
+            ("started", f"{run.attempts:,} x, first {_time(run.started)}"),
+            *([("ended", str(_time(run.ended)))] if run.ended is not None else []),
+            (),
+            *[(state, f"{run.counts[state]:,}") for state in STATES if run.counts.get(state)],
+        ]
+        output.table(title, ("", ""), rows)
+        for line in (*_batch_lines("open", run.open_batches, keys=keys), *_batch_lines("unknown", run.unknown_batches, keys=keys)):
+            typer.echo(line)
+    for run in pruned[-_SHOWN_PRUNED:]:
+        typer.echo(f"pruned {_time(run.pruned)}: {_title(run)}; it can't be resumed, or started again")
+    if len(pruned) > _SHOWN_PRUNED:
+        typer.echo(f"... and {len(pruned) - _SHOWN_PRUNED:,} runs that were pruned before these; --json shows all")
+
+
+def _print_kept(kept: Sequence[tuple[JournalRun, Sequence[KeptBecause]]]) -> None:
+    """Prints on standard error which runs were not removed, and which option removes them."""
+    for run, why in kept[:_SHOWN]:
+        counts = ", ".join(f"{run.counts[state]:,} {state}" for state in STATES if run.counts.get(state))
+        typer.echo(f"kept {_title(run)} ({counts or 'no record'}): {'; '.join(_KEPT[reason] for reason in why)}", err=True)
+    if len(kept) > _SHOWN:
+        typer.echo(f"... and {len(kept) - _SHOWN:,} more runs are kept; `amili-arm status` shows all", err=True)
+
+
+def _title(run: JournalRun) -> str:
+    return f"{output.plain(run.run_id)}: {run.operation}, client {run.client_no}, {output.plain(run.base_url)}"
+
+
+def _batch_lines(name: str, batches: Sequence[JournalBatch], *, keys: bool) -> Iterator[str]:
+    for batch in batches[:_SHOWN]:
+        reason = f" ({output.plain(batch.reason)})" if batch.reason else ""
+        parts = [f"{name}: {batch.records:,} records{reason}"]
+        parts += [f"sent {_time(batch.sent)}"] if batch.sent is not None else []
+        parts += [f"batchUuid {output.plain(batch.batch_uuid)}"] if batch.batch_uuid is not None else []
+        yield ", ".join(parts)
+        if keys:
+            yield from (f"    {output.plain(key) if key is not None else '(without key)'}" for key in batch.keys)
+    if len(batches) > _SHOWN:
+        yield f"... and {len(batches) - _SHOWN:,} more batches ({name}); --json shows all"
+
+
+def _state(run: JournalRun) -> str:
+    if run.running:
+        return "running"
+    if run.ended is None:
+        return "cut off"
+    return "finished" if run.is_finished else "ended, not all settled"
+
+
+def _time(seconds: float | None) -> str | None:
+    """Returns a Unix time as local time."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(" ", "seconds") if seconds is not None else None
