@@ -196,7 +196,7 @@ class Replay:
         """Sends the lines of a run with its journal."""
         before = self._done
         payloads = _Payloads(self._file, self._table, group)
-        moved: UpdateBar | None = None if show is None else lambda done, words, about=None: show(before + done, words)
+        moved: UpdateBar | None = None if show is None else lambda done, text, estimate=None: show(before + done, text)
 
         def told(outcome: BatchOutcome) -> None:
             self._note_tries(outcome, payloads)

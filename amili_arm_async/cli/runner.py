@@ -89,15 +89,19 @@ class Job(Protocol):
     @property
     def ok(self) -> bool:
         """Whether all went well."""
+        ...
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the report for programs."""
+        """Returns the report for programs, a JSON object."""
+        ...
 
     def print_table(self) -> None:
         """Prints the report for people, on standard error."""
+        ...
 
     def name_failures(self) -> None:
         """Names the first failed records on standard error."""
+        ...
 
 
 def run_job(job: Job, work: Coroutine[Any, Any, None], *, is_durable: bool, as_json: bool) -> int:

@@ -1,4 +1,4 @@
-"""`amili-arm probe`: against a sandbox that is as assumed, and against sandboxes that are otherwise."""
+"""`amili-arm probe`: against a sandbox that is as assumed, and against sandboxes that differ."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from amili_arm_async import ArmClient
-from amili_arm_async.cli.probe import client as asking
 from amili_arm_async.cli.probe import probe as probing
-from amili_arm_async.cli.probe import writing
-from amili_arm_async.cli.probe.probe import MOST_REQUESTS
+from amili_arm_async.cli.probe.probe import MAX_REQUESTS
 from amili_arm_async.sandbox import Fault
 
 from .conftest import WAIT, wait_until
@@ -80,7 +78,7 @@ def test_all_that_a_sandbox_shows_is_as_assumed_and_only_reads_are_asked(probe, 
     served = serve(list_cap=10_000)
     seed(served)
     told = probe(served, "--batch", batch(served, [{"customerNo": "1", "name": "Kari"}]))
-    assert {name: found for name, found in told.found.items() if found[0] == "otherwise"} == {}
+    assert {name: found for name, found in told.found.items() if found[0] == "different"} == {}
     assert told.code == 0
     assert told.settings == "none: all is as assumed"
     assert told.found["customers.list.links"] == ("as assumed", "query, pageno on the same host")
@@ -88,7 +86,7 @@ def test_all_that_a_sandbox_shows_is_as_assumed_and_only_reads_are_asked(probe, 
     assert told.found["batches.entry_fields"][0] == "as assumed"
     assert told.found["token.answer"][0] == "as assumed"
     assert {method for method, _ in requests(served)[2:]} == {"GET"}
-    assert told.told["requests"] <= MOST_REQUESTS
+    assert told.told["requests"] <= MAX_REQUESTS
 
 
 def test_the_table(call, served, monkeypatch):
@@ -113,7 +111,7 @@ def test_an_empty_ledger_is_no_failure(probe, served):
     assert told.found["customers.get.shape"][0] == "not seen"
 
 
-# --- each setting of a sandbox that is otherwise --------------------------------------------------------------------------------
+# --- each setting of a sandbox that differs --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -121,32 +119,32 @@ def test_an_empty_ledger_is_no_failure(probe, served):
     [
         ({"next_page_end": "null"}, "customers.list.end", "as assumed", "null"),
         ({"next_page_end": "blank"}, "customers.list.end", "as assumed", "blank"),
-        ({"list_cap": 30}, "customers.list.cap", "otherwise", "maximumCount 30"),
-        ({"total_count": "all"}, "customers.list.total", "otherwise", "it counts all"),
-        ({"page_size_cap": 500}, "customers.list.large", "otherwise", "pageSizeLimit 500"),
-        ({"list_names": {"customers.list": "kunder"}}, "customers.list.name", "otherwise", "kunder"),
-        ({"list_names": {"documents.list": "invoices"}}, "documents.list.name", "otherwise", "invoices"),
+        ({"list_cap": 30}, "customers.list.cap", "different", "maximumCount 30"),
+        ({"total_count": "all"}, "customers.list.total", "different", "it counts all"),
+        ({"page_size_cap": 500}, "customers.list.large", "different", "pageSizeLimit 500"),
+        ({"list_names": {"customers.list": "kunder"}}, "customers.list.name", "different", "kunder"),
+        ({"list_names": {"documents.list": "invoices"}}, "documents.list.name", "different", "invoices"),
         ({"list_names": {"gl_items.list": "items"}}, "gl_items.list.name", "as assumed", "items"),
         ({"list_names": {"log_items.list": "lines"}}, "log_items.list.name", "as assumed", "lines"),
         ({"record_style": "wrapped"}, "customers.get.shape", "as assumed", "under customer"),
         ({"record_style": "listed"}, "documents.get.shape", "as assumed", "in the list documents"),
-        ({"error_style": "problem"}, "errors.body", "otherwise", "(application/problem+json)"),
-        ({"error_style": "text"}, "errors.body", "otherwise", "no JSON (text/plain)"),
-        ({"error_style": "empty"}, "errors.body", "otherwise", "empty"),
+        ({"error_style": "problem"}, "errors.body", "different", "(application/problem+json)"),
+        ({"error_style": "text"}, "errors.body", "different", "no JSON (text/plain)"),
+        ({"error_style": "empty"}, "errors.body", "different", "empty"),
         ({"request_id_header": None}, "headers.request_id", "not seen", "no header looks like one"),
-        ({"request_id_header": "X-Amzn-Trace-Id"}, "headers.request_id", "otherwise", "x-amzn-trace-id"),
+        ({"request_id_header": "X-Amzn-Trace-Id"}, "headers.request_id", "different", "x-amzn-trace-id"),
         ({"request_id_header": "X-Correlation-Id"}, "headers.request_id", "as assumed", "x-correlation-id"),
-        ({"rate_limit_headers": True}, "headers.rate_limits", "otherwise", "x-ratelimit-limit 600"),
+        ({"rate_limit_headers": True}, "headers.rate_limits", "different", "x-ratelimit-limit 600"),
     ],
     ids=str,
 )
-def test_a_sandbox_that_is_otherwise(probe, serve, settings, finding, verdict, seen):
+def test_a_sandbox_that_differs(probe, serve, settings, finding, verdict, seen):
     served = serve(**settings)
     seed(served)
     told = probe(served)
     assert told.found[finding][0] == verdict
     assert seen in told.found[finding][1]
-    if verdict == "otherwise":
+    if verdict == "different":
         assert told.code == 1
 
 
@@ -154,15 +152,15 @@ def test_a_sandbox_that_is_otherwise(probe, serve, settings, finding, verdict, s
     ("settings", "finding", "verdict", "seen"),
     [
         ({"entries_name": "lines"}, "batches.entries", "as assumed", "lines"),
-        ({"result_style": "summary"}, "batches.entries", "otherwise", "none, and the whole is partial"),
+        ({"result_style": "summary"}, "batches.entries", "different", "none, and the whole is partial"),
         ({"partial_status": 200}, "batches.status", "as assumed", "200 (partial)"),
         ({"partial_status": 206}, "batches.status", "as assumed", "206 (partial)"),
-        ({"words": {"partial": "DELVIS"}}, "batches.words", "otherwise", "unknown: DELVIS"),
-        ({"words": {"processed": "BEHANDLET", "succeeded": "GODKJENT"}}, "batches.words", "otherwise", "BEHANDLET, GODKJENT"),
+        ({"words": {"partial": "DELVIS"}}, "batches.words", "different", "unknown: DELVIS"),
+        ({"words": {"processed": "BEHANDLET", "succeeded": "GODKJENT"}}, "batches.words", "different", "BEHANDLET, GODKJENT"),
     ],
     ids=str,
 )
-def test_a_batch_of_a_sandbox_that_is_otherwise(probe, serve, settings, finding, verdict, seen):
+def test_a_batch_of_a_sandbox_that_differs(probe, serve, settings, finding, verdict, seen):
     served = serve(**settings)
     served.ask(lambda sandbox: sandbox.reject_record("2", "Kari er feil"))
     uuid = batch(served, [{"customerNo": "1", "name": "Kari"}, {"customerNo": "2", "name": "Ola"}])
@@ -181,20 +179,20 @@ def test_unknown_words_are_put_where_they_belong(probe, serve):
     assert 'succeeded=BatchWords().succeeded | {"BEHANDLET", "GODKJENT"},' in told.settings
     assert 'failed=BatchWords().failed | {"AVVIST"},' in told.settings
     assert 'partial=BatchWords().partial | {"DELVIS"},' in told.settings
-    assert "to be confirmed by a person" in told.settings
+    assert "please confirm" in told.settings
 
 
 def test_a_word_that_nobody_can_place_is_left_to_a_person(probe, serve):
     served = serve(words={"succeeded": "ZYX"})
     told = probe(served, "--batch", batch(served, [{"customerNo": "1", "name": "Kari"}]))
-    assert told.settings == '# "ZYX" is in no set of BatchWords, and nothing tells where it belongs: a person must say'
+    assert told.settings == '# "ZYX" is in no set of BatchWords, and nothing shows where it belongs: decide yourself'
 
 
 def test_what_may_be_a_name_is_no_word(probe, served):
     body = b'{"status": "Torbj\xc3\xb8rg Anker\xc3\xa5s", "result": "SUCCESS"}'
     served.ask(lambda sandbox: sandbox.inject(Fault.status(200, body=body), path="batches"))
     told = probe(served, "--batch", "A" * 22)
-    assert told.found["batches.words"] == ("otherwise", "unknown: xxxxxxxx xxxxxxx")
+    assert told.found["batches.words"] == ("different", "unknown: xxxxxxxx xxxxxxx")
     assert "Torbj" not in json.dumps(told.told, ensure_ascii=False)
 
 
@@ -218,7 +216,7 @@ def test_a_path_that_is_elsewhere_is_found_and_told(probe, serve, name, path, mo
     seed(served)
     told = probe(served)
     verdict, seen = told.found[f"{name}.path"]
-    assert verdict == "otherwise"
+    assert verdict == "different"
     assert seen.endswith(f"; it is at {path}")
     expected = {name: path}
     if more:
@@ -250,11 +248,11 @@ def test_a_next_page_that_never_ends_is_not_followed_for_ever(probe, served):
     }
     served.ask(lambda sandbox: sandbox.inject(Fault.status(200, body=json.dumps(page).encode()), path="customers", times=None))
     told = probe(served)
-    assert told.found["customers.list.links"][0] == "otherwise"
+    assert told.found["customers.list.links"][0] == "different"
     assert "query, pageno, token; on another host (elsewhere.example)" in told.found["customers.list.links"][1]
     assert told.found["customers.list.end"] == ("not seen", "not seen (the last page was not reached)")
     assert told.found["customers.list.summary"][1] == ("missing: currentPageSize, pageSizeLimit, totalCount, maximumCount, queryId")
-    assert told.told["requests"] <= MOST_REQUESTS
+    assert told.told["requests"] <= MAX_REQUESTS
 
 
 # --- how it ends ----------------------------------------------------------------------------------------------------------
@@ -278,7 +276,7 @@ def test_a_token_that_is_refused_ends_it(probe, served):
     assert "the service refused the token (401)" in told.stderr
     assert len(requests(served)) == 1
     assert told.found["customers.list.path"] == ("not seen", "not seen (401)")
-    assert "otherwise" not in {verdict for verdict, _ in told.found.values()}
+    assert "different" not in {verdict for verdict, _ in told.found.values()}
 
 
 def test_a_token_that_is_refused_again_and_again_is_not_renewed_for_ever(probe, served):
@@ -313,7 +311,7 @@ def test_a_service_that_can_not_be_reached(call):
 
 @pytest.mark.parametrize(("fault", "in_a_row"), [(Fault.reset_before(), 3), (Fault.hang_before(), 1)], ids=["dies", "hangs"])
 def test_a_service_that_fails_in_the_midst(probe, served, fault, in_a_row, monkeypatch):
-    monkeypatch.setattr(asking, "_IN_A_ROW", in_a_row)
+    monkeypatch.setattr(probing, "_IN_A_ROW", in_a_row)
     seed(served)
     served.ask(lambda sandbox: sandbox.inject(fault, skip=6, times=None))
     told = probe(served, "--timeout", 2)
@@ -332,7 +330,7 @@ def test_a_service_that_wants_to_be_left_alone_is(probe, served):
 
 
 def test_no_more_is_asked_than_was_agreed(probe, served, monkeypatch):
-    monkeypatch.setattr(probing, "MOST_REQUESTS", 7)
+    monkeypatch.setattr(probing, "MAX_REQUESTS", 7)
     seed(served)
     told = probe(served)
     assert told.told["requests"] == len(requests(served)) == 7
@@ -395,7 +393,7 @@ def test_the_course_of_a_batch_is_told(probe, served, files):
 def test_a_batch_that_does_not_end_is_not_waited_for_longer_than_was_said(probe, served, files):
     served.ask(lambda sandbox: setattr(sandbox, "process_delay", 3600.0))
     told = probe(served, "--write", *files, "--deadline", 0)
-    assert told.found["write.course"] == ("otherwise", "202 NOT-PROCESSED/PENDING; it did not end")
+    assert told.found["write.course"] == ("different", "202 NOT-PROCESSED/PENDING; it did not end")
     assert told.found["write.document_answer"] == ("not seen", "not seen (it was not sent, because the customer did not make it)")
     assert taken(served) == (1, 0)
 
@@ -425,7 +423,7 @@ def test_names_of_what_differs_and_no_values(probe, served, files):
     body = json.dumps(shown).encode()
     served.ask(lambda sandbox: sandbox.inject(Fault.status(200, body=body), path="customers/770077"))
     told = probe(served, "--write", *files)
-    assert told.found["write.customer"] == ("otherwise", "phoneNo, postalAddress.cityName differ")
+    assert told.found["write.customer"] == ("different", "phoneNo, postalAddress.cityName differ")
 
 
 @pytest.mark.parametrize(
@@ -445,14 +443,14 @@ def test_a_success_that_says_otherwise(probe, served, files):
     body = b'{"status": "PROCESSED", "result": "FAILED", "message": "Torbjorg"}'
     served.ask(lambda sandbox: sandbox.inject(Fault.status(200, body=body), method="POST", path="documents"))
     told = probe(served, "--write", *files)
-    assert told.found["write.document_answer"] == ("otherwise", "200: status, result, message (PROCESSED/FAILED)")
-    assert told.found["write.document"] == ("otherwise", "404: it is not there")
+    assert told.found["write.document_answer"] == ("different", "200: status, result, message (PROCESSED/FAILED)")
+    assert told.found["write.document"] == ("different", "404: it is not there")
 
 
 def test_a_document_that_is_refused_is_not_unknown(probe, served, files):
     served.ask(lambda sandbox: sandbox.inject(Fault.status(422), method="POST", path="documents"))
     told = probe(served, "--write", *files)
-    assert told.found["write.document_answer"] == ("otherwise", "refused with 422")
+    assert told.found["write.document_answer"] == ("different", "refused with 422")
     assert not told.told["document_unknown"]
 
 
@@ -469,7 +467,7 @@ def test_a_signal_while_the_document_is_on_its_way(start, served, files):
 
 
 def test_nothing_is_written_to_a_host_that_may_be_production(probe, call, served, files, monkeypatch):
-    monkeypatch.setattr(writing, "is_loopback", lambda host: False)
+    monkeypatch.setattr(probing, "is_loopback", lambda host: False)
     result = call("probe", "--write", *files, env=served.env)
     assert result.exit_code == 2
     assert "--production" in result.stderr
@@ -492,12 +490,12 @@ def test_nothing_is_written_to_a_host_that_may_be_production(probe, call, served
     ],
 )
 def test_hosts(base_url, allowed):
-    writing.check_host(base_url, insists=True)
+    probing.check_host(base_url, is_production=True)
     if allowed:
-        writing.check_host(base_url, insists=False)
+        probing.check_host(base_url, is_production=False)
     else:
         with pytest.raises(ValueError, match="--production"):
-            writing.check_host(base_url, insists=False)
+            probing.check_host(base_url, is_production=False)
 
 
 # --- what is saved --------------------------------------------------------------------------------------------------------

@@ -9,14 +9,32 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchWords
-from amili_arm_async.cli.probe.assumptions import ASSUMPTIONS, PAGED, findings
-from amili_arm_async.cli.probe.batches import judge_course, judge_entries, judge_entry_fields, judge_status, judge_words
-from amili_arm_async.cli.probe.evidence import Agreement, Evidence, Exchange
-from amili_arm_async.cli.probe.lists import judge_end, judge_links, judge_name, judge_past, judge_summary, query_of
-from amili_arm_async.cli.probe.paths import ASKED, candidates, judge_path
-from amili_arm_async.cli.probe.records import judge_content_types, judge_one, judge_same, judge_token, key_in_list
-from amili_arm_async.cli.probe.remedy import NONE, remedy
-from amili_arm_async.cli.probe.words import guess, shown
+from amili_arm_async.cli.probe.assumptions import ASSUMPTIONS, NONE, PAGED, findings, remedy
+from amili_arm_async.cli.probe.evidence import Evidence, Exchange, Verdict
+from amili_arm_async.cli.probe.lists import (
+    UNDOCUMENTED,
+    candidates,
+    check_end,
+    check_links,
+    check_name,
+    check_past,
+    check_path,
+    check_summary,
+    query_of,
+)
+from amili_arm_async.cli.probe.masking import guess_word_set, shown_word
+from amili_arm_async.cli.probe.records import (
+    check_content_types,
+    check_course,
+    check_entries,
+    check_entry_fields,
+    check_one,
+    check_same,
+    check_status,
+    check_token,
+    check_words,
+    key_in_list,
+)
 from amili_arm_async.endpoints import OPERATIONS, with_paths
 from amili_arm_async.retry import Proof, proof_of_status
 from amili_arm_async.wire import Response
@@ -106,7 +124,7 @@ def test_nothing_that_is_answered_breaks_it_or_is_repeated(replies, written) -> 
 def test_nothing_seen_is_nothing_judged() -> None:
     seen = Evidence("https://h/arm/v1", ended="the time was up")
     found = findings(seen, wrote=True)
-    assert {one.verdict for one in found} == {Agreement.NOT_SEEN}
+    assert {one.verdict for one in found} == {Verdict.NOT_SEEN}
     assert [one.id for one in found] == [one.id for one in ASSUMPTIONS]
     assert len({one.id for one in found}) == len(found)
     assert remedy(seen, all_as_assumed=True) == NONE
@@ -120,42 +138,42 @@ def test_the_end_of_a_list() -> None:
     first = heard(body={"summary": SUMMARY, "customers": []})
     last = {**SUMMARY, "pageNo": 2}
     seen = evidence(customers_list=first)
-    assert judge_end(seen, CUSTOMERS)[1] == Agreement.NOT_SEEN
+    assert check_end(seen, CUSTOMERS)[1] == Verdict.NOT_SEEN
     for link, expected in [
-        (None, ("null", Agreement.AS_ASSUMED)),
-        (" ", ("blank", Agreement.AS_ASSUMED)),
-        ("https://h/?query=q&pageno=1", ("a link", Agreement.OTHERWISE)),
-        (False, ("neither a text nor null (bool)", Agreement.OTHERWISE)),
+        (None, ("null", Verdict.AS_ASSUMED)),
+        (" ", ("blank", Verdict.AS_ASSUMED)),
+        ("https://h/?query=q&pageno=1", ("a link", Verdict.DIFFERENT)),
+        (False, ("neither a text nor null (bool)", Verdict.DIFFERENT)),
     ]:
         page = heard(body={"summary": {**last, "nextPage": link}})
-        assert judge_end(evidence(customers_list=first, customers_list__last=page), CUSTOMERS) == expected
+        assert check_end(evidence(customers_list=first, customers_list__last=page), CUSTOMERS) == expected
     without = heard(body={"summary": {name: value for name, value in last.items() if name != "nextPage"}})
-    assert judge_end(evidence(customers_list=first, customers_list__pages=without), CUSTOMERS) == ("absent", Agreement.AS_ASSUMED)
+    assert check_end(evidence(customers_list=first, customers_list__pages=without), CUSTOMERS) == ("absent", Verdict.AS_ASSUMED)
 
 
 @pytest.mark.parametrize(
     ("link", "seen", "verdict"),
     [
-        (SUMMARY["nextPage"], "query, pageno on the same host", Agreement.AS_ASSUMED),
-        ("https://H/x?pageno=2&query=q", "pageno, query on the same host", Agreement.AS_ASSUMED),
-        ("/x?query=q&pageno=2", "query, pageno; without a host", Agreement.AS_ASSUMED),
-        ("https://evil.example/x?query=q&pageno=2", "query, pageno; on another host (evil.example)", Agreement.AS_ASSUMED),
-        ("https://h/x?cursor=abc", "cursor on the same host", Agreement.OTHERWISE),
-        ("https://h/x", "a link without a query", Agreement.OTHERWISE),
-        (None, "no link, and 2 pages", Agreement.OTHERWISE),
+        (SUMMARY["nextPage"], "query, pageno on the same host", Verdict.AS_ASSUMED),
+        ("https://H/x?pageno=2&query=q", "pageno, query on the same host", Verdict.AS_ASSUMED),
+        ("/x?query=q&pageno=2", "query, pageno; without a host", Verdict.AS_ASSUMED),
+        ("https://evil.example/x?query=q&pageno=2", "query, pageno; on another host (evil.example)", Verdict.AS_ASSUMED),
+        ("https://h/x?cursor=abc", "cursor on the same host", Verdict.DIFFERENT),
+        ("https://h/x", "a link without a query", Verdict.DIFFERENT),
+        (None, "no link, and 2 pages", Verdict.DIFFERENT),
     ],
 )
 def test_links(link, seen, verdict) -> None:
     second = heard(body={"summary": {**SUMMARY, "pageNo": 2}})
     first = heard(body={"summary": {**SUMMARY, "nextPage": link}})
-    assert judge_links(evidence(customers_list=first, customers_list__pages=second), CUSTOMERS) == (seen, verdict)
+    assert check_links(evidence(customers_list=first, customers_list__pages=second), CUSTOMERS) == (seen, verdict)
 
 
 def test_a_link_that_leads_back() -> None:
     first = heard(body={"summary": SUMMARY})
-    assert judge_links(evidence(customers_list=first, customers_list__pages=first), CUSTOMERS) == (
+    assert check_links(evidence(customers_list=first, customers_list__pages=first), CUSTOMERS) == (
         "query, pageno on the same host; it does not lead to page 2",
-        Agreement.OTHERWISE,
+        Verdict.DIFFERENT,
     )
 
 
@@ -165,43 +183,43 @@ def test_a_link_gives_its_query_and_nothing_else() -> None:
 
 
 def test_names_and_summaries() -> None:
-    assert judge_name(evidence(customers_list=heard(body=[])), CUSTOMERS) == ("a list alone", Agreement.OTHERWISE)
-    assert judge_name(evidence(customers_list=heard(body={"Kari N": []})), CUSTOMERS) == ("xxxx x", Agreement.OTHERWISE)
-    assert judge_name(evidence(customers_list=heard(body={"a": 1})), CUSTOMERS) == ("no list", Agreement.OTHERWISE)
-    assert judge_name(evidence(customers_list=heard(body=b"<p>")), CUSTOMERS) == ("no JSON object", Agreement.OTHERWISE)
-    assert judge_summary(evidence(customers_list=heard(body={"summary": {**SUMMARY, "firstPage": "x"}})), CUSTOMERS) == (
+    assert check_name(evidence(customers_list=heard(body=[])), CUSTOMERS) == ("a list alone", Verdict.DIFFERENT)
+    assert check_name(evidence(customers_list=heard(body={"Kari N": []})), CUSTOMERS) == ("xxxx x", Verdict.DIFFERENT)
+    assert check_name(evidence(customers_list=heard(body={"a": 1})), CUSTOMERS) == ("no list", Verdict.DIFFERENT)
+    assert check_name(evidence(customers_list=heard(body=b"<p>")), CUSTOMERS) == ("no JSON object", Verdict.DIFFERENT)
+    assert check_summary(evidence(customers_list=heard(body={"summary": {**SUMMARY, "firstPage": "x"}})), CUSTOMERS) == (
         "more: firstPage",
-        Agreement.AS_ASSUMED,
+        Verdict.AS_ASSUMED,
     )
     odd = {**SUMMARY, "pageNo": "1", "totalCount": True}
-    assert judge_summary(evidence(customers_list=heard(body={"summary": odd})), CUSTOMERS) == (
+    assert check_summary(evidence(customers_list=heard(body={"summary": odd})), CUSTOMERS) == (
         "of another kind: pageNo, totalCount",
-        Agreement.OTHERWISE,
+        Verdict.DIFFERENT,
     )
-    assert judge_summary(evidence(customers_list=heard(body={"customers": []})), CUSTOMERS) == ("no summary", Agreement.OTHERWISE)
+    assert check_summary(evidence(customers_list=heard(body={"customers": []})), CUSTOMERS) == ("no summary", Verdict.DIFFERENT)
 
 
 def test_a_list_that_no_page_shows_may_have_another_name_and_come_whole() -> None:
     row = OPERATIONS["log_items.list"]
     for body, name, verdict in [
-        ({"lines": []}, "lines", Agreement.AS_ASSUMED),
-        ([], "a list alone", Agreement.AS_ASSUMED),
-        ({"a": [], "b": []}, "a, b", Agreement.OTHERWISE),
-        ({"a": 1}, "no list", Agreement.OTHERWISE),
+        ({"lines": []}, "lines", Verdict.AS_ASSUMED),
+        ([], "a list alone", Verdict.AS_ASSUMED),
+        ({"a": [], "b": []}, "a, b", Verdict.DIFFERENT),
+        ({"a": 1}, "no list", Verdict.DIFFERENT),
     ]:
         seen = evidence(log_items_list=heard("log_items.list", body=body))
-        assert judge_name(seen, row) == (name, verdict)
-        assert judge_summary(seen, row) == ("none: it comes whole", Agreement.AS_ASSUMED)
+        assert check_name(seen, row) == (name, verdict)
+        assert check_summary(seen, row) == ("none: it comes whole", Verdict.AS_ASSUMED)
 
 
 def test_past_the_end() -> None:
     for status, body, expected in [
-        (200, {"customers": []}, ("200 without records", Agreement.AS_ASSUMED)),
-        (200, {"customers": [{}]}, ("200 with records", Agreement.OTHERWISE)),
-        (404, None, ("404", Agreement.OTHERWISE)),
-        (204, None, ("204 without records", Agreement.AS_ASSUMED)),
+        (200, {"customers": []}, ("200 without records", Verdict.AS_ASSUMED)),
+        (200, {"customers": [{}]}, ("200 with records", Verdict.DIFFERENT)),
+        (404, None, ("404", Verdict.DIFFERENT)),
+        (204, None, ("204 without records", Verdict.AS_ASSUMED)),
     ]:
-        assert judge_past(evidence(customers_list__past=heard(status=status, body=body)), CUSTOMERS) == expected
+        assert check_past(evidence(customers_list__past=heard(status=status, body=body)), CUSTOMERS) == expected
 
 
 # --- single records ---------------------------------------------------------------------------------------------------------
@@ -210,16 +228,16 @@ def test_past_the_end() -> None:
 @pytest.mark.parametrize(
     ("body", "seen", "verdict"),
     [
-        ({"customerNo": "1"}, "the object itself", Agreement.AS_ASSUMED),
-        ({"customer": {"customerNo": "1"}}, "under customer", Agreement.AS_ASSUMED),
-        ({"customers": [{"customerNo": "1"}]}, "in the list customers", Agreement.AS_ASSUMED),
-        ({"data": {"customerNo": "1"}}, "no customerNo is found in it: its fields are data", Agreement.OTHERWISE),
-        ({"customers": []}, "no customerNo is found in it: its fields are customers", Agreement.OTHERWISE),
-        ([], "no JSON object", Agreement.OTHERWISE),
+        ({"customerNo": "1"}, "the object itself", Verdict.AS_ASSUMED),
+        ({"customer": {"customerNo": "1"}}, "under customer", Verdict.AS_ASSUMED),
+        ({"customers": [{"customerNo": "1"}]}, "in the list customers", Verdict.AS_ASSUMED),
+        ({"data": {"customerNo": "1"}}, "no customerNo is found in it: its fields are data", Verdict.DIFFERENT),
+        ({"customers": []}, "no customerNo is found in it: its fields are customers", Verdict.DIFFERENT),
+        ([], "no JSON object", Verdict.DIFFERENT),
     ],
 )
 def test_one_record(body, seen, verdict) -> None:
-    assert judge_one(evidence(customers_get=heard("customers.get", body=body)), "customers.get") == (seen, verdict)
+    assert check_one(evidence(customers_get=heard("customers.get", body=body)), "customers.get") == (seen, verdict)
 
 
 def test_what_was_sent_and_what_is_there() -> None:
@@ -234,10 +252,10 @@ def test_what_was_sent_and_what_is_there() -> None:
     shown = {"customerNo": 1, "name": "KARI", "dueDays": 14.0, "postalAddress": {"cityName": "Oslo", "a": {"b": 2}}, "tags": ["a", "b"]}
     seen = evidence(customers_get__written=heard("customers.get", body=shown))
     seen.sent["customers"] = json.dumps(sent).encode()
-    assert judge_same(seen, "customers") == ("postalAddress.a.b, tags differ", Agreement.OTHERWISE)
+    assert check_same(seen, "customers") == ("postalAddress.a.b, tags differ", Verdict.DIFFERENT)
     gone = evidence(customers_get__written=heard("customers.get", status=404))
     gone.sent["customers"] = b'{"customerNo":"1"}'
-    assert judge_same(gone, "customers") == ("404: it is not there", Agreement.OTHERWISE)
+    assert check_same(gone, "customers") == ("404: it is not there", Verdict.DIFFERENT)
 
 
 def test_keys_in_lists() -> None:
@@ -249,15 +267,15 @@ def test_keys_in_lists() -> None:
 
 def test_the_token_and_the_content_types() -> None:
     seen = evidence(customers_list=heard(headers={"content-type": "text/html"}, body=b"x"))
-    assert judge_content_types(seen) == ("text/html", Agreement.OTHERWISE)
-    assert judge_token(seen)[1] == Agreement.NOT_SEEN
+    assert check_content_types(seen) == ("text/html", Verdict.DIFFERENT)
+    assert check_token(seen)[1] == Verdict.NOT_SEEN
     for fields, verdict in [
-        (("access_token", "expires_on"), Agreement.AS_ASSUMED),
-        (("access_token",), Agreement.OTHERWISE),
-        ((), Agreement.OTHERWISE),
+        (("access_token", "expires_on"), Verdict.AS_ASSUMED),
+        (("access_token",), Verdict.DIFFERENT),
+        ((), Verdict.DIFFERENT),
     ]:
         seen.token_fields = fields
-        assert judge_token(seen)[1] == verdict
+        assert check_token(seen)[1] == verdict
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------------
@@ -268,43 +286,43 @@ def batch(status, body):
 
 
 def test_statuses_of_a_batch() -> None:
-    assert judge_status(batch(200, {"status": "PROCESSED"})) == ("200 (done)", Agreement.AS_ASSUMED)
-    assert judge_status(batch(200, {"status": "PROCESSED", "result": "OK"})) == ("200 (succeeded)", Agreement.AS_ASSUMED)
-    assert judge_status(batch(202, {"status": "NOT-PROCESSED"})) == ("202 (pending)", Agreement.AS_ASSUMED)
+    assert check_status(batch(200, {"status": "PROCESSED"})) == ("200 (done)", Verdict.AS_ASSUMED)
+    assert check_status(batch(200, {"status": "PROCESSED", "result": "OK"})) == ("200 (succeeded)", Verdict.AS_ASSUMED)
+    assert check_status(batch(202, {"status": "NOT-PROCESSED"})) == ("202 (pending)", Verdict.AS_ASSUMED)
     # The library waits at a 202, whatever it says: one that says that all is done would be waited for in vain.
-    assert judge_status(batch(202, {"status": "PROCESSED", "result": "SUCCESS"})) == ("202 (pending)", Agreement.OTHERWISE)
-    assert judge_status(batch(204, {}))[1] == Agreement.OTHERWISE
-    assert judge_status(batch(404, {})) == ("404 (nothing)", Agreement.AS_ASSUMED)
-    assert judge_status(batch(403, {}))[0] == "not seen (403: the token may not)"
+    assert check_status(batch(202, {"status": "PROCESSED", "result": "SUCCESS"})) == ("202 (pending)", Verdict.DIFFERENT)
+    assert check_status(batch(204, {}))[1] == Verdict.DIFFERENT
+    assert check_status(batch(404, {})) == ("404 (nothing)", Verdict.AS_ASSUMED)
+    assert check_status(batch(403, {}))[0] == "not seen (403: the token may not)"
 
 
 @pytest.mark.parametrize(
     ("body", "seen", "verdict"),
     [
-        ({"status": "PROCESSED", "customers": [{"customerNo": "1"}]}, "customers", Agreement.AS_ASSUMED),
-        ({"status": "PROCESSED", "data": {"results": [{"customerNo": "1"}]}}, "data.results", Agreement.AS_ASSUMED),
-        ([{"customerNo": "1", "status": "FAILED"}], "results", Agreement.AS_ASSUMED),
-        ({"status": "PROCESSED", "rows": [{"no": "1"}]}, "none is found; there are lists: rows", Agreement.OTHERWISE),
-        ({"status": "PROCESSED"}, "none, and the whole is done", Agreement.OTHERWISE),
-        ({"status": "PROCESSED", "result": "OK"}, "none, and the success of the whole speaks for all", Agreement.NOT_SEEN),
-        ({"status": "OK", "failed": ["1"]}, "in lists of what succeeded and what failed: failed", Agreement.AS_ASSUMED),
-        ({"result": "PARTIAL"}, "none, and the whole is partial", Agreement.OTHERWISE),
+        ({"status": "PROCESSED", "customers": [{"customerNo": "1"}]}, "customers", Verdict.AS_ASSUMED),
+        ({"status": "PROCESSED", "data": {"results": [{"customerNo": "1"}]}}, "data.results", Verdict.AS_ASSUMED),
+        ([{"customerNo": "1", "status": "FAILED"}], "results", Verdict.AS_ASSUMED),
+        ({"status": "PROCESSED", "rows": [{"no": "1"}]}, "none is found; there are lists: rows", Verdict.DIFFERENT),
+        ({"status": "PROCESSED"}, "none, and the whole is done", Verdict.DIFFERENT),
+        ({"status": "PROCESSED", "result": "OK"}, "none, and the success of the whole speaks for all", Verdict.NOT_SEEN),
+        ({"status": "OK", "failed": ["1"]}, "in lists of what succeeded and what failed: failed", Verdict.AS_ASSUMED),
+        ({"result": "PARTIAL"}, "none, and the whole is partial", Verdict.DIFFERENT),
     ],
 )
 def test_where_entries_are(body, seen, verdict) -> None:
-    found = judge_entries(batch(200, body))
+    found = check_entries(batch(200, body))
     assert found[1] == verdict
     assert seen in found[0]
 
 
 def test_fields_of_entries() -> None:
     good = [{"customerNo": "1", "status": "PROCESSED", "line": 1}, {"customerNo": "2", "result": "FAILED", "message": "Kari"}]
-    assert judge_entry_fields(batch(200, {"status": "PROCESSED", "results": good})) == (
+    assert check_entry_fields(batch(200, {"status": "PROCESSED", "results": good})) == (
         "named by customerNo; status, result speak; beside them: line, message",
-        Agreement.AS_ASSUMED,
+        Verdict.AS_ASSUMED,
     )
     for bad in ({"customerNo": "3"}, {"status": "FAILED"}):
-        assert judge_entry_fields(batch(200, {"status": "PROCESSED", "results": [*good, bad]}))[1] == Agreement.OTHERWISE
+        assert check_entry_fields(batch(200, {"status": "PROCESSED", "results": [*good, bad]}))[1] == Verdict.DIFFERENT
 
 
 def test_a_shape_that_no_rule_knows_needs_a_reader_of_the_callers() -> None:
@@ -325,9 +343,9 @@ def test_a_batch_that_is_only_done_may_be_a_success_where_its_customer_is_there(
 
 
 def test_words() -> None:
-    assert judge_words(batch(200, {"status": "processed", "result": "Success"})) == ("processed, Success", Agreement.AS_ASSUMED)
-    assert judge_words(batch(200, {"state": "done"})) == ("neither status nor result", Agreement.OTHERWISE)
-    assert judge_words(batch(200, {"results": [{"status": "AVVIST"}, {"status": "AVVIST"}]})) == ("unknown: AVVIST", Agreement.OTHERWISE)
+    assert check_words(batch(200, {"status": "processed", "result": "Success"})) == ("processed, Success", Verdict.AS_ASSUMED)
+    assert check_words(batch(200, {"state": "done"})) == ("neither status nor result", Verdict.DIFFERENT)
+    assert check_words(batch(200, {"results": [{"status": "AVVIST"}, {"status": "AVVIST"}]})) == ("unknown: AVVIST", Verdict.DIFFERENT)
 
 
 @pytest.mark.parametrize(
@@ -340,33 +358,33 @@ def test_words() -> None:
     ],
 )  # fmt: skip
 def test_where_a_word_probably_belongs(word, status, sort) -> None:
-    assert guess(word, status) == sort
+    assert guess_word_set(word, status) == sort
 
 
 def test_which_words_are_shown() -> None:
     words = BatchWords()
     for word in ("ZYX", "processed", "Ferdig", "BATCH-REJECTED"):
-        assert shown(word, words) == word
+        assert shown_word(word, words) == word
     for word in ("Kari", "KARI NORDMANN", "Kari er feil", "processed for Kari", "ÅSE"):
-        assert "ari" not in shown(word, words)
-        assert shown(word, words) != word
+        assert "ari" not in shown_word(word, words)
+        assert shown_word(word, words) != word
 
 
 def test_the_course_of_a_batch() -> None:
     waiting = heard("batches.get", 202, {"status": "NOT-PROCESSED", "result": "PENDING"})
     done = heard("batches.get", 206, {"status": "PROCESSED", "result": "PARTIAL"})
-    assert judge_course(evidence(batches_get__polls=[waiting, waiting, done])) == (
+    assert check_course(evidence(batches_get__polls=[waiting, waiting, done])) == (
         "202 NOT-PROCESSED/PENDING (2 x), then 206 PROCESSED/PARTIAL",
-        Agreement.AS_ASSUMED,
+        Verdict.AS_ASSUMED,
     )
-    assert judge_course(evidence(batches_get__polls=[waiting]))[1] == Agreement.OTHERWISE
-    assert judge_course(evidence(batches_get__polls=[waiting, heard("batches.get", 0)]))[1] == Agreement.NOT_SEEN
+    assert check_course(evidence(batches_get__polls=[waiting]))[1] == Verdict.DIFFERENT
+    assert check_course(evidence(batches_get__polls=[waiting, heard("batches.get", 0)]))[1] == Verdict.NOT_SEEN
 
 
 # --- paths ------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("row", ASKED, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", UNDOCUMENTED, ids=lambda row: row.name)
 def test_other_spellings(row) -> None:
     found = candidates(row)
     assert 2 <= len(found) <= 5
@@ -380,7 +398,7 @@ def test_other_spellings(row) -> None:
 
 
 def test_what_is_asked_is_all_that_is_inferred_and_can_be_asked() -> None:
-    assert {row.name for row in ASKED} == {
+    assert {row.name for row in UNDOCUMENTED} == {
         "client_configs.list", "codes.get", "document_bundles.list", "documents.list", "files.list", "gl_movements.latest_closed",
         "gl_movements.list", "insights.adb_intervals", "log_items.list", "health.check",
     }  # fmt: skip
@@ -389,15 +407,15 @@ def test_what_is_asked_is_all_that_is_inferred_and_can_be_asked() -> None:
 def test_paths() -> None:
     row = OPERATIONS["codes.get"]
     lost = heard("codes.get", 404)
-    assert judge_path(evidence(codes_get=heard("codes.get", 204)), row) == ("204", Agreement.AS_ASSUMED)
-    assert judge_path(evidence(codes_get=lost), row) == ("404", Agreement.OTHERWISE)
-    assert judge_path(evidence(codes_get=lost, codes_get__others=[lost, lost]), row)[0] == "404; none of 2 other spellings answered"
-    assert judge_path(evidence(codes_get=heard("codes.get", 500)), row) == ("not seen (500)", Agreement.NOT_SEEN)
-    assert judge_path(evidence(codes_get=heard("codes.get", 0)), row) == ("not seen (no answer: time-out)", Agreement.NOT_SEEN)
+    assert check_path(evidence(codes_get=heard("codes.get", 204)), row) == ("204", Verdict.AS_ASSUMED)
+    assert check_path(evidence(codes_get=lost), row) == ("404", Verdict.DIFFERENT)
+    assert check_path(evidence(codes_get=lost, codes_get__others=[lost, lost]), row)[0] == "404; none of 2 other spellings answered"
+    assert check_path(evidence(codes_get=heard("codes.get", 500)), row) == ("not seen (500)", Verdict.NOT_SEEN)
+    assert check_path(evidence(codes_get=heard("codes.get", 0)), row) == ("not seen (no answer: time-out)", Verdict.NOT_SEEN)
     # A page for everything that is not there, with a 200, is no answer.
     page = heard("codes.get", template="codes", body=b"<html>")
-    assert judge_path(evidence(codes_get=lost, codes_get__others=[page]), row)[0] == "404; none of 1 other spellings answered"
+    assert check_path(evidence(codes_get=lost, codes_get__others=[page]), row)[0] == "404; none of 1 other spellings answered"
     assert remedy(evidence(codes_get=lost, codes_get__others=[page]), all_as_assumed=False).startswith("none")
     found = evidence(codes_get=lost, codes_get__others=[lost, heard("codes.get", template="codes", body={})])
-    assert judge_path(found, row) == ("404; it is at codes", Agreement.OTHERWISE)
+    assert check_path(found, row) == ("404; it is at codes", Verdict.DIFFERENT)
     assert remedy(found, all_as_assumed=False) == 'paths={\n    "codes.get": "codes",\n},'

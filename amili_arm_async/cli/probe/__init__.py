@@ -1,1 +1,1 @@
-"""`amili-arm probe`: what the real service answers, held against what this library assumes."""
+"""`amili-arm probe`: compares the answers of a real service with what this library assumes."""

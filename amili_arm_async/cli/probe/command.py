@@ -1,4 +1,4 @@
-"""`amili-arm probe`: its options, and what it tells."""
+"""`amili-arm probe`: compares the answers of a real service with what this library assumes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ from ..options import ConnectionOptions, command
 from ..progress import UpdateBar, bar
 from ..runner import run_to_end
 from ..signals import SignalHandler
-from .evidence import Agreement, Exchange, ProbeFinding
-from .masking import Replies
-from .probe import MOST_REQUESTS, Probe
-from .writing import Records, check_host, read_records
+from .evidence import Exchange, ProbeFinding, Verdict
+from .masking import ReplyFiles
+from .probe import MAX_REQUESTS, Probe, RecordsToWrite, check_host, read_records
 
 __all__ = ["probe"]
 
@@ -32,48 +31,52 @@ __all__ = ["probe"]
 @command
 def probe(
     connection: ConnectionOptions,
-    batch: Annotated[list[str] | None, typer.Option(help="The batchUuid of a batch of yours that is done. Can be given again.")] = None,
+    batch: Annotated[list[str] | None, typer.Option(help="The batchUuid of a finished batch of yours. May be repeated.")] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Send one customer and one document of yours too. Not to production, unless you insist.")
+        bool,
+        typer.Option(
+            "--write",
+            help="Also send one customer and one document of yours; to staging or this machine only, unless --production is given.",
+        ),
     ] = False,
     customer: Annotated[Path | None, typer.Option(help="File with the customer to send: one JSON object.")] = None,
     document: Annotated[Path | None, typer.Option(help="File with the document to send, exactly once: one JSON object.")] = None,
-    production: Annotated[
-        bool, typer.Option("--production", help="I insist: --write may create what is in the files on whatever service this is.")
-    ] = False,
-    # Named otherwise than the option, since [bulk] deadline is about bulk runs.
+    production: Annotated[bool, typer.Option("--production", help="Allow --write against a service that is not staging.")] = False,
+    # Not named like the option, since [bulk] deadline is about bulk runs.
     batch_deadline: Annotated[
         float, typer.Option("--deadline", min=0, help="Seconds to wait for the result of the batch that was sent.")
     ] = 300.0,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a request may take.")] = 30.0,
-    save: Annotated[str | None, typer.Option(help="A new directory for the replies, personal data masked, to attach to a report.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON instead of a table.")] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one request.")] = 30.0,
+    save: Annotated[
+        str | None, typer.Option(help="New directory for the replies, with personal data masked, to attach to a report.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of a table.")] = False,
 ) -> None:
-    """Asks a real service what this library had to assume, and tells what is otherwise. Without --write it only reads."""
+    """Checks with a real service what this library had to assume, and reports what is different. Without --write it only reads."""
     try:
         variables = connection.settings().variables()
-        records = _records(variables, customer, document, insists=production) if _is_writing(write, customer, document) else None
+        records = _records(variables, customer, document, is_production=production) if _is_writing(write, customer, document) else None
         for uuid in batch or ():
             wire.segment("--batch", uuid)
-        made = _probe(variables, timeout)
-        made.batches, made.records, made.deadline = list(batch or ()), records, batch_deadline
-        replies = Replies(save) if save is not None else None
+        job = _probe(variables, timeout)
+        job.batches, job.records, job.deadline = list(batch or ()), records, batch_deadline
+        replies = ReplyFiles(save) if save is not None else None
     except ArmError as exc:
         output.fail(str(exc))
     with SignalHandler() as interrupts:
-        with bar("probe", MOST_REQUESTS) as show:
-            made.keep = _keep(replies, show)
-            code = run_to_end(made.run(), interrupts)
-        found = made.findings()
+        with bar("probe", MAX_REQUESTS) as update:
+            job.keep = _on_reply(replies, update)
+            code = run_to_end(job.run(), interrupts)
+        found = job.findings()
         if as_json:
-            output.print_json(_as_json(made, found))
+            output.print_json(_as_json(job, found))
         else:
-            _print(made, found)
-        failed = _complain(made, replies)
-    raise typer.Exit(code or (2 if failed else int(not _is_well(made, found))))
+            _print(job, found)
+        failed = _warn(job, replies)
+    raise typer.Exit(code or (2 if failed else int(not _is_ok(job, found))))
 
 
-# --- what was given -------------------------------------------------------------------------------------------------------
+# --- arguments ------------------------------------------------------------------------------------------------------------
 
 
 def _is_writing(write: bool, customer: Path | None, document: Path | None) -> bool:
@@ -82,9 +85,9 @@ def _is_writing(write: bool, customer: Path | None, document: Path | None) -> bo
     return write
 
 
-def _records(variables: Mapping[str, str], customer: Path | None, document: Path | None, *, insists: bool) -> Records:
-    """What is to be written; refused before anything is sent or read where the host may be production."""
-    check_host(check_origin("base_url", environment(variables).get("base_url")), insists=insists)
+def _records(variables: Mapping[str, str], customer: Path | None, document: Path | None, *, is_production: bool) -> RecordsToWrite:
+    """Reads what is to be written. Refused, before anything is read or sent, where the host may be production."""
+    check_host(check_origin("base_url", environment(variables).get("base_url")), is_production=is_production)
     return read_records(*[_read(path) if path is not None else None for path in (customer, document)])
 
 
@@ -96,74 +99,74 @@ def _read(path: Path) -> bytes:
 
 
 def _probe(variables: Mapping[str, str], seconds: float) -> Probe:
-    """The probe of the service that the settings name."""
+    """Makes the probe of the service that the settings name."""
     found = environment(variables)
     auth = None
     if "token" not in found and {"client_id", "client_secret", "identity_url"} <= found.keys():
-        # Made here, so that the names of the fields in the answer of the identity service can be told.
+        # Made here, so that the field names in the answer of the identity service can be reported.
         auth = ClientCredentials(client_id=found["client_id"], client_secret=found["client_secret"], identity_url=found["identity_url"])
-    # Each request once, and one for a token too.
+    # Each request is sent once, that for a token too.
     timeout = Timeout(connect=min(10.0, seconds), read=seconds, total=seconds)
     arm = ArmClient.from_env(variables, timeout=timeout, retry=RetryPolicy(attempts=1), **({"auth": auth} if auth is not None else {}))
     return Probe(arm, check_origin("base_url", found["base_url"]), timeout, auth)
 
 
-def _keep(replies: Replies | None, show: UpdateBar | None) -> Callable[[Exchange], None]:
-    """What each reply is told to."""
-    heard_so_far = count(1)
+def _on_reply(replies: ReplyFiles | None, update: UpdateBar | None) -> Callable[[Exchange], None]:
+    """Returns what is called with each reply."""
+    counter = count(1)
 
-    def keep(heard: Exchange) -> None:
+    def keep(exchange: Exchange) -> None:
         if replies is not None:
-            replies.keep(heard)
-        if show is not None:
-            show(next(heard_so_far), heard.operation)
+            replies.keep(exchange)
+        if update is not None:
+            update(next(counter), exchange.operation)
 
     return keep
 
 
-# --- what is told ---------------------------------------------------------------------------------------------------------
+# --- the result ----------------------------------------------------------------------------------------------------------
 
 
-def _as_json(made: Probe, found: list[ProbeFinding]) -> dict[str, Any]:
+def _as_json(job: Probe, found: list[ProbeFinding]) -> dict[str, Any]:
     return {
-        "base_url": made.base_url,
-        "requests": made.asked,
-        "ended": made.evidence.ended or None,
+        "base_url": job.base_url,
+        "requests": job.asked,
+        "ended": job.evidence.ended or None,
         "findings": found,
-        "counts": {verdict: _count(found, verdict) for verdict in Agreement},
-        "settings": made.remedy(),
-        "document_unknown": made.records is not None and made.records.document_is_unknown,
-        "ok": not made.unreachable and _is_well(made, found),
+        "counts": {verdict: _count(found, verdict) for verdict in Verdict},
+        "settings": job.remedy(),
+        "document_unknown": job.records is not None and job.records.document_is_unknown,
+        "ok": not job.unreachable and _is_ok(job, found),
     }
 
 
-def _is_well(made: Probe, found: list[ProbeFinding]) -> bool:
-    """Whether nothing is otherwise than assumed, and nobody has to look for a document."""
-    return not _count(found, Agreement.OTHERWISE) and not (made.records is not None and made.records.document_is_unknown)
+def _is_ok(job: Probe, found: list[ProbeFinding]) -> bool:
+    """Returns whether nothing is different, and no document has an unknown outcome."""
+    return not _count(found, Verdict.DIFFERENT) and not (job.records is not None and job.records.document_is_unknown)
 
 
-def _count(found: list[ProbeFinding], verdict: Agreement) -> int:
+def _count(found: list[ProbeFinding], verdict: Verdict) -> int:
     return sum(one.verdict == verdict for one in found)
 
 
-def _print(made: Probe, found: list[ProbeFinding]) -> None:
-    table = Table(title=f"{output.plain(made.base_url)}: {made.asked} requests", title_justify="left")
+def _print(job: Probe, found: list[ProbeFinding]) -> None:
+    table = Table(title=f"{output.plain(job.base_url)}: {job.asked} requests", title_justify="left")
     for name in ("assumption", "expected", "seen", "verdict"):
         table.add_column(name, overflow="fold")
     for one in found:
-        # What came from the service stands in a terminal: nothing in it may be obeyed.
+        # Control characters from the service must not reach the terminal.
         table.add_row(one.assumption, one.expected, output.plain(one.seen), one.verdict)
     Console(highlight=False, markup=False).print(table)
-    typer.echo(", ".join(f"{verdict}: {_count(found, verdict)}" for verdict in Agreement))
-    typer.echo(f"\nSettings for ArmClient that would make it right:\n{made.remedy()}")
+    typer.echo(", ".join(f"{verdict}: {_count(found, verdict)}" for verdict in Verdict))
+    typer.echo(f"\nSettings for ArmClient that fix what is different:\n{job.remedy()}")
 
 
-def _complain(made: Probe, replies: Replies | None) -> bool:
-    """Says on standard error what went wrong; whether the probe could not do what it was told to."""
-    if made.evidence.ended:
-        output.warn(output.plain(made.evidence.ended))
-    if made.records is not None and made.records.document_is_unknown:
-        output.warn("no answer says whether the document was taken: look it up, and do not send it again before you know")
+def _warn(job: Probe, replies: ReplyFiles | None) -> bool:
+    """Prints on standard error what went wrong, and returns whether the probe failed."""
+    if job.evidence.ended:
+        output.warn(output.plain(job.evidence.ended))
+    if job.records is not None and job.records.document_is_unknown:
+        output.warn("it is unknown whether the document was accepted: look it up, and do not send it again before you know")
     if replies is not None and replies.trouble:
         output.warn(replies.trouble)
-    return made.unreachable or bool(replies is not None and replies.trouble)
+    return job.unreachable or bool(replies is not None and replies.trouble)

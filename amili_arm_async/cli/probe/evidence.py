@@ -1,4 +1,4 @@
-"""What was asked and what came back; from it alone, everything is judged. Pure."""
+"""What was asked and what came back: every assumption is checked from it alone. Pure."""
 
 from __future__ import annotations
 
@@ -13,50 +13,51 @@ from ... import codec
 from ...retry import Proof
 from ...wire import Response
 
-__all__ = ["Agreement", "Evidence", "Exchange", "Judged", "ProbeFinding", "mismatch", "not_seen", "right", "why_not_seen"]
+__all__ = ["CheckResult", "Evidence", "Exchange", "ProbeFinding", "Verdict", "as_assumed", "different", "not_seen", "why_not_seen"]
 
 
-class Agreement(StrEnum):
-    """What is to be thought of an assumption."""
+class Verdict(StrEnum):
+    """Whether an assumption holds."""
 
     AS_ASSUMED = "as assumed"
-    OTHERWISE = "otherwise"
+    DIFFERENT = "different"
     NOT_SEEN = "not seen"
 
 
-Judged: TypeAlias = tuple[str, Agreement]
-"""What was seen, in words that hold nothing personal, and the verdict."""
+CheckResult: TypeAlias = tuple[str, Verdict]
+"""What was seen, in words without personal data, and the verdict."""
 
 
 class ProbeFinding(Struct, frozen=True):
-    """An assumption, and what became of it.
+    """An assumption, and whether it holds.
 
     Attributes:
         id: its name, for programs.
         assumption: what it is about.
         expected: what the library assumes.
         seen: what came back.
-        verdict: the verdict.
+        verdict: whether it holds.
     """
 
     id: str
     assumption: str
     expected: str
     seen: str
-    verdict: Agreement
+    verdict: Verdict
 
 
 class Exchange(Struct, frozen=True):
-    """One question and its reply.
+    """One request and its reply.
 
     Attributes:
         operation: the name of the operation in the endpoint table.
-        method, template: how it was asked, without any number of a client or a record.
+        method: the HTTP method.
+        template: the path, with names in place of the numbers of clients and records.
         query: the query; its values are the caller's or the server's.
-        proof: what is proved about it.
+        proof: what is proved about the request.
         response: the reply, or None where there was none.
-        reason: in a few words, why there was none.
-        retry_after: the seconds that the server asks to wait, or None.
+        reason: why there was none.
+        retry_after: seconds that the server asks to wait, or None.
     """
 
     operation: str
@@ -75,7 +76,7 @@ class Exchange(Struct, frozen=True):
 
     @property
     def is_success(self) -> bool:
-        """Whether it is a 2xx that came whole."""
+        """Whether it is a complete 2xx."""
         return self.response is not None and 200 <= self.response.status < 300 and self.response.complete
 
     @property
@@ -89,16 +90,16 @@ class Exchange(Struct, frozen=True):
         return self.response.headers if self.response is not None else {}
 
     def value(self) -> Any:
-        """The JSON of the body, or None."""
+        """Returns the JSON value of the body, or None."""
         return codec.json_value(self.body)
 
     def fields(self) -> dict[str, Any]:
-        """The JSON object of the body; empty where it is none."""
+        """Returns the JSON object of the body; empty where it is none."""
         value = self.value()
         return value if isinstance(value, dict) else {}
 
     def summary(self) -> dict[str, Any]:
-        """What a list says of itself; empty where it says nothing."""
+        """Returns the summary of a list; empty where there is none."""
         found = self.fields().get("summary")
         return found if isinstance(found, dict) else {}
 
@@ -109,11 +110,11 @@ class Evidence:
 
     Attributes:
         base_url: where the service is.
-        replies: by what they were asked for, in the order in which they came.
-        token_fields: the names of the fields of the identity service's answer, and None where it was not asked.
+        replies: by label, in the order in which they came.
+        token_fields: names of the fields in the identity service's answer; None where it was not asked.
         sent: what was written, by the name of its list.
         unsent: why the document was not sent, or "".
-        ended: why there was no more to see, or "".
+        ended: why the probe ended early, or "".
     """
 
     base_url: str
@@ -123,48 +124,48 @@ class Evidence:
     unsent: str = ""
     ended: str = ""
 
-    def add(self, label: str, heard: Exchange) -> None:
-        """One more reply."""
-        self.replies.setdefault(label, []).append(heard)
+    def add(self, label: str, exchange: Exchange) -> None:
+        """Adds a reply."""
+        self.replies.setdefault(label, []).append(exchange)
 
     def all(self, label: str) -> list[Exchange]:
-        """The replies to one sort of question."""
+        """Returns the replies with a label."""
         return self.replies.get(label, [])
 
     def first(self, label: str) -> Exchange | None:
-        """The first of them, or None."""
+        """Returns the first of them, or None."""
         return next(iter(self.all(label)), None)
 
     def last(self, label: str) -> Exchange | None:
-        """The last of them, or None."""
+        """Returns the last of them, or None."""
         return self.all(label)[-1] if self.all(label) else None
 
     def everything(self) -> list[Exchange]:
-        """Every reply."""
-        return [heard for replies in self.replies.values() for heard in replies]
+        """Returns every reply."""
+        return [exchange for replies in self.replies.values() for exchange in replies]
 
 
-def right(seen: str) -> Judged:
-    """It is as assumed."""
-    return seen, Agreement.AS_ASSUMED
+def as_assumed(seen: str) -> CheckResult:
+    """Says that an assumption holds."""
+    return seen, Verdict.AS_ASSUMED
 
 
-def mismatch(seen: str) -> Judged:
-    """It is not."""
-    return seen, Agreement.OTHERWISE
+def different(seen: str) -> CheckResult:
+    """Says that an assumption does not hold."""
+    return seen, Verdict.DIFFERENT
 
 
-def not_seen(why: str) -> Judged:
-    """Nobody can say."""
-    return f"not seen ({why})", Agreement.NOT_SEEN
+def not_seen(why: str) -> CheckResult:
+    """Says that an assumption could not be checked."""
+    return f"not seen ({why})", Verdict.NOT_SEEN
 
 
-def why_not_seen(heard: Exchange | None, ended: str = "") -> Judged:
-    """Why a reply tells nothing of what it was asked for."""
-    if heard is None:
+def why_not_seen(exchange: Exchange | None, ended: str = "") -> CheckResult:
+    """Says why a reply does not show whether an assumption holds."""
+    if exchange is None:
         return not_seen(ended or "not asked")
-    if heard.status is None:
-        return not_seen(f"no answer: {heard.reason}")
-    if heard.status == 403:
+    if exchange.status is None:
+        return not_seen(f"no answer: {exchange.reason}")
+    if exchange.status == 403:
         return not_seen("403: the token may not")
-    return not_seen("the answer broke off" if heard.response is not None and not heard.response.complete else str(heard.status))
+    return not_seen("the answer broke off" if exchange.response is not None and not exchange.response.complete else str(exchange.status))

@@ -1,37 +1,155 @@
-"""How lists come: their names, their summaries, the links to further pages, their ends and their caps. Pure."""
+"""Checks of paths and lists: where they are, their names, summaries, links to further pages, ends and limits. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from ...endpoints import Endpoint
+from ...endpoints import OPERATIONS, Endpoint
 from ...wire import link_query, list_in
-from .evidence import Evidence, Exchange, Judged, mismatch, not_seen, right, why_not_seen
+from .evidence import CheckResult, Evidence, Exchange, as_assumed, different, not_seen, why_not_seen
 from .masking import field_name, masked_text
-from .paths import answer_of
 
 __all__ = [
-    "MOST_RECORDS",
+    "MAX_PAGE_SIZE",
     "STRICT",
-    "judge_end",
-    "judge_large",
-    "judge_links",
-    "judge_maximum",
-    "judge_name",
-    "judge_past",
-    "judge_small",
-    "judge_summary",
-    "judge_total",
+    "UNDOCUMENTED",
+    "answer_of",
+    "answers",
+    "candidates",
+    "check_end",
+    "check_large",
+    "check_links",
+    "check_maximum",
+    "check_name",
+    "check_past",
+    "check_path",
+    "check_small",
+    "check_summary",
+    "check_total",
+    "is_elsewhere",
     "last_page",
     "names",
+    "other_paths",
+    "path_that_answered",
     "query_of",
+    "single_of",
 ]
 
-MOST_RECORDS: Final = 1000
-"""Records on a page at the most."""
+
+UNDOCUMENTED: Final = tuple(
+    row for row in OPERATIONS.values() if row.method == "GET" and not row.documented and "{" not in row.path.replace("{clientno}", "")
+)
+"""What can be asked for without knowing the number of anything, and at a path that no page shows."""
+
+_CLIENT: Final = "clients/{clientno}/"
+_MOST: Final = 5
+
+_WORDS: Final = {
+    "clientconfigs": ("client", "configs"),
+    "documentbundles": ("document", "bundles"),
+    "glmovements": ("gl", "movements"),
+    "latestclosed": ("latest", "closed"),
+    "adbintervals": ("adb", "intervals"),
+    "logitems": ("log", "items"),
+}
+"""The words that a part of a path is made of, where they are several."""
+
+_NO_PLURAL: Final = frozenset({"health", "insights", "latestclosed"})
+
+_OTHERS: Final = {"gl_movements.latest_closed": (f"{_CLIENT}glmovements/latest",), "health.check": ("healthcheck", "health-check")}
+
+
+def candidates(endpoint: Endpoint) -> tuple[str, ...]:
+    """A few other spellings of its path, the likeliest first."""
+    found = dict.fromkeys(path for path in _spellings(endpoint) if path != endpoint.path)
+    return tuple(found)[:_MOST]
+
+
+def _spellings(endpoint: Endpoint) -> Iterator[str]:
+    has_client = endpoint.path.startswith(_CLIENT)
+    parts = endpoint.path.removeprefix(_CLIENT).split("/")
+    before = _CLIENT if has_client else ""
+    yield before + "/".join(map(_kebab, parts))
+    yield before + "/".join(map(_camel, parts))
+    yield ("" if has_client else _CLIENT) + "/".join(parts)
+    yield before + "/".join(map(_other_number, parts))
+    yield from _OTHERS.get(endpoint.name, ())
+    if len(parts) > 1:
+        yield before + parts[-1]
+
+
+def _kebab(part: str) -> str:
+    return "-".join(_WORDS.get(part, (part,)))
+
+
+def _camel(part: str) -> str:
+    first, *others = _WORDS.get(part, (part,))
+    return first + "".join(map(str.capitalize, others))
+
+
+def _other_number(part: str) -> str:
+    """One where it was many, many where it was one."""
+    if part in _NO_PLURAL:
+        return part
+    return part.removesuffix("s") if part.endswith("s") else part + "s"
+
+
+def single_of(name: str) -> Endpoint | None:
+    """The operation that gets one of what the list `name` has, where its path is inferred too."""
+    row = OPERATIONS.get(name.removesuffix(".list") + ".get") if name.endswith(".list") else None
+    return row if row is not None and not row.documented else None
+
+
+_GONE = frozenset({404, 405})
+
+
+def other_paths(name: str) -> str:
+    """What the replies at other spellings of the path of `name` are kept under."""
+    return f"{name}/others"
+
+
+def is_elsewhere(exchange: Exchange) -> bool:
+    """Whether a reply says that there is nothing at this path."""
+    return exchange.status in _GONE
+
+
+def answers(exchange: Exchange) -> bool:
+    """Whether another spelling answered: a page for everything that is not there, with a 200, does not count."""
+    return exchange.is_success and (not exchange.body or exchange.value() is not None)
+
+
+def path_that_answered(evidence: Evidence, name: str) -> str | None:
+    """The other spelling that answered, or None."""
+    return next((exchange.template for exchange in evidence.all(other_paths(name)) if answers(exchange)), None)
+
+
+def answer_of(evidence: Evidence, name: str) -> Exchange | None:
+    """The reply to the operation `name`, wherever it was found."""
+    return next((exchange for exchange in evidence.all(other_paths(name)) if answers(exchange)), evidence.first(name))
+
+
+def check_path(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
+    """Whether it is there."""
+    exchange = evidence.first(endpoint.name)
+    if exchange is not None and exchange.is_success:
+        return as_assumed(str(exchange.status))
+    if exchange is None or not is_elsewhere(exchange):
+        return why_not_seen(exchange, evidence.ended)
+    found = path_that_answered(evidence, endpoint.name)
+    if found is not None:
+        return different(f"{exchange.status}; it is at {found}")
+    tried = len(evidence.all(other_paths(endpoint.name)))
+    return different(f"{exchange.status}; none of {tried} other spellings answered" if tried else str(exchange.status))
+
+
+# --- lists --------------------------------------------------------------------------------------------------------------
+
+
+MAX_PAGE_SIZE: Final = 1000
+"""RecordsToWrite on a page at the most."""
 
 STRICT: Final = frozenset({"customers.list", "documents.list"})
 """Lists that are read by their names alone; of the others any list is taken that is the only one."""
@@ -56,44 +174,44 @@ def names(fields: list[str]) -> str:
     return ", ".join(field_name(name) for name in fields[:10]) + (", ..." if len(fields) > 10 else "")
 
 
-def _number(heard: Exchange | None, name: str) -> int | None:
-    found = heard.summary().get(name) if heard is not None else None
+def _number(exchange: Exchange | None, name: str) -> int | None:
+    found = exchange.summary().get(name) if exchange is not None else None
     return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 # --- one page -----------------------------------------------------------------------------------------------------------
 
 
-def judge_name(evidence: Evidence, endpoint: Endpoint) -> Judged:
+def check_name(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
     """The name of the list in the body."""
-    heard = answer_of(evidence, endpoint.name)
-    if heard is None or not heard.is_success:
-        return why_not_seen(heard, evidence.ended)
-    value = heard.value()
-    found = [name for name, item in heard.fields().items() if isinstance(item, list)]
+    exchange = answer_of(evidence, endpoint.name)
+    if exchange is None or not exchange.is_success:
+        return why_not_seen(exchange, evidence.ended)
+    value = exchange.value()
+    found = [name for name, item in exchange.fields().items() if isinstance(item, list)]
     seen = (
         names(found) if found else "no list" if isinstance(value, dict) else "a list alone" if isinstance(value, list) else "no JSON object"
     )
     if endpoint.items in found:
-        return right(endpoint.items)
-    return right(seen) if endpoint.name not in STRICT and list_in(value, endpoint.items) is not None else mismatch(seen)
+        return as_assumed(endpoint.items)
+    return as_assumed(seen) if endpoint.name not in STRICT and list_in(value, endpoint.items) is not None else different(seen)
 
 
-def judge_summary(evidence: Evidence, endpoint: Endpoint) -> Judged:
+def check_summary(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
     """The fields of the summary."""
-    heard = answer_of(evidence, endpoint.name)
-    if heard is None or not heard.is_success:
-        return why_not_seen(heard, evidence.ended)
-    summary = heard.summary()
+    exchange = answer_of(evidence, endpoint.name)
+    if exchange is None or not exchange.is_success:
+        return why_not_seen(exchange, evidence.ended)
+    summary = exchange.summary()
     if not summary:
-        return mismatch("no summary") if endpoint.cap else right("none: it comes whole")
+        return different("no summary") if endpoint.cap else as_assumed("none: it comes whole")
     missing = [name for name in _SUMMARY if name not in summary]
     odd = [name for name, kind in _SUMMARY.items() if name in summary and not _is(summary[name], kind)]
     more = [name for name in summary if name not in _MAY_BE_THERE]
     seen = "; ".join(
         f"{what}: {names(fields)}" for what, fields in (("missing", missing), ("of another kind", odd), ("more", more)) if fields
     )
-    return mismatch(seen) if missing or odd else right(seen or "as the sample has it")
+    return different(seen) if missing or odd else as_assumed(seen or "as the sample has it")
 
 
 def _is(value: Any, kind: type) -> bool:
@@ -103,28 +221,28 @@ def _is(value: Any, kind: type) -> bool:
 # --- further pages --------------------------------------------------------------------------------------------------------
 
 
-def judge_links(evidence: Evidence, endpoint: Endpoint) -> Judged:
+def check_links(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
     """The link to the second page, and what is there."""
-    heard = answer_of(evidence, endpoint.name)
-    if heard is None or not heard.is_success:
-        return why_not_seen(heard, evidence.ended)
-    link = heard.summary().get("nextPage")
+    exchange = answer_of(evidence, endpoint.name)
+    if exchange is None or not exchange.is_success:
+        return why_not_seen(exchange, evidence.ended)
+    link = exchange.summary().get("nextPage")
     if not isinstance(link, str) or not link.strip():
-        pages = _number(heard, "totalPages")
+        pages = _number(exchange, "totalPages")
         if pages is not None and pages > 1:
-            return mismatch(f"no link, and {pages} pages")
+            return different(f"no link, and {pages} pages")
         return not_seen("the list has one page")
     query = link_query(link)
     if query is None:
-        return mismatch("a link without a query")
+        return different("a link without a query")
     parameters = [name for name, _ in query]
     seen = f"{names(parameters)}{_host(link, evidence.base_url)}"
     second = evidence.first(f"{endpoint.name}/pages")
     if second is None or not second.is_success:
         seen += f"; the second page: {why_not_seen(second, evidence.ended)[0]}"
     elif _number(second, "pageNo") != 2:
-        return mismatch(f"{seen}; it does not lead to page 2")
-    return right(seen) if sorted(parameters) == ["pageno", "query"] else mismatch(seen)
+        return different(f"{seen}; it does not lead to page 2")
+    return as_assumed(seen) if sorted(parameters) == ["pageno", "query"] else different(seen)
 
 
 def _host(link: str, base_url: str) -> str:
@@ -143,84 +261,84 @@ def _host(link: str, base_url: str) -> str:
 def last_page(evidence: Evidence, name: str) -> Exchange | None:
     """The last page of a list, where it was read: that is the one whose number is that of the pages."""
     read = [answer_of(evidence, name), *evidence.all(f"{name}/pages"), *evidence.all(f"{name}/last")]
-    for heard in read:
-        number, pages = _number(heard, "pageNo"), _number(heard, "totalPages")
-        if heard is not None and heard.is_success and number is not None and pages is not None and number >= pages:
-            return heard
+    for exchange in read:
+        number, pages = _number(exchange, "pageNo"), _number(exchange, "totalPages")
+        if exchange is not None and exchange.is_success and number is not None and pages is not None and number >= pages:
+            return exchange
     return None
 
 
-def judge_end(evidence: Evidence, endpoint: Endpoint) -> Judged:
+def check_end(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
     """What the last page has as its next one."""
-    heard = answer_of(evidence, endpoint.name)
-    if heard is None or not heard.is_success:
-        return why_not_seen(heard, evidence.ended)
+    exchange = answer_of(evidence, endpoint.name)
+    if exchange is None or not exchange.is_success:
+        return why_not_seen(exchange, evidence.ended)
     found = last_page(evidence, endpoint.name)
     if found is None:
         return not_seen("the last page was not reached")
     if "nextPage" not in found.summary():
-        return right("absent")
+        return as_assumed("absent")
     link = found.summary()["nextPage"]
     if link is None:
-        return right("null")
+        return as_assumed("null")
     if not isinstance(link, str):
-        return mismatch(f"neither a text nor null ({type(link).__name__})")
-    return mismatch("a link") if link.strip() else right("blank")
+        return different(f"neither a text nor null ({type(link).__name__})")
+    return different("a link") if link.strip() else as_assumed("blank")
 
 
 # --- caps ---------------------------------------------------------------------------------------------------------------
 
 
-def judge_maximum(evidence: Evidence, endpoint: Endpoint) -> Judged:
+def check_maximum(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
     """What a `maximumcount` above the cap becomes."""
-    heard = evidence.first(f"{endpoint.name}/most")
-    return _judge_number(evidence, heard, "maximumCount", endpoint.cap)
+    exchange = evidence.first(f"{endpoint.name}/most")
+    return _check_number(evidence, exchange, "maximumCount", endpoint.cap)
 
 
-def judge_small(evidence: Evidence, endpoint: Endpoint) -> Judged:
+def check_small(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
     """What a `pagesize` below 5 becomes."""
-    return _judge_number(evidence, evidence.first(f"{endpoint.name}/small"), "pageSizeLimit", 10)
+    return _check_number(evidence, evidence.first(f"{endpoint.name}/small"), "pageSizeLimit", 10)
 
 
-def judge_large(evidence: Evidence, endpoint: Endpoint) -> Judged:
+def check_large(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
     """What a `pagesize` above the cap becomes."""
-    return _judge_number(evidence, evidence.first(f"{endpoint.name}/large"), "pageSizeLimit", MOST_RECORDS)
+    return _check_number(evidence, evidence.first(f"{endpoint.name}/large"), "pageSizeLimit", MAX_PAGE_SIZE)
 
 
-def _judge_number(evidence: Evidence, heard: Exchange | None, name: str, expected: int) -> Judged:
-    if heard is not None and heard.status in {400, 422}:
-        return mismatch(f"refused with {heard.status}")
-    if heard is None or not heard.is_success:
-        return why_not_seen(heard, evidence.ended)
-    number = _number(heard, name)
+def _check_number(evidence: Evidence, exchange: Exchange | None, name: str, expected: int) -> CheckResult:
+    if exchange is not None and exchange.status in {400, 422}:
+        return different(f"refused with {exchange.status}")
+    if exchange is None or not exchange.is_success:
+        return why_not_seen(exchange, evidence.ended)
+    number = _number(exchange, name)
     if number is None:
         return not_seen(f"no {name} in the summary")
-    return right(f"{name} {number}") if number == expected else mismatch(f"{name} {number}")
+    return as_assumed(f"{name} {number}") if number == expected else different(f"{name} {number}")
 
 
-def judge_total(evidence: Evidence, endpoint: Endpoint) -> Judged:
+def check_total(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
     """Whether `totalCount` stops at `maximumcount`."""
-    heard, whole = evidence.first(f"{endpoint.name}/few"), answer_of(evidence, endpoint.name)
-    if heard is None or not heard.is_success:
-        return why_not_seen(heard, evidence.ended)
-    total, asked, there = _number(heard, "totalCount"), int(dict(heard.query)["maximumcount"]), _number(whole, "totalCount")
+    exchange, whole = evidence.first(f"{endpoint.name}/few"), answer_of(evidence, endpoint.name)
+    if exchange is None or not exchange.is_success:
+        return why_not_seen(exchange, evidence.ended)
+    total, asked, there = _number(exchange, "totalCount"), int(dict(exchange.query)["maximumcount"]), _number(whole, "totalCount")
     if total is None or there is None:
         return not_seen("no totalCount in the summary")
     if there <= asked:
         return not_seen(f"the list has no more than {asked} records")
-    return right("it stops there") if total == asked else mismatch("it counts all" if total == there else "neither that nor all")
+    return as_assumed("it stops there") if total == asked else different("it counts all" if total == there else "neither that nor all")
 
 
-def judge_past(evidence: Evidence, endpoint: Endpoint) -> Judged:
+def check_past(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
     """What is past the last page."""
-    heard = evidence.first(f"{endpoint.name}/past")
-    if heard is None or heard.status is None or heard.status == 403:
-        return why_not_seen(heard, evidence.ended)
-    if not heard.is_success:
-        return mismatch(str(heard.status))
-    if any(isinstance(item, list) and item for item in heard.fields().values()):
-        return mismatch(f"{heard.status} with records")
-    return right(f"{heard.status} without records")
+    exchange = evidence.first(f"{endpoint.name}/past")
+    if exchange is None or exchange.status is None or exchange.status == 403:
+        return why_not_seen(exchange, evidence.ended)
+    if not exchange.is_success:
+        return different(str(exchange.status))
+    if any(isinstance(item, list) and item for item in exchange.fields().values()):
+        return different(f"{exchange.status} with records")
+    return as_assumed(f"{exchange.status} without records")
 
 
 def query_of(link: object) -> dict[str, str]:

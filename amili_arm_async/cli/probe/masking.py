@@ -1,4 +1,4 @@
-"""Writes the replies, masked, to a directory of their own."""
+"""Masks personal data: the words that may be shown, and the files in which masked replies are saved."""
 
 from __future__ import annotations
 
@@ -8,16 +8,30 @@ import string
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from ... import codec
+from ...config import BatchWords
 from ...errors import ConfigurationError
 from ...files import followed
 from .evidence import Exchange
 
-__all__ = ["Replies", "field_name", "is_word", "mask", "masked_body", "masked_headers", "masked_text"]
+__all__ = [
+    "ReplyFiles",
+    "WordSet",
+    "can_be_shown",
+    "field_name",
+    "guess_word_set",
+    "is_word",
+    "mask",
+    "masked_body",
+    "masked_headers",
+    "masked_text",
+    "shown_word",
+]
+
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}", re.ASCII)
 _WORD: Final = re.compile(r"[A-Z][A-Z_-]{0,30}", re.ASCII)
@@ -111,7 +125,7 @@ def masked_headers(headers: Mapping[str, str]) -> dict[str, str]:
 _NUMBERS: Final = frozenset({"pageno", "pagesize", "maximumcount"})
 
 
-class Replies:
+class ReplyFiles:
     """One JSON file for each reply, readable for its owner only.
 
     Args:
@@ -136,30 +150,75 @@ class Replies:
         except OSError as exc:
             raise ConfigurationError(f"{path} can't be made a directory for the replies: {exc.strerror}") from None
 
-    def keep(self, heard: Exchange) -> None:
+    def keep(self, exchange: Exchange) -> None:
         """Writes one."""
         if self.trouble:
             return
         self._count += 1
-        path = self._path / f"{self._count:03d}-{heard.operation}.json"
+        path = self._path / f"{self._count:03d}-{exchange.operation}.json"
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(msgspec.json.format(codec.ENCODER.encode(_shown(heard)), indent=2) + b"\n")
+                file.write(msgspec.json.format(codec.ENCODER.encode(_shown(exchange)), indent=2) + b"\n")
         except OSError as exc:
             # A probe that has begun tells what it saw, whatever becomes of its files.
             self.trouble = f"{self._path} can't be written: {exc.strerror}"
 
 
-def _shown(heard: Exchange) -> dict[str, Any]:
-    response = heard.response
+def _shown(exchange: Exchange) -> dict[str, Any]:
+    response = exchange.response
     return {
-        "operation": heard.operation,
-        "method": heard.method,
-        "path": heard.template,
-        "query": {field_name(name): value if name in _NUMBERS and value.isdecimal() else "(not shown)" for name, value in heard.query},
-        "status": heard.status,
-        "reason": heard.reason,
+        "operation": exchange.operation,
+        "method": exchange.method,
+        "path": exchange.template,
+        "query": {field_name(name): value if name in _NUMBERS and value.isdecimal() else "(not shown)" for name, value in exchange.query},
+        "status": exchange.status,
+        "reason": exchange.reason,
         "whole": response.complete if response is not None else None,
-        "headers": masked_headers(heard.headers),
-        "body": masked_body(heard.body),
+        "headers": masked_headers(exchange.headers),
+        "body": masked_body(exchange.body),
     }
+
+
+# --- words of a status --------------------------------------------------------------------------------------------------
+
+
+WordSet: TypeAlias = Literal["pending", "succeeded", "failed", "partial"]
+
+_STEMS: Final[tuple[tuple[WordSet, tuple[str, ...]], ...]] = (
+    ("partial", ("part", "delvis", "mixed")),
+    ("failed", ("fail", "err", "reject", "invalid", "abort", "cancel", "refus", "denied", "feil", "avvis", "avbr", "ugyldig")),
+    ("pending", ("pend", "wait", "queue", "progress", "processing", "running", "start", "accept", "receiv", "vent", "mottatt")),
+)
+"""How the parts of a word begin; the first that fits tells. Norwegian ones too."""
+
+_SUCCESS: Final = re.compile(
+    "succe(ss|ssful|ssfully|eded)|suksess|vellykket|ok|done|completed?|finished|processed|created|updated|ferdig|fullført|behandlet|godkjent"
+)
+_NOT: Final = frozenset({"not", "no", "non", "never", "ikke", "un"})
+_LONGEST: Final = 40
+_LETTERS: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,30}", re.ASCII)
+
+
+def guess_word_set(word: str, status: int | None) -> WordSet | None:
+    """Where a word probably belongs that came with this status: by the status where that tells, else by its looks, else nobody knows."""
+    if status == 202:
+        return "pending"
+    parts = re.split("[-_]", word.casefold())
+    for word_set, stems in _STEMS:
+        if any(part.startswith(stems) for part in parts):
+            return word_set
+    # To be wrong here would be to lose a record without a word: it must be a whole part, and nothing may deny it.
+    if not _NOT.intersection(parts) and any(map(_SUCCESS.fullmatch, parts)):
+        return "succeeded"
+    return "partial" if status == 206 else None
+
+
+def can_be_shown(word: str, words: BatchWords) -> bool:
+    """Whether a text can only be the word of a status, and nothing of a person."""
+    plain = _LETTERS.fullmatch(word) is not None
+    return is_word(word) or words.meaning(word) is not None or (plain and guess_word_set(word, None) is not None)
+
+
+def shown_word(word: str, words: BatchWords) -> str:
+    """A word as it is, where it can only be that of a status; else masked."""
+    return word if can_be_shown(word, words) else masked_text(word[:_LONGEST])

@@ -1,4 +1,4 @@
-"""What is asked, and in which order: the documented first, so that a bound on requests costs the guesses and not the facts."""
+"""What is asked, and in which order: documented operations first, so that a limit on requests costs the guesses and not the facts."""
 
 from __future__ import annotations
 
@@ -7,31 +7,38 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
-from ... import codec
+from msgspec import structs
+
+from ... import clock, codec, wire
+from ...attempts import Attempt, DeliveryEvidence
 from ...auth import ClientCredentials
 from ...client import ArmClient
-from ...config import Timeout
-from ...endpoints import OPERATIONS
-from .assumptions import PAGED, findings
-from .client import BudgetExceededError, ProbeClient, UnreachableError
-from .evidence import Agreement, Evidence, Exchange, ProbeFinding
-from .lists import MOST_RECORDS, last_page, query_of
-from .paths import ASKED, answer_of, answers, candidates, is_elsewhere, others
-from .records import ONE, key_in_list
-from .remedy import remedy
-from .writing import Records, write
+from ...config import STAGING, Timeout, is_loopback
+from ...endpoints import OPERATIONS, Endpoint
+from ...errors import ConfigurationError
+from ...models.base import Input
+from ...models.customers import Customer
+from ...models.documents import Document
+from ...resources.base import RequestContext
+from ...retry import Proof
+from .assumptions import PAGED, findings, remedy
+from .evidence import Evidence, Exchange, ProbeFinding, Verdict
+from .lists import MAX_PAGE_SIZE, UNDOCUMENTED, answer_of, answers, candidates, is_elsewhere, last_page, other_paths, query_of
+from .records import POLLS, SINGLE, is_settled, key_in_list, outcome_of
 
-__all__ = ["MOST_REQUESTS", "Probe"]
+__all__ = ["MAX_REQUESTS", "Probe", "RecordsToWrite", "check_host", "read_records"]
 
-MOST_REQUESTS: Final = 80
+
+MAX_REQUESTS: Final = 80
 """Requests of a probe that only reads; tokens and batches that were named are not counted in it."""
 
 _SECONDS: Final = 600.0
 """No request that reads is begun after so many."""
 
 _FEW: Final = 5
-"""Records on a page: the least that the API takes as it is."""
+"""RecordsToWrite on a page: the least that the API takes as it is."""
 _PAGES: Final = 3
 """Pages that are read one after the other."""
 
@@ -59,7 +66,7 @@ class Probe:
     timeout: Timeout
     auth: ClientCredentials | None = None
     batches: Sequence[str] = ()
-    records: Records | None = None
+    records: RecordsToWrite | None = None
     deadline: float = 300.0
     keep: Callable[[Exchange], None] = lambda _: None
     unreachable: bool = False
@@ -72,12 +79,12 @@ class Probe:
     async def run(self) -> None:
         """Asks everything; what was seen until it ends, however it ends, is in `evidence`."""
         caller = self.arm._context  # noqa: SLF001 - what is looked at are replies of any status, and each question is asked once
-        asker = ProbeClient(caller, self.evidence, timeout=self.timeout, most=MOST_REQUESTS, seconds=_SECONDS, keep=self.keep)
+        client = ProbeClient(caller, self.evidence, timeout=self.timeout, most=MAX_REQUESTS, seconds=_SECONDS, keep=self.keep)
         async with self.arm:
             if self.auth is not None:
-                self._listen(self.auth, caller.transport.post_form)
+                self._note_token_fields(self.auth, caller.transport.post_form)
             try:
-                await self._ask(asker)
+                await self._ask(client)
             except UnreachableError as exc:
                 self.evidence.ended, self.unreachable = str(exc), True
             except BudgetExceededError as exc:
@@ -86,100 +93,100 @@ class Probe:
                 self.evidence.ended = "interrupted"
                 raise
             finally:
-                self.asked = asker.asked
+                self.asked = client.asked
 
-    def _listen(self, auth: ClientCredentials, post: Callable[..., object]) -> None:
+    def _note_token_fields(self, auth: ClientCredentials, post: Callable[..., object]) -> None:
         """Notes the names of the fields that the identity service answers with."""
 
-        async def heard(url: str, form: Mapping[str, object]) -> bytes:
+        async def exchange(url: str, form: Mapping[str, object]) -> bytes:
             answer: bytes = await post(url, form)  # type: ignore[misc]
             self.evidence.token_fields = tuple(codec.json_object(answer) or ())
             return answer
 
-        auth.attach(heard)
+        auth.attach(exchange)
 
-    async def _ask(self, asker: ProbeClient) -> None:
+    async def _ask(self, client: ProbeClient) -> None:
         for name in PAGED:
             if OPERATIONS[name].documented:
-                await self._walk(asker, name)
-        await self._page_sizes(asker)
+                await self._walk(client, name)
+        await self._page_sizes(client)
         if self.batches:
-            asker.allow(len(self.batches), self.timeout.read * len(self.batches))
+            client.allow(len(self.batches), self.timeout.read * len(self.batches))
         for uuid in self.batches:
-            await asker.get("batches.get", "batches.get", path={"batchuuid": uuid})
-        for row in ASKED:
-            await self._find(asker, row.name)
-        await self._single(asker)
+            await client.get("batches.get", "batches.get", path={"batchuuid": uuid})
+        for row in UNDOCUMENTED:
+            await self._find(client, row.name)
+        await self._single(client)
         if self.records is not None:
-            await write(asker, self.evidence, self.records, self.deadline)
-        for row in ASKED:
-            await self._look_elsewhere(asker, row.name)
+            await write(client, self.evidence, self.records, self.deadline)
+        for row in UNDOCUMENTED:
+            await self._look_elsewhere(client, row.name)
 
     # --- lists ----------------------------------------------------------------------------------------------------------
 
-    async def _walk(self, asker: ProbeClient, name: str, template: str | None = None) -> None:
+    async def _walk(self, client: ProbeClient, name: str, template: str | None = None) -> None:
         """The first pages of a list, and its last."""
-        heard = answer_of(self.evidence, name)
-        if heard is None:
-            heard = await asker.get(name, name, query={"pagesize": _FEW, "userid": asker.user_id})
+        exchange = answer_of(self.evidence, name)
+        if exchange is None:
+            exchange = await client.get(name, name, query={"pagesize": _FEW, "userid": client.user_id})
         for _ in range(_PAGES - 1):
-            query = query_of(heard.summary().get("nextPage")) if heard.is_success else {}
+            query = query_of(exchange.summary().get("nextPage")) if exchange.is_success else {}
             if not query:
                 break
-            heard = await asker.get(f"{name}/pages", name, template=template, query=query)
-        if heard.is_success and last_page(self.evidence, name) is None:
-            query = query_of(heard.summary().get("lastPage"))
+            exchange = await client.get(f"{name}/pages", name, template=template, query=query)
+        if exchange.is_success and last_page(self.evidence, name) is None:
+            query = query_of(exchange.summary().get("lastPage"))
             if query:
-                await asker.get(f"{name}/last", name, template=template, query=query)
-        if heard.is_success:
-            most = {"maximumcount": OPERATIONS[name].cap * 10, "pagesize": _FEW, "userid": asker.user_id}
-            await asker.get(f"{name}/most", name, template=template, query=most)
+                await client.get(f"{name}/last", name, template=template, query=query)
+        if exchange.is_success:
+            most = {"maximumcount": OPERATIONS[name].cap * 10, "pagesize": _FEW, "userid": client.user_id}
+            await client.get(f"{name}/most", name, template=template, query=most)
 
-    async def _page_sizes(self, asker: ProbeClient) -> None:
+    async def _page_sizes(self, client: ProbeClient) -> None:
         """What becomes of numbers that are too small or too large; at most ten records come with each."""
         name = "customers.list"
-        heard = self.evidence.first(name)
-        if heard is None or not heard.is_success:
+        exchange = self.evidence.first(name)
+        if exchange is None or not exchange.is_success:
             return
-        more = {"userid": asker.user_id}
-        await asker.get(f"{name}/small", name, query={"pagesize": _FEW - 1, "maximumcount": 10, **more})
-        await asker.get(f"{name}/large", name, query={"pagesize": MOST_RECORDS + 1, "maximumcount": 10, **more})
-        await asker.get(f"{name}/few", name, query={"pagesize": _FEW, "maximumcount": _FEW, **more})
-        query, pages = heard.summary().get("queryId"), heard.summary().get("totalPages")
+        more = {"userid": client.user_id}
+        await client.get(f"{name}/small", name, query={"pagesize": _FEW - 1, "maximumcount": 10, **more})
+        await client.get(f"{name}/large", name, query={"pagesize": MAX_PAGE_SIZE + 1, "maximumcount": 10, **more})
+        await client.get(f"{name}/few", name, query={"pagesize": _FEW, "maximumcount": _FEW, **more})
+        query, pages = exchange.summary().get("queryId"), exchange.summary().get("totalPages")
         if isinstance(query, str) and query and isinstance(pages, int):
-            await asker.get(f"{name}/past", name, query={"query": query, "pageno": pages + 1})
+            await client.get(f"{name}/past", name, query={"query": query, "pageno": pages + 1})
 
     # --- single records ---------------------------------------------------------------------------------------------------
 
-    async def _single(self, asker: ProbeClient) -> None:
-        """One record of each sort that a list has shown, and one that can't be there."""
-        for name, key in ONE.items():
+    async def _single(self, client: ProbeClient) -> None:
+        """One record of each word_set that a list has shown, and one that can't be there."""
+        for name, key in SINGLE.items():
             parameter = OPERATIONS[name].path.rpartition("/")[2][1:-1]
             found = key_in_list(answer_of(self.evidence, name.removesuffix(".get") + ".list"), key)
-            query = {"userid": asker.user_id}
+            query = {"userid": client.user_id}
             if found is not None:
-                await asker.get(name, name, path={parameter: found}, query=query)
-            await asker.get(f"{name}/absent", name, path={parameter: _number_of_none(name)}, query=query)
-        await asker.get("batches.get/absent", "batches.get", path={"batchuuid": secrets.token_urlsafe(16)})
+                await client.get(name, name, path={parameter: found}, query=query)
+            await client.get(f"{name}/absent", name, path={parameter: _number_of_none(name)}, query=query)
+        await client.get("batches.get/absent", "batches.get", path={"batchuuid": secrets.token_urlsafe(16)})
 
     # --- paths ------------------------------------------------------------------------------------------------------------
 
-    async def _find(self, asker: ProbeClient, name: str) -> None:
+    async def _find(self, client: ProbeClient, name: str) -> None:
         """Asks where the library would ask."""
-        heard = await asker.get(name, name, query=_query(name, asker))
-        if name in PAGED and heard.is_success:
-            await self._walk(asker, name)
+        exchange = await client.get(name, name, query=_query(name, client))
+        if name in PAGED and exchange.is_success:
+            await self._walk(client, name)
 
-    async def _look_elsewhere(self, asker: ProbeClient, name: str) -> None:
+    async def _look_elsewhere(self, client: ProbeClient, name: str) -> None:
         """Asks at other spellings of a path where there is nothing."""
-        heard = self.evidence.first(name)
-        if heard is None or not is_elsewhere(heard):
+        exchange = self.evidence.first(name)
+        if exchange is None or not is_elsewhere(exchange):
             return
         for template in candidates(OPERATIONS[name]):
-            found = await asker.get(others(name), name, template=template, query=_query(name, asker))
+            found = await client.get(other_paths(name), name, template=template, query=_query(name, client))
             if answers(found):
                 if name in PAGED:
-                    await self._walk(asker, name, template)
+                    await self._walk(client, name, template)
                 return
 
     # --- what is told -------------------------------------------------------------------------------------------------------
@@ -190,14 +197,273 @@ class Probe:
 
     def remedy(self) -> str:
         """The settings that would make the library right."""
-        return remedy(self.evidence, all_as_assumed=all(one.verdict != Agreement.OTHERWISE for one in self.findings()))
+        return remedy(self.evidence, all_as_assumed=all(one.verdict != Verdict.DIFFERENT for one in self.findings()))
 
 
-def _query(name: str, asker: ProbeClient) -> dict[str, object]:
+def _query(name: str, client: ProbeClient) -> dict[str, object]:
     """Lists are asked for few records; nothing is known of what other operations take."""
-    return {"pagesize": _FEW, "userid": asker.user_id} if OPERATIONS[name].items else {}
+    return {"pagesize": _FEW, "userid": client.user_id} if OPERATIONS[name].items else {}
 
 
 def _number_of_none(name: str) -> str:
     """A number that no record can have; an AR item's may have to be a number."""
     return "999999999999" if name == "ar_items.get" else f"probe-{secrets.token_hex(8)}"
+
+
+# --- requests -----------------------------------------------------------------------------------------------------------
+
+
+_IN_A_ROW: Final = 3
+"""Questions without an answer, or whose token was refused, after which no further one is asked."""
+
+_WAITS: Final = 10.0
+"""Seconds that are waited where the service asks for it; where it asks for more, it is left alone."""
+
+
+class BudgetExceededError(Exception):
+    """No further question is asked; the text says why."""
+
+
+class UnreachableError(BudgetExceededError):
+    """The service can't be reached, or refuses the token."""
+
+
+class ProbeClient:
+    """One request at a time, and none of them twice.
+
+    Args:
+        caller: the client number and the connections.
+        evidence: where the replies go.
+        timeout: for one request.
+        most: requests at the most.
+        seconds: after so many, no request is begun.
+        keep: told of each reply.
+    """
+
+    def __init__(
+        self, context: RequestContext, evidence: Evidence, *, timeout: Timeout, most: int, seconds: float, keep: Callable[[Exchange], None]
+    ) -> None:
+        self._context = context
+        self._evidence = evidence
+        self._timeout = timeout
+        self._keep = keep
+        self._left = most
+        self._end = clock.monotonic() + seconds
+        self._unanswered = 0
+        self._refused = 0
+        self.asked = 0
+
+    @property
+    def user_id(self) -> str | None:
+        """Who is named as the user, or None."""
+        return self._context.user_id
+
+    def allow(self, requests: int, seconds: float) -> None:
+        """So many requests more, and so much more time."""
+        self._left += requests
+        self._end += seconds
+
+    async def get(
+        self,
+        label: str,
+        name: str,
+        *,
+        template: str | None = None,
+        path: Mapping[str, object] | None = None,
+        query: Mapping[str, object] | None = None,
+    ) -> Exchange:
+        """Asks for the operation `name`, at another path where `template` says so."""
+        endpoint = OPERATIONS[name]
+        if template is not None:
+            endpoint = structs.replace(endpoint, path=template)
+        return await self._ask(label, endpoint, path or {}, query or {}, (), DeliveryEvidence())
+
+    async def write(self, label: str, name: str, body: tuple[bytes, ...], delivery: DeliveryEvidence) -> Exchange:
+        """Sends a body, once; `delivery` tells whether it may have been taken, also where this is cancelled."""
+        endpoint = OPERATIONS[name]
+        # A batch names the user in its body.
+        query = {} if endpoint.items else {"userid": self._context.user_id}
+        return await self._ask(label, endpoint, {}, query, body, delivery)
+
+    async def _ask(
+        self,
+        label: str,
+        endpoint: Endpoint,
+        path: Mapping[str, object],
+        query: Mapping[str, object],
+        body: tuple[bytes, ...],
+        delivery: DeliveryEvidence,
+    ) -> Exchange:
+        if self._left <= 0:
+            raise BudgetExceededError("the bound on requests was reached")
+        if clock.monotonic() >= self._end:
+            raise BudgetExceededError("the time was up")
+        parameters = {"clientno": self._context.client_no, **path}
+        request = wire.build(endpoint, parameters, query=query, language=self._context.language, body=body)
+        self._left -= 1
+        self.asked += 1
+        tried = await self._context.transport.attempt(request, timeout=self._timeout, delivery=delivery, starts=_at_once)
+        assert tried is not None
+        if tried.fatal is not None:
+            raise UnreachableError(str(tried.fatal))
+        reply = Exchange(
+            endpoint.name, endpoint.method, endpoint.path, request.query, tried.proof, tried.response, tried.reason, tried.retry_after
+        )
+        self._evidence.add(label, reply)
+        self._keep(reply)
+        await self._pause_or_stop(tried)
+        return reply
+
+    async def _pause_or_stop(self, tried: Attempt) -> None:
+        """Stops, or waits, where the reply says so."""
+        first = self.asked == 1
+        if tried.status is None:
+            self._unanswered += 1
+            if first or self._unanswered >= _IN_A_ROW:
+                raise UnreachableError(
+                    f"the identity service gave no token: {tried.description}"
+                    if tried.reason == "no token"
+                    else f"the service gave no answer ({tried.reason})"
+                )
+            return
+        self._unanswered = 0
+        self._refused = self._refused + 1 if tried.status == 401 else 0
+        if self._refused >= _IN_A_ROW:
+            raise BudgetExceededError("the token was refused (401) again and again")
+        if tried.status == 401 and first:
+            raise UnreachableError(
+                "the service refused the token (401): check client_id, client_secret and identity_url, or the token you gave"
+            )
+        if tried.status == 429 or (tried.status == 503 and tried.retry_after is not None):
+            wait = tried.retry_after if tried.retry_after is not None else _WAITS
+            if wait > _WAITS:
+                raise BudgetExceededError(f"{tried.status}: the service asked to be left alone for {wait:g} s")
+            await clock.sleep(wait)
+
+
+async def _at_once() -> bool:
+    return True
+
+
+# --- writing ------------------------------------------------------------------------------------------------------------
+
+
+_POLLS: Final = 60
+"""Questions for the batch at the most, spread over the deadline."""
+
+
+@dataclass
+class RecordsToWrite:
+    """What is to be written, as JSON texts, and what became of it.
+
+    Attributes:
+        customer, document: the JSON objects, or None.
+        customer_no, document_no: their numbers.
+        delivery: whether the document may have been taken.
+        answered: whether an answer says that it was.
+    """
+
+    customer: bytes | None
+    document: bytes | None
+    customer_no: str
+    document_no: str
+    delivery: DeliveryEvidence = field(default_factory=DeliveryEvidence)
+    answered: bool = False
+
+    @property
+    def document_is_unknown(self) -> bool:
+        """Whether the document may have been taken, and no answer says so."""
+        return self.delivery.is_ambiguous and not self.answered
+
+
+def check_host(base_url: str, *, is_production: bool) -> None:
+    """Refuses to write to what may be the production service.
+
+    Raises:
+        ConfigurationError: the host is neither this machine nor the staging service, and nobody is_production.
+    """
+    host = urlsplit(base_url).hostname or ""
+    if not is_production and not is_loopback(host) and host != urlsplit(STAGING).hostname:
+        raise ConfigurationError(
+            f"--write: {host} is not known to be a test service, so nothing was sent. If a customer and a document of yours may be"
+            " created there for good, say --production"
+        )
+
+
+def read_records(customer: bytes | None, document: bytes | None) -> RecordsToWrite:
+    """What is to be written, checked before anything is sent.
+
+    Raises:
+        ConfigurationError: one has no number, so that it could not be looked up.
+        RecordError: it can't be sent as it is.
+    """
+    first, customer_no = _checked(customer, Customer, "customerNo", "--customer")
+    second, document_no = _checked(document, Document, "documentNo", "--document")
+    return RecordsToWrite(first, second, customer_no, document_no)
+
+
+def _checked(record: bytes | None, cls: type[Input], key: str, option: str) -> tuple[bytes | None, str]:
+    """The text that is sent, and the number in it."""
+    if record is None:
+        return None, ""
+    text = codec.encode_one(record, cls)
+    found = (codec.json_object(text) or {}).get(key)
+    number = str(found).strip() if isinstance(found, (str, int)) and not isinstance(found, bool) else ""
+    if number in {"", ".", ".."}:
+        raise ConfigurationError(f"{option}: it needs a {key}: without one nobody could find out what became of it")
+    return text, number
+
+
+async def write(client: ProbeClient, evidence: Evidence, records: RecordsToWrite, deadline: float) -> None:
+    """Sends the customer, waits for its batch, then the document, and looks both up."""
+    client.allow(_POLLS + 5, deadline + 300.0)
+    if records.customer is not None and not await _customer(client, evidence, records.customer, records.customer_no, deadline):
+        if records.document is not None:
+            evidence.unsent = "it was not sent, because the customer did not make it"
+        return
+    if records.document is not None:
+        await _document(client, evidence, records, records.document)
+
+
+async def _customer(client: ProbeClient, evidence: Evidence, customer: bytes, number: str, deadline: float) -> bool:
+    """Whether the customer made it: the batch says so, or does not deny it and the customer is there."""
+    name = "customers.create_batch"
+    envelope = wire.Envelope.of(OPERATIONS[name].items, client.user_id)
+    evidence.sent["customers"] = customer
+    exchange = await client.write(name, name, (envelope.head, customer, envelope.tail), DeliveryEvidence())
+    receipt = wire.batch_receipt(exchange.response) if exchange.is_success and exchange.response is not None else None
+    if receipt is not None:
+        await _poll(client, receipt.batch_uuid, deadline)
+    found = await client.get("customers.get/written", "customers.get", path={"customerno": number}, query={"userid": client.user_id})
+    last = evidence.last(POLLS)
+    outcome = outcome_of(last) if last is not None else None
+    return outcome == "succeeded" or (outcome != "failed" and found.is_success)
+
+
+async def _poll(client: ProbeClient, batch_uuid: str, deadline: float) -> None:
+    """Asks until the batch is done, or nothing is known of it, or the time is up."""
+    end = clock.monotonic() + deadline
+    pause = 0.5
+    before: Exchange | None = None
+    for _ in range(_POLLS):
+        exchange = await client.get(POLLS, "batches.get", path={"batchuuid": batch_uuid})
+        known = exchange.is_success or exchange.status is None
+        # What is not to be found yet may be there in a moment, so it is asked twice.
+        if is_settled(exchange) or (not known and before is not None and before.status == exchange.status):
+            return
+        left = end - clock.monotonic()
+        if left <= 0:
+            return
+        before = exchange
+        await clock.sleep(min(pause, left))
+        pause = min(pause * 1.6, max(10.0, deadline / 40))
+
+
+async def _document(client: ProbeClient, evidence: Evidence, records: RecordsToWrite, document: bytes) -> None:
+    """Sends the document exactly once. Whatever the answer is, or where there is none: it is looked up, and not sent again."""
+    evidence.sent["documents"] = document
+    exchange = await client.write("documents.create", "documents.create", (document,), records.delivery)
+    records.answered = exchange.proof is Proof.DONE
+    if exchange.proof in {Proof.DONE, Proof.AMBIGUOUS}:
+        query = {"userid": client.user_id}
+        await client.get("documents.get/written", "documents.get", path={"documentno": records.document_no}, query=query)
