@@ -1,4 +1,4 @@
-"""The settings of a command: flags over the environment over the file over the defaults, and a client that is made of them."""
+"""The settings of a command: flags override the environment, which overrides the file, which overrides the defaults."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _OBJECTS: Final[Mapping[str, type[Any]]] = {"timeout": Timeout, "retry": RetryPo
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Found:
-    """A value, and where it comes from.
+    """The value of a setting, and where it comes from.
 
     Attributes:
         value: the value; it may be a secret.
-        origin: the layer.
-        place: the flag, the variable or the path of the file; None for a default.
+        origin: which layer gave it.
+        place: the flag, the variable, or the path of the file; None for a default.
     """
 
     value: Any
@@ -39,7 +39,14 @@ class Found:
     place: str | None = None
 
     def where(self, key: str) -> str:
-        """The words for its place in a message."""
+        """Returns the name of its place, for a message.
+
+        Args:
+            key: of the setting.
+
+        Returns:
+            The flag, the variable, or file and key.
+        """
         return f"{self.place}: {key}" if self.origin == "file" else self.place or key
 
 
@@ -49,7 +56,13 @@ _USED: ContextVar[ConfigFile | None] = ContextVar("_USED")
 
 
 def use_file(given: str | None) -> ConfigFile | None:
-    """Reads the settings file of the command that begins.
+    """Reads the settings file of the command that starts, and remembers it.
+
+    Args:
+        given: path given with `--config`, or None.
+
+    Returns:
+        The file; None where there is none.
 
     Raises:
         ConfigurationError: it can't be read, or something in it is wrong.
@@ -60,50 +73,74 @@ def use_file(given: str | None) -> ConfigFile | None:
 
 
 def current_file() -> ConfigFile | None:
-    """The settings file of the command that is going on, or None."""
+    """Returns the settings file of the current command, or None.
+
+    Returns:
+        The file.
+    """
     try:
         return _USED.get()
     except LookupError:
         return use_file(None)
 
 
-# --- what holds -----------------------------------------------------------------------------------------------------------------------
+# --- all settings ---------------------------------------------------------------------------------------------------------------------
 
 
 class Settings:
     """Every setting with its value.
 
+    Args:
+        found: the settings that were given, by key.
+        variables: the environment, for paths.
+
     Attributes:
-        found: by key; only those that somebody gave.
+        found: the settings that were given, by key.
     """
 
     def __init__(self, found: Mapping[str, Found], variables: Mapping[str, str]) -> None:
         self.found = found
         self._variables = variables
-        # To refuse a word that is in two sets before anything is sent.
-        self._made("batch_words")
+        # Refuses a word that is in two sets before anything is sent.
+        self._value_object("batch_words")
 
     def __repr__(self) -> str:
         return f"<Settings: {', '.join(self.found)}>"
 
     def get(self, key: str) -> Found:
-        """A setting, with its default where nobody gave it."""
+        """Returns a setting, or its default.
+
+        Args:
+            key: such as `connection.base_url`.
+
+        Returns:
+            The value and its origin.
+        """
         return self.found.get(key) or Found(KNOWN[key].default, "default")
 
     def value(self, key: str) -> Any:
-        """The value of a setting that is no secret; paths are expanded.
+        """Returns the value of a setting that is no secret; paths are expanded.
+
+        Args:
+            key: such as `connection.base_url`.
+
+        Returns:
+            The value.
 
         Raises:
-            ConfigurationError: a path names a variable that is not there.
+            ConfigurationError: a path names an environment variable that is not set.
         """
         assert key not in SECRETS
         found = self.get(key)
-        if KNOWN[key].kind == "path" and found.value is not None:
+        if KNOWN[key].is_path and found.value is not None:
             return expanded(found.value, self._variables, found.where(key))
         return found.value
 
     def variables(self) -> dict[str, str]:
-        """What `ArmClient.from_env` takes; files that hold a secret are read now.
+        """Returns the variables for `ArmClient.from_env`; files that hold a secret are read now.
+
+        Returns:
+            Values by the names of environment variables.
 
         Raises:
             ConfigurationError: a file can't be read.
@@ -115,12 +152,15 @@ class Settings:
         return variables
 
     def client(self) -> ArmClient:
-        """A client with these settings; files that hold a secret are read now.
+        """Returns a client with these settings; files that hold a secret are read now.
+
+        Returns:
+            The client.
 
         Raises:
             ConfigurationError: a setting is missing or wrong.
         """
-        objects = {name: self._made(name) for name in _OBJECTS}
+        objects = {name: self._value_object(name) for name in _OBJECTS}
         return ArmClient.from_env(self.variables(), **objects, paths=self.value("connection.paths"))
 
     def _secret(self, key: str) -> str | None:
@@ -130,19 +170,27 @@ class Settings:
             return None
         return read_secret(self.value(f"{key}_file"), found.where(f"{key}_file"))
 
-    def _made(self, name: str) -> Any:
-        """The value object of a table."""
+    def _value_object(self, name: str) -> Any:
+        """Returns the settings of a table as `ArmClient` takes them."""
         table = f"connection.{name}"
         given = {KNOWN[key].name: found for key, found in self.found.items() if KNOWN[key].table == table}
         try:
-            return _OBJECTS[name](**{word: found.value for word, found in given.items()})
+            return _OBJECTS[name](**{field: found.value for field, found in given.items()})
         except ConfigurationError as exc:
             place = next(iter(given.values())).where(table)
             raise ConfigurationError(f"{place}: {exc}") from None
 
 
 def resolve(flags: Mapping[str, Found], file: ConfigFile | None, variables: Mapping[str, str] | None = None) -> Settings:
-    """What holds of the flags, the environment, the file and the defaults.
+    """Merges the flags, the environment, the file and the defaults.
+
+    Args:
+        flags: given on the command line, by key.
+        file: the settings file, or None.
+        variables: the environment; None: that of this process.
+
+    Returns:
+        The settings.
 
     Raises:
         ConfigurationError: a value is wrong, or a secret is given in two ways at once.
@@ -152,21 +200,21 @@ def resolve(flags: Mapping[str, Found], file: ConfigFile | None, variables: Mapp
     layers: Sequence[Layer] = (flags, _environment(variables), in_file)
     found: dict[str, Found] = {}
     for layer in reversed(layers):
-        found.update(_with_one_way(layer))
+        found.update(_refuse_duplicate_secrets(layer))
         for key in SECRETS:
-            # A secret and the path of one are two ways to give the same.
+            # A secret and the path of its file are two ways to give the same.
             for one, other in ((key, f"{key}_file"), (f"{key}_file", key)):
                 if one in layer:
                     found.pop(other, None)
         if any(key in layer for key in (*_IDENTITY, *(["connection.identity_url"] if layer is flags else []))):
-            # Who names an identity wants it used, and not a token that is left over further down.
+            # An identity overrides a token of a lower layer.
             for key in ("connection.token", "connection.token_file"):
                 if key not in layer:
                     found.pop(key, None)
     return Settings({key: found[key] for key in KNOWN if key in found}, variables)
 
 
-def _with_one_way(layer: Layer) -> Layer:
+def _refuse_duplicate_secrets(layer: Layer) -> Layer:
     for key in SECRETS:
         if key in layer and (path := layer.get(f"{key}_file")) is not None:
             raise ConfigurationError(f"{path.where(f'{key}_file')}: {KNOWN[key].name} is given too: give one of them")
@@ -174,7 +222,7 @@ def _with_one_way(layer: Layer) -> Layer:
 
 
 def _environment(variables: Mapping[str, str]) -> Layer:
-    """The settings in the environment; blank ones are none."""
+    """Returns the settings in the environment; blank variables are ignored."""
     found = {}
     for setting in KNOWN.values():
         name = setting.variable

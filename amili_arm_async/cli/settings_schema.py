@@ -1,35 +1,140 @@
-"""Every setting of the commands: its table and key in a file, its variable in the environment, its type and its default."""
+"""The settings of the commands as one Struct: tables, keys, types and defaults; each has a variable in the environment too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final, Literal, TypeAlias
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass
+from typing import Annotated, Any, Final, TypeAlias, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
 
 from ..bulk.report import expectation_of
 from ..config import BatchWords, BulkOptions, Limits, RetryPolicy, Timeout, check_int, check_origin
 from ..endpoints import with_paths
 from ..errors import ConfigurationError
 
-__all__ = ["KNOWN", "SECRETS", "Setting", "SettingKind", "parse_share"]
-
-SettingKind: TypeAlias = Literal["text", "path", "integer", "number", "yes or no", "share", "words", "texts"]
-"""What a value is. A share is a number of records or a part of them, words are a list of them, texts a table of them."""
+__all__ = ["KNOWN", "SECRETS", "Setting", "SettingsSchema", "parse_share"]
 
 SECRETS: Final = ("connection.client_secret", "connection.token")
-"""What is never shown. Each can also be in a file of its own, whose path is the setting with `_file` at its end."""
+"""Settings that are never shown. Each can also be in a file of its own, whose path is the setting with `_file` at its end."""
 
-_IN_WORDS: Final[Mapping[SettingKind, str]] = {
-    "text": "a text",
-    "path": "the path of a file, as a text",
-    "integer": "an integer",
-    "number": "a number",
-    "yes or no": "true or false",
-    "share": "a number of records, or a share such as 0.05 or '5%'",
-    "words": "a list of words",
-    "texts": "a table of texts",
+
+# --- the schema ---------------------------------------------------------------------------------------------------------
+
+_PATH: Final = "path"
+_BULK: Final = BulkOptions()
+
+FilePath: TypeAlias = Annotated[str, Meta(title=_PATH)]
+"""A path, in which `~` and environment variables are expanded."""
+
+Share: TypeAlias = int | float | str
+"""A number of records, or a share of them, such as 0.05 or "5%"."""
+
+
+class ConnectionSettings(Struct, frozen=True):
+    """[connection]: which service, client and identity."""
+
+    base_url: str | None = None
+    client_no: int | None = None
+    identity_url: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    client_secret_file: FilePath | None = None
+    token: str | None = None
+    token_file: FilePath | None = None
+    user_id: str | None = None
+    language: str | None = None
+    timeout: Timeout = Timeout()
+    retry: RetryPolicy = RetryPolicy()
+    limits: Limits = Limits()
+    batch_words: BatchWords = BatchWords()
+    paths: dict[str, str] | None = None
+
+
+class BulkSettings(Struct, frozen=True):
+    """[bulk]: how bulk runs send; see `BulkOptions`."""
+
+    max_records: int = _BULK.max_records
+    max_bytes: int = _BULK.max_bytes
+    concurrency: int | None = _BULK.concurrency
+    results: str = _BULK.results
+    deadline: float = _BULK.deadline
+    patience: float = _BULK.patience
+    bisect: str = _BULK.bisect
+    compression: str | None = _BULK.compression
+    stop_after_failures: Share | None = _BULK.stop_after_failures
+    require_document_no: bool = _BULK.require_document_no
+    resend_known: bool = _BULK.resend_known
+
+
+class NightlySettings(Struct, frozen=True):
+    """[nightly]: the files of `amili-arm nightly`."""
+
+    customers: FilePath | None = None
+    documents: FilePath | None = None
+    state: FilePath | None = None
+    journal: FilePath | None = None
+    dead_letter_customers: FilePath | None = None
+    dead_letter_documents: FilePath | None = None
+    report: FilePath | None = None
+    html: FilePath | None = None
+    failures: FilePath | None = None
+    at_least_customers: Share | None = None
+    at_least_documents: int | None = None
+
+
+class SyncSettings(Struct, frozen=True):
+    """[sync]: what `amili-arm sync` expects."""
+
+    at_least: Share | None = None
+
+
+class SettingsSchema(Struct, frozen=True):
+    """All settings, by table."""
+
+    connection: ConnectionSettings = ConnectionSettings()
+    bulk: BulkSettings = BulkSettings()
+    nightly: NightlySettings = NightlySettings()
+    sync: SyncSettings = SyncSettings()
+
+
+_CHECKS: Final[Mapping[str, Callable[[Any], object]]] = {
+    "connection.base_url": lambda url: check_origin("base_url", url),
+    "connection.client_no": lambda number: check_int("client_no", number, least=1),
+    "connection.identity_url": lambda url: check_origin("identity_url", url),
+    "connection.paths": with_paths,
+    "nightly.at_least_customers": lambda least: expectation_of(least, has_state=True),
+    "nightly.at_least_documents": lambda least: expectation_of(least, has_state=False),
+    "sync.at_least": lambda least: expectation_of(least, has_state=True),
 }
-_YES_OR_NO: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+"""What refuses a value of the right type that can't work."""
+
+_CHECKED_BY: Final[Mapping[str, type[Any]]] = {
+    "connection.timeout": Timeout,
+    "connection.retry": RetryPolicy,
+    "connection.limits": Limits,
+    "bulk": BulkOptions,
+}
+"""Tables whose values are checked one by one, by a class with the same fields. (The sets of `BatchWords` are only checked together.)"""
+
+
+# --- one setting --------------------------------------------------------------------------------------------------------
+
+_TYPE_NAMES: Final[Mapping[str, str]] = {
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "array": "a list",
+    "list": "a list",
+    "object": "a table",
+    "dict": "a table",
+    "int | float | str": "a number of records, or a share such as 0.05 or '5%'",
+}
+_MISMATCH: Final = re.compile(r"Expected `(.+?)`, got `(.+?)`(?: - at `\$(.+)`)?")
+_BOOLEANS: Final[Mapping[str, str]] = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +142,20 @@ class Setting:
     """One setting.
 
     Attributes:
-        key: its place in a file: the tables and the name, with dots between them.
-        kind: what its value is.
-        default: its value where nobody gives one.
-        check: raises ConfigurationError for a value of the right type that can't work.
+        key: its place in a file: the tables and the name, separated by dots.
+        type: of its value.
+        default: its value where none is given.
+        check: raises ConfigurationError for a value of the right type that can't work; None: any value works.
     """
 
     key: str
-    kind: SettingKind
+    type: Any
     default: Any = None
     check: Callable[[Any], object] | None = None
 
     @property
     def table(self) -> str:
-        """The table, or tables with dots between them."""
+        """The table, or tables separated by dots."""
         return self.key.rpartition(".")[0]
 
     @property
@@ -60,10 +165,15 @@ class Setting:
 
     @property
     def variable(self) -> str | None:
-        """The variable of the environment; None for what does not fit into one."""
-        if self.kind in {"words", "texts"}:
+        """The environment variable; None for lists and tables."""
+        if self.type in {frozenset[str], dict[str, str]}:
             return None
         return "AMILI_ARM_" + self.key.removeprefix("connection.").replace(".", "_").upper()
+
+    @property
+    def is_path(self) -> bool:
+        """Whether it is a path, to be expanded."""
+        return bool(self.type == FilePath)
 
     @property
     def is_secret(self) -> bool:
@@ -71,51 +181,78 @@ class Setting:
         return self.key in SECRETS
 
     def checked(self, value: object, where: str) -> Any:
-        """The value, if it is of the right type and can work.
+        """Returns a value from a file, if it has the right type and can work.
 
         Args:
             value: as the file has it.
-            where: the words for its place in a message. The value is in no message but that of a number.
+            where: names its place in a message. The value itself is in no message, unless it is a number.
+
+        Returns:
+            The value; a share is parsed.
 
         Raises:
-            ConfigurationError: it is not.
+            ConfigurationError: it has the wrong type, or can't work.
         """
-        if not _is(self.kind, value):
-            raise ConfigurationError(f"{where} must be {_IN_WORDS[self.kind]}, not {_type_in_words(value)}")
-        if isinstance(value, str) and (not value.strip() or not value.isprintable()):
-            raise ConfigurationError(f"{where} is blank, or holds a control character")
-        if self.kind == "share" and isinstance(value, str):
+        try:
+            msgspec.convert(value, self.type)
+        except msgspec.ValidationError as exc:
+            raise ConfigurationError(_describe(exc, where)) from None
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and (not text.strip() or not text.isprintable()):
+                raise ConfigurationError(f"{where} is blank, or holds a control character")
+        if self.type == Share and isinstance(value, str):
             value = parse_share(value, where)
         if self.check is not None:
             try:
                 self.check(value)
             except ConfigurationError as exc:
-                # Its first word is the name of the argument.
-                said = str(exc).partition(" ")[2]
-                raise ConfigurationError(f"{where}{':' if self.kind == 'texts' else ''} {said}") from None
+                # The first word of the message is the name of the argument.
+                message = str(exc).partition(" ")[2]
+                raise ConfigurationError(f"{where}{':' if isinstance(value, dict) else ''} {message}") from None
         return value
 
     def parse(self, text: str, where: str) -> Any:
-        """The value of a text, as the environment and the command line have it.
+        """Returns the value of a text from the environment.
+
+        Args:
+            text: the text.
+            where: names the variable in a message.
+
+        Returns:
+            The value.
 
         Raises:
-            ConfigurationError: it is none.
+            ConfigurationError: it has the wrong type, or can't work.
         """
-        value: object = text.strip()
+        text = text.strip()
+        if self.type is bool:
+            text = _BOOLEANS.get(text.casefold(), text)
         try:
-            if self.kind == "integer":
-                value = int(text)
-            elif self.kind == "number":
-                value = float(text)
-            elif self.kind == "yes or no":
-                value = _YES_OR_NO[text.strip().casefold()]
-        except (ValueError, KeyError):
-            raise ConfigurationError(f"{where} must be {'a number' if self.kind == 'integer' else _IN_WORDS[self.kind]}") from None
+            value = msgspec.convert(text, self.type, strict=False)
+        except msgspec.ValidationError as exc:
+            # That it is a text goes without saying.
+            raise ConfigurationError(_describe(exc, where).partition(", not ")[0]) from None
         return self.checked(value, where)
 
 
+def _describe(error: msgspec.ValidationError, where: str) -> str:
+    """Returns what is wrong with the type of a value, in the words of TOML."""
+    found = _MISMATCH.fullmatch(str(error))
+    if found is None:
+        return f"{where}: {error}"
+    expected, got, path = found.groups()
+    return f"{where}{path or ''} must be {_TYPE_NAMES.get(expected, expected)}, not {_TYPE_NAMES.get(got, 'a date or time')}"
+
+
 def parse_share(text: str, where: str) -> int | float:
-    """A number of records, or a share of them.
+    """Returns a number of records, or a share of them.
+
+    Args:
+        text: such as `100`, `5%` or `0.05`.
+        where: names the option or setting in the message.
+
+    Returns:
+        A number of records (int), or a share from 0 to 1 (float).
 
     Raises:
         ConfigurationError: it is neither.
@@ -128,93 +265,31 @@ def parse_share(text: str, where: str) -> int | float:
         raise ConfigurationError(f"{where} is a number such as 100, or a share such as 5% or 0.05") from None
 
 
-def _is(kind: SettingKind, value: object) -> bool:
-    if kind in {"text", "path"}:
-        return isinstance(value, str)
-    if kind == "yes or no":
-        return isinstance(value, bool)
-    if kind == "words":
-        return isinstance(value, list) and all(isinstance(word, str) and word.strip() for word in value)
-    if kind == "texts":
-        return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
-    if kind == "share" and isinstance(value, str):
-        return True
-    return not isinstance(value, bool) and isinstance(value, int if kind == "integer" else (int, float))
+# --- all of them --------------------------------------------------------------------------------------------------------
 
 
-def _type_in_words(value: object) -> str:
-    names = {bool: "true or false", int: "an integer", float: "a number", str: "a text", list: "a list", dict: "a table"}
-    return names.get(type(value), "a date or time") + (" with other things in it" if isinstance(value, (list, dict)) else "")
+def _walk(defaults: Any, table: str) -> Iterator[Setting]:
+    """Yields the settings of a Struct or dataclass with its defaults, and of those in it."""
+    for name, hint in get_type_hints(type(defaults), include_extras=True).items():
+        key, default = f"{table}.{name}" if table else name, getattr(defaults, name)
+        if isinstance(default, Struct) or is_dataclass(default):
+            yield from _walk(default, key)
+        else:
+            # Nobody can give None in a file.
+            yield Setting(key, _without_none(hint), sorted(default) if isinstance(default, frozenset) else default, _check_of(table, name))
 
 
-# --- the settings -----------------------------------------------------------------------------------------------------------
+def _without_none(hint: Any) -> Any:
+    given = [one for one in getattr(hint, "__args__", ()) if one is not type(None)]
+    if type(None) not in getattr(hint, "__args__", ()):
+        return hint
+    return given[0] if len(given) == 1 else Share
 
 
-def _of(table: str, made: type[Any], **kinds: SettingKind) -> list[Setting]:
-    """Settings that are fields of a value object, which checks them and knows their defaults."""
-    defaults = {one.name: one.default for one in fields(made)}
-
-    def check(name: str) -> Callable[[Any], object]:
-        return lambda value: made(**{name: value})
-
-    return [Setting(f"{table}.{name}", kind, defaults[name], check(name)) for name, kind in kinds.items()]
+def _check_of(table: str, name: str) -> Callable[[Any], object] | None:
+    cls = _CHECKED_BY.get(table)
+    return (lambda value: cls(**{name: value})) if cls is not None else _CHECKS.get(f"{table}.{name}")
 
 
-_WORDS: Final = BatchWords()
-
-_SETTINGS: Final = (
-    Setting("connection.base_url", "text", check=lambda url: check_origin("base_url", url)),
-    Setting("connection.client_no", "integer", check=lambda number: check_int("client_no", number, least=1)),
-    Setting("connection.identity_url", "text", check=lambda url: check_origin("identity_url", url)),
-    Setting("connection.client_id", "text"),
-    Setting("connection.client_secret", "text"),
-    Setting("connection.client_secret_file", "path"),
-    Setting("connection.token", "text"),
-    Setting("connection.token_file", "path"),
-    Setting("connection.user_id", "text"),
-    Setting("connection.language", "text"),
-    *_of("connection.timeout", Timeout, connect="number", read="number", exchange="number", total="number"),
-    *_of("connection.retry", RetryPolicy, attempts="integer", base_delay="number", max_delay="number"),
-    *_of("connection.limits", Limits, connections="integer", bytes_in_flight="integer", open_batches="integer"),
-    # Whether a word is in two sets can only be seen when all sets are known.
-    *(
-        Setting(f"connection.batch_words.{name}", "words", sorted(getattr(_WORDS, name)))
-        for name in ("pending", "succeeded", "failed", "partial", "done")
-    ),
-    Setting("connection.paths", "texts", check=with_paths),
-    *_of(
-        "bulk",
-        BulkOptions,
-        max_records="integer",
-        max_bytes="integer",
-        concurrency="integer",
-        results="text",
-        deadline="number",
-        patience="number",
-        bisect="text",
-        compression="text",
-        stop_after_failures="share",
-        require_document_no="yes or no",
-        resend_known="yes or no",
-    ),
-    *(
-        Setting(f"nightly.{name}", "path")
-        for name in (
-            "customers",
-            "documents",
-            "state",
-            "journal",
-            "dead_letter_customers",
-            "dead_letter_documents",
-            "report",
-            "html",
-            "failures",
-        )
-    ),
-    Setting("nightly.at_least_customers", "share", check=lambda least: expectation_of(least, has_state=True)),
-    Setting("nightly.at_least_documents", "integer", check=lambda least: expectation_of(least, has_state=False)),
-    Setting("sync.at_least", "share", check=lambda least: expectation_of(least, has_state=True)),
-)
-
-KNOWN: Final[Mapping[str, Setting]] = {setting.key: setting for setting in _SETTINGS}
+KNOWN: Final[Mapping[str, Setting]] = {setting.key: setting for setting in _walk(SettingsSchema(), "")}
 """Every setting by its key, in the order in which they are shown."""
