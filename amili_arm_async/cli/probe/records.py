@@ -198,7 +198,7 @@ def check_retry_after(evidence: Evidence) -> CheckResult:
 
 
 def check_content_types(evidence: Evidence) -> CheckResult:
-    """What the bodies of successes are status_words to be."""
+    """The content types of successful replies."""
     kinds = {_content_type(exchange) for exchange in evidence.everything() if exchange.is_success and exchange.body}
     if not kinds:
         return why_not_seen(None, evidence.ended or "no success had a body")
