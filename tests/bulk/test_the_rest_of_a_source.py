@@ -260,7 +260,7 @@ async def test_a_part_that_was_not_begun_is_told(arm, sandbox, tmp_path) -> None
     assert document.source_exhausted is document.parts[0].source_exhausted is document.ok is False
     page = render_page(document)
     assert "not read to its end" in page
-    assert "Documents were not begun" in page
+    assert "Documents were not started" in page
 
 
 async def test_a_sync_says_whether_all_was_read(arm, sandbox, tmp_path) -> None:

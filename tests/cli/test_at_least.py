@@ -105,7 +105,7 @@ def test_a_night(run, customers, documents, tmp_path):
         (found,) = [one for one in told["parts"] if one["name"] == part]
         assert words in found["shortfall"]
         assert words in page.read_text()
-    assert "Every record made it, but customers and documents are fewer than expected." in page.read_text()
+    assert "Every record succeeded, but customers and documents are fewer than expected." in page.read_text()
     again = tmp_path / "again.html"
     assert run("report", report, "--html", again).exit_code == 0
     assert "fewer than expected" in again.read_text()

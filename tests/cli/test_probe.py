@@ -394,7 +394,7 @@ def test_a_batch_that_does_not_end_is_not_waited_for_longer_than_was_said(probe,
     served.ask(lambda sandbox: setattr(sandbox, "process_delay", 3600.0))
     told = probe(served, "--write", *files, "--deadline", 0)
     assert told.found["write.course"] == ("different", "202 NOT-PROCESSED/PENDING; it did not end")
-    assert told.found["write.document_answer"] == ("not seen", "not seen (it was not sent, because the customer did not make it)")
+    assert told.found["write.document_answer"] == ("not seen", "not seen (it was not sent, because the customer did not succeed)")
     assert taken(served) == (1, 0)
 
 
@@ -402,7 +402,7 @@ def test_no_document_for_a_customer_that_failed(probe, served, files):
     seed(served)
     served.ask(lambda sandbox: sandbox.reject_record("770077", "Torbjorg"))
     told = probe(served, "--write", *files)
-    assert told.found["write.document_answer"] == ("not seen", "not seen (it was not sent, because the customer did not make it)")
+    assert told.found["write.document_answer"] == ("not seen", "not seen (it was not sent, because the customer did not succeed)")
     assert taken(served) == (1, 0)
 
 

@@ -22,7 +22,7 @@ def test_the_page_and_the_table(call, file, tmp_path) -> None:
     page, table = tmp_path / "out.html", tmp_path / "out.csv"
     result = call("report", file, "--html", page, "--csv", table)
     assert result.exit_code == 0
-    assert "did not make it." in page.read_text()
+    assert "did not succeed." in page.read_text()
     rows = table.read_bytes().decode("utf-8-sig").splitlines()
     assert rows[0] == "part;index;line;key;state;reason;message"
     assert "customers;4000;100;543211;rejected;400;" in rows

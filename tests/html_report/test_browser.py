@@ -123,13 +123,13 @@ def test_the_page_asks_for_nothing_and_runs_without_error(served, browse) -> Non
     shown, log = browse("/page")
     assert served.asked == ["/page"]
     assert complaints(log) == []
-    assert "1\u202f212 of 400\u202f000 records did not make it." in shown
+    assert "1\u202f212 of 400\u202f000 records did not succeed." in shown
     assert "&lt;script&gt;fetch('" in shown
     assert shown.count("<script") == 1
     assert 'id="injected"' not in shown
     for tag in ("<img", "<iframe", "<svg onload", "<h1 id"):
         assert tag not in shown
-    assert "<title>1\u202f212 of 400\u202f000 records did not make it (2026-11-21)</title>" in shown
+    assert "<title>1\u202f212 of 400\u202f000 records did not succeed (2026-11-21)</title>" in shown
 
 
 def test_the_policy_holds_even_where_markup_got_in(served, browse) -> None:

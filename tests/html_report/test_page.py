@@ -75,15 +75,15 @@ def heading(value: dict[str, Any]) -> str:
 def test_a_night_with_trouble() -> None:
     text = page(samples.troubled()).text
     for said in (
-        "1 212 of 400 000 records did not make it.",
-        "Reconcile before sending again: of 1 000 documents nobody knows",
+        "1 212 of 400 000 records did not succeed.",
+        "Reconcile before sending again: it is not known whether the server accepted 1 000 documents",
         "21 November 2026, 02:00:03 +01:00",
         "123 907 500.740",
         "\u22124 312.125",
         "The states add up to the 300 000 records read.",
         "Adds up, to the last digit.",
-        "412 documents whose total was made by adding up the lines",
-        "not in the source any more; not deleted",
+        "412 documents whose total is the sum of their lines",
+        "no longer in the source; not deleted",
         "8 of 1 000, as examples",
         "The server answered 502, which does not tell whether it was taken.",
         "All of them, one by one, are in failures.csv",
@@ -95,28 +95,28 @@ def test_a_night_with_trouble() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (samples.quiet(), "All 3 000 records made it."),
+        (samples.quiet(), "All 3 000 records succeeded."),
         (document(part(read=0)), "There was nothing to send."),
         (document(), "There was nothing to send."),
-        (document(part(read=1)), "The one record made it."),
+        (document(part(read=1)), "The one record succeeded."),
         (
             document(part(read=3, counts=counts(accepted=2, succeeded=1), results_awaited=False)),
-            "All 3 records were taken; the results of 2 were not waited for.",
+            "All 3 records were accepted; the run did not wait for the results of 2.",
         ),
         (
             document(part(read=3, counts=counts(accepted=2, succeeded=1), reasons=[reason("accepted", "deadline", 2, [])]), ok=False),
-            "2 of 3 records did not make it.",
+            "2 of 3 records did not succeed.",
         ),
         (
             document(
                 part(read=3, counts=counts(accepted=3), results_awaited=False), part("documents", 1, counts=counts(failed=1)), ok=False
             ),
-            "1 of 4 records did not make it.",
+            "1 of 4 records did not succeed.",
         ),
         (document(part(read=3), ended=None), "This was written before the run ended: 3 records so far."),
         (document(part(read=3), ok=False, error="refused"), "The run ended early: 3 records read until then."),
-        (document(part(read=3), ok=False), "Every record made it, but the run was not well."),
-        (document(part(read=3, counts=counts(succeeded=2))), "Every record made it, but the sums do not add up."),
+        (document(part(read=3), ok=False), "Every record succeeded, but the run reports a problem."),
+        (document(part(read=3, counts=counts(succeeded=2))), "Every record succeeded, but the sums do not add up."),
     ],
 )
 def test_the_verdict(value, said) -> None:
@@ -125,11 +125,11 @@ def test_the_verdict(value, said) -> None:
 
 def test_without_a_run_id_nobody_is_told_to_send_all_documents_again() -> None:
     failed = counts(not_sent=1, succeeded=1)
-    assert "with the same run id, 2026-11-21: what is done" in page(document(part("documents", 2, counts=failed), ok=False)).text
+    assert "with the same run id, 2026-11-21: what succeeded" in page(document(part("documents", 2, counts=failed), ok=False)).text
     text = page(document(part("documents", 2, counts=failed), ok=False, run_id=None)).text
-    assert "only those, that did not make it" in text
+    assert "only the documents that did not succeed" in text
     assert "run the same job again" not in text
-    assert "updated, not doubled" in page(document(part(read=2, counts=failed), ok=False, run_id=None)).text
+    assert "updated, not duplicated" in page(document(part(read=2, counts=failed), ok=False, run_id=None)).text
 
 
 def of_money(states: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def test_sizes_of_all_kinds() -> None:
     timeline = {"seconds": 18.0, "buckets": samples.buckets(200, 60_000)}
     many = part("documents", 10_000_000, counts=counts(succeeded=9_999_999, failed=1), reasons=reasons, timeline=timeline, elapsed=3600.0)
     made = page(document(many, ok=False))
-    assert "1 of 10 000 000 records did not make it." in made.text
+    assert "1 of 10 000 000 records did not succeed." in made.text
     assert "> 99.9 %" in made.text
     assert "< 0.1 %" in made.text
     assert sum(tag == "details" for tag, _ in made.tags) == 51
@@ -183,7 +183,7 @@ def test_sizes_of_all_kinds() -> None:
 def test_odd_timelines(bucket, number_of) -> None:
     timeline = {"seconds": 0.5, "buckets": [{"failed": 3, "accepted": 0, **bucket}] * number_of}
     made = page(document(part(read=1, timeline=timeline)))
-    assert ("Until a batch was taken" in made.text) == (bucket["latency_ms"] is not None)
+    assert ("Until a batch was accepted" in made.text) == (bucket["latency_ms"] is not None)
 
 
 ANY = st.text(max_size=40) | st.sampled_from(samples.HOSTILE)

@@ -1,4 +1,4 @@
-"""Pure: the drawings of the page, as SVG that needs no script: a bar of states, throughput and latency over time."""
+"""The drawings of the page, as SVG without script: a bar of states, throughput and latency over time. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...nightly.report import Bucket, Timeline
 from .markup import Markup, duration, element, join, number, percent
 from .remedies import ORDER
 
-__all__ = ["bucket_words", "latency_chart", "state_bar", "throughput_chart"]
+__all__ = ["bucket_row", "latency_chart", "state_bar", "throughput_chart"]
 
 _WIDE: Final = 420
 _HIGH: Final = 208
@@ -21,27 +21,43 @@ _BOTTOM: Final = 170
 
 
 def state_bar(counts: Mapping[State, int], label: str) -> Markup:
-    """One bar, a stretch for each state that occurs; the smallest stays visible."""
+    """Draws one bar with a section for each state that occurs; even the smallest is visible.
+
+    Args:
+        counts: records by state.
+        label: read out by screen readers.
+
+    Returns:
+        The drawing; empty where there are no records.
+    """
     whole = sum(counts.values())
     if not whole:
         return Markup("")
     present: list[tuple[State, int]] = [(state, counts[state]) for state in ORDER if counts.get(state)]
     least = 6.0
     free = 1000 - least * len(present)
-    at, stretches = 0.0, []
+    at, sections = 0.0, []
     for state, count in present:
         width = least + free * (count / whole)
         title = element("title", f"{state}: {number(count)} ({percent(count, whole)})")
-        stretches.append(element("g", title, element("rect", x=at, y=0, width=max(width - 1.5, 1.0), height=20), class_=f"s-{state}"))
+        sections.append(element("g", title, element("rect", x=at, y=0, width=max(width - 1.5, 1.0), height=20), class_=f"s-{state}"))
         at += width
     said = ", ".join(f"{number(count)} {state}" for state, count in present)
     return element(
-        "svg", *stretches, viewBox="0 0 1000 20", preserveAspectRatio="none", role="img", aria_label=f"{label}: {said}", class_="bar"
+        "svg", *sections, viewBox="0 0 1000 20", preserveAspectRatio="none", role="img", aria_label=f"{label}: {said}", class_="bar"
     )
 
 
 def throughput_chart(timeline: Timeline, title: str) -> Markup:
-    """Records a second that settled, stacked: made it below, did not above."""
+    """Draws the records settled per second, stacked: succeeded below, failed above.
+
+    Args:
+        timeline: with at least one bucket.
+        title: read out by screen readers.
+
+    Returns:
+        The drawing.
+    """
     buckets, seconds = timeline.buckets, timeline.seconds
     failed = [min(bucket.failed, bucket.settled) for bucket in buckets]
     rates = [bucket.settled / seconds for bucket in buckets]
@@ -49,29 +65,37 @@ def throughput_chart(timeline: Timeline, title: str) -> Markup:
     step = (_RIGHT - _LEFT) / len(buckets)
     gap = min(1.0, step * 0.12)
     bars: list[Markup] = []
-    for place, (bucket, bad) in enumerate(zip(buckets, failed, strict=True)):
+    for place, (bucket, failures) in enumerate(zip(buckets, failed, strict=True)):
         if not bucket.settled:
             continue
         x, y = _LEFT + place * step + gap / 2, _y(rates[place], top)
-        # At least a line: one failure among a hundred thousand is what one looks for.
-        red = max((bad / seconds / top) * (_BOTTOM - _TOP), 1.5) if bad else 0.0
-        words = f"{_from_to(place, seconds)}: {number(bucket.settled)} settled, {number(bad)} of them failed"
+        # At least a line, so that one failure among a hundred thousand is visible.
+        red = max((failures / seconds / top) * (_BOTTOM - _TOP), 1.5) if failures else 0.0
+        words = f"{_from_to(place, seconds)}: {number(bucket.settled)} settled, {number(failures)} of them failed"
         parts = [element("title", words)]
-        if bucket.settled > bad:
-            parts.append(element("rect", x=x, y=y, width=step - gap, height=_BOTTOM - y, class_="made"))
-        if bad:
-            parts.append(element("rect", x=x, y=y, width=step - gap, height=red, class_="lost"))
+        if bucket.settled > failures:
+            parts.append(element("rect", x=x, y=y, width=step - gap, height=_BOTTOM - y, class_="success"))
+        if failures:
+            parts.append(element("rect", x=x, y=y, width=step - gap, height=red, class_="failure"))
         bars.append(element("g", *parts))
     total = sum(bucket.settled for bucket in buckets)
     about = (
-        f"{number(total)} records in {duration(len(buckets) * seconds)}, {_mark(max(rates))} a second at the most;"
+        f"{number(total)} records in {duration(len(buckets) * seconds)}, {_mark(max(rates))} a second at most;"
         f" {number(sum(failed))} failed."
     )
     return _drawing(f"{title}: throughput. {about}", [*_axes(top, ticks, len(buckets) * seconds), *bars])
 
 
 def latency_chart(timeline: Timeline, title: str) -> Markup:
-    """Until a batch was taken: the median and the 95th of 100."""
+    """Draws the time until a batch was accepted: the median and the 95th percentile.
+
+    Args:
+        timeline: with at least one bucket.
+        title: read out by screen readers.
+
+    Returns:
+        The drawing; empty where no batch was accepted.
+    """
     pairs = [bucket.latency_ms for bucket in timeline.buckets]
     known = [pair for pair in pairs if pair is not None]
     if not known:
@@ -85,7 +109,7 @@ def latency_chart(timeline: Timeline, title: str) -> Markup:
         *_lines([pair and pair[0] / factor for pair in pairs], top, "p50"),
     ]
     about = f"median at most {_mark(max(pair[0] for pair in known) / factor)} {unit}, p95 at most {_mark(highest / factor)} {unit}."
-    return _drawing(f"{title}: time until a batch was taken. {about}", [*_axes(top, ticks, len(pairs) * timeline.seconds, unit), *drawn])
+    return _drawing(f"{title}: time until a batch was accepted. {about}", [*_axes(top, ticks, len(pairs) * timeline.seconds, unit), *drawn])
 
 
 def _drawing(label: str, inside: Iterable[Markup]) -> Markup:
@@ -97,19 +121,19 @@ def _y(value: float, top: float) -> float:
 
 
 def _lines(values: Sequence[float | None], top: float, name: str) -> list[Markup]:
-    """A line for each stretch of buckets that have a value; one alone is a dot."""
+    """Draws a line for each series of consecutive values; a single value is a dot."""
     step = (_RIGHT - _LEFT) / len(values)
     made: list[Markup] = []
-    stretch: list[tuple[float, float]] = []
+    points: list[tuple[float, float]] = []
     for place, value in enumerate([*values, None]):
         if value is not None:
-            stretch.append((_LEFT + (place + 0.5) * step, _y(value, top)))
-        elif len(stretch) == 1:
-            made.append(element("circle", cx=stretch[0][0], cy=stretch[0][1], r=2, class_=name))
-            stretch = []
-        elif stretch:
-            made.append(element("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in stretch), class_=name))
-            stretch = []
+            points.append((_LEFT + (place + 0.5) * step, _y(value, top)))
+        elif len(points) == 1:
+            made.append(element("circle", cx=points[0][0], cy=points[0][1], r=2, class_=name))
+            points = []
+        elif points:
+            made.append(element("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), class_=name))
+            points = []
     return made
 
 
@@ -125,7 +149,7 @@ def _axes(top: float, ticks: Sequence[float], seconds: float, unit: str = "") ->
 
 
 def _time_axis(seconds: float) -> list[Markup]:
-    """Marks at round times; the unit is what fits the whole."""
+    """Draws marks at round times, in a unit that fits."""
     factor, unit = next((f, u) for f, u in ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds")) if seconds >= 2 * f or f == 1.0)
     whole = seconds / factor
     made: list[Markup] = []
@@ -134,18 +158,18 @@ def _time_axis(seconds: float) -> list[Markup]:
         if x <= _RIGHT + 0.5:
             made.append(element("line", x1=x, x2=x, y1=_BOTTOM, y2=_BOTTOM + 4, class_="axis"))
             made.append(element("text", _mark(tick), x=x, y=_BOTTOM + 18, text_anchor="middle" if x < _RIGHT - 12 else "end"))
-    made.append(element("text", f"{unit} from the beginning", x=_RIGHT, y=_HIGH - 4, text_anchor="end", class_="unit"))
+    made.append(element("text", f"{unit} from the start", x=_RIGHT, y=_HIGH - 4, text_anchor="end", class_="unit"))
     return made
 
 
 def _scale(most: float) -> tuple[float, list[float]]:
-    """Where the axis ends, and its marks."""
+    """Returns where the axis ends, and its marks."""
     ticks = _round_ticks(most if most > 0 else 1.0, 4)
     return ticks[-1], ticks
 
 
 def _round_ticks(most: float, about: int) -> list[float]:
-    """Marks from 0 to at least `most`, of a width of 1, 2 or 5 times a power of ten."""
+    """Returns marks from 0 to at least `most`, spaced by 1, 2 or 5 times a power of ten."""
     power = 10.0 ** _exponent(most / about)
     width = next(power * step for step in (1, 2, 5, 10) if most / (power * step) <= about)
     count = -int(-most // width) if most % width else round(most / width)
@@ -167,8 +191,17 @@ def _from_to(place: int, seconds: float) -> str:
     return f"{duration(place * seconds)} to {duration((place + 1) * seconds)}"
 
 
-def bucket_words(place: int, seconds: float, bucket: Bucket) -> Markup:
-    """A row of the table that says the same."""
+def bucket_row(place: int, seconds: float, bucket: Bucket) -> Markup:
+    """Draws a row of the table with the same numbers.
+
+    Args:
+        place: of the bucket, from 0.
+        seconds: width of a bucket.
+        bucket: the numbers.
+
+    Returns:
+        The row.
+    """
     latency = [f"{_mark(value)} ms" for value in bucket.latency_ms] if bucket.latency_ms is not None else ["\u2013", "\u2013"]
     cells = [number(bucket.settled), number(bucket.failed), number(bucket.accepted), *latency]
     return element("tr", element("th", duration(place * seconds), scope="row"), join(*(element("td", cell) for cell in cells)))

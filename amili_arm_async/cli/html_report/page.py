@@ -1,4 +1,4 @@
-"""The report as files: the document itself, and the page."""
+"""Renders the report as one self-contained HTML page. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ __all__ = ["render_page"]
 
 
 def render_page(document: ReportSchema, zone: tzinfo | None = None) -> str:
-    """The page as a text.
+    """Renders the page.
 
     Args:
-        document: what it tells.
-        zone: of the times; None is that of this machine.
+        document: the report.
+        zone: time zone of the times; None is that of this machine.
+
+    Returns:
+        HTML that loads nothing from elsewhere.
     """
     tone, sentence = verdict(document)
     day = document.started.astimezone(zone)
@@ -31,14 +34,14 @@ def render_page(document: ReportSchema, zone: tzinfo | None = None) -> str:
         element("a", "To the details", href="#details", class_="skip"),
         element("header", *_head(document, zone, tone, sentence)),
         element("main", *map(part_section, document.parts), _facts(document, zone), id="details"),
-        element("footer", f"Made by amili-arm {__version__}. Holds no personal data but the numbers of customers and documents."),
+        element("footer", f"Made by amili-arm {__version__}. It contains no personal data except customer and document numbers."),
         element("script", Markup(SCRIPT)),
     )
     return "<!DOCTYPE html>\n" + element("html", element("head", *_meta(title)), body, lang="en") + "\n"
 
 
 def _meta(title: str) -> list[Markup]:
-    # Whatever a key may hold: nothing is loaded, nothing is run but the script below, nothing is sent.
+    # Whatever a key contains: nothing is loaded or sent, and nothing but the script below runs.
     policy = (
         f"default-src 'none'; style-src '{_digest(STYLE)}'; script-src '{_digest(SCRIPT)}'; img-src data:;"
         " base-uri 'none'; form-action 'none'"
@@ -51,7 +54,7 @@ def _meta(title: str) -> list[Markup]:
         element("meta", name="referrer", content="no-referrer"),
         element("meta", name="robots", content="noindex"),
         element("title", title),
-        # Else a browser asks for one.
+        # Otherwise a browser requests one.
         element("link", rel="icon", href="data:,"),
         element("style", Markup(STYLE)),
     ]
@@ -64,7 +67,7 @@ def _digest(text: str) -> str:
 def _head(document: ReportSchema, zone: tzinfo | None, tone: str, sentence: str) -> list[Markup]:
     wrong = [element("li", fault) for fault in faults(document)]
     steps = [element("li", step) for step in next_steps(document)]
-    mark = {"good": "\u2713", "bad": "\u2717", "doubt": "?"}[tone]
+    mark = {"good": "\u2713", "bad": "\u2717", "uncertain": "?"}[tone]
     when = element("time", clock_text(document.started, zone), datetime=document.started.isoformat())
     return [
         element("p", "Accounts receivable \u00b7 client ", str(document.client_no), " \u00b7 ", when, class_="kicker"),
@@ -76,16 +79,16 @@ def _head(document: ReportSchema, zone: tzinfo | None, tone: str, sentence: str)
 
 
 def _overview(part: Part) -> Markup:
-    """A part in three lines, and the way to it."""
-    lost = failed_records(part)
-    made = sum(part.counts.values()) - lost
-    said = element("span", f"{number(lost)} did not make it", class_="bad") if lost else element("span", "none lost", class_="good")
+    """Returns a part in three lines, with a link to it."""
+    failed = failed_records(part)
+    succeeded = sum(part.counts.values()) - failed
+    result = element("span", f"{number(failed)} did not succeed", class_="bad") if failed else element("span", "none failed", class_="good")
     return element(
         "a",
         element("span", part.name.capitalize(), class_="name"),
-        element("b", number(made)),
-        element("span", f"of {number(part.read)} made it"),
-        said,
+        element("b", number(succeeded)),
+        element("span", f"of {number(part.read)} succeeded"),
+        result,
         href=f"#{part.name}",
     )
 

@@ -1,4 +1,4 @@
-"""Pure: the sections of the page about one part of the night: counts, sync, money, timeline, failures."""
+"""The sections of the page about one part of the night: counts, sync, money, timeline, failures. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from ...bulk.outcomes import STATE_RULES, State
 from ...nightly.report import Amount, CurrencyMoney, Money, Part, Reason, Sync, Timeline
-from .charts import bucket_words, latency_chart, state_bar, throughput_chart
+from .charts import bucket_row, latency_chart, state_bar, throughput_chart
 from .markup import Markup, bytes_text, duration, element, identifier, join, money, number, percent, plural
 from .remedies import ORDER, remedy
 from .summary import count_fault, money_fault, not_read, summed
@@ -14,13 +14,20 @@ from .summary import count_fault, money_fault, not_read, summed
 __all__ = ["part_section"]
 
 _OPEN: Final = 3
-"""Groups of failures that are open from the beginning."""
+"""Groups of failures that are open at first."""
 
 _DASH: Final = "\u2013"
 
 
 def part_section(part: Part) -> Markup:
-    """All about one part."""
+    """Returns everything about one part.
+
+    Args:
+        part: of the report.
+
+    Returns:
+        A section.
+    """
     name = part.name
     rate = f", {number(round(part.read / part.elapsed))} records a second" if part.elapsed > 0 and part.read else ""
     facts = (
@@ -43,7 +50,7 @@ def part_section(part: Part) -> Markup:
     )
 
 
-# --- what became of the records -------------------------------------------------------------------------------------------
+# --- states ---------------------------------------------------------------------------------------------------------------
 
 
 def _counts(part: Part) -> Markup:
@@ -65,7 +72,7 @@ def _counts(part: Part) -> Markup:
         state_bar(part.counts, f"{part.name.capitalize()} by state"),
         element(
             "table",
-            element("caption", f"What became of the {part.name}"),
+            element("caption", f"How the {part.name} ended"),
             element("thead", element("tr", *heads, element("th", "Meaning", scope="col", class_="meaning"))),
             element("tbody", *rows),
             class_="counts",
@@ -81,10 +88,10 @@ def _check(fault: str | None, good: str) -> Markup:
 
 
 def _expectation(part: Part) -> Markup | str:
-    """Whether the source held what was expected, where anything was."""
+    """Returns whether the source held what was expected; empty where nothing was expected."""
     if part.expectation is None:
         return ""
-    of, what = part.expectation, "of the customers that were known" if part.expectation.at_least.endswith("%") else "records"
+    of, what = part.expectation, "of the known customers" if part.expectation.at_least.endswith("%") else "records"
     if part.shortfall is not None:
         return element(
             "p", element("span", "\u2717", class_="mark", aria_hidden="true"), f"Too few: {part.shortfall}.", class_="adds-up bad"
@@ -94,17 +101,17 @@ def _expectation(part: Part) -> Markup | str:
 
 def _sync(name: str, sync: Sync) -> Markup:
     said = (
-        ("new", sync.new, "never sent before"),
+        ("new", sync.new, "not sent before"),
         ("changed", sync.changed, "sent again, whole"),
         ("unchanged", sync.unchanged, "not sent"),
-        ("failed", sync.failed, "new or changed, and did not make it"),
-        ("gone", sync.gone, "not in the source any more; not deleted"),
+        ("failed", sync.failed, "new or changed, and failed"),
+        ("gone", sync.gone, "no longer in the source; not deleted"),
     )
     items = [
         element("div", element("dt", word), element("dd", element("b", number(count)), element("span", what, class_="quiet")))
         for word, count, what in said
     ]
-    return join(element("h3", "Against what was sent before", id=f"{name}-sync"), element("dl", *items, class_="figures"))
+    return join(element("h3", "Compared with the last sync", id=f"{name}-sync"), element("dl", *items, class_="figures"))
 
 
 # --- money ----------------------------------------------------------------------------------------------------------------
@@ -114,20 +121,20 @@ def _money(name: str, of: Money) -> Markup:
     notes = [
         f"{plural(count, 'document')} {words}"
         for count, words in (
-            (of.without_total, "without a total: counted, and in no sum"),
+            (of.without_total, "without a total: counted, but in no sum"),
             (of.without_currency, "without a currency"),
-            (of.made_from_lines, "whose total was made by adding up the lines"),
+            (of.made_from_lines, "whose total is the sum of their lines"),
         )
         if count
     ]
-    # Its own figures add up and it says that they do not: it knows more than is shown.
-    doubted = not of.adds_up and not any(map(money_fault, of.currencies))
+    # Its figures add up, but the run says that they do not: it knows more than is shown.
+    contradicts = not of.adds_up and not any(map(money_fault, of.currencies))
     tables = [_currency(currency) for currency in of.currencies]
     return join(
         element("h3", "Money", id=f"{name}-money"),
         element("div", *tables, class_="currencies") if tables else element("p", "No money was read.", class_="quiet"),
         element("ul", *(element("li", note) for note in notes), class_="quiet notes") if notes else "",
-        _check("the run itself says so.", "") if doubted else "",
+        _check("the run itself says so.", "") if contradicts else "",
     )
 
 
@@ -172,9 +179,9 @@ def _amount(word: str, amount: Amount, kind: str) -> Markup:
 
 def _timeline(name: str, timeline: Timeline) -> Markup:
     title = name.capitalize()
-    heads = ("From", "Settled", "Failed", "Taken", "Median", "p95")
+    heads = ("From", "Settled", "Failed", "Accepted", "Median", "p95")
     head = element("tr", *(element("th", text, scope="col") for text in heads))
-    rows = [bucket_words(place, timeline.seconds, bucket) for place, bucket in enumerate(timeline.buckets)]
+    rows = [bucket_row(place, timeline.seconds, bucket) for place, bucket in enumerate(timeline.buckets)]
     table = element(
         "table",
         element("caption", f"Every {duration(timeline.seconds)}"),
@@ -187,13 +194,13 @@ def _timeline(name: str, timeline: Timeline) -> Markup:
         element("h3", "Over time", id=f"{name}-time"),
         element(
             "div",
-            _figure("Records settled, per second", (("made", "made it"), ("lost", "did not")), throughput_chart(timeline, title)),
-            _figure("Until a batch was taken", (("p50", "median"), ("p95", "95 of 100 within")), latency) if latency else "",
+            _figure("Records settled, per second", (("success", "succeeded"), ("failure", "failed")), throughput_chart(timeline, title)),
+            _figure("Until a batch was accepted", (("p50", "median"), ("p95", "95th percentile")), latency) if latency else "",
             class_="charts",
         ),
         element(
             "details",
-            element("summary", "The same as numbers"),
+            element("summary", "As numbers"),
             element("div", table, class_="scroll", tabindex=0, role="region", aria_label=f"{title} over time, as numbers"),
             class_="numbers",
         ),
@@ -205,7 +212,7 @@ def _figure(title: str, legend: tuple[tuple[str, str], ...], drawing: Markup) ->
     return element("figure", element("figcaption", element("b", title), element("span", *keys, class_="legend")), drawing)
 
 
-# --- what did not make it -------------------------------------------------------------------------------------------------
+# --- failures -----------------------------------------------------------------------------------------------------------
 
 
 def _failures(part: Part) -> Markup:
@@ -213,9 +220,9 @@ def _failures(part: Part) -> Markup:
         return Markup("")
     named = sum(reason.count for reason in part.reasons)
     groups = [_group(reason, part.name, is_open=place < _OPEN) for place, reason in enumerate(part.reasons)]
-    where = join("All of them, one by one, are in ", identifier(part.failures_file), ".") if part.failures_file is not None else ""
+    where = join("All of them are listed in ", identifier(part.failures_file), ".") if part.failures_file is not None else ""
     return join(
-        element("h3", "What did not make it, and what to do", id=f"{part.name}-failures"),
+        element("h3", "Failures, and what to do", id=f"{part.name}-failures"),
         element("p", f"{plural(named, 'record')}, by reason. ", where, class_="quiet"),
         *groups,
     )

@@ -59,7 +59,7 @@ a { color: var(--link); }
 .kicker { font-size: .9rem; margin: 0; }
 .good { color: var(--good); }
 .bad { color: var(--bad); }
-h1.doubt { color: var(--ink); }
+h1.uncertain { color: var(--ink); }
 h1 .mark { display: inline-block; margin-right: .3em; }
 code { font: .92em var(--mono); overflow-wrap: anywhere; }
 .n { text-align: right; white-space: nowrap; }
@@ -122,15 +122,15 @@ figcaption { display: flex; flex-wrap: wrap; gap: .1rem 1rem; justify-content: s
 .legend > span { margin-left: .9rem; white-space: nowrap; }
 .legend > span:first-child { margin-left: 0; }
 .key { display: inline-block; width: .85rem; height: .7rem; margin-right: .4rem; border-radius: 2px; background: var(--succeeded); }
-.key.lost { background: var(--failed); }
+.key.failure { background: var(--failed); }
 .key.p50, .key.p95 { height: 0; border-top: 3px solid var(--accepted); background: none; vertical-align: .22rem; border-radius: 0; }
 .key.p95 { border-top: 2px dashed var(--unknown); }
 .chart { display: block; width: 100%; height: auto; margin-top: .4rem; overflow: visible; }
 .chart text { font: 12px var(--sans); fill: var(--quiet); }
 .chart .grid { stroke: var(--rule); }
 .chart .axis { stroke: var(--quiet); }
-.chart .made { fill: var(--succeeded); }
-.chart .lost { fill: var(--failed); }
+.chart .success { fill: var(--succeeded); }
+.chart .failure { fill: var(--failed); }
 .chart polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
 .chart .p50 { stroke: var(--accepted); }
 .chart .p95 { stroke: var(--unknown); stroke-dasharray: 5 3; stroke-width: 1.5; }

@@ -1,4 +1,4 @@
-"""Pure: the verdict over a report, in one sentence, what is wrong with its sums, and what to do next."""
+"""The summary of a report: one sentence, sums that do not add up, and what to do next. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .markup import money, number, plural
 
 __all__ = ["Tone", "count_fault", "failed_records", "faults", "money_fault", "next_steps", "not_read", "shortfalls", "summed", "verdict"]
 
-Tone: TypeAlias = Literal["good", "bad", "doubt"]
+Tone: TypeAlias = Literal["good", "bad", "uncertain"]
 
 _EXACT: Final = Context(prec=1000)
 
@@ -26,35 +26,35 @@ def failed_records(part: Part) -> int:
 def verdict(document: ReportSchema) -> tuple[Tone, str]:
     """How it went, in one sentence."""
     read = sum(part.read for part in document.parts)
-    lost = sum(failed_records(part) for part in document.parts)
-    taken = sum(part.counts.get("accepted", 0) for part in document.parts if not part.results_awaited)
+    failed = sum(failed_records(part) for part in document.parts)
+    unawaited = sum(part.counts.get("accepted", 0) for part in document.parts if not part.results_awaited)
     if document.error is not None:
-        said = f"{number(lost)} of {plural(read, 'record')} did not make it" if lost else f"{plural(read, 'record')} read until then"
+        said = f"{number(failed)} of {plural(read, 'record')} did not succeed" if failed else f"{plural(read, 'record')} read until then"
         return "bad", f"The run ended early: {said}."
-    if document.ended is not None and not document.source_exhausted and not lost:
+    if document.ended is not None and not document.source_exhausted and not failed:
         return "bad", f"Not every record was read: {plural(read, 'record')} read until then."
-    if lost:
-        return "bad", f"{number(lost)} of {plural(read, 'record')} did not make it."
+    if failed:
+        return "bad", f"{number(failed)} of {plural(read, 'record')} did not succeed."
     if faults(document):
-        return "bad", "Every record made it, but the sums do not add up." if read else "The sums do not add up."
+        return "bad", "Every record succeeded, but the sums do not add up." if read else "The sums do not add up."
     if short := shortfalls(document):
-        return "bad", f"Every record made it, but {' and '.join(short)} are fewer than expected."
+        return "bad", f"Every record succeeded, but {' and '.join(short)} are fewer than expected."
     if document.ended is None:
-        return "doubt", f"This was written before the run ended: {plural(read, 'record')} so far."
+        return "uncertain", f"This was written before the run ended: {plural(read, 'record')} so far."
     if not document.ok:
-        return "bad", "Every record made it, but the run was not well." if read else "The run was not well."
+        return "bad", "Every record succeeded, but the run reports a problem." if read else "The run reports a problem."
     if not read:
         return "good", "There was nothing to send."
-    if taken:
-        return "good", f"All {plural(read, 'record')} were taken; the results of {number(taken)} were not waited for."
-    return "good", f"All {plural(read, 'record')} made it." if read > 1 else "The one record made it."
+    if unawaited:
+        return "good", f"All {plural(read, 'record')} were accepted; the run did not wait for the results of {number(unawaited)}."
+    return "good", f"All {plural(read, 'record')} succeeded." if read > 1 else "The one record succeeded."
 
 
 def not_read(part: Part) -> str | None:
     """That a source was not read to its end, in words."""
     if part.source_exhausted:
         return None
-    rest = "nobody knows how many records it has still" if part.not_read is None else f"{plural(part.not_read, 'record')} of it not read"
+    rest = "it is not known how many records are left" if part.not_read is None else f"{plural(part.not_read, 'record')} not read"
     return f"The source was not read to its end: {rest}."
 
 
@@ -122,21 +122,21 @@ def next_steps(document: ReportSchema) -> list[str]:
         steps.append("Find out why the sums do not add up before anything is sent again: keep this report, the journal and the source.")
     unread = [(part.name, said) for part in document.parts if document.ended is not None and (said := not_read(part)) is not None]
     steps += [f"{name.capitalize()}: {said} What was not read is in no count." for name, said in unread]
-    steps += [f"{name.capitalize()} were not begun: none of their records was read or sent." for name in document.not_begun]
+    steps += [f"{name.capitalize()} were not started: none of their records was read or sent." for name in document.not_begun]
     if document.error is not None:
-        steps.append(f"Mend what ended the run: {document.error}")
+        steps.append(f"Fix what ended the run: {document.error}")
     steps += [f"Look at the source of the {name}: {words}." for name, words in shortfalls(document).items()]
     if unknown:
         steps.append(
-            f"Reconcile before sending again: of {plural(unknown, 'document')} nobody knows whether the server took them."
-            " Sent blindly, they may bill twice."
+            f"Reconcile before sending again: it is not known whether the server accepted {plural(unknown, 'document')}."
+            " Resent without that, they may bill twice."
         )
-    mend = sum(counts[state] for state in FAILURES & NOT_ON_SERVER)
-    if mend:
-        steps.append(f"Mend {plural(mend, 'record')} in the source; the reasons are below.")
+    to_fix = sum(counts[state] for state in FAILURES & NOT_ON_SERVER)
+    if to_fix:
+        steps.append(f"Fix {plural(to_fix, 'record')} in the source; the reasons are below.")
     if waiting:
-        steps.append(f"Ask later for the results of {plural(waiting, 'record')} that the server took.")
-    again = counts["blocked"] + counts["not_sent"] + (counts["unknown"] - unknown) + mend
+        steps.append(f"Ask later for the results of {plural(waiting, 'record')} that the server accepted.")
+    again = counts["blocked"] + counts["not_sent"] + (counts["unknown"] - unknown) + to_fix
     if again or shortfalls(document) or (document.error is not None and document.parts):
         steps.append(_again(document))
     return steps
@@ -145,7 +145,7 @@ def next_steps(document: ReportSchema) -> list[str]:
 def _again(document: ReportSchema) -> str:
     """How to send the rest: without a run id nothing remembers what was done, and a document sent again bills twice."""
     if document.run_id is not None:
-        return f"Then run the same job again with the same run id, {document.run_id}: what is done is not sent twice."
+        return f"Then run the same job again with the same run id, {document.run_id}: what succeeded is not sent again."
     if any(part.name != "customers" for part in document.parts):
-        return "Then send those documents, and only those, that did not make it: this run had no run id, and the whole would bill twice."
-    return "Then run the same job again: customers that exist are updated, not doubled."
+        return "Then send only the documents that did not succeed: this run had no run id, and sending all of them would bill twice."
+    return "Then run the same job again: existing customers are updated, not duplicated."

@@ -419,7 +419,7 @@ async def write(client: ProbeClient, evidence: Evidence, records: RecordsToWrite
     client.allow(_POLLS + 5, deadline + 300.0)
     if records.customer is not None and not await _customer(client, evidence, records.customer, records.customer_no, deadline):
         if records.document is not None:
-            evidence.unsent = "it was not sent, because the customer did not make it"
+            evidence.unsent = "it was not sent, because the customer did not succeed"
         return
     if records.document is not None:
         await _document(client, evidence, records, records.document)
