@@ -85,7 +85,7 @@ def test_a_night_with_trouble() -> None:
         "412 documents whose total is the sum of their lines",
         "no longer in the source; not deleted",
         "8 of 1 000, as examples",
-        "The server answered 502, which does not tell whether it was taken.",
+        "The server answered 502, which does not show whether it was accepted.",
         "All of them, one by one, are in failures.csv",
     ):
         assert said in text
