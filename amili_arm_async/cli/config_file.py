@@ -1,4 +1,4 @@
-"""The settings file: where it is looked for, and what is in it. Nothing that it says is believed before it is checked."""
+"""The settings file: where it is looked for, and how it is read and checked."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _TABLES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """What a settings file holds.
+    """The content of a settings file.
 
     Attributes:
         path: of the file.
-        values: setting to value; secrets are among them.
+        values: by the key of the setting; includes secrets.
     """
 
     path: str
@@ -44,7 +44,14 @@ class ConfigFile:
 
 
 def places(variables: Mapping[str, str]) -> list[str]:
-    """The paths where a file is looked for that nobody named."""
+    """Returns the paths where a settings file is looked for by default.
+
+    Args:
+        variables: the environment.
+
+    Returns:
+        The paths, in their order.
+    """
     base = variables.get("XDG_CONFIG_HOME", "")
     try:
         folder = Path(base) if Path(base).is_absolute() else Path("~/.config").expanduser()
@@ -55,11 +62,14 @@ def places(variables: Mapping[str, str]) -> list[str]:
 
 
 def read_config(given: str | None, variables: Mapping[str, str]) -> ConfigFile | None:
-    """The settings file that is to be used, or None where there is none.
+    """Reads the settings file.
 
     Args:
-        given: what `--config` named.
+        given: path given with `--config`, or None.
         variables: the environment.
+
+    Returns:
+        The file; None where there is none.
 
     Raises:
         ConfigurationError: it can't be read, or something in it is wrong.
@@ -75,10 +85,18 @@ def read_config(given: str | None, variables: Mapping[str, str]) -> ConfigFile |
 
 
 def expanded(path: str, variables: Mapping[str, str], where: str) -> str:
-    """A path with `~` and variables such as `$CREDENTIALS_DIRECTORY` replaced.
+    """Expands `~` and variables such as `$CREDENTIALS_DIRECTORY` in a path.
+
+    Args:
+        path: the path.
+        variables: the environment.
+        where: names the place of the path in a message.
+
+    Returns:
+        The expanded path.
 
     Raises:
-        ConfigurationError: there is no such variable.
+        ConfigurationError: a variable is not set, or there is no such home.
     """
 
     def value(found: re.Match[str]) -> str:
@@ -87,11 +105,11 @@ def expanded(path: str, variables: Mapping[str, str], where: str) -> str:
             raise ConfigurationError(f"{where} names ${plain(name)}, and there is no such variable in the environment")
         return variables[name]
 
-    whole = _VARIABLE.sub(value, path)
+    expanded_path = _VARIABLE.sub(value, path)
     try:
-        return str(Path(whole).expanduser()) if whole.startswith("~") else whole
+        return str(Path(expanded_path).expanduser()) if expanded_path.startswith("~") else expanded_path
     except RuntimeError:
-        raise ConfigurationError(f"{where} names {plain(whole)}, and there is no such home") from None
+        raise ConfigurationError(f"{where} names {plain(expanded_path)}, and there is no such home") from None
 
 
 # --- what is in it --------------------------------------------------------------------------------------------------------------
@@ -116,9 +134,9 @@ def _read(path: str, *, is_named: bool) -> ConfigFile:
 
 
 def _check_owner(shown: str, status: os.stat_result) -> None:
-    """Refuses a file that nobody named and that somebody else can have put there: it could send our secret to another address."""
+    """Refuses a default file that another user may have written: it could send our secret to another address."""
     if os.name == "posix" and (status.st_uid not in {0, os.geteuid()} or (stat.S_ISREG(status.st_mode) and status.st_mode & 0o002)):
-        raise ConfigurationError(f"{shown} belongs to, or can be written by, somebody else: name it with --config if it is to be used")
+        raise ConfigurationError(f"{shown} belongs to, or can be written by, somebody else: name it with --config to use it")
 
 
 def _parse(text: bytes, shown: str) -> dict[str, Any]:
@@ -131,17 +149,17 @@ def _parse(text: bytes, shown: str) -> dict[str, Any]:
         place = f"line {len(before)}, column {len(before[-1]) + 1}"
         raise ConfigurationError(f"{shown} is not UTF-8 (at {place}): save it as UTF-8") from None
     except RecursionError:
-        raise ConfigurationError(f"{shown} is not TOML that anybody wrote: it is nested too deeply") from None
+        raise ConfigurationError(f"{shown} is not TOML: it is nested too deeply") from None
 
 
 def _place_of(message: str, text: bytes) -> str:
-    """The message with a line and a column, also where the fault is that the text ends."""
+    """Returns the message with line and column, also where the text ends too early."""
     lines = text.decode("utf-8-sig").splitlines() or [""]
     return plain(message.replace("(at end of document)", f"(at line {len(lines)}, column {len(lines[-1]) + 1}, the end)"))
 
 
 def _walk(table: Mapping[str, Any], above: str, shown: str) -> Iterator[tuple[str, Any]]:
-    """The settings in a table and in those below it."""
+    """Yields the settings in a table and the tables below it."""
     for name, value in table.items():
         key = f"{above}.{name}" if above else name
         if (setting := KNOWN.get(key)) is not None:
@@ -155,7 +173,7 @@ def _walk(table: Mapping[str, Any], above: str, shown: str) -> Iterator[tuple[st
 
 
 def _unknown(name: str, above: str, is_table: bool, shown: str) -> str:
-    """What to say to a name that is none: the nearest that is one, where a name like it belongs, or those that are there."""
+    """Returns a message about an unknown name: a similar name, the table where it belongs, or the known names."""
     where = f"{shown}: there is no {'table' if is_table else 'key'} {plain(name)!r}" + (f" in [{above}]" if above else "")
     here = sorted(key.rpartition(".")[2] for key in (*KNOWN, *_TABLES) if key.rpartition(".")[0] == above)
     if near := difflib.get_close_matches(name, here, 1):
@@ -170,14 +188,17 @@ def _unknown(name: str, above: str, is_table: bool, shown: str) -> str:
 
 
 def read_secret(path: str, where: str) -> str:
-    """The secret that is alone in a file, as systemd and containers hand one over.
+    """Reads a secret from a file of its own, as systemd and containers provide one.
 
     Args:
         path: of the file.
-        where: the words for the setting that names it.
+        where: names the setting in a message.
+
+    Returns:
+        The secret.
 
     Raises:
-        ConfigurationError: it can't be read, or holds something else. No message has anything of it.
+        ConfigurationError: it can't be read, or holds something else. The message contains nothing of it.
     """
     try:
         with Path(path).open("rb") as file:

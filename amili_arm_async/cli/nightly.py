@@ -25,8 +25,7 @@ from ..nightly.run import NightlyReport, PartName
 from ..sources.records import Records
 from . import output
 from .check import CheckInput, CheckJob, customer_numbers, require_rereadable
-from .html_report.failures import write_failures
-from .html_report.writers import write_json, write_page
+from .html_report.writers import write_failures, write_json, write_page
 from .options import (
     ConnectionOptions,
     JournalOptions,

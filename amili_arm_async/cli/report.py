@@ -13,8 +13,7 @@ from ..bulk.outcomes import RecordOutcome
 from ..errors import ConfigurationError
 from ..nightly.report import ReportSchema, read_report
 from . import output
-from .html_report.failures import write_failures
-from .html_report.writers import write_page
+from .html_report.writers import write_failures, write_page
 from .options import check_files, command
 
 __all__ = ["report"]

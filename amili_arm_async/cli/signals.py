@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a command works: the first ends it with care, the next at once."""
+"""SIGINT and SIGTERM while a command works: the first stops it gracefully, the next at once."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _SHOW_CURSOR: Final = b"\x1b[?25h\n"
 
 
 class InterruptedRunError(Exception):
-    """A signal ended the run; its report tells how far it came."""
+    """A signal ended the run; its report says how far it came."""
 
 
 class SignalHandler:
-    """While it is entered, the signals are caught. Whoever ignores one of them (as a job in the background of a script does) is let do so.
+    """Handles the signals while it is entered. A signal that the process ignores (as a background job of a script does) stays ignored.
 
-    The first signal cancels the work, which may take its time to end well. The next one ends the process without another word: with
-    a journal, all that matters is on the disk already. Without one, nobody could tell later what was on the wire; so there the second
-    signal cuts that off, and what became of each record is still said; the third one ends the process.
+    The first signal cancels the work, which may take some time to end gracefully. The second one ends the process at once: with a
+    journal, everything that matters is on disk. Without one, what is in flight would be lost, so the second signal cuts it off, the
+    outcome of each record is still reported, and only the third signal ends the process.
 
     Args:
-        durable: whether a journal keeps what the command does.
+        durable: whether a journal records what the command does.
 
     Attributes:
-        code: the exit code that the last signal asks for, 130 or 143; 0 where there was none.
+        code: exit code for the last signal, 130 or 143; 0 where there was none.
     """
 
     def __init__(self, *, durable: bool = False) -> None:
@@ -43,7 +43,7 @@ class SignalHandler:
 
     def __enter__(self) -> SignalHandler:
         for number in _SIGNALS:
-            # Only the main thread may do this; elsewhere the signals are not ours.
+            # Only the main thread may set handlers.
             with contextlib.suppress(ValueError):
                 if signal.getsignal(number) not in {signal.SIG_IGN, None}:
                     self._before[number] = signal.signal(number, self._take)
@@ -56,6 +56,9 @@ class SignalHandler:
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Does the work in an event loop of its own.
 
+        Args:
+            work: what is done.
+
         Raises:
             InterruptedRunError: a signal ended it.
         """
@@ -63,7 +66,7 @@ class SignalHandler:
         async def main() -> None:
             loop, task = asyncio.get_running_loop(), asyncio.current_task()
             assert task is not None
-            # The handler runs between any two steps of the program, perhaps while a batch is settled: the loop cancels in its own time.
+            # The handler may interrupt any code, so the loop cancels the task between two steps.
             self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
             try:
                 await work

@@ -11,11 +11,11 @@ from typing import Final
 __all__ = ["StandardOutput"]
 
 _AT_ONCE: Final[int] = getattr(select, "PIPE_BUF", 512)
-"""Bytes that a pipe takes without blocking when it says that it can be written."""
+"""Bytes that a writable pipe takes without blocking."""
 
 
 class StandardOutput:
-    """Standard output, unbuffered. A reader who does not read keeps neither the event loop nor Ctrl-C waiting."""
+    """Standard output, unbuffered. A slow reader blocks neither the event loop nor Ctrl-C."""
 
     def __init__(self) -> None:
         self._stream = sys.stdout.buffer
@@ -23,14 +23,17 @@ class StandardOutput:
         try:
             self._fd = self._stream.fileno()
         except OSError:
-            # Whoever calls the commands in his own process may have put something else in its place.
+            # A program that calls the commands may have replaced it.
             self._fd = None
 
     async def write(self, data: bytes | bytearray) -> None:
-        """Writes all of it.
+        """Writes all bytes.
+
+        Args:
+            data: the bytes.
 
         Raises:
-            BrokenPipeError: nobody reads any more.
+            BrokenPipeError: the reader is gone.
         """
         if self._fd is None:
             self._stream.write(data)
@@ -42,7 +45,7 @@ class StandardOutput:
 
 
 async def _until_writable(fd: int) -> bool:
-    """Waits for a pipe or a terminal; False where the loop can't wait for it, as for a file on a disk."""
+    """Waits until a pipe or terminal is writable; returns False where the loop can't wait for it, as for a file on disk."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     try:

@@ -10,8 +10,7 @@ import msgspec
 import pytest
 
 from amili_arm_async import ConfigurationError
-from amili_arm_async.cli.html_report.failures import write_whole
-from amili_arm_async.cli.html_report.writers import write_json
+from amili_arm_async.cli.html_report.writers import _write_atomically, write_json
 from amili_arm_async.nightly.report import read_report
 
 from ..support import report_samples as samples
@@ -88,7 +87,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        write_whole(file, pieces())
+        _write_atomically(file, pieces())
     assert file.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["report.json"]
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import RecordOutcome
-from amili_arm_async.cli.html_report.failures import write_failures
+from amili_arm_async.cli.html_report.writers import write_failures
 
 DANGEROUS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 

@@ -1,4 +1,4 @@
-"""Pure: HTML elements whose texts can't become markup, and numbers, money and times as the page writes them."""
+"""HTML elements with escaped text, and the format of numbers, money and times on the page. Pure."""
 
 from __future__ import annotations
 
@@ -11,36 +11,59 @@ __all__ = ["Markup", "bytes_text", "clock_text", "duration", "element", "identif
 
 _VOID: Final = frozenset({"meta", "link", "br", "rect", "line", "polyline", "circle", "path"})
 _SPACE: Final = "\u202f"
-"""A narrow space that does not break."""
+"""A narrow no-break space."""
 
 
 class Markup(str):
-    """Text that is markup already; every other text is escaped."""
+    """Text that is markup; any other text is escaped."""
 
     __slots__ = ()
 
 
 def element(name: str, /, *children: str, **attributes: str | int | float | bool | None) -> Markup:
-    """An element. `class_` is class, `_` in a name is `-`; True gives an attribute without value, None and False none."""
-    made = [name]
+    """Returns an element.
+
+    Args:
+        name: of the element.
+        *children: escaped unless they are markup.
+        **attributes: `class_` becomes `class`, and `_` becomes `-`; True is an attribute without value, None and False omit it.
+
+    Returns:
+        The element.
+    """
+    parts = [name]
     for key, value in attributes.items():
         if value is None or value is False:
             continue
-        said = key.rstrip("_").replace("_", "-")
-        made.append(said if value is True else f'{said}="{_escaped(_short(value) if isinstance(value, float) else str(value))}"')
-    opening = " ".join(made)
+        attribute = key.rstrip("_").replace("_", "-")
+        parts.append(attribute if value is True else f'{attribute}="{_escaped(_short(value) if isinstance(value, float) else str(value))}"')
+    opening = " ".join(parts)
     if name in _VOID:
         return Markup(f"<{opening}/>" if name in {"rect", "line", "polyline", "circle", "path"} else f"<{opening}>")
     return Markup(f"<{opening}>{join(*children)}</{name}>")
 
 
 def join(*children: str) -> Markup:
-    """All of them, one after the other; what is not markup is escaped."""
+    """Joins markup and text.
+
+    Args:
+        *children: escaped unless they are markup.
+
+    Returns:
+        All of them in a row.
+    """
     return Markup("".join(child if isinstance(child, Markup) else _escaped(child) for child in children))
 
 
 def identifier(text: str) -> Markup:
-    """A text from outside, apart from what is around it."""
+    """Returns an identifier from outside, isolated from the text around it.
+
+    Args:
+        text: the identifier.
+
+    Returns:
+        A `code` element.
+    """
     return element("code", element("bdi", text))
 
 
@@ -49,7 +72,7 @@ def _escaped(text: str) -> str:
 
 
 def _visible(sign: str) -> str:
-    """Controls, half surrogates and what turns the direction of writing are shown as what they are: odd."""
+    """Replaces control characters, half surrogates and changes of text direction."""
     if sign in "\n\u202f\u2009\u00a0":
         return sign
     return "\ufffd" if unicodedata.category(sign) in {"Cc", "Cf", "Cs"} else sign
@@ -60,17 +83,39 @@ def _short(value: float) -> str:
 
 
 def number(value: int) -> str:
-    """A whole number in groups of three."""
+    """Formats an integer in groups of three digits.
+
+    Args:
+        value: the integer.
+
+    Returns:
+        Such as `1 000`.
+    """
     return f"{value:,}".replace(",", _SPACE)
 
 
 def plural(count: int, word: str) -> str:
-    """A number and its word: 1 record, 2 records."""
+    """Formats a number with its noun.
+
+    Args:
+        count: the number.
+        word: the noun in the singular.
+
+    Returns:
+        Such as `1 record` or `2 records`.
+    """
     return f"{number(count)} {word}{'' if count == 1 else 's' if not word.endswith('ch') else 'es'}"
 
 
 def money(text: str) -> str:
-    """An amount in groups of three, with all the digits that it has after the point, two at the least."""
+    """Formats an amount in groups of three digits, with all its decimals, at least two.
+
+    Args:
+        text: the amount as decimal text.
+
+    Returns:
+        Such as `1 000.00`.
+    """
     sign, digits = ("\u2212", text[1:]) if text.startswith("-") else ("", text)
     whole, _, fraction = digits.partition(".")
     whole = whole.lstrip("0") or "0"
@@ -80,10 +125,18 @@ def money(text: str) -> str:
 
 
 def percent(part: int, whole: int) -> str:
-    """A share to a tenth; 0 and 100 only where it is nothing and all."""
+    """Formats a share to a tenth of a per cent; 0 and 100 are only nothing and all.
+
+    Args:
+        part: the count.
+        whole: of which it is a share.
+
+    Returns:
+        Such as `12.3 %`.
+    """
     if not whole or part in {0, whole}:
         return f"{100 if part else 0}{_SPACE}%"
-    # In whole numbers: ten million records are no reason to round.
+    # In integers, so that ten million records are not rounded.
     tenths = (part * 2000 + whole) // (2 * whole)
     if tenths < 1:
         return f"<{_SPACE}0.1{_SPACE}%"
@@ -93,7 +146,14 @@ def percent(part: int, whole: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time, to what matters of it."""
+    """Formats a duration.
+
+    Args:
+        seconds: the duration.
+
+    Returns:
+        Such as `1.5 s`, `3 min 20 s` or `2 h 5 min`.
+    """
     if seconds < 60:
         return f"{_short(round(seconds, 1 if seconds >= 1 else 2))}{_SPACE}s"
     minutes, rest = divmod(round(seconds), 60)
@@ -104,7 +164,14 @@ def duration(seconds: float) -> str:
 
 
 def bytes_text(size: int) -> str:
-    """A number of bytes in the unit that fits."""
+    """Formats a number of bytes.
+
+    Args:
+        size: in bytes.
+
+    Returns:
+        Such as `1.5 MB` (10**6 bytes).
+    """
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= factor:
             return f"{number(size // factor)}.{size % factor * 10 // factor}{_SPACE}{unit}"
@@ -112,7 +179,15 @@ def bytes_text(size: int) -> str:
 
 
 def clock_text(instant: datetime, zone: tzinfo | None) -> str:
-    """A moment in a zone, None is that of this machine, with its offset."""
+    """Formats a time with its UTC offset.
+
+    Args:
+        instant: the time.
+        zone: time zone; None is that of this machine.
+
+    Returns:
+        Such as `21 November 2026, 02:00:03 +01:00`.
+    """
     local = instant.astimezone(zone)
     offset = local.strftime("%z")
     return f"{local.day} {_MONTHS[local.month - 1]} {local.year}, {local:%H:%M:%S} {offset[:3]}:{offset[3:5]}"

@@ -18,13 +18,27 @@ _EXACT: Final = Context(prec=1000)
 
 
 def failed_records(part: Part) -> int:
-    """Number of records that did not succeed."""
+    """Returns the number of records that did not succeed.
+
+    Args:
+        part: of the report.
+
+    Returns:
+        The number; `accepted` is a success where results were not awaited.
+    """
     success = success_states(accepted_is_enough=not part.results_awaited)
     return sum(count for state, count in part.counts.items() if state not in success)
 
 
 def verdict(document: ReportSchema) -> tuple[Tone, str]:
-    """How it went, in one sentence."""
+    """Sums the report up.
+
+    Args:
+        document: the report.
+
+    Returns:
+        Whether it is good, and one sentence.
+    """
     read = sum(part.read for part in document.parts)
     failed = sum(failed_records(part) for part in document.parts)
     unawaited = sum(part.counts.get("accepted", 0) for part in document.parts if not part.results_awaited)
@@ -51,7 +65,14 @@ def verdict(document: ReportSchema) -> tuple[Tone, str]:
 
 
 def not_read(part: Part) -> str | None:
-    """That a source was not read to its end, in words."""
+    """Returns a sentence that the source was not read to its end.
+
+    Args:
+        part: of the report.
+
+    Returns:
+        The sentence; None where it was read to its end.
+    """
     if part.source_exhausted:
         return None
     rest = "it is not known how many records are left" if part.not_read is None else f"{plural(part.not_read, 'record')} not read"
@@ -59,12 +80,26 @@ def not_read(part: Part) -> str | None:
 
 
 def shortfalls(document: ReportSchema) -> dict[str, str]:
-    """The parts whose source holds less than was expected, and the words to each."""
+    """Returns the parts whose source holds fewer records than expected.
+
+    Args:
+        document: the report.
+
+    Returns:
+        The reasons by part.
+    """
     return {part.name: part.shortfall for part in document.parts if part.shortfall is not None}
 
 
 def faults(document: ReportSchema) -> list[str]:
-    """Every sum that does not add up, in words."""
+    """Returns every sum that does not add up.
+
+    Args:
+        document: the report.
+
+    Returns:
+        A sentence for each.
+    """
     made = []
     for part in document.parts:
         if said := count_fault(part):
@@ -74,30 +109,51 @@ def faults(document: ReportSchema) -> list[str]:
         found = [(of.currency or "without currency", said) for of in part.money.currencies if (said := money_fault(of))]
         made += [f"{part.name.capitalize()}, {name}: {said}" for name, said in found]
         if not found and not part.money.adds_up:
-            made.append(f"{part.name.capitalize()}: the run itself says that its money does not add up.")
+            made.append(f"{part.name.capitalize()}: the run itself reports that its money does not add up.")
     return made
 
 
 def count_fault(part: Part) -> str | None:
-    """Whether the final states are as many as the records read."""
+    """Checks that the final states are as many as the records read.
+
+    Args:
+        part: of the report.
+
+    Returns:
+        What is wrong, or None.
+    """
     settled = sum(part.counts.values())
     return None if settled == part.read else f"{number(part.read)} read, but {number(settled)} have a final state."
 
 
 def money_fault(of: CurrencyMoney) -> str | None:
-    """Whether count and money of all final states are what was read."""
+    """Checks that count and money of all final states equal what was read.
+
+    Args:
+        of: the money of one currency.
+
+    Returns:
+        What is wrong, or None.
+    """
     together = summed(list(of.states.values()))
     if together.count != of.read.count:
         return f"{number(of.read.count)} documents read, but {number(together.count)} have a final state."
     difference = _EXACT.subtract(_decimal(of.read), _decimal(together))
     if difference:
-        words = "missing from" if difference > 0 else "too much in"
-        return f"{money(format(abs(difference), 'f'))} {words} the final states."
+        relation = "missing from" if difference > 0 else "too much in"
+        return f"{money(format(abs(difference), 'f'))} {relation} the final states."
     return None
 
 
 def summed(amounts: list[Amount]) -> Amount:
-    """All of them together, exact."""
+    """Adds amounts up, exactly.
+
+    Args:
+        amounts: of one currency.
+
+    Returns:
+        Their sum.
+    """
     total = Decimal(0)
     for amount in amounts:
         total = _EXACT.add(total, _decimal(amount))
@@ -110,7 +166,14 @@ def _decimal(amount: Amount) -> Decimal:
 
 
 def next_steps(document: ReportSchema) -> list[str]:
-    """What a person does now, the most pressing first."""
+    """Returns what to do now, the most urgent first.
+
+    Args:
+        document: the report.
+
+    Returns:
+        A sentence for each step.
+    """
     counts: Counter[State] = Counter()
     unknown, waiting = 0, 0
     for part in document.parts:
@@ -143,7 +206,7 @@ def next_steps(document: ReportSchema) -> list[str]:
 
 
 def _again(document: ReportSchema) -> str:
-    """How to send the rest: without a run id nothing remembers what was done, and a document sent again bills twice."""
+    """Returns how to send the rest. Without a run id nothing records what was sent, and a document sent again bills twice."""
     if document.run_id is not None:
         return f"Then run the same job again with the same run id, {document.run_id}: what succeeded is not sent again."
     if any(part.name != "customers" for part in document.parts):

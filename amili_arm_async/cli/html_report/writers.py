@@ -1,32 +1,121 @@
-"""The report as files: the report as JSON, and the page."""
+"""Writes the report of a night: as JSON, as an HTML page, and its failures as CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final, Literal
 
 import msgspec
 
+from ...bulk.outcomes import RecordOutcome, safe_message
+from ...files import AtomicFile
 from ...nightly.report import ReportSchema
-from .failures import write_whole
 from .page import render_page
 
-__all__ = ["write_json", "write_page"]
+__all__ = ["write_failures", "write_json", "write_page"]
 
 
-def write_json(document: ReportSchema, path: str | Path) -> None:
-    """Writes the document, in one step: whoever reads the file sees all of it. Mode 0600.
+def write_json(report: ReportSchema, path: str | Path) -> None:
+    """Writes the report as JSON, in one step. Mode 0600.
 
-    Raises:
-        OSError: the file can't be written; it is as it was.
-    """
-    text = msgspec.json.format(msgspec.json.encode(document), indent=1)
-    write_whole(path, [text, b"\n"])
-
-
-def write_page(document: ReportSchema, path: str | Path) -> None:
-    """Writes the page, in one step, mode 0600. Times are in the zone of this machine.
+    Args:
+        report: the report.
+        path: of the file.
 
     Raises:
-        OSError: the file can't be written; it is as it was.
+        OSError: the file can't be written; the previous file is unchanged.
     """
-    write_whole(path, [render_page(document).encode()])
+    text = msgspec.json.format(msgspec.json.encode(report), indent=1)
+    _write_atomically(path, [text, b"\n"])
+
+
+def write_page(report: ReportSchema, path: str | Path) -> None:
+    """Writes the report as an HTML page, in one step. Mode 0600. Times are in the time zone of this machine.
+
+    Args:
+        report: the report.
+        path: of the file.
+
+    Raises:
+        OSError: the file can't be written; the previous file is unchanged.
+    """
+    _write_atomically(path, [render_page(report).encode()])
+
+
+def _write_atomically(path: str | Path, pieces: Iterable[bytes]) -> None:
+    """Writes a file in one step. Mode 0600. On an error the previous file is unchanged."""
+    with AtomicFile(path) as draft:
+        for piece in pieces:
+            draft.put(piece)
+        draft.keep()
+
+
+_COLUMNS: Final = ("part", "index", "line", "key", "state", "reason", "message")
+
+# What a spreadsheet may interpret as a formula, including the full-width forms of East Asian keyboards.
+_DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+_PIECE: Final = 64_000
+
+
+def write_failures(
+    path: str | Path,
+    failures: Iterable[tuple[str, RecordOutcome, int | None]],
+    *,
+    messages: bool = False,
+    delimiter: Literal[";", ","] = ";",
+) -> int:
+    """Writes a CSV file with a row for each failure, in one step. Mode 0600.
+
+    The rows are written as they are read, so that a million of them need no more memory than ten. A cell that a spreadsheet would
+    interpret as a formula begins with an apostrophe.
+
+    Args:
+        path: of the file.
+        failures: for each its part, its outcome, and its line in the file, from 1, or None.
+        messages: also write the server's messages, which may contain personal data; those of this library are always written.
+        delimiter: `;` is what a Norwegian Excel expects, with a byte order mark; `,` what programs expect, without one.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        OSError: the file can't be written; the previous file is unchanged.
+    """
+    written = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal written
+        text = io.StringIO(newline="")
+        rows = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
+        text.write("\ufeff" if delimiter == ";" else "")
+        rows.writerow(_COLUMNS)
+        for part, outcome, line in failures:
+            message = outcome.message if messages else safe_message(outcome)
+            rows.writerow([_cell(part), outcome.index, line, _cell(outcome.key), outcome.state, _cell(outcome.reason), _cell(message)])
+            written += 1
+            if text.tell() >= _PIECE:
+                yield _drain(text)
+        yield _drain(text)
+
+    _write_atomically(path, pieces())
+    return written
+
+
+def _drain(text: io.StringIO) -> bytes:
+    # Half a surrogate pair, in broken input, is escaped.
+    piece = text.getvalue().encode("utf-8", "backslashreplace")
+    text.seek(0)
+    text.truncate()
+    return piece
+
+
+def _cell(text: str | None) -> str | None:
+    """Returns a text that stays a text: leading spaces do not hide a formula, and a NUL would end the file for some readers."""
+    if text is None:
+        return None
+    text = text.replace("\x00", "\ufffd")
+    return f"'{text}" if text.startswith(_DANGEROUS) or text.lstrip().startswith(_DANGEROUS) else text
