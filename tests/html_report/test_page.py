@@ -144,7 +144,7 @@ def of_money(states: dict[str, Any], **more: Any) -> dict[str, Any]:
         (of_money({"succeeded": amount(1, "0.10"), "unknown": amount(1, "0.19")}), "0.01 missing from the final states."),
         (of_money({"succeeded": amount(2, "0.3000000000000000000000000000000001")}), "0.0000000000000000000000000000000001 too much in"),
         (of_money({"succeeded": amount(1, "0.3")}), "2 documents read, but 1 have a final state."),
-        (of_money({"succeeded": amount(2, "0.3")}, adds_up=False), "the run itself says that its money does not add up."),
+        (of_money({"succeeded": amount(2, "0.3")}, adds_up=False), "the run itself reports that its money does not add up."),
         (document(part(read=3, counts=counts(succeeded=2))), "3 read, but 2 have a final state."),
     ],
 )
