@@ -61,7 +61,18 @@ class RequestContext(Struct, frozen=True):
         body: tuple[bytes | Encoded, ...] = (),
         path: Mapping[str, object] | None = None,
     ) -> Request:
-        """The request of the operation `name`; `path` fills the braces of its path."""
+        """Builds the request of an operation for this client number.
+
+        Args:
+            name: the name of the operation in `endpoints.OPERATIONS`.
+            query: the query; values that are None are left out.
+            language: `Accept-Language`. None: the client's.
+            body: the body in pieces.
+            path: values for the variables of its path, besides the client number.
+
+        Returns:
+            The request, without a token.
+        """
         return wire.build(
             self.endpoints[name],
             {"clientno": self.client_no, **(path or {})},
@@ -81,7 +92,26 @@ class RequestContext(Struct, frozen=True):
         retry: RetryPolicy | None,
         path: Mapping[str, object] | None = None,
     ) -> Receipt:
-        """Writes one record (or, without one, does what the path says)."""
+        """Writes one record; without a record, does what the path says, such as deleting.
+
+        Args:
+            name: the name of the operation in `endpoints.OPERATIONS`.
+            record: the record; None: there is no body.
+            cls: the Struct of its type.
+            user_id: who is named as the user. None: the client's.
+            timeout: time-outs of this call. None: the client's.
+            retry: retries of this call. None: the client's.
+            path: values for the variables of its path, besides the client number.
+
+        Returns:
+            What the server says about it.
+
+        Raises:
+            RecordError: the record can't be sent.
+            OutcomeUnknownError: it may have been accepted.
+            ResponseError: the response can't be read.
+            StatusError: the server answered with an error status.
+        """
         body = (codec.encode_one(record, cls),) if record is not None else ()
         request = self.request(name, query={"userid": user_id or self.user_id}, body=body, path=path)
         response = await self.transport.send(request, timeout=timeout, retry=retry)
@@ -98,7 +128,23 @@ class RequestContext(Struct, frozen=True):
         timeout: Timeout | None,
         retry: RetryPolicy | None,
     ) -> BatchReceipt:
-        """Writes one batch with exactly one request (repeats of the same one where it is harmless)."""
+        """Writes one batch in one request, which is only retried where that does no harm.
+
+        Args:
+            name: the name of the operation in `endpoints.OPERATIONS`.
+            records: each record as JSON.
+            user_id: who is named as the user. None: the client's.
+            timeout: time-outs of this call. None: the client's.
+            retry: retries of this call. None: the client's.
+
+        Returns:
+            The `batchUuid` of the batch.
+
+        Raises:
+            OutcomeUnknownError: it may have been accepted.
+            ResponseError: the response can't be read.
+            StatusError: the server answered with an error status.
+        """
         envelope = Envelope.of(self.endpoints[name].items, user_id if user_id is not None else self.user_id)
         request = self.request(name, body=(envelope.head, b",".join(records), envelope.tail))
         response = await self.transport.send(request, timeout=timeout, retry=retry)
@@ -119,7 +165,25 @@ class RequestContext(Struct, frozen=True):
         retry: RetryPolicy | None,
         path: Mapping[str, object],
     ) -> tuple[RecordT, bytes]:
-        """Reads one record, and gives its JSON text too; `key` is the name on the wire of the field that names it."""
+        """Reads one record.
+
+        Args:
+            name: the name of the operation in `endpoints.OPERATIONS`.
+            cls: the Struct of the record.
+            key: the wire name of the field that identifies the record.
+            query: the query; values that are None are left out.
+            language: `Accept-Language`. None: the client's.
+            timeout: time-outs of this call. None: the client's.
+            retry: retries of this call. None: the client's.
+            path: values for the variables of its path, besides the client number.
+
+        Returns:
+            The record and its JSON text.
+
+        Raises:
+            ResponseError: the response can't be read.
+            StatusError: the server answered with an error status.
+        """
         request = self.request(name, query=query, language=language, path=path)
         response = await self.transport.send(request, timeout=timeout, retry=retry)
         text = wire.one_record(response.body, request.endpoint.items, key)
@@ -141,7 +205,23 @@ class RequestContext(Struct, frozen=True):
         retry: RetryPolicy | None,
         path: Mapping[str, object] | None = None,
     ) -> Reply:
-        """Reads what no page shows."""
+        """Reads a response that no public page shows.
+
+        Args:
+            name: the name of the operation in `endpoints.OPERATIONS`.
+            query: the query; values that are None are left out.
+            language: `Accept-Language`. None: the client's.
+            timeout: time-outs of this call. None: the client's.
+            retry: retries of this call. None: the client's.
+            path: values for the variables of its path, besides the client number.
+
+        Returns:
+            The response as it came.
+
+        Raises:
+            ResponseError: the response can't be read.
+            StatusError: the server answered with an error status.
+        """
         request = self.request(name, query=query, language=language, path=path)
         response = await self.transport.send(request, timeout=timeout, retry=retry)
         return reply_of(Reply, response, request)
@@ -158,7 +238,25 @@ class RequestContext(Struct, frozen=True):
         retry: RetryPolicy | None,
         path: Mapping[str, object],
     ) -> ItemT:
-        """Reads one item whose fields no page shows; `key` is the name on the wire of the field that names it."""
+        """Reads one item whose fields are on no public page.
+
+        Args:
+            name: the name of the operation in `endpoints.OPERATIONS`.
+            cls: the class of the item.
+            key: the wire name of the field that identifies the record.
+            query: the query; values that are None are left out.
+            language: `Accept-Language`. None: the client's.
+            timeout: time-outs of this call. None: the client's.
+            retry: retries of this call. None: the client's.
+            path: values for the variables of its path, besides the client number.
+
+        Returns:
+            The item as it came.
+
+        Raises:
+            ResponseError: the response can't be read.
+            StatusError: the server answered with an error status.
+        """
         request = self.request(name, query=query, language=language, path=path)
         response = await self.transport.send(request, timeout=timeout, retry=retry)
         text = wire.one_record(response.body, request.endpoint.items, key)
@@ -179,7 +277,27 @@ class RequestContext(Struct, frozen=True):
         retry: RetryPolicy | None,
         path: Mapping[str, object] | None = None,
     ) -> ReplyT:
-        """Writes a body that no page shows."""
+        """Writes a body that no public page shows.
+
+        Args:
+            name: the name of the operation in `endpoints.OPERATIONS`.
+            body: a mapping with the API's own names, a list of such, or JSON as bytes.
+            cls: the class of the reply.
+            user_id: who is named as the user; None: nobody.
+            query: the query; values that are None are left out.
+            timeout: time-outs of this call. None: the client's.
+            retry: retries of this call. None: the client's.
+            path: values for the variables of its path, besides the client number.
+
+        Returns:
+            The response as it came.
+
+        Raises:
+            RecordError: the body can't be sent.
+            OutcomeUnknownError: it may have been accepted.
+            ResponseError: the response can't be read.
+            StatusError: the server answered with an error status.
+        """
         what = f"what {name}() sends"
         request = self.request(name, query={**(query or {}), "userid": user_id}, body=body_of(body, what), path=path)
         response = await self.transport.send(request, timeout=timeout, retry=retry)
@@ -196,7 +314,20 @@ class RequestContext(Struct, frozen=True):
         timeout: Timeout | None,
         retry: RetryPolicy | None,
     ) -> Pager[ListedT]:
-        """The pager of the list `name`."""
+        """Makes the list of an operation. Nothing is sent yet.
+
+        Args:
+            name: the name of the operation in `endpoints.OPERATIONS`.
+            cls: the class of its records.
+            query: the criteria; values that are None are left out.
+            may_be_truncated: whether a part of the list is no error.
+            language: `Accept-Language`. None: the client's.
+            timeout: time-outs of each page. None: the client's.
+            retry: retries of each page. None: the client's.
+
+        Returns:
+            The list.
+        """
         template = self.request(name, language=language)
 
         async def fetch(page: Query) -> Response:
