@@ -77,9 +77,9 @@ def _size(count: int, *, shuffled: bool) -> Row:
             if len(rows) == 1000:
                 # As a sync does it: it looks up before it sends.
                 await state.find([row.name for row in rows])
-                state.keep(rows, ())
+                state.save(rows, ())
                 rows = []
-        state.keep(rows, ())
+        state.save(rows, ())
         await state.close()
 
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from ..models.base import Input
 from ..models.customers import Customer
 from ..models.documents import Document
 from ..sources.records import Records
-from ..sync.state import kept
+from ..sync.state import known_keys
 from ..validation.report import CheckReport, Finding
 from ..validation.run import CheckRun
 from ..wire import Envelope
@@ -106,7 +106,7 @@ async def _numbers(customers: CheckInput | None, state: str | None) -> AsyncIter
             if isinstance(number, str):
                 yield number
     if state is not None:
-        for number in kept(state):
+        for number in known_keys(state):
             yield number
 
 

@@ -323,7 +323,7 @@ class Documents:
 
 async def _known(customers: Iterable[str] | AsyncIterable[str] | None, state: str | os.PathLike[str]) -> AsyncIterator[str]:
     """Gives the customer numbers that were passed, and those of a state."""
-    from ..sync.state import kept  # noqa: PLC0415 - SQLite is only loaded where there is a state
+    from ..sync.state import known_keys  # noqa: PLC0415 - SQLite is only loaded where there is a state
 
     if isinstance(customers, AsyncIterable):
         async for number in customers:
@@ -331,5 +331,5 @@ async def _known(customers: Iterable[str] | AsyncIterable[str] | None, state: st
     else:
         for number in customers or ():
             yield number
-    for number in kept(state):
+    for number in known_keys(state):
         yield number

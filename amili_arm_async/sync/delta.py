@@ -16,7 +16,7 @@ from ..bulk.observers import RunObserver
 from ..bulk.outcomes import NOT_ON_SERVER, SUCCESS, UNCERTAIN, BatchOutcome, Outcome, State
 from ..bulk.report import Expectation
 from .digests import RecordDigests
-from .state import Known, StateRow, SyncState, Unsettled, gone, names_of
+from .state import Known, StateRow, SyncState, Unsettled, missing_keys, names_of
 
 __all__ = ["Delta"]
 
@@ -119,7 +119,7 @@ class Delta(RunObserver):
     def gone_keys(self) -> Iterator[str]:
         """Gives the numbers of the customers that are gone, read from the state."""
         if self.gone:
-            yield from gone(self._state.path, bytes(self._seen), self._state.next)
+            yield from missing_keys(self._state.path, bytes(self._seen), self._state.next)
 
     @property
     def path(self) -> str:
@@ -222,7 +222,7 @@ class Delta(RunObserver):
                     changes.rows[found].append(StateRow(key, name, digest))
                 self._settle_late(name, digest or last, changes, is_sent=state in SUCCESS and outcome.attempts > 0)
         if changes.rows[_NEW] or changes.rows[_CHANGED] or changes.settled or changes.unsettled:
-            self._state.keep(*changes.rows, changes.settled, changes.unsettled)
+            self._state.save(*changes.rows, changes.settled, changes.unsettled)
 
     def _settle(self, name: bytes, index: int, state: State) -> tuple[int, bytes | None, bytes | None] | None:
         """Records the final state of a record. For the last record of a customer, returns three things; for any other one, None.

@@ -27,7 +27,7 @@ from ..sqlite.guard import FileGuard
 from ..sqlite.lock import RunLock, is_locked, lock
 from ..sqlite.worker import SqliteWorker
 
-__all__ = ["Known", "StateRow", "SyncState", "Unsettled", "forget", "gone", "kept", "name_of", "names_of"]
+__all__ = ["Known", "StateRow", "SyncState", "Unsettled", "forget", "known_keys", "missing_keys", "name_of", "names_of"]
 
 _FORMAT: Final = FileFormat(
     "sync state",
@@ -93,12 +93,26 @@ class StateRow(NamedTuple):
 
 
 def name_of(key: str) -> bytes:
-    """Returns a customer number as it is compared and stored."""
+    """Returns a customer number as it is compared and stored.
+
+    Args:
+        key: the customer number.
+
+    Returns:
+        The number without case, in UTF-8.
+    """
     return folded(key).encode("utf-8", "surrogatepass")
 
 
 def names_of(keys: Sequence[str | None]) -> Sequence[bytes | None]:
-    """Returns many numbers as they are compared and stored, all at once where that is possible; None for what has no number."""
+    """Returns many customer numbers as they are compared and stored, all at once where that is possible.
+
+    Args:
+        keys: the customer numbers, or None.
+
+    Returns:
+        The names; None where there is no number.
+    """
     try:
         text = "\0".join(keys)  # type: ignore[arg-type]
     except TypeError:
@@ -154,7 +168,7 @@ class SyncState:
         self._durable_at = clock.monotonic()
 
     async def find(self, names: Sequence[bytes]) -> tuple[dict[bytes, Known], dict[bytes, Unsettled]]:
-        """Looks up customers; whatever was given to `keep` before is included.
+        """Looks up customers; whatever was given to `save` before is included.
 
         Args:
             names: their numbers as they are compared.
@@ -173,7 +187,7 @@ class SyncState:
         # So all that was put before is done.
         await self._open_thread.call_urgent(partial(_invalidate, names=names))
 
-    def keep(
+    def save(
         self,
         new: Sequence[StateRow],
         changed: Sequence[StateRow],
@@ -191,7 +205,7 @@ class SyncState:
         if self._thread is None:
             return
         size = _ROW * (len(new) + len(changed) + len(settled) + len(unsettled))
-        self._thread.put(partial(self._keep, new=new, changed=changed, settled=settled, unsettled=unsettled), size=size)
+        self._thread.put(partial(self._save, new=new, changed=changed, settled=settled, unsettled=unsettled), size=size)
         if clock.monotonic() - self._durable_at > _DURABLE_EVERY:
             self._durable_at = clock.monotonic()
             self._thread.put_urgent(_touch)
@@ -253,7 +267,7 @@ class SyncState:
             self._lock.release()
             self._lock = None
 
-    def _keep(
+    def _save(
         self,
         connection: sqlite3.Connection,
         new: Sequence[StateRow],
@@ -334,9 +348,16 @@ def _touch(connection: sqlite3.Connection) -> None:
 # --- those who are gone -----------------------------------------------------------------------------------------------
 
 
-def gone(path: str, seen: bytes, end: int) -> Iterator[str]:
-    """Gives the customers whose bit in `seen` is not set, of those with a row number below `end`; a few at a time, in the order of their
-    customer numbers as they are compared.
+def missing_keys(path: str, seen: bytes, end: int) -> Iterator[str]:
+    """Reads the customers that a source does not have, a few at a time, in the order in which their numbers are compared.
+
+    Args:
+        path: the path of the state.
+        seen: a bit for each row number, set where the source has the customer.
+        end: the end of the row numbers that count.
+
+    Yields:
+        The customer numbers.
 
     Raises:
         JournalError: the state is not there any more, or can't be read.
@@ -346,8 +367,14 @@ def gone(path: str, seen: bytes, end: int) -> Iterator[str]:
             yield _as_shown(name, shown)
 
 
-def kept(path: str | os.PathLike[str]) -> Iterator[str]:
-    """The numbers of all customers in the state, a few at a time, in the order in which they are compared.
+def known_keys(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Reads the numbers of all customers in the state, a few at a time, in the order in which they are compared.
+
+    Args:
+        path: the path of the state.
+
+    Returns:
+        An iterator of customer numbers.
 
     Raises:
         JournalError: the state is not there, or can't be read.
@@ -370,7 +397,14 @@ def _walk(path: str) -> Iterator[tuple[bytes, int, str | int | None]]:
 
 
 def forget(path: str, keys: Iterable[str]) -> int:
-    """Takes customers out of the state; gives how many were in it.
+    """Removes customers from the state.
+
+    Args:
+        path: the path of the state.
+        keys: the customer numbers.
+
+    Returns:
+        How many of them were in the state.
 
     Raises:
         JournalError: the state can't be written, or a sync uses it.

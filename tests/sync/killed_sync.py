@@ -39,13 +39,13 @@ def kill_at_step(left: int) -> None:
 
         return plain
 
-    for name in ("find", "invalidate", "keep", "close"):
+    for name in ("find", "invalidate", "save", "close"):
         setattr(SyncState, name, killing(getattr(SyncState, name)))
 
 
 def kill_once_kept() -> None:
     """Ends the process once something that was kept is in the file: what is looked up later is answered later."""
-    find, keep, is_kept = SyncState.find, SyncState.keep, False
+    find, keep, is_kept = SyncState.find, SyncState.save, False
 
     async def finding(*arguments):
         is_later = is_kept
@@ -59,7 +59,7 @@ def kill_once_kept() -> None:
         keep(*arguments)
         is_kept = True
 
-    SyncState.find, SyncState.keep = finding, keeping
+    SyncState.find, SyncState.save = finding, keeping
 
 
 async def main(base_url: str, token: str, state: str, first: int, end: int, name: str) -> None:
