@@ -2,14 +2,14 @@
 
 ```
 ArmError                      everything this library raises
-├── ConfigurationError        the call or its settings are wrong: mend the program          (also ValueError)
-├── RecordError               a record can't be sent as it is: mend the data                (also ValueError)
-├── SourceError               an input can't be read, or no further: mend the file, or say what it is
-├── NotSentError              nothing left this machine, or it was provably not taken: try again
-│   └── AuthenticationError   no token could be had, whatever the cause: it says nothing about what was asked for
-├── OutcomeUnknownError       it may have been done: look it up before you repeat it
-├── ResponseError             an answer came that can't be read, or a read got no answer: try again, or report it
-├── StatusError               the server said no; .status, .body, .request_id, .retry_after
+├── ConfigurationError        the call or its settings are wrong: fix the program           (also ValueError)
+├── RecordError               a record can't be sent as it is: fix the data                 (also ValueError)
+├── SourceError               an input can't be read, or not to its end: fix the file, or say what it is
+├── NotSentError              nothing was sent, or it was provably not accepted: try again
+│   └── AuthenticationError   no token could be fetched, whatever the cause: it says nothing about the call
+├── OutcomeUnknownError       it may have been accepted: look it up before you repeat it
+├── ResponseError             a response can't be read, or a read got none: try again, or report it
+├── StatusError               an error status; .status, .body, .request_id, .retry_after
 │   ├── BadRequestError       400
 │   ├── UnauthorizedError     401
 │   ├── ForbiddenError        403
@@ -20,12 +20,12 @@ ArmError                      everything this library raises
 │   ├── UnprocessableError    422
 │   ├── RateLimitedError      429
 │   ├── ServerError           5xx
-│   └── AmbiguousStatusError   a status to an unsafe write that proves nothing: an OutcomeUnknownError too
-│       ├── AmbiguousConflictError   409, a ConflictError too
-│       └── AmbiguousServerError     5xx, a ServerError too
-├── TruncatedListError        a list hit the cap of its endpoint, or gave fewer records than it announced: there are or may be more
-├── JournalError              a journal or dead letter file can't be used: nothing (more) is sent; mend the file or its place
-├── CheckError                a check found errors, or its source could not be read: nothing was sent; .report names every fault
+│   └── AmbiguousStatusError  a status to an unsafe write that proves nothing: an OutcomeUnknownError too
+│       ├── AmbiguousConflictError 409, a ConflictError too
+│       └── AmbiguousServerError   5xx, a ServerError too
+├── TruncatedListError        a list reached the cap of its endpoint, or gave fewer records than it announced: it may be incomplete
+├── JournalError              a journal or dead letter file can't be used: nothing more is sent; fix the file or its location
+├── CheckError                a check found errors, or its source could not be read: nothing was sent; .report names every finding
 └── BulkError                 a bulk run could not go on; .report tells what became of each record
 ```
 
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from .validation.report import CheckReport
 
 Lasting: TypeAlias = Literal["no", "perhaps", "yes"]
-"""Whether what went wrong lasts. `"no"`: it may pass by itself. `"perhaps"`: the address looks wrong, as it does during a deployment too.
-`"yes"`: no further try helps."""
+"""Whether what went wrong lasts. `"no"`: it may pass. `"perhaps"`: the address looks wrong, as it also does during a deployment. `"yes"`:
+no further attempt helps."""
 
 __all__ = [
     "AmbiguousConflictError",
@@ -94,23 +94,23 @@ class SourceError(ArmError):
 
 
 class NotSentError(ArmError):
-    """Nothing of the request left this machine, or it was provably not taken. It may be tried again."""
+    """Nothing of the request was sent, or it was provably not accepted. It may be tried again."""
 
 
 class AuthenticationError(NotSentError):
-    """No token could be had, so nothing was sent. The message names the address and the cause, and the cause is chained.
+    """No token could be fetched, so nothing was sent. The message names the address and the cause, and the cause is chained.
 
-    Whatever the identity service answered, it is no answer to the call that wanted the token: a 404 of the identity service is this
-    error, and no `NotFoundError`.
+    Whatever the identity service answered, it is not the response to the call that needed the token: a 404 of the identity service is
+    this error, not a `NotFoundError`.
 
     Args:
         message: what went wrong: the text of the error.
 
     Attributes:
         status: the status that the identity service, or a proxy before it, answered; None where there was no answer.
-        lasting: `"no"`: it may pass by itself (408, 425, 429, 5xx, a time-out). `"perhaps"`: the address looks wrong (host name not
+        lasting: `"no"`: it may pass (408, 425, 429, 5xx, a time-out). `"perhaps"`: the address looks wrong (host name not
             found, connection refused, 404, no token in the answer); this happens during deployments too, so a bulk run ends at once only
-            where it never had a token. `"yes"`: no further try helps (certificate, 400, 401, 403): a bulk run ends at once.
+            where it never had a token. `"yes"`: no further attempt helps (certificate, 400, 401, 403): a bulk run ends at once.
     """
 
     def __init__(self, message: str, *, status: int | None = None, lasting: Lasting = "yes") -> None:
@@ -120,11 +120,11 @@ class AuthenticationError(NotSentError):
 
 
 class OutcomeUnknownError(ArmError):
-    """Bytes of the request left, and no answer proves what became of it. It may have been done: do not blindly repeat it."""
+    """The request was sent, at least in part; whether it was accepted is not known. Do not repeat it blindly."""
 
 
 class ResponseError(ArmError):
-    """An answer that could not be read, or a read that got no answer. For a read it is harmless to try again."""
+    """A response could not be read, or a read got none. It is harmless to repeat a read."""
 
 
 class StatusError(ArmError):
@@ -167,7 +167,7 @@ class StatusError(ArmError):
 
 
 class BadRequestError(StatusError):
-    """400: the server does not take the request as it is written."""
+    """400: the server does not accept the request as it is written."""
 
 
 class UnauthorizedError(StatusError):
@@ -175,7 +175,7 @@ class UnauthorizedError(StatusError):
 
 
 class ForbiddenError(StatusError):
-    """403: the token is valid and may not do this, or not for this client number."""
+    """403: the token is valid but has no permission for this, or not for this client number."""
 
 
 class NotFoundError(StatusError):
@@ -183,7 +183,7 @@ class NotFoundError(StatusError):
 
 
 class NotAcceptableError(StatusError):
-    """406: listed by the page of GET batch, without a meaning."""
+    """406: the vendor's page of GET batch lists it without a meaning."""
 
 
 class ConflictError(StatusError):
@@ -191,7 +191,7 @@ class ConflictError(StatusError):
 
 
 class PayloadTooLargeError(StatusError):
-    """413: the body is larger than the server takes."""
+    """413: the body is larger than the server accepts."""
 
 
 class UnprocessableError(StatusError):
@@ -203,7 +203,7 @@ class RateLimitedError(StatusError):
 
 
 class ServerError(StatusError):
-    """5xx: the server, or something before it, failed."""
+    """5xx: the server, or a proxy before it, failed."""
 
 
 class AmbiguousStatusError(StatusError, OutcomeUnknownError):
@@ -223,7 +223,7 @@ class JournalError(ArmError):
 
 
 class TruncatedListError(ArmError):
-    """A list is not whole: it gave fewer records than it announced, or reached the cap of its endpoint, so that there may be more.
+    """A list is incomplete: it gave fewer records than it announced, or reached the cap of its endpoint, so that there may be more.
 
     Args:
         expected: the number of records that the list announced, where it gave fewer.

@@ -118,8 +118,8 @@ def problems(member: Member) -> Iterator[str]:
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     parameters = [
         (stars.get(parameter.kind, "") + name)
-        for name, parameter in signature.parameters.items()
-        if name not in {"self", "cls"} and not name.startswith("_")
+        for place, (name, parameter) in enumerate(signature.parameters.items())
+        if not (place == 0 and name in {"self", "cls"}) and not name.startswith("_")
     ]
     found = sections(member.docstring)
     explained = entries(found.get("Args", ""))
