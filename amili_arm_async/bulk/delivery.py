@@ -126,7 +126,7 @@ class BatchSender:
         self._reader = reader
         self._concurrency = concurrency
         # One batch more is being written down meanwhile, so that the connections need not wait for the disk.
-        self._deliveries = ResizableSemaphore(lambda: concurrency.limit + min(recorder.ahead, 1))
+        self._deliveries = ResizableSemaphore(lambda: concurrency.limit + min(recorder.batches_ahead, 1))
         self._requests = ResizableSemaphore(lambda: concurrency.limit)
         self._waits = spec.options.results == "wait"
         self._bisects = spec.options.bisect == "all" or (spec.options.bisect == "safe" and spec.endpoint.safe)
@@ -191,7 +191,7 @@ class BatchSender:
                 return False
             await take_turn()
             if not self._control.may_send:
-                self._recorder.put_back(in_flight)
+                self._recorder.requeue(in_flight)
                 return False
             tally = self._tracker.report.tally
             tally.batches_sent += in_flight.attempts == 0
@@ -212,7 +212,7 @@ class BatchSender:
         if not self._control.may_send:
             return False
         try:
-            removed = await self._recorder.sending(in_flight)
+            removed = await self._recorder.before_send(in_flight)
         except ArmError as exc:
             self._control.stop_for_journal(exc)
             return False
@@ -322,7 +322,7 @@ class BatchSender:
     async def _wait_to_retry(self, in_flight: InFlightBatch, attempt: Attempt) -> bool:
         """Waits, and makes the others wait, as the server asks; returns False where the batch is settled instead."""
         if not in_flight.delivery.is_ambiguous:
-            self._recorder.put_back(in_flight)
+            self._recorder.requeue(in_flight)
         self._slow_down(attempt)
         # Otherwise a misspelt host name, for example, would show up after half an hour of silence.
         self._tracker.report_progress(reason_of(attempt))

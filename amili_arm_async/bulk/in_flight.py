@@ -230,7 +230,7 @@ class BatchTracker:
         exceptions = {number: outcomes[position] for number, position in enumerate(removed) if outcomes[position] != common}
         indexes, keys = [batch.indexes[position] for position in removed], [batch.keys[position] for position in removed]
         outcome = BatchOutcome(batch.number, None, 0, None, indexes, keys, common, exceptions)
-        self._recorder.take_out(in_flight, rest, batch.only(rest) if rest else None, outcome)
+        self._recorder.remove_records(in_flight, rest, batch.only(rest) if rest else None, outcome)
         self._keys.settle(in_flight.key_ticket, len(removed))
         if rest:
             in_flight.batch = batch.only(rest)
@@ -270,7 +270,7 @@ class BatchTracker:
             batch.number, uuid, in_flight.attempts, result, batch.indexes, keys, common, exceptions or {}, in_flight.was_ambiguous
         )
         self._recorder.settled(in_flight, common, outcome.exceptions)
-        if not self._recorder.hold(in_flight, outcome):
+        if not self._recorder.defer(in_flight, outcome):
             self.publish(outcome)
 
     def publish(self, outcome: BatchOutcome) -> None:
@@ -304,7 +304,7 @@ class BatchTracker:
         chosen = [records[position] for position in positions]
         keys = _keys_of(record_type, chosen)
         texts = [_payload(record_type, record) for record in chosen] if None in keys else []
-        standing = await self._recorder.standing([first + position for position in positions], keys, texts, ())
+        standing = await self._recorder.earlier_outcomes([first + position for position in positions], keys, texts, ())
         return {**outcomes, **{positions[number]: outcome for number, outcome in standing.items()}}
 
     def settle_unsent(self, records: Sequence[Any], first: int, outcomes: Mapping[int, Outcome], record_type: RecordType) -> None:
@@ -321,8 +321,8 @@ class BatchTracker:
             keys = _keys_of(record_type, [records[position] for position in outcomes])
             for (position, outcome), key in zip(outcomes.items(), keys, strict=True):
                 if outcome.state == "blocked":
-                    payload = _payload(record_type, records[position]) if self._recorder.wants_payloads else None
-                    self._recorder.unsent([first + position], [key], outcome, payload)
+                    payload = _payload(record_type, records[position]) if self._recorder.keeps_payloads else None
+                    self._recorder.not_sent([first + position], [key], outcome, payload)
             common, _ = Counter(outcomes.values()).most_common(1)[0]
             exceptions = {number: outcome for number, outcome in enumerate(outcomes.values()) if outcome != common}
             self.publish(BatchOutcome(0, None, 0, None, indexes, keys, common, exceptions))
@@ -395,7 +395,7 @@ class BatchTracker:
                 self.settle(in_flight, Outcome("accepted", "not_awaited", "the run ended before the result came"))
             else:
                 self.settle(in_flight, self.stopped(in_flight, reason))
-        for outcome in self._recorder.release():
+        for outcome in self._recorder.release_deferred():
             self.publish(outcome)
 
     def name_invalid(self, refused: Iterable[Invalid], reason: Outcome | None) -> None:
@@ -412,7 +412,7 @@ class BatchTracker:
                 self._recorder.invalid(invalid)
             else:
                 outcome = replace(outcome, common=reason)
-                self._recorder.unsent(outcome.indexes, outcome.keys, reason, invalid.payload)
+                self._recorder.not_sent(outcome.indexes, outcome.keys, reason, invalid.payload)
             self.report.add(outcome)
 
     async def name(self, batch: Batch, reason: Outcome) -> None:
@@ -425,8 +425,8 @@ class BatchTracker:
         standing: Mapping[int, Outcome] = {}
         if not self._journal_failed:
             try:
-                await self._recorder.catch_up()
-                standing = await self._recorder.standing(batch.indexes, batch.keys, batch.texts(), batch.fingerprints)
+                await self._recorder.wait_for_backlog()
+                standing = await self._recorder.earlier_outcomes(batch.indexes, batch.keys, batch.texts(), batch.fingerprints)
             except ArmError:
                 self._journal_failed = True
         for position, outcome in standing.items():
@@ -442,7 +442,7 @@ class BatchTracker:
             batch: the batch.
             reason: the outcome of its records.
         """
-        self._recorder.unsent(batch.indexes, batch.keys, reason, b",".join(batch.pieces))
+        self._recorder.not_sent(batch.indexes, batch.keys, reason, b",".join(batch.pieces))
         self.report.add(BatchOutcome(0, None, 0, None, batch.indexes, batch.keys, reason))
 
     @staticmethod

@@ -6,19 +6,22 @@ by field with what was sent, and fields that the server added do not count.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+import anyio
+
 from .. import clock, codec, log, wire
 from ..clock import Stamp
+from ..endpoints import OPERATIONS
 from ..errors import ArmError, AuthenticationError, NotFoundError, StatusError
 from ..transport import Transport
 from ..wire import Response
 from .canonical import plain_text
-from .control import RunControl
 from .number_forms import Candidates, NumberForm, form_of
 from .outcomes import Outcome
 from .spec import RunSpec
@@ -31,17 +34,13 @@ __all__ = [
     "LookUpProofs",
     "LookUps",
     "Settling",
-    "is_about_the_call",
-    "judge_accepted",
-    "judge_found",
-    "judge_not_found",
+    "accepted_after_look_up",
+    "found_outcome",
+    "is_refusal",
+    "not_found_outcome",
     "same_content",
     "settle_time",
 ]
-
-# What looks like percent-encoding is a sign of its own: somebody may decode it twice.
-# A number of digits alone that begins with a zero may be taken for the one without it.
-
 
 _MARGIN: Final = 1.1
 
@@ -112,23 +111,23 @@ FOUND: Final = Outcome("succeeded")
 CONFLICT: Final = Outcome("unknown", "key_conflict", "the server has a document with this documentNo and other content")
 ABSENT: Final = Outcome("unknown", "absent", "the look-up did not find it")
 NOT_LOOKED_UP: Final = Outcome("unknown", "not_looked_up", "the look-up was not answered")
-_ANOTHER: Final = Outcome("unknown", "not_looked_up", "the look-up was answered with something that is not this document")
+_OTHER_DOCUMENT: Final = Outcome("unknown", "not_looked_up", "the look-up was answered with something that is not this document")
 _PAGE: Final = Outcome("unknown", "not_looked_up", "the look-up was answered 404 with a web page: that is no answer of the API")
 _OTHER_CONTENT: Final = Outcome("accepted", CONFLICT.reason, CONFLICT.message)
 _NOT_FOUND: Final = "a look-up did not find it"
 
-_WRITTEN_OTHERWISE: Final = Outcome(
+_OTHER_SPELLING: Final = Outcome(
     "unknown", "not_looked_up", "not found under its number as it is compared, and it was sent with the number written otherwise"
 )
 
-_ABOUT_THE_CALL: Final = frozenset({401, 403, 405})
+_REFUSED: Final = frozenset({401, 403, 405})
 
 
-def is_about_the_call(failure: ArmError) -> bool:
+def is_refusal(failure: ArmError) -> bool:
     """Whether a look-up failed for what every other one would fail for too: no token can be had, or it may not do this."""
     if isinstance(failure, AuthenticationError):
         return failure.lasting != "no"
-    return isinstance(failure, StatusError) and failure.status in _ABOUT_THE_CALL
+    return isinstance(failure, StatusError) and failure.status in _REFUSED
 
 
 # --- what an answer says --------------------------------------------------------------------------------------------------
@@ -141,10 +140,10 @@ def same_content(sent: bytes, found: bytes) -> bool:
     https://docs.amili.dev/about-355476m0). What was sent as blank or null may be missing; what the server has beside it does not count.
     """
     ours, theirs = codec.json_object(sent), codec.json_object(found)
-    return ours is not None and theirs is not None and _says_the_same(ours, theirs)
+    return ours is not None and theirs is not None and _is_same(ours, theirs)
 
 
-def _says_the_same(ours: Any, theirs: Any) -> bool:
+def _is_same(ours: Any, theirs: Any) -> bool:
     # A loop, since JSON that can be read may be nested deeper than functions can call each other.
     pairs = [(ours, theirs)]
     while pairs:
@@ -185,20 +184,20 @@ def _number(value: Any) -> Decimal | None:
     return number if number is not None and number.is_finite() else None
 
 
-def judge_found(number: str, sent: bytes | None, response: Response, items: str) -> Outcome:
+def found_outcome(number: str, sent: bytes | None, response: Response) -> Outcome:
     """What a 2xx to the look-up of a number says; without what was `sent`, a document of that number is `key_conflict`."""
-    text = wire.one_record(response.body, items, "documentNo")
-    if text is None or not _says_the_same(number, (codec.json_object(text) or {}).get("documentNo")):
-        return NOT_LOOKED_UP if text is None else _ANOTHER
+    text = wire.one_record(response.body, OPERATIONS["documents.get"].items, "documentNo")
+    if text is None or not _is_same(number, (codec.json_object(text) or {}).get("documentNo")):
+        return NOT_LOOKED_UP if text is None else _OTHER_DOCUMENT
     return FOUND if sent is not None and same_content(sent, text) else CONFLICT
 
 
-def judge_not_found(failure: NotFoundError) -> Outcome:
+def not_found_outcome(failure: NotFoundError) -> Outcome:
     """What a 404 to a look-up says: of a gateway that shows a web page, nothing."""
     return _PAGE if isinstance(failure.body, str) and failure.body.lstrip("\ufeff \t\r\n").startswith("<") else ABSENT
 
 
-def judge_accepted(found: Outcome, before: Outcome) -> Outcome:
+def accepted_after_look_up(found: Outcome, before: Outcome) -> Outcome:
     """What is known of an accepted document after its look-up. It was taken: it may have failed, and is never sent again."""
     if found is FOUND:
         return FOUND
@@ -219,42 +218,78 @@ def _is_written(number: str, sent: bytes) -> bool:
 
 
 class LookUps:
-    """Looks documents up.
+    """Looks documents up by their numbers.
 
     Args:
-        job: the run.
-        transport: the connections.
-        course: whether the run goes on; a refusal that is about the call ends it.
+        get: sends the look-up of a number and returns the answer; raises an `ArmError` for any answer but a 2xx.
+        concurrency: how many documents are looked up at once.
+        is_stopped: whether nothing more is to be looked up.
+        on_refused: called where a look-up failed for a reason for which every other one would fail, too: no token can be had, or the
+            credentials may not do this.
 
     Attributes:
-        found: by kind of form, the longest number of a document that was found.
+        found: by kind of number form, the longest number of a document that was found.
     """
 
-    def __init__(self, spec: RunSpec, transport: Transport, control: RunControl) -> None:
-        self._spec = spec
-        self._transport = transport
-        self._control = control
+    def __init__(
+        self,
+        get: Callable[[str], Awaitable[Response]],
+        *,
+        concurrency: int,
+        is_stopped: Callable[[], bool],
+        on_refused: Callable[[ArmError], None],
+    ) -> None:
+        self._get = get
+        self._semaphore = asyncio.Semaphore(concurrency)
+        self._is_stopped = is_stopped
+        self._on_refused = on_refused
         self.found: dict[tuple[object, ...], str] = {}
 
+    async def look_up_all(self, documents: Iterable[tuple[int, str, bytes | None]]) -> dict[int, Outcome]:
+        """Looks several documents up at once.
+
+        Args:
+            documents: for each, a number that identifies it here, its documentNo, and what was sent, or None.
+
+        Returns:
+            The outcomes by the first number, in their order; those that were not looked up because of a stop are missing.
+        """
+        outcomes: dict[int, Outcome] = {}
+
+        async def look_up(place: int, number: str, sent: bytes | None) -> None:
+            async with self._semaphore:
+                if not self._is_stopped():
+                    outcomes[place] = await self.look_up(number, sent)
+
+        async with anyio.create_task_group() as group:
+            for document in documents:
+                group.start_soon(look_up, *document)
+        return dict(sorted(outcomes.items()))
+
     async def look_up(self, number: str, sent: bytes | None = None) -> Outcome:
-        """What the server has under a number, compared with what was `sent`: `FOUND`, `CONFLICT`, `ABSENT`, or a verdict with the reason
-        `not_looked_up`, which says nothing."""
+        """Looks one document up (https://docs.amili.dev/get-one-document-3942667e0).
+
+        Args:
+            number: its documentNo.
+            sent: the JSON that was sent, or None: then any document of that number is `CONFLICT`.
+
+        Returns:
+            `FOUND`, `CONFLICT`, `ABSENT`, or an outcome with the reason `not_looked_up`, which proves nothing.
+        """
         try:
-            request = self._spec.look_up(number)
-            response = await self._transport.send(request, timeout=self._spec.timeout, retry=self._spec.retry)
+            response = await self._get(number)
         except NotFoundError as exc:
-            # Whether the service trims a number, or composes its signs, nobody knows.
-            return judge_not_found(exc) if sent is None or _is_written(number, sent) else _WRITTEN_OTHERWISE
+            # Whether the service trims a number, or composes its accents, is not known.
+            return not_found_outcome(exc) if sent is None or _is_written(number, sent) else _OTHER_SPELLING
         except ArmError as exc:
-            if is_about_the_call(exc):
-                reason = str(exc.status) if isinstance(exc, StatusError) else "no_token"
-                self._control.stop(Outcome("not_sent", reason, str(exc)), exc)
+            if is_refusal(exc):
+                self._on_refused(exc)
             return NOT_LOOKED_UP
-        verdict = judge_found(number, sent, response, request.endpoint.items)
-        if verdict in (FOUND, CONFLICT):
+        outcome = found_outcome(number, sent, response)
+        if outcome in (FOUND, CONFLICT):
             kind = form_of(number).kind
             self.found[kind] = max(self.found.get(kind, ""), number, key=len)
-        return verdict
+        return outcome
 
 
 # --- proofs ---------------------------------------------------------------------------------------------------------------

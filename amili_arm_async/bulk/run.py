@@ -17,7 +17,7 @@ from .source import Source
 from .spec import RunSpec
 
 if TYPE_CHECKING:
-    from .journal.sqlite.journal import RunJournal
+    from .journal.protocol import RunJournal
     from .runner import BulkRunner
 
 __all__ = ["BulkRun"]

@@ -30,8 +30,7 @@ from .spec import RunSpec
 from .workers import Workers
 
 if TYPE_CHECKING:
-    from .journal.sqlite.journal import RunJournal
-    from .journal.sqlite.queries import OpenRow
+    from .journal.protocol import AcceptedBatch, RunJournal
 
 __all__ = ["BulkRunner"]
 
@@ -74,7 +73,7 @@ class BulkRunner:
         self._poller = Poller(spec, transport, shared_limits.gate, self._control, report.tally)
         self._tracker = BatchTracker(report, self.outcomes, spec.options, self._recorder, self._control, self._poller)
         self._reader = Reader(
-            spec, source, self._tracker, self._control, fingerprints=journal is not None, keep_invalid=self._recorder.wants_payloads
+            spec, source, self._tracker, self._control, fingerprints=journal is not None, keep_invalid=self._recorder.keeps_payloads
         )
         self._workers = Workers(
             spec,
@@ -109,7 +108,7 @@ class BulkRunner:
             await self._end_observers(complete=False)
             self._report.end()
             raise
-        if self._journal is not None and self._journal.is_stale:
+        if self._journal is not None and self._journal.stale_since:
             self._look_up_first(self._journal)
         # A reconcile of several runs counts on from the run before.
         self._tracker.adopted = self._report.tally.records_read
@@ -209,7 +208,7 @@ class BulkRunner:
         self._reader.stop(reads_on=self._control.cause is not None)
         self._tracker.release_waiters()
         if self._journal is not None:
-            self._journal.abandon()
+            self._journal.stop_waiting()
 
     def leave(self) -> None:
         """Ends the run because the caller left: starts no new batch, lets those in flight end, awaits no result, reads nothing more."""
@@ -222,7 +221,7 @@ class BulkRunner:
     async def _reopen(self) -> None:
         """Polls the results of the batches that an earlier attempt left open."""
         journal = self._journal
-        for row in journal.open if journal is not None else ():
+        for row in journal.open_batches if journal is not None else ():
             assert journal is not None
             slot = await self._shared_limits.open_slot(self._control.stopping)
             if slot is None:
@@ -230,19 +229,19 @@ class BulkRunner:
             with slot:
                 try:
                     await self._adopt(row)
-                    self._poll_again(await journal.read_open(row), journal, slot)
+                    self._poll_again(await journal.read_open_batch(row), journal, slot)
                 except ArmError as exc:
                     self._control.stop_for_journal(exc)
 
     async def _adopt(self, row: int) -> None:
         """Takes the records of a batch of the journal for those of a source, where there is none."""
         assert self._journal is not None
-        self._tracker.adopted += await self._journal.adopt(row, self._tracker.adopted)
+        self._tracker.adopted += await self._journal.adopt_batch(row, self._tracker.adopted)
         self._tracker.read(self._reader.read)
 
-    def _poll_again(self, opened: OpenRow, journal: RunJournal, slot: OpenBatchSlot) -> None:
+    def _poll_again(self, opened: AcceptedBatch, journal: RunJournal, slot: OpenBatchSlot) -> None:
         def settled(common: Outcome, exceptions: dict[int, Outcome], _: BatchResult | None) -> None:
-            for outcome in journal.settle_open(opened, common, exceptions):
+            for outcome in journal.settle_open_batch(opened, common, exceptions):
                 self._tracker.publish(outcome)
 
         # Where a single clock is left, the deadline begins anew.
@@ -257,14 +256,14 @@ class BulkRunner:
 
     def _look_up_first(self, journal: RunJournal) -> None:
         """Lets nothing leave that was not looked up: the journal does not know all that was sent."""
-        from .reconcile import LookUpFirst  # noqa: PLC0415 - only few runs need it
+        from .reconcile import StaleJournalCheck  # noqa: PLC0415 - only few runs need it
 
         self._report.stale_journal = True
-        journal.look_up_first = LookUpFirst(self._spec, self._transport, journal, self._control).verdicts
+        journal.look_up_first = StaleJournalCheck(self._spec, self._transport, journal, self._control).outcomes
 
     async def _reconcile(self) -> None:
         """Looks up the documents whose outcome is not known, where that was asked for."""
-        if self._journal is None or not self._journal.holds or self._control.reason is not None:
+        if self._journal is None or not self._journal.defers or self._control.reason is not None:
             return
         from .reconcile import Reconciler  # noqa: PLC0415 - only few runs need it
 

@@ -96,7 +96,7 @@ class Workers:
 
     @property
     def _wanted(self) -> int:
-        return self.concurrency.limit + self._recorder.ahead
+        return self.concurrency.limit + self._recorder.batches_ahead
 
     async def _work(self) -> None:
         try:
@@ -123,7 +123,7 @@ class Workers:
                     return None
                 self._claiming[batch.number] = batch
                 try:
-                    claimed = await self._recorder.claim(batch)
+                    claimed = await self._recorder.decide(batch)
                 except ArmError as exc:
                     self._control.stop_for_journal(exc)
                     return None

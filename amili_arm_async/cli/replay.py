@@ -12,13 +12,12 @@ from typing import Any, Final
 from anyio import to_thread
 
 from .. import wire
-from ..bulk.lookups import NOT_LOOKED_UP, is_about_the_call, judge_accepted, judge_found, judge_not_found
+from ..bulk.lookups import NOT_LOOKED_UP, accepted_after_look_up, found_outcome, is_refusal, not_found_outcome
 from ..bulk.outcomes import SUCCESS, BatchOutcome, Outcome, can_be_looked_up
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
-from ..endpoints import OPERATIONS as ENDPOINTS
 from ..errors import ArmError, ConfigurationError, JournalError, NotFoundError
 from ..models.batches import BatchResult
 from ..resources.concurrent import ConcurrentMap
@@ -166,7 +165,7 @@ class Replay:
         async with ConcurrentMap(rows, self._ask, at_once=self.reconcile.concurrency, ordered=False) as answers:
             async for row, verdict in answers:
                 before = Outcome("accepted", row.new_reason or "", row.new_message)
-                self._settle(row, judge_accepted(verdict, before) if row.state == "accepted" else verdict, show)
+                self._settle(row, accepted_after_look_up(verdict, before) if row.state == "accepted" else verdict, show)
 
     async def _ask(self, row: LetterRow) -> tuple[LetterRow, Outcome]:
         """What the server has under the number of a document."""
@@ -174,12 +173,12 @@ class Replay:
         try:
             response = await self.arm.request("GET", f"documents/{wire.segment('documentNo', letter.key)}")
         except NotFoundError as exc:
-            return row, judge_not_found(exc)
+            return row, not_found_outcome(exc)
         except ArmError as exc:
-            if is_about_the_call(exc):
+            if is_refusal(exc):
                 raise
             return row, NOT_LOOKED_UP
-        return row, judge_found(str(letter.key), bytes(letter.payload), response, ENDPOINTS["documents.get"].items)
+        return row, found_outcome(str(letter.key), bytes(letter.payload), response)
 
     def _settle(self, row: LetterRow, verdict: Outcome, show: UpdateBar | None) -> None:
         if verdict.state in SUCCESS:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from .. import clock
 from ..bulk.chunking import split_json_objects
 from ..bulk.fingerprints import content_name
+from ..bulk.journal.run_key import pruned_error
 from ..bulk.journal.sqlite.index import read_records
 from ..bulk.journal.sqlite.queries import body_of, ids, states_of, superseded
-from ..bulk.journal.sqlite.run_key import removed
 from ..bulk.journal.sqlite.schema import broken, open_journal
 from ..errors import JournalError
 from ..sqlite.file import connect, path_of
@@ -106,7 +106,7 @@ def _find(connection: sqlite3.Connection, group: Group, path: str) -> tuple[int,
         (group.run_id, group.operation, group.client_no),
     ).fetchone()
     if row is not None and row[2] is not None:
-        raise removed(path, str(group.run_id), group.operation, row[2])
+        raise pruned_error(path, str(group.run_id), group.operation, row[2])
     return (row[0], bool(row[1])) if row is not None else None
 
 

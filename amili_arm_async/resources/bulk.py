@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from .. import clock, codec
 from ..bulk.chunking import RecordType
+from ..bulk.journal.factory import new_run_id, run_journal, runs_of
+from ..bulk.journal.run_key import RunKey
 from ..bulk.limits import SharedLimits
 from ..bulk.observers import RunObserver
 from ..bulk.report import BulkReport, Expectation, expectation_of
@@ -29,7 +31,7 @@ from ..wire import Envelope, Request
 from .base import RequestContext, SourceRecord
 
 if TYPE_CHECKING:
-    from ..bulk.journal.sqlite.journal import RunJournal
+    from ..bulk.journal.protocol import RunJournal
 
 __all__ = ["BulkWrites", "files_of"]
 
@@ -248,12 +250,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         Raises:
             JournalError: the journal can't be used.
         """
-        from anyio import to_thread  # noqa: PLC0415
-
-        from ..bulk.journal.sqlite.inspect import runs_of  # noqa: PLC0415
-        from ..sqlite.file import path_of  # noqa: PLC0415 - SQLite is only loaded where there is a journal
-
-        runs = await to_thread.run_sync(runs_of, path_of(path), name, self.context.client_no, run_id)
+        runs = await runs_of(path, name, self.context.client_no, run_id)
         report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic)
         # There is no source, so nothing of it is left.
         report.source_exhausted = True
@@ -311,19 +308,10 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
     def _journal(self, name: str, options: BulkOptions, *, reads_source: bool = True) -> RunJournal | None:
         """The journal of a run: in its file, or a temporary one where only a dead letter has to be written."""
-        if options.journal is None and options.dead_letter is None:
-            return None
-        # SQLite is only loaded where there is a journal.
-        try:
-            from ..bulk.journal.sqlite.journal import RunJournal, new_run_id  # noqa: PLC0415
-            from ..bulk.journal.sqlite.run_key import RunKey  # noqa: PLC0415
-        except ImportError as exc:  # pragma: no cover - Windows has no fcntl
-            raise ConfigurationError(f"a journal or dead letter can't be kept on this system: {exc}") from exc
-
         context = self.context
         run_id = options.run_id if options.run_id is not None else new_run_id()
         run = RunKey(run_id, name, context.client_no, context.transport.base_url, OPERATIONS[name].safe)
-        return RunJournal(run, options, context.transport.service_clock, reads_source=reads_source)
+        return run_journal(run, options, context.transport.service_clock, reads_source=reads_source)
 
     def _poll(self, batch_uuid: str) -> Request:
         return self.context.request("batches.get", path={"batchuuid": batch_uuid})

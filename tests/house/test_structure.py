@@ -48,7 +48,7 @@ PURE = [
     "bulk.copies",
     "bulk.fingerprints",
     "bulk.journal.matching",
-    "bulk.journal.pending",
+    "bulk.journal.deferred",
     "bulk.number_forms",
     "bulk.outcomes",
     "bulk.report",
@@ -249,3 +249,26 @@ def test_importing_the_package_imports_nothing_that_only_some_need() -> None:
     program = "import sys, amili_arm_async; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60).stdout.split()
     assert {"structlog", "typer", "rich", "sqlite3", "pytest", "anyio"} & set(loaded) == set()
+
+
+def test_only_rooms_with_files_of_sqlite_import_it() -> None:
+    # What needs the journal gets it by `bulk.journal.factory`, as the protocols of `bulk.journal.protocol`.
+    importers = {module for module in NAMES for target, _ in imports(module) if target == "sqlite3"}
+    rooms = ("sqlite", "sync", "sandbox", "bulk.journal")
+    assert [module for module in sorted(importers) if not module.startswith(rooms)] == []
+    users = {module for module in NAMES for target, _ in imports(module) if target.startswith(".bulk.journal.sqlite")}
+    assert [module for module in sorted(users) if not module.startswith("bulk.journal")] == []
+
+
+def test_the_event_loop_touches_no_field_of_a_run_store() -> None:
+    # It is owned by the thread of the journal: the loop only names methods for the thread to call.
+    (store,) = (node for node in ast.walk(tree("bulk.journal.sqlite.store")) if isinstance(node, ast.ClassDef) and node.name == "RunStore")
+    fields = {node.target.id for node in store.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    assert {"index", "entered", "mark"} <= fields
+    found = [
+        f"{module}: {ast.unparse(node)}"
+        for module in ("bulk.journal.sqlite.journal", "bulk.journal.sqlite.reconcile_store")
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("_store") and node.attr in fields - {"index_wanted"}
+    ]
+    assert found == []

@@ -229,7 +229,7 @@ def test_the_order_of_keys_does_not_change_a_print(value, one, other):
 # --- documents: what the journal says -----------------------------------------------------------------------------------------
 
 STATES = ["succeeded", "open", "accepted", "unknown", "rejected", "failed", "not_sent"]
-MAY_BE_THERE = STATES[:4]
+MAY_BE_ON_SERVER = STATES[:4]
 
 
 def entries_of(states, content=1):
@@ -243,7 +243,7 @@ def test_equal_documents_take_the_states_in_fixed_order(states, count, chance):
     chance.shuffle(entries)
     decisions = [decide_document(entries, 1, place, numbered=False) for place in range(count)]
 
-    there = sorted((state for state in states if state in MAY_BE_THERE), key=MAY_BE_THERE.index)
+    there = sorted((state for state in states if state in MAY_BE_ON_SERVER), key=MAY_BE_ON_SERVER.index)
     assert [decision.taken.state for decision in decisions if decision.taken] == there[:count]
     assert [decision.send for decision in decisions] == [place >= len(there) for place in range(count)]
     assert not any(decision.conflict for decision in decisions)
@@ -251,7 +251,7 @@ def test_equal_documents_take_the_states_in_fixed_order(states, count, chance):
         id(entry) for decision in decisions for entry in decision.supersedes
     ]
     assert len(set(spoken_for)) == len(spoken_for), "each record of the journal stands for one of the source at the most"
-    assert all(entry.state not in MAY_BE_THERE for decision in decisions for entry in decision.supersedes)
+    assert all(entry.state not in MAY_BE_ON_SERVER for decision in decisions for entry in decision.supersedes)
     assert all(len(decision.supersedes) <= 1 for decision in decisions), "one that goes out again takes the place of one"
 
 
@@ -259,7 +259,7 @@ def test_equal_documents_take_the_states_in_fixed_order(states, count, chance):
 def test_a_document_with_a_number_is_sent_once_at_most(found, content):
     entries = [ResumeEntry(row, state, print_, row, 0) for row, (state, print_) in enumerate(found)]
     first = decide_document(entries, content, 0, numbered=True)
-    there = [(state, print_) for state, print_ in found if state in MAY_BE_THERE]
+    there = [(state, print_) for state, print_ in found if state in MAY_BE_ON_SERVER]
 
     assert first.send == (not there)
     if there:

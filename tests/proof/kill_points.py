@@ -45,7 +45,7 @@ class Point:
         return self.function.endswith((".begin", ".end", "sync_folder", "Reconciler.run"))
 
 
-_JOURNAL = "bulk.journal.sqlite.journal:RunJournal"
+_JOURNAL = "bulk.journal.sqlite.journal:SqliteRunJournal"
 _STORE = "bulk.journal.sqlite.store:RunStore"
 _BODY = "connections:_Body.write"
 
@@ -54,15 +54,15 @@ POINTS: dict[str, Point] = {
     "opening": Point("before the journal is opened", f"{_JOURNAL}.begin"),
     "opened_uncommitted": Point("the run is in the journal, not committed", f"{_STORE}.begin", "after"),
     "opened": Point("the journal is open", f"{_JOURNAL}.begin", "after"),
-    "cut": Point("a batch is cut and not in the journal", f"{_JOURNAL}.claim"),
-    "entered": Point("a batch is in the journal, nothing is meant to be sent yet", f"{_JOURNAL}.claim", "after"),
-    "before_intent": Point("before the intent to send is written", f"{_JOURNAL}.sending"),
-    "intent_uncommitted": Point("the intent is written and not committed", f"{_STORE}.sending", "after"),
+    "cut": Point("a batch is cut and not in the journal", f"{_JOURNAL}.decide"),
+    "entered": Point("a batch is in the journal, nothing is meant to be sent yet", f"{_JOURNAL}.decide", "after"),
+    "before_intent": Point("before the intent to send is written", f"{_JOURNAL}.before_send"),
+    "intent_uncommitted": Point("the intent is written and not committed", f"{_STORE}.before_send", "after"),
     "intent_unmarked": Point(
         "the intent is durable, the mark beside the journal is not written", "bulk.journal.sqlite.store:RunStore.committed"
     ),
     "intent_marked": Point("the mark is written, nobody knows of that", "bulk.journal.sqlite.store:RunStore.committed", "after"),
-    "intent_durable": Point("the intent is durable, no byte has left", f"{_JOURNAL}.sending", "after"),
+    "intent_durable": Point("the intent is durable, no byte has left", f"{_JOURNAL}.before_send", "after"),
     "before_first_byte": Point("connected, no byte of the body has left", _BODY),
     "first_byte": Point("the headers and one byte of the body have left", _BODY, "first byte"),
     "half_body": Point("half of the body has left", _BODY, "half"),
@@ -80,24 +80,26 @@ POINTS: dict[str, Point] = {
     "resume_opening": Point("going on: before the journal is opened", f"{_JOURNAL}.begin", phase="resume"),
     "resume_uncommitted": Point("going on: what was on the wire is unknown now, not committed", f"{_STORE}.begin", "after", "resume"),
     "resume_opened": Point("going on: the journal is open", f"{_JOURNAL}.begin", "after", "resume"),
-    "resume_claimed": Point("going on: it is decided what of a batch is sent", f"{_STORE}.claim", "after", "resume"),
-    "resume_intent": Point("going on: the intent is durable, no byte has left", f"{_JOURNAL}.sending", "after", "resume"),
+    "resume_claimed": Point("going on: it is decided what of a batch is sent", f"{_STORE}.decide", "after", "resume"),
+    "resume_intent": Point("going on: the intent is durable, no byte has left", f"{_JOURNAL}.before_send", "after", "resume"),
     "resume_body_sent": Point("going on: the whole body has left", _BODY, "sent", "resume"),
     "reconcile_begins": Point("before anything is looked up", "bulk.reconcile:Reconciler.run", phase="reconcile"),
     "looking_up": Point("before a document is looked up", "bulk.lookups:LookUps.look_up", phase="reconcile"),
     "looked_up": Point("the look-up of a document was answered", "bulk.lookups:LookUps.look_up", "after", "reconcile"),
     "batch_looked_up": Point(
-        "a batch is looked up, that is not written", "bulk.journal.sqlite.reconcile_store:ReconcileStore.looked_up", phase="reconcile"
+        "a batch is looked up, that is not written", "bulk.journal.sqlite.reconcile_store:SqliteReconcileStore.looked_up", phase="reconcile"
     ),
     "absent_known": Point(
         "what is absent is known, it is not entered to be sent",
-        "bulk.journal.sqlite.reconcile_store:ReconcileStore.again",
+        "bulk.journal.sqlite.reconcile_store:SqliteReconcileStore.enter_again",
         phase="reconcile",
     ),
     "absent_entered": Point(
-        "what is absent is entered to be sent", "bulk.journal.sqlite.reconcile_store:ReconcileStore.again", "after", "reconcile"
+        "what is absent is entered to be sent", "bulk.journal.sqlite.reconcile_store:SqliteReconcileStore.enter_again", "after", "reconcile"
     ),
-    "resume_poll": Point("going on: the result of an earlier batch is known and not written", f"{_JOURNAL}.settle_open", phase="resume"),
+    "resume_poll": Point(
+        "going on: the result of an earlier batch is known and not written", f"{_JOURNAL}.settle_open_batch", phase="resume"
+    ),
 }
 
 

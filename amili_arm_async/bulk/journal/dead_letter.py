@@ -1,13 +1,12 @@
-"""The dead letter file: a line of JSON for each record of a run that did not make it, with its payload. Called in the journal's thread."""
+"""The dead letter file: a line of JSON for each record of a run that did not succeed, with its payload."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -15,12 +14,34 @@ from ... import codec
 from ...errors import JournalError
 from ...files import AtomicFile, alone, followed
 from ..chunking import split_json_objects
-from ..outcomes import Outcome, success_states
-from .sqlite.queries import NOT_AWAITED, body_of, ids, keys_of, places_of, read_row, superseded
-from .sqlite.run_key import RunKey
-from .sqlite.store import RunStore
+from ..outcomes import Outcome
+from .run_key import RunKey
 
-__all__ = ["DeadLetter"]
+__all__ = ["DeadLetter", "UnsuccessfulBatch"]
+
+
+class UnsuccessfulBatch(NamedTuple):
+    """A batch with records that did not succeed.
+
+    Attributes:
+        keys: the keys of all its records.
+        indexes: by position, the indexes of its records in the source, as far as they are known.
+        replaced: the positions of records that were sent again in a later batch, which has their outcome.
+        attempts: how often it was sent.
+        batch_uuid: its batchUuid, where that leads to its result; else None.
+        outcome: the outcome of all its records but the exceptions.
+        exceptions: by position, the outcomes that differ.
+        body: the JSON of all its records, or None where it was not kept.
+    """
+
+    keys: Sequence[str | None]
+    indexes: Mapping[int, int]
+    replaced: Set[int]
+    attempts: int
+    batch_uuid: str | None
+    outcome: Outcome
+    exceptions: Mapping[int, Outcome]
+    body: bytes | None
 
 
 _ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
@@ -33,20 +54,20 @@ class DeadLetter:
 
     Args:
         path: of the file; it is made at once, so that a place that can't be written shows before anything is sent.
-        name: which run.
+        key: which run.
         journal: path of its journal, or an empty text.
 
     Raises:
         JournalError: the file can't be written.
     """
 
-    def __init__(self, path: str, name: RunKey, journal: str) -> None:
+    def __init__(self, path: str, key: RunKey, journal: str) -> None:
         self._path = path
         head = {
-            "operation": name.operation,
-            "client_no": name.client_no,
-            "base_url": name.base_url,
-            "run_id": name.run_id,
+            "operation": key.operation,
+            "client_no": key.client_no,
+            "base_url": key.base_url,
+            "run_id": key.run_id,
             "journal": journal or None,
         }
         # Every line of this run begins with it.
@@ -68,19 +89,23 @@ class DeadLetter:
     def _broken(self, failure: OSError) -> JournalError:
         return JournalError(f"the dead letter file {self._path} can't be written: {failure.strerror}")
 
-    def write(self, connection: sqlite3.Connection, rows: RunStore, *, accepted_is_enough: bool) -> None:
-        """Writes what did not make it in the place of what the file holds of this run.
+    def write(self, batches: Iterable[UnsuccessfulBatch], success: frozenset[str]) -> None:
+        """Replaces the lines of this run by those of its records that did not succeed.
+
+        Args:
+            batches: the batches of the run that hold some.
+            success: the states that count as success.
 
         Raises:
             JournalError: the file can't be written; it is as it was.
         """
-        well = success_states(accepted_is_enough=accepted_is_enough)
         try:
             with alone(self._path), AtomicFile(self._path) as draft:
                 for line in self._others():
                     draft.put(line)
-                for line in self._lines(connection, rows, well):
-                    draft.put(line)
+                for batch in batches:
+                    for line in self._lines_of(batch, success):
+                        draft.put(line)
                 draft.keep()
         except OSError as exc:
             raise self._broken(exc) from exc
@@ -92,44 +117,22 @@ class DeadLetter:
                 if not line.startswith(self._head):
                     yield line if line.endswith(b"\n") else line + b"\n"
 
-    def _lines(self, connection: sqlite3.Connection, rows: RunStore, well: frozenset[str]) -> Iterator[bytes]:
-        for batch in ids(connection, rows.id, "state <> 'queued'"):
-            # A batchUuid that several batches were given leads to no result of this one.
-            read = "SELECT attempt, tries, iif(shared, NULL, uuid) FROM batches WHERE id = ?"
-            attempt, tries, uuid = connection.execute(read, (batch,)).fetchone()
-            _, verdict, others = read_row(connection, batch)
-            verdict = verdict or NOT_AWAITED
-            if {verdict.state, *(other.state for other in others.values())} <= well:
-                continue
-            indexes = places_of(connection, batch, rows.index, current=rows.has_source and attempt == rows.attempt)
-            yield from self._lines_of(connection, batch, (tries, uuid), (verdict, others), indexes, well)
-
-    def _lines_of(
-        self,
-        connection: sqlite3.Connection,
-        batch: int,
-        sent: tuple[int, str | None],
-        said: tuple[Outcome, Mapping[int, Outcome]],
-        indexes: Mapping[int, int],
-        well: frozenset[str],
-    ) -> Iterator[bytes]:
-        keys, gone, body = keys_of(connection, batch), superseded(connection, batch), body_of(connection, batch)
-        texts = split_json_objects(body) if body is not None else None
-        verdict, others = said
-        for position, key in enumerate(keys):
-            state, reason, message = others.get(position, verdict)
-            if state in well or position in gone:
+    def _lines_of(self, batch: UnsuccessfulBatch, success: frozenset[str]) -> Iterator[bytes]:
+        texts = split_json_objects(batch.body) if batch.body is not None else None
+        for position, key in enumerate(batch.keys):
+            state, reason, message = batch.exceptions.get(position, batch.outcome)
+            if state in success or position in batch.replaced:
                 continue
             text = texts[position] if texts is not None else None
             as_read = codec.what_was_read(text) if text is not None else None
             line: dict[str, Any] = {
-                "index": indexes.get(position),
+                "index": batch.indexes.get(position),
                 "key": key,
                 "state": state,
                 "reason": reason,
                 "message": message,
-                "attempts": sent[0],
-                "batch_uuid": sent[1],
+                "attempts": batch.attempts,
+                "batch_uuid": batch.batch_uuid,
                 "payload": msgspec.Raw(text) if text is not None and as_read is None else None,
             }
             if as_read is not None:

@@ -12,15 +12,15 @@ from typing import Final, Literal, TypeAlias
 from ..chunking import Batch
 from ..outcomes import MAY_BE_ON_SERVER, REPEATED, Outcome
 
-__all__ = ["MAY_BE_THERE", "Decision", "ResumeEntry", "ResumeRules", "decide_customer", "decide_document", "first"]
+__all__ = ["ENTRY_MAY_BE_ON_SERVER", "Decision", "ResumeDecisions", "ResumeEntry", "decide_customer", "decide_document", "first"]
 
 EntryState: TypeAlias = Literal["succeeded", "open", "accepted", "unknown", "failed", "rejected", "current"]
 
 _ORDER: Final = ("succeeded", "open", "accepted", "unknown", "rejected", "failed")
 """Of equal records, which one is claimed first."""
 
-MAY_BE_THERE: Final = MAY_BE_ON_SERVER | {"open"}
-_TAKEN: Final = MAY_BE_THERE - {"unknown"}
+ENTRY_MAY_BE_ON_SERVER: Final = MAY_BE_ON_SERVER | {"open"}
+_TAKEN: Final = ENTRY_MAY_BE_ON_SERVER - {"unknown"}
 
 
 _OTHER_CONTENT: Final = Outcome(
@@ -74,7 +74,7 @@ class Decision:
 
 
 @dataclass(slots=True)
-class ResumeRules:
+class ResumeDecisions:
     """What was decided for the records of a batch.
 
     Attributes:
@@ -106,7 +106,7 @@ def decide_document(entries: list[ResumeEntry], content: int, place: int, *, num
     if numbered and any(entry.claimed is not None for entry in entries):
         return Decision(send=False, conflict=REPEATED)
     free = [entry for entry in entries if entry.claimed is None]
-    there = [entry for entry in free if entry.state in MAY_BE_THERE]
+    there = [entry for entry in free if entry.state in ENTRY_MAY_BE_ON_SERVER]
     if numbered and there:
         same = [entry for entry in there if entry.content == content]
         if not same:

@@ -1,16 +1,9 @@
-"""A run without a journal: nothing is kept of it but the documentNos that it has sent."""
+"""What a run reports while it goes on (`Recorder`), and the recorder of a run without a journal (`NullRecorder`)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    pass
-
-
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..chunking import Batch, Invalid
@@ -21,20 +14,17 @@ if TYPE_CHECKING:
     from ...errors import ArmError
     from ..in_flight import InFlightBatch
 
-
-__all__ = ["NullRecorder", "Recorder", "ResumeClaims"]
-
-ResultT = TypeVar("ResultT")
+__all__ = ["NullRecorder", "Recorder", "SendDecision"]
 
 
-class ResumeClaims(NamedTuple):
-    """What of a batch is to be sent.
+class SendDecision(NamedTuple):
+    """Which records of a batch are to be sent.
 
     Attributes:
-        batch: the records that are sent, or None.
-        row: their batch in the journal.
-        outcomes: what became of the others.
-        after: what must be settled before it is sent.
+        batch: the records to send, or None where there are none.
+        row: the id of that batch in the journal; 0 without a journal.
+        outcomes: the outcomes of the other records.
+        after: events to wait for before the batch is sent.
     """
 
     batch: Batch | None
@@ -44,109 +34,309 @@ class ResumeClaims(NamedTuple):
 
 
 class Recorder(Protocol):
-    """What a run tells of itself while it goes on, to a journal or to nobody; `journal.run_journal` says what each call means."""
+    """Receives every step of a run, in the event loop of the run.
+
+    Durable means: on the disk, so that it survives the end of the process and of the machine. What is not durable when a method returns is
+    written soon, in the order of the calls, and is durable with the next durable step or at the end. A method that is not asynchronous
+    never waits and never raises; where its step can't be written, `failure` says so and the next asynchronous method raises it.
+    """
 
     @property
-    def failure(self) -> ArmError | None: ...
+    def failure(self) -> ArmError | None:
+        """What made the recorder unusable, or None."""
+        ...
+
     @property
-    def ahead(self) -> int: ...
+    def batches_ahead(self) -> int:
+        """How many batches more than may be in flight are prepared meanwhile, because it takes time to record them."""
+        ...
+
     @property
-    def wants_payloads(self) -> bool: ...
-    async def begin(self) -> None: ...
-    async def end(self, *, complete: bool) -> dict[State, int]: ...
-    async def claim(self, batch: Batch) -> ResumeClaims | None: ...
-    async def sending(self, live: InFlightBatch) -> Mapping[int, Outcome]: ...
-    def take_out(self, live: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None: ...
-    def put_back(self, live: InFlightBatch) -> None: ...
-    def split(self, live: InFlightBatch, parts: Sequence[InFlightBatch]) -> None: ...
-    async def accepted(self, live: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool: ...
-    def settled(self, live: InFlightBatch, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> None: ...
-    def unsent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Outcome, body: bytes | None) -> None: ...
-    def invalid(self, refused: Invalid) -> None: ...
-    def hold(self, live: InFlightBatch, outcome: BatchOutcome) -> bool: ...
-    def release(self) -> Iterator[BatchOutcome]: ...
-    async def catch_up(self) -> None: ...
-    async def standing(
+    def keeps_payloads(self) -> bool:
+        """Whether the payloads of records that don't succeed are kept (for a dead letter file)."""
+        ...
+
+    async def begin(self) -> None:
+        """Opens the recorder; called once, before anything else. The run is durable when it returns.
+
+        Raises:
+            JournalError: the journal or the dead letter file can't be used, or the run is in progress elsewhere.
+            ConfigurationError: the run was begun against another address.
+        """
+        ...
+
+    async def end(self, *, complete: bool) -> dict[State, int]:
+        """Closes the recorder; called once, after everything else, also where `begin` raised. All is durable when it returns.
+
+        Args:
+            complete: whether the source was read to its end and nothing stopped the run.
+
+        Returns:
+            The number of records by state, `accepted` and `unknown` only, that earlier attempts of the run sent and the source did not
+            yield this time; empty where the source was not read to its end.
+
+        Raises:
+            JournalError: something could not be written.
+        """
+        ...
+
+    async def decide(self, batch: Batch) -> SendDecision | None:
+        """Decides which records of a batch are sent; called once for each batch of the source, in the order of the source, one at a time.
+
+        Args:
+            batch: the batch as the chunker cut it.
+
+        Returns:
+            The decision; None where the run stopped first. Nothing of it is durable.
+
+        Raises:
+            JournalError: the journal can't be used any more.
+        """
+        ...
+
+    async def before_send(self, live: InFlightBatch) -> Mapping[int, Outcome]:
+        """Records the intent to send a batch; called before each attempt, before the first byte. For a batch that must not be sent twice,
+        the intent is durable when it returns.
+
+        Args:
+            live: the batch.
+
+        Returns:
+            By position, the outcomes of records that must not be sent, because another run has sent them. Then no intent is recorded: the
+            caller removes them (`remove_records`) and asks again. Empty where the batch may be sent.
+
+        Raises:
+            JournalError: the intent can't be recorded: the batch must not be sent.
+        """
+        ...
+
+    def remove_records(self, live: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
+        """Records were removed from a batch because of what `before_send` returned.
+
+        Args:
+            live: the batch as it was; its `row` is set to that of what is left.
+            rest: the positions of the records that are left.
+            part: the batch of those, or None where none is left.
+            outcome: the outcome of those that were removed.
+        """
+        ...
+
+    def requeue(self, live: InFlightBatch) -> None:
+        """An attempt to send a batch ended, and it is proved that the server did not take it; the batch waits for its next attempt."""
+        ...
+
+    def split(self, live: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
+        """Replaces a batch that the server did not take by its parts.
+
+        Args:
+            live: the batch.
+            parts: its parts; their `row` is set.
+        """
+        ...
+
+    async def accepted(self, live: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool:
+        """The server accepted a batch; called right after the 202. For a batch that must not be sent twice, the batchUuid is durable when
+        it returns.
+
+        Args:
+            live: the batch.
+            batch_uuid: the batchUuid of the 202.
+            is_first: False where this client was given the same batchUuid before: then the receipt proves nothing.
+
+        Returns:
+            Whether no other batch, of this client or in the journal, has the batchUuid. Where False, only that is recorded.
+
+        Raises:
+            JournalError: it can't be recorded. The batch was accepted all the same.
+        """
+        ...
+
+    def settled(self, live: InFlightBatch, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> None:
+        """The outcome of a batch is known; called once for each batch that was decided to be sent, or for its parts.
+
+        Args:
+            live: the batch.
+            verdict: the outcome of all its records but the exceptions.
+            exceptions: by position, the outcomes that differ.
+        """
+        ...
+
+    def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Outcome, body: bytes | None) -> None:
+        """Records ended without ever being in a batch that was sent.
+
+        Args:
+            indexes: their indexes in the source.
+            keys: their keys.
+            verdict: the outcome of all of them.
+            body: their JSON, comma-separated, or None where it can't be had.
+        """
+        ...
+
+    def invalid(self, refused: Invalid) -> None:
+        """A record can't be sent: it could not be read, encoded, or is too large."""
+        ...
+
+    def defer(self, live: InFlightBatch, outcome: BatchOutcome) -> bool:
+        """Called after `settled`: defers the outcome where a look-up at the end of the run may tell more.
+
+        Args:
+            live: the batch.
+            outcome: its outcome.
+
+        Returns:
+            Whether it is deferred: then the caller reports nothing; `release_deferred` or the look-up yields it later.
+        """
+        ...
+
+    def release_deferred(self) -> Iterator[BatchOutcome]:
+        """Yields the outcomes that are still deferred, as far as they are known; from now on none is deferred."""
+        ...
+
+    async def wait_for_backlog(self) -> None:
+        """Waits while too much is still to be written, which is in memory until then.
+
+        Raises:
+            JournalError: the journal can't be used any more.
+        """
+        ...
+
+    async def earlier_outcomes(
         self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
-    ) -> Mapping[int, Outcome]: ...
+    ) -> Mapping[int, Outcome]:
+        """Looks up records that this attempt will not send: what earlier attempts of the run did with them.
+
+        Args:
+            indexes: their indexes in the source.
+            keys: their keys.
+            texts: their JSON; may be empty where all have keys.
+            prints: their fingerprints; may be empty, then a key is enough.
+
+        Returns:
+            By place, the outcomes of those that the server has or may have.
+
+        Raises:
+            JournalError: the journal can't be used any more.
+        """
+        ...
 
 
 class NullRecorder:
-    """Keeps nothing but what shows that a documentNo comes a second time.
+    """The recorder of a run without a journal: remembers only documentNos, to find repeated ones. See `Recorder` for the methods.
 
     Args:
         safe: whether the records may be sent twice.
     """
 
     failure: ArmError | None = None
-    wants_payloads = False
-    ahead = 0
+    keeps_payloads = False
+    batches_ahead = 0
 
     def __init__(self, *, safe: bool) -> None:
         self._safe = safe
         self._repeats: Repeats | None = None
 
     async def begin(self) -> None:
-        """Nothing to open but what keeps the numbers of documents."""
+        """Opens the temporary file of documentNos."""
         if not self._safe:
             self._repeats = Repeats()
 
     async def end(self, *, complete: bool) -> dict[State, int]:
-        """Nothing was left."""
+        """Closes that file.
+
+        Args:
+            complete: makes no difference.
+
+        Returns:
+            An empty mapping.
+        """
         if self._repeats is not None:
             self._repeats.close()
         return {}
 
-    async def claim(self, batch: Batch) -> ResumeClaims:
-        """All of it is sent, but for documents whose number was in a batch before."""
+    async def decide(self, batch: Batch) -> SendDecision:
+        """Decides to send all records but documents whose documentNo was in the run before.
+
+        Args:
+            batch: the batch.
+
+        Returns:
+            The decision.
+
+        Raises:
+            JournalError: the temporary file can't be written.
+        """
         repeated = await self._repeats.find(batch.keys) if self._repeats is not None else ()
         if not repeated:
-            return ResumeClaims(batch, 0, (), ())
+            return SendDecision(batch, 0, (), ())
         indexes, keys = [batch.indexes[place] for place in repeated], [batch.keys[place] for place in repeated]
         gone = frozenset(repeated)
         rest = [place for place in range(len(batch)) if place not in gone]
         outcome = BatchOutcome(batch.number, None, 0, None, indexes, keys, REPEATED)
-        return ResumeClaims(batch.only(rest) if rest else None, 0, [outcome], ())
+        return SendDecision(batch.only(rest) if rest else None, 0, [outcome], ())
 
-    async def sending(self, live: InFlightBatch) -> Mapping[int, Outcome]:
-        """Nothing to keep, and nothing that may not leave."""
+    async def before_send(self, live: InFlightBatch) -> Mapping[int, Outcome]:
+        """Records nothing.
+
+        Args:
+            live: the batch.
+
+        Returns:
+            An empty mapping: all of it may be sent.
+        """
         return {}
 
-    def take_out(self, live: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
-        """Nothing to keep."""
+    def remove_records(self, live: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
+        """Records nothing."""
 
-    def put_back(self, live: InFlightBatch) -> None:
-        """Nothing to keep."""
+    def requeue(self, live: InFlightBatch) -> None:
+        """Records nothing."""
 
     def split(self, live: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
-        """Nothing to keep."""
+        """Records nothing."""
 
     async def accepted(self, live: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool:
-        """Nothing to keep, and nothing known of other batches."""
+        """Records nothing.
+
+        Args:
+            live: the batch.
+            batch_uuid: its batchUuid.
+            is_first: what the client knows.
+
+        Returns:
+            `is_first`: nothing else is known of other batches.
+        """
         return is_first
 
     def settled(self, live: InFlightBatch, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> None:
-        """Nothing to keep."""
+        """Records nothing."""
 
-    def unsent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Outcome, body: bytes | None) -> None:
-        """Nothing to keep."""
+    def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Outcome, body: bytes | None) -> None:
+        """Records nothing."""
 
     def invalid(self, refused: Invalid) -> None:
-        """Nothing to keep."""
+        """Records nothing."""
 
-    def hold(self, live: InFlightBatch, outcome: BatchOutcome) -> bool:
-        """Nothing becomes known later."""
+    def defer(self, live: InFlightBatch, outcome: BatchOutcome) -> bool:
+        """Defers nothing: without a journal nothing is looked up.
+
+        Args:
+            live: the batch.
+            outcome: its outcome.
+
+        Returns:
+            False.
+        """
         return False
 
-    def release(self) -> Iterator[BatchOutcome]:
-        """Nobody waits."""
+    def release_deferred(self) -> Iterator[BatchOutcome]:
+        """Yields nothing."""
         return iter(())
 
-    async def catch_up(self) -> None:
-        """Nothing is behind."""
+    async def wait_for_backlog(self) -> None:
+        """Returns at once."""
 
-    async def standing(
+    async def earlier_outcomes(
         self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
     ) -> Mapping[int, Outcome]:
-        """There was no earlier attempt."""
+        """Returns an empty mapping: nothing is known of earlier attempts."""
         return {}

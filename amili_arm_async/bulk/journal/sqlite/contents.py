@@ -9,7 +9,7 @@ from typing import Final
 from ...chunking import split_json_objects
 from ...fingerprints import content_digest, content_name
 from ...outcomes import Outcome
-from ..matching import MAY_BE_THERE, ResumeEntry, first
+from ..matching import ENTRY_MAY_BE_ON_SERVER, ResumeEntry, first
 from .index import Index, names_of, read_records
 from .queries import body_of, ids, read_verdicts
 
@@ -34,7 +34,7 @@ def standing(
     found = index.find(names)
     chosen: dict[int, ResumeEntry] = {}
     for place, name in enumerate(names):
-        there = [entry for entry in found[name] if entry.state in MAY_BE_THERE and entry.claimed in {None, indexes[place]}]
+        there = [entry for entry in found[name] if entry.state in ENTRY_MAY_BE_ON_SERVER and entry.claimed in {None, indexes[place]}]
         same = [entry for entry in there if not prints or entry.content == prints[place]]
         if not same and texts and contents is not None and contents.is_same(there, texts[place], prints[place]):
             same = [entry for entry in there if entry.content == prints[place]]
@@ -56,7 +56,7 @@ def hide_unsent(connection: sqlite3.Connection, index: Index, run: int, attempt:
         hidden: list[tuple[int, int]] = []
         for position, name in enumerate(names):
             earlier = [entry for entry in found[name] if entry.state != "current"]
-            if any(entry.state in MAY_BE_THERE for entry in earlier):
+            if any(entry.state in ENTRY_MAY_BE_ON_SERVER for entry in earlier):
                 hidden.append((batch, position))
             elif earlier:
                 hidden.append((earlier[0].batch, earlier[0].position))
@@ -81,7 +81,7 @@ class Contents:
         """Looks at those that nobody claimed; the one that is the same as `text` has its print, `content`, from then on."""
         ours: bytes | None = None
         for entry in entries:
-            if entry.claimed is None and entry.state in MAY_BE_THERE and (digests := self._digests_of(entry.batch)):
+            if entry.claimed is None and entry.state in ENTRY_MAY_BE_ON_SERVER and (digests := self._digests_of(entry.batch)):
                 ours = ours or content_digest(text)
                 if digests[entry.position] == ours:
                     entry.content = content

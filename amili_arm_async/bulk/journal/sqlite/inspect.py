@@ -16,10 +16,10 @@ from ....sqlite.guard import FileGuard
 from ....sqlite.lock import is_locked, lock
 from ...outcomes import State
 from ..inspect import JournalBatch, JournalRun, KeptBecause
+from ..run_key import pruned_error
 from .mark import JournalMark, why_stale
 from .mark import adopt as adopt_file
 from .queries import ids, keys_of, read_row, span_of, superseded
-from .run_key import removed
 from .schema import JOURNAL, broken, open_journal
 from .sent_numbers import forget_numbers, keep_numbers
 
@@ -113,12 +113,13 @@ def read_run(connection: sqlite3.Connection, path: str, run: int, *, keys: bool)
     return JournalRun(run_id, operation, client_no, base_url, *times, running, dict(counts), open_batches, unknown_batches, pruned)
 
 
-def runs_of(path: str, operation: str, client_no: int, run_id: str | None) -> list[tuple[str, float]]:
+def runs_of(path: str | os.PathLike[str], operation: str, client_no: int, run_id: str | None) -> list[tuple[str, float]]:
     """The runs of a journal of one kind, as (run_id, deadline).
 
     Raises:
         JournalError: there is no journal, or no such run in it, or it was removed.
     """
+    path = path_of(path)
     check(path, JOURNAL)
     try:
         with contextlib.closing(_reader(path)) as connection:
@@ -131,7 +132,7 @@ def runs_of(path: str, operation: str, client_no: int, run_id: str | None) -> li
         raise broken(path, exc) from exc
     runs = [(found, deadline) for found, deadline, pruned in rows if pruned is None]
     if run_id is not None and rows and not runs:
-        raise removed(path, run_id, operation, rows[0][2])
+        raise pruned_error(path, run_id, operation, rows[0][2])
     if not runs:
         which = f"run {run_id!r} of " if run_id is not None else "run of "
         raise JournalError(f"the journal {path} has no {which}{operation} for client number {client_no}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -20,58 +20,64 @@ from ....sqlite.worker import SqliteWorker
 from ...chunking import Batch, Invalid
 from ...in_flight import InFlightBatch
 from ...keys import CompactKeys, KeyRanges, without_case
-from ...outcomes import SUCCESS, UNCERTAIN, BatchOutcome, Outcome, State, can_be_looked_up
+from ...outcomes import SUCCESS, UNCERTAIN, BatchOutcome, Outcome, State, can_be_looked_up, success_states
 from ..dead_letter import DeadLetter
-from ..matching import ResumeRules
-from ..pending import DONE_BEFORE, DeferredOutcomes, DeferredRecord, common, outcome_of
-from ..recorder import ResumeClaims
-from .mark import StaleSince
-from .queries import OpenRow, left_behind, read_open, read_verdicts
-from .reconcile_store import ReconcileStore, adopted
-from .run_key import RunKey, refuse_running
+from ..deferred import DONE_BEFORE, DeferredOutcomes, DeferredRecords, common, outcome_of
+from ..matching import ResumeDecisions
+from ..protocol import AcceptedBatch, LookUpFirst, StaleSince
+from ..recorder import SendDecision
+from ..run_key import RunKey
+from .find_run import refuse_running
+from .queries import read_open, read_verdicts
+from .reconcile_store import SqliteReconcileStore, adopted
 from .schema import JOURNAL, open_journal
-from .store import RunStore
+from .store import OpenedRun, RunStore
 
-__all__ = ["RunJournal", "new_run_id"]
+__all__ = ["SqliteRunJournal"]
 
 _MOST_BACKLOG: Final = 64
 _MOST_WAITING: Final = 100_000
 
 
-class RunJournal:
+class SqliteRunJournal:
     """The journal of one run.
 
     Args:
-        name: which run.
+        key: which run.
         options: of the run.
         service: what time it is there.
         reads_source: False where there is no source: then the records whose fate is open stand for one.
 
     Attributes:
         holds: whether an outcome that can be looked up is kept back, because that is done at the end.
-        wants_payloads: whether the text of what did not make it is kept.
+        keeps_payloads: whether the text of what did not make it is kept.
         look_up_first: on a stale journal, looks the documents of a batch up before they may leave, and gives by position what became of
             those that may not; None where the run stops.
-        ahead: how many batches more than may be on the wire are made ready, and written down, meanwhile.
+        batches_ahead: how many batches more than may be on the wire are made ready, and written down, meanwhile.
     """
 
-    def __init__(self, name: RunKey, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True) -> None:
-        self.holds = bool(options.reconcile)
-        self.wants_payloads = options.dead_letter is not None
-        self.ahead = 0 if name.safe else 4
-        self.look_up_first: Callable[[Batch, frozenset[int]], Awaitable[dict[int, Outcome] | None]] | None = None
+    def __init__(self, key: RunKey, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True) -> None:
+        self.defers = bool(options.reconcile)
+        self.keeps_payloads = options.dead_letter is not None
+        self.batches_ahead = 0 if key.safe else 4
+        self.look_up_first: LookUpFirst | None = None
         self._path = path_of(options.journal) if options.journal is not None else ""
         self._options = options
         self._service = service
-        self._name = name
+        self._key = key
         self._reads_source = reads_source
         self._accepted_is_enough = options.results == "accepted"
-        self._store = RunStore(name, self._path, keeps_bodies=not name.safe or self.wants_payloads, resends_known=options.resend_known)
+        self._store = RunStore(
+            key, self._path, not key.safe or self.keeps_payloads, resend_known=options.resend_known, has_source=reads_source
+        )
+        self._index_wanted = self._store.index_wanted
+        self._run: OpenedRun | None = None
+        self._next_batch = 0
         self._spans = KeyRanges()
         self._indexed = False
         self._thread: SqliteWorker | None = None
         self._open: dict[int, asyncio.Event] = {}
-        self._followers = DeferredOutcomes()
+        self._deferred = DeferredOutcomes()
         self._settled = asyncio.Event()
         self._adopted: set[int] = set()
         self._dead_letter: DeadLetter | None = None
@@ -86,38 +92,36 @@ class RunJournal:
             ConfigurationError: the run was begun against another address.
         """
         if self._options.dead_letter is not None:
-            self._dead_letter = DeadLetter(os.fsdecode(self._options.dead_letter), self._name, self._path)
-        look = partial(refuse_running, path=self._path, name=self._name)
+            self._dead_letter = DeadLetter(os.fsdecode(self._options.dead_letter), self._key, self._path)
+        look = partial(refuse_running, path=self._path, name=self._key)
         opening = partial(open_journal, self._path, look=look)
-        thread = SqliteWorker(self._path, opening, self._store.let_go, JOURNAL.word, committed=self._store.committed)
+        thread = SqliteWorker(self._path, opening, self._store.release, JOURNAL.word, committed=self._store.committed)
         beginning = partial(
             self._store.begin,
             deadline=self._options.deadline,
             now=self._stamp(),
             process=os.getpid(),
-            reads_source=self._reads_source,
         )
         try:
             await thread.start()
-            await thread.call(beginning)
+            run = await thread.call(beginning)
         except BaseException:
             # Nobody need wait for it: whoever cancels this may cancel the waiting too.
             thread.finish()
             raise
-        self._thread = thread
+        self._thread, self._run, self._next_batch = thread, run, run.next_batch
         # On a stale journal each record is looked at one by one.
-        self._indexed = self._store.index is not None or self.is_stale
-        if self.is_stale:
-            assert self._store.mark is not None
+        self._indexed = run.has_index or bool(run.stale_since)
+        if run.stale_since:
             log.warning(
-                f"the journal is stale, {self._store.mark.reason}: each document is looked up before it may leave, and what can't be is "
-                "not sent. Where the file was moved on purpose, say `amili-arm adopt` and its path",
+                f"the journal is stale, {run.stale_reason}: each document is looked up before it may be sent, and what can't be looked up "
+                "is not sent. If the file was moved on purpose, run `amili-arm adopt` with its path",
                 path=self._path,
             )
         if not self._accepted_is_enough:
-            self._open = {row: asyncio.Event() for row in self._store.open}
-        if self._store.goes_on:
-            log.info("the run goes on", attempt=self._store.attempt, batches=len(self._open))
+            self._open = {row: asyncio.Event() for row in run.open_batches}
+        if run.is_resumed:
+            log.info("the run is resumed", attempt=run.attempt, batches=len(self._open))
 
     async def end(self, *, complete: bool) -> dict[State, int]:
         """Writes the dead letter and closes the journal.
@@ -136,24 +140,33 @@ class RunJournal:
             await thread.call(self._store.tidy)
             if complete and self._reads_source:
                 await thread.call(partial(self._store.end, now=clock.unix_time()))
-            if complete and self._store.index is not None:
-                left = await thread.call(partial(left_behind, index=self._store.index))
+            if complete:
+                left = await thread.call(self._store.left_behind)
             if self._dead_letter is not None:
-                await thread.call_alone(partial(self._dead_letter.write, rows=self._store, accepted_is_enough=self._accepted_is_enough))
+                await thread.call_alone(partial(self._write_dead_letter, self._dead_letter))
         finally:
             thread.finish()
         await thread.wait_closed()
         return left
+
+    def _write_dead_letter(self, dead_letter: DeadLetter, connection: sqlite3.Connection) -> None:
+        """Called in the thread."""
+        success = success_states(accepted_is_enough=self._accepted_is_enough)
+        dead_letter.write(self._store.unsuccessful(connection, success), success)
 
     @property
     def failure(self) -> ArmError | None:
         """What made the journal unusable, or None."""
         return self._thread.failure if self._thread is not None else None
 
-    async def catch_up(self) -> None:
+    async def wait_for_backlog(self) -> None:
         """Waits where too much is still to be written: what waits is in memory."""
         if self._thread is not None and self._thread.backlog > _MOST_BACKLOG:
             await self._call(lambda _: None)
+
+    @property
+    def _is_resumed(self) -> bool:
+        return self._run is not None and self._run.is_resumed
 
     def _stamp(self) -> Stamp:
         return clock.stamp(self._service.latest())
@@ -171,73 +184,67 @@ class RunJournal:
         return await self._thread.call(do)
 
     def _next_row(self) -> int:
-        self._store.next += 1
-        return self._store.next - 1
+        self._next_batch += 1
+        return self._next_batch - 1
 
     # --- cutting ----------------------------------------------------------------------------------------------------------
 
     @property
-    def is_stale(self) -> bool:
-        """Whether the journal does not know all that was sent with it, or may not."""
-        return bool(self.stale_since)
-
-    @property
     def stale_since(self) -> Sequence[StaleSince]:
-        """When documents may have left of which a stale journal does not know."""
-        return self._store.mark.stale if self._store.mark is not None else ()
+        """See `RunJournal`."""
+        return self._run.stale_since if self._run is not None else ()
 
-    async def claim(self, batch: Batch) -> ResumeClaims | None:
+    async def decide(self, batch: Batch) -> SendDecision | None:
         """What of a batch is to be sent, and what became of the rest; None where the run stopped before that was known."""
         await self._wait_for_results()
         await self._make_index()
         row = self._next_row()
         if not self._needs_index(batch):
             self._put(partial(self._store.enter, id=row, batch=batch), size=batch.size)
-            await self.catch_up()
-            return ResumeClaims(batch, row, (), ())
-        claims: ResumeRules = await self._call(partial(self._store.claim, id=row, batch=batch))
+            await self.wait_for_backlog()
+            return SendDecision(batch, row, (), ())
+        claims: ResumeDecisions = await self._call(partial(self._store.decide, id=row, batch=batch))
         self._indexed = True
         looked_up = {} if self.look_up_first is None or claims.part is None else await self.look_up_first(claims.part, claims.elsewhere)
         if looked_up is None:
             return None
         verdicts = await self._verdicts(claims)
-        part, kept_back = claims.part, list[BatchOutcome]()
+        part, withheld = claims.part, list[BatchOutcome]()
         if looked_up and part is not None:
-            kept_back = list(_kept_back(part, looked_up))
+            withheld = list(_withheld(part, looked_up))
             # What is in the journal is told, too.
             with anyio.CancelScope(shield=True):
                 row, part = await self._keep_back(row, part, looked_up)
-        outcomes = [*self._conflicts(batch, claims), *self._taken(batch, claims, verdicts), *kept_back]
+        outcomes = [*self._conflicts(batch, claims), *self._taken(batch, claims, verdicts), *withheld]
         after = [self._open[other] for other in claims.after if other in self._open]
-        return ResumeClaims(part, row, outcomes, after)
+        return SendDecision(part, row, outcomes, after)
 
     async def _keep_back(self, row: int, batch: Batch, verdicts: Mapping[int, Outcome]) -> tuple[int, Batch | None]:
         numbers = (self._next_row(), self._next_row(), self._next_row())
-        keep_back = partial(self._store.keep_back, id=row, batch=batch, verdicts=verdicts, numbers=numbers)
-        return numbers[2], await self._call(partial(keep_back, now=self._stamp(), keep_bodies=self.wants_payloads))
+        withhold = partial(self._store.withhold, id=row, batch=batch, verdicts=verdicts, numbers=numbers)
+        return numbers[2], await self._call(partial(withhold, now=self._stamp(), keep_bodies=self.keeps_payloads))
 
     async def _make_index(self) -> None:
         """Makes an index of what other runs have sent, where that is worth its price."""
-        others = self._store.others
-        if others is not None and others.wants_index:
+        if self._index_wanted.is_set():
             assert self._thread is not None
-            await self._thread.call_alone(others.make_index)
+            await self._thread.call_alone(self._store.make_index)
 
     async def _wait_for_results(self) -> None:
         """Waits while too many records wait for batches that are still open: they are in memory."""
-        while self._open and self._followers.waiting > _MOST_WAITING:
+        while self._open and self._deferred.waiting > _MOST_WAITING:
             self._settled.clear()
             await self._settled.wait()
 
     def _needs_index(self, batch: Batch) -> bool:
         if self._indexed:
             return True
-        if self._name.safe:
+        if self._key.safe:
             return False
         # A source in the order of its keys has batches that can't hold the same one: nothing has to be looked up.
         return not self._spans.add(without_case(batch.keys))
 
-    async def _verdicts(self, claims: ResumeRules) -> dict[int, tuple[Outcome, str | None]]:
+    async def _verdicts(self, claims: ResumeDecisions) -> dict[int, tuple[Outcome, str | None]]:
         """What the journal says now of the records that are not sent, by place in the batch."""
         found: dict[int, tuple[Outcome, str | None]] = {}
         wanted, read_open = list(claims.taken), set[int]()
@@ -249,75 +256,75 @@ class RunJournal:
             wanted = [place for place in read_open if claims.taken[place].batch not in self._open]
         return found
 
-    def _taken(self, batch: Batch, claims: ResumeRules, found: Mapping[int, tuple[Outcome, str | None]]) -> Iterator[BatchOutcome]:
+    def _taken(self, batch: Batch, claims: ResumeDecisions, found: Mapping[int, tuple[Outcome, str | None]]) -> Iterator[BatchOutcome]:
         """The outcomes of the records that an earlier attempt sent; those that are still open follow later."""
         following: dict[int, list[int]] = {}
         settled: dict[str | None, list[int]] = {}
         for place, entry in claims.taken.items():
             verdict, uuid = found[place]
-            if entry.batch in self._open or (self.holds and can_be_looked_up(verdict)):
+            if entry.batch in self._open or (self.defers and can_be_looked_up(verdict)):
                 following.setdefault(entry.batch, []).append(place)
             else:
                 settled.setdefault(None if verdict.state == "succeeded" else uuid, []).append(place)
         for number, places in following.items():
             keys = CompactKeys([batch.keys[place] for place in places])
             positions, indexes = [claims.taken[place].position for place in places], [batch.indexes[place] for place in places]
-            self._followers.add(number, DeferredRecord(positions, indexes, keys, [found[place][0] for place in places], before=True))
+            self._deferred.add(number, DeferredRecords(positions, indexes, keys, [found[place][0] for place in places], before=True))
         for uuid, places in settled.items():
             verdicts = [DONE_BEFORE if found[place][0].state == "succeeded" else found[place][0] for place in places]
             yield outcome_of(
                 batch.number, [batch.indexes[place] for place in places], [batch.keys[place] for place in places], verdicts, uuid
             )
 
-    def _conflicts(self, batch: Batch, claims: ResumeRules) -> Iterator[BatchOutcome]:
-        texts = batch.texts() if claims.conflicts and self.wants_payloads else None
+    def _conflicts(self, batch: Batch, claims: ResumeDecisions) -> Iterator[BatchOutcome]:
+        texts = batch.texts() if claims.conflicts and self.keeps_payloads else None
         for place, verdict in claims.conflicts.items():
             indexes, keys = [batch.indexes[place]], [batch.keys[place]]
-            self.unsent(indexes, keys, verdict, texts[place] if texts is not None else None)
+            self.not_sent(indexes, keys, verdict, texts[place] if texts is not None else None)
             yield outcome_of(batch.number, indexes, keys, [verdict], None)
 
     # --- sending ----------------------------------------------------------------------------------------------------------
 
-    async def sending(self, live: InFlightBatch) -> Mapping[int, Outcome]:
+    async def before_send(self, live: InFlightBatch) -> Mapping[int, Outcome]:
         """A batch is about to leave. For an unsafe one, this is durable when it returns.
 
         Returns:
             the documents that may not leave, by position, for another run has sent them: nothing is written down until they are taken out.
         """
         assert self._thread is not None
-        do = partial(self._store.sending, id=live.row, batch=live.batch, tries=live.attempts + 1, now=self._stamp())
-        if not self._name.safe:
+        do = partial(self._store.before_send, id=live.row, batch=live.batch, tries=live.attempts + 1, now=self._stamp())
+        if not self._key.safe:
             return await self._thread.call_urgent(do)
         if self.failure is not None:
             raise self.failure
         self._put(do)
         return {}
 
-    def take_out(self, live: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
+    def remove_records(self, live: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
         """A batch has lost documents that another run has sent; `part` is what is left of it, the records at the positions `rest`."""
         row = self._next_row()
-        self._put_urgent(partial(self._store.take_out, id=live.row, rest=rest, part=(row, part) if part is not None else None))
+        self._put_urgent(partial(self._store.remove_records, id=live.row, rest=rest, part=(row, part) if part is not None else None))
         live.row = row
         if outcome.common.state == "invalid":
             kept = frozenset(rest)
-            texts = live.batch.texts() if self.wants_payloads else None
+            texts = live.batch.texts() if self.keeps_payloads else None
             same: dict[Outcome, list[tuple[int, int]]] = {}
             for number, place in enumerate(place for place in range(len(live.batch)) if place not in kept):
                 same.setdefault(outcome.exceptions.get(number, outcome.common), []).append((number, place))
             for verdict, some in same.items():
                 body = b",".join([texts[place] for _, place in some]) if texts is not None else None
-                self.unsent([outcome.indexes[number] for number, _ in some], [outcome.keys[number] for number, _ in some], verdict, body)
+                self.not_sent([outcome.indexes[number] for number, _ in some], [outcome.keys[number] for number, _ in some], verdict, body)
 
-    def put_back(self, live: InFlightBatch) -> None:
+    def requeue(self, live: InFlightBatch) -> None:
         """A try of a batch was provably not taken."""
-        put = self._put if self._name.safe else self._put_urgent
-        put(partial(self._store.put_back, id=live.row))
+        put = self._put if self._key.safe else self._put_urgent
+        put(partial(self._store.requeue, id=live.row))
 
     def split(self, live: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
         """Two parts take the place of a batch."""
         for part in parts:
             part.row = self._next_row()
-        put = self._put if self._name.safe else self._put_urgent
+        put = self._put if self._key.safe else self._put_urgent
         put(partial(self._store.split, id=live.row, parts=[(part.row, part.batch) for part in parts]))
 
     async def accepted(self, live: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool:
@@ -327,7 +334,7 @@ class RunJournal:
         alone; then False.
         """
         assert self._thread is not None
-        call = self._thread.call if self._name.safe else self._thread.call_urgent
+        call = self._thread.call if self._key.safe else self._thread.call_urgent
         first: bool = await call(partial(self._store.accepted, id=live.row, batch_uuid=batch_uuid, now=self._stamp(), is_first=is_first))
         return first
 
@@ -345,7 +352,7 @@ class RunJournal:
         tries: int | None = None,
     ) -> None:
         states = {verdict.state, *(other.state for other in exceptions.values())}
-        keep = (not self._name.safe and bool(states & UNCERTAIN)) or (self.wants_payloads and not states <= SUCCESS)
+        keep = (not self._key.safe and bool(states & UNCERTAIN)) or (self.keeps_payloads and not states <= SUCCESS)
         self._put(
             partial(
                 self._store.settle,
@@ -359,105 +366,105 @@ class RunJournal:
             )
         )
 
-    def unsent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Outcome, body: bytes | None) -> None:
+    def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Outcome, body: bytes | None) -> None:
         """Records that were never sent."""
-        kept = body if self.wants_payloads else None
-        text = body if self._store.goes_on and verdict.state == "not_sent" else None
+        kept = body if self.keeps_payloads else None
+        text = body if self._is_resumed and verdict.state == "not_sent" else None
         entering = partial(self._store.enter_unsent, id=self._next_row(), indexes=indexes, keys=keys, verdict=verdict)
         self._put(partial(entering, body=kept, text=text))
 
-    async def standing(
+    async def earlier_outcomes(
         self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
     ) -> Mapping[int, Outcome]:
         """By place, what an earlier attempt did with records that this one does not come to any more; `texts` are needed where one has
         no key, `prints` may be left out."""
-        if not self._store.goes_on or self._thread is None:
+        if not self._is_resumed or self._thread is None:
             return {}
-        found: dict[int, Outcome] = await self._call(partial(self._store.standing, indexes=indexes, keys=keys, texts=texts, prints=prints))
+        found: dict[int, Outcome] = await self._call(
+            partial(self._store.earlier_outcomes, indexes=indexes, keys=keys, texts=texts, prints=prints)
+        )
         return {place: DONE_BEFORE if verdict.state == "succeeded" else verdict for place, verdict in found.items()}
 
     def invalid(self, refused: Invalid) -> None:
         """A record that can't be sent."""
         outcome = refused.outcome
-        self.unsent(outcome.indexes, outcome.keys, outcome.common, refused.payload)
+        self.not_sent(outcome.indexes, outcome.keys, outcome.common, refused.payload)
 
     # --- what is still open -----------------------------------------------------------------------------------------------
 
     @property
-    def open(self) -> list[int]:
+    def open_batches(self) -> list[int]:
         """Batches of earlier attempts whose results are still to come."""
         return list(self._open)
 
-    async def read_open(self, row: int) -> OpenRow:
+    async def read_open_batch(self, row: int) -> AcceptedBatch:
         """One of them."""
-        found: OpenRow = await self._call(partial(read_open, batch=row))
+        found: AcceptedBatch = await self._call(partial(read_open, batch=row))
         return found
 
-    async def adopt(self, row: int, first: int) -> int:
+    async def adopt_batch(self, row: int, first: int) -> int:
         """Where there is no source, the records of a batch whose fate is open stand for one, from place `first` on; gives their number."""
         if self._reads_source or row in self._adopted:
             return 0
         self._adopted.add(row)
-        follower: DeferredRecord = await self._call(partial(adopted, batch=row, first=first))
-        if follower.positions:
-            self._followers.add(row, follower)
-        return len(follower.positions)
+        deferred: DeferredRecords = await self._call(partial(adopted, batch=row, first=first))
+        if deferred.positions:
+            self._deferred.add(row, deferred)
+        return len(deferred.positions)
 
-    def settle_open(self, opened: OpenRow, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
+    def settle_open_batch(self, opened: AcceptedBatch, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
         """What became of one is known: gives the outcomes of the records of the source that waited for it."""
-        if opened.verdict is not None:
-            verdict, exceptions = _narrowed(opened, opened.verdict, verdict, exceptions)
+        if opened.outcome is not None:
+            verdict, exceptions = _narrowed(opened, opened.outcome, verdict, exceptions)
         self._settle(opened.id, verdict, exceptions)
         if (settled := self._open.pop(opened.id, None)) is not None:
             settled.set()
         self._settled.set()
         held: frozenset[int] = frozenset()
-        if self.holds and any(map(can_be_looked_up, (verdict, *exceptions.values()))):
+        if self.defers and any(map(can_be_looked_up, (verdict, *exceptions.values()))):
             held = frozenset(place for place in range(len(opened.keys)) if can_be_looked_up(exceptions.get(place, verdict)))
-        yield from self._followers.settle(opened.id, verdict, exceptions, held)
+        yield from self._deferred.settle(opened.id, verdict, exceptions, held)
 
-    def hold(self, live: InFlightBatch, outcome: BatchOutcome) -> bool:
+    def defer(self, live: InFlightBatch, outcome: BatchOutcome) -> bool:
         """Keeps an outcome back until it was looked up what became of the batch; whether it did."""
-        if not self.holds or not any(map(can_be_looked_up, (outcome.common, *outcome.exceptions.values()))):
+        if not self.defers or not any(map(can_be_looked_up, (outcome.common, *outcome.exceptions.values()))):
             return False
         verdicts = [outcome.exceptions.get(position, outcome.common) for position in range(len(outcome))]
         sent = (outcome.number, outcome.attempts, outcome.batch_uuid)
-        self._followers.add(
-            live.row, DeferredRecord(range(len(outcome)), outcome.indexes, CompactKeys(outcome.keys), verdicts, False, *sent)
+        self._deferred.add(
+            live.row, DeferredRecords(range(len(outcome)), outcome.indexes, CompactKeys(outcome.keys), verdicts, False, *sent)
         )
         return True
 
-    def abandon(self) -> None:
+    def stop_waiting(self) -> None:
         """The run stops: nobody needs to wait for what is still open."""
         for settled in self._open.values():
             settled.set()
         self._open = {}
         self._settled.set()
 
-    def release(self) -> Iterator[BatchOutcome]:
+    def release_deferred(self) -> Iterator[BatchOutcome]:
         """The run ends: what still waits gets what is known of it."""
-        self.holds = False
-        return self._followers.release()
+        self.defers = False
+        return self._deferred.release()
 
     @property
-    def unknowns(self) -> ReconcileStore:
+    def reconcile_store(self) -> SqliteReconcileStore:
         """What a reconcile needs."""
         assert self._thread is not None
-        return ReconcileStore(self._store, self._thread, self._followers, self._next_row, self._settle)
+        assert self._run is not None
+        return SqliteReconcileStore(self._store, self._run.id, self._thread, self._deferred, self._next_row, self._settle)
 
 
-def new_run_id() -> str:
-    """A name for a run that nobody will go on with."""
-    return f"run-{secrets.token_hex(8)}"
-
-
-def _kept_back(batch: Batch, verdicts: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
+def _withheld(batch: Batch, verdicts: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
     """The outcomes of records that were looked up before they may leave, and do not."""
     said = [DONE_BEFORE if verdict.state == "succeeded" else verdict for verdict in verdicts.values()]
     yield outcome_of(batch.number, [batch.indexes[place] for place in verdicts], [batch.keys[place] for place in verdicts], said, None)
 
 
-def _narrowed(opened: OpenRow, before: Outcome, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> tuple[Outcome, dict[int, Outcome]]:
+def _narrowed(
+    opened: AcceptedBatch, before: Outcome, verdict: Outcome, exceptions: Mapping[int, Outcome]
+) -> tuple[Outcome, dict[int, Outcome]]:
     """A batch of which something was known already: only what was `accepted` gets a new verdict."""
     found: dict[int, Outcome] = {}
     for position in range(len(opened.keys)):

@@ -23,8 +23,9 @@ from .... import clock
 from ....clock import Stamp
 from ....files import sync_folder
 from ....sqlite.guard import FileGuard
+from ..protocol import StaleSince
 
-__all__ = ["SCHEMA", "JournalMark", "StaleSince", "adopt", "stale_since", "why_stale"]
+__all__ = ["SCHEMA", "JournalMark", "adopt", "stale_since", "why_stale"]
 
 SCHEMA: Final = """
 -- One row. name: of this file, at random; intents: how often documents were about to leave; deadline: the longest of a run of documents;
@@ -46,13 +47,6 @@ CREATE TABLE stale (sent REAL NOT NULL, boot REAL, boot_id TEXT, service REAL, d
 
 _SIZE: Final = 512
 """Bytes of a mark: never more than a sector, so that a power cut leaves the old one or the new one."""
-
-
-class StaleSince(NamedTuple):
-    """When documents may have left last of which a stale journal does not know, and how long their results may take, in seconds."""
-
-    sent: Stamp
-    deadline: float
 
 
 class _Mark(msgspec.Struct):

@@ -11,15 +11,16 @@ import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Final
 
 from .... import codec
 from ....sqlite.lock import is_locked
 from ...fingerprints import keyed_names
 from ...outcomes import Outcome
+from ..run_key import RunKey
 from .index import read_records
 from .queries import ids, span_of
-from .run_key import RunKey
 from .sent_numbers import Reach, Span, add_spans, may_hold, names_in, sent_in
 
 __all__ = ["OtherRuns"]
@@ -66,17 +67,15 @@ class OtherRuns:
 
     Args:
         path: of the journal.
-        name: of the run that asks.
+        key: of the run that asks.
         run: its id.
-
-    Attributes:
-        wants_index: whether an index would be worth its price.
+        index_wanted: set when an index would be worth its price.
     """
 
-    def __init__(self, path: str, name: RunKey, run: int) -> None:
-        self.wants_index = False
+    def __init__(self, path: str, key: RunKey, run: int, index_wanted: Event) -> None:
+        self._index_wanted = index_wanted
         self._path = path
-        self._key = (name.operation, name.client_no, name.base_url, run)
+        self._key = (key.operation, key.client_no, key.base_url, run)
         self._version = -1
         self._runs: dict[int, _Run] = {}
         self._reach: Reach = {}
@@ -195,7 +194,8 @@ class OtherRuns:
         """The names in a block, with their positions."""
         if (names := self._blocks.pop(block, None)) is None:
             self._reads += 1
-            self.wants_index = self._index is None and self._reads > _AT_LEAST and self._reads > self._count(connection)
+            if self._index is None and self._reads > _AT_LEAST and self._reads > self._count(connection):
+                self._index_wanted.set()
             if len(self._blocks) >= _BLOCKS_IN_MEMORY:
                 del self._blocks[next(iter(self._blocks))]
             names = {name: position for position, name in enumerate(_read_names(connection, block))}
@@ -213,7 +213,7 @@ class OtherRuns:
 
     def make_index(self, connection: sqlite3.Connection) -> None:
         """Makes an index of all numbers, in a temporary file without a name; outside of a transaction, for it takes a while."""
-        self.wants_index = False
+        self._index_wanted.clear()
         if self._index is not None:
             return
         self._index = sqlite3.connect("", isolation_level=None, check_same_thread=False)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from .... import codec
 from ....clock import Stamp
 from ...outcomes import ACCEPTED, MAY_BE_ON_SERVER, NOT_EXPLAINED, UNCERTAIN, Outcome, State, can_be_looked_up
+from ..protocol import AcceptedBatch, UnknownBatch
 from .index import Index, read_records
 
 __all__ = [
     "NOT_AWAITED",
-    "OpenRow",
-    "UnknownRow",
     "deadline_of",
-    "doubtful_ids",
     "ids",
     "left_behind",
     "places_of",
@@ -32,55 +30,12 @@ __all__ = [
     "states_of",
     "taken_ids",
     "taken_keys",
+    "unknown_ids",
 ]
 
 _SHIFT: Final = 32
 
 NOT_AWAITED: Final = Outcome("accepted", "not_awaited", "its result is still to come")
-
-
-class OpenRow(NamedTuple):
-    """A batch that was accepted; `verdict` and `exceptions` are what was known of it before, if anything, and `is_shared` tells whether
-    another batch was given the same batchUuid."""
-
-    id: int
-    batch_uuid: str
-    accepted: Stamp
-    keys: list[str | None]
-    verdict: Outcome | None
-    exceptions: Mapping[int, Outcome]
-    is_shared: bool
-
-
-class UnknownRow(NamedTuple):
-    """A batch of which some records are unknown, or accepted without an explanation.
-
-    Attributes:
-        id: of the batch.
-        sent: when its last try was.
-        status: of the answer that left it in doubt, or None.
-        batch_uuid: of the 202, or None.
-        keys: of all its records.
-        body: what was sent, or None.
-        unknown: by position, those that are unknown.
-        accepted: by position, those that were accepted, and that the result of the batch does not explain.
-        known: by position, all that are not unknown.
-    """
-
-    id: int
-    sent: Stamp
-    status: int | None
-    batch_uuid: str | None
-    keys: list[str | None]
-    body: bytes | None
-    unknown: dict[int, Outcome]
-    accepted: dict[int, Outcome]
-    known: dict[int, Outcome]
-
-    @property
-    def has_taken(self) -> bool:
-        """Whether one of its records is known to have been taken."""
-        return any(verdict.state in ACCEPTED for verdict in self.known.values())
 
 
 def span_of(run: int) -> tuple[int, int]:
@@ -137,13 +92,13 @@ def body_of(connection: sqlite3.Connection, batch: int) -> bytes | None:
     return bytes(row[0]) if row is not None else None
 
 
-def read_open(connection: sqlite3.Connection, batch: int) -> OpenRow:
+def read_open(connection: sqlite3.Connection, batch: int) -> AcceptedBatch:
     """A batch that was accepted."""
     uuid, shared, *accepted = connection.execute(
         "SELECT uuid, shared, accepted, accepted_boot, boot_id, accepted_service FROM batches WHERE id = ?", (batch,)
     ).fetchone()
     _, verdict, exceptions = read_row(connection, batch)
-    return OpenRow(batch, uuid, Stamp(*accepted), keys_of(connection, batch), verdict, exceptions, bool(shared))
+    return AcceptedBatch(batch, uuid, Stamp(*accepted), keys_of(connection, batch), verdict, exceptions, bool(shared))
 
 
 def read_verdicts(connection: sqlite3.Connection, places: Sequence[tuple[int, int]]) -> list[tuple[Outcome, str | None]]:
@@ -159,7 +114,7 @@ def read_verdicts(connection: sqlite3.Connection, places: Sequence[tuple[int, in
     return found
 
 
-def doubtful_ids(connection: sqlite3.Connection, run: int) -> list[int]:
+def unknown_ids(connection: sqlite3.Connection, run: int) -> list[int]:
     """The batches of a run of which records are unknown, or accepted without an explanation, in the order in which they were cut."""
     reasons = ", ".join(f"'{reason}'" for reason in NOT_EXPLAINED)
     parts = ["final = 'unknown'", "exceptions LIKE '%\"unknown\"%'", f"(final = 'accepted' AND reason IN ({reasons}))"]
@@ -168,7 +123,7 @@ def doubtful_ids(connection: sqlite3.Connection, run: int) -> list[int]:
     return list(ids(connection, run, f"({' OR '.join(parts)}) AND reason <> 'stale_journal'"))
 
 
-def read_unknown(connection: sqlite3.Connection, batch: int) -> UnknownRow:
+def read_unknown(connection: sqlite3.Connection, batch: int) -> UnknownBatch:
     """A batch of which records are unknown, or accepted without an explanation; those that were sent again in a later one are left out."""
     status, uuid, *sent = connection.execute(
         "SELECT status, uuid, coalesce(sent, 0), boot, boot_id, service FROM batches WHERE id = ?", (batch,)
@@ -176,12 +131,12 @@ def read_unknown(connection: sqlite3.Connection, batch: int) -> UnknownRow:
     records, verdict, exceptions = read_row(connection, batch)
     gone = superseded(connection, batch)
     said = {place: exceptions.get(place, verdict or NOT_AWAITED) for place in range(records)}
-    doubtful = {place: one for place, one in said.items() if place not in gone and can_be_looked_up(one)}
-    unknown = {place: one for place, one in doubtful.items() if one.state == "unknown"}
-    accepted = {place: one for place, one in doubtful.items() if one.state == "accepted"}
+    uncertain = {place: one for place, one in said.items() if place not in gone and can_be_looked_up(one)}
+    unknown = {place: one for place, one in uncertain.items() if one.state == "unknown"}
+    accepted = {place: one for place, one in uncertain.items() if one.state == "accepted"}
     known = {place: one for place, one in said.items() if place not in unknown}
     keys, body = keys_of(connection, batch), body_of(connection, batch)
-    return UnknownRow(batch, Stamp(*sent), status, uuid, keys, body, unknown, accepted, known)
+    return UnknownBatch(batch, Stamp(*sent), status, uuid, keys, body, unknown, accepted, known)
 
 
 def slowest(connection: sqlite3.Connection, run: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -12,12 +11,11 @@ from ...chunking import Batch
 from ...keys import CompactKeys
 from ...number_forms import Candidates, form_of
 from ...outcomes import UNCERTAIN, BatchOutcome, Outcome
-from ..pending import DeferredOutcomes, DeferredRecord, common
+from ..deferred import DeferredOutcomes, DeferredRecords, common
+from ..protocol import UnknownBatch
 from .queries import (
     NOT_AWAITED,
-    UnknownRow,
     deadline_of,
-    doubtful_ids,
     read_row,
     read_unknown,
     runs_like,
@@ -25,6 +23,7 @@ from .queries import (
     superseded,
     taken_ids,
     taken_keys,
+    unknown_ids,
 )
 from .queries import keys_of as read_keys
 from .store import RunStore
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from ....sqlite.worker import SqliteWorker
 
-__all__ = ["ReconcileStore", "adopted"]
+__all__ = ["SqliteReconcileStore", "adopted"]
 
 
 _MOST_SCANNED: Final = 1_000_000
@@ -73,65 +72,66 @@ class _Pool:
         return self._chosen
 
 
-class ReconcileStore:
+class SqliteReconcileStore:
     """The records of a run whose fate nobody knows, and those that were accepted without an explanation.
 
     Args:
-        rows: of the run.
+        store: of the run, owned by the thread.
+        run: the id of the run.
         thread: does the work.
-        followers: records of the source that wait for them.
+        deferred: records of the source that wait for them.
         next_row: gives the id of a new batch.
         settle: writes what became of a batch.
     """
 
     def __init__(
         self,
-        rows: RunStore,
+        store: RunStore,
+        run: int,
         thread: SqliteWorker,
-        followers: DeferredOutcomes,
+        deferred: DeferredOutcomes,
         next_row: Callable[[], int],
         settle: Callable[[int, Outcome, Mapping[int, Outcome], int | None], None],
     ) -> None:
-        self._store = rows
+        self._store = store
+        self._run = run
         self._thread = thread
-        self._followers = followers
+        self._deferred = deferred
         self._next_row = next_row
         self._settle = settle
 
     async def deadline(self) -> float:
         """The longest deadline that an attempt of the run had: no document that it sent comes later than that."""
-        return await self._thread.call(partial(deadline_of, run=self._store.id))
+        return await self._thread.call(partial(deadline_of, run=self._run))
 
     async def slowest(self) -> float:
         """Seconds from the 202 to the result of the slowest batch of the run."""
-        return await self._thread.call(partial(slowest, run=self._store.id))
+        return await self._thread.call(partial(slowest, run=self._run))
 
     async def batches(self) -> list[int]:
         """The batches that hold some."""
-        return await self._thread.call(partial(doubtful_ids, run=self._store.id))
+        return await self._thread.call(partial(unknown_ids, run=self._run))
 
-    async def read(self, batch: int) -> UnknownRow:
+    async def read(self, batch: int) -> UnknownBatch:
         """One of them."""
         return await self._thread.call(partial(read_unknown, batch=batch))
 
-    def looked_up(self, row: UnknownRow, verdicts: Mapping[int, Outcome], held: frozenset[int]) -> Iterator[BatchOutcome]:
+    def looked_up(self, batch: UnknownBatch, outcomes: Mapping[int, Outcome], still_deferred: frozenset[int]) -> Iterator[BatchOutcome]:
         """What the look-up of a batch showed; gives the outcomes of those who waited for it, but for the `held` positions."""
-        standard, others = common(dict(sorted({**row.known, **verdicts}.items())))
-        self._settle(row.id, standard, others, row.status)
-        return self._followers.settle(row.id, standard, others, held)
+        standard, others = common(dict(sorted({**batch.known, **outcomes}.items())))
+        self._settle(batch.id, standard, others, batch.status)
+        return self._deferred.settle(batch.id, standard, others, still_deferred)
 
-    async def again(self, number: int) -> tuple[Batch, int] | None:
+    async def enter_again(self, number: int) -> tuple[Batch, int] | None:
         """The records of a batch that wait, as a new batch; it takes their place when it is sent. None where there are none."""
-        found = self._followers.of(number)
-        pairs = sorted(
-            (index, position) for follower in found for index, position in zip(follower.indexes, follower.positions, strict=True)
-        )
+        found = self._deferred.of(number)
+        pairs = sorted((index, position) for records in found for index, position in zip(records.indexes, records.positions, strict=True))
         if not pairs:
             return None
         row = self._next_row()
-        batch = await self._thread.call(partial(self._enter_again, number=number, row=row, pairs=pairs))
+        batch = await self._thread.call(partial(self._store.enter_again, old=number, new=row, records=pairs))
         # Not before: whatever cuts this off, they are somewhere.
-        self._followers.take(number)
+        self._deferred.take(number)
         return batch, row
 
     async def candidates(
@@ -146,7 +146,7 @@ class ReconcileStore:
             of_all_runs: whether those of other runs of the journal to the same client number and address will do, too.
         """
         pools = {kind: _Pool(length) for kind, length in needed.items()}
-        runs = await self._thread.call(partial(runs_like, run=self._store.id)) if of_all_runs else [self._store.id]
+        runs = await self._thread.call(partial(runs_like, run=self._run)) if of_all_runs else [self._run]
         batches: list[int] = []
         for run in runs:
             batches += await self._thread.call(partial(taken_ids, run=run, near=near, most=_MOST_SCANNED))
@@ -160,25 +160,12 @@ class ReconcileStore:
                     pool.add(key, succeeded=succeeded)
         return {kind: pool.chosen() for kind, pool in pools.items()}
 
-    def _enter_again(self, connection: sqlite3.Connection, *, number: int, row: int, pairs: list[tuple[int, int]]) -> Batch:
-        old = read_unknown(connection, number)
-        prints = connection.execute("SELECT prints FROM records WHERE batch = ?", (number,)).fetchone()[0]
-        contents = array("I", bytes(prints))
-        assert old.body is not None
-        whole = Batch(0, range(len(old.keys)), old.keys, (old.body,), len(old.body), contents)
-        part = whole.only([position for _, position in pairs])
-        batch = Batch(0, array("q", [index for index, _ in pairs]), part.keys, part.pieces, part.size, part.fingerprints)
-        self._store.again.add(row)
-        self._store.enter(connection, row, batch)
-        self._store.replaces[row] = [(place, number, position) for place, (_, position) in enumerate(pairs)]
-        return batch
 
-
-def adopted(connection: sqlite3.Connection, *, batch: int, first: int) -> DeferredRecord:
+def adopted(connection: sqlite3.Connection, *, batch: int, first: int) -> DeferredRecords:
     """The records of a batch whose fate is open, as if a source had yielded them from place `first` on."""
     _, verdict, exceptions = read_row(connection, batch)
     keys, gone = read_keys(connection, batch), superseded(connection, batch)
     said = {place: exceptions.get(place, verdict or NOT_AWAITED) for place in range(len(keys)) if place not in gone}
     places = [place for place, one in said.items() if one.state in UNCERTAIN]
     compact = CompactKeys([keys[place] for place in places])
-    return DeferredRecord(places, range(first, first + len(places)), compact, [said[place] for place in places], before=False)
+    return DeferredRecords(places, range(first, first + len(places)), compact, [said[place] for place in places], before=False)

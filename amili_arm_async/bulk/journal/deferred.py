@@ -9,13 +9,13 @@ from typing import Final
 from ..keys import CompactKeys
 from ..outcomes import BatchOutcome, Outcome
 
-__all__ = ["DONE_BEFORE", "DeferredOutcomes", "DeferredRecord", "common", "outcome_of"]
+__all__ = ["DONE_BEFORE", "DeferredOutcomes", "DeferredRecords", "common", "outcome_of"]
 
 DONE_BEFORE: Final = Outcome("done_before", "", "an earlier attempt of this run did it")
 
 
 @dataclass(slots=True)
-class DeferredRecord:
+class DeferredRecords:
     """Some records of the source that wait for some of a batch.
 
     Attributes:
@@ -42,10 +42,10 @@ class DeferredRecord:
         standard, others = common(dict(enumerate(said)))
         return BatchOutcome(self.number, self.uuid, self.attempts, None, self.indexes, self.keys.all(), standard, others)
 
-    def only(self, places: Sequence[int]) -> DeferredRecord:
+    def only(self, places: Sequence[int]) -> DeferredRecords:
         """Some of them, by their place here."""
         keys = self.keys.all()
-        return DeferredRecord(
+        return DeferredRecords(
             [self.positions[place] for place in places],
             [self.indexes[place] for place in places],
             CompactKeys([keys[place] for place in places]),
@@ -65,41 +65,41 @@ class DeferredOutcomes:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[int, list[DeferredRecord]] = {}
+        self._waiting: dict[int, list[DeferredRecords]] = {}
         self.waiting = 0
 
-    def add(self, batch: int, follower: DeferredRecord) -> None:
+    def add(self, batch: int, records: DeferredRecords) -> None:
         """Some more wait for a batch."""
-        self._waiting.setdefault(batch, []).append(follower)
-        self.waiting += len(follower.positions)
+        self._waiting.setdefault(batch, []).append(records)
+        self.waiting += len(records.positions)
 
     def settle(self, batch: int, verdict: Outcome, exceptions: Mapping[int, Outcome], held: frozenset[int]) -> Iterator[BatchOutcome]:
         """What became of a batch is known: the outcomes of those who waited, but for the `held` positions, which wait on."""
-        for follower in self.take(batch):
-            follower.verdicts = [exceptions.get(position, verdict) for position in follower.positions]
-            stay = [place for place, position in enumerate(follower.positions) if position in held]
+        for records in self.take(batch):
+            records.verdicts = [exceptions.get(position, verdict) for position in records.positions]
+            stay = [place for place, position in enumerate(records.positions) if position in held]
             if stay:
-                self.add(batch, follower.only(stay))
-            go = [place for place, position in enumerate(follower.positions) if position not in held]
+                self.add(batch, records.only(stay))
+            go = [place for place, position in enumerate(records.positions) if position not in held]
             if go:
-                yield (follower.only(go) if stay else follower).outcome()
+                yield (records.only(go) if stay else records).outcome()
 
-    def of(self, batch: int) -> list[DeferredRecord]:
+    def of(self, batch: int) -> list[DeferredRecords]:
         """Those that wait for a batch."""
         return self._waiting.get(batch, [])
 
-    def take(self, batch: int) -> list[DeferredRecord]:
+    def take(self, batch: int) -> list[DeferredRecords]:
         """Those that wait for a batch; they don't any more."""
         found = self._waiting.pop(batch, [])
-        self.waiting -= sum(len(follower.positions) for follower in found)
+        self.waiting -= sum(len(records.positions) for records in found)
         return found
 
     def release(self) -> Iterator[BatchOutcome]:
         """Nothing more becomes known: the outcomes of all."""
         waiting, self._waiting, self.waiting = self._waiting, {}, 0
         for group in waiting.values():
-            for follower in group:
-                yield follower.outcome()
+            for records in group:
+                yield records.outcome()
 
 
 def common(verdicts: Mapping[int, Outcome]) -> tuple[Outcome, dict[int, Outcome]]:
