@@ -213,7 +213,7 @@ async def test_another_process_runs_it(arm, sandbox, journal):
         for _ in range(2):
             with pytest.raises(JournalError, match=f"in process {process.pid}"):
                 await send(arm, invoices(4), journal=journal, **RUN)
-        with pytest.raises(JournalError, match="going on already"):
+        with pytest.raises(JournalError, match="already in progress"):
             await arm.documents.reconcile(journal)
         with closing(sqlite3.connect(journal, isolation_level=None)) as writes_too:
             # Only one at a time may write: nobody waits for that only to hear that the run is going on.

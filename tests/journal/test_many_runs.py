@@ -88,9 +88,9 @@ async def test_the_second_of_two_equal_runs_is_refused(arm, sandbox, journal, fo
         await until(lambda: sandbox.documents.total_taken == 4)
         for path in (journal, folder / "link" / journal.name):
             for source in (invoices(9), []):
-                with pytest.raises(JournalError, match="going on already"):
+                with pytest.raises(JournalError, match="already in progress"):
                     await send(arm, source, journal=path, run_id="r")
-        with pytest.raises(JournalError, match="going on already"):
+        with pytest.raises(JournalError, match="already in progress"):
             await arm.documents.reconcile(journal, run_id="r")
         sandbox.release_processing()
 

@@ -87,7 +87,7 @@ def test_also_where_the_first_one_stands_still_in_the_middle_of_writing(make_tri
         os.kill(child.pid, signal.SIGCONT)
     assert found is not None
     assert found["ended"] == "JournalError", trial.story(found.get("traceback", str(found)))
-    assert f"going on already, in process {child.pid}" in found["text"]
+    assert f"already in progress in process {child.pid}" in found["text"]
     assert not trial.writes_of(trial.tenant.truth(peek=True)), trial.story("the second one sent something")
     ends(trial, child)
 
