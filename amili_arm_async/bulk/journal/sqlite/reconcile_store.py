@@ -122,17 +122,17 @@ class SqliteReconcileStore:
         self._settle(batch.id, standard, others, batch.status)
         return self._deferred.settle(batch.id, standard, others, still_deferred)
 
-    async def enter_again(self, number: int) -> tuple[Batch, int] | None:
+    async def enter_again(self, batch: int) -> tuple[Batch, int] | None:
         """The records of a batch that wait, as a new batch; it takes their place when it is sent. None where there are none."""
-        found = self._deferred.of(number)
+        found = self._deferred.of(batch)
         pairs = sorted((index, position) for records in found for index, position in zip(records.indexes, records.positions, strict=True))
         if not pairs:
             return None
         row = self._next_row()
-        batch = await self._thread.call(partial(self._store.enter_again, old=number, new=row, records=pairs))
+        entered = await self._thread.call(partial(self._store.enter_again, old=batch, new=row, records=pairs))
         # Not before: whatever cuts this off, they are somewhere.
-        self._deferred.take(number)
-        return batch, row
+        self._deferred.take(batch)
+        return entered, row
 
     async def candidates(
         self, needed: Mapping[tuple[object, ...], int], *, near: int, is_settled: Callable[[Stamp], bool], of_all_runs: bool = False
