@@ -1,4 +1,4 @@
-"""The command line `amili-arm` (extra `cli`): `demo`, `push`, `pull`, `status`, `reconcile`, `replay`, `prune`, `probe` and `sandbox`."""
+"""The command line `amili-arm` (extra `cli`): one module for each command, and `options` for what they share."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _EXTRA = frozenset({"typer", "rich"})
 
 
 def main() -> None:
-    """Runs `amili-arm`. Without the extra `cli` it says how to install it, and ends with 2."""
+    """Runs `amili-arm`. Without the extra `cli` it says how to install it, and exits with 2."""
     try:
-        from .app import app  # noqa: PLC0415 - only here is it known whether the extra is there
+        from .app import app  # noqa: PLC0415 - fails without the extra
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] not in _EXTRA:
             raise

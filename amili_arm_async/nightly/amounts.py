@@ -16,51 +16,51 @@ import msgspec
 from .. import codec
 from ..models.documents import Document
 
-__all__ = ["EXACT", "Reading", "currency_of", "headers_of", "read_amounts"]
+__all__ = ["EXACT", "DocumentAmounts", "currency_of", "headers_of", "read_amounts"]
 
 _DIGITS: Final = 1000
 
 EXACT: Final = Context(prec=5 * _DIGITS, Emax=10 * _DIGITS, Emin=-10 * _DIGITS, traps=[Inexact, InvalidOperation, Overflow])
-"""Reckons with as many digits as any sum here can have, and raises rather than round."""
+"""Calculates with as many digits as any sum here can have, and raises rather than round."""
 
 _BOUNDED: Final = Context(prec=2 * _DIGITS, Emax=_DIGITS, Emin=-_DIGITS, traps=[Inexact, InvalidOperation, Overflow, Subnormal, Underflow])
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,1000}(\.[0-9]{0,1000})?([eE][+-]?[0-9]{1,4})?")
 _CURRENCY_LENGTH: Final = 3
 
 
-class Reading(NamedTuple):
+class DocumentAmounts(NamedTuple):
     """What was read from a document.
 
     Attributes:
         currency: its currency, or None where it has none.
         total: its total, or None where it has none.
-        made: whether the total was made from the lines.
+        from_lines: whether the total is the sum of the lines.
     """
 
     currency: str | None = None
     total: Decimal | None = None
-    made: bool = False
+    from_lines: bool = False
 
 
-class _NoTotal(Exception):  # noqa: N818 - it is no error
+class _NotAnAmount(Exception):  # noqa: N818 - it is no error
     """Where an amount should be, there is something else."""
 
 
-def read_amounts(record: Any) -> Reading:
+def read_amounts(record: Any) -> DocumentAmounts:
     """Reads total and currency of any record; what is not there stays empty. Never raises."""
     try:
         if isinstance(record, (bytes, bytearray)):
             record = codec.json_object(bytes(record))
         if not isinstance(record, (msgspec.Struct, Mapping)):
-            return Reading()
+            return DocumentAmounts()
         currency = currency_of(_field(record, "currency"))
-    except Exception:  # an object of the caller's may raise anything while it is read
-        return Reading()
+    except Exception:  # an object of the caller may raise anything while it is read
+        return DocumentAmounts()
     try:
         total = _amount(_field(_field(record, "currency_amounts"), "incl_vat"))
-        return Reading(currency, total) if total is not None else _made(currency, _field(record, "document_lines"))
-    except Exception:  # also what only says that there is no total
-        return Reading(currency)
+        return DocumentAmounts(currency, total) if total is not None else _sum_of_lines(currency, _field(record, "document_lines"))
+    except Exception:  # such as _NotAnAmount
+        return DocumentAmounts(currency)
 
 
 def currency_of(value: Any) -> str | None:
@@ -93,44 +93,44 @@ def _field(record: Any, name: str) -> Any:
     elif isinstance(record, Mapping):
         value = record.get(_WIRE[name])
     else:
-        raise _NoTotal
+        raise _NotAnAmount
     return None if value is msgspec.UNSET else value
 
 
 def _amount(value: Any) -> Decimal | None:
-    """Returns an amount exactly as it would be sent; None where there is none. Raises `_NoTotal` for anything else."""
+    """Returns an amount exactly as it would be sent; None where there is none. Raises `_NotAnAmount` for anything else."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, float):
-        # msgspec writes the shortest text that is this float again, and so does Python.
+        # msgspec, like Python, writes the shortest text that reads as the same float.
         value = repr(value)
     if isinstance(value, str):
         if _NUMBER.fullmatch(value.strip()) is None:
-            raise _NoTotal
+            raise _NotAnAmount
         value = Decimal(value.strip())
     elif isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _DIGITS:
         value = Decimal(value)
     if not isinstance(value, Decimal) or not value.is_finite():
-        raise _NoTotal
-    # Raises for what is no sum of money: to reckon with it exactly could take any memory.
+        raise _NotAnAmount
+    # Raises for absurd exponents: calculating with them exactly could need any amount of memory.
     return _BOUNDED.plus(value) if value else Decimal(0)
 
 
-def _made(currency: str | None, lines: Any) -> Reading:
+def _sum_of_lines(currency: str | None, lines: Any) -> DocumentAmounts:
     """Returns the sum of the lines, if each has an amount or is only text."""
     if not isinstance(lines, (list, tuple)):
-        return Reading(currency)
+        return DocumentAmounts(currency)
     total: Decimal | None = None
     for line in lines:
         if not isinstance(line, (msgspec.Struct, Mapping)):
-            raise _NoTotal
+            raise _NotAnAmount
         amounts = _field(line, "currency_amounts")
         amount = _amount(_field(amounts, "incl_vat"))
         if amount is not None:
             total = EXACT.add(total or Decimal(0), amount)
         elif not _is_only_text(line, amounts):
-            raise _NoTotal
-    return Reading(currency, total, total is not None)
+            raise _NotAnAmount
+    return DocumentAmounts(currency, total, total is not None)
 
 
 def _is_only_text(line: Any, amounts: Any) -> bool:
@@ -138,7 +138,7 @@ def _is_only_text(line: Any, amounts: Any) -> bool:
     figures = [_field(line, "price"), _field(amounts, "excl_vat"), _field(amounts, "vat")]
     kind = _field(line, "line_type")
     if not isinstance(kind, str) or kind.strip().upper() != "TXT":
-        # So many of an article: the service may know its price.
+        # A quantity of an article: the service may know its price.
         figures.append(_field(line, "quantity"))
     return not any(map(_amount, figures))
 
@@ -155,26 +155,32 @@ class _Header(msgspec.Struct, rename="camel", gc=False):
     currency: str | None = None
 
 
-# Not as Decimal: a text that msgspec takes for a number is for the closer look.
+# Not typed as Decimal: msgspec would also accept a text, which the careful path handles.
 _HEADER: Final = msgspec.json.Decoder(_Header, float_hook=Decimal)
 _TOTAL: Final = attrgetter("currency_amounts.incl_vat")
 _CURRENCY: Final = attrgetter("currency")
 
 
 def headers_of(records: Sequence[Any]) -> tuple[list[Any], list[Decimal]] | None:
-    """The currencies as they stand there and the totals, where all records are of one kind and have a total in their header; None
-    where one of them needs a closer look."""
-    kinds = set(map(type, records))
-    if len(kinds) != 1:
+    """Reads many documents at once: the fast path.
+
+    Args:
+        records: documents.
+
+    Returns:
+        Their currencies, not normalised, and their totals; None unless all records have the same type and a total in their header.
+    """
+    types = set(map(type, records))
+    if len(types) != 1:
         return None
-    kind = kinds.pop()
+    cls = types.pop()
     try:
-        if kind is Document:
+        if cls is Document:
             return list(map(_CURRENCY, records)), _decimals(list(map(_TOTAL, records)))
-        if kind is bytes:
+        if cls is bytes:
             headers = list(map(_HEADER.decode, records))
             return list(map(_CURRENCY, headers)), _decimals(list(map(_TOTAL, headers)))
-        if kind is dict:
+        if cls is dict:
             totals = [record["currencyAmounts"]["inclVat"] for record in records]
             return [record.get("currency") for record in records], _decimals(totals)
     except Exception:  # below, each record is read alone
@@ -183,9 +189,9 @@ def headers_of(records: Sequence[Any]) -> tuple[list[Any], list[Decimal]] | None
 
 
 def _decimals(totals: list[Any]) -> list[Decimal]:
-    kinds = set(map(type, totals))
-    if kinds <= {Decimal}:
+    types = set(map(type, totals))
+    if types <= {Decimal}:
         return totals
-    if not kinds <= {Decimal, int, float}:
-        raise _NoTotal
+    if not types <= {Decimal, int, float}:
+        raise _NotAnAmount
     return [Decimal(repr(total)) if type(total) is float else Decimal(total) for total in totals]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..bulk.observers import RunObserver
 from ..bulk.outcomes import STATES, BatchOutcome, State
-from .amounts import EXACT, Reading, currency_of, headers_of, read_amounts
+from .amounts import EXACT, DocumentAmounts, currency_of, headers_of, read_amounts
 
 if TYPE_CHECKING:
     from ..bulk.report import BulkReport
@@ -103,7 +103,7 @@ class _Sum:
 
 @dataclass(slots=True)
 class _Slice:
-    """What is kept of records under way: eight bytes for a total, and two for a currency if there is more than one.
+    """What is kept of records in flight: eight bytes for a total, and two for a currency if there is more than one.
 
     Attributes:
         first: index of the first of them in the source.
@@ -155,7 +155,7 @@ class MoneyObserver(RunObserver):
         self._firsts: list[int] = []
         self._slices: dict[int, _Slice] = {}
         self._without_total = 0
-        self._made = 0
+        self._from_lines = 0
         self._strays = 0
         # The sum of the indexes of all records that were read, minus those of all that were settled: 0 if each was settled once, and
         # none twice in place of another with the same amount.
@@ -168,18 +168,18 @@ class MoneyObserver(RunObserver):
         if not records:
             return
         totals, numbers, odd = array("q"), array("H"), dict[int, Decimal]()
-        if not self._quick(records, totals, numbers):
+        if not self._add_fast(records, totals, numbers):
             # One that is not as the others must not make all of them slow.
             for start in range(0, len(records), _FEW):
                 part = records[start : start + _FEW]
-                if not self._quick(part, totals, numbers):
-                    self._closely(part, totals, numbers, odd)
+                if not self._add_fast(part, totals, numbers):
+                    self._add_one_by_one(part, totals, numbers, odd)
         alike = numbers.count(numbers[0]) == len(numbers)
         self._slices[first] = _Slice(first, totals, numbers[0] if alike else numbers, odd)
         insort(self._firsts, first)
         self._index_balance += len(records) * first + len(records) * (len(records) + 1) // 2
 
-    def _quick(self, records: Sequence[Any], into: array[int], currencies: array[int]) -> bool:
+    def _add_fast(self, records: Sequence[Any], into: array[int], currencies: array[int]) -> bool:
         """Takes in records that all are as they nearly always are; False, with nothing done, where one is not."""
         headers = headers_of(records)
         if headers is None:
@@ -203,7 +203,7 @@ class MoneyObserver(RunObserver):
         currencies.extend(numbers)
         return True
 
-    def _closely(self, records: Sequence[Any], into: array[int], currencies: array[int], odd: dict[int, Decimal]) -> None:
+    def _add_one_by_one(self, records: Sequence[Any], into: array[int], currencies: array[int], odd: dict[int, Decimal]) -> None:
         for record in records:
             reading = read_amounts(record)
             number = self._currencies[reading.currency]
@@ -220,10 +220,10 @@ class MoneyObserver(RunObserver):
         into.with_total += len(totals)
         into.odd = sum(totals, into.odd)
 
-    def _count_read(self, number: int, reading: Reading) -> None:
+    def _count_read(self, number: int, reading: DocumentAmounts) -> None:
         into = self._read.setdefault(number, _Sum())
         into.count += 1
-        self._made += reading.made
+        self._from_lines += reading.from_lines
         if reading.total is None:
             self._without_total += 1
         else:
@@ -235,48 +235,48 @@ class MoneyObserver(RunObserver):
     def on_settled(self, outcome: BatchOutcome) -> None:
         """Adds the final state of records."""
         if not outcome.exceptions:
-            self._tell(outcome.common.state, outcome.indexes)
+            self._settle(outcome.common.state, outcome.indexes)
             return
         by_state: dict[State, list[int]] = {}
         for position, index in enumerate(outcome.indexes):
             verdict = outcome.exceptions.get(position, outcome.common)
             by_state.setdefault(verdict.state, []).append(index)
         for state, indexes in by_state.items():
-            self._tell(state, indexes)
+            self._settle(state, indexes)
 
-    def _tell(self, state: State, indexes: Sequence[int]) -> None:
+    def _settle(self, state: State, indexes: Sequence[int]) -> None:
         self._index_balance -= sum(indexes) + len(indexes)
         sums = self._ended.setdefault(state, {})
-        for kept, places in self._where(sorted(indexes)):
-            totals = _at(kept.totals, places)
-            if isinstance(kept.currencies, int):
-                _add_ended(sums.setdefault(kept.currencies, _Sum()), totals)
+        for slice_, places in self._slices_of(sorted(indexes)):
+            totals = _at(slice_.totals, places)
+            if isinstance(slice_.currencies, int):
+                _add_ended(sums.setdefault(slice_.currencies, _Sum()), totals)
             else:
-                numbers = _at(kept.currencies, places)
+                numbers = _at(slice_.currencies, places)
                 for number in set(numbers):
                     theirs = [total for total, other in zip(totals, numbers, strict=True) if other == number]
                     _add_ended(sums.setdefault(number, _Sum()), theirs)
-            for place in kept.odd.keys() & places if kept.odd else ():
-                into = sums[kept.currencies if isinstance(kept.currencies, int) else kept.currencies[place]]
-                into.odd = EXACT.add(into.odd, kept.odd[place])
-            kept.left -= len(places)
-            if kept.left <= 0:
-                del self._slices[kept.first]
-                del self._firsts[bisect_left(self._firsts, kept.first)]
+            for place in slice_.odd.keys() & places if slice_.odd else ():
+                into = sums[slice_.currencies if isinstance(slice_.currencies, int) else slice_.currencies[place]]
+                into.odd = EXACT.add(into.odd, slice_.odd[place])
+            slice_.left -= len(places)
+            if slice_.left <= 0:
+                del self._slices[slice_.first]
+                del self._firsts[bisect_left(self._firsts, slice_.first)]
 
-    def _where(self, indexes: list[int]) -> Iterator[tuple[_Slice, list[int]]]:
+    def _slices_of(self, indexes: list[int]) -> Iterator[tuple[_Slice, list[int]]]:
         """Gives the slices that these records are in, with their positions there; a record that was never read is counted as stray."""
         done = 0
         while done < len(indexes):
             number = bisect_right(self._firsts, indexes[done]) - 1
-            kept = self._slices[self._firsts[number]] if number >= 0 else None
-            if kept is None or indexes[done] >= kept.first + len(kept.totals):
+            slice_ = self._slices[self._firsts[number]] if number >= 0 else None
+            if slice_ is None or indexes[done] >= slice_.first + len(slice_.totals):
                 self._strays += 1
                 done += 1
                 continue
-            end = bisect_left(indexes, kept.first + len(kept.totals), done)
-            first = kept.first
-            yield kept, [index - first for index in indexes[done:end]]
+            end = bisect_left(indexes, slice_.first + len(slice_.totals), done)
+            first = slice_.first
+            yield slice_, [index - first for index in indexes[done:end]]
             done = end
 
     # --- the totals -------------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ class MoneyObserver(RunObserver):
             read = self._read.get(number, _Sum()).frozen()
             currencies.append(CurrencyTotals(names[number], read, MappingProxyType(states)))
         nameless = self._read[0].count if 0 in self._read else 0
-        return MoneyTotals(tuple(currencies), self._without_total, nameless, self._made, self._adds_up(report))
+        return MoneyTotals(tuple(currencies), self._without_total, nameless, self._from_lines, self._adds_up(report))
 
     def _adds_up(self, report: BulkReport | None) -> bool:
         if self._strays or self._index_balance:
@@ -325,12 +325,12 @@ def _scaled(total: Decimal | None) -> int | None:
     return scaled if abs(scaled) < 2**63 else None
 
 
-def _at(kept: array[int], places: list[int]) -> array[int] | list[int]:
+def _at(slice_: array[int], places: list[int]) -> array[int] | list[int]:
     """What is at these places, which are in order."""
     first, after = places[0], places[-1] + 1
     if places == list(range(first, after)):
-        return kept[first:after]
-    return list(map(kept.__getitem__, places))
+        return slice_[first:after]
+    return list(map(slice_.__getitem__, places))
 
 
 def _add_ended(into: _Sum, totals: array[int] | list[int]) -> None:

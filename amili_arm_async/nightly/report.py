@@ -106,7 +106,7 @@ class CurrencyMoney(Struct, frozen=True):
     Attributes:
         currency: its code, or None for documents without one.
         read: what was read.
-        states: what became of it, by final state; states that did not occur may be left out.
+        states: the same by final state; states that did not occur may be missing.
     """
 
     currency: str | None
@@ -227,7 +227,7 @@ class Part(Struct, frozen=True):
         source_exhausted: whether the source was read to its end.
         not_read: records of the source that were not read, or None where their number is not known.
         expectation: what its source was expected to hold at the least, or None.
-        shortfall: in words, that it holds less, or None.
+        shortfall: says that it holds less, or None.
     """
 
     name: PartName
@@ -261,11 +261,11 @@ class ReportSchema(Struct, frozen=True):
         client_no: the client number.
         base_url: the address of the API.
         run_id: the name of the run, or None.
-        ok: whether all is well.
+        ok: whether every record succeeded, every source was complete, and the money adds up.
         error: what ended it early, or None.
         parts: the bulk runs, in their order.
         source_exhausted: whether every source was read to its end.
-        not_begun: parts that were planned and not begun: none of their records was read.
+        not_begun: parts that were planned and not started: none of their records was read.
     """
 
     format: Literal["amili-arm report 1"]
@@ -339,7 +339,7 @@ def _expectation(expectation: BulkExpectation) -> Expectation:
 
 
 def _sync(sync: SyncReport) -> Sync:
-    # A record without a number was never sent before, as far as anybody can tell.
+    # Whether a record without a number was sent before is not known: it counts as new.
     return Sync(sync.new + sync.without_key, sync.changed, sync.unchanged, sync.failed, sync.gone or 0)
 
 

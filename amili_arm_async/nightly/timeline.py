@@ -19,14 +19,14 @@ _STEP: Final = math.log(1.1)
 
 @dataclass(slots=True)
 class _Bucket:
-    """Some time of a run.
+    """One interval of a run.
 
     Attributes:
-        settled: records that got their final state in it.
+        settled: number of records that got their final state in it.
         failed: those of them that are failed, rejected, invalid or unknown.
-        accepted: records that were taken.
-        latencies: numbers of batches by the logarithm of how long they took to be accepted; some two hundred of these reach from a
-            thousandth of a millisecond to a day.
+        accepted: number of records that were accepted.
+        latencies: number of batches by the logarithm of the time until they were accepted; about two hundred steps reach from a
+            microsecond to a day.
     """
 
     settled: int = 0
@@ -34,7 +34,7 @@ class _Bucket:
     accepted: int = 0
     latencies: dict[int, int] = field(default_factory=dict)
 
-    def take_in(self, other: _Bucket) -> None:
+    def merge(self, other: _Bucket) -> None:
         self.settled += other.settled
         self.failed += other.failed
         self.accepted += other.accepted
@@ -99,7 +99,7 @@ class TimelineObserver(RunObserver):
         """Merges each two neighbouring buckets."""
         self._width *= 2
         for bucket, neighbour in zip(self._buckets[::2], self._buckets[1::2], strict=False):
-            bucket.take_in(neighbour)
+            bucket.merge(neighbour)
         del self._buckets[1::2]
 
     def timeline(self) -> Timeline:

@@ -40,13 +40,33 @@ def plan(
     at_least_customers: int | float | None,
     at_least_documents: int | None,
 ) -> NightlyRun:
-    """A night; see `ArmClient.nightly`."""
+    """Plans a night; see `ArmClient.nightly`.
+
+    Args:
+        context: the client number and the connections.
+        shared_limits: limits that all runs of the client share.
+        customer_source: the customers, or None.
+        document_source: the documents, or None.
+        state: path of the state of the customers' sync, or None.
+        full: also send unchanged customers.
+        customer_options: of the run of the customers, or None.
+        document_options: of the run of the documents, or None.
+        user_id: who is named as the user, or None.
+        at_least_customers: minimum number of customers (int), or share of those in the state (float), or None.
+        at_least_documents: minimum number of documents, or None.
+
+    Returns:
+        The run, not started.
+
+    Raises:
+        ConfigurationError: there is nothing to do, or the arguments contradict each other.
+    """
     if full and state is None:
-        raise ConfigurationError("full=True is about a state: without one all customers are sent")
+        raise ConfigurationError("full=True needs a state: without one all customers are sent anyway")
     if customer_source is None and document_source is None:
         raise ConfigurationError("a night needs customers, documents or both")
     if customer_options is not None and customer_options.results != "wait":
-        raise ConfigurationError("the results of the customers are waited for: whose customer did not make it, that document is not sent")
+        raise ConfigurationError("customer_options.results must be 'wait': documents of a customer that did not succeed are not sent")
 
     expectations = {
         "customers": expectation_of(at_least_customers, has_state=state is not None),
@@ -91,8 +111,8 @@ def plan(
 
 
 def _check_files(state: str | os.PathLike[str] | None, customer_options: BulkOptions | None, document_options: BulkOptions | None) -> None:
-    """Refuses files that are the same, or can't be written. Those of the documents are opened when the customers have been sent: what is
-    wrong with them shows now."""
+    """Refuses files that are the same, or can't be written. Those of the documents are opened only after the customers were sent, so that
+    an error would show late."""
     files = [JobFile("state", state, "state")] if state is not None else []
     files += files_of(customer_options, "customer_options.") + files_of(document_options, "document_options.")
     check_distinct(files)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from amili_arm_async import CurrencyAmounts, Document, DocumentLine
 from amili_arm_async.codec import encode_one
-from amili_arm_async.nightly.amounts import Reading, currency_of, headers_of, read_amounts
+from amili_arm_async.nightly.amounts import DocumentAmounts as Amounts
+from amili_arm_async.nightly.amounts import currency_of, headers_of, read_amounts
 
 pytestmark = pytest.mark.quick
 
@@ -29,24 +30,30 @@ def in_forms(record: dict[str, Any]) -> list[Any]:
 @pytest.mark.parametrize(
     ("record", "reading"),
     [
-        ({"currency": "NOK", "currencyAmounts": {"inclVat": 6500}}, Reading("NOK", Decimal(6500))),
-        ({"currency": " nok ", "currencyAmounts": {"inclVat": "-12.5"}}, Reading("NOK", Decimal("-12.5"))),
-        ({"currencyAmounts": {"inclVat": 0}}, Reading(None, Decimal(0))),
-        ({"currency": "kroner", "currencyAmounts": {"inclVat": 1}, "documentLines": [PAID]}, Reading(None, Decimal(1))),
-        ({"currency": "NOK"}, Reading("NOK")),
-        ({"currency": "NOK", "currencyAmounts": None, "documentLines": None}, Reading("NOK")),
-        ({"currency": "NOK", "documentLines": []}, Reading("NOK")),
-        ({"currency": "NOK", "documentLines": [TEXT]}, Reading("NOK")),
-        ({"currency": "NOK", "documentLines": [PAID, TEXT, PAID]}, Reading("NOK", Decimal(500), True)),
-        ({"currency": "NOK", "currencyAmounts": {"exclVat": 7}, "documentLines": [PAID]}, Reading("NOK", Decimal(250), True)),
-        ({"currency": "NOK", "documentLines": [{**PAID, "lineType": "TXT"}]}, Reading("NOK", Decimal(250), True)),
-        ({"currency": "NOK", "documentLines": [PAID, {"lineType": "PLH", "price": 10}]}, Reading("NOK")),
-        ({"currency": "NOK", "documentLines": [PAID, {"lineType": "TXT", "price": 10}]}, Reading("NOK")),
-        ({"currency": "NOK", "documentLines": [PAID, {"lineType": "TXT", "price": 0, "quantity": 1}]}, Reading("NOK", Decimal(250), True)),
-        ({"currency": "NOK", "documentLines": [PAID, {"lineType": "PLH", "quantity": 2}]}, Reading("NOK")),
-        ({"currency": "NOK", "documentLines": [PAID, {"currencyAmounts": {"exclVat": 2}}]}, Reading("NOK")),
-        ({"currency": "NOK", "documentLines": [PAID, {"currencyAmounts": {"vat": 2}}]}, Reading("NOK")),
-        ({"currency": "NOK", "documentLines": [PAID, {"lineText": "no type, and nothing to pay"}]}, Reading("NOK", Decimal(250), True)),
+        ({"currency": "NOK", "currencyAmounts": {"inclVat": 6500}}, Amounts("NOK", Decimal(6500))),
+        ({"currency": " nok ", "currencyAmounts": {"inclVat": "-12.5"}}, Amounts("NOK", Decimal("-12.5"))),
+        ({"currencyAmounts": {"inclVat": 0}}, Amounts(None, Decimal(0))),
+        ({"currency": "kroner", "currencyAmounts": {"inclVat": 1}, "documentLines": [PAID]}, Amounts(None, Decimal(1))),
+        ({"currency": "NOK"}, Amounts("NOK")),
+        ({"currency": "NOK", "currencyAmounts": None, "documentLines": None}, Amounts("NOK")),
+        ({"currency": "NOK", "documentLines": []}, Amounts("NOK")),
+        ({"currency": "NOK", "documentLines": [TEXT]}, Amounts("NOK")),
+        ({"currency": "NOK", "documentLines": [PAID, TEXT, PAID]}, Amounts("NOK", Decimal(500), True)),
+        ({"currency": "NOK", "currencyAmounts": {"exclVat": 7}, "documentLines": [PAID]}, Amounts("NOK", Decimal(250), True)),
+        ({"currency": "NOK", "documentLines": [{**PAID, "lineType": "TXT"}]}, Amounts("NOK", Decimal(250), True)),
+        ({"currency": "NOK", "documentLines": [PAID, {"lineType": "PLH", "price": 10}]}, Amounts("NOK")),
+        ({"currency": "NOK", "documentLines": [PAID, {"lineType": "TXT", "price": 10}]}, Amounts("NOK")),
+        (
+            {"currency": "NOK", "documentLines": [PAID, {"lineType": "TXT", "price": 0, "quantity": 1}]},
+            Amounts("NOK", Decimal(250), True),
+        ),
+        ({"currency": "NOK", "documentLines": [PAID, {"lineType": "PLH", "quantity": 2}]}, Amounts("NOK")),
+        ({"currency": "NOK", "documentLines": [PAID, {"currencyAmounts": {"exclVat": 2}}]}, Amounts("NOK")),
+        ({"currency": "NOK", "documentLines": [PAID, {"currencyAmounts": {"vat": 2}}]}, Amounts("NOK")),
+        (
+            {"currency": "NOK", "documentLines": [PAID, {"lineText": "no type, and nothing to pay"}]},
+            Amounts("NOK", Decimal(250), True),
+        ),
     ],
 )
 def test_a_document_says_the_same_in_every_form(record, reading) -> None:
@@ -89,10 +96,10 @@ ODD: list[Any] = [
 @pytest.mark.parametrize("amount", ODD, ids=lambda value: repr(value)[:20])
 def test_what_is_no_amount_is_no_total_and_none_is_made_up(amount) -> None:
     lines = [{"currencyAmounts": {"inclVat": 1}}]
-    assert read_amounts({"currency": "NOK", "currencyAmounts": {"inclVat": amount}, "documentLines": lines}) == Reading("NOK")
-    assert read_amounts({"currency": "NOK", "documentLines": [*lines, {"currencyAmounts": {"inclVat": amount}}]}) == Reading("NOK")
+    assert read_amounts({"currency": "NOK", "currencyAmounts": {"inclVat": amount}, "documentLines": lines}) == Amounts("NOK")
+    assert read_amounts({"currency": "NOK", "documentLines": [*lines, {"currencyAmounts": {"inclVat": amount}}]}) == Amounts("NOK")
     made = Document(currency="NOK", document_lines=[DocumentLine(currency_amounts=CurrencyAmounts(incl_vat=amount))])
-    assert read_amounts(made) == Reading("NOK")
+    assert read_amounts(made) == Amounts("NOK")
 
 
 @pytest.mark.parametrize(
@@ -101,12 +108,12 @@ def test_what_is_no_amount_is_no_total_and_none_is_made_up(amount) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_document_says_nothing(record) -> None:
-    assert read_amounts(record) == Reading()
+    assert read_amounts(record) == Amounts()
 
 
 def test_a_mapping_that_raises_late_has_its_currency() -> None:
-    assert read_amounts({"currency": "SEK", "currencyAmounts": Wicked()}) == Reading("SEK")
-    assert read_amounts({"currency": "SEK", "documentLines": [Wicked()]}) == Reading("SEK")
+    assert read_amounts({"currency": "SEK", "currencyAmounts": Wicked()}) == Amounts("SEK")
+    assert read_amounts({"currency": "SEK", "documentLines": [Wicked()]}) == Amounts("SEK")
 
 
 def test_amounts_are_what_would_be_sent() -> None:
@@ -139,7 +146,7 @@ def test_many_at_once_are_read_as_one_by_one_or_not_at_all(drawn, form) -> None:
     headers = headers_of(records)
     if headers is not None:
         names, totals = headers
-        assert [Reading(currency_of(name), total) for name, total in zip(names, totals, strict=True)] == [
+        assert [Amounts(currency_of(name), total) for name, total in zip(names, totals, strict=True)] == [
             read_amounts(record) for record in records
         ]
     else:

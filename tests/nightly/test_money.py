@@ -112,7 +112,7 @@ def test_sums_are_those_of_a_naive_sum(pairs, slices, batches, chance) -> None:
     assert totals.adds_up
     assert totals.without_total == sum(reading.total is None for reading in readings)
     assert totals.without_currency == sum(reading.currency is None for reading in readings)
-    assert totals.made_from_lines == sum(reading.made for reading in readings)
+    assert totals.made_from_lines == sum(reading.from_lines for reading in readings)
     assert money._slices == {}
     assert money._firsts == []
 
