@@ -1,7 +1,7 @@
-"""Pure: customers and invoices that nobody has, as Norwegian companies would send them.
+"""Generates customers and invoices such as Norwegian companies send. Pure.
 
-Each record is made from its seed and its place alone, so that a million of them need no memory, and any one of them can be made again
-to compare it with what came back. Organisation numbers have their check digit and begin with 3, as the numbers of Norway's
+Each record depends on its seed and its index only, so that a million of them need no memory, and any of them can be generated again
+to compare it with what was read back. Organisation numbers have their check digit and begin with 3, as the numbers of Norway's
 synthetic test population do; e-mail goes to example.com, which is reserved.
 """
 
@@ -63,27 +63,27 @@ _ASCII: Final = str.maketrans({"æ": "ae", "ø": "o", "å": "a", " ": "."})
 
 
 def customer_no(place: int) -> str:
-    """The number of the customer at `place`, from 0."""
+    """Returns the number of a customer by its index, from 0."""
     return str(_FIRST_CUSTOMER + place)
 
 
 def place_of(number: str) -> int:
-    """The place of the customer with this number."""
+    """Returns the index of a customer by its number."""
     return int(number) - _FIRST_CUSTOMER
 
 
 def customers(seed: int, count: int) -> Iterator[Customer]:
-    """`count` customers, made one at a time."""
+    """Yields `count` customers."""
     return (customer(seed, place) for place in range(count))
 
 
 def documents(seed: int, count: int, customer_count: int) -> Iterator[Document]:
-    """`count` invoices to the first `customer_count` customers, made one at a time."""
+    """Yields `count` invoices to the first `customer_count` customers."""
     return (document(seed, place, customer_count) for place in range(count))
 
 
 def customer(seed: int, place: int) -> Customer:
-    """The customer at `place`: three of four are persons, the others companies."""
+    """Returns the customer with an index: three of four are persons, the others companies."""
     chance = _chance(seed, "customer", place)
     number = customer_no(place)
     first, last = chance.choice(_FIRST_NAMES), chance.choice(_LAST_NAMES)
@@ -117,7 +117,7 @@ def customer(seed: int, place: int) -> Customer:
 
 
 def document(seed: int, place: int, customer_count: int) -> Document:
-    """The invoice at `place`, to one of the first `customer_count` customers; its lines add up to its amounts, to the øre."""
+    """Returns the invoice with an index, to one of the first `customer_count` customers; its lines add up to its amounts exactly."""
     chance = _chance(seed, "document", place)
     owner = customer_no(chance.randrange(customer_count))
     number = str(_FIRST_DOCUMENT + place)
@@ -141,7 +141,7 @@ def document(seed: int, place: int, customer_count: int) -> Document:
 
 
 def kid_check_digit(digits: str) -> int:
-    """The digit that makes a KID of `digits`, by modulus 10: every second digit from the right counts twice, by its digit sum."""
+    """Returns the modulus 10 check digit of a KID: every second digit from the right counts twice, by its digit sum."""
     total = 0
     for place, digit in enumerate(reversed(digits)):
         value = int(digit) * (2 - place % 2)
@@ -150,7 +150,7 @@ def kid_check_digit(digits: str) -> int:
 
 
 def organization_no(chance: random.Random) -> str:
-    """Nine digits whose last is their check digit by modulus 11."""
+    """Returns nine digits, the last of which is the modulus 11 check digit."""
     while True:
         digits = f"3{chance.randrange(10**7):07d}"
         check = -sum(int(digit) * weight for digit, weight in zip(digits, (3, 2, 7, 6, 5, 4, 3, 2), strict=True)) % 11

@@ -42,7 +42,7 @@ __all__ = [
 UNDOCUMENTED: Final = tuple(
     row for row in OPERATIONS.values() if row.method == "GET" and not row.documented and "{" not in row.path.replace("{clientno}", "")
 )
-"""What can be asked for without knowing the number of anything, and at a path that no page shows."""
+"""Reading operations without parameters whose path is not documented."""
 
 _CLIENT: Final = "clients/{clientno}/"
 _MOST: Final = 5
@@ -55,7 +55,7 @@ _WORDS: Final = {
     "adbintervals": ("adb", "intervals"),
     "logitems": ("log", "items"),
 }
-"""The words that a part of a path is made of, where they are several."""
+"""The words of the parts of a path that consist of several."""
 
 _NO_PLURAL: Final = frozenset({"health", "insights", "latestclosed"})
 
@@ -63,7 +63,7 @@ _OTHERS: Final = {"gl_movements.latest_closed": (f"{_CLIENT}glmovements/latest",
 
 
 def candidates(endpoint: Endpoint) -> tuple[str, ...]:
-    """A few other spellings of its path, the likeliest first."""
+    """Returns other spellings of the path of an operation, the most likely first."""
     found = dict.fromkeys(path for path in _spellings(endpoint) if path != endpoint.path)
     return tuple(found)[:_MOST]
 
@@ -91,14 +91,14 @@ def _camel(part: str) -> str:
 
 
 def _other_number(part: str) -> str:
-    """One where it was many, many where it was one."""
+    """Returns the singular of a plural, and the plural of a singular."""
     if part in _NO_PLURAL:
         return part
     return part.removesuffix("s") if part.endswith("s") else part + "s"
 
 
 def single_of(name: str) -> Endpoint | None:
-    """The operation that gets one of what the list `name` has, where its path is inferred too."""
+    """Returns the operation that reads one record of a list, if its path is not documented either."""
     row = OPERATIONS.get(name.removesuffix(".list") + ".get") if name.endswith(".list") else None
     return row if row is not None and not row.documented else None
 
@@ -107,32 +107,32 @@ _GONE = frozenset({404, 405})
 
 
 def other_paths(name: str) -> str:
-    """What the replies at other spellings of the path of `name` are kept under."""
+    """Returns the label of the replies at other spellings of a path."""
     return f"{name}/others"
 
 
 def is_elsewhere(exchange: Exchange) -> bool:
-    """Whether a reply says that there is nothing at this path."""
+    """Returns whether a reply says that there is nothing at this path."""
     return exchange.status in _GONE
 
 
 def answers(exchange: Exchange) -> bool:
-    """Whether another spelling answered: a page for everything that is not there, with a 200, does not count."""
+    """Returns whether another spelling answered; a 200 with an HTML page for anything missing does not count."""
     return exchange.is_success and (not exchange.body or exchange.value() is not None)
 
 
 def path_that_answered(evidence: Evidence, name: str) -> str | None:
-    """The other spelling that answered, or None."""
+    """Returns the other spelling that answered, or None."""
     return next((exchange.template for exchange in evidence.all(other_paths(name)) if answers(exchange)), None)
 
 
 def answer_of(evidence: Evidence, name: str) -> Exchange | None:
-    """The reply to the operation `name`, wherever it was found."""
+    """Returns the reply to an operation, at whatever path it was found."""
     return next((exchange for exchange in evidence.all(other_paths(name)) if answers(exchange)), evidence.first(name))
 
 
 def check_path(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
-    """Whether it is there."""
+    """Checks that the path exists."""
     exchange = evidence.first(endpoint.name)
     if exchange is not None and exchange.is_success:
         return as_assumed(str(exchange.status))
@@ -149,10 +149,10 @@ def check_path(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
 
 
 MAX_PAGE_SIZE: Final = 1000
-"""RecordsToWrite on a page at the most."""
+"""Maximum number of records on a page."""
 
 STRICT: Final = frozenset({"customers.list", "documents.list"})
-"""Lists that are read by their names alone; of the others any list is taken that is the only one."""
+"""Lists that are read by name only; of any other list, the only one in the body is read."""
 
 _SUMMARY: Final[Mapping[str, type]] = {
     "pageNo": int,
@@ -170,7 +170,7 @@ _MAY_BE_THERE: Final = frozenset({*_SUMMARY, "nextPage"})
 
 
 def names(fields: list[str]) -> str:
-    """Names of fields in a row."""
+    """Returns field names, separated by commas."""
     return ", ".join(field_name(name) for name in fields[:10]) + (", ..." if len(fields) > 10 else "")
 
 
@@ -183,7 +183,7 @@ def _number(exchange: Exchange | None, name: str) -> int | None:
 
 
 def check_name(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
-    """The name of the list in the body."""
+    """Checks the name of the list in the body."""
     exchange = answer_of(evidence, endpoint.name)
     if exchange is None or not exchange.is_success:
         return why_not_seen(exchange, evidence.ended)
@@ -198,7 +198,7 @@ def check_name(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
 
 
 def check_summary(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
-    """The fields of the summary."""
+    """Checks the fields of the summary."""
     exchange = answer_of(evidence, endpoint.name)
     if exchange is None or not exchange.is_success:
         return why_not_seen(exchange, evidence.ended)
@@ -222,7 +222,7 @@ def _is(value: Any, kind: type) -> bool:
 
 
 def check_links(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
-    """The link to the second page, and what is there."""
+    """Checks the link to the second page, and that page."""
     exchange = answer_of(evidence, endpoint.name)
     if exchange is None or not exchange.is_success:
         return why_not_seen(exchange, evidence.ended)
@@ -259,7 +259,7 @@ def _host(link: str, base_url: str) -> str:
 
 
 def last_page(evidence: Evidence, name: str) -> Exchange | None:
-    """The last page of a list, where it was read: that is the one whose number is that of the pages."""
+    """Returns the last page of a list, if it was read: its number is the number of pages."""
     read = [answer_of(evidence, name), *evidence.all(f"{name}/pages"), *evidence.all(f"{name}/last")]
     for exchange in read:
         number, pages = _number(exchange, "pageNo"), _number(exchange, "totalPages")
@@ -269,7 +269,7 @@ def last_page(evidence: Evidence, name: str) -> Exchange | None:
 
 
 def check_end(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
-    """What the last page has as its next one."""
+    """Checks `nextPage` of the last page."""
     exchange = answer_of(evidence, endpoint.name)
     if exchange is None or not exchange.is_success:
         return why_not_seen(exchange, evidence.ended)
@@ -290,18 +290,18 @@ def check_end(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
 
 
 def check_maximum(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
-    """What a `maximumcount` above the cap becomes."""
+    """Checks what a `maximumcount` above the limit becomes."""
     exchange = evidence.first(f"{endpoint.name}/most")
     return _check_number(evidence, exchange, "maximumCount", endpoint.cap)
 
 
 def check_small(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
-    """What a `pagesize` below 5 becomes."""
+    """Checks what a `pagesize` below 5 becomes."""
     return _check_number(evidence, evidence.first(f"{endpoint.name}/small"), "pageSizeLimit", 10)
 
 
 def check_large(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
-    """What a `pagesize` above the cap becomes."""
+    """Checks what a `pagesize` above the limit becomes."""
     return _check_number(evidence, evidence.first(f"{endpoint.name}/large"), "pageSizeLimit", MAX_PAGE_SIZE)
 
 
@@ -317,7 +317,7 @@ def _check_number(evidence: Evidence, exchange: Exchange | None, name: str, expe
 
 
 def check_total(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
-    """Whether `totalCount` stops at `maximumcount`."""
+    """Checks that `totalCount` stops at `maximumcount`."""
     exchange, whole = evidence.first(f"{endpoint.name}/few"), answer_of(evidence, endpoint.name)
     if exchange is None or not exchange.is_success:
         return why_not_seen(exchange, evidence.ended)
@@ -330,7 +330,7 @@ def check_total(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
 
 
 def check_past(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
-    """What is past the last page."""
+    """Checks what is past the last page."""
     exchange = evidence.first(f"{endpoint.name}/past")
     if exchange is None or exchange.status is None or exchange.status == 403:
         return why_not_seen(exchange, evidence.ended)
@@ -342,7 +342,7 @@ def check_past(evidence: Evidence, endpoint: Endpoint) -> CheckResult:
 
 
 def query_of(link: object) -> dict[str, str]:
-    """The query of a link that the server made, to be asked at the list's own address; empty where it has none."""
+    """Returns the query of a link from the server, to be sent to the list's own address; empty where there is none."""
     try:
         return dict(parse_qsl(urlsplit(link.strip()).query)) if isinstance(link, str) else {}
     except ValueError:

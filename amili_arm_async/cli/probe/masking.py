@@ -39,7 +39,7 @@ _WORD_FIELD: Final = re.compile(r"(\w*[a-z])?(status|result|type)", re.IGNORECAS
 _PERSONAL: Final = re.compile(
     "name|address|mail|phone|mobile|ssn|birth|person|contact|message|text|note|reference|bank|owner|debtor|city|country", re.IGNORECASE
 )
-"""Fields that hold, or hold in them, what tells of a person: no word below them is a status."""
+"""Fields with personal data in them or below them: no word there is a status."""
 
 _KEPT_SIGNS: Final = frozenset(string.punctuation + " \t\r\n")
 _DEEPEST: Final = 60
@@ -53,22 +53,22 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9 .,:;=/+*\"_-]{0,200}", re.ASCII)
 
 
 def masked_text(text: str) -> str:
-    """As long as it was: digits are 0, whatever is no plain sign is x."""
+    """Returns a text of the same length: digits become 0, and everything but punctuation and spaces becomes x."""
     return "".join(sign if sign in _KEPT_SIGNS else "0" if sign.isdecimal() else "x" for sign in text)
 
 
 def field_name(name: str) -> str:
-    """The name of a field as it is, where it looks like one; else it may be data."""
+    """Returns a field name, masked unless it looks like one: it may be data."""
     return name if _NAME.fullmatch(name) else masked_text(name)
 
 
 def is_word(text: str) -> bool:
-    """Whether a text looks like a word of a status: short, and all in upper case."""
+    """Returns whether a text looks like a status word: short, and all in upper case."""
     return _WORD.fullmatch(text) is not None
 
 
 def mask(value: Any) -> Any:
-    """The same value without its data."""
+    """Returns the same JSON value with its data masked."""
     return _mask(value, keep_words=True, keep_numbers=False, depth=0)
 
 
@@ -91,7 +91,7 @@ def _mask_object(value: Mapping[str, Any], *, keep_words: bool, keep_numbers: bo
     for name, item in value.items():
         shown = field_name(name)
         while shown in made:
-            # Two names that look alike when they are masked are two all the same.
+            # Two names may be equal when they are masked.
             shown += "_"
         words = keep_words and not _PERSONAL.search(name)
         if words and isinstance(item, str) and _WORD_FIELD.fullmatch(name) and is_word(item):
@@ -104,7 +104,7 @@ def _mask_object(value: Mapping[str, Any], *, keep_words: bool, keep_numbers: bo
 
 
 def masked_body(body: bytes) -> Any:
-    """What is saved of a body: the masked JSON; of anything else how long it is and how it begins, masked too."""
+    """Returns a body as it is saved: masked JSON; of anything else its length and its masked beginning."""
     if not body:
         return None
     value = codec.json_value(body)
@@ -114,7 +114,7 @@ def masked_body(body: bytes) -> Any:
 
 
 def masked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that tell of the service, as they are; of the others only that they are there."""
+    """Returns the headers; the values of those that may hold personal data are not shown."""
     shown = {}
     for name, value in headers.items():
         kept = _KEPT_HEADERS.fullmatch(name.lower()) and _PLAIN.fullmatch(value)
@@ -126,7 +126,7 @@ _NUMBERS: Final = frozenset({"pageno", "pagesize", "maximumcount"})
 
 
 class ReplyFiles:
-    """One JSON file for each reply, readable for its owner only.
+    """Saves a JSON file for each reply, readable by its owner only.
 
     Args:
         path: a directory that does not exist, or is empty.
@@ -151,7 +151,11 @@ class ReplyFiles:
             raise ConfigurationError(f"{path} can't be made a directory for the replies: {exc.strerror}") from None
 
     def keep(self, exchange: Exchange) -> None:
-        """Writes one."""
+        """Saves a reply.
+
+        Args:
+            exchange: the request and its reply.
+        """
         if self.trouble:
             return
         self._count += 1
@@ -189,7 +193,7 @@ _STEMS: Final[tuple[tuple[WordSet, tuple[str, ...]], ...]] = (
     ("failed", ("fail", "err", "reject", "invalid", "abort", "cancel", "refus", "denied", "feil", "avvis", "avbr", "ugyldig")),
     ("pending", ("pend", "wait", "queue", "progress", "processing", "running", "start", "accept", "receiv", "vent", "mottatt")),
 )
-"""How the parts of a word begin; the first that fits tells. Norwegian ones too."""
+"""How the parts of English and Norwegian status words begin; the first match counts."""
 
 _SUCCESS: Final = re.compile(
     "succe(ss|ssful|ssfully|eded)|suksess|vellykket|ok|done|completed?|finished|processed|created|updated|ferdig|fullført|behandlet|godkjent"
@@ -200,7 +204,7 @@ _LETTERS: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,30}", re.ASCII)
 
 
 def guess_word_set(word: str, status: int | None) -> WordSet | None:
-    """Where a word probably belongs that came with this status: by the status where that tells, else by its looks, else nobody knows."""
+    """Guesses the set of an unknown word, by the HTTP status or its spelling; None where neither shows it."""
     if status == 202:
         return "pending"
     parts = re.split("[-_]", word.casefold())
@@ -214,11 +218,11 @@ def guess_word_set(word: str, status: int | None) -> WordSet | None:
 
 
 def can_be_shown(word: str, words: BatchWords) -> bool:
-    """Whether a text can only be the word of a status, and nothing of a person."""
+    """Returns whether a text can only be a status word, and nothing personal."""
     plain = _LETTERS.fullmatch(word) is not None
     return is_word(word) or words.meaning(word) is not None or (plain and guess_word_set(word, None) is not None)
 
 
 def shown_word(word: str, words: BatchWords) -> str:
-    """A word as it is, where it can only be that of a status; else masked."""
+    """Returns a word, masked unless it can only be a status word."""
     return word if can_be_shown(word, words) else masked_text(word[:_LONGEST])

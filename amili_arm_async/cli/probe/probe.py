@@ -32,15 +32,15 @@ __all__ = ["MAX_REQUESTS", "Probe", "RecordsToWrite", "check_host", "read_record
 
 
 MAX_REQUESTS: Final = 80
-"""Requests of a probe that only reads; tokens and batches that were named are not counted in it."""
+"""Maximum number of requests of a probe that only reads, without those for tokens and for the named batches."""
 
 _SECONDS: Final = 600.0
-"""No request that reads is begun after so many."""
+"""Seconds after which no reading request is started."""
 
 _FEW: Final = 5
-"""RecordsToWrite on a page: the least that the API takes as it is."""
+"""Records on a page: the minimum that the API accepts unchanged."""
 _PAGES: Final = 3
-"""Pages that are read one after the other."""
+"""Maximum number of pages read in sequence."""
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Probe:
         self.evidence = Evidence(self.base_url)
 
     async def run(self) -> None:
-        """Asks everything; what was seen until it ends, however it ends, is in `evidence`."""
+        """Sends all requests. What was seen, even if it ends early, is in `evidence`."""
         caller = self.arm._context  # noqa: SLF001 - what is looked at are replies of any status, and each question is asked once
         client = ProbeClient(caller, self.evidence, timeout=self.timeout, most=MAX_REQUESTS, seconds=_SECONDS, keep=self.keep)
         async with self.arm:
@@ -96,7 +96,7 @@ class Probe:
                 self.asked = client.asked
 
     def _note_token_fields(self, auth: ClientCredentials, post: Callable[..., object]) -> None:
-        """Notes the names of the fields that the identity service answers with."""
+        """Notes the field names in the answer of the identity service."""
 
         async def exchange(url: str, form: Mapping[str, object]) -> bytes:
             answer: bytes = await post(url, form)  # type: ignore[misc]
@@ -125,7 +125,7 @@ class Probe:
     # --- lists ----------------------------------------------------------------------------------------------------------
 
     async def _walk(self, client: ProbeClient, name: str, template: str | None = None) -> None:
-        """The first pages of a list, and its last."""
+        """Reads the first pages of a list, and its last."""
         exchange = answer_of(self.evidence, name)
         if exchange is None:
             exchange = await client.get(name, name, query={"pagesize": _FEW, "userid": client.user_id})
@@ -143,7 +143,7 @@ class Probe:
             await client.get(f"{name}/most", name, template=template, query=most)
 
     async def _page_sizes(self, client: ProbeClient) -> None:
-        """What becomes of numbers that are too small or too large; at most ten records come with each."""
+        """Sends page sizes that are too small or too large, for at most ten records each."""
         name = "customers.list"
         exchange = self.evidence.first(name)
         if exchange is None or not exchange.is_success:
@@ -159,7 +159,7 @@ class Probe:
     # --- single records ---------------------------------------------------------------------------------------------------
 
     async def _single(self, client: ProbeClient) -> None:
-        """One record of each word_set that a list has shown, and one that can't be there."""
+        """Reads one record of each kind that a list has shown, and one that can't exist."""
         for name, key in SINGLE.items():
             parameter = OPERATIONS[name].path.rpartition("/")[2][1:-1]
             found = key_in_list(answer_of(self.evidence, name.removesuffix(".get") + ".list"), key)
@@ -172,13 +172,13 @@ class Probe:
     # --- paths ------------------------------------------------------------------------------------------------------------
 
     async def _find(self, client: ProbeClient, name: str) -> None:
-        """Asks where the library would ask."""
+        """Sends the request that the library would send."""
         exchange = await client.get(name, name, query=_query(name, client))
         if name in PAGED and exchange.is_success:
             await self._walk(client, name)
 
     async def _look_elsewhere(self, client: ProbeClient, name: str) -> None:
-        """Asks at other spellings of a path where there is nothing."""
+        """Tries other spellings of a path that does not exist."""
         exchange = self.evidence.first(name)
         if exchange is None or not is_elsewhere(exchange):
             return
@@ -192,21 +192,29 @@ class Probe:
     # --- what is told -------------------------------------------------------------------------------------------------------
 
     def findings(self) -> list[ProbeFinding]:
-        """What became of each assumption so far."""
+        """Checks every assumption against what was seen so far.
+
+        Returns:
+            A finding for each.
+        """
         return findings(self.evidence, wrote=self.records is not None)
 
     def remedy(self) -> str:
-        """The settings that would make the library right."""
+        """Returns the settings that make the library fit the service.
+
+        Returns:
+            Arguments for `ArmClient`, as Python to paste.
+        """
         return remedy(self.evidence, all_as_assumed=all(one.verdict != Verdict.DIFFERENT for one in self.findings()))
 
 
 def _query(name: str, client: ProbeClient) -> dict[str, object]:
-    """Lists are asked for few records; nothing is known of what other operations take."""
+    """Requests few records of a list; the parameters of other operations are not known."""
     return {"pagesize": _FEW, "userid": client.user_id} if OPERATIONS[name].items else {}
 
 
 def _number_of_none(name: str) -> str:
-    """A number that no record can have; an AR item's may have to be a number."""
+    """Returns a number that no record can have; that of an AR item may have to be numeric."""
     return "999999999999" if name == "ar_items.get" else f"probe-{secrets.token_hex(8)}"
 
 
@@ -214,14 +222,14 @@ def _number_of_none(name: str) -> str:
 
 
 _IN_A_ROW: Final = 3
-"""Questions without an answer, or whose token was refused, after which no further one is asked."""
+"""Consecutive requests without an answer, or with a refused token, after which the probe stops."""
 
 _WAITS: Final = 10.0
-"""Seconds that are waited where the service asks for it; where it asks for more, it is left alone."""
+"""Maximum seconds to wait where the service asks for it; if it asks for more, the probe stops."""
 
 
 class BudgetExceededError(Exception):
-    """No further question is asked; the text says why."""
+    """No further request is sent; the message says why."""
 
 
 class UnreachableError(BudgetExceededError):
@@ -229,7 +237,7 @@ class UnreachableError(BudgetExceededError):
 
 
 class ProbeClient:
-    """One request at a time, and none of them twice.
+    """Sends one request at a time, and none of them twice.
 
     Args:
         caller: the client number and the connections.
@@ -255,11 +263,16 @@ class ProbeClient:
 
     @property
     def user_id(self) -> str | None:
-        """Who is named as the user, or None."""
+        """The user id, or None."""
         return self._context.user_id
 
     def allow(self, requests: int, seconds: float) -> None:
-        """So many requests more, and so much more time."""
+        """Allows more requests, and more time.
+
+        Args:
+            requests: number of further requests.
+            seconds: further time.
+        """
         self._left += requests
         self._end += seconds
 
@@ -272,14 +285,41 @@ class ProbeClient:
         path: Mapping[str, object] | None = None,
         query: Mapping[str, object] | None = None,
     ) -> Exchange:
-        """Asks for the operation `name`, at another path where `template` says so."""
+        """Sends a reading request once.
+
+        Args:
+            label: under which the reply is kept.
+            name: of the operation, such as `customers.get`.
+            template: another path, or None.
+            path: parameters of the path.
+            query: parameters of the query.
+
+        Returns:
+            The request and its reply.
+
+        Raises:
+            BudgetExceededError: no further request may be sent.
+        """
         endpoint = OPERATIONS[name]
         if template is not None:
             endpoint = structs.replace(endpoint, path=template)
         return await self._ask(label, endpoint, path or {}, query or {}, (), DeliveryEvidence())
 
     async def write(self, label: str, name: str, body: tuple[bytes, ...], delivery: DeliveryEvidence) -> Exchange:
-        """Sends a body, once; `delivery` tells whether it may have been taken, also where this is cancelled."""
+        """Sends a writing request once.
+
+        Args:
+            label: under which the reply is kept.
+            name: of the operation.
+            body: of the request, in parts.
+            delivery: records whether it may have been accepted, even if this is cancelled.
+
+        Returns:
+            The request and its reply.
+
+        Raises:
+            BudgetExceededError: no further request may be sent.
+        """
         endpoint = OPERATIONS[name]
         # A batch names the user in its body.
         query = {} if endpoint.items else {"userid": self._context.user_id}
@@ -315,7 +355,7 @@ class ProbeClient:
         return reply
 
     async def _pause_or_stop(self, tried: Attempt) -> None:
-        """Stops, or waits, where the reply says so."""
+        """Stops, or waits, if the reply asks for it."""
         first = self.asked == 1
         if tried.status is None:
             self._unanswered += 1
@@ -349,12 +389,12 @@ async def _at_once() -> bool:
 
 
 _POLLS: Final = 60
-"""Questions for the batch at the most, spread over the deadline."""
+"""Maximum number of polls for the batch, spread over the deadline."""
 
 
 @dataclass
 class RecordsToWrite:
-    """What is to be written, as JSON texts, and what became of it.
+    """The records to write, as JSON texts, and their outcome.
 
     Attributes:
         customer, document: the JSON objects, or None.
@@ -372,7 +412,7 @@ class RecordsToWrite:
 
     @property
     def document_is_unknown(self) -> bool:
-        """Whether the document may have been taken, and no answer says so."""
+        """Whether the document may have been accepted, and no answer confirms it."""
         return self.delivery.is_ambiguous and not self.answered
 
 
@@ -391,7 +431,7 @@ def check_host(base_url: str, *, is_production: bool) -> None:
 
 
 def read_records(customer: bytes | None, document: bytes | None) -> RecordsToWrite:
-    """What is to be written, checked before anything is sent.
+    """Checks the records to write before anything is sent.
 
     Raises:
         ConfigurationError: one has no number, so that it could not be looked up.
@@ -403,7 +443,7 @@ def read_records(customer: bytes | None, document: bytes | None) -> RecordsToWri
 
 
 def _checked(record: bytes | None, cls: type[Input], key: str, option: str) -> tuple[bytes | None, str]:
-    """The text that is sent, and the number in it."""
+    """Returns the text that is sent, and the number in it."""
     if record is None:
         return None, ""
     text = codec.encode_one(record, cls)
@@ -426,7 +466,7 @@ async def write(client: ProbeClient, evidence: Evidence, records: RecordsToWrite
 
 
 async def _customer(client: ProbeClient, evidence: Evidence, customer: bytes, number: str, deadline: float) -> bool:
-    """Whether the customer made it: the batch says so, or does not deny it and the customer is there."""
+    """Sends the customer, and returns whether it succeeded: the batch says so, or does not deny it and the customer exists."""
     name = "customers.create_batch"
     envelope = wire.Envelope.of(OPERATIONS[name].items, client.user_id)
     evidence.sent["customers"] = customer
@@ -441,7 +481,7 @@ async def _customer(client: ProbeClient, evidence: Evidence, customer: bytes, nu
 
 
 async def _poll(client: ProbeClient, batch_uuid: str, deadline: float) -> None:
-    """Asks until the batch is done, or nothing is known of it, or the time is up."""
+    """Polls until the batch is done, is not known, or the time is up."""
     end = clock.monotonic() + deadline
     pause = 0.5
     before: Exchange | None = None
@@ -460,7 +500,7 @@ async def _poll(client: ProbeClient, batch_uuid: str, deadline: float) -> None:
 
 
 async def _document(client: ProbeClient, evidence: Evidence, records: RecordsToWrite, document: bytes) -> None:
-    """Sends the document exactly once. Whatever the answer is, or where there is none: it is looked up, and not sent again."""
+    """Sends the document exactly once. Whatever the answer is, it is looked up, and never sent again."""
     evidence.sent["documents"] = document
     exchange = await client.write("documents.create", "documents.create", (document,), records.delivery)
     records.answered = exchange.proof is Proof.DONE

@@ -48,17 +48,17 @@ __all__ = [
 
 
 KEYS: Final = {"customers": "customerNo", "documents": "documentNo", "ar_items": "arItemId"}
-"""The field that names a record, by the part of the API."""
+"""The key field of a record, by the section of the API."""
 
 SINGLE: Final = {f"{section}.get": key for section, key in KEYS.items()}
-"""The same by the operation that gets one."""
+"""The same by the operation that reads one record."""
 
 _NUMBER: Final = re.compile(r"[0-9]{1,12}")
 _MOST_SHOWN: Final = 8
 
 
 def key_in_list(exchange: Exchange | None, key: str) -> str | None:
-    """The key of a record of a list that came, wherever the list is."""
+    """Returns the key of some record in a list, wherever the list is in the body."""
     value: Any = exchange.value() if exchange is not None and exchange.is_success else None
     lists = [value] if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else []
     for items in lists:
@@ -73,7 +73,7 @@ def key_in_list(exchange: Exchange | None, key: str) -> str | None:
 
 
 def check_one(evidence: Evidence, name: str) -> CheckResult:
-    """What GET of one record is wrapped in."""
+    """Checks what a single record is wrapped in."""
     exchange = evidence.first(name)
     if exchange is None or not exchange.is_success:
         return why_not_seen(exchange, evidence.ended or "none is there to be asked for")
@@ -91,7 +91,7 @@ def check_one(evidence: Evidence, name: str) -> CheckResult:
 
 
 def check_absent(evidence: Evidence, name: str) -> CheckResult:
-    """What is answered where there is no such record."""
+    """Checks the answer for a record that does not exist."""
     exchange = evidence.first(f"{name}/absent")
     if exchange is None or exchange.status is None or exchange.status in {401, 403, 429, 503}:
         return why_not_seen(exchange, evidence.ended)
@@ -99,7 +99,7 @@ def check_absent(evidence: Evidence, name: str) -> CheckResult:
 
 
 def check_error_body(evidence: Evidence) -> CheckResult:
-    """What the body of an error is."""
+    """Checks the body of errors."""
     errors = [exchange for exchange in evidence.everything() if exchange.status is not None and 400 <= exchange.status < 500]
     if not errors:
         return why_not_seen(None, evidence.ended or "there was no error")
@@ -120,7 +120,7 @@ def _shape(exchange: Exchange) -> tuple[str, bool]:
 
 
 def check_same(evidence: Evidence, kind: str) -> CheckResult:
-    """Whether GET gives back what was sent: the names of the fields that differ, and never a value."""
+    """Checks that a record reads as it was sent; names the fields that differ, never a value."""
     exchange, sent = evidence.last(f"{kind}.get/written"), codec.json_object(evidence.sent.get(kind, b""))
     if exchange is None or sent is None:
         return why_not_seen(None, evidence.ended or "nothing was sent")
@@ -137,7 +137,7 @@ def check_same(evidence: Evidence, kind: str) -> CheckResult:
 
 
 def _differences(name: str, sent: Any, found: Any, depth: int) -> list[str]:
-    """The paths of the fields that are not as they were sent, as a reconcile would see it."""
+    """Returns the paths of the fields that differ from what was sent, compared as in a reconcile."""
     if same_content(codec.encode_value({"v": sent}), codec.encode_value({"v": found})):
         return []
     if depth and isinstance(sent, dict) and isinstance(found, dict):
@@ -150,7 +150,7 @@ def _differences(name: str, sent: Any, found: Any, depth: int) -> list[str]:
 
 
 def check_request_id(evidence: Evidence) -> CheckResult:
-    """Whether replies have a request id that this library finds."""
+    """Checks that replies have a request id that this library finds."""
     replies = [exchange for exchange in evidence.everything() if exchange.response is not None]
     if not replies:
         return why_not_seen(None, evidence.ended)
@@ -169,14 +169,14 @@ def _id_header(exchange: Exchange) -> str:
 
 
 def names_of_headers(headers: list[str]) -> str:
-    """Names of headers in a row."""
+    """Returns header names, separated by commas."""
     return ", ".join(
         name if name.replace("-", "").isalnum() and len(name) <= 40 else masked_text(name[:40]) for name in headers[:_MOST_SHOWN]
     )
 
 
 def check_rate_limits(evidence: Evidence) -> CheckResult:
-    """Whether replies tell of limits."""
+    """Checks that replies have no headers about rate limits."""
     if not any(exchange.response for exchange in evidence.everything()):
         return why_not_seen(None, evidence.ended)
     found: dict[str, str] = {}
@@ -189,7 +189,7 @@ def check_rate_limits(evidence: Evidence) -> CheckResult:
 
 
 def check_retry_after(evidence: Evidence) -> CheckResult:
-    """Whether `Retry-After` can be read, where there is one."""
+    """Checks that `Retry-After` can be parsed."""
     told = [exchange for exchange in evidence.everything() if "retry-after" in exchange.headers]
     if not told:
         return not_seen("no reply has one")
@@ -198,7 +198,7 @@ def check_retry_after(evidence: Evidence) -> CheckResult:
 
 
 def check_content_types(evidence: Evidence) -> CheckResult:
-    """The content types of successful replies."""
+    """Checks the content types of successful replies."""
     kinds = {_content_type(exchange) for exchange in evidence.everything() if exchange.is_success and exchange.body}
     if not kinds:
         return why_not_seen(None, evidence.ended or "no success had a body")
@@ -213,7 +213,7 @@ def _content_type(exchange: Exchange) -> str:
 
 
 def check_token(evidence: Evidence) -> CheckResult:
-    """What the identity service answers."""
+    """Checks the answer of the identity service."""
     if evidence.token_fields is None:
         return not_seen("a token was given")
     seen = names(list(evidence.token_fields))
@@ -225,9 +225,9 @@ def check_token(evidence: Evidence) -> CheckResult:
 
 
 BATCHES: Final = "batches.get"
-"""What the replies for batches of the caller's are kept under."""
+"""Label of the replies for batches of the caller."""
 POLLS: Final = "batches.get/polls"
-"""The same for the batch that was sent."""
+"""Label of the replies for the batch that was sent."""
 
 _WORDS: Final = BatchWords()
 _RESULTS: Final = frozenset({200, 202, 206})
@@ -235,7 +235,7 @@ _DEEPEST: Final = 4
 
 
 def _results(evidence: Evidence) -> list[Exchange]:
-    """Every reply that tells of a batch; of the one that was sent, the last."""
+    """Returns every reply about a batch; for the batch that was sent, the last one."""
     last = evidence.last(POLLS)
     return [exchange for exchange in [*evidence.all(BATCHES), *([last] if last is not None else [])] if exchange.status in _RESULTS]
 
@@ -249,12 +249,12 @@ def _reading(exchange: Exchange) -> Reading:
 
 
 def outcome_of(exchange: Exchange) -> BatchOutcomeWord | None:
-    """What a reply says of the batch as a whole, or None."""
+    """Returns the outcome of the batch as a whole, or None."""
     return _read(exchange).outcome if exchange.is_success and exchange.status in _RESULTS else None
 
 
 def is_settled(exchange: Exchange) -> bool:
-    """Whether there is nothing more to come."""
+    """Returns whether the batch has its final result."""
     return exchange.is_success and exchange.status != 202 and _read(exchange).outcome != "pending"
 
 
@@ -264,7 +264,7 @@ def _why_none(evidence: Evidence) -> CheckResult:
 
 
 def check_status(evidence: Evidence) -> CheckResult:
-    """The statuses, and what the words that come with them mean."""
+    """Checks the HTTP statuses of batch results, and their status words."""
     asked = evidence.all(BATCHES) + evidence.all(POLLS)
     told = [exchange for exchange in asked if exchange.status is not None and exchange.status not in {401, 403, 429, 503}]
     if not told:
@@ -288,7 +288,7 @@ def _known(spoken: list[str]) -> bool:
 
 
 def check_course(evidence: Evidence) -> CheckResult:
-    """How the replies for the batch that was sent went on, from the first to the last."""
+    """Checks the sequence of replies for the batch that was sent."""
     polls = evidence.all(POLLS)
     if not polls:
         return why_not_seen(None, evidence.ended or "nothing was sent")
@@ -319,7 +319,7 @@ def _replies_with_words(evidence: Evidence) -> list[Exchange]:
 
 
 def unknown_words(evidence: Evidence) -> dict[str, WordSet | None]:
-    """The words that `BatchWords` does not know, as they may be shown, and where they probably belong."""
+    """Returns the words that `BatchWords` does not know, masked where necessary, and the sets where they probably belong."""
     found: dict[str, WordSet | None] = {}
     for exchange in _replies_with_words(evidence):
         if not exchange.is_success:
@@ -334,13 +334,13 @@ def unknown_words(evidence: Evidence) -> dict[str, WordSet | None]:
 
 
 def _by_the_record(evidence: Evidence, exchange: Exchange) -> WordSet | None:
-    """A word for the batch that was sent, when its customer was found afterwards, can only tell of a success."""
+    """Returns "succeeded" for the batch that was sent, if its customer was found afterwards."""
     written = evidence.last("customers.get/written")
     return "succeeded" if exchange is evidence.last(POLLS) and written is not None and written.is_success else None
 
 
 def done_words(evidence: Evidence) -> list[str]:
-    """The words that only say that the batch that was sent is done, where its customer was found afterwards: they may mean success."""
+    """Returns the words that only say that the sent batch is done, if its customer was found afterwards: they may mean success."""
     last = evidence.last(POLLS)
     if last is None or not is_settled(last) or _read(last).outcome != "done" or _by_the_record(evidence, last) is None:
         return []
@@ -348,7 +348,7 @@ def done_words(evidence: Evidence) -> list[str]:
 
 
 def check_words(evidence: Evidence) -> CheckResult:
-    """Whether all words are known."""
+    """Checks that all status words are known."""
     told = [exchange for exchange in _replies_with_words(evidence) if exchange.is_success]
     if not told:
         return _why_none(evidence)
@@ -368,7 +368,7 @@ def _fields(exchange: Exchange) -> dict[str, Any]:
 
 
 def check_entries(evidence: Evidence) -> CheckResult:
-    """Where the entries are."""
+    """Checks where the entries of a batch result are."""
     done = [exchange for exchange in _results(evidence) if is_settled(exchange)]
     if not done:
         return _why_none(evidence) if not _results(evidence) else not_seen("no batch was done")
@@ -380,7 +380,7 @@ def check_entries(evidence: Evidence) -> CheckResult:
 
 
 def _entries_seen(exchange: Exchange) -> tuple[str, bool | None]:
-    """Where they are, and whether the library finds them; None where there are none and none are missed."""
+    """Returns where the entries are, and whether the library finds them; None where there are none and none are missing."""
     fields, reading = _fields(exchange), _reading(exchange)
     if find_entries(fields, KEY_NAMES):
         return _place(fields), True
@@ -397,7 +397,7 @@ def _entries_seen(exchange: Exchange) -> tuple[str, bool | None]:
 
 
 def unknown_shape(evidence: Evidence) -> list[str]:
-    """The fields of a result that no rule understands; empty where there is none. Words that are not known are another matter."""
+    """Returns the fields of a result whose structure is unknown; empty where there is none. Unknown words do not matter here."""
     for exchange in _results(evidence):
         if not is_settled(exchange) or _entries_seen(exchange)[1] is not False:
             continue
@@ -407,7 +407,7 @@ def unknown_shape(evidence: Evidence) -> list[str]:
 
 
 def _place(fields: Mapping[str, Any]) -> str:
-    """The path of the list that the library takes for the entries."""
+    """Returns the path of the list that the library reads as the entries."""
     entries = find_entries(fields, KEY_NAMES)
     for name, value in fields.items():
         if isinstance(value, list) and [item for item in value if isinstance(item, dict)] == [item for item in entries if item]:
@@ -419,14 +419,14 @@ def _place(fields: Mapping[str, Any]) -> str:
 
 
 def _lists(fields: Mapping[str, Any], depth: int) -> list[str]:
-    """Names of lists of objects, wherever they are."""
+    """Returns the names of lists of objects, at any depth."""
     found = [name for name, value in fields.items() if isinstance(value, list) and any(isinstance(item, dict) for item in value)]
     below = [value for value in fields.values() if isinstance(value, dict)] if depth else []
     return found + [name for value in below for name in _lists(value, depth - 1)]
 
 
 def check_entry_fields(evidence: Evidence) -> CheckResult:
-    """Whether each entry names its record, and which of its fields speak."""
+    """Checks that each entry names its record and has an outcome."""
     entries = [entry for exchange in _results(evidence) if is_settled(exchange) for entry in find_entries(_fields(exchange), KEY_NAMES)]
     if not entries:
         return not_seen("there are no entries")
@@ -439,7 +439,7 @@ def check_entry_fields(evidence: Evidence) -> CheckResult:
 
 
 def check_receipt(evidence: Evidence) -> CheckResult:
-    """The answer to a batch that was sent."""
+    """Checks the answer to the batch that was sent."""
     exchange = evidence.first("customers.create_batch")
     if exchange is None or exchange.status is None or exchange.status == 403:
         return why_not_seen(exchange, evidence.ended or "nothing was sent")
