@@ -164,7 +164,7 @@ async def test_only_one_of_the_two(arm, sandbox) -> None:
 async def test_what_makes_no_sense_is_refused(arm) -> None:
     with pytest.raises(ConfigurationError, match="customers, documents or both"):
         arm.nightly()
-    with pytest.raises(ConfigurationError, match="must be .wait."):
+    with pytest.raises(ConfigurationError, match="must be 'wait'"):
         arm.nightly(customers=[], customer_options=BulkOptions(results="accepted"))
     run = night(arm, customers=[])
     await run
