@@ -47,8 +47,10 @@ def sample() -> Callable[[str], bytes]:
     return lambda name: (SAMPLES / f"{name}.json").read_bytes()
 
 
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers() -> int | None:
     """One more than there are processors: many tests wait for a time-out."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
     return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 1
 
 
