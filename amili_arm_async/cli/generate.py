@@ -95,7 +95,7 @@ def customer(seed: int, place: int) -> Customer:
         country_text="Norge",
         country_code="NO",
     )
-    made = Customer(
+    record = Customer(
         customer_no=number,
         name=f"{first} {last}",
         postal_address=address,
@@ -107,13 +107,13 @@ def customer(seed: int, place: int) -> Customer:
         due_days=14,
     )
     if chance.random() < 0.25:
-        made.name = f"{last} {chance.choice(_TRADES)} {chance.choice(('AS', 'AS', 'AS', 'ANS', 'DA'))}"
-        made.customer_category = "BUS"
-        made.organization_no = organization_no(chance)
-        made.organization_no_scheme = "0192"
-        made.email_address_document = [f"faktura.{number}@example.com"]
-        made.due_days = 30
-    return made
+        record.name = f"{last} {chance.choice(_TRADES)} {chance.choice(('AS', 'AS', 'AS', 'ANS', 'DA'))}"
+        record.customer_category = "BUS"
+        record.organization_no = organization_no(chance)
+        record.organization_no_scheme = "0192"
+        record.email_address_document = [f"faktura.{number}@example.com"]
+        record.due_days = 30
+    return record
 
 
 def document(seed: int, place: int, customer_count: int) -> Document:

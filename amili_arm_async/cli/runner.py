@@ -80,7 +80,7 @@ class BatchLines:
 
 
 GRACE: Final = 5.0
-"""Seconds that batches in flight get to finish after a signal: whether a batch that is cut off was accepted, nobody knows."""
+"""Seconds that batches in flight get to finish after a signal: it is not known whether a batch that is cut off was accepted."""
 
 
 class Job(Protocol):

@@ -42,9 +42,9 @@ def state_bar(counts: Mapping[State, int], label: str) -> Markup:
         title = element("title", f"{state}: {number(count)} ({percent(count, whole)})")
         sections.append(element("g", title, element("rect", x=at, y=0, width=max(width - 1.5, 1.0), height=20), class_=f"s-{state}"))
         at += width
-    said = ", ".join(f"{number(count)} {state}" for state, count in present)
+    summary = ", ".join(f"{number(count)} {state}" for state, count in present)
     return element(
-        "svg", *sections, viewBox="0 0 1000 20", preserveAspectRatio="none", role="img", aria_label=f"{label}: {said}", class_="bar"
+        "svg", *sections, viewBox="0 0 1000 20", preserveAspectRatio="none", role="img", aria_label=f"{label}: {summary}", class_="bar"
     )
 
 
@@ -123,43 +123,43 @@ def _y(value: float, top: float) -> float:
 def _lines(values: Sequence[float | None], top: float, name: str) -> list[Markup]:
     """Draws a line for each series of consecutive values; a single value is a dot."""
     step = (_RIGHT - _LEFT) / len(values)
-    made: list[Markup] = []
+    elements: list[Markup] = []
     points: list[tuple[float, float]] = []
     for place, value in enumerate([*values, None]):
         if value is not None:
             points.append((_LEFT + (place + 0.5) * step, _y(value, top)))
         elif len(points) == 1:
-            made.append(element("circle", cx=points[0][0], cy=points[0][1], r=2, class_=name))
+            elements.append(element("circle", cx=points[0][0], cy=points[0][1], r=2, class_=name))
             points = []
         elif points:
-            made.append(element("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), class_=name))
+            elements.append(element("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), class_=name))
             points = []
-    return made
+    return elements
 
 
 def _axes(top: float, ticks: Sequence[float], seconds: float, unit: str = "") -> list[Markup]:
-    made: list[Markup] = []
+    elements: list[Markup] = []
     for tick in ticks:
         y = _y(tick, top)
-        made.append(element("line", x1=_LEFT, x2=_RIGHT, y1=y, y2=y, class_="axis" if not tick else "grid"))
-        made.append(element("text", _mark(tick), x=_LEFT - 7, y=y + 4, text_anchor="end"))
-    made += _time_axis(seconds)
-    made.append(element("text", unit or "records/s", x=0, y=_HIGH - 4, class_="unit"))
-    return made
+        elements.append(element("line", x1=_LEFT, x2=_RIGHT, y1=y, y2=y, class_="axis" if not tick else "grid"))
+        elements.append(element("text", _mark(tick), x=_LEFT - 7, y=y + 4, text_anchor="end"))
+    elements += _time_axis(seconds)
+    elements.append(element("text", unit or "records/s", x=0, y=_HIGH - 4, class_="unit"))
+    return elements
 
 
 def _time_axis(seconds: float) -> list[Markup]:
     """Draws marks at round times, in a unit that fits."""
     factor, unit = next((f, u) for f, u in ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds")) if seconds >= 2 * f or f == 1.0)
     whole = seconds / factor
-    made: list[Markup] = []
+    elements: list[Markup] = []
     for tick in _round_ticks(whole, 5):
         x = _LEFT + tick / whole * (_RIGHT - _LEFT)
         if x <= _RIGHT + 0.5:
-            made.append(element("line", x1=x, x2=x, y1=_BOTTOM, y2=_BOTTOM + 4, class_="axis"))
-            made.append(element("text", _mark(tick), x=x, y=_BOTTOM + 18, text_anchor="middle" if x < _RIGHT - 12 else "end"))
-    made.append(element("text", f"{unit} from the start", x=_RIGHT, y=_HIGH - 4, text_anchor="end", class_="unit"))
-    return made
+            elements.append(element("line", x1=x, x2=x, y1=_BOTTOM, y2=_BOTTOM + 4, class_="axis"))
+            elements.append(element("text", _mark(tick), x=x, y=_BOTTOM + 18, text_anchor="middle" if x < _RIGHT - 12 else "end"))
+    elements.append(element("text", f"{unit} from the start", x=_RIGHT, y=_HIGH - 4, text_anchor="end", class_="unit"))
+    return elements
 
 
 def _scale(most: float) -> tuple[float, list[float]]:

@@ -112,5 +112,5 @@ def _facts(document: ReportSchema, zone: tzinfo | None) -> Markup:
     ]
     if document.error is not None:
         facts.append(("Ended by", element("span", document.error, class_="bad")))
-    rows = [element("div", element("dt", word), element("dd", said)) for word, said in facts]
+    rows = [element("div", element("dt", word), element("dd", value)) for word, value in facts]
     return element("section", element("h2", "The run", id="run-title"), element("dl", *rows, class_="run"), aria_labelledby="run-title")

@@ -38,7 +38,7 @@ def part_section(part: Part) -> Markup:
         "section",
         element("h2", name.capitalize(), id=f"{name}-title"),
         element("p", facts, class_="facts"),
-        element("p", said, class_="bad") if (said := not_read(part)) is not None else "",
+        element("p", unread, class_="bad") if (unread := not_read(part)) is not None else "",
         _counts(part),
         _expectation(part),
         _sync(name, part.sync) if part.sync is not None else "",
@@ -100,7 +100,7 @@ def _expectation(part: Part) -> Markup | str:
 
 
 def _sync(name: str, sync: Sync) -> Markup:
-    said = (
+    figures = (
         ("new", sync.new, "not sent before"),
         ("changed", sync.changed, "sent again, whole"),
         ("unchanged", sync.unchanged, "not sent"),
@@ -109,7 +109,7 @@ def _sync(name: str, sync: Sync) -> Markup:
     )
     items = [
         element("div", element("dt", word), element("dd", element("b", number(count)), element("span", what, class_="quiet")))
-        for word, count, what in said
+        for word, count, what in figures
     ]
     return join(element("h3", "Compared with the last sync", id=f"{name}-sync"), element("dl", *items, class_="figures"))
 

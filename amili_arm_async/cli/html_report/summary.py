@@ -43,8 +43,8 @@ def verdict(document: ReportSchema) -> tuple[Tone, str]:
     failed = sum(failed_records(part) for part in document.parts)
     unawaited = sum(part.counts.get("accepted", 0) for part in document.parts if not part.results_awaited)
     if document.error is not None:
-        said = f"{number(failed)} of {plural(read, 'record')} did not succeed" if failed else f"{plural(read, 'record')} read until then"
-        return "bad", f"The run ended early: {said}."
+        text = f"{number(failed)} of {plural(read, 'record')} did not succeed" if failed else f"{plural(read, 'record')} read until then"
+        return "bad", f"The run ended early: {text}."
     if document.ended is not None and not document.source_exhausted and not failed:
         return "bad", f"Not every record was read: {plural(read, 'record')} read until then."
     if failed:
@@ -100,17 +100,17 @@ def faults(document: ReportSchema) -> list[str]:
     Returns:
         A sentence for each.
     """
-    made = []
+    found_faults = []
     for part in document.parts:
-        if said := count_fault(part):
-            made.append(f"{part.name.capitalize()}: {said}")
+        if text := count_fault(part):
+            found_faults.append(f"{part.name.capitalize()}: {text}")
         if part.money is None:
             continue
-        found = [(of.currency or "without currency", said) for of in part.money.currencies if (said := money_fault(of))]
-        made += [f"{part.name.capitalize()}, {name}: {said}" for name, said in found]
+        found = [(of.currency or "without currency", text) for of in part.money.currencies if (text := money_fault(of))]
+        found_faults += [f"{part.name.capitalize()}, {name}: {text}" for name, text in found]
         if not found and not part.money.adds_up:
-            made.append(f"{part.name.capitalize()}: the run itself reports that its money does not add up.")
-    return made
+            found_faults.append(f"{part.name.capitalize()}: the run itself reports that its money does not add up.")
+    return found_faults
 
 
 def count_fault(part: Part) -> str | None:
@@ -183,8 +183,8 @@ def next_steps(document: ReportSchema) -> list[str]:
     steps = []
     if faults(document):
         steps.append("Find out why the sums do not add up before anything is sent again: keep this report, the journal and the source.")
-    unread = [(part.name, said) for part in document.parts if document.ended is not None and (said := not_read(part)) is not None]
-    steps += [f"{name.capitalize()}: {said} What was not read is in no count." for name, said in unread]
+    unread = [(part.name, text) for part in document.parts if document.ended is not None and (text := not_read(part)) is not None]
+    steps += [f"{name.capitalize()}: {text} What was not read is in no count." for name, text in unread]
     steps += [f"{name.capitalize()} were not started: none of their records was read or sent." for name in document.not_begun]
     if document.error is not None:
         steps.append(f"Fix what ended the run: {document.error}")

@@ -63,10 +63,10 @@ def probe(
         replies = ReplyFiles(save) if save is not None else None
     except ArmError as exc:
         output.fail(str(exc))
-    with SignalHandler() as interrupts:
+    with SignalHandler() as signals:
         with bar("probe", MAX_REQUESTS) as update:
             job.keep = _on_reply(replies, update)
-            code = run_to_end(job.run(), interrupts)
+            code = run_to_end(job.run(), signals)
         found = job.findings()
         if as_json:
             output.print_json(_as_json(job, found))

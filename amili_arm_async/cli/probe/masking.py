@@ -87,20 +87,20 @@ def _mask(value: Any, *, keep_words: bool, keep_numbers: bool, depth: int) -> An
 
 
 def _mask_object(value: Mapping[str, Any], *, keep_words: bool, keep_numbers: bool, depth: int) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+    masked: dict[str, Any] = {}
     for name, item in value.items():
         shown = field_name(name)
-        while shown in made:
+        while shown in masked:
             # Two names may be equal when they are masked.
             shown += "_"
         words = keep_words and not _PERSONAL.search(name)
         if words and isinstance(item, str) and _WORD_FIELD.fullmatch(name) and is_word(item):
-            made[shown] = item
+            masked[shown] = item
         else:
             # Only the numbers that stand in the summary itself: what it may hold in it is no number of the list.
             numbers = (depth == 0 and name == "summary") or (keep_numbers and not isinstance(item, Mapping))
-            made[shown] = _mask(item, keep_words=words, keep_numbers=numbers, depth=depth + 1)
-    return made
+            masked[shown] = _mask(item, keep_words=words, keep_numbers=numbers, depth=depth + 1)
+    return masked
 
 
 def masked_body(body: bytes) -> Any:
@@ -148,7 +148,7 @@ class ReplyFiles:
                 raise ConfigurationError(f"{path} is not empty: name a directory that does not exist yet")
             self._path.chmod(0o700)
         except OSError as exc:
-            raise ConfigurationError(f"{path} can't be made a directory for the replies: {exc.strerror}") from None
+            raise ConfigurationError(f"{path} can't be used as a directory for the replies: {exc.strerror}") from None
 
     def keep(self, exchange: Exchange) -> None:
         """Saves a reply.
@@ -164,7 +164,7 @@ class ReplyFiles:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(msgspec.json.format(codec.ENCODER.encode(_shown(exchange)), indent=2) + b"\n")
         except OSError as exc:
-            # A probe that has begun tells what it saw, whatever becomes of its files.
+            # A probe that has started reports what it saw, even if its files can't be written.
             self.trouble = f"{self._path} can't be written: {exc.strerror}"
 
 

@@ -55,7 +55,7 @@ class Probe:
         batches: batchUuids of the caller's that are looked at.
         records: what is to be written, or None.
         deadline: seconds that are waited for the batch that was sent.
-        keep: told of each reply.
+        keep: called with each reply.
         evidence: what was seen so far.
         unreachable: the service could not be reached, or refused the token.
         asked: requests so far.
@@ -189,7 +189,7 @@ class Probe:
                     await self._walk(client, name, template)
                 return
 
-    # --- what is told -------------------------------------------------------------------------------------------------------
+    # --- the result --------------------------------------------------------------------------------------------------------
 
     def findings(self) -> list[ProbeFinding]:
         """Checks every assumption against what was seen so far.
@@ -245,7 +245,7 @@ class ProbeClient:
         timeout: for one request.
         most: requests at the most.
         seconds: after so many, no request is begun.
-        keep: told of each reply.
+        keep: called with each reply.
     """
 
     def __init__(
@@ -420,7 +420,7 @@ def check_host(base_url: str, *, is_production: bool) -> None:
     """Refuses to write to what may be the production service.
 
     Raises:
-        ConfigurationError: the host is neither this machine nor the staging service, and nobody is_production.
+        ConfigurationError: the host is neither this machine nor the staging service, and --production was not given.
     """
     host = urlsplit(base_url).hostname or ""
     if not is_production and not is_loopback(host) and host != urlsplit(STAGING).hostname:
@@ -450,7 +450,7 @@ def _checked(record: bytes | None, cls: type[Input], key: str, option: str) -> t
     found = (codec.json_object(text) or {}).get(key)
     number = str(found).strip() if isinstance(found, (str, int)) and not isinstance(found, bool) else ""
     if number in {"", ".", ".."}:
-        raise ConfigurationError(f"{option}: it needs a {key}: without one nobody could find out what became of it")
+        raise ConfigurationError(f"{option}: it needs a {key}: without one it could not be looked up")
     return text, number
 
 

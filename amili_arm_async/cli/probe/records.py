@@ -184,17 +184,17 @@ def check_rate_limits(evidence: Evidence) -> CheckResult:
         for name, value in exchange.headers.items():
             if "ratelimit" in name.replace("-", ""):
                 found.setdefault(name, value)
-    told = [f"{names_of_headers([name])}{f' {value}' if _NUMBER.fullmatch(value) else ''}" for name, value in sorted(found.items())]
-    return different(", ".join(told[:_MOST_SHOWN])) if told else as_assumed("none")
+    limits = [f"{names_of_headers([name])}{f' {value}' if _NUMBER.fullmatch(value) else ''}" for name, value in sorted(found.items())]
+    return different(", ".join(limits[:_MOST_SHOWN])) if limits else as_assumed("none")
 
 
 def check_retry_after(evidence: Evidence) -> CheckResult:
     """Checks that `Retry-After` can be parsed."""
-    told = [exchange for exchange in evidence.everything() if "retry-after" in exchange.headers]
-    if not told:
+    replies = [exchange for exchange in evidence.everything() if "retry-after" in exchange.headers]
+    if not replies:
         return not_seen("no reply has one")
-    seen = f"with {', '.join(sorted({str(exchange.status) for exchange in told}))}"
-    return as_assumed(seen) if all(exchange.retry_after is not None for exchange in told) else different(f"{seen}, and it can't be read")
+    seen = f"with {', '.join(sorted({str(exchange.status) for exchange in replies}))}"
+    return as_assumed(seen) if all(exchange.retry_after is not None for exchange in replies) else different(f"{seen}, and it can't be read")
 
 
 def check_content_types(evidence: Evidence) -> CheckResult:
@@ -266,11 +266,11 @@ def _why_none(evidence: Evidence) -> CheckResult:
 def check_status(evidence: Evidence) -> CheckResult:
     """Checks the HTTP statuses of batch results, and their status words."""
     asked = evidence.all(BATCHES) + evidence.all(POLLS)
-    told = [exchange for exchange in asked if exchange.status is not None and exchange.status not in {401, 403, 429, 503}]
-    if not told:
+    replies = [exchange for exchange in asked if exchange.status is not None and exchange.status not in {401, 403, 429, 503}]
+    if not replies:
         return _why_none(evidence)
     seen, fits = [], True
-    for exchange in told:
+    for exchange in replies:
         meaning = _read(exchange).outcome if exchange.status in _RESULTS else "nothing"
         seen.append(f"{exchange.status} ({meaning})")
         spoken = status_words(exchange.fields())
@@ -349,13 +349,13 @@ def done_words(evidence: Evidence) -> list[str]:
 
 def check_words(evidence: Evidence) -> CheckResult:
     """Checks that all status words are known."""
-    told = [exchange for exchange in _replies_with_words(evidence) if exchange.is_success]
-    if not told:
+    replies = [exchange for exchange in _replies_with_words(evidence) if exchange.is_success]
+    if not replies:
         return _why_none(evidence)
     unknown = unknown_words(evidence)
     if unknown:
         return different(f"unknown: {', '.join(unknown)}")
-    spoken = dict.fromkeys(word for exchange in told for word in _shown(exchange.fields()))
+    spoken = dict.fromkeys(word for exchange in replies for word in _shown(exchange.fields()))
     return as_assumed(", ".join(spoken)) if spoken else different("neither status nor result")
 
 
