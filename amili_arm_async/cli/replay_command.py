@@ -11,7 +11,7 @@ from ..config import Reconcile, check_origin
 from ..errors import JournalError
 from . import output
 from .options import Bisect, BisectOption, ConnectionOptions, OutputOptions, ResendAbsent, RunOptions, command
-from .replay import Replay
+from .replay import ReplayJob
 from .runner import run_to_end
 from .signals import SignalHandler
 
@@ -55,27 +55,27 @@ def replay(
     # As the client writes it, so that it can be compared.
     address = check_origin("base_url", found.value("connection.base_url"))
     try:
-        job = Replay(arm, file, address, options, reconcile, run.grace, shown.quiet, extra_fields)
+        job = ReplayJob(arm, file, address, options, reconcile, grace=run.grace, quiet=shown.quiet, extra_fields=extra_fields)
     except OSError as exc:
         output.fail(f"{file} can't be read: {exc.strerror}")
     raise typer.Exit(_replay(job, server_messages=shown.server_messages, as_json=shown.as_json))
 
 
-def _replay(job: Replay, *, server_messages: bool, as_json: bool) -> int:
-    with SignalHandler(durable=True) as signals, closing(job):
+def _replay(job: ReplayJob, *, server_messages: bool, as_json: bool) -> int:
+    with SignalHandler(durable=True) as signals, closing(job.replay) as replay:
         try:
             job.prepare()
             code = run_to_end(job.run(), signals)
-            job.finish()
+            replay.finish()
         except OSError as exc:
-            output.warn(f"{job.path} can't be written: {exc.strerror}. What was sent is in the journals: fix that, and replay again")
+            output.warn(f"{replay.path} can't be written: {exc.strerror}. What was sent is in the journals: fix that, and replay again")
             return 1
         except JournalError as exc:
             output.warn(f"nothing was sent: {exc}")
             return 1
         if as_json:
-            output.print_json({**job.as_json(), "ok": job.ok and not code})
+            output.print_json({**replay.to_dict(), "ok": replay.ok and not code})
         else:
             job.print_table()
-        job.tell(server_messages=server_messages)
-        return code or (2 if job.is_for_others else 0 if job.ok else 1)
+        job.name_left(server_messages=server_messages)
+        return code or (2 if replay.is_for_others else 0 if replay.ok else 1)

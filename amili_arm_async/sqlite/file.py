@@ -15,7 +15,7 @@ from ..errors import JournalError
 from ..files import followed, sync_folder
 from .guard import FileGuard, refuse_untrusted
 
-__all__ = ["FileFormat", "broken", "check", "connect", "open_file", "path_of"]
+__all__ = ["FileFormat", "broken", "check", "connect", "open_file", "path_of", "temporary_database"]
 
 _WAL_BYTES: Final = 64_000_000
 """What is written and then not needed any more, within so many bytes, is never written twice."""
@@ -85,7 +85,7 @@ def open_file(
     """
     try:
         if not path:
-            return _temporary(form)
+            return temporary_database(form.schema, cache=2000, page=form.page)
         if not Path(path).exists():
             if not create:
                 raise JournalError(f"there is no {form.word} at {path}")
@@ -130,13 +130,22 @@ def _closed_on_failure(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _temporary(form: FileFormat) -> sqlite3.Connection:
-    # SQLite keeps it in a file without a name, that only this process can read and that ends with it.
+def temporary_database(schema: str, *, cache: int = 8000, page: int = 4096) -> sqlite3.Connection:
+    """Opens a database in a file without a name, which only this process can read and which ends with it.
+
+    Args:
+        schema: SQL that makes its tables.
+        cache: KiB of it that are kept in memory.
+        page: bytes of a page.
+
+    Returns:
+        A connection in autocommit mode, for any thread.
+    """
     connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA page_size = {form.page}")
-    connection.execute("PRAGMA journal_mode = OFF")
-    connection.execute("PRAGMA cache_size = -2000")
-    connection.executescript(form.schema)
+    connection.execute(f"PRAGMA page_size = {page}")
+    for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{cache}"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.executescript(schema)
     return connection
 
 

@@ -423,7 +423,7 @@ def test_a_cut_off_run_is_still_cut_off(letters, call):
 
 
 def test_a_directory_that_can_not_be_written(letters, monkeypatch):
-    from amili_arm_async.cli import dead_letters
+    from amili_arm_async.bulk.journal.replay import letters as module
 
     letters.fail(Fault.status(400))
     letters.push(document(1))
@@ -431,7 +431,7 @@ def test_a_directory_that_can_not_be_written(letters, monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(dead_letters, "AtomicFile", refuse)
+    monkeypatch.setattr(module, "AtomicFile", refuse)
     result = letters._call("replay", letters.path, env=letters.served.env)
     assert result.exit_code == 1
     assert "No space left on device" in result.stderr

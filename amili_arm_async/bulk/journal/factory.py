@@ -11,10 +11,10 @@ from ...errors import ConfigurationError
 if TYPE_CHECKING:
     from ...clock import ServiceClock
     from ...config import BulkOptions
-    from .protocol import RunJournal
+    from .protocol import ReplayJournals, RunJournal
     from .run_key import RunKey
 
-__all__ = ["new_run_id", "run_journal", "runs_of"]
+__all__ = ["new_run_id", "replay_journals", "run_journal", "runs_of"]
 
 
 def new_run_id() -> str:
@@ -48,6 +48,13 @@ def run_journal(key: RunKey, options: BulkOptions, service: ServiceClock, *, rea
     except ImportError as exc:  # pragma: no cover - Windows has no fcntl
         raise ConfigurationError(f"a journal or dead letter can't be kept on this system: {exc}") from exc
     return SqliteRunJournal(key, options, service, reads_source=reads_source)
+
+
+def replay_journals() -> ReplayJournals:
+    """Returns what a replay reads journals with."""
+    from .sqlite.replay import SqliteReplayJournals  # noqa: PLC0415
+
+    return SqliteReplayJournals()
 
 
 async def runs_of(path: str | os.PathLike[str], operation: str, client_no: int, run_id: str | None) -> list[tuple[str, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ...clock import Stamp
@@ -10,8 +10,18 @@ from ..chunking import Batch
 from ..number_forms import Candidates
 from ..outcomes import ACCEPTED, BatchOutcome, Outcome
 from .recorder import Recorder
+from .run_key import RunKey
 
-__all__ = ["AcceptedBatch", "LookUpFirst", "ReconcileStore", "RunJournal", "StaleSince", "UnknownBatch"]
+__all__ = [
+    "AcceptedBatch",
+    "JournalRecord",
+    "LookUpFirst",
+    "ReconcileStore",
+    "ReplayJournals",
+    "RunJournal",
+    "StaleSince",
+    "UnknownBatch",
+]
 
 
 class AcceptedBatch(NamedTuple):
@@ -82,6 +92,72 @@ class StaleSince(NamedTuple):
 LookUpFirst = Callable[[Batch, frozenset[int]], Awaitable[dict[int, Outcome] | None]]
 """Looks up the documents of a batch before it may be sent. It is given the batch and the positions of documents that will not be sent in
 any case; it returns by position the outcomes of those that may not be sent, or None where the run stopped."""
+
+
+class JournalRecord(NamedTuple):
+    """A record as a journal has it.
+
+    Attributes:
+        name: its identity: of its key, or of its content.
+        state: its state; `open` where the result of its batch is still to come.
+        fingerprint: of its content; -1 where it was never sent.
+    """
+
+    name: str
+    state: str
+    fingerprint: int
+
+
+class ReplayJournals(Protocol):
+    """What a replay needs of journals while none of their runs is in progress; may block."""
+
+    def exists(self, path: str) -> bool:
+        """Returns whether there is a journal at a path.
+
+        Args:
+            path: of the journal.
+        """
+        ...
+
+    def declare_runs(self, path: str, runs: Iterable[RunKey]) -> None:
+        """Writes runs down that nothing was sent for yet; durable when it returns. What is there already stays.
+
+        Args:
+            path: of the journal, which is made where there is none.
+            runs: the runs.
+
+        Raises:
+            JournalError: it can't be written.
+        """
+        ...
+
+    def read_run(self, path: str, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool | None:
+        """Reads the records of a run.
+
+        Args:
+            path: of the journal.
+            run: the run.
+            on_records: called with its records, in the order in which they were cut, again and again.
+
+        Returns:
+            Whether the run ended before its source was read to the end; None where the journal has no such run.
+
+        Raises:
+            JournalError: the run was pruned or is in progress, or the journal can't be read.
+        """
+        ...
+
+    def mark_cut_off(self, path: str, run: RunKey) -> None:
+        """Records that the source of a run was not read to its end; does nothing where the journal has no such run.
+
+        Args:
+            path: of the journal.
+            run: the run.
+
+        Raises:
+            JournalError: it can't be written.
+        """
+        ...
 
 
 class ReconcileStore(Protocol):

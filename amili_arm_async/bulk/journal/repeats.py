@@ -67,13 +67,9 @@ class Repeats:
         return again
 
     def _make_index(self) -> sqlite3.Connection:
-        import sqlite3  # noqa: PLC0415 - only few runs need it
+        from ...sqlite.file import temporary_database  # noqa: PLC0415 - only few runs need it
 
-        # SQLite keeps it in a file without a name, that only this process can read and that ends with it.
-        connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = OFF")
-        connection.execute("PRAGMA cache_size = -8000")
-        connection.execute("CREATE TABLE names (name TEXT PRIMARY KEY) WITHOUT ROWID")
+        connection = temporary_database("CREATE TABLE names (name TEXT PRIMARY KEY) WITHOUT ROWID")
         self._noted.seek(0)
         for line in self._noted:
             self._insert(connection, keyed_names(codec.json_value(line)))

@@ -15,6 +15,7 @@ from threading import Event
 from typing import Final
 
 from .... import codec
+from ....sqlite.file import temporary_database
 from ....sqlite.lock import is_locked
 from ...fingerprints import keyed_names
 from ...outcomes import Outcome
@@ -216,10 +217,7 @@ class OtherRuns:
         self._index_wanted.clear()
         if self._index is not None:
             return
-        self._index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._index.execute("PRAGMA journal_mode = OFF")
-        self._index.execute("PRAGMA cache_size = -8000")
-        self._index.execute("CREATE TABLE names (hash INTEGER NOT NULL, run INTEGER NOT NULL, block INTEGER NOT NULL)")
+        self._index = temporary_database("CREATE TABLE names (hash INTEGER NOT NULL, run INTEGER NOT NULL, block INTEGER NOT NULL)")
         self._index.execute("BEGIN")
         for run, known in self._runs.items():
             for block in _blocks_of(connection, run):

@@ -1,17 +1,17 @@
-"""A dead letter file: its lines read in one pass and found again by their place, and the whole file rewritten in one step."""
+"""A dead letter file as a replay reads it: its lines in one pass and again by their place, and the whole file rewritten in one step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
-from .. import codec
-from ..bulk.outcomes import STATES
-from ..errors import ArmError, ConfigurationError
-from ..files import AtomicFile, alone, followed
+from .... import codec
+from ....errors import ArmError, ConfigurationError
+from ....files import AtomicFile, alone, followed
+from ...outcomes import STATES
 
 __all__ = ["DOCUMENTS", "OPERATIONS", "DeadLetterFile", "Letter", "Piece", "changed", "read_letter"]
 
@@ -24,18 +24,22 @@ _DECODER_FAILURE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class Letter(msgspec.Struct):
-    """A line of the file, as the run wrote it that it comes from.
+    """One line of the file, as the run wrote it.
 
     Attributes:
-        operation, client_no, base_url: what was done with the record, and where.
-        run_id, journal: the run, and the path of its journal or None.
-        index: its place in the source, where it had one in this run.
+        operation: what was done with the record.
+        client_no: for which client number.
+        base_url: at which address.
+        state: the final state of the record.
+        payload: the record as it was or would have been sent; null where it could not be read, then `as_read` has what was read.
+        run_id: the run, or None.
+        journal: the path of its journal, or None.
+        index: its index in the source, where this run read it from one.
         key: its `customerNo` or `documentNo`, or None.
-        state, reason, message: what became of it.
+        reason: why it has that state.
+        message: words to it.
         attempts: how often it was sent.
-        batch_uuid: its batch, where it was accepted.
-        payload: the record as it was sent or would have been; null where it could not be read, then `as_read` has what stood there.
-        taken_before: written by a replay into documents without number, see `plan`; else None.
+        batch_uuid: its batchUuid, where it was accepted.
     """
 
     operation: str
@@ -51,11 +55,10 @@ class Letter(msgspec.Struct):
     message: str | None = None
     attempts: int = 0
     batch_uuid: str | None = None
-    taken_before: int | None = None
 
     @property
     def is_document(self) -> bool:
-        """Whether it is a document: what may have been taken is never sent again then."""
+        """Whether it is a document, which is never sent again where the server may have it."""
         return self.operation == DOCUMENTS
 
 
@@ -64,13 +67,19 @@ _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def read_letter(line: bytes) -> Letter:
-    """What a line says.
+    """Reads one line.
+
+    Args:
+        line: without its line end.
+
+    Returns:
+        What it says.
 
     Raises:
-        ValueError: it is no line of a dead letter; why is in the message, without the data.
+        ValueError: it is no line of a dead letter; the message says why, without the data.
     """
     try:
-        # msgspec passes over texts that it does not have to build.
+        # msgspec does not check texts that it does not have to build.
         line.decode()
         letter = _LETTERS.decode(line)
     except UnicodeDecodeError:
@@ -78,43 +87,46 @@ def read_letter(line: bytes) -> Letter:
     except _DECODER_FAILURE as exc:
         raise ValueError(str(exc).partition("\n")[0][:200]) from None
     if letter.operation not in OPERATIONS:
-        raise ValueError("its operation is none that can be replayed")
+        raise ValueError("its operation can't be replayed")
     if letter.state not in STATES:
-        raise ValueError("its state is none")
+        raise ValueError("it has no known state")
     return letter
 
 
-def changed(line: bytes, changes: dict[str, Any]) -> bytes:
-    """A line with other values in some of its fields, or without those that are None here and were not there; the order stays."""
-    fields: dict[str, Any] = dict(_FIELDS.decode(line))
-    for name, value in changes.items():
-        if name == "taken_before" and value is None:
-            fields.pop(name, None)
-        else:
-            fields[name] = value
-    return codec.ENCODER.encode(fields)
+def changed(line: bytes, changes: Mapping[str, Any]) -> bytes:
+    """Changes some fields of a line; the order of the fields stays.
+
+    Args:
+        line: without its line end.
+        changes: the new values by field.
+
+    Returns:
+        The new line.
+    """
+    return codec.ENCODER.encode({**_FIELDS.decode(line), **changes})
 
 
 class Piece(NamedTuple):
-    """Where a line is in the file.
+    """The place of a line in the file.
 
     Attributes:
         number: of the line, from 1.
-        start, size: of its text, without the line end.
-        print: tells in this process whether it is still the same.
+        start: the byte at which it begins.
+        size: its bytes, without the line end.
+        digest: tells, in this process, whether it is still the same line.
     """
 
     number: int
     start: int
     size: int
-    print: int
+    digest: int
 
 
 class DeadLetterFile:
     """A dead letter file, open for reading.
 
-    Runs that end, and other replays, may put another file in its place at any time. What was opened stays readable; and before the
-    file is rewritten, what is there then is gone through.
+    Runs that end, and other replays, may replace the file at any time. What was opened stays readable, and a rewrite goes through the lines
+    that are there then.
 
     Args:
         path: of the file.
@@ -132,12 +144,22 @@ class DeadLetterFile:
         self._file.close()
 
     def lines(self) -> Iterator[tuple[Piece, bytes]]:
-        """Its lines; blank ones are none."""
+        """Reads all lines but blank ones.
+
+        Returns:
+            The place and the text of each.
+        """
         self._file.seek(0)
         return _lines(self._file)
 
     def read(self, pieces: Sequence[Piece]) -> list[bytes]:
-        """The texts of some lines.
+        """Reads some lines again.
+
+        Args:
+            pieces: their places.
+
+        Returns:
+            Their texts.
 
         Raises:
             ArmError: somebody writes into the file.
@@ -146,22 +168,25 @@ class DeadLetterFile:
         for piece in pieces:
             self._file.seek(piece.start)
             text = self._file.read(piece.size)
-            if hash(text) != piece.print:
-                raise ArmError(f"{self.path} was changed while it was read: begin again")
+            if hash(text) != piece.digest:
+                raise ArmError(f"{self.path} was changed while it was read: start the replay again")
             texts.append(text)
         return texts
 
     def rewrite(self, change: Callable[[bytes], bytes | None]) -> None:
-        """Puts another file in its place, in one step, with what `change` makes of each line; None leaves it out.
+        """Replaces the file in one step.
+
+        Args:
+            change: makes the new text of a line; None leaves it out.
 
         Raises:
             OSError: it can't be written; it is as it was.
         """
         with alone(self.path), self.path.open("rb") as now, AtomicFile(str(self.path)) as draft:
             for _, line in _lines(now):
-                made = change(line)
-                if made is not None:
-                    draft.put(made + b"\n")
+                new = change(line)
+                if new is not None:
+                    draft.put(new + b"\n")
             draft.keep()
 
 

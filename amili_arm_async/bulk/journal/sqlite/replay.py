@@ -1,0 +1,104 @@
+"""What a replay reads and writes of the journals of other runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from .... import clock
+from ....errors import JournalError
+from ....sqlite.file import connect, path_of
+from ....sqlite.lock import is_locked
+from ...chunking import split_json_objects
+from ...fingerprints import content_name
+from ..protocol import JournalRecord
+from ..run_key import RunKey, pruned_error
+from .index import read_records
+from .queries import body_of, ids, states_of, superseded
+from .schema import broken, open_journal
+
+__all__ = ["SqliteReplayJournals"]
+
+
+class SqliteReplayJournals:
+    """See `ReplayJournals`."""
+
+    def exists(self, path: str) -> bool:
+        """See `ReplayJournals`."""
+        return Path(path).exists()
+
+    def declare_runs(self, path: str, runs: Iterable[RunKey]) -> None:
+        """See `ReplayJournals`."""
+        now = clock.unix_time()
+        rows = [(run.run_id, run.operation, run.client_no, run.base_url, now, os.getpid()) for run in runs]
+        if not rows:
+            return
+        with contextlib.closing(open_journal(path, create=True)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(
+                    "INSERT OR IGNORE INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)"
+                    " VALUES (?, ?, ?, ?, 0, 0, ?, ?)",
+                    rows,
+                )
+                connection.execute("COMMIT")
+            except sqlite3.Error as exc:
+                raise broken(path, exc) from exc
+
+    def read_run(self, path: str, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool | None:
+        """See `ReplayJournals`."""
+        path = path_of(path)
+        try:
+            with contextlib.closing(open_journal(path, create=False)) as connection:
+                found = _find(connection, path, run)
+                if found is None:
+                    return None
+                number, is_cut_off = found
+                if is_locked(path, number):
+                    raise JournalError(f"the run {run.run_id!r} of the journal {path} is in progress: wait until it ends")
+                for batch in ids(connection, number, "state <> 'queued'"):
+                    on_records(_records(connection, batch, is_document=not run.safe))
+        except (sqlite3.Error, OSError) as exc:
+            raise broken(path, exc) from exc
+        return is_cut_off
+
+    def mark_cut_off(self, path: str, run: RunKey) -> None:
+        """See `ReplayJournals`."""
+        path = path_of(path)
+        try:
+            with contextlib.closing(connect(path, "rw")) as connection:
+                found = _find(connection, path, run)
+                if found is not None:
+                    connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (found[0],))
+        except sqlite3.Error as exc:
+            raise broken(path, exc) from exc
+
+
+def _find(connection: sqlite3.Connection, path: str, run: RunKey) -> tuple[int, bool] | None:
+    """Returns the id of a run and whether it was cut off. Unlike `find_run`, it does not ask where the run sends: a replay has asked."""
+    row = connection.execute(
+        "SELECT id, ended IS NULL, pruned FROM runs WHERE run_id = ? AND operation = ? AND client_no = ?",
+        (run.run_id, run.operation, run.client_no),
+    ).fetchone()
+    if row is not None and row[2] is not None:
+        raise pruned_error(path, run.run_id, run.operation, row[2])
+    return (row[0], bool(row[1])) if row is not None else None
+
+
+def _records(connection: sqlite3.Connection, batch: int, *, is_document: bool) -> Iterator[JournalRecord]:
+    names, prints, _ = read_records(connection, batch)
+    gone = superseded(connection, batch)
+    texts: list[bytes] | None = None
+    for position, (name, state) in enumerate(zip(names, states_of(connection, batch), strict=True)):
+        if position in gone:
+            continue
+        if name.startswith("?"):
+            # It was never sent: its identity was not needed.
+            if texts is None:
+                body = body_of(connection, batch)
+                texts = split_json_objects(body) if body is not None else []
+            name = content_name(texts[position], document=is_document) if texts else name  # noqa: PLW2901 - it is the same record
+        yield JournalRecord(name, state, prints[position] if len(prints) else -1)
