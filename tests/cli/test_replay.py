@@ -260,9 +260,13 @@ def test_equal_documents_of_which_one_failed(letters):
     letters.fail(Fault.status(400), skip=1)
     letters.one_by_one(document(), document(), document(), run_id="one")
     assert letters.taken(document()) == [2]
-    assert letters.replay() == 0
+    # Nothing tells whether the line is one of those that were sent since.
+    assert letters.replay() == 1
+    assert letters.states == [(None, "rejected", "equal_sent")]
+    assert letters.taken(document()) == [2]
+    # The run itself knows it.
+    assert json.loads(letters.push(document(), document(), document(), run_id="one", more=["--json"]).stdout)["counts"]["done_before"] == 2
     assert letters.taken(document()) == [3]
-    # The journal of the run knows it.
     assert json.loads(letters.push(document(), document(), document(), run_id="one", more=["--json"]).stdout)["counts"]["done_before"] == 3
     assert letters.taken(document()) == [3]
 
@@ -272,11 +276,10 @@ def test_equal_documents_in_all_states(letters):
     letters.fail(Fault.status(400))
     letters.one_by_one(document(), document(), document(), run_id="one")
     assert sorted(state for _, state, _ in letters.states) == ["rejected", "unknown"]
-    assert letters.replay() == 1
-    assert letters.states == [(None, "unknown", "502")]
-    assert letters.replay() == 1
-    assert letters.taken(document()) == [2]
-    assert letters.lines[0]["taken_before"] == 2
+    for _ in range(2):
+        assert letters.replay() == 1
+        assert sorted(letters.states) == [(None, "rejected", "equal_sent"), (None, "unknown", "502")]
+    assert letters.taken(document()) == [1]
 
 
 def test_a_line_that_a_later_push_has_sent_is_not_sent_again(letters):
@@ -286,7 +289,7 @@ def test_a_line_that_a_later_push_has_sent_is_not_sent_again(letters):
     assert letters.push(document(), document(1), run_id="one").exit_code == 0
     letters.path.write_bytes(old)
     assert letters.replay() == 1
-    assert letters.states == [(None, "rejected", "not_in_journal")]
+    assert letters.states == [(None, "rejected", "equal_sent")]
     assert letters.taken(document(), "1") == [1, 1]
 
 
@@ -481,7 +484,7 @@ def test_a_replay_that_is_killed_sends_nothing_twice(letters, start, run_id, poi
         letters.fail(Fault.hang_after() if point == "when it is taken" else Fault.hang_before(), skip=1)
     process = start("replay", letters.path, "--max-records", 1, "--concurrency", 1, env=letters.served.env)
     if point == "before the result":
-        wait_until(letters.served, lambda sandbox: sandbox.open_batches == 4)
+        wait_until(letters.served, lambda sandbox: sandbox.open_batches == (3 if run_id else 4))
     else:
         wait_until(letters.served, lambda sandbox: sandbox.in_flight and sandbox.documents.total_delivered == 5 + 2)
     process.kill()
