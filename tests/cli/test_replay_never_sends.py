@@ -39,7 +39,7 @@ def test_rows_that_can_t_be_read_are_not_sent_and_mended_they_are(letters):
     assert letters.told == {"lines": len(lines), "succeeded": 0, "left": {"invalid": len(lines)}, "broken": 0, "refused": 0, "ok": False}
     assert letters.path.read_bytes() == before, "each line stays as it was"
     assert f"line 1, key {broken[0]}: invalid" in letters.stderr
-    assert "mend the source and run it again with the same run_id" in letters.stderr
+    assert "fix the source and run it again with the same run_id" in letters.stderr
     assert letters.delivered(*broken) == [0] * len(broken)
 
     good = HEADER + "".join(f"{number};IN;1;NOK;{number}.50;2026-11-20\n" for number in range(1, 4)) + "4;IN;1;NOK;8;2026-11-20\n"
@@ -65,7 +65,7 @@ def test_lines_of_an_older_form_with_the_cells_as_their_payload(letters):
     letters.edit(lambda line: line.update(journal=None))
     assert letters.replay() == 1
     assert letters.delivered("1") == [0]
-    assert "mend the source and send the record from there" in letters.stderr
+    assert "fix the source and send the record from there" in letters.stderr
 
 
 def test_a_conflict_is_not_sent_when_the_journal_is_gone(letters):
