@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from .endpoints import Endpoint
 from .errors import ArmError, ConfigurationError, Lasting, NotSentError, OutcomeUnknownError, ResponseError, StatusError
-from .retry import Proof, proof_of_status, retry_after_seconds
+from .retry import Proof, StatusRule, proof_of_status, retry_after_seconds, rule_of
 from .wire import Request, Response, to_error
 
 __all__ = ["Attempt", "DeliveryEvidence", "SendFailure", "evaluate", "no_answer"]
@@ -100,6 +100,16 @@ class Attempt(Struct, frozen=True):
         """The HTTP status of the response, or None."""
         return self.response.status if self.response is not None else None
 
+    @property
+    def rule(self) -> StatusRule | None:
+        """The row of the table of statuses for the response, or None."""
+        return rule_of(self.response.status) if self.response is not None else None
+
+    @property
+    def is_overload(self) -> bool:
+        """Whether the response asks for fewer requests (429, 503)."""
+        return self.response is not None and rule_of(self.response.status).is_overload
+
     def status_error(self, endpoint: Endpoint) -> StatusError | None:
         """Returns the error for the status of the response.
 
@@ -109,7 +119,7 @@ class Attempt(Struct, frozen=True):
         Returns:
             The error; None where there was no response, or a success that could not be read.
         """
-        if self.response is None or self.response.status < 300:
+        if self.response is None or rule_of(self.response.status).call == "return":
             return None
         ambiguous = self.proof is Proof.AMBIGUOUS and not endpoint.safe
         return to_error(self.response, endpoint, self.retry_after, ambiguous=ambiguous)
@@ -160,7 +170,7 @@ def no_answer(request: Request, started: bool, reason: str, *, lasting: bool = F
     operation = request.endpoint.operation
     if not started:
         return NotSentError(f"{operation}: nothing was sent ({reason})" + ("" if lasting else ": it may be tried again"))
-    if request.endpoint.method == "GET":
+    if request.endpoint.is_read:
         return ResponseError(f"{operation}: no answer ({reason}): nothing was changed" + ("" if lasting else ", it may be tried again"))
     again = "it is harmless to repeat" if request.endpoint.safe else "look the record up before you send it again"
     return OutcomeUnknownError(f"{operation}: no answer ({reason}): it may have been done; {again}")

@@ -16,7 +16,7 @@ from .bulk.limits import SharedLimits
 from .bulk.outcomes import BatchReader
 from .bulk.results import BatchRules
 from .config import BatchWords, BulkOptions, Limits, RetryPolicy, Timeout, check_int, check_origin, environment
-from .endpoints import Endpoint, find, with_paths
+from .endpoints import find, unlisted, with_paths
 from .errors import ConfigurationError
 from .resources.ar_items import ArItems
 from .resources.base import RequestContext
@@ -324,9 +324,7 @@ class ArmClient:
             raise ConfigurationError("path must be percent-encoded, without a query, a blank part, '.' or '..'; the query goes into params")
         if json is not None and body is not None:
             raise ConfigurationError("give json or body, not both")
-        endpoint = find(method, full, self._context.endpoints) or Endpoint(
-            "request", method, _template(full), method in {"GET", "HEAD"}, False, ""
-        )
+        endpoint = find(method, full, self._context.endpoints) or unlisted(method, _template(full))
         if json is not None:
             body = codec.encode_value(json)
         request = Request(

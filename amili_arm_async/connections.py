@@ -31,7 +31,8 @@ from . import clock
 from .attempts import DeliveryEvidence, SendFailure
 from .auth import Secret
 from .config import Limits, Timeout
-from .errors import ConfigurationError, Lasting
+from .errors import ConfigurationError
+from .retry import rule_of
 from .uploads import pieces
 from .wire import Request, Response
 
@@ -51,9 +52,6 @@ __all__ = ["Connections"]
 
 FRESH_FOR: Final = 2.0
 """Seconds that a connection may have been idle for an unsafe write: a stale one is the commonest way to an unknown outcome."""
-
-_DECISIVE: Final = frozenset({"batches.get", "documents.get"})
-"""Reads whose answer decides whether an invoice is sent again."""
 
 
 class _SentError(Exception):
@@ -346,7 +344,7 @@ class Connections:
         # A body that was not asked for: another one was sent, or there is no connection at all (in tests), or the answer came first.
         is_foreign = not body.given and (self._is_opaque or getattr(answer, "_protocol", None) is None)
         exchange.delivery.body_sent = body.handed or is_foreign
-        exchange.delivery.early_answer_counts = self._needs_new_connection(request)
+        exchange.delivery.early_answer_counts = request.endpoint.needs_new_connection
 
     def _failed(self, failure: Exception, exchange: _Exchange, address: str, session: aiohttp.ClientSession | None) -> SendFailure:
         """Why there is no answer, and what that proves."""
@@ -390,12 +388,9 @@ class Connections:
 
     # --- sessions ---------------------------------------------------------------------------------------------------------
 
-    def _needs_new_connection(self, request: Request) -> bool:
-        return not request.endpoint.safe or request.endpoint.name in _DECISIVE
-
     def _new_connection(self, request: Request) -> dict[str, Any]:
         """What makes aiohttp use a new connection on a session that was brought."""
-        if self._brought is None or not self._needs_new_connection(request):
+        if self._brought is None or not request.endpoint.needs_new_connection:
             return {}
         # Those of a call take the place of those of the session: the last one is the one next to the wire.
         return {"middlewares": (*getattr(self._brought, "_middlewares", ()), self._alone)}
@@ -520,7 +515,7 @@ def _of_settings(failure: Exception) -> SendFailure | None:
 
 def _of_proxy(failure: Exception, proxy: str | None) -> SendFailure | None:
     if isinstance(failure, aiohttp.ClientHttpProxyError):
-        lasting: Lasting = "no" if failure.status >= 500 or failure.status in {408, 429} else "yes" if failure.status == 407 else "perhaps"
+        lasting = rule_of(failure.status).proxy
         text = f"the proxy answered {failure.status}: check its address and credentials"
         return SendFailure(f"proxy answered {failure.status}", text, lasting, cause=ConnectionError(f"the proxy answered {failure.status}"))
     host = urlsplit(proxy).hostname if proxy is not None else None

@@ -4,8 +4,9 @@ Source: the navigation and the pages of https://docs.amili.dev (Accounts Receiva
 them are lower case, without separators (https://docs.amili.dev/about-355476m0). A path that no page shows is marked `inferred`: it
 follows that rule and is otherwise a guess.
 
-`safe` says that a request may be sent again when nobody knows whether an earlier one was taken: reads, and customers, because "if a
-customer already exists, it will be updated". Whatever is not known to be safe is unsafe.
+This table is the one place that says whether an operation is safe: whether a request may be sent again when the server may have
+processed an earlier one. Reads are, and writes of customers, because "if a customer already exists, it will be updated"
+(https://docs.amili.dev/post-create-one-customer-3942680e0). Whatever is not known to be safe is unsafe.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from msgspec import Struct, structs
 
 from .errors import ConfigurationError
 
-__all__ = ["IDENTITY", "OPERATIONS", "TOKEN_SERVICE", "Endpoint", "find", "with_paths"]
+__all__ = ["IDENTITY", "OPERATIONS", "TOKEN_SERVICE", "Endpoint", "find", "unlisted", "with_paths"]
 
 _PAGES: Final = "https://docs.amili.dev/"
+
+_READS: Final = frozenset({"GET", "HEAD"})
 
 
 class Endpoint(Struct, frozen=True):
@@ -36,6 +39,7 @@ class Endpoint(Struct, frozen=True):
         cap: the most records that one query of the list gives, or 0 where no page shows it.
         statuses: the statuses that the page lists; empty where no page shows them.
         given: True where the caller set the path.
+        decides_resend: True for a read whose response decides whether an invoice is sent again: it must not come from a stale connection.
     """
 
     name: str
@@ -48,6 +52,17 @@ class Endpoint(Struct, frozen=True):
     cap: int = 0
     statuses: tuple[int, ...] = ()
     given: bool = False
+    decides_resend: bool = False
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the operation changes nothing on the server."""
+        return self.method in _READS
+
+    @property
+    def needs_new_connection(self) -> bool:
+        """Whether a connection that was used before must not carry it, where the connections can't be watched."""
+        return not self.safe or self.decides_resend
 
     @property
     def is_guess(self) -> bool:
@@ -61,19 +76,29 @@ class Endpoint(Struct, frozen=True):
 
 
 def _row(
-    name: str, call: str, page: str, *, safe: bool | None = None, inferred: bool = False, items: str = "", cap: int = 0, statuses: str = ""
+    name: str,
+    call: str,
+    page: str,
+    *,
+    safe: bool | None = None,
+    inferred: bool = False,
+    items: str = "",
+    cap: int = 0,
+    statuses: str = "",
+    decides_resend: bool = False,
 ) -> Endpoint:
     method, _, path = call.partition(" ")
     return Endpoint(
         name=name,
         method=method,
         path=path,
-        safe=method == "GET" if safe is None else safe,
+        safe=method in _READS if safe is None else safe,
         documented=not inferred,
         page=_PAGES + page,
         items=items,
         cap=cap,
         statuses=tuple(int(status) for status in statuses.split()),
+        decides_resend=decides_resend,
     )
 
 
@@ -90,7 +115,13 @@ _ROWS: Final = (
         f"POST {_C}autopostings/{{autopostingmethod}}",
         "post-create-one-or-more-auto-postings-3942671e0",
     ),
-    _row("batches.get", f"GET {_C}batches/{{batchuuid}}", "get-one-batch-3942681e0", statuses="200 202 206 400 403 404 406"),
+    _row(
+        "batches.get",
+        f"GET {_C}batches/{{batchuuid}}",
+        "get-one-batch-3942681e0",
+        statuses="200 202 206 400 403 404 406",
+        decides_resend=True,
+    ),
     _row("client_configs.list", f"GET {_C}clientconfigs", "", inferred=True, items="clientConfigs"),
     _row("client_configs.get", f"GET {_C}clientconfigs/{{key}}", "get-values-for-one-client-config-key-4205266e0", inferred=True),
     _row("codes.get", f"GET {_C}codes", "", inferred=True),
@@ -120,7 +151,14 @@ _ROWS: Final = (
     _row("document_bundles.get", f"GET {_C}documentbundles/{{documentbundleid}}", "get-one-document-bundle-4205276e0", inferred=True),
     _row("documents.create", f"POST {_C}documents", "post-create-one-document-3942669e0"),
     _row("documents.list", f"GET {_C}documents", "get-a-list-of-documents-3942670e0", inferred=True, items="documents", cap=10_000),
-    _row("documents.get", f"GET {_C}documents/{{documentno}}", "get-one-document-3942667e0", items="documents", statuses="200 401 403 404"),
+    _row(
+        "documents.get",
+        f"GET {_C}documents/{{documentno}}",
+        "get-one-document-3942667e0",
+        items="documents",
+        statuses="200 401 403 404",
+        decides_resend=True,
+    ),
     _row(
         "documents.create_batch",
         f"POST {_C}documents/batches",
@@ -216,8 +254,18 @@ def _moved(row: Endpoint, given: object) -> Endpoint:
             f"paths[{row.name!r}]: the method is {row.method}" if row.documented else f"paths[{row.name!r}]: {method!r} is no method"
         )
     # By another method it is another thing: nothing is known of it but that a GET changes nothing.
-    safe = row.safe if method == row.method else method == "GET"
+    safe = row.safe if method == row.method else method in _READS
     return structs.replace(row, method=method, path="/".join(parts), safe=safe, given=True)
+
+
+def unlisted(method: str, template: str) -> Endpoint:
+    """Returns an operation that the table does not have: nothing is known of it but that a read changes nothing.
+
+    Args:
+        method: the HTTP method, in capitals.
+        template: its path for messages and logs, without numbers of clients and customers.
+    """
+    return Endpoint("request", method, template, safe=method in _READS, documented=False, page="")
 
 
 def find(method: str, path: str, table: Mapping[str, Endpoint] = OPERATIONS) -> Endpoint | None:

@@ -74,6 +74,7 @@ __all__ = [
     "UnauthorizedError",
     "UnprocessableError",
     "status_error",
+    "token_hint",
 ]
 
 
@@ -302,6 +303,24 @@ _HINTS: Final[Mapping[int, str]] = {
     422: "understood, and refused for what it says",
     429: "too many requests: wait, or lower Limits.connections",
 }
+
+_TOKEN_HINTS: Final[Mapping[int, str]] = {
+    400: "check client_id and client_secret",
+    401: "check client_id and client_secret",
+    403: "check client_id and its permissions",
+    404: "check identity_url",
+}
+
+
+def token_hint(status: int, *, is_transient: bool) -> str:
+    """Returns what to do about an error status of the identity service.
+
+    Args:
+        status: the HTTP status.
+        is_transient: whether another attempt may get another response.
+    """
+    return _TOKEN_HINTS.get(status) or ("try again later" if is_transient else "check identity_url")
+
 
 _CLASSES: Final[Mapping[int, type[StatusError]]] = {
     400: BadRequestError,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from . import clock, log, wire
-from .attempts import Attempt, DeliveryEvidence, evaluate, no_answer
+from .attempts import Attempt, DeliveryEvidence, SendFailure, evaluate, no_answer
 from .auth import ClientCredentials, Secret, TokenSource, check_token, describe
 from .config import Limits, RetryPolicy, Timeout
 from .connections import Connections
@@ -32,8 +32,9 @@ from .errors import (
     OutcomeUnknownError,
     ResponseError,
     StatusError,
+    token_hint,
 )
-from .retry import Proof, backoff, is_transient, may_repeat, retry_delay
+from .retry import Proof, backoff, is_transient, may_repeat, needs_new_token, retry_delay
 from .wire import Request, Response, to_error
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Transport:
         self._connections = Connections(session=session, limits=limits, ssl=ssl, proxy=proxy)
         self._home: tuple[asyncio.AbstractEventLoop, int] | None = None
         self._slots = asyncio.Semaphore(limits.connections)
-        self._budget = ByteLimiter(limits.bytes_in_flight)
+        self._bytes = ByteLimiter(limits.bytes_in_flight)
         self._closed = False
         self.service_clock = clock.ServiceClock()
 
@@ -170,73 +171,78 @@ class Transport:
     # --- a single call --------------------------------------------------------------------------------------------------
 
     async def send(self, request: Request, *, timeout: Timeout | None = None, retry: RetryPolicy | None = None) -> Response:
-        """Sends a request, again where that is harmless, and gives its 2xx.
+        """Sends a request, again where that is harmless and may help, and returns the 2xx.
+
+        Args:
+            request: what to send.
+            timeout: for this call. Default None: that of the client.
+            retry: for this call. Default None: that of the client.
 
         Raises:
-            StatusError: the server said no.
-            NotSentError: nothing left, or it was not taken, and the tries are used up.
-            OutcomeUnknownError: it may have been done.
-            ResponseError: an answer that can't be read, or none to a read.
+            StatusError: the server answered with an error status.
+            NotSentError: nothing was sent, or the server did not process it, and no attempt is left.
+            OutcomeUnknownError: the server may have processed it.
+            ResponseError: a response that can't be read, or none to a read.
             ConfigurationError: the client is closed, or belongs to another event loop or process.
         """
         self.settle()
         timeout = timeout or self.timeout
         policy = retry or self.retry
         delivery = DeliveryEvidence()
+        attempt: Attempt | None = None
+        number = 0
         try:
             async with clock.TimeLimit(timeout.total):
-                return await self._persist(request, timeout, policy, delivery)
+                while True:
+                    number += 1
+                    attempt = await self._attempt(request, timeout, delivery, _always)
+                    assert attempt is not None
+                    if attempt.proof is Proof.DONE and attempt.response is not None:
+                        return replace(attempt.response, attempts=number)
+                    delay = retry_delay(policy, number, attempt.retry_after)
+                    if number >= policy.attempts or not _is_worth_a_retry(attempt, request, delay, policy):
+                        break
+                    log.info("retry", operation=request.endpoint.operation, attempt=number, reason=attempt.reason, delay=round(delay, 3))
+                    await clock.sleep(delay)
         except TimeoutError:
-            pass
-        raise no_answer(request, delivery.is_ambiguous, f"no answer within {timeout.total} s")
+            attempt = None
+        if attempt is None:
+            raise no_answer(request, delivery.is_ambiguous, f"no answer within {timeout.total} s")
+        raise _error_of(attempt, request, delivery)
 
-    async def _persist(self, request: Request, timeout: Timeout, policy: RetryPolicy, delivery: DeliveryEvidence) -> Response:
-        attempt = 0
-        while True:
-            attempt += 1
-            tried = await self._exchange(request, timeout, delivery, _always)
-            assert tried is not None
-            if tried.fatal is not None and not (delivery.is_ambiguous and tried.proof is Proof.NOT_SENT and not request.endpoint.safe):
-                raise tried.fatal
-            if tried.proof is Proof.DONE and tried.response is not None:
-                return replace(tried.response, attempts=attempt)
-            delay = retry_delay(policy, attempt, tried.retry_after)
-            last = attempt >= policy.attempts or (tried.retry_after is not None and delay > policy.max_delay) or _is_settled(tried.error)
-            # Another try would only bring it again.
-            last = last or (tried.response is not None and tried.response.is_too_large)
-            if last or not may_repeat(tried.proof, safe=request.endpoint.safe, status=tried.status):
-                break
-            log.info("retry", operation=request.endpoint.operation, attempt=attempt, reason=tried.reason, delay=round(delay, 3))
-            await clock.sleep(delay)
-        error = tried.status_error(request.endpoint)
-        if error is not None:
-            raise error
-        if tried.error is not None and not (delivery.is_ambiguous and tried.proof is Proof.NOT_SENT):
-            raise tried.error
-        # An earlier try may have been taken.
-        raise no_answer(request, delivery.is_ambiguous, tried.reason) from tried.error
-
-    # --- one try --------------------------------------------------------------------------------------------------------
+    # --- one attempt ----------------------------------------------------------------------------------------------------
 
     async def ask(self, request: Request, *, timeout: Timeout) -> Attempt:
-        """Sends a read once and says what is proved.
+        """Sends a read once and returns what is proved.
+
+        Args:
+            request: a GET.
+            timeout: for this attempt; `timeout.total` counts for all of it.
 
         Raises:
             ConfigurationError: it is no read: a write has to say when it begins to leave.
         """
-        if request.endpoint.method != "GET":
+        if not request.endpoint.is_read:
             raise ConfigurationError(f"only reads are asked for: {request.endpoint.operation}")
-        tried = await self.attempt(request, timeout=timeout, delivery=DeliveryEvidence(), starts=_always)
-        assert tried is not None
-        return tried
+        attempt = await self.attempt(request, timeout=timeout, delivery=DeliveryEvidence(), starts=_always)
+        assert attempt is not None
+        return attempt
 
     async def attempt(
         self, request: Request, *, timeout: Timeout, delivery: DeliveryEvidence, starts: Callable[[], Awaitable[bool]]
     ) -> Attempt | None:
-        """Sends a request once (once more with a fresh token where the first was refused) and says what is proved.
+        """Sends a request once (once more with a new token where the first one was refused) and returns what is proved.
 
-        Only cancellation comes out as an exception; `delivery` tells then whether a byte may have left. `starts` is asked when all is
-        ready, after any waiting; where it says no, nothing is sent and there is no answer. `timeout.total` counts for all of it.
+        Only cancellation comes out as an exception; `delivery` says then whether a byte may have been sent.
+
+        Args:
+            request: what to send.
+            timeout: for this attempt; `timeout.total` counts for all of it.
+            delivery: takes in the evidence.
+            starts: awaited when all is ready, after any waiting; where it returns False, nothing is sent.
+
+        Returns:
+            What is proved; None where `starts` returned False.
         """
         try:
             self.settle()
@@ -244,38 +250,42 @@ class Transport:
             return Attempt(Proof.NOT_SENT, "client closed" if self._closed else "settings", fatal=exc, error=exc, lasting="yes")
         try:
             async with clock.TimeLimit(timeout.total):
-                return await self._exchange(request, timeout, delivery, starts)
+                return await self._attempt(request, timeout, delivery, starts)
         except TimeoutError:
             proof = Proof.AMBIGUOUS if delivery.started else Proof.NOT_SENT
             delivery.settle(proof)
             return Attempt(proof, "time-out")
 
-    async def _exchange(
+    async def _attempt(
         self, request: Request, timeout: Timeout, delivery: DeliveryEvidence, starts: Callable[[], Awaitable[bool]]
     ) -> Attempt | None:
-        async with self._budget.held(request.held), self._slots:
-            if request.base is not None:
-                return await self._once(request, None, timeout, delivery) if await starts() else None
-            token = await self._token()
-            if isinstance(token, Attempt):
-                return token
-            if not await starts():
-                return None
-            tried = await self._once(request, token, timeout, delivery)
-            if tried.status != 401 or tried.proof is not Proof.NOT_TAKEN:
-                return tried
-            # Not taken, so it may go again: once, and only with another token.
-            self._auth.invalidate(token.reveal())
-            fresh = await self._token()
-            if isinstance(fresh, Attempt):
-                # There was a token a moment ago: so its address is right.
-                return structs.replace(fresh, lasting="no") if fresh.lasting == "perhaps" else fresh
-            if fresh == token:
-                return tried
-            return await self._once(request, fresh, timeout, delivery) if await starts() else None
+        """As `attempt`, within the limits of the client, in its event loop, and without a time limit for the whole."""
+        async with self._bytes.held(request.held), self._slots:
+            refused: Attempt | None = None
+            old_token: Secret | None = None
+            while True:
+                token = await self._token() if request.base is None else None
+                if isinstance(token, Attempt):
+                    # There was a token a moment ago: so the address of the token service is right.
+                    return structs.replace(token, lasting="no") if refused is not None and token.lasting == "perhaps" else token
+                if refused is not None and token == old_token:
+                    return refused
+                if not await starts():
+                    return None
+                if self._closed:
+                    # While the request waited.
+                    return self._client_closed()
+                began = clock.monotonic(), clock.steady_time()
+                result = await self._connections.send(request, self._address(request), token, timeout=timeout, delivery=delivery)
+                attempt = self._conclude(request, token, result, delivery, began)
+                if token is None or refused is not None or not needs_new_token(attempt.proof, attempt.status):
+                    return attempt
+                # The server did not process it, so it may be sent again: once, and only with another token.
+                self._auth.invalidate(token.reveal())
+                refused, old_token = attempt, token
 
     async def _token(self) -> Secret | Attempt:
-        """A token, or why there is none; without one nothing is sent, and nothing is known of what was asked for."""
+        """Returns a token, or why there is none; without one nothing is sent, and nothing is known of what was asked for."""
         try:
             return Secret(check_token(await self._auth.acquire()))
         except ConfigurationError as exc:
@@ -283,122 +293,164 @@ class Transport:
         except AuthenticationError as exc:
             error = exc
         except Exception as exc:  # the caller's own function may raise anything
-            error = _of_source(exc, self._auth)
+            error = _error_of_source(exc, self._auth)
         return Attempt(Proof.NOT_SENT, "no token", fatal=error if error.lasting == "yes" else None, error=error, lasting=error.lasting)
 
-    async def _once(self, request: Request, token: Secret | None, timeout: Timeout, delivery: DeliveryEvidence) -> Attempt:
-        """The one place where a request leaves."""
-        started, asked = clock.monotonic(), clock.steady_time()
-        # As late as this: while it waited for its turn the client may have been closed.
-        if self._closed:
-            closed = ConfigurationError("the client is closed")
-            return Attempt(Proof.NOT_SENT, "client closed", fatal=closed, error=closed, lasting="yes")
-        heard = await self._connections.send(
-            request, f"{request.base or self.base_url}/{request.path}", token, timeout=timeout, delivery=delivery
-        )
-        response = heard if isinstance(heard, Response) else None
+    def _address(self, request: Request) -> str:
+        return f"{request.base or self.base_url}/{request.path}"
+
+    @staticmethod
+    def _client_closed() -> Attempt:
+        """The attempt of a request whose client was closed while it waited for its turn."""
+        closed = ConfigurationError("the client is closed")
+        return Attempt(Proof.NOT_SENT, "client closed", fatal=closed, error=closed, lasting="yes")
+
+    def _conclude(
+        self,
+        request: Request,
+        token: Secret | None,
+        result: Response | SendFailure,
+        delivery: DeliveryEvidence,
+        began: tuple[float, float],
+    ) -> Attempt:
+        """Returns what is proved by the result of a request, and logs it; `began` is when it was sent, by two clocks."""
+        response = result if isinstance(result, Response) else None
         if response is not None:
             if request.base is None:
-                self.service_clock.note(response.headers.get("date"), asked, clock.steady_time())
-            heard = response = wire.quotable(response, request, token.reveal() if token is not None else None)
-        tried = evaluate(request, heard, delivery, clock.unix_time())
-        delivery.settle(tried.proof)
+                self.service_clock.note(response.headers.get("date"), began[1], clock.steady_time())
+            result = response = wire.quotable(response, request, token.reveal() if token is not None else None)
+        attempt = evaluate(request, result, delivery, clock.unix_time())
+        delivery.settle(attempt.proof)
         log.debug(
             "request",
             operation=request.endpoint.operation,
-            status=tried.status,
-            outcome=tried.proof.value,
-            reason=tried.reason,
+            status=attempt.status,
+            outcome=attempt.proof.value,
+            reason=attempt.reason,
             bytes=request.size,
             request_id=response.request_id if response is not None else None,
-            elapsed=round(clock.monotonic() - started, 4),
+            elapsed=round(clock.monotonic() - began[0], 4),
         )
-        return tried
+        return attempt
 
     # --- the identity service -------------------------------------------------------------------------------------------
 
     async def post_form(self, url: str, form: Mapping[str, str | Secret]) -> bytes:
-        """Posts a form without a token, once, and gives the body of a 2xx. It holds no slot of the limits.
+        """Posts a form without a token, once, and returns the body of a 2xx. It takes no slot of the limits: a call holds one already.
+
+        Args:
+            url: the whole address.
+            form: the fields by their names.
 
         Raises:
-            AuthenticationError: there is no such answer; it says whether that lasts.
+            AuthenticationError: there was no such response; `lasting` says whether another attempt may help.
             ConfigurationError: the client is closed, or belongs to another event loop or process.
         """
         self.settle()
         base, _, path = url.rpartition("/")
-        # In one go, so that no local shows a secret in a traceback.
+        # In one expression, so that no local variable shows a secret in a traceback.
         form_request = wire.form(
             TOKEN_SERVICE, base, {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
         )
         request = structs.replace(form_request, path=path)
-        tried = await self._once(request, None, self.timeout, DeliveryEvidence())
-        response = tried.response
-        if response is not None and tried.proof is Proof.DONE:
+        delivery = DeliveryEvidence()
+        began = clock.monotonic(), clock.steady_time()
+        result = await self._connections.send(request, url, None, timeout=self.timeout, delivery=delivery)
+        attempt = self._conclude(request, None, result, delivery, began)
+        response, rule = attempt.response, attempt.rule
+        if response is not None and attempt.proof is Proof.DONE:
             return response.body
-        if isinstance(tried.fatal, ConfigurationError):
-            raise tried.fatal
-        if response is None or response.status < 300:
-            raise _unreached(url, tried)
-        cause = to_error(response, TOKEN_SERVICE, tried.retry_after)
-        lasting: Lasting = "no" if is_transient(response.status) else "perhaps" if response.status == 404 else "yes"
-        raise AuthenticationError(f"no token from {url}: {_said(cause)}", status=response.status, lasting=lasting) from cause
+        if isinstance(attempt.fatal, ConfigurationError):
+            raise attempt.fatal
+        if response is None or rule is None or rule.call == "return":
+            raise _token_call_failed(url, attempt)
+        cause = to_error(response, TOKEN_SERVICE, attempt.retry_after)
+        named = f" (request id {cause.request_id})" if cause.request_id is not None else ""
+        hint = token_hint(cause.status, is_transient=rule.token == "no")
+        text = f"no token from {url}: it answered {cause.status}{named}: {hint}"
+        raise AuthenticationError(text, status=response.status, lasting=rule.token) from cause
 
     async def post_form_again(self, url: str, form: Mapping[str, str | Secret]) -> bytes:
-        """As `post_form`, and again where that may help, as `retry` says."""
-        attempt = 0
+        """As `post_form`, with retries as the client's `RetryPolicy` has them.
+
+        Args:
+            url: the whole address.
+            form: the fields by their names.
+
+        Raises:
+            AuthenticationError: no attempt is left, or none helps.
+            ConfigurationError: the client is closed, or belongs to another event loop or process.
+        """
+        number = 0
         while True:
-            attempt += 1
+            number += 1
             try:
                 return await self.post_form(url, form)
             except AuthenticationError as exc:
-                if attempt >= self.retry.attempts or exc.lasting == "yes" or _is_settled(exc):
+                if number >= self.retry.attempts or exc.lasting == "yes" or _is_settled(exc):
                     raise
-            await clock.sleep(backoff(self.retry, attempt))
+            await clock.sleep(backoff(self.retry, number))
 
 
-def _unreached(url: str, tried: Attempt) -> AuthenticationError:
-    """The error of a token call that got no answer, or one that broke off."""
-    text = tried.reason
-    lasting: Lasting = tried.lasting
-    if tried.send_failure is not None:
-        # Nothing listens there while a service is deployed; at the API itself that is waited for in any case.
-        text = tried.send_failure.text
-        lasting = "perhaps" if tried.send_failure.is_closed_port else lasting
-    error = AuthenticationError(f"no token from {url}: {text}", status=tried.status, lasting=lasting)
-    error.__cause__ = tried.send_failure.cause if tried.send_failure is not None else None
+def _is_worth_a_retry(attempt: Attempt, request: Request, delay: float, policy: RetryPolicy) -> bool:
+    """Whether a single call makes another attempt, as far as `policy.attempts` allows it."""
+    if attempt.fatal is not None or _is_settled(attempt.error):
+        return False
+    if attempt.retry_after is not None and delay > policy.max_delay:
+        return False
+    if attempt.response is not None and attempt.response.is_too_large:
+        # The next response would be as large.
+        return False
+    return may_repeat(attempt.proof, safe=request.endpoint.safe, status=attempt.status)
+
+
+def _error_of(attempt: Attempt, request: Request, delivery: DeliveryEvidence) -> ArmError:
+    """The error of a single call whose last attempt was this one."""
+    # The last attempt was not sent, and an earlier one may have been processed.
+    was_sent_before = attempt.proof is Proof.NOT_SENT and delivery.is_ambiguous
+    if attempt.fatal is not None and not (was_sent_before and not request.endpoint.safe):
+        return attempt.fatal
+    status_error = attempt.status_error(request.endpoint)
+    if status_error is not None:
+        return status_error
+    if attempt.error is not None and not was_sent_before:
+        return attempt.error
+    error = no_answer(request, delivery.is_ambiguous, attempt.reason)
+    error.__cause__ = attempt.error
     return error
 
 
-def _said(cause: StatusError) -> str:
-    """What the identity service answered, and the remedy."""
-    remedies = {
-        400: "check client_id and client_secret",
-        401: "check client_id and client_secret",
-        403: "check client_id and what it is allowed",
-        404: "check identity_url",
-    }
-    named = f" (request id {cause.request_id})" if cause.request_id is not None else ""
-    remedy = remedies.get(cause.status) or ("try again later" if is_transient(cause.status) else "check identity_url")
-    return f"it answered {cause.status}{named}: {remedy}"
+def _token_call_failed(url: str, attempt: Attempt) -> AuthenticationError:
+    """The error of a token call that got no response, or one that broke off."""
+    text = attempt.reason
+    lasting: Lasting = attempt.lasting
+    failure = attempt.send_failure
+    if failure is not None:
+        # While a service is deployed, no process listens there; at the API itself a run waits for that in any case.
+        text = failure.text
+        lasting = "perhaps" if failure.is_closed_port else lasting
+    error = AuthenticationError(f"no token from {url}: {text}", status=attempt.status, lasting=lasting)
+    error.__cause__ = failure.cause if failure is not None else None
+    return error
 
 
-def _of_source(failure: Exception, source: TokenSource) -> AuthenticationError:
+def _error_of_source(failure: Exception, source: TokenSource) -> AuthenticationError:
     """The error for whatever a token source of the caller's raised."""
     status = failure.status if isinstance(failure, StatusError) else None
     passes = is_transient(status) if status is not None else isinstance(failure, (NotSentError, ResponseError, OutcomeUnknownError))
     text = f"no token: {describe(source)} raised {type(failure).__name__}"
-    words = f" ({failure})" if isinstance(failure, ArmError) else ""
-    error = AuthenticationError(text + words, status=status, lasting="no" if passes else "perhaps")
+    details = f" ({failure})" if isinstance(failure, ArmError) else ""
+    error = AuthenticationError(text + details, status=status, lasting="no" if passes else "perhaps")
     # What aiohttp raises may hold the headers of a request.
     error.__cause__ = ConnectionError(type(failure).__name__) if type(failure).__module__.startswith("aiohttp") else failure
     return error
 
 
-def _is_settled(failure: ArmError | None) -> bool:
-    """Whether a single call is not tried again: there was an answer, or a mistake, and it would be the same again."""
-    if not isinstance(failure, AuthenticationError) or failure.lasting == "no":
+def _is_settled(error: ArmError | None) -> bool:
+    """Whether a single call makes no further attempt: the token service answered, or the settings are wrong, so nothing would change."""
+    if not isinstance(error, AuthenticationError) or error.lasting == "no":
         return False
-    return failure.status is not None or not isinstance(failure.__cause__, OSError)
+    return error.status is not None or not isinstance(error.__cause__, OSError)
 
 
 async def _always() -> bool:

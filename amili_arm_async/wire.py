@@ -14,6 +14,7 @@ from . import codec
 from .endpoints import IDENTITY, Endpoint
 from .errors import ConfigurationError, OutcomeUnknownError, ResponseError, StatusError, status_error
 from .models.batches import BatchReceipt, Receipt
+from .retry import rule_of
 
 if TYPE_CHECKING:
     from .uploads import Encoded
@@ -265,7 +266,7 @@ def to_error(response: Response, endpoint: Endpoint, retry_after: float | None, 
         request_id=response.request_id,
         retry_after=retry_after,
         ambiguous=ambiguous,
-        hint=_guess_hint(endpoint) if endpoint.is_guess and response.status in {404, 405} else None,
+        hint=_guess_hint(endpoint) if endpoint.is_guess and rule_of(response.status).is_no_path else None,
     )
 
 

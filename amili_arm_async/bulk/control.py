@@ -215,7 +215,7 @@ class RunControl:
             attempt = await probe()
             if self.is_hopeless(attempt):
                 self.stop_for(attempt, endpoint)
-            elif attempt.status is not None and attempt.status < 500 and attempt.status != 429:
+            elif attempt.rule is not None and attempt.rule.probe == "answered":
                 self.is_answered()
                 break
             else:

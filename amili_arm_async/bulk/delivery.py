@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
 
 from anyio import to_thread
 from msgspec import Struct
@@ -19,7 +18,7 @@ from ..attempts import Attempt
 from ..compression import Compression, compress
 from ..errors import ArmError, StatusError
 from ..models.batches import BatchReceipt, BatchResult
-from ..retry import MOVED, Proof, may_repeat
+from ..retry import BatchAction, Proof, after_batch, rule_of
 from ..transport import Transport
 from ..wire import Request, batch_receipt
 from .control import RunControl, reason_of
@@ -32,9 +31,6 @@ from .reader import Reader
 from .spec import RunSpec
 
 __all__ = ["BatchSender", "Bisection", "compressed", "with_advice"]
-
-_UNSUPPORTED: Final = 415
-
 
 async def compressed(request: Request, encoding: Compression) -> Request:
     """Compresses the body of a request, in a worker thread: the event loop goes on meanwhile, and the next batch is encoded.
@@ -63,18 +59,11 @@ def with_advice(attempt: Attempt, spec: RunSpec) -> Attempt:
         The attempt, with an error that says what to change where it was answered 415.
     """
     refused = attempt.status_error(spec.endpoint)
-    if refused is None or refused.status != _UNSUPPORTED or spec.options.compression is None:
+    if refused is None or not rule_of(refused.status).is_unsupported_body or spec.options.compression is None:
         return attempt
     hint = f"the server does not accept bodies that are compressed with {spec.options.compression}: remove compression="
     error = StatusError(refused.status, operation=refused.operation, body=refused.body, request_id=refused.request_id, hint=hint)
     return replace(attempt, fatal=error)
-
-
-_ABOUT_THE_CALL: Final = frozenset({401, 403, 404, 405, 415})
-"""Refusals that no change of the data can better: the run ends."""
-
-_ABOUT_THE_DATA: Final = frozenset({400, 422})
-"""Refusals that one bad record in the batch can be the cause of."""
 
 
 class Bisection(Struct):
@@ -271,11 +260,8 @@ class BatchSender:
         in_flight.status, in_flight.was_ambiguous = attempt.status, True
         in_flight.repeated += 1
         ambiguous = Attempt(Proof.AMBIGUOUS, "batch_uuid_repeated", attempt.response)
-        if (
-            self._may_repeat(ambiguous)
-            and in_flight.repeated < self._spec.retry.attempts
-            and await self._control.pause(in_flight, ambiguous)
-        ):
+        may_repeat = self._action_after(ambiguous) == "repeat" and in_flight.repeated < self._spec.retry.attempts
+        if may_repeat and await self._control.pause(in_flight, ambiguous):
             return False
         text = "the answer names an earlier batch, so it is not known whether this one was accepted: look it up before you send it again"
         await self._settle_unknown(in_flight, Outcome("unknown", ambiguous.reason, text))
@@ -296,28 +282,27 @@ class BatchSender:
             reason=attempt.reason,
             outcome=attempt.proof.value,
         )
-        if self._control.is_hopeless(attempt) or status in MOVED or (status in _ABOUT_THE_CALL and attempt.proof is Proof.NOT_TAKEN):
+        action = self._action_after(attempt)
+        if action == "stop" or self._control.is_hopeless(attempt):
             self._control.stop_for(with_advice(attempt, self._spec), self._spec.endpoint)
             return False
-        if attempt.proof is Proof.NOT_TAKEN and status != 429:
+        if attempt.proof is Proof.NOT_TAKEN and action != "repeat":
             self._control.is_answered()
-        if status == 413 and attempt.proof is Proof.NOT_TAKEN and len(in_flight.batch) > 1:
+        if action == "split" and len(in_flight.batch) > 1:
             # The server may accept half of it; the run keeps to that.
             self._reader.lower_max_bytes(in_flight.batch.size // 2 + self._spec.envelope.size)
             await self._split(in_flight, bisection)
-        elif status in _ABOUT_THE_DATA and attempt.proof is Proof.NOT_TAKEN:
+        elif action == "bisect":
             await self._refused_for_its_data(in_flight, attempt, bisection)
-        elif not self._may_repeat(attempt):
+        elif action != "repeat":
             await self._settle_final(in_flight, attempt)
         elif await self._wait_to_retry(in_flight, attempt):
             return False
         return True
 
-    def _may_repeat(self, attempt: Attempt) -> bool:
-        endpoint = self._spec.endpoint
-        if attempt.proof is Proof.AMBIGUOUS and self._spec.retry.attempts == 1:
-            return False
-        return may_repeat(attempt.proof, safe=endpoint.safe, status=attempt.status)
+    def _action_after(self, attempt: Attempt) -> BatchAction:
+        # With one attempt, what the server may have processed is never sent again.
+        return after_batch(attempt.proof, safe=self._spec.endpoint.safe and self._spec.retry.attempts > 1, status=attempt.status)
 
     async def _wait_to_retry(self, in_flight: InFlightBatch, attempt: Attempt) -> bool:
         """Waits, and makes the others wait, as the server asks; returns False where the batch is settled instead."""
@@ -354,7 +339,7 @@ class BatchSender:
             await self._control.wait_for_answer(ask, probe.endpoint)
 
     def _slow_down(self, attempt: Attempt) -> None:
-        if attempt.status in {429, 503}:
+        if attempt.is_overload:
             self._concurrency.back_off()
         if attempt.retry_after is not None:
             self._shared_limits.gate.extend(attempt.retry_after)

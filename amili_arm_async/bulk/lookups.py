@@ -19,6 +19,7 @@ from .. import clock, codec, log, wire
 from ..clock import Stamp
 from ..endpoints import OPERATIONS
 from ..errors import ArmError, AuthenticationError, NotFoundError, StatusError
+from ..retry import rule_of
 from ..transport import Transport
 from ..wire import Response
 from .canonical import plain_text
@@ -120,14 +121,11 @@ _OTHER_SPELLING: Final = Outcome(
     "unknown", "not_looked_up", "not found under its number as it is compared, and it was sent with the number written otherwise"
 )
 
-_REFUSED: Final = frozenset({401, 403, 405})
-
-
 def is_refusal(failure: ArmError) -> bool:
     """Whether a look-up failed for what every other one would fail for too: no token can be had, or it may not do this."""
     if isinstance(failure, AuthenticationError):
         return failure.lasting != "no"
-    return isinstance(failure, StatusError) and failure.status in _REFUSED
+    return isinstance(failure, StatusError) and rule_of(failure.status).look_up == "stop"
 
 
 # --- what an answer says --------------------------------------------------------------------------------------------------

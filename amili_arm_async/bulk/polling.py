@@ -229,15 +229,16 @@ class Poller:
 
     def _evaluate(self, batch: OpenBatch, attempt: Attempt) -> Outcomes | None:
         """Returns the outcomes where the answer ends the waiting, else None."""
-        if self._control.is_hopeless(attempt) or attempt.status == 401:
+        action = attempt.rule.poll if attempt.rule is not None else "wait"
+        if self._control.is_hopeless(attempt) or action == "stop":
             # Without a token neither a poll nor a batch gets through.
             self._control.stop_for(attempt, OPERATIONS["batches.get"])
             self.stop()
             return None
         status, response = attempt.status, attempt.response
-        if attempt.retry_after is not None and status in {429, 503}:
+        if attempt.retry_after is not None and attempt.is_overload:
             self._gate.extend(attempt.retry_after)
-        if status in {404, 406} or (status is not None and 400 <= status < 500 and attempt.proof is Proof.NOT_TAKEN and status != 429):
+        if action == "gone":
             # Polled twice: a batch that was accepted this moment may not be there yet.
             batch.gone += 1
             return (Outcome("accepted", "result_gone", f"GET batch was answered {status}"), {}) if batch.gone > 1 else None
@@ -257,7 +258,7 @@ class Poller:
         if reading.is_too_large:
             return reading.outcomes(())
         # The result of a shared batchUuid may be that of the other batch: only the rules see which records it names.
-        outcomes = self._rules.ask_reader(status, body, batch.keys) if status != 202 and not batch.is_shared() else None
+        outcomes = self._rules.ask_reader(status, body, batch.keys) if not batch.is_shared() else None
         batch.late = with_deadline(outcomes) if outcomes is not None else None
         if outcomes is not None:
             # What the reader calls pending is polled again.

@@ -12,6 +12,7 @@ from .. import clock, log
 from ..clock import Stamp
 from ..config import Reconcile
 from ..errors import ArmError, StatusError
+from ..retry import Proof, proof_of_status
 from ..transport import Transport
 from ..wire import Response
 from .chunking import Batch, split_json_objects
@@ -226,7 +227,8 @@ class Reconciler(_LookUpWork):
         log.info("batch reconciled", records=len(outcomes), counts=_summary(outcomes))
         # Each of its numbers must have been answered now, and none ever otherwise: one that was not may be the sibling that is there.
         is_absent = bool(unknown) and all(outcome is ABSENT for outcome in unknown.values())
-        may_resend = is_absent and self._settings.resend_absent and batch.batch_uuid is None and not _is_success(batch.status)
+        was_success = batch.status is not None and proof_of_status(batch.status) is Proof.DONE
+        may_resend = is_absent and self._settings.resend_absent and batch.batch_uuid is None and not was_success
         if may_resend:
             self._absent[batch.id] = frozenset(form_of(batch.keys[position] or "") for position in unknown)
         for outcome in self._store.looked_up(batch, outcomes, frozenset(unknown) if may_resend else frozenset()):
@@ -276,10 +278,6 @@ def _no_less(outcome: Outcome, before: Outcome) -> Outcome:
     if outcome.reason == NOT_LOOKED_UP.reason and before.reason == _BATCH_TAKEN.reason:
         return before
     return _BATCH_TAKEN if outcome is ABSENT else outcome
-
-
-def _is_success(status: int | None) -> bool:
-    return status is not None and 200 <= status < 300
 
 
 def _summary(outcomes: Mapping[int, Outcome]) -> str:

@@ -19,6 +19,7 @@ from msgspec import Struct
 from .. import codec, log
 from ..config import BatchWords
 from ..models.batches import BatchEntry, BatchOutcomeWord, BatchResult, put_off
+from ..retry import rule_of
 from .chunking import as_key
 from .failure_evidence import Evidence, Item, gather, parts_of
 from .outcomes import ACCEPTED, BatchReader, Outcome, RecordOutcome
@@ -104,7 +105,7 @@ def read_all(batch_uuid: str, status: int, body: bytes, words: BatchWords, key_n
     whole, entries, evidence = parsed
     evidence.reports_failure |= any(_listed(item, "succeeded", key_names, words).outcome == "failed" for item in evidence.succeeded)
     found_words = [text for fields in whole for text in status_words(fields)]
-    outcome: BatchOutcomeWord = "pending" if status == 202 else meaning(found_words, words)
+    outcome: BatchOutcomeWord = "pending" if rule_of(status).poll == "pending" else meaning(found_words, words)
     if outcome == "unrecognised" and not found_words:
         # There is no status of the whole: then the entries and the lists count.
         listed: set[BatchOutcomeWord] = {"partial"} if evidence.failed else set()
@@ -302,7 +303,7 @@ class Reading(Struct, frozen=True):
             return _DONE
         contradicted = any(entry.outcome not in {"succeeded", "done"} and entry.words for entry in self.entries.all())
         short = few is not None and (few < records if complete else many is None)
-        sure = result.outcome == "succeeded" and result.http_status != 206 and not contradicted and not short
+        sure = result.outcome == "succeeded" and rule_of(result.http_status).poll != "partial" and not contradicted and not short
         return _SUCCEEDED if sure else _UNMAPPED
 
     def _message(self) -> str | None:
@@ -411,7 +412,7 @@ class BatchRules(Struct, frozen=True):
         Returns:
             Its outcomes; None where there is no reader, or the rules decide.
         """
-        if self.reader is None:
+        if self.reader is None or rule_of(status).poll == "pending":
             return None
         keys = keys_of()
         try:
@@ -449,7 +450,7 @@ class BatchRules(Struct, frozen=True):
         Returns:
             The common outcome, and by position those that differ.
         """
-        if result.http_status != 202 and (read := self.ask_reader(result.http_status, result.body, lambda: keys)) is not None:
+        if (read := self.ask_reader(result.http_status, result.body, lambda: keys)) is not None:
             return read
         reading = read_all(result.batch_uuid, result.http_status, result.body, self.words, key_names)
         return reading.outcomes(keys, complete=False)

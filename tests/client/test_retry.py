@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import RetryPolicy
-from amili_arm_async.retry import MOVED, Proof, backoff, is_transient, may_repeat, proof_of_status, retry_after_seconds, retry_delay
+from amili_arm_async.retry import (
+    Proof,
+    after_batch,
+    backoff,
+    is_transient,
+    may_repeat,
+    needs_new_token,
+    proof_of_status,
+    retry_after_seconds,
+    retry_delay,
+    rule_of,
+)
 
 pytestmark = pytest.mark.quick
 
@@ -54,8 +65,77 @@ def test_what_is_done_is_not_repeated(safe) -> None:
     assert not any(may_repeat(Proof.DONE, safe=safe, status=status) for status in range(200, 300))
 
 
-def test_redirects_are_the_five_that_lead_elsewhere() -> None:
-    assert {status for status in STATUSES if status in MOVED} == {301, 302, 303, 307, 308}
+STOPS = {401, 403, 404, 405, 415}
+REDIRECTS = {301, 302, 303, 307, 308}
+
+
+def after(action: str, *, safe: bool = False) -> set[int]:
+    """The statuses after which a bulk write does this with a batch, as the status line alone has it."""
+    statuses = set(STATUSES) - set(range(200, 300))
+    return {status for status in statuses if after_batch(proof_of_status(status), safe=safe, status=status) == action}
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_what_a_bulk_write_does_with_a_batch_that_was_refused(safe) -> None:
+    assert after("stop", safe=safe) == STOPS | REDIRECTS
+    assert after("bisect", safe=safe) == {400, 422}
+    assert after("split", safe=safe) == {413}
+    assert after("reject", safe=safe) == PROVES_NOT_TAKEN - STOPS - REDIRECTS - {400, 413, 422, 429}
+
+
+def test_a_bulk_write_sends_an_unsafe_batch_again_after_429_alone() -> None:
+    assert after("repeat", safe=False) == {429}
+    assert after("repeat", safe=True) - NEVER_LAST == WORTH_ANOTHER_TRY | {429}
+
+
+@given(st.sampled_from(STATUSES) | st.none(), st.booleans())
+def test_a_batch_that_may_have_been_taken_is_never_rejected_and_only_sent_again_where_that_is_safe(status, safe) -> None:
+    action = after_batch(Proof.AMBIGUOUS, safe=safe, status=status)
+    assert action == "stop" if status in REDIRECTS else action in ({"repeat", "unknown"} if safe else {"unknown"})
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_a_batch_that_was_not_sent_may_always_be_sent(safe) -> None:
+    assert after_batch(Proof.NOT_SENT, safe=safe, status=None) == "repeat"
+
+
+def test_a_new_token_is_for_a_401_that_proves_that_nothing_was_done() -> None:
+    assert {status for status in STATUSES if needs_new_token(proof_of_status(status), status)} == {401}
+    assert not needs_new_token(Proof.AMBIGUOUS, 401)
+    assert not needs_new_token(Proof.NOT_SENT, None)
+
+
+def having(column: str, *values: object) -> set[int]:
+    return {status for status in STATUSES if getattr(rule_of(status), column) in values}
+
+
+def test_what_a_question_for_a_result_does() -> None:
+    assert having("poll", "read", "pending", "partial") == set(range(200, 300))
+    assert having("poll", "pending") == {202}
+    assert having("poll", "partial") == {206}
+    assert having("poll", "stop") == {401}
+    assert having("poll", "gone") == {status for status in PROVES_NOT_TAKEN if status >= 400} - {401, 429}
+
+
+def test_a_service_is_up_again_when_it_answers_anything_but_later_or_an_error_of_its_own() -> None:
+    assert having("probe", "wait") == {429, *range(500, 600)}
+
+
+def test_what_a_look_up_of_a_document_does() -> None:
+    assert having("look_up", "read") == set(range(200, 300))
+    assert having("look_up", "absent") == {404}
+    assert having("look_up", "stop") == {401, 403, 405}
+
+
+def test_which_answers_of_the_token_service_and_of_a_proxy_last() -> None:
+    assert having("token", "no") == WORTH_ANOTHER_TRY | {429}
+    assert having("token", "perhaps") == {404}
+    assert having("proxy", "no") == {408, 429, *range(500, 600)}
+    assert having("proxy", "yes") == {407}
+
+
+def test_the_server_asks_for_fewer_requests_with_429_and_503() -> None:
+    assert having("is_overload", True) == {429, 503}
 
 
 def test_the_transient_ones_are_those_that_pass() -> None:
