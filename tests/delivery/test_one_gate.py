@@ -65,16 +65,17 @@ def test_there_is_one_place_where_a_request_leaves() -> None:
     """Only `connections` imports aiohttp's client (see house/test_structure.py); it sends in one place, which is asked in one place."""
     sends = [call for call in calls_in("request", "get", "post", "put", "delete", "patch", "ws_connect") if call[2].startswith("session.")]
     assert sends == [("connections", "send", "session.request")]
-    asked = [call for call in calls_in("send") if "_connections" in call[2]]
-    assert asked == [("transport", "_once", "self._connections.send")]
-    assert {(module, function) for module, function, _ in calls_in("_once")} == {("transport", "_exchange"), ("transport", "post_form")}
-    assert {(module, function) for module, function, _ in calls_in("_exchange")} == {("transport", "attempt"), ("transport", "_persist")}
+    asked = {(module, function) for module, function, callee in calls_in("send") if "_connections" in callee}
+    assert asked == {("transport", "_attempt"), ("transport", "post_form")}
+    assert {(module, function) for module, function, _ in calls_in("_conclude")} == asked
+    assert {(module, function) for module, function, _ in calls_in("_attempt")} == {("transport", "attempt"), ("transport", "send")}
 
 
 def test_there_is_one_place_for_each_way_to_repeat() -> None:
-    """A single call, and a batch: both ask `may_repeat`."""
+    """A single call, and a batch: both ask `may_repeat`, a batch through the table of what is done with one that was not accepted."""
     asked = {(module, function) for module, function, callee in calls_in("may_repeat") if callee == "may_repeat"}
-    assert asked == {("transport", "_persist"), ("bulk.delivery", "_may_repeat")}
+    assert asked == {("transport", "_is_worth_a_retry"), ("retry", "after_batch")}
+    assert {(module, function) for module, function, callee in calls_in("after_batch")} == {("bulk.delivery", "_action_after")}
     tried = {(module, function) for module, function, callee in calls_in("attempt") if "transport" in callee or callee == "self.attempt"}
     assert tried == {("transport", "ask"), ("bulk.delivery", "_try"), ("cli.probe.client", "_ask")}
 
@@ -91,7 +92,7 @@ def test_what_is_safe_is_said_in_one_table() -> None:
     assert {name for name, row in {**OPERATIONS, **IDENTITY}.items() if row.safe and row.method != "GET"} == SAFE_WRITES
     assert all(row.safe for row in {**OPERATIONS, **IDENTITY}.values() if row.method == "GET")
     made = {(module, function) for module, function, callee in calls_in("Endpoint") if callee == "Endpoint"}
-    assert made == {("endpoints", "_row"), ("client", "request")}
+    assert made == {("endpoints", "_row"), ("endpoints", "unlisted")}
 
 
 # --- what leaves --------------------------------------------------------------------------------------------------------------
