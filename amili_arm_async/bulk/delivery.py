@@ -32,6 +32,7 @@ from .spec import RunSpec
 
 __all__ = ["BatchSender", "Bisection", "compressed", "with_advice"]
 
+
 async def compressed(request: Request, encoding: Compression) -> Request:
     """Compresses the body of a request, in a worker thread: the event loop goes on meanwhile, and the next batch is encoded.
 

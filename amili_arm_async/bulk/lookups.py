@@ -18,7 +18,7 @@ import anyio
 from .. import clock, codec, log, wire
 from ..clock import Stamp
 from ..endpoints import OPERATIONS
-from ..errors import ArmError, AuthenticationError, NotFoundError, StatusError
+from ..errors import ArmError, AuthenticationError, StatusError
 from ..retry import rule_of
 from ..transport import Transport
 from ..wire import Response
@@ -121,6 +121,7 @@ _OTHER_SPELLING: Final = Outcome(
     "unknown", "not_looked_up", "not found under its number as it is compared, and it was sent with the number written otherwise"
 )
 
+
 def is_refusal(failure: ArmError) -> bool:
     """Whether a look-up failed for what every other one would fail for too: no token can be had, or it may not do this."""
     if isinstance(failure, AuthenticationError):
@@ -190,7 +191,7 @@ def found_outcome(number: str, sent: bytes | None, response: Response) -> Outcom
     return FOUND if sent is not None and same_content(sent, text) else CONFLICT
 
 
-def not_found_outcome(failure: NotFoundError) -> Outcome:
+def not_found_outcome(failure: StatusError) -> Outcome:
     """What a 404 to a look-up says: of a gateway that shows a web page, nothing."""
     return _PAGE if isinstance(failure.body, str) and failure.body.lstrip("\ufeff \t\r\n").startswith("<") else ABSENT
 
@@ -276,10 +277,10 @@ class LookUps:
         """
         try:
             response = await self._get(number)
-        except NotFoundError as exc:
-            # Whether the service trims a number, or composes its accents, is not known.
-            return not_found_outcome(exc) if sent is None or _is_written(number, sent) else _OTHER_SPELLING
         except ArmError as exc:
+            if isinstance(exc, StatusError) and rule_of(exc.status).look_up == "absent":
+                # Whether the service trims a number, or composes its accents, is not known.
+                return not_found_outcome(exc) if sent is None or _is_written(number, sent) else _OTHER_SPELLING
             if is_refusal(exc):
                 self._on_refused(exc)
             return NOT_LOOKED_UP
