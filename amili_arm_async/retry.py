@@ -77,7 +77,7 @@ class StatusRule(NamedTuple):
         poll: what a question for a batch result does.
         probe: what a read does that asks whether the service is up again.
         look_up: what the look-up of a document does.
-        token_service: whether the cause lasts, where the token service answers so.
+        identity: whether the cause lasts, where the token service answers so.
         proxy: whether the cause lasts, where a proxy answers so to CONNECT.
         is_overload: the service asks for fewer requests: concurrency goes down, and a `Retry-After` holds for all requests of a client.
         is_no_path: the path may be wrong; said as a hint where the path is inferred.
@@ -90,7 +90,7 @@ class StatusRule(NamedTuple):
     poll: Poll
     probe: Probe
     look_up: LookUp
-    token_service: Lasting
+    identity: Lasting
     proxy: Lasting
     is_overload: bool = False
     is_no_path: bool = False
@@ -155,7 +155,7 @@ def proof_of_status(status: int) -> Proof:
 
 def is_transient(status: int) -> bool:
     """Returns whether the same request may well get another response a little later."""
-    return rule_of(status).token_service == "no"
+    return rule_of(status).identity == "no"
 
 
 def may_repeat(proof: Proof, *, safe: bool, status: int | None) -> bool:

@@ -366,9 +366,9 @@ class Transport:
             raise _token_call_failed(url, attempt)
         cause = to_error(response, TOKEN_SERVICE, attempt.retry_after)
         named = f" (request id {cause.request_id})" if cause.request_id is not None else ""
-        hint = token_hint(cause.status, is_transient=rule.token_service == "no")
+        hint = token_hint(cause.status, is_transient=rule.identity == "no")
         text = f"no token from {url}: it answered {cause.status}{named}: {hint}"
-        raise AuthenticationError(text, status=response.status, lasting=rule.token_service) from cause
+        raise AuthenticationError(text, status=response.status, lasting=rule.identity) from cause
 
     async def post_form_again(self, url: str, form: Mapping[str, str | Secret]) -> bytes:
         """As `post_form`, with retries as the client's `RetryPolicy` has them.

@@ -128,8 +128,8 @@ def test_what_a_look_up_of_a_document_does() -> None:
 
 
 def test_which_answers_of_the_token_service_and_of_a_proxy_last() -> None:
-    assert having("token", "no") == WORTH_ANOTHER_TRY | {429}
-    assert having("token", "perhaps") == {404}
+    assert having("identity", "no") == WORTH_ANOTHER_TRY | {429}
+    assert having("identity", "perhaps") == {404}
     assert having("proxy", "no") == {408, 429, *range(500, 600)}
     assert having("proxy", "yes") == {407}
 

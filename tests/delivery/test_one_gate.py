@@ -77,7 +77,7 @@ def test_there_is_one_place_for_each_way_to_repeat() -> None:
     assert asked == {("transport", "_is_worth_a_retry"), ("retry", "after_batch")}
     assert {(module, function) for module, function, callee in calls_in("after_batch")} == {("bulk.delivery", "_action_after")}
     tried = {(module, function) for module, function, callee in calls_in("attempt") if "transport" in callee or callee == "self.attempt"}
-    assert tried == {("transport", "ask"), ("bulk.delivery", "_try"), ("cli.probe.client", "_ask")}
+    assert tried == {("transport", "ask"), ("bulk.delivery", "_try"), ("cli.probe.probe", "_ask")}
 
 
 async def test_what_asks_and_does_not_write_takes_nothing_else() -> None:

@@ -272,3 +272,25 @@ def test_the_event_loop_touches_no_field_of_a_run_store() -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("_store") and node.attr in fields - {"index_wanted"}
     ]
     assert found == []
+
+
+STATUSES_APART = {"errors", "models.json_records", "retry"}
+"""Modules with HTTP statuses of their own: the class and the hint of an error; a multi-status; the table. So are `PROBE_APART`, which ask
+whether the service answers as its pages say."""
+
+PROBE_APART = {f"cli.probe.{name}" for name in ("assumptions", "evidence", "lists", "masking", "records")}
+
+
+def _holds_a_status(node: ast.AST) -> bool:
+    return any(isinstance(one, ast.Constant) and type(one.value) is int and 100 <= one.value < 600 for one in ast.walk(node))
+
+
+def test_only_the_table_of_statuses_decides_by_a_status() -> None:
+    found = set()
+    for module in NAMES:
+        for node in running(tree(module)):
+            is_compared = isinstance(node, ast.Compare) and "status" in ast.unparse(node) and _holds_a_status(node)
+            is_listed = isinstance(node, (ast.Set, ast.Dict)) and sum(map(_holds_a_status, ast.iter_child_nodes(node))) > 1
+            if room_of(module) != "sandbox" and (is_compared or is_listed):
+                found.add(module)
+    assert found == STATUSES_APART | PROBE_APART

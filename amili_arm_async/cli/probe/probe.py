@@ -357,7 +357,8 @@ class ProbeClient:
     async def _pause_or_stop(self, tried: Attempt) -> None:
         """Stops, or waits, if the reply asks for it."""
         first = self.asked == 1
-        if tried.status is None:
+        rule = tried.rule
+        if rule is None:
             self._unanswered += 1
             if first or self._unanswered >= _IN_A_ROW:
                 raise UnreachableError(
@@ -367,14 +368,14 @@ class ProbeClient:
                 )
             return
         self._unanswered = 0
-        self._refused = self._refused + 1 if tried.status == 401 else 0
+        self._refused = self._refused + 1 if rule.call == "refresh" else 0
         if self._refused >= _IN_A_ROW:
             raise BudgetExceededError("the token was refused (401) again and again")
-        if tried.status == 401 and first:
+        if rule.call == "refresh" and first:
             raise UnreachableError(
                 "the service refused the token (401): check client_id, client_secret and identity_url, or the token you gave"
             )
-        if tried.status == 429 or (tried.status == 503 and tried.retry_after is not None):
+        if rule.is_overload and (rule.proof is Proof.NOT_TAKEN or tried.retry_after is not None):
             wait = tried.retry_after if tried.retry_after is not None else _WAITS
             if wait > _WAITS:
                 raise BudgetExceededError(f"{tried.status}: the service asked to be left alone for {wait:g} s")
