@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 from pathlib import Path
 
@@ -64,17 +63,12 @@ async def test_a_new_journal_beside_it(arm, sandbox, old):
     assert (await send(arm, invoices(2), journal=old.with_name("new.sqlite"), **RUN)).counts == {"succeeded": 2}
 
 
-def test_replay_leaves_its_lines(old, sandbox, tmp_path):
-    from amili_arm_async.cli.dead_letters import DOCUMENTS
-    from amili_arm_async.cli.replay_journals import consult
-    from amili_arm_async.cli.replay_table import Group, LineTable
+def test_a_replay_refuses_it(old, sandbox):
+    from amili_arm_async.bulk.journal.factory import replay_journals
+    from amili_arm_async.bulk.journal.run_key import RunKey
 
-    table = LineTable()
-    group = Group(1, DOCUMENTS, 2218, sandbox.base_url, "2026-11-20", str(old), has_journal=True)
     before = old.read_bytes()
-    consult(table, group, is_own=False)
-    table.close()
-    assert group.trouble is not None
-    assert "Finish its runs with the version" in group.trouble
+    run = RunKey("2026-11-20", "documents.create_batch", 2218, sandbox.base_url, safe=False)
+    with pytest.raises(JournalError, match="Finish its runs with the version"):
+        replay_journals().read_run(str(old), run, list)
     assert old.read_bytes() == before
-    assert json.dumps(group.trouble)
