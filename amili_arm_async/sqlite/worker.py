@@ -156,16 +156,16 @@ class SqliteWorker:
         except Exception as exc:  # whatever it is, the one who waits must be told
             error = exc if isinstance(exc, ArmError) else broken(self._path, exc, self._word)
             self.failure = error
-            self._tell(self._started.set_exception, error)
-            self._tell(self._ended.set_result, None)
+            self._notify(self._started.set_exception, error)
+            self._notify(self._ended.set_result, None)
             return
-        self._tell(self._started.set_result, None)
+        self._notify(self._started.set_result, None)
         while (chosen := self._next()) is not None:
             self._do(*chosen, connection)
         with contextlib.suppress(sqlite3.Error):
             connection.close()
         self._closed()
-        self._tell(self._ended.set_result, None)
+        self._notify(self._ended.set_result, None)
 
     def _next(self) -> tuple[bool, list[_Work]] | None:
         """What is done next, together, and whether it must be on the disk then; None at the end."""
@@ -202,9 +202,9 @@ class SqliteWorker:
                 connection.execute("ROLLBACK")
             self.failure = exc if isinstance(exc, ArmError) else broken(self._path, exc, self._word)
         if any(work.waiting is not None for work in works):
-            self._tell(self._answer, works, results, self.failure)
+            self._notify(self._answer, works, results, self.failure)
 
-    def _tell(self, what: Callable[..., object], *arguments: Any) -> None:
+    def _notify(self, what: Callable[..., object], *arguments: Any) -> None:
         # A loop that is closed has nobody left to be told.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(what, *arguments)

@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 from ..chunking import Batch
 from ..outcomes import MAY_BE_ON_SERVER, REPEATED, Outcome
 
-__all__ = ["ENTRY_MAY_BE_ON_SERVER", "Decision", "ResumeDecisions", "ResumeEntry", "decide_customer", "decide_document", "first"]
+__all__ = ["ENTRY_MAY_BE_ON_SERVER", "Decision", "ResumeDecisions", "ResumeEntry", "decide_customer", "decide_document", "furthest"]
 
 EntryState: TypeAlias = Literal["succeeded", "open", "accepted", "unknown", "failed", "rejected", "current"]
 
@@ -113,7 +113,7 @@ def decide_document(entries: list[ResumeEntry], content: int, place: int, *, num
             return Decision(send=False, conflict=_OTHER_CONTENT)
         there = same
     if there:
-        return Decision(send=False, taken=_claim(first(there), place))
+        return Decision(send=False, taken=_claim(furthest(there), place))
     return Decision(send=True, supersedes=[_claim(entry, place) for entry in (free if numbered else free[:1])])
 
 
@@ -123,7 +123,7 @@ def decide_customer(entries: list[ResumeEntry], content: int, place: int) -> Dec
     equal = [entry for entry in free if entry.content == content]
     settled = [entry for entry in equal if entry.state in _TAKEN and not entry.overtaken]
     if settled:
-        return Decision(send=False, taken=_claim(first(settled), place))
+        return Decision(send=False, taken=_claim(furthest(settled), place))
     replaced = equal[:1] or [entry for entry in free if entry.state not in _TAKEN][:1]
     # What goes out again now wins over all that is not yet claimed, so comes later in the source: that has to go out again too.
     overtakes = [entry for entry in free if entry not in replaced]
@@ -133,7 +133,7 @@ def decide_customer(entries: list[ResumeEntry], content: int, place: int) -> Dec
     return Decision(send=True, supersedes=[_claim(entry, place) for entry in replaced], overtakes=overtakes, after=after)
 
 
-def first(entries: list[ResumeEntry]) -> ResumeEntry:
+def furthest(entries: list[ResumeEntry]) -> ResumeEntry:
     """Of equal records, the one that came furthest."""
     return min(entries, key=lambda entry: _ORDER.index(entry.state))
 

@@ -9,14 +9,14 @@ from typing import Final
 from ...chunking import split_json_objects
 from ...fingerprints import content_digest, content_name
 from ...outcomes import Outcome
-from ..matching import ENTRY_MAY_BE_ON_SERVER, ResumeEntry, first
+from ..matching import ENTRY_MAY_BE_ON_SERVER, ResumeEntry, furthest
 from .index import Index, names_of, read_records
 from .queries import body_of, ids, read_verdicts
 
-__all__ = ["Contents", "hide_unsent", "standing"]
+__all__ = ["Contents", "earlier_outcomes", "hide_unsent"]
 
 
-def standing(
+def earlier_outcomes(
     connection: sqlite3.Connection,
     index: Index,
     indexes: Sequence[int],
@@ -39,7 +39,7 @@ def standing(
         if not same and texts and contents is not None and contents.is_same(there, texts[place], prints[place]):
             same = [entry for entry in there if entry.content == prints[place]]
         if same:
-            chosen[place] = first(same)
+            chosen[place] = furthest(same)
             chosen[place].claimed = indexes[place]
     index.save(found)
     verdicts = read_verdicts(connection, [(entry.batch, entry.position) for entry in chosen.values()])

@@ -203,20 +203,22 @@ class SqliteRunJournal:
             self._put(partial(self._store.enter, id=row, batch=batch), size=batch.size)
             await self.wait_for_backlog()
             return SendDecision(batch, row, (), ())
-        claims: ResumeDecisions = await self._call(partial(self._store.decide, id=row, batch=batch))
+        decisions: ResumeDecisions = await self._call(partial(self._store.decide, id=row, batch=batch))
         self._indexed = True
-        looked_up = {} if self.look_up_first is None or claims.part is None else await self.look_up_first(claims.part, claims.elsewhere)
+        looked_up = (
+            {} if self.look_up_first is None or decisions.part is None else await self.look_up_first(decisions.part, decisions.elsewhere)
+        )
         if looked_up is None:
             return None
-        verdicts = await self._verdicts(claims)
-        part, withheld = claims.part, list[BatchOutcome]()
+        verdicts = await self._verdicts(decisions)
+        part, withheld = decisions.part, list[BatchOutcome]()
         if looked_up and part is not None:
             withheld = list(_withheld(part, looked_up))
             # What is in the journal is told, too.
             with anyio.CancelScope(shield=True):
                 row, part = await self._keep_back(row, part, looked_up)
-        outcomes = [*self._conflicts(batch, claims), *self._taken(batch, claims, verdicts), *withheld]
-        after = [self._open[other] for other in claims.after if other in self._open]
+        outcomes = [*self._conflicts(batch, decisions), *self._taken(batch, decisions, verdicts), *withheld]
+        after = [self._open[other] for other in decisions.after if other in self._open]
         return SendDecision(part, row, outcomes, after)
 
     async def _keep_back(self, row: int, batch: Batch, verdicts: Mapping[int, Outcome]) -> tuple[int, Batch | None]:
@@ -244,23 +246,23 @@ class SqliteRunJournal:
         # A source in the order of its keys has batches that can't hold the same one: nothing has to be looked up.
         return not self._spans.add(without_case(batch.keys))
 
-    async def _verdicts(self, claims: ResumeDecisions) -> dict[int, tuple[Outcome, str | None]]:
+    async def _verdicts(self, decisions: ResumeDecisions) -> dict[int, tuple[Outcome, str | None]]:
         """What the journal says now of the records that are not sent, by place in the batch."""
         found: dict[int, tuple[Outcome, str | None]] = {}
-        wanted, read_open = list(claims.taken), set[int]()
+        wanted, read_open = list(decisions.taken), set[int]()
         while wanted:
-            read_open = (read_open - set(wanted)) | {place for place in wanted if claims.taken[place].batch in self._open}
-            places = [(claims.taken[place].batch, claims.taken[place].position) for place in wanted]
+            read_open = (read_open - set(wanted)) | {place for place in wanted if decisions.taken[place].batch in self._open}
+            places = [(decisions.taken[place].batch, decisions.taken[place].position) for place in wanted]
             found.update(zip(wanted, await self._call(partial(read_verdicts, places=places)), strict=True))
             # A result that came since a record was read is in the journal now.
-            wanted = [place for place in read_open if claims.taken[place].batch not in self._open]
+            wanted = [place for place in read_open if decisions.taken[place].batch not in self._open]
         return found
 
-    def _taken(self, batch: Batch, claims: ResumeDecisions, found: Mapping[int, tuple[Outcome, str | None]]) -> Iterator[BatchOutcome]:
+    def _taken(self, batch: Batch, decisions: ResumeDecisions, found: Mapping[int, tuple[Outcome, str | None]]) -> Iterator[BatchOutcome]:
         """The outcomes of the records that an earlier attempt sent; those that are still open follow later."""
         following: dict[int, list[int]] = {}
         settled: dict[str | None, list[int]] = {}
-        for place, entry in claims.taken.items():
+        for place, entry in decisions.taken.items():
             verdict, uuid = found[place]
             if entry.batch in self._open or (self.defers and can_be_looked_up(verdict)):
                 following.setdefault(entry.batch, []).append(place)
@@ -268,7 +270,7 @@ class SqliteRunJournal:
                 settled.setdefault(None if verdict.state == "succeeded" else uuid, []).append(place)
         for number, places in following.items():
             keys = CompactKeys([batch.keys[place] for place in places])
-            positions, indexes = [claims.taken[place].position for place in places], [batch.indexes[place] for place in places]
+            positions, indexes = [decisions.taken[place].position for place in places], [batch.indexes[place] for place in places]
             self._deferred.add(number, DeferredRecords(positions, indexes, keys, [found[place][0] for place in places], before=True))
         for uuid, places in settled.items():
             verdicts = [DONE_BEFORE if found[place][0].state == "succeeded" else found[place][0] for place in places]
@@ -276,9 +278,9 @@ class SqliteRunJournal:
                 batch.number, [batch.indexes[place] for place in places], [batch.keys[place] for place in places], verdicts, uuid
             )
 
-    def _conflicts(self, batch: Batch, claims: ResumeDecisions) -> Iterator[BatchOutcome]:
-        texts = batch.texts() if claims.conflicts and self.keeps_payloads else None
-        for place, verdict in claims.conflicts.items():
+    def _conflicts(self, batch: Batch, decisions: ResumeDecisions) -> Iterator[BatchOutcome]:
+        texts = batch.texts() if decisions.conflicts and self.keeps_payloads else None
+        for place, verdict in decisions.conflicts.items():
             indexes, keys = [batch.indexes[place]], [batch.keys[place]]
             self.not_sent(indexes, keys, verdict, texts[place] if texts is not None else None)
             yield outcome_of(batch.number, indexes, keys, [verdict], None)

@@ -22,7 +22,7 @@ from ..dead_letter import UnsuccessfulBatch
 from ..matching import Decision, ResumeDecisions, ResumeEntry, decide_customer, decide_document
 from ..protocol import StaleSince
 from ..run_key import RunKey, running_error
-from .contents import Contents, hide_unsent, standing
+from .contents import Contents, earlier_outcomes, hide_unsent
 from .find_run import find_run
 from .index import Index, names_of
 from .mark import JournalMark
@@ -287,7 +287,7 @@ class RunStore:
         others = {place: content_name(texts[place], document=not self.key.safe) for place, key in enumerate(batch.keys) if key is None}
         names = names_of(batch.keys, others)
         found = self.index.find(names)
-        claims = ResumeDecisions()
+        decisions = ResumeDecisions()
         superseded: list[tuple[int, int, int]] = []
         overtaken: list[ResumeEntry] = []
         for position, name in enumerate(names):
@@ -297,26 +297,26 @@ class RunStore:
                 if contents.is_same(found[name], texts[position], batch.fingerprints[position]):
                     decision = self._decide(found[name], batch, position)
             if decision.send:
-                superseded += [(len(claims.send), entry.batch, entry.position) for entry in decision.supersedes]
+                superseded += [(len(decisions.send), entry.batch, entry.position) for entry in decision.supersedes]
                 overtaken += decision.overtakes
-                claims.after.update(decision.after)
+                decisions.after.update(decision.after)
                 if not self.key.safe and batch.keys[position] is not None:
-                    entry = ResumeEntry(None, "current", batch.fingerprints[position], id, len(claims.send), batch.indexes[position])
+                    entry = ResumeEntry(None, "current", batch.fingerprints[position], id, len(decisions.send), batch.indexes[position])
                     found[name].append(entry)
-                claims.send.append(position)
+                decisions.send.append(position)
             elif decision.taken is not None:
-                claims.taken[position] = decision.taken
+                decisions.taken[position] = decision.taken
             else:
                 assert decision.conflict is not None
-                claims.conflicts[position] = decision.conflict
+                decisions.conflicts[position] = decision.conflict
         self.index.save(found)
-        if claims.send:
-            claims.part = batch.only(claims.send)
-            self.enter(connection, id, claims.part, [others[place] for place in claims.send if place in others])
-            claims.elsewhere = frozenset(self.sent_elsewhere.get(id, ()))
+        if decisions.send:
+            decisions.part = batch.only(decisions.send)
+            self.enter(connection, id, decisions.part, [others[place] for place in decisions.send if place in others])
+            decisions.elsewhere = frozenset(self.sent_elsewhere.get(id, ()))
             self.replaces[id] = superseded
             self.overtakes[id] = [(entry.batch, entry.position) for entry in overtaken]
-        return claims
+        return decisions
 
     def earlier_outcomes(
         self,
@@ -330,7 +330,7 @@ class RunStore:
         # Of a customer whose content is not known nothing can be said.
         if self.index is None or (self.key.safe and not prints):
             return {}
-        return standing(connection, self.index, indexes, keys, texts, prints, self._contents_of(connection))
+        return earlier_outcomes(connection, self.index, indexes, keys, texts, prints, self._contents_of(connection))
 
     def _contents_of(self, connection: sqlite3.Connection) -> Contents | None:
         """What tells documents that say the same; customers are the same only where they are written alike."""
