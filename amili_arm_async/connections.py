@@ -274,13 +274,7 @@ class Connections:
             await session.close()
 
     async def send(
-        self,
-        request: Request,
-        address: str,
-        token: Secret | None,
-        *,
-        timeout: Timeout,
-        delivery: DeliveryEvidence,
+        self, request: Request, address: str, token: Secret | None, *, timeout: Timeout, delivery: DeliveryEvidence
     ) -> Response | SendFailure:
         """Sends a request once. Only cancellation comes out as an exception; what is proved is in `delivery`.
 

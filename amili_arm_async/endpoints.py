@@ -32,7 +32,7 @@ class Endpoint(Struct, frozen=True):
         name: `section.operation`, as it is named in this library.
         method: the HTTP method.
         path: path template below the base address, with `{clientno}` and the like.
-        safe: True where it may be repeated after a doubtful outcome.
+        safe: True where it may be sent again though its outcome is unknown.
         documented: True where a public page shows method and path; False where the path is inferred.
         page: the address of the vendor's page, or of the navigation it is named in.
         items: the name of the list in the body that is sent or comes back, or "".

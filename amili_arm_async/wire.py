@@ -318,7 +318,7 @@ def batch_receipt(response: Response) -> BatchReceipt | None:
 
 
 def unreadable(response: Response, endpoint: Endpoint) -> ResponseError | OutcomeUnknownError:
-    """The error of a 2xx that can't be read: for an unsafe write nobody knows what it says."""
+    """The error of a 2xx that can't be read: the outcome of an unsafe write is unknown then."""
     text = f"{endpoint.operation} was answered {response.status}, and the answer can't be read"
     if endpoint.safe:
         return ResponseError(text + ": it may be tried again")
