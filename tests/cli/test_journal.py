@@ -234,7 +234,7 @@ def test_status_while_a_run_is_going_on_and_a_second_run(begin, runs, push, file
     assert (run["state"], run["running"]) == ("running", True)
     result = push("documents", file(document(1)))
     assert result.exit_code == 1
-    assert "going on" in result.stderr
+    assert "already in progress" in result.stderr
     process.kill()
 
 
