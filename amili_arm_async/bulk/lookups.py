@@ -335,10 +335,10 @@ class LookUpProofs:
     async def _prove(self, kind: tuple[object, ...], candidates: Candidates) -> str | None:
         """The longest number that is found; one that must be there, and is not, refutes them all."""
         for number in sorted(candidates.succeeded, key=len, reverse=True):
-            verdict = await self._look_ups.look_up(number)
-            if verdict is CONFLICT:
+            outcome = await self._look_ups.look_up(number)
+            if outcome is CONFLICT:
                 return number
-            if verdict is ABSENT:
+            if outcome is ABSENT:
                 return None
         others = candidates.accepted + ([self._look_ups.found[kind]] if kind in self._look_ups.found else [])
         for number in sorted(others, key=len, reverse=True):

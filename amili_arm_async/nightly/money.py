@@ -239,8 +239,8 @@ class MoneyObserver(RunObserver):
             return
         by_state: dict[State, list[int]] = {}
         for position, index in enumerate(outcome.indexes):
-            verdict = outcome.exceptions.get(position, outcome.common)
-            by_state.setdefault(verdict.state, []).append(index)
+            one = outcome.exceptions.get(position, outcome.common)
+            by_state.setdefault(one.state, []).append(index)
         for state, indexes in by_state.items():
             self._settle(state, indexes)
 

@@ -22,7 +22,7 @@ class DeferredRecords:
         positions: of the records in their batch.
         indexes: of the records in the source.
         keys: of the records.
-        verdicts: in the same order, what is known of them so far.
+        outcomes: in the same order, what is known of them so far.
         before: whether an earlier attempt sent them: what it did with success is `done_before`.
         number, attempts, uuid: of their batch, where it was sent in this attempt.
     """
@@ -30,7 +30,7 @@ class DeferredRecords:
     positions: Sequence[int]
     indexes: Sequence[int]
     keys: CompactKeys
-    verdicts: Sequence[Outcome]
+    outcomes: Sequence[Outcome]
     before: bool
     number: int = 0
     attempts: int = 0
@@ -38,7 +38,7 @@ class DeferredRecords:
 
     def outcome(self) -> BatchOutcome:
         """What is known of them."""
-        said = [DONE_BEFORE if self.before and one.state == "succeeded" else one for one in self.verdicts]
+        said = [DONE_BEFORE if self.before and one.state == "succeeded" else one for one in self.outcomes]
         standard, others = common(dict(enumerate(said)))
         return BatchOutcome(self.number, self.uuid, self.attempts, None, self.indexes, self.keys.all(), standard, others)
 
@@ -49,7 +49,7 @@ class DeferredRecords:
             [self.positions[place] for place in places],
             [self.indexes[place] for place in places],
             CompactKeys([keys[place] for place in places]),
-            [self.verdicts[place] for place in places],
+            [self.outcomes[place] for place in places],
             self.before,
             self.number,
             self.attempts,
@@ -73,10 +73,10 @@ class DeferredOutcomes:
         self._waiting.setdefault(batch, []).append(records)
         self.waiting += len(records.positions)
 
-    def settle(self, batch: int, verdict: Outcome, exceptions: Mapping[int, Outcome], held: frozenset[int]) -> Iterator[BatchOutcome]:
+    def settle(self, batch: int, outcome: Outcome, exceptions: Mapping[int, Outcome], held: frozenset[int]) -> Iterator[BatchOutcome]:
         """What became of a batch is known: the outcomes of those who waited, but for the `held` positions, which wait on."""
         for records in self.take(batch):
-            records.verdicts = [exceptions.get(position, verdict) for position in records.positions]
+            records.outcomes = [exceptions.get(position, outcome) for position in records.positions]
             stay = [place for place, position in enumerate(records.positions) if position in held]
             if stay:
                 self.add(batch, records.only(stay))
@@ -102,15 +102,15 @@ class DeferredOutcomes:
                 yield records.outcome()
 
 
-def common(verdicts: Mapping[int, Outcome]) -> tuple[Outcome, dict[int, Outcome]]:
+def common(outcomes: Mapping[int, Outcome]) -> tuple[Outcome, dict[int, Outcome]]:
     """One verdict for all, and those that differ."""
-    first = next(iter(verdicts.values()))
-    return first, {place: verdict for place, verdict in verdicts.items() if verdict != first}
+    first = next(iter(outcomes.values()))
+    return first, {place: outcome for place, outcome in outcomes.items() if outcome != first}
 
 
 def outcome_of(
-    number: int, indexes: Sequence[int], keys: Sequence[str | None], verdicts: Sequence[Outcome], uuid: str | None
+    number: int, indexes: Sequence[int], keys: Sequence[str | None], outcomes: Sequence[Outcome], uuid: str | None
 ) -> BatchOutcome:
     """The outcome of records that were not sent in this attempt."""
-    standard, others = common(dict(enumerate(verdicts)))
+    standard, others = common(dict(enumerate(outcomes)))
     return BatchOutcome(number, uuid, 0, None, indexes, keys, standard, others)

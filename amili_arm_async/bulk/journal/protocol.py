@@ -301,12 +301,12 @@ class RunJournal(Recorder, Protocol):
         """
         ...
 
-    def settle_open_batch(self, opened: AcceptedBatch, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
+    def settle_open_batch(self, opened: AcceptedBatch, outcome: Outcome, exceptions: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
         """The result of an open batch is known.
 
         Args:
             opened: the batch.
-            verdict: the outcome of all its records but the exceptions.
+            outcome: the outcome of all its records but the exceptions.
             exceptions: by position, the outcomes that differ.
 
         Returns:

@@ -94,12 +94,12 @@ class Recorder(Protocol):
         """
         ...
 
-    async def before_send(self, live: InFlightBatch) -> Mapping[int, Outcome]:
+    async def before_send(self, in_flight: InFlightBatch) -> Mapping[int, Outcome]:
         """Records the intent to send a batch; called before each attempt, before the first byte. For a batch that must not be sent twice,
         the intent is durable when it returns.
 
         Args:
-            live: the batch.
+            in_flight: the batch.
 
         Returns:
             By position, the outcomes of records that must not be sent, because another run has sent them. Then no intent is recorded: the
@@ -110,36 +110,36 @@ class Recorder(Protocol):
         """
         ...
 
-    def remove_records(self, live: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
+    def remove_records(self, in_flight: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
         """Records were removed from a batch because of what `before_send` returned.
 
         Args:
-            live: the batch as it was; its `row` is set to that of what is left.
+            in_flight: the batch as it was; its `row` is set to that of what is left.
             rest: the positions of the records that are left.
             part: the batch of those, or None where none is left.
             outcome: the outcome of those that were removed.
         """
         ...
 
-    def requeue(self, live: InFlightBatch) -> None:
+    def requeue(self, in_flight: InFlightBatch) -> None:
         """An attempt to send a batch ended, and it is proved that the server did not take it; the batch waits for its next attempt."""
         ...
 
-    def split(self, live: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
+    def split(self, in_flight: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
         """Replaces a batch that the server did not take by its parts.
 
         Args:
-            live: the batch.
+            in_flight: the batch.
             parts: its parts; their `row` is set.
         """
         ...
 
-    async def accepted(self, live: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool:
+    async def accepted(self, in_flight: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool:
         """The server accepted a batch; called right after the 202. For a batch that must not be sent twice, the batchUuid is durable when
         it returns.
 
         Args:
-            live: the batch.
+            in_flight: the batch.
             batch_uuid: the batchUuid of the 202.
             is_first: False where this client was given the same batchUuid before: then the receipt proves nothing.
 
@@ -151,23 +151,23 @@ class Recorder(Protocol):
         """
         ...
 
-    def settled(self, live: InFlightBatch, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> None:
+    def settled(self, in_flight: InFlightBatch, outcome: Outcome, exceptions: Mapping[int, Outcome]) -> None:
         """The outcome of a batch is known; called once for each batch that was decided to be sent, or for its parts.
 
         Args:
-            live: the batch.
-            verdict: the outcome of all its records but the exceptions.
+            in_flight: the batch.
+            outcome: the outcome of all its records but the exceptions.
             exceptions: by position, the outcomes that differ.
         """
         ...
 
-    def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Outcome, body: bytes | None) -> None:
+    def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], outcome: Outcome, body: bytes | None) -> None:
         """Records ended without ever being in a batch that was sent.
 
         Args:
             indexes: their indexes in the source.
             keys: their keys.
-            verdict: the outcome of all of them.
+            outcome: the outcome of all of them.
             body: their JSON, comma-separated, or None where it can't be had.
         """
         ...
@@ -176,11 +176,11 @@ class Recorder(Protocol):
         """A record can't be sent: it could not be read, encoded, or is too large."""
         ...
 
-    def defer(self, live: InFlightBatch, outcome: BatchOutcome) -> bool:
+    def defer(self, in_flight: InFlightBatch, outcome: BatchOutcome) -> bool:
         """Called after `settled`: defers the outcome where a look-up at the end of the run may tell more.
 
         Args:
-            live: the batch.
+            in_flight: the batch.
             outcome: its outcome.
 
         Returns:
@@ -274,31 +274,31 @@ class NullRecorder:
         outcome = BatchOutcome(batch.number, None, 0, None, indexes, keys, REPEATED)
         return SendDecision(batch.only(rest) if rest else None, 0, [outcome], ())
 
-    async def before_send(self, live: InFlightBatch) -> Mapping[int, Outcome]:
+    async def before_send(self, in_flight: InFlightBatch) -> Mapping[int, Outcome]:
         """Records nothing.
 
         Args:
-            live: the batch.
+            in_flight: the batch.
 
         Returns:
             An empty mapping: all of it may be sent.
         """
         return {}
 
-    def remove_records(self, live: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
+    def remove_records(self, in_flight: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
         """Records nothing."""
 
-    def requeue(self, live: InFlightBatch) -> None:
+    def requeue(self, in_flight: InFlightBatch) -> None:
         """Records nothing."""
 
-    def split(self, live: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
+    def split(self, in_flight: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
         """Records nothing."""
 
-    async def accepted(self, live: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool:
+    async def accepted(self, in_flight: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool:
         """Records nothing.
 
         Args:
-            live: the batch.
+            in_flight: the batch.
             batch_uuid: its batchUuid.
             is_first: what the client knows.
 
@@ -307,20 +307,20 @@ class NullRecorder:
         """
         return is_first
 
-    def settled(self, live: InFlightBatch, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> None:
+    def settled(self, in_flight: InFlightBatch, outcome: Outcome, exceptions: Mapping[int, Outcome]) -> None:
         """Records nothing."""
 
-    def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Outcome, body: bytes | None) -> None:
+    def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], outcome: Outcome, body: bytes | None) -> None:
         """Records nothing."""
 
     def invalid(self, refused: Invalid) -> None:
         """Records nothing."""
 
-    def defer(self, live: InFlightBatch, outcome: BatchOutcome) -> bool:
+    def defer(self, in_flight: InFlightBatch, outcome: BatchOutcome) -> bool:
         """Defers nothing: without a journal nothing is looked up.
 
         Args:
-            live: the batch.
+            in_flight: the batch.
             outcome: its outcome.
 
         Returns:

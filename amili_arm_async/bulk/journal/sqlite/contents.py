@@ -11,7 +11,7 @@ from ...fingerprints import content_digest, content_name
 from ...outcomes import Outcome
 from ..matching import ENTRY_MAY_BE_ON_SERVER, ResumeEntry, furthest
 from .index import Index, names_of, read_records
-from .queries import body_of, ids, read_verdicts
+from .queries import body_of, ids, read_outcomes
 
 __all__ = ["Contents", "earlier_outcomes", "hide_unsent"]
 
@@ -42,8 +42,8 @@ def earlier_outcomes(
             chosen[place] = furthest(same)
             chosen[place].claimed = indexes[place]
     index.save(found)
-    verdicts = read_verdicts(connection, [(entry.batch, entry.position) for entry in chosen.values()])
-    return {place: verdict for place, (verdict, _) in zip(chosen, verdicts, strict=True)}
+    outcomes = read_outcomes(connection, [(entry.batch, entry.position) for entry in chosen.values()])
+    return {place: outcome for place, (outcome, _) in zip(chosen, outcomes, strict=True)}
 
 
 def hide_unsent(connection: sqlite3.Connection, index: Index, run: int, attempt: int) -> None:

@@ -90,22 +90,22 @@ def read_run(connection: sqlite3.Connection, path: str, run: int, *, keys: bool)
     unknown_batches: list[JournalBatch] = []
     for batch in ids(connection, run):
         state, uuid, sent = connection.execute("SELECT state, uuid, sent FROM batches WHERE id = ?", (batch,)).fetchone()
-        records, verdict, exceptions = read_row(connection, batch)
-        gone = superseded(connection, batch) if verdict is None or verdict.state != "succeeded" or exceptions else set()
-        if verdict is None:
+        records, outcome, exceptions = read_row(connection, batch)
+        gone = superseded(connection, batch) if outcome is None or outcome.state != "succeeded" or exceptions else set()
+        if outcome is None:
             counts["accepted" if state == "open" else "not_sent"] += records
             if state == "open":
                 open_batches.append(JournalBatch(uuid, records, "open", "", sent, keys_of(connection, batch) if keys else ()))
             continue
-        said = {place: exceptions.get(place, verdict) for place in range(records) if place not in gone} if exceptions or gone else {}
-        found: Counter[State] = Counter(one.state for one in said.values()) if said or gone else Counter({verdict.state: records})
+        said = {place: exceptions.get(place, outcome) for place in range(records) if place not in gone} if exceptions or gone else {}
+        found: Counter[State] = Counter(one.state for one in said.values()) if said or gone else Counter({outcome.state: records})
         counts.update(found)
         for fate, batches in (("unknown", unknown_batches), ("accepted", open_batches)):
             number = found[fate]  # type: ignore[index]
             if number:
-                places = [place for place in range(records) if place not in gone and exceptions.get(place, verdict).state == fate]
+                places = [place for place in range(records) if place not in gone and exceptions.get(place, outcome).state == fate]
                 names = keys_of(connection, batch) if keys else None
-                reason = exceptions.get(places[0], verdict).reason
+                reason = exceptions.get(places[0], outcome).reason
                 batches.append(JournalBatch(uuid, number, fate, reason, sent, [names[place] for place in places] if names else ()))
     run_id, operation, client_no, base_url, attempts, started, ended, deadline, pruned = name
     running = is_locked(path, run)

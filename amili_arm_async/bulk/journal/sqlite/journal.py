@@ -28,7 +28,7 @@ from ..protocol import AcceptedBatch, LookUpFirst, StaleSince
 from ..recorder import SendDecision
 from ..run_key import RunKey
 from .find_run import refuse_running
-from .queries import read_open, read_verdicts
+from .queries import read_open, read_outcomes
 from .reconcile_store import SqliteReconcileStore, adopted
 from .schema import JOURNAL, open_journal
 from .store import OpenedRun, RunStore
@@ -210,20 +210,20 @@ class SqliteRunJournal:
         )
         if looked_up is None:
             return None
-        verdicts = await self._verdicts(decisions)
+        earlier = await self._outcomes(decisions)
         part, withheld = decisions.part, list[BatchOutcome]()
         if looked_up and part is not None:
             withheld = list(_withheld(part, looked_up))
             # What is in the journal is told, too.
             with anyio.CancelScope(shield=True):
                 row, part = await self._keep_back(row, part, looked_up)
-        outcomes = [*self._conflicts(batch, decisions), *self._taken(batch, decisions, verdicts), *withheld]
+        outcomes = [*self._conflicts(batch, decisions), *self._taken(batch, decisions, earlier), *withheld]
         after = [self._open[other] for other in decisions.after if other in self._open]
         return SendDecision(part, row, outcomes, after)
 
-    async def _keep_back(self, row: int, batch: Batch, verdicts: Mapping[int, Outcome]) -> tuple[int, Batch | None]:
+    async def _keep_back(self, row: int, batch: Batch, outcomes: Mapping[int, Outcome]) -> tuple[int, Batch | None]:
         numbers = (self._next_row(), self._next_row(), self._next_row())
-        withhold = partial(self._store.withhold, id=row, batch=batch, verdicts=verdicts, numbers=numbers)
+        withhold = partial(self._store.withhold, id=row, batch=batch, outcomes=outcomes, numbers=numbers)
         return numbers[2], await self._call(partial(withhold, now=self._stamp(), keep_bodies=self.keeps_payloads))
 
     async def _make_index(self) -> None:
@@ -246,14 +246,14 @@ class SqliteRunJournal:
         # A source in the order of its keys has batches that can't hold the same one: nothing has to be looked up.
         return not self._spans.add(without_case(batch.keys))
 
-    async def _verdicts(self, decisions: ResumeDecisions) -> dict[int, tuple[Outcome, str | None]]:
+    async def _outcomes(self, decisions: ResumeDecisions) -> dict[int, tuple[Outcome, str | None]]:
         """What the journal says now of the records that are not sent, by place in the batch."""
         found: dict[int, tuple[Outcome, str | None]] = {}
         wanted, read_open = list(decisions.taken), set[int]()
         while wanted:
             read_open = (read_open - set(wanted)) | {place for place in wanted if decisions.taken[place].batch in self._open}
             places = [(decisions.taken[place].batch, decisions.taken[place].position) for place in wanted]
-            found.update(zip(wanted, await self._call(partial(read_verdicts, places=places)), strict=True))
+            found.update(zip(wanted, await self._call(partial(read_outcomes, places=places)), strict=True))
             # A result that came since a record was read is in the journal now.
             wanted = [place for place in read_open if decisions.taken[place].batch not in self._open]
         return found
@@ -263,38 +263,38 @@ class SqliteRunJournal:
         following: dict[int, list[int]] = {}
         settled: dict[str | None, list[int]] = {}
         for place, entry in decisions.taken.items():
-            verdict, uuid = found[place]
-            if entry.batch in self._open or (self.defers and can_be_looked_up(verdict)):
+            outcome, uuid = found[place]
+            if entry.batch in self._open or (self.defers and can_be_looked_up(outcome)):
                 following.setdefault(entry.batch, []).append(place)
             else:
-                settled.setdefault(None if verdict.state == "succeeded" else uuid, []).append(place)
+                settled.setdefault(None if outcome.state == "succeeded" else uuid, []).append(place)
         for number, places in following.items():
             keys = CompactKeys([batch.keys[place] for place in places])
             positions, indexes = [decisions.taken[place].position for place in places], [batch.indexes[place] for place in places]
             self._deferred.add(number, DeferredRecords(positions, indexes, keys, [found[place][0] for place in places], before=True))
         for uuid, places in settled.items():
-            verdicts = [DONE_BEFORE if found[place][0].state == "succeeded" else found[place][0] for place in places]
+            outcomes = [DONE_BEFORE if found[place][0].state == "succeeded" else found[place][0] for place in places]
             yield outcome_of(
-                batch.number, [batch.indexes[place] for place in places], [batch.keys[place] for place in places], verdicts, uuid
+                batch.number, [batch.indexes[place] for place in places], [batch.keys[place] for place in places], outcomes, uuid
             )
 
     def _conflicts(self, batch: Batch, decisions: ResumeDecisions) -> Iterator[BatchOutcome]:
         texts = batch.texts() if decisions.conflicts and self.keeps_payloads else None
-        for place, verdict in decisions.conflicts.items():
+        for place, outcome in decisions.conflicts.items():
             indexes, keys = [batch.indexes[place]], [batch.keys[place]]
-            self.not_sent(indexes, keys, verdict, texts[place] if texts is not None else None)
-            yield outcome_of(batch.number, indexes, keys, [verdict], None)
+            self.not_sent(indexes, keys, outcome, texts[place] if texts is not None else None)
+            yield outcome_of(batch.number, indexes, keys, [outcome], None)
 
     # --- sending ----------------------------------------------------------------------------------------------------------
 
-    async def before_send(self, live: InFlightBatch) -> Mapping[int, Outcome]:
+    async def before_send(self, in_flight: InFlightBatch) -> Mapping[int, Outcome]:
         """A batch is about to leave. For an unsafe one, this is durable when it returns.
 
         Returns:
             the documents that may not leave, by position, for another run has sent them: nothing is written down until they are taken out.
         """
         assert self._thread is not None
-        do = partial(self._store.before_send, id=live.row, batch=live.batch, tries=live.attempts + 1, now=self._stamp())
+        do = partial(self._store.before_send, id=in_flight.row, batch=in_flight.batch, tries=in_flight.attempts + 1, now=self._stamp())
         if not self._key.safe:
             return await self._thread.call_urgent(do)
         if self.failure is not None:
@@ -302,34 +302,34 @@ class SqliteRunJournal:
         self._put(do)
         return {}
 
-    def remove_records(self, live: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
+    def remove_records(self, in_flight: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
         """A batch has lost documents that another run has sent; `part` is what is left of it, the records at the positions `rest`."""
         row = self._next_row()
-        self._put_urgent(partial(self._store.remove_records, id=live.row, rest=rest, part=(row, part) if part is not None else None))
-        live.row = row
+        self._put_urgent(partial(self._store.remove_records, id=in_flight.row, rest=rest, part=(row, part) if part is not None else None))
+        in_flight.row = row
         if outcome.common.state == "invalid":
             kept = frozenset(rest)
-            texts = live.batch.texts() if self.keeps_payloads else None
+            texts = in_flight.batch.texts() if self.keeps_payloads else None
             same: dict[Outcome, list[tuple[int, int]]] = {}
-            for number, place in enumerate(place for place in range(len(live.batch)) if place not in kept):
+            for number, place in enumerate(place for place in range(len(in_flight.batch)) if place not in kept):
                 same.setdefault(outcome.exceptions.get(number, outcome.common), []).append((number, place))
-            for verdict, some in same.items():
+            for one, some in same.items():
                 body = b",".join([texts[place] for _, place in some]) if texts is not None else None
-                self.not_sent([outcome.indexes[number] for number, _ in some], [outcome.keys[number] for number, _ in some], verdict, body)
+                self.not_sent([outcome.indexes[number] for number, _ in some], [outcome.keys[number] for number, _ in some], one, body)
 
-    def requeue(self, live: InFlightBatch) -> None:
+    def requeue(self, in_flight: InFlightBatch) -> None:
         """A try of a batch was provably not taken."""
         put = self._put if self._key.safe else self._put_urgent
-        put(partial(self._store.requeue, id=live.row))
+        put(partial(self._store.requeue, id=in_flight.row))
 
-    def split(self, live: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
+    def split(self, in_flight: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
         """Two parts take the place of a batch."""
         for part in parts:
             part.row = self._next_row()
         put = self._put if self._key.safe else self._put_urgent
-        put(partial(self._store.split, id=live.row, parts=[(part.row, part.batch) for part in parts]))
+        put(partial(self._store.split, id=in_flight.row, parts=[(part.row, part.batch) for part in parts]))
 
-    async def accepted(self, live: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool:
+    async def accepted(self, in_flight: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool:
         """A batch was taken. For an unsafe one, this is durable when it returns.
 
         Where it is not the first of that name (`is_first`, or by what the journal knows), nothing is kept but that the others are not
@@ -337,29 +337,31 @@ class SqliteRunJournal:
         """
         assert self._thread is not None
         call = self._thread.call if self._key.safe else self._thread.call_urgent
-        first: bool = await call(partial(self._store.accepted, id=live.row, batch_uuid=batch_uuid, now=self._stamp(), is_first=is_first))
+        first: bool = await call(
+            partial(self._store.accepted, id=in_flight.row, batch_uuid=batch_uuid, now=self._stamp(), is_first=is_first)
+        )
         return first
 
-    def settled(self, live: InFlightBatch, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> None:
+    def settled(self, in_flight: InFlightBatch, outcome: Outcome, exceptions: Mapping[int, Outcome]) -> None:
         """What became of a batch is known."""
-        self._settle(live.row, verdict, exceptions, live.status, tries=live.attempts)
+        self._settle(in_flight.row, outcome, exceptions, in_flight.status, tries=in_flight.attempts)
 
     def _settle(
         self,
         row: int,
-        verdict: Outcome,
+        outcome: Outcome,
         exceptions: Mapping[int, Outcome],
         status: int | None = None,
         *,
         tries: int | None = None,
     ) -> None:
-        states = {verdict.state, *(other.state for other in exceptions.values())}
+        states = {outcome.state, *(other.state for other in exceptions.values())}
         keep = (not self._key.safe and bool(states & UNCERTAIN)) or (self.keeps_payloads and not states <= SUCCESS)
         self._put(
             partial(
                 self._store.settle,
                 id=row,
-                verdict=verdict,
+                outcome=outcome,
                 exceptions=dict(exceptions),
                 tries=tries,
                 status=status,
@@ -368,11 +370,11 @@ class SqliteRunJournal:
             )
         )
 
-    def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], verdict: Outcome, body: bytes | None) -> None:
+    def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], outcome: Outcome, body: bytes | None) -> None:
         """Records that were never sent."""
         kept = body if self.keeps_payloads else None
-        text = body if self._is_resumed and verdict.state == "not_sent" else None
-        entering = partial(self._store.enter_unsent, id=self._next_row(), indexes=indexes, keys=keys, verdict=verdict)
+        text = body if self._is_resumed and outcome.state == "not_sent" else None
+        entering = partial(self._store.enter_unsent, id=self._next_row(), indexes=indexes, keys=keys, outcome=outcome)
         self._put(partial(entering, body=kept, text=text))
 
     async def earlier_outcomes(
@@ -385,7 +387,7 @@ class SqliteRunJournal:
         found: dict[int, Outcome] = await self._call(
             partial(self._store.earlier_outcomes, indexes=indexes, keys=keys, texts=texts, prints=prints)
         )
-        return {place: DONE_BEFORE if verdict.state == "succeeded" else verdict for place, verdict in found.items()}
+        return {place: DONE_BEFORE if outcome.state == "succeeded" else outcome for place, outcome in found.items()}
 
     def invalid(self, refused: Invalid) -> None:
         """A record that can't be sent."""
@@ -414,27 +416,27 @@ class SqliteRunJournal:
             self._deferred.add(row, deferred)
         return len(deferred.positions)
 
-    def settle_open_batch(self, opened: AcceptedBatch, verdict: Outcome, exceptions: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
+    def settle_open_batch(self, opened: AcceptedBatch, outcome: Outcome, exceptions: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
         """What became of one is known: gives the outcomes of the records of the source that waited for it."""
         if opened.outcome is not None:
-            verdict, exceptions = _narrowed(opened, opened.outcome, verdict, exceptions)
-        self._settle(opened.id, verdict, exceptions)
+            outcome, exceptions = _narrowed(opened, opened.outcome, outcome, exceptions)
+        self._settle(opened.id, outcome, exceptions)
         if (settled := self._open.pop(opened.id, None)) is not None:
             settled.set()
         self._settled.set()
         held: frozenset[int] = frozenset()
-        if self.defers and any(map(can_be_looked_up, (verdict, *exceptions.values()))):
-            held = frozenset(place for place in range(len(opened.keys)) if can_be_looked_up(exceptions.get(place, verdict)))
-        yield from self._deferred.settle(opened.id, verdict, exceptions, held)
+        if self.defers and any(map(can_be_looked_up, (outcome, *exceptions.values()))):
+            held = frozenset(place for place in range(len(opened.keys)) if can_be_looked_up(exceptions.get(place, outcome)))
+        yield from self._deferred.settle(opened.id, outcome, exceptions, held)
 
-    def defer(self, live: InFlightBatch, outcome: BatchOutcome) -> bool:
+    def defer(self, in_flight: InFlightBatch, outcome: BatchOutcome) -> bool:
         """Keeps an outcome back until it was looked up what became of the batch; whether it did."""
         if not self.defers or not any(map(can_be_looked_up, (outcome.common, *outcome.exceptions.values()))):
             return False
-        verdicts = [outcome.exceptions.get(position, outcome.common) for position in range(len(outcome))]
+        outcomes = [outcome.exceptions.get(position, outcome.common) for position in range(len(outcome))]
         sent = (outcome.number, outcome.attempts, outcome.batch_uuid)
         self._deferred.add(
-            live.row, DeferredRecords(range(len(outcome)), outcome.indexes, CompactKeys(outcome.keys), verdicts, False, *sent)
+            in_flight.row, DeferredRecords(range(len(outcome)), outcome.indexes, CompactKeys(outcome.keys), outcomes, False, *sent)
         )
         return True
 
@@ -458,18 +460,18 @@ class SqliteRunJournal:
         return SqliteReconcileStore(self._store, self._run.id, self._thread, self._deferred, self._next_row, self._settle)
 
 
-def _withheld(batch: Batch, verdicts: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
+def _withheld(batch: Batch, outcomes: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
     """The outcomes of records that were looked up before they may leave, and do not."""
-    said = [DONE_BEFORE if verdict.state == "succeeded" else verdict for verdict in verdicts.values()]
-    yield outcome_of(batch.number, [batch.indexes[place] for place in verdicts], [batch.keys[place] for place in verdicts], said, None)
+    said = [DONE_BEFORE if outcome.state == "succeeded" else outcome for outcome in outcomes.values()]
+    yield outcome_of(batch.number, [batch.indexes[place] for place in outcomes], [batch.keys[place] for place in outcomes], said, None)
 
 
 def _narrowed(
-    opened: AcceptedBatch, before: Outcome, verdict: Outcome, exceptions: Mapping[int, Outcome]
+    opened: AcceptedBatch, before: Outcome, outcome: Outcome, exceptions: Mapping[int, Outcome]
 ) -> tuple[Outcome, dict[int, Outcome]]:
     """A batch of which something was known already: only what was `accepted` gets a new verdict."""
     found: dict[int, Outcome] = {}
     for position in range(len(opened.keys)):
         known = opened.exceptions.get(position, before)
-        found[position] = exceptions.get(position, verdict) if known.state == "accepted" else known
+        found[position] = exceptions.get(position, outcome) if known.state == "accepted" else known
     return common(found)

@@ -21,9 +21,9 @@ __all__ = [
     "places_of",
     "read_exceptions",
     "read_open",
+    "read_outcomes",
     "read_row",
     "read_unknown",
-    "read_verdicts",
     "runs_like",
     "slowest",
     "span_of",
@@ -55,21 +55,21 @@ def ids(connection: sqlite3.Connection, run: int, condition: str = "TRUE") -> It
 def read_exceptions(text: str | None) -> dict[int, Outcome]:
     """The records of a batch whose state differs from that of the batch, by position."""
     found = codec.json_value(text.encode()) if text is not None else {}
-    return {int(position): Outcome(*verdict) for position, verdict in found.items()}
+    return {int(position): Outcome(*outcome) for position, outcome in found.items()}
 
 
 def read_row(connection: sqlite3.Connection, batch: int) -> tuple[int, Outcome | None, dict[int, Outcome]]:
     """Number of records of a batch, its verdict (None: its result is still to come), and the exceptions."""
-    records, state, *verdict, exceptions = connection.execute(
+    records, state, *outcome, exceptions = connection.execute(
         "SELECT records, state, final, reason, message, exceptions FROM batches WHERE id = ?", (batch,)
     ).fetchone()
-    return records, Outcome(*verdict) if state == "settled" else None, read_exceptions(exceptions)
+    return records, Outcome(*outcome) if state == "settled" else None, read_exceptions(exceptions)
 
 
 def states_of(connection: sqlite3.Connection, batch: int) -> list[str]:
     """The state of each record of a batch; `open` where its result is still to come."""
-    records, verdict, exceptions = read_row(connection, batch)
-    states: list[str] = [verdict.state if verdict is not None else "open"] * records
+    records, outcome, exceptions = read_row(connection, batch)
+    states: list[str] = [outcome.state if outcome is not None else "open"] * records
     for position, exception in exceptions.items():
         states[position] = exception.state
     return states
@@ -97,11 +97,11 @@ def read_open(connection: sqlite3.Connection, batch: int) -> AcceptedBatch:
     uuid, shared, *accepted = connection.execute(
         "SELECT uuid, shared, accepted, accepted_boot, boot_id, accepted_service FROM batches WHERE id = ?", (batch,)
     ).fetchone()
-    _, verdict, exceptions = read_row(connection, batch)
-    return AcceptedBatch(batch, uuid, Stamp(*accepted), keys_of(connection, batch), verdict, exceptions, bool(shared))
+    _, outcome, exceptions = read_row(connection, batch)
+    return AcceptedBatch(batch, uuid, Stamp(*accepted), keys_of(connection, batch), outcome, exceptions, bool(shared))
 
 
-def read_verdicts(connection: sqlite3.Connection, places: Sequence[tuple[int, int]]) -> list[tuple[Outcome, str | None]]:
+def read_outcomes(connection: sqlite3.Connection, places: Sequence[tuple[int, int]]) -> list[tuple[Outcome, str | None]]:
     """The final state of each of these records, given as (batch, position), and the batchUuid; of an open one, that it is accepted."""
     known: dict[int, tuple[Any, ...]] = {}
     found: list[tuple[Outcome, str | None]] = []
@@ -109,8 +109,8 @@ def read_verdicts(connection: sqlite3.Connection, places: Sequence[tuple[int, in
         if batch not in known:
             uuid = connection.execute("SELECT uuid FROM batches WHERE id = ?", (batch,)).fetchone()[0]
             known[batch] = (uuid, *read_row(connection, batch)[1:])
-        uuid, verdict, exceptions = known[batch]
-        found.append((exceptions.get(position, verdict or NOT_AWAITED), uuid))
+        uuid, outcome, exceptions = known[batch]
+        found.append((exceptions.get(position, outcome or NOT_AWAITED), uuid))
     return found
 
 
@@ -128,9 +128,9 @@ def read_unknown(connection: sqlite3.Connection, batch: int) -> UnknownBatch:
     status, uuid, *sent = connection.execute(
         "SELECT status, uuid, coalesce(sent, 0), boot, boot_id, service FROM batches WHERE id = ?", (batch,)
     ).fetchone()
-    records, verdict, exceptions = read_row(connection, batch)
+    records, outcome, exceptions = read_row(connection, batch)
     gone = superseded(connection, batch)
-    said = {place: exceptions.get(place, verdict or NOT_AWAITED) for place in range(records)}
+    said = {place: exceptions.get(place, outcome or NOT_AWAITED) for place in range(records)}
     uncertain = {place: one for place, one in said.items() if place not in gone and can_be_looked_up(one)}
     unknown = {place: one for place, one in uncertain.items() if one.state == "unknown"}
     accepted = {place: one for place, one in uncertain.items() if one.state == "accepted"}
@@ -193,5 +193,5 @@ def left_behind(connection: sqlite3.Connection, index: Index) -> dict[State, int
     """Numbers of records that may be with the server, and that the source did not yield this time."""
     found: Counter[State] = Counter()
     for places in index.unclaimed():
-        found.update(verdict.state for verdict, _ in read_verdicts(connection, places))
+        found.update(outcome.state for outcome, _ in read_outcomes(connection, places))
     return {state: number for state, number in found.items() if state in UNCERTAIN}

@@ -163,9 +163,9 @@ class SqliteReconcileStore:
 
 def adopted(connection: sqlite3.Connection, *, batch: int, first: int) -> DeferredRecords:
     """The records of a batch whose fate is open, as if a source had yielded them from place `first` on."""
-    _, verdict, exceptions = read_row(connection, batch)
+    _, outcome, exceptions = read_row(connection, batch)
     keys, gone = read_keys(connection, batch), superseded(connection, batch)
-    said = {place: exceptions.get(place, verdict or NOT_AWAITED) for place in range(len(keys)) if place not in gone}
+    said = {place: exceptions.get(place, outcome or NOT_AWAITED) for place in range(len(keys)) if place not in gone}
     places = [place for place, one in said.items() if one.state in UNCERTAIN]
     compact = CompactKeys([keys[place] for place in places])
     return DeferredRecords(places, range(first, first + len(places)), compact, [said[place] for place in places], before=False)

@@ -81,8 +81,8 @@ def sent_in(connection: sqlite3.Connection, batch: int, going_on: Callable[[], b
     row = connection.execute("SELECT state FROM batches WHERE id = ?", (batch,)).fetchone()
     if row is None or (row[0] == "queued" and not going_on()):
         return {}
-    records, verdict, exceptions = read_row(connection, batch)
-    whole = verdict.state if verdict is not None else {"sending": "unknown", "open": "accepted"}.get(row[0], row[0])
+    records, outcome, exceptions = read_row(connection, batch)
+    whole = outcome.state if outcome is not None else {"sending": "unknown", "open": "accepted"}.get(row[0], row[0])
     states = {position: exceptions[position].state if position in exceptions else whole for position in range(records)}
     gone = superseded(connection, batch)
     return {position: state for position, state in states.items() if state in MAY_BE_ON_SERVER | {"queued"} and position not in gone}

@@ -405,7 +405,7 @@ class RunStore:
             raise JournalError(f"the run {self.key.run_id!r} was taken over by another process: is somebody removing {self.path}-lock?")
         self.enter(connection, id, batch)
         if (sent := self.sent_elsewhere.get(id)) is not None:
-            return {position: verdict._replace(state="unknown") for position, verdict in sent.items()} if id in self.resends else sent
+            return {position: outcome._replace(state="unknown") for position, outcome in sent.items()} if id in self.resends else sent
         connection.execute(
             "UPDATE batches SET state = 'sending', tries = ?, sent = ?, boot = ?, boot_id = ?, service = ? WHERE id = ?", (tries, *now, id)
         )
@@ -466,7 +466,7 @@ class RunStore:
         connection: sqlite3.Connection,
         id: int,
         batch: Batch,
-        verdicts: Mapping[int, Outcome],
+        outcomes: Mapping[int, Outcome],
         numbers: tuple[int, int, int],
         now: Stamp,
         keep_bodies: bool,
@@ -474,23 +474,23 @@ class RunStore:
         """Of a batch that was entered on a stale journal, the records with a verdict are not sent: they were looked up, or can't be.
 
         Args:
-            verdicts: by position. What the look-up found is kept; the others are asked for again by the next attempt.
+            outcomes: by position. What the look-up found is kept; the others are asked for again by the next attempt.
             numbers: ids of the batches in its place: of what was found, of what is not known, and of what is sent.
 
         Returns:
             what is sent, or None.
         """
-        found = [place for place, verdict in verdicts.items() if verdict.reason != "stale_journal"]
-        unsure = [place for place, verdict in verdicts.items() if verdict.reason == "stale_journal"]
-        rest = [place for place in range(len(batch)) if place not in verdicts]
+        found = [place for place, outcome in outcomes.items() if outcome.reason != "stale_journal"]
+        uncertain = [place for place, outcome in outcomes.items() if outcome.reason == "stale_journal"]
+        rest = [place for place in range(len(batch)) if place not in outcomes]
         replaced = self.replaces.pop(id, [])
         self._supersede(connection, [entry for entry in replaced if entry[0] in set(found)])
-        for number, places in zip(numbers, (found, unsure), strict=False):
+        for number, places in zip(numbers, (found, uncertain), strict=False):
             if places:
-                said = {position: verdicts[place] for position, place in enumerate(places)}
+                said = {position: outcomes[place] for position, place in enumerate(places)}
                 part = batch.only(places)
                 looked_up = now if number == numbers[0] else None
-                keep = keep_bodies or any(verdict.reason == "key_conflict" for verdict in said.values())
+                keep = keep_bodies or any(outcome.reason == "key_conflict" for outcome in said.values())
                 self._enter_withheld(connection, number, part, said, looked_up, keep_body=keep)
         left = batch.only(rest) if rest else None
         if left is not None:
@@ -512,7 +512,7 @@ class RunStore:
         keep_body: bool,
     ) -> None:
         standard = said[0]
-        exceptions = {position: verdict for position, verdict in said.items() if verdict != standard}
+        exceptions = {position: outcome for position, outcome in said.items() if outcome != standard}
         # Other runs are told of what is there, and not of what never left.
         spans = codec.ENCODER.encode(spans_of_keys(batch.keys)).decode() if looked_up is not None else None
         connection.execute(
@@ -565,7 +565,7 @@ class RunStore:
         self,
         connection: sqlite3.Connection,
         id: int,
-        verdict: Outcome,
+        outcome: Outcome,
         exceptions: Mapping[int, Outcome],
         *,
         tries: int | None,
@@ -580,16 +580,16 @@ class RunStore:
         connection.execute(
             "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, exceptions = ?, status = ?,"
             " took = CASE WHEN attempt = ? THEN coalesce(? - accepted_boot, ? - accepted) END, tries = coalesce(?, tries) WHERE id = ?",
-            (*_plain(verdict), _write(exceptions), status, self.attempt, now.boot, now.wall, tries, id),
+            (*_plain(outcome), _write(exceptions), status, self.attempt, now.boot, now.wall, tries, id),
         )
-        if not keep_body and not self._may_keep(connection, id, verdict):
+        if not keep_body and not self._may_keep(connection, id, outcome):
             connection.execute("DELETE FROM bodies WHERE batch = ?", (id,))
         self.entered.discard(id)
 
-    def _may_keep(self, connection: sqlite3.Connection, id: int, verdict: Outcome) -> bool:
+    def _may_keep(self, connection: sqlite3.Connection, id: int, outcome: Outcome) -> bool:
         """Whether there is room for the text of documents that succeeded: with it, the same document is known again when a source writes
         it otherwise."""
-        if self.key.safe or not self.path or verdict.state != "succeeded" or self.kept_bytes >= KEPT_BYTES:
+        if self.key.safe or not self.path or outcome.state != "succeeded" or self.kept_bytes >= KEPT_BYTES:
             return False
         row = connection.execute("SELECT length(body) FROM bodies WHERE batch = ?", (id,)).fetchone()
         self.kept_bytes += row[0] if row is not None else 0
@@ -601,14 +601,14 @@ class RunStore:
         id: int,
         indexes: Sequence[int],
         keys: Sequence[str | None],
-        verdict: Outcome,
+        outcome: Outcome,
         body: bytes | None,
         text: bytes | None,
     ) -> None:
         """Records that were never sent; of those without key, the identity is kept where their `text` is given."""
         connection.execute(
             "INSERT INTO batches (id, attempt, records, state, final, reason, message) VALUES (?, ?, ?, 'settled', ?, ?, ?)",
-            (id, self.attempt, len(keys), *_plain(verdict)),
+            (id, self.attempt, len(keys), *_plain(outcome)),
         )
         texts = split_json_objects(text) if text is not None and None in keys else []
         names = (
@@ -642,10 +642,10 @@ def _keys_text(keys: Sequence[str | None]) -> bytes:
 def _write(exceptions: Mapping[int, Outcome]) -> str | None:
     if not exceptions:
         return None
-    return codec.ENCODER.encode({str(position): list(_plain(verdict)) for position, verdict in exceptions.items()}).decode()
+    return codec.ENCODER.encode({str(position): list(_plain(outcome)) for position, outcome in exceptions.items()}).decode()
 
 
-def _plain(verdict: Outcome) -> Outcome:
+def _plain(outcome: Outcome) -> Outcome:
     """A verdict without halves of surrogate pairs, which may be in what is broken anyway."""
-    reason, message = ((text or "").encode("utf-8", "backslashreplace").decode() for text in (verdict.reason, verdict.message))
-    return Outcome(verdict.state, reason, message if verdict.message is not None else None)
+    reason, message = ((text or "").encode("utf-8", "backslashreplace").decode() for text in (outcome.reason, outcome.message))
+    return Outcome(outcome.state, reason, message if outcome.message is not None else None)
