@@ -20,7 +20,7 @@ from .probe.command import probe
 from .pull import pull_customers
 from .push import push
 from .reconcile import reconcile
-from .replay_command import replay
+from .replay import replay
 from .report import report
 from .sandbox import sandbox
 from .sync import sync
