@@ -1,4 +1,4 @@
-"""States and outcomes: one verdict for all and exceptions is the same as one verdict for each."""
+"""States and outcomes: one outcome for all with exceptions equals one outcome for each."""
 
 from __future__ import annotations
 

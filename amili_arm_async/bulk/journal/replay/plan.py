@@ -26,6 +26,7 @@ from ....models.customers import Customer
 from ...chunking import as_key
 from ...field_names import FieldNameError
 from ...fingerprints import Fingerprinter, content_name, keyed_name
+from ...outcomes import UNCERTAIN
 from ..protocol import ReplayJournals
 from ..run_key import RunKey
 from .letters import DeadLetterFile, Letter, Piece, changed, read_letter
@@ -36,7 +37,6 @@ __all__ = ["ReplayPlan", "run_key"]
 MAX_FAULTS: Final = 50
 """Lines that can't be read whose faults are kept."""
 
-_MAY_BE_ON_SERVER: Final = ("unknown", "accepted")
 _NUMBER_WAS_SENT: Final = ("sent_in_run", "document_no_repeated")
 """Why a document was not sent whose number another one has that was."""
 
@@ -254,7 +254,7 @@ def _action(letter: Letter, group: LineGroup, text: bytes, note: str | None, *, 
         return "stay"
     if letter.is_document and letter.reason in _NUMBER_WAS_SENT:
         return "stay"
-    uncertain = letter.state in _MAY_BE_ON_SERVER and (letter.is_document or letter.state == "accepted")
+    uncertain = letter.state in UNCERTAIN and (letter.is_document or letter.state == "accepted")
     if note is not None and not (uncertain and (letter.is_document or not group.has_journal)):
         return "stay"
     if group.has_journal and (numbered or not letter.is_document or not uncertain):
