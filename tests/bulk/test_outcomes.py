@@ -18,7 +18,7 @@ from amili_arm_async.bulk.outcomes import STATE_RULES, STATES, Outcome
 
 pytestmark = pytest.mark.quick
 
-VERDICTS = st.builds(Outcome, st.sampled_from(STATES), st.sampled_from(["", "400", "deadline"]), st.none() | st.text(max_size=3))
+OUTCOMES = st.builds(Outcome, st.sampled_from(STATES), st.sampled_from(["", "400", "deadline"]), st.none() | st.text(max_size=3))
 
 
 def test_the_states_are_those_of_the_type() -> None:
@@ -59,9 +59,9 @@ def test_every_state_says_what_it_means_and_what_to_do() -> None:
     assert [state for state, rule in STATE_RULES.items() if not rule.meaning or not rule.advice] == []
 
 
-@given(VERDICTS, st.lists(st.none() | VERDICTS, min_size=1, max_size=9), st.integers(0, 99))
+@given(OUTCOMES, st.lists(st.none() | OUTCOMES, min_size=1, max_size=9), st.integers(0, 99))
 def test_iterating_and_counting_tell_the_same(common, own, first) -> None:
-    exceptions = {place: verdict for place, verdict in enumerate(own) if verdict is not None}
+    exceptions = {place: one for place, one in enumerate(own) if one is not None}
     keys = [str(place) for place in range(len(own))]
     outcome = BatchOutcome(1, "u", 1, None, range(first, first + len(own)), keys, common, exceptions)
     records = list(outcome)

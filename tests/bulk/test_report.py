@@ -14,10 +14,13 @@ from amili_arm_async.bulk.outcomes import STATES, Outcome
 
 pytestmark = pytest.mark.quick
 
-VERDICTS = st.builds(Outcome, st.sampled_from(STATES), st.sampled_from(["", "400", "deadline"]), st.none() | st.text(max_size=3))
+RECORD_OUTCOMES = st.builds(Outcome, st.sampled_from(STATES), st.sampled_from(["", "400", "deadline"]), st.none() | st.text(max_size=3))
 OUTCOMES = st.lists(
     st.tuples(
-        VERDICTS, st.lists(st.none() | VERDICTS, min_size=1, max_size=5), st.integers(0, 3), st.none() | st.sampled_from(["u1", "u2"])
+        RECORD_OUTCOMES,
+        st.lists(st.none() | RECORD_OUTCOMES, min_size=1, max_size=5),
+        st.integers(0, 3),
+        st.none() | st.sampled_from(["u1", "u2"]),
     ),
     max_size=12,
 )
@@ -26,7 +29,7 @@ OUTCOMES = st.lists(
 def outcomes_of(drawn) -> list[BatchOutcome]:
     made, first = [], 0
     for number, (common, own, attempts, uuid) in enumerate(drawn, 1):
-        exceptions = {place: verdict for place, verdict in enumerate(own) if verdict is not None}
+        exceptions = {place: outcome for place, outcome in enumerate(own) if outcome is not None}
         keys = [None if place % 3 == 2 else str(first + place) for place in range(len(own))]
         made.append(BatchOutcome(number, uuid, attempts, None, range(first, first + len(own)), keys, common, exceptions))
         first += len(own)

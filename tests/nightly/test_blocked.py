@@ -25,9 +25,9 @@ SUCCESS = {"succeeded", "unchanged", "done_before"}
 
 
 def settle(failed: FailedCustomers, keys: list[str | None], states: list[str], first: int = 0) -> None:
-    verdicts = [Outcome(state) for state in states]
-    exceptions = {place: verdict for place, verdict in enumerate(verdicts) if verdict != verdicts[0]}
-    failed.on_settled(BatchOutcome(1, None, 1, None, range(first, first + len(keys)), keys, verdicts[0], exceptions))
+    outcomes = [Outcome(state) for state in states]
+    exceptions = {place: outcome for place, outcome in enumerate(outcomes) if outcome != outcomes[0]}
+    failed.on_settled(BatchOutcome(1, None, 1, None, range(first, first + len(keys)), keys, outcomes[0], exceptions))
 
 
 @pytest.fixture(params=[100_000, 2, 0], ids=["in memory", "both", "in a file"])
@@ -153,11 +153,11 @@ async def test_documents_are_named_in_any_form(most) -> None:
         None,
         Wicked(customerNo="4711"),
     ]
-    verdicts = await BlockedDocuments(failed).filter(records, 0)
-    named = {place: (verdict.state, verdict.reason) for place, verdict in verdicts.items()}
+    outcomes = await BlockedDocuments(failed).filter(records, 0)
+    named = {place: (outcome.state, outcome.reason) for place, outcome in outcomes.items()}
     assert named == dict.fromkeys(range(5), ("blocked", "customer_failed"))
-    assert verdicts[0].message == "customer 4711 did not succeed"
-    assert verdicts[1].message == "customer æ1 did not succeed"
+    assert outcomes[0].message == "customer 4711 did not succeed"
+    assert outcomes[1].message == "customer æ1 did not succeed"
 
 
 class Untouchable:

@@ -102,9 +102,9 @@ def test_sums_are_those_of_a_naive_sum(pairs, slices, batches, chance) -> None:
     if chance.random() < 0.5:
         chance.shuffle(order)
     for number, indexes in enumerate(cut(order, batches)):
-        verdicts = [Outcome(pairs[index][1]) for index in indexes]
-        common = chance.choice(verdicts)
-        exceptions = {place: verdict for place, verdict in enumerate(verdicts) if verdict != common}
+        outcomes = [Outcome(pairs[index][1]) for index in indexes]
+        common = chance.choice(outcomes)
+        exceptions = {place: outcome for place, outcome in enumerate(outcomes) if outcome != common}
         money.on_settled(BatchOutcome(number, None, 1, None, array("q", indexes), [None] * len(indexes), common, exceptions))
     totals = money.totals()
     readings = [read_amounts(record) for record, _ in pairs]

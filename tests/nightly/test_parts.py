@@ -29,10 +29,10 @@ def reasons_of(*args: Any) -> list[dict[str, Any]]:
     return reasons
 
 
-def report_of(verdicts: list[Outcome]) -> BulkReport:
+def report_of(outcomes: list[Outcome]) -> BulkReport:
     report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic)
-    for index, verdict in enumerate(verdicts):
-        report.add(BatchOutcome(1, None, 0, None, [index], [f"k{index}"], verdict))
+    for index, outcome in enumerate(outcomes):
+        report.add(BatchOutcome(1, None, 0, None, [index], [f"k{index}"], outcome))
         report.tally.records_read += 1
     return report
 
@@ -42,25 +42,25 @@ REASONS = st.lists(st.tuples(st.sampled_from(STATES), st.integers(0, 70)), max_s
 
 @given(REASONS)
 def test_every_failure_is_in_one_group(drawn) -> None:
-    verdicts = [Outcome(state, str(reason), "it was Kari Nordmann") for state, reason in drawn]
-    rows = reasons_of(report_of(verdicts), lambda index: index + 1)
-    lost = [verdict for verdict in verdicts if verdict.state not in {"succeeded", "unchanged", "done_before"}]
-    counts = Counter((verdict.state, verdict.reason) for verdict in lost)
+    outcomes = [Outcome(state, str(reason), "it was Kari Nordmann") for state, reason in drawn]
+    rows = reasons_of(report_of(outcomes), lambda index: index + 1)
+    lost = [outcome for outcome in outcomes if outcome.state not in {"succeeded", "unchanged", "done_before"}]
+    counts = Counter((outcome.state, outcome.reason) for outcome in lost)
     assert sum(row["count"] for row in rows) == len(lost)
     named = [row for row in rows if row["state"] != "other"]
     assert [row["count"] for row in named] == sorted(counts.values(), reverse=True)[:50]
     assert all(counts[row["state"], row["reason"]] == row["count"] for row in named)
     assert (len(rows) > len(named)) is (len(counts) > 50)
     for row in named:
-        places = [place for place, verdict in enumerate(verdicts) if (verdict.state, verdict.reason) == (row["state"], row["reason"])]
+        places = [place for place, outcome in enumerate(outcomes) if (outcome.state, outcome.reason) == (row["state"], row["reason"])]
         message = None if row["state"] in {"failed", "rejected", "not_sent"} else "it was Kari Nordmann"
         assert row["examples"] == [{"index": place, "line": place + 1, "key": f"k{place}", "message": message} for place in places[:10]]
 
 
 def test_a_reason_for_each_record_fits_in_memory(monkeypatch) -> None:
     monkeypatch.setattr(nightly_report, "_DISTINCT", 60)
-    verdicts = [Outcome("failed", f"{number}" + "x" * 1000) for number in range(500)]
-    rows = reasons_of(report_of([*verdicts, *verdicts[:1]]))
+    outcomes = [Outcome("failed", f"{number}" + "x" * 1000) for number in range(500)]
+    rows = reasons_of(report_of([*outcomes, *outcomes[:1]]))
     assert len(rows) == 51
     assert rows[0]["count"] == 2
     assert rows[-1] == {"state": "other", "reason": "", "count": 501 - 51, "examples": []}

@@ -35,7 +35,7 @@ def judged(body: Any, keys: list[str | None] | None = None, status: int = 200, w
 
 
 def told(body: Any, keys: list[str | None] | None = None, **more: Any) -> list[str]:
-    return [verdict.state if verdict.state != "accepted" else verdict.reason for verdict in judged(body, keys, **more)]
+    return [outcome.state if outcome.state != "accepted" else outcome.reason for outcome in judged(body, keys, **more)]
 
 
 def own(*states: str) -> list[dict[str, Any]]:

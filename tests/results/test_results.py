@@ -29,10 +29,10 @@ def read(value: Any, status: int = 200, words: BatchWords = WORDS) -> BatchResul
 
 def states(value: Any, keys: list[str | None], status: int = 200, words: BatchWords = WORDS) -> list[str]:
     """The state of each record; `accepted` with its reason."""
-    return [v.state if v.state != "accepted" else v.reason for v in verdicts(value, keys, status, words)]
+    return [v.state if v.state != "accepted" else v.reason for v in outcomes(value, keys, status, words)]
 
 
-def verdicts(value: Any, keys: list[str | None], status: int = 200, words: BatchWords = WORDS, names: Any = KEY_NAMES) -> list[Outcome]:
+def outcomes(value: Any, keys: list[str | None], status: int = 200, words: BatchWords = WORDS, names: Any = KEY_NAMES) -> list[Outcome]:
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
     common, exceptions = read_all("uuid", status, body, words, names, len(keys)).outcomes(keys)
     assert all(0 <= place < len(keys) for place in exceptions)
@@ -127,8 +127,8 @@ def test_partial_success_without_entries_speaks_for_none() -> None:
 
 
 def test_overall_failure_without_entries_speaks_against_all_in_the_servers_words() -> None:
-    (verdict,) = set(verdicts(done(result="FAILED", message="no such client"), ["1", "2"]))
-    assert verdict == Outcome("failed", "FAILED", "no such client")
+    (outcome,) = set(outcomes(done(result="FAILED", message="no such client"), ["1", "2"]))
+    assert outcome == Outcome("failed", "FAILED", "no such client")
 
 
 @pytest.mark.parametrize("body", [{"status": "WUNDERBAR"}, {}, [], b"", b"garbage"])
@@ -208,8 +208,8 @@ def test_206_with_entries_is_what_the_entries_say() -> None:
 
 
 def test_a_failed_record_has_the_words_and_the_message_of_its_entry() -> None:
-    (verdict,) = verdicts(done([entry("1", "FAILED", message="name is missing")]), ["1"])
-    assert verdict == Outcome("failed", "PROCESSED/FAILED", "name is missing")
+    (outcome,) = outcomes(done([entry("1", "FAILED", message="name is missing")]), ["1"])
+    assert outcome == Outcome("failed", "PROCESSED/FAILED", "name is missing")
 
 
 @pytest.mark.parametrize("name", ["customers", "documents", "results", "items", "records", "entries", "details", "kundeliste"])
@@ -235,7 +235,7 @@ def test_a_document_is_named_by_its_own_number_and_not_by_its_customers() -> Non
         {"customerNo": "1", "documentNo": "A", "result": "SUCCESS"},
         {"customerNo": "1", "documentNo": "B", "result": "FAILED"},
     ]
-    assert [v.state for v in verdicts(body, ["B", "A"], names=("documentNo",))] == ["failed", "succeeded"]
+    assert [v.state for v in outcomes(body, ["B", "A"], names=("documentNo",))] == ["failed", "succeeded"]
 
 
 def test_a_list_alone_is_the_entries_and_they_speak_for_the_whole() -> None:
@@ -289,15 +289,15 @@ KEYS = st.lists(st.none() | st.sampled_from(["1", "2", "A"]), min_size=1, max_si
 @settings(max_examples=300)
 @given(JSON, KEYS, st.sampled_from([200, 202, 206]))
 def test_no_json_raises_and_none_is_a_success_without_a_word_for_it(value, keys, status) -> None:
-    found = verdicts(value, keys, status, BatchWords(succeeded={"HURRA"}))
-    assert all(verdict.state in {"accepted", "failed"} for verdict in found)
+    found = outcomes(value, keys, status, BatchWords(succeeded={"HURRA"}))
+    assert all(outcome.state in {"accepted", "failed"} for outcome in found)
 
 
 @settings(max_examples=200)
 @given(JSON, KEYS, st.sampled_from([200, 202, 206]))
 def test_a_success_has_a_word_of_success_for_the_batch_and_for_the_record(value, keys, status) -> None:
     reading = read_all("uuid", status, json.dumps(value).encode(), WORDS, KEY_NAMES)
-    succeeded = sum(verdict.state == "succeeded" for verdict in verdicts(value, keys, status))
+    succeeded = sum(outcome.state == "succeeded" for outcome in outcomes(value, keys, status))
     entries = reading.result.entries
     # A list that tells no records apart is no list of entries: then the words for the whole speak.
     if any(one.key is not None for one in entries) or (len(entries) == len(keys) and None in keys):
@@ -309,7 +309,7 @@ def test_a_success_has_a_word_of_success_for_the_batch_and_for_the_record(value,
 
 @given(st.binary(max_size=40), st.sampled_from([200, 202, 206]))
 def test_no_bytes_raise(body, status) -> None:
-    assert all(verdict.state == "accepted" for verdict in verdicts(body, ["1", None], status))
+    assert all(outcome.state == "accepted" for outcome in outcomes(body, ["1", None], status))
 
 
 def test_no_depth_raises() -> None:
