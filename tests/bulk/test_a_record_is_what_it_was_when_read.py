@@ -273,18 +273,18 @@ def spoil(value: Any) -> None:
 
 
 def cut(records: Any, *, prints: bool) -> tuple[list[Any], list[Any]]:
-    cutter = Chunker(KIND, overhead=10, max_records=7, max_bytes=2000, fingerprints=prints, keep_invalid=True)
+    chunker = Chunker(KIND, overhead=10, max_records=7, max_bytes=2000, fingerprints=prints, keep_invalid=True)
     source = Source(records)
 
     async def read() -> None:
         while not source.ended:
-            await source.read(cutter.wanted, cutter)
+            await source.read(chunker.wanted, chunker)
 
     asyncio.run(read())
     batches = []
-    while (batch := cutter.finish()) is not None:
+    while (batch := chunker.finish()) is not None:
         batches.append((list(batch.indexes), list(batch.keys), json.loads(b"[" + b",".join(batch.pieces) + b"]"), list(batch.fingerprints)))
-    return batches, [(list(one.outcome.indexes), one.outcome.keys, one.outcome.common, one.payload) for one in cutter.take_invalid()]
+    return batches, [(list(one.outcome.indexes), one.outcome.keys, one.outcome.common, one.payload) for one in chunker.take_invalid()]
 
 
 @settings(max_examples=150, deadline=None)

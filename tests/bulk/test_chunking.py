@@ -1,4 +1,4 @@
-"""The cutter: what it reads comes out once, in order, in batches under both limits or as invalid."""
+"""The chunker: what it reads comes out once, in order, in batches under both limits or as invalid."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ENVELOPE = Envelope.of("customers", "TestUser")
 LIMITS = st.tuples(st.integers(1, 60), st.integers(256, 3000))
 
 
-def cutter(max_records: int = 1000, max_bytes: int = 1_000_000) -> Chunker:
+def make_chunker(max_records: int = 1000, max_bytes: int = 1_000_000) -> Chunker:
     return Chunker(CUSTOMERS, overhead=ENVELOPE.size, max_records=max_records, max_bytes=max_bytes)
 
 
 def cut(records: list[Any], max_records: int, max_bytes: int, slices: list[int] | None = None) -> tuple[list[Batch], list[BatchOutcome]]:
-    """All batches and all invalid records; fed as the cutter wishes, or in slices of these sizes."""
-    made, batches, left = cutter(max_records, max_bytes), [], list(records)
+    """All batches and all invalid records; fed as the chunker wishes, or in slices of these sizes."""
+    made, batches, left = make_chunker(max_records, max_bytes), [], list(records)
     sizes = iter(slices or [])
     while left:
         wanted = made.wanted
@@ -180,7 +180,7 @@ def test_halving_again_and_again_ends_at_each_record_once(number) -> None:
 
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=80), st.integers(256, 1200))
 def test_a_lowered_ceiling_holds_for_every_batch_begun_after_it(sizes, ceiling) -> None:
-    made = cutter(max_bytes=4000)
+    made = make_chunker(max_bytes=4000)
     made.feed([{"customerNo": "first"}])
     assert made.finish() is not None
     made.lower(ceiling)
@@ -198,7 +198,7 @@ def test_a_lowered_ceiling_holds_for_every_batch_begun_after_it(sizes, ceiling) 
 
 
 def test_a_ceiling_is_never_raised() -> None:
-    made = cutter(max_bytes=1000)
+    made = make_chunker(max_bytes=1000)
     made.lower(300)
     made.lower(5000)
     made.feed([{"name": "x" * 100} for _ in range(10)])
@@ -210,7 +210,7 @@ def test_a_ceiling_is_never_raised() -> None:
 
 
 def test_a_record_over_a_learnt_ceiling_goes_alone_and_is_not_invalid() -> None:
-    made = cutter(max_bytes=1000)
+    made = make_chunker(max_bytes=1000)
     made.lower(300)
     made.feed([{"customerNo": "1"}, {"customerNo": "2", "name": "x" * 600}, {"customerNo": "3"}])
     batches = [made.finish(), made.finish(), made.finish()]
@@ -293,7 +293,7 @@ def test_a_null_beside_it_does_not_change_whether_a_value_can_be_sent() -> None:
 
 
 def test_invalid_records_are_given_once() -> None:
-    made = cutter()
+    made = make_chunker()
     made.feed([object()])
     assert len(made.take_invalid()) == 1
     assert made.take_invalid() == []
@@ -301,7 +301,7 @@ def test_invalid_records_are_given_once() -> None:
 
 
 def test_nothing_fed_gives_nothing() -> None:
-    made = cutter()
+    made = make_chunker()
     made.feed([])
     assert made.take() is None
     assert made.finish() is None

@@ -120,7 +120,7 @@ async def test_equal_keys_in_a_batch_that_is_halved_stay_in_order():
         assert sandbox.customers.get("same")["name"] == "version 63"
 
 
-async def test_a_stampede_of_401_makes_one_refresh(sandbox):
+async def test_concurrent_401s_trigger_one_refresh(sandbox):
     from amili_arm_async import ClientCredentials
 
     auth = ClientCredentials(client_id=sandbox.client_id, client_secret=sandbox.client_secret, identity_url=sandbox.identity_url)

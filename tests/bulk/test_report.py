@@ -1,4 +1,4 @@
-"""The report: the counts add up, and the failures are every record that did not make it."""
+"""The report: the counts add up, and the failures are every record that did not succeed."""
 
 from __future__ import annotations
 

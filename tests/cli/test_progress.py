@@ -72,7 +72,7 @@ def test_quiet_tells_nothing_while_it_goes_on(start, served):
     process = start("push", "customers", "-", "--results", "accepted", "--json", "-q", env=served.env, stdin=subprocess.PIPE)
     out, err = process.communicate(customers(1, 3) + b"broken\n", timeout=WAIT)
     assert json.loads(out)["counts"]["accepted"] == 3
-    # What did not make it is named all the same.
+    # What did not succeed is named all the same.
     assert err.startswith(b"line 4: invalid")
     assert err.count(b"\n") == 1
 

@@ -1,4 +1,4 @@
-"""`amili-arm push`: what is sent, what is said of lines that did not make it, and the exit codes."""
+"""`amili-arm push`: what is sent, what is said of lines that did not succeed, and the exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`amili-arm push` of CSV and Parquet, optionally compressed: what arrives, and how rows that did not make it are named."""
+"""`amili-arm push` of CSV and Parquet, optionally compressed: what arrives, and how rows that did not succeed are named."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_csv_arrives_and_its_faults_are_named_by_line(push, write, served):
     assert (found["name"], found["limitAmount"]) == ("Åse", Decimal("1234.50"))
 
 
-def test_documents_with_their_lines_packed(push, write, served):
+def test_documents_with_their_lines_compressed(push, write, served):
     push("customers", write("customerNo;name\n1;A"))
     content = "documentNo,customerNo,documentType,documentLines.lineNo,documentLines.price\n10,1,IN,1,2.50\n10,1,IN,2,5\n"
     assert push("documents", write(gzip.compress(content.encode()))).exit_code == 0

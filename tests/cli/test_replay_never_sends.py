@@ -1,4 +1,4 @@
-"""What could not be read or encoded, and what was refused here, is never sent by a replay; mended in its source, the run sends it."""
+"""What could not be read or encoded, and what was refused here, is never sent by a replay; fixed in its source, the run sends it."""
 
 from __future__ import annotations
 

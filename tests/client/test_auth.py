@@ -1,4 +1,4 @@
-"""Tokens: one refresh for a stampede, failures shared, nothing shown."""
+"""Tokens: one refresh for concurrent refusals, failures shared, nothing shown."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ async def test_a_token_of_ones_own_is_given_every_time() -> None:
     assert await source.acquire() == "abc"
 
 
-async def test_a_function_is_called_once_for_a_stampede_and_again_after_a_refusal() -> None:
+async def test_a_function_is_called_once_for_concurrent_calls_and_again_after_a_refusal() -> None:
     calls: list[int] = []
 
     async def fetch() -> str:

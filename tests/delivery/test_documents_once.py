@@ -42,7 +42,7 @@ async def test_one_fault(server: FaultyServer, arm: ArmClient, fault: str, compr
     assert (error is not None) == (fault in ENDS_THE_RUN)
     later = {states[index] for index in range(5, 12)}
     if fault in {"then_close", "then_reset"}:
-        # The next batch may have gone out over the connection that was just closed: nobody knows what became of it.
+        # The next batch may have gone out over the connection that was just closed: its outcome is unknown.
         later.discard("unknown")
     assert later == ({"not_sent"} if fault in ENDS_THE_RUN else {good})
 

@@ -272,7 +272,7 @@ async def test_a_brought_session_under_random_faults_is_never_closed(server: Fau
 
 
 @pytest.mark.parametrize("what", ["customers", "documents"])
-async def test_a_stampede_of_401_makes_one_refresh(server: FaultyServer, what: str) -> None:
+async def test_concurrent_401s_trigger_one_refresh(server: FaultyServer, what: str) -> None:
     auth = ClientCredentials(client_id="id", client_secret="secret", identity_url=server.origin)
     async with make_client(server, auth=auth) as arm:
         await arm.customers.get("1")

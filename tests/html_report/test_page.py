@@ -319,6 +319,6 @@ def test_texts_can_be_read_and_states_seen(theme) -> None:
         for text in ("ink", "quiet", "good", "bad", "link"):
             if ground == "paper" or text in {"ink", "bad"}:
                 assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
-    # What made it without being sent may stay in the background; its number is beside it.
+    # What succeeded without being sent may stay in the background; its number is beside it.
     for state in set(STATES) - {"unchanged", "done_before"}:
         assert contrast(colours[state], colours["paper"]) >= 3, state

@@ -1,4 +1,4 @@
-"""Customers in a journal: sent again when nobody knows, and never an older content after a newer one."""
+"""Customers in a journal: sent again when the outcome is unknown, and never an older content after a newer one."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_created_and_updated_are_two_runs(arm, sandbox, journal):
 @pytest.mark.parametrize(
     "fault", [Fault.status(500), Fault.reset_after(), Fault.reset_before(), Fault.cut(), Fault.no_uuid(), Fault.status(503)]
 )
-async def test_what_is_in_doubt_is_sent_again_at_once(arm, sandbox, journal, fault):
+async def test_what_is_unknown_is_sent_again_at_once(arm, sandbox, journal, fault):
     plan(sandbox, [None, fault], **POSTS)
     outcome = await send(arm, customers(9), journal=journal, max_records=3, **RUN)
     assert outcome.counts == {"succeeded": 9}

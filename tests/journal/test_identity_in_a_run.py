@@ -177,7 +177,7 @@ async def test_no_document_is_taken_more_often_than_the_source_holds_it(arm, san
             assert sandbox.documents.taken(invoice(None, content), client_no) <= number
 
     states = Counter(one.state for one in run.report.failures())
-    assert set(states) <= {"unknown"}, "the last attempt met no fault: what is left is what nobody knows"
+    assert set(states) <= {"unknown"}, "the last attempt met no fault: what is left is unknown"
     assert ambiguous or not states
     successes = len(contents) - states["unknown"]
     taken = {content: sandbox.documents.taken(invoice(None, content), client_no) for content in wanted}

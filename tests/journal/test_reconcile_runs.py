@@ -1,4 +1,4 @@
-"""What became of documents whose fate nobody knows: looked up at the end of the run, or later and alone."""
+"""What became of documents whose outcome is unknown: looked up at the end of the run, or later and alone."""
 
 from __future__ import annotations
 

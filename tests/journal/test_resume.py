@@ -332,7 +332,7 @@ async def test_a_key_with_a_nul(arm, sandbox, journal):
 
 @pytest.mark.parametrize("taken", [True, False], ids=["taken", "not taken"])
 async def test_what_was_on_the_wire_when_the_process_died(arm, sandbox, journal, folder, taken):
-    """The journal as it is on the disk while a batch is on the wire: nobody knows what became of it, so it is never sent again."""
+    """The journal as it is on the disk while a batch is on the wire: its outcome is unknown, so it is never sent again."""
     sandbox.inject(Fault.hang_after() if taken else Fault.hang_before(), method="POST", skip=1, times=None)
     records = [*invoices(5), *bare_invoices(3)]
     task = asyncio.create_task(

@@ -300,7 +300,7 @@ async def test_a_log_that_was_taken_away_before_a_kill(arm, sandbox, folder, jou
 
 
 async def lost(arm, sandbox, journal, *, deadline, source=None, fault=None):
-    """A run of which the second half is in doubt and never came, and a journal that knows only the first half."""
+    """A run of which the outcome of the second half is unknown and never came, and a journal that knows only the first half."""
     source = source or invoices(COUNT)
     half = len(source) // 2
     await send(arm, source[:half], journal=journal, deadline=deadline, **RUN)

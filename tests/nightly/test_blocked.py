@@ -1,4 +1,4 @@
-"""Customers that did not make it, and their documents: never delivered, while those of everybody else are."""
+"""Customers that did not succeed, and their documents: never delivered, while those of everybody else are."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ async def test_what_is_not_there_is_not_found(name, sandbox) -> None:
 
 @pytest.mark.parametrize("name", UNSAFE)
 @pytest.mark.parametrize("fault", [Fault.reset_after(), Fault.status(500), Fault.cut(), Fault.garbage()], ids=lambda fault: fault.kind)
-async def test_an_unsafe_write_in_doubt_is_delivered_once(name, fault, sandbox, arm) -> None:
+async def test_an_unsafe_write_of_unknown_outcome_is_delivered_once(name, fault, sandbox, arm) -> None:
     row = OPERATIONS[name]
     sandbox.inject(fault, method=row.method, times=None)
     with pytest.raises(OutcomeUnknownError):

@@ -1,4 +1,4 @@
-"""Packed files, other kinds of files, and files that are broken: what was before the damage is given, and the rest is named."""
+"""Compressed files, other kinds of files, and files that are broken: what was before the damage is given, and the rest is named."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class RunOutcome:
     Attributes:
         report: of the run.
         error: what it raised, or None.
-        failures: by the place in the source, what became of those that did not make it.
+        failures: by the place in the source, what became of those that did not succeed.
     """
 
     report: BulkReport
@@ -91,7 +91,7 @@ class RunOutcome:
 
     @property
     def reasons(self) -> dict[str, int]:
-        """How often each state with its reason is told, of what did not make it."""
+        """How often each state with its reason is told, of what did not succeed."""
         return dict(Counter(f"{one.state}/{one.reason}" if one.reason else one.state for one in self.failures.values()))
 
     def state(self, index: int) -> str:

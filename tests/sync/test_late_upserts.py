@@ -135,7 +135,7 @@ async def test_two_versions_far_apart_in_one_source(sync, server) -> None:
 
 
 @pytest.mark.parametrize("fault", PROVED)
-async def test_what_was_proved_not_to_be_taken_leaves_no_doubt(fault, sync, server, monkeypatch) -> None:
+async def test_what_was_proved_not_to_be_taken_leaves_nothing_unknown(fault, sync, server, monkeypatch) -> None:
     if fault == "refused":
         refuse_once(monkeypatch)
     else:
@@ -160,7 +160,7 @@ def refuse_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", refusing)
 
 
-async def test_only_those_of_the_batch_in_doubt_are_sent_again(sync, server) -> None:
+async def test_only_those_of_the_unknown_batch_are_sent_again(sync, server) -> None:
     server.plan = ["", "reset"]
     await sync(named("old", *range(10)), max_records=5, concurrency=1)
     assert numbers(await sync(named("old", *range(10)))) == (0, 5, 5, 0, 0)
@@ -175,13 +175,13 @@ async def test_what_stays_unknown_is_settled_by_the_next_sync_that_sends_the_sam
     assert numbers(await sync(named("old"))) == (0, 0, 2, 0, 0)
 
 
-async def test_a_half_of_a_batch_is_in_doubt_too(sync, server) -> None:
+async def test_a_half_of_a_batch_is_unknown_too(sync, server) -> None:
     server.plan = ["reset", "413"]
     await sync(named("old", 1, 2))
     assert numbers(await sync(named("old", 1, 2))) == (0, 2, 0, 0, 0)
 
 
-async def test_doubt_outlives_a_sync_that_does_not_reach_the_customer(sync, server) -> None:
+async def test_an_unknown_outcome_outlives_a_sync_that_does_not_reach_the_customer(sync, server) -> None:
     server.plan = ["reset"]
     await sync(named("old"))
     await sync(named("other", 7))

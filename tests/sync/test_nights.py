@@ -58,11 +58,11 @@ async def test_a_changed_one_that_failed_is_changed_again(sync, sandbox) -> None
     await sync([named(5, "old")])
     sandbox.reject_record("5", kind="customers")
     assert numbers(await sync([named(5, "new")])) == (0, 0, 0, 0, 1)
-    # What the server has is in doubt: also what was sent before that is sent.
+    # What the server has is unknown: also what was sent before that is sent.
     assert numbers(await sync([named(5, "old")])) == (0, 0, 0, 0, 1)
 
 
-async def test_a_batch_whose_result_never_speaks_is_not_kept_and_its_customers_are_in_doubt(sync, sandbox) -> None:
+async def test_a_batch_whose_result_never_speaks_is_not_kept_and_its_customers_are_unknown(sync, sandbox) -> None:
     await sync([named(1, "old"), named(2, "same")])
     sandbox.inject(Fault.status(404), method="GET", path="/batches", times=None)
     report = await sync([named(1, "new"), named(2, "same"), named(3, "new")], deadline=0.2)
