@@ -1,1 +1,1 @@
-"""SQLite files that a run writes: made with care, opened with suspicion, written by one thread, locked by one process."""
+"""SQLite files that a run writes: created atomically, checked before use, written by one thread, locked by one process."""

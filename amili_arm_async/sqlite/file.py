@@ -1,4 +1,4 @@
-"""An SQLite file of a run: made with care, opened with suspicion. What is not a sound file of its kind and version is left untouched."""
+"""Creates and opens the SQLite file of a run. A file that is damaged, or of another kind or version, is refused and left untouched."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .guard import FileGuard, refuse_untrusted
 __all__ = ["FileFormat", "broken", "check", "connect", "open_file", "path_of", "temporary_database"]
 
 _WAL_BYTES: Final = 64_000_000
-"""What is written and then not needed any more, within so many bytes, is never written twice."""
+"""Size of the write-ahead log before a checkpoint: what is obsolete by then is never copied into the file."""
 
 _BUSY: Final = 60.0
 
@@ -28,12 +28,12 @@ class FileFormat:
     """A kind of file: a journal, or the state of a sync.
 
     Attributes:
-        word: what it is called.
-        application_id, version: in its header.
-        page: bytes of a page.
-        schema: its tables.
-        remedy: what to do when it is damaged.
-        outgrown: what to do with one of an earlier version.
+        word: what error messages call it.
+        application_id, version: as in the header of the file.
+        page: page size in bytes.
+        schema: the SQL that creates its tables.
+        remedy: what a user should do with a damaged file; the end of an error message.
+        outgrown: what a user should do with a file of an earlier version; the end of an error message.
     """
 
     word: str
@@ -46,10 +46,16 @@ class FileFormat:
 
 
 def path_of(path: str | os.PathLike[str]) -> str:
-    """The whole path, without links, so that two ways to write it are one journal.
+    """Resolves a path to an absolute one without symbolic links, so that two spellings of a path are one journal.
+
+    Args:
+        path: of the file; it need not exist.
+
+    Returns:
+        The absolute path.
 
     Raises:
-        JournalError: a link on the way may be of another user, see `followed`.
+        JournalError: the path can't be resolved, or passes through a symbolic link that another user controls; see `followed`.
     """
     try:
         return followed(path)
@@ -58,7 +64,16 @@ def path_of(path: str | os.PathLike[str]) -> str:
 
 
 def broken(path: str, failure: Exception, word: str) -> JournalError:
-    """The error for what SQLite or the system says of a journal."""
+    """Returns the error for a failure of SQLite or of the operating system.
+
+    Args:
+        path: of the file.
+        failure: what was raised.
+        word: what to call the file.
+
+    Returns:
+        The error, to be raised from `failure`.
+    """
     return JournalError(f"the {word} {path} can't be used: {failure}")
 
 
@@ -70,18 +85,21 @@ def open_file(
     look: Callable[[sqlite3.Connection], None] | None = None,
     guard: FileGuard | None = None,
 ) -> sqlite3.Connection:
-    """Opens the file at `path`; makes it with mode 0600 where there is none. An empty path is a temporary file.
+    """Opens the file at `path`, and creates it with mode 0600 if it does not exist.
 
     Args:
-        path: of the file; what is beside it (`-wal`, `-shm`, `-lock`) belongs to it.
-        form: which kind of file it is.
-        create: whether a file that is not there is made.
-        look: called when it can be read and nothing is written yet; what it raises ends the opening.
-        guard: told of the files that are opened.
+        path: of the file; the files beside it (`-wal`, `-shm`, `-lock`) belong to it. Empty: a temporary file.
+        form: the kind of file.
+        create: whether to create a missing file.
+        look: called once the file can be read, before anything is written; an exception from it ends the opening.
+        guard: learns which files were opened. Default: a new one.
+
+    Returns:
+        A connection in autocommit mode, for any thread.
 
     Raises:
-        JournalError: no journal, damaged, of another version, somebody else may write it, or it can't be read or written. The file is left
-            as it is.
+        JournalError: the file is missing, damaged, of another kind or version, writable by another user, or can't be read or written. It is
+            left as it was.
     """
     try:
         if not path:
@@ -100,10 +118,10 @@ def open_file(
             connection.execute("PRAGMA fullfsync = 1")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // form.page}")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-            # Who writes keeps nobody from reading, but may keep others from writing for long.
+            # A writer does not block readers, but can block other writers for a long time: check before taking the write lock.
             if look is not None:
                 look(connection)
-            # Taking the right to write shows at once whether the file may be written.
+            # Taking the write lock shows at once whether the file is writable.
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("COMMIT")
             guard.opened()
@@ -113,7 +131,18 @@ def open_file(
 
 
 def connect(path: str, mode: str) -> sqlite3.Connection:
-    """A connection to an existing file, `mode` `ro` or `rw`."""
+    """Connects to an existing file.
+
+    Args:
+        path: of the file, absolute.
+        mode: the `mode` of an SQLite URI, such as `ro` or `rw`; more URI parameters may follow.
+
+    Returns:
+        A connection in autocommit mode, for any thread.
+
+    Raises:
+        sqlite3.Error: the file can't be opened.
+    """
     uri = f"{Path(path).as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY, check_same_thread=False)
     with _closed_on_failure(connection):
@@ -131,12 +160,12 @@ def _closed_on_failure(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def temporary_database(schema: str, *, cache: int = 8000, page: int = 4096) -> sqlite3.Connection:
-    """Opens a database in a file without a name, which only this process can read and which ends with it.
+    """Opens a database in an unnamed file, which only this process can read and which disappears when it is closed.
 
     Args:
-        schema: SQL that makes its tables.
-        cache: KiB of it that are kept in memory.
-        page: bytes of a page.
+        schema: SQL that creates its tables.
+        cache: KiB to keep in memory.
+        page: page size in bytes.
 
     Returns:
         A connection in autocommit mode, for any thread.
@@ -150,7 +179,7 @@ def temporary_database(schema: str, *, cache: int = 8000, page: int = 4096) -> s
 
 
 def _make(path: str, form: FileFormat) -> None:
-    """Makes an empty journal under another name and gives it its own when it is whole: a crash leaves no half of one."""
+    """Creates an empty file under a temporary name and links it into place once it is complete, so that a crash leaves no partial file."""
     draft = f"{path}.{secrets.token_hex(4)}.new"
     os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     try:
@@ -158,22 +187,26 @@ def _make(path: str, form: FileFormat) -> None:
             connection.execute(f"PRAGMA page_size = {form.page}")
             header = f"PRAGMA application_id = {form.application_id}; PRAGMA user_version = {form.version};"
             connection.executescript(f"BEGIN; {header} {form.schema} COMMIT;")
-            # Kept in the file: two who open it at once could not both switch to it.
+            # The mode is stored in the file. Set it here: two processes that open the file at once could not both switch to it.
             connection.execute("PRAGMA journal_mode = WAL")
-        # Two processes may begin at once: a link never replaces what is there already.
+        # Two processes may create it at once: a link never replaces an existing file.
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
         sync_folder(path)
     finally:
-        # Whoever opened it since may have removed it.
+        # A process that opened the file meanwhile may have removed the draft.
         Path(draft).unlink(missing_ok=True)
 
 
 def check(path: str, form: FileFormat) -> None:
-    """Refuses what is no sound journal, without writing to it.
+    """Checks that a file is sound and of the given kind and version, without writing to it.
+
+    Args:
+        path: of the file.
+        form: the kind that it must be.
 
     Raises:
-        JournalError: it is none.
+        JournalError: it is not, or can't be read.
     """
     try:
         _check(path, form)
@@ -185,14 +218,14 @@ def _check(path: str, form: FileFormat) -> None:
     if not Path(path).is_file():
         raise JournalError(f"{path} is no file, so it is no {form.word}. Give another path")
     refuse_untrusted(path, form.word)
-    # Only ever through SQLite: to close the file anywhere else would end the locks that this process holds on it, and another process
-    # could then take away the log of a run that is going on (https://sqlite.org/howtocorrupt.html, 2.2).
+    # Read it through SQLite only. Closing the file anywhere else would release the locks that this process holds on it, and another
+    # process could then remove the log of a run in progress (https://sqlite.org/howtocorrupt.html, 2.2).
     if not Path(f"{path}-wal").exists():
-        # Nobody has it open: it can be read without making a file beside it.
+        # No process has it open: it can be read without creating files beside it.
         try:
             _look(path, "ro&immutable=1", form)
         except (JournalError, sqlite3.Error):
-            # Unless somebody has opened it since.
+            # Another process may have opened it meanwhile: then read it with its log.
             if not Path(f"{path}-wal").exists():
                 raise
         else:
@@ -213,7 +246,7 @@ def _look(path: str, mode: str, form: FileFormat) -> None:
                 earlier = f"was written by an earlier version of this library (it is of version {version})"
                 raise JournalError(f"the {form.word} {path} {earlier}, {form.outgrown}")
             said = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
-            # SQLite reads what is missing of the last page as zeros.
+            # SQLite reads the missing part of a truncated last page as zeros.
             whole = mode == "ro" or Path(path).stat().st_size % connection.execute("PRAGMA page_size").fetchone()[0] == 0
     except sqlite3.DatabaseError as exc:
         raise foreign if exc.sqlite_errorname == "SQLITE_NOTADB" else exc from exc

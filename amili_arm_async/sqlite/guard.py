@@ -1,4 +1,4 @@
-"""Who may have a journal in his hands, and whether the files at its paths are still those that were opened."""
+"""Checks who else can write a journal, and whether the files at its paths are still the ones that were opened."""
 
 from __future__ import annotations
 
@@ -16,15 +16,20 @@ from ..files import SIDES, is_mounted, trusted_owners
 __all__ = ["FileGuard", "refuse_untrusted"]
 
 _OPEN: Final = ("-wal", "-shm")
-"""What SQLite has open as long as the journal is."""
+"""Suffixes of the files that SQLite keeps open beside the journal."""
 
 
 def refuse_untrusted(path: str, word: str) -> None:
-    """Refuses a journal that somebody else may write, that has more than one name, or whose folder does not stay with it.
+    """Refuses a file that another user may write, that has several names, or that is mounted without its folder.
+
+    Args:
+        path: of the file.
+        word: what error messages call it.
 
     Raises:
-        JournalError: another user owns it or what is beside it, everybody can write to it, it is hard linked, or mounted by itself.
-        OSError: it can't be looked at.
+        JournalError: it or a file beside it belongs to another user, is world-writable or not a regular file; or it is hard linked or a
+            mount point.
+        OSError: it can't be examined.
     """
     ours = trusted_owners()
     for place in (path, *(f"{path}{side}" for side in SIDES)):
@@ -54,9 +59,9 @@ def refuse_untrusted(path: str, word: str) -> None:
 
 
 def _refuse_other_names(path: str, word: str) -> None:
-    """SQLite's locks and its log go by the name: under another one, the same file would be written without them."""
+    """Refuses a hard-linked file: SQLite finds locks and log by name, so under another name the file would be written without them."""
     if os.stat(path).st_nlink > 1:  # noqa: PTH116 - a text, not a Path
-        # One that was just made has two names for a moment, and keeps them where its maker was killed then.
+        # A new file has two names for a moment, and keeps both if the process that creates it is killed then.
         for draft in glob.glob(f"{glob.escape(path)}.*.new"):  # noqa: PTH207 - a text, not a Path
             with contextlib.suppress(OSError):
                 if Path(draft).samefile(path):
@@ -70,11 +75,11 @@ def _refuse_other_names(path: str, word: str) -> None:
 
 
 class FileGuard:
-    """Sees to it that what is written is the file at its path, and not one that was taken away while it was open.
+    """Detects that a file was removed or replaced while it was open.
 
     Args:
-        path: of the journal; an empty text for one that has no name.
-        word: what it is called, for errors.
+        path: of the file; empty for a temporary one.
+        word: what error messages call it.
     """
 
     def __init__(self, path: str, word: str) -> None:
@@ -83,24 +88,40 @@ class FileGuard:
         self._known: dict[str, tuple[int, int]] = {}
 
     def before_opening(self) -> None:
-        """To be called when the file is there and not open yet."""
+        """Remembers which file is at the path. Call it before SQLite opens the file.
+
+        Raises:
+            OSError: there is no file, or it can't be examined.
+        """
         self._known = {self._path: _identity(self._path)}
 
     def opened(self) -> None:
-        """To be called when SQLite has all its files open."""
+        """Remembers the files beside it and checks all. Call it once SQLite has them open.
+
+        Raises:
+            JournalError: a file was removed or replaced.
+            OSError: a file beside it is missing.
+        """
         for side in _OPEN:
             self.watch(f"{self._path}{side}")
         self.check()
 
     def watch(self, path: str) -> None:
-        """From now on the file at `path` must stay there, too."""
+        """Also watches another file from now on.
+
+        Args:
+            path: of the file, which exists.
+
+        Raises:
+            OSError: it can't be examined.
+        """
         self._known[path] = _identity(path)
 
     def check(self) -> None:
-        """Looks at all of them.
+        """Checks all watched files.
 
         Raises:
-            JournalError: one is not the one that was opened.
+            JournalError: one was removed or replaced.
         """
         for path, known in self._known.items():
             try:

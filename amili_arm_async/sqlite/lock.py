@@ -1,7 +1,7 @@
-"""Who runs what: each run of a journal is locked by its process, so that no second one sends the same records beside it.
+"""Locks each run of a journal for one process, so that no second process sends the same records at the same time.
 
-The locks are those of the operating system on a file beside the journal, a byte for each run: they end with the process, however it
-ends. Within one process they would not keep two apart, so a table here does.
+These are advisory locks of the operating system on a file beside the journal, one byte for each run. They end with the process, however it
+ends. They don't separate two runs of one process; a table in this module does.
 """
 
 from __future__ import annotations
@@ -20,33 +20,40 @@ __all__ = ["RunLock", "is_locked", "lock"]
 
 @dataclass
 class _File:
-    """The lock file of a journal, open while a run of it is locked here: closing it anywhere would end all locks of the process."""
+    """The lock file of a journal. It stays open while any of its runs is locked here: closing it anywhere would release all locks of the
+    process.
+    """
 
     fd: int
     runs: set[int] = field(default_factory=set)
 
 
-# `struct flock`, as the system's headers have it.
+# The layout of `struct flock`, from the headers of the system.
 _LAYOUT: Final = (
     ("@qqihh", ("start", "length", "process", "type", "whence"))
     if sys.platform == "darwin"
     else ("@hhqqi4x", ("type", "whence", "start", "length", "process"))
 )
 
-# By device and number of the file: two ways to write a path, or to mount it, are one file.
+# By device and inode, so that two paths or mounts of a file are one entry.
 _FILES: dict[tuple[int, int], _File] = {}
 _GUARD = Lock()
 
 
 @dataclass(frozen=True)
 class RunLock:
-    """The right of this process to a run, until it is released."""
+    """The lock of this process on a run, until it is released.
+
+    Attributes:
+        file: the lock file.
+        run: the id of the run.
+    """
 
     file: _File
     run: int
 
     def release(self) -> None:
-        """Lets the run go."""
+        """Releases the lock."""
         with _GUARD:
             fcntl.lockf(self.file.fd, fcntl.LOCK_UN, 1, self.run)
             self.file.runs.discard(self.run)
@@ -54,7 +61,18 @@ class RunLock:
 
 
 def lock(path: str, run: int) -> RunLock | None:
-    """Locks a run of the journal at `path`; None where another one, here or elsewhere, has it."""
+    """Locks a run of a journal, without waiting.
+
+    Args:
+        path: of the journal, absolute.
+        run: the id of the run.
+
+    Returns:
+        The lock; None if the run is already locked, by this process or another one.
+
+    Raises:
+        OSError: the lock file can't be opened or locked.
+    """
     with _GUARD:
         file = _open_file(path) or _File(os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         if run in file.runs or not _try(file.fd, run):
@@ -66,7 +84,15 @@ def lock(path: str, run: int) -> RunLock | None:
 
 
 def is_locked(path: str, run: int) -> bool:
-    """Whether anybody has a run. Nothing is made, nothing is changed, and nobody is kept from locking it meanwhile."""
+    """Tells whether any process has locked a run. Creates and changes nothing, and does not keep others from locking it.
+
+    Args:
+        path: of the journal, absolute.
+        run: the id of the run.
+
+    Returns:
+        Whether it is locked; False if there is no lock file.
+    """
     with _GUARD:
         if (file := _open_file(path)) is not None:
             return run in file.runs or _is_held(file.fd, run)
@@ -85,7 +111,7 @@ def _key(status: os.stat_result) -> tuple[int, int]:
 
 
 def _open_file(path: str) -> _File | None:
-    """The lock file of a journal, where it is open here; to open and close it once more would end its locks."""
+    """Returns the lock file of a journal if it is open here. Opening and closing it a second time would release its locks."""
     try:
         return _FILES.get(_key(os.stat(f"{path}-lock")))  # noqa: PTH116 - a text, not a Path
     except OSError:
@@ -93,7 +119,7 @@ def _open_file(path: str) -> _File | None:
 
 
 def _is_held(fd: int, run: int) -> bool:
-    """Whether another process holds the byte of a run: asks, and takes nothing."""
+    """Returns whether another process holds the byte of a run, without taking it."""
     wanted = {"type": fcntl.F_WRLCK, "whence": os.SEEK_SET, "start": run, "length": 1, "process": 0}
     layout, names = _LAYOUT
     answer = fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack(layout, *[wanted[name] for name in names]))

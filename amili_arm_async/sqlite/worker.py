@@ -1,7 +1,7 @@
-"""One thread that does all work on a journal; what waits together is committed together.
+"""One thread that does all work on a journal. Work that is waiting at the same time is committed together.
 
-There are two lines. What is urgent, because a batch waits for it with its place on the wire, is done first and is on the disk when it is
-done. The rest is done in between, in its own order, and is on the disk with the next urgent commit, or at the end.
+There are two queues. Urgent work, which a batch waits for while it occupies a slot, runs first and is on the disk when it is done. Other
+work runs in between, in order; it is on the disk with the next urgent commit, or at the end.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = ["SqliteWorker"]
 ResultT = TypeVar("ResultT")
 
 _TOGETHER: Final = 1_000_000
-"""Bytes that are written in one commit at the most: what is urgent waits for no more than that."""
+"""Most bytes in one commit of work that is not urgent: urgent work waits for no more than that."""
 
 
 class _Work(NamedTuple):
-    """What is to be done, who waits for it, how many bytes it writes, and whether it is done outside of a transaction."""
+    """One piece of work: the function, the future that waits for it, the bytes it writes, and whether it runs outside a transaction."""
 
     do: Callable[[sqlite3.Connection], Any]
     waiting: asyncio.Future[Any] | None
@@ -36,20 +36,20 @@ class _Work(NamedTuple):
 
 
 class SqliteWorker:
-    """Does work on a connection that only it uses.
+    """Does work on a connection that no other thread uses.
 
-    A failure of the disk or of SQLite is final, and so is a file that is not at its path any more: what was under way is rolled back, and
-    from then on all work is refused.
+    A failure of the disk or of SQLite is final, and so is a file that was removed or replaced: the current transaction is rolled back, and
+    all later work is refused.
 
     Args:
-        path: of the journal, for errors.
-        open: makes the connection, and tells the guard that it is given of the files.
-        closed: called in the thread when the connection is closed, however that came.
-        word: what the file is called, for errors.
-        committed: called in the thread after each commit, before anybody is told of it.
+        path: of the file, for error messages.
+        open: opens the connection; called with the `FileGuard` to use as `guard`.
+        closed: called in the thread once the connection is closed, for whatever reason.
+        word: what error messages call the file.
+        committed: called in the thread after each commit, before the callers learn of it.
 
     Attributes:
-        failure: what made the journal unusable, or None; a `JournalError`, or what the work itself refused.
+        failure: what made the file unusable, or None: a `JournalError`, or the error that the work raised.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class SqliteWorker:
         self._finishing = False
         self._changed = Condition()
         self._started = self._loop.create_future()
-        # Whoever is cancelled while it opens does not ask any more how that ended.
+        # A caller that is cancelled during the opening never retrieves the result: mark it as retrieved.
         self._started.add_done_callback(lambda started: started.cancelled() or started.exception())
         self._ended = self._loop.create_future()
-        # A daemon: a process whose loop was torn down must not hang on it. Nothing is lost by that, what counts is committed.
+        # A daemon thread: a process must not hang on it after its event loop is gone. What counts is committed by then.
         self._thread = Thread(target=self._run, name="amili-arm-journal", daemon=True)
 
     async def start(self) -> None:
-        """Opens the journal.
+        """Starts the thread and opens the file.
 
         Raises:
             JournalError: it can't be used.
@@ -91,38 +91,68 @@ class SqliteWorker:
 
     @property
     def backlog(self) -> int:
-        """How much is still to be done."""
+        """The number of pieces of work that wait."""
         return len(self._urgent) + len(self._rest)
 
     def put(self, do: Callable[[sqlite3.Connection], Any], *, size: int = 0) -> None:
-        """Does something soon, after what was put before it; nobody waits for it."""
+        """Queues work after all earlier work, without waiting for it.
+
+        Args:
+            do: called in the thread with the connection, within a transaction.
+            size: bytes that it writes, about.
+        """
         self._add(self._rest, _Work(do, None, size))
 
     def put_urgent(self, do: Callable[[sqlite3.Connection], Any]) -> None:
-        """Does something before all that is not urgent; nobody waits for it."""
+        """Queues work before all work that is not urgent, without waiting for it.
+
+        Args:
+            do: called in the thread with the connection, within a transaction.
+        """
         self._add(self._urgent, _Work(do, None))
 
     async def call(self, do: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
-        """Does something after what was put before it, and gives what it gave. Cancelling takes nothing back.
+        """Does work after all earlier work and waits for it. Cancelling the wait does not undo the work.
+
+        Args:
+            do: called in the thread with the connection, within a transaction.
+
+        Returns:
+            What `do` returned.
 
         Raises:
-            JournalError: the journal can't be used any more, or `do` says so.
+            JournalError: the file can't be used any more.
+            ArmError: `do` raised it.
         """
         return await self._ask(self._rest, do)
 
     async def call_alone(self, do: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
-        """As `call`, but outside of a transaction: nobody else is kept from writing while it lasts.
+        """Works like `call`, but outside a transaction, so that other processes can write meanwhile.
+
+        Args:
+            do: called in the thread with the connection.
+
+        Returns:
+            What `do` returned.
 
         Raises:
-            JournalError: the journal can't be used any more, or `do` says so.
+            JournalError: the file can't be used any more.
+            ArmError: `do` raised it.
         """
         return await self._ask(self._rest, do, alone=True)
 
     async def call_urgent(self, do: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
-        """Does something before all that is not urgent; on the disk when it returns.
+        """Does work before all work that is not urgent, and waits until it is on the disk.
+
+        Args:
+            do: called in the thread with the connection, within a transaction.
+
+        Returns:
+            What `do` returned.
 
         Raises:
-            JournalError: the journal can't be used any more.
+            JournalError: the file can't be used any more.
+            ArmError: `do` raised it.
         """
         return await self._ask(self._urgent, do)
 
@@ -139,13 +169,13 @@ class SqliteWorker:
             self._changed.notify()
 
     def finish(self) -> None:
-        """Does what is left, and closes the journal, whether anybody waits for it or not."""
+        """Makes the thread do the remaining work, close the file and end. Does not wait for that."""
         with self._changed:
             self._finishing = True
             self._changed.notify()
 
     async def wait_closed(self) -> None:
-        """Waits until it is closed."""
+        """Waits until the file is closed."""
         await asyncio.shield(self._ended)
 
     # --- in the thread ----------------------------------------------------------------------------------------------------
@@ -153,7 +183,7 @@ class SqliteWorker:
     def _run(self) -> None:
         try:
             connection = self._open(guard=self._guard)
-        except Exception as exc:  # whatever it is, the one who waits must be told
+        except Exception as exc:  # whatever it is, the caller must get it
             error = exc if isinstance(exc, ArmError) else broken(self._path, exc, self._word)
             self.failure = error
             self._notify(self._started.set_exception, error)
@@ -168,7 +198,7 @@ class SqliteWorker:
         self._notify(self._ended.set_result, None)
 
     def _next(self) -> tuple[bool, list[_Work]] | None:
-        """What is done next, together, and whether it must be on the disk then; None at the end."""
+        """Returns the work to do next in one transaction, and whether it must be durable afterwards; None at the end."""
         with self._changed:
             while not self._urgent and not self._rest and not self._finishing:
                 self._changed.wait()
@@ -193,11 +223,11 @@ class SqliteWorker:
             results = [work.do(connection) for work in works]
             if not works[0].alone:
                 connection.execute("COMMIT")
-            # What was written to a file that nobody will find again is not written.
+            # A commit to a file that was removed or replaced is lost.
             self._guard.check()
             if self._committed is not None:
                 self._committed(connection, self._guard)
-        except Exception as exc:  # whatever it is, the thread must go on to tell those who wait
+        except Exception as exc:  # whatever it is, the thread must go on: callers are waiting
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             self.failure = exc if isinstance(exc, ArmError) else broken(self._path, exc, self._word)
@@ -205,7 +235,7 @@ class SqliteWorker:
             self._notify(self._answer, works, results, self.failure)
 
     def _notify(self, what: Callable[..., object], *arguments: Any) -> None:
-        # A loop that is closed has nobody left to be told.
+        # A closed loop has no callers left.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(what, *arguments)
 
