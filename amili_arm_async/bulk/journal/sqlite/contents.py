@@ -1,4 +1,4 @@
-"""What the journal says of records that are not going to be claimed, and of those that are written otherwise."""
+"""Looks up records that are not claimed in the index, and compares documents by content where they are formatted differently."""
 
 from __future__ import annotations
 
@@ -25,9 +25,19 @@ def earlier_outcomes(
     prints: Sequence[int],
     contents: Contents | None,
 ) -> dict[int, Outcome]:
-    """By place, what an earlier attempt did with records that this one does not come to any more, where that may be with the server.
+    """Finds what earlier attempts did with records that this attempt will not send, if they may be with the server.
 
-    Without `prints` their contents are not known: then the number is enough. `contents` are for documents.
+    Args:
+        connection: of the journal.
+        index: the records of earlier attempts.
+        indexes: the indexes of the records in the source.
+        keys: their keys.
+        texts: their JSON; may be empty if all have keys.
+        prints: their fingerprints; empty if their content is not known, then the key is enough.
+        contents: compares documents; None for customers.
+
+    Returns:
+        The outcomes by place.
     """
     bare = [place for place, key in enumerate(keys) if key is None] if texts else []
     names = names_of(keys, {place: content_name(texts[place], document=contents is not None) for place in bare})
@@ -47,8 +57,16 @@ def earlier_outcomes(
 
 
 def hide_unsent(connection: sqlite3.Connection, index: Index, run: int, attempt: int) -> None:
-    """Of a document that was not sent in this attempt, and that the journal knows from an earlier one, only one is told: what may be with
-    the server, else the one that is newer."""
+    """Hides duplicate rows of documents that were not sent in this attempt and are known from an earlier one.
+
+    Of the two rows the one stays that may be with the server, else the newer one. The other one becomes `superseded`.
+
+    Args:
+        connection: of the journal.
+        index: the records of earlier attempts.
+        run: the id of the run.
+        attempt: the number of this attempt.
+    """
     unsent = f"attempt = {attempt:d} AND tries = 0 AND state = 'settled' AND (final IN ('not_sent', 'blocked') OR reason = 'stale_journal')"
     for batch in ids(connection, run, unsent):
         names, _, _ = read_records(connection, batch)
@@ -64,7 +82,7 @@ def hide_unsent(connection: sqlite3.Connection, index: Index, run: int, attempt:
 
 
 class Contents:
-    """Whether a document that stands in the way says the same as one that is written otherwise; as far as its text is kept.
+    """Finds out whether documents have the same content though they are formatted differently, as far as their text is kept.
 
     Args:
         connection: of the journal.
@@ -74,11 +92,20 @@ class Contents:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        # By batch, what each of its documents says: a source in another order comes back to each of them again and again.
+        # By batch, the digests of its documents: a source in another order comes back to the same batches again and again.
         self._digests: dict[int, list[bytes]] = {}
 
     def is_same(self, entries: list[ResumeEntry], text: bytes, content: int) -> bool:
-        """Looks at those that nobody claimed; the one that is the same as `text` has its print, `content`, from then on."""
+        """Looks for an unclaimed document with the same content. If there is one, its fingerprint becomes `content`.
+
+        Args:
+            entries: the records with the same identity.
+            text: the JSON of the document.
+            content: its fingerprint.
+
+        Returns:
+            Whether there is one.
+        """
         ours: bytes | None = None
         for entry in entries:
             if entry.claimed is None and entry.state in ENTRY_MAY_BE_ON_SERVER and (digests := self._digests_of(entry.batch)):

@@ -12,11 +12,19 @@ __all__ = ["find_run", "refuse_running"]
 
 
 def find_run(connection: sqlite3.Connection, path: str, name: RunKey) -> tuple[int, int] | None:
-    """The id of a run and the process that began it last; None where the journal does not have it.
+    """Finds a run in a journal.
+
+    Args:
+        connection: of the journal.
+        path: of the journal, for error messages.
+        name: the run.
+
+    Returns:
+        The id of the run and of the process that began it last; None if it is not in the journal.
 
     Raises:
-        ConfigurationError: it sends to another address.
-        JournalError: it was removed.
+        ConfigurationError: the run was begun against another address.
+        JournalError: the run was pruned.
     """
     row = connection.execute(
         "SELECT id, process, base_url, pruned FROM runs WHERE run_id = ? AND operation = ? AND client_no = ?",
@@ -35,12 +43,18 @@ def find_run(connection: sqlite3.Connection, path: str, name: RunKey) -> tuple[i
 
 
 def refuse_running(connection: sqlite3.Connection, *, path: str, name: RunKey) -> None:
-    """Refuses a run that somebody is at, before anything is written: the other process may stand still in the middle of a transaction,
-    and to wait for that takes a minute. This takes no lock: it only spares the waiting.
+    """Refuses a run that is in progress, before anything is written.
+
+    This takes no lock and only saves time: a stalled process may hold the write lock, and waiting for that takes a minute.
+
+    Args:
+        connection: of the journal.
+        path: of the journal.
+        name: the run.
 
     Raises:
-        JournalError: somebody is at it, or it was removed.
-        ConfigurationError: it sends to another address.
+        JournalError: the run is in progress, or was pruned.
+        ConfigurationError: the run was begun against another address.
     """
     found = find_run(connection, path, name)
     if found is not None and is_locked(path, found[0]):

@@ -1,4 +1,4 @@
-"""The records of a run by their identity: a temporary table, built only where something has to be found in it."""
+"""Finds the records of a run by identity, in a temporary table that is built only when needed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,23 @@ _COLUMNS: Final = "name, state, content, batch, position, claimed, overtaken"
 
 
 def names_of(keys: Sequence[str | None], others: dict[int, str]) -> list[str]:
-    """The identity of each record: of its key, or what `others` says of its position."""
+    """Returns the identities of records.
+
+    Args:
+        keys: the keys of the records.
+        others: by position, the identities of records without a key, as far as they are known.
+
+    Returns:
+        For each record an identity; one that starts with `?` if it is not known.
+    """
     return [keyed_name(key) if key is not None else others.get(position, f"?{position}") for position, key in enumerate(keys)]
 
 
 class Index:
-    """Finds the records of a run.
+    """An index of the records of a run.
 
     Args:
-        connection: of the journal.
+        connection: of the journal; the table belongs to it.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -37,7 +45,11 @@ class Index:
         )
 
     def fill(self, batches: Iterable[tuple[int, Iterable[str]]]) -> None:
-        """Takes in the records of batches, given as their ids with the state of each record; `superseded` ones are left out."""
+        """Adds the records of batches, except superseded ones. Call it once.
+
+        Args:
+            batches: the ids of the batches, each with the states of its records.
+        """
         for batch, states in batches:
             self._insert(self._entries_of(batch, states))
         self._connection.execute("CREATE INDEX temp.entries_name ON entries (name)")
@@ -55,7 +67,14 @@ class Index:
                 yield name, ResumeEntry(None, state, content, batch, position, claimed, position in overtaken)
 
     def find(self, names: Sequence[str]) -> dict[str, list[ResumeEntry]]:
-        """The records with these identities, the oldest first; an empty list for what is not there."""
+        """Finds records by identity.
+
+        Args:
+            names: the identities.
+
+        Returns:
+            By identity, the records, the oldest first; an empty list if there are none.
+        """
         found: dict[str, list[ResumeEntry]] = {name: [] for name in names}
         wanted = codec.ENCODER.encode(list(found)).decode()
         for row, name, *rest, overtaken in self._connection.execute(
@@ -67,7 +86,11 @@ class Index:
         return found
 
     def save(self, found: dict[str, list[ResumeEntry]]) -> None:
-        """Writes back what was decided: claims, and records that are new."""
+        """Writes back which records were claimed or overtaken, and adds the new ones.
+
+        Args:
+            found: what `find` returned, with the changes.
+        """
         entries = [(name, entry) for name, group in found.items() for entry in group]
         changed = [(entry.claimed, entry.overtaken, entry.row) for _, entry in entries if entry.row is not None]
         self._connection.executemany("UPDATE entries SET claimed = ?, overtaken = ? WHERE id = ?", changed)
@@ -80,12 +103,12 @@ class Index:
         )
 
     def claimed_of(self, batch: int) -> dict[int, int]:
-        """The places in the source of the records of a batch that were claimed, by their position in it."""
+        """Returns the places in the source of the claimed records of a batch, by position in the batch."""
         self._connection.execute("CREATE INDEX IF NOT EXISTS temp.entries_batch ON entries (batch)")
         return dict(self._connection.execute("SELECT position, claimed FROM entries WHERE batch = ? AND claimed IS NOT NULL", (batch,)))
 
     def unclaimed(self) -> Iterator[list[tuple[int, int]]]:
-        """The records that may be with the server and that nobody claimed, as (batch, position), a few at a time."""
+        """Yields the unclaimed records that may be with the server, as lists of (batch, position)."""
         last = -1
         while rows := self._connection.execute(
             "SELECT id, batch, position FROM entries WHERE id > ? AND claimed IS NULL AND state IN ('open', 'accepted', 'unknown')"
@@ -97,7 +120,15 @@ class Index:
 
 
 def read_records(connection: sqlite3.Connection, batch: int) -> tuple[list[str], Sequence[int], Sequence[int]]:
-    """Identities, prints and places in the source of the records of a batch."""
+    """Reads the records of a batch.
+
+    Args:
+        connection: of the journal.
+        batch: its id.
+
+    Returns:
+        Their identities, fingerprints and places in the source.
+    """
     row = connection.execute("SELECT keys, prints, names, first, places FROM records WHERE batch = ?", (batch,)).fetchone()
     keys: list[str | None] = codec.json_value(row[0])
     others = {int(position): name for position, name in (codec.json_value(row[2]) if row[2] is not None else {}).items()}

@@ -1,4 +1,4 @@
-"""How runs are removed from a journal. Called in a thread."""
+"""Reads, adopts and prunes journals: the SQLite side of `journal.inspect`. Called in a thread."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["adopt", "prune", "read", "read_run", "runs_of", "stale_reason"]
 
 
 def read(path: str | os.PathLike[str], *, keys: bool, pruned: bool) -> list[JournalRun]:
-    """See `read_journal`."""
+    """Reads the runs of a journal. See `read_journal`."""
     path = path_of(path)
     check(path, JOURNAL)
     try:
@@ -62,7 +62,7 @@ def adopt(path: str | os.PathLike[str]) -> str | None:
 
 
 def stale_reason(path: str | os.PathLike[str]) -> str | None:
-    """Why a journal is stale, or None."""
+    """Returns why a journal is stale, or None. See `journal.inspect.stale_reason`."""
     path = path_of(path)
     check(path, JOURNAL)
     try:
@@ -73,7 +73,7 @@ def stale_reason(path: str | os.PathLike[str]) -> str | None:
 
 
 def _reader(path: str) -> sqlite3.Connection:
-    """A connection that changes nothing. One that may write tidies up beside the file when it is the last one to close."""
+    """Opens a connection that changes nothing. Where possible it has write access, so that SQLite can clean up its files at close."""
     mode = "rw" if os.access(path, os.W_OK) else "ro"
     connection = connect(path, mode)
     connection.execute("PRAGMA query_only = 1")
@@ -81,7 +81,17 @@ def _reader(path: str) -> sqlite3.Connection:
 
 
 def read_run(connection: sqlite3.Connection, path: str, run: int, *, keys: bool) -> JournalRun:
-    """One run of a journal."""
+    """Reads a summary of a run.
+
+    Args:
+        connection: of the journal.
+        path: of the journal.
+        run: the id of the run.
+        keys: whether to read the keys of records that are open or unknown.
+
+    Returns:
+        The summary.
+    """
     name = connection.execute(
         "SELECT run_id, operation, client_no, base_url, attempts, started, ended, deadline, pruned FROM runs WHERE id = ?", (run,)
     ).fetchone()
@@ -114,10 +124,19 @@ def read_run(connection: sqlite3.Connection, path: str, run: int, *, keys: bool)
 
 
 def runs_of(path: str | os.PathLike[str], operation: str, client_no: int, run_id: str | None) -> list[tuple[str, float]]:
-    """The runs of a journal of one kind, as (run_id, deadline).
+    """Lists the runs of an operation and a client number.
+
+    Args:
+        path: of the journal.
+        operation: the operation.
+        client_no: the client number.
+        run_id: only this run; None: all.
+
+    Returns:
+        The runs as (run_id, deadline in seconds), the oldest first.
 
     Raises:
-        JournalError: there is no journal, or no such run in it, or it was removed.
+        JournalError: the journal does not exist or can't be read, has no such run, or the run was pruned.
     """
     path = path_of(path)
     check(path, JOURNAL)
@@ -149,14 +168,14 @@ def prune(
     keep: float,
     kept: Callable[[JournalRun, Sequence[KeptBecause]], object],
 ) -> int:
-    """See `prune_journal`."""
+    """Removes runs. See `prune_journal`; `keep` is its `keep_numbers`, `kept` its `on_kept`."""
     path = path_of(path)
     removed = 0
     now = clock.unix_time()
 
     def why(run: JournalRun, last: float) -> list[KeptBecause]:
         found = [("unfinished", not unfinished and run.is_unfinished), ("failures", not with_failures and run.has_failures)]
-        # With a clock that was put back, nothing is old.
+        # If the clock was set back, no run counts as old.
         found.append(("recent", now - last < older_than))
         return [reason for reason, holds in found if holds]  # type: ignore[misc]
 
@@ -188,7 +207,7 @@ def prune(
 def _remove(
     connection: sqlite3.Connection, path: str, run: int, why: Callable[[JournalRun, float], list[KeptBecause]], keep: float
 ) -> tuple[JournalRun, list[KeptBecause]]:
-    """Removes a run that is locked here, unless `why` says why not: what it is like is only certain now."""
+    """Removes a run that is locked here, unless `why` gives reasons not to: only under the lock its state is certain."""
     span = span_of(run)
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -210,7 +229,7 @@ def _remove(
 
 
 def _last(connection: sqlite3.Connection, run: int) -> float:
-    """When anything was done in a run last, as a Unix time."""
+    """Returns the Unix time of the last activity of a run."""
     row = connection.execute("SELECT max(started, coalesce(ended, started)) FROM runs WHERE id = ?", (run,)).fetchone()
     times = connection.execute("SELECT max(sent), max(accepted) FROM batches WHERE id BETWEEN ? AND ?", span_of(run)).fetchone()
     return float(max(row[0], *(time or 0.0 for time in times)))

@@ -1,12 +1,12 @@
-"""The mark beside a journal, which shows a journal that is older than what was last written, or a copy: a stale one.
+"""The mark: a small file beside a journal that reveals a stale journal, one that is out of date or a copy.
 
-A journal can be put back from a backup, copied, removed and made anew, or lose its log; from within it nothing shows that. So each time
-documents are about to leave, the mark gets the name of the journal's file, its place on the disk, and the number of such times; the journal
-itself holds the same name and number. A journal that is behind its mark, or has another name or place than the mark says, or sent documents
-and has no mark, does not know all that was sent.
+A journal can be restored from a backup, copied, deleted and recreated, or lose its log; nothing inside it shows that. So each time
+documents are about to be sent, the mark records the name of the journal file (a random one, stored inside it), its device and inode, and
+the number of such times. The journal holds the same name and number. A journal is stale if it is behind its mark, if its name or inode
+differs from the mark, or if it sent documents and has no mark: it may not know everything that was sent.
 
-The journal may be ahead of its mark: a crash may come between the two. The mark is on the disk from when it is made; later it is written
-without waiting for the disk. A power cut can take it back to an earlier state, never the journal, so it is still no further than that.
+The journal may be ahead of its mark, since a crash can come between the two writes. A new mark is flushed to the disk; later updates are
+not. A power cut can take the mark back to an earlier state, but never the journal, so the journal is still not behind its mark.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ CREATE TABLE file (
     service REAL
 );
 INSERT INTO file (id, name) VALUES (1, lower(hex(randomblob(16))));
--- Rows where this file does not know all that was sent: when something of that may have left last, and how long its results may take.
+-- Has rows if this file may not know everything that was sent: when the last of that may have been sent, and how long its results may take.
 CREATE TABLE stale (sent REAL NOT NULL, boot REAL, boot_id TEXT, service REAL, deadline REAL NOT NULL);
 """
 
 _SIZE: Final = 512
-"""Bytes of a mark: never more than a sector, so that a power cut leaves the old one or the new one."""
+"""Bytes of a mark: at most a disk sector, so that a power cut leaves either the old mark or the new one."""
 
 
 class _Mark(msgspec.Struct):
-    """What a mark says.
+    """The contents of a mark.
 
     Attributes:
         name, intents, deadline, sent: as in the table `file`.
         device, inode: of the journal.
-        own: inode of the mark, which shows a copy of it.
-        boot_id: names the start of the machine at which it was written.
+        own: inode of the mark itself, which reveals a copy of it.
+        boot_id: identifies the boot of the machine during which it was written.
     """
 
     name: str
@@ -88,9 +88,9 @@ class JournalMark:
         path: of the journal.
 
     Attributes:
-        stale: of a stale journal, when documents may have left of which it does not know; else empty.
+        stale: of a stale journal, when documents that it does not know may have been sent; else empty.
         reason: why it is stale, or None.
-        is_due: whether it has to be written after the next commit.
+        is_due: whether the mark must be written after the next commit.
     """
 
     def __init__(self, path: str) -> None:
@@ -102,37 +102,55 @@ class JournalMark:
         self._place = (0, 0, 0)
 
     def begin(self, connection: sqlite3.Connection, *, now: Stamp, deadline: float) -> None:
-        """A run begins: finds out whether the journal is stale, and keeps that in it. Within a transaction."""
+        """Finds out whether the journal is stale, and records that in it. Call it within a transaction, when a run begins.
+
+        Args:
+            connection: of the journal.
+            now: the current time.
+            deadline: of the run, in seconds.
+
+        Raises:
+            OSError: the mark exists and can't be read.
+        """
         connection.execute("UPDATE file SET deadline = max(deadline, ?)", (deadline,))
         file, mark = _file_of(connection), _read(self._path)
         reason = _why(self._path, file, mark)
         if reason is not None:
             since = [StaleSince(now, file.deadline)]
             if isinstance(mark, _Mark):
-                # It is not known what of the mark's journal is in this one, nor what of this one is in that.
+                # How much this journal and that of the mark have in common is not known.
                 since = [StaleSince(mark.sent, max(mark.deadline, file.deadline))]
                 since += [StaleSince(file.sent, file.deadline)] if file.sent is not None and file.name != mark.name else []
             connection.executemany("INSERT INTO stale VALUES (?, ?, ?, ?, ?)", [(*one.sent, one.deadline) for one in since])
-            # Whoever puts the same old file here once more is seen, too.
+            # A new name, so that restoring the same old file once more is noticed, too.
             connection.execute("UPDATE file SET name = ?", (secrets.token_hex(16),))
         self.stale = stale_since(connection)
         self.reason = reason or (_RECORDED if self.stale else None)
         self.is_due = True
 
     def intent(self, connection: sqlite3.Connection, now: Stamp) -> None:
-        """Documents are about to leave. Within the transaction that says which."""
+        """Records that documents are about to be sent. Call it within the transaction that records which.
+
+        Args:
+            connection: of the journal.
+            now: the current time.
+        """
         connection.execute("UPDATE file SET intents = intents + 1, sent = ?, boot = ?, boot_id = ?, service = ?", now)
         self.is_due = True
 
     def committed(self, connection: sqlite3.Connection, guard: FileGuard) -> None:
-        """What was begun, or is about to leave, is on the disk: the mark is written.
+        """Writes the mark if it is due. Call it after each commit.
+
+        Args:
+            connection: of the journal.
+            guard: watches the mark from its first write on.
 
         Raises:
-            OSError: it can't be.
+            OSError: the mark can't be written.
         """
         if not self.is_due:
             return
-        # Nobody else writes meanwhile: a mark never goes back.
+        # The write lock keeps other processes from writing the mark meanwhile: a mark never goes back.
         connection.execute("BEGIN IMMEDIATE")
         try:
             file, is_new = _file_of(connection), self._fd is None
@@ -152,7 +170,7 @@ class JournalMark:
         self.is_due = False
 
     def close(self) -> None:
-        """Closes its file."""
+        """Closes the file of the mark."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -165,13 +183,13 @@ _RECORDED: Final = "an earlier run found it so"
 
 
 def _why(path: str, file: _File, mark: _Mark | bool) -> str | None:
-    """Why a journal does not know all that was sent, or None. `mark`: False where there is none, True where it says nothing."""
+    """Returns why a journal may not know everything that was sent, or None. `mark`: False if there is none, True if it is unusable."""
     if mark is False:
         return _NO_MARK if file.intents else None
     if mark is True:
         return _NO_GOOD_MARK
     status = os.stat(path)  # noqa: PTH116 - a text, not a Path
-    # The number of a device may be another one after each start of the machine.
+    # Device numbers may change with each boot.
     same_device = mark.boot_id != clock.boot_id() or mark.device == status.st_dev
     if mark.name != file.name or mark.inode != status.st_ino or not same_device:
         return _OTHER_FILE
@@ -181,20 +199,43 @@ def _why(path: str, file: _File, mark: _Mark | bool) -> str | None:
 
 
 def why_stale(connection: sqlite3.Connection, path: str) -> str | None:
-    """Why a journal is stale, or None. Nothing is changed."""
+    """Tells why a journal is stale, without changing anything.
+
+    Args:
+        connection: of the journal.
+        path: of the journal.
+
+    Returns:
+        The reason, in words; None if it is not stale.
+
+    Raises:
+        OSError: the mark exists and can't be read.
+    """
     file = _file_of(connection)
     return _why(path, file, _read(path)) or (_RECORDED if stale_since(connection) else None)
 
 
 def stale_since(connection: sqlite3.Connection) -> list[StaleSince]:
-    """When documents may have left of which a journal does not know; empty where it is not known to be stale."""
+    """Reads when documents that the journal does not know may have been sent.
+
+    Args:
+        connection: of the journal.
+
+    Returns:
+        The times, with the deadlines of their results; empty if the journal is not known to be stale.
+    """
     rows = connection.execute("SELECT sent, boot, boot_id, service, deadline FROM stale")
     return [StaleSince(Stamp(*sent), deadline) for *sent, deadline in rows]
 
 
 def adopt(connection: sqlite3.Connection) -> None:
-    """Takes a journal for the right one from now on, whatever its mark says. Within a transaction; after that, `committed` of a
-    `JournalMark` whose mark is due writes it."""
+    """Makes a journal count as up to date from now on, whatever its mark says.
+
+    Call it within a transaction. Afterwards set `is_due` of a `JournalMark` and call its `committed`, which writes the new mark.
+
+    Args:
+        connection: of the journal.
+    """
     connection.execute("DELETE FROM stale")
     connection.execute("UPDATE file SET name = ?", (secrets.token_hex(16),))
 
@@ -208,10 +249,10 @@ def _file_of(connection: sqlite3.Connection) -> _File:
 
 
 def _read(path: str) -> _Mark | bool:
-    """The mark beside a journal; False where there is none, True where it can't be read or is a copy.
+    """Returns the mark beside a journal; False if there is none, True if it is unreadable or a copy.
 
     Raises:
-        OSError: it is there, and may not be read.
+        OSError: it exists and can't be opened.
     """
     try:
         fd = os.open(f"{path}-mark", os.O_RDONLY | os.O_NOFOLLOW)

@@ -1,8 +1,8 @@
-"""Which documents of a batch another run of the journal has sent: by their numbers, exactly, and from memory wherever that tells.
+"""Finds the documents of a batch that another run of the journal has sent: exactly, by number, and mostly without reading the disk.
 
-Of each run only the reach of its numbers is in memory. Where that of a batch meets it, the blocks of numbers that may hold one of them
-are read: a batch in the journal, or what is kept of a run that was removed. Where nearly everything meets nearly everything, as
-with numbers in no order, an index of all of them is made once.
+Of each run only the reach of its numbers is in memory. Where that of a batch overlaps it, the blocks that may hold one of its numbers are
+read: a batch of the journal, or the numbers kept of a pruned run. Where most ranges overlap, as with unordered numbers, an index of all
+numbers is built once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["OtherRuns"]
 _BLOCKS_IN_MEMORY: Final = 32
 _SPANS_IN_MEMORY: Final = 50_000
 _AT_LEAST: Final = 64
-"""Blocks that are read before an index is thought of."""
+"""Number of blocks read before an index is considered."""
 
 _MOST_BEGINNINGS: Final = 1000
 
@@ -44,15 +44,15 @@ _IN_WORDS: Final = {
 
 @dataclass(slots=True)
 class _Run:
-    """Another run, as it was when it was last looked at.
+    """Another run, as it was when it was last read.
 
     Attributes:
         run_id: its name.
-        attempts: how often it was begun; what was in its batches before the last time may have changed.
+        attempts: how many attempts it had; a new attempt may have changed its older batches.
         pruned: whether only its numbers are left.
-        last: its last batch, or 0.
+        last: the id of its last batch, or 0.
         reach: of its numbers.
-        indexed: its last batch that is in the index.
+        indexed: the id of its last batch in the index.
     """
 
     run_id: str
@@ -68,9 +68,9 @@ class OtherRuns:
 
     Args:
         path: of the journal.
-        key: of the run that asks.
+        key: the current run.
         run: its id.
-        index_wanted: set when an index would be worth its price.
+        index_wanted: set when an index is worth its cost; see `make_index`.
     """
 
     def __init__(self, path: str, key: RunKey, run: int, index_wanted: Event) -> None:
@@ -88,14 +88,17 @@ class OtherRuns:
         self._index: sqlite3.Connection | None = None
 
     def find(self, connection: sqlite3.Connection, keys: Sequence[str | None], spans: list[Span]) -> dict[int, Outcome]:
-        """By position, why a document may not be sent: those whose number another run has sent, or is about to send.
+        """Finds the documents of a batch that another run has sent, or is about to send.
 
-        To be called in the transaction that enters the batch: of two runs that go on at once, the second one to do so sees the first.
+        Call it in the transaction that enters the batch: then of two concurrent runs, the second one sees the first.
 
         Args:
             connection: of the journal.
-            keys: of the batch.
-            spans: of its keys.
+            keys: the keys of the batch.
+            spans: the spans of the keys.
+
+        Returns:
+            By position, the outcomes of these documents, which must not be sent.
         """
         self._refresh(connection)
         if not spans or not may_hold(self._reach, spans):
@@ -113,7 +116,7 @@ class OtherRuns:
     # --- what there is --------------------------------------------------------------------------------------------------------
 
     def _refresh(self, connection: sqlite3.Connection) -> None:
-        """Takes in what others have written since the last time."""
+        """Reads what other runs have written since the last time."""
         version = connection.execute("PRAGMA data_version").fetchone()[0]
         if version == self._version:
             return
@@ -147,7 +150,7 @@ class OtherRuns:
 
     @staticmethod
     def _read_spans(connection: sqlite3.Connection, run: int, first: int = 0) -> Iterator[tuple[int, list[Span]]]:
-        """The batches of a run from one on, with the spans of their numbers."""
+        """Yields the batches of a run, from an id on, with the spans of their numbers."""
         low, high = span_of(run)
         rows = connection.execute("SELECT id, spans FROM batches WHERE id BETWEEN ? AND ? AND spans IS NOT NULL", (max(low, first), high))
         for batch, text in rows:
@@ -156,7 +159,7 @@ class OtherRuns:
     # --- where a number may be --------------------------------------------------------------------------------------------------
 
     def _near(self, connection: sqlite3.Connection, wanted: list[str], spans: list[Span]) -> Iterator[tuple[int, int]]:
-        """The blocks that may hold one of these names, in order, as (run, block)."""
+        """Yields the blocks that may hold one of these names, in order, as (run, block)."""
         indexed = self._look_up(wanted)
         for run, known in self._runs.items():
             yield from ((run, block) for block in indexed.get(run, ()))
@@ -192,7 +195,7 @@ class OtherRuns:
                 yield name, Outcome("invalid", "sent_in_run", text)
 
     def _names_in(self, connection: sqlite3.Connection, block: int) -> dict[str, int]:
-        """The names in a block, with their positions."""
+        """Returns the names in a block, with their positions."""
         if (names := self._blocks.pop(block, None)) is None:
             self._reads += 1
             if self._index is None and self._reads > _AT_LEAST and self._reads > self._count(connection):
@@ -200,12 +203,12 @@ class OtherRuns:
             if len(self._blocks) >= _BLOCKS_IN_MEMORY:
                 del self._blocks[next(iter(self._blocks))]
             names = {name: position for position, name in enumerate(_read_names(connection, block))}
-        # The last that was used is forgotten last.
+        # The least recently used block is evicted first.
         self._blocks[block] = names
         return names
 
     def _count(self, connection: sqlite3.Connection) -> int:
-        """Number of blocks, about: as many as there were when that was asked first."""
+        """Returns the approximate number of blocks: the number when first asked."""
         if self._all is None:
             self._all = sum(1 for run in self._runs for _ in _blocks_of(connection, run))
         return self._all
@@ -213,7 +216,11 @@ class OtherRuns:
     # --- the index ----------------------------------------------------------------------------------------------------------------
 
     def make_index(self, connection: sqlite3.Connection) -> None:
-        """Makes an index of all numbers, in a temporary file without a name; outside of a transaction, for it takes a while."""
+        """Builds an index of all numbers in an unnamed temporary file. Takes a while, so call it outside a transaction.
+
+        Args:
+            connection: of the journal.
+        """
         self._index_wanted.clear()
         if self._index is not None:
             return
@@ -221,7 +228,7 @@ class OtherRuns:
         self._index.execute("BEGIN")
         for run, known in self._runs.items():
             for block in _blocks_of(connection, run):
-                # A batch that came since is looked at beside the index.
+                # A batch that was added since is searched without the index.
                 if block <= known.last:
                     rows = [(hash(name), run, block) for name in _read_names(connection, block)]
                     self._index.executemany("INSERT INTO names VALUES (?, ?, ?)", rows)
@@ -230,7 +237,7 @@ class OtherRuns:
         self._index.execute("COMMIT")
 
     def _look_up(self, wanted: list[str]) -> dict[int, list[int]]:
-        """The blocks that hold a name with the hash of one of these, by run."""
+        """Returns by run the blocks that hold a name with the same hash as one of these."""
         found: dict[int, list[int]] = {}
         if self._index is not None:
             hashes = codec.ENCODER.encode([hash(name) for name in wanted]).decode()
@@ -242,25 +249,25 @@ class OtherRuns:
         return found
 
     def close(self) -> None:
-        """Nothing more is asked."""
+        """Deletes the index."""
         if self._index is not None:
             self._index.close()
 
 
 def _is_between(names: list[str], least: str, greatest: str) -> bool:
-    """Whether one of some names in order is between two others."""
+    """Returns whether one of some sorted names is within a span."""
     place = bisect_left(names, least)
     return place < len(names) and names[place] <= greatest
 
 
 def _blocks_of(connection: sqlite3.Connection, run: int) -> Iterator[int]:
-    """The blocks of a run: batches, or what is kept of it."""
+    """Yields the blocks of a run: its batches, or what is kept of it."""
     yield from ids(connection, run, "spans IS NOT NULL")
     yield from (-block for (block,) in connection.execute("SELECT id FROM numbers WHERE run = ?", (run,)))
 
 
 def _read_names(connection: sqlite3.Connection, block: int) -> list[str]:
-    """The names in a block; none where it is not there any more."""
+    """Returns the names in a block; none if it does not exist any more."""
     if block > 0:
         there = connection.execute("SELECT 1 FROM records WHERE batch = ?", (block,)).fetchone() is not None
         return read_records(connection, block)[0] if there else []

@@ -1,4 +1,4 @@
-"""What is read of a run from its journal: called in the journal's thread, or by whoever looks at a journal."""
+"""Queries that read a run from its journal. Called in the journal's thread, or by functions that inspect a journal."""
 
 from __future__ import annotations
 
@@ -39,12 +39,21 @@ NOT_AWAITED: Final = Outcome("accepted", "not_awaited", "its result is still to 
 
 
 def span_of(run: int) -> tuple[int, int]:
-    """The least and the greatest id that a batch of a run can have."""
+    """Returns the smallest and the largest id that a batch of a run can have."""
     return run << _SHIFT, ((run + 1) << _SHIFT) - 1
 
 
 def ids(connection: sqlite3.Connection, run: int, condition: str = "TRUE") -> Iterator[int]:
-    """The ids of all batches of a run that meet a condition, in order, a few at a time."""
+    """Yields the ids of the batches of a run, in order, a few at a time.
+
+    Args:
+        connection: of the journal.
+        run: the id of the run.
+        condition: SQL that the batches must satisfy; it must not contain data.
+
+    Yields:
+        The ids.
+    """
     low, high = span_of(run)
     query = f"SELECT id FROM batches WHERE id BETWEEN ? AND ? AND ({condition}) ORDER BY id LIMIT 1000"  # noqa: S608 - our own words
     while rows := connection.execute(query, (low, high)).fetchall():
@@ -53,13 +62,28 @@ def ids(connection: sqlite3.Connection, run: int, condition: str = "TRUE") -> It
 
 
 def read_exceptions(text: str | None) -> dict[int, Outcome]:
-    """The records of a batch whose state differs from that of the batch, by position."""
+    """Decodes the outcomes of records that differ from the outcome of their batch.
+
+    Args:
+        text: the column `exceptions`.
+
+    Returns:
+        The outcomes by position.
+    """
     found = codec.json_value(text.encode()) if text is not None else {}
     return {int(position): Outcome(*outcome) for position, outcome in found.items()}
 
 
 def read_row(connection: sqlite3.Connection, batch: int) -> tuple[int, Outcome | None, dict[int, Outcome]]:
-    """Number of records of a batch, its verdict (None: its result is still to come), and the exceptions."""
+    """Reads the outcome of a batch.
+
+    Args:
+        connection: of the journal.
+        batch: its id.
+
+    Returns:
+        The number of records, the outcome of the batch (None while it is not settled), and by position the outcomes that differ.
+    """
     records, state, *outcome, exceptions = connection.execute(
         "SELECT records, state, final, reason, message, exceptions FROM batches WHERE id = ?", (batch,)
     ).fetchone()
@@ -67,7 +91,7 @@ def read_row(connection: sqlite3.Connection, batch: int) -> tuple[int, Outcome |
 
 
 def states_of(connection: sqlite3.Connection, batch: int) -> list[str]:
-    """The state of each record of a batch; `open` where its result is still to come."""
+    """Returns the state of each record of a batch; `open` while the batch is not settled."""
     records, outcome, exceptions = read_row(connection, batch)
     states: list[str] = [outcome.state if outcome is not None else "open"] * records
     for position, exception in exceptions.items():
@@ -76,24 +100,32 @@ def states_of(connection: sqlite3.Connection, batch: int) -> list[str]:
 
 
 def superseded(connection: sqlite3.Connection, batch: int) -> set[int]:
-    """The positions of the records of a batch that were sent again in a later one."""
+    """Returns the positions of the records of a batch that were sent again in a later one."""
     return {row[0] for row in connection.execute("SELECT position FROM superseded WHERE batch = ?", (batch,))}
 
 
 def keys_of(connection: sqlite3.Connection, batch: int) -> list[str | None]:
-    """The keys of a batch."""
+    """Returns the keys of the records of a batch."""
     keys: list[str | None] = codec.json_value(connection.execute("SELECT keys FROM records WHERE batch = ?", (batch,)).fetchone()[0])
     return keys
 
 
 def body_of(connection: sqlite3.Connection, batch: int) -> bytes | None:
-    """What was sent, as far as it is kept."""
+    """Returns the JSON that was sent, or None if it was not kept."""
     row = connection.execute("SELECT body FROM bodies WHERE batch = ?", (batch,)).fetchone()
     return bytes(row[0]) if row is not None else None
 
 
 def read_open(connection: sqlite3.Connection, batch: int) -> AcceptedBatch:
-    """A batch that was accepted."""
+    """Reads a batch that the server accepted.
+
+    Args:
+        connection: of the journal.
+        batch: its id.
+
+    Returns:
+        The batch.
+    """
     uuid, shared, *accepted = connection.execute(
         "SELECT uuid, shared, accepted, accepted_boot, boot_id, accepted_service FROM batches WHERE id = ?", (batch,)
     ).fetchone()
@@ -102,7 +134,15 @@ def read_open(connection: sqlite3.Connection, batch: int) -> AcceptedBatch:
 
 
 def read_outcomes(connection: sqlite3.Connection, places: Sequence[tuple[int, int]]) -> list[tuple[Outcome, str | None]]:
-    """The final state of each of these records, given as (batch, position), and the batchUuid; of an open one, that it is accepted."""
+    """Reads the outcomes of records.
+
+    Args:
+        connection: of the journal.
+        places: the records, as (batch, position).
+
+    Returns:
+        For each, its outcome and its batchUuid; `NOT_AWAITED` while the batch is not settled.
+    """
     known: dict[int, tuple[Any, ...]] = {}
     found: list[tuple[Outcome, str | None]] = []
     for batch, position in places:
@@ -115,16 +155,24 @@ def read_outcomes(connection: sqlite3.Connection, places: Sequence[tuple[int, in
 
 
 def unknown_ids(connection: sqlite3.Connection, run: int) -> list[int]:
-    """The batches of a run of which records are unknown, or accepted without an explanation, in the order in which they were cut."""
+    """Lists the batches with records that are unknown, or accepted without an explanation, in the order in which they were cut."""
     reasons = ", ".join(f"'{reason}'" for reason in NOT_EXPLAINED)
     parts = ["final = 'unknown'", "exceptions LIKE '%\"unknown\"%'", f"(final = 'accepted' AND reason IN ({reasons}))"]
     parts += [f'exceptions LIKE \'%"accepted","{reason}"%\'' for reason in NOT_EXPLAINED]
-    # What could not be decided on a stale journal did not leave: the next attempt looks it up again.
+    # What could not be decided on a stale journal was not sent: the next attempt looks it up again.
     return list(ids(connection, run, f"({' OR '.join(parts)}) AND reason <> 'stale_journal'"))
 
 
 def read_unknown(connection: sqlite3.Connection, batch: int) -> UnknownBatch:
-    """A batch of which records are unknown, or accepted without an explanation; those that were sent again in a later one are left out."""
+    """Reads a batch with records that are unknown, or accepted without an explanation. Records that were sent again are left out.
+
+    Args:
+        connection: of the journal.
+        batch: its id.
+
+    Returns:
+        The batch.
+    """
     status, uuid, *sent = connection.execute(
         "SELECT status, uuid, coalesce(sent, 0), boot, boot_id, service FROM batches WHERE id = ?", (batch,)
     ).fetchone()
@@ -140,7 +188,7 @@ def read_unknown(connection: sqlite3.Connection, batch: int) -> UnknownBatch:
 
 
 def slowest(connection: sqlite3.Connection, run: int) -> float:
-    """Seconds from the 202 to the result of the slowest batch of a run; 0 where none is known."""
+    """Returns the seconds from the 202 to the result of the slowest batch of a run; 0 if none is known."""
     row = connection.execute(
         "SELECT max(took) FROM batches WHERE id BETWEEN ? AND ? AND final IN ('succeeded', 'failed')", span_of(run)
     ).fetchone()
@@ -148,12 +196,12 @@ def slowest(connection: sqlite3.Connection, run: int) -> float:
 
 
 def deadline_of(connection: sqlite3.Connection, run: int) -> float:
-    """The longest deadline that an attempt of a run had."""
+    """Returns the longest deadline, in seconds, that an attempt of a run had."""
     return float(connection.execute("SELECT deadline FROM runs WHERE id = ?", (run,)).fetchone()[0])
 
 
 def runs_like(connection: sqlite3.Connection, run: int) -> list[int]:
-    """A run and all others of the same operation, client number and address, it first and then the newest."""
+    """Lists a run and all others of the same operation, client number and address: that run first, then the newest."""
     rows = connection.execute(
         "SELECT other.id FROM runs JOIN runs AS other USING (operation, client_no, base_url) WHERE runs.id = ?"
         " ORDER BY other.id = runs.id DESC, other.id DESC",
@@ -163,14 +211,32 @@ def runs_like(connection: sqlite3.Connection, run: int) -> list[int]:
 
 
 def taken_ids(connection: sqlite3.Connection, run: int, near: int, most: int) -> list[int]:
-    """Batches of a run of which records succeeded or were accepted, `most` of them, those next to the batch `near` first."""
+    """Lists batches with records that succeeded or were accepted.
+
+    Args:
+        connection: of the journal.
+        run: the id of the run.
+        near: the id of a batch; the nearest ones come first.
+        most: the most to return.
+
+    Returns:
+        Their ids.
+    """
     said = "final IN ('succeeded', 'accepted') OR exceptions LIKE '%\"succeeded\"%' OR exceptions LIKE '%\"accepted\"%'"
     query = f"SELECT id FROM batches WHERE id BETWEEN ? AND ? AND ({said}) ORDER BY abs(id - ?) LIMIT ?"  # noqa: S608 - our own words
     return [row[0] for row in connection.execute(query, (*span_of(run), near, most))]
 
 
 def taken_keys(connection: sqlite3.Connection, batches: Sequence[int]) -> list[tuple[str, bool, Stamp]]:
-    """The keys of these batches whose records succeeded or were accepted, whether they succeeded, and when they were taken."""
+    """Reads the keys of the records of some batches that succeeded or were accepted.
+
+    Args:
+        connection: of the journal.
+        batches: the ids of the batches.
+
+    Returns:
+        For each such record with a key: the key, whether it succeeded, and when its batch was accepted (or sent, if that is not known).
+    """
     found: list[tuple[str, bool, Stamp]] = []
     query = "SELECT coalesce(accepted, sent, 0), coalesce(accepted_boot, boot), boot_id, coalesce(accepted_service, service) FROM batches"
     for batch in batches:
@@ -183,14 +249,32 @@ def taken_keys(connection: sqlite3.Connection, batches: Sequence[int]) -> list[t
 
 
 def places_of(connection: sqlite3.Connection, batch: int, index: Index | None, *, current: bool) -> dict[int, int]:
-    """The places in the source of the records of a batch, by position; of an earlier attempt, those that were yielded again."""
+    """Reads where the records of a batch are in the source.
+
+    Args:
+        connection: of the journal.
+        batch: its id.
+        index: the index of earlier attempts, if there is one.
+        current: whether the batch was cut in this attempt.
+
+    Returns:
+        The places by position; of an earlier attempt, only of records that the source yielded again.
+    """
     if current:
         return dict(enumerate(read_records(connection, batch)[2]))
     return index.claimed_of(batch) if index is not None else {}
 
 
 def left_behind(connection: sqlite3.Connection, index: Index) -> dict[State, int]:
-    """Numbers of records that may be with the server, and that the source did not yield this time."""
+    """Counts the records that may be with the server, and that the source did not yield this time.
+
+    Args:
+        connection: of the journal.
+        index: the index of earlier attempts.
+
+    Returns:
+        The numbers by state.
+    """
     found: Counter[State] = Counter()
     for places in index.unclaimed():
         found.update(outcome.state for outcome, _ in read_outcomes(connection, places))

@@ -1,4 +1,4 @@
-"""What a reconcile reads of a run and writes into it."""
+"""The parts of a run in the journal that a reconcile reads and writes."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ __all__ = ["SqliteReconcileStore", "adopted"]
 
 
 _MOST_SCANNED: Final = 1_000_000
-"""Numbers of a journal that are looked at for proofs: a second or two."""
+"""Most numbers of a journal to scan for proofs: takes a second or two."""
 
 _AT_ONCE: Final = 20
-"""Batches that are read at a time: others who write in the journal have their turn in between."""
+"""Number of batches read at a time, so that other work on the journal can run in between."""
 
 _MOST_PROOFS: Final = 5
-"""Documents of a kind that are asked for: one that is not there may have failed since."""
+"""Documents of a kind to look up as proof: one that is not found may have failed meanwhile."""
 
 
 class _Pool:
-    """The best candidates of a kind of form: those that are long enough, or else the longest."""
+    """The best candidates for a kind of number form: those that are long enough, else the longest."""
 
     def __init__(self, length: int) -> None:
         self._length = length
         self._chosen = Candidates([], [])
 
     def add(self, key: str, *, succeeded: bool) -> None:
-        """Takes in a number, if it is better than what is there."""
+        """Adds a number if it is better than those in the pool."""
         some = self._chosen.succeeded if succeeded else self._chosen.accepted
         if len(some) < _MOST_PROOFS:
             some.append(key)
@@ -64,24 +64,24 @@ class _Pool:
 
     @property
     def is_full(self) -> bool:
-        """Whether more would not be better."""
+        """Whether more numbers can't improve it."""
         return any(len(some) == _MOST_PROOFS and min(map(len, some)) >= self._length for some in self._chosen)
 
     def chosen(self) -> Candidates:
-        """What was found."""
+        """Returns the candidates."""
         return self._chosen
 
 
 class SqliteReconcileStore:
-    """The records of a run whose fate nobody knows, and those that were accepted without an explanation.
+    """The records of a run whose outcome is unknown, and those that were accepted without an explanation.
 
     Args:
-        store: of the run, owned by the thread.
+        store: of the run; owned by the thread.
         run: the id of the run.
         thread: does the work.
-        deferred: records of the source that wait for them.
-        next_row: gives the id of a new batch.
-        settle: writes what became of a batch.
+        deferred: records of the source that wait for these outcomes.
+        next_row: returns the id of a new batch.
+        settle: records the outcome of a batch: called with its id, its outcome, by position the outcomes that differ, and the HTTP status.
     """
 
     def __init__(
@@ -101,49 +101,68 @@ class SqliteReconcileStore:
         self._settle = settle
 
     async def deadline(self) -> float:
-        """The longest deadline that an attempt of the run had: no document that it sent comes later than that."""
+        """Returns the longest deadline of the attempts of the run, in seconds: no document that it sent appears later than that."""
         return await self._thread.call(partial(deadline_of, run=self._run))
 
     async def slowest(self) -> float:
-        """Seconds from the 202 to the result of the slowest batch of the run."""
+        """Returns the seconds from the 202 to the result of the slowest batch of the run."""
         return await self._thread.call(partial(slowest, run=self._run))
 
     async def batches(self) -> list[int]:
-        """The batches that hold some."""
+        """Returns the ids of the batches that hold such records."""
         return await self._thread.call(partial(unknown_ids, run=self._run))
 
     async def read(self, batch: int) -> UnknownBatch:
-        """One of them."""
+        """Reads one of these batches."""
         return await self._thread.call(partial(read_unknown, batch=batch))
 
     def looked_up(self, batch: UnknownBatch, outcomes: Mapping[int, Outcome], still_deferred: frozenset[int]) -> Iterator[BatchOutcome]:
-        """What the look-up of a batch showed; gives the outcomes of those who waited for it, but for the `held` positions."""
+        """Records the outcomes of a look-up.
+
+        Args:
+            batch: the batch.
+            outcomes: by position, the outcomes.
+            still_deferred: positions whose records in the source keep waiting.
+
+        Returns:
+            The outcomes of the records of the source that waited for the batch.
+        """
         standard, others = common(dict(sorted({**batch.known, **outcomes}.items())))
         self._settle(batch.id, standard, others, batch.status)
         return self._deferred.settle(batch.id, standard, others, still_deferred)
 
     async def enter_again(self, batch: int) -> tuple[Batch, int] | None:
-        """The records of a batch that wait, as a new batch; it takes their place when it is sent. None where there are none."""
+        """Enters the waiting records of a batch as a new batch, which replaces them when it is sent.
+
+        Args:
+            batch: the id of the batch.
+
+        Returns:
+            The new batch and its id; None if no records wait.
+        """
         found = self._deferred.of(batch)
         pairs = sorted((index, position) for records in found for index, position in zip(records.indexes, records.positions, strict=True))
         if not pairs:
             return None
         row = self._next_row()
         entered = await self._thread.call(partial(self._store.enter_again, old=batch, new=row, records=pairs))
-        # Not before: whatever cuts this off, they are somewhere.
+        # Only now: if this is interrupted, no record is lost.
         self._deferred.take(batch)
         return entered, row
 
     async def candidates(
         self, needed: Mapping[tuple[object, ...], int], *, near: int, is_settled: Callable[[Stamp], bool], of_all_runs: bool = False
     ) -> dict[tuple[object, ...], Candidates]:
-        """Numbers whose documents should be there, by kind of form, for each some that are as long as needed, or else the longest.
+        """Finds numbers whose documents should exist, by kind of form: some that are as long as needed, or else the longest.
 
         Args:
-            needed: the kinds that are looked for, and the lengths.
-            near: the batch next to which it is looked first.
-            is_settled: whether so much has passed since a stamp that what was accepted then should be there.
-            of_all_runs: whether those of other runs of the journal to the same client number and address will do, too.
+            needed: the kinds to look for, with the lengths.
+            near: the id of the batch to begin next to.
+            is_settled: whether enough time has passed since a stamp that what was accepted then should exist.
+            of_all_runs: whether to include other runs of the journal to the same client number and address.
+
+        Returns:
+            The candidates by kind.
         """
         pools = {kind: _Pool(length) for kind, length in needed.items()}
         runs = await self._thread.call(partial(runs_like, run=self._run)) if of_all_runs else [self._run]
@@ -162,7 +181,16 @@ class SqliteReconcileStore:
 
 
 def adopted(connection: sqlite3.Connection, *, batch: int, first: int) -> DeferredRecords:
-    """The records of a batch whose fate is open, as if a source had yielded them from place `first` on."""
+    """Reads the records of a batch whose outcome is open, as if a source had yielded them.
+
+    Args:
+        connection: of the journal.
+        batch: its id.
+        first: the place in the source of the first one.
+
+    Returns:
+        The records.
+    """
     _, outcome, exceptions = read_row(connection, batch)
     keys, gone = read_keys(connection, batch), superseded(connection, batch)
     said = {place: exceptions.get(place, outcome or NOT_AWAITED) for place in range(len(keys)) if place not in gone}

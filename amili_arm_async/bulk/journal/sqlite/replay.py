@@ -1,4 +1,4 @@
-"""What a replay reads and writes of the journals of other runs."""
+"""Reads the journals of other runs for a replay, and writes to them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class SqliteReplayJournals:
 
 
 def _find(connection: sqlite3.Connection, path: str, run: RunKey) -> tuple[int, bool] | None:
-    """Returns the id of a run and whether it was cut off. Unlike `find_run`, it does not ask where the run sends: a replay has asked."""
+    """Returns the id of a run and whether it was cut off. Unlike `find_run`, it does not check the address: the replay has done so."""
     row = connection.execute(
         "SELECT id, ended IS NULL, pruned FROM runs WHERE run_id = ? AND operation = ? AND client_no = ?",
         (run.run_id, run.operation, run.client_no),
@@ -96,7 +96,7 @@ def _records(connection: sqlite3.Connection, batch: int, *, is_document: bool) -
         if position in gone:
             continue
         if name.startswith("?"):
-            # It was never sent: its identity was not needed.
+            # It was never sent, so its identity was not recorded.
             if texts is None:
                 body = body_of(connection, batch)
                 texts = split_json_objects(body) if body is not None else []

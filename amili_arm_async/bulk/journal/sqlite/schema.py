@@ -21,11 +21,11 @@ VERSION: Final = 2
 """Of the schema; in the header too."""
 
 _PAGE: Final = 65_536
-"""The largest that there is: a body takes few pages."""
+"""The largest page size of SQLite: a body takes few pages."""
 
 
 _SCHEMA: Final = f"""{MARK_SCHEMA}
--- Of a run that was removed its row stays, so that its name can't be used again: pruned is when that was.
+-- The row of a pruned run stays, so that its name can't be used again; pruned: when that was.
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     run_id TEXT NOT NULL,
@@ -41,11 +41,11 @@ CREATE TABLE runs (
     pruned REAL,
     UNIQUE (run_id, operation, client_no)
 );
--- One row for each batch that was cut; its id is the run's times 2^32, and its number.
+-- One row for each batch that was cut; its id is the id of the run times 2^32 plus its number.
 -- sent, boot, boot_id, service: when its last try began, by the clocks of a Stamp; accepted, accepted_boot, accepted_service: when the 202
 -- came, with the same boot_id. took: seconds from the 202 to the result, where one attempt saw both.
--- shared: whether another batch was given the same uuid: then a result says nothing of it but by name.
--- spans: the least and the greatest of its documentNos, a pair for each length and beginning.
+-- shared: whether another batch got the same uuid: then a result proves something only about records that it names.
+-- spans: the smallest and the largest of its documentNos, a pair for each length and prefix.
 -- state: queued, sending, open (accepted, no result yet), settled. final, reason, message: of all its records but the exceptions.
 CREATE TABLE batches (
     id INTEGER PRIMARY KEY,
@@ -71,7 +71,7 @@ CREATE TABLE batches (
     spans TEXT
 );
 CREATE INDEX batch_uuids ON batches (lower(trim(uuid))) WHERE uuid IS NOT NULL;
--- Written once for each batch: keys as a JSON list, prints as 32-bit integers, names of records without key by position,
+-- Written once for each batch: keys as a JSON list, prints (fingerprints) as 32-bit integers, names of records without key by position,
 -- places in the source as a first one or as 64-bit integers.
 CREATE TABLE records (
     batch INTEGER PRIMARY KEY,
@@ -82,11 +82,11 @@ CREATE TABLE records (
     places BLOB
 );
 CREATE TABLE bodies (batch INTEGER PRIMARY KEY, body BLOB NOT NULL);
--- Records that were sent again in a later batch, which speaks for them now.
+-- Records that were sent again in a later batch, which has their outcome.
 CREATE TABLE superseded (batch INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (batch, position)) WITHOUT ROWID;
--- Customers that are not the newest of their number any more: another one went out after them, and comes before them in the source.
+-- Customers that are not the newest of their number any more: another one was sent after them, and comes before them in the source.
 CREATE TABLE overtaken (batch INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (batch, position)) WITHOUT ROWID;
--- The documentNos of runs that were removed, some 1000 in a row. Ids are not used twice: who has read a block need not read it again.
+-- The documentNos of pruned runs, about 1000 in a row. Ids are never reused, so that a block need not be read twice.
 CREATE TABLE numbers (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     run INTEGER NOT NULL,
@@ -94,7 +94,7 @@ CREATE TABLE numbers (
     greatest TEXT NOT NULL,
     packed BLOB NOT NULL
 );
--- Holds all but the numbers themselves: to know where one may be, none of those is read.
+-- A covering index but for the numbers themselves: finding the blocks that may hold one reads none of them.
 CREATE INDEX numbers_spans ON numbers (run, least, greatest);
 """
 
@@ -112,7 +112,7 @@ JOURNAL: Final = FileFormat(
 
 
 def broken(path: str, failure: Exception) -> JournalError:
-    """The error for what SQLite or the system says of a journal."""
+    """Returns the error for a failure of SQLite or of the operating system on a journal."""
     return file.broken(path, failure, JOURNAL.word)
 
 
@@ -121,8 +121,17 @@ def open_journal(
 ) -> sqlite3.Connection:
     """Opens the journal at `path`: see `sqlite.file.open_file`.
 
+    Args:
+        path: of the journal; empty: a temporary one.
+        create: whether to create a missing file.
+        look: called once the file can be read, before anything is written.
+        guard: learns which files were opened.
+
+    Returns:
+        A connection in autocommit mode, for any thread.
+
     Raises:
-        JournalError: no journal, damaged, of another version, somebody else may write it, or it can't be read or written. The file is left
-            as it is.
+        JournalError: the journal is missing, damaged, of another kind or version, writable by another user, or can't be read or written.
+            The file is left as it was.
     """
     return file.open_file(path, JOURNAL, create=create, look=look, guard=guard)

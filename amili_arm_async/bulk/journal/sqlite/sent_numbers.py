@@ -1,4 +1,4 @@
-"""The documentNos that a run has sent, and those that are kept of a run that was removed: a block for some 1000 of them, compressed."""
+"""The documentNos that a run has sent, and those that are kept of a pruned run: compressed blocks of about 1000."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .queries import ids, read_row, superseded
 __all__ = ["Reach", "Span", "add_spans", "forget_numbers", "keep_numbers", "may_hold", "names_in", "sent_in", "spans_of_keys"]
 
 Span: TypeAlias = tuple[str, str]
-"""The least and the greatest of some names of one length."""
+"""The smallest and the largest of some names of one length."""
 
 Reach: TypeAlias = dict[tuple[int, str], Span]
-"""Spans by the length of the names and their beginning, which is empty where they have several."""
+"""Spans by the length and the prefix of the names; the prefix is empty if a span has several."""
 
 _BLOCK: Final = 1000
 _BEGINNING: Final = 4
@@ -30,7 +30,7 @@ _MOST: Final = 32
 
 
 def spans_of_keys(keys: Sequence[str | None]) -> list[Span]:
-    """The spans of the numbers of a batch: one for each length and beginning, or for each length where there are many."""
+    """Returns the spans of the numbers of a batch: one for each length and prefix, or for each length if there are many."""
     names = sorted(keyed_names(keys))
     if not names:
         return []
@@ -44,7 +44,13 @@ def spans_of_keys(keys: Sequence[str | None]) -> list[Span]:
 
 
 def add_spans(reach: Reach, spans: Iterable[Span], most: int = _MOST) -> None:
-    """Takes spans in. Where a reach has too many beginnings, they are not told apart any more."""
+    """Adds spans to a reach. If it gets too many prefixes, those of one length are merged.
+
+    Args:
+        reach: the reach; changed in place.
+        spans: the spans.
+        most: the most entries before prefixes are merged.
+    """
     for least, greatest in spans:
         beginning = least[:_BEGINNING]
         key = (len(least), beginning if greatest.startswith(beginning) and (len(least), "") not in reach else "")
@@ -61,7 +67,7 @@ def _merge(reach: Reach, length: int) -> None:
 
 
 def may_hold(reach: Reach, spans: Iterable[Span]) -> bool:
-    """Whether a name in these spans may be in the reach."""
+    """Returns whether a name in these spans may be in the reach."""
     for least, greatest in spans:
         length, beginning = len(least), least[:_BEGINNING]
         if greatest.startswith(beginning):
@@ -77,7 +83,16 @@ def may_hold(reach: Reach, spans: Iterable[Span]) -> bool:
 
 
 def sent_in(connection: sqlite3.Connection, batch: int, going_on: Callable[[], bool]) -> dict[int, str]:
-    """By position, the state of the records of a batch that may be with the server, or will be: `queued` where its run is going on."""
+    """Reads which records of a batch may be with the server, or are about to be sent.
+
+    Args:
+        connection: of the journal.
+        batch: its id.
+        going_on: tells whether the run of the batch is in progress: queued batches count only then.
+
+    Returns:
+        Their states by position; `queued` for those that are about to be sent.
+    """
     row = connection.execute("SELECT state FROM batches WHERE id = ?", (batch,)).fetchone()
     if row is None or (row[0] == "queued" and not going_on()):
         return {}
@@ -109,7 +124,7 @@ def keep_numbers(connection: sqlite3.Connection, run: int) -> None:
 
 
 def _blocks(names: Iterable[str]) -> Iterator[list[str]]:
-    """Blocks of names of one length, and of one beginning unless that makes them small."""
+    """Cuts names into blocks of one length, and of one prefix unless that makes the blocks small."""
     block: list[str] = []
     for (length, _), group in groupby(names, lambda name: (len(name), name[:_BEGINNING])):
         if block and (len(block[0]) != length or len(block) > _BLOCK // 4):
@@ -125,19 +140,27 @@ def _blocks(names: Iterable[str]) -> Iterator[list[str]]:
 
 
 def forget_numbers(connection: sqlite3.Connection, before: float) -> None:
-    """Forgets the numbers of runs that were removed before a Unix time, or then."""
+    """Deletes the numbers of runs that were pruned at or before a Unix time."""
     connection.execute("DELETE FROM numbers WHERE run IN (SELECT id FROM runs WHERE pruned <= ?)", (before,))
 
 
 def _pack(names: Sequence[str]) -> bytes:
-    """Names of one length, in order, character by character: what they have in common comes together, and takes hardly any room."""
+    """Compresses sorted names of one length, transposed: all first characters, then all second ones. That way they compress best."""
     text = "".join(names)
     length = len(names[0])
     return zlib.compress("".join([text[place::length] for place in range(length)]).encode(), 9)
 
 
 def names_in(packed: bytes, length: int) -> list[str]:
-    """The names of a block, by their length."""
+    """Decompresses a block.
+
+    Args:
+        packed: the block.
+        length: the length of its names.
+
+    Returns:
+        The names, in order.
+    """
     text = zlib.decompress(packed).decode()
     count = len(text) // length
     return [text[number::count] for number in range(count)]
