@@ -1,4 +1,4 @@
-"""A run's journal as the sender uses it: what is asked for here is done in the journal's thread."""
+"""The journal of a run as the sender uses it: each call is carried out in the journal's thread."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ _MOST_WAITING: Final = 100_000
 
 
 class SqliteRunJournal:
-    """The journal of one run.
+    """The journal of one run. See `RunJournal` and `Recorder` for the methods.
 
     Args:
         key: which run.
         options: of the run.
-        service: what time it is there.
-        reads_source: False where there is no source: then the records whose fate is open stand for one.
+        service: the clock of the service.
+        reads_source: False if there is no source: then the records whose outcome is open take its place.
 
     Attributes:
-        holds: whether an outcome that can be looked up is kept back, because that is done at the end.
-        keeps_payloads: whether the text of what did not make it is kept.
-        look_up_first: on a stale journal, looks the documents of a batch up before they may leave, and gives by position what became of
-            those that may not; None where the run stops.
-        batches_ahead: how many batches more than may be on the wire are made ready, and written down, meanwhile.
+        defers: whether outcomes that can be looked up are deferred until the look-ups at the end of the run.
+        keeps_payloads: whether the text of records that did not succeed is kept.
+        look_up_first: on a stale journal, looks up the documents of a batch before they are sent, and returns by position the outcomes of
+            those that must not be; None if the run stops.
+        batches_ahead: how many batches more than may be in flight are prepared and recorded meanwhile.
     """
 
     def __init__(self, key: RunKey, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True) -> None:
@@ -88,7 +88,7 @@ class SqliteRunJournal:
         """Opens the journal and the run.
 
         Raises:
-            JournalError: the journal or the dead letter can't be used, or somebody is running the run.
+            JournalError: the journal or the dead letter file can't be used, or the run is in progress elsewhere.
             ConfigurationError: the run was begun against another address.
         """
         if self._options.dead_letter is not None:
@@ -106,11 +106,11 @@ class SqliteRunJournal:
             await thread.start()
             run = await thread.call(beginning)
         except BaseException:
-            # Nobody need wait for it: whoever cancels this may cancel the waiting too.
+            # Don't wait for it: a cancelled caller may cancel that wait, too.
             thread.finish()
             raise
         self._thread, self._run, self._next_batch = thread, run, run.next_batch
-        # On a stale journal each record is looked at one by one.
+        # On a stale journal each record is checked individually.
         self._indexed = run.has_index or bool(run.stale_since)
         if run.stale_since:
             log.warning(
@@ -124,10 +124,13 @@ class SqliteRunJournal:
             log.info("the run is resumed", attempt=run.attempt, batches=len(self._open))
 
     async def end(self, *, complete: bool) -> dict[State, int]:
-        """Writes the dead letter and closes the journal.
+        """Writes the dead letter file and closes the journal.
+
+        Args:
+            complete: whether the source was read to its end and nothing stopped the run.
 
         Returns:
-            how many records of earlier attempts the source did not yield, by state, where it was read to its end.
+            By state, how many records of earlier attempts the source did not yield; empty if it was not read to its end.
 
         Raises:
             JournalError: something could not be written.
@@ -150,7 +153,7 @@ class SqliteRunJournal:
         return left
 
     def _write_dead_letter(self, dead_letter: DeadLetter, connection: sqlite3.Connection) -> None:
-        """Called in the thread."""
+        """Writes the dead letter file; called in the thread."""
         success = success_states(accepted_is_enough=self._accepted_is_enough)
         dead_letter.write(self._store.unsuccessful(connection, success), success)
 
@@ -160,7 +163,7 @@ class SqliteRunJournal:
         return self._thread.failure if self._thread is not None else None
 
     async def wait_for_backlog(self) -> None:
-        """Waits where too much is still to be written: what waits is in memory."""
+        """Waits while too much is still to be written, which is in memory until then."""
         if self._thread is not None and self._thread.backlog > _MOST_BACKLOG:
             await self._call(lambda _: None)
 
@@ -195,7 +198,7 @@ class SqliteRunJournal:
         return self._run.stale_since if self._run is not None else ()
 
     async def decide(self, batch: Batch) -> SendDecision | None:
-        """What of a batch is to be sent, and what became of the rest; None where the run stopped before that was known."""
+        """Decides which records of a batch are sent. See `Recorder`."""
         await self._wait_for_results()
         await self._make_index()
         row = self._next_row()
@@ -214,7 +217,7 @@ class SqliteRunJournal:
         part, withheld = decisions.part, list[BatchOutcome]()
         if looked_up and part is not None:
             withheld = list(_withheld(part, looked_up))
-            # What is in the journal is told, too.
+            # What the journal records must be reported, too.
             with anyio.CancelScope(shield=True):
                 row, part = await self._keep_back(row, part, looked_up)
         outcomes = [*self._conflicts(batch, decisions), *self._taken(batch, decisions, earlier), *withheld]
@@ -227,13 +230,13 @@ class SqliteRunJournal:
         return numbers[2], await self._call(partial(withhold, now=self._stamp(), keep_bodies=self.keeps_payloads))
 
     async def _make_index(self) -> None:
-        """Makes an index of what other runs have sent, where that is worth its price."""
+        """Builds an index of what other runs have sent, if it is worth its cost."""
         if self._index_wanted.is_set():
             assert self._thread is not None
             await self._thread.call_alone(self._store.make_index)
 
     async def _wait_for_results(self) -> None:
-        """Waits while too many records wait for batches that are still open: they are in memory."""
+        """Waits while too many records, which are in memory, wait for batches that are still open."""
         while self._open and self._deferred.waiting > _MOST_WAITING:
             self._settled.clear()
             await self._settled.wait()
@@ -243,23 +246,23 @@ class SqliteRunJournal:
             return True
         if self._key.safe:
             return False
-        # A source in the order of its keys has batches that can't hold the same one: nothing has to be looked up.
+        # In a source sorted by key, batches can't share a key: nothing has to be looked up.
         return not self._spans.add(without_case(batch.keys))
 
     async def _outcomes(self, decisions: ResumeDecisions) -> dict[int, tuple[Outcome, str | None]]:
-        """What the journal says now of the records that are not sent, by place in the batch."""
+        """Returns what the journal knows now of the records that are not sent, by place in the batch."""
         found: dict[int, tuple[Outcome, str | None]] = {}
         wanted, read_open = list(decisions.taken), set[int]()
         while wanted:
             read_open = (read_open - set(wanted)) | {place for place in wanted if decisions.taken[place].batch in self._open}
             places = [(decisions.taken[place].batch, decisions.taken[place].position) for place in wanted]
             found.update(zip(wanted, await self._call(partial(read_outcomes, places=places)), strict=True))
-            # A result that came since a record was read is in the journal now.
+            # A result may have arrived after the record was read: then read it again.
             wanted = [place for place in read_open if decisions.taken[place].batch not in self._open]
         return found
 
     def _taken(self, batch: Batch, decisions: ResumeDecisions, found: Mapping[int, tuple[Outcome, str | None]]) -> Iterator[BatchOutcome]:
-        """The outcomes of the records that an earlier attempt sent; those that are still open follow later."""
+        """Yields the outcomes of the records that an earlier attempt sent; those that are still open follow later."""
         following: dict[int, list[int]] = {}
         settled: dict[str | None, list[int]] = {}
         for place, entry in decisions.taken.items():
@@ -288,10 +291,17 @@ class SqliteRunJournal:
     # --- sending ----------------------------------------------------------------------------------------------------------
 
     async def before_send(self, in_flight: InFlightBatch) -> Mapping[int, Outcome]:
-        """A batch is about to leave. For an unsafe one, this is durable when it returns.
+        """Records that a batch is about to be sent. For documents, that is durable when it returns. See `Recorder`.
+
+        Args:
+            in_flight: the batch.
 
         Returns:
-            the documents that may not leave, by position, for another run has sent them: nothing is written down until they are taken out.
+            By position, the outcomes of documents that must not be sent, because another run has sent them. Then nothing is recorded until
+                they are removed.
+
+        Raises:
+            ArmError: it can't be recorded: the batch must not be sent.
         """
         assert self._thread is not None
         do = partial(self._store.before_send, id=in_flight.row, batch=in_flight.batch, tries=in_flight.attempts + 1, now=self._stamp())
@@ -303,7 +313,7 @@ class SqliteRunJournal:
         return {}
 
     def remove_records(self, in_flight: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
-        """A batch has lost documents that another run has sent; `part` is what is left of it, the records at the positions `rest`."""
+        """Records that a batch lost documents that another run has sent. See `Recorder`."""
         row = self._next_row()
         self._put_urgent(partial(self._store.remove_records, id=in_flight.row, rest=rest, part=(row, part) if part is not None else None))
         in_flight.row = row
@@ -318,22 +328,30 @@ class SqliteRunJournal:
                 self.not_sent([outcome.indexes[number] for number, _ in some], [outcome.keys[number] for number, _ in some], one, body)
 
     def requeue(self, in_flight: InFlightBatch) -> None:
-        """A try of a batch was provably not taken."""
+        """Records that the server provably did not accept a try. See `Recorder`."""
         put = self._put if self._key.safe else self._put_urgent
         put(partial(self._store.requeue, id=in_flight.row))
 
     def split(self, in_flight: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
-        """Two parts take the place of a batch."""
+        """Replaces a batch by its parts. See `Recorder`."""
         for part in parts:
             part.row = self._next_row()
         put = self._put if self._key.safe else self._put_urgent
         put(partial(self._store.split, id=in_flight.row, parts=[(part.row, part.batch) for part in parts]))
 
     async def accepted(self, in_flight: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool:
-        """A batch was taken. For an unsafe one, this is durable when it returns.
+        """Records that the server accepted a batch. For documents, that is durable when it returns. See `Recorder`.
 
-        Where it is not the first of that name (`is_first`, or by what the journal knows), nothing is kept but that the others are not
-        alone; then False.
+        Args:
+            in_flight: the batch.
+            batch_uuid: its batchUuid.
+            is_first: False if this client got the same batchUuid before.
+
+        Returns:
+            Whether the batchUuid is unique, as far as this client and the journal know. If not, only that is recorded.
+
+        Raises:
+            JournalError: it can't be recorded. The batch was accepted all the same.
         """
         assert self._thread is not None
         call = self._thread.call if self._key.safe else self._thread.call_urgent
@@ -343,7 +361,7 @@ class SqliteRunJournal:
         return first
 
     def settled(self, in_flight: InFlightBatch, outcome: Outcome, exceptions: Mapping[int, Outcome]) -> None:
-        """What became of a batch is known."""
+        """Records the outcome of a batch. See `Recorder`."""
         self._settle(in_flight.row, outcome, exceptions, in_flight.status, tries=in_flight.attempts)
 
     def _settle(
@@ -371,7 +389,7 @@ class SqliteRunJournal:
         )
 
     def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], outcome: Outcome, body: bytes | None) -> None:
-        """Records that were never sent."""
+        """Records the outcome of records that were never sent. See `Recorder`."""
         kept = body if self.keeps_payloads else None
         text = body if self._is_resumed and outcome.state == "not_sent" else None
         entering = partial(self._store.enter_unsent, id=self._next_row(), indexes=indexes, keys=keys, outcome=outcome)
@@ -380,8 +398,7 @@ class SqliteRunJournal:
     async def earlier_outcomes(
         self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
     ) -> Mapping[int, Outcome]:
-        """By place, what an earlier attempt did with records that this one does not come to any more; `texts` are needed where one has
-        no key, `prints` may be left out."""
+        """Finds what earlier attempts did with records that this attempt will not send. See `Recorder`."""
         if not self._is_resumed or self._thread is None:
             return {}
         found: dict[int, Outcome] = await self._call(
@@ -390,7 +407,7 @@ class SqliteRunJournal:
         return {place: DONE_BEFORE if outcome.state == "succeeded" else outcome for place, outcome in found.items()}
 
     def invalid(self, refused: Invalid) -> None:
-        """A record that can't be sent."""
+        """Records the outcome of a record that can't be sent. See `Recorder`."""
         outcome = refused.outcome
         self.not_sent(outcome.indexes, outcome.keys, outcome.common, refused.payload)
 
@@ -398,16 +415,37 @@ class SqliteRunJournal:
 
     @property
     def open_batches(self) -> list[int]:
-        """Batches of earlier attempts whose results are still to come."""
+        """The ids of batches of earlier attempts whose results are still to come."""
         return list(self._open)
 
     async def read_open_batch(self, row: int) -> AcceptedBatch:
-        """One of them."""
+        """Reads one of these batches.
+
+        Args:
+            row: the id of the batch.
+
+        Returns:
+            The batch.
+
+        Raises:
+            JournalError: the journal can't be used any more.
+        """
         found: AcceptedBatch = await self._call(partial(read_open, batch=row))
         return found
 
     async def adopt_batch(self, row: int, first: int) -> int:
-        """Where there is no source, the records of a batch whose fate is open stand for one, from place `first` on; gives their number."""
+        """Makes the records of a batch whose outcome is open take the place of a source. Does nothing if there is a source.
+
+        Args:
+            row: the id of the batch.
+            first: the place in the source of the first record.
+
+        Returns:
+            The number of these records.
+
+        Raises:
+            JournalError: the journal can't be used any more.
+        """
         if self._reads_source or row in self._adopted:
             return 0
         self._adopted.add(row)
@@ -417,7 +455,16 @@ class SqliteRunJournal:
         return len(deferred.positions)
 
     def settle_open_batch(self, opened: AcceptedBatch, outcome: Outcome, exceptions: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
-        """What became of one is known: gives the outcomes of the records of the source that waited for it."""
+        """Records the outcome of a batch of an earlier attempt.
+
+        Args:
+            opened: the batch.
+            outcome: the outcome of all its records but the exceptions.
+            exceptions: by position, the outcomes that differ.
+
+        Yields:
+            The outcomes of the records of the source that waited for it.
+        """
         if opened.outcome is not None:
             outcome, exceptions = _narrowed(opened, opened.outcome, outcome, exceptions)
         self._settle(opened.id, outcome, exceptions)
@@ -430,7 +477,7 @@ class SqliteRunJournal:
         yield from self._deferred.settle(opened.id, outcome, exceptions, held)
 
     def defer(self, in_flight: InFlightBatch, outcome: BatchOutcome) -> bool:
-        """Keeps an outcome back until it was looked up what became of the batch; whether it did."""
+        """Defers an outcome until the look-ups at the end of the run, if they may improve it. See `Recorder`."""
         if not self.defers or not any(map(can_be_looked_up, (outcome.common, *outcome.exceptions.values()))):
             return False
         outcomes = [outcome.exceptions.get(position, outcome.common) for position in range(len(outcome))]
@@ -441,27 +488,27 @@ class SqliteRunJournal:
         return True
 
     def stop_waiting(self) -> None:
-        """The run stops: nobody needs to wait for what is still open."""
+        """Stops waiting for open batches, because the run stops."""
         for settled in self._open.values():
             settled.set()
         self._open = {}
         self._settled.set()
 
     def release_deferred(self) -> Iterator[BatchOutcome]:
-        """The run ends: what still waits gets what is known of it."""
+        """Returns the outcomes that are still deferred, as far as they are known. From now on none is deferred."""
         self.defers = False
         return self._deferred.release()
 
     @property
     def reconcile_store(self) -> SqliteReconcileStore:
-        """What a reconcile needs."""
+        """The part of the journal that a reconcile reads and writes."""
         assert self._thread is not None
         assert self._run is not None
         return SqliteReconcileStore(self._store, self._run.id, self._thread, self._deferred, self._next_row, self._settle)
 
 
 def _withheld(batch: Batch, outcomes: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
-    """The outcomes of records that were looked up before they may leave, and do not."""
+    """Yields the outcomes of records that were looked up and must not be sent."""
     said = [DONE_BEFORE if outcome.state == "succeeded" else outcome for outcome in outcomes.values()]
     yield outcome_of(batch.number, [batch.indexes[place] for place in outcomes], [batch.keys[place] for place in outcomes], said, None)
 
@@ -469,7 +516,7 @@ def _withheld(batch: Batch, outcomes: Mapping[int, Outcome]) -> Iterator[BatchOu
 def _narrowed(
     opened: AcceptedBatch, before: Outcome, outcome: Outcome, exceptions: Mapping[int, Outcome]
 ) -> tuple[Outcome, dict[int, Outcome]]:
-    """A batch of which something was known already: only what was `accepted` gets a new verdict."""
+    """Merges a new outcome into a batch that has one already: only records that were `accepted` get the new one."""
     found: dict[int, Outcome] = {}
     for position in range(len(opened.keys)):
         known = opened.exceptions.get(position, before)

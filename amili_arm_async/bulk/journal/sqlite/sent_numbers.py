@@ -107,7 +107,7 @@ def sent_in(connection: sqlite3.Connection, batch: int, going_on: Callable[[], b
 
 
 def keep_numbers(connection: sqlite3.Connection, run: int) -> None:
-    """Writes down the numbers of the documents of a run that may be with the server."""
+    """Keeps the numbers of the documents of a run that may be with the server, before the run is pruned."""
     connection.execute("CREATE TEMP TABLE IF NOT EXISTS kept (name TEXT NOT NULL)")
     for batch in ids(connection, run, "spans IS NOT NULL"):
         sent = sent_in(connection, batch, lambda: False)

@@ -45,22 +45,22 @@ from .sent_numbers import spans_of_keys
 __all__ = ["OpenedRun", "RunStore"]
 
 KEPT_BYTES: Final = 64_000_000
-"""Of the text of documents of a run that succeeded."""
+"""Most bytes of text to keep of documents of a run that succeeded."""
 
-CRASHED: Final = Outcome("unknown", "crashed", "the process ended while it was on the wire: it may or may not have been taken")
+CRASHED: Final = Outcome("unknown", "crashed", "the process ended while it was being sent: the server may or may not have accepted it")
 
 
 class OpenedRun(NamedTuple):
-    """A run as `RunStore.begin` found it: all that the event loop is told of it.
+    """A run as `RunStore.begin` found it: what the event loop needs to know.
 
     Attributes:
         id: of the run.
         attempt: the number of this attempt, from 1.
         next_batch: the id of the first batch of this attempt.
         open_batches: ids of batches of earlier attempts that were accepted and may still get a result.
-        is_resumed: whether an earlier attempt left anything.
-        has_index: whether records of earlier attempts must be searched for.
-        stale_since: what a stale journal may be missing; empty where it is not stale.
+        is_resumed: whether the journal holds batches of an earlier attempt.
+        has_index: whether records must be compared with those of earlier attempts.
+        stale_since: of a stale journal, when documents that it does not know may have been sent; else empty.
         stale_reason: why it is stale, or None.
     """
 
@@ -78,31 +78,32 @@ class OpenedRun(NamedTuple):
 class RunStore:
     """A run in its journal, from when it is opened.
 
-    The journal's thread owns it: the event loop makes it, and from then on touches none of its fields; it has methods called in the thread
-    and gets what they return. Two exceptions, both safe in any thread: `key` and `path` never change, and `index_wanted` is an event.
+    The journal's thread owns it: the event loop creates it, but touches none of its fields afterwards; it has methods called in the thread
+    and gets what they return. Three fields are exceptions, safe in any thread: `key` and `path` never change, and `index_wanted` is an
+    event.
 
     Attributes:
         key: which run.
-        path: of the journal.
+        path: of the journal; empty for a temporary one.
         keeps_bodies: whether the text of each batch is kept while it may be needed.
-        resend_known: whether a document is sent though another run of the journal has sent its number.
+        resend_known: whether to send documents whose number another run of the journal has sent.
         has_source: whether this attempt reads a source; else its records have no place in one.
-        index_wanted: set when an index of what other runs have sent would be worth its price; see `make_index`.
+        index_wanted: set when an index of what other runs have sent is worth its cost; see `make_index`.
         id: of the run.
         attempt: the number of this attempt.
-        is_resumed: whether an earlier attempt left anything.
-        lock: the right of this process to run it.
-        token: of this attempt: where the journal has another one, another process has taken the run over.
-        index: finds records by their identity, where there is something to find.
-        entered: batches of this attempt that are in the journal and not settled.
-        replaces: by batch, the records that its records take the place of when it is sent, as (position, batch, position there).
-        overtakes: by batch, the records that are not the newest any more when it is sent.
-        other_runs: the other runs of the journal, where what they have sent may not be sent.
-        sent_elsewhere: by batch, its documents that another run has sent: it does not leave with them.
-        resends: batches of documents that were looked up and are sent a second time.
+        is_resumed: whether the journal holds batches of an earlier attempt.
+        lock: the lock of this process on the run.
+        token: of this attempt; if the journal holds another one, another process has taken the run over.
+        index: finds records by identity; None while nothing has to be found.
+        entered: ids of the batches of this attempt that are in the journal and not settled.
+        replaces: by batch, the earlier records that its records supersede when it is sent, as (position, batch, position there).
+        overtakes: by batch, the records that stop being the newest of their key when it is sent.
+        other_runs: the other runs of the journal, if documents that they have sent must not be sent.
+        sent_elsewhere: by batch, the outcomes of its documents that another run has sent: it is not sent with them.
+        resends: ids of batches of documents that were looked up and are sent a second time.
         mark: the mark beside the journal, for documents.
         contents: compares documents whose text is kept.
-        kept_bytes: bytes of documents that succeeded and whose text is kept all the same.
+        kept_bytes: bytes of text kept of documents that succeeded.
     """
 
     key: RunKey
@@ -130,11 +131,20 @@ class RunStore:
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
     def begin(self, connection: sqlite3.Connection, *, deadline: float, now: Stamp, process: int) -> OpenedRun:
-        """Opens the run, new or not, and settles what an earlier attempt left on the wire.
+        """Opens the run, new or not, and settles what an earlier attempt left in flight.
+
+        Args:
+            connection: of the journal.
+            deadline: of this attempt, in seconds.
+            now: the current time.
+            process: the id of this process.
+
+        Returns:
+            The run.
 
         Raises:
-            JournalError: somebody is running it, or it was removed.
-            ConfigurationError: it sends to another address.
+            JournalError: the run is in progress elsewhere, or was pruned.
+            ConfigurationError: the run was begun against another address.
         """
         self.id, earlier = self._find(connection, deadline, now.wall, process)
         self.lock = lock(self.path, self.id) if self.path else None
@@ -152,13 +162,13 @@ class RunStore:
             (process, self.token, deadline, self.id),
         )
         if self.has_source:
-            # Without one, it stays as it was: a run that was cut off is not done because somebody looked after what it left.
+            # Without a source it stays as it was: reconciling a run that was cut off does not complete it.
             connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (self.id,))
         self.attempt = connection.execute("SELECT attempts FROM runs WHERE id = ?", (self.id,)).fetchone()[0]
         connection.execute(
             "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, sent = ?, boot = ?, boot_id = ?, service = ?"
             " WHERE state = 'sending' AND id BETWEEN ? AND ?",
-            # When it was on the wire nobody knows: not later than now.
+            # When it was sent is not known, but not later than now.
             (*CRASHED, *now, low, high),
         )
         connection.execute(
@@ -184,7 +194,7 @@ class RunStore:
 
     @property
     def span(self) -> tuple[int, int]:
-        """The least and the greatest id that a batch of the run can have."""
+        """The smallest and the largest id that a batch of the run can have."""
         return span_of(self.id)
 
     def _find(self, connection: sqlite3.Connection, deadline: float, now: float, process: int) -> tuple[int, int]:
@@ -200,7 +210,7 @@ class RunStore:
         return int(made.lastrowid or 0), process
 
     def _forget_unsent(self, connection: sqlite3.Connection) -> None:
-        """What never left will be read from the source again."""
+        """Deletes what was never sent: it will be read from the source again."""
         low, high = self.span
         unsent = "SELECT id FROM batches WHERE id BETWEEN ? AND ? AND tries = 0 AND sent IS NULL AND state = 'settled'"
         for table in ("records", "bodies", "superseded", "overtaken"):
@@ -208,11 +218,20 @@ class RunStore:
         connection.execute(f"DELETE FROM batches WHERE id IN ({unsent})", (low, high))  # noqa: S608 - our own words
 
     def end(self, connection: sqlite3.Connection, *, now: float) -> None:
-        """The source of the run was read to its end, and nothing stopped it."""
+        """Records that the source was read to its end and nothing stopped the run.
+
+        Args:
+            connection: of the journal.
+            now: Unix time.
+        """
         connection.execute("UPDATE runs SET ended = ? WHERE id = ?", (now, self.id))
 
     def tidy(self, connection: sqlite3.Connection) -> None:
-        """What was entered in this attempt and never had its turn is told of elsewhere."""
+        """Deletes what this attempt entered and never sent: its outcomes are recorded elsewhere.
+
+        Args:
+            connection: of the journal.
+        """
         low, high = self.span
         cut = "SELECT id FROM batches WHERE id BETWEEN ? AND ? AND state = 'queued' AND tries = 0"
         for table in ("records", "bodies", "superseded"):
@@ -222,12 +241,20 @@ class RunStore:
             hide_unsent(connection, self.index, self.id, self.attempt)
 
     def committed(self, connection: sqlite3.Connection, guard: FileGuard) -> None:
-        """To be called after each commit: before a document leaves, it must be in the mark, too."""
+        """Writes the mark if it is due. Call it after each commit: before a document is sent, the mark must say so, too.
+
+        Args:
+            connection: of the journal.
+            guard: watches the mark.
+
+        Raises:
+            OSError: the mark can't be written.
+        """
         if self.mark is not None:
             self.mark.committed(connection, guard)
 
     def release(self) -> None:
-        """Another process may run it."""
+        """Releases the lock on the run, and all files."""
         if self.other_runs is not None:
             self.other_runs.close()
         if self.mark is not None:
@@ -237,13 +264,28 @@ class RunStore:
             self.lock = None
 
     def left_behind(self, connection: sqlite3.Connection) -> dict[State, int]:
-        """Counts the records that the server has or may have, and that the source did not yield this time, by state."""
+        """Counts the records that the server has or may have, and that the source did not yield this time.
+
+        Args:
+            connection: of the journal.
+
+        Returns:
+            The numbers by state.
+        """
         return left_behind(connection, self.index) if self.index is not None else {}
 
     def unsuccessful(self, connection: sqlite3.Connection, success: frozenset[str]) -> Iterator[UnsuccessfulBatch]:
-        """Reads the batches of the run with records in other states than these."""
+        """Reads the batches with records that did not succeed.
+
+        Args:
+            connection: of the journal.
+            success: the states that count as success.
+
+        Yields:
+            The batches, in order.
+        """
         for batch in ids(connection, self.id, "state <> 'queued'"):
-            # A batchUuid that several batches were given leads to no result of this one.
+            # A batchUuid that several batches share does not lead to the result of this one.
             read = "SELECT attempt, tries, iif(shared, NULL, uuid) FROM batches WHERE id = ?"
             attempt, tries, uuid = connection.execute(read, (batch,)).fetchone()
             _, outcome, exceptions = read_row(connection, batch)
@@ -257,7 +299,11 @@ class RunStore:
     # --- the index --------------------------------------------------------------------------------------------------------
 
     def make_index(self, connection: sqlite3.Connection) -> None:
-        """Makes an index of what other runs have sent; outside of a transaction, for it takes a while."""
+        """Builds an index of what other runs have sent. Takes a while, so call it outside a transaction.
+
+        Args:
+            connection: of the journal.
+        """
         if self.other_runs is not None:
             self.other_runs.make_index(connection)
 
@@ -268,7 +314,7 @@ class RunStore:
     def _index_current(self, connection: sqlite3.Connection) -> None:
         self.index = Index(connection)
         low, high = self.span
-        # What was never sent stands in nobody's way.
+        # What was never sent can't be repeated.
         cut = (
             "SELECT id, records FROM batches WHERE id BETWEEN ? AND ? AND (state <> 'settled' OR tries > 0 OR sent IS NOT NULL) ORDER BY id"
         )
@@ -278,7 +324,16 @@ class RunStore:
     # --- batches ----------------------------------------------------------------------------------------------------------
 
     def decide(self, connection: sqlite3.Connection, id: int, batch: Batch) -> ResumeDecisions:
-        """Decides what of a batch is sent, and enters that as the batch `id`."""
+        """Decides which records of a batch are sent, and enters those.
+
+        Args:
+            connection: of the journal.
+            id: the id of the new batch.
+            batch: the batch as the chunker cut it.
+
+        Returns:
+            The decisions.
+        """
         if self.index is None:
             self._index_current(connection)
         assert self.index is not None
@@ -326,14 +381,25 @@ class RunStore:
         texts: Sequence[bytes],
         prints: Sequence[int],
     ) -> dict[int, Outcome]:
-        """By place, what an earlier attempt did with records that this one does not come to any more."""
-        # Of a customer whose content is not known nothing can be said.
+        """Finds what earlier attempts did with records that this attempt will not send, if they may be with the server.
+
+        Args:
+            connection: of the journal.
+            indexes: the indexes of the records in the source.
+            keys: their keys.
+            texts: their JSON; may be empty if all have keys.
+            prints: their fingerprints; may be empty, then a documentNo is enough.
+
+        Returns:
+            The outcomes by place.
+        """
+        # Customers are identified by content: without it, they can't be found.
         if self.index is None or (self.key.safe and not prints):
             return {}
         return earlier_outcomes(connection, self.index, indexes, keys, texts, prints, self._contents_of(connection))
 
     def _contents_of(self, connection: sqlite3.Connection) -> Contents | None:
-        """What tells documents that say the same; customers are the same only where they are written alike."""
+        """Returns what compares documents by content; None for customers, which are equal only if their JSON is."""
         if self.contents is None and not self.key.safe:
             self.contents = Contents(connection)
         return self.contents
@@ -345,10 +411,15 @@ class RunStore:
         return decide_document(entries, content, place, numbered=batch.keys[position] is not None)
 
     def enter(self, connection: sqlite3.Connection, id: int, batch: Batch, contents: Sequence[str] | None = None) -> None:
-        """Enters a batch that is going to be sent; `contents` are the identities of its records without key, where they are known.
+        """Enters a batch that is going to be sent, unless it is there already.
 
-        Its text is written here too, long before it has to be on the disk: so that hardly anything is left to write then. Where its
-        turn to leave came first, it is there already.
+        The text is written here too, long before it must be durable, so that hardly anything is left to write then.
+
+        Args:
+            connection: of the journal.
+            id: the id of the batch.
+            batch: the batch.
+            contents: the identities of its records without key, in order, if they are known.
         """
         if id in self.entered:
             return
@@ -366,10 +437,10 @@ class RunStore:
         self._enter_records(connection, id, batch.keys, batch.fingerprints, names, batch.indexes)
         if self.keeps_bodies:
             _write_body(connection, id, batch)
-        # Now that it is entered, and in one transaction: of two runs that go on at once, one sees the other.
+        # After it is entered, and in the same transaction: of two concurrent runs, one sees the other.
         if self.other_runs is not None and (sent := self.other_runs.find(connection, batch.keys, spans)):
             self.sent_elsewhere[id] = sent
-            # The other run must not take it for something that is about to be sent here: then none of the two would send it.
+            # The other run must not believe that it is about to be sent here: then neither run would send it.
             connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", [(id, position) for position in sent])
 
     @staticmethod
@@ -395,11 +466,21 @@ class RunStore:
         )
 
     def before_send(self, connection: sqlite3.Connection, id: int, batch: Batch, tries: int, now: Stamp) -> Mapping[int, Outcome]:
-        """A batch is about to leave; but not with documents that another run has sent, given by their positions: they are to be taken
-        out of it first.
+        """Records that a batch is about to be sent, unless it holds documents that another run has sent.
+
+        Args:
+            connection: of the journal.
+            id: the id of the batch.
+            batch: the batch.
+            tries: the number of this try, from 1.
+            now: the current time.
+
+        Returns:
+            By position, the outcomes of documents that another run has sent: nothing was recorded, and they must be removed first. Else
+                empty.
 
         Raises:
-            JournalError: another process has taken the run over: its lock was taken away.
+            JournalError: another process has taken the run over, because its lock was removed.
         """
         if connection.execute("SELECT token FROM runs WHERE id = ?", (self.id,)).fetchone() != (self.token,):
             raise JournalError(f"the run {self.key.run_id!r} was taken over by another process: is somebody removing {self.path}-lock?")
@@ -409,7 +490,7 @@ class RunStore:
         connection.execute(
             "UPDATE batches SET state = 'sending', tries = ?, sent = ?, boot = ?, boot_id = ?, service = ? WHERE id = ?", (tries, *now, id)
         )
-        # Not before: until this batch leaves, what is known of its records stands where it stood.
+        # Only now: until this batch is sent, the earlier outcomes of its records hold.
         self._supersede(connection, self.replaces.pop(id, ()))
         connection.executemany("INSERT OR IGNORE INTO overtaken VALUES (?, ?)", self.overtakes.pop(id, ()))
         if self.mark is not None:
@@ -417,7 +498,7 @@ class RunStore:
         return {}
 
     def enter_again(self, connection: sqlite3.Connection, *, old: int, new: int, records: list[tuple[int, int]]) -> Batch:
-        """Enters records of a batch that are absent from the server as a new batch; it takes their place when it is sent.
+        """Enters records of a batch that are absent from the server as a new batch, which replaces them when it is sent.
 
         Args:
             connection: of the journal.
@@ -445,12 +526,18 @@ class RunStore:
         connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", places)
 
     def remove_records(self, connection: sqlite3.Connection, id: int, rest: Sequence[int], part: tuple[int, Batch] | None) -> None:
-        """A batch has lost those of its documents that another run has sent: what is left, the records at the positions `rest`, is a
-        batch of its own."""
+        """Removes the documents that another run has sent from a batch; what is left becomes a batch of its own.
+
+        Args:
+            connection: of the journal.
+            id: the id of the batch.
+            rest: the positions of the records that are left.
+            part: the id and the batch of those; None if none is left.
+        """
         kept = {position: number for number, position in enumerate(rest)}
         replaced = self.replaces.pop(id, [])
         if id not in self.resends:
-            # What becomes of these is told of this attempt. Of those that were looked up it is known from an earlier one.
+            # The outcomes of these belong to this attempt. Of records that were looked up, an earlier attempt has them.
             self._supersede(connection, [entry for entry in replaced if entry[0] not in kept])
         self.sent_elsewhere.pop(id, None)
         self._leave_out(connection, id)
@@ -471,14 +558,19 @@ class RunStore:
         now: Stamp,
         keep_bodies: bool,
     ) -> Batch | None:
-        """Of a batch that was entered on a stale journal, the records with a verdict are not sent: they were looked up, or can't be.
+        """Splits a batch on a stale journal: records with an outcome are not sent, because they were found or can't be looked up.
 
         Args:
-            outcomes: by position. What the look-up found is kept; the others are asked for again by the next attempt.
-            numbers: ids of the batches in its place: of what was found, of what is not known, and of what is sent.
+            connection: of the journal.
+            id: the id of the batch.
+            batch: the batch.
+            outcomes: by position. What the look-up found is final; the others are looked up again by the next attempt.
+            numbers: ids of the batches that replace it: of what was found, of what is not known, and of what is sent.
+            now: the current time.
+            keep_bodies: whether to keep the text of what is not sent.
 
         Returns:
-            what is sent, or None.
+            The batch that is sent, or None.
         """
         found = [place for place, outcome in outcomes.items() if outcome.reason != "stale_journal"]
         uncertain = [place for place, outcome in outcomes.items() if outcome.reason == "stale_journal"]
@@ -513,7 +605,7 @@ class RunStore:
     ) -> None:
         standard = said[0]
         exceptions = {position: outcome for position, outcome in said.items() if outcome != standard}
-        # Other runs are told of what is there, and not of what never left.
+        # Spans make documents visible to other runs: those that were found, not those that were never sent.
         spans = codec.ENCODER.encode(spans_of_keys(batch.keys)).decode() if looked_up is not None else None
         connection.execute(
             "INSERT INTO batches (id, attempt, records, state, final, reason, message, exceptions, spans, sent, boot, boot_id, service)"
@@ -526,11 +618,27 @@ class RunStore:
 
     @staticmethod
     def requeue(connection: sqlite3.Connection, id: int) -> None:
-        """A batch was provably not taken, and waits for its next try."""
+        """Records that the server provably did not accept a try, and that the batch waits for its next one.
+
+        Args:
+            connection: of the journal.
+            id: the id of the batch.
+        """
         connection.execute("UPDATE batches SET state = 'queued' WHERE id = ?", (id,))
 
     def accepted(self, connection: sqlite3.Connection, id: int, batch_uuid: str, now: Stamp, *, is_first: bool) -> bool:
-        """A batch was taken, by the process that sent it; False where another batch has its batchUuid, which is marked as shared then."""
+        """Records that the server accepted a batch, if its batchUuid is unique; else marks the batches that have it as sharing it.
+
+        Args:
+            connection: of the journal.
+            id: the id of the batch.
+            batch_uuid: its batchUuid.
+            now: the current time.
+            is_first: False if this client got the same batchUuid before.
+
+        Returns:
+            Whether the batchUuid is unique.
+        """
         others = [
             row[0]
             for row in connection.execute(
@@ -549,7 +657,13 @@ class RunStore:
         return True
 
     def split(self, connection: sqlite3.Connection, id: int, parts: Sequence[tuple[int, Batch]]) -> None:
-        """Two parts take the place of a batch that was not taken as a whole."""
+        """Replaces a batch that the server did not accept by its parts.
+
+        Args:
+            connection: of the journal.
+            id: the id of the batch.
+            parts: the ids and the parts.
+        """
         for number, part in parts:
             self.enter(connection, number, part)
         self._leave_out(connection, id)
@@ -558,7 +672,7 @@ class RunStore:
     def _leave_out(connection: sqlite3.Connection, id: int) -> None:
         for table in ("records", "bodies", "superseded"):
             connection.execute(f"DELETE FROM {table} WHERE batch = ?", (id,))  # noqa: S608 - our own words
-        # It stays among those that were entered: what would enter it may still wait in the other line.
+        # It stays in `entered`: work that would enter it again may still wait in the other queue.
         connection.execute("DELETE FROM batches WHERE id = ?", (id,))
 
     def settle(
@@ -573,8 +687,19 @@ class RunStore:
         now: Stamp,
         keep_body: bool,
     ) -> None:
-        """What became of a batch is known, and whether its text is still needed."""
-        # What is unknown now may have been on the wire until now.
+        """Records the outcome of a batch, and deletes its text if it is not needed any more.
+
+        Args:
+            connection: of the journal.
+            id: the id of the batch.
+            outcome: the outcome of all its records but the exceptions.
+            exceptions: by position, the outcomes that differ.
+            tries: how often it was sent; None leaves what is recorded.
+            status: the HTTP status of the last try, or None.
+            now: the current time.
+            keep_body: whether the text is still needed.
+        """
+        # A batch whose outcome is unknown may have been in flight until now.
         later = "UPDATE batches SET sent = ?, boot = ?, boot_id = ?, service = ? WHERE id = ? AND state = 'sending'"
         connection.execute(later, (*now, id))
         connection.execute(
@@ -587,8 +712,7 @@ class RunStore:
         self.entered.discard(id)
 
     def _may_keep(self, connection: sqlite3.Connection, id: int, outcome: Outcome) -> bool:
-        """Whether there is room for the text of documents that succeeded: with it, the same document is known again when a source writes
-        it otherwise."""
+        """Returns whether to keep the text of documents that succeeded: it identifies them if a source formats them differently."""
         if self.key.safe or not self.path or outcome.state != "succeeded" or self.kept_bytes >= KEPT_BYTES:
             return False
         row = connection.execute("SELECT length(body) FROM bodies WHERE batch = ?", (id,)).fetchone()
@@ -605,7 +729,17 @@ class RunStore:
         body: bytes | None,
         text: bytes | None,
     ) -> None:
-        """Records that were never sent; of those without key, the identity is kept where their `text` is given."""
+        """Enters records that were never sent.
+
+        Args:
+            connection: of the journal.
+            id: the id of the new batch.
+            indexes: the indexes of the records in the source.
+            keys: their keys.
+            outcome: the outcome of all of them.
+            body: their JSON, to be kept, or None.
+            text: their JSON, from which records without key get an identity, or None.
+        """
         connection.execute(
             "INSERT INTO batches (id, attempt, records, state, final, reason, message) VALUES (?, ?, ?, 'settled', ?, ?, ?)",
             (id, self.attempt, len(keys), *_plain(outcome)),
@@ -622,7 +756,7 @@ class RunStore:
 
 
 def _write_body(connection: sqlite3.Connection, id: int, batch: Batch) -> None:
-    """Writes the text of a batch piece by piece: as one value it would be copied three times, twice while the event loop stands still."""
+    """Writes the text of a batch piece by piece. As a single value it would be copied three times, twice while it blocks the event loop."""
     connection.execute("INSERT INTO bodies VALUES (?, zeroblob(?))", (id, batch.size))
     with connection.blobopen("bodies", "body", id) as blob:
         for number, piece in enumerate(batch.pieces):
@@ -635,7 +769,7 @@ def _keys_text(keys: Sequence[str | None]) -> bytes:
     try:
         return codec.ENCODER.encode(keys)
     except UnicodeEncodeError:
-        # Half a surrogate pair, in what is broken anyway.
+        # A lone surrogate, in a record that is invalid anyway.
         return codec.ENCODER.encode([key and key.encode("utf-8", "backslashreplace").decode() for key in keys])
 
 
@@ -646,6 +780,6 @@ def _write(exceptions: Mapping[int, Outcome]) -> str | None:
 
 
 def _plain(outcome: Outcome) -> Outcome:
-    """A verdict without halves of surrogate pairs, which may be in what is broken anyway."""
+    """Returns an outcome without lone surrogates, which invalid records may contain."""
     reason, message = ((text or "").encode("utf-8", "backslashreplace").decode() for text in (outcome.reason, outcome.message))
     return Outcome(outcome.state, reason, message if outcome.message is not None else None)
