@@ -51,7 +51,7 @@ def check(
 ) -> None:
     """Lists every error and warning in the records of FILE, on standard output. Nothing is sent, and no network is used.
 
-    Exit code 0: no errors (there may be warnings); 1: errors; 2: wrong use.
+    Exit code 0: no errors (there may be warnings); 1: errors; 2: usage error.
     """
     if (customers is not None or state is not None) and kind is not RecordKind.documents:
         output.fail("--customers and --state are for documents: their customers are looked up in them")

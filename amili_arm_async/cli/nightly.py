@@ -96,7 +96,7 @@ def nightly(
 ) -> None:
     """Sends the customers, then the documents of the customers that succeeded, and writes the reports.
 
-    Exit code 0: every record succeeded and the money adds up; 1: some failed, or the night could not go on; 2: wrong use.
+    Exit code 0: every record succeeded and the money adds up; 1: some failed, or the job could not continue; 2: usage error.
     """
     options = run.bulk(stop_after_failures=parse_stop_after_failures(stop_after_failures))
     job = NightlyJob(
