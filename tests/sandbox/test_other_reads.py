@@ -9,6 +9,8 @@ import pytest
 
 from amili_arm_async import endpoints
 from amili_arm_async.sandbox import Fault, Sandbox
+from amili_arm_async.sandbox.entities import KINDS
+from amili_arm_async.sandbox.other_operations import OPERATIONS, get_entity, list_entities
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -301,3 +303,8 @@ async def test_the_identity_service_refreshes_and_verifies(sandbox: Sandbox, cal
     assert sandbox.token_requests == 0
     sandbox.inject(Fault.status(503), path="identity/verify")
     assert (await ask("POST", "verify"))[0] == 503
+
+
+def test_the_records_of_every_list_can_be_seeded() -> None:
+    with_records = {operation.section for operation in OPERATIONS if operation.answer in {list_entities, get_entity}}
+    assert with_records <= set(KINDS)

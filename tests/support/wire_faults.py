@@ -58,7 +58,7 @@ _ELSEWHERE = (("Location", "{elsewhere}/arm/v1/elsewhere"),)
 _SOON = (("Retry-After", "0.05"),)
 
 _AT_CONNECT: dict[str, WireFault] = {
-    "refused": WireFault(BEFORE_CONNECT, "nobody listens at the port"),
+    "refused": WireFault(BEFORE_CONNECT, "nothing listens on the port"),
     "connect_stalls": WireFault(BEFORE_CONNECT, "the connection is not accepted"),
     "tls_fails": WireFault(BEFORE_CONNECT, "the TLS handshake fails"),
     "token_503": WireFault(BEFORE_CONNECT, "the identity service answers 503"),
@@ -142,7 +142,7 @@ _IN_ANSWER: dict[str, WireFault] = {
 _AFTER_ANSWER: dict[str, WireFault] = {
     "then_close": WireFault(AFTER_ANSWER, "closed after the 202", takes=True, after="close"),
     "then_reset": WireFault(AFTER_ANSWER, "reset after the 202", takes=True, after="reset"),
-    "then_another": WireFault(AFTER_ANSWER, "another 202, that nobody asked for, after the 202", takes=True, after="another"),
+    "then_another": WireFault(AFTER_ANSWER, "a second, unsolicited 202 after the first", takes=True, after="another"),
     "poll_404_once": _polls("GET batch: 404 once", "404", "ok"),
     "poll_404": _polls("GET batch: 404", "404"),
     "poll_406": _polls("GET batch: 406", "406"),
