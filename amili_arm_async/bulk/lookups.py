@@ -1,7 +1,7 @@
-"""Looks documents up by their numbers, and finds out for which numbers the answer "not there" can be believed.
+"""Looks up documents by number, and finds out for which numbers the answer "not found" is reliable.
 
-https://docs.amili.dev/get-one-document-3942667e0 names the look-up; what its answer holds is on no public page, so it is compared field
-by field with what was sent, and fields that the server added do not count.
+The look-up is https://docs.amili.dev/get-one-document-3942667e0. The shape of its answer is not documented, so the answer is compared field
+by field with what was sent; fields that the server added don't count.
 """
 
 from __future__ import annotations
@@ -47,25 +47,33 @@ _MARGIN: Final = 1.1
 
 
 def settle_time(settle: float | None, deadline: float, slowest: float) -> float:
-    """Seconds after which a document that is not there won't come any more, so that it may be sent.
+    """Computes how long after the last attempt a document that is not found can be considered absent, so that it may be sent.
 
     Args:
-        settle: what the caller wants; used where it is longer than the deadline.
-        deadline: the longest of the attempts that may have sent it.
+        settle: the time that the caller wants, in seconds; used if it is longer than the deadline.
+        deadline: the longest deadline of the attempts that may have sent it, in seconds.
         slowest: seconds from the 202 to the result of the slowest batch.
+
+    Returns:
+        Seconds.
     """
     return max(settle if settle is not None and settle > deadline else _MARGIN * deadline, _MARGIN * slowest)
 
 
 class Settling:
-    """The time to settle. It has passed when two clocks at least say so, and none denies it; a clock that was set forward makes it no
-    shorter. Where fewer than two can tell, it is waited anew; `settle` seconds after this object was made, it has passed in any case: that
-    is measured by a clock that nobody can set.
+    """Measures the time to settle.
+
+    It has passed once at least two clocks agree that it has, and none contradicts; a clock that was set forward does not shorten it. If
+    fewer than two clocks can tell, it is waited for from the creation of this object. `settle` seconds after the creation it has passed in
+    any case, by the monotonic clock.
 
     Args:
-        job: the run.
+        spec: the run.
         transport: the connections.
         settle: seconds.
+
+    Attributes:
+        seconds: `settle`.
     """
 
     def __init__(self, spec: RunSpec, transport: Transport, settle: float) -> None:
@@ -75,20 +83,34 @@ class Settling:
         self._began = clock.monotonic()
 
     async def ask_for_the_time(self) -> None:
-        """Asks the service for its time, by a cheap read, where no answer had a `Date` yet. Without one, it is done without."""
+        """Asks the service for its time, with a cheap read, if no answer had a `Date` header yet. A failure is ignored."""
         if not self._transport.service_clock.is_known:
             await self._transport.ask(self._spec.probe, timeout=self._spec.timeout)
 
     def left(self, sent: Stamp | None) -> float:
-        """The seconds that are still to be waited after something was sent; None where nobody knows when it was."""
+        """Computes how long to wait still.
+
+        Args:
+            sent: when something was sent; None if that is not known.
+
+        Returns:
+            Seconds, 0 if the time has passed.
+        """
         anew = self.seconds - (clock.monotonic() - self._began)
         passed = sent.passed(self._now()) if sent is not None else None
         return max(0.0, anew if passed is None else min(anew, self.seconds - passed))
 
     def why(self, sent: Stamp | None) -> str:
-        """Until when it is waited after something was sent, and why."""
+        """Explains until when to wait after something was sent, and why.
+
+        Args:
+            sent: when it was sent; None if that is not known.
+
+        Returns:
+            The explanation, for the log and the progress display.
+        """
         left, now = self.left(sent), self._now()
-        # To the second, and not to the one before.
+        # Rounded up to the second.
         until = datetime.fromtimestamp(math.ceil(clock.unix_time() + left), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         if sent is None or sent.passed(now) is None:
             cause = "fewer than two clocks tell when they were sent, so all of it is waited now"
@@ -99,7 +121,14 @@ class Settling:
         return f"waiting until {until} before documents are looked up: the time to settle is {self.seconds:g} s, {cause}"
 
     def when(self, sent: Stamp | None) -> str:
-        """What to do about a document that is not there, and may have been sent at a time that is not long enough ago."""
+        """Explains what to do about a document that is not found, and may have been sent too recently.
+
+        Args:
+            sent: when it may have been sent; None if that is not known.
+
+        Returns:
+            The explanation, for the message of an outcome.
+        """
         left = self.left(sent)
         until = datetime.fromtimestamp(math.ceil(clock.unix_time() + left), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         return f"it is not found, and may still come: run again with the same run id after {until}"
@@ -123,7 +152,7 @@ _OTHER_SPELLING: Final = Outcome(
 
 
 def is_refusal(failure: ArmError) -> bool:
-    """Whether a look-up failed for what every other one would fail for too: no token can be had, or it may not do this."""
+    """Returns whether every other look-up would fail for the same reason: no token, or no permission."""
     if isinstance(failure, AuthenticationError):
         return failure.lasting != "no"
     return isinstance(failure, StatusError) and rule_of(failure.status).look_up == "stop"
@@ -133,17 +162,24 @@ def is_refusal(failure: ArmError) -> bool:
 
 
 def same_content(sent: bytes, found: bytes) -> bool:
-    """Whether what the server has is what was sent: every field that was sent is there and says the same.
+    """Compares what the server has with what was sent: every field that was sent must be there, with the same value.
 
-    Numbers are compared as numbers, text without case and outer blanks ("Data values are not case-sensitive",
-    https://docs.amili.dev/about-355476m0). What was sent as blank or null may be missing; what the server has beside it does not count.
+    Numbers are compared as numbers, text regardless of case and surrounding blanks ("Data values are not case-sensitive",
+    https://docs.amili.dev/about-355476m0). Fields sent as blank or null may be missing; fields that the server added don't count.
+
+    Args:
+        sent: the JSON that was sent.
+        found: the JSON that the server returned.
+
+    Returns:
+        Whether they are the same; False if one is not a JSON object.
     """
     ours, theirs = codec.json_object(sent), codec.json_object(found)
     return ours is not None and theirs is not None and _is_same(ours, theirs)
 
 
 def _is_same(ours: Any, theirs: Any) -> bool:
-    # A loop, since JSON that can be read may be nested deeper than functions can call each other.
+    # A loop, because JSON may be nested deeper than the recursion limit.
     pairs = [(ours, theirs)]
     while pairs:
         ours, theirs = pairs.pop()
@@ -184,7 +220,16 @@ def _number(value: Any) -> Decimal | None:
 
 
 def found_outcome(number: str, sent: bytes | None, response: Response) -> Outcome:
-    """What a 2xx to the look-up of a number says; without what was `sent`, a document of that number is `key_conflict`."""
+    """Evaluates a 2xx answer to a look-up.
+
+    Args:
+        number: the documentNo that was looked up.
+        sent: the JSON that was sent; None: any document of that number is `CONFLICT`.
+        response: the answer.
+
+    Returns:
+        `FOUND`, `CONFLICT`, or an outcome with the reason `not_looked_up`.
+    """
     text = wire.one_record(response.body, OPERATIONS["documents.get"].items, "documentNo")
     if text is None or not _is_same(number, (codec.json_object(text) or {}).get("documentNo")):
         return NOT_LOOKED_UP if text is None else _OTHER_DOCUMENT
@@ -192,12 +237,20 @@ def found_outcome(number: str, sent: bytes | None, response: Response) -> Outcom
 
 
 def not_found_outcome(failure: StatusError) -> Outcome:
-    """What a 404 to a look-up says: of a gateway that shows a web page, nothing."""
+    """Evaluates a 404 to a look-up: `ABSENT`, but nothing is proved if the answer is a web page, as from a gateway."""
     return _PAGE if isinstance(failure.body, str) and failure.body.lstrip("\ufeff \t\r\n").startswith("<") else ABSENT
 
 
 def accepted_after_look_up(found: Outcome, before: Outcome) -> Outcome:
-    """What is known of an accepted document after its look-up. It was taken: it may have failed, and is never sent again."""
+    """Returns the outcome of an accepted document after its look-up. It may have failed since, and is never sent again.
+
+    Args:
+        found: what the look-up found.
+        before: its outcome before the look-up.
+
+    Returns:
+        `FOUND`, or an outcome that is still `accepted`.
+    """
     if found is FOUND:
         return FOUND
     if found is CONFLICT:
@@ -208,7 +261,7 @@ def accepted_after_look_up(found: Outcome, before: Outcome) -> Outcome:
 
 
 def _is_written(number: str, sent: bytes) -> bool:
-    """Whether a document was sent with its number as it is compared."""
+    """Returns whether a document was sent with its number spelled exactly as it is looked up."""
     written = (codec.json_object(sent) or {}).get("documentNo")
     return written == number or (isinstance(written, int) and str(written) == number)
 
@@ -217,14 +270,13 @@ def _is_written(number: str, sent: bytes) -> bool:
 
 
 class LookUps:
-    """Looks documents up by their numbers.
+    """Looks up documents by number.
 
     Args:
         get: sends the look-up of a number and returns the answer; raises an `ArmError` for any answer but a 2xx.
         concurrency: how many documents are looked up at once.
-        is_stopped: whether nothing more is to be looked up.
-        on_refused: called where a look-up failed for a reason for which every other one would fail, too: no token can be had, or the
-            credentials may not do this.
+        is_stopped: returns whether to stop looking up.
+        on_refused: called if a look-up failed for a reason for which every other one would fail, too: no token, or no permission.
 
     Attributes:
         found: by kind of number form, the longest number of a document that was found.
@@ -245,13 +297,13 @@ class LookUps:
         self.found: dict[tuple[object, ...], str] = {}
 
     async def look_up_all(self, documents: Iterable[tuple[int, str, bytes | None]]) -> dict[int, Outcome]:
-        """Looks several documents up at once.
+        """Looks up several documents concurrently.
 
         Args:
-            documents: for each, a number that identifies it here, its documentNo, and what was sent, or None.
+            documents: for each, an id that the caller chooses, its documentNo, and the JSON that was sent, or None.
 
         Returns:
-            The outcomes by the first number, in their order; those that were not looked up because of a stop are missing.
+            The outcomes by id, in order of the ids; documents that were not looked up because of a stop are missing.
         """
         outcomes: dict[int, Outcome] = {}
 
@@ -279,7 +331,7 @@ class LookUps:
             response = await self._get(number)
         except ArmError as exc:
             if isinstance(exc, StatusError) and rule_of(exc.status).look_up == "absent":
-                # Whether the service trims a number, or composes its accents, is not known.
+                # Whether the service trims numbers or normalizes their Unicode is not documented.
                 return not_found_outcome(exc) if sent is None or _is_written(number, sent) else _OTHER_SPELLING
             if is_refusal(exc):
                 self._on_refused(exc)
@@ -295,13 +347,13 @@ class LookUps:
 
 
 class LookUpProofs:
-    """For which forms of numbers it is proved that look-ups work: a document of such a number, that must be there, is found now.
+    """Proves for which forms of numbers look-ups work: a document with such a number, which must exist, is found.
 
-    Without that, "not found" says nothing: a gateway may not know the address.
+    Without that proof, "not found" proves nothing: a gateway may not know the address.
 
     Args:
-        look_ups: asks, and knows what was found already.
-        candidates: gives numbers that can be asked for, by kind of form; it is given the longest length that is needed of each.
+        look_ups: does the look-ups, and knows what was found already.
+        candidates: returns numbers to look up, by kind of form; called with the longest length needed of each kind.
     """
 
     def __init__(
@@ -315,7 +367,14 @@ class LookUpProofs:
         self._asked: dict[tuple[object, ...], int] = {}
 
     async def missing(self, forms: Iterable[NumberForm]) -> set[NumberForm]:
-        """Those of these forms for which there is no proof. Each is asked for once."""
+        """Finds the number forms for which there is no proof. Each kind and length is looked up only once.
+
+        Args:
+            forms: the forms that are needed.
+
+        Returns:
+            Those without a proof.
+        """
         forms = set(forms)
         needed: dict[tuple[object, ...], int] = {}
         for form in forms:
@@ -333,7 +392,7 @@ class LookUpProofs:
         return missing
 
     async def _prove(self, kind: tuple[object, ...], candidates: Candidates) -> str | None:
-        """The longest number that is found; one that must be there, and is not, refutes them all."""
+        """Returns the longest number that is found. A document that must exist and is not found refutes the whole kind: None."""
         for number in sorted(candidates.succeeded, key=len, reverse=True):
             outcome = await self._look_ups.look_up(number)
             if outcome is CONFLICT:

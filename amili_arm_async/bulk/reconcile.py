@@ -1,5 +1,7 @@
-"""Looks up documents that are unknown, or accepted and not explained by the result of their batch: each that has a number, after a time to
-settle."""
+"""Looks up documents whose outcome is unknown, or that were accepted and not explained by the result of their batch.
+
+Each document with a number is looked up, after a time to settle.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ from .spec import RunSpec
 __all__ = ["Reconciler", "StaleJournalCheck"]
 
 _NEWEST: Final = 2**62
-"""More than the id of any batch."""
+"""Larger than any batch id."""
 
 _STALE: Final = "the journal is older than what was sent with it, or a copy"
 _ADOPT: Final = "If the file was moved on purpose, run `amili-arm adopt` with its path"
@@ -40,7 +42,7 @@ _PROVES_TAKEN: Final = frozenset({CONFLICT.reason, _BATCH_TAKEN.reason})
 
 
 class _LookUpWork:
-    """What looking documents up takes, on a stale journal and at the end of a run.
+    """Common parts of the look-ups on a stale journal and at the end of a run.
 
     Args:
         spec: the run.
@@ -81,7 +83,7 @@ class _LookUpWork:
 
 
 class StaleJournalCheck(_LookUpWork):
-    """On a stale journal, decides which documents of a batch may be sent: those that are proved to be absent.
+    """On a stale journal, decides which documents of a batch may be sent: only those that are proved to be absent.
 
     Args:
         spec: the run.
@@ -129,7 +131,7 @@ class StaleJournalCheck(_LookUpWork):
         return dict(sorted(outcomes.items()))
 
     async def _absent(self, batch: Batch, absent: list[int], settling: Settling) -> dict[int, Outcome]:
-        """Returns by position why documents that are not found may not be sent all the same."""
+        """Returns by position why documents that were not found must not be sent all the same."""
         last = max((since.sent for since in self._stale_since), key=settling.left)
         if not absent or settling.left(last) > 0.0:
             return {position: _stale(f"{settling.when(last)}. {_ADOPT}") for position in absent}
@@ -155,10 +157,10 @@ class Reconciler(_LookUpWork):
         spec: the run.
         transport: the connections.
         journal: the journal of the run, which is open.
-        tracker: takes the outcome of each record.
+        tracker: receives the outcome of each record.
         control: whether the run goes on.
         sender: sends batches again.
-        adopt: where the run has no source, takes the records of a batch for one.
+        adopt: makes the records of a batch take the place of a source, if the run has none; called with the id of the batch.
     """
 
     def __init__(
@@ -179,9 +181,9 @@ class Reconciler(_LookUpWork):
         self._absent: dict[int, frozenset[NumberForm]] = {}
 
     async def run(self) -> None:
-        """Looks up every such document that has a number, and sends again what may be sent again.
+        """Looks up every such document that has a number, and sends absent ones again where that is allowed.
 
-        A failure of the journal, or a look-up that is refused, stops the run; nothing is raised.
+        A failure of the journal, or a refused look-up, stops the run; nothing is raised.
         """
         try:
             batches = await self._store.batches()
@@ -201,7 +203,7 @@ class Reconciler(_LookUpWork):
             self._control.stop_for_journal(exc)
 
     async def _wait_until_settled(self, settling: Settling, batch: UnknownBatch) -> bool:
-        """Waits until the time to settle of a batch has passed; False where the run stops. What was processed need not settle."""
+        """Waits until the time to settle of a batch has passed; False if the run stops. A batch that was processed does not wait."""
         if not batch.unknown and all(outcome.reason == "unmapped" for outcome in batch.accepted.values()):
             return self._control.reason is None
         # A stale journal does not know when a document was sent last.
@@ -225,7 +227,8 @@ class Reconciler(_LookUpWork):
         }
         outcomes = {**batch.unknown, **batch.accepted, **unknown, **accepted}
         log.info("batch reconciled", records=len(outcomes), counts=_summary(outcomes))
-        # Each of its numbers must have been answered now, and none ever otherwise: one that was not may be the sibling that is there.
+        # Every number must be answered as absent, now and in earlier look-ups: an unanswered one may exist, and would prove that the batch
+        # was accepted.
         is_absent = bool(unknown) and all(outcome is ABSENT for outcome in unknown.values())
         was_success = batch.status is not None and proof_of_status(batch.status) is Proof.DONE
         may_resend = is_absent and self._settings.resend_absent and batch.batch_uuid is None and not was_success
@@ -237,7 +240,7 @@ class Reconciler(_LookUpWork):
     async def _look_up(self, batch: UnknownBatch) -> dict[int, Outcome]:
         """Returns what the look-ups of a batch found, by position; nothing for what has no number."""
         if batch.body is None:
-            # Nothing to compare with.
+            # The text was not kept: there is nothing to compare with.
             return {}
         texts = split_json_objects(batch.body)
         positions = sorted({*batch.unknown, *batch.accepted})
@@ -246,7 +249,7 @@ class Reconciler(_LookUpWork):
         )
 
     async def _send_absent_again(self, settling: Settling) -> None:
-        """Sends the batches that are absent again, where it is proved for each of their numbers that a look-up would find it."""
+        """Sends the absent batches again, if it is proved for each form of their numbers that look-ups work."""
         if not self._absent:
             return
         proofs = self._proofs(settling, next(iter(self._absent)))
@@ -261,7 +264,7 @@ class Reconciler(_LookUpWork):
                 await self._sender.deliver(in_flight)
 
     async def _leave_absent(self, number: int, without: frozenset[NumberForm]) -> None:
-        """Says why a batch is not sent again."""
+        """Records and logs why a batch is not sent again."""
         forms = "; ".join(sorted(map(str, without)))
         log.warning("a batch is not sent again: nothing proves that look-ups of such numbers work", forms=forms)
         text = f"the look-up did not find it, and no document whose number has such a form is found: {forms}. So it is not sent again"
@@ -272,7 +275,7 @@ class Reconciler(_LookUpWork):
 
 
 def _no_less(outcome: Outcome, before: Outcome) -> Outcome:
-    """The outcome of a document of a batch that was taken: what an earlier look-up found is kept where this one found less."""
+    """Returns the outcome of a document whose batch was accepted: what an earlier look-up found is kept if this one found less."""
     if outcome.reason in {ABSENT.reason, NOT_LOOKED_UP.reason} and before.reason == CONFLICT.reason:
         return before
     if outcome.reason == NOT_LOOKED_UP.reason and before.reason == _BATCH_TAKEN.reason:

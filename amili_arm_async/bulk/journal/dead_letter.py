@@ -1,4 +1,4 @@
-"""The dead letter file: a line of JSON for each record of a run that did not succeed, with its payload."""
+"""The dead letter file: one line of JSON, with the payload, for each record of a run that did not succeed."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ _ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
 class DeadLetter:
     """The dead letter file of a run.
 
-    Written when the run ends, in one step: whoever reads it sees all of it. What other runs left in it stays.
+    It is written when the run ends, atomically, so that readers see either the old file or the complete new one. Lines of other runs stay.
 
     Args:
-        path: of the file; it is made at once, so that a place that can't be written shows before anything is sent.
+        path: of the file. It is created at once, so that an unwritable place is reported before anything is sent.
         key: which run.
-        journal: path of its journal, or an empty text.
+        journal: path of its journal, or empty.
 
     Raises:
         JournalError: the file can't be written.
@@ -70,7 +70,7 @@ class DeadLetter:
             "run_id": key.run_id,
             "journal": journal or None,
         }
-        # Every line of this run begins with it.
+        # Each line of this run begins with this prefix.
         self._head = codec.ENCODER.encode(head)[:-1] + b","
         try:
             self._path = followed(path)
@@ -79,7 +79,7 @@ class DeadLetter:
             raise self._broken(exc) from exc
 
     def _try_out(self) -> None:
-        """Makes the file where there is none, and sees whether another one can take its place."""
+        """Creates the file if it is missing, and checks that it can be replaced."""
         if os.path.lexists(self._path) and not Path(self._path).is_file():
             raise JournalError(f"the dead letter file {self._path} is no file: give another path")
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
@@ -90,14 +90,14 @@ class DeadLetter:
         return JournalError(f"the dead letter file {self._path} can't be written: {failure.strerror}")
 
     def write(self, batches: Iterable[UnsuccessfulBatch], success: frozenset[str]) -> None:
-        """Replaces the lines of this run by those of its records that did not succeed.
+        """Replaces the lines of this run with those of its records that did not succeed.
 
         Args:
-            batches: the batches of the run that hold some.
+            batches: the batches of the run that hold such records.
             success: the states that count as success.
 
         Raises:
-            JournalError: the file can't be written; it is as it was.
+            JournalError: the file can't be written; it is left as it was.
         """
         try:
             with alone(self._path), AtomicFile(self._path) as draft:
@@ -111,7 +111,7 @@ class DeadLetter:
             raise self._broken(exc) from exc
 
     def _others(self) -> Iterator[bytes]:
-        """What other runs left in the file."""
+        """Yields the lines of other runs."""
         with contextlib.suppress(FileNotFoundError), Path(self._path).open("rb") as old:
             for line in old:
                 if not line.startswith(self._head):
@@ -136,6 +136,6 @@ class DeadLetter:
                 "payload": msgspec.Raw(text) if text is not None and as_read is None else None,
             }
             if as_read is not None:
-                # Whoever sends payloads, this library or a script, finds none here.
+                # Not as `payload`: a source row is not what the API expects, and must not be sent by mistake.
                 line["as_read"] = msgspec.Raw(as_read)
             yield self._head + codec.ENCODER.encode(line)[1:].translate(_ONE_LINE) + b"\n"

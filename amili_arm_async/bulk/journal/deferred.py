@@ -1,4 +1,4 @@
-"""Records of the source that wait for what becomes of records of the journal: of a batch still open, or of one that is looked up."""
+"""Records of the source whose outcome depends on a batch in the journal: one that is still open, or one that will be looked up."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ DONE_BEFORE: Final = Outcome("done_before", "", "an earlier attempt of this run 
 
 @dataclass(slots=True)
 class DeferredRecords:
-    """Some records of the source that wait for some of a batch.
+    """Records of the source that wait for records of one batch.
 
     Attributes:
-        positions: of the records in their batch.
-        indexes: of the records in the source.
-        keys: of the records.
+        positions: positions of the records in their batch.
+        indexes: indexes of the records in the source.
+        keys: keys of the records.
         outcomes: in the same order, what is known of them so far.
-        before: whether an earlier attempt sent them: what it did with success is `done_before`.
-        number, attempts, uuid: of their batch, where it was sent in this attempt.
+        before: whether an earlier attempt sent them: `succeeded` is then reported as `done_before`.
+        number, attempts, uuid: of their batch, if this attempt sent it.
     """
 
     positions: Sequence[int]
@@ -37,13 +37,20 @@ class DeferredRecords:
     uuid: str | None = None
 
     def outcome(self) -> BatchOutcome:
-        """What is known of them."""
+        """Returns what is known of the records so far."""
         said = [DONE_BEFORE if self.before and one.state == "succeeded" else one for one in self.outcomes]
         standard, others = common(dict(enumerate(said)))
         return BatchOutcome(self.number, self.uuid, self.attempts, None, self.indexes, self.keys.all(), standard, others)
 
     def only(self, places: Sequence[int]) -> DeferredRecords:
-        """Some of them, by their place here."""
+        """Returns some of the records.
+
+        Args:
+            places: their places in this object, not in the batch.
+
+        Returns:
+            These records.
+        """
         keys = self.keys.all()
         return DeferredRecords(
             [self.positions[place] for place in places],
@@ -58,10 +65,10 @@ class DeferredRecords:
 
 
 class DeferredOutcomes:
-    """All that wait, by the batch that they wait for.
+    """All records that wait, by the batch that they wait for.
 
     Attributes:
-        waiting: number of their records.
+        waiting: the number of these records.
     """
 
     def __init__(self) -> None:
@@ -69,12 +76,22 @@ class DeferredOutcomes:
         self.waiting = 0
 
     def add(self, batch: int, records: DeferredRecords) -> None:
-        """Some more wait for a batch."""
+        """Makes records wait for a batch."""
         self._waiting.setdefault(batch, []).append(records)
         self.waiting += len(records.positions)
 
     def settle(self, batch: int, outcome: Outcome, exceptions: Mapping[int, Outcome], held: frozenset[int]) -> Iterator[BatchOutcome]:
-        """What became of a batch is known: the outcomes of those who waited, but for the `held` positions, which wait on."""
+        """Yields the outcomes of the records that waited for a batch.
+
+        Args:
+            batch: the id of the batch.
+            outcome: the outcome of all its records but the exceptions.
+            exceptions: by position, the outcomes that differ.
+            held: positions whose records keep waiting.
+
+        Yields:
+            The outcomes.
+        """
         for records in self.take(batch):
             records.outcomes = [exceptions.get(position, outcome) for position in records.positions]
             stay = [place for place, position in enumerate(records.positions) if position in held]
@@ -85,17 +102,17 @@ class DeferredOutcomes:
                 yield (records.only(go) if stay else records).outcome()
 
     def of(self, batch: int) -> list[DeferredRecords]:
-        """Those that wait for a batch."""
+        """Returns the records that wait for a batch."""
         return self._waiting.get(batch, [])
 
     def take(self, batch: int) -> list[DeferredRecords]:
-        """Those that wait for a batch; they don't any more."""
+        """Removes the records that wait for a batch, and returns them."""
         found = self._waiting.pop(batch, [])
         self.waiting -= sum(len(records.positions) for records in found)
         return found
 
     def release(self) -> Iterator[BatchOutcome]:
-        """Nothing more becomes known: the outcomes of all."""
+        """Yields what is known of all records; none waits any more."""
         waiting, self._waiting, self.waiting = self._waiting, {}, 0
         for group in waiting.values():
             for records in group:
@@ -103,7 +120,14 @@ class DeferredOutcomes:
 
 
 def common(outcomes: Mapping[int, Outcome]) -> tuple[Outcome, dict[int, Outcome]]:
-    """One verdict for all, and those that differ."""
+    """Splits outcomes into a common one and exceptions.
+
+    Args:
+        outcomes: at least one outcome, by place.
+
+    Returns:
+        The first outcome, and by place those that differ from it.
+    """
     first = next(iter(outcomes.values()))
     return first, {place: outcome for place, outcome in outcomes.items() if outcome != first}
 
@@ -111,6 +135,17 @@ def common(outcomes: Mapping[int, Outcome]) -> tuple[Outcome, dict[int, Outcome]
 def outcome_of(
     number: int, indexes: Sequence[int], keys: Sequence[str | None], outcomes: Sequence[Outcome], uuid: str | None
 ) -> BatchOutcome:
-    """The outcome of records that were not sent in this attempt."""
+    """Returns the outcome of records that were not sent in this attempt.
+
+    Args:
+        number: of their batch in this attempt.
+        indexes: their indexes in the source.
+        keys: their keys.
+        outcomes: their outcomes, at least one.
+        uuid: the batchUuid with which they were accepted, or None.
+
+    Returns:
+        The outcome.
+    """
     standard, others = common(dict(enumerate(outcomes)))
     return BatchOutcome(number, uuid, 0, None, indexes, keys, standard, others)

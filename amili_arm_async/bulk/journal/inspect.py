@@ -1,4 +1,4 @@
-"""What a journal holds, for people: its runs, and what is open in them. SQLite and anyio are only loaded when one is read."""
+"""Inspects, adopts and prunes journals. SQLite and anyio are loaded only when a journal is read."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ KEEP_NUMBERS: Final = 400 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class JournalBatch:
-    """A batch of which records are open or unknown.
+    """A batch with records that are open or unknown.
 
     Attributes:
-        batch_uuid: its name on the server, or None where it was not accepted.
-        records: number of its records that are.
+        batch_uuid: its batchUuid, or None if it was not accepted.
+        records: the number of these records.
         state: `open` (accepted, no result yet), `accepted` or `unknown`.
-        reason: why.
+        reason: the reason code of the first of them.
         sent: Unix time of its last try, or None.
-        keys: of those records; empty where they were not asked for.
+        keys: the keys of these records; empty if they were not asked for.
     """
 
     batch_uuid: str | None
@@ -56,18 +56,18 @@ class JournalRun:
     """A run in a journal.
 
     Attributes:
-        run_id, operation, client_no: name it.
-        base_url: where it sends.
-        attempts: how often it was begun.
-        started: Unix time of the first.
-        ended: Unix time at which its source had been sent to the end, or None: it is going on, or was cut off.
+        run_id, operation, client_no: identify the run.
+        base_url: the address to which it sends.
+        attempts: the number of attempts.
+        started: Unix time at which the first one began.
+        ended: Unix time at which the source had been sent completely; None if the run is in progress or was cut off.
         deadline: seconds for which it waits for the result of a batch.
-        running: whether a process is at it now.
-        counts: records by state; those of batches on the wire or open are `accepted` or, not being accepted yet, `not_sent`.
-        open_batches: accepted, without a result.
-        unknown_batches: those of which records are `unknown`.
-        pruned: Unix time at which it was removed: only its name is left. Else None.
-        stale: whether the journal may not know all that was sent with it: see `adopt_journal`.
+        running: whether a process is running it now.
+        counts: records by state. Records of open batches count as `accepted`, queued ones and those in flight as `not_sent`.
+        open_batches: batches that were accepted and have no result.
+        unknown_batches: batches with records that are `unknown`.
+        pruned: Unix time at which it was pruned, after which only its name is left; else None.
+        stale: whether the journal may not know everything that was sent with it: see `adopt_journal`.
     """
 
     run_id: str
@@ -87,27 +87,27 @@ class JournalRun:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether it was cut off, or of some records nobody knows what became (`accepted`, `unknown`), or some had no turn."""
+        """Whether it was cut off, or holds records whose outcome is open (`accepted`, `unknown`) or that were not sent."""
         return self.ended is None or any(self.counts.get(state) for state in OPEN)
 
     @property
     def has_failures(self) -> bool:
-        """Whether records did not make it: `failed`, `rejected`, `invalid`, `blocked`."""
+        """Whether it holds records that did not succeed: `failed`, `rejected`, `invalid`, `blocked`."""
         return any(number and state not in SUCCESS | OPEN for state, number in self.counts.items())
 
     @property
     def is_finished(self) -> bool:
-        """Whether it was done to its end and nothing in it is open."""
+        """Whether it was completed and nothing in it is open."""
         return self.ended is not None and not self.running and not self.open_batches and not self.unknown_batches
 
 
 async def read_journal(path: str | os.PathLike[str], *, keys: bool = False, pruned: bool = False) -> list[JournalRun]:
-    """The runs of a journal, the oldest first; also while they are going on. Nothing is changed.
+    """Reads the runs of a journal, the oldest first. Changes nothing, and works while runs are in progress.
 
     Args:
-        path: of the journal.
-        keys: also give the keys of the records that are open or unknown.
-        pruned: also give the runs that were removed; of them only the name and the times are known.
+        path: the path of the journal.
+        keys: also read the keys of records that are open or unknown.
+        pruned: also return the runs that were pruned; only their names and times are known.
 
     Returns:
         A summary of each run.
@@ -132,29 +132,29 @@ async def prune_journal(
     keep_numbers: float = KEEP_NUMBERS,
     on_kept: Callable[[JournalRun, Sequence[KeptBecause]], object] | None = None,
 ) -> int:
-    """Removes old runs in which every record succeeded from a journal, and gives the space back. All others must be asked for.
+    """Removes old runs from a journal and frees the space. By default, only runs in which every record succeeded.
 
-    Of a run that was removed two things are left. Its name: to begin it again, or to go on with it, is refused. And the numbers of the
-    documents that it sent, for a while: another run does not send them (see `BulkOptions.resend_known`).
+    Two things are kept of a pruned run. Its name: starting or resuming it is refused. And, for a while, the numbers of the documents that
+    it sent: other runs don't send them again (see `BulkOptions.resend_known`).
 
     Args:
-        path: of the journal.
-        run_id: only this one.
-        older_than: only runs in which nothing was done for so many seconds. Default 30 days.
-        with_failures: also those in which records are `failed`, `rejected`, `invalid` or `blocked`.
-        unfinished: also those that were cut off, or in which records are `accepted`, `unknown` or `not_sent`. One that is going on is
-            never removed.
-        keep_numbers: seconds for which the numbers of the documents of removed runs are kept, from their removal; a later prune forgets
+        path: the path of the journal.
+        run_id: only this run.
+        older_than: only runs without activity for so many seconds. Default 30 days.
+        with_failures: also runs with records that are `failed`, `rejected`, `invalid` or `blocked`.
+        unfinished: also runs that were cut off, or with records that are `accepted`, `unknown` or `not_sent`. A run in progress is never
+            removed.
+        keep_numbers: seconds for which to keep the document numbers of pruned runs, from the time they were pruned; a later prune deletes
             them. Default 400 days; 0 keeps none.
-        on_kept: called with each run that is not removed, and why not: `running`, `recent` (see `older_than`), `failures`,
-            `unfinished`. It is called in a thread.
+        on_kept: called with each run that is not removed, and the reasons: `running`, `recent` (see `older_than`), `failures`,
+            `unfinished`. Called in a thread.
 
     Returns:
-        how many runs were removed.
+        The number of runs removed.
 
     Raises:
         JournalError: there is no journal, or it can't be written.
-        ConfigurationError: a number of seconds is none.
+        ConfigurationError: `older_than` or `keep_numbers` is not a valid number of seconds.
     """
     from anyio import to_thread  # noqa: PLC0415
 
@@ -167,20 +167,20 @@ async def prune_journal(
 
 
 async def adopt_journal(path: str | os.PathLike[str]) -> str | None:
-    """Says that a journal is the right one, though its file was moved or copied: from now on it counts as knowing all that was sent.
+    """Declares a journal up to date after its file was moved or copied on purpose.
 
-    A journal that was put back from a backup, copied, moved or made anew is stale: a run looks each document up before it may leave, and
-    sends nothing that can't be looked up. Say this only of a journal that was moved on purpose while no run was going on, and is used in
-    one place only: what it does not know is sent again.
+    A journal that was restored from a backup, copied, moved or recreated is stale: a run then looks up each document before sending it, and
+    sends nothing that can't be looked up. Adopt a journal only if it was moved on purpose while no run was in progress, and is used in one
+    place only: documents that it does not know are sent again.
 
     Args:
-        path: of the journal.
+        path: the path of the journal.
 
     Returns:
-        why it was stale, in words; None where it was not, and nothing was changed.
+        Why it was stale, in words; None if it was not, and nothing was changed.
 
     Raises:
-        JournalError: there is no journal, it can't be written, or a run of it is going on.
+        JournalError: there is no journal, it can't be written, or one of its runs is in progress.
     """
     from anyio import to_thread  # noqa: PLC0415
 
@@ -190,7 +190,13 @@ async def adopt_journal(path: str | os.PathLike[str]) -> str | None:
 
 
 async def stale_reason(path: str | os.PathLike[str]) -> str | None:
-    """Why a journal is stale (see `adopt_journal`), in words; None where it is not. Nothing is changed.
+    """Tells why a journal is stale (see `adopt_journal`). Changes nothing.
+
+    Args:
+        path: the path of the journal.
+
+    Returns:
+        The reason, in words; None if it is not stale.
 
     Raises:
         JournalError: there is no journal, or it can't be read.

@@ -1,7 +1,7 @@
-"""Pure: what the journal says of a record that the source yields: send it, it was done, it is still open, or it may not be sent.
+"""Pure resume rules: whether a record of the source is sent, was sent before, is still open, or must not be sent.
 
-The rules are those of a multiset. Each record of the journal is claimed by one record of the source at the most; of equal ones, the one
-that came furthest is claimed first, so that it makes no difference in which order the source yields them.
+Matching is that of multisets. Each record in the journal is claimed by at most one record of the source. Of equal ones, the one with the
+best state is claimed first, so that the order of the source makes no difference.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["ENTRY_MAY_BE_ON_SERVER", "Decision", "ResumeDecisions", "ResumeEntry
 EntryState: TypeAlias = Literal["succeeded", "open", "accepted", "unknown", "failed", "rejected", "current"]
 
 _ORDER: Final = ("succeeded", "open", "accepted", "unknown", "rejected", "failed")
-"""Of equal records, which one is claimed first."""
+"""The states of equal records, in the order in which they are claimed."""
 
 ENTRY_MAY_BE_ON_SERVER: Final = MAY_BE_ON_SERVER | {"open"}
 _TAKEN: Final = ENTRY_MAY_BE_ON_SERVER - {"unknown"}
@@ -35,12 +35,12 @@ class ResumeEntry:
     """A record in the journal.
 
     Attributes:
-        row: its place in the index, or None where it is not there yet.
-        state: what became of it; `current`: it was cut in this attempt.
-        content: its print.
+        row: its row in the index, or None if it is not there yet.
+        state: its state; `current`: it was cut in this attempt.
+        content: its fingerprint, or -1 if that is not known.
         batch, position: where it is in the journal.
-        claimed: the place in the source of the record that it stands for in this attempt, or None.
-        overtaken: another one with its key was sent after it, and would have come before it (customers).
+        claimed: the place in the source of the record that it matches in this attempt, or None.
+        overtaken: for a customer, whether another one with its key was sent after it and comes before it in the source.
     """
 
     row: int | None
@@ -54,15 +54,15 @@ class ResumeEntry:
 
 @dataclass(slots=True)
 class Decision:
-    """What is to be done with a record of the source.
+    """What to do with a record of the source.
 
     Attributes:
         send: whether it is sent.
-        taken: the record of the journal that speaks for it, where it is not sent.
-        conflict: why it may not be sent, or None.
-        supersedes: records of the journal that it takes the place of.
-        overtakes: records of the journal that are not the newest any more when it is sent.
-        after: batches that must be settled before it is sent.
+        taken: if it is not sent, the record in the journal that has its outcome.
+        conflict: why it must not be sent, or None.
+        supersedes: records in the journal that it replaces.
+        overtakes: records in the journal that stop being the newest of their key when it is sent.
+        after: ids of batches that must be settled before it is sent.
     """
 
     send: bool
@@ -75,15 +75,15 @@ class Decision:
 
 @dataclass(slots=True)
 class ResumeDecisions:
-    """What was decided for the records of a batch.
+    """What to do with the records of a batch.
 
     Attributes:
         send: positions of those that are sent.
-        part: the batch with only those; None where there are none.
-        taken: by position, the record of the journal that speaks for it.
-        conflicts: by position, why it may not be sent.
-        after: batches of earlier attempts that must be settled first.
-        elsewhere: positions in `part` of documents that another run has sent: they won't leave.
+        part: the batch with only those; None if there are none.
+        taken: by position, the record in the journal that has the outcome of one that is not sent.
+        conflicts: by position, why one must not be sent.
+        after: ids of batches of earlier attempts that must be settled first.
+        elsewhere: positions in `part` of documents that another run has sent: they will not be sent.
     """
 
     send: list[int] = field(default_factory=list)
@@ -95,13 +95,16 @@ class ResumeDecisions:
 
 
 def decide_document(entries: list[ResumeEntry], content: int, place: int, *, numbered: bool) -> Decision:
-    """A document: what may be there already is never sent again.
+    """Decides what to do with a document: one that may be with the server is never sent again.
 
     Args:
-        entries: the records of the journal with the same identity; changed by what is decided.
-        content: its print.
+        entries: the records in the journal with the same identity; the decision is recorded in them.
+        content: its fingerprint.
         place: its place in the source.
         numbered: whether its identity is its number; else it is its content.
+
+    Returns:
+        The decision.
     """
     if numbered and any(entry.claimed is not None for entry in entries):
         return Decision(send=False, conflict=REPEATED)
@@ -118,14 +121,24 @@ def decide_document(entries: list[ResumeEntry], content: int, place: int, *, num
 
 
 def decide_customer(entries: list[ResumeEntry], content: int, place: int) -> Decision:
-    """A customer: not sent where the same content was taken, and nothing else with its number went out after that."""
+    """Decides what to do with a customer: it is not sent if the same content was accepted, and nothing else with its number was sent after
+    that.
+
+    Args:
+        entries: the records in the journal with the same identity; the decision is recorded in them.
+        content: its fingerprint.
+        place: its place in the source.
+
+    Returns:
+        The decision.
+    """
     free = [entry for entry in entries if entry.claimed is None]
     equal = [entry for entry in free if entry.content == content]
     settled = [entry for entry in equal if entry.state in _TAKEN and not entry.overtaken]
     if settled:
         return Decision(send=False, taken=_claim(furthest(settled), place))
     replaced = equal[:1] or [entry for entry in free if entry.state not in _TAKEN][:1]
-    # What goes out again now wins over all that is not yet claimed, so comes later in the source: that has to go out again too.
+    # What is sent again now overwrites all unclaimed records. Those come later in the source, so they must be sent again, too.
     overtakes = [entry for entry in free if entry not in replaced]
     for entry in overtakes:
         entry.overtaken = True
@@ -134,7 +147,7 @@ def decide_customer(entries: list[ResumeEntry], content: int, place: int) -> Dec
 
 
 def furthest(entries: list[ResumeEntry]) -> ResumeEntry:
-    """Of equal records, the one that came furthest."""
+    """Returns the record with the best state."""
     return min(entries, key=lambda entry: _ORDER.index(entry.state))
 
 

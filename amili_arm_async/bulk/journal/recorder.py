@@ -1,4 +1,4 @@
-"""What a run reports while it goes on (`Recorder`), and the recorder of a run without a journal (`NullRecorder`)."""
+"""The interface that a run reports its progress to (`Recorder`), and its implementation without a journal (`NullRecorder`)."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Recorder(Protocol):
     """Receives every step of a run, in the event loop of the run.
 
     Durable means: on the disk, so that it survives the end of the process and of the machine. What is not durable when a method returns is
-    written soon, in the order of the calls, and is durable with the next durable step or at the end. A method that is not asynchronous
-    never waits and never raises; where its step can't be written, `failure` says so and the next asynchronous method raises it.
+    written soon, in the order of the calls; it is durable with the next durable step, or at the end. A method that is not asynchronous
+    never waits and never raises. If its step can't be written, `failure` is set and the next asynchronous method raises it.
     """
 
     @property
@@ -81,13 +81,13 @@ class Recorder(Protocol):
         ...
 
     async def decide(self, batch: Batch) -> SendDecision | None:
-        """Decides which records of a batch are sent; called once for each batch of the source, in the order of the source, one at a time.
+        """Decides which records of a batch are sent. Called once for each batch of the source, in order, one at a time.
 
         Args:
             batch: the batch as the chunker cut it.
 
         Returns:
-            The decision; None where the run stopped first. Nothing of it is durable.
+            The decision, of which nothing is durable; None if the run stopped first.
 
         Raises:
             JournalError: the journal can't be used any more.
@@ -111,18 +111,22 @@ class Recorder(Protocol):
         ...
 
     def remove_records(self, in_flight: InFlightBatch, rest: Sequence[int], part: Batch | None, outcome: BatchOutcome) -> None:
-        """Records were removed from a batch because of what `before_send` returned.
+        """Records that records were removed from a batch because of what `before_send` returned.
 
         Args:
             in_flight: the batch as it was; its `row` is set to that of what is left.
             rest: the positions of the records that are left.
-            part: the batch of those, or None where none is left.
+            part: the batch of those, or None if none is left.
             outcome: the outcome of those that were removed.
         """
         ...
 
     def requeue(self, in_flight: InFlightBatch) -> None:
-        """An attempt to send a batch ended, and it is proved that the server did not take it; the batch waits for its next attempt."""
+        """Records that the server provably did not accept an attempt, and that the batch waits for its next one.
+
+        Args:
+            in_flight: the batch.
+        """
         ...
 
     def split(self, in_flight: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
@@ -152,7 +156,7 @@ class Recorder(Protocol):
         ...
 
     def settled(self, in_flight: InFlightBatch, outcome: Outcome, exceptions: Mapping[int, Outcome]) -> None:
-        """The outcome of a batch is known; called once for each batch that was decided to be sent, or for its parts.
+        """Records the outcome of a batch. Called once for each batch that was decided to be sent, or for each of its parts.
 
         Args:
             in_flight: the batch.
@@ -162,18 +166,22 @@ class Recorder(Protocol):
         ...
 
     def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], outcome: Outcome, body: bytes | None) -> None:
-        """Records ended without ever being in a batch that was sent.
+        """Records the outcome of records that were never in a batch that was sent.
 
         Args:
             indexes: their indexes in the source.
             keys: their keys.
             outcome: the outcome of all of them.
-            body: their JSON, comma-separated, or None where it can't be had.
+            body: their JSON, comma-separated, or None if there is none.
         """
         ...
 
     def invalid(self, refused: Invalid) -> None:
-        """A record can't be sent: it could not be read, encoded, or is too large."""
+        """Records the outcome of a record that can't be sent: it could not be read or encoded, or is too large.
+
+        Args:
+            refused: the record.
+        """
         ...
 
     def defer(self, in_flight: InFlightBatch, outcome: BatchOutcome) -> bool:
@@ -221,10 +229,10 @@ class Recorder(Protocol):
 
 
 class NullRecorder:
-    """The recorder of a run without a journal: remembers only documentNos, to find repeated ones. See `Recorder` for the methods.
+    """The recorder of a run without a journal: keeps only documentNos, to find repeated ones. See `Recorder` for the methods.
 
     Args:
-        safe: whether the records may be sent twice.
+        safe: whether sending a record twice does no harm.
     """
 
     failure: ArmError | None = None

@@ -1,7 +1,7 @@
-"""Which documents of a run without a journal have a number that was there before: exactly, and in bounded memory.
+"""Finds repeated documentNos in a run without a journal: exactly, and in bounded memory.
 
-A source in the order of its numbers has batches that can't hold the same one: their least and greatest numbers show that. All numbers
-are noted in a temporary file all the same; where two batches may meet, an index is made of it, in a file without a name.
+If the source is sorted by number, the smallest and largest number of each batch prove that batches share none. All numbers are still
+written to a temporary file; once two batches may overlap, an index is built from it in an unnamed file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Repeats"]
 ResultT = TypeVar("ResultT")
 
 _IN_MEMORY: Final = 1_000_000
-"""Bytes of noted numbers that are kept in memory; more are on the disk."""
+"""Most bytes of numbers to keep in memory; beyond that, they are on the disk."""
 
 
 class Repeats:
@@ -39,7 +39,13 @@ class Repeats:
         self._index: sqlite3.Connection | None = None
 
     async def find(self, keys: Sequence[str | None]) -> list[int]:
-        """Takes in the numbers of a batch, and gives the places of those that were there before, in it or in an earlier batch.
+        """Adds the numbers of a batch, and finds those that the run had before.
+
+        Args:
+            keys: the keys of the batch.
+
+        Returns:
+            The places of repeated numbers, whether first seen in this batch or an earlier one.
 
         Raises:
             JournalError: the temporary file can't be written.
@@ -47,7 +53,7 @@ class Repeats:
         if self._index is None and self._spans.add(without_case(keys)):
             self._guarded(lambda: self._noted.write(codec.ENCODER.encode(keys) + b"\n"))
             return []
-        # To make the index takes a second for each million of numbers.
+        # In a thread: building the index takes a second for each million numbers.
         again = await to_thread.run_sync(self._guarded, lambda: self._find(keys))
         places = [place for place, key in enumerate(keys) if key is not None]
         return [places[number] for number in again]
@@ -79,14 +85,14 @@ class Repeats:
     @staticmethod
     def _insert(connection: sqlite3.Connection, names: list[str]) -> None:
         text = codec.ENCODER.encode(names).decode()
-        # In their order: neighbours are on the same pages.
+        # Sorted, because neighbours are on the same pages.
         connection.execute("INSERT OR IGNORE INTO names SELECT value FROM json_each(?) ORDER BY value", (text,))
 
     def _guarded(self, do: Callable[[], ResultT]) -> ResultT:
         try:
             return do()
         except Exception as exc:
-            # SQLite is only loaded where there is an index: its errors have no name here.
+            # SQLite is loaded only if there is an index, so its error class can't be named here.
             if not isinstance(exc, OSError) and type(exc).__module__ != "sqlite3":
                 raise
             raise JournalError(
@@ -95,7 +101,7 @@ class Repeats:
             ) from exc
 
     def close(self) -> None:
-        """Nothing more is asked."""
+        """Deletes the temporary files."""
         self._noted.close()
         if self._index is not None:
             with contextlib.suppress(Exception):
