@@ -113,11 +113,11 @@ class Settling:
         # Rounded up to the second.
         until = datetime.fromtimestamp(math.ceil(clock.unix_time() + left), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         if sent is None or sent.passed(now) is None:
-            cause = "fewer than two clocks tell when they were sent, so all of it is waited now"
+            cause = "fewer than two clocks can tell when they were sent, so the full time is waited now"
         elif now.wall - sent.wall - (sent.passed(now) or 0.0) > 60:
-            cause = "the clock of this machine may have been set forward since they were sent, so it does not count alone"
+            cause = "the clock of this machine may have been set forward since they were sent, so it is not trusted alone"
         else:
-            cause = "so many must pass after they were sent"
+            cause = "counted from when they were sent"
         return f"waiting until {until} before documents are looked up: the time to settle is {self.seconds:g} s, {cause}"
 
     def when(self, sent: Stamp | None) -> str:
@@ -131,7 +131,7 @@ class Settling:
         """
         left = self.left(sent)
         until = datetime.fromtimestamp(math.ceil(clock.unix_time() + left), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        return f"it is not found, and may still come: run again with the same run id after {until}"
+        return f"it is not found, but may still appear: run again with the same run id after {until}"
 
     def _now(self) -> Stamp:
         return clock.stamp(self._transport.service_clock.earliest())
@@ -141,13 +141,13 @@ FOUND: Final = Outcome("succeeded")
 CONFLICT: Final = Outcome("unknown", "key_conflict", "the server has a document with this documentNo and other content")
 ABSENT: Final = Outcome("unknown", "absent", "the look-up did not find it")
 NOT_LOOKED_UP: Final = Outcome("unknown", "not_looked_up", "the look-up was not answered")
-_OTHER_DOCUMENT: Final = Outcome("unknown", "not_looked_up", "the look-up was answered with something that is not this document")
-_PAGE: Final = Outcome("unknown", "not_looked_up", "the look-up was answered 404 with a web page: that is no answer of the API")
+_OTHER_DOCUMENT: Final = Outcome("unknown", "not_looked_up", "the answer to the look-up is not this document")
+_PAGE: Final = Outcome("unknown", "not_looked_up", "the look-up was answered with a 404 web page, which does not come from the API")
 _OTHER_CONTENT: Final = Outcome("accepted", CONFLICT.reason, CONFLICT.message)
 _NOT_FOUND: Final = "a look-up did not find it"
 
 _OTHER_SPELLING: Final = Outcome(
-    "unknown", "not_looked_up", "not found under its number as it is compared, and it was sent with the number written otherwise"
+    "unknown", "not_looked_up", "not found under its normalized number, and it was sent with another spelling of the number"
 )
 
 
@@ -388,7 +388,7 @@ class LookUpProofs:
                 self._proved[kind] = max(self._proved.get(kind, 0), len(proof or ""))
         missing = {form for form in forms if form.length > self._proved.get(form.kind, 0)}
         for form in missing:
-            log.warning(f"no document whose number has this form is found ({form}): that others are not found proves nothing")
+            log.warning(f'no document with a number of this form is found ({form}), so "not found" proves nothing for such numbers')
         return missing
 
     async def _prove(self, kind: tuple[object, ...], candidates: Candidates) -> str | None:

@@ -32,13 +32,13 @@ __all__ = ["Reconciler", "StaleJournalCheck"]
 _NEWEST: Final = 2**62
 """Larger than any batch id."""
 
-_STALE: Final = "the journal is older than what was sent with it, or a copy"
+_STALE: Final = "the journal is out of date, or a copy"
 _ADOPT: Final = "If the file was moved on purpose, run `amili-arm adopt` with its path"
 
-_BATCH_TAKEN: Final = Outcome("unknown", "batch_taken", "not found, but others of its batch were: the batch was taken")
+_BATCH_TAKEN: Final = Outcome("unknown", "batch_taken", "not found, but others of its batch were: the batch was accepted")
 
 _PROVES_TAKEN: Final = frozenset({CONFLICT.reason, _BATCH_TAKEN.reason})
-"""Reasons from an earlier look-up which show that a batch was taken, even if this look-up does not show it."""
+"""Reasons from an earlier look-up which show that a batch was accepted, even if this look-up does not show it."""
 
 
 class _LookUpWork:
@@ -140,7 +140,7 @@ class StaleJournalCheck(_LookUpWork):
         forms = {position: form_of(batch.keys[position] or "") for position in absent}
         missing = await self._all_proofs.missing(forms.values())
         return {
-            position: _stale(f"it is not found, and no document whose number has such a form is found: {form}. {_ADOPT}")
+            position: _stale(f"it is not found, and no document with a number of this form is found: {form}. {_ADOPT}")
             for position, form in forms.items()
             if form in missing
         }
@@ -266,8 +266,8 @@ class Reconciler(_LookUpWork):
     async def _leave_absent(self, number: int, without: frozenset[NumberForm]) -> None:
         """Records and logs why a batch is not sent again."""
         forms = "; ".join(sorted(map(str, without)))
-        log.warning("a batch is not sent again: nothing proves that look-ups of such numbers work", forms=forms)
-        text = f"the look-up did not find it, and no document whose number has such a form is found: {forms}. So it is not sent again"
+        log.warning("a batch is not sent again: no look-up proves that such numbers can be found", forms=forms)
+        text = f"the look-up did not find it, and no document with a number of such a form is found: {forms}. So it is not sent again"
         batch = await self._store.read(number)
         outcomes = {place: Outcome("unknown", "absent", text) if one.reason == "absent" else one for place, one in batch.unknown.items()}
         for outcome in self._store.looked_up(batch, outcomes, frozenset()):

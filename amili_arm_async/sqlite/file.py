@@ -216,7 +216,7 @@ def check(path: str, form: FileFormat) -> None:
 
 def _check(path: str, form: FileFormat) -> None:
     if not Path(path).is_file():
-        raise JournalError(f"{path} is no file, so it is no {form.word}. Give another path")
+        raise JournalError(f"there is no {form.word} at {path}: it is missing, or not a regular file. Give another path")
     refuse_untrusted(path, form.word)
     # Read it through SQLite only. Closing the file anywhere else would release the locks that this process holds on it, and another
     # process could then remove the log of a run in progress (https://sqlite.org/howtocorrupt.html, 2.2).
@@ -234,21 +234,23 @@ def _check(path: str, form: FileFormat) -> None:
 
 
 def _look(path: str, mode: str, form: FileFormat) -> None:
-    foreign = JournalError(f"{path} is no {form.word} of this library: it is left untouched. Give another path")
+    foreign = JournalError(f"{path} is not a {form.word} of this library: it is left untouched. Give another path")
     try:
         with contextlib.closing(connect(path, mode)) as connection:
             application, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
             if application != form.application_id:
                 raise foreign
             if version > form.version:
-                raise JournalError(f"the {form.word} {path} is of version {version}, made by a newer version of this library: use that one")
+                raise JournalError(
+                    f"the {form.word} {path} has format version {version}, from a newer version of this library: use that one"
+                )
             if version < form.version:
-                earlier = f"was written by an earlier version of this library (it is of version {version})"
+                earlier = f"was written by an earlier version of this library (format version {version})"
                 raise JournalError(f"the {form.word} {path} {earlier}, {form.outgrown}")
-            said = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+            findings = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
             # SQLite reads the missing part of a truncated last page as zeros.
             whole = mode == "ro" or Path(path).stat().st_size % connection.execute("PRAGMA page_size").fetchone()[0] == 0
     except sqlite3.DatabaseError as exc:
         raise foreign if exc.sqlite_errorname == "SQLITE_NOTADB" else exc from exc
-    if said != ["ok"] or not whole:
+    if findings != ["ok"] or not whole:
         raise JournalError(f"the {form.word} {path} is damaged: it is left untouched. {form.remedy}")

@@ -40,20 +40,20 @@ def refuse_untrusted(path: str, word: str) -> None:
                 raise
             continue
         if not stat.S_ISREG(status.st_mode):
-            raise JournalError(f"{place} is no regular file, so the {word} {path} is not used. Move it away, or give another path")
+            raise JournalError(f"{place} is not a regular file, so the {word} {path} is not used. Move it away, or give another path")
         if status.st_uid not in ours:
             raise JournalError(
                 f"{place} belongs to user {status.st_uid}, and this runs as user {os.geteuid()}: the {word} is not used. "
-                "Run as that user, or take it over with chown if you trust what it holds"
+                "Run as that user, or change the owner with chown if you trust the contents"
             )
         if status.st_mode & stat.S_IWOTH:
-            raise JournalError(f"every user of this machine can write to {place}: the {word} is not used. Say `chmod o-w {place}` first")
+            raise JournalError(f"every user of this machine can write to {place}: the {word} is not used. Run `chmod o-w {place}` first")
         if status.st_mode & stat.S_IWGRP:
-            log.warning("the group can write to this file: `chmod g-w` it", path=place)
+            log.warning("the group can write to this file: run `chmod g-w` on it", path=place)
     if is_mounted(path):
         raise JournalError(
-            f"the {word} {path} is a file that is mounted by itself: what belongs beside it ({', '.join(_OPEN)}, -mark) would not stay "
-            "with it. Mount its folder"
+            f"the {word} {path} is mounted as a single file: the files beside it ({', '.join(_OPEN)}, -mark) would not stay with it. "
+            "Mount its folder instead"
         )
     _refuse_other_names(path, word)
 
@@ -69,8 +69,7 @@ def _refuse_other_names(path: str, word: str) -> None:
     names = os.stat(path).st_nlink  # noqa: PTH116 - a text, not a Path
     if names > 1:
         raise JournalError(
-            f"the {word} {path} has {names} names (hard links): under each of them it would be used as a file of its own. "
-            "Remove the other names"
+            f"the {word} {path} has {names} names (hard links): each of them would be used as a separate file. Remove the other names"
         )
 
 

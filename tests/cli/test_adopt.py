@@ -39,7 +39,7 @@ def test_a_copy_is_stale_until_it_is_adopted(push, call, served, files):
 
     status = call("status", files / "copy")
     assert status.exit_code == 0
-    assert "this journal is stale: documents were sent with it, and there is no mark beside it" in said(status)
+    assert "this journal is stale: documents were sent with it, and it has no -mark file beside it" in said(status)
     assert "amili-arm adopt" in said(status)
     assert json.loads(call("status", files / "copy", "--json").stdout)["stale"]
 

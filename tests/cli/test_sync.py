@@ -71,5 +71,5 @@ def test_a_foreign_state_is_left_untouched(night, tmp_path) -> None:
     (tmp_path / "state.sqlite").write_text("mine")
     code, _, said = night(some(1))
     assert code == 1
-    assert "is no sync state of this library" in said
+    assert "is not a sync state of this library" in said
     assert (tmp_path / "state.sqlite").read_text() == "mine"

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.quick
 DUMP = Path(__file__).with_name("journal_of_version_1.sql")
 RUN = {"run_id": "2026-11-20"}
 MESSAGE = (
-    r"was written by an earlier version of this library \(it is of version 1\), under other rules of which documents are the same\. "
-    r"Finish its runs with the version of the library that began them; then begin a new journal at another path"
+    r"was written by an earlier version of this library \(format version 1\), with different rules for which documents are the same\. "
+    r"Finish its runs with the version of the library that began them; then start a new journal at another path"
 )
 
 

@@ -55,7 +55,7 @@ async def test_nothing_is_sent_twice_behind_a_gateway_that_does_not_know_some_ad
     assert len(gateway.writes) == 4
     assert outcome.reasons == {"unknown/absent": 4}
     assert all("such a form" in failure.message for failure in outcome.failures.values())
-    assert "no document whose number has this form is found" in caplog.text
+    assert "no document with a number of this form is found" in caplog.text
     assert (await the_run(journal)).counts == {"succeeded": 4, "unknown": 4}
 
 

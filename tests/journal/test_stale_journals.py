@@ -318,7 +318,7 @@ async def send_settled(arm, source, **settings):
     async with asyncio.timeout(30):
         while True:
             outcome = await send(arm, source, **settings)
-            if not any("may still come" in (one.message or "") for one in outcome.failures.values()):
+            if not any("may still appear" in (one.message or "") for one in outcome.failures.values()):
                 return outcome
             assert set(outcome.reasons) == {"unknown/stale_journal"}
             await asyncio.sleep(0.02)
@@ -347,7 +347,7 @@ async def test_nothing_is_sent_where_no_look_up_finds_anything(arm, sandbox, jou
     sandbox.inject(Fault.status(404), method="GET", path="documents/D", times=None)
     outcome = await send_settled(arm, source, journal=journal, deadline=0.02, **RUN)
     assert outcome.reasons == {"unknown/stale_journal": COUNT // 2}
-    assert "no document whose number has such a form is found" in next(iter(outcome.failures.values())).message
+    assert "no document with a number of this form is found" in next(iter(outcome.failures.values())).message
 
 
 async def test_nothing_is_sent_of_another_form_than_what_is_found(arm, sandbox, journal):
@@ -496,7 +496,7 @@ async def test_a_run_that_goes_on_can_not_be_adopted(arm, sandbox, journal):
     sandbox.hold_processing()
     task = asyncio.create_task(send(arm, invoices(3), journal=journal, **RUN))
     await until(lambda: sandbox.open_batches == 1)
-    with pytest.raises(JournalError, match="is going on: wait for its end"):
+    with pytest.raises(JournalError, match="is in progress: wait until it ends"):
         await adopt_journal(journal)
     sandbox.release_processing()
     await task
@@ -511,7 +511,7 @@ async def test_the_remedy_for_a_damaged_journal_sends_nothing_twice(arm, sandbox
     """Moved away, with its mark left in place."""
     await send(arm, invoices(COUNT), journal=journal, **RUN)
     journal.write_bytes(journal.read_bytes()[:-1000])
-    with pytest.raises(JournalError, match=r"Do not put an old copy in its place.*Move it away and leave the file -mark where it is"):
+    with pytest.raises(JournalError, match=r"Do not restore an old copy.*Move the journal away and leave the -mark file in place"):
         await send(arm, invoices(COUNT), journal=journal, **RUN)
     journal.rename(journal.with_name("damaged"))
     assert (await send(arm, invoices(COUNT), journal=journal, **RUN)).counts == {"done_before": COUNT}

@@ -67,7 +67,7 @@ async def test_a_link_in_the_place_of_a_side_file_is_refused(arm, sandbox, folde
     place = journal.with_name(journal.name + side)
     place.unlink(missing_ok=True)
     place.symlink_to(folder / "elsewhere")
-    await is_refused(arm, sandbox, journal, "is no regular file")
+    await is_refused(arm, sandbox, journal, "is not a regular file")
     assert not (folder / "elsewhere").exists()
 
 

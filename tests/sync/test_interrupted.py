@@ -88,9 +88,9 @@ def spoil(state, how):
 
 
 SPOILT = {
-    "directory": "is no file",
-    "foreign": "is no sync state",
-    "another database": "is no sync state",
+    "directory": "not a regular file",
+    "foreign": "is not a sync state",
+    "another database": "is not a sync state",
     "newer": "newer version",
     "cut off": "damaged|malformed",
     "damaged": "damaged|malformed",
@@ -112,7 +112,7 @@ async def test_a_state_that_is_none_is_refused_before_anything_is_sent(how, sync
 async def test_a_journal_is_no_state(sync, tmp_path) -> None:
     journal = tmp_path / "journal.sqlite"
     await sync(customers(1), journal=journal, run_id="x")
-    with pytest.raises(JournalError, match="is no sync state"):
+    with pytest.raises(JournalError, match="is not a sync state"):
         await sync(customers(1), state=journal)
 
 

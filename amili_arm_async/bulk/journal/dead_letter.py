@@ -31,7 +31,7 @@ class UnsuccessfulBatch(NamedTuple):
         batch_uuid: its batchUuid, where that leads to its result; else None.
         outcome: the outcome of all its records but the exceptions.
         exceptions: by position, the outcomes that differ.
-        body: the JSON of all its records, or None where it was not kept.
+        body: the JSON of all its records, or None if it was not kept.
     """
 
     keys: Sequence[str | None]
@@ -81,7 +81,7 @@ class DeadLetter:
     def _try_out(self) -> None:
         """Creates the file if it is missing, and checks that it can be replaced."""
         if os.path.lexists(self._path) and not Path(self._path).is_file():
-            raise JournalError(f"the dead letter file {self._path} is no file: give another path")
+            raise JournalError(f"the dead letter file {self._path} is not a regular file: give another path")
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         with AtomicFile(self._path):
             pass

@@ -11,7 +11,7 @@ from ..outcomes import BatchOutcome, Outcome
 
 __all__ = ["DONE_BEFORE", "DeferredOutcomes", "DeferredRecords", "common", "outcome_of"]
 
-DONE_BEFORE: Final = Outcome("done_before", "", "an earlier attempt of this run did it")
+DONE_BEFORE: Final = Outcome("done_before", "", "an earlier attempt of this run sent it successfully")
 
 
 @dataclass(slots=True)
@@ -38,8 +38,8 @@ class DeferredRecords:
 
     def outcome(self) -> BatchOutcome:
         """Returns what is known of the records so far."""
-        said = [DONE_BEFORE if self.before and one.state == "succeeded" else one for one in self.outcomes]
-        standard, others = common(dict(enumerate(said)))
+        outcomes = [DONE_BEFORE if self.before and one.state == "succeeded" else one for one in self.outcomes]
+        standard, others = common(dict(enumerate(outcomes)))
         return BatchOutcome(self.number, self.uuid, self.attempts, None, self.indexes, self.keys.all(), standard, others)
 
     def only(self, places: Sequence[int]) -> DeferredRecords:

@@ -26,7 +26,7 @@ _TAKEN: Final = ENTRY_MAY_BE_ON_SERVER - {"unknown"}
 _OTHER_CONTENT: Final = Outcome(
     "invalid",
     "conflicts_with_journal",
-    "an earlier attempt of this run sent this documentNo with other content, or written otherwise and its text is not kept any more",
+    "an earlier attempt of this run sent this documentNo with other content, or formatted differently and its text was not kept",
 )
 
 

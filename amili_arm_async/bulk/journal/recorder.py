@@ -21,7 +21,7 @@ class SendDecision(NamedTuple):
     """Which records of a batch are to be sent.
 
     Attributes:
-        batch: the records to send, or None where there are none.
+        batch: the records to send, or None if there are none.
         row: the id of that batch in the journal; 0 without a journal.
         outcomes: the outcomes of the other records.
         after: events to wait for before the batch is sent.
@@ -145,7 +145,7 @@ class Recorder(Protocol):
         Args:
             in_flight: the batch.
             batch_uuid: the batchUuid of the 202.
-            is_first: False where this client was given the same batchUuid before: then the receipt proves nothing.
+            is_first: False if this client got the same batchUuid before: then the receipt proves nothing.
 
         Returns:
             Whether no other batch, of this client or in the journal, has the batchUuid. Where False, only that is recorded.

@@ -96,8 +96,8 @@ class Repeats:
             if not isinstance(exc, OSError) and type(exc).__module__ != "sqlite3":
                 raise
             raise JournalError(
-                f"the temporary file of the documentNos of this run can't be written: {exc}. Make room in {tempfile.gettempdir()}, "
-                "or set TMPDIR to a folder that has it"
+                f"the temporary file of the documentNos of this run can't be written: {exc}. Free space in {tempfile.gettempdir()}, "
+                "or set TMPDIR to a folder with enough space"
             ) from exc
 
     def close(self) -> None:

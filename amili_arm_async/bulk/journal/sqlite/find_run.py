@@ -34,8 +34,8 @@ def find_run(connection: sqlite3.Connection, path: str, name: RunKey) -> tuple[i
         return None
     if row[2] != name.base_url:
         raise ConfigurationError(
-            f"the run {name.run_id!r} of this journal was begun against {row[2]}, and now base_url is {name.base_url}: "
-            "give another run_id or another journal"
+            f"the run {name.run_id!r} of this journal was started with base_url {row[2]}, and now base_url is {name.base_url}: "
+            "use another run_id or another journal"
         )
     if row[3] is not None:
         raise pruned_error(path, name.run_id, name.operation, row[3])

@@ -49,7 +49,7 @@ def adopt(path: str | os.PathLike[str]) -> str | None:
             connection.execute("BEGIN IMMEDIATE")
             for run, run_id in connection.execute("SELECT id, run_id FROM runs").fetchall():
                 if is_locked(path, run):
-                    raise JournalError(f"the run {run_id!r} of the journal {path} is going on: wait for its end")
+                    raise JournalError(f"the run {run_id!r} of the journal {path} is in progress: wait until it ends")
             reason = why_stale(connection, path)
             if reason is not None:
                 adopt_file(connection)
@@ -110,13 +110,13 @@ def read_run(connection: sqlite3.Connection, path: str, run: int, *, keys: bool)
         said = {place: exceptions.get(place, outcome) for place in range(records) if place not in gone} if exceptions or gone else {}
         found: Counter[State] = Counter(one.state for one in said.values()) if said or gone else Counter({outcome.state: records})
         counts.update(found)
-        for fate, batches in (("unknown", unknown_batches), ("accepted", open_batches)):
-            number = found[fate]  # type: ignore[index]
+        for open_state, batches in (("unknown", unknown_batches), ("accepted", open_batches)):
+            number = found[open_state]  # type: ignore[index]
             if number:
-                places = [place for place in range(records) if place not in gone and exceptions.get(place, outcome).state == fate]
+                places = [place for place in range(records) if place not in gone and exceptions.get(place, outcome).state == open_state]
                 names = keys_of(connection, batch) if keys else None
                 reason = exceptions.get(places[0], outcome).reason
-                batches.append(JournalBatch(uuid, number, fate, reason, sent, [names[place] for place in places] if names else ()))
+                batches.append(JournalBatch(uuid, number, open_state, reason, sent, [names[place] for place in places] if names else ()))
     run_id, operation, client_no, base_url, attempts, started, ended, deadline, pruned = name
     running = is_locked(path, run)
     times = (attempts, started, ended, deadline)

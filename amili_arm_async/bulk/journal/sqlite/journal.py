@@ -114,8 +114,8 @@ class SqliteRunJournal:
         self._indexed = run.has_index or bool(run.stale_since)
         if run.stale_since:
             log.warning(
-                f"the journal is stale, {run.stale_reason}: each document is looked up before it may be sent, and what can't be looked up "
-                "is not sent. If the file was moved on purpose, run `amili-arm adopt` with its path",
+                f"the journal is stale, {run.stale_reason}: each document is looked up before it is sent, and documents that can't be "
+                "looked up are not sent. If the file was moved on purpose, run `amili-arm adopt` with its path",
                 path=self._path,
             )
         if not self._accepted_is_enough:
@@ -509,8 +509,8 @@ class SqliteRunJournal:
 
 def _withheld(batch: Batch, outcomes: Mapping[int, Outcome]) -> Iterator[BatchOutcome]:
     """Yields the outcomes of records that were looked up and must not be sent."""
-    said = [DONE_BEFORE if outcome.state == "succeeded" else outcome for outcome in outcomes.values()]
-    yield outcome_of(batch.number, [batch.indexes[place] for place in outcomes], [batch.keys[place] for place in outcomes], said, None)
+    reported = [DONE_BEFORE if outcome.state == "succeeded" else outcome for outcome in outcomes.values()]
+    yield outcome_of(batch.number, [batch.indexes[place] for place in outcomes], [batch.keys[place] for place in outcomes], reported, None)
 
 
 def _narrowed(

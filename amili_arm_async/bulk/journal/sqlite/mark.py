@@ -28,8 +28,8 @@ from ..protocol import StaleSince
 __all__ = ["SCHEMA", "JournalMark", "adopt", "stale_since", "why_stale"]
 
 SCHEMA: Final = """
--- One row. name: of this file, at random; intents: how often documents were about to leave; deadline: the longest of a run of documents;
--- the others: when the last were about to leave, by the clocks of a Stamp. The mark beside the file says the same.
+-- One row. name: of this file, random; intents: how often documents were about to be sent; deadline: the longest of a run of documents;
+-- the others: when that was last, by the clocks of a Stamp. The mark beside the file holds the same.
 CREATE TABLE file (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     name TEXT NOT NULL,
@@ -176,10 +176,10 @@ class JournalMark:
             self._fd = None
 
 
-_NO_MARK: Final = "documents were sent with it, and there is no mark beside it: it was moved, or the mark was removed"
-_NO_GOOD_MARK: Final = "the mark beside it can't be read, or is a copy"
-_OTHER_FILE: Final = "the mark beside it is that of another file: it is a copy or was made anew, or the mark is not its own"
-_RECORDED: Final = "an earlier run found it so"
+_NO_MARK: Final = "documents were sent with it, and it has no -mark file beside it: it was moved, or the mark was removed"
+_NO_GOOD_MARK: Final = "its -mark file can't be read, or is a copy"
+_OTHER_FILE: Final = "its -mark file belongs to another journal: the journal was copied or recreated, or the mark was replaced"
+_RECORDED: Final = "an earlier run found it stale"
 
 
 def _why(path: str, file: _File, mark: _Mark | bool) -> str | None:
@@ -194,7 +194,7 @@ def _why(path: str, file: _File, mark: _Mark | bool) -> str | None:
     if mark.name != file.name or mark.inode != status.st_ino or not same_device:
         return _OTHER_FILE
     if mark.intents > file.intents:
-        return f"it is older than its mark: documents left {mark.intents} times, and it knows of {file.intents}"
+        return f"it is older than its -mark file: documents were sent {mark.intents} times, and it knows of {file.intents}"
     return None
 
 

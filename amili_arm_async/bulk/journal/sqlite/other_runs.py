@@ -37,8 +37,8 @@ _IN_WORDS: Final = {
     "succeeded": "was sent by the run {!r} of this journal, and succeeded",
     "accepted": "was sent by the run {!r} of this journal, and accepted",
     "unknown": "may have been sent by the run {!r} of this journal",
-    "queued": "is about to be sent by the run {!r} of this journal, which is going on",
-    "pruned": "was sent by the run {!r} of this journal, which was pruned since",
+    "queued": "is about to be sent by the run {!r} of this journal, which is in progress",
+    "pruned": "was sent by the run {!r} of this journal, which has been pruned",
 }
 
 
@@ -191,7 +191,7 @@ class OtherRuns:
             state = sent.get(names[name]) if block > 0 else "pruned"
             if state is not None:
                 said = _IN_WORDS[state].format(self._runs[run].run_id)
-                text = f"this documentNo {said}: it is not sent again. With resend_known (--resend-known) it is sent all the same"
+                text = f"this documentNo {said}: it is not sent again. Use resend_known (--resend-known) to send it anyway"
                 yield name, Outcome("invalid", "sent_in_run", text)
 
     def _names_in(self, connection: sqlite3.Connection, block: int) -> dict[str, int]:

@@ -178,11 +178,11 @@ def read_unknown(connection: sqlite3.Connection, batch: int) -> UnknownBatch:
     ).fetchone()
     records, outcome, exceptions = read_row(connection, batch)
     gone = superseded(connection, batch)
-    said = {place: exceptions.get(place, outcome or NOT_AWAITED) for place in range(records)}
-    uncertain = {place: one for place, one in said.items() if place not in gone and can_be_looked_up(one)}
+    outcomes = {place: exceptions.get(place, outcome or NOT_AWAITED) for place in range(records)}
+    uncertain = {place: one for place, one in outcomes.items() if place not in gone and can_be_looked_up(one)}
     unknown = {place: one for place, one in uncertain.items() if one.state == "unknown"}
     accepted = {place: one for place, one in uncertain.items() if one.state == "accepted"}
-    known = {place: one for place, one in said.items() if place not in unknown}
+    known = {place: one for place, one in outcomes.items() if place not in unknown}
     keys, body = keys_of(connection, batch), body_of(connection, batch)
     return UnknownBatch(batch, Stamp(*sent), status, uuid, keys, body, unknown, accepted, known)
 
@@ -222,8 +222,8 @@ def taken_ids(connection: sqlite3.Connection, run: int, near: int, most: int) ->
     Returns:
         Their ids.
     """
-    said = "final IN ('succeeded', 'accepted') OR exceptions LIKE '%\"succeeded\"%' OR exceptions LIKE '%\"accepted\"%'"
-    query = f"SELECT id FROM batches WHERE id BETWEEN ? AND ? AND ({said}) ORDER BY abs(id - ?) LIMIT ?"  # noqa: S608 - our own words
+    condition = "final IN ('succeeded', 'accepted') OR exceptions LIKE '%\"succeeded\"%' OR exceptions LIKE '%\"accepted\"%'"
+    query = f"SELECT id FROM batches WHERE id BETWEEN ? AND ? AND ({condition}) ORDER BY abs(id - ?) LIMIT ?"  # noqa: S608 - our own words
     return [row[0] for row in connection.execute(query, (*span_of(run), near, most))]
 
 

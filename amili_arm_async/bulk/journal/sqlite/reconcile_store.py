@@ -193,7 +193,7 @@ def adopted(connection: sqlite3.Connection, *, batch: int, first: int) -> Deferr
     """
     _, outcome, exceptions = read_row(connection, batch)
     keys, gone = read_keys(connection, batch), superseded(connection, batch)
-    said = {place: exceptions.get(place, outcome or NOT_AWAITED) for place in range(len(keys)) if place not in gone}
-    places = [place for place, one in said.items() if one.state in UNCERTAIN]
+    outcomes = {place: exceptions.get(place, outcome or NOT_AWAITED) for place in range(len(keys)) if place not in gone}
+    places = [place for place, one in outcomes.items() if one.state in UNCERTAIN]
     compact = CompactKeys([keys[place] for place in places])
-    return DeferredRecords(places, range(first, first + len(places)), compact, [said[place] for place in places], before=False)
+    return DeferredRecords(places, range(first, first + len(places)), compact, [outcomes[place] for place in places], before=False)

@@ -104,10 +104,10 @@ JOURNAL: Final = FileFormat(
     VERSION,
     _PAGE,
     _SCHEMA,
-    "Do not put an old copy in its place: that does not know what was sent since. Move it away and leave the file -mark where it is: the "
-    "same run id then looks each document up before it is sent. Or finish the run by hand",
-    "under other rules of which documents are the same. Finish its runs with the version of the library that began them; then begin a new "
-    "journal at another path",
+    "Do not restore an old copy: it does not know what was sent since. Move the journal away and leave the -mark file in place: a run "
+    "with the same run id then looks up each document before sending it. Or finish the run by hand",
+    "with different rules for which documents are the same. Finish its runs with the version of the library that began them; then start "
+    "a new journal at another path",
 )
 
 

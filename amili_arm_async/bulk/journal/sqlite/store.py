@@ -483,7 +483,7 @@ class RunStore:
             JournalError: another process has taken the run over, because its lock was removed.
         """
         if connection.execute("SELECT token FROM runs WHERE id = ?", (self.id,)).fetchone() != (self.token,):
-            raise JournalError(f"the run {self.key.run_id!r} was taken over by another process: is somebody removing {self.path}-lock?")
+            raise JournalError(f"the run {self.key.run_id!r} was taken over by another process: was {self.path}-lock deleted?")
         self.enter(connection, id, batch)
         if (sent := self.sent_elsewhere.get(id)) is not None:
             return {position: outcome._replace(state="unknown") for position, outcome in sent.items()} if id in self.resends else sent
