@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...bulk.outcomes import STATES
+
 __all__ = ["SCRIPT", "STYLE"]
 
 SCRIPT: Final = """
@@ -21,7 +23,7 @@ SCRIPT: Final = """
 """
 """What is folded is printed, too."""
 
-STYLE: Final = """
+_RULES: Final = """
 :root {
   color-scheme: light dark;
   --paper: #fbfaf6; --card: #ffffff; --ink: #1c1f22; --quiet: #5b6066; --rule: #dcd9d0; --link: #1d5a86;
@@ -91,10 +93,6 @@ tbody th { white-space: nowrap; }
 .bar { display: block; width: 100%; height: 1.5rem; margin: 1.2rem 0 1.5rem; }
 .swatch { display: inline-block; width: .7rem; height: .7rem; margin-right: .6rem; border-radius: 2px; background: var(--state); }
 .bar rect { fill: var(--state); }
-.s-succeeded { --state: var(--succeeded); } .s-failed { --state: var(--failed); } .s-accepted { --state: var(--accepted); }
-.s-rejected { --state: var(--rejected); } .s-invalid { --state: var(--invalid); } .s-unknown { --state: var(--unknown); }
-.s-unchanged { --state: var(--unchanged); } .s-done_before { --state: var(--done_before); } .s-blocked { --state: var(--blocked); }
-.s-not_sent { --state: var(--not_sent); }
 .counts td.meaning, .counts th.meaning { padding-left: 1.2rem; width: 55%; }
 .adds-up { font-size: .95rem; margin: .6rem 0 0; }
 .adds-up .mark { display: inline-block; width: 1.3rem; font-weight: 700; }
@@ -186,3 +184,9 @@ footer { margin-top: 3.5rem; font-size: .85rem; }
   a { color: inherit; }
 }
 """
+
+# A state without a colour of its own has that of what was not sent.
+_STATE_COLOURS: Final = "\n".join(f".s-{state} {{ --state: var(--{state}, var(--not_sent)); }}" for state in STATES)
+
+STYLE: Final = f"{_RULES}{_STATE_COLOURS}\n"
+"""The style sheet of the page."""
