@@ -63,7 +63,7 @@ class ArmClient:
     Args:
         client_no: the client number; every path of the API holds one.
         auth: a bearer token, an async function that returns one, or a `TokenSource` such as `ClientCredentials`.
-        base_url: the address below which the API is, for example `STAGING`. It has no default, so that nobody bills a test system, or
+        base_url: the address below which the API is, for example `STAGING`. It has no default, so that no one bills a test system, or
             a real one, by forgetting it. Plain http is refused but on this machine.
         user_id: who is named as the user (`userid` of reads, `metadata.userId` of batches).
         language: `Accept-Language` of reads.
@@ -252,7 +252,7 @@ class ArmClient:
                 `customers.sync`. None: all are sent.
             full: send those too that did not change.
             customer_options: of the run of the customers; its results are waited for.
-            document_options: of the run of the documents, for example a journal with a run_id, so that a night that was cut off goes on.
+            document_options: of the run of the documents, for example a journal with a run_id, so that an interrupted night can be resumed.
             user_id: who is named as the user.
             at_least_customers: how much their source holds at the least, where it is whole: a number of records, an integer; or with a
                 state a share of the customers in it, a float from 0 to 1. Default None: 0.5 with a state, else anything.

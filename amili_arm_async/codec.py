@@ -161,7 +161,7 @@ _AS_READ: Final = b'{"(as read)":'
 def as_far_as_possible(record: object) -> bytes:
     """The JSON text of what can't be sent, for a person to look at: what JSON has no word for is null or a text, bytes are a text.
 
-    It stands in an object of its own, so that nobody takes it for a record; `what_was_read` gives it back.
+    It stands in an object of its own, so that it is not mistaken for a record; `what_was_read` gives it back.
     """
     return b"%b%b}" % (_AS_READ, _as_far_as_possible(record))
 
@@ -211,7 +211,7 @@ def record_writer(are_finite: Callable[[Sequence[Any]], bool], *, decimals: bool
             # From now on they are reckoned with.
             encode_into, decimals = with_decimals, True
             return None
-        except Exception:  # the closer look tells why
+        except Exception:  # the slow path says why
             return None
         return text
 

@@ -283,7 +283,7 @@ class Reconcile:
 
     Attributes:
         settle: seconds since a document was sent before it is looked up: one that is not there by then will not appear later. At least two
-            clocks must agree that they have passed; if they can't, it waits anew. Default None: the run's `deadline`, or its slowest batch
+            clocks must agree that they have passed; if they can't, it waits again. Default None: the run's `deadline`, or its slowest batch
             if that took longer, and a tenth more.
         resend_absent: resend a document that has a number and was not found, if no other document of its batch was found and its response
             was no 2xx. Then `settle` must be longer than the run's `deadline`. A batch is resent only if for each of its numbers a

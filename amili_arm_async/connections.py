@@ -2,9 +2,9 @@
 
 How it is known that nothing left: aiohttp keeps the headers back until the first piece of the body, and every write goes out through
 `_Body`, which notes when it is asked for that piece. What fails before has not left. A body is given out once: when aiohttp
-(or a middleware of a session that was brought) tries to send it again by itself, it gets nothing.
+(or a middleware of a session that was brought) tries to send it again automatically, it gets nothing.
 
-How it is known that an answer answers: a connection on which bytes came that nobody asked for is closed, and nothing is sent on it; and
+How a response is matched to its request: a connection that received unsolicited bytes is closed, and nothing is sent on it; and
 it is noted how much of the body had left when the answer began to come. On a session that was brought, whose connections can't be
 watched, everything that decides whether an invoice is sent uses a new connection.
 """
@@ -235,7 +235,7 @@ def _unacknowledged(transport: asyncio.Transport | None) -> int:
 
 
 def _has_bytes(descriptor: int) -> bool:
-    """Whether bytes, or the end, have come to a socket and nobody has read them yet."""
+    """Whether bytes, or the end, have arrived at a socket and are not read yet."""
     if descriptor < 0:
         return True
     if hasattr(select, "poll"):
@@ -287,7 +287,7 @@ class Connections:
         """
         safe = request.endpoint.safe
         exchange = _Exchange(request, timeout, delivery, has_body=bool(request.body) or not safe)
-        # Where no body of ours tells when something leaves, it may have left at once.
+        # Without a body of ours that records when bytes leave, they may have left at once.
         delivery.started = exchange.body is None or self._is_opaque
         delivery.body_sent = delivery.early_answer_counts = True
         session: aiohttp.ClientSession | None = None
@@ -370,7 +370,7 @@ class Connections:
             text = f"the host name {failure.host} was not found: check the address and the network"
             return SendFailure("host name not found", text, "perhaps", cause=cause)
         if isinstance(failure, aiohttp.ClientConnectorError) and any(isinstance(one, ConnectionRefusedError) for one in causes):
-            text = f"the connection to {failure.host}:{failure.port} was refused: nobody listens there, check the address"
+            text = f"the connection to {failure.host}:{failure.port} was refused: nothing listens there, check the address"
             return SendFailure("connection refused", text, is_closed_port=True, cause=cause)
         if isinstance(failure, aiohttp.ClientConnectorError):
             text = f"no connection to {failure.host}:{failure.port} ({failure.os_error.strerror or type(failure.os_error).__name__})"
@@ -408,7 +408,7 @@ class Connections:
 
     def _session_for(self, request: Request) -> aiohttp.ClientSession:
         """The session that was brought; else one for what is safe, one for unsafe writes, whose connections are never stale, and
-        one that uses each connection once, for the methods that aiohttp would send again by itself."""
+        one that uses each connection once, for the methods that aiohttp resends automatically."""
         if self._brought is not None:
             if self._brought.closed:
                 raise ConfigurationError("the session that was given is closed: give one that is open as long as the client")

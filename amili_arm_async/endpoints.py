@@ -66,7 +66,7 @@ class Endpoint(Struct, frozen=True):
 
     @property
     def is_guess(self) -> bool:
-        """Whether the path is on no page, and nobody has set it either."""
+        """Whether the path is on no page and was not set by the caller."""
         return not self.documented and not self.given
 
     @property

@@ -26,7 +26,7 @@ ArmError                      everything this library raises
 ├── TruncatedListError        a list reached the cap of its endpoint, or gave fewer records than it announced: it may be incomplete
 ├── JournalError              a journal or dead letter file can't be used: nothing more is sent; fix the file or its location
 ├── CheckError                a check found errors, or its source could not be read: nothing was sent; .report names every finding
-└── BulkError                 a bulk run could not go on; .report tells what became of each record
+└── BulkError                 a bulk run could not continue; .report says what became of each record
 ```
 
 No message and no `repr` holds a token, a secret or personal data. What the server wrote is in `StatusError.body`, and only there.
@@ -200,7 +200,7 @@ class UnprocessableError(StatusError):
 
 
 class RateLimitedError(StatusError):
-    """429: too many requests; `retry_after` tells the seconds, where the server does."""
+    """429: too many requests; `retry_after` is the number of seconds, if the server sent one."""
 
 
 class ServerError(StatusError):

@@ -461,7 +461,7 @@ class Prefetched(Generic[RecordT]):
         self._tasks.clear()
         for task in tasks:
             task.cancel()
-        # Their failures are of no interest any more; gathering them keeps asyncio from complaining that nobody looked.
+        # Their failures are of no interest any more; gathering them keeps asyncio from reporting them as never retrieved.
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

@@ -117,7 +117,7 @@ class Encoded(Struct, frozen=True):
             if isinstance(self.source, bytes):
                 part = self.source[start : start + count]
             else:
-                # In a thread: a file may be far away. It is opened anew for each piece, so that nothing stays open behind a cancellation.
+                # In a thread: a file may be far away. It is reopened for each piece, so that nothing stays open behind a cancellation.
                 part = await asyncio.to_thread(_read, self.source, start, count, self.state)
             yield b2a_base64(part, newline=False)
 

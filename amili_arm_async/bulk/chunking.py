@@ -202,7 +202,7 @@ class RecordType:
             kind: their type.
 
         Returns:
-            The key of each record, or None where a record has to be checked by itself.
+            The key of each record, or None where a record has to be checked on its own.
 
         Raises:
             msgspec.DecodeError, ValueError, RecursionError: bytes that are no JSON object (see `codec.DecodeFailure`).
@@ -457,7 +457,7 @@ class Chunker:
     # --- encoding -------------------------------------------------------------------------------------------------------
 
     def _encode_all(self, records: list[Any]) -> tuple[bytes, list[str | None], Sequence[int]] | None:
-        """Returns the joined texts of all records, their keys and fingerprints; None where a record must be checked by itself."""
+        """Returns the joined texts of all records, their keys and fingerprints; None where a record must be checked on its own."""
         kinds = set(map(type, records))
         kind = kinds.pop()
         if kinds or kind not in {bytes, dict, self._record_type.cls}:

@@ -25,14 +25,14 @@ class RunControl:
     """The state that all workers of a run check before they send.
 
     Args:
-        gate: until when nobody may send, shared with the other runs of the client.
+        gate: until when nothing may be sent, shared with the other runs of the client.
         patience: seconds for which the server may accept nothing before the run ends.
         retry: how the waits grow.
         endpoint: the endpoint of the batches, for errors.
         stopped: called once, when the run stops.
 
     Attributes:
-        reason: the outcome of what is not sent any more, or None while the run goes on.
+        reason: the outcome of what is not sent any more, or None while the run continues.
         cause: the error that ended the run, or None.
         stopping: set when the run stops.
     """
@@ -182,7 +182,7 @@ class RunControl:
         return False
 
     async def _sleep(self, seconds: float, attempt: Attempt | None) -> None:
-        """Sleeps while the run goes on; ends it where its patience does not last as long."""
+        """Sleeps while the run continues; ends it where its patience does not last as long."""
         now = clock.monotonic()
         self._trouble_since = now if self._trouble_since is None else self._trouble_since
         if now - self._trouble_since + seconds > self._patience:

@@ -34,7 +34,7 @@ __all__ = ["BatchSender", "Bisection", "compressed", "with_advice"]
 
 
 async def compressed(request: Request, encoding: Compression) -> Request:
-    """Compresses the body of a request, in a worker thread: the event loop goes on meanwhile, and the next batch is encoded.
+    """Compresses the body of a request, in a worker thread: the event loop continues meanwhile, and the next batch is encoded.
 
     Args:
         request: the request; nothing of it has left yet, so a cancellation is unambiguous.
@@ -87,7 +87,7 @@ class BatchSender:
         transport: the connections.
         shared_limits: what all runs of the client share.
         tracker: takes in what becomes of each record.
-        control: whether the run goes on.
+        control: whether the run continues.
         poller: waits for results.
         recorder: keeps each step.
         reader: makes smaller batches where they are too large for the server.

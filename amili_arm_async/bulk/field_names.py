@@ -186,7 +186,7 @@ class FieldNames:
         self._are_known = _checker(cls, self._known)
 
     def any_may_be_misnamed(self, records: Sequence[dict[Any, Any]]) -> bool:
-        """Returns whether a name, at any depth whose fields are known, may be a mistake: then each record is checked by itself.
+        """Returns whether a name, at any depth whose fields are known, may be a mistake: then each record is checked on its own.
 
         Args:
             records: the records.

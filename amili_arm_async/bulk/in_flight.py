@@ -94,7 +94,7 @@ WAITING: Final = 16
 
 
 class OutcomeQueue:
-    """The outcomes that wait for the program to take them; it drops them where nobody iterates over the run."""
+    """The outcomes that wait for the program to take them; it drops them if the run is not iterated over."""
 
     def __init__(self) -> None:
         self._outcomes: deque[BatchOutcome] = deque()

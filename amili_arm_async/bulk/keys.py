@@ -22,7 +22,7 @@ class KeyTicket:
         keys: the keys of the records, or None.
 
     Attributes:
-        left: set when the right has ended, or when nobody needs to wait any more.
+        left: set when the right has ended, or when there is nothing left to wait for.
         repeats: whether a key is in the batch more than once: then its parts must not be in flight together either.
         spans: the lowest and the highest key of each length.
         indexed: whether its keys are in the index of the serializer.

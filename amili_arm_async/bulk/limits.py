@@ -282,7 +282,7 @@ class SharedLimits:
         open_batches: number of batches that may be open on the server at once.
 
     Attributes:
-        gate: until when nobody may send, because of a `Retry-After`.
+        gate: until when nothing may be sent, because of a `Retry-After`.
         batch_uuids: the batchUuids that the server gave to batches.
     """
 

@@ -42,7 +42,7 @@ class Reader:
         spec: what is sent.
         source: the records.
         tracker: takes in those that are not sent.
-        control: whether the run goes on.
+        control: whether the run continues.
         fingerprints: whether each record gets a fingerprint, which a journal needs.
         keep_invalid: whether the text of what is invalid is kept, for a dead letter.
     """

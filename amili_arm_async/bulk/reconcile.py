@@ -48,7 +48,7 @@ class _LookUpWork:
         spec: the run.
         transport: the connections.
         journal: the journal of the run, which is open.
-        control: whether the run goes on.
+        control: whether the run continues.
     """
 
     def __init__(self, spec: RunSpec, transport: Transport, journal: RunJournal, control: RunControl) -> None:
@@ -89,7 +89,7 @@ class StaleJournalCheck(_LookUpWork):
         spec: the run.
         transport: the connections.
         journal: the stale journal, which is open.
-        control: whether the run goes on.
+        control: whether the run continues.
     """
 
     _settling: Settling | None = None
@@ -158,7 +158,7 @@ class Reconciler(_LookUpWork):
         transport: the connections.
         journal: the journal of the run, which is open.
         tracker: receives the outcome of each record.
-        control: whether the run goes on.
+        control: whether the run continues.
         sender: sends batches again.
         adopt: makes the records of a batch take the place of a source, if the run has none; called with the id of the batch.
     """

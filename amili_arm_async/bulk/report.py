@@ -372,7 +372,7 @@ class BulkReport:
         """Says that the source was not read to its end, and how much of it was not.
 
         Returns:
-            A sentence; empty where the source was read to its end, and while the run goes on.
+            A sentence; empty where the source was read to its end, and while the run continues.
         """
         if self._source_exhausted or self._ended is None:
             return ""

@@ -244,7 +244,7 @@ class BulkRunner:
             for outcome in journal.settle_open_batch(opened, common, exceptions):
                 self._tracker.publish(outcome)
 
-        # Where a single clock is left, the deadline begins anew.
+        # Where a single clock is left, the deadline starts again.
         since = opened.accepted.passed(clock.stamp(self._transport.service_clock.earliest())) or 0.0
         uuids, client_no, uuid = self._shared_limits.batch_uuids, self._spec.client_no, opened.batch_uuid
         uuids.reopen(client_no, uuid)

@@ -34,7 +34,7 @@ class Workers:
         reader: gives the batches.
         tracker: takes in what becomes of each record.
         poller: waits for results.
-        control: whether the run goes on.
+        control: whether the run continues.
         recorder: keeps each step.
         outcomes: no batch begins while there is no room in it.
 

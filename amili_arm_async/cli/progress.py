@@ -114,7 +114,7 @@ class _Bar(bars.Progress):
             self._total = max(estimate, float(done))
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        # Called for each refresh: the time goes on while no record is done.
+        # Called for each refresh: time passes while no record is done.
         numbers = self._numbers(clock.monotonic())
         for task in self.task_ids:
             if self._total is None:

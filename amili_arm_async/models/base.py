@@ -32,7 +32,7 @@ OptionalStrs: TypeAlias = list[str] | UnsetType | None
 
 if TYPE_CHECKING:
     # A date is cleared by a blank. msgspec has no type `date | ""`, and it does not look at types when it encodes: so the
-    # type checker is told of the blank and msgspec is not, which costs nothing. The codec reads a blank back (codec.read_input).
+    # type checker sees the blank and msgspec does not, which costs nothing. The codec reads a blank back (codec.read_input).
     OptionalDate: TypeAlias = date | Literal[""] | UnsetType | None
 else:
     OptionalDate: TypeAlias = date | UnsetType | None

@@ -85,7 +85,7 @@ class Document(Input, kw_only=True, gc=False):
     Attributes:
         document_type: a code; `"IN"` (invoice) in the sample.
         customer_no: the customer's number.
-        document_no: your number for the document; it names the record. Without it a doubtful outcome can't be looked up.
+        document_no: your number for the document; it names the record. Without it an unknown outcome can't be looked up.
         document_date: date of the document.
         due_date: when it is to be paid.
         currency: three letters, for example `"NOK"`.

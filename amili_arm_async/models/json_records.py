@@ -107,7 +107,7 @@ class _LedgerItem(JsonRecord):
 
 
 _DEEPEST: Final = 100
-"""Levels below which nobody looks for money."""
+"""Levels below which money is not looked for."""
 
 
 def _with_money(value: Any, depth: int) -> Any:

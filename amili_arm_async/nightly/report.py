@@ -52,7 +52,7 @@ _EXAMPLES: Final = 10
 """Records that a reason names."""
 
 _DISTINCT: Final = 2000
-"""Reasons that are told apart while they are counted: a server may give each record a reason of its own."""
+"""Reasons that are counted separately: a server may give each record a reason of its own."""
 
 _LONGEST_REASON: Final = 200
 _LONGEST_MESSAGE: Final = 500

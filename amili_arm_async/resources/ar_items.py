@@ -91,7 +91,7 @@ class ArItems:
 
         Args:
             item: a mapping with the API's own names, or bytes of JSON.
-            user_id: who is named as the user of this call. Default None: nobody, since the vendor's page shows no query.
+            user_id: who is named as the user of this call. Default None: no user, since the vendor's page shows no query.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 

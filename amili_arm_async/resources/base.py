@@ -191,7 +191,7 @@ class RequestContext(Struct, frozen=True):
             if text is not None:
                 return codec.read_record(text, cls), text
         except codec.DecodeFailure:
-            # JSON by its marks alone: a number that nobody can hold, for example.
+            # JSON by its marks alone: a number that is too large, for example.
             pass
         raise wire.unreadable(response, request.endpoint)
 
@@ -283,7 +283,7 @@ class RequestContext(Struct, frozen=True):
             name: the name of the operation in `endpoints.OPERATIONS`.
             body: a mapping with the API's own names, a list of such, or JSON as bytes.
             cls: the class of the reply.
-            user_id: who is named as the user; None: nobody.
+            user_id: who is named as the user; None: no user.
             query: the query; values that are None are left out.
             timeout: time-outs of this call. None: the client's.
             retry: retries of this call. None: the client's.

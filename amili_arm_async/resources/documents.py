@@ -286,7 +286,7 @@ class Documents:
             journal: the path of the journal.
             run_id: the run. Default None: every run of documents of this client number.
             settle: seconds since a document was sent before it is looked up. At least two clocks must agree that they have passed: the
-                wall clock, the boot clock of this machine, the `Date` of the service; if they can't, it waits anew. Default: the run's
+                wall clock, the boot clock of this machine, the `Date` of the service; if they can't, it waits again. Default: the run's
                 `deadline`, or its slowest batch if that took longer, and a tenth more.
             resend_absent: True: resend a document that has a number and was not found, if no other document of its batch was found and
                 its response was no 2xx. Then `settle` must be longer than the run's deadline. A batch is resent only if for each of its

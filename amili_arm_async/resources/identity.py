@@ -18,7 +18,7 @@ __all__ = ["Identity"]
 class Identity:
     """`arm.identity`: the service at `identity_url`, which gets nothing but what is given here: never the client's own bearer token.
 
-    A client with `auth=ClientCredentials(...)` needs none of these calls: it gets and renews its tokens by itself.
+    A client with `auth=ClientCredentials(...)` needs none of these calls: it gets and renews its tokens automatically.
 
     Raises as every call: `NotSentError`, `OutcomeUnknownError`, `ResponseError`, `StatusError` and its subclasses (without the
     server's words: they may repeat a secret), and `ConfigurationError` where no `identity_url` is known.

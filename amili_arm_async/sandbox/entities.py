@@ -162,10 +162,10 @@ class EntityStore:
         row = self._sql.execute(sql, (kind, client, key)).fetchone()
         return None if row is None else Entity._make(row)
 
-    # -- what is there by itself
+    # -- what is made automatically
 
     def _fill(self, kind: EntityKind, client: int) -> None:
-        """Makes what nobody put in: AR items of documents, and the made-up records of a kind that was never seeded."""
+        """Makes what was not seeded: AR items of documents, and the made-up records of a kind that was never seeded."""
         if kind == "ar_items":
             self._follow_documents()
         if (kind, client) not in self._told:

@@ -39,7 +39,7 @@ _BLANK_DISTRIBUTION: Mapping[str, Any] = {
     "peppolEndpointId": "",
     "peppolEndpointIdScheme": "",
 }
-# The fields of the pages' list sample in its order, with what is shown for a field nobody gave. None: the
+# The fields of the pages' list sample in its order, with what is shown for a field that was not given. None: the
 # field is left out then, as the sample leaves out dates and usingLanguage.
 _SHOWN: Mapping[str, Any] = {
     "name": "",

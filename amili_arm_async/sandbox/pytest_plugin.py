@@ -1,6 +1,6 @@
 """A pytest fixture: `arm_sandbox`, a started `Sandbox` for one test.
 
-The installed package registers it by itself (the `pytest11` entry point); without that, say in
+The installed package registers it automatically (the `pytest11` entry point); without that, say in
 `conftest.py`::
 
     pytest_plugins = ["amili_arm_async.sandbox.pytest_plugin"]

@@ -23,7 +23,7 @@ _GZIP: Final = 31
 
 _STEP: Final = 16_384
 _ZSTD_STEP: Final = 128
-"""Bytes that are decompressed together. Four bytes of zstd may be 128 kB, and its object can't be told to stop: so few at a time."""
+"""Bytes that are decompressed together. Four bytes of zstd may be 128 kB, and its object can't be stopped: so few at a time."""
 
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPED: Final = b"\x2a\x4d\x18"

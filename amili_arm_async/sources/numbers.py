@@ -25,7 +25,7 @@ class LineNumbers:
         """The next record is on `line`."""
         if self._count and line - self._last != self._steps[-1]:
             if self._indexes[-1] == self._count - 1:
-                # The second record of a run tells its step.
+                # The second record of a run gives its step.
                 self._steps[-1] = line - self._last
             else:
                 self._begin(line)

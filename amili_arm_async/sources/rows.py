@@ -29,7 +29,7 @@ class TableRow:
         faults: what is wrong with it.
         as_read: its cells as they stood, for a dead letter.
         size: about its bytes.
-        broken: whether it could not be cut into cells, so that nobody knows which document it is of.
+        broken: whether it could not be cut into cells, so that its document is unknown.
     """
 
     number: int

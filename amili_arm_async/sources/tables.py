@@ -127,7 +127,7 @@ class CsvReader:
         if text is None or self._open_size > self._longest:
             return self._never_closed()
         if open_for := _open_for(text, self._delimiter or "", inside=True):
-            # The field goes on through the whole line, or ended in it, and another one began.
+            # The field continues through the whole line, or ended in it, and another one began.
             self._cell_size = self._cell_size + open_for if open_for > len(text) else open_for
             return self._never_closed() if self._cell_size > _LONGEST_CELL else []
         first = self._open[0][0]
@@ -138,7 +138,7 @@ class CsvReader:
         return self._row(first, whole)
 
     def _never_closed(self) -> list[tuple[int, Any]]:
-        """A quotation mark is one too many: its line is named, and each of those behind it is read by itself."""
+        """A quotation mark is one too many: its line is named, and each line after it is read on its own."""
         (number, line), *rest = self._open
         self._open = []
         self._lines.extendleft(reversed(rest))

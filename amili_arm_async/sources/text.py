@@ -1,4 +1,4 @@
-"""Pure: bytes of text: their lines, their encoding told or found."""
+"""Pure: bytes of text: their lines, their encoding given or detected."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ class LineSplitter:
 
 
 class TextDecoder:
-    """Lines as text. Where the encoding is not told, the first lines that are not plain ASCII decide between UTF-8 and Windows-1252; a
-    line that speaks against that is refused, and never guessed at."""
+    """Lines as text. If no encoding is given, the first lines that are not plain ASCII decide between UTF-8 and Windows-1252; a
+    line that contradicts it is refused, never guessed at."""
 
     def __init__(self, *, known: bool) -> None:
         self._encoding: str | None = "utf-8" if known else None
@@ -102,7 +102,7 @@ class TextDecoder:
         try:
             if self._encoding != "found cp1252":
                 return line.decode("utf-8")
-            # Two bytes of UTF-8 are two odd characters in Windows-1252: nobody writes these in one file by intent.
+            # Two bytes of UTF-8 are two odd characters in Windows-1252: such pairs do not occur in one file on purpose.
             return None if _is_utf8(line) else line.decode("cp1252")
         except UnicodeError:
             return None

@@ -91,7 +91,7 @@ class Delta(RunObserver):
         self._digests = RecordDigests(kind)
         # A bit for each number of a customer in the state.
         self._seen = bytearray()
-        # By name, the last record that is under way, packed.
+        # By name, the last record in flight, encoded.
         self._under_way: dict[bytes, bytes] = {}
         self._earlier: dict[bytes, _EarlierRecords] = {}
         # Of names that are under way: who was unsettled before, and for whom something may be processed late now.

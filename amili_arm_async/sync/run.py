@@ -96,7 +96,7 @@ class SyncReport:
             JournalError: the state can't be written, or another sync uses it.
         """
         if self.shortfall is not None:
-            raise ConfigurationError(f"nobody is forgotten: {self.shortfall}")
+            raise ConfigurationError(f"no customer is forgotten: {self.shortfall}")
         from anyio import to_thread  # noqa: PLC0415
 
         from .state import forget  # noqa: PLC0415 - SQLite is only loaded where there is a state

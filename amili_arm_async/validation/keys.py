@@ -3,10 +3,10 @@
 Of each key a hash of 64 bits is kept, in sorted runs in a temporary file, and the key itself in another one, both without a name. At
 the end the runs are gone through in 256 parts by the first byte of the hash: a part is a slice of each run, and is looked at whole (ten
 million keys make parts of 40,000). What is equal there is only a candidate, as two keys may have the same hash: the keys are read
-again, and a key is told as there twice only where the texts are equal. A key whose hash is not among those of others is surely not
+again, and a key is reported as a duplicate only if the texts are equal. A key whose hash is not among those of others is surely not
 among them; one that is not, and is taken for one that is, happens less than once in 10^11 keys against ten million others.
 
-The hash is Python's own, seeded for each process, so nobody can prepare keys that have the same. Keys are compared without case: "Data
+The hash is Python's own, seeded for each process, so keys with equal hashes can't be prepared. Keys are compared without case: "Data
 values are not case-sensitive" (https://docs.amili.dev/about-355476m0).
 """
 
@@ -132,7 +132,7 @@ class KeyHashes:
 
 
 def folded_keys(keys: Sequence[str | None]) -> list[str]:
-    """The keys that there are, as they are compared, each by itself."""
+    """The keys that there are, as they are compared, each on its own."""
     given = [key for key in keys if key is not None]
     folded = without_case(given)
     # A key with a NUL in it is cut in two there.

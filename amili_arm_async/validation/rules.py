@@ -24,7 +24,7 @@ _AMOUNTS: Final = ("exclVat", "vat", "inclVat")
 
 
 def is_odd_key(key: str) -> bool:
-    """Whether a key has something around it or in it that nobody sees."""
+    """Whether a key has something around it or in it that is invisible."""
     return not key.isprintable() or key.strip() != key
 
 
@@ -60,7 +60,7 @@ def _document_faults(value: Mapping[str, Any]) -> Iterator[Found]:
     if _is_missing(value, "documentType"):
         yield Found("missing", "$.documentType", "missing")
     if _is_missing(value, "documentNo"):
-        yield Found("no_document_no", "$.documentNo", "missing: a doubtful outcome could not be looked up")
+        yield Found("no_document_no", "$.documentNo", "missing: an unknown outcome could not be looked up")
     else:
         yield from _key_faults(value, "documentNo")
     issued, due = _day(value.get("documentDate")), _day(value.get("dueDate"))

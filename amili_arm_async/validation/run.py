@@ -1,4 +1,4 @@
-"""A check from its beginning to its end: reads the source, a few records at a time, and tells what it finds. No network."""
+"""A check from its beginning to its end: reads the source, a few records at a time, and reports what it finds. No network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CheckRun:
 
     Attributes:
         report: the `CheckReport`, right at any time; after an error or a cancellation it has what was found until then.
-        on_progress: called now and then with the number of records read; None where nobody wants to know.
+        on_progress: called now and then with the number of records read; None for no calls.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class _CheckingBuffer:
         self._results += self._examiner.check((record,))
 
     def hold(self, record: Any) -> None:
-        """A record that nobody can change."""
+        """A record that can't change."""
         self._held.append(record)
 
     def feed(self, records: list[Any]) -> None:

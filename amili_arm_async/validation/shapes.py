@@ -107,7 +107,7 @@ def plain(record: object) -> object:
 
 
 def shape_faults(value: Mapping[Any, Any], cls: type[Input], path: str = "$") -> Iterator[Found]:
-    """What is wrong with the fields of an object, each seen by itself."""
+    """What is wrong with the fields of an object, each on its own."""
     shapes = _shapes(cls)
     for name, item in value.items():
         shape = shapes.get(name)

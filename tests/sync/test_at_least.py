@@ -26,7 +26,7 @@ async def test_less_than_half_of_the_customers_in_the_state_is_no_success(left, 
     with pytest.raises(BulkError, match="at least 5"):
         report.raise_for_failures()
     # Nobody is forgotten, and the next night that is whole is as if nothing had been.
-    with pytest.raises(ConfigurationError, match="nobody is forgotten"):
+    with pytest.raises(ConfigurationError, match="no customer is forgotten"):
         await report.forget(report.gone_keys())
     assert numbers(await sync(customers(10))) == (0, 0, 10, 0, 0)
 

@@ -18,7 +18,7 @@ __all__ = ["new_run_id", "replay_journals", "run_journal", "runs_of"]
 
 
 def new_run_id() -> str:
-    """Makes a run id that nobody will resume.
+    """Makes a run id for a run that is not meant to be resumed.
 
     Returns:
         `run-` and 16 random hexadecimal digits.

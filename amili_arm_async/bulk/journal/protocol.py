@@ -315,7 +315,7 @@ class RunJournal(Recorder, Protocol):
         ...
 
     def stop_waiting(self) -> None:
-        """The run stops: whoever waits for an open batch goes on at once."""
+        """The run stops: whoever waits for an open batch continues at once."""
         ...
 
     @property

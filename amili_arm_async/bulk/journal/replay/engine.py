@@ -242,7 +242,7 @@ class Replay:
             key_names = ("documentNo",) if self._plan.groups[lines[0].grp].is_document else ("customerNo",)
             common, exceptions = self._client.rules.read_some(result, [line.key for line in lines], key_names)
         outcomes = [exceptions.get(place, common) for place in range(len(lines))]
-        # The lines of a file may be in any order: which of several records without a number is meant, no place tells.
+        # The lines of a file may be in any order: their positions do not show which of several records without a number is meant.
         is_same = len({outcome for line, outcome in zip(lines, outcomes, strict=True) if line.key is None}) <= 1
         for line, found in zip(lines, outcomes, strict=True):
             outcome = found if is_same or line.key is not None else _UNMAPPED

@@ -113,7 +113,7 @@ class Piece(NamedTuple):
         number: of the line, from 1.
         start: the byte at which it begins.
         size: its bytes, without the line end.
-        digest: tells, in this process, whether it is still the same line.
+        digest: shows, in this process, whether it is still the same line.
     """
 
     number: int

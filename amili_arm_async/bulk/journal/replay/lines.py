@@ -77,7 +77,7 @@ class ReplayLine(NamedTuple):
         number: of the line, from 1.
         start: the byte at which it begins.
         size: its bytes.
-        digest: tells whether it is still the same.
+        digest: shows whether it is still the same.
         grp: the id of its group.
         action: what happens to it.
         note: why it is never sent, or None.
@@ -135,7 +135,7 @@ class LineTable:
             piece: its place in the file.
             group: the lines of its run.
             letter: what it says.
-            action: what happens to it, as far as the line alone tells.
+            action: what happens to it, as far as the line alone shows.
             name: the identity of its record in a journal, or None.
             content: the fingerprint of a customer; 0 for a document.
             note: why it is never sent, or None.

@@ -3,7 +3,7 @@
 A document that the server may have is never sent because a line says so. A line whose run has a journal goes through that journal, which
 knows what was sent, also by a replay that was killed. A line whose run never had one is given to a journal of the replay's own: the run is
 written down there, and the file is rewritten so that the line names it, before the first byte is sent. A document whose journal is gone is
-not sent: nothing tells any more what was.
+not sent: there is no record left of what was sent.
 
 A document without a number is known to its journal by its content alone. It is sent only where the journal knows of no equal document that
 the server may have; else the line stays, and says why.
@@ -249,7 +249,7 @@ def _identity(letter: Letter, text: bytes) -> tuple[bool, str | None]:
 
 
 def _action(letter: Letter, group: LineGroup, text: bytes, note: str | None, *, numbered: bool) -> Action:
-    """Decides what happens to a line, as far as it alone tells; one with a note is not sent."""
+    """Decides what happens to a line, as far as it alone shows; one with a note is not sent."""
     if not text.startswith(b"{") or (letter.is_document and letter.reason == "no_document_no" and not numbered):
         return "stay"
     if letter.is_document and letter.reason in _NUMBER_WAS_SENT:

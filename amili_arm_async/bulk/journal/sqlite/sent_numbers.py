@@ -88,7 +88,7 @@ def sent_in(connection: sqlite3.Connection, batch: int, going_on: Callable[[], b
     Args:
         connection: of the journal.
         batch: its id.
-        going_on: tells whether the run of the batch is in progress: queued batches count only then.
+        going_on: says whether the run of the batch is in progress: queued batches count only then.
 
     Returns:
         Their states by position; `queued` for those that are about to be sent.
