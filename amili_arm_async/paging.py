@@ -209,13 +209,22 @@ def _read_parts(response: Response, endpoint: Endpoint, cls: Any) -> Page[Any]:
 
 def _read_json(response: Response, endpoint: Endpoint, cls: type[JsonRecord]) -> Page[Any]:
     """Reads a page of records whose fields, and so the shape of the list too, are on no public page."""
+    value, items = _json_list(response, endpoint)
+    return Page(_json_summary(value), [cls(item) for item in items], response.request_id)
+
+
+def _json_list(response: Response, endpoint: Endpoint) -> tuple[Any, list[Any]]:
+    """Returns the parsed answer of such a list, and the list in it."""
     value = codec.json_value(response.body)
     items = list_in(value, endpoint.items)
     if items is None:
         raise msgspec.DecodeError("no list of records")
-    said = value.get("summary") if isinstance(value, dict) else None
-    summary = codec.read_value(said, PageSummary) if said is not None else PageSummary()
-    return Page(summary, [cls(item) for item in items], response.request_id)
+    return value, items
+
+
+def _json_summary(value: Any) -> PageSummary:
+    summary = value.get("summary") if isinstance(value, dict) else None
+    return codec.read_value(summary, PageSummary) if summary is not None else PageSummary()
 
 
 def _read_raw(response: Response, endpoint: Endpoint, _: type[bytes]) -> Page[bytes]:
@@ -224,14 +233,13 @@ def _read_raw(response: Response, endpoint: Endpoint, _: type[bytes]) -> Page[by
 
 
 def _read_raw_json(response: Response, endpoint: Endpoint, _: type[bytes]) -> Page[bytes]:
-    page = _read_json(response, endpoint, JsonRecord)
-    body = msgspec.json.decode(response.body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
-    if isinstance(body, dict):
-        # The list is where `list_in` finds it: which one that is shows when all are read.
-        lists = {name: value for name, value in codec.json_value(response.body).items() if isinstance(value, list)}
-        name = endpoint.items if endpoint.items in lists else next(iter(lists), None)
-        body = msgspec.json.decode(body[name], type=list[msgspec.Raw]) if name is not None else []
-    return Page(page.summary, [bytes(text) for text in body], page.request_id)
+    value, items = _json_list(response, endpoint)
+    text: bytes | msgspec.Raw = response.body
+    if isinstance(value, dict):
+        # The text of the list that was found; a list that is null or absent has none.
+        name = next((name for name, item in value.items() if item is items), None)
+        text = msgspec.json.decode(text, type=dict[str, msgspec.Raw])[name] if name is not None else b"[]"
+    return Page(_json_summary(value), [bytes(item) for item in msgspec.json.decode(text, type=list[msgspec.Raw])], response.request_id)
 
 
 class _Walk:
