@@ -238,7 +238,7 @@ class ClientCredentials:
         answer = codec.json_object(await self.post(posts[-1]))
         token = answer.get("access_token") if answer is not None else None
         if answer is None or not _is_token(token):
-            text = f"no token from {self.identity_url}/token: its answer has no access_token that can be used: check identity_url"
+            text = f"can't get a token from {self.identity_url}/token: its answer has no access_token that can be used: check identity_url"
             # A page in HTML in its place comes while a service is deployed too.
             raise AuthenticationError(text, lasting="perhaps")
         now = clock.unix_time()

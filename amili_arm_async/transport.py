@@ -367,7 +367,7 @@ class Transport:
         cause = to_error(response, TOKEN_SERVICE, attempt.retry_after)
         named = f" (request id {cause.request_id})" if cause.request_id is not None else ""
         hint = token_hint(cause.status, is_transient=rule.identity == "no")
-        text = f"no token from {url}: it answered {cause.status}{named}: {hint}"
+        text = f"can't get a token from {url}: it answered {cause.status}{named}: {hint}"
         raise AuthenticationError(text, status=response.status, lasting=rule.identity) from cause
 
     async def post_form_again(self, url: str, form: Mapping[str, str | Secret]) -> bytes:
@@ -429,7 +429,7 @@ def _token_call_failed(url: str, attempt: Attempt) -> AuthenticationError:
         # While a service is deployed, no process listens there; at the API itself a run waits for that in any case.
         text = failure.text
         lasting = "perhaps" if failure.is_closed_port else lasting
-    error = AuthenticationError(f"no token from {url}: {text}", status=attempt.status, lasting=lasting)
+    error = AuthenticationError(f"can't get a token from {url}: {text}", status=attempt.status, lasting=lasting)
     error.__cause__ = failure.cause if failure is not None else None
     return error
 
@@ -438,7 +438,7 @@ def _error_of_source(failure: Exception, source: TokenSource) -> AuthenticationE
     """The error for whatever a token source of the caller's raised."""
     status = failure.status if isinstance(failure, StatusError) else None
     passes = is_transient(status) if status is not None else isinstance(failure, (NotSentError, ResponseError, OutcomeUnknownError))
-    text = f"no token: {describe(source)} raised {type(failure).__name__}"
+    text = f"can't get a token: {describe(source)} raised {type(failure).__name__}"
     details = f" ({failure})" if isinstance(failure, ArmError) else ""
     error = AuthenticationError(text + details, status=status, lasting="no" if passes else "perhaps")
     # What aiohttp raises may hold the headers of a request.

@@ -181,7 +181,7 @@ def _unknown(name: str, above: str, is_table: bool, shown: str) -> str:
     others = {key.rpartition(".")[2]: key for key in (*KNOWN, *sorted(_TABLES))}
     if near := difflib.get_close_matches(name, others, 1, 0.8):
         return f"{where}; {near[0]!r} belongs in [{others[near[0]].rpartition('.')[0]}]"
-    return f"{where}, but {', '.join(here)}"
+    return f"{where}; expected one of: {', '.join(here)}"
 
 
 # --- secrets in files of their own ------------------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ ANSWERS = {
     "302": (reply(302, None, "Location: http://127.0.0.1:1/"), "answered 302"),
     "HTML": (reply(200, b"<html>we are back soon</html>"), "no access_token"),
     "another body": (reply(200, {"token": "x"}), "no access_token"),
-    "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "no token from"),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "can't get a token from"),
 }
 
 
