@@ -59,7 +59,9 @@ def earlier_outcomes(
 def hide_unsent(connection: sqlite3.Connection, index: Index, run: int, attempt: int) -> None:
     """Hides duplicate rows of documents that were not sent in this attempt and are known from an earlier one.
 
-    Of the two rows the one stays that may be with the server, else the newer one. The other one becomes `superseded`.
+    Of the two rows of a document the one stays that may be with the server, else the newer one. The other one becomes `superseded`. Equal
+    documents have rows of their own: a row that another place of the source claimed, or that an earlier one here replaced, is not the
+    other row of this document.
 
     Args:
         connection: of the journal.
@@ -68,17 +70,19 @@ def hide_unsent(connection: sqlite3.Connection, index: Index, run: int, attempt:
         attempt: the number of this attempt.
     """
     unsent = f"attempt = {attempt:d} AND tries = 0 AND state = 'settled' AND (final IN ('not_sent', 'blocked') OR reason = 'stale_journal')"
+    replaced: set[tuple[int, int]] = set()
     for batch in ids(connection, run, unsent):
-        names, _, _ = read_records(connection, batch)
+        names, _, places = read_records(connection, batch)
         found = index.find(names)
-        hidden: list[tuple[int, int]] = []
-        for position, name in enumerate(names):
-            earlier = [entry for entry in found[name] if entry.state != "current"]
-            if any(entry.state in ENTRY_MAY_BE_ON_SERVER for entry in earlier):
-                hidden.append((batch, position))
-            elif earlier:
-                hidden.append((earlier[0].batch, earlier[0].position))
-        connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", hidden)
+        for position, (name, place) in enumerate(zip(names, places, strict=True)):
+            earlier = [entry for entry in found[name] if entry.state != "current" and entry.claimed in {None, place}]
+            if any(entry.claimed is not None and entry.state in ENTRY_MAY_BE_ON_SERVER for entry in earlier):
+                replaced.add((batch, position))
+                continue
+            rows = ((entry.batch, entry.position) for entry in earlier if entry.state not in ENTRY_MAY_BE_ON_SERVER)
+            if (row := next((row for row in rows if row not in replaced), None)) is not None:
+                replaced.add(row)
+    connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", replaced)
 
 
 class Contents:
