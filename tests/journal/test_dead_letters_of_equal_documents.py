@@ -1,4 +1,4 @@
-"""Records that had no turn are in the dead letter with their place, also where the journal knows others that are equal to them."""
+"""Records that had no turn are in the dead letter with their place, also where the journal knows equal ones or their number."""
 
 from __future__ import annotations
 
@@ -56,3 +56,13 @@ async def test_a_number_whose_content_changed_and_that_had_no_turn(arm, sandbox,
     counts = await ends(arm, source, journal=journal, dead_letter=letter)
     assert counts == {"not_sent": 10}
     assert states_of(letter) == dict.fromkeys(range(10), "not_sent")
+
+
+async def test_a_document_that_another_run_sent_and_whose_batch_had_no_turn(arm, sandbox, journal, folder) -> None:
+    letter = folder / "failed.jsonl"
+    await send(arm, [invoice("D5")], journal=journal, run_id="another")
+    plan(sandbox, [Fault.status(404)])
+    source = [invoice(f"D{number}") for number in range(10)]
+    counts = await ends(arm, source, journal=journal, dead_letter=letter)
+    assert sum(counts.values()) == 10
+    assert states_of(letter).keys() == set(range(10))

@@ -707,6 +707,10 @@ class RunStore:
             " took = CASE WHEN attempt = ? THEN coalesce(? - accepted_boot, ? - accepted) END, tries = coalesce(?, tries) WHERE id = ?",
             (*_plain(outcome), _write(exceptions), status, self.attempt, now.boot, now.wall, tries, id),
         )
+        if (elsewhere := self.sent_elsewhere.pop(id, None)) is not None and id not in self.resends:
+            # The batch ends before these were removed from it: their outcome is its own, so they are no longer hidden.
+            hidden = [(id, position) for position in elsewhere]
+            connection.executemany("DELETE FROM superseded WHERE batch = ? AND position = ?", hidden)
         if not keep_body and not self._may_keep(connection, id, outcome):
             connection.execute("DELETE FROM bodies WHERE batch = ?", (id,))
         self.entered.discard(id)
