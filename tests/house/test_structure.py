@@ -21,6 +21,7 @@ ROOMS = [
     "validation",
     "sources",
     "bulk",
+    "values",
     "sqlite",
     "paging",
     "transport",

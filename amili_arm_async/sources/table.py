@@ -1,0 +1,80 @@
+"""Pure: a table as its readers give it: blocks of columns of texts, whatever the format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from ..values.judge import Origin
+
+__all__ = ["BrokenRow", "NestedLines", "TableBlock", "TableReader"]
+
+
+class BrokenRow(NamedTuple):
+    """A row that could not be split into cells.
+
+    Attributes:
+        before: the position in the columns before which it stands.
+        number: of its line or row.
+        fault: why, for a person.
+        as_read: its text, for a dead letter.
+    """
+
+    before: int
+    number: int
+    fault: str
+    as_read: Any
+
+
+class NestedLines(NamedTuple):
+    """The lines of documents, where a column holds them as a list.
+
+    Attributes:
+        columns: one for each path of `TableReader.line_paths`, with the cells of all lines of the block.
+        offsets: where the lines of each row begin, and the end of the last: one more than there are rows.
+    """
+
+    columns: list[Sequence[Any]]
+    offsets: Sequence[int]
+
+
+class TableBlock(NamedTuple):
+    """Some rows that follow each other, by column. At most some hundred rows, so that the cells stay in the cache of the processor.
+
+    Attributes:
+        columns: one for each name of the header; the cells as texts, None or `""` where they are blank. (A list of texts is a list.)
+        numbers: the line or row of each row, from 1.
+        broken: rows that are in no column.
+        lines: of documents, where a column holds their lines.
+    """
+
+    columns: list[Sequence[Any]]
+    numbers: Sequence[int]
+    broken: Sequence[BrokenRow] = ()
+    lines: NestedLines | None = None
+
+
+class TableReader(Protocol):
+    """Reads a table from its beginning to its end. It reads files: call it in a thread.
+
+    Attributes:
+        names: of the columns, as the header has them; known once `begin` has returned. Groups of Arrow are
+            flattened: `postalAddress.postalCode`.
+        origins: what each column is.
+        line_paths: the fields of the lines, where a column holds them as a list: `documentLines.price`; else empty.
+        line_origins: what each of them is.
+        unit: `line` or `row`.
+    """
+
+    names: Sequence[str]
+    origins: Sequence[Origin]
+    line_paths: Sequence[str]
+    line_origins: Sequence[Origin]
+    unit: str
+
+    def begin(self) -> None:
+        """Reads the header. Raises SourceError."""
+
+    def blocks(self) -> Iterator[TableBlock]:
+        """Gives the blocks. Raises SourceError."""
+        ...

@@ -1,0 +1,122 @@
+"""Pure: the fields of what is sent, by their names on the wire: type, role, meaning and an example of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from types import MappingProxyType, UnionType
+from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+from msgspec import Struct
+
+from ..models.base import Input
+from ..models.customers import Customer
+from ..models.documents import Document
+
+__all__ = ["KEYS", "LINES", "MODELS", "Field", "FieldType", "RecordKind", "Role", "fields_of"]
+
+RecordKind: TypeAlias = Literal["customers", "documents"]
+
+FieldType: TypeAlias = Literal["text", "texts", "integer", "decimal", "date", "boolean"]
+
+Role: TypeAlias = Literal[
+    "identifier", "reference", "name", "address", "email", "free_text", "code", "country", "currency", "language", "value"
+]
+"""What a text is for, which decides the rules that hold for it. `value`: the field is no text."""
+
+KEYS: Final[Mapping[RecordKind, str]] = MappingProxyType({"customers": "customerNo", "documents": "documentNo"})
+"""The field that identifies a record."""
+
+MODELS: Final[Mapping[RecordKind, type[Input]]] = MappingProxyType({"customers": Customer, "documents": Document})
+
+LINES: Final = "documentLines"
+"""The field that holds the lines of a document."""
+
+_TYPES: Final[dict[Any, FieldType]] = {str: "text", int: "integer", Decimal: "decimal", date: "date", bool: "boolean"}
+
+_ROLES: Final[Mapping[str, Role]] = {
+    **dict.fromkeys(("name", "informalName", "articleName"), "name"),
+    **dict.fromkeys(("addressLine1", "addressLine2", "addressLine3", "cityName", "countryText"), "address"),
+    **dict.fromkeys(("emailAddress", "emailAddressDocument", "secondaryEmailAddress"), "email"),
+    **dict.fromkeys(("customerMessage", "ledgerNote", "lineText"), "free_text"),
+    **dict.fromkeys(("countryCode", "ssnCountry"), "country"),
+    **dict.fromkeys(("sellerReference", "buyerReference", "additionalReference"), "reference"),
+    "currency": "currency",
+    "language": "language",
+}
+_IDENTIFIER: Final = re.compile(r".*(No|Id|Ids)|kid|ssn|postalCode|address|attachmentFiles")
+_MEANING: Final = re.compile(r"^        (\w+): (.+(?:\n {12,}.+)*)", re.MULTILINE)
+_EXAMPLE: Final = re.compile(r"for example `(.+?)`")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a record, as a column of a table.
+
+    Attributes:
+        path: its name on the wire, with dots: `postalAddress.postalCode`, `documentLines.price`.
+        names: the parts of the path, from the outermost; in a line of a document, those below `documentLines`.
+        in_lines: whether it belongs to a line of a document.
+        type: of its value; `texts` is a list of texts.
+        role: what it is for.
+        meaning: in words.
+        example: a value, as it stands in a table.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    in_lines: bool
+    type: FieldType
+    role: Role
+    meaning: str
+    example: str
+
+
+@cache
+def fields_of(kind: RecordKind) -> Mapping[str, Field]:
+    """Returns the fields of a kind of record that a column of a table can hold.
+
+    Args:
+        kind: `customers` or `documents`.
+
+    Returns:
+        The fields by their paths, in the order of the paths.
+    """
+    found = {field.path: field for field in _fields(MODELS[kind], (), in_lines=False)}
+    return MappingProxyType(dict(sorted(found.items())))
+
+
+def _fields(cls: type[Struct], above: tuple[str, ...], *, in_lines: bool) -> list[Field]:
+    hints = get_type_hints(cls)
+    meanings = {name: " ".join(words.split()) for name, words in _MEANING.findall(cls.__doc__ or "")}
+    fields: list[Field] = []
+    for attribute, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
+        for option in _options(hints[attribute]):
+            names = (*above, wire)
+            if isinstance(option, type) and issubclass(option, Struct):
+                fields += _fields(option, names, in_lines=in_lines)
+            elif get_origin(option) is list and isinstance(item := get_args(option)[0], type) and issubclass(item, Struct):
+                fields += _fields(item, (), in_lines=True)
+            elif (kind := "texts" if get_origin(option) is list else _TYPES.get(option)) is not None:
+                fields.append(_field(names, in_lines, kind, meanings.get(attribute, "")))
+    return fields
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+
+
+def _field(names: tuple[str, ...], in_lines: bool, kind: FieldType, meaning: str) -> Field:
+    path = ".".join((LINES, *names) if in_lines else names)
+    example = found[1].strip('"') if (found := _EXAMPLE.search(meaning)) else ""
+    return Field(path, names, in_lines, kind, _role(names[-1], kind), meaning, example)
+
+
+def _role(name: str, kind: FieldType) -> Role:
+    if kind not in {"text", "texts"}:
+        return "value"
+    return _ROLES.get(name) or ("identifier" if _IDENTIFIER.fullmatch(name) else "code")
