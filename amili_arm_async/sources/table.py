@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ..values.judge import Origin
 
-__all__ = ["BrokenRow", "NestedLines", "TableBlock", "TableReader"]
+__all__ = ["BrokenRow", "ColumnTable", "NestedLines", "Table", "TableBlock", "TextTable"]
 
 
 class BrokenRow(NamedTuple):
@@ -30,7 +30,7 @@ class NestedLines(NamedTuple):
     """The lines of documents, where a column holds them as a list.
 
     Attributes:
-        columns: one for each path of `TableReader.line_paths`, with the cells of all lines of the block.
+        columns: one for each path of `Table.line_paths`, with the cells of all lines of the block.
         offsets: where the lines of each row begin, and the end of the last: one more than there are rows.
     """
 
@@ -54,12 +54,11 @@ class TableBlock(NamedTuple):
     lines: NestedLines | None = None
 
 
-class TableReader(Protocol):
-    """Reads a table from its beginning to its end. It reads files: call it in a thread.
+class Table(Protocol):
+    """What is known of a table once its header was read.
 
     Attributes:
-        names: of the columns, as the header has them; known once `begin` has returned. Groups of Arrow are
-            flattened: `postalAddress.postalCode`.
+        names: of the columns, as the header has them. Groups of Arrow are flattened: `postalAddress.postalCode`.
         origins: what each column is.
         line_paths: the fields of the lines, where a column holds them as a list: `documentLines.price`; else empty.
         line_origins: what each of them is.
@@ -71,6 +70,22 @@ class TableReader(Protocol):
     line_paths: Sequence[str]
     line_origins: Sequence[Origin]
     unit: str
+
+
+class TextTable(Table, Protocol):
+    """A table that is given the bytes of its file."""
+
+    def feed(self, data: bytes) -> list[TableBlock]:
+        """Takes in the next bytes, and returns the blocks that are whole; `names` is empty before the header. Raises SourceError."""
+        ...
+
+    def end(self) -> list[TableBlock]:
+        """Returns the rows that are left at the end of the file. Raises SourceError."""
+        ...
+
+
+class ColumnTable(Table, Protocol):
+    """A table that reads for itself: call it in a thread."""
 
     def begin(self) -> None:
         """Reads the header. Raises SourceError."""
