@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from amili_arm_async import BulkError
+from amili_arm_async.bulk.journal.sqlite.journal import SqliteRunJournal
 from amili_arm_async.sandbox import Fault
 
 from ..support.sandbox_runs import bare_invoices, invoice, lines_of, plan, send
@@ -58,11 +61,42 @@ async def test_a_number_whose_content_changed_and_that_had_no_turn(arm, sandbox,
     assert states_of(letter) == dict.fromkeys(range(10), "not_sent")
 
 
-async def test_a_document_that_another_run_sent_and_whose_batch_had_no_turn(arm, sandbox, journal, folder) -> None:
+async def test_a_document_that_another_run_sent_and_whose_batch_had_no_turn(arm, sandbox, journal, folder, monkeypatch) -> None:
     letter = folder / "failed.jsonl"
-    await send(arm, [invoice("D5")], journal=journal, run_id="another")
+    await send(arm, [invoice("D1")], journal=journal, run_id="another")
     plan(sandbox, [Fault.status(404)])
-    source = [invoice(f"D{number}") for number in range(10)]
-    counts = await ends(arm, source, journal=journal, dead_letter=letter)
-    assert sum(counts.values()) == 10
-    assert states_of(letter).keys() == set(range(10))
+    stopped, decide, stop = asyncio.Event(), SqliteRunJournal.decide, SqliteRunJournal.stop_waiting
+
+    async def decide_until_the_run_stops(self, batch):
+        decision = await decide(self, batch)
+        if batch.keys == ["D1"]:
+            await stopped.wait()
+        return decision
+
+    def stop_waiting(self) -> None:
+        stop(self)
+        stopped.set()
+
+    monkeypatch.setattr(SqliteRunJournal, "decide", decide_until_the_run_stops)
+    monkeypatch.setattr(SqliteRunJournal, "stop_waiting", stop_waiting)
+    counts = await ends(arm, [invoice("D0"), invoice("D1"), invoice("D2")], journal=journal, dead_letter=letter)
+    assert counts == {"not_sent": 3}
+    assert states_of(letter) == dict.fromkeys(range(3), "not_sent")
+
+
+async def test_a_result_that_comes_after_the_run_was_stopped(arm, sandbox, journal, folder, monkeypatch) -> None:
+    letter = folder / "failed.jsonl"
+    sandbox.hold_processing()
+    await send(arm, [invoice("D0")], journal=journal, dead_letter=letter, deadline=0.03, **RUN)
+    read = SqliteRunJournal._outcomes
+
+    async def read_while_the_run_stops(self, decisions):
+        self.stop_waiting()
+        outcomes = await read(self, decisions)
+        sandbox.release_processing()
+        return outcomes
+
+    monkeypatch.setattr(SqliteRunJournal, "_outcomes", read_while_the_run_stops)
+    ended = await send(arm, [invoice("D0")], journal=journal, dead_letter=letter, **RUN)
+    assert ended.counts == {"done_before": 1}
+    assert lines_of(letter) == []

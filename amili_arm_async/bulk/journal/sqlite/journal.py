@@ -77,6 +77,7 @@ class SqliteRunJournal:
         self._indexed = False
         self._thread: SqliteWorker | None = None
         self._open: dict[int, asyncio.Event] = {}
+        self._is_stopping = False
         self._deferred = DeferredOutcomes()
         self._settled = asyncio.Event()
         self._adopted: set[int] = set()
@@ -237,7 +238,7 @@ class SqliteRunJournal:
 
     async def _wait_for_results(self) -> None:
         """Waits while too many records, which are in memory, wait for batches that are still open."""
-        while self._open and self._deferred.waiting > _MOST_WAITING:
+        while self._open and not self._is_stopping and self._deferred.waiting > _MOST_WAITING:
             self._settled.clear()
             await self._settled.wait()
 
@@ -489,9 +490,10 @@ class SqliteRunJournal:
 
     def stop_waiting(self) -> None:
         """Stops waiting for open batches, because the run stops."""
+        # Their results may still come: until then the records that wait for them stay deferred.
+        self._is_stopping = True
         for settled in self._open.values():
             settled.set()
-        self._open = {}
         self._settled.set()
 
     def release_deferred(self) -> Iterator[BatchOutcome]:
