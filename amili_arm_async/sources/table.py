@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ..values.judge import Origin
@@ -85,11 +85,27 @@ class TextTable(Table, Protocol):
 
 
 class ColumnTable(Table, Protocol):
-    """A table that reads for itself: call it in a thread."""
+    """A table that reads for itself: call it in a thread, in this order.
+
+    Attributes:
+        row_count: how many rows it has, where that is known once the header was read.
+    """
+
+    row_count: int | None
 
     def begin(self) -> None:
         """Reads the header. Raises SourceError."""
 
+    def select(self, wanted: Collection[str]) -> None:
+        """Says which columns are wanted, by their names in `names` and `line_paths`; without it, all are.
+
+        A column that is not wanted is not converted: it is an empty sequence in each block. Raises SourceError where a wanted one holds
+        what can't be text.
+        """
+
     def blocks(self) -> Iterator[TableBlock]:
-        """Gives the blocks. Raises SourceError."""
+        """Gives the blocks; once. Raises SourceError, after what stood before it was given."""
         ...
+
+    def close(self) -> None:
+        """Closes what `begin` opened. It may be called at any time, and again."""
