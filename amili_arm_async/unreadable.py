@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .errors import RecordError
@@ -16,11 +16,15 @@ class UnreadableRecord(Mapping[str, Any]):
     Attributes:
         fault: the place and the reason; never a value of the record.
         as_read: what stood there, as far as it was read, for a dead letter; it may hold personal data.
+        faults: of each of its fields that is at fault, the code, the path and the message; empty where the record could not be read at all.
     """
 
-    def __init__(self, fault: str, known: Mapping[str, Any] | None = None, as_read: Any = None) -> None:
+    def __init__(
+        self, fault: str, known: Mapping[str, Any] | None = None, as_read: Any = None, faults: Sequence[tuple[str, str, str]] = ()
+    ) -> None:
         self.fault = fault
         self.as_read = as_read
+        self.faults = faults
         self._known = known or {}
 
     def __getitem__(self, name: str) -> Any:

@@ -43,8 +43,8 @@ class CheckRun:
         customers: Iterable[str] | AsyncIterable[str] | None = None,
     ) -> None:
         # Only a check needs these: what they make once would be made at every import.
+        from ..bulk.key_hashes import KeyHashes  # noqa: PLC0415
         from .examiner import Examiner  # noqa: PLC0415
-        from .keys import KeyHashes  # noqa: PLC0415
 
         if limit < 0:
             raise ConfigurationError(f"limit must be 0 or more, not {limit}")
@@ -155,7 +155,7 @@ class CheckRun:
             self.report.add(index, key, fault, earlier)
 
     def _repeated(self) -> Iterator[tuple[int, str | None, Found, int | None] | None]:
-        from .keys import repeats  # noqa: PLC0415
+        from ..bulk.key_hashes import repeats  # noqa: PLC0415
 
         for found in repeats(self._keys):
             if found is None:
@@ -165,7 +165,7 @@ class CheckRun:
                 yield index, key, Found("duplicate", self._path, "the same as that of an earlier record"), earlier
 
     def _unknown(self) -> Iterator[tuple[int, str | None, Found, int | None] | None]:
-        from .keys import absent  # noqa: PLC0415
+        from ..bulk.key_hashes import absent  # noqa: PLC0415
 
         for found in absent(self._owners, self._others):
             if found is None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amili_arm_async.validation import keys as module
-from amili_arm_async.validation.keys import KeyHashes, absent, repeats
+from amili_arm_async.bulk import key_hashes as module
+from amili_arm_async.bulk.key_hashes import KeyHashes, absent, repeats
 
 small = st.lists(
     st.none() | st.sampled_from(["1", "2", "Å", "å", "ß", "SS", "a\0b", "\0", "3 "]) | st.text(max_size=2).map(lambda text: text or None)

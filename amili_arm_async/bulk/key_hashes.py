@@ -23,8 +23,8 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from ..bulk.keys import KeyRanges, without_case
-from ..bulk.spool import Spool
+from .keys import KeyRanges, without_case
+from .spool import Spool
 
 __all__ = ["KeyHashes", "Place", "absent", "repeats"]
 
