@@ -75,7 +75,6 @@ class Judge:
         fields: one for each column.
         origins: what each column was; None: all were texts.
         options: how cells are read.
-        formats: whether codes, check digits and the like are looked at too, as a check does; what they find is in `warned`.
     """
 
     def __init__(
@@ -85,7 +84,6 @@ class Judge:
         *,
         origins: Sequence[Origin] | None = None,
         options: ReadingOptions = ReadingOptions(),
-        formats: bool = False,
     ) -> None:
         raise NotImplementedError
 

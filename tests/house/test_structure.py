@@ -64,6 +64,8 @@ PURE = [
     "nightly.report",
     "retry",
     "sync.digests",
+    "values.check_digits",
+    "values.formats",
     "validation.examiner",
     "validation.fast_path",
     "validation.formats",
