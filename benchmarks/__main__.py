@@ -24,12 +24,16 @@ QUESTIONS = (
     "memory",
     "journal",
     "sync",
+    "tables",
+    "table_memory",
     "logging_on",
     "compression",
     "import_time",
     "start",
 )
 PEERS = "beside_others"
+LONG = ("table_memory",)
+"""Not asked by `--quick`, unless by name."""
 
 
 def ask(name: str, *, quick: bool) -> list[Row]:
@@ -49,7 +53,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write benchmarks/RESULTS.md")
     parser.add_argument("--date", default=dt.datetime.now(dt.UTC).date().isoformat(), help="the date that it says")
     given = parser.parse_args()
-    names = given.names or [*QUESTIONS, *[PEERS] * (not given.quick and importlib.util.find_spec(f"benchmarks.{PEERS}") is not None)]
+    all_of_them = [name for name in QUESTIONS if not given.quick or name not in LONG]
+    names = given.names or [*all_of_them, *[PEERS] * (not given.quick and importlib.util.find_spec(f"benchmarks.{PEERS}") is not None)]
     rows: list[Row] = []
     try:
         for name in names:

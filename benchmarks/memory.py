@@ -43,7 +43,7 @@ def _invoices(count: int, *, shuffled: bool) -> Iterator[Document]:
     return (Document(document_no=str(10_000_000 + (number * 7919 % count if shuffled else number))) for number in range(count))
 
 
-def _peak() -> float:
+def peak_memory() -> float:
     """Peak resident memory of this process in MiB."""
     # Linux counts the memory of the process that this one was forked from into ru_maxrss; VmHWM is its own.
     status = Path("/proc/self/status")
@@ -83,6 +83,6 @@ def measure(*, quick: bool = False) -> list[Row]:
 if __name__ == "__main__":
     if sys.argv[1:]:
         asyncio.run(_send(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
-        print(_peak())
+        print(peak_memory())
     else:
         show(measure())

@@ -1,5 +1,6 @@
 """The sinks of the benchmarks read whole bodies before they answer, and every question can be asked. Nothing is timed here."""
 
+import asyncio
 import importlib
 import json
 import select
@@ -11,13 +12,18 @@ import pytest
 
 pytest.importorskip("trustme")
 
+from amili_arm_async import ArmClient, open_records
 from benchmarks import nginx
 from benchmarks.__main__ import QUESTIONS
 from benchmarks.by_hand import ENCODER
+from benchmarks.files import WRITERS, write_file
 from benchmarks.measure import Row, ratio
+from benchmarks.peers import script
+from benchmarks.peers.witness import witness
 from benchmarks.records import PAGE_SIZE, PAGES, customer, documents
 from benchmarks.sink import Served, serve
 from benchmarks.table import write
+from benchmarks.tables import work
 
 BODY = b'{"customers":[{"customerNo":"500000"}],"x":"' + b"x" * 3_000_000 + b'"}'
 HEAD = b"POST /arm/v1/clients/2218/customers/batches HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(BODY)
@@ -115,3 +121,53 @@ def test_the_results_say_what_is_not_met(tmp_path, monkeypatch) -> None:
     assert "| a question | 2.00 | 1.00 | us | 2.00 x | <= 1.25 | NOT MET |" in text
     assert text.endswith("## Notes\n")
     assert "2026-01-01 by `python -m benchmarks --write`" in text
+
+
+def records_in(bodies: list[bytes], kind: str) -> list[dict]:
+    return sorted(
+        (record for body in bodies for record in json.loads(body)[kind]),
+        key=lambda record: record["documentNo" if kind == "documents" else "customerNo"],
+    )
+
+
+def as_texts(value: object) -> object:
+    """What is the same however a script and the library write it: texts, and a list of one text as that text."""
+    if isinstance(value, dict):
+        return {name: as_texts(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return as_texts(value[0]) if len(value) == 1 else [as_texts(each) for each in value]
+    if isinstance(value, bool):
+        return str(value).lower()
+    try:
+        return str(float(value))
+    except ValueError:
+        return value
+
+
+@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize(("kind", "code"), [("customers", "organization_no"), ("documents", "kid_check_digit")])
+async def test_the_files_are_right_and_a_third_of_the_faulty_ones_is_warned_of(tmp_path, kind, code, form) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    if kind == "customers":
+        pytest.importorskip("stdnum")
+    async with ArmClient(1, auth="token", base_url="http://127.0.0.1:1/arm/v1", user_id="x") as arm:
+        clean = await getattr(arm, kind).check(open_records(write_file(tmp_path, kind, form, 60), kind))
+        faulty = await getattr(arm, kind).check(open_records(write_file(tmp_path, kind, form, 60, faulty=True), kind))
+    assert clean.ok
+    assert (clean.records_read, clean.counts) == (60, {})
+    assert faulty.ok
+    assert list(faulty.counts) == [code]
+    assert 15 <= faulty.counts[code] <= 20
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("kind", ["customers", "documents"])
+def test_the_script_sends_the_records_that_the_library_sends(tmp_path, kind, form) -> None:
+    path = str(write_file(tmp_path, kind, form, 20))
+    with witness() as (address, by_script):
+        asyncio.run(script.send(address, kind, path))
+    with witness() as (address, by_library):
+        asyncio.run(work("send", address, kind, open_records(path, kind), ""))
+    assert len(records_in(by_script, kind)) == 20
+    assert as_texts(records_in(by_script, kind)) == as_texts(records_in(by_library, kind))
