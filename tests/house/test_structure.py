@@ -66,6 +66,8 @@ PURE = [
     "sync.digests",
     "values.check_digits",
     "values.formats",
+    "values.json_columns",
+    "values.json_judge",
     "validation.examiner",
     "validation.fast_path",
     "validation.formats",
