@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from itertools import accumulate
+from typing import Protocol, TypeAlias
 
 from ..unreadable import UnreadableRecord
 
-__all__ = ["BlockSource", "RecordBlock"]
+__all__ = ["BlockJudge", "BlockSource", "RecordBlock"]
+
+BlockJudge: TypeAlias = Callable[[Sequence[int]], Mapping[int, bytes | UnreadableRecord]]
+"""Applies rules to the records at some positions of a block, in ascending order; returns what those records are instead, which are not to
+be sent as they are."""
 
 
 class RecordBlock(list[bytes | UnreadableRecord]):
@@ -15,34 +20,142 @@ class RecordBlock(list[bytes | UnreadableRecord]):
 
     Args:
         records: the texts.
-        keys: the key of each record, None where it has none.
-        is_canonical: whether each text is one object of known fields in the order of their names, each once and with a value of its type.
+        keys: the key of each record, None where it has none. None instead of them: they were not read.
+        is_canonical: whether each text is one object of known fields in the order of their names, each once and with a value of its type,
+            as the codec writes it.
         judge: the rules that were not applied yet: takes positions, and returns what those records are instead, which are not to be sent.
             None: all were.
+
+    Attributes:
+        judged: the positions of the records to which they were applied, while there are others.
     """
 
-    __slots__ = ("is_canonical", "judge", "keys")
+    __slots__ = ("is_canonical", "judge", "judged", "keys")
 
     def __init__(
         self,
         records: Iterable[bytes | UnreadableRecord],
-        keys: Sequence[str | None],
+        keys: Sequence[str | None] | None,
         *,
         is_canonical: bool,
-        judge: Callable[[Sequence[int]], Mapping[int, bytes | UnreadableRecord]] | None = None,
+        judge: BlockJudge | None = None,
     ) -> None:
         super().__init__(records)
         self.keys = keys
         self.is_canonical = is_canonical
         self.judge = judge
+        self.judged = set[int]()
+
+    def apply_rules(self, positions: Sequence[int] | None = None) -> list[int]:
+        """Applies the rules that were not applied yet, to each record once, and puts what comes of it into the block.
+
+        Args:
+            positions: of the records, in ascending order; None: all.
+
+        Returns:
+            The positions of the records that are not what they were.
+        """
+        if self.judge is None:
+            return []
+        places = range(len(self)) if positions is None else positions
+        left = [place for place in places if place not in self.judged] if self.judged else places
+        found = self.judge(left) if left else {}
+        for place, record in found.items():
+            self[place] = record
+        if len(self.judged) + len(left) == len(self):
+            self.judge = None
+        else:
+            self.judged.update(left)
+        return list(found)
+
+    def part(self, start: int, stop: int) -> RecordBlock:
+        """Returns records that follow each other.
+
+        Args:
+            start: the position of the first of them.
+            stop: the position behind the last.
+
+        Returns:
+            A block of them; the block itself where they are all.
+        """
+        if start == 0 and stop >= len(self):
+            return self
+        keys = self.keys[start:stop] if self.keys is not None else None
+        part = RecordBlock(self[start:stop], keys, is_canonical=self.is_canonical, judge=_moved(self.judge, start))
+        part.judged = {place - start for place in self.judged if start <= place < stop}
+        return part
+
+    def only(self, positions: Sequence[int]) -> RecordBlock:
+        """Returns some records, to which all rules were applied.
+
+        Args:
+            positions: of these records, in ascending order.
+
+        Returns:
+            A block of them; the block itself where they are all.
+        """
+        if len(positions) == len(self):
+            return self
+        keys = [self.keys[place] for place in positions] if self.keys is not None else None
+        return RecordBlock([self[place] for place in positions], keys, is_canonical=self.is_canonical)
+
+    def is_like(self, other: RecordBlock) -> bool:
+        """Returns whether another block can be joined with this one.
+
+        Args:
+            other: the block.
+
+        Returns:
+            Whether as much is known of it.
+        """
+        return self.is_canonical == other.is_canonical and (self.keys is None) == (other.keys is None)
+
+    def joined_with(self, others: Sequence[RecordBlock]) -> RecordBlock:
+        """Returns this block and those that follow it as one.
+
+        Args:
+            others: the blocks behind it, all like this one.
+
+        Returns:
+            A block of all records; the block itself where there are no others.
+        """
+        if not others:
+            return self
+        blocks = [self, *others]
+        keys = [key for block in blocks for key in block.keys or ()] if self.keys is not None else None
+        starts = list(accumulate(map(len, blocks), initial=0))
+        judge = _all_judges(blocks, starts) if any(block.judge is not None for block in blocks) else None
+        whole = RecordBlock([record for block in blocks for record in block], keys, is_canonical=self.is_canonical, judge=judge)
+        whole.judged = {start + place for block, start in zip(blocks, starts, strict=False) for place in block.judged}
+        return whole
+
+
+def _moved(judge: BlockJudge | None, by: int) -> BlockJudge | None:
+    if judge is None or not by:
+        return judge
+    return lambda places: {place - by: record for place, record in judge([place + by for place in places]).items()}
+
+
+def _all_judges(blocks: Sequence[RecordBlock], starts: Sequence[int]) -> BlockJudge:
+    judges = [(block.judge, start, start + len(block)) for block, start in zip(blocks, starts, strict=False)]
+
+    def judge(places: Sequence[int]) -> Mapping[int, bytes | UnreadableRecord]:
+        found: dict[int, bytes | UnreadableRecord] = {}
+        for own, start, stop in judges:
+            theirs = [place - start for place in places if start <= place < stop]
+            if own is not None and theirs:
+                found.update({start + place: record for place, record in own(theirs).items()})
+        return found
+
+    return judge
 
 
 class BlockSource(Protocol):
-    """A source that gives blocks.
+    """A source that gives blocks. It derives from `FreshRecords`, by which a run knows it.
 
     Attributes:
         rules: names the version of the rules and the options by which its records are judged: equal texts of two sources with equal `rules`
-            are judged equally.
+            are judged equally. It is asked for once the first block was given.
     """
 
     rules: str

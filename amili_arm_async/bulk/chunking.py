@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from array import array
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +26,7 @@ from ..errors import RecordError
 from ..models.base import Input
 from ..models.documents import Document
 from ..unreadable import UnreadableRecord
+from .blocks import RecordBlock
 from .canonical import is_plain
 from .field_names import FieldNameError, check_mapping
 from .fingerprints import Fingerprinter, as_key, fingerprints_of_sorted
@@ -220,6 +223,21 @@ class RecordType:
         if kind is self.cls and not _KEY_TYPES.issuperset(map(type, found)):
             return None
         return list(map(as_key, found))
+
+    @staticmethod
+    def plain_keys(keys: Sequence[str | None] | None) -> list[str | None] | None:
+        """Returns the keys of a block as they are compared.
+
+        Args:
+            keys: the keys as its source gave them, or None.
+
+        Returns:
+            The keys, or None.
+        """
+        if keys is None:
+            return None
+        found = keys if isinstance(keys, list) else list(keys)
+        return found if _are_keys(found) else list(map(as_key, found))
 
     def key_of(self, record: Any) -> str | None:
         """Reads the key of one record.
@@ -428,6 +446,52 @@ class Chunker:
                 self._take_one(index, record)
         if self._is_full():
             self._close()
+
+    def feed_block(self, block: RecordBlock, indexes: Sequence[int] | None = None) -> None:
+        """Takes in a block, whose records the source has written: what is canonical needs no check.
+
+        Args:
+            block: the records. Rules that were not applied yet are applied.
+            indexes: their indexes in the source, where some between them are skipped; None: they follow what was taken in.
+        """
+        self._flush()
+        block.apply_rules()
+        if indexes is None:
+            indexes = range(self._read, self._read + len(block))
+        keys = self._record_type.plain_keys(block.keys) if block.is_canonical else None
+        others = [] if set(map(type, block)) <= {bytes} else [place for place, record in enumerate(block) if type(record) is not bytes]
+        start = 0
+        for stop in (*others, len(block)):
+            if start < stop and keys is not None:
+                self._add_texts(block[start:stop], keys[start:stop], indexes[start:stop])  # type: ignore[arg-type]
+            while start < stop and keys is None:
+                end = min(stop, start + self.wanted)
+                self.feed(block[start:end], indexes[start:end])
+                start = end
+            if stop < len(block):
+                self._take_one(indexes[stop], block[stop])
+            start = stop + 1
+        if block:
+            self._read = indexes[-1] + 1
+
+    def _add_texts(self, texts: list[bytes], keys: list[str | None], indexes: Sequence[int]) -> None:
+        """Takes in texts that are known to be right, as many at once as fit into a batch."""
+        fingerprints: Sequence[int] = fingerprints_of_sorted(texts) if self._makes_fingerprints else ()
+        ends = list(accumulate([len(text) + 1 for text in texts]))
+        singly = self._require_key and None in keys
+        start = before = 0
+        while start < len(texts):
+            room = self._most - self._size - (1 if self._pieces else 0)
+            fits = bisect_right(ends, before + 1 + room, start)
+            stop = start if singly else min(fits, start + self._max_records - len(self._keys))
+            if stop <= start:
+                stop = start + 1
+                self._add_text(indexes[start], keys[start], texts[start], fingerprints[start:stop])
+            else:
+                self._append(b",".join(texts[start:stop]), indexes[start:stop], keys[start:stop], fingerprints[start:stop])
+                if self._is_full():
+                    self._close()
+            start, before = stop, ends[stop - 1]
 
     def take(self) -> Batch | None:
         """Returns the next full batch, or None."""

@@ -15,6 +15,7 @@ from ..attempts import DeliveryEvidence
 from ..config import BulkOptions
 from ..errors import ArmError
 from ..models.batches import BatchReceipt, BatchResult
+from .blocks import RecordBlock
 from .chunking import Batch, Invalid, RecordType
 from .control import RunControl
 from .journal.recorder import Recorder
@@ -302,7 +303,7 @@ class BatchTracker:
         if not positions:
             return dict(outcomes)
         chosen = [records[position] for position in positions]
-        keys = _keys_of(record_type, chosen)
+        keys = _keys_at(record_type, records, positions)
         texts = [_payload(record_type, record) for record in chosen] if None in keys else []
         standing = await self._recorder.earlier_outcomes([first + position for position in positions], keys, texts, ())
         return {**outcomes, **{positions[number]: outcome for number, outcome in standing.items()}}
@@ -318,7 +319,7 @@ class BatchTracker:
         """
         if outcomes:
             indexes = array("q", [first + position for position in outcomes])
-            keys = _keys_of(record_type, [records[position] for position in outcomes])
+            keys = _keys_at(record_type, records, list(outcomes))
             for (position, outcome), key in zip(outcomes.items(), keys, strict=True):
                 if outcome.state == "blocked":
                     payload = _payload(record_type, records[position]) if self._recorder.keeps_payloads else None
@@ -462,6 +463,13 @@ class BatchTracker:
             why = str(in_flight.status) if in_flight.status is not None else "not_repeated"
             return Outcome("unknown", why, "an earlier attempt may have been accepted, and it was not repeated")
         return reason
+
+
+def _keys_at(record_type: RecordType, records: Sequence[Any], positions: Sequence[int]) -> list[str | None]:
+    """Returns the keys of the records at some positions."""
+    if isinstance(records, RecordBlock) and records.keys is not None:
+        return [records.keys[position] for position in positions]
+    return _keys_of(record_type, [records[position] for position in positions])
 
 
 def _keys_of(record_type: RecordType, records: list[Any]) -> list[str | None]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import anyio
 
 from .. import clock
 from ..errors import ArmError
+from .blocks import RecordBlock
 from .chunking import Batch, Chunker, RecordType
 from .control import RunControl
 from .copies import snapshot
@@ -198,7 +200,7 @@ class Reader:
         """Feeds the chunker with what was read, without what the observers take out."""
         first, outcomes = self._chunker.read, dict[int, Outcome]()
         # While an observer filters, more may be read.
-        records = self._unread.records[:_FILTERED_AT_ONCE]
+        records = self._unread.first(_FILTERED_AT_ONCE)
         try:
             for observer in self._observers:
                 filtered = await observer.filter(records, first)
@@ -208,15 +210,29 @@ class Reader:
             self._control.stop(Outcome("not_sent", "stopped", str(exc)), exc)
             outcomes = {}
         # From here on without an await: what was filtered gets its final state.
-        del self._unread.records[: len(records)]
+        rest = [position for position in range(len(records)) if position not in outcomes] if outcomes else range(len(records))
+        if isinstance(records, RecordBlock):
+            records.apply_rules(rest)
+        self._unread.drop(len(records))
         self._tracker.report.on_read(records, first)
         self._tracker.settle_unsent(records, first, outcomes, self._record_type)
-        rest = [position for position in range(len(records)) if position not in outcomes]
-        while rest:
-            now, rest = rest[: self._chunker.wanted], rest[self._chunker.wanted :]
-            self._chunker.feed([records[position] for position in now], array("q", [first + position for position in now]))
+        self._feed(records, first, rest)
         self._chunker.skip_to(first + len(records))
         self._after_read()
+
+    def _feed(self, records: Sequence[Any], first: int, rest: Sequence[int]) -> None:
+        """Feeds the chunker with some of the records that were read."""
+        indexes: Sequence[int] = range(first, first + len(records))
+        if len(rest) < len(records):
+            indexes = array("q", [first + position for position in rest])
+        if isinstance(records, RecordBlock):
+            self._chunker.feed_block(records.only(rest), indexes)
+            return
+        done = 0
+        while done < len(rest):
+            stop = done + self._chunker.wanted
+            self._chunker.feed([records[position] for position in rest[done:stop]], indexes[done:stop])
+            done = stop
 
     # --- the end of a run that ended early --------------------------------------------------------------------------------
 
@@ -230,11 +246,16 @@ class Reader:
         Returns:
             The batches.
         """
-        if self._unread:
-            records = self._unread.records[:]
-            self._unread.records.clear()
+        while self._unread:
+            records = self._unread.first(len(self._unread))
+            if isinstance(records, RecordBlock):
+                records.apply_rules()
+            self._unread.drop(len(records))
             self._tracker.report.on_read(records, self._chunker.read)
-            self._chunker.feed(records)
+            if isinstance(records, RecordBlock):
+                self._chunker.feed_block(records)
+            else:
+                self._chunker.feed(records)
         left: list[Batch] = []
         while (batch := self._chunker.finish() if all_of_it else self._chunker.take()) is not None:
             left.append(batch)
@@ -257,20 +278,59 @@ class _Unread:
     """Records that the observers have not filtered yet."""
 
     def __init__(self, record_type: RecordType) -> None:
-        self.records: list[Any] = []
+        # Blocks, and lists of records that came singly.
+        self._parts: deque[list[Any]] = deque()
+        self._count = 0
         self._record_type = record_type
 
     def __len__(self) -> int:
-        return len(self.records)
+        return self._count
 
     def hold(self, record: Any) -> None:
         """Takes in a record that can't change."""
-        self.records.append(record)
+        self.feed([record])
 
     def feed(self, records: list[Any]) -> None:
         """Takes in records of a list."""
-        self.records += records
+        if not self._parts or isinstance(self._parts[-1], RecordBlock):
+            self._parts.append([])
+        self._parts[-1] += records
+        self._count += len(records)
+
+    def feed_block(self, block: RecordBlock) -> None:
+        """Takes in a block."""
+        if block:
+            block.keys = self._record_type.plain_keys(block.keys)
+            self._parts.append(block)
+            self._count += len(block)
 
     def append(self, record: Any) -> None:
         """Takes in a record that may change as soon as the next one is read."""
-        self.records.append(snapshot(record, self._record_type))
+        self.feed([snapshot(record, self._record_type)])
+
+    def first(self, number: int) -> list[Any]:
+        """Returns the oldest records, which stay here until they are dropped: as many as are wanted, or fewer. A block is the one that is
+        here: what is done to it is not done again."""
+        part = self._parts[0]
+        if not isinstance(part, RecordBlock):
+            return part[:number]
+        self._parts.popleft()
+        others, size = list[RecordBlock](), len(part)
+        while size < number and self._parts and isinstance(other := self._parts[0], RecordBlock) and part.is_like(other):
+            self._parts.popleft()
+            others.append(other)
+            size += len(other)
+        whole = part.joined_with(others)
+        if size > number:
+            self._parts.appendleft(whole.part(number, size))
+            whole = whole.part(0, number)
+        self._parts.appendleft(whole)
+        return whole
+
+    def drop(self, number: int) -> None:
+        """Drops the oldest records."""
+        self._count -= number
+        if number == len(self._parts[0]):
+            self._parts.popleft()
+        else:
+            del self._parts[0][:number]

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from .. import clock
 from ..errors import ConfigurationError, SourceError
 from ..models.base import Model
+from .blocks import BlockSource, RecordBlock
 
 __all__ = ["STRETCH", "Collected", "FreshRecords", "Intake", "Source"]
 
@@ -25,7 +26,7 @@ _QUICK: Final = 0.001
 
 
 class FreshRecords:
-    """A source of this library, whose records are new objects that nothing else refers to.
+    """A source of this library, whose records are new objects that nothing else refers to. It may be a `BlockSource` too.
 
     Attributes:
         ends: whether it has an end for sure, as a file has and a pipe may not have.
@@ -56,6 +57,13 @@ class Intake(Protocol):
             records: the records.
         """
 
+    def feed_block(self, block: RecordBlock, /) -> object:
+        """Takes in records that a source of this library has made together: all of them, also where fewer were wanted.
+
+        Args:
+            block: the records; nothing else refers to it.
+        """
+
 
 class Collected(list[Any]):
     """Takes in records as they are: for what can't change, such as customer numbers."""
@@ -67,6 +75,10 @@ class Collected(list[Any]):
     def feed(self, records: list[Any]) -> None:
         """Takes in records."""
         self.extend(records)
+
+    def feed_block(self, block: RecordBlock) -> None:
+        """Takes in the records of a block."""
+        self.extend(block)
 
 
 class Source:
@@ -83,20 +95,22 @@ class Source:
         ends: whether it has an end for sure.
         is_fresh: whether only this library refers to its records.
         is_async: whether reading may wait.
-        hurried: set by a reader that waits: reading returns after the next record.
+        gives_blocks: whether records come in blocks.
+        hurried: set by a reader that waits: reading returns after the next record or block.
     """
 
     def __init__(self, records: Iterable[Any] | AsyncIterable[Any]) -> None:
         if isinstance(records, (str, bytes, bytearray, Mapping, Model)):
             raise ConfigurationError(f"a {type(records).__name__} is one record, or none: give an iterable of records")
-        if not isinstance(records, (Iterable, AsyncIterable)):
+        self.is_fresh = isinstance(records, FreshRecords)
+        self.gives_blocks = self.is_fresh and hasattr(records, "blocks")
+        if not self.gives_blocks and not isinstance(records, (Iterable, AsyncIterable)):
             raise ConfigurationError(f"records must be an iterable or an async iterable, not {type(records).__name__}")
         self.known_length = len(records) if isinstance(records, Sized) else None
         self.failure: Exception | None = None
         self.ended = False
         self.exhausted = False
-        self.is_fresh = isinstance(records, FreshRecords)
-        self.is_async = isinstance(records, AsyncIterable)
+        self.is_async = self.gives_blocks or isinstance(records, AsyncIterable)
         self.ends = self.known_length is not None or (isinstance(records, FreshRecords) and records.ends)
         # No code of the caller runs while one of these is iterated.
         self._count = 0
@@ -106,19 +120,32 @@ class Source:
         self._seldom = 0
         self._sync: Iterator[Any] | None = None
         self._async: AsyncIterator[Any] | None = None
+        self._blocks: AsyncIterator[RecordBlock] | None = None
+
+    @property
+    def rules(self) -> str:
+        """The rules by which the records were judged (see `BlockSource`); empty where there are none. Known once records were read."""
+        return self._block_source.rules if self.gives_blocks else ""
+
+    @property
+    def _block_source(self) -> BlockSource:
+        return cast("BlockSource", self._records)
 
     async def read(self, number: int, into: Intake) -> None:
-        """Reads records: fewer at the end, and where other tasks need their turn. What was read before a failure or a cancellation was
-        handed over.
+        """Reads records: fewer at the end, and where other tasks need their turn; more where the last block has more. What was read before
+        a failure or a cancellation was handed over.
 
         Args:
-            number: how many records to read, at the most.
+            number: how many records are wanted.
             into: takes in the records.
         """
         if self.ended:
             return
         try:
-            self.exhausted = await self._read_async(number, into) if self.is_async else self._read_sync(number, into)
+            if self.gives_blocks:
+                self.exhausted = await self._read_blocks(number, into)
+            else:
+                self.exhausted = await self._read_async(number, into) if self.is_async else self._read_sync(number, into)
             self.ended = self.exhausted
         except Exception as exc:
             self.failure = exc
@@ -174,6 +201,18 @@ class Source:
                 return False
             if count == number or self.hurried:
                 self._seldom = self._how_seldom(count, begin)
+                return False
+        return True
+
+    async def _read_blocks(self, number: int, into: Intake) -> bool:
+        """Reads, and returns whether there is nothing more."""
+        if self._blocks is None:
+            self._blocks = self._block_source.blocks()
+        until = clock.monotonic() + STRETCH
+        async for block in self._blocks:
+            into.feed_block(block)
+            number -= len(block)
+            if number <= 0 or (self.hurried and block) or clock.monotonic() > until:
                 return False
         return True
 

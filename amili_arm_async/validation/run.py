@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterat
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import clock
+from ..bulk.blocks import RecordBlock
 from ..bulk.chunking import as_key
 from ..bulk.source import Collected, Source
 from ..errors import CheckError, ConfigurationError, SourceError
@@ -194,6 +195,10 @@ class _CheckingBuffer:
     def feed(self, records: list[Any]) -> None:
         """Records of a list."""
         self._results += self._examiner.check(records)
+
+    def feed_block(self, block: RecordBlock) -> None:
+        """Records of a block."""
+        self._held += block
 
     def results(self) -> list[Checked]:
         """What was seen of all of them, in their order."""
