@@ -1,4 +1,4 @@
-"""Parquet as rows, one row group after the other; only with pyarrow, from the extra `parquet`."""
+"""Parquet as rows, one row group after the other; only with pyarrow, from the extra `arrow`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def parquet_records(file: BinaryIO, kind: SourceKind, longest: int, *, extra: bo
         import pyarrow as pa  # noqa: PLC0415 - an extra, and slow to import
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError:
-        raise SourceError("it is Parquet, and pyarrow is not installed: pip install 'amili-arm-async[parquet]'") from None
+        raise SourceError("it is Parquet, and pyarrow is not installed: pip install 'amili-arm-async[arrow]'") from None
     number = 0
     try:
         parquet = pq.ParquetFile(file)

@@ -119,7 +119,7 @@ async def test_without_pyarrow_it_is_said_what_to_install(monkeypatch):
         return real(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", importing)
-    with pytest.raises(SourceError, match=r"pip install 'amili-arm-async\[parquet\]'"):
+    with pytest.raises(SourceError, match=r"pip install 'amili-arm-async\[arrow\]'"):
         await read(content)
 
 

@@ -1,0 +1,99 @@
+"""Tables of Arrow by what is given: frames, streams, batches, Parquet files. pyarrow is imported only where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from ..errors import ConfigurationError, SourceError
+
+if TYPE_CHECKING:
+    from .arrow_table import ArrowTable
+
+__all__ = ["INSTALL", "arrow_table_of", "parquet_table"]
+
+INSTALL: Final = "pip install 'amili-arm-async[arrow]'"
+
+_REMEDIES: Final[Mapping[tuple[str, str], str]] = {
+    ("adbc_driver_manager", "Cursor"): "give what its fetch_record_batch() returns",
+    ("duckdb", "DuckDBPyConnection"): "give a relation, as connection.sql(query) returns it",
+    ("pandas", "DataFrame"): "it needs pandas 2.2 or later",
+    ("pandas", "Series"): "it is one column: give series.to_frame()",
+    ("polars", "LazyFrame"): "it is a plan of a query: give frame.collect()",
+    ("polars", "Series"): "it is one column: give series.to_frame()",
+    ("pyarrow", "Array"): "it is one column: give a table",
+    ("pyarrow", "ChunkedArray"): "it is one column: give a table",
+    ("pyarrow", "Dataset"): "give dataset.scanner().to_reader()",
+    ("pyarrow", "Scanner"): "give scanner.to_reader()",
+    ("pyspark", "DataFrame"): "give frame.toArrow()",
+    ("sqlalchemy", "Result"): "give result.mappings(), with the fields of the API as names",
+}
+"""What to do with an object that is no table but near one, by its library and its class."""
+
+
+def arrow_table_of(given: Any, *, batches: bool = False) -> ArrowTable | None:
+    """Returns what is given as a table, or None where it is none.
+
+    Args:
+        given: a frame, a table, a reader or a query's result with `__arrow_c_stream__` or `__arrow_c_array__`, or a list of such.
+        batches: whether any other iterable is one of such, too.
+
+    Raises:
+        ConfigurationError: it is no table but near one, and the message has the remedy; or pyarrow is not installed.
+    """
+    for cls in type(given).__mro__:
+        library = cls.__module__.partition(".")[0].lstrip("_")
+        remedy = _REMEDIES.get((library, cls.__name__))
+        if remedy is not None and not (cls.__name__ == "DataFrame" and _is_arrow(given)):
+            raise ConfigurationError(f"a {library} {cls.__name__} can't be read as it is: {remedy}")
+    if isinstance(given, (str, bytes, bytearray)) or hasattr(given, "read"):
+        return None
+    is_batches = batches and isinstance(given, Iterable)
+    if not _is_arrow(given) and not is_batches and not (isinstance(given, (list, tuple)) and given and _is_arrow(given[0])):
+        return None
+    if not _has_pyarrow():
+        raise ConfigurationError(f"tables of Arrow need pyarrow, which is not installed: {INSTALL}")
+    from .arrow_inputs import BatchInput, StreamInput  # noqa: PLC0415
+    from .arrow_table import ArrowTable  # noqa: PLC0415
+
+    single = hasattr(given, "__arrow_c_stream__")
+    return ArrowTable([StreamInput(given) if single else BatchInput([given] if _is_arrow(given) else given)])
+
+
+def _has_pyarrow() -> bool:
+    try:
+        import pyarrow as pa  # noqa: F401, PLC0415 - an extra, and slow to import
+    except ImportError:
+        return False
+    return True
+
+
+def _is_arrow(given: Any) -> bool:
+    return hasattr(given, "__arrow_c_stream__") or hasattr(given, "__arrow_c_array__")
+
+
+def parquet_table(files: Sequence[tuple[str, Callable[[], BinaryIO]]]) -> ArrowTable:
+    """Returns the table that is in a Parquet file, or in several that are read one after the other.
+
+    A folder `name=value` in the name of a file is a column of its rows.
+
+    Args:
+        files: the name of each, below their folder, and what opens it; it must be seekable, and is closed.
+
+    Raises:
+        SourceError: pyarrow is not installed.
+    """
+    if not _has_pyarrow():
+        raise SourceError(f"it is Parquet, and pyarrow is not installed: {INSTALL}")
+    from .arrow_inputs import ParquetInput  # noqa: PLC0415
+    from .arrow_table import ArrowTable  # noqa: PLC0415
+
+    return ArrowTable([ParquetInput(name, open_file, _partition(name)) for name, open_file in files])
+
+
+def _partition(name: str) -> dict[str, str | None]:
+    """The columns that the folders of a file name, as Hive writes them."""
+    from urllib.parse import unquote  # noqa: PLC0415 - only for who has such folders
+
+    pairs = [folder.partition("=") for folder in name.split("/")[:-1] if "=" in folder]
+    return {unquote(key): None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value) for key, _, value in pairs}
