@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from itertools import accumulate
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -30,7 +31,7 @@ from .blocks import RecordBlock
 from .canonical import is_plain
 from .field_names import FieldNameError, check_mapping
 from .fingerprints import Fingerprinter, as_key, fingerprints_of_sorted
-from .finite import FINITE_CHECKS
+from .finite import finite_check
 from .outcomes import BatchOutcome, Outcome
 
 __all__ = ["Batch", "Chunker", "Invalid", "RecordType", "as_key", "split_json_objects"]
@@ -167,7 +168,6 @@ class RecordType:
         wire_key: the name of that field in JSON.
         attribute_of: reads the attribute of a Struct.
         fingerprinter: makes the fingerprints of records.
-        finite_check: returns whether Structs hold only finite numbers for sure; it may raise AttributeError and TypeError.
         has_decimals: whether nearly every record holds Decimals.
     """
 
@@ -180,8 +180,12 @@ class RecordType:
         named = msgspec.defstruct("Named", [("key", Any, msgspec.field(default=None, name=self.wire_key))])
         self._named = msgspec.json.Decoder(named, float_hook=Decimal)
         self.fingerprinter = Fingerprinter(cls)
-        self.finite_check: Callable[[Iterable[Any]], bool] = FINITE_CHECKS.get(cls, lambda _: False)
         self.has_decimals = cls is Document
+
+    @cached_property
+    def finite_check(self) -> Callable[[Iterable[Any]], bool]:
+        """Returns whether Structs hold only finite numbers for sure; it may raise AttributeError and TypeError."""
+        return finite_check(self.cls, decimals=self.has_decimals)
 
     def are_finite(self, records: list[Any]) -> bool:
         """Returns whether Structs of this type hold only finite numbers for sure.

@@ -7,77 +7,66 @@ False: then the text is searched after all, which also finds what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, TypeGuard, get_args, get_origin
 
 from msgspec import UNSET
 
 from ..models.base import Input
-from ..models.customers import Customer
-from ..models.documents import Document
+from .field_names import kinds_of
 
-__all__ = ["FINITE_CHECKS"]
+__all__ = ["finite_check"]
 
-# These run for every record that is sent: so each value is checked in place, without a call. What has no `is_finite`, or can't be iterated,
-# raises.
-
-
-def _are_finite_customers(customers: Iterable[Any]) -> bool:
-    for one in customers:
-        if not (
-            # Only few customers have an amount or a rate; without them, no customer of a run has a Decimal anywhere.
-            one.limit_amount is UNSET
-            and one.discount_rate is UNSET
-            and (type(one.due_days) is int or one.due_days is UNSET)
-            and (one.year_of_birth is UNSET or type(one.year_of_birth) is int)
-            and (one.distribution is UNSET or type(one.distribution.einvoice_code) is int or one.distribution.einvoice_code is UNSET)
-        ):
+_CHECK = """
+def are_finite(records):
+    for one in records:
+        if not ({condition}):
             return False
     return True
+"""
 
 
-def _are_finite_documents(documents: Iterable[Any]) -> bool:
-    for one in documents:
-        if not (one.attachment_files is UNSET and one.attachment_codes is UNSET and one.custom_codes is UNSET):
-            # They may hold anything.
-            return False
-        if not (one.distribution is UNSET or type(one.distribution.einvoice_code) is int or one.distribution.einvoice_code is UNSET):
-            return False
-        amounts = one.currency_amounts
-        if amounts is not UNSET and not (
-            (amounts.excl_vat is UNSET or amounts.excl_vat.is_finite())
-            and (amounts.vat is UNSET or amounts.vat.is_finite())
-            and (amounts.incl_vat is UNSET or amounts.incl_vat.is_finite())
-        ):
-            return False
-        if one.document_lines is not UNSET and not _are_finite_lines(one.document_lines):
-            return False
-    return True
+def finite_check(cls: type[Input], *, decimals: bool) -> Callable[[Iterable[Any]], bool]:
+    """Makes the function that checks whether Structs hold only finite numbers.
+
+    It is made as text, since it runs for every record that is sent: each value is checked in its place, without a call.
+
+    Args:
+        cls: their class.
+        decimals: whether there may be Decimals. Where there are hardly any, False for one that has some lets all others be written by an
+            encoder that need not look for them.
+
+    Returns:
+        The function. It returns False, or raises AttributeError or TypeError, where that is not certain.
+    """
+    names: dict[str, Any] = {"UNSET": UNSET}
+    exec(_CHECK.format(condition=_condition(cls, "one", names, decimals=decimals)), names)  # noqa: S102 - of our own names alone
+    check: Callable[[Iterable[Any]], bool] = names["are_finite"]
+    return check
 
 
-def _are_finite_lines(lines: Iterable[Any]) -> bool:
-    for line in lines:
-        amounts = line.currency_amounts
-        if not (
-            (type(line.line_no) is int or line.line_no is UNSET)
-            and (line.price is UNSET or line.price.is_finite())
-            and (line.quantity is UNSET or line.quantity.is_finite())
-            and (line.volume is UNSET or line.volume.is_finite())
-            and (
-                amounts is UNSET
-                or (
-                    (amounts.excl_vat is UNSET or amounts.excl_vat.is_finite())
-                    and (amounts.vat is UNSET or amounts.vat.is_finite())
-                    and (amounts.incl_vat is UNSET or amounts.incl_vat.is_finite())
-                )
-            )
-        ):
-            return False
-    return True
+def _condition(cls: type[Input], one: str, names: dict[str, Any], *, decimals: bool) -> str:
+    """The condition for one Struct; functions for lists of Structs are added to the names."""
+    conditions: list[str] = []
+    for attribute, kind in zip(cls.__struct_fields__, kinds_of(cls).values(), strict=True):
+        value = f"{one}.{attribute}"
+        items = get_args(kind)[0] if get_origin(kind) is list else None
+        if kind is int:
+            conditions.append(f"(type({value}) is int or {value} is UNSET)")
+        elif kind is Decimal and decimals:
+            conditions.append(f"({value} is UNSET or {value}.is_finite())")
+        elif kind in {Decimal, Any} or items in {int, Decimal, Any}:
+            conditions.append(f"{value} is UNSET")
+        elif _is_struct(kind):
+            inner = f"{one}_{attribute}"
+            if found := _condition(kind, inner, names, decimals=decimals):
+                conditions.append(f"(({inner} := {value}) is UNSET or {found})")
+        elif _is_struct(items):
+            names[f"check_{attribute}"] = finite_check(items, decimals=decimals)
+            conditions.append(f"({value} is UNSET or check_{attribute}({value}))")
+    return f"({' and '.join(conditions)})" if conditions else ""
 
 
-FINITE_CHECKS: Final[Mapping[type[Input], Callable[[Iterable[Any]], bool]]] = MappingProxyType(
-    {Customer: _are_finite_customers, Document: _are_finite_documents}
-)
-"""For each Struct of a record: checks whether records hold only finite numbers; False or an error where that is not certain."""
+def _is_struct(kind: Any) -> TypeGuard[type[Input]]:
+    return isinstance(kind, type) and issubclass(kind, Input)
