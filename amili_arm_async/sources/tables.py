@@ -42,7 +42,7 @@ class CsvReader:
         self._clear = clear
         self._extra = extra
         self._splitter = LineSplitter(longest)
-        self._texts = TextDecoder(known=utf8)
+        self._texts = TextDecoder("utf-8" if utf8 else None)
         self._lines: deque[tuple[int, bytes]] = deque()
         self._count = 0
         self._names: list[str] = []
@@ -96,7 +96,7 @@ class CsvReader:
     def _begin(self, number: int, text: str | None) -> None:
         """Reads the header, the first line that is not blank."""
         if text is None:
-            raise SourceError(f"line {number}: the header is too long, or not {self._texts.name}")
+            raise SourceError(f"line {number}: the header is too long, or not {self._texts.name}: say which encoding it has")
         text = text.rstrip("\r")
         if (told := _TOLD.fullmatch(text)) and number == 1:
             self._delimiter = self._delimiter or told[1]
@@ -148,7 +148,7 @@ class CsvReader:
     def _wrong(self, line: bytes) -> str:
         if len(line) > self._longest:
             return f"more than {self._longest} bytes"
-        return f"not {self._texts.name}, which the file is so far: save it in one encoding, or say which it has"
+        return self._texts.fault(line)
 
     def _broken(self, number: int, fault: str, as_read: Any) -> list[tuple[int, Any]]:
         assert self._builder is not None

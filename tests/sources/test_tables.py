@@ -261,7 +261,15 @@ async def test_utf_16_that_is_cut_off_names_its_last_line():
 
 @pytest.mark.parametrize(
     "options",
-    [{"encoding": "ebcdic"}, {"encoding": "utf-7"}, {"delimiter": ";;"}, {"delimiter": '"'}, {"format": "xml"}, {"longest": 0}],
+    [
+        {"encoding": "ebcdic"},
+        {"encoding": "base64"},
+        {"encoding": "idna"},
+        {"delimiter": ";;"},
+        {"delimiter": '"'},
+        {"format": "xml"},
+        {"longest": 0},
+    ],
 )
 def test_options_that_are_wrong(options):
     with pytest.raises(ConfigurationError):
