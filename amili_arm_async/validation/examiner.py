@@ -17,8 +17,8 @@ from ..errors import RecordError
 from ..models.base import Input
 from ..models.documents import Document
 from ..unreadable import UnreadableRecord
+from ..values.findings import Found
 from .fast_path import IS_CLEAN, may_hold_control
-from .report import Found
 from .rules import RULES
 from .shapes import fast_struct, plain, shape_faults
 

@@ -11,7 +11,7 @@ from datetime import date
 from functools import cache, lru_cache
 from typing import Final
 
-from .report import Found
+from ..values.findings import Found
 
 __all__ = [
     "COUNTRIES",

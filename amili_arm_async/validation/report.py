@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
-from types import MappingProxyType
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final
 
 from ..errors import CheckError
+from ..values.findings import SEVERITIES, Found, Severity
 
-__all__ = ["SEVERITIES", "CheckReport", "Finding", "Found", "Severity"]
-
-Severity: TypeAlias = Literal["error", "warning"]
-
-_ERRORS: Final = (
-    "country", "currency", "date", "duplicate", "duplicate_field", "kid", "misnamed_field", "missing", "not_encodable", "not_finite",
-    "not_json", "not_object", "not_readable", "not_utf8", "source_error", "too_large", "unknown_customer", "wrong_type",
-)  # fmt: skip
-_WARNINGS: Final = (
-    "amounts", "control_characters", "due_before_date", "email", "kid_check_digit", "language", "lines", "no_document_no", "odd_key",
-    "organization_no", "unknown_field",
-)  # fmt: skip
-
-SEVERITIES: Final[Mapping[str, Severity]] = MappingProxyType({**dict.fromkeys(_ERRORS, "error"), **dict.fromkeys(_WARNINGS, "warning")})
-"""The code of each fault, and how bad it is."""
+__all__ = ["CheckReport", "Finding"]
 
 _PLACE: Final = itemgetter(0, 1)
 
 _KEPT_PER_CODE: Final = 10
 """Faults of a code that are kept even where another code has filled all the room."""
-
-
-class Found(NamedTuple):
-    """A fault of one record: its code, the path of the place, and what is wrong there, without the value."""
-
-    code: str
-    path: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import Any, Final
 from ..models.base import Input
 from ..models.customers import Customer
 from ..models.documents import Document
+from ..values.findings import Found
 from .formats import is_date, organization_fault
-from .report import Found
 
 __all__ = ["RULES", "is_odd_key"]
 

@@ -12,7 +12,8 @@ from ..bulk.source import Collected, Source
 from ..errors import CheckError, ConfigurationError, SourceError
 from ..models.base import Input
 from ..models.documents import Document
-from .report import CheckReport, Found
+from ..values.findings import Found
+from .report import CheckReport
 
 if TYPE_CHECKING:
     from .examiner import Checked, Examiner

@@ -21,8 +21,8 @@ from msgspec import UNSET, Struct, UnsetType
 from ..bulk.field_names import right_name
 from ..models.base import Input
 from ..models.customers import Customer, CustomerRecord
+from ..values.findings import Found
 from .formats import format_fault, has_control, is_date
-from .report import Found
 
 __all__ = ["fast_struct", "plain", "shape_faults"]
 

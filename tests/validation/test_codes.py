@@ -11,7 +11,7 @@ import pytest
 
 from amili_arm_async import CurrencyAmounts, Customer, Document, DocumentLine, PostalAddress, UnreadableRecord
 from amili_arm_async.validation import formats
-from amili_arm_async.validation.report import SEVERITIES
+from amili_arm_async.values.findings import SEVERITIES
 
 pytestmark = pytest.mark.quick
 
@@ -273,7 +273,12 @@ async def test_a_document_for_nobody(check):
 
 
 def test_every_code_has_a_case():
-    assert {code for code, *_ in CASES} | {"duplicate", "unknown_customer", "source_error"} == set(SEVERITIES)
+    of_cells = {
+        "boolean", "error_word", "formula", "instant", "invisible_characters", "lost_zeros", "no_record", "null_word", "number",
+        "number_as_identifier", "out_of_range", "possible_lost_zeros", "possible_null_word", "several_addresses", "shortened_number",
+        "time_of_day", "two_meanings", "wrongly_decoded",
+    }  # fmt: skip
+    assert {code for code, *_ in CASES} | {"duplicate", "unknown_customer", "source_error"} | of_cells == set(SEVERITIES)
 
 
 async def test_all_faults_of_a_record_are_named_and_not_only_the_first(check):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amili_arm_async.validation.report import SEVERITIES
+from amili_arm_async.values.findings import SEVERITIES
 
 pytestmark = pytest.mark.quick
 

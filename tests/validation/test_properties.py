@@ -16,7 +16,7 @@ from amili_arm_async import ArmClient, BulkOptions, ClientCredentials, Customer,
 from amili_arm_async.cli import generate
 from amili_arm_async.sandbox import Sandbox
 from amili_arm_async.validation.examiner import Examiner
-from amili_arm_async.validation.report import SEVERITIES
+from amili_arm_async.values.findings import SEVERITIES
 
 KINDS = [(Customer, "customerNo"), (Document, "documentNo")]
 NAMES = sorted(

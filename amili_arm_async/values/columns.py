@@ -1,0 +1,284 @@
+"""Pure: readers of whole columns. Each gives for every cell what the rule of `cells` gives for it alone, only sooner.
+
+Cells that come again and again are looked up. Where nearly all are different, a screen over all of them at once says that none is odd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from .cells import TYPED, Rule, rule_of, years_of
+from .fields import Field
+from .forms import FORMS, Form
+from .numbers import LARGEST
+from .outcome import Outcome
+from .texts import TextRules
+
+__all__ = ["ColumnReader", "OddRows"]
+
+OddRows: TypeAlias = Iterable[tuple[int, Outcome]]
+"""Rows whose cells have a fault, or need a look at other cells of the row."""
+
+Screen: TypeAlias = Callable[[Sequence[Any]], "list[Any] | None"]
+"""Returns the values of a column where surely nothing is odd about any of its cells."""
+
+_MOST_KEPT: Final = 4096
+"""Different cells of a column that are kept, with their values, from one block to the next."""
+
+_RAWS: Final = msgspec.json.Decoder(list[Raw])
+_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+_OF_NUMBERS: Final = b"0123456789-."
+_LONGEST_NUMBER: Final = 30
+_NONE: Final = type(None)
+_JSON_TYPES: Final[dict[str, set[type]]] = {"integer": {int, _NONE}, "decimal": {int, float, Decimal, _NONE}, "boolean": {bool, _NONE}}
+
+
+class _Known(dict[Any, Any]):
+    """The values of cells; of a new one, the value is found when it is asked for.
+
+    Attributes:
+        odd: what is wrong with those that have a fault.
+        is_same: whether every value is its cell.
+    """
+
+    def __init__(self, rule: Rule, blanks: dict[Any, Any]) -> None:
+        super().__init__(blanks)
+        self._rule = rule
+        self._blanks = blanks
+        self.odd: dict[Any, Outcome] = {}
+        self.is_same = True
+
+    def __missing__(self, cell: Any) -> Any:
+        value, code, _ = outcome = self._rule(cell)
+        self[cell] = value
+        if code is not None:
+            self.odd[cell] = outcome
+        elif self.is_same and value != cell:
+            self.is_same = False
+        return value
+
+    def forget(self) -> None:
+        """Makes room."""
+        self.clear()
+        self.update(self._blanks)
+        self.odd.clear()
+        self.is_same = True
+
+
+class ColumnReader:
+    """Reads one column of a table, block by block.
+
+    Args:
+        field: what it holds.
+        origin: what it was.
+        decimal_sign: of its numbers; see `cells.rule_of`.
+        clear: a text that clears the field.
+    """
+
+    def __init__(self, field: Field, origin: str, decimal_sign: str | None, clear: str | None) -> None:
+        self._rule = rule_of(field, origin, decimal_sign, clear)
+        self._is_json = origin == "json"
+        self._known = _Known(self._rule, {None: None, "": ""} if self._is_json else {None: UNSET, "": UNSET})
+        self._is_looked_up = not self._is_json or field.type in {"text", "date"}
+        self.screen = _json_screen(field) if self._is_json else _screen_of(field, origin, decimal_sign, clear)
+        # Of a column with many different cells, none are looked up that the screen finds in order.
+        self._is_varied = not self._is_looked_up
+
+    def read(self, column: Sequence[Any]) -> tuple[list[Any], OddRows]:
+        """Returns the values of a block, and the rows with odd cells; of values of JSON that all stay as they are, the same list."""
+        if self._is_varied and self.screen is not None and (values := self.screen(column)) is not None:
+            return values, ()
+        if self._is_looked_up:
+            try:
+                return self._look_up(column)
+            except TypeError:
+                # A list in a cell.
+                self._is_varied = True
+        return self.read_each(column)
+
+    def _look_up(self, column: Sequence[Any]) -> tuple[list[Any], OddRows]:
+        known = self._known
+        if len(known) > _MOST_KEPT:
+            known.forget()
+        before = len(known)
+        values = list(map(known.__getitem__, column))
+        self._is_varied = (len(known) - before) * 2 > len(column)
+        odd = known.odd
+        if odd and not odd.keys().isdisjoint(column):
+            return values, [(row, odd[cell]) for row, cell in enumerate(column) if cell in odd]
+        if self._is_json and known.is_same and isinstance(column, list):
+            return column, ()
+        return values, ()
+
+    def read_each(self, column: Sequence[Any]) -> tuple[list[Any], OddRows]:
+        """Returns the same as `read`, cell by cell."""
+        nothing = Outcome(None if self._is_json else UNSET)
+        outcomes = [nothing if cell is None else self._rule(cell) for cell in column]
+        return [outcome.value for outcome in outcomes], [(row, found) for row, found in enumerate(outcomes) if found.code is not None]
+
+
+# --- screens ----------------------------------------------------------------------------------------------------------------
+
+
+def _screen_of(field: Field, origin: str, decimal_sign: str | None, clear: str | None) -> Screen | None:
+    if field.type == "text":
+        return _text_screen(field, clear) if origin in {"text", "integer"} else None
+    if field.type == "texts":
+        return _texts_screen(field, clear) if origin in {"text", "integer"} else None
+    if field.type == "date":
+        return _date_screen(years_of(field), clear)
+    return _decimal_screen(origin, decimal_sign, clear) if field.type == "decimal" else None
+
+
+def _text_screen(field: Field, clear: str | None) -> Screen:
+    are_plain = TextRules(field, clear).are_plain
+    form = FORMS.get(field.path)
+
+    def screen(column: Sequence[Any]) -> list[Any] | None:
+        given = list(filter(None, column))
+        if given and not (are_plain(given) if form is None else _are_usual(given, form, clear)):
+            return None
+        return _as_list(column) if len(given) == len(column) else [cell or UNSET for cell in column]
+
+    return screen
+
+
+def _are_usual(cells: Sequence[str], form: Form, clear: str | None) -> bool:
+    joined = "".join(cells)
+    return (
+        joined.isascii()
+        and joined.isdigit()
+        and len(joined) == form.usual_length * len(cells)
+        and max(map(len, cells)) == form.usual_length
+        and clear not in cells
+    )
+
+
+def _texts_screen(field: Field, clear: str | None) -> Screen:
+    are_plain = TextRules(field, clear).are_plain
+
+    def screen(column: Sequence[Any]) -> list[Any] | None:
+        given = list(filter(None, column))
+        types = set(map(type, given))
+        if types == {list}:
+            return [cell or UNSET for cell in column] if _are_plain_items(given, are_plain) else None
+        if given and (types != {str} or not are_plain(given)):
+            return None
+        return [[cell] if cell else UNSET for cell in column]
+
+    return screen
+
+
+def _are_plain_items(lists: Sequence[list[Any]], are_plain: Callable[[Sequence[str]], bool]) -> bool:
+    items = [item for items in lists for item in items]
+    return set(map(type, items)) == {str} and all(items) and are_plain(items)
+
+
+def _date_screen(years: tuple[int, int], clear: str | None) -> Screen:
+    first, end = f"{years[0]}-", f"{years[1] + 1}-"
+
+    def screen(column: Sequence[Any]) -> list[Any] | None:
+        given = list(filter(None, column))
+        try:
+            msgspec.convert(given, list[date])
+        except (msgspec.ValidationError, UnicodeEncodeError):
+            return None
+        if given and not (first <= min(given) and max(given) < end and max(map(len, given)) == 10 and clear not in given):
+            return None
+        return _as_list(column) if len(given) == len(column) else [cell or UNSET for cell in column]
+
+    return screen
+
+
+def _decimal_screen(origin: str, decimal_sign: str | None, clear: str | None) -> Screen:
+    def screen(column: Sequence[Any]) -> list[Any] | None:
+        given = list(filter(None, column))
+        joined = "\0".join(given)
+        if clear in given or not joined.isascii():
+            return None
+        if origin not in TYPED:
+            if "," in joined:
+                if "." in joined or decimal_sign == ".":
+                    return None
+                joined = joined.replace(",", ".")
+            elif decimal_sign == "," and "." in joined:
+                return None
+            if not decimal_sign and b".000\0" in f"{joined}\0".encode().translate(_ZEROS):
+                return None
+        return _raws(joined, given, column)
+
+    return screen
+
+
+def _raws(joined: str, given: Sequence[str], column: Sequence[Any]) -> list[Any] | None:
+    """Numbers, as they stand, where they are written as in JSON."""
+    text = joined.encode()
+    if text.translate(None, _OF_NUMBERS).strip(b"\0") or b"-0" in text or max(map(len, given), default=0) > _LONGEST_NUMBER:
+        return None
+    try:
+        raws = _RAWS.decode(b"[%b]" % text.replace(b"\0", b","))
+    except msgspec.DecodeError:
+        return None
+    if len(raws) != len(given):
+        return None
+    if len(given) == len(column):
+        return raws
+    left = iter(raws)
+    return [next(left) if cell else UNSET for cell in column]
+
+
+def _as_list(column: Sequence[Any]) -> list[Any]:
+    return column if isinstance(column, list) else list(column)
+
+
+def _json_screen(field: Field) -> Screen | None:
+    """A screen that finds values of JSON in order as they stand."""
+    if field.type == "date":
+        return None
+    if field.type in {"text", "texts"}:
+        return _json_text_screen(field) if field.type == "text" else _json_texts_screen(field)
+    types = _JSON_TYPES[field.type]
+    is_bounded = field.type == "integer"
+    low, high = years_of(field) if field.path == "yearOfBirth" else (-LARGEST, LARGEST)
+
+    def screen(column: Sequence[Any]) -> list[Any] | None:
+        if not set(map(type, column)) <= types:
+            return None
+        if is_bounded and (given := [cell for cell in column if cell is not None]) and not (low <= min(given) and max(given) <= high):
+            return None
+        return _as_list(column)
+
+    return screen
+
+
+def _json_text_screen(field: Field) -> Screen:
+    are_plain = TextRules(field, strip=False).are_plain
+    form = FORMS.get(field.path)
+
+    def screen(column: Sequence[Any]) -> list[Any] | None:
+        if not set(map(type, column)) <= {str, _NONE}:
+            return None
+        given = list(filter(None, column))
+        if given and not (are_plain(given) if form is None else _are_usual(given, form, None)):
+            return None
+        return _as_list(column)
+
+    return screen
+
+
+def _json_texts_screen(field: Field) -> Screen:
+    are_plain = TextRules(field, strip=False).are_plain
+
+    def screen(column: Sequence[Any]) -> list[Any] | None:
+        if not set(map(type, column)) <= {list, _NONE}:
+            return None
+        given = list(filter(None, column))
+        return _as_list(column) if not given or _are_plain_items(given, are_plain) else None
+
+    return screen
