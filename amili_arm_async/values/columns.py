@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from .cells import TYPED, Rule, rule_of, years_of
 from .fields import Field
 from .forms import FORMS, Form
 from .numbers import LARGEST
-from .outcome import Outcome
+from .outcome import NOTHING, Outcome
 from .texts import TextRules
 
 __all__ = ["ColumnReader", "OddRows"]
@@ -35,8 +35,14 @@ _RAWS: Final = msgspec.json.Decoder(list[Raw])
 _ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 _OF_NUMBERS: Final = b"0123456789-."
 _LONGEST_NUMBER: Final = 30
-_NONE: Final = type(None)
-_JSON_TYPES: Final[dict[str, set[type]]] = {"integer": {int, _NONE}, "decimal": {int, float, Decimal, _NONE}, "boolean": {bool, _NONE}}
+_ABSENT: Final[tuple[type, ...]] = (type(None), UnsetType)
+_JSON_TYPES: Final[dict[str, set[type]]] = {
+    "integer": {int, *_ABSENT},
+    "decimal": {int, float, Decimal, *_ABSENT},
+    "boolean": {bool, *_ABSENT},
+    "text": {str, *_ABSENT},
+    "texts": {list, *_ABSENT},
+}
 
 
 class _Known(dict[Any, Any]):
@@ -84,7 +90,7 @@ class ColumnReader:
     def __init__(self, field: Field, origin: str, decimal_sign: str | None, clear: str | None) -> None:
         self._rule = rule_of(field, origin, decimal_sign, clear)
         self._is_json = origin == "json"
-        self._known = _Known(self._rule, {None: None, "": ""} if self._is_json else {None: UNSET, "": UNSET})
+        self._known = _Known(self._rule, {None: None, UNSET: UNSET, "": ""} if self._is_json else {None: UNSET, "": UNSET})
         self._is_looked_up = not self._is_json or field.type in {"text", "date"}
         self.screen = _json_screen(field) if self._is_json else _screen_of(field, origin, decimal_sign, clear)
         # Of a column with many different cells, none are looked up that the screen finds in order.
@@ -112,14 +118,14 @@ class ColumnReader:
         odd = known.odd
         if odd and not odd.keys().isdisjoint(column):
             return values, [(row, odd[cell]) for row, cell in enumerate(column) if cell in odd]
-        if self._is_json and known.is_same and isinstance(column, list):
-            return column, ()
+        if self._is_json and known.is_same:
+            return cast("list[Any]", column), ()
         return values, ()
 
     def read_each(self, column: Sequence[Any]) -> tuple[list[Any], OddRows]:
         """Returns the same as `read`, cell by cell."""
-        nothing = Outcome(None if self._is_json else UNSET)
-        outcomes = [nothing if cell is None else self._rule(cell) for cell in column]
+        absent = Outcome(None if self._is_json else UNSET)
+        outcomes = [absent if cell is None else NOTHING if cell is UNSET else self._rule(cell) for cell in column]
         return [outcome.value for outcome in outcomes], [(row, found) for row, found in enumerate(outcomes) if found.code is not None]
 
 
@@ -241,44 +247,25 @@ def _json_screen(field: Field) -> Screen | None:
     """A screen that finds values of JSON in order as they stand."""
     if field.type == "date":
         return None
-    if field.type in {"text", "texts"}:
-        return _json_text_screen(field) if field.type == "text" else _json_texts_screen(field)
-    types = _JSON_TYPES[field.type]
-    is_bounded = field.type == "integer"
-    low, high = years_of(field) if field.path == "yearOfBirth" else (-LARGEST, LARGEST)
+    types, are_in_order = _JSON_TYPES[field.type], _json_order(field)
 
     def screen(column: Sequence[Any]) -> list[Any] | None:
         if not set(map(type, column)) <= types:
             return None
-        if is_bounded and (given := [cell for cell in column if cell is not None]) and not (low <= min(given) and max(given) <= high):
-            return None
-        return _as_list(column)
+        given = [cell for cell in column if cell or cell == 0]
+        return cast("list[Any]", column) if not given or are_in_order(given) else None
 
     return screen
 
 
-def _json_text_screen(field: Field) -> Screen:
-    are_plain = TextRules(field, strip=False).are_plain
-    form = FORMS.get(field.path)
-
-    def screen(column: Sequence[Any]) -> list[Any] | None:
-        if not set(map(type, column)) <= {str, _NONE}:
-            return None
-        given = list(filter(None, column))
-        if given and not (are_plain(given) if form is None else _are_usual(given, form, None)):
-            return None
-        return _as_list(column)
-
-    return screen
-
-
-def _json_texts_screen(field: Field) -> Screen:
-    are_plain = TextRules(field, strip=False).are_plain
-
-    def screen(column: Sequence[Any]) -> list[Any] | None:
-        if not set(map(type, column)) <= {list, _NONE}:
-            return None
-        given = list(filter(None, column))
-        return _as_list(column) if not given or _are_plain_items(given, are_plain) else None
-
-    return screen
+def _json_order(field: Field) -> Callable[[list[Any]], bool]:
+    """Whether values of the right type, none of them blank, are in order."""
+    if field.type in {"text", "texts"}:
+        are_plain, form = TextRules(field, strip=False).are_plain, FORMS.get(field.path)
+        if field.type == "texts":
+            return lambda given: _are_plain_items(given, are_plain)
+        return are_plain if form is None else lambda given: _are_usual(given, form, None)
+    if field.type == "integer":
+        low, high = years_of(field) if field.path == "yearOfBirth" else (-LARGEST, LARGEST)
+        return lambda given: bool(low <= min(given) and max(given) <= high)
+    return lambda given: True

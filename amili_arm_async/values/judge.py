@@ -24,7 +24,7 @@ VERSION = 1
 
 Origin: TypeAlias = Literal["text", "integer", "decimal", "float", "date", "instant", "boolean", "json"]
 """What a column was before its cells became texts. Only numbers of `text` can have two meanings. `json`: the cells are values of JSON
-(str, int, Decimal, bool, list), None where absent."""
+(str, int, Decimal, bool, list), None or UNSET where absent."""
 
 _TEXTS: Final[tuple[Origin, ...]] = ("text",)
 
@@ -64,7 +64,8 @@ class JudgedRows(NamedTuple):
 
     Attributes:
         columns: in the order of the fields, one value for each row, as it is encoded: str (dates in ISO form too), int, bool,
-            msgspec.Raw (a decimal number, in its JSON form), list of str; `UNSET` where the cell is blank or refused.
+            msgspec.Raw (a decimal number, in its JSON form), list of str; `UNSET` where the cell is blank or refused. Of a column of JSON
+            that stays as it is, the very sequence that was given; in another, what is None or blank stays so.
         refused: by row, why it can't be sent.
         warned: by row, what is odd about it; it is sent.
         needs_number_sign: whether a cell was refused only because its number has two meanings.
@@ -132,7 +133,7 @@ class Judge:
                 None where there is none.
 
         Returns:
-            The values, and what is wrong. Of a column of JSON that stays as it is, the values are the list that was given.
+            The values, and what is wrong.
         """
         values: list[list[Any]] = []
         found: list[tuple[int, int, Outcome]] = []

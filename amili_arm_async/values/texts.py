@@ -69,6 +69,9 @@ _PLAIN: Final[dict[Role, bytes]] = {
 _DIGIT_SHAPES: Final = bytes.maketrans(b"123456789,e", b"000000000.E")
 _NOT_BETWEEN: Final = bytes(set(range(1, 256)) - set(b"@"))
 _ENDS: Final = tuple(bytes(pair) for sign in b" \t\r\n" for pair in ((sign, 0), (0, sign)))
+_WRITTEN_IN_PARTS: Final = frozenset(
+    ("phoneNo", "secondaryPhoneNo", "organizationNo", "parentOrganizationNo", "peppolEndpointId", "ssn", "bankAccountNo")
+)
 _NO_ABBREVIATIONS: Final = frozenset(("NA", "Na", "na"))
 
 
@@ -97,14 +100,7 @@ class TextRules:
         self._has_no_shortened = self._is_code or role == "address"
         # NA is Namibia, and na is Nauruan.
         self._null_words = NULL_WORDS - _NO_ABBREVIATIONS if role in {"country", "language"} else NULL_WORDS
-        self._has_odd_blanks = field.names[-1] in {
-            "phoneNo",
-            "secondaryPhoneNo",
-            "organizationNo",
-            "parentOrganizationNo",
-            "ssn",
-            "bankAccountNo",
-        }
+        self._has_odd_blanks = field.names[-1] in _WRITTEN_IN_PARTS
         self._plain = _PLAIN[role].replace(b"|", b"") if field.type == "texts" else _PLAIN[role]
         self._words = self._null_words | ERROR_WORDS | DASHES | ({clear} if clear is not None else set())
 

@@ -80,7 +80,7 @@ VALUES = CELLS | st.integers() | st.decimals(allow_nan=False, allow_infinity=Fal
 def test_a_column_of_values_of_json(field, data):
     kinds = {"text": CELLS, "date": CELLS, "integer": st.integers(), "decimal": st.integers() | st.decimals(allow_nan=False)}
     kinds |= {"boolean": st.booleans(), "texts": st.lists(st.text(max_size=3), max_size=2)}
-    cells = data.draw(st.lists(kinds[field.type] | st.none(), max_size=4) | st.lists(VALUES, max_size=4))
+    cells = data.draw(st.lists(kinds[field.type] | st.sampled_from([None, UNSET]), max_size=4) | st.lists(VALUES, max_size=4))
     same_as_each(ColumnReader(field, "json", None, None), cells)
 
 
