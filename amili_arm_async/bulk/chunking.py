@@ -229,17 +229,15 @@ class RecordType:
         return list(map(as_key, found))
 
     @staticmethod
-    def plain_keys(keys: Sequence[str | None] | None) -> list[str | None] | None:
-        """Returns the keys of a block as they are compared.
+    def plain_keys(keys: Sequence[Any]) -> list[str | None]:
+        """Returns keys as they are compared.
 
         Args:
-            keys: the keys as its source gave them, or None.
+            keys: what the records have in the field that is their key.
 
         Returns:
-            The keys, or None.
+            The keys, None where there is none.
         """
-        if keys is None:
-            return None
         found = keys if isinstance(keys, list) else list(keys)
         return found if _are_keys(found) else list(map(as_key, found))
 
@@ -462,7 +460,7 @@ class Chunker:
         block.apply_rules()
         if indexes is None:
             indexes = range(self._read, self._read + len(block))
-        keys = self._record_type.plain_keys(block.keys) if block.is_canonical else None
+        keys = self._record_type.plain_keys(block.keys) if block.is_canonical and block.keys is not None else None
         others = [] if set(map(type, block)) <= {bytes} else [place for place, record in enumerate(block) if type(record) is not bytes]
         start = 0
         for stop in (*others, len(block)):

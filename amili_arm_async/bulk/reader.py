@@ -300,7 +300,8 @@ class _Unread:
     def feed_block(self, block: RecordBlock) -> None:
         """Takes in a block."""
         if block:
-            block.keys = self._record_type.plain_keys(block.keys)
+            if block.keys is not None:
+                block.keys = self._record_type.plain_keys(block.keys)
             self._parts.append(block)
             self._count += len(block)
 

@@ -91,7 +91,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
     def run(
         self,
         name: str,
-        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord],
+        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord] | Source,
         *,
         options: BulkOptions | None,
         user_id: str | None,
@@ -104,7 +104,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
         Args:
             name: the operation.
-            records: an iterable or async iterable of records.
+            records: an iterable or async iterable of records, or a source made of one.
             options: the options of the run.
             user_id: the user in whose name they are sent, or None for that of the client.
             timeout: the time-outs of each request, or None for those of the client.
@@ -121,7 +121,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         options = options or BulkOptions()
         self._check(name, options)
         check_distinct(files_of(options))
-        source = Source(records)
+        source = records if isinstance(records, Source) else Source(records)
         accepted_is_enough = options.results == "accepted"
         report = BulkReport(
             records_known=source.known_length,
@@ -204,13 +204,21 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             raise ConfigurationError(f"a sync state can't be kept on this system: {exc}") from exc
 
         check_distinct([JobFile("state", state, "state"), *files_of(options)])
+        source = Source(records)
         sync_state = SyncState(state, self.context.transport.base_url, self.context.client_no)
         expectation = expectation_of(at_least, has_state=True)
         assert expectation is not None
-        delta = Delta(sync_state, self.record_type, full=full, expectation=expectation, may_change=type(records) in {list, tuple})
+        delta = Delta(
+            sync_state,
+            self.record_type,
+            full=full,
+            expectation=expectation,
+            rules=lambda: source.rules,
+            may_change=type(records) in {list, tuple},
+        )
         run = self.run(
             name,
-            records,
+            source,
             options=options,
             user_id=user_id,
             timeout=timeout,

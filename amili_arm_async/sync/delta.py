@@ -8,15 +8,16 @@ customer is settled; if it sends something newer, the sync after that sends it o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from ..bulk.blocks import RecordBlock
 from ..bulk.chunking import RecordType
 from ..bulk.observers import RunObserver
 from ..bulk.outcomes import NOT_ON_SERVER, SUCCESS, UNCERTAIN, BatchOutcome, Outcome, State
 from ..bulk.report import Expectation
 from .digests import RecordDigests
-from .state import Known, StateRow, SyncState, Unsettled, missing_keys, names_of
+from .state import Found, StateRow, SyncState, Unsettled, missing_keys, names_of
 
 __all__ = ["Delta"]
 
@@ -72,6 +73,7 @@ class Delta(RunObserver):
         full: whether unchanged customers are sent too.
         may_change: whether the caller may change a record while it is compared, as the items of a list.
         expectation: learns how many of the customers in the state the source has.
+        rules: returns the rules by which the records are judged; it is called once records were read.
 
     Attributes:
         without_key: records that succeeded and have no number.
@@ -80,7 +82,16 @@ class Delta(RunObserver):
 
     reads_texts = True
 
-    def __init__(self, state: SyncState, kind: RecordType, *, full: bool, expectation: Expectation, may_change: bool = False) -> None:
+    def __init__(
+        self,
+        state: SyncState,
+        kind: RecordType,
+        *,
+        full: bool,
+        expectation: Expectation,
+        rules: Callable[[], str] = str,
+        may_change: bool = False,
+    ) -> None:
         self.without_key = 0
         self.gone: int | None = None
         self._counts: Counter[int] = Counter()
@@ -88,6 +99,9 @@ class Delta(RunObserver):
         self._expectation = expectation
         self._full = full
         self._may_change = may_change
+        self._rules_of_source = rules
+        # Of the source, once records were read.
+        self._rules: str | None = None
         self._digests = RecordDigests(kind)
         # A bit for each number of a customer in the state.
         self._seen = bytearray()
@@ -135,35 +149,57 @@ class Delta(RunObserver):
 
     async def filter(self, records: Sequence[Any], first: int) -> Mapping[int, Outcome]:
         self._filtered = None
+        self._rules = self._rules_of_source()
+        if isinstance(records, RecordBlock) and self._rules != self._state.rules:
+            records.apply_rules()
         keys, digests = self._digests.of(records)
         names = names_of(keys)
         self._filtering = frozenset(names)
-        known, unsettled = await self._state.find([name for name in self._filtering if name is not None])
-        self._mark_seen(known)
-        outgoing, unchanged, outdated = self._compare(names, digests, known, unsettled)
+        wanted = names
+        if len(self._filtering) < len(names) or None in self._filtering:
+            wanted = [name for name in dict.fromkeys(names) if name is not None]
+        found = await self._state.find(wanted)  # type: ignore[arg-type]
+        self._mark_seen(found.numbers)
+        outgoing, unchanged, outdated = self._compare(names, digests, found)
+        if isinstance(records, RecordBlock):
+            # What goes on is judged now: it may become what was sent before.
+            others = records.apply_rules([one.position for one in outgoing])
+            for position, digest in zip(others, self._digests.of([records[position] for position in others])[1], strict=True):
+                digests[position] = digest
+            if others:
+                outgoing, unchanged, outdated = self._compare(names, digests, found)
         if outdated:
             await self._state.invalidate(outdated)
         self._filtered = first, outgoing
         return dict.fromkeys(unchanged, _UNCHANGED)
 
-    def _mark_seen(self, known: Mapping[bytes, Known]) -> None:
-        seen, end = self._seen, self._state.next
-        for number, _ in known.values():
-            if number < end and not seen[number >> 3] & 1 << (number & 7):
+    def _mark_seen(self, numbers: Sequence[int]) -> None:
+        if not numbers:
+            return
+        seen, low, high = self._seen, min(numbers), max(numbers)
+        if high - low + 1 == len(numbers) and high < self._state.next:
+            # They follow each other.
+            begin, end = low >> 3, (high >> 3) + 1
+            before = int.from_bytes(seen[begin:end], "little")
+            after = before | ((1 << len(numbers)) - 1) << (low & 7)
+            seen[begin:end] = after.to_bytes(end - begin, "little")
+            self._expectation.seen += (before ^ after).bit_count()
+            return
+        for number in numbers:
+            if number < self._state.next and not seen[number >> 3] & 1 << (number & 7):
                 seen[number >> 3] |= 1 << (number & 7)
                 self._expectation.seen += 1
 
     def _compare(
-        self,
-        names: Sequence[bytes | None],
-        digests: Sequence[bytes | None],
-        known: Mapping[bytes, Known],
-        unsettled: Mapping[bytes, Unsettled],
-    ) -> tuple[list[_Outgoing], list[int], list[bytes]]:
+        self, names: Sequence[bytes | None], digests: Sequence[bytes | None], found: Found
+    ) -> tuple[list[_Outgoing], Sequence[int], list[bytes]]:
         """Returns what is to be sent, what has not changed, and whose digest in the state is outdated once that is sent.
 
         While something is under way for a customer, the state has no digest for it: whatever comes next is sent.
         """
+        if not self._full and not found.unsettled and found.names == names and found.digests == digests and None not in digests:
+            return [], range(len(names)), []
+        known = dict(zip(found.names, found.digests, strict=True))
         # Once something of this slice is to be sent for a customer, what the state has is not the latest.
         ahead: set[bytes] = set()
         outgoing: list[_Outgoing] = []
@@ -173,15 +209,15 @@ class Delta(RunObserver):
             if name is None:
                 continue
             before = known.get(name)
-            late = unsettled.get(name)
-            is_same = before is not None and digest is not None and before.digest == digest and late is None
+            late = found.unsettled.get(name)
+            is_same = before is not None and before == digest and late is None
             if is_same and not self._full and name not in ahead:
                 unchanged.append(position)
                 continue
-            if before is not None and before.digest is not None and not is_same:
+            if before is not None and not is_same:
                 outdated.append(name)
-            found = _NEW if before is None else _SAME if is_same and name not in ahead else _CHANGED
-            outgoing.append(_Outgoing(position, name, found, digest, late))
+            kind = _NEW if name not in known else _SAME if is_same and name not in ahead else _CHANGED
+            outgoing.append(_Outgoing(position, name, kind, digest, late))
             ahead.add(name)
         return outgoing, unchanged, outdated
 
@@ -276,6 +312,7 @@ class Delta(RunObserver):
                 changes.unsettled.append((name, digest))
 
     async def end(self, *, complete: bool) -> None:
-        await self._state.close()
+        rules = self._rules if self._rules is not None else self._state.rules
+        await self._state.close(rules=rules if complete else None)
         if complete:
             self.gone = self._state.rows - self._expectation.seen

@@ -3,14 +3,19 @@ of its keys and the notation of its numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, Final
 
+import msgspec
+
 from .. import codec
+from ..bulk.blocks import RecordBlock
 from ..bulk.chunking import RecordType
 from ..bulk.fingerprints import canonical
 from ..errors import RecordError
+from ..values.json_columns import json_struct
 
 __all__ = ["SIZE", "RecordDigests"]
 
@@ -39,17 +44,22 @@ class RecordDigests:
     def __init__(self, kind: RecordType) -> None:
         self._kind = kind
         self._decimals = kind.has_decimals
+        self._decode = msgspec.json.Decoder(json_struct(kind.cls), float_hook=Decimal).decode
 
     def of(self, records: Sequence[Any]) -> tuple[list[str | None], list[bytes | None]]:
         """Returns the key and the digest of each record.
 
         Args:
-            records: Structs, mappings or JSON texts.
+            records: Structs, mappings or JSON texts; or a block.
 
         Returns:
             The keys, None where a record has none; and the digests, None where a record can't be encoded.
         """
         kinds = set(map(type, records))
+        if isinstance(records, RecordBlock) and records.is_canonical and records.keys is not None and kinds == {bytes}:
+            return list(records.keys), _digests(_normal(records))
+        if len(kinds) > 1 and bytes in kinds:
+            return self._mixed(records, {place for place, record in enumerate(records) if type(record) is not bytes})
         if len(kinds) == 1:
             try:
                 whole = self._all(list(records), kinds.pop())
@@ -57,23 +67,64 @@ class RecordDigests:
                 whole = None
             if whole is not None:
                 return whole
+        return self._each(records)
+
+    def _mixed(self, records: Sequence[Any], others: set[int]) -> tuple[list[str | None], list[bytes | None]]:
+        """Returns the same of records of which only some are as the rest."""
+        texts = [place for place in range(len(records)) if place not in others]
+        alike: Sequence[Any] = [records[place] for place in texts]
+        if isinstance(records, RecordBlock):
+            alike = records.only(texts)
+        keys, digests = list[str | None]([None]) * len(records), list[bytes | None]([None]) * len(records)
+        odd = sorted(others)
+        for places, (theirs, made) in ((texts, self.of(alike)), (odd, self._of_others([records[place] for place in odd]))):
+            for place, key, digest in zip(places, theirs, made, strict=True):
+                keys[place], digests[place] = key, digest
+        return keys, digests
+
+    def _each(self, records: Iterable[Any]) -> tuple[list[str | None], list[bytes | None]]:
         pairs = [self._one(record) for record in records]
         return [key for key, _ in pairs], [digest for _, digest in pairs]
 
     def _all(self, records: list[Any], kind: type) -> tuple[list[str | None], list[bytes | None]] | None:
-        may_have_floats = kind is dict
         if kind is bytes:
-            # Decoding and encoding a text again is faster than sorting the text itself. Fractions are read as Decimal.
-            records, kind = list(map(codec.json_value, records)), dict
-            if set(map(type, records)) != {dict}:
-                return None
+            return self._of_texts(records)
         if kind not in {dict, self._kind.cls}:
             return None
-        keys, lines = self._kind.keys_of(records, kind), self._lines(records, kind, may_have_floats=may_have_floats)
-        return (keys, list(map(_digest, lines))) if keys is not None and lines is not None else None
-
-    def _lines(self, records: list[Any], kind: type, *, may_have_floats: bool) -> Sequence[Any] | None:
         finite = kind is not dict and self._kind.are_finite(records)
+        lines = self._lines(records, finite=finite, may_have_floats=kind is dict)
+        keys = self._kind.keys_of(records, kind)
+        return (keys, _digests(lines)) if keys is not None and lines is not None else None
+
+    def _of_texts(self, texts: list[bytes]) -> tuple[list[str | None], list[bytes | None]] | None:
+        """Returns the keys and digests of JSON texts: reading and writing a text again is faster than sorting the text itself."""
+        try:
+            # JSON has no word for what is not finite, and fractions are read as Decimal.
+            read = list(map(self._decode, texts))
+        except codec.DecodeFailure:
+            odd = {place for place, text in enumerate(texts) if not self._is_usual(text)}
+            return self._mixed(texts, odd) if len(odd) < len(texts) else self._of_others(texts)
+        lines = self._lines(read, finite=True, may_have_floats=False)
+        return (self._kind.plain_keys(list(map(self._kind.attribute_of, read))), _digests(lines)) if lines is not None else None
+
+    def _is_usual(self, text: bytes) -> bool:
+        try:
+            self._decode(text)
+        except codec.DecodeFailure:
+            return False
+        return True
+
+    def _of_others(self, records: list[Any]) -> tuple[list[str | None], list[bytes | None]]:
+        """Returns the same of texts with fields that are not known, or with values of other types; and of what is no text."""
+        if set(map(type, records)) == {bytes}:
+            values = list(map(codec.json_value, records))
+            if set(map(type, values)) == {dict}:
+                keys, lines = self._kind.keys_of(values, dict), self._lines(values, finite=False, may_have_floats=False)
+                if keys is not None and lines is not None:
+                    return keys, _digests(lines)
+        return self._each(records)
+
+    def _lines(self, records: list[Any], *, finite: bool, may_have_floats: bool) -> Sequence[Any] | None:
         try:
             written = codec.encode_lines(records, decimals=self._decimals, finite=finite)
         except codec.DecimalFound:
@@ -85,9 +136,7 @@ class RecordDigests:
         text, lines = written
         if (finite or not may_have_floats) and not self._decimals:
             return lines
-        if not _may_have_fraction(text):
-            return lines
-        return [canonical(bytes(line)) if _may_have_fraction(bytes(line)) else line for line in lines]
+        return _normal(lines, text)
 
     def _one(self, record: Any) -> tuple[str | None, bytes | None]:
         key: str | None = None
@@ -104,5 +153,22 @@ class RecordDigests:
             return key, None
 
 
+def _normal(lines: Sequence[Any], text: bytes | None = None) -> Sequence[Any]:
+    """Returns texts with sorted keys with all numbers in one form; `text` is all of them together."""
+    if not _may_have_fraction(b",".join(lines) if text is None else text):
+        return lines
+    return [canonical(bytes(line)) if _may_have_fraction(bytes(line)) else line for line in lines]
+
+
+_EMPTY: Final = blake2b(digest_size=SIZE)
+
+
 def _digest(text: Any) -> bytes:
-    return blake2b(text, digest_size=SIZE).digest()
+    # To copy an empty one takes less time than to make one.
+    made = _EMPTY.copy()
+    made.update(text)
+    return made.digest()
+
+
+def _digests(texts: Iterable[Any]) -> list[bytes | None]:
+    return list(map(_digest, texts))

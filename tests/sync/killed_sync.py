@@ -24,9 +24,9 @@ def kill_at_step(left: int) -> None:
     def killing(method):
         if asyncio.iscoroutinefunction(method):
 
-            async def waiting(*arguments):
+            async def waiting(*arguments, **named):
                 step()
-                result = await method(*arguments)
+                result = await method(*arguments, **named)
                 step()
                 return result
 

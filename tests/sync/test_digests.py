@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import UserDict
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amili_arm_async import Customer
-from amili_arm_async.bulk.chunking import RecordType
-from amili_arm_async.sync.digests import RecordDigests
+from amili_arm_async import Customer, RecordError, codec
+from amili_arm_async.bulk.blocks import RecordBlock
+from amili_arm_async.bulk.chunking import RecordType, as_key
+from amili_arm_async.bulk.fingerprints import canonical
+from amili_arm_async.sync.digests import SIZE, RecordDigests
 from amili_arm_async.sync.state import name_of, names_of
+from amili_arm_async.unreadable import UnreadableRecord
 
 pytestmark = pytest.mark.quick
 
@@ -81,6 +87,64 @@ def test_a_mapping_in_another_order_and_its_text_are_the_same(record) -> None:
         return
     turned = dict(reversed(record.items()))
     assert len(set(digests(record, turned, text))) == 1
+
+
+# --- texts and blocks -----------------------------------------------------------------------------------------------------
+
+# Numbers as nobody should write them are numbers too.
+NUMBERS = st.sampled_from(
+    ["0", "-0", "14", "14.0", "1e2", "1E+2", "12.50", "-0.0", "5e-1", "1e400", "123456789012345678901234567890", "0.1000", "2.0e0"]
+)
+TEXTS = st.text(max_size=5).map(json.dumps) | st.sampled_from(['"5.5"', '"1990-01-02"', '""', '"\\u00c5"', '"\\/"', '":.5"'])
+ODD = NUMBERS | TEXTS | st.sampled_from(["null", "true", "[]", '["a",1.50]', '{"b":1,"a":[2.0]}', "{}"])
+NAMES = st.sampled_from(
+    ["customerNo", "name", "discountRate", "dueDays", "dateOfBirth", "vatLiable", "arRules", "postalAddress", "distribution", "x", "Name"]
+)
+GROUP = st.lists(st.tuples(st.sampled_from(["cityName", "postalCode", "einvoiceCode", "x"]), ODD), max_size=3)
+
+
+def _object(pairs: list[tuple[str, str]]) -> str:
+    return "{" + ",".join(f'"{name}" : {value}' for name, value in pairs) + "}"
+
+
+LINES = st.one_of(
+    st.lists(st.tuples(NAMES, ODD | GROUP.map(_object)), max_size=5).map(_object),
+    st.dictionaries(NAMES, TEXTS | GROUP.map(_object), max_size=5).map(lambda found: _object(list(found.items()))),
+    st.sampled_from(["{", "[]", '{"name":"a"}{}', "", '{"customerNo":"7"}', "null"]),
+).map(str.encode)
+
+
+def the_long_way(text: bytes) -> bytes | None:
+    """The digest of a text that is read as JSON of any kind, and written with sorted keys and one form of numbers."""
+    value = codec.json_object(text)
+    if value is None:
+        return None
+    return hashlib.blake2b(canonical(codec.encode_value(value, sort=True)), digest_size=SIZE).digest()
+
+
+@settings(max_examples=500)
+@given(st.lists(LINES, min_size=1, max_size=8))
+def test_the_quick_way_and_the_long_way_agree_whatever_is_in_a_text(lines) -> None:
+    keys, found = RecordDigests(KIND).of(lines)
+    assert found == [the_long_way(line) for line in lines]
+    for key, line in zip(keys, lines, strict=True):
+        value = codec.json_object(line)
+        assert key == (None if value is None else as_key(value.get("customerNo")))
+
+
+@given(st.lists(st.dictionaries(NAMES, VALUES, max_size=4), min_size=1, max_size=6), st.sets(st.integers(0, 5)))
+def test_those_of_a_canonical_block_are_those_of_its_texts(records, bad) -> None:
+    try:
+        texts = [codec.encode_value(record, sort=True) for record in records]
+    except RecordError:
+        return
+    block: list[Any] = list(texts)
+    for place in bad & set(range(len(texts))):
+        block[place] = UnreadableRecord("line 1: bad", {"customerNo": "9"})
+    keys = [str(place) for place in range(len(texts))]
+    found = RecordDigests(KIND).of(RecordBlock(block, keys, is_canonical=True))
+    assert found[1] == [None if isinstance(one, UnreadableRecord) else the_long_way(one) for one in block]
+    assert [key for place, key in enumerate(found[0]) if place not in bad] == [key for place, key in enumerate(keys) if place not in bad]
 
 
 @given(st.lists(st.none() | st.text(min_size=1), min_size=1))
