@@ -25,12 +25,13 @@ class RecordBlock(list[bytes | UnreadableRecord]):
             as the codec writes it.
         judge: the rules that were not applied yet: takes positions, and returns what those records are instead, which are not to be sent.
             None: all were.
+        has_decimals: whether one of the texts may have a number with a fraction or an exponent.
 
     Attributes:
         judged: the positions of the records to which they were applied, while there are others.
     """
 
-    __slots__ = ("is_canonical", "judge", "judged", "keys")
+    __slots__ = ("has_decimals", "is_canonical", "judge", "judged", "keys")
 
     def __init__(
         self,
@@ -39,11 +40,13 @@ class RecordBlock(list[bytes | UnreadableRecord]):
         *,
         is_canonical: bool,
         judge: BlockJudge | None = None,
+        has_decimals: bool = True,
     ) -> None:
         super().__init__(records)
         self.keys = keys
         self.is_canonical = is_canonical
         self.judge = judge
+        self.has_decimals = has_decimals
         self.judged = set[int]()
 
     def apply_rules(self, positions: Sequence[int] | None = None) -> list[int]:
@@ -81,7 +84,7 @@ class RecordBlock(list[bytes | UnreadableRecord]):
         if start == 0 and stop >= len(self):
             return self
         keys = self.keys[start:stop] if self.keys is not None else None
-        part = RecordBlock(self[start:stop], keys, is_canonical=self.is_canonical, judge=_moved(self.judge, start))
+        part = self._like(self[start:stop], keys, _moved(self.judge, start))
         part.judged = {place - start for place in self.judged if start <= place < stop}
         return part
 
@@ -97,7 +100,12 @@ class RecordBlock(list[bytes | UnreadableRecord]):
         if len(positions) == len(self):
             return self
         keys = [self.keys[place] for place in positions] if self.keys is not None else None
-        return RecordBlock([self[place] for place in positions], keys, is_canonical=self.is_canonical)
+        return self._like([self[place] for place in positions], keys)
+
+    def _like(
+        self, records: Iterable[bytes | UnreadableRecord], keys: Sequence[str | None] | None, judge: BlockJudge | None = None
+    ) -> RecordBlock:
+        return RecordBlock(records, keys, is_canonical=self.is_canonical, judge=judge, has_decimals=self.has_decimals)
 
     def is_like(self, other: RecordBlock) -> bool:
         """Returns whether another block can be joined with this one.
@@ -125,7 +133,8 @@ class RecordBlock(list[bytes | UnreadableRecord]):
         keys = [key for block in blocks for key in block.keys or ()] if self.keys is not None else None
         starts = list(accumulate(map(len, blocks), initial=0))
         judge = _all_judges(blocks, starts) if any(block.judge is not None for block in blocks) else None
-        whole = RecordBlock([record for block in blocks for record in block], keys, is_canonical=self.is_canonical, judge=judge)
+        whole = self._like([record for block in blocks for record in block], keys, judge)
+        whole.has_decimals = any(block.has_decimals for block in blocks)
         whole.judged = {start + place for block, start in zip(blocks, starts, strict=False) for place in block.judged}
         return whole
 

@@ -299,7 +299,9 @@ class BatchTracker:
         Returns:
             The outcomes, by position.
         """
-        positions = [position for position, outcome in outcomes.items() if outcome.state == "blocked"]
+        only, positions = _only(outcomes), list[int]()
+        if outcomes and (only is None or only.state == "blocked"):
+            positions = [position for position, outcome in outcomes.items() if outcome.state == "blocked"]
         if not positions:
             return dict(outcomes)
         chosen = [records[position] for position in positions]
@@ -318,8 +320,14 @@ class BatchTracker:
             record_type: the type of the records.
         """
         if outcomes:
-            indexes = array("q", [first + position for position in outcomes])
+            indexes: Sequence[int] = range(first, first + len(records))
+            if list(outcomes) != list(range(len(records))):
+                indexes = array("q", [first + position for position in outcomes])
             keys = _keys_at(record_type, records, list(outcomes))
+            only = _only(outcomes)
+            if only is not None and only.state != "blocked":
+                self.publish(BatchOutcome(0, None, 0, None, indexes, keys, only))
+                return
             for (position, outcome), key in zip(outcomes.items(), keys, strict=True):
                 if outcome.state == "blocked":
                     payload = _payload(record_type, records[position]) if self._recorder.keeps_payloads else None
@@ -465,10 +473,15 @@ class BatchTracker:
         return reason
 
 
+def _only(outcomes: Mapping[int, Outcome]) -> Outcome | None:
+    """Returns the outcome of all records where it is one and the same object; else None."""
+    return next(iter(outcomes.values())) if len(set(map(id, outcomes.values()))) == 1 else None
+
+
 def _keys_at(record_type: RecordType, records: Sequence[Any], positions: Sequence[int]) -> list[str | None]:
     """Returns the keys of the records at some positions."""
     if isinstance(records, RecordBlock) and records.keys is not None:
-        return [records.keys[position] for position in positions]
+        return [records.keys[position] for position in positions] if len(positions) < len(records) else list(records.keys)
     return _keys_of(record_type, [records[position] for position in positions])
 
 

@@ -204,13 +204,17 @@ class Reader:
         try:
             for observer in self._observers:
                 filtered = await observer.filter(records, first)
-                outcomes |= {position: outcome for position, outcome in filtered.items() if position not in outcomes}
+                if outcomes:
+                    filtered = {position: outcome for position, outcome in filtered.items() if position not in outcomes}
+                outcomes.update(filtered)
             outcomes = await self._tracker.with_earlier(records, first, outcomes, self._record_type)
         except ArmError as exc:
             self._control.stop(Outcome("not_sent", "stopped", str(exc)), exc)
             outcomes = {}
         # From here on without an await: what was filtered gets its final state.
-        rest = [position for position in range(len(records)) if position not in outcomes] if outcomes else range(len(records))
+        rest: Sequence[int] = range(len(records))
+        if outcomes:
+            rest = [position for position in rest if position not in outcomes] if len(outcomes) < len(records) else ()
         if isinstance(records, RecordBlock):
             records.apply_rules(rest)
         self._unread.drop(len(records))

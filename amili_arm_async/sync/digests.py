@@ -3,8 +3,10 @@ of its keys and the notation of its numbers."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -15,12 +17,16 @@ from ..bulk.blocks import RecordBlock
 from ..bulk.chunking import RecordType
 from ..bulk.fingerprints import canonical
 from ..errors import RecordError
+from ..values.fields import MODELS, fields_of
 from ..values.json_columns import json_struct
 
 __all__ = ["SIZE", "RecordDigests"]
 
 SIZE: Final = 12
 """Bytes of a digest. It is only compared with that of another record with the same number, never searched for."""
+
+_AT_ONCE: Final = 100
+"""Texts that are read and written in one go."""
 
 _BARE: Final = bytes.maketrans(b"[,eE", b"::..")
 _DIGITS: Final = b"-0123456789"
@@ -57,7 +63,7 @@ class RecordDigests:
         """
         kinds = set(map(type, records))
         if isinstance(records, RecordBlock) and records.is_canonical and records.keys is not None and kinds == {bytes}:
-            return list(records.keys), _digests(_normal(records))
+            return list(records.keys), _digests(self._normal_texts(records) if records.has_decimals else records)
         if len(kinds) > 1 and bytes in kinds:
             return self._mixed(records, {place for place, record in enumerate(records) if type(record) is not bytes})
         if len(kinds) == 1:
@@ -96,16 +102,39 @@ class RecordDigests:
         keys = self._kind.keys_of(records, kind)
         return (keys, _digests(lines)) if keys is not None and lines is not None else None
 
-    def _of_texts(self, texts: list[bytes]) -> tuple[list[str | None], list[bytes | None]] | None:
+    def _of_texts(self, texts: list[bytes]) -> tuple[list[str | None], list[bytes | None]]:
         """Returns the keys and digests of JSON texts: reading and writing a text again is faster than sorting the text itself."""
+        keys, digests = list[str | None](), list[bytes | None]()
+        # A few at a time, which the processor has at hand.
+        for start in range(0, len(texts), _AT_ONCE):
+            some = texts[start : start + _AT_ONCE]
+            theirs, made = self._of_few(some) or self._of_others(some)
+            keys += theirs
+            digests += made
+        return keys, digests
+
+    def _of_few(self, texts: list[bytes]) -> tuple[list[str | None], list[bytes | None]] | None:
         try:
             # JSON has no word for what is not finite, and fractions are read as Decimal.
             read = list(map(self._decode, texts))
         except codec.DecodeFailure:
             odd = {place for place, text in enumerate(texts) if not self._is_usual(text)}
-            return self._mixed(texts, odd) if len(odd) < len(texts) else self._of_others(texts)
+            return self._mixed(texts, odd) if len(odd) < len(texts) else None
         lines = self._lines(read, finite=True, may_have_floats=False)
         return (self._kind.plain_keys(list(map(self._kind.attribute_of, read))), _digests(lines)) if lines is not None else None
+
+    def _normal_texts(self, texts: Sequence[Any]) -> Sequence[Any]:
+        """Returns canonical texts with all numbers in one form: they are where the names of their fields are."""
+        if not _may_have_fraction(b",".join(texts)):
+            return texts
+        return [self._decimal_fields.sub(_normal_number, text) if _may_have_fraction(text) else text for text in texts]
+
+    @cached_property
+    def _decimal_fields(self) -> re.Pattern[bytes]:
+        kind = next(kind for kind, cls in MODELS.items() if cls is self._kind.cls)
+        names = {field.names[-1] for field in fields_of(kind).values() if field.type == "decimal"}
+        # No text has such a name with its quotation marks in it: they are escaped there.
+        return re.compile(rb'("(?:%s)":)(-?[0-9.eE+-]+)' % "|".join(sorted(names)).encode())
 
     def _is_usual(self, text: bytes) -> bool:
         try:
@@ -158,6 +187,15 @@ def _normal(lines: Sequence[Any], text: bytes | None = None) -> Sequence[Any]:
     if not _may_have_fraction(b",".join(lines) if text is None else text):
         return lines
     return [canonical(bytes(line)) if _may_have_fraction(bytes(line)) else line for line in lines]
+
+
+def _normal_number(found: re.Match[bytes]) -> bytes:
+    return found[1] + _normal_digits(found[2])
+
+
+@lru_cache(maxsize=4096)
+def _normal_digits(text: bytes) -> bytes:
+    return canonical(text)
 
 
 _EMPTY: Final = blake2b(digest_size=SIZE)
