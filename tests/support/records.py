@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
@@ -71,7 +72,7 @@ def key_in(value: dict[str, Any]) -> str | None:
     """The key of a record, from what it is in JSON."""
     key = value.get("customerNo")
     if isinstance(key, str):
-        return key.strip() or None
+        return unicodedata.normalize("NFC", key).strip() or None
     return str(key) if isinstance(key, int) and not isinstance(key, bool) else None
 
 

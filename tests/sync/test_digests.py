@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amili_arm_async import Customer, RecordError, codec
+from amili_arm_async import Customer, codec
 from amili_arm_async.bulk.blocks import RecordBlock
 from amili_arm_async.bulk.chunking import RecordType, as_key
 from amili_arm_async.bulk.fingerprints import canonical
