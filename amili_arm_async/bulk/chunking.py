@@ -241,6 +241,21 @@ class RecordType:
         found = keys if isinstance(keys, list) else list(keys)
         return found if _are_keys(found) else list(map(as_key, found))
 
+    def read_plain(self, texts: list[bytes], whole: bytes) -> tuple[list[str | None], Sequence[int]] | None:
+        """Reads the keys and the fingerprints of texts of this type, and checks their field names.
+
+        Args:
+            texts: the texts.
+            whole: all of them, with commas between them.
+
+        Returns:
+            The keys and the fingerprints; None where a text has to be checked on its own.
+        """
+        read = self.fingerprinter.of_all(texts, whole, self.attribute_of)
+        if read is None or (keys := self.plain_keys(read[0])) is None:
+            return None
+        return keys, read[1]
+
     def key_of(self, record: Any) -> str | None:
         """Reads the key of one record.
 
@@ -529,16 +544,13 @@ class Chunker:
         if kinds or kind not in {bytes, dict, self._record_type.cls}:
             return None
         try:
+            if kind is bytes:
+                return self._read_all(records)
             keys = self._record_type.keys_of(records, kind)
             if keys is None or (self._require_key and None in keys):
                 return None
             if kind is dict and self._record_type.fingerprinter.names.any_may_be_misnamed(records):
                 return None
-            if kind is bytes:
-                text = b",".join(records)
-                # msgspec does not check strings that it need not build.
-                text.decode()
-                return text, keys, self._fingerprints_of(records)
             written = self._write_lines(records, kind) if self._makes_fingerprints else self._write_all(records, kind)
             return None if written is None else (written[0], keys, written[1])
         except codec.DecimalFound:
@@ -547,6 +559,17 @@ class Chunker:
         except Exception:  # the check of each record says which one it is, and why
             return None
         return None
+
+    def _read_all(self, texts: list[bytes]) -> tuple[bytes, list[str | None], Sequence[int]] | None:
+        whole = b",".join(texts)
+        # msgspec does not check strings that it need not build.
+        whole.decode()
+        read = self._record_type.read_plain(texts, whole) if self._makes_fingerprints or self._reads_texts else None
+        keys = read[0] if read is not None else self._record_type.keys_of(texts, bytes)
+        if keys is None or (self._require_key and None in keys):
+            return None
+        fingerprints = self._fingerprints_of(texts) if read is None else read[1] if self._makes_fingerprints else ()
+        return whole, keys, fingerprints
 
     def _write_all(self, records: list[Any], kind: type) -> tuple[bytes, Sequence[int]] | None:
         text = None

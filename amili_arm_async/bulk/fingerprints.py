@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import cache, cached_property
@@ -75,6 +75,32 @@ class Fingerprinter:
         # Only a run with a journal needs it, and it costs as much as the import of a module.
         return msgspec.json.Decoder(_skeleton(self._cls), float_hook=Decimal)
 
+    @cached_property
+    def _plain(self) -> msgspec.json.Decoder[msgspec.Struct]:
+        return msgspec.json.Decoder(_skeleton(self._cls, texts=True), float_hook=Decimal)
+
+    def of_all(self, texts: list[bytes], whole: bytes, key_of: Callable[[Any], Any]) -> tuple[list[Any], array[int]] | None:
+        """Makes the fingerprints of many texts at once, and reads their keys.
+
+        Args:
+            texts: JSON objects in UTF-8.
+            whole: all of them, with commas between them.
+            key_of: reads the attribute of a Struct of the records that is the key.
+
+        Returns:
+            The values of the keys, and the fingerprints that `of` gives; None where a text has to be checked on its own: it has other
+            fields than the API's pages show, or values of other types, or a field name may occur twice.
+        """
+        try:
+            records = list(map(self._plain.decode, texts))
+        except codec.DecodeFailure:
+            return None
+        lines = list(map(_SORTED.encode, records))
+        # No text has fewer names than what was written of it: where all together have as many, each of them has.
+        if may_have_duplicate_names(whole, b",".join(lines)):
+            return None
+        return list(map(key_of, records)), fingerprints_of_sorted(lines)
+
     def of(self, text: bytes) -> int:
         """Makes the fingerprint of one text.
 
@@ -87,10 +113,12 @@ class Fingerprinter:
         Raises:
             FieldNameError: a field name occurs twice in an object, or differs from the API's only by case.
         """
-        # With a backslash, the same string can be written in several ways.
-        if b"\\" not in text:
+        for decoder in (self._plain, self._known):
+            # With a backslash, the same string can be written in several ways: it has to be read.
+            if decoder is self._known and b"\\" in text:
+                break
             with contextlib.suppress(*codec.DecodeFailure):
-                written = _SORTED.encode(self._known.decode(text))
+                written = _SORTED.encode(decoder.decode(text))
                 if may_have_duplicate_names(text, written):
                     check_text(text, self._cls)
                 return crc32(written)
@@ -115,27 +143,32 @@ def may_have_duplicate_names(text: bytes, written: bytes) -> bool:
     Returns:
         False where no name occurs twice for sure.
     """
-    # Each name has its colon; those in strings are the same in both.
-    return len(text) != len(written) and text.count(b":") != written.count(b":")
+    # Each name has its colon; those in strings are the same in both, unless they are escaped.
+    return len(text) != len(written) and (text.count(b":") != written.count(b":") or b"\\u003" in text)
 
 
 @cache
-def _skeleton(cls: type[Input]) -> type[msgspec.Struct]:
-    """Returns a Struct with the fields of `cls` that keeps their values as they are, but for objects whose fields are known too."""
+def _skeleton(cls: type[Input], *, texts: bool = False) -> type[msgspec.Struct]:
+    """Returns a Struct with the fields of `cls` that keeps their values as they are, but for objects whose fields are known too.
+
+    With `texts`, what is a text by its type has to be one: to keep that costs half.
+    """
     hints = get_type_hints(cls)
     fields: list[tuple[str, Any, Any]] = []
     for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
         kind = next(option for option in get_args(hints[name]) if option not in (NoneType, msgspec.UnsetType))
-        fields.append((name, _kept(kind) | msgspec.UnsetType, msgspec.field(default=msgspec.UNSET, name=wire)))
+        fields.append((name, _kept(kind, texts=texts) | msgspec.UnsetType, msgspec.field(default=msgspec.UNSET, name=wire)))
     return msgspec.defstruct(f"{cls.__name__}Skeleton", fields, forbid_unknown_fields=True, gc=False)
 
 
-def _kept(kind: Any) -> Any:
+def _kept(kind: Any, *, texts: bool) -> Any:
     """Returns the type to read a value with: strings and numbers as they are, containers piece by piece."""
+    if texts and kind in (str, date):
+        return str | None
     if get_origin(kind) is list:
-        return list[_kept(get_args(kind)[0])]  # type: ignore[misc]
+        return list[_kept(get_args(kind)[0], texts=texts)]  # type: ignore[misc]
     if isinstance(kind, type) and issubclass(kind, Input):
-        return _skeleton(kind)
+        return _skeleton(kind, texts=texts)
     return msgspec.Raw if kind in _PLAIN else Any
 
 

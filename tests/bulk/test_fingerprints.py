@@ -237,6 +237,7 @@ def test_a_name_in_another_case(cls, record, message):
         ),
         (b'{"odd":{"a":[{"b":1,"b":2}]}}', "$.odd.a[0].b: it occurs twice in one object: leave one out"),
         (b'{"customCodes":[{"b":1,"b":2}]}', "$.customCodes[0].b: it occurs twice in one object: leave one out"),
+        (b'{"ledgerNote":"\\u003a","kid":"1","kid":"1"}', "$.kid: it occurs twice in one object: leave one out"),
         (b'{"ledgerNote":"a \\"b\\": c","kid":"1","kid":"1"}', "$.kid: it occurs twice in one object: leave one out"),
     ],
 )
@@ -262,3 +263,30 @@ def test_names_that_are_no_slip(record):
     for text in (ENCODER.encode(record), json.dumps(msgspec.to_builtins(record, str_keys=True), default=str, indent=2).encode()):
         check_text(text, Document)
         Fingerprinter(Document).of(text)
+
+
+def as_texts(value: Any, *, ascii_only: bool, indent: int | None) -> bytes:
+    return json.dumps(value, default=float, ensure_ascii=ascii_only, indent=indent).encode()
+
+
+@given(st.lists(st.tuples(DOCUMENTS, st.booleans(), st.sampled_from([None, 1]), st.booleans()), min_size=1, max_size=4), st.integers())
+def test_many_texts_at_once_are_read_as_each_alone(made, seed):
+    chance = random.Random(seed)
+    record_type = RecordType(Document, "document_no")
+    values = [{"documentNo": f"N{place}", **rewritten(value, chance)} if way[2] else value for place, (value, *way) in enumerate(made)]
+    texts = [as_texts(value, ascii_only=way[0], indent=way[1]) for value, (_, *way) in zip(values, made, strict=True)]
+    read = record_type.read_plain(texts, b",".join(texts))
+    if read is not None:
+        keys, fingerprints = read
+        assert keys == [record_type.key_of(text) for text in texts]
+        assert list(fingerprints) == [record_type.fingerprinter.of(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    "odd", ['{"kid":"1","kid":"1"}', '{"Kid":"1"}', '{"kid":1}', '{"note":"x"}', '{"ledgerNote":"\\u003a","kid":"1","kid":"1"}']
+)
+def test_a_text_with_an_odd_field_is_not_read_with_others(odd):
+    record_type = RecordType(Document, "document_no")
+    texts = [b'{"documentNo":"1"}', odd.encode(), b'{ "documentNo" : "2" }']
+    assert record_type.read_plain(texts, b",".join(texts)) is None
+    assert record_type.read_plain(texts[::2], b",".join(texts[::2])) is not None
