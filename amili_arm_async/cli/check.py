@@ -12,9 +12,6 @@ import typer
 from ..bulk.source import FreshRecords
 from ..codec import json_object
 from ..errors import CheckError, ConfigurationError
-from ..models.base import Input
-from ..models.customers import Customer
-from ..models.documents import Document
 from ..sources.records import Records
 from ..sync.state import known_keys
 from ..validation.report import CheckReport, Finding
@@ -76,13 +73,8 @@ def check(
 
 
 def _run(kind: RecordKind, records: CheckInput, limit: int, max_bytes: int, known: AsyncIterator[str] | None) -> CheckRun:
-    classes: dict[RecordKind, tuple[type[Input], str]] = {
-        RecordKind.customers: (Customer, "customerNo"),
-        RecordKind.documents: (Document, "documentNo"),
-    }
-    cls, key = classes[kind]
     most = max_bytes - Envelope.of(kind.value, None).size
-    return CheckRun(cls, key, records, limit=limit, max_bytes=most, customers=known)
+    return CheckRun(kind.value, records, limit=limit, max_bytes=most, customers=known)
 
 
 def customer_numbers(customers: CheckInput | None, state: str | None) -> AsyncIterator[str] | None:

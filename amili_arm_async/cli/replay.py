@@ -23,7 +23,8 @@ from ..models.base import Input
 from ..models.batches import BatchResult
 from ..models.customers import Customer
 from ..models.documents import Document
-from ..validation.shapes import fast_struct, shape_faults
+from ..validation.shapes import shape_faults
+from ..values.json_columns import json_struct
 from ..wire import Response
 from . import output
 from .options import Bisect, BisectOption, ConnectionOptions, OutputOptions, ResendAbsent, RunOptions, check_files, command
@@ -205,11 +206,11 @@ def _unknown_fields(payload: bytes, is_document: bool) -> str:
     if not isinstance(value, Mapping):
         return ""
     unknown = (found for found in shape_faults(value, cls) if found.code in _UNKNOWN)
-    return "; ".join([f"{found.path}: {found.message}" for found in islice(unknown, _MAX_FIELDS)])
+    return "; ".join([f"$.{found.path}: {found.message}" for found in islice(unknown, _MAX_FIELDS)])
 
 
 _DECODERS: Final[Mapping[type[Input], msgspec.json.Decoder[msgspec.Struct]]] = {
-    cls: msgspec.json.Decoder(fast_struct(cls)) for cls in (Customer, Document)
+    cls: msgspec.json.Decoder(json_struct(cls)) for cls in (Customer, Document)
 }
 
 

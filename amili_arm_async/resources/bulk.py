@@ -25,8 +25,10 @@ from ..errors import ConfigurationError, RecordError
 from ..files import JobFile, check_distinct
 from ..models.base import Input
 from ..models.batches import BatchReceipt
+from ..models.documents import Document
 from ..sync.run import SyncRun
 from ..validation.run import CheckRun
+from ..values.fields import RecordKind
 from ..wire import Envelope, Request
 from .base import RequestContext, SourceRecord
 
@@ -154,9 +156,8 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             The check, which has not begun.
         """
         envelope = Envelope.of(self.context.request(name).endpoint.items, self.context.user_id)
-        return CheckRun(
-            self.record_type.cls, self.record_type.wire_key, records, limit=limit, max_bytes=max_bytes - envelope.size, customers=customers
-        )
+        kind: RecordKind = "documents" if self.record_type.cls is Document else "customers"
+        return CheckRun(kind, records, limit=limit, max_bytes=max_bytes - envelope.size, customers=customers)
 
     def sync(
         self,

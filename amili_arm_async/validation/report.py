@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Final
 
 from ..errors import CheckError
-from ..values.findings import SEVERITIES, Found, Severity
+from ..values.findings import SEVERITIES, CellFault, Severity
 
 __all__ = ["CheckReport", "Finding"]
 
@@ -112,13 +112,13 @@ class CheckReport:
             codes = ", ".join(f"{code}: {number}" for code, number in self.counts.items() if SEVERITIES[code] == "error")
             raise CheckError(f"{self.errors} errors in {self.records_read} records" + (f" ({codes})" if codes else ""), self)
 
-    def add(self, index: int, key: str | None, found: Found, earlier: int | None = None) -> None:
+    def add(self, index: int, key: str | None, found: CellFault, earlier: int | None = None) -> None:
         """Counts a finding, and keeps it where there is room.
 
         Args:
             index: the index of the record in the source, from 0.
             key: its number; None where it has none.
-            found: path, code and message.
+            found: code, path and message; the path of the record itself is `$`.
             earlier: the index of the earlier record that it repeats; None where it repeats none.
         """
         code = found.code
@@ -133,7 +133,8 @@ class CheckReport:
         # Why the source ended is there in any case: it is said once.
         if self._room or code == "source_error":
             self._room -= bool(self._room)
-            kept.append((index, self._found, Finding(index, key, found.path, code, found.message, SEVERITIES[code], earlier)))
+            path = found.path if found.path == "$" else f"$.{found.path}"
+            kept.append((index, self._found, Finding(index, key, path, code, found.message, SEVERITIES[code], earlier)))
 
     def lines(self) -> Iterator[str]:
         """Says what was not kept and what was not checked, for a person.

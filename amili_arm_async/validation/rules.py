@@ -1,125 +1,185 @@
-"""Pure: what the fields of a record must be together: what is missing, which dates and amounts don't agree.
+"""Pure: what holds for the fields of a record together, and for the form of each: whole columns of records at a time.
 
 Each rule takes what it needs only where that is of the right type; what is not has been named already.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from decimal import Context, Decimal, localcontext
-from types import MappingProxyType
-from typing import Any, Final
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Context, Decimal, Inexact, localcontext
+from itertools import accumulate
+from operator import add, sub
+from typing import Any, Final, NamedTuple
 
-from ..models.base import Input
-from ..models.customers import Customer
-from ..models.documents import Document
-from ..values.findings import Found
-from .formats import is_date, organization_fault
+from ..values.fields import LINES, RecordKind, fields_of
+from ..values.findings import CellFault
+from ..values.formats import format_faults, has_format, is_date, organization_faults
+from ..values.json_judge import with_line
 
-__all__ = ["RULES", "is_odd_key"]
+__all__ = ["Columns", "faults_together", "form_faults"]
 
 # Amounts are exact; what is far beyond all money gives no error but Infinity.
 _EXACT: Final = Context(prec=200, traps=[])
 _AMOUNTS: Final = ("exclVat", "vat", "inclVat")
+_NUMBERS: Final = frozenset({int, Decimal})
+
+_UNLIKE: Final = "exclVat and vat don't make inclVat"
+_NO_SUM: Final = "not the sum of the lines"
 
 
-def is_odd_key(key: str) -> bool:
-    """Whether a key has something around it or in it that is invisible."""
-    return not key.isprintable() or key.strip() != key
+_KEYS: Final[Mapping[RecordKind, Sequence[str]]] = {"customers": ["customerNo"], "documents": ["customerNo", "documentNo"]}
+_MISSING: Final[Mapping[RecordKind, Mapping[str, CellFault]]] = {
+    "customers": {"customerNo": CellFault("missing", "customerNo", "missing: it names the customer")},
+    "documents": {
+        "customerNo": CellFault("missing", "customerNo", "missing: nobody would be billed"),
+        "documentType": CellFault("missing", "documentType", "missing"),
+        "documentNo": CellFault("no_document_no", "documentNo", "missing: an unknown outcome could not be looked up"),
+    },
+}
 
 
-def _key_faults(value: Mapping[str, Any], name: str) -> Iterator[Found]:
-    key = value.get(name)
-    if isinstance(key, str) and is_odd_key(key):
-        yield Found("odd_key", f"$.{name}", "white space around it, or characters that can't be printed")
+class Columns(NamedTuple):
+    """Records by column.
+
+    Attributes:
+        number: of the records.
+        header: by path, the columns of fields that occur; a text or a list that is not true is no value, a number is None or UNSET then.
+        lines: by path, those of the lines of documents.
+        offsets: where the lines of each record begin, and the end of the last: one more than there are records.
+    """
+
+    number: int
+    header: Mapping[str, Sequence[Any]]
+    lines: Mapping[str, Sequence[Any]]
+    offsets: Sequence[int]
 
 
-def _is_missing(value: Mapping[str, Any], name: str) -> bool:
-    item = value.get(name)
-    return item is None or (isinstance(item, str) and not item.strip())
+def form_faults(kind: RecordKind, columns: Columns) -> Iterator[tuple[int, CellFault]]:
+    """Gives the values that don't have the form of their field, with their rows.
+
+    Args:
+        kind: what the records are.
+        columns: their columns.
+    """
+    fields = fields_of(kind)
+    for path, column in columns.header.items():
+        if has_format(field := fields[path]):
+            yield from format_faults(field, column)
+    if kind == "customers":
+        countries = _column(columns, "postalAddress.countryCode")
+        for path, scheme in (("organizationNo", "organizationNoScheme"), ("parentOrganizationNo", "")):
+            if path in columns.header:
+                yield from organization_faults(path, columns.header[path], _column(columns, scheme), countries)
+    for path in _KEYS[kind]:
+        odd = CellFault("odd_key", path, "white space around it, or characters that can't be printed")
+        yield from ((row, odd) for row in _odd_keys(_column(columns, path)))
 
 
-def _customer_faults(value: Mapping[str, Any]) -> Iterator[Found]:
-    if _is_missing(value, "customerNo"):
-        yield Found("missing", "$.customerNo", "missing: it names the customer")
-    else:
-        yield from _key_faults(value, "customerNo")
-    address = value.get("postalAddress")
-    country = address.get("countryCode") if isinstance(address, Mapping) else None
-    for name, scheme in (("organizationNo", value.get("organizationNoScheme")), ("parentOrganizationNo", None)):
-        number = value.get(name)
-        if isinstance(number, str) and (message := organization_fault(number, scheme, country)) is not None:
-            yield Found("organization_no", f"$.{name}", message)
+def faults_together(kind: RecordKind, columns: Columns) -> Iterator[tuple[int, CellFault]]:
+    """Gives what is missing, and the values that don't agree, with their rows.
+
+    Args:
+        kind: what the records are.
+        columns: their columns.
+    """
+    for path, fault in _MISSING[kind].items():
+        column = _column(columns, path)
+        if not all(column) or not all(map(str.strip, column)):
+            yield from ((row, fault) for row, text in enumerate(column) if not text or not text.strip())
+    if kind == "documents":
+        early = CellFault("due_before_date", "dueDate", "before documentDate")
+        for row, (issued, due) in enumerate(zip(_column(columns, "documentDate"), _column(columns, "dueDate"), strict=True)):
+            if issued and due and due < issued and is_date(issued) and is_date(due):
+                yield row, early
+        yield from _amount_faults(columns)
 
 
-def _document_faults(value: Mapping[str, Any]) -> Iterator[Found]:
-    if _is_missing(value, "customerNo"):
-        yield Found("missing", "$.customerNo", "missing: nobody would be billed")
-    else:
-        yield from _key_faults(value, "customerNo")
-    if _is_missing(value, "documentType"):
-        yield Found("missing", "$.documentType", "missing")
-    if _is_missing(value, "documentNo"):
-        yield Found("no_document_no", "$.documentNo", "missing: an unknown outcome could not be looked up")
-    else:
-        yield from _key_faults(value, "documentNo")
-    issued, due = _day(value.get("documentDate")), _day(value.get("dueDate"))
-    if issued and due and due < issued:
-        yield Found("due_before_date", "$.dueDate", "before documentDate")
+def _column(columns: Columns, path: str) -> Sequence[Any]:
+    return columns.header.get(path) or (None,) * columns.number
+
+
+def _odd_keys(column: Sequence[Any]) -> list[int]:
+    """The rows of keys that have something around them or in them that is invisible."""
+    given = list(filter(None, column))
+    if "".join(given).isprintable() and list(map(str.strip, given)) == given:
+        return []
+    return [row for row, key in enumerate(column) if key and key.strip() and (key.strip() != key or not key.isprintable())]
+
+
+# --- amounts --------------------------------------------------------------------------------------------------------------
+
+
+def _amount_faults(columns: Columns) -> Iterator[tuple[int, CellFault]]:
+    header = [columns.header.get(f"currencyAmounts.{name}") for name in _AMOUNTS]
+    lines = [columns.lines.get(f"{LINES}.currencyAmounts.{name}") for name in _AMOUNTS]
     with localcontext(_EXACT):
-        yield from _amount_faults(value)
+        found = [(row, CellFault("amounts", "currencyAmounts", _UNLIKE)) for row in _not_adding_up(header)]
+        of_line = CellFault("amounts", f"{LINES}.currencyAmounts", _UNLIKE)
+        for line in _not_adding_up(lines):
+            row = bisect_right(columns.offsets, line) - 1
+            found.append((row, with_line(of_line, line - columns.offsets[row])))
+        if any(header) and any(lines):
+            given = _lines_with_amounts(columns, lines)
+            for name, totals, parts in zip(_AMOUNTS, header, lines, strict=True):
+                if totals and parts:
+                    fault = CellFault("lines", f"currencyAmounts.{name}", _NO_SUM)
+                    found += [(row, fault) for row in _not_the_sum(totals, *_chosen(parts, columns.offsets, given))]
+    yield from found
 
 
-def _day(value: object) -> str:
-    # A date of Python in a record that can't be written is no text; its other faults come first.
-    return value if isinstance(value, str) and is_date(value) else ""
+def _is_number(value: object) -> bool:
+    return type(value) in _NUMBERS
 
 
-def _number(value: object) -> int | Decimal | None:
-    return value if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
+def _not_adding_up(amounts: Sequence[Sequence[Any] | None]) -> list[int]:
+    """The rows in which the three amounts are given and don't agree."""
+    excl, vat, incl = amounts
+    if not excl or not vat or not incl:
+        return []
+    if {*map(type, excl), *map(type, vat), *map(type, incl)} <= _NUMBERS:
+        totals = list(map(add, excl, vat))
+        return [] if totals == list(incl) else [row for row, total in enumerate(totals) if total != incl[row]]
+    every = enumerate(zip(excl, vat, incl, strict=True))
+    return [row for row, three in every if all(map(_is_number, three)) and Decimal(three[0]) + three[1] != three[2]]
 
 
-def _amount_faults(value: Mapping[str, Any]) -> list[Found]:
-    found: list[Found] = []
-    header, lines = value.get("currencyAmounts"), value.get("documentLines")
-    if isinstance(header, Mapping) and not _adds_up(header):
-        found.append(Found("amounts", "$.currencyAmounts", "exclVat and vat don't make inclVat"))
-    if not isinstance(lines, list):
-        return found
-    for place, line in enumerate(lines):
-        amounts = line.get("currencyAmounts") if isinstance(line, Mapping) else None
-        if isinstance(amounts, Mapping) and not _adds_up(amounts):
-            found.append(Found("amounts", f"$.documentLines[{place}].currencyAmounts", "exclVat and vat don't make inclVat"))
-    if isinstance(header, Mapping) and lines:
-        found.extend(_sum_faults(header, lines))
-    return found
+def _lines_with_amounts(columns: Columns, lines: Sequence[Sequence[Any] | None]) -> list[bool] | None:
+    """For each line, whether it counts: one without amounts does not if it is only text. None: all count."""
+    kinds = columns.lines.get(f"{LINES}.lineType")
+    if not kinds:
+        return None
+    texts = {kind for kind in set(kinds) if kind and kind.upper() == "TXT"}
+    if not texts:
+        return None
+    given = [column for column in lines if column]
+    return [kind not in texts or any(_is_number(column[line]) for column in given) for line, kind in enumerate(kinds)]
 
 
-def _adds_up(amounts: Mapping[str, Any]) -> bool:
-    excl, vat, incl = [_number(amounts.get(name)) for name in _AMOUNTS]
-    return excl is None or vat is None or incl is None or Decimal(excl) + Decimal(vat) == incl
+def _chosen(parts: Sequence[Any], offsets: Sequence[int], given: list[bool] | None) -> tuple[Sequence[Any], Sequence[int]]:
+    """The lines that count, and where those of each document begin."""
+    if given is None:
+        return parts, offsets
+    before = [0, *accumulate(given)]
+    return [part for part, counts in zip(parts, given, strict=True) if counts], [before[offset] for offset in offsets]
 
 
-def _sum_faults(header: Mapping[str, Any], lines: list[Any]) -> Iterator[Found]:
-    """The amounts of the document that are not the sum of those of its lines, where all lines tell theirs."""
-    given = [line.get("currencyAmounts") for line in lines if isinstance(line, Mapping) and not _is_text_line(line)]
-    amounts = [each for each in given if isinstance(each, Mapping)]
-    if not given or len(amounts) < len(given):
-        return
-    for name in _AMOUNTS:
-        total, parts = _number(header.get(name)), [_number(each.get(name)) for each in amounts]
-        known = [part for part in parts if part is not None]
-        if total is not None and len(known) == len(parts) and sum(map(Decimal, known), Decimal()) != total:
-            yield Found("lines", f"$.currencyAmounts.{name}", "not the sum of the lines")
-
-
-def _is_text_line(line: Mapping[str, Any]) -> bool:
-    """Whether a line has no amounts because it is only text."""
-    kind = line.get("lineType")
-    return line.get("currencyAmounts") is None and isinstance(kind, str) and kind.upper() == "TXT"
-
-
-RULES: Final[Mapping[type[Input], Callable[[Mapping[str, Any]], Iterator[Found]]]] = MappingProxyType(
-    {Customer: _customer_faults, Document: _document_faults}
-)
-"""For each kind of record: the faults of its fields together."""
+def _not_the_sum(totals: Sequence[Any], parts: Sequence[Any], offsets: Sequence[int]) -> list[int]:
+    """The rows whose total is not the sum of the lines, where there are lines and all of them are numbers."""
+    context = localcontext(_EXACT)
+    with context as exact:
+        unknown: set[int] = set()
+        if not set(map(type, parts)) <= _NUMBERS:
+            unknown = {bisect_right(offsets, line) - 1 for line, part in enumerate(parts) if not _is_number(part)}
+            parts = [part if _is_number(part) else 0 for part in parts]
+        before = list(accumulate(parts, initial=Decimal()))
+        bounds = [before[offset] for offset in offsets]
+        sums = list(map(sub, bounds[1:], bounds))
+        if not exact.flags[Inexact] and sums == list(totals):
+            return []
+        wrong = [
+            row
+            for row, total in enumerate(totals)
+            if _is_number(total) and row not in unknown and offsets[row] < offsets[row + 1] and (exact.flags[Inexact] or sums[row] != total)
+        ]
+        return [row for row in wrong if sum(parts[offsets[row] : offsets[row + 1]], Decimal()) != totals[row]]

@@ -10,9 +10,8 @@ from ..bulk.blocks import RecordBlock
 from ..bulk.chunking import as_key
 from ..bulk.source import Collected, Source
 from ..errors import CheckError, ConfigurationError, SourceError
-from ..models.base import Input
-from ..models.documents import Document
-from ..values.findings import Found
+from ..values.fields import KEYS, RecordKind
+from ..values.findings import CellFault
 from .report import CheckReport
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ class CheckRun:
 
     def __init__(
         self,
-        cls: type[Input],
-        wire_key: str,
+        kind: RecordKind,
         records: Iterable[Any] | AsyncIterable[Any],
         *,
         limit: int,
@@ -54,9 +52,8 @@ class CheckRun:
             raise ConfigurationError("max_bytes leaves no room for a record")
         self.report = CheckReport(limit)
         self.on_progress: Callable[[int], object] | None = None
-        self._path = f"$.{wire_key}"
-        self._examiner = Examiner(cls, wire_key, max_bytes)
-        self._has_owner = cls is Document
+        self._key = KEYS[kind]
+        self._examiner = Examiner(kind, max_bytes)
         self._source = Source(records)
         self._known = Source(customers) if customers is not None else None
         self._keys = KeyHashes(keep_keys=True)
@@ -77,7 +74,6 @@ class CheckRun:
             raise ConfigurationError("a check can be awaited once: its report is in .report")
         self._begun = True
         try:
-            self._note_what_is_not_checked()
             if self._known is not None:
                 await self._read_known(self._known)
             await self._read()
@@ -90,21 +86,13 @@ class CheckRun:
         self.report.complete = True
         return self.report
 
-    def _note_what_is_not_checked(self) -> None:
-        from .formats import checks_organizations  # noqa: PLC0415
-
-        if not self._has_owner and not checks_organizations():
-            self.report.not_checked.append(
-                'the check digits of organisation numbers: python-stdnum is not installed (pip install "amili-arm-async[numbers]")'
-            )
-
     def _error(self, what: str, failure: Exception) -> CheckError:
         # What the caller's own source says may hold anything: only what this library says is quoted.
         read = self.report.records_read
         text = f"{what} raised {type(failure).__name__} after {read} records"
         if isinstance(failure, SourceError):
             text = f"{what} can't be read to its end: {failure}"
-            self.report.add(read, None, Found("source_error", "$", text))
+            self.report.add(read, None, CellFault("source_error", "$", text))
         made = CheckError(text, self.report)
         made.__cause__ = failure
         return made
@@ -125,22 +113,21 @@ class CheckRun:
                 await self._source.read(_SLICE, buffer)
             finally:
                 # What was read before a cancellation counts too.
-                if results := buffer.results():
-                    self._take(results)
+                if buffer.records:
+                    self._take(self._examiner.check(buffer.records))
             if self.on_progress is not None:
                 self.on_progress(self.report.records_read)
             await clock.turn()
 
-    def _take(self, results: list[Checked]) -> None:
+    def _take(self, checked: Checked) -> None:
         first = self.report.records_read
-        self.report.records_read += len(results)
-        for index, one in enumerate(results, first):
-            for found in one.faults:
-                self.report.add(index, one.key, found)
-        keys = [one.key for one in results]
-        self._keys.add(keys)
+        self.report.records_read += len(checked.keys)
+        for position, faults in sorted(checked.faults.items()):
+            for found in faults:
+                self.report.add(first + position, checked.keys[position], found)
+        self._keys.add(checked.keys)
         if self._known is not None:
-            self._owners.add([one.owner for one in results], keys)
+            self._owners.add(checked.owners, checked.keys)
 
     async def _compare(self) -> None:
         for found in self._repeated():
@@ -149,14 +136,14 @@ class CheckRun:
             for missing in self._unknown():
                 await self._record(missing)
 
-    async def _record(self, found: tuple[int, str | None, Found, int | None] | None) -> None:
+    async def _record(self, found: tuple[int, str | None, CellFault, int | None] | None) -> None:
         if found is None:
             await clock.turn()
         else:
             index, key, fault, earlier = found
             self.report.add(index, key, fault, earlier)
 
-    def _repeated(self) -> Iterator[tuple[int, str | None, Found, int | None] | None]:
+    def _repeated(self) -> Iterator[tuple[int, str | None, CellFault, int | None] | None]:
         from ..bulk.key_hashes import repeats  # noqa: PLC0415
 
         for found in repeats(self._keys):
@@ -164,9 +151,9 @@ class CheckRun:
                 yield None
             else:
                 (index, key), earlier = found
-                yield index, key, Found("duplicate", self._path, "the same as that of an earlier record"), earlier
+                yield index, key, CellFault("duplicate", self._key, "the same as that of an earlier record"), earlier
 
-    def _unknown(self) -> Iterator[tuple[int, str | None, Found, int | None] | None]:
+    def _unknown(self) -> Iterator[tuple[int, str | None, CellFault, int | None] | None]:
         from ..bulk.key_hashes import absent  # noqa: PLC0415
 
         for found in absent(self._owners, self._others):
@@ -174,33 +161,28 @@ class CheckRun:
                 yield None
             else:
                 index, key, owner = found
-                yield index, key, Found("unknown_customer", "$.customerNo", f"customer {owner} is not among the customers"), None
+                yield index, key, CellFault("unknown_customer", "customerNo", f"customer {owner} is not among the customers"), None
 
 
 class _CheckingBuffer:
-    """Looks at records: at once, where the next one may be the same object, filled again."""
+    """Takes in records: their texts at once, where the next one may be the same object, filled again."""
 
     def __init__(self, examiner: Examiner) -> None:
-        self._examiner = examiner
-        self._results: list[Checked] = []
-        self._held: list[Any] = []
+        self.records: list[Any] = []
+        self._snapshot = examiner.snapshot
 
     def append(self, record: Any) -> None:
-        """A record that may be changed as soon as the next one is read."""
-        self._results += self._examiner.check((record,))
+        """Takes in a record that may be changed as soon as the next one is read."""
+        self.records.append(self._snapshot(record))
 
     def hold(self, record: Any) -> None:
-        """A record that can't change."""
-        self._held.append(record)
+        """Takes in a record that can't change."""
+        self.records.append(record)
 
     def feed(self, records: list[Any]) -> None:
-        """Records of a list."""
-        self._results += self._examiner.check(records)
+        """Takes in records of a list."""
+        self.records += records
 
     def feed_block(self, block: RecordBlock) -> None:
-        """Records of a block."""
-        self._held += block
-
-    def results(self) -> list[Checked]:
-        """What was seen of all of them, in their order."""
-        return self._results + self._examiner.check(self._held)
+        """Takes in the records of a block."""
+        self.records += block

@@ -7,6 +7,7 @@ The types are those of the Structs that are sent (`Customer`, `Document`): one t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -15,16 +16,21 @@ from functools import cache, lru_cache
 from types import NoneType, UnionType
 from typing import Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from ..bulk.field_names import right_name
 from ..models.base import Input
 from ..models.customers import Customer, CustomerRecord
-from ..values.findings import Found
-from .formats import format_fault, has_control, is_date
+from ..values.findings import CellFault
 
-__all__ = ["fast_struct", "plain", "shape_faults"]
+__all__ = ["WHOLE", "plain", "shape_faults", "well_typed"]
+
+WHOLE: Final = "$"
+"""The path of a fault of a whole record."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_LARGEST: Final = 2**53
+"""The largest number with a fraction that is compared with the whole one."""
 
 _CLOSE: Final = 0.7
 _LONGEST_NAME: Final = 60
@@ -65,32 +71,6 @@ def _shape(kind: Any) -> _Shape:
     return _LEAVES[option]
 
 
-# --- the same, to be read quickly -------------------------------------------------------------------------------------
-
-
-@cache
-def fast_struct(cls: type[Input]) -> type[Struct]:
-    """A Struct with the fields of `cls` that reads only what is of the right type.
-
-    Null is as good as absent, and is not written. Dates stay texts (so that blank ones can be read), and numbers are Any: a Decimal
-    would be read out of a text too. What `float_hook=Decimal` reads there is an int, a Decimal, or wrong.
-    """
-    shapes = _shapes(cls)
-    fields: list[tuple[str, Any, Any]] = [
-        (name, _fast_type(shapes[wire]) | None, msgspec.field(default=None, name=wire))
-        for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True)
-    ]
-    return msgspec.defstruct(f"Quick{cls.__name__}", fields, forbid_unknown_fields=True, omit_defaults=True, gc=False)
-
-
-def _fast_type(shape: _Shape) -> Any:
-    if shape.items is not None:
-        return list[_fast_type(shape.items)]  # type: ignore[misc]
-    if shape.cls is not None:
-        return fast_struct(shape.cls)
-    return {"text": str, "date": str, "whole number": int, "true or false": bool}.get(shape.kind, Any)
-
-
 # --- the walk ---------------------------------------------------------------------------------------------------------
 
 
@@ -106,51 +86,52 @@ def plain(record: object) -> object:
     return record
 
 
-def shape_faults(value: Mapping[Any, Any], cls: type[Input], path: str = "$") -> Iterator[Found]:
-    """What is wrong with the fields of an object, each on its own."""
+def shape_faults(value: Mapping[Any, Any], cls: type[Input], path: str = "") -> Iterator[CellFault]:
+    """Gives what is not of its type in an object, and what has no right name. What is wrong with values of the right type is in columns.
+
+    Args:
+        value: the object.
+        cls: the Struct with its fields.
+        path: of the object in its record; blank for the record itself.
+    """
     shapes = _shapes(cls)
     for name, item in value.items():
         shape = shapes.get(name)
         if not isinstance(name, str):
-            yield Found("not_encodable", path, f"a {type(name).__name__} can't be a name")
+            yield CellFault("not_encodable", path or WHOLE, f"a {type(name).__name__} can't be a name")
         elif (right := right_name(name, cls)) is not None:
-            yield Found("misnamed_field", f"{path}.{_shown(name)}", f"did you mean {right}?")
+            yield CellFault("misnamed_field", _below(path, name), f"did you mean {right}?")
         elif shape is None:
-            yield Found("unknown_field", f"{path}.{_shown(name)}", _unknown(name, cls))
-            yield from _anything(item, f"{path}.{_shown(name)}", name)
+            yield CellFault("unknown_field", _below(path, name), _unknown(name, cls))
+            yield from _anything(item, _below(path, name))
         elif item is not None:
-            yield from _faults(item, shape, f"{path}.{name}", name)
+            yield from _faults(item, shape, _below(path, name))
 
 
-def _faults(value: Any, shape: _Shape, path: str, name: str) -> Iterator[Found]:
+def _below(path: str, name: str) -> str:
+    return f"{path}.{_shown(name)}" if path else _shown(name)
+
+
+def _faults(value: Any, shape: _Shape, path: str) -> Iterator[CellFault]:
     if shape.items is not None:
         if not isinstance(value, list):
-            yield Found("wrong_type", path, f"not a list but {_kind(value)}")
+            yield CellFault("wrong_type", path, f"not a list but {_kind(value)}")
         else:
             for place, item in enumerate(value):
-                yield from _faults(item, shape.items, f"{path}[{place}]", name)
+                yield from _faults(item, shape.items, f"{path}[{place}]")
     elif shape.cls is not None:
         if not isinstance(value, Mapping):
-            yield Found("wrong_type", path, f"not an object but {_kind(value)}")
+            yield CellFault("wrong_type", path, f"not an object but {_kind(value)}")
         else:
             yield from shape_faults(value, shape.cls, path)
-    else:
-        yield from _leaf(value, shape.kind, path, name)
-
-
-def _leaf(value: Any, kind: str, path: str, name: str) -> Iterator[Found]:
-    if kind == "anything":
-        yield from _anything(value, path, name)
+    elif shape.kind == "anything":
+        yield from _anything(value, path)
     elif _is_not_finite(value):
-        yield Found("not_finite", path, "NaN or Infinity is no number in JSON")
-    elif not _fits(value, kind):
-        yield Found("wrong_type", path, f"not {_a(kind)} but {_kind(value)}")
-    elif isinstance(value, str):
-        yield from _text(value, path, name)
-        if kind == "date" and not is_date(value):
-            yield Found("date", path, "not a date that exists, as YYYY-MM-DD")
-        elif kind == "text" and (found := format_fault(name, value, path)) is not None:
-            yield found
+        yield CellFault("not_finite", path, "NaN or Infinity is no number in JSON")
+    elif not _fits(value, shape.kind):
+        yield CellFault("wrong_type", path, f"not {_a(shape.kind)} but {_kind(value)}")
+    elif isinstance(value, str) and not _can_be_encoded(value):
+        yield CellFault("not_encodable", path, "text with half a surrogate pair")
 
 
 def _is_not_finite(value: object) -> bool:
@@ -163,31 +144,74 @@ def _fits(value: Any, kind: str) -> bool:
         return isinstance(value, str) or (kind == "date" and isinstance(value, date) and not isinstance(value, datetime))
     if kind == "true or false":
         return isinstance(value, bool)
-    wanted = int if kind == "whole number" else (int, float, Decimal)
-    return isinstance(value, wanted) and not isinstance(value, bool)
+    if not isinstance(value, (int, float, Decimal)) or isinstance(value, bool):
+        return False
+    # 14.0 is a whole number in JSON.
+    return kind == "number" or isinstance(value, int) or (-_LARGEST <= value <= _LARGEST and value == int(value))
 
 
-def _text(value: str, path: str, name: str) -> Iterator[Found]:
+def _can_be_encoded(text: str) -> bool:
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
-        yield Found("not_encodable", path, "text with half a surrogate pair")
-    if has_control(name, value):
-        yield Found("control_characters", path, "text with control characters")
+        return False
+    return True
 
 
-def _anything(value: Any, path: str, name: str) -> Iterator[Found]:
+def _anything(value: Any, path: str) -> Iterator[CellFault]:
     """The faults of a value whose type no page shows."""
     if isinstance(value, str):
-        yield from _text(value, path, name)
+        if not _can_be_encoded(value):
+            yield CellFault("not_encodable", path, "text with half a surrogate pair")
+        if _CONTROL.search(value):
+            yield CellFault("control_characters", path, "text with control characters")
     elif _is_not_finite(value):
-        yield Found("not_finite", path, "NaN or Infinity is no number in JSON")
+        yield CellFault("not_finite", path, "NaN or Infinity is no number in JSON")
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _anything(item, f"{path}.{_shown(str(key))}", name)
+            yield from _anything(item, _below(path, str(key)))
     elif isinstance(value, list):
         for place, item in enumerate(value):
-            yield from _anything(item, f"{path}[{place}]", name)
+            yield from _anything(item, f"{path}[{place}]")
+
+
+# --- what is left of a record ---------------------------------------------------------------------------------------------
+
+
+def well_typed(value: Mapping[Any, Any], cls: type[Input]) -> dict[str, Any]:
+    """Returns the fields of an object whose values are of their types: what `values.json_columns` takes. In lists, each keeps its place."""
+    found: dict[str, Any] = {}
+    for name, shape in _shapes(cls).items():
+        item = value.get(name)
+        if item is not None and (kept := _well_typed(item, shape)) is not None:
+            found[name] = kept
+    return found
+
+
+def _well_typed(value: Any, shape: _Shape) -> Any:
+    if shape.items is not None:
+        return [_in_its_place(item, shape.items) for item in value] if isinstance(value, list) else None
+    if shape.cls is not None:
+        return well_typed(value, shape.cls) if isinstance(value, Mapping) else None
+    if shape.kind == "anything":
+        return value
+    if _is_not_finite(value) or not _fits(value, shape.kind):
+        return None
+    if shape.kind == "whole number":
+        return int(value)
+    if isinstance(value, float):
+        return None
+    if isinstance(value, str):
+        return value if _can_be_encoded(value) else None
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _in_its_place(item: Any, shape: _Shape) -> Any:
+    kept = _well_typed(item, shape)
+    return ({} if shape.cls is not None else "" if shape.kind == "text" else None) if kept is None else kept
+
+
+# --- words ----------------------------------------------------------------------------------------------------------------
 
 
 def _a(kind: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-__all__ = ["SEVERITIES", "Found", "Severity"]
+__all__ = ["SEVERITIES", "CellFault", "Severity"]
 
 Severity: TypeAlias = Literal["error", "warning"]
 
@@ -26,8 +26,14 @@ SEVERITIES: Final[Mapping[str, Severity]] = MappingProxyType({**dict.fromkeys(_E
 """The code of each fault, and how bad it is. A record with an error is not sent from a file or a table; one with a warning is."""
 
 
-class Found(NamedTuple):
-    """A fault of one record: its code, the path of the place, and what is wrong there, without the value."""
+class CellFault(NamedTuple):
+    """What is wrong with a cell.
+
+    Attributes:
+        code: what kind of fault, for a program; one of `findings.SEVERITIES`.
+        path: of the field, `postalAddress.postalCode`.
+        message: what is wrong and what to do, for a person; without the value.
+    """
 
     code: str
     path: str

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from .check_digits import bad_kids, bad_organization_numbers
 from .fields import Field
-from .judge import CellFault
+from .findings import CellFault
 
 __all__ = ["format_faults", "has_format", "is_date", "organization_faults"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -24,7 +25,7 @@ _TYPES: Final[Mapping[Any, Any]] = {str: str, date: str, int: int, bool: bool}
 
 
 @cache
-def json_struct(cls: type[Input], *, strict: bool = True) -> type[Struct]:
+def json_struct(cls: type[Input], *, strict: bool = True, nulls: bool = False) -> type[Struct]:
     """Returns a Struct with the fields of `cls`, in their order, that reads each as it stands in JSON.
 
     Days stay texts, so that blank ones can be read. Numbers may be anything: a Decimal would be read out of a text too.
@@ -32,24 +33,27 @@ def json_struct(cls: type[Input], *, strict: bool = True) -> type[Struct]:
     Args:
         cls: `Customer`, `Document` or a part of them.
         strict: whether a text with another field can't be read.
+        nulls: whether a null is told from a field that is not there; otherwise both are None, and not written.
     """
     hints = get_type_hints(cls)
     fields: list[tuple[str, Any, Any]] = []
     for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
         (kind,) = [each for each in _options(hints[name]) if each not in (NoneType, UnsetType)]
-        fields.append((name, _type(kind, strict) | None | UnsetType, msgspec.field(default=UNSET, name=wire)))
-    return msgspec.defstruct(f"{cls.__name__}Json", fields, forbid_unknown_fields=strict, gc=False)
+        read = _type(kind, strict, nulls) | None
+        field = msgspec.field(default=UNSET if nulls else None, name=wire)
+        fields.append((name, read | UnsetType if nulls else read, field))
+    return msgspec.defstruct(f"{cls.__name__}Json", fields, forbid_unknown_fields=strict, omit_defaults=True, gc=False)
 
 
 def _options(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
 
 
-def _type(kind: Any, strict: bool) -> Any:
+def _type(kind: Any, strict: bool, nulls: bool) -> Any:
     if get_origin(kind) is list:
-        return list[_type(get_args(kind)[0], strict)]  # type: ignore[misc]
+        return list[_type(get_args(kind)[0], strict, nulls)]  # type: ignore[misc]
     if isinstance(kind, type) and issubclass(kind, Input):
-        return json_struct(kind, strict=strict)
+        return json_struct(kind, strict=strict, nulls=nulls)
     return _TYPES.get(kind, Any)
 
 
@@ -80,16 +84,22 @@ class RecordColumns(NamedTuple):
     """Records by column.
 
     Attributes:
-        header: one column for each of `JsonColumns.fields`: the values as JSON has them, None or UNSET where there are none.
+        number: of the records.
+        header: one column for each of `JsonColumns.fields`: the values as JSON has them, None where there are none.
         items: the fields that hold lists of texts, those that occur.
         lines: one column for each of `JsonColumns.line_fields`, with all lines of all documents; empty without any line.
         offsets: where the lines of each record begin, and the end of the last: one more than there are records.
     """
 
+    number: int
     header: list[Sequence[Any]]
     items: list[ItemColumn]
     lines: list[Sequence[Any]]
     offsets: Sequence[int]
+
+    def row_of(self, line: int) -> int:
+        """Returns the row of the document of a line."""
+        return bisect_right(self.offsets, line) - 1
 
 
 class JsonColumns:
@@ -125,7 +135,7 @@ class JsonColumns:
             found = _columns(lines, type(lines[0]))
             of_lines = [found[field.names] for field in self.line_fields]
         offsets = [0, *accumulate([len(each) if each else 0 for each in lists])] if lines else [0] * (len(records) + 1)
-        return RecordColumns([by_name[field.names] for field in self.fields], items, of_lines, offsets)
+        return RecordColumns(len(records), [by_name[field.names] for field in self.fields], items, of_lines, offsets)
 
 
 def _flat(lists: Iterable[Any]) -> list[Any]:
@@ -135,7 +145,7 @@ def _flat(lists: Iterable[Any]) -> list[Any]:
 def _columns(records: Sequence[Any], cls: type[Struct]) -> dict[tuple[str, ...], Sequence[Any]]:
     """The columns of Structs of one class by their names on the wire; those of groups too."""
     found: dict[tuple[str, ...], Sequence[Any]] = {}
-    groups, nothing = _groups(cls), (UNSET,) * len(records)
+    groups, nothing = _groups(cls), (None,) * len(records)
     columns = list(zip(*map(astuple, records), strict=True)) or [()] * len(cls.__struct_fields__)
     for wire, column in zip(cls.__struct_encode_fields__, columns, strict=True):
         group = groups.get(wire)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .fields import LINES, Field, RecordKind
+from .findings import CellFault
 from .json_columns import JsonColumns, RecordColumns
-from .judge import CellFault, Judge, Origin
+from .judge import Judge, JudgedRows
 
 __all__ = ["JsonJudge", "JudgedRecords", "with_line"]
+
+_MOST_JUDGES: Final = 16
+"""For blocks of records with different fields."""
 
 
 class JudgedRecords(NamedTuple):
@@ -34,14 +37,10 @@ class JsonJudge:
     """
 
     def __init__(self, kind: RecordKind, columns: JsonColumns) -> None:
+        self._header = _ColumnsJudge(kind, columns.fields)
+        self._lines = _ColumnsJudge(kind, columns.line_fields)
         self._kind: RecordKind = kind
-        self._header = self._judge(columns.fields)
-        self._lines = self._judge(columns.line_fields)
-        self._items: dict[str, Judge] = {}
-
-    def _judge(self, fields: Sequence[Field]) -> Judge:
-        origins: list[Origin] = ["json"] * len(fields)
-        return Judge(self._kind, fields, origins=origins)
+        self._items: dict[str, _ColumnsJudge] = {}
 
     def read(self, columns: RecordColumns) -> JudgedRecords:
         """Returns what is wrong with some records."""
@@ -50,7 +49,7 @@ class JsonJudge:
         for column in columns.items:
             judge = self._items.get(column.field.path)
             if judge is None:
-                judge = self._items[column.field.path] = self._judge([column.field])
+                judge = self._items[column.field.path] = _ColumnsJudge(self._kind, [column.field])
             found = judge.read([[item if isinstance(item, str) else None for item in column.items]])
             for of_items, of_records in ((found.refused, refused), (found.warned, warned)):
                 for item, faults in of_items.items():
@@ -60,9 +59,30 @@ class JsonJudge:
             found = self._lines.read(columns.lines)
             for of_lines, of_records in ((found.refused, refused), (found.warned, warned)):
                 for line, faults in of_lines.items():
-                    row = bisect_right(columns.offsets, line) - 1
+                    row = columns.row_of(line)
                     _add(of_records, row, [with_line(fault, line - columns.offsets[row]) for fault in faults])
         return JudgedRecords(refused, warned)
+
+
+class _ColumnsJudge:
+    """Judges columns of which most are empty: only the others are looked at."""
+
+    def __init__(self, kind: RecordKind, fields: Sequence[Field]) -> None:
+        self._kind: RecordKind = kind
+        self._fields = fields
+        # A zero and a False are values.
+        self._always = [field.type in {"integer", "decimal", "boolean"} for field in fields]
+        self._judges: dict[tuple[bool, ...], Judge] = {}
+
+    def read(self, columns: Sequence[Sequence[object]]) -> JudgedRows:
+        given = tuple([always or any(column) for always, column in zip(self._always, columns, strict=True)])
+        judge = self._judges.get(given)
+        if judge is None:
+            if len(self._judges) == _MOST_JUDGES:
+                self._judges.clear()
+            fields = [field for field, is_given in zip(self._fields, given, strict=True) if is_given]
+            judge = self._judges[given] = Judge(self._kind, fields, origins=["json" for _ in fields])
+        return judge.read([column for column, is_given in zip(columns, given, strict=True) if is_given])
 
 
 def _add(found: dict[int, list[CellFault]], row: int, faults: list[CellFault]) -> None:

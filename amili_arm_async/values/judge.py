@@ -13,7 +13,7 @@ import msgspec
 from .cells import PENDING
 from .columns import ColumnReader
 from .fields import Field, RecordKind
-from .findings import SEVERITIES
+from .findings import SEVERITIES, CellFault
 from .forms import FORMS, Form, Neighbours
 from .outcome import Outcome
 
@@ -43,20 +43,6 @@ class ReadingOptions:
     decimal_sign: Literal[",", "."] | None = None
     proved: Mapping[str, str] | None = None
     clear: str | None = None
-
-
-class CellFault(NamedTuple):
-    """What is wrong with a cell.
-
-    Attributes:
-        code: what kind of fault, for a program; one of `findings.SEVERITIES`.
-        path: of the field, `postalAddress.postalCode`.
-        message: what is wrong and what to do, for a person; without the value.
-    """
-
-    code: str
-    path: str
-    message: str
 
 
 class JudgedRows(NamedTuple):

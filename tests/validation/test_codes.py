@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from amili_arm_async import CurrencyAmounts, Customer, Document, DocumentLine, PostalAddress, UnreadableRecord
-from amili_arm_async.validation import formats
 from amili_arm_async.values.findings import SEVERITIES
 
 pytestmark = pytest.mark.quick
@@ -69,6 +68,7 @@ CASES = [
     ("wrong_type", "customers", "$.customerNo", customer(customerNo=1), CUSTOMER),
     ("wrong_type", "customers", "$.dueDays", customer(dueDays="14"), customer(dueDays=14)),
     ("wrong_type", "customers", "$.dueDays", customer(dueDays=14.5), customer(dueDays=None)),
+    ("wrong_type", "customers", "$.dueDays", text(CUSTOMER, dueDays=14.5), text(CUSTOMER, dueDays=14.0)),
     ("wrong_type", "customers", "$.dueDays", customer(dueDays=True), customer(dueDays=0)),
     ("wrong_type", "customers", "$.vatLiable", customer(vatLiable=1), customer(vatLiable=True)),
     ("wrong_type", "customers", "$.limitAmount", customer(limitAmount="1.50"), customer(limitAmount=1.5)),
@@ -118,12 +118,46 @@ CASES = [
     ("date", "customers", "$.stopReminderUntil", customer(stopReminderUntil="31.12.2026"), customer(stopReminderUntil="")),
     ("date", "customers", "$.dateOfBirth", customer(dateOfBirth="19900101"), Customer(customer_no="1", date_of_birth="")),
     (
-        "date",
+        "instant",
         "customers",
         "$.dateOfBirth",
         customer(dateOfBirth=datetime(1990, 1, 1, tzinfo=UTC)),
         Customer(customer_no="1", date_of_birth=date(1990, 1, 1)),
     ),
+    ("time_of_day", "documents", "$.dueDate", document(dueDate="2026-12-01T12:30:00"), document(dueDate="2026-12-01")),
+    ("date", "documents", "$.dueDate", document(dueDate="2026-12-01T00:00"), document(dueDate="")),
+    ("out_of_range", "documents", "$.dueDate", document(dueDate="0026-12-01"), document(dueDate="2099-12-31")),
+    ("out_of_range", "customers", "$.yearOfBirth", customer(yearOfBirth=19), customer(yearOfBirth=1990)),
+    ("number_as_identifier", "customers", "$.customerNo", customer(customerNo="10001.0"), customer(customerNo="10001")),
+    (
+        "number_as_identifier",
+        "documents",
+        "$.documentLines[1].articleNo",
+        document(documentLines=[{"articleNo": "7"}, {"articleNo": "7.0"}]),
+        document(documentLines=[{"articleNo": "7"}, {"articleNo": "7.1a"}]),
+    ),
+    ("shortened_number", "documents", "$.documentNo", document(documentNo="4,79E+09"), document(documentNo="5E12")),
+    ("formula", "documents", "$.sellerReference", document(sellerReference="=A1+B2"), document(sellerReference="A1+B2")),
+    ("error_word", "customers", "$.postalAddress.cityName", customer(postalAddress={"cityName": "#REF!"}), customer(name="#1")),
+    ("null_word", "customers", "$.phoneNo", customer(phoneNo="NULL"), customer(phoneNo="")),
+    ("null_word", "customers", "$.naceCodes[1]", customer(naceCodes=["1", "nan"]), customer(naceCodes=["1"])),
+    ("possible_null_word", "customers", "$.name", customer(name="Null"), customer(name="Nulland")),
+    (
+        "lost_zeros",
+        "customers",
+        "$.postalAddress.postalCode",
+        customer(postalAddress={"postalCode": "150", "countryCode": "NO"}),
+        customer(postalAddress={"postalCode": "150", "countryCode": "IS"}),
+    ),
+    (
+        "possible_lost_zeros",
+        "customers",
+        "$.postalAddress.postalCode",
+        customer(postalAddress={"postalCode": "150"}),
+        customer(postalAddress={"postalCode": "0150"}),
+    ),
+    ("wrongly_decoded", "customers", "$.name", customer(name="Troms\u00c3\u00b8 AS"), customer(name="Troms\u00f8 AS")),
+    ("invisible_characters", "customers", "$.customerNo", customer(customerNo="1\u200b"), customer(customerNo="\u00e5-1 b")),
     ("date", "documents", "$.dueDate", document(dueDate="2026-13-01"), document(dueDate="2026-12-01")),
     (
         "due_before_date",
@@ -151,7 +185,14 @@ CASES = [
         customer(emailAddressDocument=["å@b.no", ""]),
     ),
     ("email", "customers", "$.secondaryEmailAddress[0]", customer(secondaryEmailAddress=["a b@c.no"]), customer(secondaryEmailAddress=[])),
-    ("email", "documents", "$.emailAddress[0]", document(emailAddress=["a@b.no;c@d.no"]), document(emailAddress=["a.b+c@d-e.co.no"])),
+    ("email", "documents", "$.emailAddress[0]", document(emailAddress=["@b.no"]), document(emailAddress=["a.b+c@d-e.co.no"])),
+    (
+        "several_addresses",
+        "documents",
+        "$.emailAddress[1]",
+        document(emailAddress=["", "a@b.no;c@d.no"]),
+        document(emailAddress=["a@b.no"]),
+    ),
     ("organization_no", "customers", "$.organizationNo", customer(organizationNo="984842253"), customer(organizationNo="984842252")),
     (
         "organization_no",
@@ -231,7 +272,6 @@ CASES = [
     ("control_characters", "customers", "$.name", customer(name="a\x7fb"), customer(customerMessage="a\r\n\tb")),
     ("control_characters", "documents", "$.documentLines[0].lineText", document(documentLines=[{"lineText": "\x1b[2J"}]), DOCUMENT),
     ("odd_key", "customers", "$.customerNo", customer(customerNo=" 1"), CUSTOMER),
-    ("odd_key", "customers", "$.customerNo", customer(customerNo="1\u200b"), customer(customerNo="å-1 b")),
     ("odd_key", "documents", "$.documentNo", document(documentNo="9\u00a0"), DOCUMENT),
     ("odd_key", "documents", "$.customerNo", document(customerNo="1 "), DOCUMENT),
     ("too_large", "customers", "$", customer(name="x" * 1_000_000), customer(name="x" * 999_900)),
@@ -273,12 +313,9 @@ async def test_a_document_for_nobody(check):
 
 
 def test_every_code_has_a_case():
-    of_cells = {
-        "boolean", "error_word", "formula", "instant", "invisible_characters", "lost_zeros", "no_record", "null_word", "number",
-        "number_as_identifier", "out_of_range", "possible_lost_zeros", "possible_null_word", "several_addresses", "shortened_number",
-        "time_of_day", "two_meanings", "wrongly_decoded",
-    }  # fmt: skip
-    assert {code for code, *_ in CASES} | {"duplicate", "unknown_customer", "source_error"} | of_cells == set(SEVERITIES)
+    of_sources = {"duplicate", "unknown_customer", "source_error"}
+    of_tables = {"boolean", "no_record", "number", "two_meanings"}
+    assert {code for code, *_ in CASES} | of_sources | of_tables == set(SEVERITIES)
 
 
 async def test_all_faults_of_a_record_are_named_and_not_only_the_first(check):
@@ -371,16 +408,6 @@ async def test_a_name_that_is_nearly_right_is_suggested(check):
     assert said["$.CustomerNO"].endswith("did you mean customerNo?")
     assert said["$.postalAddress.adressLine1"].endswith("did you mean addressLine1?")
     assert "did you mean" not in said["$.adressLine1"]
-
-
-async def test_without_the_library_the_report_says_what_was_not_checked(check, monkeypatch):
-    monkeypatch.setattr(formats, "_checksum", lambda: None)
-    report = await check("customers", customer(organizationNo="984842253"))
-    assert report.counts == {}
-    assert report.ok
-    (words,) = report.not_checked
-    assert "python-stdnum" in words
-    assert (await check("documents", DOCUMENT)).not_checked == []
 
 
 # --- the pages' own examples ----------------------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ from amili_arm_async import ArmClient, BulkOptions, ClientCredentials, Customer,
 from amili_arm_async.cli import generate
 from amili_arm_async.sandbox import Sandbox
 from amili_arm_async.validation.examiner import Examiner
+from amili_arm_async.values.fields import MODELS
 from amili_arm_async.values.findings import SEVERITIES
 
-KINDS = [(Customer, "customerNo"), (Document, "documentNo")]
+KINDS = ["customers", "documents"]
 NAMES = sorted(
     {*Customer.__struct_encode_fields__, *Document.__struct_encode_fields__}
     | {"lineType", "price", "exclVat", "vat", "inclVat", "cityName", "x"}
@@ -39,38 +40,45 @@ own = {cls: {name: whole[name] for name in cls.__struct_encode_fields__ if name 
 records = st.dictionaries(names, values, max_size=8)
 
 
-@pytest.mark.parametrize(("cls", "key"), KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 @given(record=anything)
-def test_nothing_that_is_given_makes_it_raise(cls, key, record):
-    (seen,) = Examiner(cls, key, 1000).check([record])
-    assert {found.code for found in seen.faults} <= set(SEVERITIES)
+def test_nothing_that_is_given_makes_it_raise(kind, record):
+    seen = Examiner(kind, 1000).check([record])
+    assert {found.code for found in seen.faults.get(0, ())} <= set(SEVERITIES)
     assert seen.faults or isinstance(record, dict)
 
 
-@pytest.mark.parametrize(("cls", "key"), KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 @given(text=st.binary(max_size=30) | values.map(lambda value: json.dumps(value).encode()))
-def test_no_bytes_make_it_raise(cls, key, text):
-    (seen,) = Examiner(cls, key, None).check([text])
-    assert {found.code for found in seen.faults} <= set(SEVERITIES)
+def test_no_bytes_make_it_raise(kind, text):
+    seen = Examiner(kind, None).check([text])
+    assert {found.code for found in seen.faults.get(0, ())} <= set(SEVERITIES)
 
 
-@pytest.mark.parametrize(("cls", "key"), KINDS)
-@given(record=records)
+@pytest.mark.parametrize("kind", KINDS)
+@given(given=st.lists(records, max_size=5))
 @settings(max_examples=50)
-def test_the_quick_look_and_the_walk_agree(cls, key, record):
-    examiner = Examiner(cls, key, 10_000)
-    known = {name: value for name, value in record.items() if name in cls.__struct_encode_fields__}
-    for one in (record, own[cls] | record, known | own[cls]):
-        agree(examiner, one)
+def test_records_are_judged_by_column_as_each_is_on_its_own(kind, given):
+    cls = MODELS[kind]
+    known = [{name: value for name, value in record.items() if name in cls.__struct_encode_fields__} for record in given]
+    for some in (given, [own[cls] | record for record in given], [record | own[cls] for record in known]):
+        agree(Examiner(kind, 10_000), some)
 
 
-def agree(examiner, record):
-    text = json.dumps(record).encode()
-    (quick,) = examiner.check([text])
-    slow = examiner.check_slow(text)
-    assert quick == slow
-    assert examiner.check([record])[0].faults == slow.faults
-    assert examiner.check([text, text]) == [quick, quick]
+def agree(examiner, records):
+    texts = [json.dumps(record).encode() for record in records]
+    together = examiner.check(texts)
+    assert in_order(examiner.check(texts, carefully=True)) == in_order(together)
+    assert in_order(examiner.check(records)) == in_order(together)
+    assert in_order(examiner.check([examiner.snapshot(record) for record in records])) == in_order(together)
+    alone = [examiner.check([text]) for text in texts]
+    assert [one.keys[0] for one in alone] == list(together.keys)
+    assert [one.owners[0] for one in alone if one.owners] == list(together.owners)
+    assert {position: one.faults[0] for position, one in enumerate(alone) if one.faults} == together.faults
+
+
+def in_order(checked):
+    return list(checked.keys), list(checked.owners), {position: sorted(faults) for position, faults in checked.faults.items()}
 
 
 # --- clean is taken -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from msgspec import UNSET
 
 from amili_arm_async.values.json_columns import JsonColumns
 
@@ -20,11 +19,7 @@ def read(kind, *records, strict=True):
 
 
 def given(fields, columns):
-    return {
-        field.path: [None if value is UNSET else value for value in column]
-        for field, column in zip(fields, columns, strict=True)
-        if any(value is not UNSET for value in column)
-    }
+    return {field.path: list(column) for field, column in zip(fields, columns, strict=True) if any(value is not None for value in column)}
 
 
 def test_fields_and_groups_are_columns():
