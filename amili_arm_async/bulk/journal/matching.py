@@ -84,6 +84,7 @@ class ResumeDecisions:
         conflicts: by position, why one must not be sent.
         after: ids of batches of earlier attempts that must be settled first.
         elsewhere: positions in `part` of documents that another run has sent: they will not be sent.
+        all_done: whether all records succeeded in an earlier attempt: then nothing else is said of them.
     """
 
     send: list[int] = field(default_factory=list)
@@ -92,6 +93,7 @@ class ResumeDecisions:
     conflicts: dict[int, Outcome] = field(default_factory=dict)
     after: set[int] = field(default_factory=set)
     elsewhere: frozenset[int] = frozenset()
+    all_done: bool = False
 
 
 def decide_document(entries: list[ResumeEntry], content: int, place: int, *, numbered: bool) -> Decision:

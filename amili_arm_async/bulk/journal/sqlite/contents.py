@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ...chunking import split_json_objects
@@ -56,7 +56,7 @@ def earlier_outcomes(
     return {place: outcome for place, (outcome, _) in zip(chosen, outcomes, strict=True)}
 
 
-def hide_unsent(connection: sqlite3.Connection, index: Index, run: int, attempt: int) -> None:
+def hide_unsent(connection: sqlite3.Connection, index: Callable[[], Index], run: int, attempt: int) -> None:
     """Hides duplicate rows of documents that were not sent in this attempt and are known from an earlier one.
 
     Of the two rows of a document the one stays that may be with the server, else the newer one. The other one becomes `superseded`. Equal
@@ -65,7 +65,7 @@ def hide_unsent(connection: sqlite3.Connection, index: Index, run: int, attempt:
 
     Args:
         connection: of the journal.
-        index: the records of earlier attempts.
+        index: returns the records of earlier attempts; called if there are such rows.
         run: the id of the run.
         attempt: the number of this attempt.
     """
@@ -73,7 +73,7 @@ def hide_unsent(connection: sqlite3.Connection, index: Index, run: int, attempt:
     replaced: set[tuple[int, int]] = set()
     for batch in ids(connection, run, unsent):
         names, _, places = read_records(connection, batch)
-        found = index.find(names)
+        found = index().find(names)
         for position, (name, place) in enumerate(zip(names, places, strict=True)):
             earlier = [entry for entry in found[name] if entry.state != "current" and entry.claimed in {None, place}]
             if any(entry.claimed is not None and entry.state in ENTRY_MAY_BE_ON_SERVER for entry in earlier):

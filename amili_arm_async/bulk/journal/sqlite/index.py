@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from .... import codec
 from ...fingerprints import keyed_name
 from ..matching import ResumeEntry
 
-__all__ = ["Index", "names_of"]
+__all__ = ["Index", "names_of", "read_keyed", "read_records"]
 
 _COLUMNS: Final = "name, state, content, batch, position, claimed, overtaken"
 
@@ -44,17 +45,18 @@ class Index:
             " batch INTEGER NOT NULL, position INTEGER NOT NULL, claimed INTEGER, overtaken INTEGER NOT NULL)"
         )
 
-    def fill(self, batches: Iterable[tuple[int, Iterable[str]]]) -> None:
+    def fill(self, batches: Iterable[tuple[int, Iterable[str]]], claimed: Mapping[int, Sequence[range]] | None = None) -> None:
         """Adds the records of batches, except superseded ones. Call it once.
 
         Args:
             batches: the ids of the batches, each with the states of its records.
+            claimed: by batch, the places in the source of its first records, if they were claimed before.
         """
         for batch, states in batches:
-            self._insert(self._entries_of(batch, states))
+            self._insert(self._entries_of(batch, states, chain.from_iterable((claimed or {}).get(batch, ()))))
         self._connection.execute("CREATE INDEX temp.entries_name ON entries (name)")
 
-    def _entries_of(self, batch: int, states: Iterable[str]) -> Iterator[tuple[str, ResumeEntry]]:
+    def _entries_of(self, batch: int, states: Iterable[str], earlier: Iterator[int]) -> Iterator[tuple[str, ResumeEntry]]:
         names, prints, places = read_records(self._connection, batch)
         gone, overtaken = (
             {row[0] for row in self._connection.execute(f"SELECT position FROM {table} WHERE batch = ?", (batch,))}  # noqa: S608
@@ -63,7 +65,7 @@ class Index:
         for position, (name, state) in enumerate(zip(names, states, strict=True)):
             if position not in gone:
                 content = prints[position] if prints else -1
-                claimed = places[position] if state == "current" else None
+                claimed = places[position] if state == "current" else next(earlier, None)
                 yield name, ResumeEntry(None, state, content, batch, position, claimed, position in overtaken)
 
     def find(self, names: Sequence[str]) -> dict[str, list[ResumeEntry]]:
@@ -133,6 +135,20 @@ def read_records(connection: sqlite3.Connection, batch: int) -> tuple[list[str],
     keys: list[str | None] = codec.json_value(row[0])
     others = {int(position): name for position, name in (codec.json_value(row[2]) if row[2] is not None else {}).items()}
     return names_of(keys, others), _integers("I", row[1]), _places(len(keys), row[3], row[4])
+
+
+def read_keyed(connection: sqlite3.Connection, batch: int) -> tuple[list[str | None], array[int]]:
+    """Reads the records of a batch, where their keys are all that identifies them.
+
+    Args:
+        connection: of the journal.
+        batch: its id.
+
+    Returns:
+        Their keys and their fingerprints.
+    """
+    keys, prints = connection.execute("SELECT keys, prints FROM records WHERE batch = ?", (batch,)).fetchone() or (b"[]", b"")
+    return codec.json_value(keys), _integers("I", prints)
 
 
 def _places(count: int, first: int, places: bytes | None) -> Sequence[int]:

@@ -209,6 +209,9 @@ class SqliteRunJournal:
             return SendDecision(batch, row, (), ())
         decisions: ResumeDecisions = await self._call(partial(self._store.decide, id=row, batch=batch))
         self._indexed = True
+        if decisions.all_done:
+            done = BatchOutcome(batch.number, None, 0, None, batch.indexes, batch.keys, DONE_BEFORE)
+            return SendDecision(None, row, [done], ())
         looked_up = (
             {} if self.look_up_first is None or decisions.part is None else await self.look_up_first(decisions.part, decisions.elsewhere)
         )

@@ -7,6 +7,7 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from typing import Final, NamedTuple
 
@@ -24,6 +25,7 @@ from ..protocol import StaleSince
 from ..run_key import RunKey, running_error
 from .contents import Contents, earlier_outcomes, hide_unsent
 from .find_run import find_run
+from .in_order import DoneInOrder
 from .index import Index, names_of
 from .mark import JournalMark
 from .other_runs import OtherRuns
@@ -95,6 +97,7 @@ class RunStore:
         lock: the lock of this process on the run.
         token: of this attempt; if the journal holds another one, another process has taken the run over.
         index: finds records by identity; None while nothing has to be found.
+        in_order: claims records of earlier attempts in their order, as long as the source yields them so; then the index is built.
         entered: ids of the batches of this attempt that are in the journal and not settled.
         replaces: by batch, the earlier records that its records supersede when it is sent, as (position, batch, position there).
         overtakes: by batch, the records that stop being the newest of their key when it is sent.
@@ -118,6 +121,7 @@ class RunStore:
     lock: RunLock | None = None
     token: str = ""
     index: Index | None = None
+    in_order: DoneInOrder | None = None
     entered: set[int] = field(default_factory=set)
     replaces: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
     overtakes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
@@ -182,7 +186,10 @@ class RunStore:
         awaited = "uuid IS NOT NULL AND (state = 'open' OR final = 'accepted' OR exceptions LIKE '%\"accepted\"%')"
         open_batches = list(ids(connection, self.id, awaited))
         if self.is_resumed and self.has_source:
-            self._index_earlier(connection)
+            self.in_order = DoneInOrder(connection, self.id, rows[0])
+            if open_batches:
+                # Their states change while they are polled.
+                self._index_earlier(connection)
         if self.is_resumed and not self.key.safe:
             bodies = "SELECT coalesce(sum(length(body)), 0) FROM bodies JOIN batches ON batch = id WHERE batch BETWEEN ? AND ?"
             self.kept_bytes = connection.execute(f"{bodies} AND final = 'succeeded'", (low, high)).fetchone()[0]
@@ -190,7 +197,8 @@ class RunStore:
 
     def _opened(self, next_batch: int, open_batches: list[int]) -> OpenedRun:
         stale_since, reason = (self.mark.stale, self.mark.reason) if self.mark is not None else ([], None)
-        return OpenedRun(self.id, self.attempt, next_batch, open_batches, self.is_resumed, self.index is not None, stale_since, reason)
+        has_index = self.index is not None or self.in_order is not None
+        return OpenedRun(self.id, self.attempt, next_batch, open_batches, self.is_resumed, has_index, stale_since, reason)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -237,8 +245,8 @@ class RunStore:
         for table in ("records", "bodies", "superseded"):
             connection.execute(f"DELETE FROM {table} WHERE batch IN ({cut})", (low, high))  # noqa: S608 - our own words
         connection.execute(f"DELETE FROM batches WHERE id IN ({cut})", (low, high))  # noqa: S608 - our own words
-        if self.index is not None and self.is_resumed and not self.key.safe:
-            hide_unsent(connection, self.index, self.id, self.attempt)
+        if self.is_resumed and self.has_source and not self.key.safe:
+            hide_unsent(connection, partial(self._index_of, connection), self.id, self.attempt)
 
     def committed(self, connection: sqlite3.Connection, guard: FileGuard) -> None:
         """Writes the mark if it is due. Call it after each commit: before a document is sent, the mark must say so, too.
@@ -272,6 +280,9 @@ class RunStore:
         Returns:
             The numbers by state.
         """
+        if self.in_order is not None and self.in_order.is_complete:
+            return {}
+        self._index_earlier(connection)
         return left_behind(connection, self.index) if self.index is not None else {}
 
     def unsuccessful(self, connection: sqlite3.Connection, success: frozenset[str]) -> Iterator[UnsuccessfulBatch]:
@@ -292,7 +303,10 @@ class RunStore:
             outcome = outcome or NOT_AWAITED
             if {outcome.state, *(other.state for other in exceptions.values())} <= success:
                 continue
-            indexes = places_of(connection, batch, self.index, current=self.has_source and attempt == self.attempt)
+            current = self.has_source and attempt == self.attempt
+            if not current:
+                self._index_earlier(connection)
+            indexes = places_of(connection, batch, self.index, current=current)
             keys, gone, body = keys_of(connection, batch), superseded(connection, batch), body_of(connection, batch)
             yield UnsuccessfulBatch(keys, indexes, gone, tries, uuid, outcome, exceptions, body)
 
@@ -308,8 +322,20 @@ class RunStore:
             self.other_runs.make_index(connection)
 
     def _index_earlier(self, connection: sqlite3.Connection) -> None:
-        self.index = Index(connection)
-        self.index.fill((batch, states_of(connection, batch)) for batch in ids(connection, self.id))
+        """Builds the index of earlier attempts, if there are any, with what was claimed in order."""
+        if self.in_order is not None:
+            self.index = Index(connection)
+            earlier = ids(connection, self.id, f"id <= {self.in_order.last:d}")
+            self.index.fill(((batch, states_of(connection, batch)) for batch in earlier), self.in_order.claimed)
+            self.in_order = None
+
+    def _index_of(self, connection: sqlite3.Connection) -> Index:
+        """Returns the index, which is built if there is none."""
+        self._index_earlier(connection)
+        if self.index is None:
+            self._index_current(connection)
+        assert self.index is not None
+        return self.index
 
     def _index_current(self, connection: sqlite3.Connection) -> None:
         self.index = Index(connection)
@@ -334,14 +360,14 @@ class RunStore:
         Returns:
             The decisions.
         """
-        if self.index is None:
-            self._index_current(connection)
-        assert self.index is not None
+        if self.in_order is not None and self.in_order.claim(batch):
+            return ResumeDecisions(all_done=True)
+        index = self._index_of(connection)
         texts = batch.texts() if None in batch.keys else []
         contents = self._contents_of(connection)
         others = {place: content_name(texts[place], document=not self.key.safe) for place, key in enumerate(batch.keys) if key is None}
         names = names_of(batch.keys, others)
-        found = self.index.find(names)
+        found = index.find(names)
         decisions = ResumeDecisions()
         superseded: list[tuple[int, int, int]] = []
         overtaken: list[ResumeEntry] = []
@@ -364,7 +390,7 @@ class RunStore:
             else:
                 assert decision.conflict is not None
                 decisions.conflicts[position] = decision.conflict
-        self.index.save(found)
+        index.save(found)
         if decisions.send:
             decisions.part = batch.only(decisions.send)
             self.enter(connection, id, decisions.part, [others[place] for place in decisions.send if place in others])
@@ -394,6 +420,7 @@ class RunStore:
             The outcomes by place.
         """
         # Customers are identified by content: without it, they can't be found.
+        self._index_earlier(connection)
         if self.index is None or (self.key.safe and not prints):
             return {}
         return earlier_outcomes(connection, self.index, indexes, keys, texts, prints, self._contents_of(connection))
