@@ -50,7 +50,7 @@ class RecordDigests:
     def __init__(self, kind: RecordType) -> None:
         self._kind = kind
         self._decimals = kind.has_decimals
-        self._decode = msgspec.json.Decoder(json_struct(kind.cls), float_hook=Decimal).decode
+        self._decode = msgspec.json.Decoder(json_struct(kind.cls, nulls=True), float_hook=Decimal).decode
 
     def of(self, records: Sequence[Any]) -> tuple[list[str | None], list[bytes | None]]:
         """Returns the key and the digest of each record.
