@@ -24,7 +24,7 @@ from .settings import Found, Settings, current_file, resolve, use_file
 from .settings_schema import KNOWN, parse_share
 
 if TYPE_CHECKING:
-    from ..sources.columns import SourceKind
+    from ..values.fields import RecordKind as SourceKind
 
 __all__ = [
     "AnyCommandsConfig",

@@ -253,7 +253,7 @@ def locate(records: Records, outcome: RecordOutcome) -> tuple[str, RecordOutcome
     where = records.place(outcome.index)
     if outcome.message is not None:
         # The message of an unreadable record begins with its location.
-        outcome = replace(outcome, message=outcome.message.removeprefix(f"{where}: "))
+        outcome = replace(outcome, message=outcome.message.removeprefix(where).lstrip(":, "))
     if records.is_too_long(outcome.index):
         outcome = replace(outcome, reason="too_large")
     return where, outcome

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final, TypeVar
 
 from .decompression import GzipStream, ZstdStream, compression_of
 
-__all__ = ["blocks", "next_in_thread", "run_in_thread", "skip_blanks"]
+__all__ = ["blocks", "next_in_thread", "plain_blocks", "run_in_thread"]
 
 ResultT = TypeVar("ResultT")
 
@@ -59,6 +59,26 @@ async def blocks(file: BinaryIO) -> AsyncGenerator[bytes]:
     unpacker.end()
 
 
+def plain_blocks(file: BinaryIO) -> Iterator[bytes]:
+    """The bytes of a file, decompressed where the file is compressed; it reads the file: call it in a thread.
+
+    Raises:
+        DamagedError, SourceError, OSError: as `blocks`.
+    """
+    first = file.read(_BLOCK)
+    compression = compression_of(first)
+    if compression is None:
+        while first:
+            yield first
+            first = file.read(_BLOCK)
+        return
+    unpacker = GzipStream() if compression == "gzip" else ZstdStream()
+    while first:
+        yield from filter(None, unpacker.feed(first))
+        first = file.read(_BLOCK)
+    unpacker.end()
+
+
 async def _magic(file: BinaryIO) -> bytes:
     """The first bytes: enough to show how it is compressed, and what else comes with them."""
     first = await _read(file)
@@ -68,11 +88,6 @@ async def _magic(file: BinaryIO) -> bytes:
             break
         first += more
     return first
-
-
-def skip_blanks(block: bytes) -> bytes:
-    """The first bytes of text, without a BOM and without blanks; empty where there are only such."""
-    return block.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
 
 
 async def _read(file: BinaryIO) -> bytes:

@@ -62,3 +62,17 @@ class JudgedBlock:
     warned: Mapping[int, list[CellFault]]
     refused: Sequence[RefusedRecord] = ()
     lines: JudgedLines | None = None
+
+    def all_numbers(self) -> list[int]:
+        """Returns the places of all records, those that are refused among them.
+
+        Returns:
+            The line or row of each, in their order.
+        """
+        numbers: list[int] = []
+        begin = 0
+        for refused in self.refused:
+            numbers += self.numbers[begin : refused.before]
+            numbers.append(refused.number)
+            begin = refused.before
+        return numbers + list(self.numbers[begin:])

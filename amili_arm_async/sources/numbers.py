@@ -3,51 +3,48 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
 
 __all__ = ["LineNumbers"]
 
+_BLOCK: Final = 256
+
 
 class LineNumbers:
-    """The line of each record, kept as runs of records with the same distance from line to line.
-
-    A file without blank lines is one run, and so is one with a blank line after each record.
-    """
+    """The line of each record, by blocks of records: its first line, and the steps from line to line, which are one number where they are
+    all the same, and one byte each where they are small."""
 
     def __init__(self) -> None:
-        self._indexes = array("q")
-        self._lines = array("q")
-        self._steps = array("q")
-        self._count = 0
-        self._last = 0
+        self._first = array("q")
+        self._steps: list[int | bytes | array[int]] = []
+        self._open: list[int] = []
 
-    def add(self, line: int) -> None:
-        """The next record is on `line`."""
-        if self._count and line - self._last != self._steps[-1]:
-            if self._indexes[-1] == self._count - 1:
-                # The second record of a run gives its step.
-                self._steps[-1] = line - self._last
-            else:
-                self._begin(line)
-        elif not self._count:
-            self._begin(line)
-        self._count += 1
-        self._last = line
+    def extend(self, lines: Sequence[int]) -> None:
+        """The next records are on these lines."""
+        self._open += lines
+        whole = len(self._open) - len(self._open) % _BLOCK
+        for start in range(0, whole, _BLOCK):
+            self._keep(self._open[start : start + _BLOCK])
+        del self._open[:whole]
 
-    def _begin(self, line: int) -> None:
-        self._indexes.append(self._count)
-        self._lines.append(line)
-        self._steps.append(1)
+    def _keep(self, lines: list[int]) -> None:
+        self._first.append(lines[0])
+        step = lines[1] - lines[0]
+        if step > 0 and lines == list(range(lines[0], lines[-1] + 1, step)):
+            self._steps.append(step)
+            return
+        steps = [after - before for before, after in pairwise(lines)]
+        self._steps.append(bytes(steps) if min(steps) >= 0 and max(steps) < 256 else array("q", steps))
 
     def __len__(self) -> int:
-        return self._count
-
-    @property
-    def last(self) -> int:
-        """The line of the last record, 0 where there is none."""
-        return self._last
+        return len(self._steps) * _BLOCK + len(self._open)
 
     def __getitem__(self, index: int) -> int:
         """The line of the record at `index`, from 0; lines count from 1."""
-        run = bisect_right(self._indexes, index) - 1
-        return self._lines[run] + (index - self._indexes[run]) * self._steps[run]
+        block, place = divmod(index, _BLOCK)
+        if block == len(self._steps):
+            return self._open[place]
+        steps = self._steps[block]
+        return self._first[block] + (steps * place if isinstance(steps, int) else sum(steps[:place]))

@@ -1,50 +1,45 @@
-"""`open_records`: a file, or standard input, as records for `create_many`, each with its place."""
+"""`open_records`: a file, standard input or a table as records for `create_many`, each with its place."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import ExitStack, aclosing
-from os import SEEK_CUR, PathLike, fspath, fstat, lseek
-from stat import S_ISREG
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
+from .. import codec
+from ..bulk.blocks import RecordBlock
 from ..bulk.source import FreshRecords
 from ..errors import ConfigurationError, SourceError
-from .blocks import blocks, next_in_thread, run_in_thread, skip_blanks
+from ..values.fields import RecordKind
+from ..values.judge import VERSION, ReadingOptions
+from .blocks import run_in_thread
 from .decompression import DamagedError
-from .json_lines import JsonLines
 from .numbers import LineNumbers
-from .text import Transcoder, check_encoding, detect_encoding
+from .record_blocks import PlacedBlock, RecordWarnings
+from .source_file import FileOptions, Format, SourceFile
+from .text import check_encoding
 
 if TYPE_CHECKING:
-    from .columns import SourceKind
+    from .judged import JudgedBlock
+    from .lines_table import LinesTable
+    from .mapping import FieldMap
+    from .record_blocks import TextMaker
+    from .table_inputs import TableInput
+    from .table_records import TableRecords
 
 __all__ = ["LONGEST", "Format", "Records", "open_records"]
 
-Format: TypeAlias = Literal["auto", "jsonl", "csv", "parquet"]
+MadeT = TypeVar("MadeT")
 
 LONGEST: Final = 16_000_000
 """Bytes of a record at the most, where nothing else is said."""
 
-_ENOUGH: Final = 8
-"""Bytes that tell what a file is."""
-
-_EXPORT: Final = "it is a {}: save it as CSV UTF-8 there, and give that"
-
-
-class _Parser(Protocol):
-    """Gives the records of blocks with their line numbers."""
-
-    def feed(self, block: bytes) -> list[tuple[int, Any]]: ...
-
-    def end(self) -> list[tuple[int, Any]]: ...
-
 
 def open_records(
-    file: str | PathLike[str] | BinaryIO,
-    kind: SourceKind = "customers",
+    source: Any,
+    kind: RecordKind = "customers",
     *,
     format: Format = "auto",
     delimiter: str | None = None,
@@ -52,20 +47,34 @@ def open_records(
     clear: str | None = None,
     extra_columns: bool = False,
     longest: int = LONGEST,
+    columns: Mapping[str, str] | None = None,
+    constants: Mapping[str, str] | None = None,
+    decimal_sign: Literal[",", "."] | None = None,
+    lines: Any = None,
+    line_columns: Mapping[str, str] | None = None,
+    lines_optional: bool = False,
 ) -> Records:
-    """Opens a file of JSON lines, CSV or Parquet as records to send or check.
+    """Opens a file or a table as records to send or check.
 
-    It may be compressed with gzip or zstd. docs/sources.md has the rules.
+    A file may be JSON lines, CSV or Parquet, compressed with gzip or zstd. A table is whatever speaks the Arrow C stream protocol, such as
+    a frame of polars or pandas, a relation of DuckDB or a table of pyarrow. docs/sources.md has the rules.
 
     Args:
-        file: its path, `-` for standard input, or a file open for reading bytes, which stays open.
+        source: the path of a file, `-` for standard input, a file open for reading bytes, which stays open, or a table.
         kind: what the records are. Default `"customers"`.
         format: `"jsonl"`, `"csv"` or `"parquet"`. Default `"auto"`: detected by the first bytes.
         delimiter: CSV delimiter; detected in the header if omitted.
         encoding: of the text. Default None: detects UTF-8, UTF-16 with a byte order mark, and in CSV Windows-1252.
-        clear: a CSV cell with this text clears its field; a blank cell leaves it out. Default None: no such text.
+        clear: a cell with this text clears its field; a blank cell leaves it out. Default None: no such text.
         extra_columns: True: ignore columns that are no field, instead of refusing the file. Default False.
         longest: the most bytes of a record and of a line; a longer one is named and not kept.
+        columns: for names of the header, the field that each is: `{"Kundenr": "customerNo"}`. Other columns have the names of the API.
+        constants: for fields, the value that each has in every record, as it would stand in a cell: `{"documentType": "IN"}`.
+        decimal_sign: `","` or `"."`: the sign before decimals in all numbers. Default None: where a number has two meanings (`12.000`), the
+            other numbers of its column in the file tell which is right; where they do not, it is refused.
+        lines: a second file or table, with the lines of the documents, found by their `documentNo`.
+        line_columns: as `columns`, for that one.
+        lines_optional: True: documents without lines there are sent, and lines there without a document are passed over. Default False.
 
     Returns:
         The records: an iterable that can be read once.
@@ -82,65 +91,84 @@ def open_records(
         raise ConfigurationError("delimiter is one character, such as ; or , or a tab")
     if longest < 1:
         raise ConfigurationError("longest is a number of bytes, 1 or more")
-    if not isinstance(file, (str, PathLike)) and not hasattr(file, "read"):
-        raise ConfigurationError(f"a {type(file).__name__} is no path and no open file")
-    settings = _Options(kind, format, delimiter, check_encoding(encoding), clear, extra_columns, longest)
-    return Records(file, settings)
+    if decimal_sign not in {None, ",", "."}:
+        raise ConfigurationError('decimal_sign is "," or "."')
+    if lines is None and (line_columns or lines_optional):
+        raise ConfigurationError("line_columns and lines_optional are about lines, which was not given")
+    if lines is not None and kind != "documents":
+        raise ConfigurationError("lines are of documents")
+    file_options = FileOptions(format, delimiter, check_encoding(encoding), longest)
+    options = ReadingOptions(decimal_sign=decimal_sign, clear=clear)
+    asked = _Asked(kind, options, longest, extra_columns, dict(columns or {}), dict(constants or {}))
+    if lines is None:
+        return Records(source, file_options, asked)
+    # A file may be named for what it is, and these are two.
+    of_lines = SourceFile(lines, replace(file_options, format="auto", delimiter=None))
+    return Records(source, file_options, asked, _Lines(of_lines, dict(line_columns or {}), lines_optional))
 
 
-class _Options:
-    """What was asked for."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was asked for of the records."""
 
-    def __init__(
-        self, kind: SourceKind, format: Format, delimiter: str | None, encoding: str | None, clear: str | None, extra: bool, longest: int
-    ) -> None:
-        self.kind: SourceKind = kind
-        self.format: Format = format
-        self.delimiter = delimiter
-        self.encoding = encoding
-        self.clear = clear
-        self.extra = extra
-        self.longest = longest
+    kind: RecordKind
+    options: ReadingOptions
+    longest: int
+    extra: bool
+    columns: Mapping[str, str]
+    constants: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """A second table, with the lines of documents."""
+
+    file: SourceFile
+    columns: Mapping[str, str]
+    optional: bool
 
 
 class Records(FreshRecords):
-    """The records of a file, read once from its beginning to its end; made by `open_records`.
+    """The records of a file or a table, read once from its beginning to its end; made by `open_records`.
 
-    JSON lines come as bytes, rows of a table as mappings. One that can't be read comes as a `UnreadableRecord`, which a run names as
-    invalid; the others go on. `async with` closes the file at the end; so does reading to its end.
+    A run reads them in blocks. Iterated, JSON lines come as bytes, rows of a table as mappings. One that can't be read or is refused comes
+    as an `UnreadableRecord`, which a run names as invalid; the others go on. `async with` closes the file at the end; so does reading to
+    its end.
 
     Attributes:
         name: the file, for messages.
         ends: whether it surely has an end: a file does, and a pipe or a terminal may not. A run that can't go on reads what has an end to
             its end, and names every record of it.
-        format: what the file is; `"auto"` until its first bytes were read.
+        rules: names the version of the rules and the options by which the records are judged.
+        warnings: what is odd about records that are sent, so far.
 
     Raises:
         SourceError: on iterating: the file can't be read, or not further; what stood before it was given.
     """
 
-    def __init__(self, file: str | PathLike[str] | BinaryIO, settings: _Options) -> None:
-        self.format: Format = settings.format
-        self._settings = settings
+    def __init__(self, source: Any, options: FileOptions, asked: _Asked, lines: _Lines | None = None) -> None:
+        self.warnings = RecordWarnings()
+        self.rules = f"{VERSION} {asked.options.decimal_sign or '-'} {asked.options.clear!r}"
+        self._asked = asked
+        # What is wrong with the mapping is said before anything is opened.
+        self._fields = self._field_map() if asked.columns or asked.constants else None
+        self._line_fields = self._field_map_of(lines) if lines is not None and lines.columns else None
+        self._file = SourceFile(source, options)
+        self._lines = lines
+        self._maker: TextMaker | None = None
         self._numbers = LineNumbers()
-        self._json: JsonLines | None = None
+        self._too_long: set[int] = set()
         self._begun = False
-        self._open = ExitStack()
-        if isinstance(file, (str, PathLike)):
-            path = fspath(file)
-            self.name = "standard input" if path == "-" else path
-            try:
-                opened = open(0 if path == "-" else path, "rb", buffering=0, closefd=path != "-")  # noqa: SIM115
-            except (OSError, ValueError) as exc:
-                raise SourceError(f"{self.name} can't be read: {getattr(exc, 'strerror', None) or exc}") from None
-            self._file = cast("BinaryIO", self._open.enter_context(opened))
-        else:
-            self.name = str(getattr(file, "name", "the file"))
-            self._file = file
-        self.ends = _is_regular(self._file)
+        self.name = self._file.name
+        self.ends = self._file.ends
 
     def __repr__(self) -> str:
         return f"<Records of {self.name}: {len(self._numbers)} read>"
+
+    @property
+    def format(self) -> Format:
+        """What the file is; `"auto"` until its first bytes were read. A table of Arrow is `"parquet"` too."""
+        return self._file.format
 
     def place(self, index: int) -> str:
         """Says where a record is in the file.
@@ -151,7 +179,10 @@ class Records(FreshRecords):
         Returns:
             `line 17`, or `row 17` of Parquet; of a record on several lines, the first.
         """
-        return f"{self._unit} {self._numbers[index]}"
+        number = self._numbers[index]
+        if number < 0 and self._lines is not None:
+            return f"{self._lines.file.name}, {self._lines.file.unit} {-number}"
+        return f"{self._file.unit} {number}"
 
     def line(self, index: int) -> int:
         """Returns the number in `place`.
@@ -162,7 +193,7 @@ class Records(FreshRecords):
         Returns:
             The number of the line or row, from 1.
         """
-        return self._numbers[index]
+        return abs(self._numbers[index])
 
     def fraction_read(self) -> float | None:
         """Says how much of the file has been read.
@@ -170,12 +201,7 @@ class Records(FreshRecords):
         Returns:
             A share from 0 to 1; None where the length of the file is not known.
         """
-        try:
-            descriptor = self._file.fileno()
-            size = fstat(descriptor).st_size
-            return min(1.0, lseek(descriptor, 0, SEEK_CUR) / size) if size else None
-        except (AttributeError, OSError, ValueError):
-            return None
+        return self._file.fraction_read()
 
     def is_too_long(self, index: int) -> bool:
         """Tells whether a record was a line of more than `longest` bytes.
@@ -186,15 +212,13 @@ class Records(FreshRecords):
         Returns:
             True if it was too long to be kept.
         """
-        return self._json is not None and self._numbers[index] in self._json.too_long
-
-    @property
-    def _unit(self) -> str:
-        return "row" if self.format == "parquet" else "line"
+        return self._numbers[index] in self._too_long
 
     def close(self) -> None:
-        """Closes the file, where it was opened here. It may be called again."""
-        self._open.close()
+        """Closes what was opened here. It may be called again."""
+        self._file.close()
+        if self._lines is not None:
+            self._lines.file.close()
 
     def __enter__(self) -> Records:
         return self
@@ -208,16 +232,60 @@ class Records(FreshRecords):
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    # --- what is read -----------------------------------------------------------------------------------------------------
+
     async def __aiter__(self) -> AsyncIterator[Any]:
+        async with aclosing(self.blocks()) as every:
+            async for block in every:
+                await run_in_thread(block.apply_rules)
+                for record in block:
+                    yield codec.json_value(record) if block.is_canonical and isinstance(record, bytes) else record
+
+    async def blocks(self) -> AsyncGenerator[RecordBlock]:
+        """Gives the records in blocks; once.
+
+        Yields:
+            Up to a thousand records.
+
+        Raises:
+            SourceError: the file can't be read, or not further; what stood before it was given.
+            ConfigurationError: they were read before.
+        """
+        async with aclosing(self._every(self._texts)) as every:
+            async for found in every:
+                if isinstance(found, PlacedBlock):
+                    self._numbers.extend(found.numbers)
+                    yield found.records
+
+    async def judged_blocks(self) -> AsyncGenerator[JudgedBlock | RecordBlock]:
+        """Gives the records in columns; once. JSON comes in blocks of texts, to which no rule was applied.
+
+        Yields:
+            Some records; from then on `place` knows them, those that are refused among them, in their order.
+
+        Raises:
+            SourceError: the file can't be read, or not further; what stood before it was given.
+            ConfigurationError: they were read before.
+        """
+        async with aclosing(self._every(_as_judged)) as every:
+            async for found in every:
+                if isinstance(found, PlacedBlock):
+                    self._numbers.extend(found.numbers)
+                    yield found.records
+                else:
+                    self._numbers.extend(found.all_numbers())
+                    yield found
+
+    async def _every(self, make: Callable[[TableRecords, Iterable[JudgedBlock]], Iterable[MadeT]]) -> AsyncGenerator[MadeT | PlacedBlock]:
+        """What is read, made by `make` where it is a table; errors say how far it was read."""
         if self._begun:
             raise ConfigurationError("records are read once: call open_records() again")
         self._begun = True
         try:
-            async with aclosing(self._read_blocks()) as every:
+            async with aclosing(self._read(make)) as every:
                 async for found in every:
-                    for number, record in found:
-                        self._numbers.add(number)
-                        yield record
+                    for one in found:
+                        yield one
         except DamagedError as exc:
             raise SourceError(f"{self.name}: {exc}; {self._reached()}") from None
         except OSError as exc:
@@ -231,133 +299,110 @@ class Records(FreshRecords):
         count = len(self._numbers)
         return f"{count} records were read before it, up to {self.place(count - 1)}" if count else "no record was read before it"
 
-    # --- reading ----------------------------------------------------------------------------------------------------------
-
-    async def _read_blocks(self) -> AsyncGenerator[list[tuple[int, Any]]]:
-        """The records with their numbers, some at a time."""
-        async with aclosing(blocks(self._file)) as source:
-            first = await self._sniff(source)
-            if self.format == "parquet":
-                async with aclosing(self._parquet(first, source)) as every:
-                    async for found in every:
+    async def _read(
+        self, make: Callable[[TableRecords, Iterable[JudgedBlock]], Iterable[MadeT]]
+    ) -> AsyncGenerator[list[MadeT] | list[PlacedBlock]]:
+        async with AsyncExitStack() as stack:
+            table = await self._file.table_input(stack, self._map)
+            if table is not None:
+                lines = await self._lines_table(stack)
+                async with aclosing(self._rows(table, lines, make)) as every:
+                    async for made in every:
+                        yield made
+            else:
+                async with aclosing(self._json()) as texts:
+                    async for found in texts:
                         yield found
-                return
-            encoding = self._settings.encoding or detect_encoding(first)
-            transcoder = None if encoding in {None, "utf-8"} else Transcoder(encoding or "")
-            parser = self._parser(known=encoding is not None)
-            block = first
-            while block:
-                text = transcoder.feed(block) if transcoder is not None else block
-                yield parser.feed(text) if self._json is not None else await run_in_thread(parser.feed, text)
-                block = await anext(source, b"")
-            rest = transcoder.feed(b"", final=True) if transcoder is not None else b""
-            yield (parser.feed(rest) if rest else []) + parser.end()
 
-    def _parser(self, *, known: bool) -> _Parser:
-        asked = self._settings
-        if self.format == "jsonl":
-            self._json = JsonLines(asked.longest)
-            return self._json
-        from .tables import CsvReader  # noqa: PLC0415 - csv, for who has such a file
+    # --- JSON -------------------------------------------------------------------------------------------------------------
 
-        return CsvReader(asked.kind, asked.longest, delimiter=asked.delimiter, utf8=known, clear=asked.clear, extra=asked.extra)
+    async def _json(self) -> AsyncGenerator[list[PlacedBlock]]:
+        from .json_lines import JsonLines  # noqa: PLC0415
+        from .json_records import JsonRecords  # noqa: PLC0415 - only for who has such a file
 
-    async def _sniff(self, source: AsyncIterator[bytes]) -> bytes:
-        """The first bytes; from then on `format` is known."""
-        first = await anext(source, b"")
-        encoding = self._settings.encoding
-        while self._settings.format != "parquet":
-            plain = skip_blanks(_as_text(first, encoding))
-            if plain[:1] in {b"{", b"["} or len(plain) >= _ENOUGH or (self.format == "jsonl" and first[:1] not in {b"\xff", b"\xfe", b""}):
-                break
-            more = await anext(source, b"")
-            if not more:
-                break
-            # Of blanks without end, the last ones do: only the count of their lines is wanted, and that is in the block still.
-            first += more
-            if len(first) > self._settings.longest:
-                break
-        if first and self._settings.encoding is None:
-            _refuse_other_formats(first)
-        if self.format == "auto":
-            self.format = self._guess(first, skip_blanks(_as_text(first, encoding)))
-        return first
+        if self._asked.columns or self._asked.constants or self._lines is not None:
+            raise SourceError("it is JSON, whose fields have the names of the API: columns, constants and lines are for tables")
+        parser, records = JsonLines(self._asked.longest), JsonRecords(self._asked.kind, self.warnings)
+        self._too_long = parser.too_long
+        async with aclosing(self._file.json_text()) as every:
+            async for text in every:
+                yield await run_in_thread(records.blocks, parser.feed(text))
+        yield records.blocks(parser.end())
 
-    def _guess(self, first: bytes, plain: bytes) -> Format:
-        if first.startswith(b"PAR1"):
-            return "parquet"
-        if plain.startswith(b"["):
-            raise SourceError("it is one JSON list: give one record on each line (jq -c '.[]' does that)")
-        if plain.startswith(b"{") or self._is_named_json():
-            return "jsonl"
-        return "csv" if plain else "jsonl"
+    # --- tables -----------------------------------------------------------------------------------------------------------
 
-    def _is_named_json(self) -> bool:
-        plain = self.name.casefold()
-        for ending in (".gz", ".zst"):
-            plain = plain.removesuffix(ending)
-        return plain.endswith((".jsonl", ".ndjson", ".json"))
+    def _map(self) -> FieldMap:
+        self._fields = self._fields or self._field_map()
+        return self._fields
 
-    async def _parquet(self, first: bytes, source: AsyncIterator[bytes]) -> AsyncGenerator[list[tuple[int, Any]]]:
-        from .parquet import parquet_records  # noqa: PLC0415 - an extra
+    def _field_map(self) -> FieldMap:
+        from .mapping import FieldMap  # noqa: PLC0415 - only for tables
 
-        if self._settings.encoding is not None or self._settings.delimiter is not None:
-            raise SourceError("it is Parquet, which has no encoding and no delimiter")
-        # It is read from its end: what comes through a pipe or is compressed is put on disk first, block by block.
-        with tempfile.TemporaryFile() as copy:
-            file = self._file
-            if not first.startswith(b"PAR1") or not _is_at(file, first):
-                block = first
-                while block:
-                    await run_in_thread(copy.write, block)
-                    block = await anext(source, b"")
-                file = cast("BinaryIO", copy)
-            file.seek(0)
-            every = parquet_records(file, self._settings.kind, self._settings.longest, extra=self._settings.extra)
-            while (found := await next_in_thread(every)) is not None:
-                yield found
+        asked = self._asked
+        return FieldMap(asked.kind, asked.columns, asked.constants, extra=asked.extra, options=asked.options)
 
+    def _field_map_of(self, lines: _Lines) -> FieldMap:
+        from .mapping import FieldMap  # noqa: PLC0415 - only for tables
 
-def _is_regular(file: BinaryIO) -> bool:
-    """Whether it is a file on a disk, or in memory."""
-    try:
-        return S_ISREG(fstat(file.fileno()).st_mode)
-    except (AttributeError, OSError):
-        return True
+        return FieldMap("documents", lines.columns, extra=self._asked.extra, part="lines")
 
+    async def _rows(
+        self, table: TableInput, lines: LinesTable | None, make: Callable[[TableRecords, Iterable[JudgedBlock]], Iterable[MadeT]]
+    ) -> AsyncGenerator[list[MadeT]]:
+        from .table_reader import TableReader  # noqa: PLC0415 - only for tables
+        from .table_records import TableRecords  # noqa: PLC0415
 
-def _is_at(file: BinaryIO, first: bytes) -> bool:
-    """Whether the file holds these bytes as they are, and can be read from anywhere."""
-    try:
-        if not file.seekable():
-            return False
-        file.seek(0)
-        return file.read(len(first)) == first
-    except (AttributeError, OSError, ValueError):
-        return False
+        asked = self._asked
+        records = TableRecords(
+            table.table,
+            self._map(),
+            options=asked.options,
+            longest=asked.longest,
+            can_prove=self._file.can_be_read_again,
+            elsewhere=lines,
+        )
+        reader = TableReader(table, records)
+        try:
+            async with aclosing(reader.read(lambda judged: make(records, judged))) as every:
+                async for found in every:
+                    yield found
+        finally:
+            table.close()
+
+    async def _lines_table(self, stack: AsyncExitStack) -> LinesTable | None:
+        """The lines of the documents, read to their end."""
+        if self._lines is None:
+            return None
+        from .lines_table import LinesTable  # noqa: PLC0415 - SQLite is only loaded where there are such lines
+
+        lines, file = self._lines, self._lines.file
+        fields = self._line_fields or self._field_map_of(lines)
+        source = await file.table_input(stack, lambda: fields)
+        if source is None:
+            raise SourceError(f"the lines in {file.name} are JSON: give them as CSV, Parquet or a table")
+        found = LinesTable(
+            source, fields, options=self._asked.options, can_prove=file.can_be_read_again, name=file.name, optional=lines.optional
+        )
+        stack.callback(found.close)
+        stack.callback(source.close)
+        try:
+            async with aclosing(source.steps()) as steps:
+                async for step in steps:
+                    await run_in_thread(found.take, step)
+            await run_in_thread(found.end)
+        except SourceError as exc:
+            raise SourceError(f"the lines in {file.name}: {exc}") from exc
+        return found
+
+    def _texts(self, records: TableRecords, judged: Iterable[JudgedBlock]) -> Iterator[PlacedBlock]:
+        from .encode import RecordEncoder  # noqa: PLC0415
+        from .record_blocks import TextMaker  # noqa: PLC0415
+
+        if self._maker is None:
+            encoder = RecordEncoder(records.fields, records.line_fields)
+            self._maker = TextMaker(encoder, records.refusals, self.warnings, self._asked.longest)
+        return self._maker.blocks(judged)
 
 
-def _as_text(first: bytes, encoding: str | None) -> bytes:
-    """First bytes as UTF-8, as far as they tell what a file is."""
-    found = encoding or detect_encoding(first)
-    return Transcoder(found).feed(first[:1000]).replace("\ufeff".encode(), b"") if found not in {None, "utf-8"} and found else first
-
-
-def _refuse_other_formats(first: bytes) -> None:
-    """Raises SourceError for files of other kinds, with the remedy."""
-    if first.startswith(b"PK\x03\x04"):
-        raise SourceError(_EXPORT.format("spreadsheet (xlsx) or another zip archive"))
-    if first.startswith(b"\xd0\xcf\x11\xe0"):
-        raise SourceError(_EXPORT.format("spreadsheet of an old kind (xls)"))
-    if first.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
-        raise SourceError("it is UTF-32: save it as UTF-8")
-    if first.startswith(b"PAR1") or detect_encoding(first):
-        return
-    if first.startswith((b"BZh", b"\xfd7zXZ\0", b"7z\xbc\xaf")):
-        raise SourceError("it is compressed in an unknown format: decompress it, or use gzip or zstd")
-    head = first[:200]
-    if b"\0" in head:
-        for zeros, others, name in ((head[1::2], head[::2], "utf-16-le"), (head[::2], head[1::2], "utf-16-be")):
-            if zeros.count(0) * 2 > len(zeros) and 0 not in others:
-                raise SourceError(f"it looks like UTF-16 without a byte order mark: save it as UTF-8, or say encoding {name}")
-        raise SourceError("it is a binary file of a kind that is not known here: give JSON lines, CSV or Parquet")
+def _as_judged(_: TableRecords, judged: Iterable[JudgedBlock]) -> Iterable[JudgedBlock]:
+    return judged

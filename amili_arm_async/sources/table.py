@@ -65,11 +65,20 @@ class Table(Protocol):
         unit: `line` or `row`.
     """
 
-    names: Sequence[str]
-    origins: Sequence[Origin]
-    line_paths: Sequence[str]
-    line_origins: Sequence[Origin]
-    unit: str
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def origins(self) -> Sequence[Origin]: ...
+
+    @property
+    def line_paths(self) -> Sequence[str]: ...
+
+    @property
+    def line_origins(self) -> Sequence[Origin]: ...
+
+    @property
+    def unit(self) -> str: ...
 
 
 class TextTable(Table, Protocol):

@@ -11,11 +11,11 @@ __all__ = ["SEVERITIES", "CellFault", "Severity"]
 Severity: TypeAlias = Literal["error", "warning"]
 
 _ERRORS: Final = (
-    "boolean", "control_characters", "country", "currency", "date", "duplicate", "duplicate_field", "error_word", "formula",
-    "instant", "invisible_characters", "kid", "lost_zeros", "misnamed_field", "missing", "no_record", "not_encodable", "not_finite",
-    "not_json", "not_object", "not_readable", "not_utf8", "null_word", "number", "number_as_identifier", "out_of_range",
-    "several_addresses", "shortened_number", "source_error", "time_of_day", "too_large", "two_meanings", "unknown_customer", "wrong_type",
-    "wrongly_decoded",
+    "boolean", "broken_neighbour", "control_characters", "country", "currency", "date", "duplicate", "duplicate_field", "error_word",
+    "formula", "instant", "invisible_characters", "kid", "lost_zeros", "misnamed_field", "missing", "no_document", "no_lines",
+    "no_record", "not_encodable", "not_finite", "not_json", "not_object", "not_readable", "not_together", "not_utf8", "null_word",
+    "number", "number_as_identifier", "out_of_range", "repeated_column", "rows_differ", "several_addresses", "shortened_number",
+    "source_error", "time_of_day", "too_large", "two_meanings", "unknown_customer", "wrong_type", "wrongly_decoded",
 )  # fmt: skip
 _WARNINGS: Final = (
     "amounts", "due_before_date", "email", "kid_check_digit", "language", "lines", "no_document_no", "odd_key", "organization_no",

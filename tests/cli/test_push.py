@@ -174,7 +174,7 @@ def test_nothing_of_a_record_but_its_key_is_shown(push, file, served):
 def test_a_key_can_not_speak_to_the_terminal(push, file, served):
     served.ask(lambda sandbox: sandbox.poison_record("a\x1b[2J\rb"))
     result = push("customers", file(customer("a\x1b[2J\rb")))
-    assert "key a?[2J?b: rejected" in result.stderr
+    assert "key a?[2J?b: invalid" in result.stderr
     assert "\x1b" not in result.output
 
 

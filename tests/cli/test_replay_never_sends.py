@@ -26,7 +26,7 @@ def push_file(letters, text, name="invoices.csv", run_id="one", kind="documents"
 
 
 def test_rows_that_can_t_be_read_are_not_sent_and_mended_they_are(letters):
-    bad = HEADER + "1;IN;1;NOK;1.234,50;2026-11-20\n2;IN;1;NOK;twelve;2026-11-20\n3;IN;1;NOK;7;20.11.26\n4;IN;1;NOK;8;2026-11-20\n"
+    bad = HEADER + "1;IN;1;NOK;1.234;2026-11-20\n2;IN;1;NOK;twelve;2026-11-20\n3;IN;1;NOK;7;20.11.26\n4;IN;1;NOK;8;2026-11-20\n"
     assert push_file(letters, bad).exit_code == 1
     before = letters.path.read_bytes()
     lines = letters.lines

@@ -11,7 +11,7 @@ import pytest
 
 SECRET = "4711-hemmelig"
 CUSTOMERS = f"customerNo;name;dueDays\n1;A;14\n2;B;{SECRET}\n3;C\n"
-WHY = {"2": "line 3: column dueDays: not a whole number", None: "line 4: 2 cells, and the header has 3"}
+WHY = {"2": "line 3, column dueDays: not a number such as 1 234,50 or 1234.50", None: "line 4: 2 cells, and the header has 3"}
 HEADER = "customerNo;naem;limitAmount\n1;A;5\n"
 WHY_NOT = "naem"
 

@@ -71,13 +71,17 @@ async def test_of_a_line_that_is_too_long_nothing_is_kept(read, monkeypatch):
 
 async def test_a_line_without_an_end_takes_no_more_memory_than_a_line_may(tmp_path):
     path = tmp_path / "file"
+    path.write_bytes(b"{}\n")
+    with open(path, "rb", buffering=0) as file:
+        # What is only imported where it is needed is no memory of the line.
+        assert [record async for record in lines_of(file, 1000)] == [b"{}"]
     path.write_bytes(b"z" * 20_000_000)
     with open(path, "rb", buffering=0) as file:
         source = lines_of(file, 1000)
         tracemalloc.start()
         try:
             assert [type(record) async for record in source] == [UnreadableRecord]
-            assert tracemalloc.get_traced_memory()[1] < 2_000_000
+            assert tracemalloc.get_traced_memory()[1] < 4_000_000
         finally:
             tracemalloc.stop()
     assert source.is_too_long(0)
@@ -154,8 +158,8 @@ def test_every_record_s_line_is_found_again(steps):
     numbers, expected, line = LineNumbers(), [], 0
     for step in steps:
         line += step
-        numbers.add(line)
         expected.append(line)
+    numbers.extend(expected)
     assert [numbers[index] for index in range(len(expected))] == expected
 
 
@@ -163,6 +167,17 @@ def test_every_record_s_line_is_found_again(steps):
 def test_an_even_file_needs_no_memory_for_its_lines(step):
     numbers = LineNumbers()
     for line in range(1, 3_000_000, 300 * step):
-        for further in range(0, 300 * step, step):
-            numbers.add(line + further)
-    assert len(numbers._indexes) == 1
+        numbers.extend(range(line, line + 300 * step, step))
+    assert all(isinstance(steps, int) for steps in numbers._steps)
+
+
+def test_an_uneven_file_needs_a_byte_for_a_line():
+    numbers = LineNumbers()
+    tracemalloc.start()
+    try:
+        for line in range(0, 9_000_000, 3000):
+            numbers.extend([line + (place if place % 3 else place + 1) for place in range(0, 3000, 3)])
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(numbers) == 3_000_000

@@ -102,9 +102,10 @@ async def test_zstd_that_is_damaged():
 
 async def test_a_document_that_the_damage_cuts_is_not_given():
     content = b"documentNo;documentLines.lineNo\n1;1\n2;1\n2;2\n"
+    # Whether the lines of a document stand together shows only at the end.
     found, said = await broken(gzip.compress(content)[:-8], format="csv", kind="documents")
-    assert [record["documentNo"] for record in found] == ["1"]
-    assert "1 records were read before it, up to line 2" in said
+    assert found == []
+    assert "no record was read before it" in said
 
 
 async def test_without_zstd_it_is_said_what_to_install(monkeypatch):
@@ -224,7 +225,7 @@ async def test_leaving_early_closes_the_file(tmp_path):
     async with open_records(path) as records:
         async for _ in records:
             break
-        file = records._file
+        file = records._file._file
     assert file.closed
     await asyncio.get_running_loop().shutdown_asyncgens()
 

@@ -37,7 +37,7 @@ COLUMNS = {
     "limitAmount": pa.array([Decimal("12.50"), None], pa.decimal128(12, 2)),
     "discountRate": [5.1, None],
     "dateOfBirth": pa.array([date(1984, 5, 17), None]),
-    "stopReminderUntil": pa.array([datetime(2026, 11, 20, 13, 0), None], pa.timestamp("ns")),  # noqa: DTZ001 - Parquet has them without
+    "stopReminderUntil": pa.array([datetime(2026, 11, 20), None], pa.timestamp("ns")),  # noqa: DTZ001 - Parquet has them without
     "vatLiable": [True, None],
     "organizationNo": pa.array([971524960, None], pa.int64()),
     "ssn": [1.0, None],
@@ -49,8 +49,8 @@ FIRST = {
     "emailAddressDocument": ["a@b.no", "c@d.no"],
     "limitAmount": Decimal("12.50"),
     "discountRate": Decimal("5.1"),
-    "dateOfBirth": date(1984, 5, 17),
-    "stopReminderUntil": date(2026, 11, 20),
+    "dateOfBirth": "1984-05-17",
+    "stopReminderUntil": "2026-11-20",
     "vatLiable": True,
     "organizationNo": "971524960",
     "ssn": "1",
@@ -59,7 +59,7 @@ FIRST = {
 
 async def test_customers(tmp_path):
     content = written(COLUMNS, row_group_size=1)
-    expected = [("row 1", FIRST), ("row 2", {"customerNo": "8", "emailAddressDocument": []})]
+    expected = [("row 1", FIRST), ("row 2", {"customerNo": "8"})]
     assert await read(content) == expected
     assert await read(gzip.compress(content)) == expected
     path = tmp_path / "customers.parquet"
@@ -79,18 +79,18 @@ async def test_documents_with_lists_of_lines_and_with_rows_of_lines():
 async def test_values_of_other_types_cost_their_row():
     found = await read(written({"customerNo": ["1", "2"], "dueDays": [1.5, 2.0], "limitAmount": [1.0, float("nan")]}))
     assert found == [
-        ("row 1", "row 1: column dueDays: not a whole number, but a float"),
-        ("row 2", "row 2: column limitAmount: NaN or Infinity"),
+        ("row 1", "row 1, column dueDays: not a whole number"),
+        ("row 2", "row 2, column limitAmount: a word that tools write for nothing: leave the cell blank where there is no value"),
     ]
-    ((_, fault),) = await read(written({"customerNo": ["1"], "postalAddress": [{"city": "Bø"}]}))
-    assert fault == 'row 1: column postalAddress: "city" is none of its fields'
-    ((_, fault),) = await read(written({"customerNo": [b"1"], "postalAddress": ["Bø"], "name": [True]}))
-    assert fault.count("column") == 3
+    with pytest.raises(SourceError, match=r'"postalAddress.city" \(did you mean postalAddress.cityName\?\)'):
+        await read(written({"customerNo": ["1"], "postalAddress": [{"city": "Bø"}]}))
+    ((_, fault),) = await read(written({"customerNo": ["1"], "dueDays": [True], "name": [True]}))
+    assert fault.count("column") == 2
 
 
 async def test_columns_that_are_no_field():
     content = written({"customerNo": ["1"], "saldo": [5]})
-    with pytest.raises(SourceError, match='"saldo" is no field of customers'):
+    with pytest.raises(SourceError, match='1 column is no field of customers: column 2, "saldo"'):
         await read(content)
     assert await read(content, extra_columns=True) == [("row 1", {"customerNo": "1"})]
 

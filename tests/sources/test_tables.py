@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amili_arm_async import ConfigurationError, RecordError, SourceError, UnreadableRecord, open_records
-from amili_arm_async.sources.columns import known_names
+from amili_arm_async.sources.mapping import field_names
 
 
 async def read(content, kind="customers", **options):
@@ -49,7 +49,7 @@ async def test_a_customer_of_a_norwegian_spreadsheet():
         "phoneNo": "004790012345",
         "limitAmount": Decimal("1234.50"),
         "dueDays": 14,
-        "dateOfBirth": date(1984, 5, 17),
+        "dateOfBirth": "1984-05-17",
         "vatLiable": True,
         "emailAddressDocument": ["a@b.no", "c@d.no"],
     }
@@ -64,9 +64,10 @@ CELLS = [
     ("limitAmount", "1\u202f234,00", Decimal("1234.00")),
     ("limitAmount", "\u22125", Decimal(-5)),
     ("dueDays", "1 000", 1000),
-    ("dateOfBirth", "2026-02-28", date(2026, 2, 28)),
-    ("dateOfBirth", "1.2.2026", date(2026, 2, 1)),
-    ("dateOfBirth", "2026-02-28 00:00:00", date(2026, 2, 28)),
+    ("limitAmount", "1.234,50", Decimal("1234.50")),
+    ("stopReminderUntil", "2026-02-28", "2026-02-28"),
+    ("stopReminderUntil", "1.2.2026", "2026-02-01"),
+    ("stopReminderUntil", "2026-02-28 00:00:00", "2026-02-28"),
     ("vatLiable", "NEI", False),
     ("vatLiable", "0", False),
     ("vatLiable", "SANN", True),
@@ -84,12 +85,12 @@ async def test_a_cell_becomes_a_value_of_its_field(name, cell, value):
 @pytest.mark.parametrize(
     ("name", "cell", "words"),
     [
-        ("limitAmount", "1.234,50", "not a number"),
+        ("limitAmount", "1.234", "two meanings"),
         ("limitAmount", "12 34", "not a number"),
-        ("limitAmount", "NaN", "not a number"),
-        ("limitAmount", "kr 5", "not a number"),
+        ("limitAmount", "NaN", "a word that tools write for nothing"),
+        ("limitAmount", "kr 5", "write the number alone"),
         ("dueDays", "14,5", "not a whole number"),
-        ("dateOfBirth", "31.02.2026", "not a date"),
+        ("dateOfBirth", "31.02.2026", "no such day"),
         ("dateOfBirth", "05/17/1984", "not a date"),
         ("vatLiable", "kanskje", "not a boolean"),
         ("phoneNo", "4,79001E+11", "shortened"),
@@ -98,7 +99,7 @@ async def test_a_cell_becomes_a_value_of_its_field(name, cell, value):
 async def test_a_cell_that_is_no_value_costs_its_row_only_and_is_not_quoted(name, cell, words):
     first, second = await read(f"customerNo;{name}\n7;{cell}\n8;\n")
     assert first[0] == "line 2"
-    assert first[1].startswith(f"line 2: column {name}: ")
+    assert first[1].startswith(f"line 2, column {name}: ")
     assert words in first[1]
     assert cell not in first[1].partition(": ")[2].replace("such as 1 234,50", "")
     assert second == ("line 3", {"customerNo": "8"})
@@ -109,7 +110,7 @@ async def test_a_faulty_record_knows_its_key_and_what_was_read():
     (record,) = [record async for record in records]
     assert record.get("customerNo") == "7"
     assert record.as_read == {"customerNo": "7", "dueDays": "x"}
-    with pytest.raises(RecordError, match="line 2: column dueDays"):
+    with pytest.raises(RecordError, match="line 2, column dueDays"):
         dict(record)
     assert "7" not in repr(record)
 
@@ -119,12 +120,12 @@ async def test_a_blank_cell_is_not_given_and_a_word_clears():
     found = await read(content, clear="-")
     assert found[0][1] == {"customerNo": "1"}
     assert found[1][1] == {"customerNo": "2", "name": "", "dateOfBirth": "", "arRules": []}
-    assert found[2][1] == "line 4: column dueDays: a field of type integer can't be cleared by a blank"
+    assert found[2][1] == "line 4, column dueDays: a field of type integer can't be cleared by a blank"
 
 
 async def test_every_field_can_be_a_column():
     for kind in ("customers", "documents"):
-        header = ";".join(sorted(known_names(kind)))
+        header = ";".join(sorted(field_names(kind)))
         assert await read(f"{header}\n", kind) == []
 
 
@@ -145,17 +146,18 @@ async def test_the_delimiter_is_told():
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        ("customerNo;name;name", 'line 1: column 3: "name" is there already, as column 2'),
-        ("customerNo;;name", "line 1: column 2 has no name"),
-        ("customerNo;name;", "line 1: column 3 has no name"),
-        ("customerNo;Name", 'line 1: column 2: "Name" is no field of customers; did you mean name?'),
+        (
+            "customerNo;Name",
+            '1 column is no field of customers: column 2, "Name" (did you mean name?): say which field each is, with columns=',
+        ),
+        ("name;dueDays", "no column is customerNo, the number of a record: say which column it is"),
         ("customerNo;postalAdress.cityName", "did you mean postalAddress.cityName?"),
         ("customerNo;cityName", "did you mean postalAddress.cityName?"),
-        ("customerNo;postalAddress", '"postalAddress" is no field'),
-        ("customerNo;\x1b[2J", '"?[2J" is no field'),
+        ("customerNo;postalAddress", 'no field of customers: column 2, "postalAddress"'),
+        ("customerNo;\x1b[2J", 'no field of customers: column 2, "?[2J"'),
         ("\x22customerNo;name", "quotation marks of the header"),
         ("customerNo;name\r1;A\r2;B", "classic Mac OS"),
-        ("customerNo;documentNo", '"documentNo" is no field of customers'),
+        ("customerNo;documentNo", 'no field of customers: column 2, "documentNo"'),
         ("x" * 5000, "..."),
     ],
 )
@@ -294,37 +296,56 @@ async def test_rows_of_one_document_are_put_together():
     assert found[2] == ("line 5", {"documentNo": "12", "customerNo": "1"})
 
 
-async def test_rows_without_a_number_are_documents_of_their_own():
-    found = await read("customerNo;documentLines.lineNo\n1;1\n1;2\n", "documents")
-    assert [place for place, _ in found] == ["line 2", "line 3"]
+async def test_rows_without_a_number_are_documents_of_their_own_where_they_have_no_lines():
+    found = await read("documentNo;customerNo\n;1\n;2\n", "documents")
+    assert found == [("line 2", {"customerNo": "1"}), ("line 3", {"customerNo": "2"})]
+    assert "no column is documentNo" in await fault("customerNo;documentLines.lineNo\n1;1\n1;2\n", "documents")
+
+
+async def test_a_line_without_a_number_holds_the_documents_beside_it():
+    found = await read(HEADER + "9;1;1;1;1\n10;1;30;1;10\n;;;2;20\n11;1;1;1;1\n12;1;1;1;1\n", "documents")
+    assert [place for place, _ in found] == ["line 2", "line 3", "line 4", "line 5", "line 6"]
+    assert [isinstance(record, str) for _, record in found] == [False, True, True, True, False]
+    assert found[2][1] == "line 4: a line without documentNo: give it the number of its document"
+
+
+async def test_of_a_document_whose_rows_do_not_stand_together_no_part_is_given():
+    rows = "10;1;30;1;10\n10;1;30;2;10\n11;1;1;1;1\n10;1;30;3;10\n12;1;1;1;1\n"
+    found = await read(HEADER + rows, "documents")
+    assert [place for place, _ in found] == ["line 2", "line 4", "line 5", "line 6"]
+    words = "column documentNo: the lines of this document do not stand together"
+    assert found[0][1] == f"line 2, {words} (lines 2 to 3 too): sort the file by documentNo"
+    assert found[2][1] == f"line 5, {words}: sort the file by documentNo"
+    assert [isinstance(record, dict) for _, record in found] == [False, True, False, True]
 
 
 async def test_fields_of_the_header_must_agree():
     found = await read(HEADER + "10;1;30;1;10\n10;;;2;20\n10;2;30;3;0\n11;1;1;1;1\n", "documents")
-    assert found[0] == ("line 2", "line 4: column customerNo: not as on line 2")
+    differs = "not as on line 2, the first of the document: give the same in all its lines"
+    assert found[0] == ("line 2", f"line 4, column customerNo: {differs}")
     assert found[1][0] == "line 5"
     assert isinstance(found[1][1], dict)
 
 
 async def test_a_fault_in_one_row_holds_its_whole_document():
     found = await read(HEADER + "10;1;30;1;10\n10;1;30;2;x\n11;1;1;1;1\n", "documents")
-    assert found[0][1].startswith("line 3: column documentLines.currencyAmounts.inclVat: not a number")
+    assert found[0][1].startswith("line 3, column documentLines.currencyAmounts.inclVat: not a number")
     assert isinstance(found[1][1], dict)
 
 
 async def test_a_row_that_can_not_be_cut_holds_the_document_that_it_is_in():
     found = await read(HEADER + "10;1;30;1;10\n10;1;30\n10;1;30;3;x\n11;1;1;1;1\n", "documents")
     assert len(found) == 2
-    assert found[0][1].startswith("line 3: 3 cells, and the header has 5; line 4: column")
+    assert found[0][1].startswith("line 3: 3 cells, and the header has 5; line 4, column")
     assert isinstance(found[1][1], dict)
 
 
 async def test_a_row_that_can_not_be_cut_holds_the_documents_beside_it():
     found = await read(HEADER + "10;1;30;1;10\nbroken\n11;1;1;1;1\n12;1;1;1;1", "documents")
     assert [place for place, _ in found] == ["line 2", "line 3", "line 4", "line 5"]
-    assert found[0][1] == "line 3 after it can't be read, and may be a line of it"
+    assert found[0][1] == "line 2: line 3 after it can't be read, and may be a line of it"
     assert found[1][1].startswith("line 3: 1 cells")
-    assert found[2][1] == "line 3 before it can't be read, and may be a line of it"
+    assert found[2][1] == "line 4: line 3 before it can't be read, and may be a line of it"
     assert isinstance(found[3][1], dict)
 
 
@@ -343,15 +364,16 @@ async def test_a_document_that_is_too_long_is_named_and_not_kept():
 
 # --- properties -----------------------------------------------------------------------------------------------------------
 
-texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=30).map(str.strip)
+texts = st.text("abc\xc5\xf8 ;,|\"'", max_size=30).map(str.strip)
+messages = st.text("abc\xc5\xf8 ;,|\"'\n", max_size=30).map(str.strip)
 cells = {
-    "customerNo": texts.filter(lambda text: text and "e" not in text.casefold()),
+    "customerNo": st.from_regex(r"[A-Z][0-9]{1,6}", fullmatch=True),
     "name": texts,
-    "customerMessage": texts,
+    "customerMessage": messages,
     "postalAddress.cityName": texts,
     "limitAmount": st.decimals(min_value=-(10**9), max_value=10**9, places=2),
     "dueDays": st.integers(-1000, 10**6),
-    "dateOfBirth": st.dates(),
+    "dateOfBirth": st.dates(date(1900, 1, 1), date(2026, 1, 1)),
     "vatLiable": st.booleans(),
 }
 
@@ -379,6 +401,8 @@ async def test_what_is_written_is_read(customers, delimiter, comma, quoting):
         writer.writerow([written(customer[name], comma) for name in cells])
     found = await read(file.getvalue())
     expected = [{name: value for name, value in customer.items() if value != ""} for customer in customers]
+    for customer in expected:
+        customer["dateOfBirth"] = customer["dateOfBirth"].isoformat()
     assert [flat(record) for _, record in found] == expected
 
 

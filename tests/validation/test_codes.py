@@ -314,7 +314,8 @@ async def test_a_document_for_nobody(check):
 
 def test_every_code_has_a_case():
     of_sources = {"duplicate", "unknown_customer", "source_error"}
-    of_tables = {"boolean", "no_record", "number", "two_meanings"}
+    of_tables = {"boolean", "no_record", "number", "repeated_column", "two_meanings"}
+    of_tables |= {"broken_neighbour", "no_document", "no_lines", "not_together", "rows_differ"}
     assert {code for code, *_ in CASES} | of_sources | of_tables == set(SEVERITIES)
 
 

@@ -1,0 +1,505 @@
+"""Pure: rows of a table, each a line of a document, put together as documents; and which documents' rows do not stand together."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import accumulate, chain, compress
+from operator import ne
+from typing import Any, Final
+
+from msgspec import UNSET, Raw
+
+from ..bulk.canonical import as_key, is_plain
+from ..bulk.key_hashes import KeyHashes, repeats
+from ..values.fields import KEYS, Field
+from ..values.judge import CellFault
+from .judged import JudgedBlock, JudgedLines, RefusedRecord
+from .refusals import NOT_READABLE, WHOLE, Refusals, Said
+from .table import BrokenRow
+
+__all__ = ["DocumentRows", "LinesOfRows", "RunCounter", "TableRows", "TornDocuments", "keys_of", "without_rows"]
+
+MOST_ROWS: Final = 100_000
+"""Rows of a document: each is an object here, however short its text."""
+
+_MOST_BROKEN: Final = 1000
+_MOST_FAULTS: Final = 100
+
+
+def keys_of(values: Sequence[Any]) -> list[str | None]:
+    """Returns values of the field that identifies a record as keys.
+
+    Args:
+        values: texts, or UNSET.
+    """
+    try:
+        text = "".join(values)
+    except TypeError:
+        text = " "
+    # Without white space, a text is the only part of itself.
+    if all(values) and text.split() == [text] and is_plain(text):
+        return list(values)
+    return [as_key(value) if value is not UNSET else None for value in values]
+
+
+@dataclass(slots=True)
+class TableRows:
+    """Rows of a table that were judged.
+
+    Attributes:
+        columns: the values of the fields of the records.
+        lines: the values of the fields of their lines.
+        cells: all that stood in the rows, by the names of the header.
+        keys: the number of the record as it is compared, None where the cell is blank.
+        numbers: the line or row of each.
+        refused: by row, why it can't be sent.
+        warned: by row, what is odd.
+        broken: rows that are in no column.
+    """
+
+    columns: list[list[Any]]
+    lines: list[list[Any]]
+    cells: dict[str, list[Any]]
+    keys: list[str | None]
+    numbers: list[int]
+    refused: dict[int, list[CellFault]]
+    warned: dict[int, list[CellFault]]
+    broken: list[BrokenRow] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def extend(self, other: TableRows) -> None:
+        """Appends rows."""
+        base = len(self)
+        for mine, theirs in zip(self._lists(), other._lists(), strict=True):
+            mine.extend(theirs)
+        self.refused.update({base + row: faults for row, faults in other.refused.items()})
+        self.warned.update({base + row: faults for row, faults in other.warned.items()})
+        self.broken += [broken._replace(before=base + broken.before) for broken in other.broken]
+
+    def drop(self, count: int) -> None:
+        """Removes the first rows, with the broken ones up to there."""
+        for mine in self._lists():
+            del mine[:count]
+        self.refused = {row - count: faults for row, faults in self.refused.items() if row >= count}
+        self.warned = {row - count: faults for row, faults in self.warned.items() if row >= count}
+        self.broken = [broken._replace(before=broken.before - count) for broken in self.broken if broken.before > count]
+
+    def keep_first(self) -> None:
+        """Removes all rows but the first."""
+        for mine in self._lists():
+            del mine[1:]
+        self.refused = {row: faults for row, faults in self.refused.items() if not row}
+        self.warned = {row: faults for row, faults in self.warned.items() if not row}
+        self.broken = [broken for broken in self.broken if not broken.before]
+
+    def as_read(self, row: int) -> dict[str, Any]:
+        """Returns what stood in a row."""
+        return {name: column[row] for name, column in self.cells.items()}
+
+    def _lists(self) -> list[list[Any]]:
+        return [*self.columns, *self.lines, *self.cells.values(), self.keys, self.numbers]
+
+
+def without_rows(
+    rows: TableRows, refusals: Refusals, fields: Sequence[Field], key: int | None, lines: LinesOfRows | None = None
+) -> JudgedBlock:
+    """Returns rows as records, each its own.
+
+    Args:
+        rows: the rows.
+        refusals: names those that can't be sent.
+        fields: of the columns.
+        key: the position of the field that identifies a record.
+        lines: of documents.
+    """
+    numbers, columns = rows.numbers, rows.columns
+    bad = sorted(rows.refused.keys() | lines.refused.keys()) if lines is not None else sorted(rows.refused)
+    if not bad and not rows.broken:
+        keys = keys_of(columns[key]) if key is not None else [None] * len(numbers)
+        return JudgedBlock(fields, columns, keys, numbers, rows.warned, (), lines.judged if lines is not None else None)
+    refused = [(broken.before, 0, broken.number, _unreadable(broken, refusals)) for broken in rows.broken]
+    for row in bad:
+        faults = [refusals.said(numbers[row], fault) for fault in rows.refused.get(row, ())]
+        if lines is not None:
+            faults += lines.refused.get(row, ())
+        refused.append((row, 1, numbers[row], refusals.refused(faults, _key_text(rows, row, key), rows.as_read(row))))
+    refused.sort(key=lambda one: one[:2])
+    records = [RefusedRecord(row - bisect_left(bad, row), number, record) for row, _, number, record in refused]
+    gone = set(bad)
+    places = [row for row in range(len(numbers)) if row not in gone]
+    columns = [[column[row] for row in places] for column in columns]
+    keys = keys_of(columns[key]) if key is not None else [None] * len(places)
+    warned = {at: rows.warned[row] for at, row in enumerate(places) if row in rows.warned}
+    judged = lines.of(places) if lines is not None else None
+    return JudgedBlock(fields, columns, keys, [numbers[row] for row in places], warned, records, judged)
+
+
+@dataclass(slots=True)
+class LinesOfRows:
+    """The lines of documents that are not in rows of their own.
+
+    Attributes:
+        judged: the lines of all rows.
+        refused: by row, what is wrong with its lines.
+    """
+
+    judged: JudgedLines
+    refused: Mapping[int, Sequence[Said]]
+
+    def of(self, rows: Sequence[int]) -> JudgedLines:
+        """Returns the lines of some rows."""
+        fields, columns, offsets = self.judged
+        places = [line for row in rows for line in range(offsets[row], offsets[row + 1])]
+        counts = [offsets[row + 1] - offsets[row] for row in rows]
+        return JudgedLines(fields, [[column[line] for line in places] for column in columns], [0, *accumulate(counts)])
+
+
+def _unreadable(broken: BrokenRow, refusals: Refusals) -> Any:
+    return refusals.refused([refusals.said(broken.number, CellFault(NOT_READABLE, WHOLE, broken.fault))], None, broken.as_read)
+
+
+def _key_text(rows: TableRows, row: int, key: int | None) -> str | None:
+    """The number of a record that is refused, unless that is what is wrong with it."""
+    value = rows.columns[key][row] if key is not None else UNSET
+    return as_key(value) if value is not UNSET else None
+
+
+# --- rows that stand together ---------------------------------------------------------------------------------------------
+
+
+class RunCounter:
+    """Counts runs: rows with the same number that follow each other."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._last: str | None = None
+
+    def starts(self, keys: Sequence[str | None]) -> list[bool]:
+        """Returns for the next rows whether each begins a run, and counts these."""
+        if not keys:
+            return []
+        found = list(map(ne, keys, chain([self._last], keys)))
+        if None in keys:
+            found = [begins and key is not None for begins, key in zip(found, keys, strict=True)]
+        self._last = keys[-1]
+        self.count += sum(found)
+        return found
+
+
+class TornDocuments:
+    """Finds the documents whose rows do not stand together, by the keys of all rows, in little memory (see `KeyHashes`)."""
+
+    def __init__(self) -> None:
+        self._runs = RunCounter()
+        self._hashes = KeyHashes(keep_keys=True)
+        self._torn: bytearray | None = None
+
+    def add(self, keys: Sequence[str | None]) -> None:
+        """Takes in the keys of the next rows, as they are compared."""
+        self._hashes.add(list(compress(keys, self._runs.starts(keys))))
+
+    def find(self) -> Iterator[None]:
+        """Compares the keys, a part at a time."""
+        torn: bytearray | None = None
+        for found in repeats(self._hashes):
+            if found is not None:
+                torn = torn or bytearray((self._runs.count >> 3) + 1)
+                (later, _), earlier = found
+                for run in (later, earlier):
+                    torn[run >> 3] |= 1 << (run & 7)
+            yield None
+        self._torn = torn
+        self.close()
+
+    def __contains__(self, run: int) -> bool:
+        return self._torn is not None and run >> 3 < len(self._torn) and bool(self._torn[run >> 3] & 1 << (run & 7))
+
+    @property
+    def any(self) -> bool:
+        """Whether there are such documents."""
+        return self._torn is not None
+
+    def close(self) -> None:
+        """Gives the room on the disk back."""
+        self._hashes.close()
+
+
+# --- documents ------------------------------------------------------------------------------------------------------------
+
+
+class DocumentRows:
+    """Makes documents of rows.
+
+    A document is a run of rows with the same number. A row that could not be split into cells, or that has a line and no number, may be a
+    line of the document before it or after it: those are not sent without it.
+
+    Args:
+        refusals: names the documents that can't be sent.
+        fields: of the columns of the documents.
+        line_fields: of the columns of the lines.
+        line_names: the names of the columns of the lines. Fields behind these have the same value in every line, and make no line.
+        longest: bytes of a document at the most.
+        torn: the documents whose rows do not stand together.
+    """
+
+    def __init__(
+        self,
+        refusals: Refusals,
+        fields: Sequence[Field],
+        line_fields: Sequence[Field],
+        *,
+        line_names: Sequence[str],
+        longest: int,
+        torn: TornDocuments | None,
+    ) -> None:
+        self._refusals = refusals
+        self._fields = fields
+        self._line_fields = line_fields
+        self._line_names = line_names
+        self._given = len(line_names)
+        self._longest = longest
+        self._torn = torn
+        self._key = next(position for position, one in enumerate(fields) if one.path == KEYS["documents"])
+        self._runs = RunCounter()
+        self._rows: TableRows | None = None
+        self._starts: list[int] = []
+        # The run of each document under way, None where it has no number.
+        self._run_of: list[int | None] = []
+        self._last_key: str | None = None
+        # Of the first document under way, whose other rows are not kept.
+        self._carried: list[Said] = []
+        # Before that, a row that may be a line of it.
+        self._broken_before: BrokenRow | None = None
+        self._size = 0
+        self._is_too_long = False
+
+    def add(self, rows: TableRows) -> JudgedBlock | None:
+        """Takes in rows, and returns the documents that are whole with them; None where there are none."""
+        rows = self._assigned(rows)
+        base = len(self._rows) if self._rows is not None else 0
+        self._begin_documents(rows.keys, base)
+        if self._rows is None:
+            self._rows = rows
+        else:
+            self._rows.extend(rows)
+        if len(self._starts) > 1:
+            return self._take(self._starts.pop())
+        if base and len(rows):
+            self._bound(rows)
+        return self.end() if len(self._rows.broken) > _MOST_BROKEN else None
+
+    def end(self) -> JudgedBlock | None:
+        """Returns the documents that are whole when nothing follows."""
+        return self._take(len(self._rows)) if self._rows is not None and (len(self._rows) or self._rows.broken) else None
+
+    def _assigned(self, rows: TableRows) -> TableRows:
+        """Rows that have a line and no number are taken out: it is unknown whose line it is."""
+        if None not in rows.keys:
+            return rows
+        lost = [row for row, key in enumerate(rows.keys) if key is None and not self._is_no_record(rows, row)]
+        lost = [row for row in lost if any(not _is_blank(rows.cells[name][row]) for name in self._line_names)]
+        if not lost:
+            return rows
+        fault = f"a line without {KEYS['documents']}: give it the number of its document"
+        broken = [BrokenRow(row - at, rows.numbers[row], fault, rows.as_read(row)) for at, row in enumerate(lost)]
+        broken += [one._replace(before=one.before - bisect_left(lost, one.before)) for one in rows.broken]
+        gone = set(lost)
+        kept = [row not in gone for row in range(len(rows))]
+        new = {row: at for at, row in enumerate(compress(range(len(rows)), kept))}
+        return TableRows(
+            [list(compress(column, kept)) for column in rows.columns],
+            [list(compress(column, kept)) for column in rows.lines],
+            {name: list(compress(column, kept)) for name, column in rows.cells.items()},
+            list(compress(rows.keys, kept)),
+            list(compress(rows.numbers, kept)),
+            {new[row]: faults for row, faults in rows.refused.items() if row in new},
+            {new[row]: faults for row, faults in rows.warned.items() if row in new},
+            sorted(broken, key=lambda one: (one.before, one.number)),
+        )
+
+    @staticmethod
+    def _is_no_record(rows: TableRows, row: int) -> bool:
+        return any(fault.path in {WHOLE, ""} for fault in rows.refused.get(row, ()))
+
+    def _begin_documents(self, keys: Sequence[str | None], base: int) -> None:
+        run = self._runs.count - 1
+        for row, (key, begins) in enumerate(zip(keys, self._runs.starts(keys), strict=True), base):
+            run += begins
+            if begins or key is None or not row:
+                self._starts.append(row)
+                self._run_of.append(run if key is not None else None)
+
+    def _bound(self, rows: TableRows) -> None:
+        """Keeps little of a document that has become too long."""
+        assert self._rows is not None
+        self._size += sum(len(cell) for column in rows.cells.values() for cell in column if cell)
+        whole = self._rows
+        if not self._is_too_long and (len(whole) > MOST_ROWS or self._size > self._longest):
+            most = f"{self._longest} bytes" if self._size > self._longest else f"{MOST_ROWS} rows"
+            too_large = CellFault("too_large", WHOLE, f"the document has more than {most}")
+            self._carried.insert(0, self._refusals.said(whole.numbers[min(MOST_ROWS, len(whole) - 1)], too_large))
+            self._is_too_long = True
+        if self._is_too_long:
+            said = self._refusals.said
+            self._carried += [said(whole.numbers[row], fault) for row, faults in whole.refused.items() if row for fault in faults]
+            self._carried += [self._fault(broken) for broken in whole.broken if broken.before]
+            del self._carried[_MOST_FAULTS:]
+            whole.keep_first()
+
+    def _take(self, cut: int) -> JudgedBlock:
+        """The documents of the first rows."""
+        rows, starts = self._rows, self._starts
+        assert rows is not None
+        count = len(starts)
+        owner = [at for at, (begin, end) in enumerate(zip(starts, [*starts[1:], cut], strict=True)) for _ in range(begin, end)]
+        faults: dict[int, list[Said]] = {}
+        if self._carried:
+            faults[0] = self._carried
+        if self._broken_before is not None and count:
+            faults.setdefault(0, []).append(self._beside(self._broken_before, "before", 0))
+            self._broken_before = None
+        self._add_torn(faults, owner)
+        alone = self._add_broken(faults, cut)
+        for row, found in rows.refused.items():
+            if row < cut:
+                faults.setdefault(owner[row], []).extend([self._refusals.said(rows.numbers[row], fault) for fault in found])
+        if count < cut:
+            self._add_differences(faults, owner, cut)
+        block = self._block(owner, cut, faults, alone)
+        self._forget(cut, alone)
+        return block
+
+    def _forget(self, cut: int, alone: dict[int, list[BrokenRow]]) -> None:
+        assert self._rows is not None
+        later = len(self._rows) > cut
+        self._starts, self._run_of = [0] if later else [], self._run_of[len(self._starts) :]
+        self._rows.drop(cut)
+        self._size, self._is_too_long, self._carried = 0, False, []
+        if last := alone.get(-1):
+            # What stands before the next document may be a line of it.
+            self._broken_before = last[-1]
+
+    def _add_torn(self, faults: dict[int, list[Said]], owner: Sequence[int]) -> None:
+        if self._torn is None or not self._torn.any:
+            return
+        assert self._rows is not None
+        for at in range(len(self._starts)):
+            run = self._run_of[at]
+            if run is not None and run in self._torn:
+                numbers = [number for number, document in zip(self._rows.numbers, owner, strict=False) if document == at]
+                torn = CellFault("not_together", KEYS["documents"], self._torn_words(numbers))
+                faults.setdefault(at, []).append(self._refusals.said(numbers[0], torn))
+
+    def _torn_words(self, numbers: Sequence[int]) -> str:
+        unit = self._refusals.unit
+        rest = f" ({_listed(unit, numbers)} too)" if len(numbers) > 1 else ""
+        return f"the {unit}s of this document do not stand together{rest}: sort the file by {KEYS['documents']}"
+
+    def _add_broken(self, faults: dict[int, list[Said]], cut: int) -> dict[int, list[BrokenRow]]:
+        """Says of each document what is broken in it or beside it, and returns the broken rows that are in none, by the document before
+        which they stand; -1 behind the last."""
+        assert self._rows is not None
+        alone: dict[int, list[BrokenRow]] = {}
+        starts, count = self._starts, len(self._starts)
+        for broken in self._rows.broken:
+            if broken.before > cut:
+                break
+            at = bisect_right(starts, broken.before) - 1 if broken.before < cut else count
+            if at == count or starts[at] == broken.before:
+                alone.setdefault(at if at < count else -1, []).append(broken)
+            else:
+                faults.setdefault(at, []).append(self._fault(broken))
+        for at, some in alone.items():
+            if at != 0 and count:
+                before = at - 1 if at > 0 else count - 1
+                faults.setdefault(before, []).append(self._beside(some[0], "after", before))
+            if at >= 0:
+                faults.setdefault(at, []).append(self._beside(some[-1], "before", at))
+        return alone
+
+    def _add_differences(self, faults: dict[int, list[Said]], owner: Sequence[int], cut: int) -> None:
+        """The fields of a document must be the same in all its rows, or blank in the later ones."""
+        assert self._rows is not None
+        rows, starts, unit = self._rows, self._starts, self._refusals.unit
+        for one, column in zip(self._fields, rows.columns, strict=True):
+            given = column[:cut] if cut < len(column) else column
+            firsts = [given[start] for start in starts]
+            expected = [firsts[at] for at in owner]
+            if given == expected:
+                continue
+            for row, (value, first) in enumerate(zip(given, expected, strict=True)):
+                if value is not UNSET and value != first and not _are_equal(value, first):
+                    at = owner[row]
+                    differs = f"not as on {unit} {rows.numbers[starts[at]]}, the first of the document: give the same in all its {unit}s"
+                    faults.setdefault(at, []).append(self._refusals.said(rows.numbers[row], CellFault("rows_differ", one.path, differs)))
+
+    def _fault(self, broken: BrokenRow) -> Said:
+        return self._refusals.said(broken.number, CellFault(NOT_READABLE, WHOLE, broken.fault))
+
+    def _beside(self, broken: BrokenRow, where: str, at: int) -> Said:
+        """What is said of a document beside a row that may be a line of it."""
+        assert self._rows is not None
+        words = f"{self._refusals.unit} {broken.number} {where} it can't be read, and may be a line of it"
+        return self._refusals.said(self._rows.numbers[self._starts[at]], CellFault("broken_neighbour", WHOLE, words))
+
+    def _block(self, owner: Sequence[int], cut: int, faults: dict[int, list[Said]], alone: dict[int, list[BrokenRow]]) -> JudgedBlock:
+        assert self._rows is not None
+        rows, starts = self._rows, self._starts
+        bad = sorted(faults)
+        refused: list[tuple[int, int, int, Any]] = []
+        for at, some in alone.items():
+            place = at if at >= 0 else len(starts)
+            refused += [(place, 0, broken.number, _unreadable(broken, self._refusals)) for broken in some]
+        bounds = [*starts, cut]
+        for at in bad:
+            begin, end = bounds[at], bounds[at + 1]
+            as_read = [rows.as_read(row) for row in range(begin, min(end, begin + 1000))]
+            refused.append((at, 1, rows.numbers[begin], self._refusals.refused(faults[at], _key_text(rows, begin, self._key), as_read)))
+        refused.sort(key=lambda one: one[:2])
+        records = [RefusedRecord(at - bisect_left(bad, at), number, record) for at, _, number, record in refused]
+        good = [at for at in range(len(starts)) if at not in faults] if bad else range(len(starts))
+        first = [starts[at] for at in good]
+        columns = [[column[row] for row in first] for column in rows.columns]
+        lines = self._lines(owner, cut, good, faults)
+        new = {at: place for place, at in enumerate(good)}
+        warned: dict[int, list[CellFault]] = {}
+        for row, found in rows.warned.items():
+            if row < cut and owner[row] in new:
+                warned.setdefault(new[owner[row]], []).extend(found)
+        return JudgedBlock(self._fields, columns, keys_of(columns[self._key]), [rows.numbers[row] for row in first], warned, records, lines)
+
+    def _lines(self, owner: Sequence[int], cut: int, good: Sequence[int], bad: dict[int, Any]) -> JudgedLines:
+        assert self._rows is not None
+        columns = [column[:cut] for column in self._rows.lines]
+        given = columns[: self._given]
+        kept = [at not in bad for at in owner] if bad else None
+        if not any(UNSET not in column for column in given):
+            nothing = (UNSET,) * len(given)
+            is_line = [row != nothing for row in zip(*given, strict=True)]
+            kept = is_line if kept is None else [both and line for both, line in zip(kept, is_line, strict=True)]
+        counts = [0] * len(self._starts)
+        for at in owner if kept is None else compress(owner, kept):
+            counts[at] += 1
+        if kept is not None:
+            columns = [list(compress(column, kept)) for column in columns]
+        return JudgedLines(self._line_fields, columns, [0, *accumulate([counts[at] for at in good])])
+
+
+def _listed(unit: str, numbers: Sequence[int]) -> str:
+    if numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{unit}s {numbers[0]} to {numbers[-1]}"
+    return f"{unit}s {', '.join(map(str, numbers[:20]))}{' ...' if len(numbers) > 20 else ''}"
+
+
+def _are_equal(value: Any, other: Any) -> bool:
+    """Whether two numbers are the same, in other digits."""
+    return isinstance(value, Raw) and isinstance(other, Raw) and Decimal(bytes(value).decode()) == Decimal(bytes(other).decode())
+
+
+def _is_blank(cell: Any) -> bool:
+    return cell is None or (not cell.strip() if isinstance(cell, str) else not cell)

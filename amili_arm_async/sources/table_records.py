@@ -1,0 +1,323 @@
+"""Pure: the blocks of a table as judged records: columns are fields, cells become values, and rows of one document come together."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple, Protocol
+
+from ..values.fields import KEYS, LINES, Field
+from ..values.json_judge import with_line
+from ..values.judge import CellFault, Judge, Origin, ReadingOptions
+from ..values.numbers import combine_proofs, number_proofs
+from ..values.rows import RowRules
+from .documents import DocumentRows, LinesOfRows, TableRows, TornDocuments, without_rows
+from .judged import JudgedBlock, JudgedLines
+from .mapping import FieldMap, MappedColumn
+from .refusals import WHOLE, Refusals, Said
+from .table import NestedLines, Table, TableBlock
+
+__all__ = ["FoundLines", "LinesElsewhere", "SignProofs", "TableRecords", "compared_keys"]
+
+_NUMBERS: Final = frozenset({"integer", "decimal"})
+
+
+class FoundLines(NamedTuple):
+    """The lines of some documents, from another table.
+
+    Attributes:
+        columns: one for each column of the lines.
+        offsets: where the lines of each document begin, and the end of the last.
+        numbers: the line or row of each line in its table.
+        faults: by document, what is wrong with its lines as a whole.
+    """
+
+    columns: Sequence[Sequence[Any]]
+    offsets: Sequence[int]
+    numbers: Sequence[int]
+    faults: Mapping[int, list[Said]]
+
+
+class LinesElsewhere(Protocol):
+    """The lines of documents, from another table.
+
+    Attributes:
+        columns: of that table.
+        origins: of these columns.
+        options: how their cells are read.
+        refusals: names what is wrong with a line.
+    """
+
+    @property
+    def columns(self) -> Sequence[MappedColumn]: ...
+
+    @property
+    def origins(self) -> Sequence[Origin]: ...
+
+    @property
+    def options(self) -> ReadingOptions: ...
+
+    @property
+    def refusals(self) -> Refusals: ...
+
+    def lines_of(self, keys: Sequence[str | None]) -> FoundLines:
+        """Returns the lines of the documents with these keys, as they are compared."""
+        ...
+
+    def left(self, fields: Sequence[Field], line_fields: Sequence[Field]) -> Iterator[JudgedBlock]:
+        """Gives the rows that are in no document, named."""
+        ...
+
+
+class SignProofs:
+    """Finds the decimal sign of each column of numbers, by all its cells.
+
+    Args:
+        columns: those of the table that are fields.
+        origins: what each column of the table was.
+    """
+
+    def __init__(self, columns: Iterable[MappedColumn], origins: Sequence[Origin]) -> None:
+        self._columns = [one for one in columns if one.field.type in _NUMBERS and origins[one.position] == "text"]
+        self._proofs: dict[str, set[str]] = {one.field.path: set() for one in self._columns}
+
+    def add(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Takes in the columns of the next rows."""
+        for one in self._columns:
+            self._proofs[one.field.path] |= number_proofs(columns[one.position])
+
+    def proved(self) -> dict[str, str]:
+        """Returns the sign of each column that proves one; `""` where its cells contradict each other."""
+        signs = {path: combine_proofs([proofs]) for path, proofs in self._proofs.items()}
+        return {path: sign for path, sign in signs.items() if sign is not None}
+
+
+def compared_keys(cells: Sequence[Any]) -> list[str | None]:
+    """Returns the cells of the column that identifies a record as they are compared; None where one is blank."""
+    return [(cell.strip().casefold() or None) if cell else None for cell in cells]
+
+
+class TableRecords:
+    """Makes records of the blocks of one table.
+
+    Args:
+        table: what is known of it.
+        fields: what the caller says of its columns.
+        options: how its cells are read.
+        longest: bytes of a record at the most.
+        elsewhere: the lines of documents, where another table has them.
+
+    Attributes:
+        is_grouped: whether rows make documents together; known once it began.
+        waits_for_proofs: whether blocks wait until `prove` was called.
+        fields: one for each column of the records.
+        line_fields: one for each column of the lines.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        fields: FieldMap,
+        *,
+        options: ReadingOptions,
+        longest: int,
+        can_prove: bool,
+        elsewhere: LinesElsewhere | None = None,
+    ) -> None:
+        self._table = table
+        self._map = fields
+        self._options = options
+        self._longest = longest
+        self._can_prove = can_prove and options.decimal_sign is None
+        self._elsewhere = elsewhere
+        self._waiting: deque[TableBlock] = deque()
+        self._documents: DocumentRows | None = None
+        self.torn: TornDocuments | None = None
+        self.is_grouped = False
+        self.waits_for_proofs = False
+
+    def begin(self) -> None:
+        """Takes in the header. Raises SourceError where it is wrong."""
+        table, kind = self._table, self._map.kind
+        found = self._map.of(table.names, table.line_paths)
+        self.columns = found.columns
+        self._repeated = found.repeated
+        self._header = [one for one in found.columns if not one.field.in_lines]
+        self._flat = [one for one in found.columns if one.field.in_lines]
+        self._nested = found.nested
+        self.is_grouped = bool(self._flat)
+        self._constants = [(field, value) for field, value in self._map.constants if not field.in_lines]
+        of_lines = [(field, value) for field, value in self._map.constants if field.in_lines]
+        given = self._flat or self._nested
+        if self._elsewhere is not None:
+            self._refuse_lines_twice(given)
+            given = self._elsewhere.columns
+        self._line_constants = of_lines if given else []
+        self.fields = [*(one.field for one in self._header), *(field for field, _ in self._constants)]
+        self.line_fields = [*(one.field for one in given), *(field for field, _ in self._line_constants)]
+        self._key = next((at for at, field in enumerate(self.fields) if field.path == KEYS[kind]), None)
+        self.refusals = Refusals(table.unit, KEYS[kind], [*found.columns, *found.nested])
+        self._make_judges()
+        by_position = {one.position: one.field for one in found.columns}
+        self._row_rules = RowRules(kind, table.names, [by_position.get(position) for position in range(len(table.names))])
+
+    def _refuse_lines_twice(self, given: Sequence[MappedColumn]) -> None:
+        from ..errors import SourceError  # noqa: PLC0415
+
+        if given:
+            raise SourceError(f"it has lines ({given[0].name}), and another table with lines was given: give them once")
+        of_lines = {field.path for field, _ in self._map.constants}
+        for one in self._elsewhere.columns if self._elsewhere is not None else ():
+            if one.field.path in of_lines:
+                raise SourceError(f"the column {one.name} of the lines gives {one.field.path}, which is a constant too: leave one out")
+        if not any(one.field.path == KEYS["documents"] for one in self._header):
+            raise SourceError(f"no column is {KEYS['documents']}, by which the lines of another table are found")
+
+    @property
+    def wanted(self) -> set[str]:
+        """The names of the columns that are read."""
+        return {one.name for one in [*self.columns, *self._nested]} | set(self._repeated.values())
+
+    def _make_judges(self) -> None:
+        kind, origins = self._map.kind, self._table.origins
+        fixed: list[Origin] = ["text" for _ in [*self._constants, *self._line_constants]]
+        judged = [*self.fields, *self.line_fields] if self.is_grouped else self.fields
+        of_columns: list[Origin] = [origins[one.position] for one in self._header]
+        constants = fixed[: len(self._constants)]
+        of_lines: list[Origin] = [origins[one.position] for one in self._flat]
+        every = of_columns + constants
+        if self.is_grouped:
+            every += of_lines + fixed[len(self._constants) :]
+        self._judge = Judge(kind, judged, origins=every, options=self._options)
+        self._line_judge: Judge | None = None
+        if not self.is_grouped and self.line_fields:
+            other = self._elsewhere
+            nested = self._table.line_origins
+            given: list[Origin] = [nested[one.position] for one in self._nested]
+            given = list(other.origins) if other is not None else given
+            every = given + fixed[len(self._constants) :]
+            options = other.options if other is not None else self._options
+            self._line_judge = Judge(kind, self.line_fields, origins=every, options=options)
+
+    # --- what a pass over the whole table finds -----------------------------------------------------------------------------
+
+    def compared(self, block: TableBlock) -> list[str | None]:
+        """Returns the keys of the rows of a block, as they are compared."""
+        assert self._key is not None
+        return compared_keys(block.columns[self._header[self._key].position])
+
+    def sign_proofs(self) -> SignProofs:
+        """Returns what finds the decimal signs of the columns."""
+        return SignProofs(self.columns, self._table.origins)
+
+    def prove(self, proved: Mapping[str, str]) -> None:
+        """Takes in the decimal signs that the whole table proves."""
+        self._options = replace(self._options, proved=dict(proved))
+        self._can_prove = self.waits_for_proofs = False
+        self._make_judges()
+
+    # --- blocks -------------------------------------------------------------------------------------------------------------
+
+    def add(self, blocks: Iterable[TableBlock]) -> Iterator[JudgedBlock]:
+        """Takes in blocks, and gives the records that are whole with them, unless it has to wait for proofs."""
+        self._waiting.extend(blocks)
+        while self._waiting:
+            rows = self._rows(self._waiting[0])
+            if rows is None:
+                self.waits_for_proofs = True
+                return
+            block = self._waiting.popleft()
+            found = self._records(rows, block)
+            if found is not None:
+                yield found
+
+    def end(self) -> Iterator[JudgedBlock]:
+        """Gives the records that are whole when nothing follows."""
+        if self._documents is not None and (found := self._documents.end()) is not None:
+            yield found
+        if self._elsewhere is not None:
+            yield from self._elsewhere.left(self.fields, self.line_fields)
+
+    def _records(self, rows: TableRows, block: TableBlock) -> JudgedBlock | None:
+        if not self.is_grouped:
+            return without_rows(rows, self.refusals, self.fields, self._key, self._lines(rows, block.lines))
+        if self._documents is None:
+            names = [one.name for one in self._flat]
+            self._documents = DocumentRows(
+                self.refusals, self.fields, self.line_fields, line_names=names, longest=self._longest, torn=self.torn
+            )
+        return self._documents.add(rows)
+
+    def _rows(self, block: TableBlock) -> TableRows | None:
+        """The rows of a block, judged; None where they have to wait for proofs."""
+        count = len(block.numbers)
+        columns = block.columns
+        header = [columns[one.position] for one in self._header]
+        flat = [columns[one.position] for one in self._flat]
+        constants = [[value] * count for _, value in self._constants]
+        of_lines = [[value] * count for _, value in self._line_constants] if self.is_grouped else []
+        judged = self._judge.read([*header, *constants, *flat, *of_lines])
+        if judged.needs_number_sign and self._can_prove:
+            return None
+        refused = judged.refused
+        if no_records := self._row_rules.find(columns):
+            # What is wrong with its cells does not matter.
+            refused = {**refused, **{row: [fault] for row, fault in no_records.items()}}
+        for position, name in self._repeated.items():
+            refused = self._without_repeated(columns[position], name, refused)
+        width = len(self.fields)
+        # Rows that come together are kept: then each column must be a list of its own.
+        own = list if self.is_grouped else _listed
+        values = [own(column) for column in judged.columns]
+        cells = {one.name: own(columns[one.position]) for one in self.columns}
+        keys: list[str | None] = self.compared(block) if self.is_grouped or self._elsewhere is not None else [None] * count
+        rows = TableRows(values[:width], values[width:], cells, keys, list(block.numbers), refused, judged.warned)
+        rows.broken = list(block.broken)
+        return rows
+
+    def _without_repeated(self, column: Sequence[Any], name: str, refused: dict[int, list[CellFault]]) -> dict[int, list[CellFault]]:
+        """A second column with the same name may only be blank."""
+        given = [row for row, cell in enumerate(column) if cell and (not isinstance(cell, str) or cell.strip())]
+        if not given:
+            return refused
+        fault = CellFault("repeated_column", WHOLE, f'two columns are named "{name}", and the second one has a value: remove one of them')
+        return {**refused, **{row: [*refused.get(row, ()), fault] for row in given}}
+
+    # --- lines --------------------------------------------------------------------------------------------------------------
+
+    def _lines(self, rows: TableRows, nested: NestedLines | None) -> LinesOfRows | None:
+        """The lines of the documents of a block, where a row is a document."""
+        if self._line_judge is None:
+            return None
+        if self._elsewhere is not None:
+            columns, offsets, numbers, faults = self._elsewhere.lines_of(rows.keys)
+        elif nested is None:
+            return LinesOfRows(JudgedLines(self.line_fields, [[] for _ in self.line_fields], [0] * (len(rows) + 1)), {})
+        else:
+            columns, offsets, numbers, faults = [nested.columns[one.position] for one in self._nested], nested.offsets, (), {}
+        count = offsets[-1]
+        judged = self._line_judge.read([*columns, *([value] * count for _, value in self._line_constants)])
+        refused = {row: list(said) for row, said in faults.items()}
+        for line, found in judged.refused.items():
+            row = bisect_right(offsets, line) - 1
+            refused.setdefault(row, []).extend(
+                [self._said(rows.numbers[row], line - offsets[row], numbers, line, fault) for fault in found]
+            )
+        for line, found in judged.warned.items():
+            row = bisect_right(offsets, line) - 1
+            rows.warned.setdefault(row, []).extend([with_line(fault, line - offsets[row]) for fault in found])
+        lines = JudgedLines(self.line_fields, [_listed(column) for column in judged.columns], offsets)
+        return LinesOfRows(lines, refused)
+
+    def _said(self, row: int, place: int, numbers: Sequence[int], line: int, fault: CellFault) -> Said:
+        """What is wrong with a line, with its place."""
+        if self._elsewhere is not None:
+            return self._elsewhere.refusals.words(numbers[line], fault), with_line(fault, place)
+        words = f"{self.refusals.place(row)}, line {place + 1} of {LINES}{self.refusals.column(fault.path)}: {fault.message}"
+        return words, with_line(fault, place)
+
+
+def _listed(column: Sequence[Any]) -> list[Any]:
+    return column if isinstance(column, list) else list(column)
