@@ -41,6 +41,7 @@ _JSON_TYPES: Final[dict[str, set[type]]] = {
     "decimal": {int, float, Decimal, *_ABSENT},
     "boolean": {bool, *_ABSENT},
     "text": {str, *_ABSENT},
+    "date": {str, *_ABSENT},
     "texts": {list, *_ABSENT},
 }
 
@@ -187,19 +188,29 @@ def _are_plain_items(lists: Sequence[list[Any]], are_plain: Callable[[Sequence[s
 
 
 def _date_screen(years: tuple[int, int], clear: str | None) -> Screen:
-    first, end = f"{years[0]}-", f"{years[1] + 1}-"
+    are_days = _day_order(years)
 
     def screen(column: Sequence[Any]) -> list[Any] | None:
         given = list(filter(None, column))
-        try:
-            msgspec.convert(given, list[date])
-        except (msgspec.ValidationError, UnicodeEncodeError):
-            return None
-        if given and not (first <= min(given) and max(given) < end and max(map(len, given)) == 10 and clear not in given):
+        if given and (clear in given or not are_days(given)):
             return None
         return _as_list(column) if len(given) == len(column) else [cell or UNSET for cell in column]
 
     return screen
+
+
+def _day_order(years: tuple[int, int]) -> Callable[[list[Any]], bool]:
+    """Whether texts are days of some years in their ISO form."""
+    first, end = f"{years[0]}-", f"{years[1] + 1}-"
+
+    def are_days(given: list[Any]) -> bool:
+        try:
+            msgspec.convert(given, list[date])
+        except (msgspec.ValidationError, UnicodeEncodeError):
+            return False
+        return first <= min(given) and max(given) < end and max(map(len, given)) == 10
+
+    return are_days
 
 
 def _decimal_screen(origin: str, decimal_sign: str | None, clear: str | None) -> Screen:
@@ -243,16 +254,16 @@ def _as_list(column: Sequence[Any]) -> list[Any]:
     return column if isinstance(column, list) else list(column)
 
 
-def _json_screen(field: Field) -> Screen | None:
+def _json_screen(field: Field) -> Screen:
     """A screen that finds values of JSON in order as they stand."""
-    if field.type == "date":
-        return None
     types, are_in_order = _JSON_TYPES[field.type], _json_order(field)
+    # Of numbers, a zero is a value.
+    has_blanks = field.type in {"text", "texts", "date"}
 
     def screen(column: Sequence[Any]) -> list[Any] | None:
         if not set(map(type, column)) <= types:
             return None
-        given = [cell for cell in column if cell or cell == 0]
+        given = list(filter(None, column)) if has_blanks else [cell for cell in column if cell or cell == 0]
         return cast("list[Any]", column) if not given or are_in_order(given) else None
 
     return screen
@@ -265,6 +276,8 @@ def _json_order(field: Field) -> Callable[[list[Any]], bool]:
         if field.type == "texts":
             return lambda given: _are_plain_items(given, are_plain)
         return are_plain if form is None else lambda given: _are_usual(given, form, None)
+    if field.type == "date":
+        return _day_order(years_of(field))
     if field.type == "integer":
         low, high = years_of(field) if field.path == "yearOfBirth" else (-LARGEST, LARGEST)
         return lambda given: bool(low <= min(given) and max(given) <= high)

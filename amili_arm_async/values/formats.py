@@ -13,6 +13,8 @@ from itertools import compress
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
 from .check_digits import bad_kids, bad_organization_numbers
 from .fields import Field
 from .findings import CellFault
@@ -125,7 +127,17 @@ def _given(column: Sequence[Any]) -> tuple[Sequence[int], Sequence[str]]:
 
 # "Data values are not case-sensitive" (https://docs.amili.dev/about-355476m0).
 _country_faults: Final = _by_value(lambda text: text.upper() in _COUNTRIES, _NO_COUNTRY)
-_date_faults: Final = _by_value(is_date, _NO_DATE)
+_faults_of_days: Final = _by_value(is_date, _NO_DATE)
+
+
+def _date_faults(column: Sequence[Any]) -> Mapping[int, _Fault]:
+    given = list(filter(None, column))
+    try:
+        msgspec.convert(given, list[date])
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return _faults_of_days(column)
+    return {} if {*map(len, given)} <= {10} else _faults_of_days(column)
+
 
 _RULES: Final[Mapping[str, _Rule]] = MappingProxyType(
     {
