@@ -40,7 +40,8 @@ class JsonLines:
             text = (line.removeprefix(_BOM) if number == 1 else line).strip(_BLANKS)
             if len(line) > self._longest:
                 self.too_long.add(number)
-                found.append((number, UnreadableRecord(f"line {number}: more than {self._longest} bytes")))
+                fault = f"more than {self._longest} bytes"
+                found.append((number, UnreadableRecord(f"line {number}: {fault}", faults=[("too_large", "$", fault)])))
             elif text:
                 found.append((number, text))
         self._number += len(lines)

@@ -63,6 +63,10 @@ class JudgedBlock:
     refused: Sequence[RefusedRecord] = ()
     lines: JudgedLines | None = None
 
+    def __len__(self) -> int:
+        """Returns how many records there are, those that are refused among them."""
+        return len(self.keys) + len(self.refused)
+
     def all_numbers(self) -> list[int]:
         """Returns the places of all records, those that are refused among them.
 

@@ -14,12 +14,15 @@ from types import NoneType
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from .. import codec
 from ..bulk.canonical import as_key
 from ..bulk.field_names import mistakes_in
 from ..bulk.fingerprints import may_have_duplicate_names
 from ..errors import RecordError
+from ..sources.encode import RecordEncoder
+from ..sources.judged import JudgedBlock, JudgedLines
 from ..unreadable import UnreadableRecord
 from ..values.fields import KEYS, MODELS, Field, RecordKind
 from ..values.findings import CellFault
@@ -34,7 +37,11 @@ _VALUES: Final = msgspec.json.Decoder(float_hook=Decimal)
 _MAX_FAULTS: Final = 100
 """Faults of one record that are named at the most: a record with more is of another kind."""
 
+_AROUND: Final = 8
+"""Bytes around a name and a value, or around an object, at the most."""
+
 _NUMBER: Final = frozenset({int, Decimal, NoneType})
+_NOTHING: Final = frozenset({NoneType, UnsetType})
 _PLAIN: Final = frozenset({str, int, Decimal, bool, NoneType})
 _NOT_ENCODABLE: Final = frozenset({"not_encodable", "not_finite", "wrong_type"})
 
@@ -116,6 +123,41 @@ class Examiner:
         faults = {position: one.faults for position, one in walked.items() if one.faults}
         self._judge_columns(columns, rows, faults)
         return self._checked(len(records), columns, rows, walked, faults)
+
+    def check_judged(self, block: JudgedBlock) -> Checked:
+        """Returns what is seen of records of a table, which were judged when they were read."""
+        refused = {one.before + number: one.record for number, one in enumerate(block.refused)}
+        count = len(block.keys) + len(refused)
+        rows = range(count) if not refused else [position for position in range(count) if position not in refused]
+        faults = {rows[row]: list(found) for row, found in block.warned.items()}
+        faults |= {position: self._walk(record).faults for position, record in refused.items()}
+        header, lines = _of_table(block.fields, block.columns), block.lines
+        of_lines = _of_table(lines.fields, lines.columns) if lines is not None else {}
+        offsets = lines.offsets if lines is not None else [0] * (len(rows) + 1)
+        self._look_at(Columns(len(rows), header, of_lines, offsets), rows, faults)
+        for row, size in self._too_large(block):
+            faults[rows[row]] = [self._size_fault(size)]
+        owners = list(map(_key, header.get("customerNo") or (None,) * len(rows))) if self._kind == "documents" else ()
+        if not refused:
+            return Checked(block.keys, owners, faults)
+        keys: list[str | None] = [None] * count
+        for position, key in zip(rows, block.keys, strict=True):
+            keys[position] = key
+        for position, record in refused.items():
+            keys[position] = _key(record.get(self._wire_key))
+        of_rows = iter(owners)
+        every = [None if position in refused else next(of_rows) for position in range(count)] if owners else ()
+        return Checked(keys, every, faults)
+
+    def _too_large(self, block: JudgedBlock) -> Iterator[tuple[int, int]]:
+        """Gives the rows that are too large for a request, with their sizes."""
+        of_lines = block.lines if block.lines is not None else JudgedLines((), (), ())
+        most = _most_bytes(block.fields, block.columns) + _most_bytes(of_lines.fields, of_lines.columns)
+        if self._max_bytes is None or most <= self._max_bytes:
+            return
+        encoder = RecordEncoder(block.fields, of_lines.fields)
+        texts = encoder.texts(block.columns, of_lines.columns, of_lines.offsets)
+        yield from ((row, len(text)) for row, text in enumerate(texts) if len(text) > self._max_bytes)
 
     # --- reading ----------------------------------------------------------------------------------------------------------
 
@@ -298,9 +340,39 @@ def _given(fields: Sequence[Field], columns: Sequence[Sequence[Any]]) -> dict[st
     """The columns in which there is a value. A zero is one."""
     found = {}
     for field, column in zip(fields, columns, strict=False):
-        if set(map(type, column)) != {NoneType} if field.type == "decimal" else any(column):
+        if not set(map(type, column)) <= _NOTHING if field.type == "decimal" else any(column):
             found[field.path] = column
     return found
+
+
+def _of_table(fields: Sequence[Field], columns: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """The columns of a table in which there is a value, with numbers as numbers."""
+    found = _given(fields, columns)
+    for field in fields:
+        if field.type == "decimal" and field.path in found:
+            found[field.path] = _numbers(found[field.path])
+    return found
+
+
+def _numbers(column: Sequence[Any]) -> Sequence[Any]:
+    given = [value for value in column if value is not UNSET]
+    numbers = _VALUES.decode(codec.ENCODER.encode(given))
+    if len(given) == len(column):
+        return numbers  # type: ignore[no-any-return]
+    left = iter(numbers)
+    return [value if value is UNSET else next(left) for value in column]
+
+
+def _most_bytes(fields: Sequence[Field], columns: Sequence[Sequence[Any]]) -> int:
+    """How many bytes all records have together, at the most."""
+    size = _AROUND * len(columns[0]) if columns else 0
+    for field, column in zip(fields, columns, strict=True):
+        given = list(filter(None, column))
+        size += (len(field.path) + _AROUND) * len(column)
+        if given:
+            # A character has six bytes at the most; numbers and words are short.
+            size += 6 * len("".join(given)) if type(given[0]) is str else len(codec.ENCODER.encode(given)) + 5 * len(column)
+    return size
 
 
 def _add(faults: dict[int, list[CellFault]], position: int, found: Sequence[CellFault]) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from .. import clock
 from ..bulk.blocks import RecordBlock
 from ..bulk.chunking import as_key
-from ..bulk.source import Collected, Source
+from ..bulk.source import Collected, FreshRecords, Source
 from ..errors import CheckError, ConfigurationError, SourceError
 from ..values.fields import KEYS, RecordKind
 from ..values.findings import CellFault
 from .report import CheckReport
 
 if TYPE_CHECKING:
+    from ..sources.judged import JudgedBlock
     from .examiner import Checked, Examiner
 
 __all__ = ["CheckRun"]
@@ -54,7 +55,9 @@ class CheckRun:
         self.on_progress: Callable[[int], object] | None = None
         self._key = KEYS[kind]
         self._examiner = Examiner(kind, max_bytes)
-        self._source = Source(records)
+        in_columns = isinstance(records, FreshRecords) and hasattr(records, "judged_blocks")
+        self._source = Source(cast("AsyncIterable[Any]", _Judged(records)) if in_columns else records)
+        self._refused = 0
         self._known = Source(customers) if customers is not None else None
         self._keys = KeyHashes(keep_keys=True)
         self._owners = KeyHashes(keep_keys=True)
@@ -83,6 +86,8 @@ class CheckRun:
                 hashes.close()
         if self._source.failure is not None:
             raise self._error("the source of the records", self._source.failure)
+        if self._refused:
+            self.report.not_checked.append(f"anything else in {self._refused:,} records of the table that can't be sent")
         self.report.complete = True
         return self.report
 
@@ -113,8 +118,9 @@ class CheckRun:
                 await self._source.read(_SLICE, buffer)
             finally:
                 # What was read before a cancellation counts too.
-                if buffer.records:
-                    self._take(self._examiner.check(buffer.records))
+                for checked in buffer.results():
+                    self._take(checked)
+                self._refused += buffer.refused
             if self.on_progress is not None:
                 self.on_progress(self.report.records_read)
             await clock.turn()
@@ -164,25 +170,57 @@ class CheckRun:
                 yield index, key, CellFault("unknown_customer", "customerNo", f"customer {owner} is not among the customers"), None
 
 
+class _Judged(FreshRecords):
+    """A source that gives its records in columns where it is a table, judged by the rules for tables."""
+
+    rules = ""
+
+    def __init__(self, records: Any) -> None:
+        self.ends = records.ends
+        # What is read of it is a block all the same.
+        self.blocks: Callable[[], AsyncIterator[RecordBlock]] = records.judged_blocks
+
+
 class _CheckingBuffer:
-    """Takes in records: their texts at once, where the next one may be the same object, filled again."""
+    """Takes in records: their texts at once, where the next one may be the same object, filled again.
+
+    Attributes:
+        refused: how many records of a table were refused when they were read.
+    """
 
     def __init__(self, examiner: Examiner) -> None:
-        self.records: list[Any] = []
-        self._snapshot = examiner.snapshot
+        self.refused = 0
+        self._examiner = examiner
+        self._records: list[Any] = []
+        self._results: list[Checked] = []
 
     def append(self, record: Any) -> None:
         """Takes in a record that may be changed as soon as the next one is read."""
-        self.records.append(self._snapshot(record))
+        self._records.append(self._examiner.snapshot(record))
 
     def hold(self, record: Any) -> None:
         """Takes in a record that can't change."""
-        self.records.append(record)
+        self._records.append(record)
 
     def feed(self, records: list[Any]) -> None:
         """Takes in records of a list."""
-        self.records += records
+        self._records += records
 
-    def feed_block(self, block: RecordBlock) -> None:
+    def feed_block(self, block: RecordBlock | JudgedBlock) -> None:
         """Takes in the records of a block."""
-        self.records += block
+        if isinstance(block, list):
+            self._records += block
+        else:
+            self._check()
+            self._results.append(self._examiner.check_judged(block))
+            self.refused += len(block.refused)
+
+    def results(self) -> list[Checked]:
+        """What was seen of all of them, in their order."""
+        self._check()
+        return self._results
+
+    def _check(self) -> None:
+        if self._records:
+            self._results.append(self._examiner.check(self._records))
+            self._records = []
