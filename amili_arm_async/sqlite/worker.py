@@ -72,6 +72,8 @@ class SqliteWorker:
         self._urgent: deque[_Work] = deque()
         self._rest: deque[_Work] = deque()
         self._finishing = False
+        # Each statement costs a turn at the GIL, for which a busy event loop can make it wait for some milliseconds.
+        self._is_durable: bool | None = None
         self._changed = Condition()
         self._started = self._loop.create_future()
         # A caller that is cancelled during the opening never retrieves the result: mark it as retrieved.
@@ -217,7 +219,9 @@ class SqliteWorker:
         try:
             if self.failure is not None:
                 raise self.failure
-            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            if durable is not self._is_durable:
+                connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._is_durable = durable
             if not works[0].alone:
                 connection.execute("BEGIN IMMEDIATE")
             results = [work.do(connection) for work in works]

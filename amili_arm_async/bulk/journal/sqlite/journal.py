@@ -59,7 +59,7 @@ class SqliteRunJournal:
     def __init__(self, key: RunKey, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True) -> None:
         self.defers = bool(options.reconcile)
         self.keeps_payloads = options.dead_letter is not None
-        self.batches_ahead = 0 if key.safe else 4
+        self.batches_ahead = 4
         self.look_up_first: LookUpFirst | None = None
         self._path = path_of(options.journal) if options.journal is not None else ""
         self._options = options

@@ -519,7 +519,8 @@ class RunStore:
         )
         # Only now: until this batch is sent, the earlier outcomes of its records hold.
         self._supersede(connection, self.replaces.pop(id, ()))
-        connection.executemany("INSERT OR IGNORE INTO overtaken VALUES (?, ?)", self.overtakes.pop(id, ()))
+        if overtaken := self.overtakes.pop(id, ()):
+            connection.executemany("INSERT OR IGNORE INTO overtaken VALUES (?, ?)", overtaken)
         if self.mark is not None:
             self.mark.intent(connection, now)
         return {}
@@ -549,8 +550,8 @@ class RunStore:
 
     @staticmethod
     def _supersede(connection: sqlite3.Connection, replaced: Iterable[tuple[int, int, int]]) -> None:
-        places = [(batch, position) for _, batch, position in replaced]
-        connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", places)
+        if places := [(batch, position) for _, batch, position in replaced]:
+            connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", places)
 
     def remove_records(self, connection: sqlite3.Connection, id: int, rest: Sequence[int], part: tuple[int, Batch] | None) -> None:
         """Removes the documents that another run has sent from a batch; what is left becomes a batch of its own.
