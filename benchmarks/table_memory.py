@@ -37,7 +37,7 @@ def _source(path: str, form: str) -> Any:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     file = pq.ParquetFile(path)
-    return pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(10_000))
+    return open_records(pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(10_000)))
 
 
 def _in_a_process(*arguments: str) -> float:

@@ -82,7 +82,7 @@ def _source(kind: Any, path: str, form: str) -> Any:
         return open_records(path, kind)
     import polars as pl  # noqa: PLC0415 - only this job needs it
 
-    return pl.read_parquet(path)
+    return open_records(pl.read_parquet(path), kind)
 
 
 async def work(job: str, address: str, kind: str, source: Any, state: str) -> None:
