@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
-from operator import eq
 from types import NoneType
 from typing import Any, Final, NamedTuple
 
@@ -209,9 +208,9 @@ class Examiner:
     def _with_duplicate_names(self, texts: Sequence[bytes | None], read: Sequence[Any]) -> Iterator[int]:
         """Gives the positions of texts in which a name may occur twice in an object."""
         rows = range(len(read)) if None not in read else [position for position, one in enumerate(read) if one is not None]
-        written = codec.ENCODER.encode_lines([read[row] for row in rows]).split(b"\n")[:-1]
         given: list[bytes] = [texts[row] for row in rows]  # type: ignore[misc]
-        if all(map(eq, map(len, given), map(len, written))):
+        written = list(map(codec.ENCODER.encode, [read[row] for row in rows]))
+        if list(map(len, given)) == list(map(len, written)):
             return
         # With a backslash, a colon can be written in another way. Without, no text has fewer of them than the same written again.
         together = b"".join(given)

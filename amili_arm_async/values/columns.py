@@ -28,6 +28,9 @@ OddRows: TypeAlias = Iterable[tuple[int, Outcome]]
 Screen: TypeAlias = Callable[[Sequence[Any]], "list[Any] | None"]
 """Returns the values of a column where surely nothing is odd about any of its cells."""
 
+_DEAR: Final = 16
+"""How much more a new cell costs than a screen does."""
+
 _MOST_KEPT: Final = 4096
 """Different cells of a column that are kept, with their values, from one block to the next."""
 
@@ -115,7 +118,8 @@ class ColumnReader:
             known.forget()
         before = len(known)
         values = list(map(known.__getitem__, column))
-        self._is_varied = (len(known) - before) * 2 > len(column)
+        # What is new costs much more to read than to be looked up.
+        self._is_varied = (len(known) - before) * _DEAR > len(column)
         odd = known.odd
         if odd and not odd.keys().isdisjoint(column):
             return values, [(row, odd[cell]) for row, cell in enumerate(column) if cell in odd]

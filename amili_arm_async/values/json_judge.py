@@ -50,7 +50,8 @@ class JsonJudge:
             judge = self._items.get(column.field.path)
             if judge is None:
                 judge = self._items[column.field.path] = _ColumnsJudge(self._kind, [column.field])
-            found = judge.read([[item if isinstance(item, str) else None for item in column.items]])
+            items = column.items
+            found = judge.read([items if {*map(type, items)} <= {str} else [item if isinstance(item, str) else None for item in items]])
             for of_items, of_records in ((found.refused, refused), (found.warned, warned)):
                 for item, faults in of_items.items():
                     row, path = column.place(item)
