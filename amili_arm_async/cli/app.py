@@ -11,8 +11,10 @@ import typer
 
 from .. import __version__
 from .check import check
+from .columns import columns
 from .config import config_app
 from .demo import demo
+from .fields import fields
 from .journal import adopt, prune, status
 from .nightly import nightly
 from .options import AnyCommandsConfig
@@ -62,6 +64,8 @@ app.command()(prune)
 app.command()(adopt)
 app.command()(probe)
 app.add_typer(config_app, name="config")
+app.command()(fields)
+app.command()(columns)
 app.command()(report)
 pull_app = typer.Typer(help="Writes what the API has as JSON lines.", no_args_is_help=True)
 app.add_typer(pull_app, name="pull")

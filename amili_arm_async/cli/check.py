@@ -18,7 +18,19 @@ from ..validation.report import CheckReport, Finding
 from ..validation.run import CheckRun
 from ..wire import Envelope
 from . import output
-from .options import JsonOption, RecordFile, RecordKind, RunOptions, SourceOptions, command
+from .options import (
+    ColumnOptions,
+    Config,
+    JsonOption,
+    LineOptions,
+    RecordFile,
+    RecordKind,
+    RunOptions,
+    SourceOptions,
+    TableColumns,
+    command,
+    table_columns,
+)
 from .progress import bar
 from .runner import run_to_end
 from .signals import SignalHandler
@@ -37,9 +49,15 @@ def check(
     kind: Annotated[RecordKind, typer.Argument(help="What the records are.")],
     file: RecordFile,
     source: SourceOptions,
+    columns: ColumnOptions,
+    lines: LineOptions,
+    config: Config = None,
     customers: Annotated[
         str | None,
         typer.Option(help="File of all customers that will exist: a document of any other customer is an error. For documents."),
+    ] = None,
+    column_customers: Annotated[
+        list[str] | None, typer.Option("--column-customers", metavar="COLUMN=FIELD", help="As --column, for the file of --customers.")
     ] = None,
     state: Annotated[str | None, typer.Option(help="State file of `amili-arm sync`: its customers exist too. For documents.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of findings that are named; more are only counted.")] = _LIMIT,
@@ -57,11 +75,12 @@ def check(
     job = CheckJob(limit)
     with ExitStack() as files, SignalHandler() as signals:
 
-        def open_file(path: str, kind: RecordKind) -> CheckInput:
-            return CheckInput(files.enter_context(source.open(path, kind.value, max_bytes)), max_bytes)
+        def open_file(path: str, kind: RecordKind, columns: TableColumns) -> CheckInput:
+            return CheckInput(files.enter_context(source.open(path, kind.value, max_bytes, columns)), max_bytes)
 
-        records = open_file(file, kind)
-        known = open_file(customers, RecordKind.customers) if customers is not None else None
+        records = open_file(file, kind, lines.add_to(columns.of(kind.value), kind.value))
+        of_customers = table_columns("customers", column_customers, None, "-customers")
+        known = open_file(customers, RecordKind.customers, of_customers) if customers is not None else None
         run = _run(kind, records, limit, max_bytes, customer_numbers(known, state))
         code = run_to_end(job.run(run, records, f"check {kind.value}"), signals)
     if as_json:

@@ -29,14 +29,17 @@ from .html_report.writers import write_failures, write_json, write_page
 from .options import (
     ConnectionOptions,
     JournalOptions,
+    LineOptions,
     OutputOptions,
     RunOptions,
     SourceOptions,
     StopAfterFailures,
+    TableColumns,
     check_files,
     command,
     parse_at_least,
     parse_stop_after_failures,
+    table_columns,
 )
 from .progress import bar
 from .runner import GRACE, BatchLines, on_progress, run_to_end, send
@@ -54,6 +57,40 @@ class ReportOptions:
     failures: Annotated[str | None, typer.Option(help="Write all failed records as CSV to this file.")] = None
 
 
+def _column_option(part: PartName) -> Any:
+    return typer.Option(f"--column-{part}", metavar="COLUMN=FIELD", help=f"Read a column of the {part} as this field. [columns.{part}]")
+
+
+def _set_option(part: PartName) -> Any:
+    return typer.Option(f"--set-{part}", metavar="FIELD=VALUE", help=f"Give a field the same value in all {part}. [constants.{part}]")
+
+
+@dataclass(frozen=True)
+class PartColumnOptions:
+    """Which columns of the two files are which fields."""
+
+    column_customers: Annotated[list[str] | None, _column_option("customers")] = None
+    set_customers: Annotated[list[str] | None, _set_option("customers")] = None
+    column_documents: Annotated[list[str] | None, _column_option("documents")] = None
+    set_documents: Annotated[list[str] | None, _set_option("documents")] = None
+
+    def of(self, part: PartName) -> TableColumns:
+        """Returns what these options and the settings file say of one part.
+
+        Args:
+            part: `customers` or `documents`.
+
+        Returns:
+            The columns.
+
+        Raises:
+            ConfigurationError: an option has no `=`, or names a column or field twice.
+        """
+        if part == "customers":
+            return table_columns(part, self.column_customers, self.set_customers, "-customers")
+        return table_columns(part, self.column_documents, self.set_documents, "-documents")
+
+
 @command
 def nightly(
     connection: ConnectionOptions,
@@ -61,6 +98,8 @@ def nightly(
     journal: JournalOptions,
     reports: ReportOptions,
     source: SourceOptions,
+    columns: PartColumnOptions,
+    lines: LineOptions,
     shown: OutputOptions,
     customers: Annotated[
         str | None, typer.Option(help="File of all customers: JSON lines, CSV or Parquet, optionally compressed; - for standard input.")
@@ -111,13 +150,15 @@ def nightly(
     )
     given: dict[PartName, str | None] = {"customers": customers, "documents": documents}
     job.paths = {part: path for part, path in given.items() if path is not None}
+    mappings = {part: lines.add_to(columns.of(part), part) if part == "documents" else columns.of(part) for part in job.paths}
     if check_first:
         # Before the files are opened: opening a pipe waits for its writer.
         for path in job.paths.values():
             require_rereadable(path)
-        job.open_again = lambda part: source.open(job.paths[part], part, run.max_bytes)
+        job.open_again = lambda part: source.open(job.paths[part], part, run.max_bytes, mappings[part])
     with ExitStack() as opened:
-        job.records = {part: opened.enter_context(source.open(path, part, run.max_bytes)) for part, path in job.paths.items()}
+        for part, path in job.paths.items():
+            job.records[part] = opened.enter_context(source.open(path, part, run.max_bytes, mappings[part]))
         job.check_arguments(run_id=journal.run_id)
         journal.check(documents=documents is not None)
         job.check_files(reports)
@@ -147,7 +188,7 @@ def _run(job: NightlyJob, reports: ReportOptions, *, messages: bool, as_json: bo
     with SignalHandler(durable=True) as signals:
         code = run_to_end(job.run(), signals)
         all_written = job.write_reports(reports, messages=messages)
-        job.print_report(as_json=as_json, ended=not code)
+        job.print_report(as_json=as_json, ended=not code, messages=messages)
     return code or (0 if job.report is not None and job.report.ok and all_written else 1)
 
 
@@ -334,12 +375,13 @@ class NightlyJob:
             for outcome in part.report.failures():
                 yield part.name, outcome, self.records[part.name].line(outcome.index)
 
-    def print_report(self, *, as_json: bool, ended: bool) -> None:
-        """Prints the report, and on standard error the findings of the checks.
+    def print_report(self, *, as_json: bool, ended: bool, messages: bool) -> None:
+        """Prints the report, and on standard error the findings of the checks, and what failed or is odd.
 
         Args:
             as_json: one line of JSON on standard output, instead of tables on standard error.
             ended: False where the command ended early.
+            messages: whether the server's messages are shown, which may contain personal data.
         """
         for check in self.checks:
             check.print_findings_before_push()
@@ -350,8 +392,20 @@ class NightlyJob:
         for name, shortfall in self.report.shortfalls.items():
             output.warn(f"{name}: {shortfall}")
         if as_json:
-            output.print_json({**msgspec.to_builtins(self.schema()), "ok": self.report.ok and ended})
-            return
+            warnings = {part: dict(records.warnings.counts) for part, records in self.records.items()}
+            output.print_json({**msgspec.to_builtins(self.schema()), "warnings": warnings, "ok": self.report.ok and ended})
+        else:
+            self._print_tables()
+        for part in self.report.parts:
+            output.name_failures(part.report, partial(self._locate, part.name), server_messages=messages)
+            output.name_warnings(self.records[part.name], part.name)
+
+    def _locate(self, part: PartName, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
+        where, shown = output.locate(self.records[part], outcome)
+        return f"{part}, {where}", shown
+
+    def _print_tables(self) -> None:
+        assert self.report is not None
         for part in self.report.parts:
             output.print_table(part.name, part.report)
         for name in self.report.not_begun:

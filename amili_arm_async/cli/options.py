@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, get_type_hints
@@ -30,11 +30,13 @@ __all__ = [
     "AnyCommandsConfig",
     "Bisect",
     "BisectOption",
+    "ColumnOptions",
     "Config",
     "ConnectionOptions",
     "JournalArgument",
     "JournalOptions",
     "JsonOption",
+    "LineOptions",
     "OutputOptions",
     "RecordFile",
     "RecordKind",
@@ -43,11 +45,13 @@ __all__ = [
     "Settle",
     "SourceOptions",
     "StopAfterFailures",
+    "TableColumns",
     "check_files",
     "command",
     "defaults",
     "parse_at_least",
     "parse_stop_after_failures",
+    "table_columns",
 ]
 
 _DEFAULTS: Final = BulkOptions()
@@ -101,7 +105,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 def _take_file(context: typer.Context, given: str | None) -> None:
     """Reads the settings file, named by `--config` after or before the command, before the other options of the command are parsed.
 
-    What is in its table [bulk], and in a table that is named like the command, is the default of the options with the same names.
+    What is in its tables [bulk] and [source], and in one that is named like the command, is the default of the options of these names.
     """
     if context.resilient_parsing:
         return
@@ -130,7 +134,7 @@ def defaults(found: Settings, command: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: a path names an environment variable that is not set.
     """
-    keys = [key for key in found.found if KNOWN[key].table in {"bulk", command}]
+    keys = [key for key in found.found if KNOWN[key].table in {"bulk", "source", command}]
     return {KNOWN[key].name: found.value(key) for key in keys}
 
 
@@ -347,23 +351,174 @@ RecordFile: TypeAlias = Annotated[
 ]
 
 
+class Decimal(StrEnum):
+    """The decimal sign of numbers."""
+
+    comma = ","
+    point = "."
+
+
+@dataclass(frozen=True)
+class TableColumns:
+    """Which columns of a table are which fields.
+
+    Attributes:
+        columns: for names of the header, the field that each is.
+        constants: for fields, the value that each has in every record.
+        lines: path of the file that has the lines of the documents, or None.
+        line_columns: for names of its header, the field that each is.
+        lines_optional: whether documents may have no lines in that file.
+    """
+
+    columns: Mapping[str, str] | None = None
+    constants: Mapping[str, str] | None = None
+    lines: str | None = None
+    line_columns: Mapping[str, str] | None = None
+    lines_optional: bool = False
+
+
+ColumnOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="COLUMN=FIELD",
+        help="Read a column of the table as this field: Kundenr=customerNo. Repeatable. [columns.customers], [columns.documents]",
+    ),
+]
+SetOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Give a field the same value in all records: documentType=IN. Repeatable. [constants.customers], [constants.documents]",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class ColumnOptions:
+    """Which columns are which fields, for a command with records of one kind."""
+
+    column: ColumnOption = None
+    set_: SetOption = None
+
+    def of(self, kind: SourceKind) -> TableColumns:
+        """Returns what these options and the settings file say of a kind of record.
+
+        Args:
+            kind: what the records are.
+
+        Returns:
+            The columns.
+
+        Raises:
+            ConfigurationError: an option has no `=`, or names a column or field twice.
+        """
+        return table_columns(kind, self.column, self.set_)
+
+
+@dataclass(frozen=True)
+class LineOptions:
+    """Where the lines of documents are."""
+
+    lines: Annotated[
+        str | None, typer.Option(help="File with the lines of the documents, joined by documentNo: CSV or Parquet, in any order.")
+    ] = None
+    line_column: Annotated[
+        list[str] | None,
+        typer.Option("--line-column", metavar="COLUMN=FIELD", help="As --column, for the file of --lines. [columns.lines]"),
+    ] = None
+    lines_optional: Annotated[
+        bool, typer.Option("--lines-optional", help="Also send documents without lines in the file of --lines, and pass over lines without a document.")
+    ] = False
+
+    def add_to(self, columns: TableColumns, kind: SourceKind) -> TableColumns:
+        """Returns the columns with these options.
+
+        Args:
+            columns: of the records.
+            kind: what the records are.
+
+        Returns:
+            The columns of documents and lines.
+
+        Raises:
+            ConfigurationError: an option needs --lines or documents, has no `=`, or names a column twice.
+        """
+        if self.lines is None:
+            if self.line_column or self.lines_optional:
+                raise ConfigurationError("--line-column and --lines-optional are about the file of --lines: give that too")
+            return columns
+        if kind != "documents":
+            raise ConfigurationError("--lines is for documents: customers have no lines")
+        mapping = _pairs("--line-column", self.line_column) or _setting("columns.lines")
+        return replace(columns, lines=self.lines, line_columns=mapping, lines_optional=self.lines_optional)
+
+
+def table_columns(kind: SourceKind, columns: Sequence[str] | None, constants: Sequence[str] | None, ending: str = "") -> TableColumns:
+    """Returns what options and the settings file say of the columns of a table. Options replace the table of the file.
+
+    Args:
+        kind: what the records are.
+        columns: the values of --column.
+        constants: the values of --set.
+        ending: of the names of the options, for messages: `-customers`.
+
+    Returns:
+        The columns.
+
+    Raises:
+        ConfigurationError: an option has no `=`, or names a column or field twice.
+    """
+    return TableColumns(
+        _pairs(f"--column{ending}", columns) or _setting(f"columns.{kind}"),
+        _pairs(f"--set{ending}", constants, is_first=True) or _setting(f"constants.{kind}"),
+    )
+
+
+def _setting(key: str) -> Mapping[str, str] | None:
+    found: Mapping[str, str] | None = resolve({}, current_file()).value(key)
+    return found
+
+
+def _pairs(option: str, given: Sequence[str] | None, *, is_first: bool = False) -> dict[str, str]:
+    """Returns the two sides of options such as Kundenr=customerNo. Only the name of a column, and a value, may hold a further `=`."""
+    pairs: dict[str, str] = {}
+    for text in given or ():
+        left, sign, right = text.partition("=") if is_first else text.rpartition("=")
+        if not (sign and left.strip() and right.strip()):
+            example = "FIELD=VALUE, such as documentType=IN" if is_first else "COLUMN=FIELD, such as Kundenr=customerNo"
+            raise ConfigurationError(f"{option} {output.plain(text)!r} is not {example}")
+        if left in pairs:
+            raise ConfigurationError(f"{option} {output.plain(left)} is given twice")
+        pairs[left] = right
+    return pairs
+
+
 @dataclass(frozen=True)
 class SourceOptions:
     """How files of records are read."""
 
     format: Annotated[Format, typer.Option(help="File format; auto detects it from the first bytes.")] = Format.auto
     delimiter: Annotated[str | None, typer.Option(help="CSV delimiter: ; or , or tab; detected if omitted.")] = None
-    encoding: Annotated[str | None, typer.Option(help="Text encoding: utf-8, windows-1252, utf-16, ...; detected if omitted.")] = None
+    encoding: Annotated[
+        str | None, typer.Option(help="Text encoding: utf-8, windows-1252, cp865, ..., any that Python knows; detected if omitted.")
+    ] = None
+    decimal: Annotated[
+        Decimal | None,
+        typer.Option(help="Decimal sign of the numbers in tables. If omitted, 12.000 is refused unless other cells prove it."),
+    ] = None
     clear: Annotated[str | None, typer.Option(help="A CSV cell with this text clears its field; a blank cell omits the field.")] = None
     extra_columns: Annotated[bool, typer.Option("--extra-columns", help="Ignore columns that are not fields of the API.")] = False
 
-    def open(self, file: str, kind: SourceKind, longest: int) -> Records:
+    def open(self, file: str, kind: SourceKind, longest: int, columns: TableColumns) -> Records:
         """Opens a file of records.
 
         Args:
             file: path, or `-` for standard input.
             kind: what its records are.
             longest: maximum bytes of a record.
+            columns: which columns of a table are which fields.
 
         Returns:
             The records; whoever opens them closes them.
@@ -378,9 +533,15 @@ class SourceOptions:
             format=self.format.value,
             delimiter="\t" if self.delimiter in {"tab", "\\t"} else self.delimiter,
             encoding=self.encoding,
+            decimal_sign=self.decimal.value if self.decimal is not None else None,
             clear=self.clear,
             extra_columns=self.extra_columns,
             longest=longest,
+            columns=columns.columns,
+            constants=columns.constants,
+            lines=columns.lines,
+            line_columns=columns.line_columns,
+            lines_optional=columns.lines_optional,
         )
 
 

@@ -21,6 +21,7 @@ from ..sources.records import Records
 
 __all__ = [
     "MAX_NAMED",
+    "MAX_WARNED",
     "STALE",
     "as_json",
     "describe",
@@ -28,6 +29,8 @@ __all__ = [
     "locate",
     "megabytes",
     "name_failures",
+    "name_shortfall",
+    "name_warnings",
     "peak_memory_mb",
     "per_second",
     "plain",
@@ -175,6 +178,9 @@ def peak_memory_mb() -> float | None:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
 
 
+MAX_WARNED: Final = 10
+"""Maximum number of warnings that are named; the counts include all."""
+
 MAX_NAMED: Final = 50
 """Maximum number of failed records that are named; the counts include all."""
 
@@ -260,7 +266,7 @@ def locate(records: Records, outcome: RecordOutcome) -> tuple[str, RecordOutcome
 
 
 def name_failures(report: BulkReport, locate: Callable[[RecordOutcome], tuple[str, RecordOutcome]], *, server_messages: bool) -> None:
-    """Names on standard error the first records that failed, in the order of the source, and a source that holds too few records.
+    """Names on standard error the first records that failed, in the order of the source.
 
     Args:
         report: of the run.
@@ -269,8 +275,33 @@ def name_failures(report: BulkReport, locate: Callable[[RecordOutcome], tuple[st
     """
     for line in _failures(report, locate, server_messages):
         typer.echo(line, err=True)
+
+
+def name_shortfall(report: BulkReport) -> None:
+    """Names on standard error a source that holds too few records.
+
+    Args:
+        report: of the run.
+    """
     if report.shortfall is not None:
         warn(report.shortfall)
+
+
+def name_warnings(records: Records, part: str = "") -> None:
+    """Names on standard error the first records of a source that are odd, with the reason, and counts all.
+
+    Args:
+        records: the file.
+        part: name of the file in a command with several.
+    """
+    warnings = records.warnings
+    if not warnings:
+        return
+    where = f"{part}, " if part else ""
+    for one in warnings.first[:MAX_WARNED]:
+        typer.echo(f"{where}{one.place}: warning {one.code}: {plain(one.message)}", err=True)
+    counts = ", ".join(f"{code} {count:,}" for code, count in sorted(warnings.counts.items()))
+    warn(f"{where}warnings, which keep no record back: {counts}")
 
 
 def _failures(report: BulkReport, locate: Callable[[RecordOutcome], tuple[str, RecordOutcome]], server_messages: bool) -> Iterator[str]:

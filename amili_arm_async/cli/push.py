@@ -22,8 +22,10 @@ from .check import CheckInput, CheckJob, require_rereadable
 from .options import (
     Bisect,
     BisectOption,
+    ColumnOptions,
     ConnectionOptions,
     JournalOptions,
+    LineOptions,
     OutputOptions,
     RecordFile,
     RecordKind,
@@ -67,6 +69,8 @@ def push(
     run: RunOptions,
     journal: JournalOptions,
     source: SourceOptions,
+    columns: ColumnOptions,
+    lines: LineOptions,
     shown: OutputOptions,
     update: Annotated[bool, typer.Option("--update", help="Update (PUT) instead of create; customers only.")] = False,
     results: Annotated[Results, typer.Option(help="wait for the result of each batch, or stop when it is accepted.")] = Results.wait,
@@ -108,14 +112,17 @@ def push(
     job = PushJob(connection.client(), task, options, shown.server_messages, run.grace, shown.quiet)
     job.at_least = cast("int | None", parse_at_least(at_least, "--at-least", has_state=False))
 
+    mapping = lines.add_to(columns.of(kind.value), kind.value)
+
     def open_file() -> Records:
-        return source.open(file, kind.value, _longest(options))
+        return source.open(file, kind.value, _longest(options), mapping)
 
     if check_first:
         job.check_first(file, open_file)
     check_files(
         [
             ("FILE", file if file != "-" else None, "source"),
+            ("--lines", lines.lines, "source"),
             ("--journal", journal.journal, "journal"),
             ("--dead-letter", dead_letter, "dead letter"),
         ]
@@ -231,6 +238,7 @@ class PushJob:
             A JSON object.
         """
         report = output.as_json(self.report, self._line) if self.report is not None else {"ok": False}
+        report["warnings"] = dict(self._records.warnings.counts) if self._records is not None else {}
         return report if self._to_check is None else {**report, "check": self.check.as_json()}
 
     def print_table(self) -> None:
@@ -241,9 +249,12 @@ class PushJob:
             output.print_table(self.task, self.report)
 
     def name_failures(self) -> None:
-        """Names on standard error the first lines that failed, in the order of the file."""
+        """Names on standard error the first lines that failed or are odd, in the order of the file."""
         if self.report is not None:
             output.name_failures(self.report, self._locate, server_messages=self.server_messages)
+            output.name_shortfall(self.report)
+        if self._records is not None:
+            output.name_warnings(self._records)
 
     def _line(self, index: int) -> int:
         assert self._records is not None

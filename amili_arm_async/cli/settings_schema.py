@@ -14,6 +14,7 @@ from ..bulk.report import expectation_of
 from ..config import BatchWords, BulkOptions, Limits, RetryPolicy, Timeout, check_int, check_origin
 from ..endpoints import with_paths
 from ..errors import ConfigurationError
+from ..sources.mapping import FieldMap
 
 __all__ = ["KNOWN", "SECRETS", "Setting", "SettingsSchema", "parse_share"]
 
@@ -69,11 +70,37 @@ class BulkSettings(Struct, frozen=True):
     resend_known: bool = _BULK.resend_known
 
 
+class SourceSettings(Struct, frozen=True):
+    """[source]: how files are read: the defaults of the options with the same names."""
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+    clear: str | None = None
+    extra_columns: bool = False
+
+
+class ColumnsSettings(Struct, frozen=True):
+    """[columns.customers] and so on: for names of columns, the field that each is."""
+
+    customers: dict[str, str] | None = None
+    documents: dict[str, str] | None = None
+    lines: dict[str, str] | None = None
+
+
+class ConstantsSettings(Struct, frozen=True):
+    """[constants.customers] and [constants.documents]: for fields, the value that each has in every record."""
+
+    customers: dict[str, str] | None = None
+    documents: dict[str, str] | None = None
+
+
 class NightlySettings(Struct, frozen=True):
     """[nightly]: the files of `amili-arm nightly`."""
 
     customers: FilePath | None = None
     documents: FilePath | None = None
+    lines: FilePath | None = None
     state: FilePath | None = None
     journal: FilePath | None = None
     dead_letter_customers: FilePath | None = None
@@ -96,8 +123,16 @@ class SettingsSchema(Struct, frozen=True):
 
     connection: ConnectionSettings = ConnectionSettings()
     bulk: BulkSettings = BulkSettings()
+    source: SourceSettings = SourceSettings()
+    columns: ColumnsSettings = ColumnsSettings()
+    constants: ConstantsSettings = ConstantsSettings()
     nightly: NightlySettings = NightlySettings()
     sync: SyncSettings = SyncSettings()
+
+
+def _check_decimal(sign: str) -> None:
+    if sign not in {",", "."}:
+        raise ConfigurationError('decimal must be "," or "."')
 
 
 _CHECKS: Final[Mapping[str, Callable[[Any], object]]] = {
@@ -105,6 +140,12 @@ _CHECKS: Final[Mapping[str, Callable[[Any], object]]] = {
     "connection.client_no": lambda number: check_int("client_no", number, least=1),
     "connection.identity_url": lambda url: check_origin("identity_url", url),
     "connection.paths": with_paths,
+    "source.decimal": _check_decimal,
+    "columns.customers": lambda columns: FieldMap("customers", columns),
+    "columns.documents": lambda columns: FieldMap("documents", columns),
+    "columns.lines": lambda columns: FieldMap("documents", columns, part="lines"),
+    "constants.customers": lambda constants: FieldMap("customers", constants=constants),
+    "constants.documents": lambda constants: FieldMap("documents", constants=constants),
     "nightly.at_least_customers": lambda least: expectation_of(least, has_state=True),
     "nightly.at_least_documents": lambda least: expectation_of(least, has_state=False),
     "sync.at_least": lambda least: expectation_of(least, has_state=True),

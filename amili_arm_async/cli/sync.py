@@ -16,6 +16,7 @@ from . import output
 from .options import (
     Bisect,
     BisectOption,
+    ColumnOptions,
     ConnectionOptions,
     OutputOptions,
     RecordFile,
@@ -40,6 +41,7 @@ def sync(
     connection: ConnectionOptions,
     run: RunOptions,
     source: SourceOptions,
+    columns: ColumnOptions,
     shown: OutputOptions,
     full: Annotated[bool, typer.Option("--full", help="Also send unchanged customers.")] = False,
     forget_gone: Annotated[
@@ -63,7 +65,7 @@ def sync(
     least = parse_at_least(at_least, "--at-least", has_state=True)
     arm = connection.client()
     check_files([("FILE", file if file != "-" else None, "source"), ("--state", state, "state")])
-    with source.open(file, "customers", run.max_bytes) as records:
+    with source.open(file, "customers", run.max_bytes, columns.of("customers")) as records:
         job = SyncJob(arm, state, options, full, forget_gone, shown.server_messages, run.grace, shown.quiet, least)
         # Whatever is known is in the state on disk: a second signal needs no more care.
         raise typer.Exit(run_job(job, job.run(records), is_durable=True, as_json=shown.as_json))
@@ -138,7 +140,8 @@ class SyncJob:
         if report is None:
             return {"ok": False}
         numbers = {name: getattr(report, name) for name in ("new", "changed", "unchanged", "failed", "gone", "without_key")}
-        return {**output.as_json(report.bulk, self._line), "sync": numbers, "forgotten": self.forgotten}
+        warnings = dict(self._records.warnings.counts) if self._records is not None else {}
+        return {**output.as_json(report.bulk, self._line), "warnings": warnings, "sync": numbers, "forgotten": self.forgotten}
 
     def print_table(self) -> None:
         """Prints the report for people, on standard error."""
@@ -155,9 +158,12 @@ class SyncJob:
         output.print_table("sync customers", report.bulk)
 
     def name_failures(self) -> None:
-        """Names on standard error the first lines that failed, in the order of the file."""
+        """Names on standard error the first lines that failed or are odd, in the order of the file."""
         if self.report is not None:
             output.name_failures(self.report.bulk, self._locate, server_messages=self.server_messages)
+            output.name_shortfall(self.report.bulk)
+        if self._records is not None:
+            output.name_warnings(self._records)
 
     def _line(self, index: int) -> int:
         assert self._records is not None

@@ -21,13 +21,13 @@ class PostalAddress(Input, kw_only=True, gc=False):
     """A postal address. It changes as a group: when one field is sent, the fields that are not sent are changed to blank.
 
     Attributes:
-        address_line1: first line.
-        address_line2: second line.
-        address_line3: third line.
-        postal_code: for example `"1234"`.
-        city_name: for example `"Oslo"`.
+        address_line1: first line of the address.
+        address_line2: second line of the address.
+        address_line3: third line of the address.
+        postal_code: postal code, for example `"1234"`.
+        city_name: town, for example `"Oslo"`.
         country_text: the country's name, for example `"Norway"`.
-        country_code: two letters, for example `"NO"`.
+        country_code: the country, two letters, for example `"NO"`.
     """
 
     address_line1: OptionalStr = UNSET
@@ -43,8 +43,8 @@ class Distribution(Input, kw_only=True, gc=False):
     """How documents are distributed.
 
     Attributes:
-        type: a code; the samples show `"M"` and `"H"`.
-        einvoice_code: a code; the samples show 0, 2 and 90.
+        type: kind of distribution, a code; the samples show `"M"` and `"H"`.
+        einvoice_code: code of the e-invoice; the samples show 0, 2 and 90.
         peppol_endpoint_id: the customer's address in Peppol.
         peppol_endpoint_id_scheme: the scheme of that address, for example `"0192"`.
     """
@@ -63,22 +63,22 @@ class Customer(Input, kw_only=True, gc=False):
         customer_no: your number for the customer; it names the record.
         name: the customer's name.
         postal_address: the postal address.
-        customer_category: a code, for example `"CONS"`.
+        customer_category: category, a code, for example `"CONS"`.
         email_address_document: addresses that documents go to.
         secondary_email_address: further addresses.
         phone_no: phone number.
         secondary_phone_no: further phone number.
         organization_no: organisation number.
-        organization_no_scheme: its scheme, for example `"0192"`.
+        organization_no_scheme: scheme of the organisation number, for example `"0192"`.
         date_of_birth: date of birth.
         year_of_birth: year, four digits.
         ssn: national identity number.
-        ssn_country: its country, two letters.
+        ssn_country: country of the identity number, two letters.
         informal_name: informal name.
-        customer_group_code: a code, for example `"VIP"`.
-        price_net_or_gross: a code, for example `"B"`.
-        language: for example `"no"`.
-        currency: three letters, for example `"NOK"`.
+        customer_group_code: customer group, a code, for example `"VIP"`.
+        price_net_or_gross: whether prices are net or gross, a code, for example `"B"`.
+        language: language, two letters, for example `"no"`.
+        currency: currency, three letters, for example `"NOK"`.
         distribution: how documents are distributed.
         seller_reference: the seller's reference.
         buyer_reference: the buyer's reference.
@@ -96,8 +96,8 @@ class Customer(Input, kw_only=True, gc=False):
         district_codes: district codes.
         parent_customer_no: the parent's customer number.
         parent_organization_no: the parent's organisation number.
-        discount_rate: a number; 5.5 in the sample.
-        active_status_web: for example `"Passive"`.
+        discount_rate: discount, a number; 5.5 in the sample.
+        active_status_web: status on the web, for example `"Passive"`.
         customer_message: a message to the customer.
         limit_amount: a limit, in the customer's currency.
     """

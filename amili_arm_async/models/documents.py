@@ -33,9 +33,9 @@ class EinvoiceAddress(Input, kw_only=True, gc=False):
     """Where an electronic invoice goes.
 
     Attributes:
-        address: the address.
-        address_scheme: its scheme.
-        operator: the operator.
+        address: address of the electronic invoice.
+        address_scheme: scheme of that address, for example `"0192"`.
+        operator: the operator that receives it.
     """
 
     address: OptionalStr = UNSET
@@ -48,10 +48,10 @@ class DocumentLine(Input, kw_only=True, gc=False):
 
     Attributes:
         line_no: number of the line, from 1.
-        line_type: a code; the sample shows `"PLH"` (with amounts) and `"TXT"` (text).
+        line_type: kind of line, a code; the sample shows `"PLH"` (with amounts) and `"TXT"` (text).
         article_no: article number.
         article_name: article name.
-        line_text: text.
+        line_text: text of the line.
         quantity_unit: unit of the quantity, for example `"kg"`.
         quantity: quantity, a decimal number.
         volume_unit: unit of the volume.
@@ -83,15 +83,15 @@ class Document(Input, kw_only=True, gc=False):
     """A document to create. Only what is given is sent.
 
     Attributes:
-        document_type: a code; `"IN"` (invoice) in the sample.
+        document_type: kind of document, a code; `"IN"` (invoice) in the sample.
         customer_no: the customer's number.
         document_no: your number for the document; it names the record. Without it an unknown outcome can't be looked up.
         document_date: date of the document.
         due_date: when it is to be paid.
-        currency: three letters, for example `"NOK"`.
-        language: for example `"en"`.
+        currency: currency, three letters, for example `"NOK"`.
+        language: language, two letters, for example `"en"`.
         kid: the document's KID (Norwegian payment identifier).
-        marketing_message_code: a code.
+        marketing_message_code: code of a marketing message.
         customer_message: a message to the customer.
         sales_order_id: sales order.
         purchase_order_id: purchase order.

@@ -50,7 +50,81 @@ _ROLES: Final[Mapping[str, Role]] = {
 }
 _IDENTIFIER: Final = re.compile(r".*(No|Id|Ids)|kid|ssn|postalCode|address|attachmentFiles")
 _MEANING: Final = re.compile(r"^        (\w+): (.+(?:\n {12,}.+)*)", re.MULTILINE)
-_EXAMPLE: Final = re.compile(r"for example `(.+?)`")
+_EXAMPLE: Final = re.compile(r"for example `\W*(.+?)\W*`")
+
+_EXAMPLES: Final[Mapping[str, str]] = {
+    "activeStatusWeb": "Passive",
+    "additionalReference": "X99887",
+    "articleName": "Comb",
+    "articleNo": "1300",
+    "attachmentCodes": "TERMS",
+    "attachmentFiles": "a.pdf",
+    "bankAccountNo": "86011117947",
+    "buyerReference": "A1982",
+    "customCodes": "A|B",
+    "customerMessage": "Happy holidays!",
+    "customerNo": "543210",
+    "dateOfBirth": "1956-01-12",
+    "digipostBlockIds": "1001|1002",
+    "discountRate": "5.5",
+    "districtCodes": "03",
+    "documentDate": "2026-11-20",
+    "documentNo": "88776655",
+    "documentType": "IN",
+    "dueDate": "2026-12-04",
+    "dueDays": "14",
+    "efakturaBlockIds": "1001|1002",
+    "einvoiceCode": "0",
+    "emailAddress": "ola@example.no",
+    "emailAddressDocument": "ola@example.no|kari@example.no",
+    "exclVat": "1000.00",
+    "inclVat": "1250.00",
+    "informalName": "Ola",
+    "itemGroup1": "500",
+    "itemGroup2": "510",
+    "itemGroup3": "511",
+    "kid": "2345676",
+    "ledgerNote": "paid by the parent",
+    "limitAmount": "50000",
+    "lineNo": "1",
+    "lineText": "Red comb",
+    "lineType": "PLH",
+    "marketingMessageCode": "0203",
+    "naceCodes": "47.110|47.190",
+    "name": "Ola Nordmann",
+    "organizationNo": "984842252",
+    "parentCustomerNo": "543209",
+    "parentOrganizationNo": "984842252",
+    "peppolBlockIds": "1001|1002",
+    "phoneNo": "99887766",
+    "price": "200.00",
+    "purchaseOrderId": "P-4711",
+    "quantity": "1.5",
+    "salesOrderId": "B-0564311",
+    "secondaryEmailAddress": "post@example.no",
+    "secondaryPhoneNo": "98989898",
+    "sellerReference": "C333",
+    "ssn": "15079010003",
+    "ssnCountry": "NO",
+    "stopDebtCollectionUntil": "2026-12-31",
+    "stopInterestCalcUntil": "2026-12-31",
+    "stopReminderUntil": "2026-12-31",
+    "subCustomerNo": "654655",
+    "type": "M",
+    "vat": "250.00",
+    "vatLiable": "true",
+    "volume": "0.75",
+    "volumeUnit": "m3",
+    "yearOfBirth": "1956",
+    "addressLine1": "Storgata 1",
+    "addressLine2": "Bolig 12",
+    "addressLine3": "2. etasje",
+    "peppolEndpointId": "984842252",
+    "address": "984842252",
+    "addressScheme": "0192",
+    "operator": "NO987654321",
+}
+"""By the name of the field, where its meaning has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +138,7 @@ class Field:
         type: of its value; `texts` is a list of texts.
         role: what it is for.
         meaning: in words.
-        example: a value, as it stands in a table.
+        example: a value, as it stands in the cell of a table; `|` separates the texts of a list.
     """
 
     path: str
@@ -112,7 +186,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 def _field(names: tuple[str, ...], in_lines: bool, kind: FieldType, meaning: str) -> Field:
     path = ".".join((LINES, *names) if in_lines else names)
-    example = found[1].strip('"') if (found := _EXAMPLE.search(meaning)) else ""
+    example = found[1] if (found := _EXAMPLE.search(meaning)) else _EXAMPLES[names[-1]]
     return Field(path, names, in_lines, kind, _role(names[-1], kind), meaning, example)
 
 

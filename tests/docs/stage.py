@@ -45,6 +45,10 @@ def write_files(folder: Path) -> None:
     (folder / "customers.csv").write_text("customerNo;name;postalAddress.cityName\n" + "".join(rows), "utf-8")
     rows = [f"{record['documentNo']};IN;{record['customerNo']};NOK;125,00\n" for record in DOCUMENTS]
     (folder / "invoices.csv").write_text("documentNo;documentType;customerNo;currency;currencyAmounts.inclVat\n" + "".join(rows), "utf-8")
+    rows = [f"{record['customerNo']};{record['name']};Oslo\n" for record in CUSTOMERS]
+    (folder / "kunder.csv").write_text("Kundenr;Navn;Poststed\n" + "".join(rows), "utf-8")
+    rows = [f"{record['documentNo']};{record['customerNo']};125,00\n" for record in DOCUMENTS]
+    (folder / "fakturaer.csv").write_text("Fakturanr;Kundenr;Sum inkl. mva\n" + "".join(rows), "utf-8")
     (folder / "a.pdf").write_bytes(b"%PDF-1.4\n")
     (folder / "run-id").write_text("2026-11-20\n")
 

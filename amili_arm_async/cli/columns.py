@@ -1,0 +1,113 @@
+"""`amili-arm columns`: proposes which fields the columns of a file are. For people to read; no command uses it by itself."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import typer
+
+from ..sources.likeness import ColumnGuess, Proposal, TableKind, kind_of, propose
+from ..sources.sample import read_sample
+from . import output
+from .options import Config, command
+
+__all__ = ["columns"]
+
+_OPTION: Final[Mapping[TableKind, str]] = {"customers": "--column", "documents": "--column", "lines": "--line-column"}
+
+_WHOLE: Final = 300
+"""Characters of a reason, at the most."""
+
+
+class _Kind(StrEnum):
+    customers = "customers"
+    documents = "documents"
+    lines = "lines"
+
+
+@command
+def columns(
+    file: Annotated[str, typer.Argument(help="CSV, Parquet or JSON lines, optionally compressed.")],
+    kind: Annotated[
+        _Kind | None, typer.Argument(help="What the rows are; lines: of documents, for --lines. Told by the names if omitted.")
+    ] = None,
+    config: Config = None,
+    delimiter: Annotated[str | None, typer.Option(help="CSV delimiter: ; or , or tab; detected if omitted.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Text encoding; detected if omitted.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on standard output.")] = False,
+) -> None:
+    """Proposes which fields the columns of FILE are, by their names and some of their values, as options and for the settings file.
+
+    Read it, and paste what is right: nothing uses it by itself. What is not sure, or no field, is named with the reason.
+    """
+    sample = read_sample(file, delimiter="\t" if delimiter in {"tab", "\\t"} else delimiter, encoding=encoding)
+    found: TableKind | None = kind.value if kind is not None else kind_of(sample.names)
+    if found is None:
+        output.fail(f"{output.plain(file)}: no column shows what its rows are: give customers, documents or lines behind the file")
+    proposal = propose(found, sample.names, sample.cells, sample.origins)
+    if as_json:
+        output.print_json(_as_json(file, sample.rows, proposal))
+        return
+    for line in _lines(file, sample.rows, proposal):
+        typer.echo(line)
+
+
+def _as_json(file: str, rows: int, proposal: Proposal) -> dict[str, Any]:
+    return {
+        "file": file,
+        "kind": proposal.kind,
+        "rows": rows,
+        "columns": [
+            {"name": guess.name, "field": guess.field, "candidates": guess.candidates, "reason": guess.reason or None}
+            for guess in proposal.columns
+        ],
+        "missing": proposal.missing,
+        "needs_decimal_sign": proposal.needs_decimal_sign,
+    }
+
+
+def _lines(file: str, rows: int, proposal: Proposal) -> Iterator[str]:
+    """Yields what is printed: a part that can be pasted on a command line, and one for the settings file."""
+    every = proposal.columns
+    mapped = {guess.name: guess.field for guess in every if guess.field is not None and guess.field != guess.name}
+    own = sum(guess.field == guess.name for guess in every)
+    yield f"# {output.plain(file)}, as {proposal.kind}, by its header and {rows:,} rows. A proposal: read it, and paste what is right."
+    yield f"# {len(every)} columns: {len(mapped)} are like a field, {own} have the name of one, {len(every) - len(mapped) - own} need you."
+    yield ""
+    if mapped:
+        yield "# as options:"
+        yield " \\\n".join(f"  {_OPTION[proposal.kind]} {shlex.quote(f'{name}={field}')}" for name, field in mapped.items())
+        yield ""
+        yield "# in the settings file:"
+    yield f"[columns.{proposal.kind}]"
+    for name, field in mapped.items():
+        yield f'{_toml(name)} = "{field}"'
+    for guess in every:
+        if guess.field is None:
+            yield f"# {_open_question(guess)}"
+    yield from _remarks(proposal)
+
+
+def _toml(text: str) -> str:
+    # The escapes of JSON are those of TOML, but for this one.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _open_question(guess: ColumnGuess) -> str:
+    name = _toml(output.plain(guess.name))
+    reason = output.plain(guess.reason, most=_WHOLE)
+    if guess.candidates:
+        return f"not sure: {name} = {' or '.join(_toml(field) for field in guess.candidates)}: {reason}"
+    return f"not mapped: {name}: {reason}"
+
+
+def _remarks(proposal: Proposal) -> Iterator[str]:
+    for field in proposal.missing:
+        remedy = ": --set documentType=IN, if all are invoices" if field == "documentType" else ""
+        yield f"# no column is surely {field}, which each record needs{remedy}"
+    if proposal.needs_decimal_sign:
+        yield "# some numbers, such as 12.000, have two meanings: give --decimal , or --decimal ."
