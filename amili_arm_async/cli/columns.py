@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from ..sources.likeness import ColumnGuess, Proposal, TableKind, kind_of, propose
-from ..sources.sample import read_sample
+from ..sources.sample import Sample, read_sample
+from ..sources.text import check_encoding
 from . import output
 from .options import Config, command
 
@@ -33,7 +35,7 @@ class _Kind(StrEnum):
 def columns(
     file: Annotated[str, typer.Argument(help="CSV, Parquet or JSON lines, optionally compressed.")],
     kind: Annotated[
-        _Kind | None, typer.Argument(help="What the rows are; lines: of documents, for --lines. Told by the names if omitted.")
+        _Kind | None, typer.Argument(help="What the rows are; lines: of documents, for --lines. Guessed by the names if omitted.")
     ] = None,
     config: Config = None,
     delimiter: Annotated[str | None, typer.Option(help="CSV delimiter: ; or , or tab; detected if omitted.")] = None,
@@ -44,23 +46,25 @@ def columns(
 
     Read it, and paste what is right: nothing uses it by itself. What is not sure, or no field, is named with the reason.
     """
-    sample = read_sample(file, delimiter="\t" if delimiter in {"tab", "\\t"} else delimiter, encoding=encoding)
+    asked = "\t" if delimiter in {"tab", "\\t"} else delimiter
+    sample = asyncio.run(read_sample(file, delimiter=asked, encoding=check_encoding(encoding)))
     found: TableKind | None = kind.value if kind is not None else kind_of(sample.names)
     if found is None:
         output.fail(f"{output.plain(file)}: no column shows what its rows are: give customers, documents or lines behind the file")
     proposal = propose(found, sample.names, sample.cells, sample.origins)
     if as_json:
-        output.print_json(_as_json(file, sample.rows, proposal))
+        output.print_json(_as_json(file, sample, proposal))
         return
-    for line in _lines(file, sample.rows, proposal):
+    for line in _lines(file, sample, proposal):
         typer.echo(line)
 
 
-def _as_json(file: str, rows: int, proposal: Proposal) -> dict[str, Any]:
+def _as_json(file: str, sample: Sample, proposal: Proposal) -> dict[str, Any]:
     return {
         "file": file,
         "kind": proposal.kind,
-        "rows": rows,
+        "rows": sample.rows,
+        "is_json": sample.is_json,
         "columns": [
             {"name": guess.name, "field": guess.field, "candidates": guess.candidates, "reason": guess.reason or None}
             for guess in proposal.columns
@@ -70,13 +74,15 @@ def _as_json(file: str, rows: int, proposal: Proposal) -> dict[str, Any]:
     }
 
 
-def _lines(file: str, rows: int, proposal: Proposal) -> Iterator[str]:
+def _lines(file: str, sample: Sample, proposal: Proposal) -> Iterator[str]:
     """Yields what is printed: a part that can be pasted on a command line, and one for the settings file."""
     every = proposal.columns
     mapped = {guess.name: guess.field for guess in every if guess.field is not None and guess.field != guess.name}
     own = sum(guess.field == guess.name for guess in every)
-    yield f"# {output.plain(file)}, as {proposal.kind}, by its header and {rows:,} rows. A proposal: read it, and paste what is right."
+    yield f"# {output.plain(file)}, as {proposal.kind}, by its header and {sample.rows:,} rows. A proposal: read it, and paste what is right."
     yield f"# {len(every)} columns: {len(mapped)} are like a field, {own} have the name of one, {len(every) - len(mapped) - own} need you."
+    if sample.is_json:
+        yield "# It is JSON, which has the names of the API: rename the fields where the file is made. Options are for tables."
     yield ""
     if mapped:
         yield "# as options:"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from ..values.fields import KEYS, LINES, Field, RecordKind, fields_of
 from ..values.judge import Judge, Origin
@@ -298,7 +298,7 @@ def kind_of(names: Sequence[str]) -> TableKind | None:
 
 
 def propose(
-    kind: TableKind, names: Sequence[str], cells: Sequence[Sequence[str | None]], origins: Sequence[Origin] | None = None
+    kind: TableKind, names: Sequence[str], cells: Sequence[Sequence[Any]], origins: Sequence[Origin] | None = None
 ) -> Proposal:
     """Proposes the fields of the columns of a table.
 
@@ -439,14 +439,15 @@ _LEAST_GROUPS: Final = 3
 """Documents with several rows that have to agree before a column is taken for one of the document."""
 
 
-def _filled(column: Sequence[str | None]) -> list[str]:
-    return [cell.strip() for cell in column if isinstance(cell, str) and cell.strip()]
+def _filled(column: Sequence[Any]) -> list[Any]:
+    """Returns the cells that are not blank."""
+    return [cell for cell in column if cell is not None and (not isinstance(cell, str) or cell.strip())]
 
 
-def _by_country(guess: ColumnGuess, column: Sequence[str | None]) -> ColumnGuess:
+def _by_country(guess: ColumnGuess, column: Sequence[Any]) -> ColumnGuess:
     if guess.candidates != ("postalAddress.countryCode", "postalAddress.countryText") or not (values := _filled(column)):
         return guess
-    is_code = [len(value) == 2 and value.isalpha() for value in values]
+    is_code = [len(value.strip()) == 2 and value.strip().isalpha() for value in map(str, values)]
     if all(is_code):
         return ColumnGuess(guess.name, "postalAddress.countryCode")
     return guess if any(is_code) else ColumnGuess(guess.name, "postalAddress.countryText")
@@ -461,7 +462,7 @@ def _in_lines_file(guess: ColumnGuess) -> ColumnGuess:
     return ColumnGuess(guess.name, reason=f"{guess.field} belongs to the document, not to a line: leave it out")
 
 
-def _of_lines_or_document(guesses: list[ColumnGuess], cells: Sequence[Sequence[str | None]]) -> list[ColumnGuess]:
+def _of_lines_or_document(guesses: list[ColumnGuess], cells: Sequence[Sequence[Any]]) -> list[ColumnGuess]:
     """Tells amounts of the lines from those of the document, where each row is a line."""
     fields = [guess.field for guess in guesses]
     if KEYS["documents"] not in fields or not any(f"{field}".startswith(f"{LINES}.") for field in fields):
@@ -473,14 +474,14 @@ def _of_lines_or_document(guesses: list[ColumnGuess], cells: Sequence[Sequence[s
     ]
 
 
-def _line_or_document(guess: ColumnGuess, keys: Sequence[str | None], column: Sequence[str | None]) -> ColumnGuess:
-    groups: dict[str, list[str | None]] = {}
+def _line_or_document(guess: ColumnGuess, keys: Sequence[Any], column: Sequence[Any]) -> ColumnGuess:
+    groups: dict[str, list[Any]] = {}
     for key, cell in zip(keys, column, strict=True):
         if key:
-            groups.setdefault(key, []).append(cell)
+            groups.setdefault(str(key), []).append(cell)
     several = [cells for cells in groups.values() if len(cells) > 1]
     path = f"{LINES}.{guess.field}"
-    if any(len(set(_filled(cells))) > 1 for cells in several):
+    if any(len({str(cell).strip() for cell in _filled(cells)}) > 1 for cells in several):
         return replace(guess, field=path)
     if len(several) >= _LEAST_GROUPS:
         return guess
@@ -498,7 +499,7 @@ def _second_phone(guesses: list[ColumnGuess]) -> list[ColumnGuess]:
 
 
 def _by_values(
-    kind: TableKind, guesses: list[ColumnGuess], cells: Sequence[Sequence[str | None]], origins: Sequence[Origin]
+    kind: TableKind, guesses: list[ColumnGuess], cells: Sequence[Sequence[Any]], origins: Sequence[Origin]
 ) -> list[ColumnGuess]:
     """Takes back what most values of a column contradict."""
     record: RecordKind = "customers" if kind == "customers" else "documents"
