@@ -543,8 +543,8 @@ def write(tmp_path) -> Callable[[Case], tuple[Path, list[str]]]:
 @pytest.fixture
 def with_customers(served, call, tmp_path):
     """A sandbox with customers 1 to 9."""
-    path = tmp_path / "known.jsonl"
-    path.write_text(rows(*[json.dumps({"customerNo": str(number), "name": "N"}) for number in range(1, 10)]))
+    path = tmp_path / "known.csv"
+    path.write_text(rows("customerNo;name", *[f"{number};N" for number in range(1, 10)]))
     assert call("push", "customers", path, "-q", env=served.env).exit_code == 0
     return served
 

@@ -13,7 +13,7 @@ from amili_arm_async.values.fields import fields_of
 from amili_arm_async.values.judge import Judge
 
 CUSTOMERS = (
-    "Kundenr;Navn;Adresse;Postnr;Poststed;Land;Orgnr.;Kunde = nr;Saldo\n"
+    "Kundenr;Navn;Adresse;Postnr;Poststed;Land;Orgnr.;Ansvarlig = x;Saldo\n"
     "1;Åse Øy;Storgata 1;0150;Oslo;NO;984842252;x;100,50\n2;Per;Gata 2;5003;Bergen;NO;;x;0\n"
 )
 DOCUMENTS = (
