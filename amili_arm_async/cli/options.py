@@ -429,7 +429,10 @@ class LineOptions:
         typer.Option("--line-column", metavar="COLUMN=FIELD", help="As --column, for the file of --lines. [columns.lines]"),
     ] = None
     lines_optional: Annotated[
-        bool, typer.Option("--lines-optional", help="Also send documents without lines in the file of --lines, and pass over lines without a document.")
+        bool,
+        typer.Option(
+            "--lines-optional", help="Also send documents without lines in the file of --lines, and pass over lines without a document."
+        ),
     ] = False
 
     def add_to(self, columns: TableColumns, kind: SourceKind) -> TableColumns:

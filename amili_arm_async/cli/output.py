@@ -44,6 +44,9 @@ __all__ = [
 
 _LONGEST: Final = 200
 
+_LONGEST_OF_OURS: Final = 2000
+"""Characters of a message of this library, which ends with the remedy."""
+
 
 def warn(message: str) -> None:
     """Prints a line on standard error.
@@ -258,8 +261,9 @@ def locate(records: Records, outcome: RecordOutcome) -> tuple[str, RecordOutcome
     """
     where = records.place(outcome.index)
     if outcome.message is not None:
-        # The message of an unreadable record begins with its location.
-        outcome = replace(outcome, message=outcome.message.removeprefix(where).lstrip(":, "))
+        # The message of an unreadable record has its location before each fault.
+        parts = [part.removeprefix(f"{where}: ").removeprefix(f"{where}, ") for part in outcome.message.split("; ")]
+        outcome = replace(outcome, message="; ".join(parts))
     if records.is_too_long(outcome.index):
         outcome = replace(outcome, reason="too_large")
     return where, outcome
@@ -336,4 +340,5 @@ def describe(where: str, key: str | None, state: str, reason: str | None, messag
         message = None
     named = f", key {plain(key)}" if key is not None else ""
     why = f" ({plain(reason)})" if reason else ""
-    return f"{where}{named}: {state}{why}" + (f" {plain(message)}" if message else "")
+    most = _LONGEST if is_from_server(state, reason) else _LONGEST_OF_OURS
+    return f"{where}{named}: {state}{why}" + (f" {plain(message, most)}" if message else "")
