@@ -79,7 +79,8 @@ def _lines(file: str, sample: Sample, proposal: Proposal) -> Iterator[str]:
     every = proposal.columns
     mapped = {guess.name: guess.field for guess in every if guess.field is not None and guess.field != guess.name}
     own = sum(guess.field == guess.name for guess in every)
-    yield f"# {output.plain(file)}, as {proposal.kind}, by its header and {sample.rows:,} rows. A proposal: read it, and paste what is right."
+    yield f"# {output.plain(file)}, as {proposal.kind}, by its header and {sample.rows:,} rows."
+    yield "# A proposal: read it, and paste what is right."
     yield f"# {len(every)} columns: {len(mapped)} are like a field, {own} have the name of one, {len(every) - len(mapped) - own} need you."
     if sample.is_json:
         yield "# It is JSON, which has the names of the API: rename the fields where the file is made. Options are for tables."

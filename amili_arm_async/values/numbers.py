@@ -44,8 +44,8 @@ _UNIT: Final = r"(?:[^\W0-9_]+\.?|[$\u20ac\u00a3%])"
 _CURRENCY: Final = re.compile(rf"{_UNIT}\s*[-+]?[0-9][0-9.,\s]*-*|[-+]?[0-9][0-9.,\s]*(?:[,.][-\u2013]+|{_UNIT})")
 _NO_NUMBER: Final = "not a number such as 1 234,50 or 1234.50"
 _TWO: Final = (
-    "a number with two meanings: the sign may stand before decimals or between thousands; write it without a sign between thousands, "
-    "or say which sign stands before the decimals"
+    "a number with two meanings: its sign may stand before decimals or between thousands; say which sign stands before decimals "
+    "(decimal_sign=, --decimal), or write no sign between thousands"
 )
 _CONTRADICTION: Final = (
     "a number with two meanings, and the other numbers of the column contradict each other: some have a comma before the decimals, "
