@@ -237,7 +237,7 @@ class PushJob:
         Returns:
             A JSON object.
         """
-        report = output.as_json(self.report, self._line) if self.report is not None else {"ok": False}
+        report: dict[str, Any] = output.as_json(self.report, self._line) if self.report is not None else {"ok": False}
         report["warnings"] = dict(self._records.warnings.counts) if self._records is not None else {}
         return report if self._to_check is None else {**report, "check": self.check.as_json()}
 

@@ -297,9 +297,7 @@ def kind_of(names: Sequence[str]) -> TableKind | None:
     return "customers" if len(customers) >= len(documents) else "documents"
 
 
-def propose(
-    kind: TableKind, names: Sequence[str], cells: Sequence[Sequence[Any]], origins: Sequence[Origin] | None = None
-) -> Proposal:
+def propose(kind: TableKind, names: Sequence[str], cells: Sequence[Sequence[Any]], origins: Sequence[Origin] | None = None) -> Proposal:
     """Proposes the fields of the columns of a table.
 
     Args:
@@ -318,7 +316,8 @@ def propose(
     elif kind == "documents":
         guesses = _of_lines_or_document(guesses, cells)
     guesses = _second_phone(guesses)
-    guesses = _by_values(kind, guesses, cells, origins or ["text"] * len(names))
+    given: list[Origin] = list(origins) if origins is not None else ["text"] * len(names)
+    guesses = _by_values(kind, guesses, cells, given)
     guesses = _once_each(guesses)
     needs_sign = any(guess.reason == _TWO_MEANINGS for guess in guesses)
     guesses = [replace(guess, reason="") if guess.reason == _TWO_MEANINGS else guess for guess in guesses]
@@ -498,23 +497,22 @@ def _second_phone(guesses: list[ColumnGuess]) -> list[ColumnGuess]:
     return guesses
 
 
-def _by_values(
-    kind: TableKind, guesses: list[ColumnGuess], cells: Sequence[Sequence[Any]], origins: Sequence[Origin]
-) -> list[ColumnGuess]:
+def _by_values(kind: TableKind, guesses: list[ColumnGuess], cells: Sequence[Sequence[Any]], origins: Sequence[Origin]) -> list[ColumnGuess]:
     """Takes back what most values of a column contradict."""
     record: RecordKind = "customers" if kind == "customers" else "documents"
-    found = []
-    for guess, column, origin in zip(guesses, cells, origins, strict=True):
-        values = _filled(column)
-        if guess.field is not None and values:
-            judged = Judge(record, [fields_of(record)[guess.field]], origins=[origin]).read([values])
-            if judged.needs_number_sign:
-                guess = replace(guess, reason=_TWO_MEANINGS)  # noqa: PLW2901 - it is a new guess
-            elif len(judged.refused) * 2 > len(values):
-                why = next(iter(judged.refused.values()))[0].message
-                guess = ColumnGuess(guess.name, None, (guess.field,), f"its values do not fit: {why}")  # noqa: PLW2901
-        found.append(guess)
-    return found
+    return [_by_its_values(record, guess, _filled(column), origin) for guess, column, origin in zip(guesses, cells, origins, strict=True)]
+
+
+def _by_its_values(record: RecordKind, guess: ColumnGuess, values: list[Any], origin: Origin) -> ColumnGuess:
+    if guess.field is None or not values:
+        return guess
+    judged = Judge(record, [fields_of(record)[guess.field]], origins=[origin]).read([values])
+    if judged.needs_number_sign:
+        return replace(guess, reason=_TWO_MEANINGS)
+    if len(judged.refused) * 2 > len(values):
+        why = next(iter(judged.refused.values()))[0].message
+        return ColumnGuess(guess.name, None, (guess.field,), f"its values do not fit: {why}")
+    return guess
 
 
 def _once_each(guesses: list[ColumnGuess]) -> list[ColumnGuess]:
@@ -529,6 +527,6 @@ def _once_each(guesses: list[ColumnGuess]) -> list[ColumnGuess]:
         if guess.field is None or len(others) == 1 or guess.name == guess.field:
             found.append(guess)
         else:
-            names = ", ".join(f'"{other.name}"' for other in others if other is not guess)
+            names = ", ".join([f'"{other.name}"' for other in others if other is not guess])
             found.append(ColumnGuess(guess.name, None, (guess.field,), f"so may {names}"))
     return found

@@ -138,7 +138,7 @@ def test_parquet(call, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("a;b\n1;2\n", "customers, documents or lines"), ("", "."), (None, "can't be read"), ("PK\x03\x04xxxxxxxx", "spreadsheet")],
+    [("a;b\n1;2\n", "customers, documents or lines"), ("", "."), (None, "can't be read"), ("PK\x03\x04xxxxxxxx", "zip archive")],
 )
 def test_what_can_not_be_proposed(call, write, tmp_path, content, words):
     result = call("columns", write(content) if content is not None else tmp_path / "none")

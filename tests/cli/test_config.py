@@ -267,7 +267,7 @@ def test_a_secret_file_that_is_not_there(call, write, served):
         ("[bulk]\nclient_no = 1", "there is no key 'client_no' in [bulk]; 'client_no' belongs in [connection]"),
         ("[bulk]\ntimeout = 1", "there is no key 'timeout' in [bulk]; 'timeout' belongs in [connection]"),
         ("base_url = 'x'", "there is no key 'base_url'; 'base_url' belongs in [connection]"),
-        ("zzz = 1", "there is no key 'zzz'; expected one of: bulk, connection, nightly"),
+        ("zzz = 1", "there is no key 'zzz'; expected one of: bulk, columns, connection, constants, nightly"),
         ('"a\\u001b[2J" = 1', "there is no key 'a?[2J'"),
         ("bulk = 3", "bulk must be a table: [bulk]"),
         ("[[bulk]]\nmax_records = 1", "bulk must be a table: [bulk]"),

@@ -63,6 +63,7 @@ PURE = [
     "endpoints",
     "nightly.report",
     "retry",
+    "sources.likeness",
     "sync.digests",
     "validation.examiner",
     "validation.report",

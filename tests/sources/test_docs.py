@@ -24,7 +24,8 @@ IN_CHECK_ONLY = {
 
 
 def told() -> dict[str, str]:
-    rows = re.findall(r"^\| `(\w+)` \| (refused|warned of) \| .+ \| .+ \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    found = re.findall(r"^\| (`.+?) \| (refused|warned of) \| .+ \| .+ \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    rows = [(code, meaning) for codes, meaning in found for code in re.findall(r"`(\w+)`", codes)]
     assert len(rows) == len({code for code, _ in rows})
     return dict(rows)
 
