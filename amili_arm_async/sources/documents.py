@@ -57,6 +57,7 @@ class TableRows:
         numbers: the line or row of each.
         refused: by row, why it can't be sent.
         warned: by row, what is odd.
+        runs: where rows come together, the number of the run that each is in, None where the number of the record is blank.
         broken: rows that are in no column.
     """
 
@@ -67,6 +68,7 @@ class TableRows:
     numbers: list[int]
     refused: dict[int, list[CellFault]]
     warned: dict[int, list[CellFault]]
+    runs: list[int | None] = field(default_factory=list)
     broken: list[BrokenRow] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -102,7 +104,7 @@ class TableRows:
         return {name: column[row] for name, column in self.cells.items()}
 
     def _lists(self) -> list[list[Any]]:
-        return [*self.columns, *self.lines, *self.cells.values(), self.keys, self.numbers]
+        return [*self.columns, *self.lines, *self.cells.values(), self.keys, self.numbers, self.runs]
 
 
 def without_rows(
@@ -270,7 +272,7 @@ class DocumentRows:
         self._starts: list[int] = []
         # The run of each document under way, None where it has no number.
         self._run_of: list[int | None] = []
-        self._last_key: str | None = None
+        self._last_run: int | None = None
         # Of the first document under way, whose other rows are not kept.
         self._carried: list[Said] = []
         # Before that, a row that may be a line of it.
@@ -280,9 +282,14 @@ class DocumentRows:
 
     def add(self, rows: TableRows) -> JudgedBlock | None:
         """Takes in rows, and returns the documents that are whole with them; None where there are none."""
+        # As all rows are counted when the table is looked at whole.
+        first = self._runs.count - 1
+        counts = accumulate(self._runs.starts(rows.keys), initial=first)
+        next(counts)
+        rows.runs = [run if key is not None else None for run, key in zip(counts, rows.keys, strict=True)]
         rows = self._assigned(rows)
         base = len(self._rows) if self._rows is not None else 0
-        self._begin_documents(rows.keys, base)
+        self._begin_documents(rows.runs, base)
         if self._rows is None:
             self._rows = rows
         else:
@@ -319,6 +326,7 @@ class DocumentRows:
             list(compress(rows.numbers, kept)),
             {new[row]: faults for row, faults in rows.refused.items() if row in new},
             {new[row]: faults for row, faults in rows.warned.items() if row in new},
+            list(compress(rows.runs, kept)),
             sorted(broken, key=lambda one: (one.before, one.number)),
         )
 
@@ -326,13 +334,14 @@ class DocumentRows:
     def _is_no_record(rows: TableRows, row: int) -> bool:
         return any(fault.path in {WHOLE, ""} for fault in rows.refused.get(row, ()))
 
-    def _begin_documents(self, keys: Sequence[str | None], base: int) -> None:
-        run = self._runs.count - 1
-        for row, (key, begins) in enumerate(zip(keys, self._runs.starts(keys), strict=True), base):
-            run += begins
-            if begins or key is None or not row:
+    def _begin_documents(self, runs: Sequence[int | None], base: int) -> None:
+        last = self._last_run
+        for row, run in enumerate(runs, base):
+            if run is None or run != last or not row:
                 self._starts.append(row)
-                self._run_of.append(run if key is not None else None)
+                self._run_of.append(run)
+            last = run
+        self._last_run = last
 
     def _bound(self, rows: TableRows) -> None:
         """Keeps little of a document that has become too long."""
@@ -356,14 +365,14 @@ class DocumentRows:
         rows, starts = self._rows, self._starts
         assert rows is not None
         count = len(starts)
-        owner = [at for at, (begin, end) in enumerate(zip(starts, [*starts[1:], cut], strict=True)) for _ in range(begin, end)]
+        owner = [at for at, (begin, end) in enumerate(zip(starts, [*starts[1:], cut], strict=False)) for _ in range(begin, end)]
         faults: dict[int, list[Said]] = {}
         if self._carried:
             faults[0] = self._carried
+        self._add_torn(faults, owner)
         if self._broken_before is not None and count:
             faults.setdefault(0, []).append(self._beside(self._broken_before, "before", 0))
             self._broken_before = None
-        self._add_torn(faults, owner)
         alone = self._add_broken(faults, cut)
         for row, found in rows.refused.items():
             if row < cut:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
+
+import msgspec
 
 from .. import codec
 from ..bulk.blocks import RecordBlock
@@ -11,7 +15,8 @@ from ..bulk.canonical import as_key
 from ..bulk.field_names import mistakes_in
 from ..bulk.fingerprints import may_have_duplicate_names
 from ..unreadable import UnreadableRecord
-from ..values.fields import KEYS, MODELS, RecordKind
+from ..values.dates import read_date
+from ..values.fields import KEYS, LINES, MODELS, Field, RecordKind, fields_of
 from ..values.json_columns import JsonColumns
 from ..values.json_judge import JsonJudge
 from ..values.judge import CellFault
@@ -22,6 +27,8 @@ __all__ = ["JsonRecords"]
 
 _MOST: Final = 1000
 """Records of a block."""
+
+_ISO_LENGTH: Final = 10
 
 
 class JsonRecords:
@@ -63,63 +70,128 @@ class JsonRecords:
     ) -> Mapping[int, bytes | UnreadableRecord]:
         """What records at some positions are instead of what they were."""
         found: dict[int, bytes | UnreadableRecord] = {}
-        strict: list[tuple[int, Any]] = []
-        tolerant: list[tuple[int, Any]] = []
+        strict: list[_Read] = []
+        tolerant: list[_Read] = []
         for position in positions:
             text = texts[position]
             if isinstance(text, bytes):
-                self._read(position, text, numbers[position], strict, tolerant, found)
+                one = _Read(position, numbers[position], text)
+                faults = self._read(one, strict, tolerant)
+                if faults:
+                    found[position] = self._refused([self._refusals.said(one.number, fault) for fault in faults], text)
         for columns, some in ((self._columns, strict), (self._tolerant, tolerant)):
             if some:
-                self._judge_some(columns, some, texts, numbers, found)
+                self._judge_some(columns, some, found)
         return found
 
-    def _read(
-        self,
-        position: int,
-        text: bytes,
-        number: int,
-        strict: list[tuple[int, Any]],
-        tolerant: list[tuple[int, Any]],
-        found: dict[int, bytes | UnreadableRecord],
-    ) -> None:
-        """Reads a text for the rules, or finds its names wrong; what can't be read is the business of who encodes it."""
-        for columns, into in ((self._columns, strict), (self._tolerant, tolerant)):
+    def _read(self, one: _Read, strict: list[_Read], tolerant: list[_Read]) -> list[CellFault]:
+        """Reads a text for the rules; returns what is wrong with its names. What is no object at all is the business of who encodes it."""
+        try:
+            one.record = self._columns.decode(one.text)
+            if not may_have_duplicate_names(one.text, codec.ENCODER.encode(one.record)):
+                strict.append(one)
+                return []
+            into = strict
+        except codec.DecodeFailure:
+            into = tolerant
+        faults = [CellFault(code, path.removeprefix("$."), words) for code, path, words in mistakes_in(one.text, self._cls)]
+        if into is tolerant and not faults:
+            value = codec.json_object(one.text)
+            if value is None:
+                return []
+            known, faults = of_right_types(value, self._kind)
             try:
-                record = columns.decode(text)
+                one.record = msgspec.convert(known, self._tolerant.struct)
             except codec.DecodeFailure:
-                continue
-            if into is tolerant or may_have_duplicate_names(text, codec.ENCODER.encode(record)):
-                said = [
-                    self._refusals.said(number, CellFault(code, path.removeprefix("$."), words))
-                    for code, path, words in self._mistakes(text)
-                ]
-                if said:
-                    found[position] = self._refused(said, text)
-                    return
-            into.append((position, record))
-            return
+                return faults
+        if not faults:
+            into.append(one)
+        return faults
 
-    def _mistakes(self, text: bytes) -> list[tuple[str, str, str]]:
-        return list(mistakes_in(text, self._cls))
-
-    def _judge_some(
-        self,
-        columns: JsonColumns,
-        some: Sequence[tuple[int, Any]],
-        texts: Sequence[bytes | UnreadableRecord],
-        numbers: Sequence[int],
-        found: dict[int, bytes | UnreadableRecord],
-    ) -> None:
-        judged = self._judge.read(columns.columns([record for _, record in some]))
+    def _judge_some(self, columns: JsonColumns, some: Sequence[_Read], found: dict[int, bytes | UnreadableRecord]) -> None:
+        by_column = columns.columns([one.record for one in some])
+        judged = self._judge.read(by_column)
         for row, faults in judged.warned.items():
             for fault in faults:
-                self._warnings.add(numbers[some[row][0]], fault, self._refusals)
+                self._warnings.add(some[row].number, fault, self._refusals)
         for row, faults in judged.refused.items():
-            position, text = some[row][0], texts[some[row][0]]
-            assert isinstance(text, bytes)
-            found[position] = self._refused([self._refusals.said(numbers[position], fault) for fault in faults], text)
+            one = some[row]
+            found[one.position] = self._refused([self._refusals.said(one.number, fault) for fault in faults], one.text)
+        for field, column in zip(columns.fields, by_column.header, strict=True):
+            if field.type == "date":
+                for row, day in enumerate(column):
+                    if day and (len(day) != _ISO_LENGTH or day[4] != "-") and row not in judged.refused:
+                        one = some[row]
+                        # It is written as the API has days.
+                        one.text = found[one.position] = _with_day(one.text, field, day)
 
     def _refused(self, said: Sequence[Said], text: bytes) -> UnreadableRecord:
         value = codec.json_object(text) or {}
         return self._refusals.refused(said, as_key(value.get(KEYS[self._kind])), value)
+
+
+@dataclass(slots=True)
+class _Read:
+    """A text that was read for the rules."""
+
+    position: int
+    number: int
+    text: bytes
+    record: Any = None
+
+
+def _with_day(text: bytes, field: Field, day: str) -> bytes:
+    value = codec.json_object(text)
+    assert value is not None
+    value[field.path] = read_date(day.strip()).value
+    return codec.encode_value(value)
+
+
+def of_right_types(value: Mapping[str, Any], kind: RecordKind) -> tuple[dict[str, Any], list[CellFault]]:
+    """Returns the known fields of a record whose values are of the type of their field, and what is wrong with those that a tool has made
+    numbers; other types are for the server to judge.
+
+    Args:
+        value: the record.
+        kind: what it is.
+    """
+    known: dict[str, Any] = {}
+    faults: list[CellFault] = []
+    lines = value.get(LINES)
+    objects = [line if isinstance(line, dict) else {} for line in lines] if isinstance(lines, list) else []
+    if objects:
+        known[LINES] = [{} for _ in objects]
+    for field in fields_of(kind).values():
+        for place, (given, into) in enumerate(zip(objects, known[LINES], strict=True) if field.in_lines and objects else [(value, known)]):
+            if field.in_lines and not objects:
+                continue
+            found = _at(given, field.names)
+            if _is_right(found, field):
+                _put(into, field.names, found)
+            elif field.type == "text" and isinstance(found, Decimal) and field.role in {"identifier", "reference"}:
+                path = field.path.replace(LINES, f"{LINES}[{place}]", 1) if field.in_lines else field.path
+                faults.append(CellFault("number_as_identifier", path, "a tool has made a number with decimals of it: write it as a text"))
+    return known, faults
+
+
+def _put(into: dict[str, Any], names: Sequence[str], value: Any) -> None:
+    for name in names[:-1]:
+        into = into.setdefault(name, {})
+    into[names[-1]] = value
+
+
+def _at(value: Any, names: Sequence[str]) -> Any:
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _is_right(value: Any, field: Field) -> bool:
+    if field.type in {"text", "date"}:
+        return isinstance(value, str)
+    if field.type == "texts":
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if field.type == "boolean":
+        return isinstance(value, bool)
+    is_number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
+    return is_number and (field.type == "decimal" or value == int(value))
