@@ -8,12 +8,13 @@ import json
 import os
 import threading
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amili_arm_async import Customer, Document, UnreadableRecord, open_records
+from amili_arm_async import Customer, Document, UnreadableRecord, codec, open_records
 from amili_arm_async.bulk.chunking import RecordType
 from amili_arm_async.sources import csv_table, table_reader
 from amili_arm_async.sync.digests import RecordDigests
@@ -89,7 +90,7 @@ async def test_the_size_of_blocks_changes_nothing(lines, size):
 
 
 def _plain(record):
-    return record.fault if isinstance(record, UnreadableRecord) else record
+    return sorted(record.fault.split("; ")) if isinstance(record, UnreadableRecord) else record
 
 
 TORN = HEADER + "1;7;1;\n2;7;1;\n1;7;2;\n3;7;1;\n"
@@ -165,11 +166,9 @@ async def test_a_run_that_is_cancelled_in_a_pass_leaves_nothing_open(tmp_path, m
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.get_running_loop().shutdown_asyncgens()
-    if os.path.exists("/proc/self/fd"):
-        opened = [
-            os.readlink(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{number}")
-        ]
-        assert str(path) not in opened
+    opened = Path("/proc/self/fd")
+    if opened.exists():
+        assert path not in [Path(os.readlink(one)) for one in opened.iterdir() if one.exists()]
 
 
 # --- texts ----------------------------------------------------------------------------------------------------------------
@@ -190,26 +189,9 @@ async def test_a_text_is_canonical_with_every_field(kind, cls, key):
     (text,) = block
     assert isinstance(text, bytes), text.fault
     assert block.is_canonical
-    assert (
-        text
-        == json.dumps(
-            json.loads(text, parse_float=lambda digits: _Digits(digits)), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        ).encode()
-    )
+    assert text == codec.encode_value(codec.json_value(text), sort=True)
     digests = RecordDigests(RecordType(cls, key))
     assert digests.of(block) == digests.of([bytes(text)]) == digests.of([json.loads(text)])
-
-
-class _Digits(float):
-    """A number that is written as it was read."""
-
-    def __new__(cls, digits):
-        made = float.__new__(cls, digits)
-        made.digits = digits
-        return made
-
-    def __repr__(self):
-        return self.digits
 
 
 async def test_a_group_without_values_is_not_there():

@@ -65,7 +65,7 @@ async def test_a_header_that_does_not_fit(header, options, words):
     [
         (
             {"columns": {"Kundenr": "customerNumber"}},
-            'columns: "Kundenr": "customerNumber" is no field of customers; did you mean customerNo?',
+            '"Kundenr": "customerNumber" is no field of customers; did you mean customerNo?',
         ),
         ({"columns": {"A": "name", "B": "name"}}, 'columns: "A" and "B" are both name'),
         ({"columns": {"A": "name"}, "constants": {"name": "x"}}, 'constants: name is the column "A" too'),
