@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from amili_arm_async import ArmClient, BatchWords, BulkError, Limits
+from amili_arm_async.bulk.journal.sqlite.journal import SqliteRunJournal
 from amili_arm_async.sandbox import Fault, Sandbox
 
 from ..support.sandbox_runs import (
@@ -218,3 +219,25 @@ async def test_a_reconcile_asks_for_results_whatever_it_is_told(arm, sandbox, jo
     await send(arm, invoices(4), journal=journal, results="accepted", max_records=2, **RUN)
     report = await arm.documents.reconcile(journal, settle=0, options=quick(results="accepted"))
     assert outcome_of(report).counts == {"succeeded": 4}
+
+
+@pytest.mark.parametrize(("kind", "at_once"), [("customers", 2), ("documents", 1)])
+async def test_what_is_on_the_wire_while_the_journal_takes_note_of_an_answer(arm, sandbox, journal, monkeypatch, kind, at_once):
+    """Customers leave meanwhile; of documents the batchUuid is on the disk before more of them leave than may be under way at once."""
+    noted = SqliteRunJournal.accepted
+    seen = []
+
+    async def accepted(self, *args, **named):
+        await until(lambda: writes(sandbox) >= len(seen) + at_once or len(seen) > 2)
+        first = await noted(self, *args, **named)
+        seen.append(writes(sandbox))
+        return first
+
+    monkeypatch.setattr(SqliteRunJournal, "accepted", accepted)
+    outcome = await send(arm, records_of(kind, 8), kind=kind, journal=journal, results="accepted", max_records=2, concurrency=1, **RUN)
+    assert outcome.counts == {"accepted": 8}
+    assert len(seen) == 4
+    if kind == "documents":
+        assert seen == [1, 2, 3, 4]
+    else:
+        assert seen[0] >= 2
