@@ -27,7 +27,7 @@ from ..values.fields import KEYS, MODELS, Field, RecordKind
 from ..values.findings import CellFault
 from ..values.json_columns import JsonColumns, RecordColumns, json_struct
 from ..values.json_judge import JsonJudge
-from .rules import Columns, faults_together, form_faults
+from .rules import AMOUNTS, Columns, faults_together, form_faults
 from .shapes import WHOLE, plain, shape_faults, well_typed
 
 __all__ = ["Checked", "Examiner"]
@@ -35,6 +35,9 @@ __all__ = ["Checked", "Examiner"]
 _VALUES: Final = msgspec.json.Decoder(float_hook=Decimal)
 _MAX_FAULTS: Final = 100
 """Faults of one record that are named at the most: a record with more is of another kind."""
+
+_LONGEST_NUMBER: Final = 96
+"""Bytes of a number or a boolean of a table, at the most."""
 
 _AROUND: Final = 8
 """Bytes around a name and a value, or around an object, at the most."""
@@ -345,10 +348,10 @@ def _given(fields: Sequence[Field], columns: Sequence[Sequence[Any]]) -> dict[st
 
 
 def _of_table(fields: Sequence[Field], columns: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    """The columns of a table in which there is a value, with numbers as numbers."""
+    """The columns of a table in which there is a value, with amounts as numbers."""
     found = _given(fields, columns)
     for field in fields:
-        if field.type == "decimal" and field.path in found:
+        if field.path in found and AMOUNTS in field.names:
             found[field.path] = _numbers(found[field.path])
     return found
 
@@ -368,9 +371,11 @@ def _most_bytes(fields: Sequence[Field], columns: Sequence[Sequence[Any]]) -> in
     for field, column in zip(fields, columns, strict=True):
         given = list(filter(None, column))
         size += (len(field.path) + _AROUND) * len(column)
-        if given:
-            # A character has six bytes at the most; numbers and words are short.
-            size += 6 * len("".join(given)) if type(given[0]) is str else len(codec.ENCODER.encode(given)) + 5 * len(column)
+        if field.type == "texts":
+            size += len(codec.ENCODER.encode(given))
+        else:
+            # A character of a text has six bytes at the most.
+            size += 6 * len("".join(given)) if field.type in {"text", "date"} else _LONGEST_NUMBER * len(given)
     return size
 
 

@@ -17,10 +17,11 @@ from ..values.findings import CellFault
 from ..values.formats import format_faults, has_format, is_date, organization_faults
 from ..values.json_judge import with_line
 
-__all__ = ["Columns", "faults_together", "form_faults"]
+__all__ = ["AMOUNTS", "Columns", "faults_together", "form_faults"]
 
 # Amounts are exact; what is far beyond all money gives no error but Infinity.
 _EXACT: Final = Context(prec=200, traps=[])
+AMOUNTS: Final = "currencyAmounts"
 _AMOUNTS: Final = ("exclVat", "vat", "inclVat")
 _NUMBERS: Final = frozenset({int, Decimal})
 
@@ -111,11 +112,11 @@ def _odd_keys(column: Sequence[Any]) -> list[int]:
 
 
 def _amount_faults(columns: Columns) -> Iterator[tuple[int, CellFault]]:
-    header = [columns.header.get(f"currencyAmounts.{name}") for name in _AMOUNTS]
-    lines = [columns.lines.get(f"{LINES}.currencyAmounts.{name}") for name in _AMOUNTS]
+    header = [columns.header.get(f"{AMOUNTS}.{name}") for name in _AMOUNTS]
+    lines = [columns.lines.get(f"{LINES}.{AMOUNTS}.{name}") for name in _AMOUNTS]
     with localcontext(_EXACT):
-        found = [(row, CellFault("amounts", "currencyAmounts", _UNLIKE)) for row in _not_adding_up(header)]
-        of_line = CellFault("amounts", f"{LINES}.currencyAmounts", _UNLIKE)
+        found = [(row, CellFault("amounts", AMOUNTS, _UNLIKE)) for row in _not_adding_up(header)]
+        of_line = CellFault("amounts", f"{LINES}.{AMOUNTS}", _UNLIKE)
         for line in _not_adding_up(lines):
             row = bisect_right(columns.offsets, line) - 1
             found.append((row, with_line(of_line, line - columns.offsets[row])))
@@ -123,7 +124,7 @@ def _amount_faults(columns: Columns) -> Iterator[tuple[int, CellFault]]:
             given = _lines_with_amounts(columns, lines)
             for name, totals, parts in zip(_AMOUNTS, header, lines, strict=True):
                 if totals and parts:
-                    fault = CellFault("lines", f"currencyAmounts.{name}", _NO_SUM)
+                    fault = CellFault("lines", f"{AMOUNTS}.{name}", _NO_SUM)
                     found += [(row, fault) for row in _not_the_sum(totals, *_chosen(parts, columns.offsets, given))]
     yield from found
 
