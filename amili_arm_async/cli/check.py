@@ -9,11 +9,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ..bulk.source import FreshRecords
+from ..bulk.blocks import RecordBlock
 from ..codec import json_object
 from ..errors import CheckError, ConfigurationError
+from ..sources.judged import JudgedBlock
 from ..sources.records import Records
 from ..sync.state import known_keys
+from ..unreadable import UnreadableRecord
 from ..validation.report import CheckReport, Finding
 from ..validation.run import CheckRun
 from ..wire import Envelope
@@ -35,7 +37,7 @@ from .progress import bar
 from .runner import run_to_end
 from .signals import SignalHandler
 
-__all__ = ["CheckInput", "CheckJob", "check", "customer_numbers", "require_rereadable"]
+__all__ = ["CheckJob", "check", "customer_numbers", "require_rereadable"]
 
 _LIMIT: Final = 1000
 _SHOWN: Final = 100
@@ -75,8 +77,8 @@ def check(
     job = CheckJob(limit)
     with ExitStack() as files, SignalHandler() as signals:
 
-        def open_file(path: str, kind: RecordKind, columns: TableColumns) -> CheckInput:
-            return CheckInput(files.enter_context(source.open(path, kind.value, max_bytes, columns)), max_bytes)
+        def open_file(path: str, kind: RecordKind, columns: TableColumns) -> Records:
+            return files.enter_context(source.open(path, kind.value, max_bytes, columns))
 
         records = open_file(file, kind, lines.add_to(columns.of(kind.value), kind.value))
         of_customers = table_columns("customers", column_customers, None, "-customers")
@@ -91,12 +93,12 @@ def check(
     raise typer.Exit(code or (0 if job.report.ok else 1))
 
 
-def _run(kind: RecordKind, records: CheckInput, limit: int, max_bytes: int, known: AsyncIterator[str] | None) -> CheckRun:
+def _run(kind: RecordKind, records: Records, limit: int, max_bytes: int, known: AsyncIterator[str] | None) -> CheckRun:
     most = max_bytes - Envelope.of(kind.value, None).size
     return CheckRun(kind.value, records, limit=limit, max_bytes=most, customers=known)
 
 
-def customer_numbers(customers: CheckInput | None, state: str | None) -> AsyncIterator[str] | None:
+def customer_numbers(customers: Records | None, state: str | None) -> AsyncIterator[str] | None:
     """Returns the customer numbers in a file of customers and in a state.
 
     Args:
@@ -109,16 +111,25 @@ def customer_numbers(customers: CheckInput | None, state: str | None) -> AsyncIt
     return _numbers(customers, state) if customers is not None or state is not None else None
 
 
-async def _numbers(customers: CheckInput | None, state: str | None) -> AsyncIterator[str]:
+async def _numbers(customers: Records | None, state: str | None) -> AsyncIterator[str]:
     if customers is not None:
-        async for record in customers:
-            fields = (json_object(record) or {}) if isinstance(record, bytes) else record
-            number = fields.get("customerNo")
-            if isinstance(number, str):
-                yield number
+        async for block in customers.judged_blocks():
+            for number in _numbers_in(block):
+                if isinstance(number, str):
+                    yield number
     if state is not None:
         for number in known_keys(state):
             yield number
+
+
+def _numbers_in(block: JudgedBlock | RecordBlock) -> list[object]:
+    if isinstance(block, JudgedBlock):
+        return [*block.keys, *(_number_in(one.record) for one in block.refused)]
+    return list(map(_number_in, block))
+
+
+def _number_in(record: bytes | UnreadableRecord) -> object:
+    return ((json_object(record) or {}) if isinstance(record, bytes) else record).get("customerNo")
 
 
 def require_rereadable(path: str) -> None:
@@ -143,26 +154,6 @@ def _version(path: str) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-class CheckInput(FreshRecords):
-    """The records of a file as a check reads them: in columns where it is a table, and JSON as it stands.
-
-    Args:
-        records: the open file.
-        max_bytes: the limit.
-
-    Attributes:
-        records: the open file.
-    """
-
-    def __init__(self, records: Records, max_bytes: int) -> None:
-        self.records = records
-        self.ends = records.ends
-        self.judged_blocks = records.judged_blocks
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return aiter(self.records)
-
-
 class CheckJob:
     """A check of a file, and its report so far; correct at any time.
 
@@ -175,9 +166,9 @@ class CheckJob:
 
     def __init__(self, limit: int = _LIMIT) -> None:
         self.report = CheckReport(limit)
-        self._records: CheckInput | None = None
+        self._records: Records | None = None
 
-    async def run(self, run: CheckRun, records: CheckInput, label: str) -> None:
+    async def run(self, run: CheckRun, records: Records, label: str) -> None:
         """Runs the check.
 
         Args:
@@ -195,7 +186,7 @@ class CheckJob:
                 run.on_progress = lambda read: update(read, "")
             await run
 
-    async def run_first(self, run: CheckRun, records: CheckInput, path: str) -> None:
+    async def run_first(self, run: CheckRun, records: Records, path: str) -> None:
         """Runs the check before a push.
 
         Args:
@@ -227,7 +218,7 @@ class CheckJob:
         Returns:
             The line, from 1; None where there is none.
         """
-        return self._records.records.line(index) if index is not None and self._records is not None else None
+        return self._records.line(index) if index is not None and self._records is not None else None
 
     def as_json(self, *, ended: bool = True) -> dict[str, Any]:
         """Returns the report for programs.

@@ -24,7 +24,7 @@ from ..nightly.report import ReportSchema
 from ..nightly.run import NightlyReport, PartName
 from ..sources.records import Records
 from . import output
-from .check import CheckInput, CheckJob, customer_numbers, require_rereadable
+from .check import CheckJob, customer_numbers, require_rereadable
 from .html_report.writers import write_failures, write_json, write_page
 from .options import (
     ConnectionOptions,
@@ -298,17 +298,16 @@ class NightlyJob:
         failed: CheckError | None = None
         for part, path in self.paths.items():
             with open_again(part) as records, ExitStack() as others:
-                checked = CheckInput(records, most)
                 if part == "customers":
-                    run = self.arm.customers.check(checked, max_bytes=most)
+                    run = self.arm.customers.check(records, max_bytes=most)
                 else:
-                    known = CheckInput(others.enter_context(open_again("customers")), most) if "customers" in self.paths else None
+                    known = others.enter_context(open_again("customers")) if "customers" in self.paths else None
                     # On the first night there is no state yet.
                     state = self.state if self.state is not None and await to_thread.run_sync(Path(self.state).exists) else None
-                    run = self.arm.documents.check(checked, customers=customer_numbers(known, state), max_bytes=most)
+                    run = self.arm.documents.check(records, customers=customer_numbers(known, state), max_bytes=most)
                 self.checks.append(CheckJob())
                 try:
-                    await self.checks[-1].run_first(run, checked, path)
+                    await self.checks[-1].run_first(run, records, path)
                 except CheckError as exc:
                     failed = exc
         if failed is not None:

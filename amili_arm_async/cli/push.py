@@ -18,7 +18,7 @@ from ..errors import ConfigurationError
 from ..sources.records import Records
 from ..validation.run import CheckRun
 from . import output
-from .check import CheckInput, CheckJob, require_rereadable
+from .check import CheckJob, require_rereadable
 from .options import (
     Bisect,
     BisectOption,
@@ -175,7 +175,7 @@ class PushJob:
     at_least: int | None = None
     check: CheckJob = field(default_factory=CheckJob)
     report: BulkReport | None = None
-    _to_check: tuple[CheckRun, CheckInput, str] | None = None
+    _to_check: tuple[CheckRun, Records, str] | None = None
     _records: Records | None = None
 
     async def run(self, records: Records) -> None:
@@ -213,9 +213,9 @@ class PushJob:
             ConfigurationError: the file can't be read twice.
         """
         require_rereadable(path)
-        checked = CheckInput(open_file(), self.options.max_bytes)
+        records = open_file()
         section = self.arm.documents if self.task == "create documents" else self.arm.customers
-        self._to_check = (section.check(checked, max_bytes=self.options.max_bytes), checked, path)
+        self._to_check = (section.check(records, max_bytes=self.options.max_bytes), records, path)
 
     def _start(self, records: Records, options: BulkOptions) -> BulkRun:
         if self.task == "create documents":
