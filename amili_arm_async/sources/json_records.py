@@ -20,8 +20,9 @@ from ..values.fields import KEYS, LINES, MODELS, Field, RecordKind, fields_of
 from ..values.json_columns import JsonColumns
 from ..values.json_judge import JsonJudge
 from ..values.judge import CellFault
+from .json_faults import fault_of
 from .record_blocks import PlacedBlock, RecordWarnings
-from .refusals import Refusals, Said
+from .refusals import WHOLE, Refusals, Said
 
 __all__ = ["JsonRecords"]
 
@@ -85,7 +86,7 @@ class JsonRecords:
         return found
 
     def _read(self, one: _Read, strict: list[_Read], tolerant: list[_Read]) -> list[CellFault]:
-        """Reads a text for the rules; returns what is wrong with its names. What is no object at all is the business of who encodes it."""
+        """Reads a text for the rules; returns what is wrong with its names, or why it is no object."""
         try:
             one.record = self._columns.decode(one.text)
             if not may_have_duplicate_names(one.text, codec.ENCODER.encode(one.record)):
@@ -98,7 +99,7 @@ class JsonRecords:
         if into is tolerant and not faults:
             value = codec.json_object(one.text)
             if value is None:
-                return []
+                return [CellFault("not_json", WHOLE, fault)] if (fault := fault_of(one.text)) is not None else []
             known, faults = of_right_types(value, self._kind)
             try:
                 one.record = msgspec.convert(known, self._tolerant.struct)

@@ -317,12 +317,12 @@ class Records(FreshRecords):
     # --- JSON -------------------------------------------------------------------------------------------------------------
 
     async def _json(self) -> AsyncGenerator[list[PlacedBlock]]:
-        from .json_lines import JsonLines  # noqa: PLC0415
         from .json_records import JsonRecords  # noqa: PLC0415 - only for who has such a file
+        from .json_texts import JsonTexts  # noqa: PLC0415
 
         if self._asked.columns or self._asked.constants or self._lines is not None:
             raise SourceError("it is JSON, whose fields have the names of the API: columns, constants and lines are for tables")
-        parser, records = JsonLines(self._asked.longest), JsonRecords(self._asked.kind, self.warnings)
+        parser, records = JsonTexts(self._asked.longest), JsonRecords(self._asked.kind, self.warnings)
         self._too_long = parser.too_long
         async with aclosing(self._file.json_text()) as every:
             async for text in every:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, cast
 
 from ..errors import ConfigurationError, SourceError
 from .blocks import blocks, plain_blocks, run_in_thread
-from .formats import format_of, is_enough, refuse_other_formats, text_of
+from .formats import format_of, is_enough, refuse_other_formats
 from .text import Transcoder, detect_encoding
 
 if TYPE_CHECKING:
@@ -231,8 +231,6 @@ class SourceFile:
             refuse_other_formats(first, asked.encoding)
         if self.format == "auto":
             self.format = format_of(first, self.name, asked.encoding)
-            if self.format == "jsonl" and text_of(first, asked.encoding).startswith(b"["):
-                raise SourceError("it is one JSON list: give one record on each line (jq -c '.[]' does that)")
         return first
 
 

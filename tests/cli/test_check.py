@@ -40,7 +40,7 @@ def test_faults_are_named_by_their_lines(call, file):
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
         "line 3, key 2: error currency: $.currency: not a currency code of ISO 4217",
-        "line 4: error not_json: $: Input data was truncated",
+        "line 4: error not_json: $: an object that does not end: the line was cut off, or a brace or a quotation mark is missing",
         "line 5, key 1: warning language: $.language: not two letters",
         "line 5, key 1: error duplicate: $.customerNo: the same as that of an earlier record (line 1)",
     ]

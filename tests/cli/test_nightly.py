@@ -126,10 +126,10 @@ def test_customers_that_are_refused_end_the_night_before_any_document(night, ser
 
 @pytest.mark.parametrize("name", ["customers", "documents"])
 def test_a_source_that_breaks_ends_the_night(night, served, name) -> None:
-    given = {"customers": customers(1), "documents": invoices(1), name: "[{}]"}
+    given = {"customers": customers(1), "documents": invoices(1), name: "<html><body>"}
     morning = night(given["customers"], given["documents"])
     assert morning.code == 1
-    assert "one JSON list" in morning.said
+    assert "HTML page" in morning.said
     assert morning.report.ok is False
     assert morning.report.error is not None
     assert served.ask(lambda sandbox: (sandbox.customers.total_taken, sandbox.documents.total_taken)) == (int(name == "documents"), 0)

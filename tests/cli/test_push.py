@@ -65,11 +65,11 @@ def test_results_are_waited_for_by_default(call, file, served):
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        (b'{"customerNo":"2","name":"B"', "not one JSON object"),
-        (b"[]", "not one JSON object"),
-        (b"17", "not one JSON object"),
+        (b'{"customerNo":"2","name":"B"', "an object that does not end"),
+        (b"[]", "a list of JSON between lines of objects"),
+        (b"17", "not a JSON object"),
         (b'{"customerNo":"2","name":"Bl\xe5b\xe6r"}', "UTF-8"),
-        (b'{"customerNo":"2"} {"customerNo":"3"}', "not one JSON object"),
+        (b'{"customerNo":"2"} {"customerNo":"3"}', "several objects on one line"),
         (b'{"customerNo":"2","name":"' + b"x" * 965 + b'"}', "too_large"),
         (b'{"customerNo":"2","name":"' + b"x" * 90_000 + b'"}', "too_large"),
     ],

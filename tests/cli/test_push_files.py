@@ -78,7 +78,7 @@ def test_a_file_that_is_cut_off_ends_the_run_and_says_how_far_it_came(push, writ
     ("content", "words"),
     [
         ("customerNo;Nmae\n1;A", 'column 2, "Nmae" (did you mean name?)'),
-        ("[{}]", "one JSON list"),
+        ("<html><body>", "HTML page"),
         (b"PK\x03\x04xl/", "save it as CSV"),
     ],
 )

@@ -18,6 +18,9 @@ from amili_arm_async.sources.numbers import LineNumbers
 pytestmark = pytest.mark.quick
 
 
+A, B = b'{"a":1}', b'{"b":2}'
+
+
 def lines_of(file, longest):
     return open_records(file, format="jsonl", longest=longest)
 
@@ -39,34 +42,35 @@ def read(tmp_path):
 
 
 async def test_lines_with_and_without_an_end(read):
-    assert (await read(b"a\nb"))[0] == [(1, b"a"), (2, b"b")]
-    assert (await read(b"a\nb\n"))[0] == [(1, b"a"), (2, b"b")]
+    assert (await read(A + b"\n" + B))[0] == [(1, A), (2, B)]
+    assert (await read(A + b"\n" + B + b"\n"))[0] == [(1, A), (2, B)]
     assert (await read(b""))[0] == []
     assert (await read(b"\n\n"))[0] == []
 
 
 async def test_bom_crlf_and_blank_lines_are_no_part_of_a_record(read):
-    content = b"\xef\xbb\xbf a\r\n\r\n \t \nb \r\n\xef\xbb\xbfc"
-    # A BOM anywhere else is not one.
-    assert (await read(content))[0] == [(1, b"a"), (4, b"b"), (5, b"\xef\xbb\xbfc")]
-    assert (await read(b"\xef\xbb\xbf\n\nx"))[0] == [(3, b"x")]
+    # Files that were put together have one further down, too.
+    content = b"\xef\xbb\xbf %b\r\n\r\n \t \n%b \r\n\xef\xbb\xbf%b" % (A, B, A)
+    assert (await read(content))[0] == [(1, A), (4, B), (5, A)]
+    assert (await read(b"\xef\xbb\xbf\n\n" + A))[0] == [(3, A)]
 
 
 async def test_lines_are_whole_across_blocks(read, monkeypatch):
     monkeypatch.setattr(module, "_BLOCK", 7)
-    texts = [b"x" * size for size in (1, 6, 7, 8, 20, 0, 3, 14)]
+    texts = [b'{"a":"%b"}' % (b"x" * size) if size else b"" for size in (1, 6, 7, 8, 20, 0, 3, 14)]
     found, _ = await read(b"\n".join(texts))
     assert found == [(number, text) for number, text in enumerate(texts, 1) if text]
 
 
 async def test_of_a_line_that_is_too_long_nothing_is_kept(read, monkeypatch):
     monkeypatch.setattr(module, "_BLOCK", 16)
-    found, source = await read(b"a\n" + b"x" * 101 + b"\n" + b"y" * 100 + b"\n\nb", longest=100)
+    longest = b'{"a":"%b"}' % (b"y" * 92)
+    found, source = await read(A + b"\n" + b"x" * 101 + b"\n" + longest + b"\n\n" + B, longest=100)
     assert [line for line, _ in found] == [1, 2, 3, 5]
     assert [source.is_too_long(index) for index in range(4)] == [False, True, False, False]
     with pytest.raises(RecordError, match=r"^line 2: more than 100 bytes$"):
         dict(found[1][1])
-    assert found[2][1] == b"y" * 100
+    assert found[2][1] == longest
 
 
 async def test_a_line_without_an_end_takes_no_more_memory_than_a_line_may(tmp_path):
@@ -117,14 +121,14 @@ async def test_a_pipe_is_read_as_it_comes():
     receiving, sending = os.pipe()
     with open(receiving, "rb", buffering=0) as file:
         found = []
-        os.write(sending, b"1\n")
+        os.write(sending, b'{"a":1}\n')
         async for text in lines_of(file, 100):
             found.append(text)
             if len(found) < 5:
-                os.write(sending, b"%d\n" % (len(found) + 1))
+                os.write(sending, b'{"a":%d}\n' % (len(found) + 1))
             else:
                 os.close(sending)
-        assert found == [b"1", b"2", b"3", b"4", b"5"]
+        assert found == [b'{"a":%d}' % number for number in range(1, 6)]
 
 
 async def test_a_pipe_that_says_nothing_leaves_no_thread_behind():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -91,6 +92,7 @@ async def test_a_file_of_json_lines_is_checked_as_its_records_are(kind):
     texts[9] = b"{"
     _, of_file = await check(kind, b"\n".join(texts).decode())
     of_list = await CheckRun(kind, texts, limit=1000, max_bytes=None)
-    assert of_file.faults == of_list.faults
+    # Of a line that is broken, a file says more.
+    assert [replace(one, message="") for one in of_file.faults] == [replace(one, message="") for one in of_list.faults]
     assert of_file.records_read == of_list.records_read == 300
     assert of_file.counts["not_json"] == 1
