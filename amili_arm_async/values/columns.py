@@ -5,6 +5,7 @@ Cells that come again and again are looked up. Where nearly all are different, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
@@ -36,6 +37,7 @@ _MOST_KEPT: Final = 4096
 
 _RAWS: Final = msgspec.json.Decoder(list[Raw])
 _ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+_WITH_GROUPS: Final = re.compile(r"(?:-?(?:[0-9]{1,3}(?: [0-9]{3})++|[0-9]++)(?:[.,][0-9]++)?\0)++")
 _OF_NUMBERS: Final = b"0123456789-."
 _LONGEST_NUMBER: Final = 30
 _ABSENT: Final[tuple[type, ...]] = (type(None), UnsetType)
@@ -220,9 +222,13 @@ def _day_order(years: tuple[int, int]) -> Callable[[list[Any]], bool]:
 def _decimal_screen(origin: str, decimal_sign: str | None, clear: str | None) -> Screen:
     def screen(column: Sequence[Any]) -> list[Any] | None:
         given = list(filter(None, column))
-        joined = "\0".join(given)
+        joined = "\0".join(given).replace("\u00a0", " ")
         if clear in given or not joined.isascii():
             return None
+        if " " in joined:
+            if origin in TYPED or _WITH_GROUPS.fullmatch(f"{joined}\0") is None:
+                return None
+            joined = joined.replace(" ", "")
         if origin not in TYPED:
             if "," in joined:
                 if "." in joined or decimal_sign == ".":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from msgspec import Raw
@@ -25,7 +26,7 @@ _MOST_DIGITS: Final = 30
 LARGEST: Final = 2**53 - 1
 """The largest whole number that every reader of JSON holds exactly."""
 
-_BODY: Final = re.compile(rf"([+-]?)([0-9.,{_GROUPING}]+)", re.ASCII)
+_BODY: Final = re.compile(rf"([+-]?)[ \u00a0\u202f]*([0-9.,{_GROUPING}]+)", re.ASCII)
 _GROUPED: Final = rf"[0-9]{{1,3}}([{_GROUPING}])[0-9]{{3}}(?:\1[0-9]{{3}})*"
 _WHOLE: Final = re.compile(rf"[0-9]+|{_GROUPED}", re.ASCII)
 _ONE_SIGN: Final = re.compile(rf"(?:[0-9]*|{_GROUPED})([.,])[0-9]+", re.ASCII)
@@ -34,6 +35,8 @@ _COMMA: Final = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]+|[1-9][0-9]{0,
 _POINT: Final = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]+|[1-9][0-9]{0,2}(?:,[0-9]{3}){2,}", re.ASCII)
 _TYPED: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
 _WITHOUT: Final = str.maketrans(dict.fromkeys(_GROUPING + ".,"))
+
+_TO_ONES: Final = str.maketrans("023456789", "111111111")
 
 BOTH: Final = "both"
 """The meaning of a number that has two."""
@@ -211,8 +214,25 @@ def number_proofs(cells: Iterable[str | None]) -> set[str]:
     Returns:
         A set of `,` and `.`: empty where nothing is proved, both where the numbers contradict each other.
     """
-    with_sign = {cell for cell in cells if cell and ("," in cell or "." in cell)}
-    return {mark for mark in map(meaning, map(str.strip, with_sign)) if mark in {",", "."}}
+    given = list(filter(None, cells))
+    joined = "\0".join(given)
+    if "," not in joined and "." not in joined:
+        return set()
+    shapes = set(joined.translate(_TO_ONES).split("\0"))
+    proved = set(map(_proof_of, shapes))
+    if None in proved:
+        # Zeros in front may tell what the shape does not.
+        proved = {_proof_of(cell, is_shape=False) for cell in set(given)}
+    return {mark for mark in proved if mark in {",", "."}}
+
+
+@lru_cache(1024)
+def _proof_of(text: str, *, is_shape: bool = True) -> str | None:
+    """The sign that a number proves, or nothing; of a shape, None where it depends on the digits."""
+    mark = meaning(text.strip())
+    if is_shape and mark != "" and (mark == BOTH or ",111" in text or ".111" in text):
+        return None
+    return mark if mark in {",", "."} else ""
 
 
 def combine_proofs(proofs: Iterable[set[str]]) -> str | None:

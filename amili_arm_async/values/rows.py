@@ -13,28 +13,33 @@ from .texts import BLANKS
 __all__ = ["RowRules"]
 
 _UNDERLINE: Final = re.compile(r"[-=_*+~.#\u2013\u2014\u2500\u2550 ]{2,}")
-_SUM: Final = re.compile(
-    r"(?:(?:del|mellom|slutt|total)?sum(?:mer)?|(?:sub|grand[ -]?)?totals?|totalt|total ?sum|totaler?|i alt|ialt|til ?sammen|summe|gesamt|"
-    r"summa|yhteens\u00e4|avstemming|saldo)(?:\s+(?:total|totalt|alle|all|kunder|fakturaer|bel\u00f8p))?\s*[:=]?",
-    re.IGNORECASE,
+_TOTAL: Final = (
+    r"(?:(?:del|mellom|slutt|total|kontroll)?sum(?:mer)?|(?:sub|grand[ -]?)?totals?|totalt?[ -]?sum|totalt|totaler|i ?alt|til ?sammen|"
+    r"summe|gesamt|summa|yhteens\u00e4)"
 )
-_NUMBER: Final = re.compile(r"[-+\u2212(]?[0-9][0-9.,'\s\u00a0\u202f]*[-)]?(?:\s*(?:kr|nok|stk|,-|%))?\.?|0", re.IGNORECASE)
-_COUNT: Final = re.compile(
-    r"\(?[0-9][0-9.,\s]*\s*(?:rows?|row\(s\)|rader|rad|records?|record\(s\)|poster|linjer|linje|lines?|kunder|fakturaer|"
-    r"customers|invoices|documents|dokumenter|elements?)(?:\s+(?:affected|selected|returned|fetched|processed|in set|exported|"
-    r"written|found|total|p\u00e5virket|ber\u00f8rt|valgt|hentet|eksportert|funnet|i alt|totalt)\b.*)?\)?\s*\.?"
-    r"|\(?(?:antall|number of|total|count|row ?count|rows?|rader|records?|poster|linjer)[^0-9:=]{0,40}[:=]\s*[0-9][0-9.,\s]*\)?\.?"
-    r"|(?:side|page)\s+[0-9]+(?:\s*(?:av|of|/)\s*[0-9]+)?",
-    re.IGNORECASE,
+_THINGS: Final = (
+    r"(?:rows?|row\(s\)|rad(?:er)?|records?|record\(s\)|post(?:er)?|linjer?|lines?|kunder?|faktura(?:er)?|dokument(?:er)?|customers?|"
+    r"invoices?|documents?|elements?)"
 )
+_DONE: Final = (
+    r"(?:affected|selected|returned|fetched|processed|in set|exported|written|found|total|p\u00e5virket|ber\u00f8rt|valgt|hentet|"
+    r"eksportert|funnet|skrevet|i alt|totalt)"
+)
+_AMOUNT: Final = r"[-+\u2212(]?[0-9][0-9.,'\s]*[-)]?(?:\s*(?:kr|nok|stk|,-|%))?\.?"
+_COUNT: Final = rf"\(?(?:antall|number of|no\. of|(?:row ?)?count)(?:\s+{_THINGS})?(?:\s+{_DONE})?\s*[:=]*"
+_SUM: Final = re.compile(rf"{_TOTAL}(?:\s+(?:alle?\s+)?(?:{_THINGS}|bel\u00f8p|amount|nok))?\s*[:=]*|{_COUNT}", re.IGNORECASE)
+_NUMBER_OR_CURRENCY: Final = re.compile(rf"{_AMOUNT}|[A-Z]{{3}}", re.IGNORECASE)
 _END: Final = re.compile(
-    r"[-=*#<\s]*(?:end|slutt|eof|end of (?:file|report|data|list|listing|export|output|table)|slutt p\u00e5 \w+|query (?:ok|complete).*|"
-    r"(?:completion time|fullf\u00f8ringstid|printed|utskrevet|skrevet ut|generert|generated|exported|"
-    r"eksportert|report generated)\b.*[0-9].*)"
-    r"[-=*#>\s.]*",
+    rf"\(?[0-9][0-9.,\s]*\s*{_THINGS}(?:\s+{_DONE}\b.*)?\)?\s*[.!]?"
+    rf"|(?:{_COUNT}|{_TOTAL}\s*[:=]*|{_THINGS}(?:\s+{_DONE})?\s*[:=])\s*{_AMOUNT}(?:\s*{_THINGS})?\)?"
+    r"|(?:side|page)\s+[0-9]+\s*(?:av|of|/)\s*[0-9]+"
+    r"|[-=*#<\s]*(?:end|slutt|eof|the end|end of (?:file|report|data|list|listing|export|output|table)|slutt p\u00e5 \w+|"
+    r"query (?:ok|complete).*|(?:completion time|fullf\u00f8ringstid|printed|utskrevet|skrevet ut|generert|generated|exported|eksportert|"
+    r"report generated)\b.*[0-9].*)[-=*#>\s.]*",
     re.IGNORECASE,
 )
-_ODD_KEY: Final = re.compile(r"[^0-9\0]+|[^\0]*[\s(:=][^\0]*")
+_BETWEEN_WORDS: Final = " \t\n\r\u00a0\u202f(:="
+_NOT_DIGITS: Final = bytes(byte for byte in range(1, 256) if not 48 <= byte <= 57)
 
 _HEADER: Final = "the header again, and no record: leave it out"
 _IS_UNDERLINE: Final = "a line drawn under others, and no record: leave it out"
@@ -56,6 +61,7 @@ class RowRules:
         paths = ["" if field is None else field.path for field in fields]
         self._names = [{name.strip(BLANKS).casefold(), path.casefold()} - {""} for name, path in zip(names, paths, strict=True)]
         self._all_names = frozenset().union(*self._names)
+        self._names_with_digits = {name for name in self._all_names if any(map(str.isdigit, name))}
         keys = [place for wanted in (KEYS[kind], "customerNo") for place, path in enumerate(paths) if path == wanted]
         self._key = keys[0] if keys else 0
 
@@ -74,16 +80,19 @@ class RowRules:
         return faults
 
     def _suspects(self, keys: Sequence[Any]) -> Sequence[int]:
-        """The rows whose key is not surely one."""
-        given = list(filter(None, keys))
-        if len(given) == len(keys) and all(map(str.__instancecheck__, given)):
-            joined = "".join(given)
-            if joined.isascii() and joined.isdigit():
-                return ()
-        return [row for row, key in enumerate(keys) if not key or not isinstance(key, str) or self._is_suspect(key)]
+        """The rows whose key is not surely one: it is blank, the name of a column, without a digit, or of several words."""
+        if None not in keys and self._are_keys(keys):
+            return ()
+        return [row for row, key in enumerate(keys) if not key or not self._are_keys((key,))]
 
-    def _is_suspect(self, key: str) -> bool:
-        return key.strip(BLANKS).casefold() in self._all_names or _ODD_KEY.fullmatch(key) is not None
+    def _are_keys(self, keys: Sequence[Any]) -> bool:
+        if set(map(type, keys)) != {str}:
+            return False
+        joined = "\0".join(keys)
+        digits = f"\0{joined}\0".encode("utf-8", "replace").translate(None, _NOT_DIGITS)
+        if b"\0\0" in digits or digits.count(b"\0") != len(keys) + 1 or any(sign in joined for sign in _BETWEEN_WORDS):
+            return False
+        return not self._names_with_digits or self._names_with_digits.isdisjoint(joined.casefold().split("\0"))
 
     def message(self, cells: Sequence[Any]) -> str | None:
         """Returns why a row is no record; None where it may be one."""
@@ -99,14 +108,11 @@ class RowRules:
         if first.strip("\x1a") == "" and not others:
             return _IS_CTRL_Z
         key = texts[self._key]
-        if not key or key == first:
-            if _SUM.fullmatch(first) and all(_NUMBER.fullmatch(text) for text in others):
-                return _IS_SUM
-            if not others and (_COUNT.fullmatch(first) or _END.fullmatch(first)):
-                return _IS_END
-            if _COUNT.fullmatch(" ".join([first, *others])) and len(others) == 1 and _NUMBER.fullmatch(others[0]):
-                return _IS_END
-        return None
+        if key and key != first:
+            return None
+        if _SUM.fullmatch(first) and all(map(_NUMBER_OR_CURRENCY.fullmatch, others)):
+            return _IS_SUM
+        return _IS_END if not others and _END.fullmatch(first) else None
 
     def _is_header(self, given: Sequence[tuple[int, str]]) -> bool:
         own = [place for place, text in given if text.casefold() in self._names[place]]

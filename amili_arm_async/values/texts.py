@@ -21,6 +21,12 @@ BLANKS: Final = " \t\r\n\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u
 _CODES: Final[frozenset[Role]] = frozenset(("identifier", "reference", "code", "country", "currency", "language"))
 """Roles of texts that programs compare."""
 
+_NEVER_NULL: Final = _CODES | {"address", "email"}
+"""Roles of texts that are never a word for nothing."""
+
+_NEVER_DASHES: Final[frozenset[Role]] = frozenset(("identifier", "country", "currency", "language", "email"))
+"""Roles of texts that are never a dash. People write one where a form wants a reference."""
+
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_BUT_LINES: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -31,7 +37,7 @@ _WRONGLY_DECODED: Final = re.compile(
 )
 _MARK: Final = "\ufeff"
 _INVISIBLE: Final = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufffe\uffff]"
 )
 _ODD_BLANKS: Final = re.compile(r"[^\S ]")
 _FLOAT: Final = re.compile(r"[+-]?[0-9]+[.,]0+", re.ASCII)
@@ -114,10 +120,10 @@ class TextRules:
         if (fault := self._characters_fault(text) or self._form_fault(text)) is not None:
             return fault
         value = text if self.strips else cell
-        if text in self._null_words or text in DASHES:
-            if self._is_code or self._role == "email" or (self._role == "address" and text not in DASHES):
-                return _IS_NULL
-            return Outcome(value, *_POSSIBLE_NULL)
+        if text in self._null_words:
+            return _IS_NULL if self._role in _NEVER_NULL else Outcome(value, *_POSSIBLE_NULL)
+        if text in DASHES:
+            return _IS_NULL if self._role in _NEVER_DASHES else Outcome(value, *_POSSIBLE_NULL)
         return Outcome(value)
 
     def _characters_fault(self, text: str) -> Outcome | None:
@@ -153,6 +159,8 @@ class TextRules:
 
     def are_plain(self, cells: Sequence[str]) -> bool:
         """Returns whether nothing is odd about any of some cells, none of them blank, so that each is its value; False if unsure."""
+        if self._is_code and (joined := "".join(cells)).isdigit() and joined.isascii():
+            return self._clear not in cells
         joined = "\0".join(cells)
         try:
             text = joined.encode()
