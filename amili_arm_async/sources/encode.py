@@ -22,9 +22,13 @@ class RecordEncoder:
     Args:
         fields: one for each column of the records.
         line_fields: one for each column of the lines of documents.
+
+    Attributes:
+        has_decimals: whether a field is a decimal number.
     """
 
     def __init__(self, fields: Sequence[Field], line_fields: Sequence[Field] = ()) -> None:
+        self.has_decimals = any(field.type == "decimal" for field in (*fields, *line_fields))
         members = [(field.names, position) for position, field in enumerate(fields)]
         lines = [(field.names, position) for position, field in enumerate(line_fields)]
         self._lines = _Group(lines) if lines else None

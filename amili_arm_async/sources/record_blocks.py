@@ -105,10 +105,13 @@ class TextMaker:
         for block in judged:
             self._add(block, records, keys, numbers)
             while len(records) >= _MOST:
-                yield PlacedBlock(RecordBlock(records[:_MOST], keys[:_MOST], is_canonical=True), numbers[:_MOST])
+                yield self._placed(records[:_MOST], keys[:_MOST], numbers[:_MOST])
                 del records[:_MOST], keys[:_MOST], numbers[:_MOST]
         if records:
-            yield PlacedBlock(RecordBlock(records, keys, is_canonical=True), numbers)
+            yield self._placed(records, keys, numbers)
+
+    def _placed(self, records: list[bytes | UnreadableRecord], keys: list[str | None], numbers: list[int]) -> PlacedBlock:
+        return PlacedBlock(RecordBlock(records, keys, is_canonical=True, has_decimals=self._encoder.has_decimals), numbers)
 
     def _add(self, block: JudgedBlock, records: list[bytes | UnreadableRecord], keys: list[str | None], numbers: list[int]) -> None:
         texts = self._texts(block)

@@ -4,7 +4,7 @@ of its keys and the notation of its numbers."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -50,7 +50,10 @@ class RecordDigests:
     def __init__(self, kind: RecordType) -> None:
         self._kind = kind
         self._decimals = kind.has_decimals
-        self._decode = msgspec.json.Decoder(json_struct(kind.cls, nulls=True), float_hook=Decimal).decode
+
+    @cached_property
+    def _decode(self) -> Callable[[bytes], Any]:
+        return msgspec.json.Decoder(json_struct(self._kind.cls, nulls=True), float_hook=Decimal).decode
 
     def of(self, records: Sequence[Any]) -> tuple[list[str | None], list[bytes | None]]:
         """Returns the key and the digest of each record.

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amili_arm_async import Customer, codec
+from amili_arm_async import Customer, codec, open_records
 from amili_arm_async.bulk.blocks import RecordBlock
 from amili_arm_async.bulk.chunking import RecordType, as_key
 from amili_arm_async.bulk.fingerprints import canonical
@@ -166,3 +166,15 @@ def test_those_of_a_canonical_block_are_those_of_its_texts(records, bad) -> None
 @given(st.lists(st.none() | st.text(min_size=1), min_size=1))
 def test_names_of_many_are_those_of_each(keys) -> None:
     assert list(names_of(keys)) == [None if key is None else name_of(key) for key in keys]
+
+
+@pytest.mark.parametrize("column", ["discountRate", "dueDays"])
+async def test_a_table_with_decimals_and_its_texts_have_the_same_digests(column, tmp_path) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_text(
+        f"customerNo;name;{column}\n1;Kari;7.50\n2;Ola;8.00\n" if column == "discountRate" else "customerNo;name;dueDays\n1;Kari;7\n"
+    )
+    blocks = [block async for block in open_records(path).blocks()]
+    assert [block.has_decimals for block in blocks] == [column == "discountRate"]
+    for block in blocks:
+        assert RecordDigests(KIND).of(block)[1] == [the_long_way(text) for text in block]
