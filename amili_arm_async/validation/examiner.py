@@ -261,7 +261,9 @@ class Examiner:
             if not any(fault.path == other.path for other in before):
                 _add(faults, rows[row], [fault])
         for row, fault in faults_together(self._kind, columns):
-            _add(faults, rows[row], [fault])
+            # What is there and of the wrong type is not missing.
+            if not any(fault.path == other.path and other.code in _NOT_ENCODABLE for other in faults.get(rows[row], ())):
+                _add(faults, rows[row], [fault])
         for position, every in faults.items():
             if len(every) > _MAX_FAULTS:
                 faults[position] = every[:_MAX_FAULTS]

@@ -118,7 +118,7 @@ class CheckReport:
         Args:
             index: the index of the record in the source, from 0.
             key: its number; None where it has none.
-            found: code, path and message; the path of the record itself is `$`.
+            found: code, path and message; the path of the record itself is `$` or blank.
             earlier: the index of the earlier record that it repeats; None where it repeats none.
         """
         code = found.code
@@ -133,7 +133,7 @@ class CheckReport:
         # Why the source ended is there in any case: it is said once.
         if self._room or code == "source_error":
             self._room -= bool(self._room)
-            path = found.path if found.path == "$" else f"$.{found.path}"
+            path = f"$.{found.path}" if found.path not in {"", "$"} else "$"
             kept.append((index, self._found, Finding(index, key, path, code, found.message, SEVERITIES[code], earlier)))
 
     def lines(self) -> Iterator[str]:

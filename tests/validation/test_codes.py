@@ -345,6 +345,12 @@ async def test_a_record_in_any_form_has_the_same_faults(check):
     assert {code for code, *_ in of_bytes} == {"missing", "currency", "amounts"}
 
 
+@pytest.mark.parametrize("number", [1, 1.5, True, [], {}])
+async def test_a_number_of_the_wrong_type_is_not_missing_too(check, number):
+    report = await check("documents", document(customerNo=number, documentNo=number))
+    assert [(fault.code, fault.path) for fault in report.faults] == [("wrong_type", "$.customerNo"), ("wrong_type", "$.documentNo")]
+
+
 async def test_no_message_holds_a_value(check):
     secret = "Geheim12345"
     bad = customer(

@@ -76,6 +76,11 @@ async def test_documents_of_a_table():
     assert report.records_read == 3
 
 
+async def test_rows_that_are_no_records():
+    records, report = await check("customers", "customerNo;name\n1;Kari\ncustomerNo;name\n2\n")
+    assert told(records, report)[:2] == [(3, "customerNo", "no_record", "$"), (4, None, "not_readable", "$")]
+
+
 async def test_a_record_of_a_table_that_is_too_large():
     text = "customerNo;name\n1;" + "å" * 100 + "\n2;" + '"""' + "x" * 97 + '"\n3;' + "y" * 98 + "\n"
     records, report = await check("customers", text, max_bytes=126)
