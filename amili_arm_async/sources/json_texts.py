@@ -284,16 +284,16 @@ class JsonTexts:
         self._ends = []
         self._found.append((line, record))
 
-    def _refuse(self, line: int, fault: str, text: bytes | None = None) -> None:
-        self._put(line, self._unreadable(line, fault, text))
+    def _refuse(self, line: int, fault: str, text: bytes | None = None, code: str = "not_json") -> None:
+        self._put(line, self._unreadable(line, fault, text, code))
 
-    def _unreadable(self, line: int, fault: str, text: bytes | None = None) -> UnreadableRecord:
+    def _unreadable(self, line: int, fault: str, text: bytes | None = None, code: str = "not_json") -> UnreadableRecord:
         as_read = None if text is None else text.decode("utf-8", "backslashreplace")
-        return UnreadableRecord(f"line {line}: {fault}", as_read=as_read, faults=[("not_json", "$", fault)])
+        return UnreadableRecord(f"line {line}: {fault}", as_read=as_read, faults=[(code, "$", fault)])
 
     def _too_long(self, line: int) -> None:
         self.too_long.add(line)
-        self._refuse(line, f"more than {self._longest} bytes")
+        self._refuse(line, f"more than {self._longest} bytes", code="too_large")
 
     # --- other text -------------------------------------------------------------------------------------------------------
 

@@ -208,12 +208,24 @@ class _CheckingBuffer:
 
     def feed_block(self, block: RecordBlock | JudgedBlock) -> None:
         """Takes in the records of a block."""
+        self._check()
         if isinstance(block, list):
-            self._records += block
+            self._results.append(self._check_json(block))
         else:
-            self._check()
             self._results.append(self._examiner.check_judged(block))
             self.refused += len(block.refused)
+
+    def _check_json(self, block: RecordBlock) -> Checked:
+        checked = self._examiner.check(block)
+        days = [position for position, faults in checked.faults.items() if any(fault.code == "date" for fault in faults)]
+        if not days or block.judge is None:
+            return checked
+        # A day that is written in another form is sent in that of the API.
+        faults = dict(checked.faults)
+        for position, record in block.judge(days).items():
+            if isinstance(record, bytes):
+                faults[position] = self._examiner.check([record]).faults.get(0, [])
+        return checked._replace(faults=faults)
 
     def results(self) -> list[Checked]:
         """What was seen of all of them, in their order."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amili_arm_async import open_records
 from amili_arm_async.sources.json_faults import fault_of
 from amili_arm_async.sources.json_texts import JsonTexts
 from amili_arm_async.unreadable import UnreadableRecord
+from amili_arm_async.validation.run import CheckRun
 
 pytestmark = pytest.mark.quick
 
@@ -162,3 +165,13 @@ def test_a_list_that_is_cut_off_says_so(form) -> None:
 def test_no_bytes_make_it_raise_or_depend_on_the_cuts(data, cuts) -> None:
     whole = [(number, getattr(record, "fault", record)) for number, record in read(data)]
     assert [(number, getattr(record, "fault", record)) for number, record in read(data, cuts)] == whole
+
+
+async def test_a_day_in_another_form_is_written_as_the_api_has_it_and_a_check_says_nothing_of_it() -> None:
+    lines = b'{"documentNo":"1","documentDate":"20.11.2026 00:00","x":1.50}\n{"documentNo":"2","documentDate":"2026-11-20T12:00:00"}\n'
+    (block,) = [block async for block in open_records(io.BytesIO(lines), "documents").blocks()]
+    block.apply_rules()
+    assert json.loads(block[0], parse_float=str) == {"documentNo": "1", "documentDate": "2026-11-20", "x": "1.50"}
+    assert isinstance(block[1], UnreadableRecord)
+    report = await CheckRun("documents", open_records(io.BytesIO(lines), "documents"), limit=10, max_bytes=None)
+    assert [(one.index, one.code) for one in report.faults if "Date" in one.path] == [(1, "time_of_day")]
