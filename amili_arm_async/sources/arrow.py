@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from ..errors import ConfigurationError, SourceError
 
 if TYPE_CHECKING:
     from .arrow_table import ArrowTable
 
-__all__ = ["INSTALL", "arrow_table_of", "parquet_table"]
+__all__ = ["INSTALL", "Part", "arrow_table_of", "parquet_folder", "parquet_table"]
 
 INSTALL: Final = "pip install 'amili-arm-async[arrow]'"
 
@@ -29,6 +29,20 @@ _REMEDIES: Final[Mapping[tuple[str, str], str]] = {
     ("sqlalchemy", "Result"): "give result.mappings(), with the fields of the API as names",
 }
 """What to do with an object that is no table but near one, by its library and its class."""
+
+
+class Part(NamedTuple):
+    """A Parquet file.
+
+    Attributes:
+        path: below the folder that it is a part of.
+        open: opens it; it must be seekable, and is closed.
+        open_footer: opens it to read its end alone, where that is another thing to do.
+    """
+
+    path: str
+    open: Callable[[], BinaryIO]
+    open_footer: Callable[[], BinaryIO] | None = None
 
 
 def arrow_table_of(given: Any, *, batches: bool = False) -> ArrowTable | None:
@@ -57,7 +71,8 @@ def arrow_table_of(given: Any, *, batches: bool = False) -> ArrowTable | None:
     from .arrow_table import ArrowTable  # noqa: PLC0415
 
     single = hasattr(given, "__arrow_c_stream__")
-    return ArrowTable([StreamInput(given) if single else BatchInput([given] if _is_arrow(given) else given)])
+    source = StreamInput(given) if single else BatchInput([given] if _is_arrow(given) else given)
+    return ArrowTable(source.name, lambda: [source])
 
 
 def _has_pyarrow() -> bool:
@@ -75,10 +90,23 @@ def _is_arrow(given: Any) -> bool:
 def parquet_table(files: Sequence[tuple[str, Callable[[], BinaryIO]]]) -> ArrowTable:
     """Returns the table that is in a Parquet file, or in several that are read one after the other.
 
-    A folder `name=value` in the name of a file is a column of its rows.
+    Args:
+        files: the name of each, for messages, and what opens it; it must be seekable, and is closed.
+
+    Raises:
+        SourceError: pyarrow is not installed.
+    """
+    return parquet_folder(files[0][0], lambda: [Part(*file) for file in files])
+
+
+def parquet_folder(name: str, find_parts: Callable[[], Sequence[Part]]) -> ArrowTable:
+    """Returns the table that is in the Parquet files of a folder, one after the other.
+
+    A folder `name=value` in the path of a part is a column of its rows.
 
     Args:
-        files: the name of each, below their folder, and what opens it; it must be seekable, and is closed.
+        name: of the folder, for messages.
+        find_parts: finds the parts; called when the table begins. Raises SourceError.
 
     Raises:
         SourceError: pyarrow is not installed.
@@ -88,12 +116,12 @@ def parquet_table(files: Sequence[tuple[str, Callable[[], BinaryIO]]]) -> ArrowT
     from .arrow_inputs import ParquetInput  # noqa: PLC0415
     from .arrow_table import ArrowTable  # noqa: PLC0415
 
-    return ArrowTable([ParquetInput(name, open_file, _partition(name)) for name, open_file in files])
+    return ArrowTable(name, lambda: [ParquetInput(part.path, part.open, part.open_footer, _partition(part.path)) for part in find_parts()])
 
 
-def _partition(name: str) -> dict[str, str | None]:
+def _partition(path: str) -> dict[str, str | None]:
     """The columns that the folders of a file name, as Hive writes them."""
     from urllib.parse import unquote  # noqa: PLC0415 - only for who has such folders
 
-    pairs = [folder.partition("=") for folder in name.split("/")[:-1] if "=" in folder]
+    pairs = [folder.partition("=") for folder in path.split("/")[:-1] if "=" in folder]
     return {unquote(key): None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value) for key, _, value in pairs}

@@ -164,30 +164,39 @@ class ParquetInput:
     Args:
         name: for messages.
         open_file: opens it, so that it can be read from anywhere.
+        open_footer: opens it to read its end alone. None: as `open_file`.
         constants: columns that are no part of the file, with the one value that all rows have.
     """
 
-    def __init__(self, name: str, open_file: Callable[[], BinaryIO], constants: dict[str, str | None] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        open_file: Callable[[], BinaryIO],
+        open_footer: Callable[[], BinaryIO] | None = None,
+        constants: dict[str, str | None] | None = None,
+    ) -> None:
         self.name = name
         self.schema: Any = None
         self.refused: dict[int, str] = {}
         self.constants = constants or {}
         self.row_count: int | None = None
         self._open_file = open_file
+        self._open_footer = open_footer or open_file
         self._stack = ExitStack()
 
     def open(self) -> None:
         """Reads the schema, and closes the file again: a folder may hold more files than may be open. Raises what pyarrow raises."""
         with ExitStack() as stack:
-            parquet = self._opened(stack)
+            parquet = self._opened(stack, self._open_footer)
             self.schema, self.row_count = parquet.schema_arrow, parquet.metadata.num_rows
 
-    def _opened(self, stack: ExitStack) -> Any:
-        return pq.ParquetFile(stack.enter_context(self._open_file()), buffer_size=_BUFFER, pre_buffer=False)
+    @staticmethod
+    def _opened(stack: ExitStack, open_file: Callable[[], BinaryIO]) -> Any:
+        return pq.ParquetFile(stack.enter_context(open_file()), buffer_size=_BUFFER, pre_buffer=False)
 
     def batches(self, wanted: Collection[int]) -> Iterator[Batch]:
         """Gives the batches, with the wanted columns at least."""
-        parquet = self._opened(self._stack)
+        parquet = self._opened(self._stack, self._open_file)
         if parquet.schema_arrow != self.schema:
             raise SourceError("it was changed while it was read")
         metadata = parquet.metadata

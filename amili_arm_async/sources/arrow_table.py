@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate, chain
 from typing import Any, Final
@@ -27,19 +27,21 @@ class ArrowTable:
     """A table of Arrow; a `ColumnTable`.
 
     Args:
-        inputs: what gives its batches, one after the other.
+        name: of the whole, for messages.
+        find_inputs: finds what gives its batches, one after the other; called by `begin`.
     """
 
     unit = "row"
 
-    def __init__(self, inputs: Sequence[ArrowInput]) -> None:
-        self.name = inputs[0].name
+    def __init__(self, name: str, find_inputs: Callable[[], Sequence[ArrowInput]]) -> None:
+        self.name = name
         self.names: Sequence[str] = ()
         self.origins: Sequence[Origin] = ()
         self.line_paths: Sequence[str] = ()
         self.line_origins: Sequence[Origin] = ()
         self.row_count: int | None = None
-        self._inputs = inputs
+        self._find_inputs = find_inputs
+        self._inputs: Sequence[ArrowInput] = ()
         self._header: list[ArrowColumn] = []
         self._columns: list[list[ArrowColumn]] = []
         self._wanted: list[int] | None = None
@@ -47,6 +49,7 @@ class ArrowTable:
 
     def begin(self) -> None:
         """Reads the header, and that of every file, so that one with other columns is named before anything is sent. Raises SourceError."""
+        self._inputs = self._find_inputs()
         for source in self._inputs:
             with self._explained(source):
                 source.open()
