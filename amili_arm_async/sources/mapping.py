@@ -194,8 +194,8 @@ class FieldMap:
     def _unknown(self, unknown: Sequence[tuple[int | None, str]]) -> str:
         said: list[str] = []
         pairs: list[tuple[str, str]] = []
-        for number, name in unknown[:_MOST_NAMED]:
-            near = nearest_field(name, self.kind, self.part)
+        nearest = self._nearest([name for _, name in unknown[:_MOST_NAMED]])
+        for (number, name), near in zip(unknown, nearest, strict=False):
             place = f"column {number}, " if number is not None else ""
             said.append(f"{place}{_shown(name)}" + (f" (did you mean {near}?)" if near else ""))
             if near is not None and near not in {path for _, path in pairs}:
@@ -203,6 +203,13 @@ class FieldMap:
         are = "1 column is no field" if len(unknown) == 1 else f"{len(unknown)} columns are no field"
         remedy = f"say which field each is, with {_example(pairs)}, or pass over them with extra_columns=True (--extra-columns)"
         return f"{are} of {self._whose}: {'; '.join(said)}{_more(unknown)}: {remedy}"
+
+    def _nearest(self, names: Sequence[str]) -> list[str | None]:
+        """The field that each name is likely to mean, by what exports call their columns or by its letters."""
+        from .likeness import propose  # noqa: PLC0415 - only where something is wrong
+
+        guesses = propose(self.kind if self.part == "records" else "lines", names, [() for _ in names]).columns
+        return [guess.field or nearest_field(guess.name, self.kind, self.part) for guess in guesses]
 
 
 def _more(every: Sequence[object]) -> str:

@@ -60,7 +60,8 @@ def open_records(
     a frame of polars or pandas, a relation of DuckDB or a table of pyarrow. docs/sources.md has the rules.
 
     Args:
-        source: the path of a file, `-` for standard input, a file open for reading bytes, which stays open, or a table.
+        source: the path of a file or of a folder of Parquet files, a URL (with the extra `remote`), `-` for standard input, a file open
+            for reading bytes, which stays open, or a table.
         kind: what the records are. Default `"customers"`.
         format: `"jsonl"`, `"csv"` or `"parquet"`. Default `"auto"`: detected by the first bytes.
         delimiter: CSV delimiter; detected in the header if omitted.

@@ -48,7 +48,7 @@ class SourceFile:
     """What was given as a source.
 
     Args:
-        given: a path, `-`, an open file, or a table.
+        given: the path of a file or of a folder of Parquet files, a URL, `-`, an open file, or a table.
         options: how it is read.
 
     Attributes:
@@ -68,6 +68,7 @@ class SourceFile:
         self._file: BinaryIO | None = None
         self._path: str | None = None
         self._table: ColumnTable | None = None
+        self._make_table: Callable[[], ColumnTable] | None = None
         self._first = b""
         self._rest: AsyncIterator[bytes]
         if isinstance(given, (str, PathLike)):
@@ -81,6 +82,18 @@ class SourceFile:
         self._start = self._file.tell() if self._file is not None and self.can_be_read_again else 0
 
     def _open_path(self, path: str) -> None:
+        if path != "-":
+            from .locations import locate  # noqa: PLC0415 - arrow.py with it, and that is not for standard input
+
+            found = locate(path)
+            self.name = found.name
+            if found.table is not None:
+                self._take_folder(path, found.table)
+                return
+            if found.file is not None:
+                self._file = self._open.enter_context(found.file)
+                return
+            path = found.path
         self.name = "standard input" if path == "-" else path
         try:
             opened = open(0 if path == "-" else path, "rb", buffering=0, closefd=path != "-")  # noqa: SIM115
@@ -88,6 +101,13 @@ class SourceFile:
             raise SourceError(f"{self.name} can't be read: {getattr(exc, 'strerror', None) or exc}") from None
         self._file = cast("BinaryIO", self._open.enter_context(opened))
         self._path = path if path != "-" else None
+
+    def _take_folder(self, path: str, table: ColumnTable) -> None:
+        from .locations import locate  # noqa: PLC0415
+
+        self.format, self._table = "parquet", table
+        self._make_table = lambda: cast("ColumnTable", locate(path).table)
+        self._open.callback(table.close)
 
     def _take_table(self, given: Any) -> None:
         from .arrow import arrow_table_of  # noqa: PLC0415 - only where there is one
@@ -110,6 +130,8 @@ class SourceFile:
     @property
     def can_be_read_again(self) -> bool:
         """Whether it can be read from its beginning as often as wanted: a file can, and standard input or a table can't."""
+        if self._make_table is not None:
+            return True
         if self._path is not None:
             return self.ends
         try:
@@ -142,7 +164,7 @@ class SourceFile:
         if self._table is not None:
             from .table_inputs import ColumnInput  # noqa: PLC0415 - only for tables
 
-            return ColumnInput(self._table, None)
+            return ColumnInput(self._table, self._make_table)
         assert self._file is not None
         source = self._rest = await stack.enter_async_context(aclosing(blocks(self._file)))
         self._first = await self._sniff(source)

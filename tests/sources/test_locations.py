@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from amili_arm_async import SourceError
+from amili_arm_async import SourceError, open_records
 from amili_arm_async.sources.locations import locate
 
 SECRET = "hunter2"
@@ -256,3 +256,17 @@ def test_a_path_of_this_machine_needs_no_package(tmp_path: Path, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", importing)
     assert locate(str(tmp_path / "a.csv")).path
+
+
+async def test_records_of_a_url_and_of_a_folder(memory, parquet, tmp_path):
+    memory.pipe("/in/customers.csv", b"customerNo;limitAmount\n1;12.000\n2;5,5\n")
+    records = open_records("memory://in/customers.csv")
+    assert [(record["customerNo"], str(record["limitAmount"])) async for record in records] == [("1", "12000"), ("2", "5.5")]
+    assert (records.name, records.place(1)) == ("memory://in/customers.csv", "line 3")
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    (folder / "b.parquet").write_bytes(parquet(**{"documentNo": ["1"], "documentLines.lineNo": [3]}))
+    (folder / "a.parquet").write_bytes(parquet(**{"documentNo": ["1", "2"], "documentLines.lineNo": [1, 1]}))
+    found = [record async for record in open_records(folder, "documents")]
+    # What stands in several parts is looked at whole.
+    assert [isinstance(record, dict) for record in found] == [False, True, False]

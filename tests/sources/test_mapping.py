@@ -97,3 +97,11 @@ async def test_a_fault_names_the_column_as_its_owner_does():
     assert record.faults[0][:2] == ("number", "dueDays")
     assert record["customerNo"] == "1"
     assert record.as_read == {"Kundenr": "1", "Frist": "x"}
+
+
+async def test_names_that_exports_have_are_understood_in_the_message():
+    with pytest.raises(SourceError) as raised:
+        await read("Kundenr;Navn;Postnr;Poststed\n1;A;0150;Oslo\n")
+    wanted = 'columns={"Kundenr": "customerNo", "Navn": "name", "Postnr": "postalAddress.postalCode", "Poststed": "postalAddress.cityName"}'
+    assert wanted in str(raised.value)
+    assert "--column Kundenr=customerNo --column Navn=name" in str(raised.value)
