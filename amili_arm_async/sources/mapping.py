@@ -17,6 +17,7 @@ Part: TypeAlias = Literal["records", "lines"]
 """What a table holds: records, or the lines of documents whose other fields are in another table."""
 
 _MOST_NAMED: Final = 20
+_LONGEST_NAME: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,8 @@ class FieldMap:
         """The field that each name is likely to mean, by what exports call their columns or by its letters."""
         from .likeness import propose  # noqa: PLC0415 - only where something is wrong
 
-        guesses = propose(self.kind if self.part == "records" else "lines", names, [() for _ in names]).columns
+        short = [name[:_LONGEST_NAME] for name in names]
+        guesses = propose(self.kind if self.part == "records" else "lines", short, [() for _ in short]).columns
         return [guess.field or nearest_field(guess.name, self.kind, self.part) for guess in guesses]
 
 
