@@ -606,7 +606,9 @@ class Chunker:
             self._refuse_record(index, key, record, Outcome("invalid", exc.code, str(exc)))
             return
         except RecordError as exc:
-            self._refuse_record(index, key, record, Outcome("invalid", "not_encodable", str(exc)))
+            faults = record.faults if isinstance(record, UnreadableRecord) else ()
+            code = faults[0][0] if faults else "not_encodable"
+            self._refuse_record(index, key, record, Outcome("invalid", code, str(exc)))
             return
         except Exception as exc:  # a mapping of the caller's may raise anything
             reason = "not one JSON object" if isinstance(exc, codec.DecodeFailure) else type(exc).__name__

@@ -220,6 +220,11 @@ class CheckJob:
         """
         return self._records.line(index) if index is not None and self._records is not None else None
 
+    def _place(self, index: int) -> str:
+        """Returns where a record stands in its file: a line, or a row of Parquet."""
+        assert self._records is not None
+        return self._records.records.place(index)
+
     def as_json(self, *, ended: bool = True) -> dict[str, Any]:
         """Returns the report for programs.
 
@@ -259,12 +264,12 @@ class CheckJob:
         faults = self.report.faults
         for fault in faults[:most]:
             named = f", key {output.plain(fault.key)}" if fault.key is not None else ""
-            where = f" (line {self.line(fault.earlier)})" if fault.earlier is not None else ""
+            where = f" ({self._place(fault.earlier)})" if fault.earlier is not None else ""
             if fault.code == "source_error":
                 write(f"{fault.severity} {fault.code}: {output.plain(fault.message, most=_LONGEST)}")
                 continue
             path = output.plain(fault.path)
-            write(f"line {self.line(fault.index)}{named}: {fault.severity} {fault.code}: {path}: {output.plain(fault.message)}{where}")
+            write(f"{self._place(fault.index)}{named}: {fault.severity} {fault.code}: {path}: {output.plain(fault.message)}{where}")
         if most is not None and len(faults) > most:
             write(f"and {len(faults) - most:,} more; `amili-arm check` names them")
 

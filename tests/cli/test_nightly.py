@@ -225,7 +225,7 @@ def test_a_broken_row_of_customers_is_named_with_its_line_and_its_documents_wait
         assert morning.states("customers") == {**before, "invalid": 2}
         assert morning.states("documents") == {"succeeded": 2, "blocked": 1}
         found = {(row["part"], row["line"], row["key"], row["reason"]) for row in morning.rows}
-        assert found >= {("customers", "3", "2", "not_encodable"), ("documents", "2", "D2", "customer_failed")}
+        assert found >= {("customers", "3", "2", "number"), ("documents", "2", "D2", "customer_failed")}
         assert {row["line"] for row in morning.rows if row["part"] == "customers"} == {"3", "5"}
     assert served.ask(lambda sandbox: sandbox.customers.delivered("2")) == 0
     # Fixed, it is new: nothing was kept of the broken one.

@@ -32,8 +32,8 @@ def test_csv_arrives_and_its_faults_are_named_by_line(push, write, served):
     result = push("customers", path, "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["counts"]["accepted"] == 2
-    assert "line 4, key 2: invalid (not_encodable) column limitAmount: not a number" in result.stderr
-    assert "line 5: invalid (not_encodable) 2 cells, and the header has 3" in result.stderr
+    assert "line 4, key 2: invalid (number) column limitAmount: not a number" in result.stderr
+    assert "line 5: invalid (not_readable) 2 cells, and the header has 3" in result.stderr
     found = stored(served, "001")
     assert (found["name"], found["limitAmount"]) == ("Åse", Decimal("1234.50"))
 
@@ -52,7 +52,7 @@ def test_parquet(push, write, served):
     pq.write_table(pa.table({"customerNo": ["1", "2"], "name": ["A", "B"], "dueDays": [14.0, 1.5]}), path)
     result = push("customers", path)
     assert result.exit_code == 1
-    assert "row 2, key 2: invalid (not_encodable) column dueDays: not a whole number" in result.stderr
+    assert "row 2, key 2: invalid (number) column dueDays: not a whole number" in result.stderr
     assert stored(served, "1")["dueDays"] == 14
 
 

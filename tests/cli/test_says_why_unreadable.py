@@ -37,8 +37,8 @@ def test_push_and_sync_in_json(call, served, write, tmp_path, command):
     assert result.exit_code == 1
     told = json.loads(result.stdout)
     assert reasons(told) == WHY
-    assert [(reason["state"], reason["count"]) for reason in told["reasons"]] == [("invalid", 2)]
-    assert {example["line"] for example in told["reasons"][0]["examples"]} == {3, 4}
+    assert sum(reason["count"] for reason in told["reasons"] if reason["state"] == "invalid") == 2
+    assert {example["line"] for reason in told["reasons"] for example in reason["examples"]} == {3, 4}
     assert told["error"] is None
     assert SECRET not in result.output
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from ...bulk.outcomes import STATE_RULES, STATES, SUCCESS, State
+from ...values.findings import SEVERITIES
 
 __all__ = ["ORDER", "remedy"]
 
@@ -125,6 +126,8 @@ def remedy(state: State | Literal["other"], reason: str, part: str) -> str:
         return _SAFE_AGAIN
     if (state, reason) in _BY_REASON:
         return _BY_REASON[state, reason]
+    if state == "invalid" and reason in SEVERITIES:
+        return "A value in the source is wrong: the message of each record names the place and what to do (docs/sources.md)."
     if reason.isascii() and reason.isdecimal() and len(reason) == 3:
         if state == "unknown":
             return f"The server answered {reason}, which does not show whether it was accepted. {_RECONCILE}"
