@@ -36,7 +36,7 @@ def archive(*names):
         (b"{\\rtf1\\ansi", "RTF"),
         (bz2.compress(b"x"), "bzip2"),
         (lzma.compress(b"x"), "xz"),
-        (gzip.compress(b"x"), "compressed twice"),
+        (gzip.compress(b"x", mtime=0), "compressed twice"),
         (b"SQLite format 3\0" + bytes(100), "SQLite"),
         (b"ARROW1\0\0" + bytes(100), "Arrow file"),
         (b"customers.csv" + bytes(244) + b"ustar\x0000", "tar archive"),
