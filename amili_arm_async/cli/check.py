@@ -43,7 +43,7 @@ _LIMIT: Final = 1000
 _SHOWN: Final = 100
 """Maximum number of findings printed before a push; `amili-arm check` prints all that are named."""
 _LONGEST: Final = 2000
-"""Maximum number of characters of a message about an unreadable source, which has a path and a remedy."""
+"""Maximum number of characters of a message, which ends with the remedy."""
 
 
 @command
@@ -223,7 +223,7 @@ class CheckJob:
     def _place(self, index: int) -> str:
         """Returns where a record stands in its file: a line, or a row of Parquet."""
         assert self._records is not None
-        return self._records.records.place(index)
+        return self._records.place(index)
 
     def as_json(self, *, ended: bool = True) -> dict[str, Any]:
         """Returns the report for programs.
@@ -268,8 +268,10 @@ class CheckJob:
             if fault.code == "source_error":
                 write(f"{fault.severity} {fault.code}: {output.plain(fault.message, most=_LONGEST)}")
                 continue
-            path = output.plain(fault.path)
-            write(f"{self._place(fault.index)}{named}: {fault.severity} {fault.code}: {path}: {output.plain(fault.message)}{where}")
+            path, message = output.plain(fault.path), output.plain(fault.message, most=_LONGEST)
+            write(
+                f"{self._place(fault.index)}{named}: {fault.severity} {fault.code}: {path}: {message}{where}"
+            )
         if most is not None and len(faults) > most:
             write(f"and {len(faults) - most:,} more; `amili-arm check` names them")
 

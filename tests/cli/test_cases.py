@@ -522,9 +522,6 @@ NAMES = [
     ),
 ]
 
-LATER = {"pretty-printed", "a list", "the API's batch", "a byte order mark inside", "half an emoji"}
-NOT_YET = pytest.mark.xfail(reason="JSON that is not in lines")
-
 CASES = [*MONEY, *IDENTIFIERS, *DATES, *WORDS, *ROWS, *TEXTS, *JSON, *NAMES]
 
 
@@ -584,7 +581,7 @@ def lines_of(text: str, line: int) -> str:
 
 
 @pytest.mark.parametrize("command", ["push", "sync", "nightly", "check"])
-@pytest.mark.parametrize("case", [pytest.param(case, marks=NOT_YET) if case.name in LATER else case for case in CASES], ids=repr)
+@pytest.mark.parametrize("case", CASES, ids=repr)
 def test_what_arrives_and_what_is_refused(with_customers, call, write, tmp_path, case, command):
     if command == "sync" and case.kind == "documents":
         pytest.skip("sync is for customers")
