@@ -269,9 +269,7 @@ class CheckJob:
                 write(f"{fault.severity} {fault.code}: {output.plain(fault.message, most=_LONGEST)}")
                 continue
             path, message = output.plain(fault.path), output.plain(fault.message, most=_LONGEST)
-            write(
-                f"{self._place(fault.index)}{named}: {fault.severity} {fault.code}: {path}: {message}{where}"
-            )
+            write(f"{self._place(fault.index)}{named}: {fault.severity} {fault.code}: {path}: {message}{where}")
         if most is not None and len(faults) > most:
             write(f"and {len(faults) - most:,} more; `amili-arm check` names them")
 

@@ -21,6 +21,7 @@ from ..bulk.field_names import mistakes_in
 from ..bulk.fingerprints import may_have_duplicate_names
 from ..errors import RecordError
 from ..sources.encode import RecordEncoder
+from ..sources.json_faults import fault_of
 from ..sources.judged import JudgedBlock, JudgedLines
 from ..unreadable import UnreadableRecord
 from ..values.fields import KEYS, MODELS, Field, RecordKind
@@ -407,8 +408,8 @@ def _parsed(text: bytes) -> Mapping[str, Any] | CellFault:
     try:
         value = _VALUES.decode(text)
     except codec.DecodeFailure as exc:
-        # What msgspec says names bytes and places, never values.
-        reason = str(exc) if isinstance(exc, msgspec.DecodeError) else "a number or a nesting beyond all bounds"
+        is_text = isinstance(exc, msgspec.DecodeError)
+        reason = (fault_of(text.strip()) or str(exc)) if is_text else "a number or a nesting beyond all bounds"
         return CellFault("not_json", WHOLE, reason)
     return value if isinstance(value, dict) else CellFault("not_object", WHOLE, "not an object")
 
