@@ -38,6 +38,7 @@ from .resources.untyped import (
     LogItems,
     PaymentReservations,
 )
+from .sources.arrow import ArrowStream
 from .transport import Transport
 from .wire import Request, Response, query_pairs
 
@@ -230,8 +231,8 @@ class ArmClient:
     def nightly(
         self,
         *,
-        customers: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | None = None,
-        documents: Iterable[DocumentSource] | AsyncIterable[DocumentSource] | None = None,
+        customers: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | ArrowStream | None = None,
+        documents: Iterable[DocumentSource] | AsyncIterable[DocumentSource] | ArrowStream | None = None,
         state: str | os.PathLike[str] | None = None,
         full: bool = False,
         customer_options: BulkOptions | None = None,
@@ -246,8 +247,8 @@ class ArmClient:
         of the customers can't be completed, no document is sent.
 
         Args:
-            customers: any iterable or async iterable; None: only documents.
-            documents: any iterable or async iterable; None: only customers.
+            customers: any iterable or async iterable, or a table that speaks Arrow; None: only documents.
+            documents: any iterable or async iterable, or a table that speaks Arrow; None: only customers.
             state: a file that keeps what was sent with success: of the customers only those are sent that changed since; see
                 `customers.sync`. None: all are sent.
             full: send those too that did not change.

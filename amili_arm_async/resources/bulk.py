@@ -26,6 +26,7 @@ from ..files import JobFile, check_distinct
 from ..models.base import Input
 from ..models.batches import BatchReceipt
 from ..models.documents import Document
+from ..sources.arrow import ArrowStream, as_source
 from ..sync.run import SyncRun
 from ..validation.run import CheckRun
 from ..values.fields import RecordKind
@@ -52,6 +53,10 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
     context: RequestContext
     shared_limits: SharedLimits
     record_type: RecordType
+
+    @property
+    def _kind(self) -> RecordKind:
+        return "documents" if self.record_type.cls is Document else "customers"
 
     async def batch(
         self,
@@ -93,7 +98,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
     def run(
         self,
         name: str,
-        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord] | Source,
+        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord] | ArrowStream | Source,
         *,
         options: BulkOptions | None,
         user_id: str | None,
@@ -106,7 +111,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
         Args:
             name: the operation.
-            records: an iterable or async iterable of records, or a source made of one.
+            records: an iterable or async iterable of records, or a table that speaks Arrow, or a source made of one.
             options: the options of the run.
             user_id: the user in whose name they are sent, or None for that of the client.
             timeout: the time-outs of each request, or None for those of the client.
@@ -123,7 +128,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         options = options or BulkOptions()
         self._check(name, options)
         check_distinct(files_of(options))
-        source = records if isinstance(records, Source) else Source(records)
+        source = records if isinstance(records, Source) else Source(as_source(records, self._kind))
         accepted_is_enough = options.results == "accepted"
         report = BulkReport(
             records_known=source.known_length,
@@ -137,7 +142,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
     def check(
         self,
         name: str,
-        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord],
+        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord] | ArrowStream,
         *,
         limit: int,
         max_bytes: int,
@@ -147,7 +152,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
         Args:
             name: the operation that would send them.
-            records: an iterable or async iterable of records.
+            records: an iterable or async iterable of records, or a table that speaks Arrow.
             limit: how many findings are kept.
             max_bytes: the largest size of a whole body, in bytes.
             customers: the numbers of the customers that documents may refer to, or None.
@@ -156,13 +161,12 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             The check, which has not begun.
         """
         envelope = Envelope.of(self.context.request(name).endpoint.items, self.context.user_id)
-        kind: RecordKind = "documents" if self.record_type.cls is Document else "customers"
-        return CheckRun(kind, records, limit=limit, max_bytes=max_bytes - envelope.size, customers=customers)
+        return CheckRun(self._kind, as_source(records, self._kind), limit=limit, max_bytes=max_bytes - envelope.size, customers=customers)
 
     def sync(
         self,
         name: str,
-        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord],
+        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord] | ArrowStream,
         state: str | os.PathLike[str],
         *,
         full: bool,
@@ -177,7 +181,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
         Args:
             name: the operation.
-            records: an iterable or async iterable of records.
+            records: an iterable or async iterable of records, or a table that speaks Arrow.
             state: the path of the state, which knows what was sent last.
             full: whether unchanged records are sent too.
             at_least: what the source is expected to hold: a number of records, or a share of the customers in the state.
@@ -205,7 +209,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             raise ConfigurationError(f"a sync state can't be kept on this system: {exc}") from exc
 
         check_distinct([JobFile("state", state, "state"), *files_of(options)])
-        source = Source(records)
+        source = Source(as_source(records, self._kind))
         sync_state = SyncState(state, self.context.transport.base_url, self.context.client_no)
         expectation = expectation_of(at_least, has_state=True)
         assert expectation is not None

@@ -15,6 +15,7 @@ from ..errors import NotFoundError
 from ..models.batches import BatchReceipt, Receipt
 from ..models.customers import Customer, CustomerRecord
 from ..paging import Pager
+from ..sources.arrow import ArrowStream
 from ..sync.run import SyncRun
 from ..validation.run import CheckRun
 from .base import RequestContext, check_list
@@ -318,7 +319,7 @@ class Customers:
 
     def check(
         self,
-        customers: Iterable[CustomerSource] | AsyncIterable[CustomerSource],
+        customers: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | ArrowStream,
         *,
         limit: int = 1000,
         max_bytes: int = 1_000_000,
@@ -328,7 +329,7 @@ class Customers:
         docs/check.md lists what is checked.
 
         Args:
-            customers: the customers: any iterable or async iterable, of any length. It is read as it is needed.
+            customers: any iterable or async iterable, or a table that speaks Arrow, of any length. It is read as it is needed.
             limit: how many findings are kept; further ones are only counted. Default 1000.
             max_bytes: the largest body, in bytes, as `BulkOptions.max_bytes`. Default 1,000,000.
 
@@ -342,7 +343,7 @@ class Customers:
 
     def create_many(
         self,
-        customers: Iterable[CustomerSource] | AsyncIterable[CustomerSource],
+        customers: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | ArrowStream,
         *,
         options: BulkOptions | None = None,
         user_id: str | None = None,
@@ -353,7 +354,7 @@ class Customers:
         """Creates or updates any number of customers, in batches, several at once.
 
         Args:
-            customers: the customers: any iterable or async iterable, of any length. It is read as it is needed.
+            customers: any iterable or async iterable, or a table that speaks Arrow, of any length. It is read as it is needed.
             options: how it cuts, sends and waits. Default: `BulkOptions()`.
             user_id: who is named as the user of each batch. Default: the client's.
             timeout: time-outs of each request. Default: the client's.
@@ -375,7 +376,7 @@ class Customers:
 
     def update_many(
         self,
-        customers: Iterable[CustomerSource] | AsyncIterable[CustomerSource],
+        customers: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | ArrowStream,
         *,
         options: BulkOptions | None = None,
         user_id: str | None = None,
@@ -386,7 +387,7 @@ class Customers:
         """Updates any number of customers; otherwise as `create_many`.
 
         Args:
-            customers: the customers: any iterable or async iterable, of any length. It is read as it is needed.
+            customers: any iterable or async iterable, or a table that speaks Arrow, of any length. It is read as it is needed.
             options: how it cuts, sends and waits. Default: `BulkOptions()`.
             user_id: who is named as the user of each batch. Default: the client's.
             timeout: time-outs of each request. Default: the client's.
@@ -408,7 +409,7 @@ class Customers:
 
     def sync(
         self,
-        source: Iterable[CustomerSource] | AsyncIterable[CustomerSource],
+        source: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | ArrowStream,
         *,
         state: str | os.PathLike[str],
         full: bool = False,
@@ -424,7 +425,7 @@ class Customers:
         source are reported, and nothing else is done about them.
 
         Args:
-            source: all customers: any iterable or async iterable, of any length.
+            source: all customers: any iterable or async iterable, or a table that speaks Arrow, of any length.
             state: the path of a file that keeps a digest of each customer, one file for each client number and address. It is created if
                 there is none.
             full: True: also send unchanged customers. Default False.

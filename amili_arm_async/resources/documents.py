@@ -15,6 +15,7 @@ from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
 from ..models.batches import BatchReceipt, Receipt
 from ..models.documents import Document, DocumentRecord
 from ..paging import Pager
+from ..sources.arrow import ArrowStream
 from ..validation.run import CheckRun
 from .base import Parameters, RequestContext, listed
 from .bulk import BulkWrites
@@ -190,7 +191,7 @@ class Documents:
 
     def check(
         self,
-        documents: Iterable[DocumentSource] | AsyncIterable[DocumentSource],
+        documents: Iterable[DocumentSource] | AsyncIterable[DocumentSource] | ArrowStream,
         *,
         customers: Iterable[str] | AsyncIterable[str] | None = None,
         state: str | os.PathLike[str] | None = None,
@@ -202,7 +203,7 @@ class Documents:
         docs/check.md lists what is checked.
 
         Args:
-            documents: any iterable or async iterable, of any length.
+            documents: any iterable or async iterable, or a table that speaks Arrow, of any length.
             customers: the numbers of all customers that will exist. With them, a document for any other customer is an error
                 (`unknown_customer`). Each number takes 8 bytes on disk.
             state: the state of `customers.sync`, whose customers exist too.
@@ -220,7 +221,7 @@ class Documents:
 
     def create_many(
         self,
-        documents: Iterable[DocumentSource] | AsyncIterable[DocumentSource],
+        documents: Iterable[DocumentSource] | AsyncIterable[DocumentSource] | ArrowStream,
         *,
         options: BulkOptions | None = None,
         user_id: str | None = None,
@@ -236,7 +237,7 @@ class Documents:
         Without a journal, nothing is known of other calls: a second call sends the same documents again.
 
         Args:
-            documents: any iterable or async iterable, of any length. It is read as it is needed.
+            documents: any iterable or async iterable, or a table that speaks Arrow, of any length. It is read as it is needed.
             options: how it cuts, sends and waits, and the journal. Default: `BulkOptions()`.
             user_id: who is named as the user of each batch. Default: the client's.
             timeout: time-outs of each request. Default: the client's.

@@ -16,6 +16,7 @@ from ..config import BulkOptions
 from ..errors import ConfigurationError
 from ..files import JobFile, check_distinct, check_writable
 from ..nightly.run import NightlyProgress, NightlyRun, PartName
+from ..sources.arrow import ArrowStream
 from ..sync.run import SyncRun
 from . import customers, documents
 from .base import RequestContext
@@ -29,8 +30,8 @@ __all__ = ["plan"]
 def plan(
     context: RequestContext,
     shared_limits: SharedLimits,
-    customer_source: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | None,
-    document_source: Iterable[DocumentSource] | AsyncIterable[DocumentSource] | None,
+    customer_source: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | ArrowStream | None,
+    document_source: Iterable[DocumentSource] | AsyncIterable[DocumentSource] | ArrowStream | None,
     state: str | os.PathLike[str] | None,
     full: bool,
     customer_options: BulkOptions | None,
@@ -82,7 +83,7 @@ def plan(
     def begin(
         name: PartName,
         kind: RecordType,
-        source: Iterable[Any] | AsyncIterable[Any],
+        source: Iterable[Any] | AsyncIterable[Any] | ArrowStream,
         options: BulkOptions | None,
         observers: Sequence[RunObserver],
     ) -> BulkRun | SyncRun:

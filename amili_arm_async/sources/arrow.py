@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, Protocol
 
+from ..bulk.source import FreshRecords
 from ..errors import ConfigurationError, SourceError
+from ..values.fields import RecordKind
 
 if TYPE_CHECKING:
     from .arrow_table import ArrowTable
 
-__all__ = ["INSTALL", "Part", "arrow_table_of", "parquet_folder", "parquet_table"]
+__all__ = ["INSTALL", "ArrowStream", "Part", "arrow_table_of", "as_source", "parquet_folder", "parquet_table"]
 
 INSTALL: Final = "pip install 'amili-arm-async[arrow]'"
 
@@ -29,6 +31,14 @@ _REMEDIES: Final[Mapping[tuple[str, str], str]] = {
     ("sqlalchemy", "Result"): "give result.mappings(), with the fields of the API as names",
 }
 """What to do with an object that is no table but near one, by its library and its class."""
+
+
+class ArrowStream(Protocol):
+    """A table that speaks the Arrow C stream protocol: a frame of polars or pandas, a relation of DuckDB, a table of pyarrow."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Gives the table as a stream of Arrow."""
+        ...
 
 
 class Part(NamedTuple):
@@ -73,6 +83,23 @@ def arrow_table_of(given: Any, *, batches: bool = False) -> ArrowTable | None:
     single = hasattr(given, "__arrow_c_stream__")
     source = StreamInput(given) if single else BatchInput([given] if _is_arrow(given) else given)
     return ArrowTable(source.name, lambda: [source])
+
+
+def as_source(records: Any, kind: RecordKind) -> Any:
+    """Returns a table as records; whatever else is given, as it is.
+
+    Args:
+        records: what was given as a source.
+        kind: what its records are.
+
+    Raises:
+        ConfigurationError: it is no table but near one, and the message has the remedy; or pyarrow is not installed.
+    """
+    if isinstance(records, FreshRecords) or arrow_table_of(records) is None:
+        return records
+    from .records import open_records  # noqa: PLC0415 - only for a table
+
+    return open_records(records, kind)
 
 
 def _has_pyarrow() -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import gzip
 import io
+import json
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from amili_arm_async import SourceError, open_records
+from amili_arm_async import ArmClient, ConfigurationError, SourceError, open_records
+from amili_arm_async.sandbox import Sandbox
 from amili_arm_async.sources.locations import locate
 
 SECRET = "hunter2"
@@ -270,3 +274,54 @@ async def test_records_of_a_url_and_of_a_folder(memory, parquet, tmp_path):
     found = [record async for record in open_records(folder, "documents")]
     # What stands in several parts is looked at whole.
     assert [isinstance(record, dict) for record in found] == [False, True, False]
+
+
+CUSTOMERS = b"customerNo;name\n1;Kari\n2;Ola\n"
+
+
+async def test_every_place_gives_the_records(memory, server, parquet, tmp_path: Path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "1.parquet").write_bytes(parquet(customerNo=["1"], name=["Kari"]))
+    (tmp_path / "parts" / "2.parquet").write_bytes(parquet(customerNo=["2"], name=["Ola"]))
+    memory.pipe("/nightly/customers.csv.gz", gzip.compress(CUSTOMERS))
+    memory.pipe("/parts/1.parquet", parquet(customerNo=["1", "2"], name=["Kari", "Ola"]))
+    memory.pipe("/nightly/customers.jsonl", b'{"customerNo":"1","name":"Kari"}\n{"customerNo":"2","name":"Ola"}\n')
+    server.files["/customers.csv"] = CUSTOMERS
+    places = [
+        tmp_path / "parts",
+        "memory://nightly/customers.csv.gz",
+        "memory://nightly/customers.jsonl",
+        "memory://parts/1.parquet",
+        "memory://parts/",
+        f"http://127.0.0.1:{server.server_port}/customers.csv?token={SECRET}",
+    ]
+    for place in places:
+        async with open_records(place) as records:
+            found = [record if isinstance(record, dict) else json.loads(record) async for record in records]
+        assert found == [{"customerNo": "1", "name": "Kari"}, {"customerNo": "2", "name": "Ola"}], place
+        assert SECRET not in repr(records)
+
+
+async def test_a_number_with_two_meanings_is_proved_by_a_file_far_away(memory):
+    header = "documentNo;documentType;currencyAmounts.inclVat\n"
+    memory.pipe("/documents.csv", f"{header}1;IN;12.000\n2;IN;1,5\n".encode())
+    async with open_records("memory://documents.csv", "documents") as records:
+        assert [str(record["currencyAmounts"]["inclVat"]) async for record in records] == ["12000", "1.5"]
+
+
+async def test_a_frame_is_a_source_of_every_write():
+    pa = pytest.importorskip("pyarrow")
+    frame = pa.table({"customerNo": ["1", "2"], "name": ["Kari", "Ola"]})
+    async with Sandbox(process_delay=0.0) as sandbox, ArmClient(2218, auth=sandbox.token, base_url=sandbox.base_url) as arm:
+        assert (await arm.customers.check(frame)).ok
+        assert (await arm.customers.create_many(frame)).counts["succeeded"] == 2
+        assert (await arm.customers.update_many(frame.to_batches()[0])).counts["succeeded"] == 2
+        with tempfile.TemporaryDirectory() as folder:
+            state = Path(folder, "state.sqlite")
+            assert (await arm.customers.sync(frame, state=state)).new == 2
+            assert (await arm.customers.sync(frame, state=state)).unchanged == 2
+        invoices = pa.table({"documentNo": ["1"], "documentType": ["IN"], "customerNo": ["1"]})
+        assert (await arm.documents.create_many(invoices)).counts["succeeded"] == 1
+        with pytest.raises(ConfigurationError, match="give a table"):
+            await arm.customers.create_many(frame["name"])
