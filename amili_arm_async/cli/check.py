@@ -148,10 +148,11 @@ def require_rereadable(path: str) -> None:
         )
 
 
-def _version(path: str) -> tuple[int, int, int]:
-    """Returns what changes when the file is changed or replaced."""
-    status = Path(path).stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
+def _version(path: str) -> list[tuple[str, int, int, int]]:
+    """Returns what changes when the file, or a file in the folder, is changed or replaced; nothing where it is a URL."""
+    place = Path(path)
+    files = sorted(place.rglob("*")) if place.is_dir() else [place]
+    return [(str(file), status.st_ino, status.st_size, status.st_mtime_ns) for file in files if file.exists() for status in [file.stat()]]
 
 
 class CheckJob:

@@ -102,10 +102,16 @@ def nightly(
     lines: LineOptions,
     shown: OutputOptions,
     customers: Annotated[
-        str | None, typer.Option(help="File of all customers: JSON lines, CSV or Parquet, optionally compressed; - for standard input.")
+        str | None,
+        typer.Option(
+            help="File of all customers: CSV, Parquet or JSON, optionally compressed; a path, a URL, a folder; - for standard input."
+        ),
     ] = None,
     documents: Annotated[
-        str | None, typer.Option(help="File of the documents: JSON lines, CSV or Parquet, optionally compressed; - for standard input.")
+        str | None,
+        typer.Option(
+            help="File of the documents: CSV, Parquet or JSON, optionally compressed; a path, a URL, a folder; - for standard input."
+        ),
     ] = None,
     state: Annotated[
         str | None, typer.Option(help="State file: it records what was sent successfully, so that only changed customers are sent.")

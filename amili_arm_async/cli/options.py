@@ -347,7 +347,10 @@ class Format(StrEnum):
 
 
 RecordFile: TypeAlias = Annotated[
-    str, typer.Argument(help="JSON lines, CSV or Parquet, optionally compressed with gzip or zstd; - for standard input.")
+    str,
+    typer.Argument(
+        help="CSV, Parquet or JSON, optionally compressed (gzip, zstd): a path, a URL, a folder of Parquet files; - for standard input."
+    ),
 ]
 
 
@@ -530,6 +533,8 @@ class SourceOptions:
             ConfigurationError: an option does not fit the file.
             SourceError: the file can't be read.
         """
+        if file == columns.lines == "-":
+            raise ConfigurationError("standard input can't be both the documents and their lines")
         return open_records(
             file,
             kind,

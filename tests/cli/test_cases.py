@@ -735,3 +735,75 @@ def test_an_unchanged_night_sends_nothing_and_refuses_again(with_customers, call
         assert result.exit_code == 1
         told = json.loads(result.stdout)
         assert (told["counts"]["invalid"], told["counts"].get("succeeded", 0)) == (len(case.refused), expected)
+
+
+# --- folders and URLs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Customers in two parts."""
+    path = tmp_path / "parts"
+    path.mkdir()
+    parquet(path / "part-0.parquet", Kundenr=["10", "11"], Navn=["A", "B"])
+    parquet(path / "part-1.parquet", Kundenr=["12", "4,79E+09"], Navn=["C", "D"])
+    (path / "_SUCCESS").touch()
+    return path
+
+
+COLUMNS = ("--column", "Kundenr=customerNo", "--column", "Navn=name")
+
+
+@pytest.mark.parametrize("as_url", [False, True])
+def test_a_folder_of_parts(served, call, folder, tmp_path, as_url):
+    path = f"file://{folder}" if as_url else folder
+    for more in ((), ("--check-first",)):
+        result = call("push", "customers", path, *COLUMNS, *more, env=served.env)
+        assert result.exit_code == 1
+        assert re.search("row .*shortened", result.stderr), result.stderr
+        assert served.ask(lambda sandbox: len(sandbox.customers)) == 3
+    assert call("sync", path, "--state", tmp_path / "s.sqlite", *COLUMNS, env=served.env).exit_code == 1
+    assert call("check", "customers", path, *COLUMNS).exit_code == 1
+    names = [one["field"] for one in json.loads(call("columns", path, "--json").stdout)["columns"]]
+    assert names == ["customerNo", "name"]
+
+
+@pytest.fixture
+def web(tmp_path):
+    """The address of a web server that has the files of the folder."""
+    import functools
+    import http.server
+    import threading
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            """Says nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_url(served, call, web, tmp_path):
+    pytest.importorskip("fsspec")
+    (tmp_path / "k.csv").write_text(rows("Kundenr;Navn", "1;Åse", "2;Per"), "utf-8")
+    url = f"{web}/k.csv?sig=s3cret"
+    for command in (["push", "customers", url, "--check-first"], ["nightly", "--customers", url, "--check-first", "--no-journal"]):
+        options = for_nightly(COLUMNS, "customers") if command[0] == "nightly" else COLUMNS
+        result = call(*command, *options, env=served.env)
+        assert result.exit_code == 0, result.stderr
+        assert "s3cret" not in result.output
+    assert served.ask(lambda sandbox: sandbox.customers.get("1"))["name"] == "Åse"
+    missing = call("push", "customers", f"{web}/none.csv?sig=s3cret", env=served.env)
+    assert missing.exit_code in {1, 2}
+    assert "s3cret" not in missing.output
+
+
+def test_standard_input_is_not_two_files(call, served):
+    result = call("push", "documents", "-", "--lines", "-", "--no-journal", env=served.env)
+    assert result.exit_code == 2
+    assert "both the documents and their lines" in result.stderr
