@@ -29,6 +29,7 @@ _AMOUNT: Final = r"[-+\u2212(]?[0-9][0-9.,'\s]*[-)]?(?:\s*(?:kr|nok|stk|,-|%))?\
 _COUNT: Final = rf"\(?(?:antall|number of|no\. of|(?:row ?)?count)(?:\s+{_THINGS})?(?:\s+{_DONE})?\s*[:=]*"
 _SUM: Final = re.compile(rf"{_TOTAL}(?:\s+(?:alle?\s+)?(?:{_THINGS}|bel\u00f8p|amount|nok))?\s*[:=]*|{_COUNT}", re.IGNORECASE)
 _NUMBER_OR_CURRENCY: Final = re.compile(rf"{_AMOUNT}|[A-Z]{{3}}", re.IGNORECASE)
+_AMOUNTS: Final = re.compile(_AMOUNT)
 _END: Final = re.compile(
     rf"\(?[0-9][0-9.,\s]*\s*{_THINGS}(?:\s+{_DONE}\b.*)?\)?\s*[.!]?"
     rf"|(?:{_COUNT}|{_TOTAL}\s*[:=]*|{_THINGS}(?:\s+{_DONE})?\s*[:=])\s*{_AMOUNT}(?:\s*{_THINGS})?\)?"
@@ -64,6 +65,10 @@ class RowRules:
         self._names_with_digits = {name for name in self._all_names if any(map(str.isdigit, name))}
         keys = [place for wanted in (KEYS[kind], "customerNo") for place, path in enumerate(paths) if path == wanted]
         self._key = keys[0] if keys else 0
+        # In a line of a document, they may be all that the line has.
+        self._amounts = {
+            place for place, field in enumerate(fields) if field is not None and field.type == "decimal" and not field.in_lines
+        }
 
     def find(self, columns: Sequence[Sequence[Any]]) -> dict[int, CellFault]:
         """Returns why some rows are no records, by their position.
@@ -111,6 +116,8 @@ class RowRules:
         if key and key != first:
             return None
         if _SUM.fullmatch(first) and all(map(_NUMBER_OR_CURRENCY.fullmatch, others)):
+            return _IS_SUM
+        if not key and all(place in self._amounts and _AMOUNTS.fullmatch(text) for place, text in given):
             return _IS_SUM
         return _IS_END if not others and _END.fullmatch(first) else None
 

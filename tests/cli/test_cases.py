@@ -344,6 +344,14 @@ ROWS = [
         {2: "no record", 4: "header", 6: ".", 7: ".", 8: "no record|sum|total"},
     ),
     Case(
+        "sums under the columns of amounts",
+        "customers",
+        rows("Nr;Navn;Grense", "1;A;100", "2;B;200,50", ";;300,50", "Nr;Navn;Grense", ";SUM;300,50"),
+        {"1": {}, "2": {"limitAmount": Decimal("200.5")}},
+        {4: "sum", 5: "header", 6: "sum"},
+        options=["--column", "Nr=customerNo", "--column", "Navn=name", "--column", "Grense=limitAmount"],
+    ),
+    Case(
         "columns without a name, and behind the last",
         "customers",
         rows("customerNo;name;;;", "1;Ola;;;", ";;;;", "2;Kari;;;;;", "3;Per", "4"),
