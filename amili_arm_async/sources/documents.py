@@ -16,8 +16,9 @@ from ..bulk.canonical import as_key, is_plain
 from ..bulk.key_hashes import KeyHashes, repeats
 from ..values.fields import KEYS, Field
 from ..values.judge import CellFault
+from ..values.rows import NO_RECORD
 from .judged import JudgedBlock, JudgedLines, RefusedRecord
-from .refusals import NOT_READABLE, WHOLE, Refusals, Said
+from .refusals import WHOLE, Refusals, Said
 from .table import BrokenRow
 
 __all__ = ["DocumentRows", "LinesOfRows", "RunCounter", "TableRows", "TornDocuments", "keys_of", "without_rows"]
@@ -162,7 +163,7 @@ class LinesOfRows:
 
 
 def _unreadable(broken: BrokenRow, refusals: Refusals) -> Any:
-    return refusals.refused([refusals.said(broken.number, CellFault(NOT_READABLE, WHOLE, broken.fault))], None, broken.as_read)
+    return refusals.refused([refusals.said(broken.number, CellFault(broken.code, WHOLE, broken.fault))], None, broken.as_read)
 
 
 def _key_text(rows: TableRows, row: int, key: int | None) -> str | None:
@@ -389,7 +390,7 @@ class DocumentRows:
         self._starts, self._run_of = [0] if later else [], self._run_of[len(self._starts) :]
         self._rows.drop(cut)
         self._size, self._is_too_long, self._carried = 0, False, []
-        if last := alone.get(-1):
+        if last := [broken for broken in alone.get(-1, ()) if broken.code != NO_RECORD]:
             # What stands before the next document may be a line of it.
             self._broken_before = last[-1]
 
@@ -421,9 +422,13 @@ class DocumentRows:
             at = bisect_right(starts, broken.before) - 1 if broken.before < cut else count
             if at == count or starts[at] == broken.before:
                 alone.setdefault(at if at < count else -1, []).append(broken)
+            elif broken.code == NO_RECORD:
+                alone.setdefault(at + 1 if at + 1 < count else -1, []).append(broken)
             else:
                 faults.setdefault(at, []).append(self._fault(broken))
-        for at, some in alone.items():
+        for at, every in alone.items():
+            if not (some := [broken for broken in every if broken.code != NO_RECORD]):
+                continue
             if at != 0 and count:
                 before = at - 1 if at > 0 else count - 1
                 faults.setdefault(before, []).append(self._beside(some[0], "after", before))
@@ -448,7 +453,7 @@ class DocumentRows:
                     faults.setdefault(at, []).append(self._refusals.said(rows.numbers[row], CellFault("rows_differ", one.path, differs)))
 
     def _fault(self, broken: BrokenRow) -> Said:
-        return self._refusals.said(broken.number, CellFault(NOT_READABLE, WHOLE, broken.fault))
+        return self._refusals.said(broken.number, CellFault(broken.code, WHOLE, broken.fault))
 
     def _beside(self, broken: BrokenRow, where: str, at: int) -> Said:
         """What is said of a document beside a row that may be a line of it."""

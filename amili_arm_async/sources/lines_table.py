@@ -19,7 +19,7 @@ from ..values.judge import CellFault, Origin, ReadingOptions
 from ..values.rows import RowRules
 from .judged import JudgedBlock, JudgedLines, RefusedRecord
 from .mapping import FieldMap, MappedColumn
-from .refusals import NOT_READABLE, WHOLE, Refusals, Said
+from .refusals import WHOLE, Refusals, Said
 from .table import BrokenRow, TableBlock
 from .table_inputs import Step, TableInput
 from .table_records import FoundLines, SignProofs, compared_keys
@@ -174,7 +174,7 @@ class LinesTable:
 
     def _name_broken(self, broken: BrokenRow) -> None:
         """A row that may be a line of the document before it or after it: these are not sent without it."""
-        self._put_named(broken.number, CellFault(NOT_READABLE, WHOLE, broken.fault), broken.as_read)
+        self._put_named(broken.number, CellFault(broken.code, WHOLE, broken.fault), broken.as_read)
         if self._last_key is not None:
             self._put_beside(self._last_key, broken, "after")
             self._last_key = None

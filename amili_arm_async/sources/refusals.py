@@ -10,7 +10,7 @@ from ..unreadable import UnreadableRecord
 from ..values.judge import CellFault
 from .mapping import MappedColumn
 
-__all__ = ["NOT_READABLE", "WHOLE", "Refusals", "Said"]
+__all__ = ["WHOLE", "Refusals", "Said"]
 
 Said: TypeAlias = tuple[str, CellFault]
 """What is wrong, with its place in words."""
@@ -18,7 +18,6 @@ Said: TypeAlias = tuple[str, CellFault]
 WHOLE: Final = "$"
 """The path of a fault of a whole row."""
 
-NOT_READABLE: Final = "not_readable"
 
 _MOST_FAULTS: Final = 10
 _MOST_KEPT: Final = 100

@@ -18,12 +18,14 @@ class BrokenRow(NamedTuple):
         number: of its line or row.
         fault: why, for a person.
         as_read: its text, for a dead letter.
+        code: of the fault, for a program.
     """
 
     before: int
     number: int
     fault: str
     as_read: Any
+    code: str = "not_readable"
 
 
 class NestedLines(NamedTuple):

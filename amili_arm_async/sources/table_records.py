@@ -12,16 +12,17 @@ from ..values.fields import KEYS, LINES, Field
 from ..values.json_judge import with_line
 from ..values.judge import CellFault, Judge, Origin, ReadingOptions
 from ..values.numbers import combine_proofs, number_proofs
-from ..values.rows import RowRules
+from ..values.rows import NO_RECORD, RowRules
 from .documents import DocumentRows, LinesOfRows, TableRows, TornDocuments, without_rows
 from .judged import JudgedBlock, JudgedLines
 from .mapping import FieldMap, MappedColumn
 from .refusals import WHOLE, Refusals, Said
-from .table import NestedLines, Table, TableBlock
+from .table import BrokenRow, NestedLines, Table, TableBlock
 
 __all__ = ["FoundLines", "LinesElsewhere", "SignProofs", "TableRecords", "compared_keys"]
 
 _NUMBERS: Final = frozenset({"integer", "decimal"})
+_LONGEST_FOOTER: Final = 200
 
 
 class FoundLines(NamedTuple):
@@ -274,8 +275,14 @@ class TableRecords:
         cells = {one.name: own(columns[one.position]) for one in self.columns}
         keys: list[str | None] = self.compared(block) if self.is_grouped or self._elsewhere is not None else [None] * count
         rows = TableRows(values[:width], values[width:], cells, keys, list(block.numbers), refused, judged.warned)
-        rows.broken = list(block.broken)
+        rows.broken = [self._named(broken) for broken in block.broken]
         return rows
+
+    def _named(self, broken: BrokenRow) -> BrokenRow:
+        """A line that a tool has written below a table or between its pages is no row of it."""
+        text = broken.as_read
+        message = self._row_rules.message_of_line(text) if isinstance(text, str) and len(text) <= _LONGEST_FOOTER else None
+        return broken if message is None else broken._replace(fault=message, code=NO_RECORD)
 
     def _without_repeated(self, column: Sequence[Any], name: str, refused: dict[int, list[CellFault]]) -> dict[int, list[CellFault]]:
         """A second column with the same name may only be blank."""

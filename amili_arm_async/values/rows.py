@@ -10,7 +10,10 @@ from .fields import KEYS, Field, RecordKind
 from .judge import CellFault
 from .texts import BLANKS
 
-__all__ = ["RowRules"]
+__all__ = ["NO_RECORD", "RowRules"]
+
+NO_RECORD: Final = "no_record"
+"""The code of a row that is no record."""
 
 _UNDERLINE: Final = re.compile(r"[-=_*+~.#\u2013\u2014\u2500\u2550 ]{2,}")
 _TOTAL: Final = (
@@ -36,7 +39,7 @@ _END: Final = re.compile(
     r"|(?:side|page)\s+[0-9]+\s*(?:av|of|/)\s*[0-9]+"
     r"|[-=*#<\s]*(?:end|slutt|eof|the end|end of (?:file|report|data|list|listing|export|output|table)|slutt p\u00e5 \w+|"
     r"query (?:ok|complete).*|(?:completion time|fullf\u00f8ringstid|printed|utskrevet|skrevet ut|generert|generated|exported|eksportert|"
-    r"report generated)\b.*[0-9].*)[-=*#>\s.]*",
+    r"rapport|utskrift|uttrekk|report generated)\b.*[0-9].*)[-=*#>\s.]*",
     re.IGNORECASE,
 )
 _BETWEEN_WORDS: Final = " \t\n\r\u00a0\u202f(:="
@@ -81,7 +84,7 @@ class RowRules:
         faults = {}
         for row in self._suspects(columns[self._key]):
             if (message := self.message([column[row] if column else None for column in columns])) is not None:
-                faults[row] = CellFault("no_record", "", message)
+                faults[row] = CellFault(NO_RECORD, "", message)
         return faults
 
     def _suspects(self, keys: Sequence[Any]) -> Sequence[int]:
@@ -120,6 +123,10 @@ class RowRules:
         if not key and all(place in self._amounts and _AMOUNTS.fullmatch(text) for place, text in given):
             return _IS_SUM
         return _IS_END if not others and _END.fullmatch(first) else None
+
+    def message_of_line(self, text: str) -> str | None:
+        """Returns why a line that could not be split into the cells of a row is no record; None where it may be one."""
+        return self.message([text if place == self._key else None for place in range(max(len(self._names), self._key + 1))])
 
     def _is_header(self, given: Sequence[tuple[int, str]]) -> bool:
         own = [place for place, text in given if text.casefold() in self._names[place]]

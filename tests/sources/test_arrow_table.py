@@ -11,6 +11,7 @@ import pytest
 
 from amili_arm_async import ConfigurationError, SourceError
 from amili_arm_async.sources.arrow import arrow_table_of, parquet_table
+from amili_arm_async.sources.table import BrokenRow
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -465,7 +466,7 @@ def test_a_line_that_is_not_utf8_costs_its_document():
     assert found == [
         {"documentNo": number, "lines": [{"documentLines.lineText": text, "documentLines.lineNo": number}]} for number, text in ("1a", "3c")
     ]
-    assert broken == [(1, 2, 'column "documentLines.lineText": not UTF-8', {"documentNo": "2", "documentLines.lineNo": ["2"]})]
+    assert broken == [BrokenRow(1, 2, 'column "documentLines.lineText": not UTF-8', {"documentNo": "2", "documentLines.lineNo": ["2"]})]
 
 
 def test_rows_that_are_all_broken_leave_nothing_behind():

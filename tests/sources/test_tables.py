@@ -433,3 +433,30 @@ async def test_no_line_goes_missing(lines):
         # Each line that is not blank is a record, or a line of a field in one that is named.
         if line and f"line {number}" not in told:
             assert line.split('"')[0] in whole
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "==========",
+        "(2 rows affected)",
+        "-- end --",
+        "Antall poster: 2",
+        "<EOF>",
+        "Side 1 av 2",
+        "Sum",
+        "documentNo",
+        "Rapport 20.11.2026",
+    ],
+)
+async def test_a_line_of_a_tool_between_documents_or_within_one_is_no_line_of_them(line):
+    rows = ["1;IN;1;1;A", "1;IN;1;2;B", "2;IN;1;1;C"]
+    for place in range(4):
+        lines = [*rows[:place], line, *rows[place:]]
+        text = "\n".join(["documentNo;documentType;customerNo;documentLines.lineNo;documentLines.articleName", *lines, ""])
+        found = [record async for record in open_records(io.BytesIO(text.encode()), "documents")]
+        good = [record for record in found if not isinstance(record, UnreadableRecord)]
+        (refused,) = [record for record in found if isinstance(record, UnreadableRecord)]
+        assert [(record["documentNo"], len(record["documentLines"])) for record in good] == [("1", 2), ("2", 1)]
+        assert refused.faults[0][0] == "no_record"
+        assert refused.fault.startswith(f"line {place + 2}: ")
