@@ -9,12 +9,19 @@ import pytest
 pytestmark = pytest.mark.quick
 
 
-@pytest.mark.parametrize(("name", "why"), [("missing.csv", "can't be read: No such file"), ("", "can't be read: Is a directory")])
-def test_it_is_told_as_without_a_check(call, served, tmp_path, name, why):
-    result = call("push", "documents", tmp_path / name, "--no-journal", "--check-first", env=served.env)
+def test_it_is_told_as_without_a_check(call, served, tmp_path):
+    result = call("push", "documents", tmp_path / "missing.csv", "--no-journal", "--check-first", env=served.env)
     assert result.exit_code == 2
-    assert why in " ".join(result.stderr.split())
+    assert "can't be read: No such file" in " ".join(result.stderr.split())
     assert "standard input" not in result.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--check-first"]])
+def test_a_folder_without_parts_is_no_success(call, served, tmp_path, more):
+    (tmp_path / "folder").mkdir()
+    result = call("push", "documents", tmp_path / "folder", "--no-journal", *more, env=served.env)
+    assert result.exit_code == 1
+    assert "Parquet" in result.stderr
 
 
 def test_standard_input_can_not_be_read_twice(call, served):

@@ -199,7 +199,7 @@ def test_the_table_and_the_names_go_to_standard_error(push, file):
         (["documents", "FILE", "--update"], "--update"),
         (["customers", "FILE", "--compression", "br"], "compression"),
         (["customers", "no such file"], "no such file can't be read: No such file"),
-        (["customers", "."], "can't be read"),
+        (["customers", "missing/file"], "can't be read"),
         (["invoices", "FILE"], "invoices"),
         (["customers"], "FILE"),
         (["customers", "FILE", "--client-secret", "x"], "client-secret"),
