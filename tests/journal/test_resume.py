@@ -371,5 +371,7 @@ async def test_customers_that_were_on_the_wire_when_the_process_died(arm, sandbo
 
     ended = await send(arm, records, kind="customers", journal=copy, run_id="r")
 
-    assert set(ended.counts) == {"done_before", "succeeded"}
+    # The journal may not have known yet that the first batch succeeded: customers are then sent again.
+    assert set(ended.counts) <= {"done_before", "succeeded"}
+    assert ended.counts["succeeded"] >= 6
     assert len(sandbox.customers) == 8

@@ -136,11 +136,20 @@ async def test_a_second_sync_on_the_same_state_is_refused_before_anything_is_sen
 
 async def test_forgetting_is_refused_while_a_sync_goes_on(sync) -> None:
     report = await sync(customers(10))
-    async with sync(customers(10)) as run:
-        async for _ in run:
-            with pytest.raises(JournalError, match="in use"):
-                await report.forget(["1"])
-            break
+    going, finish = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        for customer in customers(10):
+            yield customer
+        going.set()
+        await finish.wait()
+
+    run = asyncio.ensure_future(sync(slow()).bulk._whole())
+    await going.wait()
+    with pytest.raises(JournalError, match="in use"):
+        await report.forget(["1"])
+    finish.set()
+    await run
 
 
 async def test_a_state_belongs_to_one_client_and_address(sync, sandbox, arm) -> None:
