@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, Protocol
 
 from ..bulk.source import FreshRecords
@@ -60,7 +60,7 @@ def arrow_table_of(given: Any, *, batches: bool = False) -> ArrowTable | None:
 
     Args:
         given: a frame, a table, a reader or a query's result with `__arrow_c_stream__` or `__arrow_c_array__`, or a list of such.
-        batches: whether any other iterable is one of such, too.
+        batches: whether an iterator is taken for one of such, too.
 
     Raises:
         ConfigurationError: it is no table but near one, and the message has the remedy; or pyarrow is not installed.
@@ -72,7 +72,7 @@ def arrow_table_of(given: Any, *, batches: bool = False) -> ArrowTable | None:
             raise ConfigurationError(f"a {library} {cls.__name__} can't be read as it is: {remedy}")
     if isinstance(given, (str, bytes, bytearray)) or hasattr(given, "read"):
         return None
-    is_batches = batches and isinstance(given, Iterable)
+    is_batches = batches and isinstance(given, Iterator)
     if not _is_arrow(given) and not is_batches and not (isinstance(given, (list, tuple)) and given and _is_arrow(given[0])):
         return None
     if not _has_pyarrow():

@@ -88,6 +88,9 @@ def _reader_of_extension(kind: Any) -> TextReader:
         return TextReader("text", lambda array: [None if value is None else str(value) for value in array.to_pylist()])
     if name == "arrow.bool8":
         return TextReader("boolean", lambda array: _cast(array.storage.cast(pa.bool_())))
+    if name == "arrow.opaque" and pa.types.is_string(kind.storage_type):
+        # So ADBC gives types of PostgreSQL that Arrow does not have: NUMERIC, with all its digits.
+        return TextReader("decimal" if kind.type_name == "numeric" else "text", lambda array: _texts(array.storage))
     if name == "arrow.json":
         values = _reader_of_values(kind.storage_type)
         return TextReader(values.origin, lambda array: values.read(array.storage))

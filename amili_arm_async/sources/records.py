@@ -61,7 +61,7 @@ def open_records(
 
     Args:
         source: the path of a file or of a folder of Parquet files, a URL (with the extra `remote`), `-` for standard input, a file open
-            for reading bytes, which stays open, or a table.
+            for reading bytes, which stays open, a table, or an iterator of record batches of Arrow.
         kind: what the records are. Default `"customers"`.
         format: `"jsonl"`, `"csv"` or `"parquet"`. Default `"auto"`: detected by the first bytes.
         delimiter: CSV delimiter; detected in the header if omitted.

@@ -112,7 +112,7 @@ class SourceFile:
     def _take_table(self, given: Any) -> None:
         from .arrow import arrow_table_of  # noqa: PLC0415 - only where there is one
 
-        table = arrow_table_of(given)
+        table = arrow_table_of(given, batches=True)
         if table is None:
             raise ConfigurationError(f"a {type(given).__name__} is no path, no open file and no table")
         self.name, self.format, self._table = table.name, "parquet", table

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from amili_arm_async import ConfigurationError, SourceError
+from amili_arm_async import ConfigurationError, SourceError, open_records
 from amili_arm_async.sources.arrow import arrow_table_of, parquet_table
 from amili_arm_async.sources.table import BrokenRow
 
@@ -165,6 +165,17 @@ def test_an_iterator_of_batches_is_a_table_where_it_is_said_to_be_one():
     assert rows(iter(()), batches=True) == []
     with pytest.raises(SourceError, match=r"a dict is no batch of Arrow"):
         rows(iter([{"customerNo": "1"}]), batches=True)
+
+
+async def test_batches_that_an_engine_hands_over_are_records():
+    batches = pa.table({"customerNo": ["1", "2", "3"], "name": ["a", None, "c"]}).to_batches(2)
+    async with open_records(iter(batches), "customers") as records:
+        assert [record async for record in records] == [
+            {"customerNo": "1", "name": "a"},
+            {"customerNo": "2"},
+            {"customerNo": "3", "name": "c"},
+        ]
+        assert records.place(2) == "row 3"
 
 
 @pytest.mark.parametrize(

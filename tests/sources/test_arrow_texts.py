@@ -92,6 +92,12 @@ MIDNIGHT = datetime(2026, 11, 20)  # noqa: DTZ001 - without a zone
         (pa.array([["a"], None, [], ["b", "c"]], pa.list_view(pa.string())), "text", [["a"], None, [], ["b", "c"]]),
         (pa.array([["a", "b"], None, ["c", "d"]], pa.list_(pa.string(), 2)), "text", [["a", "b"], None, ["c", "d"]]),
         (pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, 0, None], pa.int8())), "boolean", ["true", "false", None]),
+        (
+            pa.ExtensionArray.from_storage(pa.opaque(pa.string(), "numeric", "PostgreSQL"), pa.array(["12.50", None])),
+            "decimal",
+            ["12.50", None],
+        ),
+        (pa.ExtensionArray.from_storage(pa.opaque(pa.string(), "inet", "PostgreSQL"), pa.array(["::1"])), "text", ["::1"]),
         (pa.ExtensionArray.from_storage(pa.json_(), pa.array(["{}"])), "text", ["{}"]),
         (
             pa.ExtensionArray.from_storage(pa.uuid(), pa.array([uuid.UUID(int=5).bytes, None], pa.binary(16))),
