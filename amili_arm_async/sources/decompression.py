@@ -30,6 +30,15 @@ _ZSTD_SKIPPED: Final = b"\x2a\x4d\x18"
 """The last three bytes of the magic number of a frame that holds no data."""
 
 
+_TOO_LARGE: Final = "too much memory"
+"""What zstd says of a window of more than 128 MB, its own limit where nothing else is said: memory stays bounded."""
+
+_LONG_WINDOW: Final = (
+    "it is compressed with zstd and a window of more than 128 MB (zstd --long=28 to 31), which would take as much memory: "
+    "decompress it before (zstd -d --long=31), or compress it without --long"
+)
+
+
 class DamagedError(Exception):
     """Compressed data that can't be decompressed further."""
 
@@ -120,6 +129,8 @@ class ZstdStream:
                 try:
                     piece = self._frame.decompress(step)
                 except self._error as exc:
+                    if _TOO_LARGE in str(exc):
+                        raise DamagedError(_LONG_WINDOW) from None
                     raise DamagedError(f"its zstd data is damaged ({exc})") from None
                 for begin in range(0, len(piece), _PIECE):
                     yield piece[begin : begin + _PIECE]

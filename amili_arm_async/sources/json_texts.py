@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import repeat
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -35,6 +36,7 @@ _LARGEST_HEAD: Final = 1_000_000
 _CUT: Final = "an object that does not end: it was cut off, or a brace or a quotation mark is missing"
 _NO_OBJECT: Final = "an item of the list that is no object"
 _TOO_MANY: Final = "a comma too many in the list: remove it"
+_TOO_MANY_BRACES: Final = "a } too many in the list: remove it"
 _MISSING: Final = "a comma is missing before the object on this line"
 _NO_END: Final = "the list does not end: the file was cut off, so that records may be missing"
 
@@ -121,8 +123,8 @@ class JsonTexts:
         block = self._rest[:end]
         lines = block.split(b"\n")
         del lines[-1]
-        even = block.startswith(b"{") and block.endswith(b"}\n") and block.count(b"}\n{") == len(lines) - 1
-        if even and max(map(len, lines)) <= self._longest and _is_utf8(block):
+        are_objects = all(map(bytes.startswith, lines, repeat(b"{"))) and all(map(bytes.endswith, lines, repeat(b"}")))
+        if are_objects and max(map(len, lines)) <= self._longest and _is_utf8(block):
             self._found += enumerate(lines, self._line)
             self._line += len(lines)
             self._place = end
@@ -334,6 +336,10 @@ class JsonTexts:
             if self._has_comma:
                 self._refuse(self._line, _TOO_MANY)
             self._where = "tail" if self._where == "body" else "top"
+            self._go_to(self._place + 1)
+            return True
+        if sign == 0x7D:  # }
+            self._refuse(self._line, _TOO_MANY_BRACES)
             self._go_to(self._place + 1)
             return True
         line, end = self._line, self._item_end()

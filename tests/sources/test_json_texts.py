@@ -175,3 +175,11 @@ async def test_a_day_in_another_form_is_written_as_the_api_has_it_and_a_check_sa
     assert isinstance(block[1], UnreadableRecord)
     report = await CheckRun("documents", open_records(io.BytesIO(lines), "documents"), limit=10, max_bytes=None)
     assert [(one.index, one.code) for one in report.faults if "Date" in one.path] == [(1, "time_of_day")]
+
+
+def test_a_brace_too_many_in_a_list_costs_no_record():
+    texts = JsonTexts(1000)
+    found = texts.feed(b'[{"customerNo":"1"}},{"customerNo":"2"}]') + texts.end()
+    first, named, second = [record for _, record in found]
+    assert (first, second) == (b'{"customerNo":"1"}', b'{"customerNo":"2"}')
+    assert named.fault == "line 1: a } too many in the list: remove it"

@@ -108,6 +108,23 @@ async def test_a_document_that_the_damage_cuts_is_not_given():
     assert "no record was read before it" in said
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the frames are made with zstandard")
+async def test_a_long_window_of_zstd_is_refused_by_name():
+    zstandard = pytest.importorskip("zstandard")
+
+    def packed(window_log):
+        parameters = zstandard.ZstdCompressionParameters(window_log=window_log, enable_ldm=True, compression_level=1)
+        stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+        return stream.compress(LINES) + stream.flush()
+
+    assert len(await read(packed(27))) == 20_000
+    found, said = await broken(zstd(LINES) + packed(31))
+    assert len(found) == 20_000
+    assert "a window of more than 128 MB (zstd --long=28 to 31)" in said
+    assert "zstd -d --long=31" in said
+    assert "damaged" not in said
+
+
 async def test_without_zstd_it_is_said_what_to_install(monkeypatch):
     def absent(name):
         raise ImportError(name)
