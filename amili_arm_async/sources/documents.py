@@ -21,7 +21,7 @@ from .judged import JudgedBlock, JudgedLines, RefusedRecord
 from .refusals import WHOLE, Refusals, Said
 from .table import BrokenRow
 
-__all__ = ["DocumentRows", "LinesOfRows", "RunCounter", "TableRows", "TornDocuments", "keys_of", "without_rows"]
+__all__ = ["DocumentRows", "LinesOfRows", "RunCounter", "TableRows", "TornDocuments", "is_blank", "keys_of", "without_rows"]
 
 MOST_ROWS: Final = 100_000
 """Rows of a document: each is an object here, however short its text."""
@@ -195,16 +195,26 @@ class RunCounter:
 
 
 class TornDocuments:
-    """Finds the documents whose rows do not stand together, by the keys of all rows, in little memory (see `KeyHashes`)."""
+    """Finds the documents whose rows do not stand together, by the keys of all rows, in little memory (see `KeyHashes`).
 
-    def __init__(self) -> None:
+    Args:
+        rows_are_whole: whether each row is a document: then these are the rows that have the number of another one.
+    """
+
+    def __init__(self, *, rows_are_whole: bool = False) -> None:
+        self._rows_are_whole = rows_are_whole
         self._runs = RunCounter()
         self._hashes = KeyHashes(keep_keys=True)
         self._torn: bytearray | None = None
 
     def add(self, keys: Sequence[str | None]) -> None:
         """Takes in the keys of the next rows, as they are compared."""
-        self._hashes.add(list(compress(keys, self._runs.starts(keys))))
+        if self._rows_are_whole:
+            numbered = list(filter(None, keys))
+            self._runs.count += len(numbered)
+            self._hashes.add(numbered)
+        else:
+            self._hashes.add(list(compress(keys, self._runs.starts(keys))))
 
     def find(self) -> Iterator[None]:
         """Compares the keys, a part at a time."""
@@ -310,7 +320,7 @@ class DocumentRows:
         if None not in rows.keys:
             return rows
         lost = [row for row, key in enumerate(rows.keys) if key is None and not self._is_no_record(rows, row)]
-        lost = [row for row in lost if any(not _is_blank(rows.cells[name][row]) for name in self._line_names)]
+        lost = [row for row in lost if any(not is_blank(rows.cells[name][row]) for name in self._line_names)]
         if not lost:
             return rows
         fault = f"a line without {KEYS['documents']}: give it the number of its document"
@@ -515,5 +525,6 @@ def _are_equal(value: Any, other: Any) -> bool:
     return isinstance(value, Raw) and isinstance(other, Raw) and Decimal(bytes(value).decode()) == Decimal(bytes(other).decode())
 
 
-def _is_blank(cell: Any) -> bool:
+def is_blank(cell: Any) -> bool:
+    """Returns whether nothing stands in a cell."""
     return cell is None or (not cell.strip() if isinstance(cell, str) else not cell)

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from itertools import groupby
+from itertools import compress, groupby
 from operator import itemgetter
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from ..unreadable import UnreadableRecord
 from ..values.fields import KEYS, Field
 from ..values.judge import CellFault, Origin, ReadingOptions
 from ..values.rows import RowRules
+from .documents import is_blank
 from .judged import JudgedBlock, JudgedLines, RefusedRecord
 from .mapping import FieldMap, MappedColumn
 from .refusals import WHOLE, Refusals, Said
@@ -227,13 +228,15 @@ class LinesTable:
         for row, key in enumerate(keys):
             found = runs.get(key, ()) if key is not None else ()
             for run in found:
-                numbers += run.numbers
+                # A number alone is no line: so a database joins documents without lines.
+                given = [any(not is_blank(cell) for cell in cells) for cells in zip(*run.columns, strict=True)]
+                numbers += compress(run.numbers, given)
                 for column, cells in zip(columns, run.columns, strict=True):
-                    column.extend(cells)
+                    column.extend(compress(cells, given))
             offsets.append(len(numbers))
             if key is not None and key in faults:
                 said[row] = list(faults[key])
-            elif not found and not self._optional:
+            elif offsets[-1] == offsets[-2] and not self._optional:
                 words = f"no line in {self._name} has its {_KEY}: let documents have no lines (lines_optional), or add them"
                 said[row] = [(words, CellFault("no_lines", WHOLE, words))]
             elif offsets[-1] - offsets[-2] > _MOST_LINES:

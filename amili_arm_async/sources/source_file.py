@@ -79,6 +79,8 @@ class SourceFile:
         else:
             self._take_table(given)
         self.ends = self._file is None or _is_regular(self._file)
+        self._version: tuple[int, ...] | None = None
+        self._was_read_twice = False
         self._start = self._file.tell() if self._file is not None and self.can_be_read_again else 0
 
     def _open_path(self, path: str) -> None:
@@ -168,6 +170,8 @@ class SourceFile:
         assert self._file is not None
         source = self._rest = await stack.enter_async_context(aclosing(blocks(self._file)))
         self._first = await self._sniff(source)
+        # What is far away was fetched by now.
+        self._version = _version_of(self._file)
         if self.format == "jsonl":
             return None
         return await self._parquet(stack) if self.format == "parquet" else self._csv(fields())
@@ -189,6 +193,8 @@ class SourceFile:
             yield self._first
         async for block in self._rest:
             yield block
+        if self._was_read_twice:
+            self._check_unchanged(self._file)
 
     def _csv(self, fields: FieldMap) -> TableInput:
         from .csv_table import CsvTable  # noqa: PLC0415 - csv, for who has such a file
@@ -205,10 +211,13 @@ class SourceFile:
         return TextInput(make, self._all(), again, None if encoding in {None, "utf-8"} else encoding)
 
     def _again(self) -> Iterator[bytes]:
-        """Its bytes once more, decompressed."""
+        """Its bytes once more, decompressed. Raises SourceError where they are others by now."""
+        self._was_read_twice = True
         if self._path is not None:
             with Path(self._path).open("rb", buffering=0) as file:
+                self._check_unchanged(cast("BinaryIO", file))
                 yield from plain_blocks(cast("BinaryIO", file))
+                self._check_unchanged(cast("BinaryIO", file))
             return
         assert self._file is not None
         here = self._file.tell()
@@ -217,6 +226,10 @@ class SourceFile:
             yield from plain_blocks(self._file)
         finally:
             self._file.seek(here)
+
+    def _check_unchanged(self, file: BinaryIO | None) -> None:
+        if _version_of(file) != self._version:
+            raise SourceError("it was changed while it was read: give a copy of it that stays as it is")
 
     async def _parquet(self, stack: AsyncExitStack) -> TableInput:
         from .arrow import parquet_table  # noqa: PLC0415 - an extra
@@ -261,6 +274,15 @@ def _is_standard_input(file: BinaryIO) -> bool:
         return file.fileno() == 0
     except (AttributeError, OSError, ValueError):
         return False
+
+
+def _version_of(file: BinaryIO | None) -> tuple[int, ...] | None:
+    """What changes when a file is changed or replaced; None of what is no file on a disk."""
+    try:
+        status = fstat(file.fileno()) if file is not None else None
+    except (AttributeError, OSError, ValueError):
+        return None
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) if status is not None and S_ISREG(status.st_mode) else None
 
 
 def _is_regular(file: BinaryIO) -> bool:

@@ -82,7 +82,7 @@ class TableReader:
             self.records.begin()
             self._source.select(self.records.wanted)
             self._begun = True
-            if self.records.is_grouped:
+            if self.records.has_torn_documents:
                 self._held = blocks
                 return []
         return list(make(self.records.add(blocks)))
@@ -94,7 +94,7 @@ class TableReader:
     ) -> AsyncGenerator[list[MadeT]]:
         """Looks which documents' rows do not stand together. What can be read only once is put on the disk meanwhile."""
         held, self._held = self._held or [], None
-        torn = TornDocuments()
+        torn = TornDocuments(rows_are_whole=not self.records.is_grouped)
         try:
             again = self._source.again()
             if again is not None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol
+from unicodedata import normalize
 
 from ..values.fields import KEYS, LINES, Field
 from ..values.json_judge import with_line
 from ..values.judge import CellFault, Judge, Origin, ReadingOptions
 from ..values.numbers import combine_proofs, number_proofs
 from ..values.rows import NO_RECORD, RowRules
+from ..values.texts import BLANKS, without_marks, word_fault
+from ..values.words import DASHES, NULL_WORDS
 from .documents import DocumentRows, LinesOfRows, TableRows, TornDocuments, without_rows
 from .judged import JudgedBlock, JudgedLines
 from .mapping import FieldMap, MappedColumn
@@ -22,6 +26,8 @@ from .table import BrokenRow, NestedLines, Table, TableBlock
 __all__ = ["FoundLines", "LinesElsewhere", "SignProofs", "TableRecords", "compared_keys"]
 
 _NUMBERS: Final = frozenset({"integer", "decimal"})
+_FLOAT: Final = re.compile(r"\A([+-]?[0-9]+)[.,]0+\Z", re.ASCII)
+_WORDS: Final = frozenset(word.casefold() for word in NULL_WORDS | DASHES)
 _LONGEST_FOOTER: Final = 200
 
 
@@ -96,8 +102,22 @@ class SignProofs:
 
 
 def compared_keys(cells: Sequence[Any]) -> list[str | None]:
-    """Returns the cells of the column that identifies a record as they are compared; None where one is blank."""
-    return [(cell.strip().casefold() or None) if cell else None for cell in cells]
+    """Returns the cells of the column that identifies a record as they are compared; None where one is blank, or a word for nothing.
+
+    A row whose number a tool has marked, made one with decimals, or given invisible characters is of the record with that number: none of
+    it is sent without it.
+    """
+    keys = [(cell.strip().casefold() or None) if cell else None for cell in cells]
+    joined = "|".join(filter(None, keys))
+    if not joined.isascii():
+        keys = [normalize("NFC", key) if key else None for key in keys]
+    if "'" in joined or not joined.isprintable():
+        keys = [without_marks(key) or None if key else None for key in keys]
+    if ".0" in joined or ",0" in joined:
+        keys = [_FLOAT.sub(r"\1", key) if key else None for key in keys]
+    if any(sign in joined for sign in "#=") or not _WORDS.isdisjoint(keys):
+        keys = [None if key is not None and word_fault(cell.strip(BLANKS)) else key for key, cell in zip(keys, cells, strict=True)]
+    return keys
 
 
 class TableRecords:
@@ -112,6 +132,7 @@ class TableRecords:
 
     Attributes:
         is_grouped: whether rows make documents together; known once it began.
+        has_torn_documents: whether a pass over the whole table has to find the documents that are in it in several places.
         waits_for_proofs: whether blocks wait until `prove` was called.
         fields: one for each column of the records.
         line_fields: one for each column of the lines.
@@ -136,6 +157,8 @@ class TableRecords:
         self._waiting: deque[TableBlock] = deque()
         self._documents: DocumentRows | None = None
         self.torn: TornDocuments | None = None
+        # Rows with a number, where each is a document.
+        self._numbered = 0
         self.is_grouped = False
         self.waits_for_proofs = False
 
@@ -155,7 +178,9 @@ class TableRecords:
         if self._elsewhere is not None:
             self._refuse_lines_twice(given)
             given = self._elsewhere.columns
-        self._line_constants = of_lines if given else []
+        if of_lines and not given:
+            self._refuse_constants_without_lines(of_lines[0][0])
+        self._line_constants = of_lines
         self.fields = [*(one.field for one in self._header), *(field for field, _ in self._constants)]
         self.line_fields = [*(one.field for one in given), *(field for field, _ in self._line_constants)]
         self._key = next((at for at, field in enumerate(self.fields) if field.path == KEYS[kind]), None)
@@ -163,6 +188,11 @@ class TableRecords:
         self._make_judges()
         by_position = {one.position: one.field for one in found.columns}
         self._row_rules = RowRules(kind, table.names, [by_position.get(position) for position in range(len(table.names))])
+
+    def _refuse_constants_without_lines(self, field: Field) -> None:
+        from ..errors import SourceError  # noqa: PLC0415
+
+        raise SourceError(f"it has no column of lines, in which the constant {field.path} could stand: add one, or leave the constant out")
 
     def _refuse_lines_twice(self, given: Sequence[MappedColumn]) -> None:
         from ..errors import SourceError  # noqa: PLC0415
@@ -175,6 +205,10 @@ class TableRecords:
                 raise SourceError(f"the column {one.name} of the lines gives {one.field.path}, which is a constant too: leave one out")
         if not any(one.field.path == KEYS["documents"] for one in self._header):
             raise SourceError(f"no column is {KEYS['documents']}, by which the lines of another table are found")
+
+    @property
+    def has_torn_documents(self) -> bool:
+        return self.is_grouped or self._elsewhere is not None
 
     @property
     def wanted(self) -> set[str]:
@@ -274,6 +308,8 @@ class TableRecords:
         values = [own(column) for column in judged.columns]
         cells = {one.name: own(columns[one.position]) for one in self.columns}
         keys: list[str | None] = self.compared(block) if self.is_grouped or self._elsewhere is not None else [None] * count
+        if self._elsewhere is not None:
+            refused = self._without_torn(keys, refused)
         rows = TableRows(values[:width], values[width:], cells, keys, list(block.numbers), refused, judged.warned)
         rows.broken = [self._named(broken) for broken in block.broken]
         return rows
@@ -291,6 +327,20 @@ class TableRecords:
             return refused
         fault = CellFault("repeated_column", WHOLE, f'two columns are named "{name}", and the second one has a value: remove one of them')
         return {**refused, **{row: [*refused.get(row, ()), fault] for row in given}}
+
+    def _without_torn(self, keys: Sequence[str | None], refused: dict[int, list[CellFault]]) -> dict[int, list[CellFault]]:
+        """Whose the lines of another table are is not known where several documents have their number."""
+        assert self.torn is not None
+        numbered = [row for row, key in enumerate(keys) if key is not None]
+        again = [row for at, row in enumerate(numbered, self._numbered) if at in self.torn] if self.torn.any else []
+        self._numbered += len(numbered)
+        if not again:
+            return refused
+        message = (
+            f"another {self._table.unit} has this {KEYS['documents']} too, and whose the lines are is not known: give each document once"
+        )
+        fault = CellFault("duplicate", KEYS["documents"], message)
+        return {**refused, **{row: [*refused.get(row, ()), fault] for row in again}}
 
     # --- lines --------------------------------------------------------------------------------------------------------------
 

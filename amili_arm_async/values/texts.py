@@ -10,7 +10,7 @@ from .fields import Field, Role
 from .outcome import NOTHING, Outcome, refused
 from .words import DASHES, ERROR_WORDS, NULL_WORDS, is_error_word
 
-__all__ = ["BLANKS", "SEPARATOR", "TextRules", "separate_items", "word_fault"]
+__all__ = ["BLANKS", "SEPARATOR", "TextRules", "separate_items", "without_marks", "word_fault"]
 
 SEPARATOR: Final = "|"
 """Between the values of a list in one cell."""
@@ -188,6 +188,11 @@ def word_fault(text: str) -> Outcome | None:
     if text in NULL_WORDS or text in DASHES:
         return _IS_NULL
     return _IS_ERROR if is_error_word(text) else _IS_FORMULA if text.startswith("=") else None
+
+
+def without_marks(text: str) -> str:
+    """Returns a text without the characters that nobody sees, and without the mark of a spreadsheet before it."""
+    return _INVISIBLE.sub("", _CONTROL.sub("", text)).lstrip("'").strip()
 
 
 def separate_items(cell: str) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amili_arm_async import Customer, Document, UnreadableRecord, codec, open_records
+from amili_arm_async import Customer, Document, SourceError, UnreadableRecord, codec, open_records
 from amili_arm_async.bulk.chunking import RecordType
 from amili_arm_async.sources import csv_table, table_reader
 from amili_arm_async.sync.digests import RecordDigests
@@ -261,3 +261,38 @@ async def test_rules_are_applied_to_the_records_that_are_asked_for():
     assert block.apply_rules([1]) == [1]
     assert isinstance(block[0], bytes)
     assert isinstance(block[1], UnreadableRecord)
+
+
+@pytest.mark.parametrize("number", ["1.0", "1,00", "'1", "1\u200b", "1\x07", "NULL", "#REF!", "-", "=A2", "\u200b"])
+async def test_an_invoice_is_not_sent_without_a_row_whose_number_a_tool_has_changed(number):
+    found = await read(f"{HEADER}1;7;1;\n{number};7;2;\n2;7;1;\n3;7;1;\n")
+    sent = {record["documentNo"]: len(record["documentLines"]) for _, record in found if not isinstance(record, UnreadableRecord)}
+    assert "1" not in sent
+    assert sent["3"] == 1
+
+
+async def test_rows_with_one_number_in_two_forms_of_unicode_are_one_invoice():
+    found = await read(f"{HEADER}\u00c51;7;1;\nA\u030a1;7;2;\n")
+    assert len(found) == 1
+
+
+async def test_a_constant_of_lines_needs_lines():
+    with pytest.raises(SourceError, match="no column of lines"):
+        await read("documentNo;customerNo\n1;1\n", constants={"documentLines.quantity": "1"})
+
+
+@pytest.mark.parametrize("change", ["replace", "append"])
+async def test_a_file_that_is_changed_between_two_passes_is_said_to_be(tmp_path, change):
+    path = tmp_path / "documents.csv"
+    text = HEADER + "".join(f"{number};7;1;\n" for number in range(40_000))
+    path.write_text(text)
+    records = open_records(path, "documents")
+    if change == "replace":
+        path.rename(tmp_path / "before.csv")
+        path.write_text(text)
+    with pytest.raises(SourceError, match="it was changed while it was read"):
+        async for _ in records.blocks():
+            if change == "append" and records.line(0):
+                with path.open("a") as file:
+                    file.write("1;7;2;\n")
+                change = ""

@@ -113,3 +113,31 @@ async def test_nothing_is_left_open_or_on_the_disk(tmp_path, monkeypatch):
     await read(DOCUMENTS, LINES)
     assert list(tmp_path.iterdir()) == []
     assert len(os.listdir("/proc/self/fd")) <= len(before)
+
+
+async def test_whose_lines_they_are_is_not_known_where_documents_have_the_same_number():
+    # The first of them would be sent with the lines of both.
+    found = await read(DOCUMENTS + "1;2\n", LINES)
+    told = dict(found)
+    assert isinstance(told["line 2"], dict)
+    assert isinstance(told["line 4"], dict)
+    for place in ("line 3", "line 5"):
+        assert "another line has this documentNo too" in told[place]
+
+
+async def test_documents_of_a_table_that_is_read_once_are_compared_too():
+    pa = pytest.importorskip("pyarrow")
+    documents = pa.table({"documentNo": ["1", "1"], "customerNo": ["1", "2"]})
+    records = open_records(documents, "documents", lines=io.BytesIO(LINES.encode()), line_columns=COLUMNS, lines_optional=True)
+    assert [isinstance(record, UnreadableRecord) async for record in records] == [True, True]
+
+
+async def test_a_number_alone_is_no_line():
+    found = await read("documentNo\n1\n2\n", "Fakturanr;Linje;Sum\n1;1;1\n1;;\n2;;\n")
+    assert amounts(found[0][1]) == [(1, "1")]
+    assert "no line in the file has its documentNo" in found[1][1]
+
+
+async def test_a_line_whose_number_was_changed_by_a_tool_is_of_the_document():
+    found = await read("documentNo\n1\n", "Fakturanr;Linje;Sum\n1;1;1\n1.0;2;2\n")
+    assert amounts(found[0][1]) == [(1, "1"), (2, "2")]
