@@ -8,11 +8,22 @@ from typing import Protocol, TypeAlias
 
 from ..unreadable import UnreadableRecord
 
-__all__ = ["BlockJudge", "BlockSource", "RecordBlock"]
+__all__ = ["BlockJudge", "BlockSource", "JudgedTexts", "RecordBlock"]
 
 BlockJudge: TypeAlias = Callable[[Sequence[int]], Mapping[int, bytes | UnreadableRecord]]
 """Applies rules to the records at some positions of a block, in ascending order; returns what those records are instead, which are not to
 be sent as they are."""
+
+
+class JudgedTexts(dict[int, bytes | UnreadableRecord]):
+    """What a judge returns that has read every record.
+
+    Attributes:
+        names: where each of the others is one object of known fields, each once and with a value of its type, what each record that was
+            judged has in the field that is its key. None: that is not certain.
+    """
+
+    names: Sequence[str | None] | None = None
 
 
 class RecordBlock(list[bytes | UnreadableRecord]):
@@ -29,9 +40,11 @@ class RecordBlock(list[bytes | UnreadableRecord]):
 
     Attributes:
         judged: the positions of the records to which they were applied, while there are others.
+        names_are_right: whether the rules have shown that each text is one object of known fields, each once and with a value of its type,
+            in whatever order; then there are keys.
     """
 
-    __slots__ = ("has_decimals", "is_canonical", "judge", "judged", "keys")
+    __slots__ = ("has_decimals", "is_canonical", "judge", "judged", "keys", "names_are_right")
 
     def __init__(
         self,
@@ -48,6 +61,7 @@ class RecordBlock(list[bytes | UnreadableRecord]):
         self.judge = judge
         self.has_decimals = has_decimals
         self.judged = set[int]()
+        self.names_are_right = False
 
     def apply_rules(self, positions: Sequence[int] | None = None) -> list[int]:
         """Applies the rules that were not applied yet, to each record once, and puts what comes of it into the block.
@@ -67,6 +81,8 @@ class RecordBlock(list[bytes | UnreadableRecord]):
             self[place] = record
         if len(self.judged) + len(left) == len(self):
             self.judge = None
+            if not self.judged and isinstance(found, JudgedTexts) and found.names is not None:
+                self.keys, self.names_are_right = found.names, True
         else:
             self.judged.update(left)
         return list(found)
@@ -86,6 +102,7 @@ class RecordBlock(list[bytes | UnreadableRecord]):
         keys = self.keys[start:stop] if self.keys is not None else None
         part = self._like(self[start:stop], keys, _moved(self.judge, start))
         part.judged = {place - start for place in self.judged if start <= place < stop}
+        part.names_are_right = self.names_are_right
         return part
 
     def only(self, positions: Sequence[int]) -> RecordBlock:
@@ -100,7 +117,9 @@ class RecordBlock(list[bytes | UnreadableRecord]):
         if len(positions) == len(self):
             return self
         keys = [self.keys[place] for place in positions] if self.keys is not None else None
-        return self._like([self[place] for place in positions], keys)
+        some = self._like([self[place] for place in positions], keys)
+        some.names_are_right = self.names_are_right
+        return some
 
     def _like(
         self, records: Iterable[bytes | UnreadableRecord], keys: Sequence[str | None] | None, judge: BlockJudge | None = None
@@ -134,6 +153,7 @@ class RecordBlock(list[bytes | UnreadableRecord]):
         starts = list(accumulate(map(len, blocks), initial=0))
         judge = _all_judges(blocks, starts) if any(block.judge is not None for block in blocks) else None
         whole = self._like([record for block in blocks for record in block], keys, judge)
+        whole.names_are_right = all(block.names_are_right for block in blocks)
         whole.has_decimals = any(block.has_decimals for block in blocks)
         whole.judged = {start + place for block, start in zip(blocks, starts, strict=False) for place in block.judged}
         return whole

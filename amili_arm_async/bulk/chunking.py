@@ -475,7 +475,9 @@ class Chunker:
         block.apply_rules()
         if indexes is None:
             indexes = range(self._read, self._read + len(block))
-        keys = self._record_type.plain_keys(block.keys) if block.is_canonical and block.keys is not None else None
+        # A fingerprint is that of a text with its fields in order.
+        is_right = block.is_canonical or (block.names_are_right and not self._makes_fingerprints)
+        keys = self._record_type.plain_keys(block.keys) if is_right and block.keys is not None else None
         others = [] if set(map(type, block)) <= {bytes} else [place for place, record in enumerate(block) if type(record) is not bytes]
         start = 0
         for stop in (*others, len(block)):

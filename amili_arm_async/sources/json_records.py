@@ -10,14 +10,14 @@ from typing import Any, Final
 import msgspec
 
 from .. import codec
-from ..bulk.blocks import RecordBlock
+from ..bulk.blocks import JudgedTexts, RecordBlock
 from ..bulk.canonical import as_key
 from ..bulk.field_names import mistakes_in
 from ..bulk.fingerprints import may_have_duplicate_names
 from ..unreadable import UnreadableRecord
 from ..values.dates import read_date
 from ..values.fields import KEYS, LINES, MODELS, Field, RecordKind, fields_of
-from ..values.json_columns import JsonColumns
+from ..values.json_columns import JsonColumns, RecordColumns
 from ..values.json_judge import JsonJudge
 from ..values.judge import CellFault
 from .json_faults import fault_of
@@ -48,7 +48,10 @@ class JsonRecords:
         self._columns = JsonColumns(kind)
         # What a record with further fields is read with.
         self._tolerant = JsonColumns(kind, strict=False)
+        # What most are read with.
+        self._expected = JsonColumns(kind, exact=False)
         self._judge = JsonJudge(kind, self._columns)
+        self._key = next(place for place, field in enumerate(self._columns.fields) if field.path == KEYS[kind])
 
     def blocks(self, found: Sequence[tuple[int, bytes | UnreadableRecord]]) -> list[PlacedBlock]:
         """Returns records with the numbers of their lines, in blocks."""
@@ -66,23 +69,31 @@ class JsonRecords:
             made.append(PlacedBlock(block, numbers))
         return made
 
-    def _judged(
-        self, positions: Sequence[int], texts: Sequence[bytes | UnreadableRecord], numbers: Sequence[int]
-    ) -> Mapping[int, bytes | UnreadableRecord]:
+    def _judged(self, positions: Sequence[int], texts: Sequence[bytes | UnreadableRecord], numbers: Sequence[int]) -> JudgedTexts:
         """What records at some positions are instead of what they were."""
-        found: dict[int, bytes | UnreadableRecord] = {}
+        found = JudgedTexts()
+        some = texts if len(positions) == len(texts) else [texts[position] for position in positions]
+        if set(map(type, some)) == {bytes} and (by_column := self._expected.read(some)) is not None:  # type: ignore[arg-type]
+            self._judge_some(by_column, positions, texts, numbers, found)
+            found.names = list(by_column.header[self._key]) or [None] * len(positions)
+            return found
+        return self._judged_singly(positions, texts, numbers, found)
+
+    def _judged_singly(
+        self, positions: Sequence[int], texts: Sequence[bytes | UnreadableRecord], numbers: Sequence[int], found: JudgedTexts
+    ) -> JudgedTexts:
         strict: list[_Read] = []
         tolerant: list[_Read] = []
         for position in positions:
             text = texts[position]
             if isinstance(text, bytes):
-                one = _Read(position, numbers[position], text)
+                one = _Read(position, text)
                 faults = self._read(one, strict, tolerant)
                 if faults:
-                    found[position] = self._refused([self._refusals.said(one.number, fault) for fault in faults], text)
-        for columns, some in ((self._columns, strict), (self._tolerant, tolerant)):
-            if some:
-                self._judge_some(columns, some, found)
+                    found[position] = self._refused([self._refusals.said(numbers[position], fault) for fault in faults], text)
+        for columns, read in ((self._columns, strict), (self._tolerant, tolerant)):
+            if read:
+                self._judge_some(columns.columns([one.record for one in read]), [one.position for one in read], texts, numbers, found)
         return found
 
     def _read(self, one: _Read, strict: list[_Read], tolerant: list[_Read]) -> list[CellFault]:
@@ -109,22 +120,29 @@ class JsonRecords:
             into.append(one)
         return faults
 
-    def _judge_some(self, columns: JsonColumns, some: Sequence[_Read], found: dict[int, bytes | UnreadableRecord]) -> None:
-        by_column = columns.columns([one.record for one in some])
+    def _judge_some(
+        self,
+        by_column: RecordColumns,
+        positions: Sequence[int],
+        texts: Sequence[bytes | UnreadableRecord],
+        numbers: Sequence[int],
+        found: JudgedTexts,
+    ) -> None:
         judged = self._judge.read(by_column)
         for row, faults in judged.warned.items():
             for fault in faults:
-                self._warnings.add(some[row].number, fault, self._refusals)
+                self._warnings.add(numbers[positions[row]], fault, self._refusals)
         for row, faults in judged.refused.items():
-            one = some[row]
-            found[one.position] = self._refused([self._refusals.said(one.number, fault) for fault in faults], one.text)
-        for field, column in zip(columns.fields, by_column.header, strict=True):
-            if field.type == "date":
+            position = positions[row]
+            said = [self._refusals.said(numbers[position], fault) for fault in faults]
+            found[position] = self._refused(said, texts[position])  # type: ignore[arg-type]
+        for field, column in zip(self._columns.fields, by_column.header, strict=True):
+            if field.type == "date" and not _are_days(column):
                 for row, day in enumerate(column):
                     if day and (len(day) != _ISO_LENGTH or day[4] != "-") and row not in judged.refused:
-                        one = some[row]
+                        position = positions[row]
                         # It is written as the API has days.
-                        one.text = found[one.position] = _with_day(one.text, field, day)
+                        found[position] = _with_day(found.get(position, texts[position]), field, day)  # type: ignore[arg-type]
 
     def _refused(self, said: Sequence[Said], text: bytes) -> UnreadableRecord:
         value = codec.json_object(text) or {}
@@ -136,9 +154,14 @@ class _Read:
     """A text that was read for the rules."""
 
     position: int
-    number: int
     text: bytes
     record: Any = None
+
+
+def _are_days(column: Sequence[Any]) -> bool:
+    """Whether each day has the form of those that the API writes, or is blank. False also where that is not certain."""
+    given = list(filter(None, column))
+    return not given or ({*map(len, given)} == {_ISO_LENGTH} and "".join(given)[4::_ISO_LENGTH] == "-" * len(given))
 
 
 def _with_day(text: bytes, field: Field, day: str) -> bytes:

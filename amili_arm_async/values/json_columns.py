@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from types import NoneType, UnionType
-from typing import Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, NamedTuple, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import astuple
 
+from .. import codec
 from ..models.base import Input
 from .fields import LINES, MODELS, Field, RecordKind, fields_of
 
 __all__ = ["ItemColumn", "JsonColumns", "RecordColumns", "json_struct"]
 
 _TYPES: Final[Mapping[Any, Any]] = {str: str, date: str, int: int, bool: bool}
+
+_Names: TypeAlias = frozenset[tuple[str, ...]]
+
+_COLONS_APART: Final = (b" :", b"\t:", b"\r:", b"\n:")
+_LOOKED_AT: Final = 16
+"""Records whose fields are those that are expected in all of them."""
+
+_MOST_TRIES: Final = 16
+"""How often records with further fields change what is expected."""
 
 
 @cache
@@ -43,6 +53,30 @@ def json_struct(cls: type[Input], *, strict: bool = True, nulls: bool = False) -
         field = msgspec.field(default=UNSET if nulls else None, name=wire)
         fields.append((name, read | UnsetType if nulls else read, field))
     return msgspec.defstruct(f"{cls.__name__}Json", fields, forbid_unknown_fields=strict, omit_defaults=True, gc=False)
+
+
+@lru_cache(maxsize=64)
+def _struct_of(cls: type[Input], names: _Names, above: tuple[str, ...] = ()) -> type[Struct]:
+    """What `json_struct` returns, with some of the fields only: it has less to look at."""
+    hints = get_type_hints(cls)
+    fields: list[tuple[str, Any, Any]] = []
+    for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
+        if (*above, wire) in names:
+            (kind,) = [each for each in _options(hints[name]) if each not in (NoneType, UnsetType)]
+            is_list = get_origin(kind) is list
+            item = get_args(kind)[0] if is_list else kind
+            is_object = isinstance(item, type) and issubclass(item, Input)
+            read = _struct_of(item, names, (*above, wire)) if is_object else _TYPES.get(item, Any)
+            fields.append((name, (list[read] if is_list else read) | None, msgspec.field(default=None, name=wire)))  # type: ignore[valid-type]
+    return msgspec.defstruct(f"{cls.__name__}Some", fields, forbid_unknown_fields=True, omit_defaults=True, gc=False)
+
+
+def _names_in(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The names in an object, and in those in it, each with the names around it."""
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        yield (*above, name)
+        for item in inner if isinstance(inner, list) else [inner]:
+            yield from _names_in(item, (*above, name))
 
 
 def _options(hint: Any) -> tuple[Any, ...]:
@@ -85,9 +119,10 @@ class RecordColumns(NamedTuple):
 
     Attributes:
         number: of the records.
-        header: one column for each of `JsonColumns.fields`: the values as JSON has them, None where there are none.
+        header: one column for each of `JsonColumns.fields`: the values as JSON has them, None where there are none. A column without a
+            value may be empty.
         items: the fields that hold lists of texts, those that occur.
-        lines: one column for each of `JsonColumns.line_fields`, with all lines of all documents; empty without any line.
+        lines: one column for each of `JsonColumns.line_fields`, as in `header`, with all lines of all documents; empty without any line.
         offsets: where the lines of each record begin, and the end of the last: one more than there are records.
     """
 
@@ -108,6 +143,7 @@ class JsonColumns:
     Args:
         kind: what the records are.
         strict: whether a text with a field that the pages don't show can't be read.
+        exact: whether numbers with a fraction must keep their digits in what `read` returns.
 
     Attributes:
         struct: the class of what is read.
@@ -116,26 +152,82 @@ class JsonColumns:
         line_fields: of the lines.
     """
 
-    def __init__(self, kind: RecordKind, *, strict: bool = True) -> None:
+    def __init__(self, kind: RecordKind, *, strict: bool = True, exact: bool = True) -> None:
         every = fields_of(kind).values()
-        self.struct = json_struct(MODELS[kind], strict=strict)
+        self._cls = MODELS[kind]
+        self.struct = json_struct(self._cls, strict=strict)
         self.decode = msgspec.json.Decoder(self.struct, float_hook=Decimal).decode
         self.fields = [field for field in every if not field.in_lines and field.type != "texts"]
         self.line_fields = [field for field in every if field.in_lines]
         self._lists = [replace(field, type="text") for field in every if not field.in_lines and field.type == "texts"]
+        self._float_hook = Decimal if exact else None
+        # The fields that are expected, and what reads texts with no others.
+        self._expected: _Names = frozenset()
+        self._decode_expected: Callable[[bytes], Any] | None = None
+        self._tries = 0
+
+    def read(self, texts: Sequence[bytes]) -> RecordColumns | None:
+        """Returns the columns of texts; None where it is not certain that each can be read, and that no name occurs twice in an object.
+
+        Args:
+            texts: the texts, in UTF-8.
+        """
+        records = self._read_expected(texts)
+        if records is None:
+            return None
+        columns, names = self._columns_of(records, type(records[0]))
+        whole = b"".join(texts)
+        # Each name has its colon, and a string may have more: where there are no more than values, no name occurs twice. Where no colon
+        # stands apart from the name before it, those in strings need not be counted.
+        if whole.count(b'":') == names and not any(blank in whole for blank in _COLONS_APART):
+            return columns
+        return columns if whole.count(b":") == names else None
+
+    def _read_expected(self, texts: Sequence[bytes]) -> list[Any] | None:
+        """The records, where none has other fields than are expected."""
+        if not texts:
+            return None
+        for _ in range(2):
+            try:
+                if self._decode_expected is not None:
+                    return list(map(self._decode_expected, texts))
+            except codec.DecodeFailure:
+                pass
+            if self._tries == _MOST_TRIES or not self._expect(texts):
+                return None
+        return None
+
+    def _expect(self, texts: Sequence[bytes]) -> bool:
+        """Takes note of the fields of some of the texts; returns whether there are more of them than before."""
+        self._tries += 1
+        try:
+            found = {names for text in texts[:_LOOKED_AT] for names in _names_in(msgspec.json.decode(text))}
+        except codec.DecodeFailure:
+            return False
+        if found <= self._expected:
+            return False
+        self._expected |= found
+        struct = _struct_of(self._cls, self._expected)
+        self._decode_expected = msgspec.json.Decoder(struct, float_hook=self._float_hook).decode
+        return True
 
     def columns(self, records: Sequence[Any]) -> RecordColumns:
         """Returns the columns of records that `decode` has read."""
-        by_name = _columns(records, self.struct)
-        items = [ItemColumn(field, by_name[field.names], _flat(by_name[field.names])) for field in self._lists if any(by_name[field.names])]
+        return self._columns_of(records, self.struct)[0]
+
+    def _columns_of(self, records: Sequence[Any], cls: type[Struct]) -> tuple[RecordColumns, int]:
+        """The columns, and how many fields have a value, those that hold objects too."""
+        by_name = _columns(records, cls)
+        of_items = [(field, column) for field in self._lists if any(column := by_name.get(field.names, ()))]
+        items = [ItemColumn(field, column, _flat(column)) for field, column in of_items]
         lists = by_name.get((LINES,), ())
         lines = _flat(lists)
-        of_lines: list[Sequence[Any]] = []
-        if lines:
-            found = _columns(lines, type(lines[0]))
-            of_lines = [found[field.names] for field in self.line_fields]
+        found: dict[tuple[str, ...], Sequence[Any]] = _columns(lines, type(lines[0])) if lines else {}
+        of_lines = [found.get(field.names, ()) for field in self.line_fields] if lines else []
         offsets = [0, *accumulate([len(each) if each else 0 for each in lists])] if lines else [0] * (len(records) + 1)
-        return RecordColumns(len(records), [by_name[field.names] for field in self.fields], items, of_lines, offsets)
+        header = [by_name.get(field.names, ()) for field in self.fields]
+        number = sum([len(column) - column.count(None) for column in (*by_name.values(), *found.values())])
+        return RecordColumns(len(records), header, items, of_lines, offsets), number
 
 
 def _flat(lists: Iterable[Any]) -> list[Any]:
@@ -149,9 +241,10 @@ def _columns(records: Sequence[Any], cls: type[Struct]) -> dict[tuple[str, ...],
     columns = list(zip(*map(astuple, records), strict=True)) or [()] * len(cls.__struct_fields__)
     for wire, column in zip(cls.__struct_encode_fields__, columns, strict=True):
         group = groups.get(wire)
+        found[wire,] = column
         if group is None:
-            found[wire,] = column
-        elif any(column):
+            continue
+        if any(column):
             empty = group()
             inner = _columns([one or empty for one in column], group)
             found |= {(wire, *names): values for names, values in inner.items()}
