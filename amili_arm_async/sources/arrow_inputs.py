@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import SourceError
+from .arrow_texts import UnsupportedTypeError
 
 __all__ = ["ArrowInput", "Batch", "BatchInput", "ParquetInput", "StreamInput"]
 
@@ -17,6 +18,8 @@ _BATCH_BYTES: Final = 4_000_000
 """Of the rows of a Parquet file that are read together, about."""
 
 _BATCH_ROWS: Final = 4000
+
+_RELATION_ROWS: Final = 100_000
 
 _BUFFER: Final = 262_144
 """Bytes that are read of a column of Parquet at once: without it, the whole column of a row group is."""
@@ -68,6 +71,9 @@ class ArrowInput(Protocol):
         """Closes what was opened."""
 
 
+_UNSAFE: Final = frozenset({"Object", "Int128", "UInt128"})
+"""Types of polars that Arrow does not have."""
+
 _UNREADABLE: Final = "it can't be read {place} ({reason})"
 
 
@@ -90,7 +96,9 @@ class StreamInput:
     def open(self) -> None:
         """Reads the schema. Raises SourceError, and what pyarrow raises."""
         try:
-            self._reader = pa.RecordBatchReader.from_stream(self._given)
+            if _is_unsafe(self._given):
+                raise UnsupportedTypeError
+            self._reader = _streamed(self._given)
         except Exception:
             # One column of another type than Arrow has must not keep the others back.
             by_column = {"pandas": _pandas_by_column, "polars": _polars_by_column}.get(_library(self._given))
@@ -272,11 +280,24 @@ def _pandas_by_column(frame: Any) -> tuple[Any, dict[int, str]]:
     return pa.Table.from_arrays(arrays, names=names), refused
 
 
+def _streamed(given: Any) -> Any:
+    """A reader of an object. DuckDB 1 makes the whole result of a relation, unless it is asked for a reader."""
+    relation = type(given).__name__ == "DuckDBPyRelation" and not hasattr(given, "to_arrow_reader")
+    return given.fetch_arrow_reader(_RELATION_ROWS) if relation else pa.RecordBatchReader.from_stream(given)
+
+
+def _is_unsafe(given: Any) -> bool:
+    """Whether it is a frame of polars with columns whose export ends the whole process in some versions, or gives addresses of memory."""
+    return _library(given) == "polars" and not {str(kind) for kind in given.dtypes}.isdisjoint(_UNSAFE)
+
+
 def _polars_by_column(frame: Any) -> tuple[Any, dict[int, str]]:
     """Makes a table of a frame of polars, with nulls for columns that pyarrow does not know, which come with the remedy."""
     arrays, refused = [], {}
     for place, name in enumerate(frame.columns):
         try:
+            if _is_unsafe(frame.select(name)):
+                raise UnsupportedTypeError
             arrays.append(pa.table(frame.select(name)).column(0))
         except Exception:  # what is raised depends on the version of pyarrow
             arrays.append(pa.nulls(len(frame)))

@@ -5,6 +5,7 @@ The rules of value judge texts, so that a number or a date means the same in eve
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -22,6 +23,9 @@ Texts: TypeAlias = "list[str | None]"
 
 _BYTES: Final = "bytes have no meaning of their own: make it a text, with its encoding"
 _UTC: Final = frozenset({"UTC", "Etc/UTC", "Z", "+00:00"})
+_FIXED: Final = re.compile(r"([+-])([0-9]{2}):?([0-9]{2})")
+"""A time zone that is a distance from UTC."""
+_UNITS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _EXACT_SCALE: Final = 6
 """Decimal places up to which Arrow writes a decimal without an exponent."""
 
@@ -76,7 +80,7 @@ def _reader_of_values(kind: Any) -> TextReader:
     if types.is_timestamp(kind):
         if kind.tz is None:
             return TextReader("date", _timestamps)
-        if kind.tz not in _UTC:
+        if kind.tz not in _UTC and not _FIXED.fullmatch(kind.tz):
             _check_zone(kind.tz)
         return TextReader("instant", _instants)
     raise UnsupportedTypeError(next((remedy for holds, remedy in _REMEDIES if holds(kind)), _BYTES))
@@ -178,15 +182,28 @@ def _instants(array: Any) -> Texts:
     """In their own time zone, so that the day can be seen: `2026-11-20T00:00:00+01:00`. A cast costs several times as much."""
     unit = array.type.unit
     utc = array.cast(pa.timestamp(unit))
-    local = utc if array.type.tz in _UTC else pc.call_function("local_timestamp", [array])
+    local = _local(array, utc)
     offsets = pc.call_function("subtract", [local.cast(pa.int64()), utc.cast(pa.int64())]).to_pylist()
     suffixes = {offset: _offset(offset, unit) for offset in set(offsets) if offset is not None}
     texts = zip(_timestamps(local), offsets, strict=True)
     return [None if text is None else text.replace(" ", "T") + suffixes[offset] for text, offset in texts]
 
 
+def _local(array: Any, utc: Any) -> Any:
+    """The timestamps on the clocks of their zone. Not every version of pyarrow knows zones that are a distance from UTC."""
+    zone = array.type.tz
+    if zone in _UTC:
+        return utc
+    fixed = _FIXED.fullmatch(zone)
+    if fixed is None:
+        return pc.call_function("local_timestamp", [array])
+    minutes = int(f"{fixed[1]}1") * (60 * int(fixed[2]) + int(fixed[3]))
+    shift = pa.scalar(minutes * 60 * _UNITS[array.type.unit], pa.int64())
+    return pc.call_function("add", [utc.cast(pa.int64()), shift]).cast(utc.type)
+
+
 def _offset(difference: int, unit: str) -> str:
-    seconds = difference // {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    seconds = difference // _UNITS[unit]
     hours, rest = divmod(abs(seconds), 3600)
     minutes, rest = divmod(rest, 60)
     return f"{'-' if seconds < 0 else '+'}{hours:02}:{minutes:02}" + (f":{rest:02}" if rest else "")

@@ -124,9 +124,14 @@ def pandas_frame():
     return pytest.importorskip("pandas").DataFrame(COLUMNS)
 
 
+CONNECTIONS = []
+
+
 def duckdb_relation():
     connection = pytest.importorskip("duckdb").connect()
     connection.register("customers", pa.table(COLUMNS))
+    # In some versions, a relation ends with its connection.
+    CONNECTIONS.append(connection)
     return connection.sql("SELECT * FROM customers")
 
 
@@ -289,8 +294,12 @@ def test_a_list_of_structs_holds_lines():
     for table in (arrow_table_of(given), arrow_table_of(given.slice(0)), parquet(file_of(given)), arrow_table_of(pl.from_arrow(given))):
         assert rows_of(table) == (expected, [])
         assert list(table.names) == ["documentNo"]
-        assert table.line_paths == ["documentLines.lineNo", "documentLines.price", "documentLines.currencyAmounts.vat"]
-        assert table.line_origins == ["integer", "decimal", "decimal"]
+        # Not every version of pyarrow keeps the order of the fields.
+        assert dict(zip(table.line_paths, table.line_origins, strict=True)) == {
+            "documentLines.lineNo": "integer",
+            "documentLines.price": "decimal",
+            "documentLines.currencyAmounts.vat": "decimal",
+        }
     assert rows(given.slice(1, 3)) == expected[1:]
     assert rows([given.slice(3), given.slice(0, 2)]) == [expected[3], *expected[:2]]
 
@@ -353,7 +362,7 @@ def test_a_frame_of_polars_may_hold_what_arrow_does_not_have():
     with pytest.raises(SourceError, match=r'column "wide" .*pyarrow does not know the type Int128: cast it'):
         rows(frame, {"wide"})
     for given in (frame, frame.drop("wide")):
-        with pytest.raises(SourceError, match='column "thing" '):
+        with pytest.raises(SourceError, match=r'column "thing" .*pyarrow does not know the type Object: cast it'):
             rows(given, {"thing"})
 
 
@@ -431,10 +440,9 @@ def test_a_relation_of_duckdb_has_types_of_its_own():
 def test_a_query_that_fails_in_the_middle_says_where():
     connection = pytest.importorskip("duckdb").connect()
     relation = connection.sql("SELECT CASE WHEN range = 400000 THEN error('secret') ELSE range::VARCHAR END AS a FROM range(1000000)")
-    table = opened(arrow_table_of(relation))
     count = 0
     with pytest.raises(SourceError, match=r"it can't be read (after row \d+|before its first row) \(\w+\)") as raised:
-        for block in table.blocks():
+        for block in opened(arrow_table_of(relation)).blocks():
             count += len(block.numbers)
     assert "secret" not in str(raised.value)
     assert f"after row {count}" in str(raised.value) or count == 0

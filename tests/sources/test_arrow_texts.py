@@ -76,6 +76,7 @@ MIDNIGHT = datetime(2026, 11, 20)  # noqa: DTZ001 - without a zone
         (pa.array([1795129200000], pa.timestamp("ms", tz="UTC")), "instant", ["2026-11-19T23:00:00+00:00"]),
         (pa.array([1795129200], pa.timestamp("s", tz="Etc/UTC")), "instant", ["2026-11-19T23:00:00+00:00"]),
         (pa.array([1795129200], pa.timestamp("s", tz="-03:30")), "instant", ["2026-11-19T19:30:00-03:30"]),
+        (pa.array([1795129200 * 10**9], pa.timestamp("ns", tz="+0530")), "instant", ["2026-11-20T04:30:00+05:30"]),
         (pa.array([-3 * 10**9], pa.timestamp("s", tz="Europe/Amsterdam")), "instant", ["1874-12-07T18:59:32+00:19:32"]),
         # Types of types.
         (pa.array(["a", "b", None, "a"]).dictionary_encode(), "text", ["a", "b", None, "a"]),
