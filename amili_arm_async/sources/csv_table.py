@@ -221,14 +221,15 @@ class CsvTable:
     def _put_back_ends(self) -> None:
         """Ctrl-Z was not at the end: it is a character as others are."""
         for number, text in self._ends:
-            self._row(number, text)
+            self._row(number, text, self._cells(text.removesuffix("\r")))
         self._ends = []
 
     def _line(self, number: int, line: bytes, text: str) -> None:
-        if '"' in text and (open_for := _open_for(text, self._delimiter, inside=False)):
+        cells = self._cells(text.removesuffix("\r"))
+        if cells is None and '"' in text and (open_for := _open_for(text, self._delimiter, inside=False)):
             self._open, self._open_size, self._cell_size = [(number, line)], len(line), open_for
         else:
-            self._row(number, text)
+            self._row(number, text, cells)
 
     def _further(self, number: int, line: bytes, text: str | None) -> None:
         """Reads a line after one with an open field."""
@@ -244,11 +245,12 @@ class CsvTable:
         else:
             first, count = self._open[0][0], len(self._open)
             whole = "\n".join([self._text(part) for _, part in self._open])
-            if self._cells(whole.removesuffix("\r")) is None:
+            cells = self._cells(whole.removesuffix("\r"))
+            if cells is None:
                 self._never_closed()
             else:
                 self._open = []
-                self._row(first, whole, count)
+                self._row(first, whole, cells, count)
 
     def _never_closed(self) -> None:
         """A quotation mark is one too many: its line is named, and each line after it is read on its own."""
@@ -276,9 +278,8 @@ class CsvTable:
             return None
         return rows[0] if len(rows) == 1 else None
 
-    def _row(self, number: int, text: str, count: int = 1) -> None:
+    def _row(self, number: int, text: str, cells: list[str] | None, count: int = 1) -> None:
         """Takes in a row on `count` lines."""
-        cells = self._cells(text.removesuffix("\r"))
         if cells is None:
             self._refuse(number, _NOT_MATCHED, text)
         elif _are_blank(cells):

@@ -16,7 +16,9 @@ __all__ = ["Evidence", "evidence_of", "is_plain", "likely_encoding"]
 Evidence: TypeAlias = Literal["for", "against", "none"]
 """What the characters of a text say: it surely is Windows-1252, surely not, or it may be something else as well."""
 
-_PLAIN: Final = bytes(range(128)) + "æøåÆØÅ".encode("cp1252")
+_PLAIN: Final = bytes(range(128)) + "æøåÆØÅäöüÄÖÜéÉ".encode("cp1252")
+
+_GROUPS: Final = re.compile(rb"(?<=[0-9])\xa0(?=[0-9])")
 
 _LOWER: Final = "a-zß-öø-ÿšžœ"
 _UPPER: Final = "A-ZÀ-ÖØ-ÞŠŽŒŸ"
@@ -33,9 +35,6 @@ _AGAINST: Final = re.compile(
             rf"[{_LETTER}][‘‚„†‡ˆ‰‹˜ƒ¡¢¤¥¦¨¬¯¸¹¶¾¿«]",
             # At the beginning of one.
             rf"[†‡ˆ‰›˜™ƒ€®¯¤¦¨ª¬¸¹¶¾»][{_LETTER}]",
-            # Quotation marks and apostrophes without another one: æ, Æ, ö, ô and é of cp865.
-            rf"^[^“”„\"«]*[{_LETTER}][”“]|[“”„][{_LETTER}](?!.*[“”\"])|[‘‚][{_LETTER}](?!.*[’‘])|^[^‹]*[{_LETTER}]›",
-            rf"{_BEGIN}’[{_LOWER}]{{3}}(?!.*’)|[{_UPPER}]{{2}}’(?!S{_END})[{_UPPER}]",
             # A capital that is no Norwegian one behind a small letter, or within a small word.
             rf"[{_LOWER}][À-ÄÇ-×Ù-ÞŠŽŒŸ]|[{_LETTER}][À-ÄÇ-×Ù-ÞŠŽŒŸ][{_LOWER}]",
             # A small letter at the beginning of, or within, a word of capitals: Ü of cp865.
@@ -51,11 +50,21 @@ _AGAINST: Final = re.compile(
         ]
     )
 )
+_UNPAIRED: Final = re.compile(
+    # Quotation marks and apostrophes without another one: æ, Æ, ö, ô and é of cp865.
+    rf"^[^“”„\"«]*[{_LETTER}][”“]|[“”„][{_LETTER}](?!.*[“”\"])|[‘‚][{_LETTER}](?!.*[’‘])|^[^‹]*[{_LETTER}]›"
+    rf"|{_BEGIN}’[{_LOWER}]{{3}}(?!.*’)|[{_UPPER}]{{2}}’(?!S{_END})[{_UPPER}]"
+)
+_PAIRS: Final = re.compile(r"[“”„‘‚’›]")
+_CLUSTER: Final = re.compile(r"[^\x00-\x7f](?:[\x00-\x7f]{0,12}[^\x00-\x7f])*")
+_BESIDE: Final = 6
+"""Characters beside one that is not ASCII which tell whether it stands where it may: half of what parts two clusters of them."""
+
 _FOR: Final = re.compile(
     "|".join(
         [
             # Letters in words of their case. Those that are missing are common signs or letters elsewhere.
-            rf"[{_LETTER}][æøåäöüéêëàâîñóôòíúûç](?:(?=[{_LOWER}])|{_END}(?![0-9]))",
+            rf"[A-Za-zæøåöÆØÅÖ][æøåäöüéêëàâîñóôòíúûç](?:(?=[{_LOWER}])|{_END}(?![0-9]))",
             rf"(?<![0-9])(?<![0-9] ){_BEGIN}[æøåäöüéê][{_LOWER}]",
             rf"{_BEGIN}[ÆØÅÄÖÜ][A-Za-zæøåöÆØÅÖ]|[{_UPPER}][ÆØÅÄÖÜÉ](?=[{_UPPER}]|{_END})",
             rf"{_BEGIN}[åÅØ]{_END}|(?<= )à(?= )",
@@ -72,8 +81,8 @@ _EXPECTED: Final = frozenset("æøåÆØÅäöüÄÖÜéÉèáóíŠšŽž€")
 
 
 def is_plain(text: bytes) -> bool:
-    """Tells whether of all bytes beyond ASCII each one is a Norwegian letter in Windows-1252."""
-    return not text.translate(None, _PLAIN)
+    """Tells whether of all bytes beyond ASCII each one is a letter in Windows-1252 that is usual in Norway, or a blank in a number."""
+    return not (_GROUPS.sub(b"", text) if b"\xa0" in text else text).translate(None, _PLAIN)
 
 
 def evidence_of(line: bytes) -> Evidence:
@@ -82,9 +91,12 @@ def evidence_of(line: bytes) -> Evidence:
         text = line.decode("cp1252")
     except UnicodeDecodeError:
         return "against"
+    near = [text[max(0, found.start() - _BESIDE) : found.end() + _BESIDE] for found in _CLUSTER.finditer(text)]
+    if any(map(_AGAINST.search, near)):
+        return "against"
     # What looks for a second quotation mark looks no further than this.
     pieces = [text[place : place + _PIECE] for place in range(0, len(text), _PIECE)]
-    if any(map(_AGAINST.search, pieces)):
+    if any(_PAIRS.search(piece) and _UNPAIRED.search(piece) for piece in pieces):
         return "against"
     return "for" if any(map(_FOR.search, pieces)) else "none"
 

@@ -124,7 +124,9 @@ def test_every_line_is_a_row_a_broken_row_a_part_of_one_or_blank(header, text, s
     )
     lines = content.count(b"\n") + (not content.endswith(b"\n"))
     assert table.line_count == lines
-    assert counted + table.blank_count + table.header_count == lines
+    told = counted + table.blank_count + table.header_count
+    # A cell that is passed over may have had line ends in it.
+    assert told == lines or (extra and told < lines and '"' in text)
     # What is blank holds nothing but blanks, delimiters, quotation marks and the Ctrl-Z at the end.
     kept = "".join("".join(row[1]) if len(row) == 2 else row[2] for row in found)
     for sign in "1Å\0":
