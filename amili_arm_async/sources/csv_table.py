@@ -25,6 +25,8 @@ _LONGEST_CELL: Final = 131_072
 
 _MOST_HEADER_LINES: Final = 20
 _MOST_ENDS: Final = 100
+_MOST_GUESSED: Final = 1000
+"""Characters of a broken row in which its cells are guessed."""
 _TOLD: Final = re.compile(r'"?sep=([^"\r\n])"?[ ;,\t|]*', re.IGNORECASE)
 _CTRL_Z: Final = "\x1a"
 _MARK: Final = "\ufeff"
@@ -267,7 +269,8 @@ class CsvTable:
         self._refuse(number, fault, line[:1000].decode("utf-8", "backslashreplace"))
 
     def _refuse(self, number: int, fault: str, as_read: str) -> None:
-        self._broken.append(BrokenRow(len(self._rows), number, fault, as_read))
+        cells = [cell.strip(' \t"') for cell in as_read[:_MOST_GUESSED].split(self._delimiter)[: len(self.names)]]
+        self._broken.append(BrokenRow(len(self._rows), number, fault, as_read, cells=cells))
 
     def _cells(self, text: str) -> list[str] | None:
         if '"' not in text and "\r" not in text:

@@ -28,6 +28,8 @@ MOST_ROWS: Final = 100_000
 
 _MOST_BROKEN: Final = 1000
 _MOST_FAULTS: Final = 100
+_MOST_KEPT: Final = 100_000
+"""Numbers in broken rows that are kept."""
 
 
 def keys_of(values: Sequence[Any]) -> list[str | None]:
@@ -199,6 +201,9 @@ class TornDocuments:
 
     Args:
         rows_are_whole: whether each row is a document: then these are the rows that have the number of another one.
+
+    Attributes:
+        in_broken: the keys that broken rows seem to have, wherever they stand, with the places of these rows.
     """
 
     def __init__(self, *, rows_are_whole: bool = False) -> None:
@@ -206,6 +211,12 @@ class TornDocuments:
         self._runs = RunCounter()
         self._hashes = KeyHashes(keep_keys=True)
         self._torn: bytearray | None = None
+        self.in_broken: dict[str, int] = {}
+
+    def add_broken(self, keys: Mapping[str, int]) -> None:
+        """Takes in the keys that broken rows seem to have, with the places of these rows; of very many, the first."""
+        if len(self.in_broken) < _MOST_KEPT:
+            self.in_broken |= keys
 
     def add(self, keys: Sequence[str | None]) -> None:
         """Takes in the keys of the next rows, as they are compared."""
@@ -390,6 +401,7 @@ class DocumentRows:
                 faults.setdefault(owner[row], []).extend([self._refusals.said(rows.numbers[row], fault) for fault in found])
         if count < cut:
             self._add_differences(faults, owner, cut)
+        self._add_broken_elsewhere(faults)
         block = self._block(owner, cut, faults, alone)
         self._forget(cut, alone)
         return block
@@ -445,6 +457,18 @@ class DocumentRows:
             if at >= 0:
                 faults.setdefault(at, []).append(self._beside(some[-1], "before", at))
         return alone
+
+    def _add_broken_elsewhere(self, faults: dict[int, list[Said]]) -> None:
+        """A broken row that is not beside a document may be a line of it still."""
+        if self._torn is None or not self._torn.in_broken:
+            return
+        assert self._rows is not None
+        rows, in_broken = self._rows, self._torn.in_broken
+        for at, start in enumerate(self._starts):
+            key = rows.keys[start]
+            if at not in faults and key is not None and (number := in_broken.get(key)) is not None:
+                fault = CellFault("broken_neighbour", WHOLE, f"{self._refusals.unit} {number} can't be read, and may be a line of it")
+                faults[at] = [self._refusals.said(rows.numbers[start], fault)]
 
     def _add_differences(self, faults: dict[int, list[Said]], owner: Sequence[int], cut: int) -> None:
         """The fields of a document must be the same in all its rows, or blank in the later ones."""

@@ -23,7 +23,7 @@ from .mapping import FieldMap, MappedColumn
 from .refusals import WHOLE, Refusals, Said
 from .table import BrokenRow, TableBlock
 from .table_inputs import Step, TableInput
-from .table_records import FoundLines, SignProofs, compared_keys
+from .table_records import FoundLines, SignProofs, compared_keys, keys_in_broken
 
 __all__ = ["LinesTable"]
 
@@ -111,7 +111,8 @@ class LinesTable:
     def _begin(self) -> None:
         table = self._source.table
         found = self._fields.of(table.names, table.line_paths)
-        self._key = next(one.position for one in found.columns if one.field.path == _KEY)
+        self._key_column = next(one for one in found.columns if one.field.path == _KEY)
+        self._key = self._key_column.position
         self.columns = [one for one in found.columns if one.field.path != _KEY]
         if not self.columns:
             raise SourceError("no column is a field of the lines of documents")
@@ -131,6 +132,8 @@ class LinesTable:
         if self._proofs is not None:
             self._proofs.add(block.columns)
         apart = self._apart(block, keys)
+        for key, number in (keys_in_broken(block, self._key_column) if block.broken else {}).items():
+            self._put_fault(key, f"{self.refusals.place(number)} can't be read, and may be one of its lines")
         begin = 0
         for at, broken in apart:
             self._add_runs(keys, columns, block.numbers, begin, at)
@@ -182,7 +185,9 @@ class LinesTable:
         self._broken = broken
 
     def _put_beside(self, key: str, broken: BrokenRow, where: str) -> None:
-        words = f"{self.refusals.place(broken.number)} {where} its lines can't be read, and may be one of them"
+        self._put_fault(key, f"{self.refusals.place(broken.number)} {where} its lines can't be read, and may be one of them")
+
+    def _put_fault(self, key: str, words: str) -> None:
         self._database.execute("INSERT INTO faults VALUES (?, ?, ?)", (key, words, "broken_neighbour"))
 
     def _put_named(self, number: int, fault: CellFault, as_read: Any) -> None:

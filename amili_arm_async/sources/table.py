@@ -19,6 +19,7 @@ class BrokenRow(NamedTuple):
         fault: why, for a person.
         as_read: its text, for a dead letter.
         code: of the fault, for a program.
+        cells: what its cells may be, as far as they can be told apart.
     """
 
     before: int
@@ -26,6 +27,7 @@ class BrokenRow(NamedTuple):
     fault: str
     as_read: Any
     code: str = "not_readable"
+    cells: Sequence[str] = ()
 
 
 class NestedLines(NamedTuple):

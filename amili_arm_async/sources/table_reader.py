@@ -118,6 +118,7 @@ class TableReader:
     def _look_for_torn(self, again: Iterator[TableBlock], torn: TornDocuments) -> Iterator[None]:
         for count, block in enumerate(again, 1):
             torn.add(self.records.compared(block))
+            torn.add_broken(self.records.compared_in_broken(block))
             if count % _AT_ONCE == 0:
                 yield
         yield from torn.find()
@@ -125,6 +126,7 @@ class TableReader:
     def _put(self, step: Step, spool: Spool[_SpooledBlock], torn: TornDocuments) -> None:
         for block in step():
             torn.add(self.records.compared(block))
+            torn.add_broken(self.records.compared_in_broken(block))
             columns = [list(column) for column in block.columns]
             lines = NestedLines([list(column) for column in block.lines.columns], list(block.lines.offsets)) if block.lines else None
             spool.append(_SpooledBlock(columns, list(block.numbers), list(block.broken), lines))

@@ -23,7 +23,7 @@ from .mapping import FieldMap, MappedColumn
 from .refusals import WHOLE, Refusals, Said
 from .table import BrokenRow, NestedLines, Table, TableBlock
 
-__all__ = ["FoundLines", "LinesElsewhere", "SignProofs", "TableRecords", "compared_keys"]
+__all__ = ["FoundLines", "LinesElsewhere", "SignProofs", "TableRecords", "compared_keys", "keys_in_broken"]
 
 _NUMBERS: Final = frozenset({"integer", "decimal"})
 _FLOAT: Final = re.compile(r"\A([+-]?[0-9]+)[.,]0+\Z", re.ASCII)
@@ -118,6 +118,22 @@ def compared_keys(cells: Sequence[Any]) -> list[str | None]:
     if any(sign in joined for sign in "#=") or not _WORDS.isdisjoint(keys):
         keys = [None if key is not None and word_fault(cell.strip(BLANKS)) else key for key, cell in zip(keys, cells, strict=True)]
     return keys
+
+
+def keys_in_broken(block: TableBlock, column: MappedColumn) -> dict[str, int]:
+    """Returns the keys that the broken rows of a block seem to have, as they are compared, with the places of these rows.
+
+    Args:
+        block: the block.
+        column: the column that identifies a record.
+    """
+    found: dict[str, int] = {}
+    for broken in block.broken:
+        named = broken.as_read.get(column.name) if isinstance(broken.as_read, dict) else None
+        cell = broken.cells[column.position] if len(broken.cells) > column.position else named
+        if isinstance(cell, str) and (key := compared_keys([cell])[0]) is not None:
+            found.setdefault(key, broken.number)
+    return found
 
 
 class TableRecords:
@@ -243,6 +259,11 @@ class TableRecords:
         assert self._key is not None
         return compared_keys(block.columns[self._header[self._key].position])
 
+    def compared_in_broken(self, block: TableBlock) -> dict[str, int]:
+        """Returns the keys that the broken rows of a block seem to have, as they are compared, with the places of these rows."""
+        assert self._key is not None
+        return keys_in_broken(block, self._header[self._key]) if block.broken else {}
+
     def sign_proofs(self) -> SignProofs:
         """Returns what finds the decimal signs of the columns."""
         return SignProofs(self.columns, self._table.origins)
@@ -333,6 +354,8 @@ class TableRecords:
         assert self.torn is not None
         numbered = [row for row, key in enumerate(keys) if key is not None]
         again = [row for at, row in enumerate(numbered, self._numbered) if at in self.torn] if self.torn.any else []
+        if self.torn.in_broken:
+            again += [row for row in numbered if keys[row] in self.torn.in_broken and row not in again]
         self._numbered += len(numbered)
         if not again:
             return refused

@@ -296,3 +296,14 @@ async def test_a_file_that_is_changed_between_two_passes_is_said_to_be(tmp_path,
                 with path.open("a") as file:
                     file.write("1;7;2;\n")
                 change = ""
+
+
+@pytest.mark.parametrize("broken", ["1;7;2", '"1;7;2;T', "1;7;2;T;x", " 1 ;7;2;T;x", "1\x00;7"])
+@pytest.mark.parametrize("is_piped", [False, True])
+async def test_a_broken_row_of_an_invoice_holds_it_wherever_it_stands(broken, is_piped):
+    source = io.BytesIO(f"{HEADER}1;7;1;\n2;7;1;\n3;7;1;\n{broken}\n4;7;1;\n5;7;1;\n".encode())
+    if is_piped:
+        source.seekable = lambda: False
+    found = dict(await read(source))
+    assert found[2].fault == "line 2: line 5 can't be read, and may be a line of it"
+    assert [number for number, record in found.items() if isinstance(record, (dict, bytes))] == [3, 7]

@@ -141,3 +141,11 @@ async def test_a_number_alone_is_no_line():
 async def test_a_line_whose_number_was_changed_by_a_tool_is_of_the_document():
     found = await read("documentNo\n1\n", "Fakturanr;Linje;Sum\n1;1;1\n1.0;2;2\n")
     assert amounts(found[0][1]) == [(1, "1"), (2, "2")]
+
+
+@pytest.mark.parametrize("broken", ["2;3;4;5", '"2;3;4', "2;9"])
+async def test_a_broken_line_of_a_document_holds_it_wherever_it_stands(broken):
+    found = await read(DOCUMENTS, f"Fakturanr;Linje;Sum\n2;1;1\n3;1;5\n{broken}\n3;2;5\n1;1;5\n")
+    told = dict(found)
+    assert "the file, line 4 can't be read, and may be one of its lines" in told["line 4"]
+    assert isinstance(told["line 3"], dict)
