@@ -109,6 +109,10 @@ class Examiner:
             carefully: whether each is walked through, which finds the same.
         """
         texts = self._texts(records)
+        if not carefully and (at_once := self._read_at_once(texts)) is not None:
+            faults: dict[int, list[CellFault]] = {}
+            self._judge_columns(at_once, range(len(records)), faults)
+            return self._checked(len(records), at_once, range(len(records)), {}, faults)
         read: list[Any] = [None] * len(records) if carefully else self._read(records, texts)
         walked = {position: self._walk(records[position]) for position, one in enumerate(read) if one is None}
         for position, one in walked.items():
@@ -187,6 +191,13 @@ class Examiner:
             return codec.encode_one(record, self._cls)
         except Exception:  # what an object of the caller's raises while it is read; the walk names it
             return None
+
+    def _read_at_once(self, texts: Sequence[bytes | None]) -> RecordColumns | None:
+        """The columns of the records, where it is certain that none needs a walk."""
+        if set(map(type, texts)) != {bytes} or (self._max_bytes is not None and max(map(len, texts)) > self._max_bytes):  # type: ignore[arg-type]
+            return None
+        columns = self._json.read(texts)  # type: ignore[arg-type]
+        return columns if columns is not None and not self._odd_rows(columns) else None
 
     def _read(self, records: Sequence[Any], texts: Sequence[bytes | None]) -> list[Any]:
         """The record in each text; None where it needs a walk."""
@@ -276,7 +287,7 @@ class Examiner:
         found: list[Sequence[str | None]] = []
         for name in names:
             column = columns.header[next(place for place, field in enumerate(self._json.fields) if field.path == name)]
-            keys = _keys(column)
+            keys = _keys(column or (None,) * columns.number)
             if walked:
                 by_position = dict(zip(rows, keys, strict=True)) | {at: _key(one.value.get(name)) for at, one in walked.items()}
                 keys = [by_position[position] for position in range(count)]
