@@ -163,7 +163,10 @@ class Reader:
 
     def _after_read(self) -> None:
         """Takes note of what was read."""
-        if self._waits_since is None and not (self._chunker.is_empty and not self._unread):
+        if self._chunker.is_empty and not self._unread:
+            # An observer may have taken all of them out.
+            self._waits_since = None
+        elif self._waits_since is None:
             self._waits_since = clock.monotonic()
         self._tracker.read(self._chunker.read)
         self._tracker.refuse(self._chunker.take_invalid())

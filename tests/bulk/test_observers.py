@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from amili_arm_async import ArmError, BulkError, BulkOptions
+from amili_arm_async import ArmError, BulkError, BulkOptions, clock
 from amili_arm_async.bulk.observers import RunObserver
 from amili_arm_async.bulk.outcomes import BatchOutcome, Outcome
 from amili_arm_async.sandbox import Fault
@@ -105,6 +105,26 @@ async def test_everything_may_be_taken_out(arm, sandbox) -> None:
     assert agrees(report, sieve)
     assert report.counts["unchanged"] == 2500
     assert sandbox.customers.total_delivered == 0
+
+
+async def test_where_all_was_taken_out_no_record_waits_for_others_to_share_its_batch(arm, monkeypatch) -> None:
+    limits: list[float | None] = []
+    wait = clock.wait
+
+    async def noted(event: asyncio.Event, seconds: float | None) -> bool:
+        limits.append(seconds)
+        return await wait(event, seconds)
+
+    async def source():
+        for record in customers(1000):
+            yield record
+        # The last thing that was asked for is what follows.
+        at_the_end.append(limits[-1])
+
+    at_the_end: list[float | None] = []
+    monkeypatch.setattr(clock, "wait", noted)
+    await run_of(arm, source(), Sieve(drops=lambda number: True))
+    assert at_the_end == [None]
 
 
 async def test_a_source_that_raises(arm) -> None:
