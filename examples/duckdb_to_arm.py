@@ -14,7 +14,7 @@ import duckdb
 
 from amili_arm_async import ArmClient
 
-# A name with a dot is a field of a group. `all_varchar`: DuckDB would take 0010 for the number 10.
+# A name with a dot is a field of a group. `all_varchar`: DuckDB would guess types, a boolean for NO among them.
 QUERY = """
     SELECT Kundenr AS "customerNo", Navn AS "name", Poststed AS "postalAddress.cityName", Postnr AS "postalAddress.postalCode",
         Frist::INTEGER AS "dueDays", replace(Kredittgrense, ',', '.')::DECIMAL(12, 2) AS "limitAmount"

@@ -19,8 +19,6 @@ _BATCH_BYTES: Final = 4_000_000
 
 _BATCH_ROWS: Final = 4000
 
-_RELATION_ROWS: Final = 100_000
-
 _BUFFER: Final = 262_144
 """Bytes that are read of a column of Parquet at once: without it, the whole column of a row group is."""
 
@@ -281,9 +279,11 @@ def _pandas_by_column(frame: Any) -> tuple[Any, dict[int, str]]:
 
 
 def _streamed(given: Any) -> Any:
-    """A reader of an object. DuckDB 1 makes the whole result of a relation, unless it is asked for a reader."""
-    relation = type(given).__name__ == "DuckDBPyRelation" and not hasattr(given, "to_arrow_reader")
-    return given.fetch_arrow_reader(_RELATION_ROWS) if relation else pa.RecordBatchReader.from_stream(given)
+    """A reader of an object. As a stream, a relation of DuckDB comes in batches of 131,072 rows, and of DuckDB 1 in a single one."""
+    if type(given).__name__ != "DuckDBPyRelation":
+        return pa.RecordBatchReader.from_stream(given)
+    read = given.to_arrow_reader if hasattr(given, "to_arrow_reader") else given.fetch_arrow_reader
+    return read(_BATCH_ROWS)
 
 
 def _is_unsafe(given: Any) -> bool:

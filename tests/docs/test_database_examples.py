@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import glob
 import importlib.util
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from amili_arm_async import ArmClient
 from amili_arm_async.sandbox import Sandbox
 
 from .stage import variables
@@ -167,6 +169,64 @@ async def test_sqlalchemy_with_sqlite(example, tmp_path, sandbox, capsys):
     assert await sqlalchemy.main(f"sqlite:///{tmp_path}/billing.db") == 0
     assert "2500" in capsys.readouterr().out
     check_customers(sandbox)
+
+
+TABLES = """
+CREATE TABLE fakturaer (
+    fakturanr VARCHAR(20) PRIMARY KEY, kundenr VARCHAR(20), dato DATE, forfall DATE,
+    netto NUMERIC(14, 2), mva NUMERIC(14, 2), brutto NUMERIC(14, 2)
+);
+CREATE TABLE linjer (fakturanr VARCHAR(20), linjenr INTEGER, tekst VARCHAR(80), antall NUMERIC(14, 3), pris NUMERIC(14, 2))
+"""
+
+
+def fill_invoices(url, count):
+    """Invoices of two lines; the last one has a date that can't be meant."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        for table in TABLES.split(";"):
+            connection.exec_driver_sql(table)
+        for number in range(1, count + 1):
+            year = 1026 if number == count else 2026
+            connection.exec_driver_sql(
+                f"INSERT INTO fakturaer VALUES ('{number:08}', '{number:06}', '{year}-11-20', '2026-12-04', 100.10, 25.03, 125.13)"
+            )
+            connection.exec_driver_sql(
+                f"INSERT INTO linjer VALUES ('{number:08}', 2, 'Børste', 1, 60.10), ('{number:08}', 1, 'Kam', 0.5, 80.00)"
+            )
+    engine.dispose()
+
+
+async def check_invoices(example, url, tmp_path, sandbox, capsys, count=1200):
+    await asyncio.to_thread(fill_invoices, url, count)
+    async with ArmClient.from_env() as arm:
+        customers = ({"customerNo": f"{number:06}", "name": "Kari"} for number in range(1, count + 1))
+        (await arm.customers.create_many(customers)).raise_for_failures()
+    given = (url, str(tmp_path / "nightly.sqlite"), "2026-11-20")
+    assert await example.main(*given) == 1
+    shown = capsys.readouterr()
+    assert f"invoice {count:08}: invalid: row {2 * count - 1}, column dato (documentDate): " in shown.err
+    stored = sandbox.documents.get("00000001")
+    assert (stored["currencyAmounts"]["inclVat"], stored["dueDate"]) == (Decimal("125.13"), "2026-12-04")
+    lines = [(line["lineNo"], line["lineText"], line["quantity"], line["price"]) for line in stored["documentLines"]]
+    assert lines == [(1, "Kam", Decimal("0.5"), 80), (2, "Børste", 1, Decimal("60.1"))]
+    # The same run again sends nothing.
+    assert await example.main(*given) == 1
+    assert str(count - 1) in capsys.readouterr().out
+    assert sandbox.documents.get(f"{count:08}") is None
+
+
+@pytest.mark.filterwarnings("ignore:.*support Decimal objects natively")
+async def test_documents_of_sqlalchemy_with_sqlite(example, tmp_path, sandbox, capsys):
+    documents = example("sqlalchemy_documents", "sqlalchemy", "pyarrow")
+    await check_invoices(documents, f"sqlite:///{tmp_path}/billing.db", tmp_path, sandbox, capsys)
+
+
+async def test_documents_of_sqlalchemy_with_postgresql(example, conninfo, tmp_path, sandbox, capsys):
+    documents = example("sqlalchemy_documents", "sqlalchemy", "psycopg", "pyarrow")
+    await check_invoices(documents, url_of(conninfo, "postgresql+psycopg"), tmp_path, sandbox, capsys)
 
 
 async def test_memory_of_sqlalchemy_does_not_grow_with_the_table(example, conninfo):

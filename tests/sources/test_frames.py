@@ -69,7 +69,7 @@ def pandas_frame(records):
 
 
 def duckdb_relation(records):
-    return pytest.importorskip("duckdb").connect().from_arrow(pyarrow_table(records))
+    return pytest.importorskip("duckdb").from_arrow(pyarrow_table(records))
 
 
 FRAMES = [pyarrow_table, pyarrow_reader, polars_frame, pandas_frame, duckdb_relation]
@@ -189,7 +189,8 @@ def made(library, count):
         return table(0, count).to_pandas()
     import duckdb
     query = """SELECT range::VARCHAR AS "customerNo", 'Kunde ' || repeat('x', 200) AS name, 14 AS "dueDays" FROM range(%d)"""
-    return duckdb.connect(config={"threads": 1}).sql(query % count)
+    duckdb.execute("SET threads = 1")
+    return duckdb.sql(query % count)
 
 async def read(source):
     count = 0
