@@ -7,8 +7,11 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate, compress
 from typing import Any, Final, NamedTuple, Protocol
 from unicodedata import normalize
+
+from msgspec import UNSET
 
 from ..values.fields import KEYS, LINES, Field
 from ..values.json_judge import with_line
@@ -389,7 +392,7 @@ class TableRecords:
             row = bisect_right(offsets, line) - 1
             rows.warned.setdefault(row, []).extend([with_line(fault, line - offsets[row]) for fault in found])
         lines = JudgedLines(self.line_fields, [_listed(column) for column in judged.columns], offsets)
-        return LinesOfRows(lines, refused)
+        return LinesOfRows(_without_blanks(lines, len(columns)), refused)
 
     def _said(self, row: int, place: int, numbers: Sequence[int], line: int, fault: CellFault) -> Said:
         """What is wrong with a line, with its place."""
@@ -397,6 +400,17 @@ class TableRecords:
             return self._elsewhere.refusals.words(numbers[line], fault), with_line(fault, place)
         words = f"{self.refusals.place(row)}, line {place + 1} of {LINES}{self.refusals.column(fault.path)}: {fault.message}"
         return words, with_line(fault, place)
+
+
+def _without_blanks(lines: JudgedLines, given: int) -> JudgedLines:
+    """Lines without a value are none: so a database joins documents without lines. Fields behind the given ones have one in every line."""
+    fields, columns, offsets = lines
+    if not columns or any(UNSET not in column for column in columns[:given]):
+        return lines
+    nothing = (UNSET,) * given
+    is_line = [line != nothing for line in zip(*columns[:given], strict=True)]
+    before = [0, *accumulate(is_line)]
+    return JudgedLines(fields, [list(compress(column, is_line)) for column in columns], [before[end] for end in offsets])
 
 
 def _listed(column: Sequence[Any]) -> list[Any]:

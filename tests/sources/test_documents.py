@@ -307,3 +307,13 @@ async def test_a_broken_row_of_an_invoice_holds_it_wherever_it_stands(broken, is
     found = dict(await read(source))
     assert found[2].fault == "line 2: line 5 can't be read, and may be a line of it"
     assert [number for number, record in found.items() if isinstance(record, (dict, bytes))] == [3, 7]
+
+
+async def test_a_line_without_a_value_is_none_in_a_list_as_in_rows():
+    pa = pytest.importorskip("pyarrow")
+    line, nothing = {"price": 5, "lineText": None}, {"price": None, "lineText": " "}
+    lists = [[line, nothing, None], [nothing], [], None, [nothing, line]]
+    table = pa.table({"documentNo": list("12345"), "documentLines": lists})
+    found = await read(table, constants={"documentLines.quantity": "2"})
+    assert [len(record.get("documentLines", ())) for _, record in found] == [1, 0, 0, 0, 1]
+    assert found[4][1]["documentLines"] == [{"price": 5, "quantity": 2}]
