@@ -10,7 +10,7 @@ import msgspec
 
 from ..unreadable import UnreadableRecord
 from .json_faults import NOT_UTF_8, fault_of
-from .json_tokens import BODY, OBJECT, STRING, TAIL, VALUE
+from .json_tokens import OBJECT, STRING, body_pattern, tail_pattern, value_pattern
 from .text import BOM
 
 __all__ = ["JsonTexts"]
@@ -22,6 +22,7 @@ _SPACE: Final = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf)*+")
 _REST: Final = re.compile(rb"[ \t\r]*+(?:\n|$)")
 _FIRST_KEY: Final = re.compile(rb"\{\s*+(" + STRING + rb")\s*+:")
 _TOKEN: Final = re.compile(STRING + rb'|["{}\[\]:,\n]|[^\s"{}\[\]:,]++')
+_LIST_NAMES: Final = (b'"customers"', b'"documents"')
 _INNER_LIST: Final = re.compile(rb"\[\s*+\{")
 _BESIDE: Final = re.compile(rb"(?:[ \t,\[\]}]|\xef\xbb\xbf)*+")
 _LINES: Final = 8
@@ -198,7 +199,9 @@ class JsonTexts:
                 self._refuse(self._line, _MISSING)
                 self._wants_comma = False
             whole = OBJECT.match(self._rest, start)
-            if self._where == "top" and self._begins_body(start):
+            # An object that is whole begins a body only where it has the name of such a list.
+            may_begin = whole is None or any(name in whole[0] for name in _LIST_NAMES)
+            if self._where == "top" and may_begin and self._begins_body(start):
                 return True
             if whole is not None:
                 return self._whole(whole.end())
@@ -221,7 +224,7 @@ class JsonTexts:
 
     def _begins_body(self, start: int) -> bool:
         if len(self._rest) - start <= _LARGEST_HEAD or self._scan is None:
-            body = BODY.match(self._rest, start)
+            body = body_pattern().match(self._rest, start)
             if body is not None:
                 self._scan = None
                 self._go_to(body.end())
@@ -353,7 +356,7 @@ class JsonTexts:
 
     def _item_end(self) -> int | None:
         """Where an item of a list that is no object ends; None where more bytes are needed."""
-        item = VALUE.match(self._rest, self._place)
+        item = value_pattern().match(self._rest, self._place)
         if item is not None and (item.end() < len(self._rest) or self._final):
             return item.end()
         if len(self._rest) - self._place <= self._longest and not self._final:
@@ -362,7 +365,7 @@ class JsonTexts:
 
     def _end_body(self) -> bool:
         """Passes over what is behind the list of a body."""
-        tail = TAIL.match(self._rest, self._place)
+        tail = tail_pattern().match(self._rest, self._place)
         if tail is not None:
             self._go_to(tail.end())
             self._where = "top"

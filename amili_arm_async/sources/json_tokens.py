@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
-__all__ = ["BODY", "OBJECT", "STRING", "TAIL", "VALUE"]
+__all__ = ["OBJECT", "STRING", "body_pattern", "tail_pattern", "value_pattern"]
 
 STRING: Final = rb'"(?:[^"\\\n]++|\\[^\n])*+"'
 """A string; it does not go on behind a line end."""
@@ -24,12 +25,26 @@ def _inner(levels: int) -> bytes:
 
 
 OBJECT: Final = re.compile(rb"\{(?:" + _inner(_LEVELS) + rb")*+\}")
-VALUE: Final = re.compile(STRING + rb"|\[(?:" + _inner(_LEVELS) + rb")*+\]|" + OBJECT.pattern + rb'|[^\s"{}\[\],:]++')
 
-_MEMBER: Final = STRING + rb"\s*+:\s*+(?:" + VALUE.pattern + rb")\s*+"
+_VALUE: Final = STRING + rb"|\[(?:" + _inner(_LEVELS) + rb")*+\]|" + OBJECT.pattern + rb'|[^\s"{}\[\],:]++'
+_MEMBER: Final = STRING + rb"\s*+:\s*+(?:" + _VALUE + rb")\s*+"
 
-BODY: Final = re.compile(rb"\{\s*+(?:(?!\"(?:customers|documents)\")" + _MEMBER + rb',\s*+)*+"(?:customers|documents)"\s*+:\s*+\[')
-"""The beginning of a body of the API, as far as the first record in its list."""
+# To compile these takes as long as to import a large module, and JSON lines need none of them.
 
-TAIL: Final = re.compile(rb"\s*+(?:,\s*+" + _MEMBER + rb")*+\}")
-"""What is behind the list of such a body."""
+
+@cache
+def value_pattern() -> re.Pattern[bytes]:
+    """Returns the pattern of any value."""
+    return re.compile(_VALUE)
+
+
+@cache
+def body_pattern() -> re.Pattern[bytes]:
+    """Returns the pattern of the beginning of a body of the API, as far as the first record in its list."""
+    return re.compile(rb"\{\s*+(?:(?!\"(?:customers|documents)\")" + _MEMBER + rb',\s*+)*+"(?:customers|documents)"\s*+:\s*+\[')
+
+
+@cache
+def tail_pattern() -> re.Pattern[bytes]:
+    """Returns the pattern of what is behind the list of such a body."""
+    return re.compile(rb"\s*+(?:,\s*+" + _MEMBER + rb")*+\}")

@@ -9,12 +9,12 @@ from datetime import date
 from decimal import Decimal
 from functools import cache, lru_cache
 from itertools import accumulate
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, Final, NamedTuple, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
-from msgspec.structs import astuple
 
 from .. import codec
 from ..models.base import Input
@@ -244,7 +244,8 @@ def _columns(records: Sequence[Any], cls: type[Struct]) -> dict[tuple[str, ...],
     """The columns of Structs of one class by their names on the wire; those of groups too."""
     found: dict[tuple[str, ...], Sequence[Any]] = {}
     groups, nothing = _groups(cls), (None,) * len(records)
-    columns = list(zip(*map(astuple, records), strict=True)) or [()] * len(cls.__struct_fields__)
+    # A tuple for each record would keep the garbage collector busy.
+    columns = [list(map(attrgetter(name), records)) for name in cls.__struct_fields__]
     for wire, column in zip(cls.__struct_encode_fields__, columns, strict=True):
         group = groups.get(wire)
         found[wire,] = column
