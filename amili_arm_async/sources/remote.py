@@ -141,10 +141,11 @@ class RemoteFile(io.RawIOBase):
 
     def __init__(self, url: str) -> None:
         super().__init__()
+        # Python closes it, also where this raises.
+        self._copy: BinaryIO | None = None
         check_packages(url)
         self.name = shown_url(url)
         self._url = url
-        self._copy: BinaryIO | None = None
 
     def _file(self) -> BinaryIO:
         if self._copy is None:

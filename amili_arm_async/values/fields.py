@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cache
+from inspect import cleandoc
 from types import MappingProxyType, UnionType
 from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -49,7 +50,7 @@ _ROLES: Final[Mapping[str, Role]] = {
     "language": "language",
 }
 _IDENTIFIER: Final = re.compile(r".*(No|Id|Ids)|kid|ssn|postalCode|address|attachmentFiles")
-_MEANING: Final = re.compile(r"^        (\w+): (.+(?:\n {12,}.+)*)", re.MULTILINE)
+_MEANING: Final = re.compile(r"^    (\w+): (.+(?:\n {8,}.+)*)", re.MULTILINE)
 _EXAMPLE: Final = re.compile(r"for example `\W*(.+?)\W*`")
 
 _EXAMPLES: Final[Mapping[str, str]] = {
@@ -166,7 +167,7 @@ def fields_of(kind: RecordKind) -> Mapping[str, Field]:
 
 def _fields(cls: type[Struct], above: tuple[str, ...], *, in_lines: bool) -> list[Field]:
     hints = get_type_hints(cls)
-    meanings = {name: " ".join(words.split()) for name, words in _MEANING.findall(cls.__doc__ or "")}
+    meanings = {name: " ".join(words.split()) for name, words in _MEANING.findall(cleandoc(cls.__doc__ or ""))}
     fields: list[Field] = []
     for attribute, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
         for option in _options(hints[attribute]):
@@ -186,7 +187,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 def _field(names: tuple[str, ...], in_lines: bool, kind: FieldType, meaning: str) -> Field:
     path = ".".join((LINES, *names) if in_lines else names)
-    example = found[1] if (found := _EXAMPLE.search(meaning)) else _EXAMPLES[names[-1]]
+    example = found[1] if (found := _EXAMPLE.search(meaning)) else _EXAMPLES.get(names[-1], "")
     return Field(path, names, in_lines, kind, _role(names[-1], kind), meaning, example)
 
 
