@@ -18,7 +18,7 @@ from ..values.json_judge import with_line
 from ..values.judge import CellFault, Judge, Origin, ReadingOptions
 from ..values.numbers import combine_proofs, number_proofs
 from ..values.rows import NO_RECORD, RowRules
-from ..values.texts import BLANKS, without_marks, word_fault
+from ..values.texts import BLANKS, SHORTENED, without_marks, word_fault
 from ..values.words import DASHES, NULL_WORDS
 from .documents import DocumentRows, LinesOfRows, TableRows, TornDocuments, without_rows
 from .judged import JudgedBlock, JudgedLines
@@ -105,7 +105,8 @@ class SignProofs:
 
 
 def compared_keys(cells: Sequence[Any]) -> list[str | None]:
-    """Returns the cells of the column that identifies a record as they are compared; None where one is blank, or a word for nothing.
+    """Returns the cells of the column that identifies a record as they are compared; None where one is blank, a word for nothing, or a
+    number that a spreadsheet has shortened.
 
     A row whose number a tool has marked, made one with decimals, or given invisible characters is of the record with that number: none of
     it is sent without it.
@@ -120,6 +121,8 @@ def compared_keys(cells: Sequence[Any]) -> list[str | None]:
         keys = [_FLOAT.sub(r"\1", key) if key else None for key in keys]
     if any(sign in joined for sign in "#=") or not _WORDS.isdisjoint(keys):
         keys = [None if key is not None and word_fault(cell.strip(BLANKS)) else key for key, cell in zip(keys, cells, strict=True)]
+    if "e" in joined:
+        keys = [None if key and SHORTENED.fullmatch(key) else key for key in keys]
     return keys
 
 

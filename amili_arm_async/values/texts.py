@@ -10,7 +10,7 @@ from .fields import Field, Role
 from .outcome import NOTHING, Outcome, refused
 from .words import DASHES, ERROR_WORDS, NULL_WORDS, is_error_word
 
-__all__ = ["BLANKS", "SEPARATOR", "TextRules", "separate_items", "without_marks", "word_fault"]
+__all__ = ["BLANKS", "SEPARATOR", "SHORTENED", "TextRules", "separate_items", "without_marks", "word_fault"]
 
 SEPARATOR: Final = "|"
 """Between the values of a list in one cell."""
@@ -41,7 +41,7 @@ _INVISIBLE: Final = re.compile(
 )
 _ODD_BLANKS: Final = re.compile(r"[^\S ]")
 _FLOAT: Final = re.compile(r"[+-]?[0-9]+[.,]0+", re.ASCII)
-_SHORTENED: Final = re.compile(r"[+-]?(?:[0-9]+[.,][0-9]+[eE][+-]?[0-9]+|[0-9]+[eE]\+[0-9]+)", re.ASCII)
+SHORTENED: Final = re.compile(r"[+-]?(?:[0-9]+[.,][0-9]+[eE][+-]?[0-9]+|[0-9]+[eE]\+[0-9]+)", re.ASCII)
 _TEXT_MARK: Final = re.compile(r"'[0-9+].*|b'.*'|b\".*\"")
 
 _IS_CONTROL: Final = refused("control_characters", "a text with control characters: they are invisible; remove them")
@@ -151,7 +151,7 @@ class TextRules:
             return _IS_MARKED
         if self._has_no_float and _FLOAT.fullmatch(text):
             return _IS_FLOAT
-        if self._has_no_shortened and _SHORTENED.fullmatch(text):
+        if self._has_no_shortened and SHORTENED.fullmatch(text):
             return _IS_SHORTENED
         if self._role == "email" and (text.count("@") > 1 or ("@" in text and ("," in text or ";" in text))):
             return _ARE_SEVERAL

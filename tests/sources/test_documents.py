@@ -263,7 +263,7 @@ async def test_rules_are_applied_to_the_records_that_are_asked_for():
     assert isinstance(block[1], UnreadableRecord)
 
 
-@pytest.mark.parametrize("number", ["1.0", "1,00", "'1", "1\u200b", "1\x07", "NULL", "#REF!", "-", "=A2", "\u200b"])
+@pytest.mark.parametrize("number", ["1.0", "1,00", "'1", "1\u200b", "1\x07", "NULL", "#REF!", "-", "=A2", "1,0E+00", "\u200b"])
 async def test_an_invoice_is_not_sent_without_a_row_whose_number_a_tool_has_changed(number):
     found = await read(f"{HEADER}1;7;1;\n{number};7;2;\n2;7;1;\n3;7;1;\n")
     sent = {record["documentNo"]: len(record["documentLines"]) for _, record in found if not isinstance(record, UnreadableRecord)}
