@@ -21,8 +21,6 @@ from amili_arm_async import ArmClient, BulkOptions, open_records
 
 from .files import write_file
 from .measure import Row, medians, ratio
-from .sink import sink
-from .table import show
 
 CUSTOMERS = 300_000
 DOCUMENTS = 100_000
@@ -182,6 +180,9 @@ def _second_night(address: str, folder: Path, customers: int, documents: int, ro
 
 def measure(*, quick: bool = False, customers: int = CUSTOMERS, documents: int = DOCUMENTS) -> list[Row]:
     """A row for each job, format and kind of record, and one for the second night."""
+    # What a job does not need is not among what it costs.
+    from .sink import sink  # noqa: PLC0415
+
     rounds = 1 if quick else ROUNDS
     counts = (
         {"customers": customers // QUICK, "documents": documents // QUICK} if quick else {"customers": customers, "documents": documents}
@@ -208,6 +209,8 @@ def main(arguments: Iterable[str]) -> None:
             _night(address, Path(path), Path(state)) if job == "night" else work(job, address, kind, _source(kind, path, form), state)
         )
     else:
+        from .table import show  # noqa: PLC0415
+
         show(measure(customers=given.customers, documents=given.documents))
 
 

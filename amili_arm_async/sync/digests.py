@@ -212,4 +212,11 @@ def _digest(text: Any) -> bytes:
 
 
 def _digests(texts: Iterable[Any]) -> list[bytes | None]:
-    return list(map(_digest, texts))
+    # As `_digest`, without a call for each.
+    copy = _EMPTY.copy
+    found: list[bytes | None] = []
+    for text in texts:
+        made = copy()
+        made.update(text)
+        found.append(made.digest())
+    return found

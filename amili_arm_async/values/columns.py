@@ -63,6 +63,7 @@ class _Known(dict[Any, Any]):
         super().__init__(blanks)
         self._rule = rule
         self._blanks = blanks
+        self._not_same = frozenset(cell for cell, value in blanks.items() if value is not cell)
         self.odd: dict[Any, Outcome] = {}
         self.is_same = True
 
@@ -74,6 +75,10 @@ class _Known(dict[Any, Any]):
         elif self.is_same and value != cell:
             self.is_same = False
         return value
+
+    def stands_apart(self, cells: set[Any]) -> bool:
+        """Whether one of these cells, which are known, has a fault, or is blank and its value is another."""
+        return not self._not_same.isdisjoint(cells) or not self.odd.keys().isdisjoint(cells)
 
     def forget(self) -> None:
         """Makes room."""
@@ -118,6 +123,11 @@ class ColumnReader:
         known = self._known
         if len(known) > _MOST_KEPT:
             known.forget()
+        if known.is_same and isinstance(column, list):
+            different = set(column)
+            if known.keys() >= different and not known.stands_apart(different):
+                self._is_varied = False
+                return column, ()
         before = len(known)
         values = list(map(known.__getitem__, column))
         # What is new costs much more to read than to be looked up.

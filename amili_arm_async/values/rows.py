@@ -15,7 +15,8 @@ __all__ = ["NO_RECORD", "RowRules"]
 NO_RECORD: Final = "no_record"
 """The code of a row that is no record."""
 
-_UNDERLINE: Final = re.compile(r"[-=_*+~.#\u2013\u2014\u2500\u2550 ]{2,}")
+# Patterns are compiled when the first row is looked at, which most tables never need.
+_UNDERLINE: Final = r"[-=_*+~.#\u2013\u2014\u2500\u2550 ]{2,}"
 _TOTAL: Final = (
     r"(?:(?:del|mellom|slutt|total|kontroll)?sum(?:mer)?|(?:sub|grand[ -]?)?totals?|totalt?[ -]?sum|totalt|totaler|i ?alt|til ?sammen|"
     r"summe|gesamt|summa|yhteens\u00e4)"
@@ -30,17 +31,15 @@ _DONE: Final = (
 )
 _AMOUNT: Final = r"[-+\u2212(]?[0-9][0-9.,'\s]*[-)]?(?:\s*(?:kr|nok|stk|,-|%))?\.?"
 _COUNT: Final = rf"\(?(?:antall|number of|no\. of|(?:row ?)?count)(?:\s+{_THINGS})?(?:\s+{_DONE})?\s*[:=]*"
-_SUM: Final = re.compile(rf"{_TOTAL}(?:\s+(?:alle?\s+)?(?:{_THINGS}|bel\u00f8p|amount|nok))?\s*[:=]*|{_COUNT}", re.IGNORECASE)
-_NUMBER_OR_CURRENCY: Final = re.compile(rf"{_AMOUNT}|[A-Z]{{3}}", re.IGNORECASE)
-_AMOUNTS: Final = re.compile(_AMOUNT)
-_END: Final = re.compile(
+_SUM: Final = rf"{_TOTAL}(?:\s+(?:alle?\s+)?(?:{_THINGS}|bel\u00f8p|amount|nok))?\s*[:=]*|{_COUNT}"
+_NUMBER_OR_CURRENCY: Final = rf"{_AMOUNT}|[A-Z]{{3}}"
+_END: Final = (
     rf"\(?[0-9][0-9.,\s]*\s*{_THINGS}(?:\s+{_DONE}\b.*)?\)?\s*[.!]?"
     rf"|(?:{_COUNT}|{_TOTAL}\s*[:=]*|{_THINGS}(?:\s+{_DONE})?\s*[:=])\s*{_AMOUNT}(?:\s*{_THINGS})?\)?"
     r"|(?:side|page)\s+[0-9]+\s*(?:av|of|/)\s*[0-9]+"
     r"|[-=*#<\s]*(?:end|slutt|eof|the end|end of (?:file|report|data|list|listing|export|output|table)|slutt p\u00e5 \w+|"
     r"query (?:ok|complete).*|(?:completion time|fullf\u00f8ringstid|printed|utskrevet|skrevet ut|generert|generated|exported|eksportert|"
-    r"rapport|utskrift|uttrekk|report generated)\b.*[0-9].*)[-=*#>\s.]*",
-    re.IGNORECASE,
+    r"rapport|utskrift|uttrekk|report generated)\b.*[0-9].*)[-=*#>\s.]*"
 )
 _BETWEEN_WORDS: Final = " \t\n\r\u00a0\u202f(:="
 _NOT_DIGITS: Final = bytes(byte for byte in range(1, 256) if not 48 <= byte <= 57)
@@ -110,7 +109,7 @@ class RowRules:
             return None
         if self._is_header(given):
             return _HEADER
-        if all(_UNDERLINE.fullmatch(text) for _, text in given):
+        if all(re.fullmatch(_UNDERLINE, text) for _, text in given):
             return _IS_UNDERLINE
         first, others = given[0][1], [text for _, text in given[1:]]
         if first.strip("\x1a") == "" and not others:
@@ -118,11 +117,11 @@ class RowRules:
         key = texts[self._key]
         if key and key != first:
             return None
-        if _SUM.fullmatch(first) and all(map(_NUMBER_OR_CURRENCY.fullmatch, others)):
+        if _is(_SUM, first) and all(_is(_NUMBER_OR_CURRENCY, text) for text in others):
             return _IS_SUM
-        if not key and all(place in self._amounts and _AMOUNTS.fullmatch(text) for place, text in given):
+        if not key and all(place in self._amounts and re.fullmatch(_AMOUNT, text) for place, text in given):
             return _IS_SUM
-        return _IS_END if not others and _END.fullmatch(first) else None
+        return _IS_END if not others and _is(_END, first) else None
 
     def message_of_line(self, text: str) -> str | None:
         """Returns why a line that could not be split into the cells of a row is no record; None where it may be one."""
@@ -133,3 +132,7 @@ class RowRules:
         if self._key in own:
             return True
         return len(given) > 1 and all(text.casefold() in self._all_names for _, text in given)
+
+
+def _is(pattern: str, text: str) -> bool:
+    return re.fullmatch(pattern, text, re.IGNORECASE) is not None
