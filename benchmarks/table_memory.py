@@ -36,7 +36,8 @@ def _source(path: str, form: str) -> Any:
     import pyarrow as pa  # noqa: PLC0415 - only these jobs need it
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    file = pq.ParquetFile(path)
+    # A buffer of a whole row group would be memory of this stream, not of the run.
+    file = pq.ParquetFile(path, pre_buffer=False)
     return open_records(pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(10_000)))
 
 
