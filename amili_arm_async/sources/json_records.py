@@ -75,7 +75,7 @@ class JsonRecords:
         some = texts if len(positions) == len(texts) else [texts[position] for position in positions]
         if set(map(type, some)) == {bytes} and (by_column := self._expected.read(some)) is not None:  # type: ignore[arg-type]
             self._judge_some(by_column, positions, texts, numbers, found)
-            found.names = list(by_column.header[self._key]) or [None] * len(positions)
+            found.names = [name or None for name in by_column.header[self._key]] or [None] * len(positions)
             return found
         return self._judged_singly(positions, texts, numbers, found)
 

@@ -43,7 +43,7 @@ _LONGEST_NUMBER: Final = 96
 _AROUND: Final = 8
 """Bytes around a name and a value, or around an object, at the most."""
 
-_NUMBER: Final = frozenset({int, Decimal, NoneType})
+_NUMBER: Final = frozenset({int, Decimal, NoneType, UnsetType})
 _NOTHING: Final = frozenset({NoneType, UnsetType})
 _PLAIN: Final = frozenset({str, int, Decimal, bool, NoneType})
 _NOT_ENCODABLE: Final = frozenset({"not_encodable", "not_finite", "wrong_type"})

@@ -57,7 +57,7 @@ def json_struct(cls: type[Input], *, strict: bool = True, nulls: bool = False) -
 
 @lru_cache(maxsize=64)
 def _struct_of(cls: type[Input], names: _Names, above: tuple[str, ...] = ()) -> type[Struct]:
-    """What `json_struct` returns, with some of the fields only: it has less to look at."""
+    """What `json_struct` returns that tells a null from nothing, with some of the fields only: it has less to look at."""
     hints = get_type_hints(cls)
     fields: list[tuple[str, Any, Any]] = []
     for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
@@ -67,7 +67,8 @@ def _struct_of(cls: type[Input], names: _Names, above: tuple[str, ...] = ()) -> 
             item = get_args(kind)[0] if is_list else kind
             is_object = isinstance(item, type) and issubclass(item, Input)
             read = _struct_of(item, names, (*above, wire)) if is_object else _TYPES.get(item, Any)
-            fields.append((name, (list[read] if is_list else read) | None, msgspec.field(default=None, name=wire)))  # type: ignore[valid-type]
+            read = (list[read] if is_list else read) | None | UnsetType  # type: ignore[valid-type]
+            fields.append((name, read, msgspec.field(default=UNSET, name=wire)))
     return msgspec.defstruct(f"{cls.__name__}Some", fields, forbid_unknown_fields=True, omit_defaults=True, gc=False)
 
 
@@ -119,8 +120,8 @@ class RecordColumns(NamedTuple):
 
     Attributes:
         number: of the records.
-        header: one column for each of `JsonColumns.fields`: the values as JSON has them, None where there are none. A column without a
-            value may be empty.
+        header: one column for each of `JsonColumns.fields`: the values as JSON has them, None or UNSET where there are none. A column
+            without a value may be empty.
         items: the fields that hold lists of texts, those that occur.
         lines: one column for each of `JsonColumns.line_fields`, as in `header`, with all lines of all documents; empty without any line.
         offsets: where the lines of each record begin, and the end of the last: one more than there are records.
@@ -231,9 +232,9 @@ class JsonColumns:
 
 
 def _count_given(column: Sequence[Any]) -> int:
-    """How many values are not None."""
+    """How many values are there, nulls among them."""
     # What a Decimal is equal to takes long to find out.
-    return len(column) if all(column) else len(column) - list(map(type, column)).count(NoneType)
+    return len(column) if all(column) else len(column) - list(map(type, column)).count(UnsetType)
 
 
 def _flat(lists: Iterable[Any]) -> list[Any]:
