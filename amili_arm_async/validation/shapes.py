@@ -22,6 +22,7 @@ from ..bulk.field_names import right_name
 from ..models.base import Input
 from ..models.customers import Customer, CustomerRecord
 from ..values.findings import CellFault
+from ..values.texts import CONTROL_CHARACTERS
 
 __all__ = ["WHOLE", "plain", "shape_faults", "well_typed"]
 
@@ -125,7 +126,9 @@ def _faults(value: Any, shape: _Shape, path: str) -> Iterator[CellFault]:
         else:
             yield from shape_faults(value, shape.cls, path)
     elif shape.kind == "anything":
-        yield from _anything(value, path)
+        # A text is judged with others like it.
+        if not isinstance(value, str) or not _can_be_encoded(value):
+            yield from _anything(value, path)
     elif _is_not_finite(value):
         yield CellFault("not_finite", path, "NaN or Infinity is no number in JSON")
     elif not _fits(value, shape.kind):
@@ -164,7 +167,7 @@ def _anything(value: Any, path: str) -> Iterator[CellFault]:
         if not _can_be_encoded(value):
             yield CellFault("not_encodable", path, "text with half a surrogate pair")
         if _CONTROL.search(value):
-            yield CellFault("control_characters", path, "text with control characters")
+            yield CellFault("control_characters", path, CONTROL_CHARACTERS)
     elif _is_not_finite(value):
         yield CellFault("not_finite", path, "NaN or Infinity is no number in JSON")
     elif isinstance(value, Mapping):

@@ -10,7 +10,7 @@ from .fields import Field, Role
 from .outcome import NOTHING, Outcome, refused
 from .words import DASHES, ERROR_WORDS, NULL_WORDS, is_error_word
 
-__all__ = ["BLANKS", "SEPARATOR", "SHORTENED", "TextRules", "separate_items", "without_marks", "word_fault"]
+__all__ = ["BLANKS", "CONTROL_CHARACTERS", "SEPARATOR", "SHORTENED", "TextRules", "separate_items", "without_marks", "word_fault"]
 
 SEPARATOR: Final = "|"
 """Between the values of a list in one cell."""
@@ -44,7 +44,8 @@ _FLOAT: Final = re.compile(r"[+-]?[0-9]+[.,]0+", re.ASCII)
 SHORTENED: Final = re.compile(r"[+-]?(?:[0-9]+[.,][0-9]+[eE][+-]?[0-9]+|[0-9]+[eE]\+[0-9]+)", re.ASCII)
 _TEXT_MARK: Final = re.compile(r"'[0-9+].*|b'.*'|b\".*\"")
 
-_IS_CONTROL: Final = refused("control_characters", "a text with control characters: they are invisible; remove them")
+CONTROL_CHARACTERS: Final = "a text with control characters: they are invisible; remove them"
+_IS_CONTROL: Final = refused("control_characters", CONTROL_CHARACTERS)
 _IS_NO_TEXT: Final = refused("not_encodable", "a text with half of a character (a lone surrogate): write it again")
 _IS_WRONGLY_DECODED: Final = refused("wrongly_decoded", "a text that a tool has read in a wrong encoding: export it again, as UTF-8")
 _IS_INVISIBLE: Final = refused("invisible_characters", "a text with characters that are invisible, or blanks that are none: type it again")
