@@ -229,11 +229,13 @@ def test_a_cursor_of_adbc_is_refused_with_the_remedy():
 
 def test_a_result_of_sqlalchemy_is_refused_with_the_remedy():
     sqlalchemy = pytest.importorskip("sqlalchemy")
-    with sqlalchemy.create_engine("sqlite://").connect() as connection:
+    engine = sqlalchemy.create_engine("sqlite://")
+    with engine.connect() as connection:
         result = connection.execute(sqlalchemy.text("SELECT 1"))
         with pytest.raises(ConfigurationError, match=r"result\.mappings\(\)"):
             arrow_table_of(result)
         assert arrow_table_of(result.mappings()) is None
+    engine.dispose()
 
 
 # --- which columns are wanted ---------------------------------------------------------------------------------------------------
