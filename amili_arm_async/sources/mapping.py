@@ -176,10 +176,10 @@ class FieldMap:
         if nested and in_lines:
             raise SourceError(f"{LINES} is given as a list and as columns too ({_shown(in_lines[0].name)}): keep one of them")
         if not columns:
-            raise SourceError(f"no column is a field of {self._whose}: say which field each column is, with {_example([])}")
+            raise SourceError(f"no column is a field of {self._whose}: say which field each column is, with {_example([], self.part)}")
         key = KEYS[self.kind]
         if not any(column.field.path == key for column in columns) and (self.kind == "customers" or in_lines or self.part == "lines"):
-            hint = f'columns={{"...": "{key}"}} (--column ...={key})'
+            hint = _example([("...", key)], self.part)
             raise SourceError(f"no column is {key}, the number of a record: say which column it is, with {hint}")
 
     def _not_there(self, missing: Sequence[str], names: Sequence[str]) -> str:
@@ -202,7 +202,7 @@ class FieldMap:
             if near is not None and near not in {path for _, path in pairs}:
                 pairs.append((name, near))
         are = "1 column is no field" if len(unknown) == 1 else f"{len(unknown)} columns are no field"
-        remedy = f"say which field each is, with {_example(pairs)}, or pass over them with extra_columns=True (--extra-columns)"
+        remedy = f"say which field each is, with {_example(pairs, self.part)}, or pass over them with extra_columns=True (--extra-columns)"
         return f"{are} of {self._whose}: {'; '.join(said)}{_more(unknown)}: {remedy}"
 
     def _nearest(self, names: Sequence[str]) -> list[str | None]:
@@ -218,12 +218,13 @@ def _more(every: Sequence[object]) -> str:
     return f" and {len(every) - _MOST_NAMED} more" if len(every) > _MOST_NAMED else ""
 
 
-def _example(pairs: Sequence[tuple[str, str]]) -> str:
+def _example(pairs: Sequence[tuple[str, str]], part: Part) -> str:
     """The mapping that is wanted, to be pasted."""
-    some = list(pairs) or [("Kundenr", "customerNo")]
-    mapping = ", ".join([f'{_shown(name)}: "{path}"' for name, path in some])
-    words = " ".join([f"--column {_quoted(f'{_plain(name)}={path}')}" for name, path in some])
-    return f"columns={{{mapping}}} ({words})"
+    some = list(pairs) or [("Fakturanr", "documentNo") if part == "lines" else ("Kundenr", "customerNo")]
+    mapping = ", ".join([f'{_shown(column)}: "{path}"' for column, path in some])
+    name, option = ("line_columns", "--line-column") if part == "lines" else ("columns", "--column")
+    words = " ".join([f"{option} {_quoted(f'{_plain(column)}={path}')}" for column, path in some])
+    return f"{name}={{{mapping}}} ({words})"
 
 
 def _quoted(word: str) -> str:

@@ -46,8 +46,8 @@ def check_encoding(name: str | None) -> str | None:
         found.incrementaldecoder(_REFUSED).decode(b"")
     except (LookupError, TypeError, ValueError):
         raise ConfigurationError(
-            "encoding is the name of one that Python knows, such as utf-8, windows-1252, iso-8859-15, cp865, mac-roman or utf-16; "
-            "or leave it out, so that it is found"
+            "encoding: Python knows no text encoding of this name; give one such as utf-8, windows-1252, iso-8859-15, cp865, mac-roman "
+            "or utf-16, or omit it, so that it is detected"
         ) from None
     return "utf-8" if found.name == "utf-8-sig" else found.name
 

@@ -104,7 +104,7 @@ def _parse(text: str, decimal_sign: str | None) -> Number | Outcome:
             return refused("two_meanings", _TWO if decimal_sign is None else _CONTRADICTION)
         mark = decimal_sign
     elif decimal_sign and mark not in {"", decimal_sign}:
-        return refused("number", f"not a number with {_NAMES[decimal_sign]} before the decimals, as in the rest of the column")
+        return refused("number", f"decimal_sign= (--decimal) or its column says {_NAMES[decimal_sign]}; this number has another sign")
     whole, _, fraction = found[2].partition(mark) if mark else (found[2], "", "")
     whole = whole.translate(_WITHOUT).lstrip("0") or "0"
     if len(whole) > _MOST_DIGITS or len(fraction) > _MOST_DIGITS:

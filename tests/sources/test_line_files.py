@@ -84,6 +84,8 @@ async def test_what_can_not_be_joined_is_said():
         await read("documentNo;documentLines.lineNo\n1;1\n", LINES)
     with pytest.raises(SourceError, match="the lines in the file: no column is documentNo"):
         await read(DOCUMENTS, "lineNo;price\n1;1\n", line_columns=None)
+    with pytest.raises(SourceError, match=r"--line-column"):
+        await read(DOCUMENTS, "documentNo;Varepris\n1;1\n", line_columns=None)
     with pytest.raises(SourceError, match="are JSON"):
         await read(DOCUMENTS, '{"documentNo":"1"}\n', line_columns=None)
     with pytest.raises(SourceError, match=r'1 column is no field of the lines of documents: column 2, "customerNo"'):
