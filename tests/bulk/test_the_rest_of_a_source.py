@@ -314,7 +314,8 @@ async def test_cancelled_while_the_rest_is_named_each_record_is_in_one_place(sou
 async def test_a_long_file_is_named_in_bounded_memory(arm, sandbox, tmp_path) -> None:
     sandbox.inject(Fault.status(403), method="POST", times=None)
     peaks = []
-    for number in (4_000, 20_000):
+    # Both are read in many blocks. How many of these are there at a time depends on who has his turn when.
+    for number in (20_000, 80_000):
         records = open_records(write_lines(tmp_path / "in.jsonl", number), "documents")
         options = quick(dead_letter=tmp_path / "dead.jsonl", journal=tmp_path / f"{number}.sqlite", run_id="one")
         tracemalloc.start()
@@ -322,4 +323,4 @@ async def test_a_long_file_is_named_in_bounded_memory(arm, sandbox, tmp_path) ->
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert report.totals.records_read == number
-    assert peaks[1] < peaks[0] + 800_000
+    assert peaks[1] < peaks[0] + 2_000_000
