@@ -409,7 +409,7 @@ def read_value(value: Any, cls: type[RecordT]) -> RecordT:
 
 
 def _read_field(item: Any, kind: Any) -> Any:
-    for option in _options(kind):
+    for option in type_options(kind):
         if _is_record(option) and isinstance(item, dict):
             return read_value(item, option)
         nested = get_args(option)
@@ -446,9 +446,14 @@ def _fields(cls: type[Struct]) -> dict[str, Any]:
     return {wire: hints[name] for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True)}
 
 
-def _options(kind: Any) -> tuple[Any, ...]:
+def type_options(kind: Any) -> tuple[Any, ...]:
+    """Returns the types that a type hint allows: those of a union, or the type itself.
+
+    Args:
+        kind: the type hint.
+    """
     return get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
 
 
 def _wants(kind: Any, option: type) -> bool:
-    return option in _options(kind)
+    return option in type_options(kind)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from msgspec import UnsetType
 
+from ..codec import type_options
 from ..models.base import Input
 
 __all__ = ["FieldNameError", "FieldNames", "check_mapping", "check_text", "kinds_of", "mistakes_in", "right_name"]
@@ -50,7 +51,7 @@ def kinds_of(cls: type[Input]) -> Mapping[str, Any]:
     hints = get_type_hints(cls)
     kinds: dict[str, Any] = {}
     for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
-        options = get_args(hints[name]) if get_origin(hints[name]) in {Union, UnionType} else (hints[name],)
+        options = type_options(hints[name])
         (kinds[wire],) = [option for option in options if option not in (NoneType, UnsetType)]
     return kinds
 

@@ -15,10 +15,10 @@ from msgspec import UNSET, Raw
 from ..bulk.canonical import as_key, is_plain
 from ..bulk.key_hashes import KeyHashes, repeats
 from ..values.fields import KEYS, Field
-from ..values.judge import CellFault
+from ..values.findings import WHOLE, CellFault
 from ..values.rows import NO_RECORD
 from .judged import JudgedBlock, JudgedLines, RefusedRecord
-from .refusals import WHOLE, Refusals, Said
+from .refusals import Refusals, Said
 from .table import BrokenRow
 
 __all__ = ["DocumentRows", "LinesOfRows", "RunCounter", "TableRows", "TornDocuments", "is_blank", "keys_of", "without_rows"]

@@ -17,12 +17,12 @@ from ..bulk.fingerprints import may_have_duplicate_names
 from ..unreadable import UnreadableRecord
 from ..values.dates import read_date
 from ..values.fields import KEYS, LINES, MODELS, Field, RecordKind, fields_of
+from ..values.findings import WHOLE, CellFault
 from ..values.json_columns import JsonColumns, RecordColumns
 from ..values.json_judge import JsonJudge
-from ..values.judge import CellFault
 from .json_faults import fault_of
 from .record_blocks import PlacedBlock, RecordWarnings
-from .refusals import WHOLE, Refusals, Said
+from .refusals import Refusals, Said
 
 __all__ = ["JsonRecords"]
 

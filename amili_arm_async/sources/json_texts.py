@@ -11,7 +11,7 @@ import msgspec
 from ..unreadable import UnreadableRecord
 from .json_faults import NOT_UTF_8, fault_of
 from .json_tokens import OBJECT, STRING, body_pattern, tail_pattern, value_pattern
-from .text import BOM
+from .text import BOM, is_utf8
 
 __all__ = ["JsonTexts"]
 
@@ -125,7 +125,7 @@ class JsonTexts:
         lines = block.split(b"\n")
         del lines[-1]
         are_objects = all(map(bytes.startswith, lines, repeat(b"{"))) and all(map(bytes.endswith, lines, repeat(b"}")))
-        if are_objects and max(map(len, lines)) <= self._longest and _is_utf8(block):
+        if are_objects and max(map(len, lines)) <= self._longest and is_utf8(block):
             self._found += enumerate(lines, self._line)
             self._line += len(lines)
             self._place = end
@@ -138,7 +138,7 @@ class JsonTexts:
             if text:
                 if not text.startswith(b"{") or not text.endswith(b"}") or len(line) > self._longest:
                     return False
-                self._found.append((self._line, text if _is_utf8(text) else self._unreadable(self._line, NOT_UTF_8, text)))
+                self._found.append((self._line, text if is_utf8(text) else self._unreadable(self._line, NOT_UTF_8, text)))
             self._place += len(line) + 1
             self._line += 1
         return True
@@ -271,7 +271,7 @@ class JsonTexts:
     def _give(self, line: int, text: bytes, fault: str | None, is_line: bool) -> None:
         if len(text) > self._longest:
             self._too_long(line)
-        elif fault is None and not _is_utf8(text):
+        elif fault is None and not is_utf8(text):
             self._refuse(line, NOT_UTF_8, text)
         elif fault is None and not is_line:
             try:
@@ -509,13 +509,3 @@ def _indent_of(before: bytes) -> int | None:
     """The blanks at the beginning of a line of which this stands before an object; None where it is more than brackets and commas."""
     beside = _BESIDE.match(before)
     return len(before) - len(before.lstrip()) if beside is not None and beside.end() == len(before) else None
-
-
-def _is_utf8(text: bytes) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..unreadable import UnreadableRecord
 from ..values.fields import Field
-from ..values.judge import CellFault
+from ..values.findings import CellFault
 
 __all__ = ["JudgedBlock", "JudgedLines", "RefusedRecord"]
 

@@ -15,12 +15,13 @@ import msgspec
 from ..errors import SourceError
 from ..unreadable import UnreadableRecord
 from ..values.fields import KEYS, Field
-from ..values.judge import CellFault, Origin, ReadingOptions
+from ..values.findings import WHOLE, CellFault
+from ..values.judge import Origin, ReadingOptions
 from ..values.rows import RowRules
 from .documents import is_blank
 from .judged import JudgedBlock, JudgedLines, RefusedRecord
 from .mapping import FieldMap, MappedColumn
-from .refusals import WHOLE, Refusals, Said
+from .refusals import Refusals, Said
 from .table import BrokenRow, TableBlock
 from .table_inputs import Step, TableInput
 from .table_records import FoundLines, SignProofs, compared_keys, keys_in_broken

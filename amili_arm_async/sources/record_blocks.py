@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 from ..bulk.blocks import RecordBlock
 from ..unreadable import UnreadableRecord
-from ..values.judge import CellFault
+from ..values.findings import WHOLE, CellFault
 from .encode import RecordEncoder
 from .judged import JudgedBlock
-from .refusals import WHOLE, Refusals
+from .refusals import Refusals
 
 __all__ = ["PlacedBlock", "RecordWarning", "RecordWarnings", "TextMaker"]
 

@@ -7,16 +7,13 @@ from typing import Any, Final, TypeAlias
 
 from ..bulk.canonical import as_key
 from ..unreadable import UnreadableRecord
-from ..values.judge import CellFault
+from ..values.findings import WHOLE, CellFault
 from .mapping import MappedColumn
 
-__all__ = ["WHOLE", "Refusals", "Said"]
+__all__ = ["Refusals", "Said"]
 
 Said: TypeAlias = tuple[str, CellFault]
 """What is wrong, with its place in words."""
-
-WHOLE: Final = "$"
-"""The path of a fault of a whole row."""
 
 
 _MOST_FAULTS: Final = 10

@@ -13,9 +13,11 @@ from unicodedata import normalize
 
 from msgspec import UNSET
 
+from ..errors import SourceError
 from ..values.fields import KEYS, LINES, Field
+from ..values.findings import WHOLE, CellFault
 from ..values.json_judge import with_line
-from ..values.judge import CellFault, Judge, Origin, ReadingOptions
+from ..values.judge import Judge, Origin, ReadingOptions
 from ..values.numbers import combine_proofs, number_proofs
 from ..values.rows import NO_RECORD, RowRules
 from ..values.texts import BLANKS, SHORTENED, without_marks, word_fault
@@ -23,7 +25,7 @@ from ..values.words import DASHES, NULL_WORDS
 from .documents import DocumentRows, LinesOfRows, TableRows, TornDocuments, without_rows
 from .judged import JudgedBlock, JudgedLines
 from .mapping import FieldMap, MappedColumn
-from .refusals import WHOLE, Refusals, Said
+from .refusals import Refusals, Said
 from .table import BrokenRow, NestedLines, Table, TableBlock
 
 __all__ = ["FoundLines", "LinesElsewhere", "SignProofs", "TableRecords", "compared_keys", "keys_in_broken"]
@@ -212,13 +214,9 @@ class TableRecords:
         self._row_rules = RowRules(kind, table.names, [by_position.get(position) for position in range(len(table.names))])
 
     def _refuse_constants_without_lines(self, field: Field) -> None:
-        from ..errors import SourceError  # noqa: PLC0415
-
         raise SourceError(f"it has no column of lines, in which the constant {field.path} could stand: add one, or leave the constant out")
 
     def _refuse_lines_twice(self, given: Sequence[MappedColumn]) -> None:
-        from ..errors import SourceError  # noqa: PLC0415
-
         if given:
             raise SourceError(f"it has lines ({given[0].name}), and another table with lines was given: give them once")
         of_lines = {field.path for field, _ in self._map.constants}

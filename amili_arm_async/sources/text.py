@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 from ..errors import ConfigurationError
 from .windows_1252 import evidence_of, is_plain, likely_encoding
 
-__all__ = ["BOM", "LineBlocks", "LineSplitter", "TextDecoder", "Transcoder", "check_encoding", "detect_encoding"]
+__all__ = ["BOM", "LineBlocks", "LineSplitter", "TextDecoder", "Transcoder", "check_encoding", "detect_encoding", "is_utf8"]
 
 BOM: Final = codecs.BOM_UTF8
 """The byte order mark, in UTF-8."""
@@ -155,7 +155,7 @@ class TextDecoder:
     def decide(self, lines: list[bytes]) -> None:
         """Looks at lines that follow, where nothing is decided yet."""
         if self._found is None and (odd := [line for line in lines if not line.isascii()]):
-            others = [line for line in odd if not _is_utf8(line, "surrogatepass")]
+            others = [line for line in odd if not is_utf8(line, "surrogatepass")]
             if len(others) * 2 < len(odd):
                 self._found = "utf-8"
                 return
@@ -178,7 +178,7 @@ class TextDecoder:
             if self._found == "utf-8":
                 return line.decode("utf-8")
             # Two bytes of UTF-8 are two odd characters in Windows-1252: such pairs do not occur in one file on purpose.
-            if self._found == "windows-1252" and (is_plain(line) or not (_is_utf8(line) or evidence_of(line) == "against")):
+            if self._found == "windows-1252" and (is_plain(line) or not (is_utf8(line) or evidence_of(line) == "against")):
                 return line.decode("cp1252")
         except UnicodeError:
             pass
@@ -212,7 +212,10 @@ class TextDecoder:
         return f"neither UTF-8 nor surely Windows-1252: say which encoding the file has{such} (encoding=, --encoding), or save it as UTF-8"
 
 
-def _is_utf8(line: bytes, errors: str = "strict") -> bool:
+def is_utf8(line: bytes, errors: str = "strict") -> bool:
+    """Returns whether bytes are UTF-8."""
+    if line.isascii():
+        return True
     try:
         line.decode("utf-8", errors)
     except UnicodeError:

@@ -25,11 +25,11 @@ from ..sources.json_faults import fault_of
 from ..sources.judged import JudgedBlock, JudgedLines
 from ..unreadable import UnreadableRecord
 from ..values.fields import KEYS, MODELS, Field, RecordKind
-from ..values.findings import CellFault
+from ..values.findings import WHOLE, CellFault
 from ..values.json_columns import JsonColumns, RecordColumns, json_struct
 from ..values.json_judge import JsonJudge
 from .rules import AMOUNTS, Columns, faults_together, form_faults
-from .shapes import WHOLE, plain, shape_faults, well_typed
+from .shapes import plain, shape_faults, well_typed
 
 __all__ = ["Checked", "Examiner"]
 

@@ -13,20 +13,20 @@ from datetime import date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from functools import cache, lru_cache
-from types import NoneType, UnionType
-from typing import Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
 from msgspec import UNSET, Struct, UnsetType
 
 from ..bulk.field_names import right_name
+from ..codec import type_options
 from ..models.base import Input
 from ..models.customers import Customer, CustomerRecord
-from ..values.findings import CellFault
+from ..values.findings import WHOLE, CellFault
 from ..values.texts import CONTROL_CHARACTERS
 
-__all__ = ["WHOLE", "plain", "shape_faults", "well_typed"]
+__all__ = ["plain", "shape_faults", "well_typed"]
 
-WHOLE: Final = "$"
 """The path of a fault of a whole record."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -63,7 +63,7 @@ def _shapes(cls: type[Input]) -> dict[str, _Shape]:
 
 
 def _shape(kind: Any) -> _Shape:
-    options = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+    options = type_options(kind)
     (option,) = [each for each in options if each not in (NoneType, UnsetType)]
     if get_origin(option) is list:
         return _Shape("list", items=_shape(get_args(option)[0]))

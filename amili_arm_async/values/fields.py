@@ -9,11 +9,12 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 from inspect import cleandoc
-from types import MappingProxyType, UnionType
-from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 
+from ..codec import type_options
 from ..models.base import Input
 from ..models.customers import Customer
 from ..models.documents import Document
@@ -170,7 +171,7 @@ def _fields(cls: type[Struct], above: tuple[str, ...], *, in_lines: bool) -> lis
     meanings = {name: " ".join(words.split()) for name, words in _MEANING.findall(cleandoc(cls.__doc__ or ""))}
     fields: list[Field] = []
     for attribute, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
-        for option in _options(hints[attribute]):
+        for option in type_options(hints[attribute]):
             names = (*above, wire)
             if isinstance(option, type) and issubclass(option, Struct):
                 fields += _fields(option, names, in_lines=in_lines)
@@ -179,10 +180,6 @@ def _fields(cls: type[Struct], above: tuple[str, ...], *, in_lines: bool) -> lis
             elif (kind := "texts" if get_origin(option) is list else _TYPES.get(option)) is not None:
                 fields.append(_field(names, in_lines, kind, meanings.get(attribute, "")))
     return fields
-
-
-def _options(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
 
 
 def _field(names: tuple[str, ...], in_lines: bool, kind: FieldType, meaning: str) -> Field:

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-__all__ = ["SEVERITIES", "CellFault", "Severity"]
+__all__ = ["SEVERITIES", "WHOLE", "CellFault", "Severity"]
+
+WHOLE: Final = "$"
+"""The path of a fault of a whole record or row."""
 
 Severity: TypeAlias = Literal["error", "warning"]
 

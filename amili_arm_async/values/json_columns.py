@@ -10,13 +10,14 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from itertools import accumulate
 from operator import attrgetter
-from types import NoneType, UnionType
-from typing import Any, Final, NamedTuple, TypeAlias, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Final, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from .. import codec
+from ..codec import type_options
 from ..models.base import Input
 from .fields import LINES, MODELS, Field, RecordKind, fields_of
 
@@ -48,7 +49,7 @@ def json_struct(cls: type[Input], *, strict: bool = True, nulls: bool = False) -
     hints = get_type_hints(cls)
     fields: list[tuple[str, Any, Any]] = []
     for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
-        (kind,) = [each for each in _options(hints[name]) if each not in (NoneType, UnsetType)]
+        (kind,) = [each for each in type_options(hints[name]) if each not in (NoneType, UnsetType)]
         read = _type(kind, strict, nulls) | None
         field = msgspec.field(default=UNSET if nulls else None, name=wire)
         fields.append((name, read | UnsetType if nulls else read, field))
@@ -62,7 +63,7 @@ def _struct_of(cls: type[Input], names: _Names, above: tuple[str, ...] = ()) -> 
     fields: list[tuple[str, Any, Any]] = []
     for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
         if (*above, wire) in names:
-            (kind,) = [each for each in _options(hints[name]) if each not in (NoneType, UnsetType)]
+            (kind,) = [each for each in type_options(hints[name]) if each not in (NoneType, UnsetType)]
             is_list = get_origin(kind) is list
             item = get_args(kind)[0] if is_list else kind
             is_object = isinstance(item, type) and issubclass(item, Input)
@@ -78,10 +79,6 @@ def _names_in(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ..
         yield (*above, name)
         for item in inner if isinstance(inner, list) else [inner]:
             yield from _names_in(item, (*above, name))
-
-
-def _options(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
 
 
 def _type(kind: Any, strict: bool, nulls: bool) -> Any:
@@ -267,7 +264,10 @@ def _groups(cls: type[Struct]) -> Mapping[str, type[Struct]]:
     hints = get_type_hints(cls)
     named = zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True)
     return {
-        wire: option for name, wire in named for option in _options(hints[name]) if isinstance(option, type) and issubclass(option, Struct)
+        wire: option
+        for name, wire in named
+        for option in type_options(hints[name])
+        if isinstance(option, type) and issubclass(option, Struct)
     }
 
 

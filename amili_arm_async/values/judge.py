@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
-
-import msgspec
 
 from .cells import PENDING
 from .columns import ColumnReader
@@ -17,7 +14,7 @@ from .findings import SEVERITIES, CellFault
 from .forms import FORMS, Form, Neighbours
 from .outcome import Outcome
 
-__all__ = ["VERSION", "CellFault", "Judge", "JudgedRows", "Origin", "ReadingOptions", "rules_id"]
+__all__ = ["VERSION", "Judge", "JudgedRows", "Origin", "ReadingOptions"]
 
 VERSION = 1
 """Of the rules. A sync judges all its records again where they were judged by another version."""
@@ -63,23 +60,6 @@ class JudgedRows(NamedTuple):
     needs_number_sign: bool
 
 
-def rules_id(kind: RecordKind, fields: Sequence[Field], origins: Sequence[Origin] | None, options: ReadingOptions) -> str:
-    """Returns what names the rules by which the rows of a table are judged: equal rows are judged equally where it is equal.
-
-    Args:
-        kind: what the records are.
-        fields: one for each column.
-        origins: what each column was; None: all were texts.
-        options: how cells are read.
-
-    Returns:
-        A short text.
-    """
-    columns = sorted(zip((field.path for field in fields), origins or _TEXTS * len(fields), strict=True))
-    told = [VERSION, kind, columns, options.decimal_sign, sorted((options.proved or {}).items()), options.clear]
-    return f"{VERSION}-{blake2b(msgspec.json.encode(told), digest_size=8).hexdigest()}"
-
-
 class Judge:
     """Reads blocks of rows of one table.
 
@@ -90,9 +70,6 @@ class Judge:
         fields: one for each column.
         origins: what each column was; None: all were texts.
         options: how cells are read.
-
-    Attributes:
-        rules: names the rules; see `rules_id`.
     """
 
     def __init__(
@@ -103,7 +80,6 @@ class Judge:
         origins: Sequence[Origin] | None = None,
         options: ReadingOptions = ReadingOptions(),
     ) -> None:
-        self.rules = rules_id(kind, fields, origins, options)
         known = origins or _TEXTS * len(fields)
         self._paths = [field.path for field in fields]
         signs = [options.decimal_sign or (options.proved or {}).get(path) for path in self._paths]

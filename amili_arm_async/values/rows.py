@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from .fields import KEYS, Field, RecordKind
-from .judge import CellFault
+from .findings import CellFault
 from .texts import BLANKS
 
 __all__ = ["NO_RECORD", "RowRules"]
