@@ -21,9 +21,12 @@ from ..validation.run import CheckRun
 from ..wire import Envelope
 from . import output
 from .options import (
+    OUTPUT,
+    SOURCE,
     ColumnOptions,
     Config,
     JsonOption,
+    KindArgument,
     LineOptions,
     RecordFile,
     RecordKind,
@@ -48,7 +51,7 @@ _LONGEST: Final = 2000
 
 @command
 def check(
-    kind: Annotated[RecordKind, typer.Argument(help="What the records are.")],
+    kind: KindArgument,
     file: RecordFile,
     source: SourceOptions,
     columns: ColumnOptions,
@@ -56,14 +59,33 @@ def check(
     config: Config = None,
     customers: Annotated[
         str | None,
-        typer.Option(help="File of all customers that will exist: a document of any other customer is an error. For documents."),
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=SOURCE,
+            help="For documents: file of all customers that will exist. A document of any other customer is an error.",
+        ),
     ] = None,
     column_customers: Annotated[
-        list[str] | None, typer.Option("--column-customers", metavar="COLUMN=FIELD", help="As --column, for the file of --customers.")
+        list[str] | None,
+        typer.Option(
+            "--column-customers", metavar="COLUMN=FIELD", rich_help_panel=SOURCE, help="As --column, for the file of --customers."
+        ),
     ] = None,
-    state: Annotated[str | None, typer.Option(help="State file of `amili-arm sync`: its customers exist too. For documents.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Maximum number of findings that are named; more are only counted.")] = _LIMIT,
-    max_bytes: Annotated[int, typer.Option(min=1, help="Maximum bytes per request.")] = RunOptions.max_bytes,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=SOURCE, help="For documents: state file of `amili-arm sync`. Its customers exist too."
+        ),
+    ] = None,
+    limit: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", rich_help_panel=OUTPUT, help="Maximum number of errors and warnings that are listed. More are only counted."
+        ),
+    ] = _LIMIT,
+    max_bytes: Annotated[
+        int, typer.Option(min=1, metavar="BYTES", rich_help_panel=SOURCE, help="Maximum size of a request: a larger record is an error.")
+    ] = RunOptions.max_bytes,
     as_json: JsonOption = False,
 ) -> None:
     """Lists every error and warning in the records of FILE, on standard output. Nothing is sent, and no network is used.

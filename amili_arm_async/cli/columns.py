@@ -15,7 +15,7 @@ from ..sources.likeness import ColumnGuess, Proposal, TableKind, kind_of, propos
 from ..sources.sample import Sample, read_sample
 from ..sources.text import check_encoding
 from . import output
-from .options import Config, command
+from .options import OUTPUT, SOURCE, Config, command
 
 __all__ = ["columns"]
 
@@ -33,14 +33,20 @@ class _Kind(StrEnum):
 
 @command
 def columns(
-    file: Annotated[str, typer.Argument(help="CSV, Parquet or JSON lines, optionally compressed.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV, Parquet or JSON lines; it may be compressed.")],
     kind: Annotated[
-        _Kind | None, typer.Argument(help="What the rows are; lines: of documents, for --lines. Guessed by the names if omitted.")
+        _Kind | None,
+        typer.Argument(
+            metavar="KIND",
+            help="What the rows are: customers, documents, or lines (of documents, for --lines). Default: guessed by the names.",
+        ),
     ] = None,
     config: Config = None,
-    delimiter: Annotated[str | None, typer.Option(help="CSV delimiter: ; or , or tab; detected if omitted.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Text encoding; detected if omitted.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on standard output.")] = False,
+    delimiter: Annotated[
+        str | None, typer.Option(metavar="SIGN", rich_help_panel=SOURCE, help="CSV delimiter: ; or , or tab. Default: detected.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(metavar="NAME", rich_help_panel=SOURCE, help="Text encoding. Default: detected.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", rich_help_panel=OUTPUT, help="Print one line of JSON on standard output.")] = False,
 ) -> None:
     """Proposes which fields the columns of FILE are, by their names and some of their values, as options and for the settings file.
 

@@ -10,6 +10,7 @@ import typer
 
 from . import output
 from .config_file import places
+from .help import ArmCommand, ArmGroup
 from .options import Config, ConnectionOptions, command
 from .settings import Found, Settings, current_file
 from .settings_schema import KNOWN
@@ -22,10 +23,10 @@ _WIDEST: Final = 60
 
 _NOT_SETTINGS: Final = frozenset({"AMILI_ARM_CONFIG"})
 
-config_app = typer.Typer(help="Settings, from options, the environment, a file, or by default.", no_args_is_help=True)
+config_app = typer.Typer(cls=ArmGroup, help="Settings, from options, the environment, a file, or by default.", no_args_is_help=True)
 
 
-@config_app.command()
+@config_app.command(cls=ArmCommand)
 @command
 def show(
     connection: ConnectionOptions,
@@ -43,7 +44,7 @@ def show(
             output.warn(f"{output.plain(name)} in the environment is not a setting")
 
 
-@config_app.command()
+@config_app.command(cls=ArmCommand)
 @command
 def path(config: Config = None) -> None:
     """Shows the path of the settings file in use; exit code 1 if there is none."""

@@ -36,9 +36,9 @@ _OPEN_BATCHES: Final = 32
 
 @command
 def demo(
-    customers: Annotated[int, typer.Option(min=1, help="Customers to send.")] = 1000,
-    documents: Annotated[int, typer.Option(min=0, help="Invoices to send to them.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Seed of the generated records: the same seed generates the same records.")] = 1,
+    customers: Annotated[int, typer.Option(min=1, metavar="N", help="Number of customers to send.")] = 1000,
+    documents: Annotated[int, typer.Option(min=0, metavar="N", help="Number of invoices to send to them.")] = 2000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the generated records: the same seed generates the same records.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of a table.")] = False,
 ) -> None:
     """Starts a sandbox in this process, sends generated customers and invoices to it, and reads the customers back.

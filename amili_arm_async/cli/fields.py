@@ -8,7 +8,7 @@ import typer
 
 from ..values.fields import Field, fields_of
 from . import output
-from .options import RecordKind, command
+from .options import KindArgument, RecordKind, command
 
 __all__ = ["fields"]
 
@@ -28,7 +28,7 @@ _NOTE_OF_LINES: Final = (
 
 @command
 def fields(
-    kind: Annotated[RecordKind, typer.Argument(help="What the records are.")],
+    kind: KindArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on standard output.")] = False,
 ) -> None:
     """Lists every field of a kind of record, with its type, an example and its meaning: what the columns of a table may be.

@@ -80,8 +80,10 @@ def adopt(journal: JournalArgument) -> None:
 @command
 def prune(
     journal: JournalArgument,
-    run_id: Annotated[str | None, typer.Option(help="Only this run.")] = None,
-    older_than_days: Annotated[float, typer.Option(min=0, help="Only runs with no activity for this many days.")] = OLDER_THAN / _DAY,
+    run_id: Annotated[str | None, typer.Option(metavar="NAME", help="Only this run.")] = None,
+    older_than_days: Annotated[
+        float, typer.Option(min=0, metavar="DAYS", help="Only runs with no activity for this many days.")
+    ] = OLDER_THAN / _DAY,
     with_failures: Annotated[
         bool, typer.Option("--with-failures", help="Also runs with records that are failed, rejected, invalid or blocked.")
     ] = False,
@@ -89,7 +91,10 @@ def prune(
         bool, typer.Option("--unfinished", help="Also runs that were cut off, or with records that are accepted, unknown or not sent.")
     ] = False,
     keep_numbers: Annotated[
-        float, typer.Option(min=0, help="Days to keep the document numbers of a removed run: no other run sends documents with them.")
+        float,
+        typer.Option(
+            min=0, metavar="DAYS", help="How long to keep the document numbers of a removed run: no other run sends documents with them."
+        ),
     ] = KEEP_NUMBERS / _DAY,
 ) -> None:
     """Removes old runs from a journal: by default those that ended at least 30 days ago with every record succeeded.

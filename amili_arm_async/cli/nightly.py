@@ -27,6 +27,9 @@ from . import output
 from .check import CheckJob, customer_numbers, require_rereadable
 from .html_report.writers import write_failures, write_json, write_page
 from .options import (
+    OUTPUT,
+    RUN,
+    SOURCE,
     ConnectionOptions,
     JournalOptions,
     LineOptions,
@@ -52,17 +55,33 @@ __all__ = ["NightlyJob", "ReportOptions", "nightly"]
 class ReportOptions:
     """Which reports are written."""
 
-    report: Annotated[str | None, typer.Option(help="Write the report as JSON to this file.")] = None
-    html: Annotated[str | None, typer.Option(help="Write the report as an HTML page to this file.")] = None
-    failures: Annotated[str | None, typer.Option(help="Write all failed records as CSV to this file.")] = None
+    report: Annotated[str | None, typer.Option(metavar="FILE", rich_help_panel=OUTPUT, help="Write the report as JSON to this file.")] = (
+        None
+    )
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", rich_help_panel=OUTPUT, help="Write the report as an HTML page to this file.")
+    ] = None
+    failures: Annotated[
+        str | None, typer.Option(metavar="FILE", rich_help_panel=OUTPUT, help="Write all failed records as CSV to this file.")
+    ] = None
 
 
 def _column_option(part: PartName) -> Any:
-    return typer.Option(f"--column-{part}", metavar="COLUMN=FIELD", help=f"Read a column of the {part} as this field. [columns.{part}]")
+    return typer.Option(
+        f"--column-{part}",
+        metavar="COLUMN=FIELD",
+        rich_help_panel=SOURCE,
+        help=f"Read a column of the {part} as this field. Repeatable.\n\nSettings: [columns.{part}]",
+    )
 
 
 def _set_option(part: PartName) -> Any:
-    return typer.Option(f"--set-{part}", metavar="FIELD=VALUE", help=f"Give a field the same value in all {part}. [constants.{part}]")
+    return typer.Option(
+        f"--set-{part}",
+        metavar="FIELD=VALUE",
+        rich_help_panel=SOURCE,
+        help=f"Give a field the same value in all {part}. Repeatable.\n\nSettings: [constants.{part}]",
+    )
 
 
 @dataclass(frozen=True)
@@ -104,26 +123,41 @@ def nightly(
     customers: Annotated[
         str | None,
         typer.Option(
-            help="File of all customers: CSV, Parquet or JSON, optionally compressed; a path, a URL, a folder; - for standard input."
+            metavar="FILE",
+            rich_help_panel=SOURCE,
+            help="File of all customers: CSV, Parquet or JSON; it may be compressed. A path, a URL, a folder, or - for standard input.",
         ),
     ] = None,
     documents: Annotated[
         str | None,
         typer.Option(
-            help="File of the documents: CSV, Parquet or JSON, optionally compressed; a path, a URL, a folder; - for standard input."
+            metavar="FILE",
+            rich_help_panel=SOURCE,
+            help="File of the documents: CSV, Parquet or JSON; it may be compressed. A path, a URL, a folder, or - for standard input.",
         ),
     ] = None,
     state: Annotated[
-        str | None, typer.Option(help="State file: it records what was sent successfully, so that only changed customers are sent.")
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=RUN,
+            help="State file: it records what was sent successfully, so that only changed customers are sent.",
+        ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Also send unchanged customers.")] = False,
-    dead_letter_customers: Annotated[str | None, typer.Option(help="File for the customers that failed.")] = None,
-    dead_letter_documents: Annotated[str | None, typer.Option(help="File for the documents that failed.")] = None,
+    full: Annotated[bool, typer.Option("--full", rich_help_panel=RUN, help="Also send unchanged customers.")] = False,
+    dead_letter_customers: Annotated[
+        str | None, typer.Option(metavar="FILE", rich_help_panel=OUTPUT, help="File for the customers that failed.")
+    ] = None,
+    dead_letter_documents: Annotated[
+        str | None, typer.Option(metavar="FILE", rich_help_panel=OUTPUT, help="File for the documents that failed.")
+    ] = None,
     at_least_customers: Annotated[
         str | None,
         typer.Option(
             "--at-least-customers",
             "--at-least",
+            metavar="N",
+            rich_help_panel=SOURCE,
             help="Minimum content of the file of customers: a number of records, or with --state a share of the customers in it, such"
             " as 90%. With less, everything is still sent, and the exit code is 1. Default: 50% with --state.",
         ),
@@ -131,12 +165,20 @@ def nightly(
     at_least_documents: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Minimum number of records in the file of documents. With fewer, all are still sent, and the exit code is 1."
+            metavar="N",
+            rich_help_panel=SOURCE,
+            min=0,
+            help="Minimum number of records in the file of documents. With fewer, all are still sent, and the exit code is 1.",
         ),
     ] = None,
     stop_after_failures: StopAfterFailures = None,
     check_first: Annotated[
-        bool, typer.Option("--check-first", help="Check both files completely before anything is sent; with errors nothing is sent.")
+        bool,
+        typer.Option(
+            "--check-first",
+            rich_help_panel=RUN,
+            help="Check both files completely before anything is sent. If they have errors, nothing is sent.",
+        ),
     ] = False,
 ) -> None:
     """Sends the customers, then the documents of the customers that succeeded, and writes the reports.

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from ..values.fields import RecordKind as SourceKind
 
 __all__ = [
+    "CONNECTION",
+    "JOURNAL",
+    "OUTPUT",
+    "RUN",
+    "SOURCE",
     "AnyCommandsConfig",
     "Bisect",
     "BisectOption",
@@ -36,6 +41,7 @@ __all__ = [
     "JournalArgument",
     "JournalOptions",
     "JsonOption",
+    "KindArgument",
     "LineOptions",
     "OutputOptions",
     "RecordFile",
@@ -53,6 +59,13 @@ __all__ = [
     "parse_stop_after_failures",
     "table_columns",
 ]
+
+CONNECTION: Final = "Connection options"
+SOURCE: Final = "Source options"
+RUN: Final = "Run options"
+JOURNAL: Final = "Journal options"
+OUTPUT: Final = "Output options"
+"""The panels of the help: each option has one of them as its `rich_help_panel`."""
 
 _DEFAULTS: Final = BulkOptions()
 _CONFIG_BEFORE_COMMAND: Final = "amili_arm.config"
@@ -145,12 +158,22 @@ Config: TypeAlias = Annotated[
         callback=_take_file,
         is_eager=True,
         expose_value=False,
-        help="Settings file (TOML). [AMILI_ARM_CONFIG; else amili-arm.toml here, or ~/.config/amili-arm/config.toml]",
+        metavar="FILE",
+        rich_help_panel=CONNECTION,
+        help="Settings file (TOML). Default: amili-arm.toml in this directory, or ~/.config/amili-arm/config.toml."
+        "\n\nEnv: AMILI_ARM_CONFIG",
     ),
 ]
 AnyCommandsConfig: TypeAlias = Annotated[
     str | None,
-    typer.Option("--config", callback=_name_file, is_eager=True, expose_value=False, help="Settings file (TOML); also after the command."),
+    typer.Option(
+        "--config",
+        callback=_name_file,
+        is_eager=True,
+        expose_value=False,
+        metavar="FILE",
+        help="Settings file (TOML). It may also stand after the command.",
+    ),
 ]
 
 
@@ -159,11 +182,17 @@ class ConnectionOptions:
     """Which service, client and identity. They override the environment and the settings file."""
 
     config: Config = None
-    base_url: Annotated[str | None, typer.Option(help="Address of the API. [AMILI_ARM_BASE_URL]")] = None
-    client_no: Annotated[int | None, typer.Option(help="Client number. [AMILI_ARM_CLIENT_NO]")] = None
-    user_id: Annotated[str | None, typer.Option(help="User id that the API records as the author. [AMILI_ARM_USER_ID]")] = None
-    identity_url: Annotated[str | None, typer.Option(help="Address of the identity service. [AMILI_ARM_IDENTITY_URL]")] = None
-    client_id: Annotated[str | None, typer.Option(help="Client id for the identity service. [AMILI_ARM_CLIENT_ID]")] = None
+    base_url: Annotated[str | None, typer.Option(metavar="URL", rich_help_panel=CONNECTION, help="Address of the API.")] = None
+    client_no: Annotated[int | None, typer.Option(metavar="N", rich_help_panel=CONNECTION, help="Client number.")] = None
+    user_id: Annotated[
+        str | None, typer.Option(metavar="ID", rich_help_panel=CONNECTION, help="User id that the API records as the author.")
+    ] = None
+    identity_url: Annotated[
+        str | None, typer.Option(metavar="URL", rich_help_panel=CONNECTION, help="Address of the identity service.")
+    ] = None
+    client_id: Annotated[str | None, typer.Option(metavar="ID", rich_help_panel=CONNECTION, help="Client id for the identity service.")] = (
+        None
+    )
 
     def settings(self) -> Settings:
         """Returns all settings: these options, then the environment, the settings file and the defaults.
@@ -196,12 +225,30 @@ class ConnectionOptions:
 class RunOptions:
     """How a bulk run sends."""
 
-    max_records: Annotated[int, typer.Option(help="Maximum records per batch.")] = _DEFAULTS.max_records
-    max_bytes: Annotated[int, typer.Option(help="Maximum bytes per request.")] = _DEFAULTS.max_bytes
-    concurrency: Annotated[int | None, typer.Option(help="Batches sent at the same time; tuned automatically if omitted.")] = None
-    patience: Annotated[float, typer.Option(help="Seconds to keep trying while the server does not respond.")] = _DEFAULTS.patience
-    deadline: Annotated[float, typer.Option(help="Seconds to wait for the result of a batch.")] = _DEFAULTS.deadline
-    grace: Annotated[float, typer.Option(min=0, help="Seconds that batches in flight get to finish after Ctrl-C or SIGTERM.")] = GRACE
+    max_records: Annotated[int, typer.Option(metavar="N", rich_help_panel=RUN, help="Maximum number of records per batch.")] = (
+        _DEFAULTS.max_records
+    )
+    max_bytes: Annotated[int, typer.Option(metavar="BYTES", rich_help_panel=RUN, help="Maximum size of a request.")] = _DEFAULTS.max_bytes
+    concurrency: Annotated[
+        int | None,
+        typer.Option(metavar="N", rich_help_panel=RUN, help="Batches sent at the same time. Default: tuned automatically."),
+    ] = None
+    patience: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", rich_help_panel=RUN, help="How long to keep trying while the server does not respond."),
+    ] = _DEFAULTS.patience
+    deadline: Annotated[float, typer.Option(metavar="SECONDS", rich_help_panel=RUN, help="How long to wait for the result of a batch.")] = (
+        _DEFAULTS.deadline
+    )
+    grace: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            rich_help_panel=RUN,
+            min=0,
+            help="How long batches in flight get to finish after Ctrl-C or SIGTERM.",
+        ),
+    ] = GRACE
 
     def bulk(self, **more: Any) -> BulkOptions:
         """Returns these options for a bulk run.
@@ -234,27 +281,41 @@ class Bisect(StrEnum):
 
 
 BisectOption: TypeAlias = Annotated[
-    Bisect, typer.Option(help="Split a refused batch to find the bad record: safe (only where a repeat is safe), all, or off.")
+    Bisect,
+    typer.Option(
+        rich_help_panel=RUN,
+        help="Which refused batches are split to find the bad record: those where a repeat is safe, all, or none.",
+    ),
 ]
 StopAfterFailures: TypeAlias = Annotated[
-    str | None, typer.Option(help="Stop the run after this many failed records: a number, or a share such as 5% or 0.05.")
+    str | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=RUN,
+        help="Stop the run after this many failed records: a number such as 100, or a share such as 5%.",
+    ),
 ]
 Settle: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        help="Seconds after sending from which a document that is not found is taken to be absent. At least two clocks must agree that they"
-        " have passed; otherwise the wait starts again. Default: 10 % more than the deadline of the run, or than its slowest batch."
+        metavar="SECONDS",
+        rich_help_panel=JOURNAL,
+        help="How long after sending a document that is not found counts as absent. At least two clocks must agree that this time has"
+        " passed; otherwise the wait starts again. Default: 10 % more than the deadline of the run, or than its slowest batch.",
     ),
 ]
 ResendAbsent: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--resend-absent",
+        rich_help_panel=JOURNAL,
         help="Resend documents that a look-up has proved absent: documents with similar numbers are found, these are not.",
     ),
 ]
-JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the report as one line of JSON on standard output.")]
-JournalArgument: TypeAlias = Annotated[str, typer.Argument(help="The journal file, as given to push or nightly.")]
+JsonOption: TypeAlias = Annotated[
+    bool, typer.Option("--json", rich_help_panel=OUTPUT, help="Print the report as one line of JSON on standard output.")
+]
+JournalArgument: TypeAlias = Annotated[str, typer.Argument(metavar="JOURNAL", help="The journal file, as given to push or nightly.")]
 
 
 @dataclass(frozen=True)
@@ -264,34 +325,52 @@ class JournalOptions:
     journal: Annotated[
         str | None,
         typer.Option(
-            help="Journal file: it records the run, so that the same command resumes after a crash. Documents need it, and a --run-id."
+            metavar="FILE",
+            rich_help_panel=JOURNAL,
+            help="Journal: it records the run, so that the same command resumes after a crash. Documents need it, and a --run-id.",
         ),
     ] = None
     run_id: Annotated[
         str | None,
         typer.Option(
-            help="Name of the run in the journal, for example that of the export. The same name resumes the run; another starts a new one."
+            metavar="NAME",
+            rich_help_panel=JOURNAL,
+            help="Name of the run in the journal, for example the name of the export. The same name resumes the run; another starts a"
+            " new one.",
         ),
     ] = None
     no_journal: Annotated[
-        bool, typer.Option("--no-journal", help="Send documents without a journal: repeating the command sends all of them again.")
+        bool,
+        typer.Option(
+            "--no-journal",
+            rich_help_panel=JOURNAL,
+            help="Send documents without a journal: repeating the command sends all of them again.",
+        ),
     ] = False
     resend_known: Annotated[
         bool,
         typer.Option(
             "--resend-known/--no-resend-known",
-            help="Also send documents whose number another run of this journal has sent; otherwise they are invalid (sent_in_run).",
+            rich_help_panel=JOURNAL,
+            help="Also send documents whose number another run of this journal has sent. Default: such a document is invalid"
+            " (sent_in_run).",
         ),
     ] = False
     require_document_no: Annotated[
         bool,
         typer.Option(
             "--require-document-no/--no-require-document-no",
+            rich_help_panel=JOURNAL,
             help="Do not send documents without documentNo: they could not be looked up.",
         ),
     ] = False
     reconcile: Annotated[
-        bool, typer.Option("--reconcile", help="At the end, look up the documents whose outcome is unknown; needs a journal.")
+        bool,
+        typer.Option(
+            "--reconcile",
+            rich_help_panel=JOURNAL,
+            help="At the end, look up the documents whose outcome is unknown. Needs a journal.",
+        ),
     ] = False
     settle: Settle = None
     resend_absent: ResendAbsent = False
@@ -319,11 +398,19 @@ class OutputOptions:
     """What is printed."""
 
     server_messages: Annotated[
-        bool, typer.Option("--server-messages", help="Show the server's messages for failed records; they may contain personal data.")
+        bool,
+        typer.Option(
+            "--server-messages",
+            rich_help_panel=OUTPUT,
+            help="Show the server's messages for failed records. They may contain personal data.",
+        ),
     ] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress: no bar on a terminal, and no line per batch elsewhere.")] = (
-        False
-    )
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", rich_help_panel=OUTPUT, help="Show no progress: no bar on a terminal, and no line per batch elsewhere."
+        ),
+    ] = False
     as_json: JsonOption = False
 
 
@@ -349,9 +436,11 @@ class Format(StrEnum):
 RecordFile: TypeAlias = Annotated[
     str,
     typer.Argument(
-        help="CSV, Parquet or JSON, optionally compressed (gzip, zstd): a path, a URL, a folder of Parquet files; - for standard input."
+        metavar="FILE",
+        help="CSV, Parquet or JSON; it may be compressed (gzip, zstd). A path, a URL, a folder of Parquet files, or - for standard input.",
     ),
 ]
+KindArgument: TypeAlias = Annotated[RecordKind, typer.Argument(metavar="KIND", help="What the records are: customers or documents.")]
 
 
 class Decimal(StrEnum):
@@ -385,7 +474,9 @@ ColumnOption: TypeAlias = Annotated[
     typer.Option(
         "--column",
         metavar="COLUMN=FIELD",
-        help="Read a column of the table as this field: Kundenr=customerNo. Repeatable. [columns.customers], [columns.documents]",
+        rich_help_panel=SOURCE,
+        help="Read a column of the table as this field: Kundenr=customerNo. Repeatable.\n\n"
+        "Settings: [columns.customers], [columns.documents]",
     ),
 ]
 SetOption: TypeAlias = Annotated[
@@ -393,7 +484,9 @@ SetOption: TypeAlias = Annotated[
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="Give a field the same value in all records: documentType=IN. Repeatable. [constants.customers], [constants.documents]",
+        rich_help_panel=SOURCE,
+        help="Give a field the same value in all records: documentType=IN. Repeatable.\n\n"
+        "Settings: [constants.customers], [constants.documents]",
     ),
 ]
 
@@ -425,16 +518,28 @@ class LineOptions:
     """Where the lines of documents are."""
 
     lines: Annotated[
-        str | None, typer.Option(help="File with the lines of the documents, joined by documentNo: CSV or Parquet, in any order.")
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=SOURCE,
+            help="File with the lines of the documents, joined by documentNo: CSV or Parquet, in any order.",
+        ),
     ] = None
     line_column: Annotated[
         list[str] | None,
-        typer.Option("--line-column", metavar="COLUMN=FIELD", help="As --column, for the file of --lines. [columns.lines]"),
+        typer.Option(
+            "--line-column",
+            metavar="COLUMN=FIELD",
+            rich_help_panel=SOURCE,
+            help="As --column, for the file of --lines.\n\nSettings: [columns.lines]",
+        ),
     ] = None
     lines_optional: Annotated[
         bool,
         typer.Option(
-            "--lines-optional", help="Also send documents without lines in the file of --lines, and pass over lines without a document."
+            "--lines-optional",
+            rich_help_panel=SOURCE,
+            help="Also send documents without lines in the file of --lines, and ignore lines without a document.",
         ),
     ] = False
 
@@ -505,17 +610,37 @@ def _pairs(option: str, given: Sequence[str] | None, *, is_first: bool = False) 
 class SourceOptions:
     """How files of records are read."""
 
-    format: Annotated[Format, typer.Option(help="File format; auto detects it from the first bytes.")] = Format.auto
-    delimiter: Annotated[str | None, typer.Option(help="CSV delimiter: ; or , or tab; detected if omitted.")] = None
+    format: Annotated[Format, typer.Option(rich_help_panel=SOURCE, help="File format; auto detects it from the first bytes.")] = Format.auto
+    delimiter: Annotated[
+        str | None,
+        typer.Option(metavar="SIGN", rich_help_panel=SOURCE, help="CSV delimiter: ; or , or tab. Default: detected."),
+    ] = None
     encoding: Annotated[
-        str | None, typer.Option(help="Text encoding: utf-8, windows-1252, cp865, ..., any that Python knows; detected if omitted.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=SOURCE,
+            help="Text encoding: utf-8, windows-1252, cp865 or any other that Python knows. Default: detected.",
+        ),
     ] = None
     decimal: Annotated[
         Decimal | None,
-        typer.Option(help="Decimal sign of the numbers in tables. If omitted, 12.000 is refused unless other cells prove it."),
+        typer.Option(
+            rich_help_panel=SOURCE,
+            help="Decimal sign of the numbers in tables. Without it, 12.000 is refused unless other cells prove what it means.",
+        ),
     ] = None
-    clear: Annotated[str | None, typer.Option(help="A CSV cell with this text clears its field; a blank cell omits the field.")] = None
-    extra_columns: Annotated[bool, typer.Option("--extra-columns", help="Ignore columns that are not fields of the API.")] = False
+    clear: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            rich_help_panel=SOURCE,
+            help="A CSV cell with this text clears its field. An empty cell leaves the field as it is.",
+        ),
+    ] = None
+    extra_columns: Annotated[
+        bool, typer.Option("--extra-columns", rich_help_panel=SOURCE, help="Ignore columns that are not fields of the API.")
+    ] = False
 
     def open(self, file: str, kind: SourceKind, longest: int, columns: TableColumns) -> Records:
         """Opens a file of records.

@@ -15,7 +15,7 @@ from ..errors import ArmError, TruncatedListError
 from ..files import AtomicFile
 from ..paging import Pager
 from . import output
-from .options import ConnectionOptions, command
+from .options import OUTPUT, ConnectionOptions, command
 from .progress import UpdateBar, bar
 from .runner import run_to_end
 from .signals import SignalHandler
@@ -32,24 +32,31 @@ Write: TypeAlias = Callable[[bytes], Awaitable[None]]
 @command
 def pull_customers(
     connection: ConnectionOptions,
-    customer_no: Annotated[str | None, typer.Option(help="The customer with this number.")] = None,
-    account_no: Annotated[str | None, typer.Option(help="The customer with this account.")] = None,
-    organization_no: Annotated[str | None, typer.Option(help="Customers with this organisation number.")] = None,
-    name: Annotated[str | None, typer.Option(help="Customers with this name.")] = None,
-    category: Annotated[str | None, typer.Option(help="Customers of this category, for example CONS.")] = None,
-    expand: Annotated[str | None, typer.Option(help="Passed to the API as it is.")] = None,
-    options: Annotated[str | None, typer.Option(help="Passed to the API as it is.")] = None,
-    maximum_count: Annotated[int | None, typer.Option(help="Maximum number of records; reaching it is not an error.")] = None,
-    query: Annotated[str | None, typer.Option(help="Id of an earlier query, to read its pages again.")] = None,
-    page_no: Annotated[int | None, typer.Option(help="First page to read.")] = None,
-    page_size: Annotated[int, typer.Option(help="Records per page, 5 to 1000.")] = 1000,
-    language: Annotated[str | None, typer.Option(help="Accept-Language. [AMILI_ARM_LANGUAGE]")] = None,
-    prefetch: Annotated[int, typer.Option(min=0, help="Pages fetched at the same time; 0 fetches one after the other.")] = 4,
+    customer_no: Annotated[str | None, typer.Option(metavar="NUMBER", help="The customer with this number.")] = None,
+    account_no: Annotated[str | None, typer.Option(metavar="NUMBER", help="The customer with this account.")] = None,
+    organization_no: Annotated[str | None, typer.Option(metavar="NUMBER", help="Customers with this organisation number.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="TEXT", help="Customers with this name.")] = None,
+    category: Annotated[str | None, typer.Option(metavar="CODE", help="Customers of this category, for example CONS.")] = None,
+    expand: Annotated[str | None, typer.Option(metavar="TEXT", help="Passed to the API as it is.")] = None,
+    options: Annotated[str | None, typer.Option(metavar="TEXT", help="Passed to the API as it is.")] = None,
+    maximum_count: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of records; reaching it is not an error.")] = None,
+    query: Annotated[str | None, typer.Option(metavar="ID", help="Id of an earlier query, to read its pages again.")] = None,
+    page_no: Annotated[int | None, typer.Option(metavar="N", help="First page to read.")] = None,
+    page_size: Annotated[int, typer.Option(metavar="N", help="Records per page, 5 to 1000.")] = 1000,
+    language: Annotated[str | None, typer.Option(metavar="CODE", help="Language of the texts in the answer (Accept-Language).")] = None,
+    prefetch: Annotated[int, typer.Option(min=0, metavar="N", help="Pages fetched at the same time; 0 fetches one after the other.")] = 4,
     allow_truncated: Annotated[
         bool, typer.Option("--allow-truncated", help="Accept a list that reaches the API's limit, or is incomplete.")
     ] = False,
     target: Annotated[
-        str | None, typer.Option("--output", "-o", help="File to write, readable by its owner only; it appears when it is complete.")
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+            help="File to write; only its owner can read it. It appears when it is complete.",
+        ),
     ] = None,
 ) -> None:
     """Writes the customers that match all criteria to standard output, one per line, as the API returns them."""

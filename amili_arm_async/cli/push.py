@@ -20,11 +20,15 @@ from ..validation.run import CheckRun
 from . import output
 from .check import CheckJob, require_rereadable
 from .options import (
+    OUTPUT,
+    RUN,
+    SOURCE,
     Bisect,
     BisectOption,
     ColumnOptions,
     ConnectionOptions,
     JournalOptions,
+    KindArgument,
     LineOptions,
     OutputOptions,
     RecordFile,
@@ -63,7 +67,7 @@ class Compression(StrEnum):
 
 @command
 def push(
-    kind: Annotated[RecordKind, typer.Argument(help="What the records are.")],
+    kind: KindArgument,
     file: RecordFile,
     connection: ConnectionOptions,
     run: RunOptions,
@@ -72,22 +76,40 @@ def push(
     columns: ColumnOptions,
     lines: LineOptions,
     shown: OutputOptions,
-    update: Annotated[bool, typer.Option("--update", help="Update (PUT) instead of create; customers only.")] = False,
-    results: Annotated[Results, typer.Option(help="wait for the result of each batch, or stop when it is accepted.")] = Results.wait,
+    update: Annotated[bool, typer.Option("--update", rich_help_panel=RUN, help="Update customers (PUT) instead of creating them.")] = False,
+    results: Annotated[
+        Results, typer.Option(rich_help_panel=RUN, help="Wait for the result of each batch, or only until it is accepted.")
+    ] = Results.wait,
     bisect: BisectOption = Bisect.safe,
     dead_letter: Annotated[
-        str | None, typer.Option(help="File for the records that failed, for `amili-arm replay`; readable by its owner only.")
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+            help="File for the records that failed, for `amili-arm replay`. Only its owner can read it.",
+        ),
     ] = None,
     at_least: Annotated[
         str | None,
-        typer.Option(help="Minimum number of records expected in FILE. With fewer, all are still sent, and the exit code is 1."),
+        typer.Option(
+            metavar="N",
+            rich_help_panel=SOURCE,
+            help="Minimum number of records expected in FILE. With fewer, all are still sent, and the exit code is 1.",
+        ),
     ] = None,
     stop_after_failures: StopAfterFailures = None,
     compression: Annotated[
-        Compression | None, typer.Option(help="Compress requests, for a slow uplink; only if Amili confirmed that the service accepts it.")
+        Compression | None,
+        typer.Option(
+            rich_help_panel=RUN,
+            help="Compress requests, for a slow uplink. Use it only if Amili has confirmed that the service accepts it.",
+        ),
     ] = None,
     check_first: Annotated[
-        bool, typer.Option("--check-first", help="Check the whole file before anything is sent; with errors nothing is sent.")
+        bool,
+        typer.Option(
+            "--check-first", rich_help_panel=RUN, help="Check the whole file before anything is sent. If it has errors, nothing is sent."
+        ),
     ] = False,
 ) -> None:
     """Sends the records of FILE, and names on standard error the lines that failed.

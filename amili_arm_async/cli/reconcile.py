@@ -13,7 +13,7 @@ from ..client import ArmClient
 from ..config import BulkOptions
 from ..errors import BulkError
 from . import output
-from .options import ConnectionOptions, JournalArgument, JsonOption, ResendAbsent, RunOptions, Settle, command
+from .options import JOURNAL, RUN, ConnectionOptions, JournalArgument, JsonOption, ResendAbsent, RunOptions, Settle, command
 from .progress import bar
 from .runner import on_progress, run_job
 
@@ -24,12 +24,16 @@ __all__ = ["ReconcileJob", "reconcile"]
 def reconcile(
     journal: JournalArgument,
     connection: ConnectionOptions,
-    run_id: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    run_id: Annotated[str | None, typer.Option(metavar="NAME", rich_help_panel=JOURNAL, help="Only this run.")] = None,
     settle: Settle = None,
     resend_absent: ResendAbsent = False,
     # Named otherwise than the option, since [bulk] concurrency is about batches.
-    lookup_concurrency: Annotated[int, typer.Option("--concurrency", help="Documents looked up at the same time.")] = 4,
-    patience: Annotated[float, typer.Option(help="Seconds to keep trying while the server does not respond.")] = RunOptions.patience,
+    lookup_concurrency: Annotated[
+        int, typer.Option("--concurrency", metavar="N", rich_help_panel=RUN, help="Documents looked up at the same time.")
+    ] = 4,
+    patience: Annotated[
+        float, typer.Option(metavar="SECONDS", rich_help_panel=RUN, help="How long to keep trying while the server does not respond.")
+    ] = RunOptions.patience,
     as_json: JsonOption = False,
 ) -> None:
     """Finds out what became of the documents of a journal whose outcome is unknown.

@@ -27,7 +27,7 @@ from ..validation.shapes import shape_faults
 from ..values.json_columns import json_struct
 from ..wire import Response
 from . import output
-from .options import Bisect, BisectOption, ConnectionOptions, OutputOptions, ResendAbsent, RunOptions, check_files, command
+from .options import JOURNAL, RUN, Bisect, BisectOption, ConnectionOptions, OutputOptions, ResendAbsent, RunOptions, check_files, command
 from .progress import UpdateBar, bar
 from .runner import BatchLines, on_progress, run_to_end, send
 from .signals import SignalHandler
@@ -216,7 +216,7 @@ _DECODERS: Final[Mapping[type[Input], msgspec.json.Decoder[msgspec.Struct]]] = {
 
 @command
 def replay(
-    file: Annotated[str, typer.Argument(help="A dead letter file, as `push --dead-letter` writes it; it is rewritten.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A dead letter file, as `push --dead-letter` writes it. It is rewritten.")],
     connection: ConnectionOptions,
     run: RunOptions,
     shown: OutputOptions,
@@ -224,14 +224,19 @@ def replay(
     settle: Annotated[
         float | None,
         typer.Option(
-            help="Seconds after sending from which a document that is not found is taken to be absent. Default: 0; with --resend-absent"
-            " as for push."
+            metavar="SECONDS",
+            rich_help_panel=JOURNAL,
+            help="How long after sending a document that is not found counts as absent. Default: 0; with --resend-absent as for push.",
         ),
     ] = None,
     resend_absent: ResendAbsent = False,
     extra_fields: Annotated[
         bool,
-        typer.Option("--extra-fields", help="Also send lines with fields that the API documentation does not show; otherwise they stay."),
+        typer.Option(
+            "--extra-fields",
+            rich_help_panel=RUN,
+            help="Also send lines with fields that the API documentation does not show. Default: they stay in the file.",
+        ),
     ] = False,
 ) -> None:
     """Sends the records of a dead letter file again, and removes the lines that succeed from the file.

@@ -21,11 +21,17 @@ __all__ = ["report"]
 
 @command
 def report(
-    file: Annotated[str, typer.Argument(help="A report in JSON, as `amili-arm nightly --report` writes it; - for standard input.")],
-    html: Annotated[str | None, typer.Option("--html", help="Write an HTML page to this file.")] = None,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A report in JSON, as `amili-arm nightly --report` writes it, or - for standard input.")
+    ],
+    html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write an HTML page to this file.")] = None,
     csv: Annotated[
         str | None,
-        typer.Option("--csv", help="Write the failures named in the report to this file, separated by ; as a Norwegian Excel expects."),
+        typer.Option(
+            "--csv",
+            metavar="FILE",
+            help="Write the failures named in the report to this file, separated by ; as a Norwegian Excel expects.",
+        ),
     ] = None,
     comma: Annotated[bool, typer.Option("--comma", help="Separate by comma, without a byte order mark: for programs.")] = False,
 ) -> None:

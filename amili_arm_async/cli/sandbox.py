@@ -19,9 +19,9 @@ __all__ = ["sandbox"]
 
 @command
 def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8080,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    process_delay: Annotated[float, typer.Option(min=0, help="Seconds between the 202 for a batch and its result.")] = 0.05,
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 picks a free one.")] = 8080,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    process_delay: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Time between the 202 for a batch and its result.")] = 0.05,
 ) -> None:
     """Runs a simulated ARM API on this machine until Ctrl-C. All data is lost when it ends."""
     server = Sandbox(host=host, port=port, process_delay=process_delay)

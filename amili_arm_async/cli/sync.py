@@ -14,6 +14,8 @@ from ..sources.records import Records
 from ..sync.run import SyncReport
 from . import output
 from .options import (
+    RUN,
+    SOURCE,
     Bisect,
     BisectOption,
     ColumnOptions,
@@ -37,22 +39,32 @@ __all__ = ["SyncJob", "sync"]
 @command
 def sync(
     file: RecordFile,
-    state: Annotated[str, typer.Option(help="State file: it records what was sent successfully; created if missing.")],
+    state: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", rich_help_panel=RUN, help="State file: it records what was sent successfully. It is created if it is missing."
+        ),
+    ],
     connection: ConnectionOptions,
     run: RunOptions,
     source: SourceOptions,
     columns: ColumnOptions,
     shown: OutputOptions,
-    full: Annotated[bool, typer.Option("--full", help="Also send unchanged customers.")] = False,
+    full: Annotated[bool, typer.Option("--full", rich_help_panel=RUN, help="Also send unchanged customers.")] = False,
     forget_gone: Annotated[
-        bool, typer.Option("--forget-gone", help="Remove customers that are not in FILE from the state; nothing is sent for them.")
+        bool,
+        typer.Option(
+            "--forget-gone", rich_help_panel=RUN, help="Remove customers that are not in FILE from the state. Nothing is sent for them."
+        ),
     ] = False,
     bisect: BisectOption = Bisect.safe,
     at_least: Annotated[
         str | None,
         typer.Option(
-            help="Minimum content of FILE: a share of the customers in the state, such as 90%, or a number of records. With less, "
-            "everything is still sent, no customer is forgotten, and the exit code is 1. Default: 50%."
+            metavar="N",
+            rich_help_panel=SOURCE,
+            help="Minimum content of FILE: a share of the customers in the state, such as 90%, or a number of records. With less,"
+            " everything is still sent, no customer is forgotten, and the exit code is 1. Default: 50%.",
         ),
     ] = None,
     stop_after_failures: StopAfterFailures = None,

@@ -16,6 +16,7 @@ import amili_arm_async
 from amili_arm_async import ArmClient, ArmError, errors, sandbox
 from amili_arm_async.bulk.outcomes import STATE_RULES
 from amili_arm_async.cli.app import app as commands
+from amili_arm_async.cli.help import entry
 from amili_arm_async.cli.html_report.remedies import _BY_REASON, remedy
 
 Section: TypeAlias = tuple[str, list[str]]
@@ -152,10 +153,10 @@ def _command(command: Any, context: Any, depth: int) -> Iterator[str]:
     subcommands = getattr(command, "commands", {})
     if not subcommands:
         yield from ("```text", " ".join([context.command_path, *command.collect_usage_pieces(context)]), "```", "")
-    records = [record for parameter in command.params if (record := parameter.get_help_record(context)) is not None]
-    if records:
+    entries = [entry(parameter, context) for parameter in command.params]
+    if entries:
         yield from ("| option or argument | meaning |", "|---|---|")
-        yield from (f"| `{_cell(name)}` | {_cell(text)} |" for name, text in records)
+        yield from (f"| `{_cell(one.name)}` | {_cell(' '.join([one.text, *one.notes]))} |" for one in entries)
         yield ""
     for name, subcommand in subcommands.items():
         yield from _command(subcommand, subcommand.make_context(name, [], parent=context, resilient_parsing=True), depth + 1)

@@ -31,7 +31,7 @@ __all__ = ["probe"]
 @command
 def probe(
     connection: ConnectionOptions,
-    batch: Annotated[list[str] | None, typer.Option(help="The batchUuid of a finished batch of yours. May be repeated.")] = None,
+    batch: Annotated[list[str] | None, typer.Option(metavar="UUID", help="The batchUuid of a finished batch of yours. Repeatable.")] = None,
     write: Annotated[
         bool,
         typer.Option(
@@ -39,16 +39,19 @@ def probe(
             help="Also send one customer and one document of yours; to staging or this machine only, unless --production is given.",
         ),
     ] = False,
-    customer: Annotated[Path | None, typer.Option(help="File with the customer to send: one JSON object.")] = None,
-    document: Annotated[Path | None, typer.Option(help="File with the document to send, exactly once: one JSON object.")] = None,
+    customer: Annotated[Path | None, typer.Option(metavar="FILE", help="File with the customer to send: one JSON object.")] = None,
+    document: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the document to send, exactly once: one JSON object.")
+    ] = None,
     production: Annotated[bool, typer.Option("--production", help="Allow --write against a service that is not staging.")] = False,
     # Not named like the option, since [bulk] deadline is about bulk runs.
     batch_deadline: Annotated[
-        float, typer.Option("--deadline", min=0, help="Seconds to wait for the result of the batch that was sent.")
+        float, typer.Option("--deadline", min=0, metavar="SECONDS", help="How long to wait for the result of the batch that was sent.")
     ] = 300.0,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one request.")] = 30.0,
+    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Maximum time for one request.")] = 30.0,
     save: Annotated[
-        str | None, typer.Option(help="New directory for the replies, with personal data masked, to attach to a report.")
+        str | None,
+        typer.Option(metavar="DIRECTORY", help="New directory for the replies, with personal data masked, to attach to a report."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of a table.")] = False,
 ) -> None:
