@@ -6,7 +6,7 @@ from .bulk.outcomes import BatchOutcome, BatchReader, RecordOutcome, State
 from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
 from .bulk.run import BulkRun
 from .client import ArmClient
-from .config import STAGING, BatchWords, BulkOptions, Limits, Reconcile, RetryPolicy, Timeout
+from .config import DEFAULT, STAGING, BatchWords, BulkOptions, Limits, Reconcile, RetryPolicy, Timeout
 from .errors import (
     AmbiguousConflictError,
     AmbiguousServerError,
@@ -54,6 +54,7 @@ from .wire import Response
 __version__ = "0.1.0"
 
 __all__ = [
+    "DEFAULT",
     "STAGING",
     "AmbiguousConflictError",
     "AmbiguousServerError",

@@ -41,15 +41,17 @@ class DeliveryEvidence:
         body_sent: the current attempt had sent its whole body when the response began to arrive.
         early_answer_counts: a response that arrived before the whole body was sent is known to answer this request: its connection was
             new, or was closed before the rest of the body could be sent.
+        waits_for: what the current attempt waits for before it is sent, for messages; blank where it waits for nothing.
     """
 
-    __slots__ = ("body_sent", "early_answer_counts", "started", "was_ambiguous")
+    __slots__ = ("body_sent", "early_answer_counts", "started", "waits_for", "was_ambiguous")
 
     def __init__(self) -> None:
         self.started = False
         self.was_ambiguous = False
         self.body_sent = True
         self.early_answer_counts = True
+        self.waits_for = ""
 
     @property
     def is_ambiguous(self) -> bool:

@@ -280,6 +280,8 @@ def check_token(token: object) -> str:
 
 def describe(source: TokenSource) -> str:
     """Describes a token source for messages."""
+    if isinstance(source, ClientCredentials):
+        return f"{source.identity_url}/token"
     return "the function given as auth=" if isinstance(source, _Callable) else f"the {type(source).__name__} given as auth="
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import sys
 import time
@@ -228,10 +229,14 @@ class TimeLimit:
     arrived in time counts: so when the time is over, the loop gets some turns, which take less than a millisecond when nothing blocks it.
     And where the end of the time was seen late (`is_late`), as long as the loop stood still is added, once and at most the seconds again:
     until then nothing of ours could go on, such as a request that the other side is still answering.
+
+    As long as `holds` returns True, the block may go on; soon after that, it ends.
     """
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None, holds: Callable[[], bool] | None = None) -> None:
         self._seconds = seconds
+        self._holds = holds
+        self._at = math.inf
         self._timeout = asyncio.timeout(None)
         self._handle: asyncio.Handle | None = None
 
@@ -244,10 +249,16 @@ class TimeLimit:
         self._stop()
         await self._timeout.__aexit__(kind, error, trace)
 
+    @property
+    def left(self) -> float:
+        """Seconds until the time is over; below 0 where it is."""
+        return self._at - asyncio.get_running_loop().time()
+
     def renew(self) -> None:
         """Starts the seconds again."""
         self._stop()
         if self._seconds is not None:
+            self._at = loop_time(self._seconds)
             self._begin(self._seconds, self._over)
 
     def _begin(self, seconds: float, over: Callable[[float], None]) -> None:
@@ -269,7 +280,10 @@ class TimeLimit:
 
     def _end(self, turns: int) -> None:
         loop = asyncio.get_running_loop()
-        if turns:
+        if self._holds is not None and self._holds():
+            assert self._seconds is not None
+            self._begin(self._seconds / 30, lambda _: self._end(_TURNS))
+        elif turns:
             self._handle = loop.call_soon(self._end, turns - 1)
         else:
             self._handle = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import ipaddress
 import math
 import os
@@ -15,9 +16,11 @@ from .compression import INSTALL_ZSTD, Compression, has_zstd
 from .errors import ConfigurationError
 
 __all__ = [
+    "DEFAULT",
     "STAGING",
     "BatchWords",
     "BulkOptions",
+    "Default",
     "Limits",
     "Reconcile",
     "RetryPolicy",
@@ -29,6 +32,25 @@ __all__ = [
 
 STAGING: Final = "https://api.staging.amili.no/arm/v1"
 """The staging service, as the samples of the public pages name it. The address of the production service is on no public page."""
+
+
+class Default(enum.Enum):
+    """The type of `DEFAULT`."""
+
+    DEFAULT = "default"
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __str__(self) -> str:
+        return self.value
+
+
+DEFAULT: Final = Default.DEFAULT
+"""The value of a setting whose default is a rule, where None means something else: see `Timeout.total`."""
+
+SINGLE_CALL_SECONDS: Final = 30.0
+"""The seconds of `Timeout.total` for a single call, where it is `DEFAULT`."""
 
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -126,18 +148,21 @@ class Timeout:
             While the body is sent it starts again with each piece that the server accepts: a slow upload is bounded only by `read`. In a
             bulk run, a request takes no longer than what is left of the deadline or the patience, but always has the time of `read`.
             Default None: ten times `read`.
-        total: for the whole call, including retries and waiting; in a bulk run, for each request. Default None: no limit.
+        total: for the whole call, including retries and waiting; in a bulk run, for each request. None: no limit. Default `DEFAULT`: 30
+            seconds for each read, each page of a list and each write that is safe to repeat. Of a single write that is not safe to repeat,
+            they bound only what comes before its first byte is sent; after that it may take as long as `read` says, so that its
+            response is not missed. No limit for bulk runs, `batches.wait`, and uploads and downloads of files.
     """
 
     connect: float = 10.0
     read: float = 60.0
-    total: float | None = None
+    total: float | Default | None = DEFAULT
     exchange: float | None = None
 
     def __post_init__(self) -> None:
         check_number("Timeout.connect", self.connect, above=0)
         check_number("Timeout.read", self.read, above=0)
-        if self.total is not None:
+        if self.total is not None and self.total is not DEFAULT:
             check_number("Timeout.total", self.total, above=0)
         if self.exchange is not None:
             check_number("Timeout.exchange", self.exchange, above=0)
@@ -146,6 +171,24 @@ class Timeout:
     def exchange_seconds(self) -> float:
         """The seconds of `exchange`, also where it is None."""
         return self.exchange if self.exchange is not None else 10 * self.read
+
+    @property
+    def single_call_seconds(self) -> float | None:
+        """The seconds of `total` for a single call; None: no limit."""
+        return SINGLE_CALL_SECONDS if self.total is DEFAULT else self.total
+
+    @property
+    def given_total(self) -> float | None:
+        """The seconds of `total` where they were given; None: no limit."""
+        return None if self.total is DEFAULT else self.total
+
+    def for_job(self) -> Timeout:
+        """Returns the same time-outs for what may take long, such as a bulk run.
+
+        Returns:
+            A copy without a `total`, unless one was given.
+        """
+        return replace(self, total=self.given_total)
 
     def within(self, seconds: float) -> Timeout:
         """Returns the same time-outs with a shorter `exchange`.

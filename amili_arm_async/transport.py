@@ -13,14 +13,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
 from . import clock, log, wire
 from .attempts import Attempt, DeliveryEvidence, SendFailure, evaluate, no_answer
 from .auth import ClientCredentials, Secret, TokenSource, check_token, describe
-from .config import Limits, RetryPolicy, Timeout
+from .config import DEFAULT, Limits, RetryPolicy, Timeout
 from .connections import Connections
 from .endpoints import TOKEN_SERVICE
 from .errors import (
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     import aiohttp
 
 __all__ = ["ByteLimiter", "Transport"]
+
+_TOKEN: Final = "a token"  # noqa: S105 - words of a message
 
 
 class ByteLimiter:
@@ -191,8 +193,14 @@ class Transport:
         delivery = DeliveryEvidence()
         attempt: Attempt | None = None
         number = 0
+        total = timeout.single_call_seconds
+        holds: Callable[[], bool] | None = None
+        if timeout.total is DEFAULT and not request.endpoint.safe:
+            # Once its first byte has left, only its response says what became of it.
+            holds, timeout = (lambda: delivery.started), timeout.within(timeout.read)
+        limit = clock.TimeLimit(total, holds)
         try:
-            async with clock.TimeLimit(timeout.total):
+            async with limit:
                 while True:
                     number += 1
                     attempt = await self._attempt(request, timeout, delivery, _always)
@@ -200,15 +208,25 @@ class Transport:
                     if attempt.proof is Proof.DONE and attempt.response is not None:
                         return replace(attempt.response, attempts=number)
                     delay = retry_delay(policy, number, attempt.retry_after)
-                    if number >= policy.attempts or not _is_worth_a_retry(attempt, request, delay, policy):
+                    if number >= policy.attempts or delay >= limit.left or not _is_worth_a_retry(attempt, request, delay, policy):
                         break
                     log.info("retry", operation=request.endpoint.operation, attempt=number, reason=attempt.reason, delay=round(delay, 3))
                     await clock.sleep(delay)
         except TimeoutError:
-            attempt = None
-        if attempt is None:
-            raise no_answer(request, delivery.is_ambiguous, f"no answer within {timeout.total} s")
+            assert total is not None
+            attempt = self._timed_out(request, delivery, total, attempt)
         raise _error_of(attempt, request, delivery)
+
+    def _timed_out(self, request: Request, delivery: DeliveryEvidence, seconds: float, last: Attempt | None) -> Attempt:
+        """The attempt that a single call was at when its time was over; `last` is the one before it."""
+        if delivery.waits_for == _TOKEN:
+            error: ArmError = AuthenticationError(f"can't get a token: {describe(self._auth)} gave none within {seconds:g} s", lasting="no")
+            return Attempt(Proof.NOT_SENT, "no token", error=error)
+        before = f"; the attempt before: {last.reason}" if last is not None else ""
+        waited = f" while it waited for {delivery.waits_for}" if delivery.waits_for else ""
+        reason = f"timed out after {seconds:g} s{waited}{before}"
+        proof = Proof.AMBIGUOUS if delivery.started else Proof.NOT_SENT
+        return Attempt(proof, reason, error=no_answer(request, delivery.is_ambiguous, reason))
 
     # --- one attempt ----------------------------------------------------------------------------------------------------
 
@@ -217,7 +235,7 @@ class Transport:
 
         Args:
             request: a GET.
-            timeout: for this attempt; `timeout.total` counts for all of it.
+            timeout: for this attempt; a `timeout.total` that was given counts for all of it.
 
         Raises:
             ConfigurationError: it is no read: a write has to say when it begins to leave.
@@ -237,7 +255,7 @@ class Transport:
 
         Args:
             request: what to send.
-            timeout: for this attempt; `timeout.total` counts for all of it.
+            timeout: for this attempt; a `timeout.total` that was given counts for all of it.
             delivery: takes in the evidence.
             starts: awaited when all is ready, after any waiting; where it returns False, nothing is sent.
 
@@ -249,7 +267,7 @@ class Transport:
         except ConfigurationError as exc:
             return Attempt(Proof.NOT_SENT, "client closed" if self._closed else "settings", fatal=exc, error=exc, lasting="yes")
         try:
-            async with clock.TimeLimit(timeout.total):
+            async with clock.TimeLimit(timeout.given_total):
                 return await self._attempt(request, timeout, delivery, starts)
         except TimeoutError:
             proof = Proof.AMBIGUOUS if delivery.started else Proof.NOT_SENT
@@ -260,11 +278,14 @@ class Transport:
         self, request: Request, timeout: Timeout, delivery: DeliveryEvidence, starts: Callable[[], Awaitable[bool]]
     ) -> Attempt | None:
         """As `attempt`, within the limits of the client, in its event loop, and without a time limit for the whole."""
+        delivery.waits_for = "its turn among the requests of this client (Limits)"
         async with self._bytes.held(request.held), self._slots:
             refused: Attempt | None = None
             old_token: Secret | None = None
             while True:
+                delivery.waits_for = _TOKEN
                 token = await self._token() if request.base is None else None
+                delivery.waits_for = ""
                 if isinstance(token, Attempt):
                     # There was a token a moment ago: so the address of the token service is right.
                     return structs.replace(token, lasting="no") if refused is not None and token.lasting == "perhaps" else token
@@ -381,15 +402,21 @@ class Transport:
             AuthenticationError: no attempt is left, or none helps.
             ConfigurationError: the client is closed, or belongs to another event loop or process.
         """
-        number = 0
-        while True:
-            number += 1
-            try:
-                return await self.post_form(url, form)
-            except AuthenticationError as exc:
-                if number >= self.retry.attempts or exc.lasting == "yes" or _is_settled(exc):
-                    raise
-            await clock.sleep(backoff(self.retry, number))
+        number, total = 0, self.timeout.single_call_seconds
+        limit = clock.TimeLimit(total)
+        try:
+            async with limit:
+                while True:
+                    number += 1
+                    try:
+                        return await self.post_form(url, form)
+                    except AuthenticationError as exc:
+                        delay = backoff(self.retry, number)
+                        if number >= self.retry.attempts or delay >= limit.left or exc.lasting == "yes" or _is_settled(exc):
+                            raise
+                    await clock.sleep(delay)
+        except TimeoutError:
+            raise AuthenticationError(f"can't get a token from {url}: it gave none within {total:g} s", lasting="no") from None
 
 
 def _is_worth_a_retry(attempt: Attempt, request: Request, delay: float, policy: RetryPolicy) -> bool:

@@ -175,7 +175,7 @@ class Settings:
         table = f"connection.{name}"
         given = {KNOWN[key].name: found for key, found in self.found.items() if KNOWN[key].table == table}
         try:
-            return _OBJECTS[name](**{field: found.value for field, found in given.items()})
+            return _OBJECTS[name](**{field: KNOWN[f"{table}.{field}"].argument(found.value) for field, found in given.items()})
         except ConfigurationError as exc:
             place = next(iter(given.values())).where(table)
             raise ConfigurationError(f"{place}: {exc}") from None

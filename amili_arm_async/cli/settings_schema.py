@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
-from typing import Annotated, Any, Final, TypeAlias, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
 from ..bulk.report import expectation_of
-from ..config import BatchWords, BulkOptions, Limits, RetryPolicy, Timeout, check_int, check_origin
+from ..config import DEFAULT, BatchWords, BulkOptions, Default, Limits, RetryPolicy, Timeout, check_int, check_origin
 from ..endpoints import with_paths
 from ..errors import ConfigurationError
 from ..sources.mapping import FieldMap
@@ -29,6 +29,11 @@ _BULK: Final = BulkOptions()
 
 FilePath: TypeAlias = Annotated[str, Meta(title=_PATH)]
 """A path, in which `~` and environment variables are expanded."""
+
+Total: TypeAlias = float | Literal["none", "default"]
+"""Seconds, or one of two words: `"none"`, no limit; `"default"`, that of the library. (TOML and the environment have no None.)"""
+
+_WORDS: Final[Mapping[object, Default | None]] = {"none": None, "default": DEFAULT}
 
 Share: TypeAlias = int | float | str
 """A number of records, or a share of them, such as 0.05 or "5%"."""
@@ -172,6 +177,7 @@ _TYPE_NAMES: Final[Mapping[str, str]] = {
     "list": "a list",
     "object": "a table",
     "dict": "a table",
+    "float | str": "a number, 'none' or 'default'",
     "int | float | str": "a number of records, or a share such as 0.05 or '5%'",
 }
 _MISMATCH: Final = re.compile(r"Expected `(.+?)`, got `(.+?)`(?: - at `\$(.+)`)?")
@@ -211,6 +217,10 @@ class Setting:
             return None
         return "AMILI_ARM_" + self.key.removeprefix("connection.").replace(".", "_").upper()
 
+    def argument(self, value: Any) -> Any:
+        """Returns a value of this setting as the classes of the library take it."""
+        return _WORDS.get(value, value) if self.type == Total else value
+
     @property
     def is_path(self) -> bool:
         """Whether it is a path, to be expanded."""
@@ -245,7 +255,7 @@ class Setting:
             value = parse_share(value, where)
         if self.check is not None:
             try:
-                self.check(value)
+                self.check(self.argument(value))
             except ConfigurationError as exc:
                 # The first word of the message is the name of the argument.
                 message = str(exc).partition(" ")[2]
@@ -278,6 +288,8 @@ class Setting:
 
 def _describe(error: msgspec.ValidationError, where: str) -> str:
     """Returns what is wrong with the type of a value, in the words of TOML."""
+    if "enum value" in str(error):
+        return f"{where} must be {_TYPE_NAMES['float | str']}"
     found = _MISMATCH.fullmatch(str(error))
     if found is None:
         return f"{where}: {error}"
@@ -324,6 +336,8 @@ def _without_none(hint: Any) -> Any:
     given = [one for one in getattr(hint, "__args__", ()) if one is not type(None)]
     if type(None) not in getattr(hint, "__args__", ()):
         return hint
+    if Default in given:
+        return Total
     return given[0] if len(given) == 1 else Share
 
 

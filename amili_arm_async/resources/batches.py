@@ -83,7 +83,7 @@ class Batches:
         delay = min(poll_first, poll_max)
         said: object = None
         while True:
-            bounded = (timeout or self._context.transport.timeout).within(end - clock.monotonic())
+            bounded = (timeout or self._context.transport.timeout).for_job().within(end - clock.monotonic())
             result = await self.get(batch_uuid, timeout=bounded, retry=retry)
             now = clock.monotonic()
             words = (result.http_status, result.status, result.result)

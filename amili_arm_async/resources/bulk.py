@@ -300,7 +300,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             probe=probe,
             options=options,
             rules=context.rules,
-            timeout=timeout or context.transport.timeout,
+            timeout=(timeout or context.transport.timeout).for_job(),
             retry=retry or context.transport.retry,
         )
         return BulkRun(spec, source, context.transport, self.shared_limits, journal, report)

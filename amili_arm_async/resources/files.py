@@ -72,7 +72,9 @@ class Files:
         https://docs.amili.dev (Files, "GET one OS file")
         """
         request = self._context.request("files.get", query=parameters, path={"fileid": file_id})
-        return await self._context.transport.send(structs.replace(request, accept="*/*"), timeout=timeout, retry=retry)
+        transport = self._context.transport
+        timeout = (timeout or transport.timeout).for_job()
+        return await transport.send(structs.replace(request, accept="*/*"), timeout=timeout, retry=retry)
 
     async def upload(
         self,
@@ -104,6 +106,7 @@ class Files:
 
         https://docs.amili.dev/post-upload-one-or-more-os-files-3942683e0
         """
+        timeout = (timeout or self._context.transport.timeout).for_job()
         return await self._context.write(
             "files.upload", files, UploadReply, user_id=user_id or self._context.user_id, timeout=timeout, retry=retry
         )

@@ -8,6 +8,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 import pytest
 
 from amili_arm_async import (
+    DEFAULT,
     STAGING,
     ArmClient,
     BatchWords,
@@ -96,7 +97,7 @@ def test_settings_are_frozen_and_equal_by_value() -> None:
 
 
 def test_the_defaults_are_those_of_the_face() -> None:
-    assert (Timeout().connect, Timeout().read, Timeout().total) == (10.0, 60.0, None)
+    assert (Timeout().connect, Timeout().read, Timeout().total) == (10.0, 60.0, DEFAULT)
     assert (RetryPolicy().attempts, RetryPolicy().base_delay, RetryPolicy().max_delay) == (5, 0.5, 30.0)
     assert (Limits().connections, Limits().bytes_in_flight, Limits().open_batches) == (32, 64_000_000, 200)
     options = BulkOptions()

@@ -12,6 +12,7 @@ from typing import Any, Literal, assert_type
 import aiohttp
 
 from amili_arm_async import (
+    DEFAULT,
     STAGING,
     ArmClient,
     ArmError,
@@ -86,6 +87,7 @@ async def clients(session: aiohttp.ClientSession, context: ssl.SSLContext) -> No
     ArmClient(2218, auth="a bearer token", base_url=STAGING)
     ArmClient(2218, auth=fetch_token, base_url=STAGING, session=session)
     ArmClient(2218, auth=Vault(), base_url=STAGING, ssl=context, proxy="http://127.0.0.1:3128")
+    ArmClient(2218, auth=Vault(), base_url=STAGING, timeout=Timeout(total=DEFAULT))
     source: TokenSource = Vault()
     client = ArmClient(
         2218,
