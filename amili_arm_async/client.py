@@ -58,8 +58,9 @@ class ArmClient:
         record = await arm.customers.get("543210")
     ```
 
-    Without `async with`, call `await arm.aclose()` at the end. A client belongs to the event loop and the process in which it is entered,
-    or first used: in another one, it raises `ConfigurationError`. Make one in each.
+    Make one client for the life of a program, enter it once, and use it in as many tasks as you like. Without `async with`, call
+    `await arm.aclose()` at the end. A client belongs to the event loop and the process in which it is entered, or first used: in another
+    one, it raises `ConfigurationError`, as it does when it is entered a second time or used after it was closed. Make one in each.
 
     Args:
         client_no: the client number; every path of the API holds one.
@@ -121,6 +122,7 @@ class ArmClient:
             proxy=proxy,
         )
         self._owns_transport = True
+        self._is_entered = False
         if identity_url is not None:
             self._identity_url: str | None = check_origin("identity_url", identity_url)
         else:
@@ -203,7 +205,7 @@ class ArmClient:
         """
         caller = self._context
         view = object.__new__(ArmClient)
-        view._owns_transport = False
+        view._owns_transport = view._is_entered = False
         view._identity_url = self._identity_url
         view._attach_resources(structs.replace(caller, client_no=_client_no(client_no)), self._pressure)
         return view
@@ -218,13 +220,16 @@ class ArmClient:
 
     async def __aenter__(self) -> ArmClient:
         self._context.transport.settle()
+        if self._is_entered:
+            raise ConfigurationError("the client is open already: enter it once, and use it in as many tasks as you like until it is closed")
+        self._is_entered = self._owns_transport
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes the connections that this client opened. A view, and a session of your own, stay open."""
+        """Closes the connections that this client opened; a second time, it does nothing. A view, and a session of your own, stay open."""
         if self._owns_transport:
             await self._context.transport.close()
 

@@ -232,16 +232,21 @@ class Limits:
         bytes_in_flight: bytes of request bodies in flight at once, as sent, so after compression; a larger body is sent alone.
             Default 64,000,000.
         open_batches: batches that are accepted and not yet known to be processed. Default 200.
+        requests_per_second: requests to the API, retries and polls included, that begin in a second: one after the other at even intervals,
+            never several at once. For an account with a known rate. Calls of the identity service do not count. Default None: no limit.
     """
 
     connections: int = 32
     bytes_in_flight: int = 64_000_000
     open_batches: int = 200
+    requests_per_second: float | None = None
 
     def __post_init__(self) -> None:
         check_int("Limits.connections", self.connections, least=1)
         check_int("Limits.bytes_in_flight", self.bytes_in_flight, least=1)
         check_int("Limits.open_batches", self.open_batches, least=1)
+        if self.requests_per_second is not None:
+            check_number("Limits.requests_per_second", self.requests_per_second, above=0)
 
 
 def _words(*words: str) -> frozenset[str]:

@@ -301,7 +301,7 @@ _HINTS: Final[Mapping[int, str]] = {
     413: "the body is too large: send fewer records at a time (BulkOptions.max_records, max_bytes)",
     415: "the content type was refused: check base_url",
     422: "understood, and refused for what it says",
-    429: "too many requests: wait, or lower Limits.connections",
+    429: "too many requests: wait, or lower Limits.connections or Limits.requests_per_second",
 }
 
 _TOKEN_HINTS: Final[Mapping[int, str]] = {

@@ -34,6 +34,7 @@ from .errors import (
     StatusError,
     token_hint,
 )
+from .pacing import Pace
 from .retry import Proof, backoff, is_transient, may_repeat, needs_new_token, retry_delay
 from .wire import Request, Response, to_error
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ByteLimiter", "Transport"]
 
+_CLOSED: Final = "the client is closed: make another one, and use it inside its `async with`"
 _TOKEN: Final = "a token"  # noqa: S105 - words of a message
 
 
@@ -131,6 +133,7 @@ class Transport:
         self._home: tuple[asyncio.AbstractEventLoop, int] | None = None
         self._slots = asyncio.Semaphore(limits.connections)
         self._bytes = ByteLimiter(limits.bytes_in_flight)
+        self._pace = Pace(limits.requests_per_second) if limits.requests_per_second is not None else None
         self._closed = False
         self.service_clock = clock.ServiceClock()
 
@@ -146,7 +149,7 @@ class Transport:
             ConfigurationError: the client belongs to another event loop or process, or is closed.
         """
         if self._closed:
-            raise ConfigurationError("the client is closed")
+            raise ConfigurationError(_CLOSED)
         here = asyncio.get_running_loop(), os.getpid()
         if self._home is None:
             self._home = here
@@ -285,6 +288,11 @@ class Transport:
             while True:
                 delivery.waits_for = _TOKEN
                 token = await self._token() if request.base is None else None
+                if self._pace is not None and request.base is None:
+                    delivery.waits_for = "its turn (Limits.requests_per_second)"
+                    if await self._pace.turn():
+                        # Meanwhile the token may have expired.
+                        token = await self._token()
                 delivery.waits_for = ""
                 if isinstance(token, Attempt):
                     # There was a token a moment ago: so the address of the token service is right.
@@ -323,7 +331,7 @@ class Transport:
     @staticmethod
     def _client_closed() -> Attempt:
         """The attempt of a request whose client was closed while it waited for its turn."""
-        closed = ConfigurationError("the client is closed")
+        closed = ConfigurationError(_CLOSED)
         return Attempt(Proof.NOT_SENT, "client closed", fatal=closed, error=closed, lasting="yes")
 
     def _conclude(

@@ -19,7 +19,7 @@ from ..transport import Transport
 from ..uploads import Encoded, body_of
 from ..wire import Envelope, Request, Response
 
-__all__ = ["JsonBody", "ListOptions", "Parameters", "RequestContext", "SourceRecord", "check_list", "listed"]
+__all__ = ["JsonBody", "ListOptions", "Parameters", "RequestContext", "SourceRecord", "check_list", "listed", "query_of"]
 
 RecordT = TypeVar("RecordT", bound=Record)
 ListedT = TypeVar("ListedT", bound=Record | JsonRecord)
@@ -390,6 +390,21 @@ def check_list(endpoint: Endpoint, *, maximum_count: int | None, page_size: int 
         check_int("page_no", page_no, least=1)
 
 
+def query_of(
+    parameters: Parameters | None, arguments: Mapping[str, object], *, user_id: str | None, **criteria: object
+) -> dict[str, object]:
+    """Returns the query of a list: its arguments, its criteria by their names, and what the caller gave as `parameters`.
+
+    Raises:
+        ConfigurationError: something in `parameters` is an argument, or was given as one too.
+    """
+    given = parameters or {}
+    for name in given:
+        if name in arguments or criteria.get(name) is not None:
+            raise ConfigurationError(f"parameters holds {name!r}: the method has an argument for it; give it there, and only there")
+    return {**criteria, **arguments, "userid": user_id, **given}
+
+
 def listed(
     context: RequestContext,
     name: str,
@@ -411,14 +426,11 @@ def listed(
     return context.pager(
         name,
         cls,
-        {
-            **(parameters or {}),
-            "maximumcount": maximum_count,
-            "query": query,
-            "pageno": page_no,
-            "pagesize": page_size,
-            "userid": user_id or context.user_id,
-        },
+        query_of(
+            parameters,
+            {"maximumcount": maximum_count, "query": query, "pageno": page_no, "pagesize": page_size},
+            user_id=user_id or context.user_id,
+        ),
         may_be_truncated=allow_truncated or maximum_count is not None,
         language=language,
         timeout=timeout,

@@ -18,7 +18,7 @@ from ..paging import Pager
 from ..sources.arrow import ArrowStream
 from ..sync.run import SyncRun
 from ..validation.run import CheckRun
-from .base import RequestContext, check_list
+from .base import Parameters, RequestContext, check_list, query_of
 from .bulk import BulkWrites
 from .concurrent import ConcurrentMap
 
@@ -158,6 +158,7 @@ class Customers:
         customer_category: str | None = None,
         expand: str | None = None,
         options: str | None = None,
+        parameters: Parameters | None = None,
         maximum_count: int | None = None,
         query: str | None = None,
         page_no: int | None = None,
@@ -178,6 +179,7 @@ class Customers:
             customer_category: only those of this category, for example `"CONS"`.
             expand: as the API has it; its values are on no public page.
             options: as the API has it; its values are on no public page.
+            parameters: further criteria by the API's own names, all lower case.
             maximum_count: the most records to give, 1 to 10,000. With it, a list that reaches that number is no error. Default None: all.
             query: the id of an earlier query, to read its pages again.
             page_no: the page to begin with. Default: the first.
@@ -199,24 +201,22 @@ class Customers:
         https://docs.amili.dev/get-a-list-of-customers-3942679e0
         """
         check_list(self._context.endpoints["customers.list"], maximum_count=maximum_count, page_size=page_size, page_no=page_no)
-        parameters = {
-            "customerno": customer_no,
-            "accountno": account_no,
-            "organizationno": organization_no,
-            "name": name,
-            "customercategory": customer_category,
-            "expand": expand,
-            "options": options,
-            "maximumcount": maximum_count,
-            "query": query,
-            "pageno": page_no,
-            "pagesize": page_size,
-            "userid": user_id or self._context.user_id,
-        }
+        criteria = query_of(
+            parameters,
+            {"maximumcount": maximum_count, "query": query, "pageno": page_no, "pagesize": page_size},
+            user_id=user_id or self._context.user_id,
+            customerno=customer_no,
+            accountno=account_no,
+            organizationno=organization_no,
+            name=name,
+            customercategory=customer_category,
+            expand=expand,
+            options=options,
+        )
         return self._context.pager(
             "customers.list",
             CustomerRecord,
-            parameters,
+            criteria,
             may_be_truncated=allow_truncated or maximum_count is not None,
             language=language,
             timeout=timeout,

@@ -132,6 +132,28 @@ def test_a_client_that_was_made_outside_belongs_to_the_loop_that_enters_it(api: 
         asyncio.run(whole(ArmClient(2218, auth=TOKEN, base_url=api.base_url)))
 
 
+def test_one_client_for_the_life_of_a_program(api: HttpServer) -> None:
+    """Entered once, used by many tasks, closed as often as anybody likes, and then no more."""
+
+    async def main() -> None:
+        arm = ArmClient(2218, auth=TOKEN, base_url=api.base_url, retry=PATIENT)
+        async with arm:
+            await asyncio.gather(*(first_use(one) for one in (arm, arm.for_client(7)) for _ in range(20)))
+            with pytest.raises(ConfigurationError, match="open already: enter it once"):
+                await arm.__aenter__()
+            async with arm.for_client(7) as view:
+                await first_use(view)
+            await first_use(arm)
+            await arm.aclose()
+            await arm.aclose()
+        for use in (first_use(arm), first_use(arm.for_client(7)), arm.__aenter__()):
+            with pytest.raises(ConfigurationError, match="the client is closed: make another one"):
+                await use
+        await arm.aclose()
+
+    asyncio.run(main())
+
+
 def test_a_thread_with_a_loop_of_its_own_is_refused(api: HttpServer) -> None:
     async def main() -> None:
         async with ArmClient(2218, auth=TOKEN, base_url=api.base_url, retry=PATIENT) as arm:

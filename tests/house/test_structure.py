@@ -28,6 +28,7 @@ ROOMS = [
     "connections",
     "attempts",
     "auth",
+    "pacing",
     "wire",
     "endpoints",
     "uploads",

@@ -47,8 +47,26 @@ async def test_all_query_parameters_at_once(wire, arm) -> None:
     assert wire.call.query == {on_the_wire: str(value) for on_the_wire, value in PARAMETERS.values()}
 
 
+async def test_further_criteria_go_as_they_are_named(wire, arm) -> None:
+    wire.get(ANY, payload=EMPTY)
+    await arm.customers.list(name="x", parameters={"city": "Oslo", "organizationno": "984842252", "userid": "Ola"}).collect()
+    assert wire.call.query == {"name": "x", "city": "Oslo", "organizationno": "984842252", "userid": "Ola"}
+
+
+@pytest.mark.parametrize("listed", ["customers", "documents", "ar_items"])
+def test_what_has_an_argument_is_refused_among_the_parameters(arm, listed) -> None:
+    """It would be checked by nobody, or silently not be sent."""
+    with pytest.raises(ConfigurationError, match="parameters holds 'pagesize'"):
+        getattr(arm, listed).list(parameters={"pagesize": 2})
+
+
+def test_no_criterion_is_given_twice(arm) -> None:
+    with pytest.raises(ConfigurationError, match="parameters holds 'name'"):
+        arm.customers.list(name="x", parameters={"name": "y"})
+
+
 def test_the_list_has_no_criteria_but_those_of_the_page(arm) -> None:
-    assert set(inspect.signature(arm.customers.list).parameters) == {*PARAMETERS, "language", "allow_truncated", "timeout", "retry"}
+    assert set(inspect.signature(arm.customers.list).parameters) == {*PARAMETERS, "parameters", "language", "allow_truncated", "timeout", "retry"}
 
 
 async def test_further_pages_are_asked_for_by_query_and_number_on_our_own_origin(wire, arm) -> None:
