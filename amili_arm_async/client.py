@@ -221,7 +221,7 @@ class ArmClient:
     async def __aenter__(self) -> ArmClient:
         self._context.transport.settle()
         if self._is_entered:
-            raise ConfigurationError("the client is open already: enter it once, and use it in as many tasks as you like until it is closed")
+            raise ConfigurationError("the client is open already: enter it once, and use it in as many tasks as you like")
         self._is_entered = self._owns_transport
         return self
 

@@ -11,6 +11,7 @@ from .. import codec, wire
 from ..bulk.results import BatchRules
 from ..config import RetryPolicy, Timeout, check_int
 from ..endpoints import Endpoint
+from ..errors import ConfigurationError
 from ..models.base import Input, Record
 from ..models.batches import BatchReceipt, Receipt
 from ..models.json_records import JsonRecord, Reply

@@ -66,7 +66,8 @@ def test_no_criterion_is_given_twice(arm) -> None:
 
 
 def test_the_list_has_no_criteria_but_those_of_the_page(arm) -> None:
-    assert set(inspect.signature(arm.customers.list).parameters) == {*PARAMETERS, "parameters", "language", "allow_truncated", "timeout", "retry"}
+    others = {"parameters", "language", "allow_truncated", "timeout", "retry"}
+    assert set(inspect.signature(arm.customers.list).parameters) == {*PARAMETERS, *others}
 
 
 async def test_further_pages_are_asked_for_by_query_and_number_on_our_own_origin(wire, arm) -> None:
