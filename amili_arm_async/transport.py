@@ -313,6 +313,18 @@ class Transport:
                 self._auth.invalidate(token.reveal())
                 refused, old_token = attempt, token
 
+    async def fetch_token(self) -> None:
+        """Gets a token, without a retry: the next request uses it.
+
+        Raises:
+            AuthenticationError: there is none; the cause is chained.
+            ConfigurationError: the settings are wrong, or the client is closed or belongs to another event loop or process.
+        """
+        self.settle()
+        token = await self._token()
+        if isinstance(token, Attempt) and token.error is not None:
+            raise token.error
+
     async def _token(self) -> Secret | Attempt:
         """Returns a token, or why there is none; without one nothing is sent, and nothing is known of what was asked for."""
         try:

@@ -15,6 +15,7 @@ from .check import check
 from .columns import columns
 from .config import config_app
 from .demo import demo
+from .doctor import doctor
 from .fields import fields
 from .help import ArmCommand, ArmGroup
 from .journal import adopt, prune, status
@@ -71,6 +72,7 @@ _COMMANDS: Final[tuple[tuple[str, Callable[..., None], str], ...]] = (
     (_JOURNAL, reconcile, "Find out what became of documents that are unknown."),
     (_JOURNAL, prune, "Remove old runs from a journal."),
     (_JOURNAL, adopt, "Declare a journal valid that was moved or copied."),
+    (_TABLES, doctor, "Check the settings, one token, one read and the clock."),
     (_TABLES, fields, "List the fields of customers or documents."),
     (_TABLES, columns, "Propose which fields the columns of a file are."),
     (_TRY, demo, "Send generated records to a sandbox in this process."),

@@ -15,7 +15,7 @@ from .options import Config, ConnectionOptions, command
 from .settings import Found, Settings, current_file
 from .settings_schema import KNOWN
 
-__all__ = ["config_app"]
+__all__ = ["config_app", "shown_value", "value_in_words", "warn_of_unknown_variables"]
 
 _MASK: Final = "***"
 _WIDEST: Final = 60
@@ -39,9 +39,7 @@ def show(
         output.print_json({"file": file.path if file is not None else None, "settings": _as_json(found)})
     else:
         _print(found)
-    for name in sorted(set(os.environ) - _NOT_SETTINGS - {setting.variable for setting in KNOWN.values()}):
-        if name.startswith("AMILI_ARM_"):
-            output.warn(f"{output.plain(name)} in the environment is not a setting")
+    warn_of_unknown_variables()
 
 
 @config_app.command(cls=ArmCommand)
@@ -58,26 +56,51 @@ def _as_json(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
     values = {}
     for key in KNOWN:
         found = settings.get(key)
-        values[key] = {"value": _masked(key, found), "origin": found.origin, "place": found.place}
+        values[key] = {"value": shown_value(key, found), "origin": found.origin, "place": found.place}
     return values
 
 
-def _masked(key: str, found: Found) -> Any:
+def warn_of_unknown_variables() -> None:
+    """Names on standard error the variables that look like settings and are none."""
+    for name in sorted(set(os.environ) - _NOT_SETTINGS - {setting.variable for setting in KNOWN.values()}):
+        if name.startswith("AMILI_ARM_"):
+            output.warn(f"{output.plain(name)} in the environment is not a setting")
+
+
+def shown_value(key: str, found: Found) -> Any:
+    """Returns the value of a setting as it may be shown: secrets are masked completely.
+
+    Args:
+        key: of the setting.
+        found: its value.
+
+    Returns:
+        The value, or a mask.
+    """
     return _MASK if KNOWN[key].is_secret and found.value is not None else found.value
 
 
 def _print(settings: Settings) -> None:
     """Prints a line for each setting. Lines are not wrapped, so that they can be searched."""
     rows = [
-        (key, _as_text(_masked(key, found)), output.plain(found.place or found.origin)) for key in KNOWN for found in [settings.get(key)]
+        (key, value_in_words(shown_value(key, found)), output.plain(found.place or found.origin))
+        for key in KNOWN
+        for found in [settings.get(key)]
     ]
     widths = [max(len(row[place]) for row in rows if len(row[place]) <= _WIDEST) for place in (0, 1)]
     for key, value, origin in rows:
         typer.echo(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}")
 
 
-def _as_text(value: Any) -> str:
-    """Returns a value as people read it."""
+def value_in_words(value: Any) -> str:
+    """Returns a value of a setting as people read it.
+
+    Args:
+        value: the value, without secrets.
+
+    Returns:
+        One line of text.
+    """
     if value is None:
         return "-"
     if isinstance(value, bool):

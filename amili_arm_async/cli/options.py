@@ -70,6 +70,9 @@ OUTPUT: Final = "Output options"
 _DEFAULTS: Final = BulkOptions()
 _CONFIG_BEFORE_COMMAND: Final = "amili_arm.config"
 
+_TELL_SETTINGS: Final = frozenset({"doctor"})
+"""Commands whose result says what is wrong with the settings."""
+
 
 # --- bundles ----------------------------------------------------------------------------------------------------------------
 
@@ -126,7 +129,8 @@ def _take_file(context: typer.Context, given: str | None) -> None:
         file = use_file(given if given is not None else context.meta.get(_CONFIG_BEFORE_COMMAND))
         context.default_map = defaults(resolve({}, file), context.info_name or "")
     except ConfigurationError as exc:
-        output.fail(str(exc))
+        if context.info_name not in _TELL_SETTINGS:
+            output.fail(str(exc))
 
 
 def _name_file(context: typer.Context, given: str | None) -> None:

@@ -52,7 +52,7 @@ class Found:
 
 # --- the file that a command uses -------------------------------------------------------------------------------------------------
 
-_USED: ContextVar[ConfigFile | None] = ContextVar("_USED")
+_USED: ContextVar[ConfigFile | ConfigurationError | None] = ContextVar("_USED")
 
 
 def use_file(given: str | None) -> ConfigFile | None:
@@ -67,7 +67,11 @@ def use_file(given: str | None) -> ConfigFile | None:
     Raises:
         ConfigurationError: it can't be read, or something in it is wrong.
     """
-    file = read_config(given, os.environ)
+    try:
+        file = read_config(given, os.environ)
+    except ConfigurationError as exc:
+        _USED.set(exc)
+        raise
     _USED.set(file)
     return file
 
@@ -77,11 +81,17 @@ def current_file() -> ConfigFile | None:
 
     Returns:
         The file.
+
+    Raises:
+        ConfigurationError: it can't be read, or something in it is wrong.
     """
     try:
-        return _USED.get()
+        found = _USED.get()
     except LookupError:
         return use_file(None)
+    if isinstance(found, ConfigurationError):
+        raise found
+    return found
 
 
 # --- all settings ---------------------------------------------------------------------------------------------------------------------
@@ -151,8 +161,11 @@ class Settings:
                 variables[f"AMILI_ARM_{key.partition('.')[2].upper()}"] = secret
         return variables
 
-    def client(self) -> ArmClient:
+    def client(self, **given: Any) -> ArmClient:
         """Returns a client with these settings; files that hold a secret are read now.
+
+        Args:
+            **given: further arguments of `ArmClient`, which override the settings.
 
         Returns:
             The client.
@@ -161,7 +174,7 @@ class Settings:
             ConfigurationError: a setting is missing or wrong.
         """
         objects = {name: self._value_object(name) for name in _OBJECTS}
-        return ArmClient.from_env(self.variables(), **objects, paths=self.value("connection.paths"))
+        return ArmClient.from_env(self.variables(), **{**objects, "paths": self.value("connection.paths"), **given})
 
     def _secret(self, key: str) -> str | None:
         if (found := self.found.get(key)) is not None:

@@ -82,6 +82,14 @@ class RequestContext(Struct, frozen=True):
             body=body,
         )
 
+    def probe(self) -> Request:
+        """Builds a cheap read, which shows whether the service answers.
+
+        Returns:
+            The request, without a token.
+        """
+        return self.request("customers.list", query={"maximumcount": 5, "pagesize": 5})
+
     async def write_one(
         self,
         name: str,

@@ -289,7 +289,6 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
     ) -> BulkRun:
         context = self.context
         request = context.request(name)
-        probe = context.request("customers.list", query={"maximumcount": 5, "pagesize": 5})
         spec = RunSpec(
             client_no=context.client_no,
             record_type=self.record_type,
@@ -297,7 +296,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             envelope=Envelope.of(request.endpoint.items, user_id if user_id is not None else context.user_id),
             poll=self._poll,
             look_up=self._look_up,
-            probe=probe,
+            probe=context.probe(),
             options=options,
             rules=context.rules,
             timeout=(timeout or context.transport.timeout).for_job(),

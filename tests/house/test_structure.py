@@ -301,9 +301,9 @@ def test_the_event_loop_touches_no_field_of_a_run_store() -> None:
     assert found == []
 
 
-STATUSES_APART = {"errors", "models.json_records", "retry"}
-"""Modules with HTTP statuses of their own: the class and the hint of an error; a multi-status; the table. So are `PROBE_APART`, which ask
-whether the service answers as its pages say."""
+STATUSES_APART = {"cli.doctor", "errors", "models.json_records", "retry"}
+"""Modules with HTTP statuses of their own: a remedy; the class and the hint of an error; a multi-status; the table. So are `PROBE_APART`,
+which ask whether the service answers as its pages say."""
 
 PROBE_APART = {f"cli.probe.{name}" for name in ("assumptions", "evidence", "lists", "masking", "records")}
 
