@@ -185,11 +185,15 @@ def _as_far_as_possible(record: object) -> bytes:
         return ENCODER.encode(None)
 
 
-def record_writer(are_finite: Callable[[Sequence[Any]], bool], *, decimals: bool, sort: bool) -> Callable[[Any], bytes | None]:
+def record_writer(
+    are_finite: Callable[[Sequence[Any]], bool], dates_are_plain: Callable[[list[Any]], bool], *, decimals: bool, sort: bool
+) -> Callable[[Any], bytes | None]:
     """A function that writes a Struct or a dict: it gives the text, or None where the record needs a closer look by `encode_one`.
 
     Args:
-        are_finite: whether all numbers of some Structs are known to be finite; it may raise what a Struct that is not as usual makes it.
+        are_finite: whether all numbers of some Structs are known to be finite, and their dates to have no time; it may raise what a Struct
+            that is not as usual makes it.
+        dates_are_plain: whether the dates of some Structs have no time.
         decimals: whether there may be Decimals among the values.
         sort: whether the keys are sorted.
     """
@@ -204,8 +208,11 @@ def record_writer(are_finite: Callable[[Sequence[Any]], bool], *, decimals: bool
         try:
             encode_into(record, buffer)
             text = bytes(buffer)
-            if type(record) is not dict and are_finite((record,)):
-                return text
+            if type(record) is not dict:
+                if are_finite((record,)):
+                    return text
+                if not dates_are_plain([record]):
+                    return None
             if (b"null" in text and not _is_finite(record)) or (decimals and not _is_json(text)):
                 return None
         except DecimalFound:

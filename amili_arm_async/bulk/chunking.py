@@ -13,9 +13,10 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -29,10 +30,11 @@ from ..models.documents import Document
 from ..unreadable import UnreadableRecord
 from .blocks import RecordBlock
 from .canonical import is_plain
-from .field_names import FieldNameError, check_mapping
+from .field_names import FieldNameError, check_mapping, date_attributes
 from .fingerprints import Fingerprinter, as_key, fingerprints_of_sorted
 from .finite import finite_check
 from .outcomes import BatchOutcome, Outcome
+from .plain_records import plain_record
 
 __all__ = ["Batch", "Chunker", "Invalid", "RecordType", "as_key", "split_json_objects"]
 
@@ -167,6 +169,7 @@ class RecordType:
         attribute: the attribute that is the key.
         wire_key: the name of that field in JSON.
         attribute_of: reads the attribute of a Struct.
+        dates_of: reads its attributes that are dates.
         fingerprinter: makes the fingerprints of records.
         has_decimals: whether nearly every record holds Decimals.
     """
@@ -176,6 +179,7 @@ class RecordType:
         self.wire_key = dict(zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True))[attribute]
         self.attribute = attribute
         self.attribute_of = attrgetter(attribute)
+        self.dates_of = attrgetter(*date_attributes(cls))
         # To decode this field checks the syntax of the whole object too.
         named = msgspec.defstruct("Named", [("key", Any, msgspec.field(default=None, name=self.wire_key))])
         self._named = msgspec.json.Decoder(named, float_hook=Decimal)
@@ -184,11 +188,12 @@ class RecordType:
 
     @cached_property
     def finite_check(self) -> Callable[[Iterable[Any]], bool]:
-        """Returns whether Structs hold only finite numbers for sure; it may raise AttributeError and TypeError."""
+        """Returns whether Structs hold only finite numbers, and dates without a time, for sure; it may raise what a Struct that is not as
+        usual makes it."""
         return finite_check(self.cls, decimals=self.has_decimals)
 
     def are_finite(self, records: list[Any]) -> bool:
-        """Returns whether Structs of this type hold only finite numbers for sure.
+        """Returns whether Structs of this type hold only finite numbers, and dates without a time, for sure.
 
         Args:
             records: the Structs.
@@ -200,6 +205,14 @@ class RecordType:
             return self.finite_check(records)
         except (AttributeError, TypeError):
             return False
+
+    def dates_are_plain(self, records: list[Any]) -> bool:
+        """Returns whether the dates of Structs of this type are dates: a datetime is one too, and would be sent with its time.
+
+        Args:
+            records: the Structs.
+        """
+        return _DATE_TYPES.issuperset(map(type, chain.from_iterable(map(self.dates_of, records))))
 
     def keys_of(self, records: list[Any], kind: type) -> list[str | None] | None:
         """Reads the keys of records of the same type.
@@ -224,9 +237,8 @@ class RecordType:
             found = list(map(self.attribute_of, records))
         if _are_keys(found):
             return found
-        if kind is self.cls and not _KEY_TYPES.issuperset(map(type, found)):
-            return None
-        return list(map(as_key, found))
+        # A key that is a number with decimals was a whole number once: each such record is checked on its own.
+        return list(map(as_key, found)) if kind is bytes or _KEY_TYPES.issuperset(map(type, found)) else None
 
     @staticmethod
     def plain_keys(keys: Sequence[Any]) -> list[str | None]:
@@ -275,7 +287,8 @@ class RecordType:
 
 
 _KEY: Final = attrgetter("key")
-_KEY_TYPES: Final = frozenset({str, int, float, Decimal, UnsetType})
+_KEY_TYPES: Final = frozenset({str, int, type(None), UnsetType})
+_DATE_TYPES: Final = frozenset({date, str, type(None), UnsetType})
 
 
 def _are_keys(values: list[Any]) -> bool:
@@ -382,7 +395,12 @@ class Chunker:
         # Local variables: an attribute look-up for each record costs time.
         cls, attribute_of, wire_key = self._record_type.cls, self._record_type.attribute_of, self._record_type.wire_key
         held, texts, names, may_be_misnamed = self._held, self._texts, self._names, self._record_type.fingerprinter.names.may_be_misnamed
-        write = codec.record_writer(self._record_type.finite_check, decimals=self._record_type.has_decimals, sort=self._makes_fingerprints)
+        write = codec.record_writer(
+            self._record_type.finite_check,
+            self._record_type.dates_are_plain,
+            decimals=self._record_type.has_decimals,
+            sort=self._makes_fingerprints,
+        )
 
         def append(record: Any) -> None:
             kind: type = type(record)
@@ -397,9 +415,14 @@ class Chunker:
                     texts.append(text)
                     names.append(name)
                     return
-            elif kind is dict and (text := write(record)) is not None and not may_be_misnamed(record):
+            elif (
+                kind is dict
+                and (text := write(record)) is not None
+                and type(name := record.get(wire_key)) in _KEY_TYPES
+                and not may_be_misnamed(record)
+            ):
                 texts.append(text)
-                names.append(record.get(wire_key))
+                names.append(name)
                 return
             self._flush()
             self._take_one(self._read, record)
@@ -577,12 +600,14 @@ class Chunker:
         text = None
         if kind is not dict:
             text = codec.encode_finite(records, self._record_type.are_finite, decimals=self._record_type.has_decimals)
-        if text is None:
+        if text is None and (kind is dict or self._record_type.dates_are_plain(records)):
             text = codec.encode_all(records, decimals=self._decimals)
         return None if text is None else (text, ())
 
     def _write_lines(self, records: list[Any], kind: type) -> tuple[bytes, Sequence[int]] | None:
         finite = kind is not dict and self._record_type.are_finite(records)
+        if kind is not dict and not finite and not self._record_type.dates_are_plain(records):
+            return None
         decimals = self._record_type.has_decimals if finite else self._decimals
         written = codec.encode_lines(records, decimals=decimals, finite=finite)
         return None if written is None else (written[0], fingerprints_of_sorted(written[1]))
@@ -597,6 +622,8 @@ class Chunker:
     def _take_one(self, index: int, record: Any) -> None:
         key: str | None = None
         try:
+            key = self._record_type.key_of(record)
+            record = plain_record(record, self._record_type.cls)
             key = self._record_type.key_of(record)
             text = codec.encode_one(record, self._record_type.cls, sort=self._makes_fingerprints)
             is_text = isinstance(record, (bytes, bytearray))

@@ -15,8 +15,9 @@ from ..errors import RecordError
 from ..models.base import Input
 from ..unreadable import UnreadableRecord
 from .chunking import RecordType
+from .plain_records import encode_record, has_plain_values, plain_record
 
-__all__ = ["snapshot"]
+__all__ = ["as_plain", "snapshot"]
 
 _FIXED: Final = frozenset({str, int, float, bool, type(None), msgspec.UnsetType, Decimal, date, bytes})
 """Types of immutable values."""
@@ -41,6 +42,25 @@ def snapshot(record: Any, record_type: RecordType) -> Any:
         with contextlib.suppress(Exception):
             return _copied(record)
     return _written(record, record_type)
+
+
+def as_plain(record: Any, record_type: RecordType) -> Any:
+    """Returns a record as one that an observer can read: of another library's objects and values, what JSON has for them. Never raises.
+
+    Args:
+        record: the record, which can't change meanwhile.
+        record_type: the type of the records.
+
+    Returns:
+        The record itself where it is plain, another one, or an `UnreadableRecord` where it can't be sent.
+    """
+    cls = type(record)
+    if cls is bytes or (cls is record_type.cls and record_type.dates_are_plain([record])):
+        return record
+    try:
+        return record if cls is dict and has_plain_values(record) else plain_record(record, record_type.cls)
+    except Exception:  # what a mapping of the caller's raises while it is read
+        return _written(record, record_type)
 
 
 def _copied(value: Any) -> Any:
@@ -72,7 +92,7 @@ def _is_fixed(hint: Any) -> bool:
 
 def _written(record: Any, record_type: RecordType) -> bytes | UnreadableRecord:
     try:
-        return codec.encode_one(record, record_type.cls, sort=True)
+        return encode_record(record, record_type.cls, sort=True)
     except RecordError as exc:
         fault = str(exc)
     except Exception as exc:  # what a mapping of the caller's raises while it is read

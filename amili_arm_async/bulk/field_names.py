@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from functools import cache
 from types import NoneType
 from typing import Any, Final, get_args, get_origin, get_type_hints
@@ -17,7 +18,7 @@ from msgspec import UnsetType
 from ..codec import type_options
 from ..models.base import Input
 
-__all__ = ["FieldNameError", "FieldNames", "check_mapping", "check_text", "kinds_of", "mistakes_in", "right_name"]
+__all__ = ["FieldNameError", "FieldNames", "check_mapping", "check_text", "date_attributes", "kinds_of", "mistakes_in", "right_name"]
 
 _MOST_OTHERS: Final = 1000
 
@@ -64,12 +65,25 @@ def _objects_of(cls: type[Input]) -> Mapping[str, type[Input]]:
 
 
 @cache
+def date_attributes(cls: type[Input]) -> tuple[str, ...]:
+    """Returns the attributes of a Struct that are dates; those in it have none.
+
+    Args:
+        cls: the Struct.
+    """
+    kinds = kinds_of(cls)
+    return tuple(name for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True) if kinds[wire] is date)
+
+
+@cache
 def _by_folded(cls: type[Input]) -> Mapping[str, str]:
-    return {wire.casefold(): wire for wire in kinds_of(cls)}
+    """Returns the API's names by what a mistaken name is taken for: one in another case, or that of the Struct's attribute."""
+    attributes = zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True)
+    return {**{name.casefold(): wire for name, wire in attributes}, **{wire.casefold(): wire for wire in kinds_of(cls)}}
 
 
 def right_name(name: object, cls: type[Input]) -> str | None:
-    """Returns the API's name from which a name differs only by case.
+    """Returns the API's name from which a name differs only by case, or whose attribute has that name, such as `customer_no`.
 
     Args:
         name: the name.
@@ -182,12 +196,14 @@ class FieldNames:
         self._cls = cls
         classes = list(_classes(cls))
         self._known: set[Any] = set().union(*map(kinds_of, classes))
-        self._folded = {name.casefold() for name in self._known}
+        self._folded = {name for one in classes for name in _by_folded(one)}
+        self._dates = [wire for wire, kind in kinds_of(cls).items() if kind is date]
         self._most = len(self._known) + _MOST_OTHERS
-        self._are_known = _checker(cls, self._known)
+        self._are_known = _checker(cls, self._known, self._dates)
 
     def any_may_be_misnamed(self, records: Sequence[dict[Any, Any]]) -> bool:
-        """Returns whether a name, at any depth whose fields are known, may be a mistake: then each record is checked on its own.
+        """Returns whether a name, at any depth whose fields are known, may be a mistake, or an object or date is not as JSON has it: then
+        each record is checked on its own.
 
         Args:
             records: the records.
@@ -196,7 +212,12 @@ class FieldNames:
             False where all names are right for sure.
         """
         found: set[Any] = set().union(*records)
-        found |= _names_in(records, self._cls)
+        if any(name in found and not _DAYS.issuperset([type(one.get(name)) for one in records]) for name in self._dates):
+            return True
+        inner = _names_in(records, self._cls)
+        if inner is None:
+            return True
+        found |= inner
         others = found - self._known
         if any(isinstance(name, str) and name.casefold() in self._folded for name in others):
             return True
@@ -216,14 +237,18 @@ class FieldNames:
         return not self._are_known(record) and self.any_may_be_misnamed([record])
 
 
-def _checker(cls: type[Input], known: set[Any]) -> Callable[[dict[Any, Any]], bool]:
-    """Returns a function that checks whether all names in a mapping, at any depth whose fields are known, are among the known ones."""
-    # It runs for each record: local variables, since an attribute look-up costs time.
+def _checker(cls: type[Input], known: set[Any], dates: Sequence[str] = ()) -> Callable[[dict[Any, Any]], bool]:  # noqa: C901
+    """Returns a function that checks whether all names in a mapping, at any depth whose fields are known, are among the known ones, and the
+    objects in it and its dates are as JSON has them."""
+    # It runs for each record: local variables, and no further function, since a look-up and a call cost time.
     is_known, nested = known.issuperset, [(name, _checker(inner, known)) for name, inner in _objects_of(cls).items()]
 
     def check(value: dict[Any, Any]) -> bool:
         if not is_known(value):
             return False
+        for name in dates:
+            if name in value and type(value[name]) not in _DAYS:
+                return False
         for name, check_inside in nested:
             if name in value:
                 item = value[name]
@@ -233,8 +258,10 @@ def _checker(cls: type[Input], known: set[Any]) -> Callable[[dict[Any, Any]], bo
                         return False
                 elif kind is list or kind is tuple:
                     for one in item:
-                        if type(one) is dict and not check_inside(one):
+                        if not check_inside(one) if type(one) is dict else type(one) not in _NO_OBJECTS:
                             return False
+                elif kind not in _NO_OBJECTS:
+                    return False
         return True
 
     return check
@@ -246,8 +273,8 @@ def _classes(cls: type[Input]) -> Iterator[type[Input]]:
         yield from _classes(inner)
 
 
-def _names_in(objects: Sequence[Mapping[Any, Any]], cls: type[Input]) -> set[Any]:
-    """Returns the names in the objects in these objects, at all depths whose fields are known."""
+def _names_in(objects: Sequence[Mapping[Any, Any]], cls: type[Input]) -> set[Any] | None:
+    """Returns the names in the objects in these objects, at all depths whose fields are known; None where there is an object of a class."""
     found: set[Any] = set()
     for name, inner in _objects_of(cls).items():
         values = [one[name] for one in objects if name in one]
@@ -255,8 +282,16 @@ def _names_in(objects: Sequence[Mapping[Any, Any]], cls: type[Input]) -> set[Any
         if not kinds <= {dict}:
             values = [item for value in values for item in (value if isinstance(value, (list, tuple)) else (value,))]
             kinds = set(map(type, values))
-        dicts = values if kinds == {dict} else [value for value in values if isinstance(value, Mapping)]
+        if not kinds - {dict} <= _NO_OBJECTS:
+            return None
+        dicts = values if kinds == {dict} else [value for value in values if type(value) is dict]
         if dicts:
-            found = found.union(*dicts)
-            found |= _names_in(dicts, inner)
+            names = _names_in(dicts, inner)
+            if names is None:
+                return None
+            found = found.union(names, *dicts)
     return found
+
+
+_DAYS: Final = frozenset({date, str, NoneType, UnsetType})
+_NO_OBJECTS: Final = frozenset({str, int, float, bool, NoneType, UnsetType})

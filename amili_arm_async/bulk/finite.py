@@ -1,4 +1,4 @@
-"""Pure: checks whether Structs hold only finite numbers, by the fields that are numbers by their type.
+"""Pure: checks whether Structs hold only finite numbers, and dates that are days, by the fields that are numbers and dates by their type.
 
 msgspec writes NaN and Infinity as null or as bare words. To search the text for them costs as much as to write it; to check the few fields
 that hold numbers costs a fraction of that. Fields of text are not checked: a type checker does that. Whatever is unusual makes the answer
@@ -8,6 +8,7 @@ False: then the text is searched after all, which also finds what is wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import date
 from decimal import Decimal
 from typing import Any, TypeGuard, get_args, get_origin
 
@@ -28,7 +29,7 @@ def are_finite(records):
 
 
 def finite_check(cls: type[Input], *, decimals: bool) -> Callable[[Iterable[Any]], bool]:
-    """Makes the function that checks whether Structs hold only finite numbers.
+    """Makes the function that checks whether Structs hold only finite numbers, and dates without a time.
 
     It is made as text, since it runs for every record that is sent: each value is checked in its place, without a call.
 
@@ -40,7 +41,7 @@ def finite_check(cls: type[Input], *, decimals: bool) -> Callable[[Iterable[Any]
     Returns:
         The function. It returns False, or raises AttributeError or TypeError, where that is not certain.
     """
-    names: dict[str, Any] = {"UNSET": UNSET}
+    names: dict[str, Any] = {"UNSET": UNSET, "date": date}
     exec(_CHECK.format(condition=_condition(cls, "one", names, decimals=decimals)), names)  # noqa: S102 - of our own names alone
     check: Callable[[Iterable[Any]], bool] = names["are_finite"]
     return check
@@ -54,6 +55,8 @@ def _condition(cls: type[Input], one: str, names: dict[str, Any], *, decimals: b
         items = get_args(kind)[0] if get_origin(kind) is list else None
         if kind is int:
             conditions.append(f"(type({value}) is int or {value} is UNSET)")
+        elif kind is date:
+            conditions.append(f"((day := {value}) is UNSET or type(day) is date)")
         elif kind is Decimal and decimals:
             conditions.append(f"({value} is UNSET or {value}.is_finite())")
         elif kind in {Decimal, Any} or items in {int, Decimal, Any}:

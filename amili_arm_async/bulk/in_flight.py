@@ -21,6 +21,7 @@ from .control import RunControl
 from .journal.recorder import Recorder
 from .keys import CompactKeys, KeySerializer, KeyTicket
 from .outcomes import FAILURES, BatchOutcome, Outcome
+from .plain_records import encode_record
 from .polling import Poller
 from .report import BulkReport, Progress
 
@@ -504,6 +505,6 @@ def _key_of(record_type: RecordType, record: Any) -> str | None:
 def _payload(record_type: RecordType, record: Any) -> bytes:
     """Returns the text that would have been sent; of what can't be sent, as much as can be written."""
     try:
-        return codec.encode_one(record, record_type.cls, sort=True)
+        return encode_record(record, record_type.cls, sort=True)
     except Exception:  # a mapping of the caller's may raise anything
         return codec.as_far_as_possible(record)

@@ -100,7 +100,7 @@ class Source:
     """
 
     def __init__(self, records: Iterable[Any] | AsyncIterable[Any]) -> None:
-        if isinstance(records, (str, bytes, bytearray, Mapping, Model)):
+        if isinstance(records, (str, bytes, bytearray, Mapping, Model)) or hasattr(type(records), "model_dump"):
             raise ConfigurationError(f"a {type(records).__name__} is one record, or none: give an iterable of records")
         self.is_fresh = isinstance(records, FreshRecords)
         self.gives_blocks = self.is_fresh and hasattr(records, "blocks")

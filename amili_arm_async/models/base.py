@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType, field
 
@@ -19,11 +19,21 @@ __all__ = [
     "OptionalStr",
     "OptionalStrs",
     "PageSummary",
+    "PydanticModel",
     "Record",
     "input_of",
 ]
 
 InputT = TypeVar("InputT", bound="Input")
+
+
+class PydanticModel(Protocol):
+    """A record that is a pydantic model."""
+
+    def model_dump(self, *, by_alias: bool | None = None) -> dict[str, Any]:
+        """Returns its fields by their names, or their aliases."""
+        ...
+
 
 OptionalStr: TypeAlias = str | UnsetType | None
 OptionalInt: TypeAlias = int | UnsetType | None

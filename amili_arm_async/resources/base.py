@@ -8,11 +8,12 @@ from typing import Any, TypedDict, TypeVar
 from msgspec import Struct, structs
 
 from .. import codec, wire
+from ..bulk.plain_records import encode_record
 from ..bulk.results import BatchRules
 from ..config import RetryPolicy, Timeout, check_int
 from ..endpoints import Endpoint
 from ..errors import ConfigurationError
-from ..models.base import Input, Record
+from ..models.base import Input, PydanticModel, Record
 from ..models.batches import BatchReceipt, Receipt
 from ..models.json_records import JsonRecord, Reply
 from ..paging import Pager, Query
@@ -27,7 +28,7 @@ ListedT = TypeVar("ListedT", bound=Record | JsonRecord)
 ItemT = TypeVar("ItemT", bound=JsonRecord)
 ReplyT = TypeVar("ReplyT", bound=Reply)
 
-SourceRecord = Input | Mapping[str, Any] | bytes
+SourceRecord = Input | Mapping[str, Any] | PydanticModel | bytes
 JsonBody = Mapping[str, Any] | Sequence[Mapping[str, Any]] | bytes
 """A body that no page shows: a mapping by the API's own names, a list of such, or bytes of JSON."""
 Parameters = Mapping[str, str | int | bool]
@@ -121,7 +122,7 @@ class RequestContext(Struct, frozen=True):
             ResponseError: the response can't be read.
             StatusError: the server answered with an error status.
         """
-        body = (codec.encode_one(record, cls),) if record is not None else ()
+        body = (encode_record(record, cls),) if record is not None else ()
         request = self.request(name, query={"userid": user_id or self.user_id}, body=body, path=path)
         response = await self.transport.send(request, timeout=timeout, retry=retry)
         if not wire.is_readable(response):

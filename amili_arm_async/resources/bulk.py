@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from msgspec import Struct
 
-from .. import clock, codec
+from .. import clock
 from ..bulk.chunking import RecordType
 from ..bulk.journal.factory import new_run_id, run_journal, runs_of
 from ..bulk.journal.run_key import RunKey
 from ..bulk.limits import SharedLimits
 from ..bulk.observers import RunObserver
+from ..bulk.plain_records import encode_record
 from ..bulk.report import BulkReport, Expectation, expectation_of
 from ..bulk.run import BulkRun
 from ..bulk.source import Source
@@ -88,7 +89,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         texts: list[bytes] = []
         for number, record in enumerate(records):
             try:
-                texts.append(codec.encode_one(record, self.record_type.cls))
+                texts.append(encode_record(record, self.record_type.cls))
             except RecordError as exc:
                 raise RecordError(f"record {number}: {exc}") from None
         if not texts:

@@ -12,6 +12,7 @@ from ..bulk.report import expectation_of
 from ..bulk.run import BulkRun
 from ..config import BulkOptions, RetryPolicy, Timeout
 from ..errors import NotFoundError
+from ..models.base import PydanticModel
 from ..models.batches import BatchReceipt, Receipt
 from ..models.customers import Customer, CustomerRecord
 from ..paging import Pager
@@ -24,13 +25,14 @@ from .concurrent import ConcurrentMap
 
 __all__ = ["KIND", "CustomerSource", "Customers"]
 
-CustomerSource = Customer | Mapping[str, Any] | bytes
+CustomerSource = Customer | Mapping[str, Any] | PydanticModel | bytes
 
 KIND: Final = RecordType(Customer, "customer_no")
 
 
 class Customers:
-    """`arm.customers`. A record to send is a `Customer`, a mapping with the API's own names, or bytes of one JSON object.
+    """`arm.customers`. A record to send is a `Customer`, a mapping with the API's own names, a pydantic model or
+    dataclass whose names are those of the API or of `Customer`, or bytes of one JSON object.
 
     Every method takes `timeout=` and `retry=` of its own. Raises, beside what is said of a method: `NotSentError` (try again),
     `OutcomeUnknownError` (it may have been done), `ResponseError`, `StatusError` and its subclasses, `RecordError` (the record
@@ -47,7 +49,7 @@ class Customers:
         """Creates a customer, or updates it if it exists. It is validated and stored at once.
 
         Args:
-            customer: a `Customer`, a mapping with the API's own names, or bytes of one JSON object.
+            customer: a `Customer`, a mapping, a pydantic model, a dataclass, or bytes of one JSON object.
             user_id: who is named as the user of this call. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
@@ -70,7 +72,7 @@ class Customers:
         A field that is missing or null keeps its value; a blank one is cleared. The postal address changes as a group.
 
         Args:
-            customer: a `Customer`, a mapping with the API's own names, or bytes of one JSON object.
+            customer: a `Customer`, a mapping, a pydantic model, a dataclass, or bytes of one JSON object.
             user_id: who is named as the user of this call. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.

@@ -12,6 +12,7 @@ from ..bulk.report import BulkReport, expectation_of
 from ..bulk.run import BulkRun
 from ..codec import json_object
 from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
+from ..models.base import PydanticModel
 from ..models.batches import BatchReceipt, Receipt
 from ..models.documents import Document, DocumentRecord
 from ..paging import Pager
@@ -22,13 +23,14 @@ from .bulk import BulkWrites
 
 __all__ = ["KIND", "DocumentSource", "Documents"]
 
-DocumentSource = Document | Mapping[str, Any] | bytes
+DocumentSource = Document | Mapping[str, Any] | PydanticModel | bytes
 
 KIND: Final = RecordType(Document, "document_no")
 
 
 class Documents:
-    """`arm.documents`. A record to send is a `Document`, a mapping with the API's own names, or bytes of one JSON object.
+    """`arm.documents`. A record to send is a `Document`, a mapping with the API's own names, a pydantic model or
+    dataclass whose names are those of the API or of `Document`, or bytes of one JSON object.
 
     Every method takes `timeout=` and `retry=` of its own. Raises, beside what is said of a method: `NotSentError` (try again),
     `OutcomeUnknownError` (it may have been created: look it up by its number before you send it again), `StatusError` and its
@@ -45,7 +47,7 @@ class Documents:
         """Creates a document. It is validated and stored at once, and resent only if it was provably not accepted.
 
         Args:
-            document: a `Document`, a mapping with the API's own names, or bytes of one JSON object.
+            document: a `Document`, a mapping, a pydantic model, a dataclass, or bytes of one JSON object.
             user_id: who is named as the user of this call. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.

@@ -16,6 +16,7 @@ from .. import codec
 from ..bulk.blocks import RecordBlock
 from ..bulk.chunking import RecordType
 from ..bulk.fingerprints import canonical
+from ..bulk.plain_records import encode_record
 from ..errors import RecordError
 from ..values.fields import MODELS, fields_of
 from ..values.json_columns import json_struct
@@ -175,7 +176,7 @@ class RecordDigests:
         try:
             key = self._kind.key_of(record)
             is_text = isinstance(record, (bytes, bytearray))
-            text = codec.encode_one(record, self._kind.cls, sort=True)
+            text = encode_record(record, self._kind.cls, sort=True)
             if is_text:
                 text = codec.encode_value(codec.json_value(text), sort=True)
             return key, _digest(canonical(text) if _may_have_fraction(text) else text)

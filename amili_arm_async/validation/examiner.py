@@ -19,6 +19,7 @@ from .. import codec
 from ..bulk.canonical import as_key
 from ..bulk.field_names import mistakes_in
 from ..bulk.fingerprints import may_have_duplicate_names
+from ..bulk.plain_records import converted, has_plain_values
 from ..errors import RecordError
 from ..sources.encode import RecordEncoder
 from ..sources.json_faults import fault_of
@@ -95,6 +96,15 @@ class Examiner:
         self._judge = JsonJudge(kind, self._json)
         self._numbers = [place for place, field in enumerate(self._json.fields) if field.type == "decimal"]
         self._line_numbers = [place for place, field in enumerate(self._json.line_fields) if field.type == "decimal"]
+
+    def plain(self, record: Any) -> Any:
+        """Returns a record as one that can be looked at: of another library's objects and values, what JSON has for them."""
+        if type(record) is bytes:
+            return record
+        try:
+            return record if type(record) in {dict, self._cls} and has_plain_values(record) else converted(record, self._cls)[0]
+        except Exception:  # what an object of the caller's raises while it is read; the walk names it
+            return record
 
     def snapshot(self, record: Any) -> bytes | _Walked:
         """Returns what is checked of a record, which may be changed from then on."""

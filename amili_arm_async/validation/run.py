@@ -196,7 +196,7 @@ class _CheckingBuffer:
 
     def append(self, record: Any) -> None:
         """Takes in a record that may be changed as soon as the next one is read."""
-        self._records.append(self._examiner.snapshot(record))
+        self._records.append(self._examiner.snapshot(self._examiner.plain(record)))
 
     def hold(self, record: Any) -> None:
         """Takes in a record that can't change."""
@@ -204,7 +204,7 @@ class _CheckingBuffer:
 
     def feed(self, records: list[Any]) -> None:
         """Takes in records of a list."""
-        self._records += records
+        self._records += map(self._examiner.plain, records)
 
     def feed_block(self, block: RecordBlock | JudgedBlock) -> None:
         """Takes in the records of a block."""

@@ -389,7 +389,7 @@ async def test_a_null_is_no_fault_beside_others(check):
 async def test_what_has_the_wrong_type_is_named_where_a_record_can_not_be_written(check):
     odd = customer(dateOfBirth=datetime(1990, 1, 1, tzinfo=UTC), stopReminderUntil=date(1990, 1, 1), name=object())
     report = await check("customers", odd)
-    assert {(fault.code, fault.path) for fault in report.faults} == {("wrong_type", "$.dateOfBirth"), ("wrong_type", "$.name")}
+    assert {(fault.code, fault.path) for fault in report.faults} == {("instant", "$.dateOfBirth"), ("wrong_type", "$.name")}
 
 
 async def test_amounts_beyond_all_money_are_only_wrong(check):
