@@ -36,7 +36,6 @@ app = typer.Typer(
     cls=ArmGroup,
     help="Amili's ARM API from the command line.",
     no_args_is_help=True,
-    add_completion=False,
     # A traceback with local variables would show tokens and customers.
     pretty_exceptions_enable=False,
 )
@@ -47,8 +46,8 @@ _TRY: Final = "Try it out"
 """The panels of commands."""
 
 
-def _version(is_given: bool) -> None:
-    if is_given:
+def _version(context: typer.Context, is_given: bool) -> None:
+    if is_given and not context.resilient_parsing:
         typer.echo(f"amili-arm {__version__}")
         raise typer.Exit
 
