@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from .stdout import code_at_end, steady_streams
+
 __all__ = ["main"]
 
 _EXTRA = frozenset({"typer", "rich"})
@@ -11,11 +13,15 @@ _EXTRA = frozenset({"typer", "rich"})
 
 def main() -> None:
     """Runs `amili-arm`. Without the extra `cli` it says how to install it, and exits with 2."""
-    try:
-        from .app import app  # noqa: PLC0415 - fails without the extra
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        sys.stderr.write('amili-arm: the command line needs typer and rich: pip install "amili-arm-async[cli]"\n')
-        sys.exit(2)
-    app(prog_name="amili-arm")
+    with steady_streams():
+        try:
+            from .app import app  # noqa: PLC0415 - fails without the extra
+        except ModuleNotFoundError as exc:
+            if (exc.name or "").partition(".")[0] not in _EXTRA:
+                raise
+            sys.stderr.write('amili-arm: the command line needs typer and rich: pip install "amili-arm-async[cli]"\n')
+            sys.exit(2)
+        try:
+            app(prog_name="amili-arm")
+        except SystemExit as exc:
+            sys.exit(code_at_end(exc.code if isinstance(exc.code, int) else 0))

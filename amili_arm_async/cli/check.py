@@ -39,6 +39,7 @@ from .options import (
 from .progress import bar
 from .runner import run_to_end
 from .signals import SignalHandler
+from .stdout import decide_exit_code
 
 __all__ = ["CheckJob", "check", "customer_numbers", "require_rereadable"]
 
@@ -92,6 +93,7 @@ def check(
 
     Exit code 0: no errors (there may be warnings); 1: errors; 2: usage error.
     """
+    decide_exit_code(1, 1)
     if (customers is not None or state is not None) and kind is not RecordKind.documents:
         output.fail("--customers and --state are for documents: their customers are looked up in them")
     if customers == file == "-":

@@ -26,7 +26,7 @@ from ..bulk.journal.inspect import (
 from ..bulk.outcomes import STATES
 from ..errors import ArmError
 from . import output
-from .options import JournalArgument, JsonOption, command
+from .options import JournalArgument, JsonOption, acting_command, command
 
 __all__ = ["adopt", "prune", "status"]
 
@@ -64,7 +64,7 @@ def status(
         _print_runs(runs, keys=keys)
 
 
-@command
+@acting_command
 def adopt(journal: JournalArgument) -> None:
     """Declares a journal valid whose file was moved or copied on purpose.
 
@@ -77,7 +77,7 @@ def adopt(journal: JournalArgument) -> None:
         typer.echo(f"It was stale: {reason}.\nIt is now marked as valid: what it does not know is sent without a look-up.")
 
 
-@command
+@acting_command
 def prune(
     journal: JournalArgument,
     run_id: Annotated[str | None, typer.Option(metavar="NAME", help="Only this run.")] = None,

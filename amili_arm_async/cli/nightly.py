@@ -38,8 +38,8 @@ from .options import (
     SourceOptions,
     StopAfterFailures,
     TableColumns,
+    acting_command,
     check_files,
-    command,
     parse_at_least,
     parse_stop_after_failures,
     table_columns,
@@ -110,7 +110,7 @@ class PartColumnOptions:
         return table_columns(part, self.column_documents, self.set_documents, "-documents")
 
 
-@command
+@acting_command
 def nightly(
     connection: ConnectionOptions,
     run: RunOptions,

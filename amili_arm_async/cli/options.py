@@ -22,6 +22,7 @@ from . import output
 from .runner import GRACE
 from .settings import Found, Settings, current_file, resolve, use_file
 from .settings_schema import KNOWN, parse_share
+from .stdout import decide_exit_code
 
 if TYPE_CHECKING:
     from ..values.fields import RecordKind as SourceKind
@@ -52,6 +53,7 @@ __all__ = [
     "SourceOptions",
     "StopAfterFailures",
     "TableColumns",
+    "acting_command",
     "check_files",
     "command",
     "defaults",
@@ -116,6 +118,24 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     vars(call)["__signature__"] = inspect.Signature(parameters)
     return call
+
+
+def acting_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Makes a function a command whose output is only a report: its exit code is the same where the output can't be written.
+
+    Args:
+        function: the command.
+
+    Returns:
+        A function with the signature that typer expects.
+    """
+
+    @wraps(function)
+    def call(**given: Any) -> None:
+        decide_exit_code(None, None)
+        function(**given)
+
+    return command(call)
 
 
 def _take_file(context: typer.Context, given: str | None) -> None:

@@ -36,8 +36,8 @@ from .options import (
     RunOptions,
     SourceOptions,
     StopAfterFailures,
+    acting_command,
     check_files,
-    command,
     parse_at_least,
     parse_stop_after_failures,
 )
@@ -65,7 +65,7 @@ class Compression(StrEnum):
     zstd = "zstd"
 
 
-@command
+@acting_command
 def push(
     kind: KindArgument,
     file: RecordFile,

@@ -13,14 +13,14 @@ from ..client import ArmClient
 from ..config import BulkOptions
 from ..errors import BulkError
 from . import output
-from .options import JOURNAL, RUN, ConnectionOptions, JournalArgument, JsonOption, ResendAbsent, RunOptions, Settle, command
+from .options import JOURNAL, RUN, ConnectionOptions, JournalArgument, JsonOption, ResendAbsent, RunOptions, Settle, acting_command
 from .progress import bar
 from .runner import on_progress, run_job
 
 __all__ = ["ReconcileJob", "reconcile"]
 
 
-@command
+@acting_command
 def reconcile(
     journal: JournalArgument,
     connection: ConnectionOptions,

@@ -27,7 +27,18 @@ from ..validation.shapes import shape_faults
 from ..values.json_columns import json_struct
 from ..wire import Response
 from . import output
-from .options import JOURNAL, RUN, Bisect, BisectOption, ConnectionOptions, OutputOptions, ResendAbsent, RunOptions, check_files, command
+from .options import (
+    JOURNAL,
+    RUN,
+    Bisect,
+    BisectOption,
+    ConnectionOptions,
+    OutputOptions,
+    ResendAbsent,
+    RunOptions,
+    acting_command,
+    check_files,
+)
 from .progress import UpdateBar, bar
 from .runner import BatchLines, on_progress, run_to_end, send
 from .signals import SignalHandler
@@ -214,7 +225,7 @@ _DECODERS: Final[Mapping[type[Input], msgspec.json.Decoder[msgspec.Struct]]] = {
 }
 
 
-@command
+@acting_command
 def replay(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A dead letter file, as `push --dead-letter` writes it. It is rewritten.")],
     connection: ConnectionOptions,

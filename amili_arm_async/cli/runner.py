@@ -71,12 +71,8 @@ class BatchLines:
             return
         now = datetime.fromtimestamp(clock.unix_time(), UTC).isoformat(timespec="milliseconds")
         line = msgspec.json.encode({"time": now, "event": event, "task": self._task, **values})
-        try:
-            sys.stderr.write(line.decode() + "\n")
-            sys.stderr.flush()
-        except (OSError, ValueError):
-            # The reader of the log is gone: that is no reason to end the run.
-            self._is_silent = True
+        sys.stderr.write(line.decode() + "\n")
+        sys.stderr.flush()
 
 
 GRACE: Final = 5.0

@@ -25,8 +25,8 @@ from .options import (
     RunOptions,
     SourceOptions,
     StopAfterFailures,
+    acting_command,
     check_files,
-    command,
     parse_at_least,
     parse_stop_after_failures,
 )
@@ -36,7 +36,7 @@ from .runner import GRACE, BatchLines, on_progress, run_job, send
 __all__ = ["SyncJob", "sync"]
 
 
-@command
+@acting_command
 def sync(
     file: RecordFile,
     state: Annotated[
