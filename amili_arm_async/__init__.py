@@ -45,6 +45,7 @@ from .nightly.money import CurrencyTotals, MoneySum, MoneyTotals
 from .paging import Page, Pager
 from .sources.records import Records, open_records
 from .sync.run import SyncReport, SyncRun
+from .telemetry.base import Telemetry
 from .unreadable import UnreadableRecord
 from .uploads import FileContent
 from .validation.report import CheckReport, Finding
@@ -136,6 +137,7 @@ __all__ = [
     "StatusError",
     "SyncReport",
     "SyncRun",
+    "Telemetry",
     "Timeout",
     "TokenSource",
     "Totals",

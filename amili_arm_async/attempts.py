@@ -42,9 +42,10 @@ class DeliveryEvidence:
         early_answer_counts: a response that arrived before the whole body was sent is known to answer this request: its connection was
             new, or was closed before the rest of the body could be sent.
         waits_for: what the current attempt waits for before it is sent, for messages; blank where it waits for nothing.
+        sent: how often the request was sent.
     """
 
-    __slots__ = ("body_sent", "early_answer_counts", "started", "waits_for", "was_ambiguous")
+    __slots__ = ("body_sent", "early_answer_counts", "sent", "started", "waits_for", "was_ambiguous")
 
     def __init__(self) -> None:
         self.started = False
@@ -52,6 +53,7 @@ class DeliveryEvidence:
         self.body_sent = True
         self.early_answer_counts = True
         self.waits_for = ""
+        self.sent = 0
 
     @property
     def is_ambiguous(self) -> bool:

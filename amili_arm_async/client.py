@@ -39,6 +39,7 @@ from .resources.untyped import (
     PaymentReservations,
 )
 from .sources.arrow import ArrowStream
+from .telemetry.base import Telemetry, check_telemetry
 from .transport import Transport
 from .wire import Request, Response, query_pairs
 
@@ -83,6 +84,7 @@ class ArmClient:
         identity_url: the identity service, for `arm.identity`; default that of `ClientCredentials`.
         ssl: certificates for the connections that are made here.
         proxy: address of a proxy for them.
+        telemetry: what OpenTelemetry is told, where the program uses it; see docs/opentelemetry.md. None: nothing.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -106,6 +108,7 @@ class ArmClient:
         identity_url: str | None = None,
         ssl: ssl_module.SSLContext | None = None,
         proxy: str | None = None,
+        telemetry: Telemetry | None = Telemetry(),  # noqa: B008 - frozen
     ) -> None:
         if session is not None and (ssl is not None or proxy is not None):
             raise ConfigurationError("a session that you bring has its own ssl and proxy: set them there")
@@ -120,6 +123,7 @@ class ArmClient:
             limits=limits,
             ssl=ssl,
             proxy=proxy,
+            telemetry=check_telemetry(telemetry),
         )
         self._owns_transport = True
         self._is_entered = False
@@ -130,7 +134,7 @@ class ArmClient:
         caller = RequestContext(
             _client_no(client_no), transport, user_id, language, BatchRules(batch_words, batch_reader), with_paths(paths or {})
         )
-        self._attach_resources(caller, SharedLimits(limits.open_batches))
+        self._attach_resources(caller, SharedLimits(limits.open_batches, transport.held))
 
     def _attach_resources(self, caller: RequestContext, shared_limits: SharedLimits) -> None:
         self._context = caller

@@ -15,7 +15,7 @@ import asyncio
 import select
 import ssl as ssl_module
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
 from functools import partial
@@ -274,7 +274,14 @@ class Connections:
             await session.close()
 
     async def send(
-        self, request: Request, address: str, token: Secret | None, *, timeout: Timeout, delivery: DeliveryEvidence
+        self,
+        request: Request,
+        address: str,
+        token: Secret | None,
+        *,
+        timeout: Timeout,
+        delivery: DeliveryEvidence,
+        headers: Mapping[str, str] | None = None,
     ) -> Response | SendFailure:
         """Sends a request once. Only cancellation comes out as an exception; what is proved is in `delivery`.
 
@@ -284,6 +291,7 @@ class Connections:
             token: the bearer token, or None.
             timeout: its times for connecting, reading and the whole exchange.
             delivery: whether a byte may have left, and what an answer proves.
+            headers: further headers, or None.
         """
         safe = request.endpoint.safe
         exchange = _Exchange(request, timeout, delivery, has_body=bool(request.body) or not safe)
@@ -301,7 +309,7 @@ class Connections:
                     # `encoded`: yarl would decode what it thinks needs no encoding, and so change a path.
                     URL(address, encoded=True).with_query(list(request.query) or None),
                     # Made here, so that no local shows the token in a traceback.
-                    headers={**_headers(request, token), **self._new_connection_headers(request)},
+                    headers={**_headers(request, token), **self._new_connection_headers(request), **(headers or {})},
                     data=exchange.body,
                     allow_redirects=False,
                     raise_for_status=False,

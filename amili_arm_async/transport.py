@@ -36,6 +36,7 @@ from .errors import (
 )
 from .pacing import Pace
 from .retry import Proof, backoff, is_transient, may_repeat, needs_new_token, retry_delay
+from .telemetry.base import Instrumentation, Telemetry, find
 from .wire import Request, Response, to_error
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Transport:
         session: a session that was brought, never closed here; or None.
         timeout, retry, limits: the client's settings.
         ssl, proxy: for the sessions that are made here.
+        telemetry: what OpenTelemetry is told; None: nothing.
 
     Attributes:
         service_clock: what time it is by the `Date` of the answers of the API.
@@ -123,6 +125,7 @@ class Transport:
         limits: Limits,
         ssl: ssl_module.SSLContext | None,
         proxy: str | None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.base_url = base_url
         self.timeout = timeout
@@ -136,6 +139,20 @@ class Transport:
         self._pace = Pace(limits.requests_per_second) if limits.requests_per_second is not None else None
         self._closed = False
         self.service_clock = clock.ServiceClock()
+        self._find_instrumentation = find(telemetry)
+
+    @property
+    def instrumentation(self) -> Instrumentation:
+        """What is told of what this client does; to be asked for at each call, since a program may begin with OpenTelemetry later."""
+        return self._find_instrumentation()
+
+    def held(self, seconds: float) -> None:
+        """Takes note that requests are held because of a `Retry-After`.
+
+        Args:
+            seconds: how much longer than before.
+        """
+        self.instrumentation.held(seconds)
 
     @property
     def credentials(self) -> ClientCredentials | None:
@@ -191,8 +208,11 @@ class Transport:
             ConfigurationError: the client is closed, or belongs to another event loop or process.
         """
         self.settle()
-        timeout = timeout or self.timeout
-        policy = retry or self.retry
+        with self.instrumentation.call(request.endpoint):
+            return await self._send(request, timeout or self.timeout, retry or self.retry)
+
+    async def _send(self, request: Request, timeout: Timeout, policy: RetryPolicy) -> Response:
+        """As `send`, in the loop of the client."""
         delivery = DeliveryEvidence()
         attempt: Attempt | None = None
         number = 0
@@ -213,6 +233,8 @@ class Transport:
                     delay = retry_delay(policy, number, attempt.retry_after)
                     if number >= policy.attempts or delay >= limit.left or not _is_worth_a_retry(attempt, request, delay, policy):
                         break
+                    if attempt.retry_after is not None:
+                        self.held(delay)
                     log.info("retry", operation=request.endpoint.operation, attempt=number, reason=attempt.reason, delay=round(delay, 3))
                     await clock.sleep(delay)
         except TimeoutError:
@@ -304,9 +326,7 @@ class Transport:
                 if self._closed:
                     # While the request waited.
                     return self._client_closed()
-                began = clock.monotonic(), clock.steady_time()
-                result = await self._connections.send(request, self._address(request), token, timeout=timeout, delivery=delivery)
-                attempt = self._conclude(request, token, result, delivery, began)
+                attempt = await self._once(request, token, timeout, delivery)
                 if token is None or refused is not None or not needs_new_token(attempt.proof, attempt.status):
                     return attempt
                 # The server did not process it, so it may be sent again: once, and only with another token.
@@ -337,8 +357,18 @@ class Transport:
             error = _error_of_source(exc, self._auth)
         return Attempt(Proof.NOT_SENT, "no token", fatal=error if error.lasting == "yes" else None, error=error, lasting=error.lasting)
 
-    def _address(self, request: Request) -> str:
-        return f"{request.base or self.base_url}/{request.path}"
+    async def _once(self, request: Request, token: Secret | None, timeout: Timeout, delivery: DeliveryEvidence) -> Attempt:
+        """Sends a request once, and returns what is proved: the only way out."""
+        base = request.base or self.base_url
+        with self.instrumentation.request(request, base, delivery.sent) as span:
+            delivery.sent += 1
+            began = clock.monotonic(), clock.steady_time()
+            result = await self._connections.send(
+                request, f"{base}/{request.path}", token, timeout=timeout, delivery=delivery, headers=span.headers
+            )
+            attempt = self._conclude(request, token, result, delivery, began)
+            span.conclude(attempt)
+        return attempt
 
     @staticmethod
     def _client_closed() -> Attempt:
@@ -394,10 +424,7 @@ class Transport:
             TOKEN_SERVICE, base, {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
         )
         request = structs.replace(form_request, path=path)
-        delivery = DeliveryEvidence()
-        began = clock.monotonic(), clock.steady_time()
-        result = await self._connections.send(request, url, None, timeout=self.timeout, delivery=delivery)
-        attempt = self._conclude(request, None, result, delivery, began)
+        attempt = await self._once(request, None, self.timeout, DeliveryEvidence())
         response, rule = attempt.response, attempt.rule
         if response is not None and attempt.proof is Proof.DONE:
             return response.body

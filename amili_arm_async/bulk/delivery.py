@@ -195,7 +195,8 @@ class BatchSender:
             return True
 
         timeout = self._spec.timeout.within(self._control.patience_left(in_flight))
-        attempt = await self._transport.attempt(request, timeout=timeout, delivery=in_flight.delivery, starts=starts)
+        with in_flight.span:
+            attempt = await self._transport.attempt(request, timeout=timeout, delivery=in_flight.delivery, starts=starts)
         if attempt is not None:
             self._control.record_attempt(attempt)
         return attempt
@@ -253,7 +254,9 @@ class BatchSender:
 
         is_shared = partial(uuids.is_shared, client_no, receipt.batch_uuid)
         now = clock.monotonic()
-        self._poller.add(OpenBatch(receipt.batch_uuid, now, len(in_flight.batch), keys, slot.hand_over(), settled, is_shared))
+        in_flight.span.accepted(receipt.batch_uuid)
+        opened = OpenBatch(receipt.batch_uuid, now, len(in_flight.batch), keys, slot.hand_over(), settled, is_shared, in_flight.span)
+        self._poller.add(opened)
         return True
 
     async def _uuid_repeated(self, in_flight: InFlightBatch, attempt: Attempt) -> bool:

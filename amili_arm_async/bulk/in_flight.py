@@ -15,6 +15,7 @@ from ..attempts import DeliveryEvidence
 from ..config import BulkOptions
 from ..errors import ArmError
 from ..models.batches import BatchReceipt, BatchResult
+from ..telemetry.base import NO_BATCH, BatchSpan, RunInstrumentation
 from .blocks import RecordBlock
 from .chunking import Batch, Invalid, RecordType
 from .control import RunControl
@@ -49,6 +50,7 @@ class InFlightBatch:
         was_ambiguous: whether an attempt was ambiguous, also where a later one was not.
         repeated: how often it was given a batchUuid that another batch has.
         began: when it was last sent, by the monotonic clock.
+        span: its span.
     """
 
     batch: Batch
@@ -65,6 +67,7 @@ class InFlightBatch:
     was_ambiguous: bool = False
     repeated: int = 0
     began: float = 0.0
+    span: BatchSpan = NO_BATCH
 
     async def wait_done(self, stopping: asyncio.Event) -> None:
         """Waits until all its records have their final state, or the run stops.
@@ -161,6 +164,7 @@ class BatchTracker:
         recorder: keeps what becomes of each record, and may keep an outcome back until more is known.
         control: is stopped where the run goes wrong as a whole.
         poller: knows the open batches.
+        instrumentation: is told of each batch.
 
     Attributes:
         adopted: records that came from the journal and not from the source, where there is none.
@@ -174,6 +178,7 @@ class BatchTracker:
         recorder: Recorder,
         control: RunControl,
         poller: Poller,
+        instrumentation: RunInstrumentation,
     ) -> None:
         self.report = report
         self.adopted = 0
@@ -183,6 +188,7 @@ class BatchTracker:
         self._recorder = recorder
         self._control = control
         self._poller = poller
+        self._instrumentation = instrumentation
         self._keys = KeySerializer()
         self._in_flight: dict[InFlightBatch, None] = {}
         self._journal_failed = False
@@ -215,6 +221,7 @@ class BatchTracker:
             part.was_ambiguous = in_flight.was_ambiguous
         self._recorder.split(in_flight, (first, second))
         del self._in_flight[in_flight]
+        in_flight.span.split()
         in_flight.parts = (first, second)
         return first, second
 
@@ -240,10 +247,11 @@ class BatchTracker:
             in_flight.batch = Batch(batch.number, (), (), (), 0)
             del self._in_flight[in_flight]
             in_flight.done.set()
+            in_flight.span.end(common, exceptions, len(removed))
         self.publish(outcome)
 
     def _add(self, batch: Batch, key_ticket: KeyTicket, row: int) -> InFlightBatch:
-        in_flight = InFlightBatch(batch, key_ticket, row=row)
+        in_flight = InFlightBatch(batch, key_ticket, row=row, span=self._instrumentation.batch(batch.number, len(batch)))
         self._in_flight[in_flight] = None
         return in_flight
 
@@ -271,8 +279,11 @@ class BatchTracker:
         outcome = BatchOutcome(
             batch.number, uuid, in_flight.attempts, result, batch.indexes, keys, common, exceptions or {}, in_flight.was_ambiguous
         )
+        in_flight.span.end(common, outcome.exceptions, len(batch), in_flight.attempts)
         self._recorder.settled(in_flight, common, outcome.exceptions)
-        if not self._recorder.defer(in_flight, outcome):
+        if self._recorder.defer(in_flight, outcome):
+            self._instrumentation.deferred(outcome)
+        else:
             self.publish(outcome)
 
     def publish(self, outcome: BatchOutcome) -> None:
@@ -282,6 +293,7 @@ class BatchTracker:
             outcome: what became of the records.
         """
         self.report.add(outcome)
+        self._instrumentation.settled(len(outcome))
         self.report_progress(None)
         self._outcomes.put(outcome)
         self._check_failures()

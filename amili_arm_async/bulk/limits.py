@@ -220,10 +220,15 @@ class AdaptiveConcurrency:
 
 
 class RetryAfterGate:
-    """Until when no request may be sent: a `Retry-After` holds all who share the gate."""
+    """Until when no request may be sent: a `Retry-After` holds all who share the gate.
 
-    def __init__(self) -> None:
+    Args:
+        on_held: called with the seconds by which the gate stays closed longer.
+    """
+
+    def __init__(self, on_held: Callable[[float], None] = lambda _: None) -> None:
         self._until = 0.0
+        self._on_held = on_held
 
     def extend(self, seconds: float) -> None:
         """Closes the gate, unless it is closed for longer already.
@@ -231,7 +236,10 @@ class RetryAfterGate:
         Args:
             seconds: seconds from now.
         """
-        self._until = max(self._until, clock.monotonic() + seconds)
+        now, before = clock.monotonic(), self._until
+        self._until = max(before, now + seconds)
+        if self._until > before:
+            self._on_held(self._until - max(before, now))
 
     @property
     def remaining(self) -> float:
@@ -280,14 +288,15 @@ class SharedLimits:
 
     Args:
         open_batches: number of batches that may be open on the server at once.
+        on_held: called with the seconds by which a `Retry-After` holds everything longer.
 
     Attributes:
         gate: until when nothing may be sent, because of a `Retry-After`.
         batch_uuids: the batchUuids that the server gave to batches.
     """
 
-    def __init__(self, open_batches: int) -> None:
-        self.gate = RetryAfterGate()
+    def __init__(self, open_batches: int, on_held: Callable[[float], None] = lambda _: None) -> None:
+        self.gate = RetryAfterGate(on_held)
         self.batch_uuids = BatchUuids()
         self._slots = asyncio.Semaphore(open_batches)
 

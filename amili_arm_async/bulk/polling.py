@@ -16,6 +16,7 @@ from ..attempts import Attempt
 from ..endpoints import OPERATIONS
 from ..models.batches import BatchResult
 from ..retry import Proof
+from ..telemetry.base import NO_BATCH, BatchSpan, RunInstrumentation
 from ..transport import Transport
 from .control import RunControl
 from .limits import OpenBatchSlot, RetryAfterGate
@@ -32,6 +33,8 @@ AT_ONCE: Final = 4
 GROWTH: Final = 1.6
 """The factor from one wait for the same batch to the next."""
 
+_NOT_AWAITED: Final = Outcome("accepted", "not_awaited")
+
 
 class OpenBatch(msgspec.Struct, eq=False):
     """An accepted batch whose result is still to come.
@@ -44,6 +47,7 @@ class OpenBatch(msgspec.Struct, eq=False):
         slot: its slot among the open batches of the client: the batch owns it until it is settled.
         settled: called once, with the common outcome, the exceptions by position, and the last result.
         is_shared: returns whether another batch was given the same batchUuid: then only what names its records counts.
+        span: the span of the batch.
     """
 
     batch_uuid: str
@@ -53,6 +57,7 @@ class OpenBatch(msgspec.Struct, eq=False):
     slot: OpenBatchSlot
     settled: Callable[[Outcome, dict[int, Outcome], BatchResult | None], None]
     is_shared: Callable[[], bool]
+    span: BatchSpan = NO_BATCH
     delay: float = 0.0
     last: BatchResult | None = None
     reading: Reading | None = None
@@ -70,9 +75,18 @@ class Poller:
         gate: the `Retry-After` that all requests obey.
         control: stops the run where no result can be had any more.
         tally: counts the polls.
+        instrumentation: is told of each result.
     """
 
-    def __init__(self, spec: RunSpec, transport: Transport, gate: RetryAfterGate, control: RunControl, tally: Tally) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        transport: Transport,
+        gate: RetryAfterGate,
+        control: RunControl,
+        tally: Tally,
+        instrumentation: RunInstrumentation,
+    ) -> None:
         self._spec = spec
         self._transport = transport
         self._options = spec.options
@@ -80,6 +94,7 @@ class Poller:
         self._gate = gate
         self._control = control
         self._tally = tally
+        self._instrumentation = instrumentation
         self._batches: dict[OpenBatch, None] = {}
         self._due: list[tuple[float, int, OpenBatch]] = []
         self._sequence = 0
@@ -128,6 +143,7 @@ class Poller:
         """Closes the slots of the batches that were not settled."""
         for batch in self._batches:
             batch.slot.close()
+            batch.span.end(_NOT_AWAITED, {}, batch.records)
         self._batches.clear()
 
     def _settle(self, batch: OpenBatch, outcome: Outcome, exceptions: dict[int, Outcome]) -> None:
@@ -196,7 +212,8 @@ class Poller:
     async def _poll(self, batch: OpenBatch) -> None:
         try:
             left = batch.accepted_at + self._options.deadline - clock.monotonic()
-            attempt = await self._ask(batch, left)
+            with batch.span.polling():
+                attempt = await self._ask(batch, left)
             now = clock.monotonic()
             outcomes = self._evaluate(batch, attempt)
             if outcomes is None and now - batch.accepted_at >= self._options.deadline:
@@ -208,6 +225,7 @@ class Poller:
             if batch.last is not None and batch.last.is_final:
                 took = now - batch.accepted_at
                 self._typical = took if not self._typical else 0.8 * self._typical + 0.2 * took
+                self._instrumentation.result(took)
             self._settle(batch, *outcomes)
         finally:
             # Until the next poll, the body is enough.

@@ -15,6 +15,7 @@ import anyio
 from .. import clock, log
 from ..errors import ArmError, BulkError
 from ..models.batches import BatchResult
+from ..telemetry.base import RunInstrumentation
 from ..transport import Transport
 from .chunking import Batch
 from .control import RunControl
@@ -70,8 +71,11 @@ class BulkRunner:
         self._control = RunControl(
             gate=shared_limits.gate, patience=spec.options.patience, retry=spec.retry, endpoint=spec.endpoint, stopped=self._stopped
         )
-        self._poller = Poller(spec, transport, shared_limits.gate, self._control, report.tally)
-        self._tracker = BatchTracker(report, self.outcomes, spec.options, self._recorder, self._control, self._poller)
+        self._instrumentation = self._instrument()
+        self._poller = Poller(spec, transport, shared_limits.gate, self._control, report.tally, self._instrumentation)
+        self._tracker = BatchTracker(
+            report, self.outcomes, spec.options, self._recorder, self._control, self._poller, self._instrumentation
+        )
         self._reader = Reader(
             spec, source, self._tracker, self._control, fingerprints=journal is not None, keep_invalid=self._recorder.keeps_payloads
         )
@@ -89,6 +93,18 @@ class BulkRunner:
         self._left: list[Batch] = []
         self._is_whole = False
 
+    def _instrument(self) -> RunInstrumentation:
+        spec, control = self._spec, self._control
+        has_name = spec.options.journal is not None and spec.options.run_id is not None
+        return self._transport.instrumentation.run(
+            spec.endpoint,
+            self._report,
+            name=(self._transport.base_url, spec.client_no, spec.endpoint.name, spec.options.run_id) if has_name else None,
+            open_batches=lambda: self._poller.open,
+            concurrency=lambda: self._workers.concurrency.limit,
+            stopped=lambda: control.reason.reason if control.reason is not None and control.cause is not None else None,
+        )
+
     # --- the run ----------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -99,6 +115,11 @@ class BulkRunner:
             JournalError, ConfigurationError: the journal can't be used for this run, or the client belongs to another event loop:
                 nothing was sent.
         """
+        with self._instrumentation:
+            await self._run()
+
+    async def _run(self) -> None:
+        """As `run`, within the span of the run."""
         try:
             self._transport.settle()
             for observer in self._report.observers:
@@ -241,6 +262,7 @@ class BulkRunner:
 
     def _poll_again(self, opened: AcceptedBatch, journal: RunJournal, slot: OpenBatchSlot) -> None:
         def settled(common: Outcome, exceptions: dict[int, Outcome], _: BatchResult | None) -> None:
+            span.end(common, exceptions, len(keys))
             for outcome in journal.settle_open_batch(opened, common, exceptions):
                 self._tracker.publish(outcome)
 
@@ -252,7 +274,9 @@ class BulkRunner:
             uuids.share(client_no, uuid)
         is_shared = partial(uuids.is_shared, client_no, uuid)
         keys = opened.keys
-        self._poller.add(OpenBatch(uuid, clock.monotonic() - since, len(keys), lambda: keys, slot.hand_over(), settled, is_shared))
+        span = self._instrumentation.batch(0, len(keys))
+        span.accepted(uuid)
+        self._poller.add(OpenBatch(uuid, clock.monotonic() - since, len(keys), lambda: keys, slot.hand_over(), settled, is_shared, span))
 
     def _look_up_first(self, journal: RunJournal) -> None:
         """Lets nothing leave that was not looked up: the journal does not know all that was sent."""
@@ -267,6 +291,7 @@ class BulkRunner:
             return
         from .reconcile import Reconciler  # noqa: PLC0415 - only few runs need it
 
+        self._instrumentation.look_ups_begin()
         await Reconciler(self._spec, self._transport, self._journal, self._tracker, self._control, self._workers.sender, self._adopt).run()
 
 

@@ -116,8 +116,9 @@ class _ReplayJob:
         with bar("replay", self.replay.table.count("action <> 'stay'"), quiet=self._quiet) as update:
             self._client.update = update
             self._client.done = lambda: self.replay.done
-            async with self._client.arm:
-                await self.replay.run()
+            async with self._client.arm as arm:
+                with arm._context.transport.instrumentation.job("replay"):  # noqa: SLF001
+                    await self.replay.run()
 
     def print_table(self) -> None:
         """Prints the counts for a person, on standard error."""

@@ -15,6 +15,7 @@ from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..errors import ArmError, ConfigurationError
 from ..sync.run import SyncReport, SyncRun
+from ..telemetry.base import Span
 from .blocked import BlockedDocuments, FailedCustomers
 from .money import MoneyObserver, MoneyTotals
 from .report import FORMAT, LineOf, PartName, ReportSchema, part_of
@@ -246,6 +247,7 @@ class NightlyRun:
         customers: starts the run of the customers; None where there are none.
         documents: starts the run of the documents; None where there are none.
         operations: what is sent, by part.
+        span: begins the span of the night.
 
     Attributes:
         report: the report of the night.
@@ -261,12 +263,14 @@ class NightlyRun:
         customers: StartRun | None,
         documents: StartRun | None,
         operations: Mapping[PartName, str],
+        span: Callable[[], Span] = Span,
     ) -> None:
         self.report = NightlyReport(progress)
         self._progress = progress
         self._customers = customers
         self._documents = documents
         self._operations = operations
+        self._span = span
         self._begun = False
 
     def __await__(self) -> Generator[Any, None, NightlyReport]:
@@ -293,7 +297,8 @@ class NightlyRun:
         self._progress.planned = tuple(name for name, is_planned in planned.items() if is_planned)
         self._progress.started = clock.unix_time()
         try:
-            await self._run_parts(send)
+            with self._span():
+                await self._run_parts(send)
         except BaseException as exc:
             # The message of an exception from the source may hold anything; this library's messages hold no personal data.
             self._progress.error = str(exc) if isinstance(exc, ArmError) else f"ended by {type(exc).__name__}"

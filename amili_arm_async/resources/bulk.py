@@ -268,12 +268,13 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic)
         # There is no source, so nothing of it is left.
         report.source_exhausted = True
-        for found, deadline in runs:
-            run_options = replace(
-                options or BulkOptions(), journal=path, run_id=found, reconcile=settings, deadline=deadline, results="wait"
-            )
-            journal = self._journal(name, run_options, reads_source=False)
-            await self._run(name, Source(()), run_options, journal, report, user_id=user_id, timeout=timeout, retry=retry)
+        with self.context.transport.instrumentation.job("reconcile"):
+            for found, deadline in runs:
+                run_options = replace(
+                    options or BulkOptions(), journal=path, run_id=found, reconcile=settings, deadline=deadline, results="wait"
+                )
+                journal = self._journal(name, run_options, reads_source=False)
+                await self._run(name, Source(()), run_options, journal, report, user_id=user_id, timeout=timeout, retry=retry)
         return report
 
     def _run(

@@ -108,6 +108,7 @@ def plan(
         customers=partial(begin, "customers", customers.KIND, customer_source, customer_options) if customer_source is not None else None,
         documents=partial(begin, "documents", documents.KIND, document_source, document_options) if document_source is not None else None,
         operations=operations,
+        span=lambda: context.transport.instrumentation.job("nightly"),
     )
 
 

@@ -66,9 +66,9 @@ def test_there_is_one_place_where_a_request_leaves() -> None:
     sends = [call for call in calls_in("request", "get", "post", "put", "delete", "patch", "ws_connect") if call[2].startswith("session.")]
     assert sends == [("connections", "send", "session.request")]
     asked = {(module, function) for module, function, callee in calls_in("send") if "_connections" in callee}
-    assert asked == {("transport", "_attempt"), ("transport", "post_form")}
+    assert asked == {("transport", "_once")}
     assert {(module, function) for module, function, _ in calls_in("_conclude")} == asked
-    assert {(module, function) for module, function, _ in calls_in("_attempt")} == {("transport", "attempt"), ("transport", "send")}
+    assert {(module, function) for module, function, _ in calls_in("_attempt")} == {("transport", "attempt"), ("transport", "_send")}
 
 
 def test_there_is_one_place_for_each_way_to_repeat() -> None:

@@ -26,6 +26,7 @@ ROOMS = [
     "paging",
     "transport",
     "connections",
+    "telemetry",
     "attempts",
     "auth",
     "pacing",

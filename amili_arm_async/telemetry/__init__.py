@@ -1,0 +1,1 @@
+"""Traces and metrics for OpenTelemetry: nothing of it is imported unless the program itself uses OpenTelemetry."""
