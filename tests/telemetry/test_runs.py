@@ -174,9 +174,7 @@ async def test_a_run_that_is_entered_is_below_the_span_in_which_it_was_entered(a
     assert len(job[BULK]) == 1
 
 
-async def test_unknown_records_are_told_until_they_are_reconciled(
-    sandbox: Sandbox, arm: ArmClient, told: Told, tmp_path: Path
-) -> None:
+async def test_unknown_records_are_told_until_they_are_reconciled(sandbox: Sandbox, arm: ArmClient, told: Told, tmp_path: Path) -> None:
     journal = tmp_path / "night.journal"
     sandbox.inject(Fault.reset_after(), method="POST", path="documents/batches")
     report = await arm.documents.create_many(documents(4), options=quick(journal=journal, run_id="1"))
@@ -194,9 +192,7 @@ async def test_unknown_records_are_told_until_they_are_reconciled(
     assert len(run["documents.get"]) >= 4
 
 
-async def test_a_run_that_looks_up_what_is_unknown_tells_it_meanwhile(
-    sandbox: Sandbox, arm: ArmClient, told: Told, tmp_path: Path
-) -> None:
+async def test_a_run_that_looks_up_what_is_unknown_tells_it_meanwhile(sandbox: Sandbox, arm: ArmClient, told: Told, tmp_path: Path) -> None:
     sandbox.inject(Fault.reset_after(), method="POST", path="documents/batches")
     hang = sandbox.inject(Fault.latency(0.1), method="GET", path="documents", times=None)
     options = quick(journal=tmp_path / "j", run_id="1", reconcile=Reconcile(settle=0.0))
