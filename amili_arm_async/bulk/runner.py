@@ -22,7 +22,7 @@ from .control import RunControl
 from .in_flight import STOPPED, BatchTracker, OutcomeQueue
 from .journal.recorder import NullRecorder, Recorder
 from .limits import OpenBatchSlot, SharedLimits
-from .outcomes import Outcome
+from .outcomes import Outcome, success_states
 from .polling import OpenBatch, Poller
 from .reader import Reader
 from .report import BulkReport
@@ -103,6 +103,7 @@ class BulkRunner:
             open_batches=lambda: self._poller.open,
             concurrency=lambda: self._workers.concurrency.limit,
             stopped=lambda: control.reason.reason if control.reason is not None and control.cause is not None else None,
+            successes=success_states(accepted_is_enough=spec.options.results == "accepted"),
         )
 
     # --- the run ----------------------------------------------------------------------------------------------------------

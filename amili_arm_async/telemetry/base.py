@@ -6,11 +6,12 @@ Nothing of OpenTelemetry is imported here. `find` asks whether the program has i
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
+from .. import log
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -177,6 +178,10 @@ class RunView(Protocol):
 class Instrumentation:
     """What the library tells; the methods do nothing."""
 
+    def is_used(self) -> bool:
+        """Whether there is anyone to tell."""
+        return False
+
     def job(self, name: str) -> Span:
         """Begins a job of several runs.
 
@@ -212,6 +217,7 @@ class Instrumentation:
         open_batches: Callable[[], int],
         concurrency: Callable[[], int],
         stopped: Callable[[], str | None],
+        successes: Collection[str],
     ) -> RunInstrumentation:
         """Makes what a bulk run tells; it begins when it is entered.
 
@@ -222,6 +228,7 @@ class Instrumentation:
             open_batches: gives the number of batches that wait for their result.
             concurrency: gives the number of batches that may be sent at once.
             stopped: gives why the run was ended early, as a code; None where it was not.
+            successes: the states that are a success.
         """
         return NO_RUN
 
@@ -240,6 +247,16 @@ NO_RUN: Final = RunInstrumentation()
 _NOTHING: Final = Instrumentation()
 
 
+def _load(settings: Telemetry) -> Instrumentation:
+    try:
+        from .opentelemetry import OpenTelemetry  # noqa: PLC0415 - only where it is used
+
+        return OpenTelemetry(settings)
+    except Exception as exc:  # a release that lacks something, or the half of one
+        log.warning("OpenTelemetry can't be used", error=type(exc).__name__)
+        return _NOTHING
+
+
 def find(settings: Telemetry | None) -> Callable[[], Instrumentation]:
     """Returns a function that says, at each call, whom to tell.
 
@@ -249,16 +266,14 @@ def find(settings: Telemetry | None) -> Callable[[], Instrumentation]:
     if settings is None:
         return lambda: _NOTHING
     has_own = settings.tracer_provider is not None or settings.meter_provider is not None
-    loaded: list[Any] = []
+    loaded: list[Instrumentation] = []
 
     def found() -> Instrumentation:
         if not loaded:
             # A provider is set by what has imported these.
             if not has_own and not ("opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules):
                 return _NOTHING
-            from .opentelemetry import OpenTelemetry  # noqa: PLC0415 - only where it is used
-
-            loaded.append(OpenTelemetry(settings))
-        return loaded[0] if loaded[0].is_used else _NOTHING
+            loaded.append(_load(settings))
+        return loaded[0] if loaded[0].is_used() else _NOTHING
 
     return found

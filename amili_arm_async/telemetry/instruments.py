@@ -59,7 +59,10 @@ class Instruments:
         if metric.instrument == "counter":
             return meter.create_counter(name, metric.unit, metric.meaning)
         if metric.instrument == "histogram":
-            return meter.create_histogram(name, metric.unit, metric.meaning, explicit_bucket_boundaries_advisory=metric.buckets)
+            try:
+                return meter.create_histogram(name, metric.unit, metric.meaning, explicit_bucket_boundaries_advisory=metric.buckets)
+            except TypeError:  # an API before 1.30
+                return meter.create_histogram(name, metric.unit, metric.meaning)
         observe = partial(self._observe, name)
         return meter.create_observable_up_down_counter(name, [observe], metric.unit, metric.meaning)
 

@@ -5,9 +5,10 @@ Every attribute goes through `allowed`. A span is never ended by leaving a block
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from opentelemetry import context as otel_context
@@ -16,7 +17,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import ProxyTracerProvider, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from .. import clock
+from .. import clock, log
 from .base import NO_BATCH, NO_RUN, BatchSpan, Instrumentation, RequestSpan, RunInstrumentation, RunView, Span, Telemetry
 from .instruments import Instruments
 from .table import allowed, code, kind_of, method_of, server_of, template_of
@@ -44,6 +45,31 @@ _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 _INSTRUMENTS: Final[WeakKeyDictionary[Any, Instruments]] = WeakKeyDictionary()
 """Those of each provider: a second one of the same name in a provider is a mistake."""
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _guarded(otherwise: _R) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Makes a method that never raises: whatever a provider does, no request and no record depends on it.
+
+    Args:
+        otherwise: what it returns then.
+    """
+
+    def guard(method: Callable[_P, _R]) -> Callable[_P, _R]:
+        @wraps(method)
+        def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            try:
+                return method(*args, **kwargs)
+            except Exception as exc:
+                log.warning("OpenTelemetry raised", error=type(exc).__name__)
+                return otherwise
+
+        return guarded
+
+    return guard
 
 
 def _instruments_of(provider: metrics.MeterProvider) -> Instruments:
@@ -100,6 +126,7 @@ class _LiveSpan(Span):
             self._span.set_attributes(allowed({"error.type": code(error_type)}))
             self._span.set_status(Status(StatusCode.ERROR))
 
+    @_guarded(None)
     def finish(self, error: BaseException | None, error_type: str | None = None) -> None:
         """Ends the span, with the class of an error that is on its way, or what else says more about it."""
         if error is not None and self._span.is_recording():
@@ -156,6 +183,10 @@ class _LiveRequestSpan(RequestSpan):
         self._owner.requests -= 1
         self._owner.bytes -= self._size
         self._span.__exit__(kind, error, _)
+        self._tell(seconds, error)
+
+    @_guarded(None)
+    def _tell(self, seconds: float, error: BaseException | None) -> None:
         attempt, told = self._attempt, self._attributes
         if attempt is None:
             told["error.type"] = type(error).__name__
@@ -179,7 +210,9 @@ class _LiveRequestSpan(RequestSpan):
 class _LiveBatchSpan(_LiveSpan, BatchSpan):
     """A batch with its requests, and below it the wait for its result with its polls."""
 
-    def __init__(self, tracer: trace.Tracer, endpoint: Endpoint, parent: Context, number: int, records: int) -> None:
+    def __init__(
+        self, tracer: trace.Tracer, endpoint: Endpoint, parent: Context, number: int, records: int, successes: Collection[str]
+    ) -> None:
         common = {"amili_arm.operation": endpoint.name, "amili_arm.record.kind": kind_of(endpoint)}
         super().__init__(
             tracer,
@@ -192,7 +225,9 @@ class _LiveBatchSpan(_LiveSpan, BatchSpan):
         self._common = common
         self._poll: _LiveSpan | None = None
         self._is_open = True
+        self._successes = successes
 
+    @_guarded(None)
     def accepted(self, batch_uuid: str) -> None:
         """Begins the wait for the result."""
         self.set({"amili_arm.batch.uuid": batch_uuid})
@@ -204,6 +239,7 @@ class _LiveBatchSpan(_LiveSpan, BatchSpan):
         # Polls may overlap the end of the batch, but not each other.
         return self._poll if self._poll is not None else _NO_SPAN
 
+    @_guarded(None)
     def end(self, common: Any, exceptions: Mapping[int, Any], records: int, attempts: int = 0) -> None:
         """Ends it with the number of records in each state."""
         if not self._is_open:
@@ -215,11 +251,12 @@ class _LiveBatchSpan(_LiveSpan, BatchSpan):
                 counts[outcome.state] = counts.get(outcome.state, 0) + 1
             counts[common.state] = counts.get(common.state, 0) + records - len(exceptions)
             self.set({"amili_arm.attempts": attempts or None, **_by_state(counts)})
-            worst = next((state for state in _BAD if counts.get(state)), None)
-            if worst is not None:
-                self.fail(worst)
+            failures = {state: number for state, number in counts.items() if number and state not in self._successes}
+            if failures:
+                self.fail(max(failures, key=lambda state: failures[state]))
         self._end_spans()
 
+    @_guarded(None)
     def split(self) -> None:
         """Ends it; its halves tell what became of its records."""
         if self._is_open:
@@ -230,10 +267,6 @@ class _LiveBatchSpan(_LiveSpan, BatchSpan):
         if self._poll is not None:
             self._poll.finish(None)
         self._span.end()
-
-
-_BAD: Final = ("unknown", "failed", "rejected", "not_sent")
-"""States that make a batch one that failed; the first one names it."""
 
 
 def _by_state(counts: Mapping[str, int]) -> dict[str, int | str | None]:
@@ -252,6 +285,7 @@ class _LiveRun(RunInstrumentation):
         open_batches: Callable[[], int],
         concurrency: Callable[[], int],
         stopped: Callable[[], str | None],
+        successes: Collection[str],
     ) -> None:
         self.kind = kind_of(endpoint)
         self.name = name
@@ -261,6 +295,7 @@ class _LiveRun(RunInstrumentation):
         self._endpoint = endpoint
         self._report = report
         self._stopped = stopped
+        self._successes = successes
         # A run before it may have left numbers in the same report.
         self._before, self._totals_before = dict(report.counts), report.totals
         self._told = dict(self._before)
@@ -280,16 +315,24 @@ class _LiveRun(RunInstrumentation):
         return {state: number - self._before.get(state, 0) for state, number in self._report.counts.items()}
 
     def __enter__(self) -> Any:
-        attributes = {"amili_arm.operation": self._endpoint.name, "amili_arm.record.kind": self.kind}
-        self._span = _LiveSpan(self._owner.tracer, f"bulk {self._endpoint.name}", attributes, stays=True)
-        self._carried = self._owner.instruments.begin(self)
-        self._span.__enter__()
+        self._begin()
+        if self._span is not None:
+            self._span.__enter__()
         return self
 
+    @_guarded(None)
+    def _begin(self) -> None:
+        self._carried = self._owner.instruments.begin(self)
+        attributes = {"amili_arm.operation": self._endpoint.name, "amili_arm.record.kind": self.kind}
+        self._span = _LiveSpan(self._owner.tracer, f"bulk {self._endpoint.name}", attributes, stays=True)
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        span = self._span
-        assert span is not None
-        span.__exit__(kind, error, _)
+        if self._span is not None:
+            self._span.__exit__(kind, error, _)
+            self._end(self._span, error)
+
+    @_guarded(None)
+    def _end(self, span: _LiveSpan, error: BaseException | None) -> None:
         self.settled(0)
         self._carried = self._deferred = 0
         self._owner.instruments.end(self)
@@ -304,12 +347,14 @@ class _LiveRun(RunInstrumentation):
         span.set({**numbers, **_by_state(self._counts())})
         span.finish(error, self._stopped())
 
+    @_guarded(NO_BATCH)
     def batch(self, number: int, records: int) -> BatchSpan:
         """Begins a batch, as a child of the run."""
         if self._span is None:
             return NO_BATCH
-        return _LiveBatchSpan(self._owner.tracer, self._endpoint, self._span.context, number, records)
+        return _LiveBatchSpan(self._owner.tracer, self._endpoint, self._span.context, number, records, self._successes)
 
+    @_guarded(None)
     def settled(self, records: int) -> None:
         """Counts the records whose state came since the last time."""
         told = self._told
@@ -322,6 +367,7 @@ class _LiveRun(RunInstrumentation):
         if self._looks_up:
             self._deferred = max(0, self._deferred - records)
 
+    @_guarded(None)
     def deferred(self, outcome: Any) -> None:
         """Counts the records that wait to be looked up."""
         self._deferred += outcome.counts.get("unknown", 0)
@@ -331,6 +377,7 @@ class _LiveRun(RunInstrumentation):
         self._looks_up = True
         self._deferred, self._carried = self._deferred + self._carried, 0
 
+    @_guarded(None)
     def result(self, seconds: float) -> None:
         """Records how long a result took."""
         self._owner.instruments.histogram("amili_arm.batch.result.duration", seconds, {"amili_arm.record.kind": self.kind})
@@ -353,22 +400,30 @@ class OpenTelemetry(Instrumentation):
         self.requests = 0
         self.bytes = 0
         self._settings = settings
-        self._is_used = False
+        self._is_used: bool | None = None
 
-    @property
     def is_used(self) -> bool:
         """Whether there is a provider; one that is set stays."""
-        if not self._is_used:
-            settings = self._settings
-            self._is_used = (
-                settings.tracer_provider is not None
-                or settings.meter_provider is not None
-                or not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
-                or type(metrics.get_meter_provider()).__module__ != _OWN_METERS
-            )
-            if self._is_used:
-                self._begin()
-        return self._is_used
+        if self._is_used is None:
+            try:
+                self._is_used = self._is_set() or None
+            except Exception as exc:
+                # It is not tried again and again.
+                self._is_used = False
+                log.warning("OpenTelemetry can't be used", error=type(exc).__name__)
+        return bool(self._is_used)
+
+    def _is_set(self) -> bool:
+        settings = self._settings
+        is_set = (
+            settings.tracer_provider is not None
+            or settings.meter_provider is not None
+            or not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
+            or type(metrics.get_meter_provider()).__module__ != _OWN_METERS
+        )
+        if is_set:
+            self._begin()
+        return is_set
 
     def _begin(self) -> None:
         settings = self._settings
@@ -377,22 +432,26 @@ class OpenTelemetry(Instrumentation):
         self.instruments = _instruments_of(settings.meter_provider or metrics.get_meter_provider())
         self.instruments.add_client(self)
 
+    @_guarded(_NO_SPAN)
     def job(self, name: str) -> Span:
         """Begins a job of several runs."""
         return _NO_SPAN if _is_suppressed(_SUPPRESSED) else _LiveSpan(self.tracer, name, {"amili_arm.operation": name})
 
+    @_guarded(_NO_SPAN)
     def call(self, endpoint: Endpoint) -> Span:
         """Begins a single call, with all its retries."""
         if _is_suppressed(_SUPPRESSED):
             return _NO_SPAN
         return _LiveSpan(self.tracer, endpoint.name, {"amili_arm.operation": endpoint.name})
 
+    @_guarded(_NO_REQUEST)
     def request(self, request: Request, base: str, sent_before: int) -> RequestSpan:
         """Begins one request on the wire."""
         if _is_suppressed(_SUPPRESSED) or _is_suppressed(_HTTP_SUPPRESSED):
             return _NO_REQUEST
         return _LiveRequestSpan(self, request, base, sent_before)
 
+    @_guarded(NO_RUN)
     def run(
         self,
         endpoint: Endpoint,
@@ -402,12 +461,14 @@ class OpenTelemetry(Instrumentation):
         open_batches: Callable[[], int],
         concurrency: Callable[[], int],
         stopped: Callable[[], str | None],
+        successes: Collection[str],
     ) -> RunInstrumentation:
         """Makes what a bulk run tells."""
         if _is_suppressed(_SUPPRESSED):
             return NO_RUN
-        return _LiveRun(self, endpoint, report, name, open_batches, concurrency, stopped)
+        return _LiveRun(self, endpoint, report, name, open_batches, concurrency, stopped, successes)
 
+    @_guarded(None)
     def held(self, seconds: float) -> None:
         """Counts the seconds that requests are held."""
         self.instruments.count("amili_arm.retry_after.held", seconds, {})

@@ -27,9 +27,8 @@ _OTHER: Final = "_OTHER"
 _VARIABLE: Final = "{...}"
 
 _WORDS: Final = frozenset(part for row in (*OPERATIONS.values(), *IDENTITY.values()) for part in row.path.split("/"))
-_STATES: Final = (
-    "succeeded", "failed", "accepted", "rejected", "invalid", "unknown", "unchanged", "done_before", "blocked", "not_sent",
-)  # fmt: skip
+_STATE: Final = re.compile(r"[a-z]+(_[a-z]+)?")
+_OF_STATE: Final = "amili_arm.records.{state}"
 
 
 class Attribute(NamedTuple):
@@ -67,7 +66,7 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = {
     # Our own.
     "amili_arm.operation": Attribute(re.compile(r"[a-z_]+(\.[a-z_]+)?"), "the operation, such as `customers.create_batch`"),
     "amili_arm.record.kind": Attribute(_texts("customers", "documents", _OTHER), "what is sent"),
-    "amili_arm.record.state": Attribute(_texts(*_STATES), "the final state of records"),
+    "amili_arm.record.state": Attribute(_STATE, "the final state of records"),
     "amili_arm.outcome": Attribute(
         _texts(*(proof.value.replace(" ", "_") for proof in Proof)),
         "what is proved of one request: `done`, `not_sent`, `not_taken`, `ambiguous`",
@@ -80,10 +79,7 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = {
     "amili_arm.requests": Attribute(None, "number of requests with records"),
     "amili_arm.bytes": Attribute(None, "bytes of their bodies"),
     "amili_arm.polls": Attribute(None, "number of polls for results"),
-    **{
-        f"amili_arm.records.{state}": Attribute(None, f"number of records that ended `{state}`; only where there are any")
-        for state in _STATES
-    },
+    _OF_STATE: Attribute(None, "number of records that ended in this state; only where there are any"),
 }
 """Every attribute of a span, an event or a metric."""
 
@@ -147,7 +143,12 @@ METRICS: Final[Mapping[str, Metric]] = {
 
 def allowed(attributes: Mapping[str, str | int | None]) -> dict[str, str | int]:
     """Returns the attributes that are in the table with a value that they may have."""
-    return {name: value for name, value in attributes.items() if value is not None and _is_allowed(ATTRIBUTES.get(name), value)}
+    return {name: value for name, value in attributes.items() if value is not None and _is_allowed(_attribute(name), value)}
+
+
+def _attribute(name: str) -> Attribute | None:
+    before, _, state = name.rpartition(".")
+    return ATTRIBUTES.get(name) or (ATTRIBUTES[_OF_STATE] if before == "amili_arm.records" and _STATE.fullmatch(state) else None)
 
 
 def _is_allowed(attribute: Attribute | None, value: str | int) -> bool:
