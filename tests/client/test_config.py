@@ -39,6 +39,7 @@ REFUSED = [
     (Limits, "connections", [*NO_INTEGER, 0]),
     (Limits, "bytes_in_flight", [*NO_INTEGER, 0]),
     (Limits, "open_batches", [*NO_INTEGER, 0]),
+    (Limits, "requests_per_second", [*(value for value in NO_NUMBER if value is not None), 0, -1]),
     (BulkOptions, "max_records", [*NO_INTEGER, 0]),
     (BulkOptions, "max_bytes", [*NO_INTEGER, 0, 255]),
     (BulkOptions, "concurrency", [*(value for value in NO_INTEGER if value is not None), 0]),
