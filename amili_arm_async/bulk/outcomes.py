@@ -228,7 +228,7 @@ class Outcome(NamedTuple):
     message: str | None = None
 
 
-REPEATED: Final = Outcome("invalid", "document_no_repeated", "its documentNo is in this run already: only the first is sent")
+REPEATED: Final = Outcome("invalid", "document_no_repeated", "two documents of this run have this documentNo: only the first is sent")
 """The outcome of a document with the documentNo of an earlier document of the run."""
 
 

@@ -12,20 +12,23 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from anyio import to_thread
+from msgspec.structs import replace as replace_fields
 
+from ..bulk.lookups import settle_time
 from ..bulk.outcomes import RecordOutcome
+from ..bulk.reasons import cause_of
 from ..bulk.report import Progress
 from ..bulk.run import BulkRun
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
 from ..errors import CheckError, ConfigurationError
 from ..files import FileKind
-from ..nightly.report import ReportSchema
+from ..nightly.report import ReportSchema, first_failures
 from ..nightly.run import NightlyReport, PartName
 from ..sources.records import Records
 from . import output
 from .check import CheckJob, customer_numbers, require_rereadable
-from .html_report.writers import write_failures, write_json, write_page
+from .html_report.writers import Failure, write_failures, write_json, write_page
 from .options import (
     OUTPUT,
     RUN,
@@ -45,6 +48,7 @@ from .options import (
     table_columns,
 )
 from .progress import bar
+from .report_commands import Invocation
 from .runner import GRACE, BatchLines, on_progress, run_to_end, send
 from .signals import SignalHandler
 
@@ -112,6 +116,7 @@ class PartColumnOptions:
 
 @acting_command
 def nightly(
+    context: typer.Context,
     connection: ConnectionOptions,
     run: RunOptions,
     journal: JournalOptions,
@@ -196,7 +201,13 @@ def nightly(
         grace=run.grace,
         quiet=shown.quiet,
     )
-    given: dict[PartName, str | None] = {"customers": customers, "documents": documents}
+    job.invocation = Invocation.of(
+        context,
+        journal=journal.journal,
+        run_id=journal.run_id if journal.journal is not None else None,
+        dead_letters=tuple((part, path) for part, path in _parts(dead_letter_customers, dead_letter_documents) if path is not None),
+    )
+    given = dict(_parts(customers, documents))
     job.paths = {part: path for part, path in given.items() if path is not None}
     mappings = {part: lines.add_to(columns.of(part), part) if part == "documents" else columns.of(part) for part in job.paths}
     if check_first:
@@ -211,6 +222,10 @@ def nightly(
         journal.check(documents=documents is not None)
         job.check_files(reports)
         raise typer.Exit(_run(job, reports, messages=shown.server_messages, as_json=shown.as_json))
+
+
+def _parts(customers: str | None, documents: str | None) -> tuple[tuple[PartName, str | None], ...]:
+    return ("customers", customers), ("documents", documents)
 
 
 def _customer_options(options: BulkOptions, journal: JournalOptions, state: str | None, dead_letter: str | None) -> BulkOptions:
@@ -236,7 +251,7 @@ def _run(job: NightlyJob, reports: ReportOptions, *, messages: bool, as_json: bo
     with SignalHandler(durable=True) as signals:
         code = run_to_end(job.run(), signals)
         all_written = job.write_reports(reports, messages=messages)
-        job.print_report(as_json=as_json, ended=not code, messages=messages)
+        job.print_report(reports, as_json=as_json, ended=not code, messages=messages)
     return code or (0 if job.report is not None and job.report.ok and all_written else 1)
 
 
@@ -258,6 +273,7 @@ class NightlyJob:
         at_least: what the files of the customers and of the documents are expected to hold at least, or None.
         report: of the night; None before it starts.
         checks: the checks of the files, where --check-first was given.
+        invocation: how the command was called; the reports name the commands that settle what is left.
     """
 
     arm: ArmClient
@@ -273,6 +289,7 @@ class NightlyJob:
     at_least: tuple[int | float | None, int | None] = (None, None)
     report: NightlyReport | None = None
     checks: list[CheckJob] = field(default_factory=list)
+    invocation: Invocation | None = None
     _on_progress: Callable[[Progress], object] | None = None
 
     def check_arguments(self, *, run_id: str | None) -> None:
@@ -376,18 +393,44 @@ class NightlyJob:
 
     # --- the result ------------------------------------------------------------------------------------------------------
 
-    def schema(self, failures: str | None = None) -> ReportSchema:
-        """Returns the report.
+    def schema(self, reports: ReportOptions) -> ReportSchema:
+        """Returns the report, with the files of the night and the commands that settle what is left.
 
         Args:
-            failures: path of the file that lists the failures, or None.
+            reports: which reports are written.
 
         Returns:
             The report as it is now.
         """
         assert self.report is not None
-        names = dict.fromkeys(self.records, Path(failures).name) if failures is not None else None
-        return self.report.to_schema(lines={name: records.line for name, records in self.records.items()}, failures_files=names)
+        names = dict.fromkeys(self.records, Path(reports.failures).name) if reports.failures is not None else None
+        schema = self.report.to_schema(lines={name: records.line for name, records in self.records.items()}, failures_files=names)
+        files = self._files(reports)
+        schema = replace_fields(schema, files=files, first_failures=first_failures(schema.parts, files), settle=self._settle())
+        return self.invocation.add_to(schema) if self.invocation is not None else schema
+
+    def _files(self, reports: ReportOptions) -> dict[str, str]:
+        """Returns the paths of the night: absolute ones, except for URLs and standard input."""
+        given: dict[str, Any] = {
+            **{part: records.name for part, records in self.records.items()},
+            "state": self.state,
+            "journal": self.document_options.journal or self.customer_options.journal,
+            "dead_letter_customers": self.customer_options.dead_letter,
+            "dead_letter_documents": self.document_options.dead_letter,
+            "report": reports.report,
+            "html": reports.html,
+            "failures": reports.failures,
+        }
+        return {
+            name: str(path) if name in self.paths and not Path(path).exists() else str(Path(path).absolute())
+            for name, path in given.items()
+            if path is not None
+        }
+
+    def _settle(self) -> float | None:
+        """Returns the seconds from sending after which a reconcile looks documents up."""
+        options = self.document_options
+        return settle_time(None, options.deadline, 0.0) if options.journal is not None and "documents" in self.records else None
 
     def write_reports(self, reports: ReportOptions, *, messages: bool) -> bool:
         """Writes the reports that were asked for; a file that can't be written is named on standard error.
@@ -401,7 +444,7 @@ class NightlyJob:
         """
         if self.report is None or reports == ReportOptions():
             return True
-        schema = self.schema(reports.failures)
+        schema = self.schema(reports)
         all_written = True
         for path, write in (
             (reports.report, partial(write_json, schema)),
@@ -416,16 +459,18 @@ class NightlyJob:
                 all_written = False
         return all_written
 
-    def _failures(self) -> Iterator[tuple[str, RecordOutcome, int | None]]:
+    def _failures(self) -> Iterator[Failure]:
         assert self.report is not None
         for part in self.report.parts:
             for outcome in part.report.failures():
-                yield part.name, outcome, self.records[part.name].line(outcome.index)
+                cause = cause_of(outcome.state, outcome.reason, outcome.message)
+                yield Failure(part.name, outcome, self.records[part.name].line(outcome.index), cause)
 
-    def print_report(self, *, as_json: bool, ended: bool, messages: bool) -> None:
+    def print_report(self, reports: ReportOptions, *, as_json: bool, ended: bool, messages: bool) -> None:
         """Prints the report, and on standard error the findings of the checks, and what failed or is odd.
 
         Args:
+            reports: which reports were written.
             as_json: one line of JSON on standard output, instead of tables on standard error.
             ended: False where the command ended early.
             messages: whether the server's messages are shown, which may contain personal data.
@@ -440,7 +485,7 @@ class NightlyJob:
             output.warn(f"{name}: {shortfall}")
         if as_json:
             warnings = {part: dict(records.warnings.counts) for part, records in self.records.items()}
-            output.print_json({**msgspec.to_builtins(self.schema()), "warnings": warnings, "ok": self.report.ok and ended})
+            output.print_json({**msgspec.to_builtins(self.schema(reports)), "warnings": warnings, "ok": self.report.ok and ended})
         else:
             self._print_tables()
         for part in self.report.parts:

@@ -7,16 +7,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..bulk.outcomes import STATES, RecordOutcome, is_from_server
+from ..bulk.outcomes import STATE_RULES, STATES, RecordOutcome, State, is_from_server
+from ..bulk.reasons import cause_of, explain
 from ..bulk.report import BulkReport
-from ..nightly.report import reasons_of
+from ..nightly.report import PartName, reasons_of
 from ..sources.records import Records
 
 __all__ = [
@@ -194,12 +195,13 @@ STALE: Final = (
 """What a stale journal means for the user."""
 
 
-def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = None) -> dict[str, Any]:
+def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = None, kind: PartName = "documents") -> dict[str, Any]:
     """Returns the report of a bulk run for programs.
 
     Args:
         report: of the run.
         line_of: gives the line of a record by its index, where it has one.
+        kind: what the records are.
 
     Returns:
         A JSON object.
@@ -209,7 +211,7 @@ def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = No
         "counts": dict(report.counts),
         "records": totals.records_read,
         "failed_records": report.failed_records,
-        "reasons": msgspec.to_builtins(reasons_of(report, line_of)),
+        "reasons": msgspec.to_builtins(reasons_of(report, line_of, kind)),
         "error": report.error,
         "source_exhausted": report.source_exhausted,
         "not_read": report.not_read,
@@ -322,7 +324,7 @@ def _failures(report: BulkReport, locate: Callable[[RecordOutcome], tuple[str, R
 
 
 def describe(where: str, key: str | None, state: str, reason: str | None, message: str | None, *, server_messages: bool) -> str:
-    """Returns a failed record as one line of text.
+    """Returns a failed record as one line of text: its place, its number, the reason in plain words and as a code, and the message.
 
     Args:
         where: where it stands, such as `line 7`.
@@ -335,9 +337,12 @@ def describe(where: str, key: str | None, state: str, reason: str | None, messag
     Returns:
         The line.
     """
+    cause = cause_of(state, reason or "", message)
     if state == "not_sent" or (is_from_server(state, reason) and not server_messages):
         # Why nothing more was sent is printed once, for the whole run.
         message = None
+    if message is None and state in STATE_RULES:
+        message = explain(cast("State", state), reason or "", cause=cause).meaning
     named = f", key {plain(key)}" if key is not None else ""
     why = f" ({plain(reason)})" if reason else ""
     most = _LONGEST if is_from_server(state, reason) else _LONGEST_OF_OURS

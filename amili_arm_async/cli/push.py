@@ -15,6 +15,7 @@ from ..bulk.run import BulkRun
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
 from ..errors import ConfigurationError
+from ..nightly.report import PartName
 from ..sources.records import Records
 from ..validation.run import CheckRun
 from . import output
@@ -259,7 +260,8 @@ class PushJob:
         Returns:
             A JSON object.
         """
-        report: dict[str, Any] = output.as_json(self.report, self._line) if self.report is not None else {"ok": False}
+        kind: PartName = "documents" if self.task == "create documents" else "customers"
+        report: dict[str, Any] = output.as_json(self.report, self._line, kind) if self.report is not None else {"ok": False}
         report["warnings"] = dict(self._records.warnings.counts) if self._records is not None else {}
         return report if self._to_check is None else {**report, "check": self.check.as_json()}
 

@@ -13,7 +13,7 @@ from ..bulk.outcomes import RecordOutcome
 from ..errors import ConfigurationError
 from ..nightly.report import ReportSchema, read_report
 from . import output
-from .html_report.writers import write_failures, write_page
+from .html_report.writers import Failure, write_failures, write_page
 from .options import check_files, command
 
 __all__ = ["report"]
@@ -64,14 +64,15 @@ def _read(file: str) -> ReportSchema:
         output.fail(f"{file}: {exc}")
 
 
-def _failures(schema: ReportSchema) -> Iterator[tuple[str, RecordOutcome, int | None]]:
+def _failures(schema: ReportSchema) -> Iterator[Failure]:
     for part in schema.parts:
         for reason in part.reasons:
             # No record of these is named.
             if reason.state == "other":
                 continue
             for example in reason.examples:
-                yield part.name, RecordOutcome(example.index, example.key, reason.state, reason.reason, example.message), example.line
+                outcome = RecordOutcome(example.index, example.key, reason.state, reason.reason, example.message)
+                yield Failure(part.name, outcome, example.line, reason.cause)
 
 
 def _warn_of_omitted(schema: ReportSchema, written: int) -> None:

@@ -153,7 +153,7 @@ class SyncJob:
             return {"ok": False}
         numbers = {name: getattr(report, name) for name in ("new", "changed", "unchanged", "failed", "gone", "without_key")}
         warnings = dict(self._records.warnings.counts) if self._records is not None else {}
-        return {**output.as_json(report.bulk, self._line), "warnings": warnings, "sync": numbers, "forgotten": self.forgotten}
+        return {**output.as_json(report.bulk, self._line, "customers"), "warnings": warnings, "sync": numbers, "forgotten": self.forgotten}
 
     def print_table(self) -> None:
         """Prints the report for people, on standard error."""

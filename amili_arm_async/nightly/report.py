@@ -6,14 +6,15 @@ Every other form, JSON, HTML and CSV, is made from `ReportSchema`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
-from ..bulk.outcomes import RecordOutcome, State, safe_message
+from ..bulk.outcomes import STATES, SUCCESS, RecordOutcome, State, safe_message
+from ..bulk.reasons import cause_of, explain
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMAT",
     "Amount",
+    "AtRisk",
     "Bucket",
+    "Command",
     "CurrencyMoney",
     "Example",
     "Expectation",
+    "FirstFailure",
     "LineOf",
     "Money",
     "Part",
@@ -37,6 +41,8 @@ __all__ = [
     "ReportSchema",
     "Sync",
     "Timeline",
+    "first_failures",
+    "money_at_risk",
     "part_of",
     "read_report",
     "reasons_of",
@@ -50,6 +56,9 @@ _REASONS: Final = 50
 
 _EXAMPLES: Final = 10
 """Records that a reason names."""
+
+_FIRST: Final = 10
+"""Failures that are named as the first."""
 
 _DISTINCT: Final = 2000
 """Reasons that are counted separately: a server may give each record a reason of its own."""
@@ -156,12 +165,76 @@ class Reason(Struct, frozen=True):
         reason: a short code or an HTTP status; may be empty.
         count: number of records.
         examples: the first of them, ten at most; none of "other".
+        cause: what the server's message is about, where that is known: "no_such_customer", "no_such_record" or "duplicate"; else empty.
+        meaning: the reason in plain words.
+        remedy: what to do about it.
+        command: the command that settles these records, for a shell; None where there is none.
+        needs_fix: whether something is to be fixed before the command: the records in the source, or the cause that the remedy names.
     """
 
     state: State | Literal["other"]
     reason: str
     count: Count
     examples: list[Example]
+    cause: str = ""
+    meaning: str = ""
+    remedy: str = ""
+    command: str | None = None
+    needs_fix: bool = False
+
+
+class AtRisk(Struct, frozen=True):
+    """The documents of one state and currency that did not succeed.
+
+    Attributes:
+        state: their final state.
+        currency: its code, or None for documents without one.
+        count: number of documents.
+        total: their sum, as text with its exact digits; None where none of them has a total.
+    """
+
+    state: State
+    currency: str | None
+    count: Count
+    total: MoneyText | None
+
+
+class FirstFailure(Struct, frozen=True):
+    """One of the first records that failed.
+
+    Attributes:
+        part: "customers" or "documents".
+        file: the source, or None where it is not a file.
+        line: its line there, from 1, or None.
+        index: its place in the source, from 0.
+        key: its customerNo or documentNo, or None.
+        state: its final state.
+        reason: a short code or an HTTP status; may be empty.
+        meaning: the reason in plain words.
+    """
+
+    part: PartName
+    file: str | None
+    line: Count | None
+    index: Count
+    key: str | None
+    state: State
+    reason: str
+    meaning: str
+
+
+class Command(Struct, frozen=True):
+    """A command that settles failures of the night.
+
+    Attributes:
+        does: "reconcile", "run again" or "replay".
+        command: the command line, for a POSIX shell, ready to run.
+        settles: what it settles, in words.
+    """
+
+    does: Literal["reconcile", "run again", "replay"]
+    command: str
+    settles: str
 
 
 class Bucket(Struct, frozen=True):
@@ -266,6 +339,11 @@ class ReportSchema(Struct, frozen=True):
         parts: the bulk runs, in their order.
         source_exhausted: whether every source was read to its end.
         not_begun: parts that were planned and not started: none of their records was read.
+        money_at_risk: count and sum of the documents that did not succeed, by currency and state.
+        first_failures: the first records that failed, ten at most.
+        files: the paths of the night: sources, state, journal, dead letters, reports.
+        commands: the commands that settle what is left, in their order.
+        settle: seconds from sending after which a reconcile looks a document up; None where there is no journal.
     """
 
     format: Literal["amili-arm report 1"]
@@ -280,6 +358,11 @@ class ReportSchema(Struct, frozen=True):
     parts: list[Part]
     source_exhausted: bool
     not_begun: list[PartName]
+    money_at_risk: list[AtRisk] = []
+    first_failures: list[FirstFailure] = []
+    files: dict[str, str] = {}
+    commands: list[Command] = []
+    settle: Seconds | None = None
 
 
 # --- building -----------------------------------------------------------------------------------------------------------
@@ -324,7 +407,7 @@ def part_of(
         elapsed=report.elapsed,
         sync=_sync(sync) if sync is not None else None,
         money=_money(money) if money is not None else None,
-        reasons=reasons_of(report, line_of),
+        reasons=reasons_of(report, line_of, name),
         timeline=timeline,
         failures_file=failures_file,
         source_exhausted=report.source_exhausted,
@@ -360,7 +443,48 @@ def _amount(total: MoneySum) -> Amount:
     return Amount(total.count, None if total.total is None else format(total.total, "f"))
 
 
-def reasons_of(report: BulkReport, line_of: LineOf | None = None) -> list[Reason]:
+def money_at_risk(parts: list[Part]) -> list[AtRisk]:
+    """Returns count and sum of the documents that did not succeed.
+
+    Args:
+        parts: of the night.
+
+    Returns:
+        By currency, and in each by state: what may bill twice first.
+    """
+    found = []
+    for part in parts:
+        at_risk = [state for state in STATES if state not in SUCCESS and (state != "accepted" or part.results_awaited)]
+        # What may be on the server, and is not known to be, comes first.
+        at_risk.sort(key=lambda state: state != "unknown")
+        for currency in part.money.currencies if part.money is not None else ():
+            amounts = [(state, currency.states[state]) for state in at_risk if state in currency.states]
+            found += [AtRisk(state, currency.currency, amount.count, amount.total) for state, amount in amounts if amount.count]
+    return found
+
+
+def first_failures(parts: list[Part], files: Mapping[str, str]) -> list[FirstFailure]:
+    """Returns the first records that failed, from the examples of the reasons.
+
+    Args:
+        parts: of the night.
+        files: the sources by part.
+
+    Returns:
+        Ten at most, in the order of the sources.
+    """
+    found = [
+        FirstFailure(part.name, files.get(part.name), one.line, one.index, one.key, reason.state, reason.reason, reason.meaning)
+        for part in parts
+        for reason in part.reasons
+        if reason.state != "other"
+        for one in reason.examples
+    ]
+    names = [part.name for part in parts]
+    return sorted(found, key=lambda one: (names.index(one.part), one.index))[:_FIRST]
+
+
+def reasons_of(report: BulkReport, line_of: LineOf | None = None, kind: PartName = "documents") -> list[Reason]:
     """Groups the failures of a run by state and reason, in bounded memory.
 
     At most fifty groups, the largest first, with ten examples each; all further failures are counted in one more, the last, with the
@@ -369,15 +493,17 @@ def reasons_of(report: BulkReport, line_of: LineOf | None = None) -> list[Reason
     Args:
         report: the report of the run; its failures are read once, one by one.
         line_of: gives the line of a record in its file, or None.
+        kind: what the records are.
 
     Returns:
         The groups; groups of the same size stand in the order in which they first occurred.
     """
-    counts: Counter[tuple[State, str]] = Counter()
-    examples: dict[tuple[State, str], list[RecordOutcome]] = {}
+    counts: Counter[tuple[State, str, str]] = Counter()
+    examples: dict[tuple[State, str, str], list[RecordOutcome]] = {}
     others = 0
     for record in report.failures():
-        group = record.state, _short(record.reason, _LONGEST_REASON)
+        cause = cause_of(record.state, record.reason, record.message)
+        group = record.state, _short(record.reason, _LONGEST_REASON), cause
         if group not in counts and len(counts) >= _DISTINCT:
             others += 1
             continue
@@ -387,8 +513,11 @@ def reasons_of(report: BulkReport, line_of: LineOf | None = None) -> list[Reason
             named.append(record)
     largest = counts.most_common(_REASONS)
     others += counts.total() - sum(count for _, count in largest)
-    reasons = [Reason(*group, count, [_example(record, line_of) for record in examples[group]]) for group, count in largest]
-    return [*reasons, Reason("other", "", others, [])] if others else reasons
+    reasons = [
+        Reason(state, reason, count, [_example(one, line_of) for one in examples[state, reason, cause]], cause, *explain(state, reason, kind, cause))
+        for (state, reason, cause), count in largest
+    ]
+    return [*reasons, Reason("other", "", others, [], "", *explain("other", ""))] if others else reasons
 
 
 def _example(record: RecordOutcome, line_of: LineOf | None) -> Example:

@@ -18,7 +18,7 @@ from ..sync.run import SyncReport, SyncRun
 from ..telemetry.base import Span
 from .blocked import BlockedDocuments, FailedCustomers
 from .money import MoneyObserver, MoneyTotals
-from .report import FORMAT, LineOf, PartName, ReportSchema, part_of
+from .report import FORMAT, LineOf, PartName, ReportSchema, first_failures, money_at_risk, part_of
 from .timeline import TimelineObserver
 
 __all__ = ["NightlyPart", "NightlyProgress", "NightlyReport", "NightlyRun", "PartName", "StartRun"]
@@ -202,6 +202,19 @@ class NightlyReport:
         """
         progress, now = self._progress, clock.unix_time()
         started = progress.started if progress.started is not None else now
+        parts = [
+            part_of(
+                part.name,
+                part.operation,
+                part.report,
+                money=part.money.totals(part.report) if part.money is not None else None,
+                timeline=part.timeline.timeline(),
+                sync=part.sync,
+                failures_file=(failures_files or {}).get(part.name),
+                line_of=(lines or {}).get(part.name),
+            )
+            for part in self.parts
+        ]
         return ReportSchema(
             format=FORMAT,
             started=_local_time(started),
@@ -214,19 +227,9 @@ class NightlyReport:
             error=self.error,
             source_exhausted=self.source_exhausted,
             not_begun=list(self.not_begun),
-            parts=[
-                part_of(
-                    part.name,
-                    part.operation,
-                    part.report,
-                    money=part.money.totals(part.report) if part.money is not None else None,
-                    timeline=part.timeline.timeline(),
-                    sync=part.sync,
-                    failures_file=(failures_files or {}).get(part.name),
-                    line_of=(lines or {}).get(part.name),
-                )
-                for part in self.parts
-            ],
+            parts=parts,
+            money_at_risk=money_at_risk(parts),
+            first_failures=first_failures(parts, {}),
         )
 
 

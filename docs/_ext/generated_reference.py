@@ -15,9 +15,9 @@ from sphinx.application import Sphinx
 import amili_arm_async
 from amili_arm_async import ArmClient, ArmError, errors, sandbox
 from amili_arm_async.bulk.outcomes import STATE_RULES
+from amili_arm_async.bulk.reasons import REASONS
 from amili_arm_async.cli.app import app as commands
 from amili_arm_async.cli.help import entry
-from amili_arm_async.cli.html_report.remedies import _BY_REASON, remedy
 
 Section: TypeAlias = tuple[str, list[str]]
 
@@ -174,9 +174,10 @@ def reasons() -> str:
     lines = ["# States and reasons", "", "What to do about a document, as the report of a [night](../nightly.md) says it."]
     for state, rule in STATE_RULES.items():
         lines += ["", f"## {state}", "", f"{rule.meaning[0].upper()}{rule.meaning[1:]}.", "", f"**What to do:** {rule.advice}"]
-        advice = [(reason, remedy(state, reason, "documents")) for other, reason in _BY_REASON if other == state]
-        if advice:
-            lines += ["", "| reason | what to do |", "|---|---|", *(f"| `{reason}` | {_cell(text)} |" for reason, text in advice)]
+        rows = [(reason, *words) for (other, reason), words in REASONS.items() if other == state]
+        if rows:
+            lines += ["", "| reason | meaning | what to do |", "|---|---|---|"]
+            lines += [f"| `{reason}` | {_cell(meaning)} | {_cell(advice)} |" for reason, meaning, advice in rows]
     return "\n".join([*lines, ""])
 
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import RecordOutcome
-from amili_arm_async.cli.html_report.writers import write_failures
+from amili_arm_async.bulk.reasons import explain
+from amili_arm_async.cli.html_report.writers import Failure, write_failures
 
 DANGEROUS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 
@@ -29,25 +30,24 @@ def rows_of(path, delimiter=";"):
 
 def test_a_row_for_each_failure(tmp_path) -> None:
     file = tmp_path / "failures.csv"
-    failures = [("customers", outcome(3, "Å;1", message="Kari"), 4), ("documents", outcome(9, None, ""), None)]
+    failures = [Failure("customers", outcome(3, "Å;1", message="Kari"), 4), Failure("documents", outcome(9, None, ""), None)]
     assert write_failures(file, iter(failures)) == 2
-    assert file.read_bytes().startswith("\ufeffpart;index;line;key;state;reason;message\r\n".encode())
-    assert rows_of(file)[1:] == [["customers", "3", "4", "Å;1", "rejected", "400", ""], ["documents", "9", "", "", "rejected", "", ""]]
+    assert file.read_bytes().startswith("\ufeffpart;index;line;key;state;reason;meaning;remedy;message\r\n".encode())
+    rows = [[*row[:6], row[8]] for row in rows_of(file)[1:]]
+    assert rows == [["customers", "3", "4", "Å;1", "rejected", "400", ""], ["documents", "9", "", "", "rejected", "", ""]]
+    assert rows_of(file)[1][6:8] == list(explain("rejected", "400", "customers"))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_messages_only_where_they_are_asked_for(tmp_path) -> None:
     file = tmp_path / "failures.csv"
-    write_failures(file, [("customers", outcome(message="=Kari"), 1)], messages=True)
-    assert rows_of(file) == [
-        ["part", "index", "line", "key", "state", "reason", "message"],
-        ["customers", "0", "1", "1", "rejected", "400", "'=Kari"],
-    ]
+    write_failures(file, [Failure("customers", outcome(message="=Kari"), 1)], messages=True)
+    assert [row[-1] for row in rows_of(file)] == ["message", "'=Kari"]
 
 
 def test_with_commas_for_programs(tmp_path) -> None:
     file = tmp_path / "failures.csv"
-    write_failures(file, [("customers", outcome(key="a,b"), 1)], delimiter=",")
+    write_failures(file, [Failure("customers", outcome(key="a,b"), 1)], delimiter=",")
     assert file.read_bytes().startswith(b"part,index,")
     assert rows_of(file, ",")[1][3] == "a,b"
 
@@ -55,9 +55,9 @@ def test_with_commas_for_programs(tmp_path) -> None:
 @given(st.text() | st.builds(str.__add__, st.sampled_from([*DANGEROUS, " =", "\u00a0@"]), st.text()))
 def test_no_cell_is_a_formula_and_every_cell_is_read_again(tmp_path_factory, key) -> None:
     file = tmp_path_factory.mktemp("csv") / "failures.csv"
-    write_failures(file, [("customers", outcome(key=key, reason=key), 1)])
+    write_failures(file, [Failure("customers", outcome(key=key, reason=key), 1)])
     [_, row] = rows_of(file)
-    assert len(row) == 7
+    assert len(row) == 9
     for cell in (row[3], row[5]):
         assert not cell.lstrip().startswith(tuple(DANGEROUS))
         assert cell.removeprefix("'") == key.replace("\x00", "\ufffd").removeprefix("'")
@@ -65,7 +65,7 @@ def test_no_cell_is_a_formula_and_every_cell_is_read_again(tmp_path_factory, key
 
 def test_half_a_surrogate_is_written_out(tmp_path) -> None:
     file = tmp_path / "failures.csv"
-    write_failures(file, [("customers", outcome(key="a\ud800"), 1)])
+    write_failures(file, [Failure("customers", outcome(key="a\ud800"), 1)])
     assert rows_of(file)[1][3] == "a\\ud800"
 
 
@@ -73,7 +73,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path) -> None:
     def peak(rows):
         tracemalloc.start()
         try:
-            write_failures(tmp_path / "failures.csv", (("documents", outcome(at, str(at)), at + 1) for at in range(rows)))
+            write_failures(tmp_path / "failures.csv", (Failure("documents", outcome(at, str(at)), at + 1) for at in range(rows)))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

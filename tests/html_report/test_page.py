@@ -18,7 +18,6 @@ import amili_arm_async
 from amili_arm_async.bulk.outcomes import STATES
 from amili_arm_async.cli.html_report.markup import bytes_text, duration, money, number, percent, plural
 from amili_arm_async.cli.html_report.page import render_page
-from amili_arm_async.cli.html_report.remedies import remedy
 from amili_arm_async.cli.html_report.style import SCRIPT, STYLE
 
 from ..support import report_samples as samples
@@ -232,37 +231,6 @@ def test_tables_have_captions_and_drawings_have_words() -> None:
     tags = [tag for tag, _ in page(samples.troubled()).tags]
     assert tags.count("caption") == tags.count("table") > 5
     assert all("aria-label" in dict(attrs) for tag, attrs in page(samples.troubled()).tags if tag == "svg")
-
-
-# --- remedies -------------------------------------------------------------------------------------------------------------
-
-
-def named_in_the_code() -> set[tuple[str, str]]:
-    """Every `Outcome("state", "reason", ...)` that the library makes."""
-    found = set()
-    for file in Path(amili_arm_async.__file__).parent.joinpath("bulk").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Outcome" and len(node.args) >= 2:
-                state, code = node.args[:2]
-                if isinstance(state, ast.Constant) and isinstance(code, ast.Constant) and code.value:
-                    found.add((state.value, code.value))
-    return found
-
-
-def test_every_reason_that_the_library_names_has_a_remedy_of_its_own() -> None:
-    named = named_in_the_code()
-    assert len(named) > 15
-    assert [pair for pair in sorted(named) if remedy(*pair, "documents") == remedy(pair[0], "", "documents")] == []
-
-
-def test_every_state_has_a_remedy() -> None:
-    assert all(remedy(state, "something new", "documents") for state in STATES)
-
-
-def test_an_unknown_document_is_never_just_sent_again_and_an_unknown_customer_may_be() -> None:
-    for code in ("502", "no_batchUuid_in_the_answer", "crashed", "cut_off", "ServerDisconnectedError"):
-        assert "Reconcile before it is sent again" in remedy("unknown", code, "documents")
-        assert remedy("unknown", code, "customers").startswith("May be sent again")
 
 
 # --- words and colours ----------------------------------------------------------------------------------------------------

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from ...bulk.outcomes import State
+from ...bulk.outcomes import STATES, SUCCESS, State
 from ...nightly.report import Bucket, Timeline
 from .markup import Markup, duration, element, join, number, percent
-from .remedies import ORDER
 
-__all__ = ["bucket_row", "latency_chart", "state_bar", "throughput_chart"]
+__all__ = ["ORDER", "bucket_row", "latency_chart", "state_bar", "throughput_chart"]
+
+ORDER: Final[tuple[State, ...]] = (
+    *(state for state in STATES if state in SUCCESS),
+    *(state for state in STATES if state not in SUCCESS),
+)
+"""The order in which the page shows the states: successes first."""
 
 _WIDE: Final = 420
 _HIGH: Final = 208

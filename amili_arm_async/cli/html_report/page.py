@@ -8,6 +8,7 @@ from datetime import datetime, tzinfo
 
 from ... import __version__
 from ...nightly.report import Part, ReportSchema
+from .failures import command_block, failures_section, money_at_risk
 from .markup import Markup, bytes_text, clock_text, duration, element, identifier, join, number
 from .sections import part_section
 from .style import SCRIPT, STYLE
@@ -33,7 +34,10 @@ def render_page(document: ReportSchema, zone: tzinfo | None = None) -> str:
         "body",
         element("a", "To the details", href="#details", class_="skip"),
         element("header", *_head(document, zone, tone, sentence)),
-        element("main", *map(part_section, document.parts), _facts(document, zone), id="details"),
+        element(
+            "main", money_at_risk(document), _steps(document, zone), failures_section(document), *map(part_section, document.parts),
+            _facts(document, zone), id="details",
+        ),
         element("footer", f"Made by amili-arm {__version__}. It contains no personal data except customer and document numbers."),
         element("script", Markup(SCRIPT)),
     )
@@ -66,16 +70,24 @@ def _digest(text: str) -> str:
 
 def _head(document: ReportSchema, zone: tzinfo | None, tone: str, sentence: str) -> list[Markup]:
     wrong = [element("li", fault) for fault in faults(document)]
-    steps = [element("li", step) for step in next_steps(document)]
     mark = {"good": "\u2713", "bad": "\u2717", "uncertain": "?"}[tone]
     when = element("time", clock_text(document.started, zone), datetime=document.started.isoformat())
     return [
         element("p", "Accounts receivable \u00b7 client ", str(document.client_no), " \u00b7 ", when, class_="kicker"),
         element("h1", element("span", mark, class_="mark", aria_hidden="true"), sentence, class_=tone),
         element("div", element("h2", "Sums that do not add up"), element("ul", *wrong), class_="alarm") if wrong else Markup(""),
-        element("div", element("h2", "What to do now"), element("ol", *steps), class_="steps") if steps else Markup(""),
         element("nav", *(_overview(part) for part in document.parts), aria_label="Parts"),
     ]
+
+
+def _steps(document: ReportSchema, zone: tzinfo | None) -> Markup:
+    steps = next_steps(document, zone)
+    if not steps:
+        return Markup("")
+    items = [element("li", step.text, *map(command_block, step.commands)) for step in steps]
+    return element(
+        "section", element("h2", "What to do now", id="steps-title"), element("ol", *items), class_="steps", aria_labelledby="steps-title"
+    )
 
 
 def _overview(part: Part) -> Markup:

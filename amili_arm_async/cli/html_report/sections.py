@@ -1,20 +1,19 @@
-"""The sections of the page about one part of the night: counts, sync, money, timeline, failures. Pure."""
+"""The sections of the page about one part of the night: counts, sync, money, timeline. Pure."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from ...bulk.outcomes import STATE_RULES, State
-from ...nightly.report import Amount, CurrencyMoney, Money, Part, Reason, Sync, Timeline
-from .charts import bucket_row, latency_chart, state_bar, throughput_chart
-from .markup import Markup, bytes_text, duration, element, identifier, join, money, number, percent, plural
-from .remedies import ORDER, remedy
+from ...nightly.report import Amount, CurrencyMoney, Money, Part, Sync, Timeline
+from .charts import ORDER, bucket_row, latency_chart, state_bar, throughput_chart
+from .markup import Markup, bytes_text, duration, element, join, money, number, percent, plural
 from .summary import count_fault, money_fault, not_read, summed
 
 __all__ = ["part_section"]
 
-_OPEN: Final = 3
-"""Groups of failures that are open at first."""
+_MOST_CURRENCIES: Final = 20
+"""Currencies that have a table."""
 
 _DASH: Final = "\u2013"
 
@@ -44,7 +43,6 @@ def part_section(part: Part) -> Markup:
         _sync(name, part.sync) if part.sync is not None else "",
         _money(name, part.money) if part.money is not None else "",
         _timeline(name, part.timeline) if part.timeline is not None and part.timeline.buckets else "",
-        _failures(part),
         id=name,
         aria_labelledby=f"{name}-title",
     )
@@ -129,7 +127,9 @@ def _money(name: str, of: Money) -> Markup:
     ]
     # Its figures add up, but the run says that they do not: it knows more than is shown.
     contradicts = not of.adds_up and not any(map(money_fault, of.currencies))
-    tables = [_currency(currency) for currency in of.currencies]
+    tables = [_currency(currency) for currency in of.currencies[:_MOST_CURRENCIES]]
+    if (more := len(of.currencies) - len(tables)) > 0:
+        notes.append(f"{number(more)} further currencies, which the report in JSON has")
     return join(
         element("h3", "Money", id=f"{name}-money"),
         element("div", *tables, class_="currencies") if tables else element("p", "No money was read.", class_="quiet"),
@@ -210,50 +210,3 @@ def _timeline(name: str, timeline: Timeline) -> Markup:
 def _figure(title: str, legend: tuple[tuple[str, str], ...], drawing: Markup) -> Markup:
     keys = [element("span", element("i", class_=f"key {kind}", aria_hidden="true"), word) for kind, word in legend]
     return element("figure", element("figcaption", element("b", title), element("span", *keys, class_="legend")), drawing)
-
-
-# --- failures -----------------------------------------------------------------------------------------------------------
-
-
-def _failures(part: Part) -> Markup:
-    if not part.reasons:
-        return Markup("")
-    named = sum(reason.count for reason in part.reasons)
-    groups = [_group(reason, part.name, is_open=place < _OPEN) for place, reason in enumerate(part.reasons)]
-    where = join("All of them are listed in ", identifier(part.failures_file), ".") if part.failures_file is not None else ""
-    return join(
-        element("h3", "Failures, and what to do", id=f"{part.name}-failures"),
-        element("p", f"{plural(named, 'record')}, by reason. ", where, class_="quiet"),
-        *groups,
-    )
-
-
-def _group(of: Reason, part: str, *, is_open: bool) -> Markup:
-    explained = any(example.message for example in of.examples)
-    rows = [
-        element(
-            "tr",
-            element("td", number(example.index), class_="n"),
-            element("td", number(example.line) if example.line is not None else _DASH, class_="n"),
-            element("td", identifier(example.key) if example.key is not None else element("span", "without key", class_="quiet")),
-            element("td", element("bdi", example.message or ""), class_="why") if explained else "",
-        )
-        for example in of.examples
-    ]
-    names = ("Index", "Line", "Key", "Why") if explained else ("Index", "Line", "Key")
-    heads = [element("th", text, scope="col", class_="n" if text in {"Index", "Line"} else None) for text in names]
-    caption = "All of them" if len(of.examples) >= of.count else f"{number(len(of.examples))} of {number(of.count)}, as examples"
-    table = element("table", element("caption", caption), element("thead", element("tr", *heads)), element("tbody", *rows))
-    return element(
-        "details",
-        element(
-            "summary",
-            element("b", number(of.count), class_="n"),
-            element("span", of.state, class_=f"chip s-{of.state}"),
-            identifier(of.reason) if of.reason else "",
-        ),
-        element("p", remedy(of.state, of.reason, part), class_="remedy"),
-        table if rows else "",
-        open=is_open,
-        class_="group",
-    )

@@ -12,6 +12,15 @@ SCRIPT: Final = """
 (() => {
   const groups = () => document.querySelectorAll("details.group");
   let shut = [];
+  for (const button of document.querySelectorAll("button.copy")) {
+    const text = button.previousElementSibling;
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      getSelection().selectAllChildren(text);
+      try { await navigator.clipboard.writeText(text.textContent); } catch { document.execCommand("copy"); }
+      button.textContent = "Copied";
+    });
+  }
   addEventListener("beforeprint", () => {
     shut = [...groups()].filter((group) => !group.open);
     for (const group of shut) group.open = true;
@@ -21,7 +30,7 @@ SCRIPT: Final = """
   });
 })();
 """
-"""What is folded is printed, too."""
+"""Copies commands; what is folded is printed, too."""
 
 _RULES: Final = """
 :root {
@@ -155,6 +164,17 @@ summary { cursor: pointer; }
 .group td.n { min-width: 4.2rem; }
 .group td.why { overflow-wrap: anywhere; }
 .group caption { font-weight: 400; color: var(--quiet); font-size: .88rem; }
+.group > .command { margin: .2rem 0 1rem 1.7rem; max-width: 44rem; }
+.group summary .meaning { flex: 1 1 14rem; min-width: 0; overflow-wrap: anywhere; }
+.command { display: flex; align-items: flex-start; gap: .6rem; margin: .5rem 0 .9rem; }
+.command pre { flex: 1; min-width: 0; margin: 0; padding: .6rem .8rem; border: 1px solid var(--rule); border-radius: 4px;
+  background: var(--card); white-space: pre-wrap; overflow-wrap: anywhere; user-select: all; }
+.copy { font: inherit; font-size: .88rem; padding: .45rem .8rem; border: 1px solid var(--quiet); border-radius: 4px; background: var(--card);
+  color: var(--ink); cursor: pointer; }
+.risk { max-width: 44rem; }
+.risk td.n { overflow-wrap: anywhere; white-space: normal; }
+.risk tbody th { font-weight: 600; }
+.risk .sum th, .risk .sum td { font-weight: 600; border-top: 1px solid var(--ink); }
 .remedy { font-family: var(--serif); font-size: 1.05rem; }
 
 .run { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); gap: 0 2.5rem; margin: .8rem 0 0; }
@@ -169,7 +189,8 @@ footer { margin-top: 3.5rem; font-size: .85rem; }
   .counts th, .counts td { border: 0; padding: 0 0 0 .6rem; }
   .counts th { padding-left: 0; }
   .counts td.meaning { grid-column: 1 / -1; width: auto; padding-left: 1.3rem; font-size: .88rem; }
-  .group > p, .group > table { margin-left: 0; }
+  .group > p, .group > table, .group > .command { margin-left: 0; }
+  .risk th, .risk td { padding-right: .5rem; font-size: .88rem; }
   .currency table { font-size: .85rem; }
   .currency th, .currency td { padding-right: .5rem; }
 }
@@ -180,7 +201,7 @@ footer { margin-top: 3.5rem; font-size: .85rem; }
   section { margin-top: 2rem; }
   h2, h3, figcaption, caption, summary { break-after: avoid; }
   figure, .currency, .figures, tr, .run > div, .bar { break-inside: avoid; }
-  .skip, .numbers, .group summary::before { display: none; }
+  .skip, .numbers, .copy, .group summary::before { display: none; }
   a { color: inherit; }
 }
 """

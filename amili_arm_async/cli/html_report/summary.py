@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta, tzinfo
 from decimal import Context, Decimal
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ...bulk.outcomes import FAILURES, NOT_ON_SERVER, State, success_states
-from ...nightly.report import Amount, CurrencyMoney, Part, ReportSchema
-from .markup import money, number, plural
+from ...nightly.report import Amount, AtRisk, CurrencyMoney, Part, ReportSchema
+from .markup import duration, money, number, plural
 
-__all__ = ["Tone", "count_fault", "failed_records", "faults", "money_fault", "next_steps", "not_read", "shortfalls", "summed", "verdict"]
+__all__ = [
+    "Step",
+    "Tone",
+    "count_fault",
+    "failed_records",
+    "faults",
+    "money_fault",
+    "next_steps",
+    "not_read",
+    "shortfalls",
+    "summed",
+    "summed_at_risk",
+    "verdict",
+]
 
 Tone: TypeAlias = Literal["good", "bad", "uncertain"]
 
@@ -165,14 +181,43 @@ def _decimal(amount: Amount) -> Decimal:
     return Decimal(amount.total or 0)
 
 
-def next_steps(document: ReportSchema) -> list[str]:
+class Step(NamedTuple):
+    """One thing to do now.
+
+    Attributes:
+        text: what to do.
+        commands: the commands that do it.
+    """
+
+    text: str
+    commands: tuple[str, ...] = ()
+
+
+def summed_at_risk(amounts: list[AtRisk]) -> list[tuple[str, int, str | None]]:
+    """Returns the money at risk of each currency.
+
+    Args:
+        amounts: by currency and state.
+
+    Returns:
+        Its name, the number of documents, and their sum.
+    """
+    of: dict[str, list[Amount]] = {}
+    for one in amounts:
+        of.setdefault(one.currency or "none", []).append(Amount(one.count, one.total))
+    sums = {name: summed(some) for name, some in of.items()}
+    return [(name, amount.count, amount.total) for name, amount in sums.items()]
+
+
+def next_steps(document: ReportSchema, zone: tzinfo | None = None) -> list[Step]:
     """Returns what to do now, the most urgent first.
 
     Args:
         document: the report.
+        zone: time zone of the times; None is that of this machine.
 
     Returns:
-        A sentence for each step.
+        The steps.
     """
     counts: Counter[State] = Counter()
     unknown, waiting = 0, 0
@@ -180,29 +225,58 @@ def next_steps(document: ReportSchema) -> list[str]:
         counts.update(part.counts)
         unknown += part.counts.get("unknown", 0) if part.name != "customers" else 0
         waiting += part.counts.get("accepted", 0) if part.results_awaited else 0
-    steps = []
-    if faults(document):
-        steps.append("Find out why the sums do not add up before anything is sent again: keep this report, the journal and the source.")
-    unread = [(part.name, text) for part in document.parts if document.ended is not None and (text := not_read(part)) is not None]
-    steps += [f"{name.capitalize()}: {text} What was not read is in no count." for name, text in unread]
-    steps += [f"{name.capitalize()} were not started: none of their records was read or sent." for name in document.not_begun]
-    if document.error is not None:
-        steps.append(f"Fix what ended the run: {document.error}")
-    steps += [f"Look at the source of the {name}: {words}." for name, words in shortfalls(document).items()]
+    steps = [Step(text) for text in _causes(document)]
+    reconcile = _commands(document, "reconcile")
     if unknown:
-        steps.append(
+        text = (
             f"Reconcile before sending again: it is not known whether the server accepted {plural(unknown, 'document')}."
             " Resent without that, they may bill twice."
         )
+        steps.append(Step(f"{text}{_settle(document, zone)}", reconcile))
     to_fix = sum(counts[state] for state in FAILURES & NOT_ON_SERVER)
     if to_fix:
-        steps.append(f"Fix {plural(to_fix, 'record')} in the source; the reasons are below.")
+        steps.append(Step(f"Fix {plural(to_fix, 'record')} in the source; the reasons are below."))
     if waiting:
-        steps.append(f"Ask later for the results of {plural(waiting, 'record')} that the server accepted.")
+        text = f"Ask later for the results of {plural(waiting, 'record')} that the server accepted."
+        steps.append(Step(text, () if unknown else reconcile))
     again = counts["blocked"] + counts["not_sent"] + (counts["unknown"] - unknown) + to_fix
-    if again or shortfalls(document) or (document.error is not None and document.parts):
-        steps.append(_again(document))
+    is_early = document.error is not None and bool(document.parts or document.commands)
+    if again or shortfalls(document) or is_early or document.not_begun:
+        steps.append(Step(_again(document), _commands(document, "run again")))
+        if replay := _commands(document, "replay"):
+            text = "What was read can also be corrected and sent without the source: edit the payloads in the dead letter, and replay it."
+            steps.append(Step(text if _commands(document, "run again") else "Send what the dead letter holds.", replay))
     return steps
+
+
+def _causes(document: ReportSchema) -> Iterator[str]:
+    """Yields what is wrong with the night as a whole."""
+    if faults(document):
+        yield "Find out why the sums do not add up before anything is sent again: keep this report, the journal and the source."
+    for part in document.parts:
+        if document.ended is not None and (text := not_read(part)) is not None:
+            yield f"{part.name.capitalize()}: {text} What was not read is in no count."
+    for name in document.not_begun:
+        yield f"{name.capitalize()} were not started: none of their records was read or sent."
+    if document.error is not None:
+        yield f"Fix what ended the run: {document.error}"
+    for name, words in shortfalls(document).items():
+        yield f"Look at the source of the {name}: {words}."
+
+
+def _commands(document: ReportSchema, does: str) -> tuple[str, ...]:
+    return tuple(command.command for command in document.commands if command.does == does)
+
+
+def _settle(document: ReportSchema, zone: tzinfo | None) -> str:
+    """Returns until when a reconcile waits."""
+    if document.settle is None or document.ended is None:
+        return ""
+    until = (document.ended + timedelta(seconds=math.ceil(document.settle))).astimezone(zone)
+    return (
+        f" A document is looked up {duration(document.settle)} after it was sent, since it may still appear until then (--settle):"
+        f" before {until:%H:%M} the command waits and says until when."
+    )
 
 
 def _again(document: ReportSchema) -> str:

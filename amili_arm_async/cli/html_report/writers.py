@@ -6,16 +6,33 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from ...bulk.outcomes import RecordOutcome, safe_message
+from ...bulk.reasons import Kind, explain
 from ...files import AtomicFile
 from ...nightly.report import ReportSchema
 from .page import render_page
 
-__all__ = ["write_failures", "write_json", "write_page"]
+__all__ = ["Failure", "write_failures", "write_json", "write_page"]
+
+
+class Failure(NamedTuple):
+    """One row of the CSV of failures.
+
+    Attributes:
+        part: "customers" or "documents".
+        outcome: what became of the record.
+        line: its line in the file, from 1, or None.
+        cause: what the server's message is about; see `reasons.cause_of`.
+    """
+
+    part: Kind
+    outcome: RecordOutcome
+    line: int | None
+    cause: str = ""
 
 
 def write_json(report: ReportSchema, path: str | Path) -> None:
@@ -53,7 +70,7 @@ def _write_atomically(path: str | Path, pieces: Iterable[bytes]) -> None:
         draft.keep()
 
 
-_COLUMNS: Final = ("part", "index", "line", "key", "state", "reason", "message")
+_COLUMNS: Final = ("part", "index", "line", "key", "state", "reason", "meaning", "remedy", "message")
 
 # What a spreadsheet may interpret as a formula, including the full-width forms of East Asian keyboards.
 _DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -63,7 +80,7 @@ _PIECE: Final = 64_000
 
 def write_failures(
     path: str | Path,
-    failures: Iterable[tuple[str, RecordOutcome, int | None]],
+    failures: Iterable[Failure],
     *,
     messages: bool = False,
     delimiter: Literal[";", ","] = ";",
@@ -75,7 +92,7 @@ def write_failures(
 
     Args:
         path: of the file.
-        failures: for each its part, its outcome, and its line in the file, from 1, or None.
+        failures: the rows.
         messages: also write the server's messages, which may contain personal data; those of this library are always written.
         delimiter: `;` is what a Norwegian Excel expects, with a byte order mark; `,` what programs expect, without one.
 
@@ -93,9 +110,11 @@ def write_failures(
         rows = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
         text.write("\ufeff" if delimiter == ";" else "")
         rows.writerow(_COLUMNS)
-        for part, outcome, line in failures:
+        for part, outcome, line, cause in failures:
             message = outcome.message if messages else safe_message(outcome)
-            rows.writerow([_cell(part), outcome.index, line, _cell(outcome.key), outcome.state, _cell(outcome.reason), _cell(message)])
+            words = explain(outcome.state, outcome.reason, part, cause)
+            row = [part, outcome.index, line, _cell(outcome.key), outcome.state, _cell(outcome.reason), *words, _cell(message)]
+            rows.writerow(row)
             written += 1
             if text.tell() >= _PIECE:
                 yield _drain(text)

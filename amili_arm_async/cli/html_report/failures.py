@@ -1,0 +1,185 @@
+"""The top of the page: money at risk, the failures with place, reason and command. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...bulk.reasons import explain
+from ...nightly.report import AtRisk, Part, Reason, ReportSchema
+from .markup import Markup, element, identifier, join, money, number, plural
+from .summary import summed_at_risk
+
+__all__ = ["command_block", "failures_section", "money_at_risk"]
+
+_OPEN: Final = 5
+"""Groups of failures that are open at first."""
+
+_MOST_ROWS: Final = 60
+"""Rows of money at risk."""
+
+_LONGEST_KEY: Final = 120
+
+_DASH: Final = "\u2013"
+
+
+def command_block(command: str) -> Markup:
+    """Returns a command, ready to copy.
+
+    Args:
+        command: the command line.
+
+    Returns:
+        The command, with a button that copies it.
+    """
+    return element(
+        "div",
+        element("pre", element("code", command), tabindex=0),
+        element("button", "Copy", type="button", class_="copy", hidden=True),
+        class_="command",
+    )
+
+
+# --- money at risk --------------------------------------------------------------------------------------------------------
+
+
+def money_at_risk(document: ReportSchema) -> Markup:
+    """Returns the money of the documents that did not succeed, by currency and state.
+
+    Args:
+        document: the report.
+
+    Returns:
+        A section; empty where no documents were read.
+    """
+    parts = [part for part in document.parts if part.money is not None]
+    if not parts:
+        return Markup("")
+    title = element("h2", "Money at risk", id="risk-title")
+    if not document.money_at_risk:
+        good = element("span", "\u2713", class_="mark", aria_hidden="true")
+        text = element("p", good, "None: no document failed, and none is in doubt.", class_="adds-up good")
+        return element("section", title, text, id="risk", aria_labelledby="risk-title")
+    rows = [_risk(one) for one in document.money_at_risk[:_MOST_ROWS]]
+    totals = [
+        element("tr", element("th", "Together", scope="row"), element("td", name), *_sums(count, total), class_="sum")
+        for name, count, total in summed_at_risk(document.money_at_risk)[:_MOST_ROWS]
+    ]
+    heads = [("What became of them", None), ("Currency", None), ("Documents", "n"), ("Total", "n")]
+    table = element(
+        "table",
+        element("caption", "Documents that did not succeed, or are in doubt"),
+        element("thead", element("tr", *(element("th", text, scope="col", class_=kind) for text, kind in heads))),
+        element("tbody", *rows),
+        element("tfoot", *totals) if len(rows) > 1 else "",
+        class_="risk",
+    )
+    more = len(document.money_at_risk) - len(rows)
+    note = element("p", f"{number(more)} further rows are in the report in JSON.", class_="quiet") if more > 0 else ""
+    return element("section", title, table, note, id="risk", aria_labelledby="risk-title")
+
+
+def _risk(of: AtRisk) -> Markup:
+    return element(
+        "tr",
+        element("th", element("span", class_=f"swatch s-{of.state}", aria_hidden="true"), of.state.replace("_", " "), scope="row"),
+        element("td", of.currency if of.currency is not None else "none"),
+        *_sums(of.count, of.total),
+    )
+
+
+def _sums(count: int, total: str | None) -> list[Markup]:
+    return [element("td", number(count), class_="n"), element("td", money(total) if total is not None else _DASH, class_="n")]
+
+
+# --- failures -------------------------------------------------------------------------------------------------------------
+
+
+def failures_section(document: ReportSchema) -> Markup:
+    """Returns the failures of all parts, grouped by reason, each with the command that settles it.
+
+    Args:
+        document: the report.
+
+    Returns:
+        A section; empty where nothing failed.
+    """
+    parts = [part for part in document.parts if part.reasons]
+    if not parts:
+        return Markup("")
+    return element(
+        "section",
+        element("h2", "Failures", id="failures-title"),
+        *(_failures(part, document.files.get(part.name)) for part in parts),
+        id="failures",
+        aria_labelledby="failures-title",
+    )
+
+
+def _failures(part: Part, file: str | None) -> Markup:
+    named = sum(reason.count for reason in part.reasons)
+    groups = [_group(reason, part, file, is_open=place < _OPEN) for place, reason in enumerate(part.reasons)]
+    where = join("All of them are listed in ", identifier(part.failures_file), ".") if part.failures_file is not None else ""
+    source = join(" of ", identifier(file)) if file is not None else ""
+    return join(
+        element("h3", part.name.capitalize(), id=f"{part.name}-failures"),
+        element("p", plural(named, "record"), source, ", by reason. ", where, class_="quiet"),
+        *groups,
+    )
+
+
+def _group(of: Reason, part: Part, file: str | None, *, is_open: bool) -> Markup:
+    words = explain(of.state, of.reason, part.name, of.cause)
+    code = "/".join(filter(None, (of.reason, of.cause)))
+    return element(
+        "details",
+        element(
+            "summary",
+            element("b", number(of.count), class_="n"),
+            element("span", of.state.replace("_", " "), class_=f"chip s-{of.state}"),
+            element("span", words.meaning, class_="meaning"),
+            identifier(code) if code else "",
+        ),
+        element("p", words.remedy, class_="remedy"),
+        _settle(of, file),
+        _examples(of, file) if of.examples else "",
+        open=is_open,
+        class_="group",
+    )
+
+
+def _settle(of: Reason, file: str | None) -> Markup:
+    """Returns the command, and before it what is fixed by hand."""
+    if of.command is None:
+        return Markup("")
+    lines = [example.line for example in of.examples if example.line is not None]
+    if of.needs_fix and lines:
+        place = f"Fix line {number(lines[0])}" if of.count == 1 else f"Fix lines {number(lines[0])} and the others"
+        before = join(place, " of ", identifier(file) if file is not None else "the source", ", then run:")
+    else:
+        before = Markup("Fix the cause, then run:" if of.needs_fix else "This settles them:")
+    return join(element("p", before), command_block(of.command))
+
+
+def _examples(of: Reason, file: str | None) -> Markup:
+    explained = any(example.message for example in of.examples)
+    place = "Row" if file is not None and file.endswith(".parquet") else "Line"
+    rows = [
+        element(
+            "tr",
+            element("td", number(example.line) if example.line is not None else f"record {number(example.index + 1)}", class_="n"),
+            element("td", _key(example.key)),
+            element("td", element("bdi", example.message or ""), class_="why") if explained else "",
+        )
+        for example in of.examples
+    ]
+    names = (place, "Number", "Why") if explained else (place, "Number")
+    heads = [element("th", text, scope="col", class_="n" if text == place else None) for text in names]
+    caption = "All of them" if len(of.examples) >= of.count else f"The first {number(len(of.examples))} of {number(of.count)}"
+    head, body = element("thead", element("tr", *heads)), element("tbody", *rows)
+    return element("table", element("caption", caption), head, body)
+
+
+def _key(key: str | None) -> Markup:
+    if key is None:
+        return element("span", "without number", class_="quiet")
+    return identifier(key if len(key) <= _LONGEST_KEY else key[: _LONGEST_KEY - 1] + "\u2026")
