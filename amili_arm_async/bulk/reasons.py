@@ -123,9 +123,7 @@ REASONS: Final[Mapping[tuple[State, str], Explanation]] = MappingProxyType(
         ),
         ("not_sent", "source_raised"): Explanation("reading the source failed before it was sent", f"Fix the source, then {_AGAIN}"),
         ("not_sent", "crashed"): Explanation("the process ended before its turn", f"To send it, {_AGAIN}"),
-        ("not_sent", "settings"): Explanation(
-            "the program or its settings are wrong", f"Fix what the report says about it, then {_AGAIN}"
-        ),
+        ("not_sent", "settings"): Explanation("the program or its settings are wrong", f"Fix what the report says about it, then {_AGAIN}"),
         ("not_sent", "client_closed"): Explanation("the program closed the client during the run", "Fix the program."),
         ("not_sent", "no_token"): Explanation(
             "the identity service gave no token", f"Check its address and the credentials, then {_AGAIN}"
@@ -141,9 +139,7 @@ REASONS: Final[Mapping[tuple[State, str], Explanation]] = MappingProxyType(
         ),
         ("not_sent", "TLS_failed"): Explanation("the TLS connection failed", f"Check base_url, then {_AGAIN}"),
         ("not_sent", "401"): Explanation("the token was refused (401)", f"Check client id and secret. {_CALL}"),
-        ("not_sent", "403"): Explanation(
-            "the token lacks the permission (403)", f"Check the client number and the permissions. {_CALL}"
-        ),
+        ("not_sent", "403"): Explanation("the token lacks the permission (403)", f"Check the client number and the permissions. {_CALL}"),
         ("not_sent", "404"): Explanation(
             "no such address, or no such client number (404)", f"Check base_url and the client number. {_CALL}"
         ),
@@ -159,9 +155,7 @@ REASONS: Final[Mapping[tuple[State, str], Explanation]] = MappingProxyType(
         ("rejected", "406"): Explanation(
             "the server refuses it, and its documentation does not say why (406)", "Read its message, or ask Amili."
         ),
-        ("rejected", "411"): Explanation(
-            "a proxy or the server requires a Content-Length (411)", "Ask who runs the proxy."
-        ),
+        ("rejected", "411"): Explanation("a proxy or the server requires a Content-Length (411)", "Ask who runs the proxy."),
         ("rejected", "413"): Explanation(
             "this record alone is too large for the server (413)", "Make it smaller: fewer lines, shorter texts."
         ),
@@ -259,7 +253,8 @@ _CHECKS: Final[Mapping[str, str]] = MappingProxyType(
 _AT_THE_PLACE: Final = f"Fix the value at the place named; the message of each record says how (docs/sources.md). Then {_AGAIN}"
 _SAFE_AGAIN: Final = "May be sent again as it is: an existing customer is updated, not duplicated."
 _OTHER: Final = Explanation(
-    "all further reasons", "There are too many reasons to show all of them here: the failures file of the run (--failures) lists every record."
+    "all further reasons",
+    "There are too many reasons to show all of them here: the failures file of the run (--failures) lists every record.",
 )
 
 

@@ -64,9 +64,7 @@ class Invocation:
             The call; what may be secret in a URL is replaced.
         """
         name = context.info_name or ""
-        return cls(
-            str(Path.cwd()), _program(), (name, *_given(context)), tuple(_given(context, _CONNECTION)), **more
-        )
+        return cls(str(Path.cwd()), _program(), (name, *_given(context)), tuple(_given(context, _CONNECTION)), **more)
 
     def add_to(self, schema: ReportSchema) -> ReportSchema:
         """Adds the commands to a report.
@@ -130,7 +128,7 @@ class Invocation:
         for part in parts:
             left = [reason for reason in part.reasons if reason.state != "other" and STATE_RULES[reason.state].on_server == "no"]
             # What was never read as a record has no payload, and what another customer holds back waits for that.
-            can_be_replayed = any(reason.state not in {"invalid"} for reason in left)
+            can_be_replayed = any(reason.state != "invalid" for reason in left)
             if can_be_replayed and (replay := self._replay(part.name)) is not None:
                 yield Command("replay", replay, f"{part.name} whose payloads in the dead letter were corrected")
 

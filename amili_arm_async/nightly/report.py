@@ -454,7 +454,7 @@ def money_at_risk(parts: list[Part]) -> list[AtRisk]:
     """
     found = []
     for part in parts:
-        at_risk = [state for state in STATES if state not in SUCCESS and (state != "accepted" or part.results_awaited)]
+        at_risk: list[State] = [state for state in STATES if state not in SUCCESS and (state != "accepted" or part.results_awaited)]
         # What may be on the server, and is not known to be, comes first.
         at_risk.sort(key=lambda state: state != "unknown")
         for currency in part.money.currencies if part.money is not None else ():
@@ -514,7 +514,14 @@ def reasons_of(report: BulkReport, line_of: LineOf | None = None, kind: PartName
     largest = counts.most_common(_REASONS)
     others += counts.total() - sum(count for _, count in largest)
     reasons = [
-        Reason(state, reason, count, [_example(one, line_of) for one in examples[state, reason, cause]], cause, *explain(state, reason, kind, cause))
+        Reason(
+            state,
+            reason,
+            count,
+            [_example(one, line_of) for one in examples[state, reason, cause]],
+            cause,
+            *explain(state, reason, kind, cause),
+        )
         for (state, reason, cause), count in largest
     ]
     return [*reasons, Reason("other", "", others, [], "", *explain("other", ""))] if others else reasons

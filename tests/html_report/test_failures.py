@@ -87,7 +87,7 @@ def test_a_source_that_raises_leaves_the_old_file(tmp_path) -> None:
     file.write_bytes(b"old")
 
     def failures():
-        yield "customers", outcome(), 1
+        yield Failure("customers", outcome(), 1)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from datetime import timedelta, timezone
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import amili_arm_async
 from amili_arm_async.bulk.outcomes import STATES
 from amili_arm_async.cli.html_report.markup import bytes_text, duration, money, number, percent, plural
 from amili_arm_async.cli.html_report.page import render_page
@@ -83,8 +80,12 @@ def test_a_night_with_trouble() -> None:
         "Adds up, to the last digit.",
         "412 documents whose total is the sum of their lines",
         "no longer in the source; not deleted",
-        "8 of 1 000, as examples",
-        "The server answered 502, which does not show whether it was accepted.",
+        "The first 8 of 1 000",
+        "Together NOK 1 136 1 420 000.240",
+        "Fix lines 100, 101, 102 and 6 more of",
+        "cd '/srv/a r m' && amili-arm nightly --customers customers.csv",
+        "A document is looked up 1 h 6 min after it was sent, since it may still appear until then (--settle): before 03:13 the command",
+        "the server answered 502, which does not show whether it was accepted",
         "All of them are listed in failures.csv",
     ):
         assert said in text

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from amili_arm_async import BatchOutcome, BulkReport, CurrencyAmounts, Document, clock
 from amili_arm_async.bulk.outcomes import STATES, Outcome
-from amili_arm_async.cli.html_report.sections import part_section
 from amili_arm_async.nightly import report as nightly_report
 from amili_arm_async.nightly.money import MoneyObserver
 from amili_arm_async.nightly.report import Part, part_of
@@ -63,7 +62,7 @@ def test_a_reason_for_each_record_fits_in_memory(monkeypatch) -> None:
     rows = reasons_of(report_of([*outcomes, *outcomes[:1]]))
     assert len(rows) == 51
     assert rows[0]["count"] == 2
-    assert rows[-1] == {"state": "other", "reason": "", "count": 501 - 51, "examples": []}
+    assert {"state": "other", "reason": "", "count": 501 - 51, "examples": []}.items() <= rows[-1].items()
     assert max(len(row["reason"]) for row in rows) == 200
 
 
@@ -119,9 +118,9 @@ def test_a_part_without_those_who_watch() -> None:
 
 def test_a_report_with_more_reasons_than_it_names_can_be_read_again() -> None:
     part = part_of("customers", "customers.create_batch", report_of([Outcome("failed", str(number)) for number in range(60)]))
-    assert part.reasons[-1] == nightly_report.Reason("other", "", 10, [])
+    assert (part.reasons[-1].state, part.reasons[-1].count, part.reasons[-1].examples) == ("other", 10, [])
     assert msgspec.json.decode(msgspec.json.encode(part), type=Part) == part
-    assert "lists every record" in part_section(part)
+    assert "lists every record" in part.reasons[-1].remedy
 
 
 def test_a_part_says_whether_results_were_awaited() -> None:

@@ -139,7 +139,30 @@ def troubled() -> dict[str, Any]:
         ],
         failures_file="failures.csv",
     )
-    return document(customers, documents, ok=False)
+    at_risk = [
+        {"state": "unknown", "currency": "NOK", **amount(1000, "1250000.25")},
+        {"state": "failed", "currency": "NOK", **amount(120, "150000.00")},
+        {"state": "blocked", "currency": "NOK", **amount(16, "19999.990")},
+        {"state": "accepted", "currency": "EUR", **amount(60, "88")},
+    ]
+    again = "cd '/srv/a r m' && amili-arm nightly --customers customers.csv --documents invoices.csv --journal night.sqlite --run-id 1"
+    reconcile = "cd '/srv/a r m' && amili-arm reconcile night.sqlite --run-id 1"
+    for one in (customers, documents):
+        for group in one["reasons"]:
+            is_open = group["state"] in {"unknown", "accepted"}
+            group |= {"command": reconcile if is_open else again, "needs_fix": group["state"] in {"failed", "rejected", "invalid"}}
+    return document(
+        customers,
+        documents,
+        ok=False,
+        money_at_risk=at_risk,
+        commands=[
+            {"does": "reconcile", "command": reconcile, "settles": "documents whose outcome is not known"},
+            {"does": "run again", "command": again, "settles": "all that was not accepted"},
+        ],
+        files={"customers": "/srv/a r m/customers.csv", "documents": "/srv/a r m/invoices.csv"},
+        settle=3960.0,
+    )
 
 
 def quiet() -> dict[str, Any]:

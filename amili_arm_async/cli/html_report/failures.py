@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from ...bulk.reasons import explain
@@ -11,12 +12,14 @@ from .summary import summed_at_risk
 
 __all__ = ["command_block", "failures_section", "money_at_risk"]
 
-_OPEN: Final = 5
+_OPEN: Final = 3
 """Groups of failures that are open at first."""
 
 _MOST_ROWS: Final = 60
 """Rows of money at risk."""
 
+_LONGEST_WORD: Final = 24
+_NAMED_LINES: Final = 3
 _LONGEST_KEY: Final = 120
 
 _DASH: Final = "\u2013"
@@ -33,10 +36,17 @@ def command_block(command: str) -> Markup:
     """
     return element(
         "div",
-        element("pre", element("code", command), tabindex=0),
+        element("pre", element("code", *_words(command)), tabindex=0),
         element("button", "Copy", type="button", class_="copy", hidden=True),
         class_="command",
     )
+
+
+def _words(command: str) -> Iterator[str]:
+    """Yields a command in pieces, so that a line does not end within an option."""
+    for place, word in enumerate(command.split(" ")):
+        yield " " if place else ""
+        yield element("span", word, class_="word") if len(word) <= _LONGEST_WORD else word
 
 
 # --- money at risk --------------------------------------------------------------------------------------------------------
@@ -64,7 +74,7 @@ def money_at_risk(document: ReportSchema) -> Markup:
         element("tr", element("th", "Together", scope="row"), element("td", name), *_sums(count, total), class_="sum")
         for name, count, total in summed_at_risk(document.money_at_risk)[:_MOST_ROWS]
     ]
-    heads = [("What became of them", None), ("Currency", None), ("Documents", "n"), ("Total", "n")]
+    heads = [("State", None), ("Currency", None), ("Documents", "n"), ("Total", "n")]
     table = element(
         "table",
         element("caption", "Documents that did not succeed, or are in doubt"),
@@ -151,10 +161,14 @@ def _settle(of: Reason, file: str | None) -> Markup:
     """Returns the command, and before it what is fixed by hand."""
     if of.command is None:
         return Markup("")
-    lines = [example.line for example in of.examples if example.line is not None]
+    lines = [number(example.line) for example in of.examples[:_NAMED_LINES] if example.line is not None]
     if of.needs_fix and lines:
-        place = f"Fix line {number(lines[0])}" if of.count == 1 else f"Fix lines {number(lines[0])} and the others"
-        before = join(place, " of ", identifier(file) if file is not None else "the source", ", then run:")
+        more = f" and {number(of.count - len(lines))} more" if of.count > len(lines) else ""
+        before = join(
+            f"Fix line{'s' if of.count > 1 else ''} {', '.join(lines)}{more} of ",
+            identifier(file) if file is not None else "the source",
+            ", then run:",
+        )
     else:
         before = Markup("Fix the cause, then run:" if of.needs_fix else "This settles them:")
     return join(element("p", before), command_block(of.command))

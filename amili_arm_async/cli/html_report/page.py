@@ -35,8 +35,14 @@ def render_page(document: ReportSchema, zone: tzinfo | None = None) -> str:
         element("a", "To the details", href="#details", class_="skip"),
         element("header", *_head(document, zone, tone, sentence)),
         element(
-            "main", money_at_risk(document), _steps(document, zone), failures_section(document), *map(part_section, document.parts),
-            _facts(document, zone), id="details",
+            "main",
+            money_at_risk(document),
+            _steps(document, zone),
+            element("nav", *(_overview(part) for part in document.parts), aria_label="Parts") if document.parts else "",
+            failures_section(document),
+            *map(part_section, document.parts),
+            _facts(document, zone),
+            id="details",
         ),
         element("footer", f"Made by amili-arm {__version__}. It contains no personal data except customer and document numbers."),
         element("script", Markup(SCRIPT)),
@@ -76,7 +82,6 @@ def _head(document: ReportSchema, zone: tzinfo | None, tone: str, sentence: str)
         element("p", "Accounts receivable \u00b7 client ", str(document.client_no), " \u00b7 ", when, class_="kicker"),
         element("h1", element("span", mark, class_="mark", aria_hidden="true"), sentence, class_=tone),
         element("div", element("h2", "Sums that do not add up"), element("ul", *wrong), class_="alarm") if wrong else Markup(""),
-        element("nav", *(_overview(part) for part in document.parts), aria_label="Parts"),
     ]
 
 

@@ -82,7 +82,10 @@ code { font: .92em var(--mono); overflow-wrap: anywhere; }
 .alarm { border-color: var(--bad); background: var(--tint); padding: .9rem 1.2rem; }
 .alarm h2 { color: var(--bad); }
 
-nav { display: grid; grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); border-top: 1px solid var(--rule);
+section.steps { margin-top: 2.4rem; }
+h1 + .alarm { margin-top: 0; }
+header + main > section:first-child { margin-top: 1.6rem; }
+nav { margin-top: 3rem; display: grid; grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); border-top: 1px solid var(--rule);
   border-bottom: 1px solid var(--rule); }
 nav a { display: block; padding: 1.1rem 1rem 1.1rem 0; color: inherit; text-decoration: none; }
 nav a:hover .name { text-decoration: underline; }
@@ -166,13 +169,14 @@ summary { cursor: pointer; }
 .group caption { font-weight: 400; color: var(--quiet); font-size: .88rem; }
 .group > .command { margin: .2rem 0 1rem 1.7rem; max-width: 44rem; }
 .group summary .meaning { flex: 1 1 14rem; min-width: 0; overflow-wrap: anywhere; }
-.command { display: flex; align-items: flex-start; gap: .6rem; margin: .5rem 0 .9rem; }
-.command pre { flex: 1; min-width: 0; margin: 0; padding: .6rem .8rem; border: 1px solid var(--rule); border-radius: 4px;
-  background: var(--card); white-space: pre-wrap; overflow-wrap: anywhere; user-select: all; }
-.copy { font: inherit; font-size: .88rem; padding: .45rem .8rem; border: 1px solid var(--quiet); border-radius: 4px; background: var(--card);
-  color: var(--ink); cursor: pointer; }
+.word { white-space: nowrap; }
+.command { display: flex; flex-wrap: wrap; align-items: flex-start; gap: .6rem; margin: .5rem 0 .9rem; }
+.command pre { flex: 1 1 14rem; min-width: 0; font-size: .88rem; margin: 0; padding: .6rem .8rem;
+  border: 1px solid var(--rule); border-radius: 4px; background: var(--card);
+  white-space: pre-wrap; overflow-wrap: anywhere; user-select: all; }
+.copy { font: inherit; font-size: .88rem; padding: .45rem .8rem; border: 1px solid var(--quiet); border-radius: 4px;
+  background: var(--card); color: var(--ink); cursor: pointer; }
 .risk { max-width: 44rem; }
-.risk td.n { overflow-wrap: anywhere; white-space: normal; }
 .risk tbody th { font-weight: 600; }
 .risk .sum th, .risk .sum td { font-weight: 600; border-top: 1px solid var(--ink); }
 .remedy { font-family: var(--serif); font-size: 1.05rem; }
@@ -190,7 +194,9 @@ footer { margin-top: 3.5rem; font-size: .85rem; }
   .counts th { padding-left: 0; }
   .counts td.meaning { grid-column: 1 / -1; width: auto; padding-left: 1.3rem; font-size: .88rem; }
   .group > p, .group > table, .group > .command { margin-left: 0; }
-  .risk th, .risk td { padding-right: .5rem; font-size: .88rem; }
+  .risk th, .risk td, .risk thead th { padding-right: .35rem; font-size: .78rem; }
+  .risk .swatch { margin-right: .3rem; }
+  .risk td.n:last-child { white-space: normal; overflow-wrap: anywhere; }
   .currency table { font-size: .85rem; }
   .currency th, .currency td { padding-right: .5rem; }
 }

@@ -260,8 +260,8 @@ def _causes(document: ReportSchema) -> Iterator[str]:
         yield f"{name.capitalize()} were not started: none of their records was read or sent."
     if document.error is not None:
         yield f"Fix what ended the run: {document.error}"
-    for name, words in shortfalls(document).items():
-        yield f"Look at the source of the {name}: {words}."
+    for short, words in shortfalls(document).items():
+        yield f"Look at the source of the {short}: {words}."
 
 
 def _commands(document: ReportSchema, does: str) -> tuple[str, ...]:
