@@ -452,14 +452,16 @@ def money_at_risk(parts: list[Part]) -> list[AtRisk]:
     Returns:
         By currency, and in each by state: what may bill twice first.
     """
-    found = []
+    found: list[AtRisk] = []
     for part in parts:
         at_risk: list[State] = [state for state in STATES if state not in SUCCESS and (state != "accepted" or part.results_awaited)]
         # What may be on the server, and is not known to be, comes first.
         at_risk.sort(key=lambda state: state != "unknown")
         for currency in part.money.currencies if part.money is not None else ():
-            amounts = [(state, currency.states[state]) for state in at_risk if state in currency.states]
-            found += [AtRisk(state, currency.currency, amount.count, amount.total) for state, amount in amounts if amount.count]
+            for state in at_risk:
+                amount = currency.states.get(state)
+                if amount is not None and amount.count:
+                    found.append(AtRisk(state, currency.currency, amount.count, amount.total))
     return found
 
 
