@@ -17,7 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 import amili_arm_async
-from amili_arm_async import config, sandbox
+from amili_arm_async import blocking, config, sandbox
 
 _CODE = re.compile(r"(?<![:`\w])`([^`]+)`(?!`)")
 _NAME = re.compile(r"(?:sandbox\.)?[A-Z][A-Za-z]*[a-z][A-Za-z]*(?:\.[a-z_]\w*)?(?:\(\))?")
@@ -26,6 +26,7 @@ _COLON = "\ufdd0"
 _HEADERS = frozenset({"Date"})
 _PUBLIC = (
     {name: f"amili_arm_async.{name}" for name in amili_arm_async.__all__}
+    | {name: f"amili_arm_async.blocking.{name}" for name in blocking.__all__}
     | {f"sandbox.{name}": f"amili_arm_async.sandbox.{name}" for name in sandbox.__all__}
     | {path.rpartition(".")[2]: path for path in returned()}
 )

@@ -13,7 +13,7 @@ import typer
 from sphinx.application import Sphinx
 
 import amili_arm_async
-from amili_arm_async import ArmClient, ArmError, errors, sandbox
+from amili_arm_async import ArmClient, ArmError, blocking, errors, sandbox
 from amili_arm_async.bulk.outcomes import STATE_RULES
 from amili_arm_async.bulk.reasons import REASONS
 from amili_arm_async.cli.app import app as commands
@@ -38,7 +38,8 @@ def write_pages(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     pages = {
         "api.rst": api(),
-        "sandbox.rst": sandbox_page(),
+        "blocking.rst": page_of(blocking, "Blocking client", "BlockingClient"),
+        "sandbox.rst": page_of(sandbox, "Sandbox", "Sandbox"),
         "cli.md": cli(),
         "results.md": results(),
         "reasons.md": reasons(),
@@ -100,11 +101,11 @@ def _resources() -> Iterator[str]:
             )
 
 
-def sandbox_page() -> str:
-    """The page of the sandbox."""
-    lines = [*_title("Sandbox", "="), ".. py:currentmodule:: amili_arm_async.sandbox", ""]
-    for name in sorted(sandbox.__all__, key=lambda name: (name != "Sandbox", name)):
-        lines += _entry(sandbox, name)
+def page_of(module: ModuleType, title: str, first: str) -> str:
+    """The page of a module that is public beside the package."""
+    lines = [*_title(title, "="), f".. py:currentmodule:: {module.__name__}", ""]
+    for name in sorted(module.__all__, key=lambda name: (name != first, name)):
+        lines += _entry(module, name)
     return "\n".join(lines)
 
 

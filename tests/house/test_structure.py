@@ -14,6 +14,7 @@ ROOMS = [
     "__init__",
     "cli",
     "sandbox",
+    "blocking",
     "client",
     "resources",
     "nightly",

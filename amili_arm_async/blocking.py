@@ -1,0 +1,508 @@
+"""For programs without an event loop: scripts, Django, Airflow and Spark tasks; and for notebooks, which have one running.
+
+The client runs in an event loop in a thread of its own. Bulk jobs have a method each; everything else goes through `call`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sized
+from itertools import islice
+from queue import SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
+
+from . import clock
+from .bulk.chunking import RecordType
+from .bulk.copies import snapshot
+from .bulk.report import BulkReport
+from .bulk.source import FreshRecords
+from .client import ArmClient
+from .config import BulkOptions, RetryPolicy, Timeout
+from .errors import ConfigurationError
+from .resources.customers import KIND as CUSTOMERS
+from .resources.customers import CustomerSource
+from .resources.documents import KIND as DOCUMENTS
+from .resources.documents import DocumentSource
+from .sources.arrow import ArrowStream
+
+if TYPE_CHECKING:
+    from .nightly.run import NightlyReport
+    from .sync.run import SyncReport
+    from .validation.report import CheckReport
+
+__all__ = ["BlockingClient"]
+
+T = TypeVar("T")
+Kind: TypeAlias = Literal["customers", "documents"]
+AnyRecords: TypeAlias = Iterable[CustomerSource | DocumentSource] | AsyncIterable[CustomerSource | DocumentSource] | ArrowStream
+CustomerRecords: TypeAlias = Iterable[CustomerSource] | AsyncIterable[CustomerSource] | ArrowStream
+DocumentRecords: TypeAlias = Iterable[DocumentSource] | AsyncIterable[DocumentSource] | ArrowStream
+
+_KINDS: Final = {"customers": CUSTOMERS, "documents": DOCUMENTS}
+
+_AT_ONCE: Final = 500
+"""Records that are handed over to the event loop together."""
+
+_AS_LONG: Final = 0.02
+"""Seconds after which the records that were read are handed over, however few they are."""
+
+
+class BlockingClient:
+    """An `ArmClient` for code that is not async.
+
+    ```python
+    with BlockingClient(ArmClient.from_env()) as client:
+        record = client.call(lambda arm: arm.customers.get("543210"))
+        report = client.create_many("customers", customers)
+    ```
+
+    It starts with its first call, in a thread of its own, and may be shared by any number of threads. Each call waits until it is done;
+    Ctrl-C cancels it, waits until it has ended, and then raises. Without `with`, call `close` at the end. A process that was forked needs
+    one of its own.
+
+    An iterable of records is read in the thread of the caller, so that a cursor or a session of a database may be used that belongs to it.
+    `BulkOptions.on_progress` is called in the thread of the event loop.
+
+    Args:
+        arm: the client. It was not entered yet, and is used by nobody else; it is closed with this one.
+    """
+
+    def __init__(self, arm: ArmClient) -> None:
+        if not isinstance(arm, ArmClient):
+            raise ConfigurationError(f"arm must be an ArmClient, such as ArmClient.from_env(), not a {type(arm).__name__}")
+        self._thread = _LoopThread(arm)
+        # Connections are closed where nobody did, at the end of the program at the latest.
+        self._finalizer = weakref.finalize(self, self._thread.close)
+
+    def __enter__(self) -> BlockingClient:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the client and ends its thread. Calls that other threads wait for are cancelled. May be called again."""
+        self._finalizer()
+
+    def call(self, function: Callable[[ArmClient], Awaitable[T]]) -> T:
+        """Calls a function with the client, in the event loop, and waits for what it returns.
+
+        Args:
+            function: gets the `ArmClient` and returns what is awaited, for example `lambda arm: arm.customers.list().collect()`.
+
+        Returns:
+            The result.
+
+        Raises:
+            ConfigurationError: the client is closed, or was closed meanwhile; it belongs to another process; or code that it runs itself
+                calls it.
+        """
+        return self._thread.run(lambda arm, _: function(arm))
+
+    # --- jobs -----------------------------------------------------------------------------------------------------------------
+
+    def create_many(
+        self,
+        kind: Kind,
+        records: AnyRecords,
+        *,
+        options: BulkOptions | None = None,
+        user_id: str | None = None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+        at_least: int | None = None,
+    ) -> BulkReport:
+        """Creates any number of customers or documents; see `arm.customers.create_many` and `arm.documents.create_many`.
+
+        Args:
+            kind: `"customers"` or `"documents"`.
+            records: any iterable, or a table that speaks Arrow, of any length.
+            options: how it cuts, sends and waits. Default: `BulkOptions()`.
+            user_id: who is named as the user of each batch. Default: the client's.
+            timeout: time-outs of each request. Default: the client's.
+            retry: retries of each request. Default: the client's.
+            at_least: the least number of records that the source holds when it is complete. Default None: any number.
+
+        Returns:
+            The report.
+
+        Raises:
+            ConfigurationError: the options contradict each other.
+            BulkError: the run could not go on; `report` says what became of each record.
+        """
+
+        def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[BulkReport]:
+            source = source_of(records, _KINDS[kind])
+            section = arm.customers if kind == "customers" else arm.documents
+            return section.create_many(source, options=options, user_id=user_id, timeout=timeout, retry=retry, at_least=at_least)
+
+        _check_kind(kind)
+        return self._thread.run(job)
+
+    def update_many(
+        self,
+        customers: CustomerRecords,
+        *,
+        options: BulkOptions | None = None,
+        user_id: str | None = None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+        at_least: int | None = None,
+    ) -> BulkReport:
+        """Updates any number of customers; see `arm.customers.update_many`.
+
+        Args:
+            customers: any iterable, or a table that speaks Arrow, of any length.
+            options: how it cuts, sends and waits. Default: `BulkOptions()`.
+            user_id: who is named as the user of each batch. Default: the client's.
+            timeout: time-outs of each request. Default: the client's.
+            retry: retries of each request. Default: the client's.
+            at_least: the least number of records that the source holds when it is complete. Default None: any number.
+
+        Returns:
+            The report.
+
+        Raises:
+            ConfigurationError: the options contradict each other.
+            BulkError: the run could not go on; `report` says what became of each record.
+        """
+
+        def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[BulkReport]:
+            return arm.customers.update_many(
+                source_of(customers, CUSTOMERS), options=options, user_id=user_id, timeout=timeout, retry=retry, at_least=at_least
+            )
+
+        return self._thread.run(job)
+
+    def sync(
+        self,
+        customers: CustomerRecords,
+        *,
+        state: str | os.PathLike[str],
+        full: bool = False,
+        at_least: int | float | None = None,
+        options: BulkOptions | None = None,
+        user_id: str | None = None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> SyncReport:
+        """Sends the customers that have changed since they were last sent with success; see `arm.customers.sync`.
+
+        Args:
+            customers: all customers: any iterable, or a table that speaks Arrow, of any length.
+            state: the file that keeps what was sent with success.
+            full: send those too that did not change.
+            at_least: how much the source holds at the least: a number of records, or a share of the customers in the state. Default: 0.5.
+            options: how it cuts, sends and waits. Default: `BulkOptions()`.
+            user_id: who is named as the user of each batch. Default: the client's.
+            timeout: time-outs of each request. Default: the client's.
+            retry: retries of each request. Default: the client's.
+
+        Returns:
+            The report.
+
+        Raises:
+            ConfigurationError: the options contradict each other, or the state can't be used.
+            BulkError: the run could not go on; `report` says what became of each record.
+        """
+
+        def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[SyncReport]:
+            return arm.customers.sync(
+                source_of(customers, CUSTOMERS),
+                state=state,
+                full=full,
+                at_least=at_least,
+                options=options,
+                user_id=user_id,
+                timeout=timeout,
+                retry=retry,
+            )
+
+        return self._thread.run(job)
+
+    def check(self, kind: Kind, records: AnyRecords, *, limit: int = 1000, max_bytes: int = 1_000_000) -> CheckReport:
+        """Checks all records and names every problem of each, without the network; see `arm.customers.check` and `arm.documents.check`.
+
+        Args:
+            kind: `"customers"` or `"documents"`.
+            records: any iterable, or a table that speaks Arrow, of any length.
+            limit: how many findings are kept; further ones are only counted. Default 1000.
+            max_bytes: the largest body, in bytes, as `BulkOptions.max_bytes`. Default 1,000,000.
+
+        Returns:
+            The report.
+
+        Raises:
+            CheckError: the source raised; `report` has what was found before.
+        """
+
+        def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[CheckReport]:
+            source = source_of(records, _KINDS[kind])
+            section = arm.customers if kind == "customers" else arm.documents
+            return section.check(source, limit=limit, max_bytes=max_bytes)
+
+        _check_kind(kind)
+        return self._thread.run(job)
+
+    def nightly(
+        self,
+        *,
+        customers: CustomerRecords | None = None,
+        documents: DocumentRecords | None = None,
+        state: str | os.PathLike[str] | None = None,
+        full: bool = False,
+        customer_options: BulkOptions | None = None,
+        document_options: BulkOptions | None = None,
+        user_id: str | None = None,
+        at_least_customers: int | float | None = None,
+        at_least_documents: int | None = None,
+    ) -> NightlyReport:
+        """Sends customers, then their documents, and reports on both; see `arm.nightly`.
+
+        Args:
+            customers: any iterable, or a table that speaks Arrow; None: only documents.
+            documents: any iterable, or a table that speaks Arrow; None: only customers.
+            state: a file that keeps what was sent with success: of the customers only those are sent that changed since.
+            full: send those too that did not change.
+            customer_options: of the run of the customers.
+            document_options: of the run of the documents, for example a journal with a run_id.
+            user_id: who is named as the user.
+            at_least_customers: how much their source holds at the least: a number, or a share of the customers in the state.
+            at_least_documents: how many documents there are at the least.
+
+        Returns:
+            The report.
+
+        Raises:
+            ConfigurationError: there is nothing to do, or the options contradict each other.
+            BulkError: a run could not go on; `report` says what became of each record.
+        """
+
+        def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[NightlyReport]:
+            return arm.nightly(
+                customers=source_of(customers, CUSTOMERS) if customers is not None else None,
+                documents=source_of(documents, DOCUMENTS) if documents is not None else None,
+                state=state,
+                full=full,
+                customer_options=customer_options,
+                document_options=document_options,
+                user_id=user_id,
+                at_least_customers=at_least_customers,
+                at_least_documents=at_least_documents,
+            )
+
+        return self._thread.run(job)
+
+    def reconcile(
+        self,
+        journal: str | os.PathLike[str],
+        *,
+        run_id: str | None = None,
+        settle: float | None = None,
+        resend_absent: bool = False,
+        options: BulkOptions | None = None,
+    ) -> BulkReport:
+        """Finds out what became of the documents in a journal whose outcome is open; see `arm.documents.reconcile`.
+
+        Args:
+            journal: the path of the journal.
+            run_id: the run. Default None: every run of documents of this client number.
+            settle: seconds since a document was sent before it is looked up. Default: the run's `deadline` and a tenth more.
+            resend_absent: resend documents that look-ups have proved absent. Default False.
+            options: for what is resent, and for waiting for results.
+
+        Returns:
+            A report of the documents whose outcome was open.
+
+        Raises:
+            JournalError: the journal can't be used, has no such run, or another process runs it.
+            ConfigurationError: `settle` is too short to resend documents.
+            BulkError: the run could not go on.
+        """
+        return self.call(
+            lambda arm: arm.documents.reconcile(journal, run_id=run_id, settle=settle, resend_absent=resend_absent, options=options)
+        )
+
+
+def _check_kind(kind: object) -> None:
+    if kind not in _KINDS:
+        raise ConfigurationError(f'kind must be "customers" or "documents", not {kind!r}')
+
+
+# --- the thread of the event loop ---------------------------------------------------------------------------------------------
+
+
+class _LoopThread:
+    """An event loop in a thread of its own, in which a client is entered."""
+
+    def __init__(self, arm: ArmClient) -> None:
+        self._arm = arm
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._process = 0
+        self._is_closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._failure: BaseException | None = None
+
+    def run(self, job: Callable[[ArmClient, _Wrap], Awaitable[T]]) -> T:
+        """Runs a job in the loop, and waits for it; meanwhile this thread reads the job's sources."""
+        if threading.current_thread() is self._thread:
+            raise ConfigurationError("this code runs in the client's own event loop, which would wait for itself: use the ArmClient")
+        reads = _Reads()
+
+        async def whole() -> T:
+            return await job(self._arm, reads.wrap)
+
+        tasks: list[asyncio.Task[T]] = []
+
+        def begin() -> None:
+            tasks.append(asyncio.get_running_loop().create_task(whole()))
+            tasks[0].add_done_callback(lambda _: reads.end())
+
+        def cancel() -> None:
+            tasks[0].cancel()
+
+        with self._lock:
+            loop = self._started()
+            # In the lock: what is begun here is cancelled by a `close` that comes later.
+            loop.call_soon_threadsafe(begin)
+        try:
+            reads.serve()
+        except BaseException:
+            # Ctrl-C, or what a source raised that is no Exception: the job ends first, so that nothing goes on unseen.
+            loop.call_soon_threadsafe(cancel)
+            reads.serve_nothing()
+            if not tasks[0].cancelled():
+                tasks[0].exception()
+            raise
+        if tasks[0].cancelled():
+            raise ConfigurationError("the client was closed while this call was under way: what it had sent may have been taken")
+        return tasks[0].result()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        """Returns the loop, which is started with the first job."""
+        if self._is_closed:
+            raise ConfigurationError("the client is closed: make another one")
+        if self._thread is None:
+            self._process = os.getpid()
+            ready = threading.Event()
+            self._thread = threading.Thread(target=self._main, args=[ready], name="amili-arm", daemon=True)
+            self._thread.start()
+            ready.wait()
+        if self._process != os.getpid():
+            raise ConfigurationError("the client was used before this process was forked: make one in each process")
+        if self._failure is not None:
+            raise self._failure
+        assert self._loop is not None
+        return self._loop
+
+    def _main(self, ready: threading.Event) -> None:
+        async def live() -> None:
+            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+            async with self._arm:
+                ready.set()
+                await self._stop.wait()
+                others = asyncio.all_tasks() - {asyncio.current_task()}
+                for task in others:
+                    task.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
+
+        try:
+            asyncio.run(live())
+        except BaseException as exc:  # raised in the thread that calls
+            self._failure = exc
+        finally:
+            ready.set()
+
+    def close(self) -> None:
+        """Cancels what still runs, closes the client and ends the thread."""
+        with self._lock:
+            self._is_closed = True
+            thread, loop, stop = self._thread, self._loop, self._stop
+            if thread is None or loop is None or stop is None or self._process != os.getpid() or not thread.is_alive():
+                return
+            loop.call_soon_threadsafe(stop.set)
+        if thread is not threading.current_thread():
+            thread.join()
+
+
+_Wrap: TypeAlias = Callable[[Any, RecordType], Any]
+
+
+class _Reads:
+    """The reads that a job in the loop asks of the thread that waits for it."""
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def end(self) -> None:
+        """Tells the thread that the job has ended."""
+        self._asked.put(None)
+
+    def ask(self, read: Callable[[], None]) -> None:
+        """Asks the thread to read."""
+        self._asked.put(read)
+
+    def serve(self) -> None:
+        """Reads what is asked for, until the job has ended."""
+        while (read := self._asked.get()) is not None:
+            read()
+
+    def serve_nothing(self) -> None:
+        """Waits until a cancelled job has ended."""
+        while self._asked.get() is not None:
+            pass
+
+    def wrap(self, records: Any, record_type: RecordType) -> Any:
+        """Returns a source that is read in the thread that waits; what no code of the caller gives is returned as it is."""
+        is_own = isinstance(records, (list, tuple, FreshRecords, AsyncIterable)) or hasattr(records, "__arrow_c_stream__")
+        is_none = isinstance(records, (str, bytes, bytearray, Mapping)) or not isinstance(records, Iterable)
+        return records if is_own or is_none else _ReadElsewhere(records, record_type, self)
+
+
+class _ReadElsewhere(FreshRecords):
+    """An iterable that is read in the thread that waits for the job."""
+
+    def __init__(self, records: Iterable[Any], record_type: RecordType, reads: _Reads) -> None:
+        self.ends = isinstance(records, Sized)
+        self._records = records
+        self._record_type = record_type
+        self._reads = reads
+        self._iterator: Iterator[Any] | None = None
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        loop = asyncio.get_running_loop()
+        has_more = True
+        while has_more:
+            answer: asyncio.Future[tuple[list[Any], bool, Exception | None]] = loop.create_future()
+
+            def read(answer: asyncio.Future[Any] = answer) -> None:
+                found = self._read()
+                loop.call_soon_threadsafe(lambda: None if answer.done() else answer.set_result(found))
+
+            self._reads.ask(read)
+            records, has_more, failure = await answer
+            for record in records:
+                yield record
+            if failure is not None:
+                raise failure
+
+    def _read(self) -> tuple[list[Any], bool, Exception | None]:
+        """Reads some records, each of which may change as soon as the next one is read; whether there may be more; what it raised."""
+        records: list[Any] = []
+        until = clock.monotonic() + _AS_LONG
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._records)
+            for record in islice(self._iterator, _AT_ONCE):
+                records.append(snapshot(record, self._record_type))
+                if clock.monotonic() > until:
+                    return records, True, None
+        except Exception as exc:  # the run says that the source raised it
+            return records, False, exc
+        return records, len(records) == _AT_ONCE, None
