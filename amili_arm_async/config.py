@@ -400,6 +400,8 @@ class BulkOptions:
             later. Default False.
         stop_after_failures: ends the run when this many records are `failed`, `rejected`, `invalid` or `unknown`: an integer, or a share
             of the settled records between 0 and 1, which counts from the 100th on. The rest is `not_sent`. Default None: never.
+        limit: only so many records of the source are sent, the first ones, for a rehearsal. What is beyond is not read, no customer counts as
+            gone, and a later run with the same run_id and without a limit sends the rest. Default None: all.
         compression: how the body of a batch is compressed, for slow uplinks: `"gzip"`, or `"zstd"`, which is smaller and faster (before
             Python 3.14 it needs the extra `zstd`: `pip install "amili-arm-async[zstd]"`). The public pages say nothing about
             `Content-Encoding`: use it only if Amili told you that the service accepts it. `max_bytes` counts a body before compression,
@@ -424,6 +426,7 @@ class BulkOptions:
     resend_known: bool = False
     require_document_no: bool = False
     stop_after_failures: int | float | None = None
+    limit: int | None = None
     compression: Compression | None = None
     on_progress: Callable[[Any], object] | None = field(default=None, repr=False)
 
@@ -440,6 +443,8 @@ class BulkOptions:
         check_number("BulkOptions.patience", self.patience, least=0)
         if self.on_progress is not None and not callable(self.on_progress):
             raise ConfigurationError("BulkOptions.on_progress must be callable")
+        if self.limit is not None:
+            check_int("BulkOptions.limit", self.limit, least=1)
         self._check_files()
         self._check_failures()
         self._check_compression()

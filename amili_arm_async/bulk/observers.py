@@ -65,5 +65,5 @@ class RunObserver:
         """Runs after the last final state. It may raise an `ArmError`.
 
         Args:
-            complete: whether the source was read to its end.
+            complete: whether the source was read to its end, or as far as the run was limited to, and nothing stopped the run.
         """

@@ -230,6 +230,8 @@ class BulkReport:
     Attributes:
         stale_journal: whether the journal did not know all that was sent with it: each document was looked up before it might leave.
         error: what ended the run early, as a sentence; None where nothing did. A `BulkError` says the same.
+        limited_to: the number of records that the run was limited to (`BulkOptions.limit`), where it read as many: whether the source has
+            more is not known. Else None.
     """
 
     def __init__(
@@ -243,6 +245,7 @@ class BulkReport:
     ) -> None:
         self.stale_journal = False
         self.error: str | None = None
+        self.limited_to: int | None = None
         self._expectation = expectation
         self._is_whole = False
         self._now = now
@@ -285,8 +288,8 @@ class BulkReport:
 
     @property
     def source_exhausted(self) -> bool:
-        """Whether the source was read to its end. Where it was not, because it raised, because the run was interrupted or left, or because
-        the run could not go on and the source may never end (a generator), the records that were not read are in no count."""
+        """Whether the source was read to its end. Where it was not, because it raised, because the run was limited, interrupted or left, or
+        because the run could not go on and the source may never end (a generator), the records that were not read are in no count."""
         return self._source_exhausted
 
     @source_exhausted.setter
@@ -303,8 +306,10 @@ class BulkReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the source was read to its end and holds what was expected, and every record succeeded."""
-        return self._source_exhausted and not self.failed_records and self.shortfall is None
+        """Whether the source was read to its end, or as far as the run was limited to, holds what was expected, and every record
+        succeeded."""
+        is_read = self._source_exhausted or self.limited_to is not None
+        return is_read and not self.failed_records and self.shortfall is None
 
     @property
     def elapsed(self) -> float:
@@ -344,7 +349,8 @@ class BulkReport:
     @property
     def shortfall(self) -> str | None:
         """A sentence that the source was read to its end and holds less than `at_least`; else None. What was read was sent."""
-        return self._expectation.shortfall if self._is_whole and self._expectation is not None else None
+        is_whole = self._is_whole and self.limited_to is None
+        return self._expectation.shortfall if is_whole and self._expectation is not None else None
 
     def raise_for_failures(self) -> None:
         """Raises an error unless the run is `ok`.
@@ -366,7 +372,15 @@ class BulkReport:
             For example `"98 succeeded, 2 failed"`.
         """
         counts = ", ".join(f"{number} {state}" for state, number in self._counts.items() if number) or "no records"
-        return f"{counts}; {rest}" if (rest := self.rest_in_words()) else counts
+        return f"{counts}; {rest}" if (rest := self.rest_in_words() or self.limit_in_words()) else counts
+
+    def limit_in_words(self) -> str:
+        """Says that the run was limited to the first records of its source.
+
+        Returns:
+            A sentence; empty where all of the source was read.
+        """
+        return f"limited to the first {self.limited_to:,} records: nothing beyond them was read" if self.limited_to is not None else ""
 
     def rest_in_words(self) -> str:
         """Says that the source was not read to its end, and how much of it was not.
@@ -374,7 +388,7 @@ class BulkReport:
         Returns:
             A sentence; empty where the source was read to its end, and while the run continues.
         """
-        if self._source_exhausted or self._ended is None:
+        if self._source_exhausted or self._ended is None or self.limited_to is not None:
             return ""
         number = self.not_read
         rest = "how many records it still has is not known" if number is None else f"{number} of its records were not read"
@@ -386,7 +400,7 @@ class BulkReport:
     # --- for the run itself -----------------------------------------------------------------------------------------------
 
     def source_ended(self) -> None:
-        """Takes note that the source was read to its end: only then it may hold less than was expected."""
+        """Takes note that nothing ended the run early: only then its source may hold less than was expected."""
         self._is_whole = True
         if self._expectation is not None:
             self._expectation.records = self._tally.records_read

@@ -197,10 +197,14 @@ class BulkRunner:
             for batch in [*self._left, *self._reader.give_up(all_of_it=True, reason=reason)]:
                 self._tracker.not_sent(batch, reason)
             self._report.source_exhausted = self._source.exhausted
+            if self._source.is_limited:
+                self._report.limited_to = self._spec.options.limit
             try:
-                if self._is_whole and self._control.reason is None:
+                is_complete = self._is_whole and self._control.reason is None
+                if is_complete:
                     self._report.source_ended()
-                self._report.left_behind = await self._recorder.end(complete=self._is_whole and self._control.reason is None)
+                # What is beyond the limit is for a later attempt: the run has not ended.
+                self._report.left_behind = await self._recorder.end(complete=is_complete and not self._source.is_limited)
             except ArmError as exc:
                 log.warning("the journal or the dead letter could not be written", error=str(exc))
                 self._control.stop_for_journal(exc)

@@ -86,12 +86,14 @@ class Source:
 
     Args:
         records: an iterable or async iterable of records.
+        limit: the most records that are read; None: all.
 
     Attributes:
         known_length: the number of its records, or None where it has no length.
         failure: what it raised, or None.
         ended: whether there is nothing more to read.
-        exhausted: whether it was read to its end; False where it raised, or where reading was interrupted.
+        exhausted: whether it was read to its end; False where it raised, or where reading was interrupted or limited.
+        is_limited: whether reading ended because the limit was reached; whether there are more records is not known then.
         ends: whether it has an end for sure.
         is_fresh: whether only this library refers to its records.
         is_async: whether reading may wait.
@@ -99,7 +101,7 @@ class Source:
         hurried: set by a reader that waits: reading returns after the next record or block.
     """
 
-    def __init__(self, records: Iterable[Any] | AsyncIterable[Any]) -> None:
+    def __init__(self, records: Iterable[Any] | AsyncIterable[Any], *, limit: int | None = None) -> None:
         if isinstance(records, (str, bytes, bytearray, Mapping, Model)) or hasattr(type(records), "model_dump"):
             raise ConfigurationError(f"a {type(records).__name__} is one record, or none: give an iterable of records")
         self.is_fresh = isinstance(records, FreshRecords)
@@ -110,6 +112,8 @@ class Source:
         self.failure: Exception | None = None
         self.ended = False
         self.exhausted = False
+        self.is_limited = False
+        self._limit = limit
         self.is_async = self.gives_blocks or isinstance(records, AsyncIterable)
         self.ends = self.known_length is not None or (isinstance(records, FreshRecords) and records.ends)
         # No code of the caller runs while one of these is iterated.
@@ -141,12 +145,15 @@ class Source:
         """
         if self.ended:
             return
+        if self._limit is not None:
+            number = min(number, self._limit - self._count)
         try:
             if self.gives_blocks:
                 self.exhausted = await self._read_blocks(number, into)
             else:
                 self.exhausted = await self._read_async(number, into) if self.is_async else self._read_sync(number, into)
-            self.ended = self.exhausted
+            self.is_limited = not self.exhausted and self._count == self._limit
+            self.ended = self.exhausted or self.is_limited
         except Exception as exc:
             self.failure = exc
             self.ended = True
@@ -180,8 +187,10 @@ class Source:
         for count, record in enumerate(islice(self._sync, number), 1):
             take(record)
             if not count & seldom and now() > until:
+                self._count += count
                 self._seldom = 0
                 return False
+        self._count += count
         self._seldom = self._how_seldom(count, begin)
         return count < number
 
@@ -197,9 +206,11 @@ class Source:
             take(record)
             count += 1
             if not count & seldom and now() > until:
+                self._count += count
                 self._seldom = 0
                 return False
             if count == number or self.hurried:
+                self._count += count
                 self._seldom = self._how_seldom(count, begin)
                 return False
         return True
@@ -210,6 +221,10 @@ class Source:
             self._blocks = self._block_source.blocks()
         until = clock.monotonic() + STRETCH
         async for block in self._blocks:
+            left = self._limit - self._count if self._limit is not None else len(block)
+            if left < len(block):
+                block = block.part(0, left)  # noqa: PLW2901 - the rest is not read
+            self._count += len(block)
             into.feed_block(block)
             number -= len(block)
             if number <= 0 or (self.hurried and block) or clock.monotonic() > until:

@@ -37,6 +37,7 @@ from .options import (
     JournalOptions,
     LineOptions,
     OutputOptions,
+    RehearsalOptions,
     RunOptions,
     SourceOptions,
     StopAfterFailures,
@@ -119,6 +120,7 @@ def nightly(
     context: typer.Context,
     connection: ConnectionOptions,
     run: RunOptions,
+    rehearsal: RehearsalOptions,
     journal: JournalOptions,
     reports: ReportOptions,
     source: SourceOptions,
@@ -190,7 +192,7 @@ def nightly(
 
     Exit code 0: every record succeeded and the money adds up; 1: some failed, or the job could not continue; 2: usage error.
     """
-    options = run.bulk(stop_after_failures=parse_stop_after_failures(stop_after_failures))
+    options = rehearsal.of(run.bulk(stop_after_failures=parse_stop_after_failures(stop_after_failures)))
     job = NightlyJob(
         connection.client(),
         state=state,

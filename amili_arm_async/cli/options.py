@@ -47,6 +47,7 @@ __all__ = [
     "OutputOptions",
     "RecordFile",
     "RecordKind",
+    "RehearsalOptions",
     "ResendAbsent",
     "RunOptions",
     "Settle",
@@ -294,6 +295,32 @@ class RunOptions:
             deadline=self.deadline,
             **more,
         )
+
+
+@dataclass(frozen=True)
+class RehearsalOptions:
+    """How a job is tried out."""
+
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            rich_help_panel=SOURCE,
+            help="Read only the first N records of each file. The same command without it sends the rest.",
+        ),
+    ] = None
+
+    def of(self, options: BulkOptions) -> BulkOptions:
+        """Returns the options of a bulk run with these.
+
+        Args:
+            options: of the run.
+
+        Returns:
+            A copy.
+        """
+        return replace(options, limit=self.limit)
 
 
 class Bisect(StrEnum):

@@ -215,6 +215,7 @@ def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = No
         "error": report.error,
         "source_exhausted": report.source_exhausted,
         "not_read": report.not_read,
+        "limited_to": report.limited_to,
         "expectation": report.expectation.as_json() if report.expectation is not None else None,
         "shortfall": report.shortfall,
         "left_behind": dict(report.left_behind),
@@ -238,7 +239,7 @@ def print_table(title: str, report: BulkReport) -> None:
     rows: list[tuple[str, ...]] = [
         *state_rows(report),
         *[(f"left behind: {state}", f"{number:,}") for state, number in report.left_behind.items()],
-        *[("not read", f"{report.not_read:,}" if report.not_read is not None else "not known") for _ in range(not report.source_exhausted)],
+        *_not_read_rows(report),
         (),
         ("batches", f"{totals.batches_sent:,}"),
         ("requests", f"{totals.requests:,}"),
@@ -247,8 +248,16 @@ def print_table(title: str, report: BulkReport) -> None:
         ("records/s", f"{per_second(totals.records_read, elapsed):,}"),
     ]
     table(title, ("", "records"), rows, stderr=True)
+    if report.limited_to is not None:
+        warn(f"{title}: {report.limit_in_words()}")
     if report.stale_journal:
         warn(f"the journal is stale. {STALE}")
+
+
+def _not_read_rows(report: BulkReport) -> list[tuple[str, ...]]:
+    if report.source_exhausted or report.limited_to is not None:
+        return []
+    return [("not read", f"{report.not_read:,}" if report.not_read is not None else "not known")]
 
 
 def locate(records: Records, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:

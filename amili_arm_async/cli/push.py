@@ -34,6 +34,7 @@ from .options import (
     OutputOptions,
     RecordFile,
     RecordKind,
+    RehearsalOptions,
     RunOptions,
     SourceOptions,
     StopAfterFailures,
@@ -72,6 +73,7 @@ def push(
     file: RecordFile,
     connection: ConnectionOptions,
     run: RunOptions,
+    rehearsal: RehearsalOptions,
     journal: JournalOptions,
     source: SourceOptions,
     columns: ColumnOptions,
@@ -130,6 +132,7 @@ def push(
         stop_after_failures=parse_stop_after_failures(stop_after_failures),
         compression=compression.value if compression is not None else None,
     )
+    options = rehearsal.of(options)
     task = _task(kind, update=update)
     journal.check(documents=kind is RecordKind.documents)
     job = PushJob(connection.client(), task, options, shown.server_messages, run.grace, shown.quiet)

@@ -10,6 +10,7 @@ import typer
 from ..bulk.outcomes import RecordOutcome
 from ..client import ArmClient
 from ..config import BulkOptions
+from ..errors import ConfigurationError
 from ..sources.records import Records
 from ..sync.run import SyncReport
 from . import output
@@ -22,6 +23,7 @@ from .options import (
     ConnectionOptions,
     OutputOptions,
     RecordFile,
+    RehearsalOptions,
     RunOptions,
     SourceOptions,
     StopAfterFailures,
@@ -47,6 +49,7 @@ def sync(
     ],
     connection: ConnectionOptions,
     run: RunOptions,
+    rehearsal: RehearsalOptions,
     source: SourceOptions,
     columns: ColumnOptions,
     shown: OutputOptions,
@@ -73,7 +76,9 @@ def sync(
 
     FILE holds all customers. Customers that are no longer in it are counted; nothing else is done about them.
     """
-    options = run.bulk(bisect=bisect.value, stop_after_failures=parse_stop_after_failures(stop_after_failures))
+    if forget_gone and rehearsal.limit is not None:
+        raise ConfigurationError("--forget-gone needs all customers, and --limit reads only the first: leave one of them out")
+    options = rehearsal.of(run.bulk(bisect=bisect.value, stop_after_failures=parse_stop_after_failures(stop_after_failures)))
     least = parse_at_least(at_least, "--at-least", has_state=True)
     arm = connection.client()
     check_files([("FILE", file if file != "-" else None, "source"), ("--state", state, "state")])

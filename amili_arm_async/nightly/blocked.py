@@ -35,7 +35,7 @@ class FailedCustomers(RunObserver):
 
     Attributes:
         nameless: how many records without a number did not succeed: no document can refer to them.
-        complete: whether the source was read to its end; if not, there may be further customers.
+        complete: whether the source was read to its end, or as far as the run was limited to; if not, there may be further customers.
     """
 
     def __init__(self, *, accepted_is_enough: bool = False) -> None:

@@ -301,6 +301,7 @@ class Part(Struct, frozen=True):
         not_read: records of the source that were not read, or None where their number is not known.
         expectation: what its source was expected to hold at the least, or None.
         shortfall: says that it holds less, or None.
+        limited_to: the number of records that the run was limited to, where it read as many; else None.
     """
 
     name: PartName
@@ -321,6 +322,7 @@ class Part(Struct, frozen=True):
     not_read: Count | None
     expectation: Expectation | None
     shortfall: str | None
+    limited_to: Count | None = None
 
 
 class ReportSchema(Struct, frozen=True):
@@ -414,6 +416,7 @@ def part_of(
         not_read=report.not_read,
         expectation=_expectation(report.expectation) if report.expectation is not None else None,
         shortfall=report.shortfall,
+        limited_to=report.limited_to,
     )
 
 

@@ -132,10 +132,11 @@ class NightlyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every planned part was run, every source was read to its end and held the expected records, every record succeeded, and
-        the money adds up."""
+        """Whether every planned part was run, every source was read to its end (or as far as the run was limited to) and held the expected
+        records, every record succeeded, and the money adds up."""
         money = self.money
-        complete = self.error is None and self._progress.ended is not None and self.source_exhausted
+        read = not self.not_begun and all(part.report.source_exhausted or part.report.limited_to is not None for part in self.parts)
+        complete = self.error is None and self._progress.ended is not None and read
         return complete and not self.failed_records and not self.shortfalls and (money is None or money.adds_up)
 
     @property

@@ -129,7 +129,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         options = options or BulkOptions()
         self._check(name, options)
         check_distinct(files_of(options))
-        source = records if isinstance(records, Source) else Source(as_source(records, self._kind))
+        source = records if isinstance(records, Source) else Source(as_source(records, self._kind), limit=options.limit)
         accepted_is_enough = options.results == "accepted"
         report = BulkReport(
             records_known=source.known_length,
@@ -210,7 +210,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             raise ConfigurationError(f"a sync state can't be kept on this system: {exc}") from exc
 
         check_distinct([JobFile("state", state, "state"), *files_of(options)])
-        source = Source(as_source(records, self._kind))
+        source = Source(as_source(records, self._kind), limit=options.limit if options is not None else None)
         sync_state = SyncState(state, self.context.transport.base_url, self.context.client_no)
         expectation = expectation_of(at_least, has_state=True)
         assert expectation is not None
@@ -220,6 +220,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             full=full,
             expectation=expectation,
             rules=lambda: source.rules,
+            is_limited=lambda: source.is_limited,
             may_change=type(records) in {list, tuple},
         )
         run = self.run(

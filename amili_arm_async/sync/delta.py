@@ -74,10 +74,11 @@ class Delta(RunObserver):
         may_change: whether the caller may change a record while it is compared, as the items of a list.
         expectation: learns how many of the customers in the state the source has.
         rules: returns the rules by which the records are judged; it is called once records were read.
+        is_limited: returns whether reading ended at the limit of the run: then nobody is gone.
 
     Attributes:
         without_key: records that succeeded and have no number.
-        gone: customers in the state that the source does not have; None where the run was not completed.
+        gone: customers in the state that the source does not have; None where the source was not read to its end.
     """
 
     reads_texts = True
@@ -90,6 +91,7 @@ class Delta(RunObserver):
         full: bool,
         expectation: Expectation,
         rules: Callable[[], str] = str,
+        is_limited: Callable[[], bool] = bool,
         may_change: bool = False,
     ) -> None:
         self.without_key = 0
@@ -100,6 +102,7 @@ class Delta(RunObserver):
         self._full = full
         self._may_change = may_change
         self._rules_of_source = rules
+        self._is_limited = is_limited
         # Of the source, once records were read.
         self._rules: str | None = None
         self._digests = RecordDigests(kind)
@@ -313,6 +316,8 @@ class Delta(RunObserver):
 
     async def end(self, *, complete: bool) -> None:
         rules = self._rules if self._rules is not None else self._state.rules
-        await self._state.close(rules=rules if complete else None)
-        if complete:
+        is_whole = complete and not self._is_limited()
+        # Customers beyond the limit are in the state as they were judged before.
+        await self._state.close(rules=rules if is_whole or (complete and rules == self._state.rules) else None)
+        if is_whole:
             self.gone = self._state.rows - self._expectation.seen

@@ -65,7 +65,7 @@ class SyncReport:
 
     @property
     def gone(self) -> int | None:
-        """Customers in the state that the source does not have; None where the run did not come to its end.
+        """Customers in the state that the source does not have; None where the source was not read to its end.
 
         Where there is a `shortfall`, they may as well be missing: `forget` refuses them.
         """
@@ -92,11 +92,14 @@ class SyncReport:
             How many of them were in the state.
 
         Raises:
-            ConfigurationError: there is a `shortfall`: who is gone can't be told from who is missing in an export that broke off.
+            ConfigurationError: there is a `shortfall`: who is gone can't be told from who is missing in an export that broke off. Or the
+                run was limited, so that not all customers were read.
             JournalError: the state can't be written, or another sync uses it.
         """
         if self.shortfall is not None:
             raise ConfigurationError(f"no customer is forgotten: {self.shortfall}")
+        if self.bulk.limited_to is not None:
+            raise ConfigurationError(f"no customer is forgotten: {self.bulk.limit_in_words()}")
         from anyio import to_thread  # noqa: PLC0415
 
         from .state import forget  # noqa: PLC0415 - SQLite is only loaded where there is a state
@@ -125,7 +128,7 @@ class SyncReport:
         numbers = {"new": self.new, "changed": self.changed, "unchanged": self.unchanged, "without number": self.without_key}
         numbers |= {"failed": self.failed, "gone": self.gone or 0}
         said = ", ".join(f"{number} {word}" for word, number in numbers.items() if number) or "no records"
-        rest = self.bulk.rest_in_words() or self.shortfall
+        rest = self.bulk.rest_in_words() or self.bulk.limit_in_words() or self.shortfall
         return f"{said}; {rest}" if rest else said
 
     def __repr__(self) -> str:

@@ -37,6 +37,7 @@ def part_section(part: Part) -> Markup:
         "section",
         element("h2", name.capitalize(), id=f"{name}-title"),
         element("p", facts, class_="facts"),
+        element("p", f"Limited to the first {plural(part.limited_to, 'record')}: nothing beyond was read.") if part.limited_to else "",
         element("p", unread, class_="bad") if (unread := not_read(part)) is not None else "",
         _counts(part),
         _expectation(part),

@@ -61,7 +61,7 @@ def verdict(document: ReportSchema) -> tuple[Tone, str]:
     if document.error is not None:
         text = f"{number(failed)} of {plural(read, 'record')} did not succeed" if failed else f"{plural(read, 'record')} read until then"
         return "bad", f"The run ended early: {text}."
-    if document.ended is not None and not document.source_exhausted and not failed:
+    if document.ended is not None and not failed and (document.not_begun or any(map(not_read, document.parts))):
         return "bad", f"Not every record was read: {plural(read, 'record')} read until then."
     if failed:
         return "bad", f"{number(failed)} of {plural(read, 'record')} did not succeed."
@@ -87,9 +87,9 @@ def not_read(part: Part) -> str | None:
         part: of the report.
 
     Returns:
-        The sentence; None where it was read to its end.
+        The sentence; None where it was read to its end, or as far as the run was limited to.
     """
-    if part.source_exhausted:
+    if part.source_exhausted or part.limited_to is not None:
         return None
     rest = "it is not known how many records are left" if part.not_read is None else f"{plural(part.not_read, 'record')} not read"
     return f"The source was not read to its end: {rest}."
