@@ -400,7 +400,7 @@ class BulkOptions:
             later. Default False.
         stop_after_failures: ends the run when this many records are `failed`, `rejected`, `invalid` or `unknown`: an integer, or a share
             of the settled records between 0 and 1, which counts from the 100th on. The rest is `not_sent`. Default None: never.
-        limit: only so many records of the source are sent, the first ones, for a rehearsal. What is beyond is not read, no customer counts as
+        limit: send only so many records of the source, the first ones, as a rehearsal. What is beyond is not read, no customer counts as
             gone, and a later run with the same run_id and without a limit sends the rest. Default None: all.
         compression: how the body of a batch is compressed, for slow uplinks: `"gzip"`, or `"zstd"`, which is smaller and faster (before
             Python 3.14 it needs the extra `zstd`: `pip install "amili-arm-async[zstd]"`). The public pages say nothing about

@@ -108,8 +108,6 @@ async def test_a_night_blocks_no_document_of_a_customer_beyond(arm, sandbox):
     assert report.documents.counts["blocked"] == 0
     assert report.documents.counts["succeeded"] == 5
     again = await arm.nightly(customers=customers(20), documents=documents, **options)
-        customers=customers(20), documents=documents, customer_options=replace(QUICK, limit=3), document_options=options
-    )
     assert again.documents.counts["blocked"] == 1
     assert (again.documents.counts["succeeded"], again.ok, again.source_exhausted) == (4, False, False)
     assert [part["limited_to"] for part in again.to_dict()["parts"]] == [3, 5]
