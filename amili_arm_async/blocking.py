@@ -461,8 +461,11 @@ class _Reads:
     def wrap(self, records: Any, record_type: RecordType) -> Any:
         """Returns a source that is read in the thread that waits; what no code of the caller gives is returned as it is."""
         is_own = isinstance(records, (list, tuple, FreshRecords, AsyncIterable)) or hasattr(records, "__arrow_c_stream__")
-        is_none = isinstance(records, (str, bytes, bytearray, Mapping)) or not isinstance(records, Iterable)
-        return records if is_own or is_none else _ReadElsewhere(records, record_type, self)
+        # What is one record, or none, is refused by the job.
+        if is_own or isinstance(records, (str, bytes, bytearray, Mapping)) or not isinstance(records, Iterable):
+            return records
+        iterable: Iterable[Any] = records
+        return _ReadElsewhere(iterable, record_type, self)
 
 
 class _ReadElsewhere(FreshRecords):
