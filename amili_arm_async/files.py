@@ -24,6 +24,7 @@ __all__ = [
     "check_distinct",
     "check_writable",
     "followed",
+    "is_followed",
     "is_mounted",
     "sync_folder",
     "trusted_owners",
@@ -82,6 +83,15 @@ def followed(path: str | os.PathLike[str]) -> str:
         here = "/" if target.startswith("/") else here
         rest.extendleft(reversed(target.split("/")))
     return here
+
+
+def is_followed(path: str | os.PathLike[str]) -> bool:
+    """Tells whether all links of a path are followed, see `followed`."""
+    try:
+        followed(path)
+    except OSError:
+        return False
+    return True
 
 
 def _refuse_planted(link: str, status: os.stat_result, folder: os.stat_result) -> None:

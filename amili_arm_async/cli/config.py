@@ -11,6 +11,7 @@ import typer
 from . import output
 from .config_file import places
 from .help import ArmCommand, ArmGroup
+from .monitoring import VARIABLES
 from .options import Config, ConnectionOptions, command
 from .settings import Found, Settings, current_file
 from .settings_schema import KNOWN
@@ -21,7 +22,7 @@ _MASK: Final = "***"
 _WIDEST: Final = 60
 """Longer values do not widen their column."""
 
-_NOT_SETTINGS: Final = frozenset({"AMILI_ARM_CONFIG"})
+_NOT_SETTINGS: Final = frozenset({"AMILI_ARM_CONFIG", *VARIABLES})
 
 config_app = typer.Typer(cls=ArmGroup, help="Settings, from options, the environment, a file, or by default.", no_args_is_help=True)
 

@@ -13,8 +13,9 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
-from typer.core import TyperArgument, TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperGroup
 
+from .monitoring import MonitoredCommand
 from .options import CONNECTION, JOURNAL, OUTPUT, RUN, SOURCE
 from .settings_schema import KNOWN
 
@@ -158,7 +159,7 @@ class _ReadableHelp:
             console.print(part, width=width)
 
 
-class ArmCommand(_ReadableHelp, TyperCommand):
+class ArmCommand(_ReadableHelp, MonitoredCommand):
     """A command whose help is readable at 80 columns."""
 
 

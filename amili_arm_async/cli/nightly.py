@@ -17,18 +17,20 @@ from msgspec.structs import replace as replace_fields
 from ..bulk.lookups import settle_time
 from ..bulk.outcomes import RecordOutcome
 from ..bulk.reasons import cause_of
-from ..bulk.report import Progress
+from ..bulk.report import BulkReport, Progress
 from ..bulk.run import BulkRun
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
 from ..errors import CheckError, ConfigurationError
 from ..files import FileKind
+from ..nightly.money import MoneyTotals
 from ..nightly.report import ReportSchema, first_failures
 from ..nightly.run import NightlyReport, PartName
 from ..sources.records import Records
 from . import output
 from .check import CheckJob, customer_numbers, require_rereadable
 from .html_report.writers import Failure, write_failures, write_json, write_page
+from .monitoring import current_run
 from .options import (
     OUTPUT,
     RUN,
@@ -36,6 +38,7 @@ from .options import (
     ConnectionOptions,
     JournalOptions,
     LineOptions,
+    MonitoringOptions,
     OutputOptions,
     RehearsalOptions,
     RunOptions,
@@ -127,6 +130,7 @@ def nightly(
     columns: PartColumnOptions,
     lines: LineOptions,
     shown: OutputOptions,
+    monitoring: MonitoringOptions,
     customers: Annotated[
         str | None,
         typer.Option(
@@ -250,9 +254,13 @@ def _document_options(options: BulkOptions, journal: JournalOptions, dead_letter
 
 def _run(job: NightlyJob, reports: ReportOptions, *, messages: bool, as_json: bool) -> int:
     """Runs the night, and returns the exit code."""
+    monitor = current_run()
     with SignalHandler(durable=True) as signals:
+        monitor.begin(job.arm.client_no, job.bulk_reports, job.money)
         code = run_to_end(job.run(), signals)
         all_written = job.write_reports(reports, messages=messages)
+        if monitor.has_on_end:
+            monitor.report = job.as_json(reports, ended=not code)
         job.print_report(reports, as_json=as_json, ended=not code, messages=messages)
     return code or (0 if job.report is not None and job.report.ok and all_written else 1)
 
@@ -468,6 +476,37 @@ class NightlyJob:
                 cause = cause_of(outcome.state, outcome.reason, outcome.message)
                 yield Failure(part.name, outcome, self.records[part.name].line(outcome.index), cause)
 
+    def bulk_reports(self) -> dict[str, BulkReport]:
+        """Returns the reports of the bulk runs so far, by the kind of their records.
+
+        Returns:
+            One for each part that was started.
+        """
+        return {part.name: part.report for part in self.report.parts} if self.report is not None else {}
+
+    def money(self) -> MoneyTotals | None:
+        """Returns the sums of the documents.
+
+        Returns:
+            None where no documents were started.
+        """
+        return self.report.money if self.report is not None else None
+
+    def as_json(self, reports: ReportOptions, *, ended: bool) -> dict[str, Any]:
+        """Returns the report for programs.
+
+        Args:
+            reports: which reports are written.
+            ended: False where the command ended early.
+
+        Returns:
+            A JSON object.
+        """
+        if self.report is None:
+            return {"ok": False, "checks": [check.as_json() for check in self.checks]}
+        warnings = {part: dict(records.warnings.counts) for part, records in self.records.items()}
+        return {**msgspec.to_builtins(self.schema(reports)), "warnings": warnings, "ok": self.report.ok and ended}
+
     def print_report(self, reports: ReportOptions, *, as_json: bool, ended: bool, messages: bool) -> None:
         """Prints the report, and on standard error the findings of the checks, and what failed or is odd.
 
@@ -479,16 +518,13 @@ class NightlyJob:
         """
         for check in self.checks:
             check.print_findings_before_push()
+        if as_json:
+            output.print_json(self.as_json(reports, ended=ended))
         if self.report is None:
-            if as_json:
-                output.print_json({"ok": False, "checks": [check.as_json() for check in self.checks]})
             return
         for name, shortfall in self.report.shortfalls.items():
             output.warn(f"{name}: {shortfall}")
-        if as_json:
-            warnings = {part: dict(records.warnings.counts) for part, records in self.records.items()}
-            output.print_json({**msgspec.to_builtins(self.schema(reports)), "warnings": warnings, "ok": self.report.ok and ended})
-        else:
+        if not as_json:
             self._print_tables()
         for part in self.report.parts:
             output.name_failures(part.report, partial(self._locate, part.name), server_messages=messages)

@@ -16,9 +16,10 @@ from ..bulk.report import expectation_of
 from ..client import ArmClient
 from ..config import BulkOptions
 from ..errors import ConfigurationError, SourceError
-from ..files import FileKind, JobFile, check_distinct, check_writable
+from ..files import FileKind, JobFile, check_distinct, check_writable, is_followed
 from ..sources.records import Records, open_records
 from . import output
+from .monitoring import current_run, monitored
 from .runner import GRACE
 from .settings import Found, Settings, current_file, resolve, use_file
 from .settings_schema import KNOWN, parse_share
@@ -44,6 +45,8 @@ __all__ = [
     "JsonOption",
     "KindArgument",
     "LineOptions",
+    "MonitoringOptions",
+    "OnEnd",
     "OutputOptions",
     "RecordFile",
     "RecordKind",
@@ -108,13 +111,14 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def call(**given: Any) -> None:
-        try:
-            for name, bundle in bundles.items():
-                # --config is handled before all others, and is not passed.
-                given[name] = bundle(**{field.name: given.pop(field.name) for field in fields(bundle) if field.name in given})
-            function(**given)
-        except (ConfigurationError, SourceError) as exc:
-            output.fail(str(exc))
+        with monitored(function.__name__, given):
+            try:
+                for name, bundle in bundles.items():
+                    # --config is handled before all others, and is not passed.
+                    given[name] = bundle(**{field.name: given.pop(field.name) for field in fields(bundle) if field.name in given})
+                function(**given)
+            except (ConfigurationError, SourceError) as exc:
+                output.fail(str(exc))
 
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     vars(call)["__signature__"] = inspect.Signature(parameters)
@@ -243,7 +247,9 @@ class ConnectionOptions:
         Raises:
             ConfigurationError: a setting is missing or wrong.
         """
-        return self.settings().client()
+        client = self.settings().client()
+        current_run().client_no = client.client_no
+        return client
 
 
 @dataclass(frozen=True)
@@ -463,6 +469,33 @@ class OutputOptions:
         ),
     ] = False
     as_json: JsonOption = False
+
+
+OnEnd: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--on-end",
+        metavar="COMMAND",
+        rich_help_panel=OUTPUT,
+        help="Run this shell command at the end, whatever ended the run, with the report as JSON on its standard input. It is stopped "
+        "after 30 s, and never changes the exit code.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class MonitoringOptions:
+    """Who else learns how the run goes. `command` reads them, for it sees every end of a run."""
+
+    on_end: OnEnd = None
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+            help="Write metrics to this file, for the textfile collector of the Prometheus node exporter: during the run and at its end.",
+        ),
+    ] = None
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------------
@@ -739,8 +772,15 @@ def check_files(files: Iterable[tuple[str, str | os.PathLike[str] | None, FileKi
     Raises:
         ConfigurationError: the message names the options.
     """
+    run = current_run()
     given = [JobFile(option, path, kind) for option, path, kind in files if path is not None]
-    check_distinct(given)
+    metrics = run.metrics_path
+    try:
+        # Metrics that can't be written are no reason to send nothing; metrics in the place of a journal are.
+        check_distinct([*given, JobFile("--metrics", metrics, "report")] if metrics is not None and is_followed(metrics) else given)
+    except ConfigurationError:
+        run.no_metrics()
+        raise
     if writable:
         check_writable(given)
 

@@ -66,7 +66,10 @@ def fail(message: str, code: int = 2) -> NoReturn:
         code: exit code; 2 is wrong use.
     """
     warn(message)
-    raise typer.Exit(code)
+    end = typer.Exit(code)
+    # For the command of --on-end.
+    end.add_note(message)
+    raise end
 
 
 def require_file(path: str) -> None:

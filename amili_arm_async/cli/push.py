@@ -31,6 +31,7 @@ from .options import (
     JournalOptions,
     KindArgument,
     LineOptions,
+    MonitoringOptions,
     OutputOptions,
     RecordFile,
     RecordKind,
@@ -79,6 +80,7 @@ def push(
     columns: ColumnOptions,
     lines: LineOptions,
     shown: OutputOptions,
+    monitoring: MonitoringOptions,
     update: Annotated[bool, typer.Option("--update", rich_help_panel=RUN, help="Update customers (PUT) instead of creating them.")] = False,
     results: Annotated[
         Results, typer.Option(rich_help_panel=RUN, help="Wait for the result of each batch, or only until it is accepted.")
@@ -256,6 +258,15 @@ class PushJob:
     def ok(self) -> bool:
         """Whether all records were read and succeeded, and they are as many as expected."""
         return self.report is not None and self.report.ok
+
+    def bulk_reports(self) -> dict[str, BulkReport]:
+        """Returns the report of the bulk run, by the kind of its records.
+
+        Returns:
+            Nothing before it starts.
+        """
+        kind = "documents" if self.task == "create documents" else "customers"
+        return {kind: self.report} if self.report is not None else {}
 
     def as_json(self) -> dict[str, Any]:
         """Returns the report for programs; with --check-first, that of the check is in `check`.

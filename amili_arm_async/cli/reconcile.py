@@ -13,7 +13,19 @@ from ..client import ArmClient
 from ..config import BulkOptions
 from ..errors import BulkError
 from . import output
-from .options import JOURNAL, RUN, ConnectionOptions, JournalArgument, JsonOption, ResendAbsent, RunOptions, Settle, acting_command
+from .options import (
+    JOURNAL,
+    RUN,
+    ConnectionOptions,
+    JournalArgument,
+    JsonOption,
+    MonitoringOptions,
+    ResendAbsent,
+    RunOptions,
+    Settle,
+    acting_command,
+    check_files,
+)
 from .progress import bar
 from .runner import on_progress, run_job
 
@@ -24,6 +36,7 @@ __all__ = ["ReconcileJob", "reconcile"]
 def reconcile(
     journal: JournalArgument,
     connection: ConnectionOptions,
+    monitoring: MonitoringOptions,
     run_id: Annotated[str | None, typer.Option(metavar="NAME", rich_help_panel=JOURNAL, help="Only this run.")] = None,
     settle: Settle = None,
     resend_absent: ResendAbsent = False,
@@ -42,6 +55,7 @@ def reconcile(
     What it finds is recorded in the journal. It can be interrupted and started again at any time.
     """
     output.require_file(journal)
+    check_files([("JOURNAL", journal, "journal")], writable=False)
     options = BulkOptions(patience=patience)
     job = ReconcileJob(connection.client(), journal, run_id, settle, resend_absent, lookup_concurrency, options)
     raise typer.Exit(run_job(job, job.run(), is_durable=True, as_json=as_json))
@@ -100,6 +114,14 @@ class ReconcileJob:
     def ok(self) -> bool:
         """Whether every document is known to have succeeded."""
         return self.report is not None and self.report.ok
+
+    def bulk_reports(self) -> dict[str, BulkReport]:
+        """Returns the report, by the kind of its records.
+
+        Returns:
+            Nothing before it has ended.
+        """
+        return {"documents": self.report} if self.report is not None else {}
 
     def as_json(self) -> dict[str, Any]:
         """Returns the report for programs.

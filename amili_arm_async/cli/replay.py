@@ -27,12 +27,14 @@ from ..validation.shapes import shape_faults
 from ..values.json_columns import json_struct
 from ..wire import Response
 from . import output
+from .monitoring import current_run
 from .options import (
     JOURNAL,
     RUN,
     Bisect,
     BisectOption,
     ConnectionOptions,
+    OnEnd,
     OutputOptions,
     ResendAbsent,
     RunOptions,
@@ -232,6 +234,7 @@ def replay(
     connection: ConnectionOptions,
     run: RunOptions,
     shown: OutputOptions,
+    on_end: OnEnd = None,
     bisect: BisectOption = Bisect.safe,
     settle: Annotated[
         float | None,
@@ -286,8 +289,10 @@ def _replay(job: _ReplayJob, *, server_messages: bool, as_json: bool) -> int:
         except JournalError as exc:
             output.warn(f"nothing was sent: {exc}")
             return 1
+        report = {**replay.to_dict(), "ok": replay.ok and not code}
+        current_run().report = report
         if as_json:
-            output.print_json({**replay.to_dict(), "ok": replay.ok and not code})
+            output.print_json(report)
         else:
             job.print_table()
         job.name_left(server_messages=server_messages)

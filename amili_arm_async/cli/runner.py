@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -12,9 +12,11 @@ import msgspec
 
 from .. import clock
 from ..bulk.outcomes import STATES, BatchOutcome
-from ..bulk.report import Progress
+from ..bulk.report import BulkReport, Progress
 from ..bulk.run import BulkRun
+from ..client import ArmClient
 from ..errors import ArmError, BulkError, ConfigurationError
+from .monitoring import current_run
 from .output import plain, print_json, warn
 from .progress import UpdateBar
 from .signals import InterruptedRunError, SignalHandler
@@ -83,6 +85,15 @@ class Job(Protocol):
     """What a command does, with its result."""
 
     @property
+    def arm(self) -> ArmClient:
+        """The client."""
+        ...
+
+    def bulk_reports(self) -> Mapping[str, BulkReport]:
+        """Returns the reports of its bulk runs so far, by the kind of their records."""
+        ...
+
+    @property
     def ok(self) -> bool:
         """Whether all went well."""
         ...
@@ -112,10 +123,14 @@ def run_job(job: Job, work: Coroutine[Any, Any, None], *, is_durable: bool, as_j
     Returns:
         The exit code: 0 if the job is ok, else 1; 2 for wrong use; 130 or 143 after a signal.
     """
+    monitor = current_run()
     with SignalHandler(durable=is_durable) as signals:
+        monitor.begin(job.arm.client_no, job.bulk_reports)
         code = run_to_end(work, signals)
+        report = {**job.as_json(), "ok": job.ok and not code} if as_json or monitor.has_on_end else {}
+        monitor.report = report
         if as_json:
-            print_json({**job.as_json(), "ok": job.ok and not code})
+            print_json(report)
         else:
             job.print_table()
         job.name_failures()
@@ -132,20 +147,24 @@ def run_to_end(work: Coroutine[Any, Any, None], signals: SignalHandler) -> int:
     Returns:
         The exit code of what ended the work early, or 0.
     """
+    monitor = current_run()
     try:
-        signals.run(work)
+        signals.run(monitor.watch(work))
     except InterruptedRunError:
         warn("interrupted")
         return signals.code
     except ConfigurationError as exc:
+        monitor.error = str(exc)
         warn(str(exc))
         return 2
     except BulkError as exc:
-        warn(f"the run could not go on: {exc.__cause__ or exc}")
+        monitor.error = f"the run could not go on: {exc.__cause__ or exc}"
+        warn(monitor.error)
         if rest := exc.report.rest_in_words():
             warn(rest)
         return signals.code or 1
     except ArmError as exc:
+        monitor.error = str(exc)
         warn(str(exc))
         return signals.code or 1
     return 0
@@ -169,13 +188,14 @@ async def send(run: BulkRun, grace: float = GRACE, on_settled: Callable[[BatchOu
                 on_settled(outcome)
         except asyncio.CancelledError:
             limit.reschedule(clock.loop_time(grace))
+            current_run().stopping(grace)
             warn(f"stopping when the batches in flight have ended, in at most {grace:g} s; Ctrl-C again does not wait for them")
             raise InterruptedRunError from None
 
 
 def on_progress(
     update: UpdateBar | None, *, share_read: Callable[[], float | None] = lambda: None, lines: BatchLines | None = None
-) -> Callable[[Progress], None] | None:
+) -> Callable[[Progress], None]:
     """Makes the `on_progress` of a bulk run.
 
     Args:
@@ -184,12 +204,12 @@ def on_progress(
         lines: logs what the run waits for; None: nothing is logged.
 
     Returns:
-        The function, or None where nothing is shown.
+        The function.
     """
-    if update is None and lines is None:
-        return None
+    monitor = current_run()
 
     def show(progress: Progress) -> None:
+        monitor.on_progress(progress)
         if lines is not None:
             lines.waiting(progress.trouble)
         if update is not None:

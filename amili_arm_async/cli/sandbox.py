@@ -12,6 +12,7 @@ import typer
 from ..sandbox import Sandbox
 from . import output
 from .demo import CLIENT_NO
+from .monitoring import current_run
 from .options import command
 
 __all__ = ["sandbox"]
@@ -50,4 +51,4 @@ async def _serve(server: Sandbox) -> None:
             typer.echo(f"export AMILI_ARM_{name}={shlex.quote(str(value))}")
         typer.echo("\nCtrl-C ends it.")
         sys.stdout.flush()
-        await asyncio.Event().wait()
+        await current_run().watch(asyncio.Event().wait(), f"the sandbox serves {server.base_url}")

@@ -115,12 +115,36 @@ class NightlySettings(Struct, frozen=True):
     failures: FilePath | None = None
     at_least_customers: Share | None = None
     at_least_documents: int | None = None
+    on_end: str | None = None
+    metrics: FilePath | None = None
 
 
 class SyncSettings(Struct, frozen=True):
-    """[sync]: what `amili-arm sync` expects."""
+    """[sync]: defaults of `amili-arm sync`."""
 
     at_least: Share | None = None
+    on_end: str | None = None
+    metrics: FilePath | None = None
+
+
+class PushSettings(Struct, frozen=True):
+    """[push]: defaults of `amili-arm push`."""
+
+    on_end: str | None = None
+    metrics: FilePath | None = None
+
+
+class ReconcileSettings(Struct, frozen=True):
+    """[reconcile]: defaults of `amili-arm reconcile`."""
+
+    on_end: str | None = None
+    metrics: FilePath | None = None
+
+
+class ReplaySettings(Struct, frozen=True):
+    """[replay]: defaults of `amili-arm replay`."""
+
+    on_end: str | None = None
 
 
 class SettingsSchema(Struct, frozen=True):
@@ -133,6 +157,9 @@ class SettingsSchema(Struct, frozen=True):
     constants: ConstantsSettings = ConstantsSettings()
     nightly: NightlySettings = NightlySettings()
     sync: SyncSettings = SyncSettings()
+    push: PushSettings = PushSettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
+    replay: ReplaySettings = ReplaySettings()
 
 
 def _check_decimal(sign: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..bulk.outcomes import RecordOutcome
+from ..bulk.report import BulkReport
 from ..client import ArmClient
 from ..config import BulkOptions
 from ..errors import ConfigurationError
@@ -21,6 +22,7 @@ from .options import (
     BisectOption,
     ColumnOptions,
     ConnectionOptions,
+    MonitoringOptions,
     OutputOptions,
     RecordFile,
     RehearsalOptions,
@@ -53,6 +55,7 @@ def sync(
     source: SourceOptions,
     columns: ColumnOptions,
     shown: OutputOptions,
+    monitoring: MonitoringOptions,
     full: Annotated[bool, typer.Option("--full", rich_help_panel=RUN, help="Also send unchanged customers.")] = False,
     forget_gone: Annotated[
         bool,
@@ -146,6 +149,14 @@ class SyncJob:
     def ok(self) -> bool:
         """Whether all records were read and succeeded, and they are as many as expected."""
         return self.report is not None and self.report.ok
+
+    def bulk_reports(self) -> dict[str, BulkReport]:
+        """Returns the report of the bulk run, by the kind of its records.
+
+        Returns:
+            Nothing before it starts.
+        """
+        return {"customers": self.report.bulk} if self.report is not None else {}
 
     def as_json(self) -> dict[str, Any]:
         """Returns the report for programs.

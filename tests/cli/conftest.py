@@ -142,13 +142,14 @@ def wait_until(served: Served, true: Callable[[Sandbox], object]) -> None:
     wait_for(lambda: served.ask(true))
 
 
-def wait_for(true: Callable[[], object]) -> None:
-    """Asks until the answer is yes."""
+def wait_for(true: Callable[[], ResultT]) -> ResultT:
+    """Asks until the answer is yes, and returns it."""
     deadline = threading.Event()
     timer = threading.Timer(WAIT, deadline.set)
     timer.start()
     try:
-        while not true():
+        while not (answer := true()):
             assert not deadline.wait(0.01)
+        return answer
     finally:
         timer.cancel()

@@ -155,7 +155,6 @@ def test_how_many_records_there_are_is_estimated_from_what_is_read():
     counts = dict.fromkeys(STATES, 0) | {"succeeded": 900, "failed": 2}
     tell(Progress(counts, Totals(records_read=2000), settled=902, open_batches=1, elapsed=1.0, trouble="503"))
     assert seen == [(902, "waiting for the server (503), succeeded 900, failed 2, open batches: 1", 8000)]
-    assert on_progress(None) is None
 
 
 class Terminal:
