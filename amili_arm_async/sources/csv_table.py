@@ -6,6 +6,7 @@ import csv
 import re
 from collections import deque
 from collections.abc import Collection, Sequence
+from itertools import repeat
 from typing import Any, Final
 
 from ..errors import SourceError
@@ -17,7 +18,7 @@ __all__ = ["DELIMITERS", "CsvTable"]
 
 DELIMITERS: Final = ";,\t|"
 
-_BLOCK: Final = 24_576
+_BLOCK: Final = 65_536
 """Bytes that are cut together: their cells stay in the cache of the processor."""
 
 _LONGEST_CELL: Final = 131_072
@@ -59,6 +60,7 @@ class CsvTable:
         delimiter: between the cells; None looks for it in the header.
         encoding: that the file is known to have, so that its bytes come as UTF-8; None finds it.
         extra: whether cells without a name in the header are passed over, instead of being faults where they are not blank.
+        wanted: the positions of the columns that are wanted: the others may be given without cells. None: all are.
     """
 
     line_paths: Sequence[str] = ()
@@ -66,7 +68,14 @@ class CsvTable:
     unit = "line"
 
     def __init__(
-        self, known: Collection[str], *, longest: int, delimiter: str | None = None, encoding: str | None = None, extra: bool = False
+        self,
+        known: Collection[str],
+        *,
+        longest: int,
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        extra: bool = False,
+        wanted: Collection[int] | None = None,
     ) -> None:
         self.names: list[str] = []
         self.origins: list[Origin] = []
@@ -77,6 +86,7 @@ class CsvTable:
         self._longest = longest
         self._delimiter = delimiter or ""
         self._extra = extra
+        self._wanted = wanted
         self._blocks = LineBlocks(longest, _BLOCK)
         self._texts = TextDecoder(encoding)
         # The columns that have a name end here; behind it, cells may be missing.
@@ -139,12 +149,29 @@ class CsvTable:
         if "\r" in text or _CTRL_Z in text or _MARK in text:
             return None
         count = text.count("\n")
-        columns = self._quoted(text, count) if '"' in text else self._plain(text, count)
-        if columns is None or (columns := self._fitted(columns, count)) is None or _has_blank_row(columns):
-            return None
+        columns = None
+        if self._wanted is not None and '"' not in text:
+            columns = self._only_wanted(text, self._wanted)
+        if columns is None:
+            columns = self._quoted(text, count) if '"' in text else self._plain(text, count)
+            if columns is None or (columns := self._fitted(columns, count)) is None or _has_blank_row(columns):
+                return None
         first = self.line_count + 1
         self.line_count += count
         return TableBlock(columns, range(first, first + count))
+
+    def _only_wanted(self, text: str, wanted: Collection[int]) -> list[Sequence[Any]] | None:
+        """The columns of lines without a quotation mark, the others empty, where all lines have a cell for each name and none is blank."""
+        lines = text.split("\n")
+        del lines[-1]
+        if not wanted or self._nameless or {*map(str.count, lines, repeat(self._delimiter))} != {len(self.names) - 1}:
+            return None
+        last = max(wanted) + 1
+        cells = [line.split(self._delimiter, last) for line in lines]
+        columns: list[Sequence[Any]] = [()] * len(self.names)
+        for place in wanted:
+            columns[place] = [row[place] for row in cells]
+        return columns if any(all(map(str.strip, columns[place])) for place in wanted) else None
 
     def _plain(self, text: str, count: int) -> list[Sequence[Any]] | None:
         """The columns of lines without a quotation mark, where all have as many cells."""

@@ -30,6 +30,7 @@ class RecordEncoder:
     def __init__(self, fields: Sequence[Field], line_fields: Sequence[Field] = ()) -> None:
         self.has_decimals = any(field.type == "decimal" for field in (*fields, *line_fields))
         members = [(field.names, position) for position, field in enumerate(fields)]
+        self._of_texts = [position for position, field in enumerate(fields) if field.type == "texts"]
         lines = [(field.names, position) for position, field in enumerate(line_fields)]
         self._lines = _Group(lines) if lines else None
         # The lists of lines are one more column.
@@ -51,7 +52,24 @@ class RecordEncoder:
             columns = [*columns, [lines[begin:end] or UNSET for begin, end in pairwise(offsets)]]
         if not columns or not columns[0]:
             return []
+        if self._of_texts:
+            columns = list(columns)
+            for position in self._of_texts:
+                columns[position] = _as_lists(columns[position])
         return _ENCODER.encode_lines(self._records.objects(columns, always=True))[:-1].split(b"\n")
+
+
+class _OneText(msgspec.Struct, array_like=True, gc=False):
+    """A list of one text. Lists of Python would keep the garbage collector busy."""
+
+    text: str
+
+
+def _as_lists(column: list[Any]) -> list[Any]:
+    """A column of lists of texts as it is encoded."""
+    if set(map(type, column)) == {str}:
+        return list(map(_OneText, column))
+    return [_OneText(items) if isinstance(items, str) else items for items in column]
 
 
 class _Group:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
 from contextlib import AsyncExitStack, ExitStack, aclosing
 from dataclasses import dataclass
 from os import SEEK_CUR, PathLike, fspath, fstat, lseek
@@ -204,8 +204,10 @@ class SourceFile:
         encoding = asked.encoding or detect_encoding(self._first)
         known = "utf-8" if encoding is not None else None
 
-        def make() -> CsvTable:
-            return CsvTable(fields.known_names, longest=asked.longest, delimiter=asked.delimiter, encoding=known, extra=fields.extra)
+        def make(wanted: Collection[int] | None) -> CsvTable:
+            return CsvTable(
+                fields.known_names, longest=asked.longest, delimiter=asked.delimiter, encoding=known, extra=fields.extra, wanted=wanted
+            )
 
         again = self._again if self.can_be_read_again else None
         return TextInput(make, self._all(), again, None if encoding in {None, "utf-8"} else encoding)

@@ -34,8 +34,12 @@ class TableInput(Protocol):
         """Gives the steps by which the table is read."""
         ...
 
-    def again(self) -> Iterator[TableBlock] | None:
-        """Reads the table once more from its beginning; None where it can't be."""
+    def again(self, wanted: Collection[int]) -> Iterator[TableBlock] | None:
+        """Reads the table once more from its beginning; None where it can't be.
+
+        Args:
+            wanted: the positions of the columns that are looked at: the others may be given without cells.
+        """
         ...
 
     def close(self) -> None:
@@ -46,7 +50,7 @@ class TextInput:
     """A table that is text.
 
     Args:
-        make: makes a table that was given nothing yet.
+        make: makes a table that was given nothing yet, which gives all columns (None) or those at some positions.
         blocks: the bytes of the file.
         again: reads them once more; None where they can't be.
         encoding: from which they are translated; None: they are UTF-8, or the table finds it out.
@@ -54,12 +58,12 @@ class TextInput:
 
     def __init__(
         self,
-        make: Callable[[], TextTable],
+        make: Callable[[Collection[int] | None], TextTable],
         blocks: AsyncIterator[bytes],
         again: Callable[[], Iterator[bytes]] | None,
         encoding: str | None,
     ) -> None:
-        self.table = make()
+        self.table = make(None)
         self._make = make
         self._blocks = blocks
         self._again = again
@@ -75,12 +79,12 @@ class TextInput:
             yield partial(_feed, self.table, transcoder, data)
         yield partial(_end, self.table, transcoder)
 
-    def again(self) -> Iterator[TableBlock] | None:
+    def again(self, wanted: Collection[int]) -> Iterator[TableBlock] | None:
         """Reads the table once more from its beginning; None where it can't be."""
-        return self._whole(self._again()) if self._again is not None else None
+        return self._whole(self._again(), wanted) if self._again is not None else None
 
-    def _whole(self, blocks: Iterator[bytes]) -> Iterator[TableBlock]:
-        table, transcoder = self._make(), self._transcoder()
+    def _whole(self, blocks: Iterator[bytes], wanted: Collection[int]) -> Iterator[TableBlock]:
+        table, transcoder = self._make(wanted), self._transcoder()
         for data in blocks:
             yield from _feed(table, transcoder, data)
         yield from _end(table, transcoder)
@@ -126,7 +130,7 @@ class ColumnInput:
         while not blocks.ended:
             yield blocks.take
 
-    def again(self) -> Iterator[TableBlock] | None:
+    def again(self, wanted: Collection[int]) -> Iterator[TableBlock] | None:
         """Reads the table once more from its beginning; None where it can't be."""
         return self._whole(self._make()) if self._make is not None else None
 

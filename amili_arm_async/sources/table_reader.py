@@ -96,7 +96,7 @@ class TableReader:
         held, self._held = self._held or [], None
         torn = TornDocuments(rows_are_whole=not self.records.is_grouped)
         try:
-            again = self._source.again()
+            again = self._source.again(self.records.compared_columns)
             if again is not None:
                 await _run(self._look_for_torn(again, torn))
                 self.records.torn = torn
@@ -133,7 +133,8 @@ class TableReader:
 
     async def _prove(self) -> None:
         """Looks which decimal sign each column of numbers has."""
-        proofs, again = self.records.sign_proofs(), self._source.again()
+        proofs = self.records.sign_proofs()
+        again = self._source.again(proofs.positions)
         assert again is not None
 
         def look() -> Iterator[None]:

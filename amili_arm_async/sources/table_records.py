@@ -89,10 +89,14 @@ class SignProofs:
     Args:
         columns: those of the table that are fields.
         origins: what each column of the table was.
+
+    Attributes:
+        positions: of the columns that are looked at.
     """
 
     def __init__(self, columns: Iterable[MappedColumn], origins: Sequence[Origin]) -> None:
         self._columns = [one for one in columns if one.field.type in _NUMBERS and origins[one.position] == "text"]
+        self.positions = [one.position for one in self._columns]
         self._proofs: dict[str, set[str]] = {one.field.path: set() for one in self._columns}
 
     def add(self, columns: Sequence[Sequence[Any]]) -> None:
@@ -113,7 +117,7 @@ def compared_keys(cells: Sequence[Any]) -> list[str | None]:
     A row whose number a tool has marked, made one with decimals, or given invisible characters is of the record with that number: none of
     it is sent without it.
     """
-    keys = [(cell.strip().casefold() or None) if cell else None for cell in cells]
+    keys = _folded(cells)
     joined = "|".join(filter(None, keys))
     if not joined.isascii():
         keys = [normalize("NFC", key) if key else None for key in keys]
@@ -126,6 +130,19 @@ def compared_keys(cells: Sequence[Any]) -> list[str | None]:
     if "e" in joined:
         keys = [None if key and SHORTENED.fullmatch(key) else key for key in keys]
     return keys
+
+
+def _folded(cells: Sequence[Any]) -> list[str | None]:
+    """Cells without outer blanks and without case; None where one is blank."""
+    try:
+        joined = "\0".join(cells)
+    except TypeError:
+        joined = ""
+    # Without white space, a text is the only part of itself.
+    if joined.isascii() and joined.split() == [joined] and joined.count("\0") == len(cells) - 1:
+        folded = joined.lower().split("\0")
+        return folded if all(folded) else [key or None for key in folded]  # type: ignore[return-value] # a text is one or None
+    return [(cell.strip().casefold() or None) if cell else None for cell in cells]
 
 
 def keys_in_broken(block: TableBlock, column: MappedColumn) -> dict[str, int]:
@@ -257,6 +274,12 @@ class TableRecords:
             self._line_judge = Judge(kind, self.line_fields, origins=every, options=options)
 
     # --- what a pass over the whole table finds -----------------------------------------------------------------------------
+
+    @property
+    def compared_columns(self) -> Sequence[int]:
+        """The positions of the columns at which `compared` and `compared_in_broken` look."""
+        assert self._key is not None
+        return [self._header[self._key].position]
 
     def compared(self, block: TableBlock) -> list[str | None]:
         """Returns the keys of the rows of a block, as they are compared."""

@@ -154,7 +154,7 @@ class Examiner:
         self._look_at(Columns(len(rows), header, of_lines, offsets), rows, faults)
         for row, size in self._too_large(block):
             faults[rows[row]] = [self._size_fault(size)]
-        owners = list(map(_key, header.get("customerNo") or (None,) * len(rows))) if self._kind == "documents" else ()
+        owners = _keys(header.get("customerNo") or (None,) * len(rows)) if self._kind == "documents" else ()
         if not refused:
             return Checked(block.keys, owners, faults)
         keys: list[str | None] = [None] * count

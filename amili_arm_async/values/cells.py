@@ -105,7 +105,9 @@ def _texts_rule(field: Field, origin: str, clear: str | None) -> Rule:
             return _read_items(read, [item for item in cell if item is not None])
         if clear is not None and cell.strip(BLANKS) == clear:
             return Outcome([])
-        return _read_items(read, separate_items(cell))
+        outcome = _read_items(read, separate_items(cell))
+        # One text alone is the same list, and takes less memory.
+        return outcome._replace(value=outcome.value[0]) if outcome.value and len(outcome.value) == 1 else outcome
 
     return rule
 

@@ -106,6 +106,8 @@ class ColumnReader:
         self.screen = _json_screen(field) if self._is_json else _screen_of(field, origin, decimal_sign, clear)
         # Of a column with many different cells, none are looked up that the screen finds in order.
         self._is_varied = not self._is_looked_up
+        # Whether the last block had the same cell in all rows.
+        self._is_constant = False
 
     def read(self, column: Sequence[Any]) -> tuple[list[Any], OddRows]:
         """Returns the values of a block, and the rows with odd cells; of values of JSON that all stay as they are, the same list."""
@@ -123,11 +125,10 @@ class ColumnReader:
         known = self._known
         if len(known) > _MOST_KEPT:
             known.forget()
-        if known.is_same and isinstance(column, list):
-            different = set(column)
-            if known.keys() >= different and not known.stands_apart(different):
-                self._is_varied = False
-                return column, ()
+        different = self._different(column)
+        if known.is_same and known.keys() >= different and not known.stands_apart(different):
+            self._is_varied = False
+            return cast("list[Any]", column) if self._is_json else _as_list(column), ()
         before = len(known)
         values = list(map(known.__getitem__, column))
         # What is new costs much more to read than to be looked up.
@@ -138,6 +139,15 @@ class ColumnReader:
         if self._is_json and known.is_same:
             return cast("list[Any]", column), ()
         return values, ()
+
+    def _different(self, column: Sequence[Any]) -> set[Any]:
+        """The cells of a block, each once."""
+        # To compare cells takes less time than to make a set of them.
+        if self._is_constant and column and column.count(column[0]) == len(column):
+            return {column[0]}
+        different = set(column)
+        self._is_constant = len(different) == 1
+        return different
 
     def read_each(self, column: Sequence[Any]) -> tuple[list[Any], OddRows]:
         """Returns the same as `read`, cell by cell."""
@@ -164,7 +174,7 @@ def _text_screen(field: Field, clear: str | None) -> Screen:
     form = FORMS.get(field.path)
 
     def screen(column: Sequence[Any]) -> list[Any] | None:
-        given = list(filter(None, column))
+        given = column if all(column) else list(filter(None, column))
         if given and not (are_plain(given) if form is None else _are_usual(given, form, clear)):
             return None
         return _as_list(column) if len(given) == len(column) else [cell or UNSET for cell in column]
@@ -193,7 +203,7 @@ def _texts_screen(field: Field, clear: str | None) -> Screen:
             return [cell or UNSET for cell in column] if _are_plain_items(given, are_plain) else None
         if given and (types != {str} or not are_plain(given)):
             return None
-        return [[cell] if cell else UNSET for cell in column]
+        return _as_list(column) if len(given) == len(column) else [cell or UNSET for cell in column]
 
     return screen
 
@@ -207,7 +217,7 @@ def _date_screen(years: tuple[int, int], clear: str | None) -> Screen:
     are_days = _day_order(years)
 
     def screen(column: Sequence[Any]) -> list[Any] | None:
-        given = list(filter(None, column))
+        given = column if all(column) else list(filter(None, column))
         if given and (clear in given or not are_days(given)):
             return None
         return _as_list(column) if len(given) == len(column) else [cell or UNSET for cell in column]
@@ -215,11 +225,11 @@ def _date_screen(years: tuple[int, int], clear: str | None) -> Screen:
     return screen
 
 
-def _day_order(years: tuple[int, int]) -> Callable[[list[Any]], bool]:
+def _day_order(years: tuple[int, int]) -> Callable[[Sequence[Any]], bool]:
     """Whether texts are days of some years in their ISO form."""
     first, end = f"{years[0]}-", f"{years[1] + 1}-"
 
-    def are_days(given: list[Any]) -> bool:
+    def are_days(given: Sequence[Any]) -> bool:
         try:
             msgspec.convert(given, list[date])
         except (msgspec.ValidationError, UnicodeEncodeError):
@@ -231,7 +241,7 @@ def _day_order(years: tuple[int, int]) -> Callable[[list[Any]], bool]:
 
 def _decimal_screen(origin: str, decimal_sign: str | None, clear: str | None) -> Screen:
     def screen(column: Sequence[Any]) -> list[Any] | None:
-        given = list(filter(None, column))
+        given = column if all(column) else list(filter(None, column))
         joined = "\0".join(given).replace("\u00a0", " ")
         if clear in given or not joined.isascii():
             return None
@@ -279,8 +289,15 @@ def _json_screen(field: Field) -> Screen:
     types, are_in_order = _JSON_TYPES[field.type], _json_order(field)
     # Of numbers, a zero is a value.
     has_blanks = field.type in {"text", "texts", "date"}
+    # What looks whether they are in order raises an error where they are none.
+    are_texts = field.type in {"text", "date"}
 
     def screen(column: Sequence[Any]) -> list[Any] | None:
+        if are_texts and column and all(column):
+            try:
+                return cast("list[Any]", column) if are_in_order(column) else None
+            except (AttributeError, TypeError):
+                return None
         if not set(map(type, column)) <= types:
             return None
         given = list(filter(None, column)) if has_blanks else [cell for cell in column if cell or cell == 0]
@@ -289,7 +306,7 @@ def _json_screen(field: Field) -> Screen:
     return screen
 
 
-def _json_order(field: Field) -> Callable[[list[Any]], bool]:
+def _json_order(field: Field) -> Callable[[Sequence[Any]], bool]:
     """Whether values of the right type, none of them blank, are in order."""
     if field.type in {"text", "texts"}:
         are_plain, form = TextRules(field, strip=False).are_plain, FORMS.get(field.path)

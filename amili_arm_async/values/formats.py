@@ -57,6 +57,10 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ADDRESS: Final = r"[^\s@,;<>\x00-\x1f]{1,64}+@[^\s@,;<>.\x00-\x1f]++(?:\.[^\s@,;<>.\x00-\x1f]++)++"
 _EMAIL: Final = re.compile(_ADDRESS)
 _EMAILS: Final = re.compile(rf"(?:{_ADDRESS}\n)*+")
+_LONGEST_NAME: Final = 64
+_BETWEEN_SIGNS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+-_"
+_IN_ADDRESSES: Final = _BETWEEN_SIGNS + b"@."
+_ARE_SIGNS: Final = bytes(chr(code) in "@.\n" for code in range(256))
 _KID: Final = re.compile(r"[0-9]{1,24}[0-9-]")
 _ORGANIZATION: Final = re.compile(r"[0-9]{9}")
 _LONGEST_KID: Final = 25
@@ -104,9 +108,25 @@ def _by_value(is_right: Callable[[str], bool], fault: _Fault) -> _Rule:
 
 def _email_faults(column: Sequence[Any]) -> dict[int, _Fault]:
     given = list(filter(None, column))
-    if not given or _EMAILS.fullmatch("\n".join(given) + "\n"):
+    if not given or _are_usual_addresses(given) or _EMAILS.fullmatch("\n".join(given) + "\n"):
         return {}
     return {row: _NO_EMAIL for row, text in enumerate(column) if text and _EMAIL.fullmatch(text) is None}
+
+
+def _are_usual_addresses(given: Sequence[str]) -> bool:
+    """Whether texts are plausible addresses of letters and digits; quicker than the pattern, and False where it is not certain."""
+    text = "\n{}\n".format("\n".join(given)).encode("ascii", "replace")
+    if len(text.translate(None, _IN_ADDRESSES)) != len(given) + 1 or max(map(len, given)) > _LONGEST_NAME:
+        return False
+    # A bit for each sign: where none is beside another, there is something before and behind each.
+    signs = int.from_bytes(text.translate(_ARE_SIGNS), "little")
+    return not signs & signs >> 8 and all(map(_has_host, set(text[1:-1].translate(None, _BETWEEN_SIGNS).split(b"\n"))))
+
+
+@lru_cache(256)
+def _has_host(signs: bytes) -> bool:
+    """Whether there is one @ among the signs of an address, and a dot behind it."""
+    return signs.count(b"@") == 1 and signs.endswith(b".")
 
 
 def _kid_faults(column: Sequence[Any]) -> dict[int, _Fault]:
@@ -165,15 +185,20 @@ def format_faults(field: Field, column: Sequence[Any]) -> Iterator[tuple[int, Ce
 
     Args:
         field: what the column holds.
-        column: texts, or lists of texts; whatever is not true where there is no value.
+        column: texts, or lists of texts, or a text for a list of one; whatever is not true where there is no value.
     """
     rule = _date_faults if field.type == "date" else _RULES[field.names[-1]]
-    if field.type != "texts":
-        for row, (code, message) in rule(column).items():
-            yield row, CellFault(code, field.path, message)
+    if field.type == "texts" and list in set(map(type, column)):
+        yield from _faults_in_lists(field, rule, [[items] if isinstance(items, str) else items for items in column])
         return
-    faults = rule([text for items in column if items for text in items])
-    rows = [row for row, items in enumerate(column) if items for _ in items] if faults else []
+    path = f"{field.path}[0]" if field.type == "texts" else field.path
+    for row, (code, message) in rule(column).items():
+        yield row, CellFault(code, path, message)
+
+
+def _faults_in_lists(field: Field, rule: _Rule, lists: Sequence[Any]) -> Iterator[tuple[int, CellFault]]:
+    faults = rule([text for items in lists if items for text in items])
+    rows = [row for row, items in enumerate(lists) if items for _ in items] if faults else []
     for place, (code, message) in faults.items():
         row = rows[place]
         yield row, CellFault(code, f"{field.path}[{place - rows.index(row)}]", message)

@@ -9,12 +9,12 @@ from datetime import date
 from decimal import Decimal
 from functools import cache, lru_cache
 from itertools import accumulate
-from operator import attrgetter
 from types import NoneType
 from typing import Any, Final, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import astuple
 
 from .. import codec
 from ..codec import type_options
@@ -30,6 +30,9 @@ _Names: TypeAlias = frozenset[tuple[str, ...]]
 _COLONS_APART: Final = (b" :", b"\t:", b"\r:", b"\n:")
 _LOOKED_AT: Final = 16
 """Records whose fields are those that are expected in all of them."""
+
+_TUPLES: Final = 64
+"""Records of which there is a tuple at a time."""
 
 _MOST_TRIES: Final = 16
 """How often records with further fields change what is expected."""
@@ -242,8 +245,7 @@ def _columns(records: Sequence[Any], cls: type[Struct]) -> dict[tuple[str, ...],
     """The columns of Structs of one class by their names on the wire; those of groups too."""
     found: dict[tuple[str, ...], Sequence[Any]] = {}
     groups, nothing = _groups(cls), (None,) * len(records)
-    # A tuple for each record would keep the garbage collector busy.
-    columns = [list(map(attrgetter(name), records)) for name in cls.__struct_fields__]
+    columns = _by_field(records, cls)
     for wire, column in zip(cls.__struct_encode_fields__, columns, strict=True):
         group = groups.get(wire)
         found[wire,] = column
@@ -256,6 +258,16 @@ def _columns(records: Sequence[Any], cls: type[Struct]) -> dict[tuple[str, ...],
         else:
             found |= {(wire, *names): nothing for names in _names(group)}
     return found
+
+
+def _by_field(records: Sequence[Any], cls: type[Struct]) -> list[list[Any]]:
+    """The values of each field of Structs of one class."""
+    columns: list[list[Any]] = [[] for _ in cls.__struct_fields__]
+    # So few tuples are gone again before the garbage collector looks for them.
+    for start in range(0, len(records), _TUPLES):
+        for column, part in zip(columns, zip(*map(astuple, records[start : start + _TUPLES]), strict=True), strict=True):
+            column.extend(part)
+    return columns
 
 
 @cache

@@ -47,8 +47,9 @@ class JudgedRows(NamedTuple):
 
     Attributes:
         columns: in the order of the fields, one value for each row, as it is encoded: str (dates in ISO form too), int, bool,
-            msgspec.Raw (a decimal number, in its JSON form), list of str; `UNSET` where the cell is blank or refused. Of a column of JSON
-            that stays as it is, the very sequence that was given; in another, what is None or blank stays so.
+            msgspec.Raw (a decimal number, in its JSON form); for a list of texts list of str, or str for a list of one; `UNSET` where the
+            cell is blank or refused. Of a column of JSON that stays as it is, the very sequence that was given; in another, what is None or
+            blank stays so.
         refused: by row, why it can't be sent.
         warned: by row, what is odd about it; it is sent.
         needs_number_sign: whether a cell was refused only because its number has two meanings.

@@ -160,7 +160,7 @@ class TextRules:
 
     def are_plain(self, cells: Sequence[str]) -> bool:
         """Returns whether nothing is odd about any of some cells, none of them blank, so that each is its value; False if unsure."""
-        if self._is_code and (joined := "".join(cells)).isdigit() and joined.isascii():
+        if self._is_code and cells[0].isdigit() and (joined := "".join(cells)).isdigit() and joined.isascii():
             return self._clear not in cells
         joined = "\0".join(cells)
         try:

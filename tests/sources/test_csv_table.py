@@ -101,6 +101,24 @@ def test_the_quick_way_and_the_careful_one_agree(header, text, extra, encoding):
     assert (quick.line_count, quick.blank_count, quick.names) == (careful.line_count, careful.blank_count, careful.names)
 
 
+lines = st.lists(st.sampled_from(["1;A\n", "2;\n", ";B\n", ";\n", "3;C;\n", "4\n", ' ;"D"\n']), max_size=6).map("".join)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(headers, texts | lines, st.booleans(), st.sampled_from([0, 1]))
+@example(HEADER, "1;A\n2;B\n", False, 0)
+@example(HEADER, "1;A;\n2\n", False, 0)
+def test_a_column_that_is_wanted_alone_is_the_same(header, text, extra, place):
+    content = (header + text).encode()
+    place = place if ";" in header else 0
+    made = [CsvTable(KNOWN, longest=1_000_000, extra=extra, wanted=wanted) for wanted in (None, [place])]
+    found = []
+    for table in made:
+        blocks = [*table.feed(header.encode()), *table.feed(content[len(header.encode()) :]), *table.end()]
+        found.append(([cell for block in blocks for cell in block.columns[place]], [broken for block in blocks for broken in block.broken]))
+    assert found[0] == found[1]
+
+
 @settings(max_examples=500, deadline=None)
 @given(headers, texts, st.integers(1, 50), st.sampled_from([8, 40, 1_000_000]))
 def test_it_does_not_matter_how_the_bytes_come(header, text, step, longest):

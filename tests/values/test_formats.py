@@ -102,6 +102,18 @@ ADDRESSES = [
 ]
 
 
+@given(st.lists(st.text("ab1@@..+-_ \n,å", max_size=12) | st.sampled_from(["a@b.no", "a.b@c.no", *ADDRESSES]), max_size=5))
+def test_an_address_has_one_at_sign_and_a_host_with_a_dot(column):
+    expected = [row for row, text in enumerate(column) if text and not _is_address(text)]
+    assert [row for row, _ in format_faults(fields_of("customers")["emailAddressDocument"], column)] == expected
+
+
+def _is_address(text):
+    name, _, host = text.partition("@")
+    labels = host.split(".")
+    return 0 < len(name) <= 64 and len(labels) > 1 and all(labels) and not any(odd in text for odd in " \n,") and "@" not in host
+
+
 def test_an_address_in_a_list_is_named_by_its_place():
     field = fields_of("customers")["emailAddressDocument"]
     found = [(row, fault.path) for row, fault in format_faults(field, [["a@b.no", "a@b"], UNSET, [], ADDRESSES])]

@@ -51,7 +51,7 @@ READ = [
     ("phoneNo", "+4790012345", "+4790012345"),
     ("name", "1,23E+09", "1,23E+09"),
     ("organizationNo", "NO 923 609 016 MVA", "923609016"),
-    ("naceCodes", "62.0", ["62.0"]),
+    ("naceCodes", "62.0", "62.0"),
     ("postalAddress.countryCode", "NA", "NA"),
     ("vatLiable", "SANN", True),
 ]
