@@ -5,6 +5,7 @@ Every attribute goes through `allowed`. A span is never ended by leaving a block
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from types import TracebackType
@@ -14,6 +15,8 @@ from weakref import WeakKeyDictionary
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
+from opentelemetry.environment_variables import OTEL_PYTHON_METER_PROVIDER, OTEL_PYTHON_TRACER_PROVIDER
+from opentelemetry.metrics import _internal as meters
 from opentelemetry.trace import ProxyTracerProvider, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -38,8 +41,8 @@ _NO_REQUEST: Final = RequestSpan()
 _SUPPRESSED: Final[str | None] = getattr(otel_context, "_SUPPRESS_INSTRUMENTATION_KEY", None)
 _HTTP_SUPPRESSED: Final[str | None] = getattr(otel_context, "_SUPPRESS_HTTP_INSTRUMENTATION_KEY", None)
 
-_OWN_METERS: Final = "opentelemetry.metrics._internal"
-"""Where the API has the provider that stands in until one is set; its class is in no public module."""
+_BY_NAME: Final = not {OTEL_PYTHON_TRACER_PROVIDER, OTEL_PYTHON_METER_PROVIDER}.isdisjoint(os.environ)
+"""Whether the environment names a provider, which the API loads when it is asked for one."""
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
@@ -77,6 +80,14 @@ def _instruments_of(provider: metrics.MeterProvider) -> Instruments:
     if found is None:
         found = _INSTRUMENTS[provider] = Instruments(provider.get_meter(_SCOPE))
     return found
+
+
+def _has_global_provider() -> bool:
+    # It is asked for at each call until there is one: the functions of the API take microseconds for that.
+    if _BY_NAME or getattr(trace, "_TRACER_PROVIDER", trace) is not None or getattr(meters, "_METER_PROVIDER", meters) is not None:
+        is_traced = not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
+        return is_traced or type(metrics.get_meter_provider()).__module__ != meters.__name__
+    return False
 
 
 def _is_suppressed(key: str | None) -> bool:
@@ -415,12 +426,7 @@ class OpenTelemetry(Instrumentation):
 
     def _is_set(self) -> bool:
         settings = self._settings
-        is_set = (
-            settings.tracer_provider is not None
-            or settings.meter_provider is not None
-            or not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
-            or type(metrics.get_meter_provider()).__module__ != _OWN_METERS
-        )
+        is_set = settings.tracer_provider is not None or settings.meter_provider is not None or _has_global_provider()
         if is_set:
             self._begin()
         return is_set
