@@ -1,5 +1,6 @@
 """Only what is in the table is told: no number of a customer or document, no name, token, address or query, whatever comes in."""
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -108,10 +109,8 @@ async def test_every_operation_with_any_answer(echo: Any, told: Told, status: in
 
 
 async def attempted(call: Callable[[ArmClient], Any], arm: ArmClient) -> None:
-    try:
+    with contextlib.suppress(ArmError):
         await call(arm)
-    except ArmError:
-        pass
 
 
 @pytest.mark.parametrize("status", [200, 202, 400, 401, 409, 413, 500])
@@ -123,10 +122,8 @@ async def test_runs_with_any_answer(echo: Any, told: Told, tmp_path: Path, statu
             arm.documents.create_many([INVOICE] * 2, options=options),
             arm.customers.create_many([KARI], options=quick(patience=0.05)),
         ):
-            try:
+            with contextlib.suppress(BulkError):
                 await run
-            except BulkError:
-                pass
         await arm.documents.reconcile(tmp_path / "Nordmann", settle=0.0)
     check(told)
 
