@@ -15,9 +15,11 @@ from .auth import Auth, ClientCredentials, token_source
 from .bulk.limits import SharedLimits
 from .bulk.outcomes import BatchReader
 from .bulk.results import BatchRules
-from .config import BatchWords, BulkOptions, Limits, RetryPolicy, Timeout, check_int, check_origin, environment
+from .certificates import FilePath, tls_context
+from .config import DEFAULT, BatchWords, BulkOptions, Default, Limits, RetryPolicy, Timeout, check_int, check_origin, environment
 from .endpoints import find, unlisted, with_paths
 from .errors import ConfigurationError
+from .proxies import Proxies, check_proxy, proxies_of
 from .resources.ar_items import ArItems
 from .resources.base import RequestContext
 from .resources.batches import Batches
@@ -82,8 +84,14 @@ class ArmClient:
         paths: operation name to path template, for the operations whose path is another than this library has it, for example
             `{"codes.get": "clients/{clientno}/systemcodes"}`; docs/operations.md has them all.
         identity_url: the identity service, for `arm.identity`; default that of `ClientCredentials`.
-        ssl: certificates for the connections that are made here.
-        proxy: address of a proxy for them.
+        ca_file: a file of certificates, in PEM: the authorities that are trusted, in place of those of the system.
+        client_cert: a file with a client certificate and its chain, in PEM, for a service that wants one.
+        client_key: a file with its private key, in PEM. Default None: it is in `client_cert` too.
+        client_key_password: password of that key.
+        ssl: an `ssl.SSLContext`, in place of these four.
+        proxy: address of a proxy for the API and the identity service, such as `"http://user:password@proxy.example:3128"`; None: no
+            proxy. Default `DEFAULT`: the one that `HTTPS_PROXY` or `ALL_PROXY` names, which this machine and the hosts in `NO_PROXY` are
+            never reached through. The environment is read once, here.
         telemetry: what OpenTelemetry is told, where the program uses it; see docs/opentelemetry.md. None: nothing.
 
     Raises:
@@ -106,14 +114,22 @@ class ArmClient:
         batch_reader: BatchReader | None = None,
         paths: Mapping[str, str] | None = None,
         identity_url: str | None = None,
+        ca_file: FilePath | None = None,
+        client_cert: FilePath | None = None,
+        client_key: FilePath | None = None,
+        client_key_password: str | None = None,
         ssl: ssl_module.SSLContext | None = None,
-        proxy: str | None = None,
+        proxy: str | Default | None = DEFAULT,
         telemetry: Telemetry | None = Telemetry(),  # noqa: B008 - frozen
     ) -> None:
-        if session is not None and (ssl is not None or proxy is not None):
-            raise ConfigurationError("a session that you bring has its own ssl and proxy: set them there")
+        context = tls_context(ca_file=ca_file, client_cert=client_cert, client_key=client_key, client_key_password=client_key_password)
+        if session is not None and (ssl is not None or context is not None or isinstance(proxy, str)):
+            raise ConfigurationError("a session that you bring has its own certificates and proxy: set them there")
+        if ssl is not None and context is not None:
+            raise ConfigurationError("ssl is given, and ca_file or client_cert too: load them into that context, or leave it out")
         if batch_reader is not None and not callable(batch_reader):
             raise ConfigurationError("batch_reader must be a function of status, body and keys")
+        proxies = _proxies(proxy, has_session=session is not None)
         transport = Transport(
             check_origin("base_url", base_url),
             auth=token_source(auth),
@@ -121,8 +137,8 @@ class ArmClient:
             timeout=timeout,
             retry=retry,
             limits=limits,
-            ssl=ssl,
-            proxy=proxy,
+            ssl=ssl or context,
+            proxies=proxies,
             telemetry=check_telemetry(telemetry),
         )
         self._owns_transport = True
@@ -131,6 +147,9 @@ class ArmClient:
             self._identity_url: str | None = check_origin("identity_url", identity_url)
         else:
             self._identity_url = transport.credentials.identity_url if transport.credentials is not None else None
+        for address in (transport.base_url, self._identity_url):
+            if address is not None:
+                proxies.of(address)
         caller = RequestContext(
             _client_no(client_no), transport, user_id, language, BatchRules(batch_words, batch_reader), with_paths(paths or {})
         )
@@ -347,6 +366,15 @@ def _template(path: str) -> str:
     """The path for messages and logs, without what may be the number of a person."""
     parts = path.split("/")
     return "/".join([*parts[:1], *("{...}" for _ in parts[1:2]), *parts[2:3], *("{...}" for _ in parts[3:])])
+
+
+def _proxies(proxy: str | Default | Proxies | None, *, has_session: bool) -> Proxies:
+    """The proxy of a client; a session that was brought has its own."""
+    if isinstance(proxy, Proxies):
+        return proxy
+    if proxy is DEFAULT:
+        return proxies_of({} if has_session else os.environ)
+    return Proxies(check_proxy(proxy) if proxy is not None else None)
 
 
 def _client_no(client_no: object) -> int:

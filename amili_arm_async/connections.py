@@ -32,6 +32,7 @@ from .attempts import DeliveryEvidence, SendFailure
 from .auth import Secret
 from .config import Limits, Timeout
 from .errors import ConfigurationError
+from .proxies import Proxies
 from .retry import rule_of
 from .uploads import pieces
 from .wire import Request, Response
@@ -251,19 +252,16 @@ class Connections:
     Args:
         session: a session that was brought, never closed here; or None.
         limits: how many connections there may be.
-        ssl, proxy: for the sessions that are made here.
+        ssl, proxies: for the sessions that are made here.
     """
 
     def __init__(
-        self, *, session: aiohttp.ClientSession | None, limits: Limits, ssl: ssl_module.SSLContext | None, proxy: str | None
+        self, *, session: aiohttp.ClientSession | None, limits: Limits, ssl: ssl_module.SSLContext | None, proxies: Proxies
     ) -> None:
         self._brought = session
         self._limits = limits
-        self._route: dict[str, Any] = {}
-        if proxy is not None:
-            self._route["proxy"] = check_proxy(proxy)
-        if ssl is not None:
-            self._route["ssl"] = check_context(ssl)
+        self._tls: dict[str, Any] = {"ssl": check_context(ssl)} if ssl is not None else {}
+        self._proxies = proxies
         self._own: dict[str, aiohttp.ClientSession] = {}
         self._numbers = count(1)
 
@@ -315,7 +313,8 @@ class Connections:
                     raise_for_status=False,
                     timeout=self._client_timeout(timeout),
                     **self._new_connection(request),
-                    **self._route,
+                    **self._tls,
+                    **({"proxy": proxy} if (proxy := self._proxies.of(address)) is not None else {}),
                 ) as answer,
             ):
                 self._take_note(exchange, answer, request)
@@ -351,7 +350,7 @@ class Connections:
     def _failed(self, failure: Exception, exchange: _Exchange, address: str, session: aiohttp.ClientSession | None) -> SendFailure:
         """Why there is no answer, and what that proves."""
         delivery, body = exchange.delivery, exchange.body
-        trouble = self._trouble_of(failure, address)
+        trouble = self._trouble_of(failure, address, exchange)
         if session is None or isinstance(failure, _UnaskedError):
             delivery.started = False
         elif isinstance(failure, _NOT_CONNECTED):
@@ -361,18 +360,25 @@ class Connections:
             delivery.started = False
         elif self._brought is not None:
             delivery.started = body is None or body.given or self._is_opaque or not trouble.is_ours
-        elif trouble.is_ours and body is None:
+        elif (trouble.is_ours or trouble.reason == _NOT_THROUGH) and body is None:
             delivery.started = exchange.is_watched
         return trouble
 
-    def _trouble_of(self, failure: Exception, address: str) -> SendFailure:
+    def _trouble_of(self, failure: Exception, address: str, exchange: _Exchange) -> SendFailure:
         """What happened, in plain words, and whether it lasts."""
         causes = list(_causes(failure))
         parts = urlsplit(address)
         origin = f"{parts.scheme}://{parts.netloc}"
-        for found in (_of_settings(failure), _of_proxy(failure, self._route.get("proxy")), _of_tls(causes, origin)):
-            if found is not None:
-                return found
+        if (found := _of_settings(failure)) is not None:
+            return found
+        proxies = self._proxies if self._proxies.of(address) is not None else Proxies()
+        certified = (proxies.shown or origin) if _is_at_proxy(failure, proxies) else origin
+        if (found := _of_proxy(failure, proxies, origin) or _of_tls(causes, certified)) is not None:
+            return found
+        if proxies.shown is not None and not exchange.is_watched and not isinstance(failure, aiohttp.ClientConnectorError):
+            what = "no answer in time" if isinstance(failure, TimeoutError) else type(failure).__name__
+            text = f"the proxy {proxies.shown} gave no connection to {origin} ({what}): check {proxies.setting}"
+            return SendFailure(_NOT_THROUGH, text, cause=_clean(causes[-1]))
         cause = _clean(causes[-1])
         if isinstance(failure, aiohttp.ClientConnectorDNSError):
             text = f"the host name {failure.host} was not found: check the address and the network"
@@ -452,17 +458,6 @@ def _headers(request: Request, token: Secret | None) -> dict[str, str]:
     return headers
 
 
-def check_proxy(proxy: object) -> str:
-    """Refuses what is no address of a proxy."""
-    try:
-        url = URL(proxy) if isinstance(proxy, str) else None
-    except ValueError:
-        url = None
-    if not isinstance(proxy, str) or url is None or url.scheme not in {"http", "https"} or not url.host:
-        raise ConfigurationError("proxy must be an address such as 'http://proxy.example:3128'")
-    return proxy
-
-
 def check_context(context: object) -> ssl_module.SSLContext:
     """Refuses what is no context for TLS."""
     if not isinstance(context, ssl_module.SSLContext):
@@ -474,6 +469,8 @@ def check_context(context: object) -> ssl_module.SSLContext:
 
 _NOT_CONNECTED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 """Failures before there is a connection that a request could go over."""
+
+_NOT_THROUGH: Final = "no connection through the proxy"
 
 _NO_CLIENT_CERTIFICATE: Final = "client certificate refused"
 
@@ -515,22 +512,45 @@ def _of_settings(failure: Exception) -> SendFailure | None:
     return SendFailure(name, text, "yes", is_ours=True, cause=failure)
 
 
-def _of_proxy(failure: Exception, proxy: str | None) -> SendFailure | None:
+def _of_proxy(failure: Exception, proxies: Proxies, origin: str) -> SendFailure | None:
+    """What went wrong between this machine and its proxy, or between that and the server."""
     if isinstance(failure, aiohttp.ClientHttpProxyError):
-        lasting = rule_of(failure.status).proxy
-        text = f"the proxy answered {failure.status}: check its address and credentials"
-        return SendFailure(f"proxy answered {failure.status}", text, lasting, cause=ConnectionError(f"the proxy answered {failure.status}"))
-    host = urlsplit(proxy).hostname if proxy is not None else None
+        said = f"the proxy answered {failure.status}"
+        remedy = _PROXY_REMEDIES.get(failure.status, "check that {setting} names a proxy")
+        text = f"{said}: " + remedy.format(proxy=proxies.shown, origin=origin, setting=proxies.setting)
+        return SendFailure(said, text, rule_of(failure.status).proxy, cause=ConnectionError(said))
     if not isinstance(failure, aiohttp.ClientConnectorError) or (
-        not isinstance(failure, aiohttp.ClientProxyConnectionError) and (host is None or failure.host != host)
+        not isinstance(failure, aiohttp.ClientProxyConnectionError) and not _is_at_proxy(failure, proxies)
     ):
         return None
     where, cause = f"the proxy {failure.host}:{failure.port}", _clean(failure.os_error)
     if isinstance(failure, aiohttp.ClientConnectorDNSError):
-        return SendFailure("proxy not found", f"the host name of {where} was not found: check proxy=", "perhaps", cause=cause)
+        return SendFailure("proxy not found", f"the host name of {where} was not found: check {proxies.setting}", "perhaps", cause=cause)
     if isinstance(failure, aiohttp.ClientProxyConnectionError):
-        return SendFailure("proxy not reached", f"no connection to {where}: check proxy=", is_closed_port=True, cause=cause)
+        return SendFailure("proxy not reached", f"no connection to {where}: check {proxies.setting}", is_closed_port=True, cause=cause)
     return None
+
+
+_CANNOT_REACH: Final = "{proxy} can't reach {origin}: check that address, or try again later"
+_PROXY_REMEDIES: Final[Mapping[int, str]] = {
+    403: "{proxy} does not allow connections to {origin}: ask who runs it, or name the host in NO_PROXY if it can be reached directly",
+    407: "{proxy} wants a user name and a password, or refuses those given: {setting} is http://user:password@host:port",
+    502: _CANNOT_REACH,
+    503: _CANNOT_REACH,
+    504: _CANNOT_REACH,
+}
+"""What to do about what a proxy answers to CONNECT."""
+
+
+def _is_at_proxy(failure: Exception, proxies: Proxies) -> bool:
+    """Whether it was the connection to the proxy that failed."""
+    return isinstance(failure, aiohttp.ClientConnectorError) and proxies.host is not None and failure.host == proxies.host
+
+
+_OTHER_NAME: Final = "the server has another name than its address says: check the address"
+_CLOCK: Final = "who runs the server must renew it; check the clock of this machine too"
+_CERTIFICATE_REMEDIES: Final[Mapping[int, str]] = {9: _CLOCK, 10: _CLOCK, 62: _OTHER_NAME, 64: _OTHER_NAME}
+"""What to do about a certificate, by OpenSSL's code."""
 
 
 def _of_tls(causes: list[BaseException], origin: str) -> SendFailure | None:
@@ -543,18 +563,19 @@ def _of_tls(causes: list[BaseException], origin: str) -> SendFailure | None:
         return None
     cause = _clean(said)
     if isinstance(said, ssl_module.SSLCertVerificationError):
-        text = f"the certificate of {origin} is not trusted ({said.verify_message}): give its authority with ssl=, or check the address"
+        remedy = _CERTIFICATE_REMEDIES.get(said.verify_code, "give the certificate of its authority as ca_file, or check the address")
+        text = f"the certificate of {origin} is not trusted ({said.verify_message}): {remedy}"
         return SendFailure("certificate not trusted", text, "yes", cause=cause)
     words = said.reason or ""
     if "ALERT" in words and ("CERTIFICATE" in words or "UNKNOWN_CA" in words):
-        text = f"{origin} did not accept the client certificate, or wants one ({words}): give it with ssl= (SSLContext.load_cert_chain)"
+        text = f"{origin} did not accept the client certificate, or wants one ({words}): give it as client_cert and client_key"
         return SendFailure(_NO_CLIENT_CERTIFICATE, text, "yes", cause=cause)
     if not isinstance(causes[0], aiohttp.ClientConnectorError):
         # After the handshake it is a connection that broke.
         return None
     text = f"the TLS handshake with {origin} failed ({words or type(said).__name__}): check that the address speaks https"
     if "HANDSHAKE_FAILURE" in words:
-        text = f"{origin} refused the TLS handshake ({words}): it may want a client certificate, or another version of TLS: see ssl="
+        text = f"{origin} refused the TLS handshake ({words}): it may want a client certificate (client_cert), or another version of TLS"
     # What the other side refuses in words, or does not speak, it mostly does so the next time.
     lasts = words in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST"} or ("ALERT" in words and "INTERNAL_ERROR" not in words)
     return SendFailure("TLS failed", text, "perhaps" if lasts else "no", cause=cause)

@@ -35,6 +35,7 @@ from .errors import (
     token_hint,
 )
 from .pacing import Pace
+from .proxies import Proxies
 from .retry import Proof, backoff, is_transient, may_repeat, needs_new_token, retry_delay
 from .telemetry.base import Instrumentation, Telemetry, find
 from .wire import Request, Response, to_error
@@ -107,7 +108,7 @@ class Transport:
         auth: where tokens come from.
         session: a session that was brought, never closed here; or None.
         timeout, retry, limits: the client's settings.
-        ssl, proxy: for the sessions that are made here.
+        ssl, proxies: for the sessions that are made here.
         telemetry: what OpenTelemetry is told; None: nothing.
 
     Attributes:
@@ -124,7 +125,7 @@ class Transport:
         retry: RetryPolicy,
         limits: Limits,
         ssl: ssl_module.SSLContext | None,
-        proxy: str | None,
+        proxies: Proxies,
         telemetry: Telemetry | None = None,
     ) -> None:
         self.base_url = base_url
@@ -132,7 +133,7 @@ class Transport:
         self.retry = retry
         self.limits = limits
         self._auth = auth
-        self._connections = Connections(session=session, limits=limits, ssl=ssl, proxy=proxy)
+        self._connections = Connections(session=session, limits=limits, ssl=ssl, proxies=proxies)
         self._home: tuple[asyncio.AbstractEventLoop, int] | None = None
         self._slots = asyncio.Semaphore(limits.connections)
         self._bytes = ByteLimiter(limits.bytes_in_flight)
