@@ -1,6 +1,6 @@
 """Asyncio client for Amili's ARM (Accounts Receivable Management) REST API, made for bulk: docs/quickstart.md has a first call."""
 
-from .auth import ClientCredentials, TokenSource
+from .auth import ClientCredentials, TokenFile, TokenSource
 from .bulk.journal.inspect import JournalBatch, JournalRun, adopt_journal, prune_journal, read_journal
 from .bulk.outcomes import BatchOutcome, BatchReader, RecordOutcome, State
 from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
@@ -139,6 +139,7 @@ __all__ = [
     "SyncRun",
     "Telemetry",
     "Timeout",
+    "TokenFile",
     "TokenSource",
     "Totals",
     "TruncatedListError",

@@ -7,6 +7,7 @@ its tokens is an inference: both say "JWT Bearer" and live on one host.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 from weakref import WeakKeyDictionary
@@ -14,8 +15,9 @@ from weakref import WeakKeyDictionary
 from . import clock, codec
 from .config import check_origin
 from .errors import AuthenticationError, ConfigurationError
+from .secret_files import SecretFile, printable
 
-__all__ = ["Auth", "ClientCredentials", "Secret", "TokenSource", "token_source"]
+__all__ = ["Auth", "ClientCredentials", "Secret", "TokenFile", "TokenSource", "token_source"]
 
 
 class Secret:
@@ -120,6 +122,78 @@ class _Single:
                 current.number += 1
 
 
+class TokenFile:
+    """A bearer token in a file, such as one that Kubernetes mounts or another program renews: read at once, and again after a 401.
+
+    Args:
+        path: of the file. It holds the token on one line.
+
+    Raises:
+        ConfigurationError: the file can't be read, or holds something else.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._begin(SecretFile(path, "TokenFile"))
+
+    @classmethod
+    def of(cls, file: SecretFile) -> TokenFile:
+        """Returns the source for a file that a setting names.
+
+        Args:
+            file: the file.
+
+        Returns:
+            The source.
+        """
+        made = object.__new__(cls)
+        made._begin(file)
+        return made
+
+    def _begin(self, file: SecretFile) -> None:
+        self._file = file
+        self._single = _Single()
+        self._token: Secret | None = Secret(self._checked(file.read()))
+
+    def __repr__(self) -> str:
+        return f"TokenFile({printable(self._file.path)!r})"
+
+    async def acquire(self) -> str:
+        """Returns the token; reads the file where the last one was refused.
+
+        Returns:
+            The token.
+
+        Raises:
+            AuthenticationError: the file can't be read now.
+        """
+        await self._single.run(lambda: self._token is not None, self._read)
+        assert self._token is not None
+        return self._token.reveal()
+
+    def invalidate(self, token: str) -> None:
+        """Drops a token that the server refused: the file may hold a new one.
+
+        Args:
+            token: the refused token.
+        """
+        if self._token == Secret(token):
+            self._token = None
+
+    async def _read(self) -> None:
+        text = await asyncio.to_thread(self._file.read_again)
+        if text is None:
+            # Whoever writes it may be about to.
+            where = f"{self._file.where}: {printable(self._file.path)}"
+            raise AuthenticationError(f"the token was refused, and there is no other one: {where} can't be read now", lasting="perhaps")
+        self._token = Secret(self._checked(text))
+
+    def _checked(self, text: str) -> str:
+        if not _is_token(text):
+            where = f"{self._file.where}: {printable(self._file.path)}"
+            raise ConfigurationError(f"{where} holds no token: it must hold the token alone, without 'Bearer' and blanks")
+        return text
+
+
 class _Callable:
     """An async function of the caller; its token is kept until the server refuses it."""
 
@@ -147,6 +221,8 @@ class ClientCredentials:
     Args:
         client_id: the client id.
         client_secret: the client secret; it is never shown.
+        client_secret_file: a file that holds it on one line, in its place. It is read at once, and again where the identity service refuses
+            the secret, so that a new one needs no restart.
         identity_url: the identity service, for staging `https://auth.staging.amili.no`, for production `https://auth.amili.no`.
 
     It works inside an `ArmClient`, which sends its requests; several clients may share one.
@@ -158,13 +234,28 @@ class ClientCredentials:
     LEEWAY: Final = 60.0
     """A token is renewed this many seconds before it expires (a short-lived one in the last tenth of its life)."""
 
-    def __init__(self, *, client_id: str, client_secret: str, identity_url: str) -> None:
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        client_secret: str | None = None,
+        client_secret_file: str | os.PathLike[str] | SecretFile | None = None,
+        identity_url: str,
+    ) -> None:
+        if (client_secret is None) == (client_secret_file is None):
+            raise ConfigurationError("ClientCredentials: give client_secret or client_secret_file, one of them")
+        self._file: SecretFile | None = None
+        if client_secret_file is not None:
+            file = (
+                client_secret_file if isinstance(client_secret_file, SecretFile) else SecretFile(client_secret_file, "client_secret_file")
+            )
+            self._file, client_secret = file, file.read()
         for name, value in (("client_id", client_id), ("client_secret", client_secret)):
             if not isinstance(value, str) or not value.strip():
                 raise ConfigurationError(f"ClientCredentials: {name} must not be blank")
         self.client_id = client_id
         self.identity_url = check_origin("identity_url", identity_url)
-        self._secret = Secret(client_secret)
+        self._secret = Secret(str(client_secret))
         self._single = _Single()
         self._token: Secret | None = None
         self._renew_at = 0.0
@@ -222,8 +313,23 @@ class ClientCredentials:
         Returns:
             The body of the response.
         """
+        try:
+            return await self._post(post)
+        except AuthenticationError as exc:
+            # It refused them: another time it would do so too, unless there is another secret.
+            if exc.status is None or exc.lasting != "yes" or not await self._has_new_secret():
+                raise
+        return await self._post(post)
+
+    async def _post(self, post: PostForm) -> bytes:
         form: dict[str, str | Secret] = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self._secret}
         return await post(f"{self.identity_url}/token", form)
+
+    async def _has_new_secret(self) -> bool:
+        """Reads the file of the secret again, where there is one; tells whether it holds another one now."""
+        text = await asyncio.to_thread(self._file.read_again) if self._file is not None else None
+        before, self._secret = self._secret, Secret(text) if text is not None else self._secret
+        return self._secret != before
 
     def _is_fresh(self) -> bool:
         return self._token is not None and clock.unix_time() < self._renew_at

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from . import codec
-from .auth import Auth, ClientCredentials, token_source
+from .auth import Auth, token_source
 from .bulk.limits import SharedLimits
 from .bulk.outcomes import BatchReader
 from .bulk.results import BatchRules
 from .certificates import FilePath, tls_context
-from .config import DEFAULT, BatchWords, BulkOptions, Default, Limits, RetryPolicy, Timeout, check_int, check_origin, environment
+from .config import DEFAULT, BatchWords, BulkOptions, Default, Limits, RetryPolicy, Timeout, check_int, check_origin
 from .endpoints import find, unlisted, with_paths
+from .environment import from_variables
 from .errors import ConfigurationError
 from .proxies import Proxies, check_proxy, proxies_of
 from .resources.ar_items import ArItems
@@ -181,7 +182,12 @@ class ArmClient:
         """Makes a client from environment variables.
 
         They are `AMILI_ARM_CLIENT_NO`, `AMILI_ARM_BASE_URL`, and either `AMILI_ARM_TOKEN` or `AMILI_ARM_CLIENT_ID`,
-        `AMILI_ARM_CLIENT_SECRET` and `AMILI_ARM_IDENTITY_URL`; also `AMILI_ARM_USER_ID` and `AMILI_ARM_LANGUAGE`.
+        `AMILI_ARM_CLIENT_SECRET` and `AMILI_ARM_IDENTITY_URL`; also `AMILI_ARM_USER_ID`, `AMILI_ARM_LANGUAGE`, `AMILI_ARM_PROXY` (`none`:
+        no proxy), `AMILI_ARM_CA_FILE`, `AMILI_ARM_CLIENT_CERT`, `AMILI_ARM_CLIENT_KEY`, `AMILI_ARM_CLIENT_KEY_PASSWORD`, and the numbers
+        of `Timeout`, `RetryPolicy` and `Limits`, such as `AMILI_ARM_TIMEOUT_TOTAL`. Each secret can be in a file in place of the variable
+        (`AMILI_ARM_TOKEN_FILE`, `AMILI_ARM_CLIENT_SECRET_FILE`, `AMILI_ARM_CLIENT_KEY_PASSWORD_FILE`), or in a keyring
+        (`AMILI_ARM_TOKEN_KEYRING=SERVICE:USER` and so on; extra `keyring`). In paths, `~` and variables such as
+        `$CREDENTIALS_DIRECTORY` are expanded. A variable that looks like a misspelt one is warned of.
 
         Args:
             variables: the variables. Default: the environment of the process.
@@ -193,26 +199,7 @@ class ArmClient:
         Raises:
             ConfigurationError: a variable is missing or wrong; the message names it.
         """
-        found = environment(os.environ if variables is None else variables)
-        wanted = ["client_no", "base_url"]
-        if "auth" not in settings and "token" not in found:
-            wanted += ["client_id", "client_secret", "identity_url"]
-        missing = [f"AMILI_ARM_{name.upper()}" for name in wanted if name not in found and name not in settings]
-        if missing:
-            credentials = {"AMILI_ARM_CLIENT_ID", "AMILI_ARM_CLIENT_SECRET", "AMILI_ARM_IDENTITY_URL"}
-            or_token = "" if credentials.isdisjoint(missing) else " (or AMILI_ARM_TOKEN in place of client id, secret and identity url)"
-            raise ConfigurationError(f"set {', '.join(missing)}{or_token}")
-        arguments: dict[str, Any] = {name: found[name] for name in ("base_url", "user_id", "language", "identity_url") if name in found}
-        if "auth" not in settings:
-            arguments["auth"] = found.get("token") or ClientCredentials(
-                client_id=found["client_id"], client_secret=found["client_secret"], identity_url=found["identity_url"]
-            )
-        number = settings.pop("client_no", found.get("client_no"))
-        if isinstance(number, str):
-            if not number.isdecimal():
-                raise ConfigurationError("AMILI_ARM_CLIENT_NO must be a number")
-            number = int(number)
-        return cls(number, **{**arguments, **settings})
+        return cls(**from_variables(os.environ if variables is None else variables, settings))
 
     def for_client(self, client_no: int) -> ArmClient:
         """Returns a view on another client number that shares connections, token and limits. It ends with the client it came from.
@@ -370,10 +357,12 @@ def _template(path: str) -> str:
 
 def _proxies(proxy: str | Default | Proxies | None, *, has_session: bool) -> Proxies:
     """The proxy of a client; a session that was brought has its own."""
+    if has_session:
+        return Proxies()
     if isinstance(proxy, Proxies):
         return proxy
     if proxy is DEFAULT:
-        return proxies_of({} if has_session else os.environ)
+        return proxies_of(os.environ)
     return Proxies(check_proxy(proxy) if proxy is not None else None)
 
 

@@ -27,7 +27,6 @@ __all__ = [
     "Timeout",
     "check_int",
     "check_origin",
-    "environment",
 ]
 
 STAGING: Final = "https://api.staging.amili.no/arm/v1"
@@ -479,12 +478,3 @@ class BulkOptions:
         _check_word("BulkOptions.compression", self.compression, ("gzip", "zstd"))
         if self.compression == "zstd" and not has_zstd():
             raise ConfigurationError(f"BulkOptions.compression='zstd' needs Python 3.14 or a package: {INSTALL_ZSTD}")
-
-
-_VARIABLES: Final = ("BASE_URL", "CLIENT_NO", "TOKEN", "CLIENT_ID", "CLIENT_SECRET", "IDENTITY_URL", "USER_ID", "LANGUAGE")
-
-
-def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Returns the `AMILI_ARM_*` settings in `variables` by their lower-case names, without blank ones."""
-    found = {name.lower(): variables.get(f"AMILI_ARM_{name}", "").strip() for name in _VARIABLES}
-    return {name: value for name, value in found.items() if value}

@@ -31,7 +31,7 @@ from . import clock
 from .attempts import DeliveryEvidence, SendFailure
 from .auth import Secret
 from .config import Limits, Timeout
-from .errors import ConfigurationError
+from .errors import ConfigurationError, proxy_hint
 from .proxies import Proxies
 from .retry import rule_of
 from .uploads import pieces
@@ -313,8 +313,7 @@ class Connections:
                     raise_for_status=False,
                     timeout=self._client_timeout(timeout),
                     **self._new_connection(request),
-                    **self._tls,
-                    **({"proxy": proxy} if (proxy := self._proxies.of(address)) is not None else {}),
+                    **self._route(address),
                 ) as answer,
             ):
                 self._take_note(exchange, answer, request)
@@ -393,6 +392,11 @@ class Connections:
             reason = "connect time-out" if isinstance(failure, aiohttp.ConnectionTimeoutError) else "time-out"
             return SendFailure(reason, reason, cause=cause)
         return SendFailure(type(failure).__name__, type(failure).__name__, cause=cause)
+
+    def _route(self, address: str) -> dict[str, Any]:
+        """The certificates, and the proxy that an address is reached through."""
+        proxy = self._proxies.of(address)
+        return {**self._tls, "proxy": proxy} if proxy is not None else self._tls
 
     # --- sessions ---------------------------------------------------------------------------------------------------------
 
@@ -516,8 +520,7 @@ def _of_proxy(failure: Exception, proxies: Proxies, origin: str) -> SendFailure 
     """What went wrong between this machine and its proxy, or between that and the server."""
     if isinstance(failure, aiohttp.ClientHttpProxyError):
         said = f"the proxy answered {failure.status}"
-        remedy = _PROXY_REMEDIES.get(failure.status, "check that {setting} names a proxy")
-        text = f"{said}: " + remedy.format(proxy=proxies.shown, origin=origin, setting=proxies.setting)
+        text = f"{said}: {proxy_hint(failure.status, proxies.shown or '', origin, proxies.setting)}"
         return SendFailure(said, text, rule_of(failure.status).proxy, cause=ConnectionError(said))
     if not isinstance(failure, aiohttp.ClientConnectorError) or (
         not isinstance(failure, aiohttp.ClientProxyConnectionError) and not _is_at_proxy(failure, proxies)
@@ -529,17 +532,6 @@ def _of_proxy(failure: Exception, proxies: Proxies, origin: str) -> SendFailure 
     if isinstance(failure, aiohttp.ClientProxyConnectionError):
         return SendFailure("proxy not reached", f"no connection to {where}: check {proxies.setting}", is_closed_port=True, cause=cause)
     return None
-
-
-_CANNOT_REACH: Final = "{proxy} can't reach {origin}: check that address, or try again later"
-_PROXY_REMEDIES: Final[Mapping[int, str]] = {
-    403: "{proxy} does not allow connections to {origin}: ask who runs it, or name the host in NO_PROXY if it can be reached directly",
-    407: "{proxy} wants a user name and a password, or refuses those given: {setting} is http://user:password@host:port",
-    502: _CANNOT_REACH,
-    503: _CANNOT_REACH,
-    504: _CANNOT_REACH,
-}
-"""What to do about what a proxy answers to CONNECT."""
 
 
 def _is_at_proxy(failure: Exception, proxies: Proxies) -> bool:

@@ -73,6 +73,7 @@ __all__ = [
     "TruncatedListError",
     "UnauthorizedError",
     "UnprocessableError",
+    "proxy_hint",
     "status_error",
     "token_hint",
 ]
@@ -320,6 +321,28 @@ def token_hint(status: int, *, is_transient: bool) -> str:
         is_transient: whether another attempt may get another response.
     """
     return _TOKEN_HINTS.get(status) or ("try again later" if is_transient else "check identity_url")
+
+
+_CANNOT_REACH: Final = "{proxy} can't reach {origin}: check that address, or try again later"
+_PROXY_HINTS: Final[Mapping[int, str]] = {
+    403: "{proxy} does not allow connections to {origin}: ask who runs it, or name the host in NO_PROXY if it can be reached directly",
+    407: "{proxy} wants a user name and a password, or refuses those given: {setting} is http://user:password@host:port",
+    502: _CANNOT_REACH,
+    503: _CANNOT_REACH,
+    504: _CANNOT_REACH,
+}
+
+
+def proxy_hint(status: int, proxy: str, origin: str, setting: str) -> str:
+    """Returns what to do about the status with which a proxy answers CONNECT.
+
+    Args:
+        status: the HTTP status.
+        proxy: address of the proxy.
+        origin: address that was asked for.
+        setting: name of the setting that names the proxy.
+    """
+    return _PROXY_HINTS.get(status, "check that {setting} names a proxy").format(proxy=proxy, origin=origin, setting=setting)
 
 
 _CLASSES: Final[Mapping[int, type[StatusError]]] = {

@@ -11,18 +11,14 @@ import typer
 from . import output
 from .config_file import places
 from .help import ArmCommand, ArmGroup
-from .monitoring import VARIABLES
 from .options import Config, ConnectionOptions, command
 from .settings import Found, Settings, current_file
 from .settings_schema import KNOWN
 
-__all__ = ["config_app", "shown_value", "value_in_words", "warn_of_unknown_variables"]
+__all__ = ["config_app", "shown_value", "value_in_words"]
 
-_MASK: Final = "***"
 _WIDEST: Final = 60
 """Longer values do not widen their column."""
-
-_NOT_SETTINGS: Final = frozenset({"AMILI_ARM_CONFIG", *VARIABLES})
 
 config_app = typer.Typer(cls=ArmGroup, help="Settings, from options, the environment, a file, or by default.", no_args_is_help=True)
 
@@ -40,7 +36,6 @@ def show(
         output.print_json({"file": file.path if file is not None else None, "settings": _as_json(found)})
     else:
         _print(found)
-    warn_of_unknown_variables()
 
 
 @config_app.command(cls=ArmCommand)
@@ -61,13 +56,6 @@ def _as_json(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
     return values
 
 
-def warn_of_unknown_variables() -> None:
-    """Names on standard error the variables that look like settings and are none."""
-    for name in sorted(set(os.environ) - _NOT_SETTINGS - {setting.variable for setting in KNOWN.values()}):
-        if name.startswith("AMILI_ARM_"):
-            output.warn(f"{output.plain(name)} in the environment is not a setting")
-
-
 def shown_value(key: str, found: Found) -> Any:
     """Returns the value of a setting as it may be shown: secrets are masked completely.
 
@@ -78,7 +66,7 @@ def shown_value(key: str, found: Found) -> Any:
     Returns:
         The value, or a mask.
     """
-    return _MASK if KNOWN[key].is_secret and found.value is not None else found.value
+    return KNOWN[key].shown(found.value)
 
 
 def _print(settings: Settings) -> None:

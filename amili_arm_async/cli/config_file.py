@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -13,15 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import ConfigurationError
+from ..secret_files import expanded
 from .output import plain
-from .settings_schema import KNOWN, SECRETS
+from .settings_schema import KNOWN, PROXY, SECRETS
 
-__all__ = ["ConfigFile", "expanded", "places", "read_config", "read_secret"]
+__all__ = ["ConfigFile", "places", "read_config"]
 
 _HERE: Final = "amili-arm.toml"
 _LARGEST: Final = 1_000_000
-_LARGEST_SECRET: Final = 64_000
-_VARIABLE: Final = re.compile(r"\$(\w+|\{[^}]*\})")
 _TABLES: Final = frozenset(
     ".".join(parts[: length + 1]) for setting in KNOWN.values() for parts in [setting.table.split(".")] for length in range(len(parts))
 )
@@ -84,34 +82,6 @@ def read_config(given: str | None, variables: Mapping[str, str]) -> ConfigFile |
     return None
 
 
-def expanded(path: str, variables: Mapping[str, str], where: str) -> str:
-    """Expands `~` and variables such as `$CREDENTIALS_DIRECTORY` in a path.
-
-    Args:
-        path: the path.
-        variables: the environment.
-        where: names the place of the path in a message.
-
-    Returns:
-        The expanded path.
-
-    Raises:
-        ConfigurationError: a variable is not set, or there is no such home.
-    """
-
-    def value(found: re.Match[str]) -> str:
-        name = found[1].strip("{}")
-        if not variables.get(name):
-            raise ConfigurationError(f"{where} names ${plain(name)}, and there is no such variable in the environment")
-        return variables[name]
-
-    expanded_path = _VARIABLE.sub(value, path)
-    try:
-        return str(Path(expanded_path).expanduser()) if expanded_path.startswith("~") else expanded_path
-    except RuntimeError:
-        raise ConfigurationError(f"{where} names {plain(expanded_path)}, and there is no such home") from None
-
-
 # --- what is in it --------------------------------------------------------------------------------------------------------------
 
 
@@ -128,6 +98,8 @@ def _read(path: str, *, is_named: bool) -> ConfigFile:
         _check_owner(shown, status)
     values = dict(_walk(_parse(text, shown), "", shown))
     secrets = [key for key in SECRETS if key in values]
+    if "@" in values.get(PROXY, ""):
+        secrets.append(PROXY)
     if secrets and os.name == "posix" and status.st_mode & 0o077:
         raise ConfigurationError(f"{shown} holds {secrets[0]} and is open to other users of this machine: chmod 600 {shown}")
     return ConfigFile(path, values)
@@ -182,32 +154,3 @@ def _unknown(name: str, above: str, is_table: bool, shown: str) -> str:
     if near := difflib.get_close_matches(name, others, 1, 0.8):
         return f"{where}; {near[0]!r} belongs in [{others[near[0]].rpartition('.')[0]}]"
     return f"{where}; expected one of: {', '.join(here)}"
-
-
-# --- secrets in files of their own ------------------------------------------------------------------------------------------------
-
-
-def read_secret(path: str, where: str) -> str:
-    """Reads a secret from a file of its own, as systemd and containers provide one.
-
-    Args:
-        path: of the file.
-        where: names the setting in a message.
-
-    Returns:
-        The secret.
-
-    Raises:
-        ConfigurationError: it can't be read, or holds something else. The message contains nothing of it.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            text = file.read(_LARGEST_SECRET + 1)
-        secret = text.decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{where}: {plain(path)} is not UTF-8") from None
-    except (OSError, ValueError) as exc:
-        raise ConfigurationError(f"{where}: {plain(path)} can't be read: {getattr(exc, 'strerror', None) or 'no such path'}") from None
-    if not secret or len(text) > _LARGEST_SECRET or not secret.isprintable():
-        raise ConfigurationError(f"{where}: {plain(path)} must hold the secret on one line, and nothing else")
-    return secret

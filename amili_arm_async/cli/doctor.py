@@ -16,10 +16,11 @@ from .. import clock, codec, wire
 from ..attempts import Attempt
 from ..client import ArmClient
 from ..config import RetryPolicy, Timeout
+from ..environment import secret_of
 from ..errors import ArmError, ConfigurationError, StatusError
 from ..retry import Proof
 from . import output
-from .config import shown_value, value_in_words, warn_of_unknown_variables
+from .config import shown_value, value_in_words
 from .options import OUTPUT, ConnectionOptions, command
 from .runner import run_to_end
 from .settings import Settings, current_file
@@ -73,7 +74,6 @@ def doctor(
         output.print_json(checkup.as_json())
     else:
         checkup.print_lines()
-    warn_of_unknown_variables()
     raise typer.Exit(code or (0 if checkup.ok else 1))
 
 
@@ -160,7 +160,7 @@ class Checkup:
             self.steps.append(Step("token", "ok", f"from {transport.credentials.identity_url}", seconds=_seconds_since(began)))
             return True
         where = self._places("token")
-        expires = _expiry_of(self.settings.variables().get("AMILI_ARM_TOKEN", ""))
+        expires = _expiry_of(secret_of(self.settings.connection(), "token") or "")
         if expires is not None and expires < clock.unix_time():
             text = f"the token that was given expired at {datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M:%S} UTC"
             self.steps.append(Step("token", "failed", text, f"Give a new one in {where}, or client_id and client_secret, which fetch it"))

@@ -21,7 +21,7 @@ from ..sources.records import Records, open_records
 from . import output
 from .monitoring import current_run, monitored
 from .runner import GRACE
-from .settings import Found, Settings, current_file, resolve, use_file
+from .settings import Found, Settings, current_file, resolve, unknown_variables, use_file
 from .settings_schema import KNOWN, parse_share
 from .stdout import decide_exit_code
 
@@ -152,6 +152,8 @@ def _take_file(context: typer.Context, given: str | None) -> None:
         return
     try:
         file = use_file(given if given is not None else context.meta.get(_CONFIG_BEFORE_COMMAND))
+        for warning in unknown_variables(os.environ):
+            output.warn(warning)
         context.default_map = defaults(resolve({}, file), context.info_name or "")
     except ConfigurationError as exc:
         if context.info_name not in _TELL_SETTINGS:
@@ -222,6 +224,22 @@ class ConnectionOptions:
     client_id: Annotated[str | None, typer.Option(metavar="ID", rich_help_panel=CONNECTION, help="Client id for the identity service.")] = (
         None
     )
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            rich_help_panel=CONNECTION,
+            help="Proxy for the API and the identity service; none: no proxy. Default: the one that HTTPS_PROXY names.",
+        ),
+    ] = None
+    ca_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", rich_help_panel=CONNECTION, help="Certificates (PEM) of the authorities to trust, not the system's."),
+    ] = None
+    client_cert: Annotated[str | None, typer.Option(metavar="FILE", rich_help_panel=CONNECTION, help="Client certificate (PEM).")] = None
+    client_key: Annotated[
+        str | None, typer.Option(metavar="FILE", rich_help_panel=CONNECTION, help="Private key of the client certificate (PEM).")
+    ] = None
 
     def settings(self) -> Settings:
         """Returns all settings: these options, then the environment, the settings file and the defaults.

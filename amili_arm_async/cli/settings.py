@@ -10,17 +10,26 @@ from typing import Any, Final, Literal, TypeAlias
 
 from ..client import ArmClient
 from ..config import BatchWords, Limits, RetryPolicy, Timeout
+from ..environment import make_arguments, nearest
 from ..errors import ConfigurationError
-from .config_file import ConfigFile, expanded, read_config, read_secret
+from ..proxies import proxies_of
+from ..secret_files import SecretFile, expanded, from_keyring
+from . import output
+from .config_file import ConfigFile, read_config
 from .settings_schema import KNOWN, SECRETS
 
-__all__ = ["Found", "Settings", "current_file", "resolve", "use_file"]
+__all__ = ["Found", "Settings", "current_file", "resolve", "unknown_variables", "use_file"]
 
 Origin: TypeAlias = Literal["flag", "environment", "file", "default"]
 Layer: TypeAlias = Mapping[str, "Found"]
 
-_IDENTITY: Final = ("connection.client_id", "connection.client_secret", "connection.client_secret_file")
-_FROM_ENV: Final = ("base_url", "client_no", "identity_url", "client_id", "user_id", "language")
+_IDENTITY: Final = (
+    "connection.client_id",
+    "connection.client_secret",
+    "connection.client_secret_file",
+    "connection.client_secret_keyring",
+)
+_SECRET_FILES: Final = frozenset(f"{key}_file" for key in SECRETS)
 _OBJECTS: Final[Mapping[str, type[Any]]] = {"timeout": Timeout, "retry": RetryPolicy, "limits": Limits, "batch_words": BatchWords}
 
 
@@ -146,26 +155,32 @@ class Settings:
             return expanded(found.value, self._variables, found.where(key))
         return found.value
 
-    def variables(self) -> dict[str, str]:
-        """Returns the variables for `ArmClient.from_env`; files that hold a secret are read now.
+    def connection(self) -> dict[str, Any]:
+        """Returns the settings of the connection as `environment.make_arguments` takes them. What is in a keyring is read now.
 
         Returns:
-            Values by the names of environment variables.
+            The settings by their names.
 
         Raises:
-            ConfigurationError: a file can't be read.
+            ConfigurationError: a path can't be expanded, or the keyring not be read.
         """
-        variables = {f"AMILI_ARM_{name.upper()}": str(found.value) for name in _FROM_ENV if (found := self.found.get(f"connection.{name}"))}
-        for key in SECRETS:
-            if (secret := self._secret(key)) is not None:
-                variables[f"AMILI_ARM_{key.partition('.')[2].upper()}"] = secret
-        return variables
+        found: dict[str, Any] = {"proxy": proxies_of(self._variables)}
+        for key, one in self.found.items():
+            name = key.removeprefix("connection.")
+            if KNOWN[key].table != "connection" or name == "paths":
+                continue
+            found[name] = one.value if KNOWN[key].is_secret else self.value(key)
+            if name.endswith("_keyring"):
+                found[name] = from_keyring(one.value, one.where(key))
+            elif key in _SECRET_FILES:
+                found[name] = SecretFile(found[name], one.where(key))
+        return found
 
     def client(self, **given: Any) -> ArmClient:
         """Returns a client with these settings; files that hold a secret are read now.
 
         Args:
-            **given: further arguments of `ArmClient`, which override the settings.
+            **given: arguments of `ArmClient` that override the settings.
 
         Returns:
             The client.
@@ -174,14 +189,11 @@ class Settings:
             ConfigurationError: a setting is missing or wrong.
         """
         objects = {name: self._value_object(name) for name in _OBJECTS}
-        return ArmClient.from_env(self.variables(), **{**objects, "paths": self.value("connection.paths"), **given})
-
-    def _secret(self, key: str) -> str | None:
-        if (found := self.found.get(key)) is not None:
-            return str(found.value)
-        if (found := self.found.get(f"{key}_file")) is None:
-            return None
-        return read_secret(self.value(f"{key}_file"), found.where(f"{key}_file"))
+        found = self.connection()
+        for one in found.values():
+            if isinstance(one, SecretFile) and (warning := one.warning()) is not None:
+                output.warn(warning)
+        return ArmClient(**make_arguments(found, {**objects, "paths": self.value("connection.paths"), **given}))
 
     def _value_object(self, name: str) -> Any:
         """Returns the settings of a table as `ArmClient` takes them."""
@@ -215,22 +227,29 @@ def resolve(flags: Mapping[str, Found], file: ConfigFile | None, variables: Mapp
     for layer in reversed(layers):
         found.update(_refuse_duplicate_secrets(layer))
         for key in SECRETS:
-            # A secret and the path of its file are two ways to give the same.
-            for one, other in ((key, f"{key}_file"), (f"{key}_file", key)):
-                if one in layer:
-                    found.pop(other, None)
+            # A secret, the path of its file and its place in a keyring are three ways to give the same.
+            if any(way in layer for way in _ways(key)):
+                for way in _ways(key):
+                    if way not in layer:
+                        found.pop(way, None)
         if any(key in layer for key in (*_IDENTITY, *(["connection.identity_url"] if layer is flags else []))):
             # An identity overrides a token of a lower layer.
-            for key in ("connection.token", "connection.token_file"):
+            for key in _ways("connection.token"):
                 if key not in layer:
                     found.pop(key, None)
     return Settings({key: found[key] for key in KNOWN if key in found}, variables)
 
 
+def _ways(key: str) -> tuple[str, ...]:
+    """Returns the settings that give a secret."""
+    return (key, f"{key}_file", f"{key}_keyring")
+
+
 def _refuse_duplicate_secrets(layer: Layer) -> Layer:
     for key in SECRETS:
-        if key in layer and (path := layer.get(f"{key}_file")) is not None:
-            raise ConfigurationError(f"{path.where(f'{key}_file')}: {KNOWN[key].name} is given too: give one of them")
+        first, *others = [way for way in _ways(key) if way in layer] or [key]
+        for other in others:
+            raise ConfigurationError(f"{layer[other].where(other)}: {KNOWN[first].name} is given too: give one of them")
     return layer
 
 
@@ -242,3 +261,25 @@ def _environment(variables: Mapping[str, str]) -> Layer:
         if name is not None and (text := variables.get(name, "")).strip():
             found[setting.key] = Found(setting.parse(text, name), "environment", name)
     return found
+
+
+_NOT_SETTINGS: Final = frozenset({"AMILI_ARM_CONFIG"})
+
+
+def unknown_variables(variables: Mapping[str, str]) -> list[str]:
+    """Returns a warning for each variable that looks like a setting and is none, with the nearest that is one.
+
+    Args:
+        variables: the environment.
+
+    Returns:
+        The warnings.
+    """
+    known = {setting.variable for setting in KNOWN.values() if setting.variable is not None} | _NOT_SETTINGS
+    warnings = []
+    for name in sorted(variables):
+        if name.startswith("AMILI_ARM_") and name not in known:
+            near = nearest(name, known)
+            did_you = f": did you mean {near}?" if near is not None else ""
+            warnings.append(f"{output.plain(name)} in the environment is not a setting{did_you}")
+    return warnings

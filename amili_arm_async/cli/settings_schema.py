@@ -10,16 +10,21 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from .. import environment
 from ..bulk.report import expectation_of
 from ..config import DEFAULT, BatchWords, BulkOptions, Default, Limits, RetryPolicy, Timeout, check_int, check_origin
 from ..endpoints import with_paths
 from ..errors import ConfigurationError
+from ..proxies import check_proxy, without_credentials
 from ..sources.mapping import FieldMap
 
 __all__ = ["KNOWN", "SECRETS", "Setting", "SettingsSchema", "parse_share"]
 
-SECRETS: Final = ("connection.client_secret", "connection.token")
-"""Settings that are never shown. Each can also be in a file of its own, whose path is the setting with `_file` at its end."""
+SECRETS: Final = tuple(f"connection.{name}" for name in environment.SECRETS)
+"""Settings that are never shown. Each can also be in a file or a keyring, which the setting with `_file` or `_keyring` at its end names."""
+
+PROXY: Final = "connection.proxy"
+"""The setting whose value may hold credentials: they are never shown."""
 
 
 # --- the schema ---------------------------------------------------------------------------------------------------------
@@ -48,10 +53,19 @@ class ConnectionSettings(Struct, frozen=True):
     client_id: str | None = None
     client_secret: str | None = None
     client_secret_file: FilePath | None = None
+    client_secret_keyring: str | None = None
     token: str | None = None
     token_file: FilePath | None = None
+    token_keyring: str | None = None
     user_id: str | None = None
     language: str | None = None
+    proxy: str | None = None
+    ca_file: FilePath | None = None
+    client_cert: FilePath | None = None
+    client_key: FilePath | None = None
+    client_key_password: str | None = None
+    client_key_password_file: FilePath | None = None
+    client_key_password_keyring: str | None = None
     timeout: Timeout = Timeout()
     retry: RetryPolicy = RetryPolicy()
     limits: Limits = Limits()
@@ -172,6 +186,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], object]]] = {
     "connection.client_no": lambda number: check_int("client_no", number, least=1),
     "connection.identity_url": lambda url: check_origin("identity_url", url),
     "connection.paths": with_paths,
+    "connection.proxy": lambda proxy: check_proxy(proxy) if proxy != "none" else None,
     "source.decimal": _check_decimal,
     "columns.customers": lambda columns: FieldMap("customers", columns),
     "columns.documents": lambda columns: FieldMap("documents", columns),
@@ -245,7 +260,14 @@ class Setting:
         return "AMILI_ARM_" + self.key.removeprefix("connection.").replace(".", "_").upper()
 
     def argument(self, value: Any) -> Any:
-        """Returns a value of this setting as the classes of the library take it."""
+        """Returns a value of this setting as the classes of the library take it.
+
+        Args:
+            value: the value.
+
+        Returns:
+            The value; for a word, what it stands for.
+        """
         return _WORDS.get(value, value) if self.type == Total else value
 
     @property
@@ -257,6 +279,19 @@ class Setting:
     def is_secret(self) -> bool:
         """Whether its value is never shown."""
         return self.key in SECRETS
+
+    def shown(self, value: Any) -> Any:
+        """Returns a value as it is shown: a secret is masked, and so are the credentials of a proxy.
+
+        Args:
+            value: a value of this setting, or None.
+
+        Returns:
+            The value, or what stands in its place.
+        """
+        if self.is_secret and value is not None:
+            return "***"
+        return without_credentials(value) if self.key == PROXY and value not in {None, "none"} else value
 
     def checked(self, value: object, where: str) -> Any:
         """Returns a value from a file, if it has the right type and can work.

@@ -20,10 +20,11 @@ from typer.testing import CliRunner
 from amili_arm_async import BatchWords, BulkOptions, ConfigurationError, Limits, RetryPolicy, Timeout
 from amili_arm_async.cli import options, reconcile
 from amili_arm_async.cli.app import app
-from amili_arm_async.cli.config_file import ConfigFile, places, read_config, read_secret
+from amili_arm_async.cli.config_file import ConfigFile, places, read_config
 from amili_arm_async.cli.options import defaults
 from amili_arm_async.cli.settings import Found, resolve
 from amili_arm_async.cli.settings_schema import KNOWN
+from amili_arm_async.secret_files import SecretFile
 
 from .conftest import COMMAND, WAIT
 
@@ -232,14 +233,13 @@ def test_a_secret_in_a_file_of_its_own(write, text):
     folder = write(text, "credentials/secret").parent
     path = write("[connection]\ntoken_file = '$CREDENTIALS_DIRECTORY/secret'\n")
     found = resolve({}, read_config(str(path), {}), {"CREDENTIALS_DIRECTORY": str(folder)})
-    assert found._secret(TOKEN) == "s3cret"
-    assert read_secret(str(folder / "secret"), "x") == "s3cret"
+    assert found.connection()["token_file"].read() == "s3cret"
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"s3cret\nmore\n", b"s3cret\x00", b"\xffs3cret", b"s3cret" * 20_000])
 def test_a_file_that_holds_no_secret(write, text):
     with pytest.raises(ConfigurationError, match=r"^token_file: ") as caught:
-        read_secret(str(write(text, "secret")), "token_file")
+        SecretFile(write(text, "secret"), "token_file").read()
     assert "s3cret" not in str(caught.value)
 
 

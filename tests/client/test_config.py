@@ -20,7 +20,7 @@ from amili_arm_async import (
     RetryPolicy,
     Timeout,
 )
-from amili_arm_async.config import check_origin, environment, is_loopback
+from amili_arm_async.config import check_origin, is_loopback
 
 pytestmark = pytest.mark.quick
 
@@ -253,11 +253,3 @@ def test_base_url_has_no_default() -> None:
 def test_auth_is_a_token_or_where_one_comes_from(auth) -> None:
     with pytest.raises(ConfigurationError):
         ArmClient(2218, auth=auth, base_url=STAGING)
-
-
-# --- the environment ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_environment_gives_what_is_set_and_not_blank() -> None:
-    variables = {"AMILI_ARM_TOKEN": " t ", "AMILI_ARM_USER_ID": " ", "AMILI_ARM_CLIENT_NO": "2218", "AMILI_ARM_OTHER": "x", "TOKEN": "y"}
-    assert environment(variables) == {"token": "t", "client_no": "2218"}

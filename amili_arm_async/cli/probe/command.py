@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,14 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ... import wire
-from ...auth import ClientCredentials
-from ...client import ArmClient
-from ...config import RetryPolicy, Timeout, check_origin, environment
+from ...config import RetryPolicy, Timeout, check_origin
 from ...errors import ArmError, ConfigurationError
 from .. import output
 from ..options import ConnectionOptions, command
 from ..progress import UpdateBar, bar
 from ..runner import run_to_end
+from ..settings import Settings
 from ..signals import SignalHandler
 from .evidence import Exchange, ProbeFinding, Verdict
 from .masking import ReplyFiles
@@ -57,11 +56,11 @@ def probe(
 ) -> None:
     """Checks with a real service what this library had to assume, and reports what is different. Without --write it only reads."""
     try:
-        variables = connection.settings().variables()
-        records = _records(variables, customer, document, is_production=production) if _is_writing(write, customer, document) else None
+        settings = connection.settings()
+        records = _records(settings, customer, document, is_production=production) if _is_writing(write, customer, document) else None
         for uuid in batch or ():
             wire.segment("--batch", uuid)
-        job = _probe(variables, timeout)
+        job = _probe(settings, timeout)
         job.batches, job.records, job.deadline = list(batch or ()), records, batch_deadline
         replies = ReplyFiles(save) if save is not None else None
     except ArmError as exc:
@@ -88,9 +87,9 @@ def _is_writing(write: bool, customer: Path | None, document: Path | None) -> bo
     return write
 
 
-def _records(variables: Mapping[str, str], customer: Path | None, document: Path | None, *, is_production: bool) -> RecordsToWrite:
+def _records(settings: Settings, customer: Path | None, document: Path | None, *, is_production: bool) -> RecordsToWrite:
     """Reads what is to be written. Refused, before anything is read or sent, where the host may be production."""
-    check_host(check_origin("base_url", environment(variables).get("base_url")), is_production=is_production)
+    check_host(check_origin("base_url", settings.value("connection.base_url")), is_production=is_production)
     return read_records(*[_read(path) if path is not None else None for path in (customer, document)])
 
 
@@ -101,17 +100,12 @@ def _read(path: Path) -> bytes:
         raise ConfigurationError(f"{path} can't be read: {exc.strerror}") from None
 
 
-def _probe(variables: Mapping[str, str], seconds: float) -> Probe:
+def _probe(settings: Settings, seconds: float) -> Probe:
     """Makes the probe of the service that the settings name."""
-    found = environment(variables)
-    auth = None
-    if "token" not in found and {"client_id", "client_secret", "identity_url"} <= found.keys():
-        # Made here, so that the field names in the answer of the identity service can be reported.
-        auth = ClientCredentials(client_id=found["client_id"], client_secret=found["client_secret"], identity_url=found["identity_url"])
     # Each request is sent once, that for a token too.
     timeout = Timeout(connect=min(10.0, seconds), read=seconds, total=seconds)
-    arm = ArmClient.from_env(variables, timeout=timeout, retry=RetryPolicy(attempts=1), **({"auth": auth} if auth is not None else {}))
-    return Probe(arm, check_origin("base_url", found["base_url"]), timeout, auth)
+    arm = settings.client(timeout=timeout, retry=RetryPolicy(attempts=1))
+    return Probe(arm, check_origin("base_url", settings.value("connection.base_url")), timeout)
 
 
 def _on_reply(replies: ReplyFiles | None, update: UpdateBar | None) -> Callable[[Exchange], None]:

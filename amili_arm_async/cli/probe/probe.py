@@ -51,7 +51,6 @@ class Probe:
         arm: the client; it is closed at the end.
         base_url: where the service is.
         timeout: for one request.
-        auth: the credentials, where the identity service is asked for the token; else None.
         batches: batchUuids of the caller's that are looked at.
         records: what is to be written, or None.
         deadline: seconds that are waited for the batch that was sent.
@@ -64,7 +63,6 @@ class Probe:
     arm: ArmClient
     base_url: str
     timeout: Timeout
-    auth: ClientCredentials | None = None
     batches: Sequence[str] = ()
     records: RecordsToWrite | None = None
     deadline: float = 300.0
@@ -81,8 +79,8 @@ class Probe:
         caller = self.arm._context  # noqa: SLF001 - what is looked at are replies of any status, and each question is asked once
         client = ProbeClient(caller, self.evidence, timeout=self.timeout, most=MAX_REQUESTS, seconds=_SECONDS, keep=self.keep)
         async with self.arm:
-            if self.auth is not None:
-                self._note_token_fields(self.auth, caller.transport.post_form)
+            if caller.transport.credentials is not None:
+                self._note_token_fields(caller.transport.credentials, caller.transport.post_form)
             try:
                 await self._ask(client)
             except UnreachableError as exc:
