@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
@@ -177,7 +178,16 @@ def _warn(variables: Mapping[str, str]) -> None:
             warnings.warn(warning, stacklevel=4)
 
 
-def nearest(name: str, known: Collection[str]) -> str | None:
-    """Returns the known name that is nearest to a misspelt one, or None where none is near."""
-    near = difflib.get_close_matches(name, known, 1, 0.85)
-    return near[0] if near else None
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
+    """Returns the known name that is nearest to a misspelt one: of those that are similar, the one that begins like it.
+
+    Args:
+        name: the misspelt name.
+        known: the known names.
+        cutoff: how similar it is at the least, from 0 to 1.
+    """
+    names = {one.removeprefix(PREFIX): one for one in known}
+    short = name.removeprefix(PREFIX)
+    # The most similar is the first, and `max` gives the first of equals.
+    near = difflib.get_close_matches(short, names, 5, cutoff)
+    return names[max(near, key=lambda one: len(os.path.commonprefix([one, short])))] if near else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import stat
 import tomllib
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from ..environment import nearest
 from ..errors import ConfigurationError
 from ..secret_files import expanded
 from .output import plain
@@ -148,9 +148,9 @@ def _unknown(name: str, above: str, is_table: bool, shown: str) -> str:
     """Returns a message about an unknown name: a similar name, the table where it belongs, or the known names."""
     where = f"{shown}: there is no {'table' if is_table else 'key'} {plain(name)!r}" + (f" in [{above}]" if above else "")
     here = sorted(key.rpartition(".")[2] for key in (*KNOWN, *_TABLES) if key.rpartition(".")[0] == above)
-    if near := difflib.get_close_matches(name, here, 1):
-        return f"{where}; did you mean {near[0]!r}?"
+    if (near := nearest(name, here, 0.6)) is not None:
+        return f"{where}; did you mean {near!r}?"
     others = {key.rpartition(".")[2]: key for key in (*KNOWN, *sorted(_TABLES))}
-    if near := difflib.get_close_matches(name, others, 1, 0.8):
-        return f"{where}; {near[0]!r} belongs in [{others[near[0]].rpartition('.')[0]}]"
+    if (near := nearest(name, others, 0.8)) is not None:
+        return f"{where}; {near!r} belongs in [{others[near].rpartition('.')[0]}]"
     return f"{where}; expected one of: {', '.join(here)}"

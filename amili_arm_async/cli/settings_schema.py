@@ -291,7 +291,7 @@ class Setting:
         """
         if self.is_secret and value is not None:
             return "***"
-        return without_credentials(value) if self.key == PROXY and value not in {None, "none"} else value
+        return without_credentials(value) if self.key == PROXY and isinstance(value, str) and value != "none" else value
 
     def checked(self, value: object, where: str) -> Any:
         """Returns a value from a file, if it has the right type and can work.

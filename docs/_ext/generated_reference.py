@@ -24,7 +24,7 @@ Section: TypeAlias = tuple[str, list[str]]
 _ROOT = Path(__file__).parents[2]
 _SETTINGS = "amili_arm_async.config"
 _MODELS = "amili_arm_async.models"
-_CLIENT = ("ArmClient", "ClientCredentials", "TokenSource", "FileContent", "Page", "Pager", "Response", "STAGING")
+_CLIENT = ("ArmClient", "ClientCredentials", "TokenFile", "TokenSource", "FileContent", "Page", "Pager", "Response", "STAGING")
 
 
 def returned() -> list[str]:

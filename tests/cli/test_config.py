@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from amili_arm_async import BatchWords, BulkOptions, ConfigurationError, Limits, RetryPolicy, Timeout
+from amili_arm_async import DEFAULT, BatchWords, BulkOptions, ConfigurationError, Limits, RetryPolicy, Timeout
 from amili_arm_async.cli import options, reconcile
 from amili_arm_async.cli.app import app
 from amili_arm_async.cli.config_file import ConfigFile, places, read_config
@@ -452,7 +452,79 @@ def test_show_names_every_setting(call, write):
     assert lines["bulk.patience"] == ["60.0", "AMILI_ARM_BULK_PATIENCE"]
     assert lines["bulk.max_bytes"] == ["1000000", "default"]
     assert lines["connection.token"] == ["-", "default"]
-    assert "AMILI_ARM_MAX_RECORDS in the environment is not a setting" in result.stderr
+    assert "AMILI_ARM_MAX_RECORDS in the environment is not a setting: did you mean AMILI_ARM_BULK_MAX_RECORDS?" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["push", "customers", "x"], ["config", "path"], ["check", "customers", "x"]])
+def test_each_command_tells_of_a_variable_that_no_setting_has(call, words):
+    result = call(*words, env={"AMILI_ARM_CLIENT_NR": "5", "AMILI_ARM_XYZ": "5", "AMILI_ARM_\x1b[2J": "5"})
+    assert "AMILI_ARM_CLIENT_NR in the environment is not a setting: did you mean AMILI_ARM_CLIENT_NO?\n" in result.stderr
+    assert "AMILI_ARM_XYZ in the environment is not a setting\n" in result.stderr
+    assert "\x1b[2J" not in result.stderr
+
+
+@pytest.mark.parametrize("way", ["flag", "environment", "file"])
+def test_the_credentials_of_a_proxy_are_not_shown(call, write, way):
+    url = "http://me:hunter2@proxy.example:3128"
+    path = write(toml({}) if way != "file" else f"[connection]\nproxy = '{url}'\n")
+    flags = ["--proxy", url] if way == "flag" else []
+    env = {"AMILI_ARM_PROXY": url} if way == "environment" else {}
+    result = call("config", "show", "--json", "--config", path, *flags, env=env)
+    assert shown(result)["connection.proxy"]["value"] == "http://proxy.example:3128"
+    assert "hunter2" not in call("config", "show", "--config", path, *flags, env=env).output
+    if way == "file":
+        path.chmod(0o644)
+        result = call("config", "show", "--config", path)
+        assert (result.exit_code, "holds connection.proxy and is open to other users" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--proxy", "proxy:3128"], "proxy must be an address"),
+        (["--ca-file", "nowhere.pem"], "ca_file nowhere.pem can't be read"),
+        (["--client-cert", "nowhere.pem"], "client_cert nowhere.pem can't be read"),
+        (["--client-key", "nowhere.pem"], "belong to a client_cert"),
+    ],
+)
+def test_the_way_to_the_service_is_checked_before_anything_is_sent(call, write, served, words, text):
+    result = call("push", "customers", write("", "records"), *words, env=served.env)
+    assert result.exit_code == 2
+    assert text in result.stderr
+
+
+def test_a_proxy_of_a_setting_overrides_that_of_the_environment(write):
+    def used(text, **variables):
+        path = write(f"[connection]\nbase_url = 'https://api.example'\nclient_no = 1\ntoken = 't'\n{text}")
+        return resolve({}, read_config(str(path), {}), variables).client()._context.transport._connections._proxies.shown
+
+    assert used("") is None
+    assert used("", HTTPS_PROXY="http://a:1") == "http://a:1"
+    assert used("proxy = 'http://b:1'", HTTPS_PROXY="http://a:1") == "http://b:1"
+    assert used("proxy = 'none'", HTTPS_PROXY="http://a:1") is None
+    assert used("proxy = 'http://b:1'", AMILI_ARM_PROXY="none") is None
+
+
+def test_no_limit_can_be_said_in_a_file(write):
+    def total(text, **variables):
+        path = write(f"[connection]\nbase_url = 'https://api.example'\nclient_no = 1\ntoken = 't'\n[connection.timeout]\n{text}")
+        return resolve({}, read_config(str(path), {}), variables).client()._context.transport.timeout.total
+
+    assert total("") is DEFAULT
+    assert total("total = 'none'") is None
+    assert total("total = 5") == 5
+    assert total("total = 5", AMILI_ARM_TIMEOUT_TOTAL="none") is None
+    assert total("total = 5", AMILI_ARM_TIMEOUT_TOTAL="default") is DEFAULT
+
+
+@posix
+def test_a_secret_file_that_every_user_can_read_is_told(call, write, served):
+    secret = write(served.env["AMILI_ARM_CLIENT_SECRET"], "secret", mode=0o644)
+    env = {**served.env, "AMILI_ARM_CLIENT_SECRET": "", "AMILI_ARM_CLIENT_SECRET_FILE": str(secret)}
+    result = call("push", "customers", write("", "records"), env=env)
+    assert f"AMILI_ARM_CLIENT_SECRET_FILE: {secret} can be read by every user of this machine: chmod 600 {secret}" in result.stderr
+    secret.chmod(0o600)
+    assert "every user" not in call("push", "customers", write("", "records"), env=env).stderr
 
 
 def test_the_known_settings_are_those_of_the_value_objects():
