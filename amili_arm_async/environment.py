@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
+from itertools import takewhile
 from typing import Any, Final
 
 from .auth import Auth, ClientCredentials, TokenFile
@@ -190,4 +190,8 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
     short = name.removeprefix(PREFIX)
     # The most similar is the first, and `max` gives the first of equals.
     near = difflib.get_close_matches(short, names, 5, cutoff)
-    return names[max(near, key=lambda one: len(os.path.commonprefix([one, short])))] if near else None
+    return names[max(near, key=lambda one: _same_begin(one, short))] if near else None
+
+
+def _same_begin(one: str, other: str) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -24,10 +24,10 @@ from ..nightly.money import MoneyTotals
 from .metrics import MetricsFile, RunNumbers
 from .on_end import MOST, run_on_end
 from .output import plain, warn
-from .settings import current_file, resolve
+from .settings import RUN_VARIABLES, current_file, resolve
 from .systemd import SystemdNotifier
 
-__all__ = ["VARIABLES", "MonitoredCommand", "RunMonitor", "current_run", "monitored"]
+__all__ = ["MonitoredCommand", "RunMonitor", "current_run", "monitored"]
 
 _TICK: Final = 5.0
 """Seconds between two lines of status, at least."""
@@ -36,9 +36,6 @@ _BETWEEN_METRICS: Final = 15.0
 
 _TO_REPORT: Final = 60.0
 """Seconds after the work for the reports, and for what --on-end needs to be stopped."""
-
-VARIABLES: Final = ("AMILI_ARM_COMMAND", "AMILI_ARM_OUTCOME", "AMILI_ARM_EXIT_CODE", "AMILI_ARM_SUMMARY")
-"""What the command of --on-end finds in its environment."""
 
 _SIGNALLED: Final = 128
 """An exit code above this is that of a signal."""
@@ -258,7 +255,7 @@ class RunMonitor:
         return msgspec.json.encode(head | report) + b"\n"
 
     def _variables(self, exit_code: int) -> dict[str, str]:
-        return dict(zip(VARIABLES, (self._command, _outcome(exit_code), str(exit_code), self._summary(exit_code)), strict=True))
+        return dict(zip(RUN_VARIABLES, (self._command, _outcome(exit_code), str(exit_code), self._summary(exit_code)), strict=True))
 
 
 def _outcome(exit_code: int) -> str:

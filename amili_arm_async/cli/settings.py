@@ -18,7 +18,7 @@ from . import output
 from .config_file import ConfigFile, read_config
 from .settings_schema import KNOWN, SECRETS
 
-__all__ = ["Found", "Settings", "current_file", "resolve", "unknown_variables", "use_file"]
+__all__ = ["RUN_VARIABLES", "Found", "Settings", "current_file", "resolve", "unknown_variables", "use_file"]
 
 Origin: TypeAlias = Literal["flag", "environment", "file", "default"]
 Layer: TypeAlias = Mapping[str, "Found"]
@@ -263,7 +263,10 @@ def _environment(variables: Mapping[str, str]) -> Layer:
     return found
 
 
-_NOT_SETTINGS: Final = frozenset({"AMILI_ARM_CONFIG"})
+RUN_VARIABLES: Final = ("AMILI_ARM_COMMAND", "AMILI_ARM_OUTCOME", "AMILI_ARM_EXIT_CODE", "AMILI_ARM_SUMMARY")
+"""What the command of --on-end finds in its environment."""
+
+_NOT_SETTINGS: Final = frozenset({"AMILI_ARM_CONFIG", *RUN_VARIABLES})
 
 
 def unknown_variables(variables: Mapping[str, str]) -> list[str]:
