@@ -43,6 +43,7 @@ REFUSED = [
     (BulkOptions, "max_records", [*NO_INTEGER, 0]),
     (BulkOptions, "max_bytes", [*NO_INTEGER, 0, 255]),
     (BulkOptions, "concurrency", [*(value for value in NO_INTEGER if value is not None), 0]),
+    (BulkOptions, "limit", [*(value for value in NO_INTEGER if value is not None), 0]),
     (BulkOptions, "results", NO_CHOICE),
     (BulkOptions, "poll_first", [*NO_NUMBER, -1]),
     (BulkOptions, "poll_max", [*NO_NUMBER, 0]),
