@@ -113,12 +113,20 @@ class Stamp(NamedTuple):
         That is the smallest difference by any clock that both have, and at least 0. None where only the wall clock is known: a single
         clock may have been set.
         """
-        found = [now.wall - self.wall]
+        found = self._differences(now)
+        return max(0.0, min(found.values())) if len(found) > 1 else None
+
+    def clocks(self, now: Stamp) -> tuple[str, ...]:
+        """Returns the clocks that both stamps have, as they are called in messages."""
+        return tuple(self._differences(now))
+
+    def _differences(self, now: Stamp) -> dict[str, float]:
+        found = {"the clock of this machine": now.wall - self.wall}
         if self.boot is not None and now.boot is not None and self.boot_id is not None and self.boot_id == now.boot_id:
-            found.append(now.boot - self.boot)
+            found["its boot clock"] = now.boot - self.boot
         if self.service is not None and now.service is not None:
-            found.append(now.service - self.service)
-        return max(0.0, min(found)) if len(found) > 1 else None
+            found["the clock of the service"] = now.service - self.service
+        return found
 
 
 def stamp(service: float | None = None) -> Stamp:

@@ -24,7 +24,7 @@ from .keys import CompactKeys, KeySerializer, KeyTicket
 from .outcomes import FAILURES, BatchOutcome, Outcome
 from .plain_records import encode_record
 from .polling import Poller
-from .report import BulkReport, Progress
+from .report import BulkReport, Progress, SettleWait
 
 __all__ = ["STOPPED", "BatchTracker", "InFlightBatch", "OutcomeQueue"]
 
@@ -361,16 +361,17 @@ class BatchTracker:
             self._outcomes.put(invalid.outcome)
             self._check_failures()
 
-    def report_progress(self, trouble: str | None) -> None:
+    def report_progress(self, trouble: str | None, settling: SettleWait | None = None) -> None:
         """Calls `BulkOptions.on_progress`.
 
         Args:
             trouble: what the run waits for when the server accepts nothing, or None.
+            settling: what a reconcile waits for, or None.
         """
         if self._on_progress is None:
             return
         try:
-            self._on_progress(self.report.progress(self._poller.open, trouble))
+            self._on_progress(self.report.progress(self._poller.open, trouble, settling))
         except Exception as exc:
             # A broken progress bar must not end the run.
             self._on_progress = None

@@ -25,6 +25,7 @@ from ..wire import Response
 from .canonical import plain_text
 from .number_forms import Candidates, NumberForm, form_of
 from .outcomes import Outcome
+from .report import SettleWait
 from .spec import RunSpec
 
 __all__ = [
@@ -100,25 +101,25 @@ class Settling:
         passed = sent.passed(self._now()) if sent is not None else None
         return max(0.0, anew if passed is None else min(anew, self.seconds - passed))
 
-    def why(self, sent: Stamp | None) -> str:
-        """Explains until when to wait after something was sent, and why.
+    def wait_for(self, sent: Stamp, documents: int) -> SettleWait:
+        """Says until when to wait after something was sent, and why.
 
         Args:
-            sent: when it was sent; None if that is not known.
+            sent: when it was sent.
+            documents: how many documents wait.
 
         Returns:
-            The explanation, for the log and the progress display.
+            What the run waits for.
         """
         left, now = self.left(sent), self._now()
-        # Rounded up to the second.
-        until = datetime.fromtimestamp(math.ceil(clock.unix_time() + left), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        if sent is None or sent.passed(now) is None:
-            cause = "fewer than two clocks can tell when they were sent, so the full time is waited now"
-        elif now.wall - sent.wall - (sent.passed(now) or 0.0) > 60:
+        passed = sent.passed(now)
+        if passed is None:
+            cause = "fewer than two clocks can tell when they were sent, so the full time is waited from now on"
+        elif now.wall - sent.wall - passed > 60:
             cause = "the clock of this machine may have been set forward since they were sent, so it is not trusted alone"
         else:
             cause = "counted from when they were sent"
-        return f"waiting until {until} before documents are looked up: the time to settle is {self.seconds:g} s, {cause}"
+        return SettleWait(self._spec.options.run_id, documents, clock.unix_time() + left, left, self.seconds, sent.clocks(now), cause)
 
     def when(self, sent: Stamp | None) -> str:
         """Explains what to do about a document that is not found, and may have been sent too recently.

@@ -5,8 +5,10 @@ Each document with a number is looked up, after a time to settle.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -25,6 +27,7 @@ from .journal.protocol import RunJournal, UnknownBatch
 from .lookups import ABSENT, CONFLICT, FOUND, NOT_LOOKED_UP, LookUpProofs, LookUps, Settling, accepted_after_look_up, settle_time
 from .number_forms import NumberForm, form_of
 from .outcomes import Outcome
+from .report import SettleWait
 from .spec import RunSpec
 
 __all__ = ["Reconciler", "StaleJournalCheck"]
@@ -179,6 +182,7 @@ class Reconciler(_LookUpWork):
         self._adopt = adopt
         # Batches that are absent as a whole, and the forms of their numbers.
         self._absent: dict[int, frozenset[NumberForm]] = {}
+        self._waiting: int | None = None
 
     async def run(self) -> None:
         """Looks up every such document that has a number, and sends absent ones again where that is allowed.
@@ -192,6 +196,8 @@ class Reconciler(_LookUpWork):
             settling = Settling(self._spec, self._transport, settle if only_looks and settle is not None else await self._settle_time())
             if batches:
                 await settling.ask_for_the_time()
+                # A wait that is interrupted goes on when it is started again.
+                await self._store.note_time(batches, clock.stamp(self._transport.service_clock.latest()))
             for number in batches:
                 await self._adopt(number)
                 batch = await self._store.read(number)
@@ -209,9 +215,12 @@ class Reconciler(_LookUpWork):
         # A stale journal does not know when a document was sent last.
         stamps = [batch.sent, *(since.sent for since in self._stale_since if self._settings.resend_absent)]
         while self._control.reason is None and (left := max(map(settling.left, stamps))) > 0:
-            why = settling.why(max(stamps, key=settling.left))
+            if self._waiting is None:
+                self._waiting = await self._store.number_of_documents()
+            wait = settling.wait_for(max(stamps, key=settling.left), self._waiting)
+            why = _in_words(wait)
             log.info(why, delay=round(left))
-            self._tracker.report_progress(why)
+            self._tracker.report_progress(why, wait)
             await clock.wait(self._control.stopping, left)
         return self._control.reason is None
 
@@ -272,6 +281,12 @@ class Reconciler(_LookUpWork):
         outcomes = {place: Outcome("unknown", "absent", text) if one.reason == "absent" else one for place, one in batch.unknown.items()}
         for outcome in self._store.looked_up(batch, outcomes, frozenset()):
             self._tracker.publish(outcome)
+
+
+def _in_words(wait: SettleWait) -> str:
+    # Rounded up to the second.
+    until = datetime.fromtimestamp(math.ceil(wait.until), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"waiting until {until} before documents are looked up: the time to settle is {wait.settle:g} s, {wait.cause}"
 
 
 def _no_less(outcome: Outcome, before: Outcome) -> Outcome:

@@ -16,7 +16,7 @@ from .observers import RunObserver
 from .outcomes import STATES, BatchOutcome, Outcome, RecordOutcome, State, success_states
 from .spool import Spool
 
-__all__ = ["BatchLog", "BatchSummary", "BulkReport", "Expectation", "Progress", "Totals", "expectation_of"]
+__all__ = ["BatchLog", "BatchSummary", "BulkReport", "Expectation", "Progress", "SettleWait", "Totals", "expectation_of"]
 
 
 SYNC: Final = 0.5
@@ -174,6 +174,29 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class SettleWait:
+    """Why a run waits before it looks up documents whose outcome is not known.
+
+    Attributes:
+        run_id: name of the run that sent them, or None.
+        documents: how many there are.
+        until: Unix time at which they are looked up.
+        left: seconds until then.
+        settle: seconds after sending in which a document may still appear.
+        clocks: the clocks that can tell when they were sent; with fewer than two, the whole time is waited from now on.
+        cause: which time is counted, and why, in words.
+    """
+
+    run_id: str | None
+    documents: int
+    until: float
+    left: float
+    settle: float
+    clocks: tuple[str, ...]
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """Where a run is, given to `BulkOptions.on_progress`.
 
@@ -184,6 +207,7 @@ class Progress:
         open_batches: number of accepted batches whose result is still to come.
         elapsed: seconds since the run began.
         trouble: what the run waits for when the server accepts nothing, for example `"ClientConnectorDNSError"` or `"429"`; else None.
+        settling: what a reconcile waits for before it looks documents up; else None.
     """
 
     counts: Mapping[State, int]
@@ -192,6 +216,7 @@ class Progress:
     open_batches: int
     elapsed: float
     trouble: str | None = None
+    settling: SettleWait | None = None
 
 
 class Tally:
@@ -470,17 +495,18 @@ class BulkReport:
         """The growing numbers behind `totals`."""
         return self._tally
 
-    def progress(self, open_batches: int, trouble: str | None = None) -> Progress:
+    def progress(self, open_batches: int, trouble: str | None = None, settling: SettleWait | None = None) -> Progress:
         """Says how far the run is.
 
         Args:
             open_batches: batches that are accepted and not yet processed.
             trouble: what the run waits for, in words; None: nothing.
+            settling: what a reconcile waits for, or None.
 
         Returns:
             The counts, totals and times at this moment.
         """
-        return Progress(dict(self._counts), self.totals, sum(self._counts.values()), open_batches, self.elapsed, trouble)
+        return Progress(dict(self._counts), self.totals, sum(self._counts.values()), open_batches, self.elapsed, trouble, settling)
 
     def begin(self) -> None:
         """Starts the clock, unless it runs."""

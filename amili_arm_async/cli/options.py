@@ -375,8 +375,9 @@ Settle: TypeAlias = Annotated[
     typer.Option(
         metavar="SECONDS",
         rich_help_panel=JOURNAL,
-        help="How long after sending a document that is not found counts as absent. At least two clocks must agree that this time has"
-        " passed; otherwise the wait starts again. Default: 10 % more than the deadline of the run, or than its slowest batch.",
+        help="How long after sending a document that is not found counts as absent. Default: 10 % more than the deadline of the run, or"
+        " than its slowest batch: 66 minutes with the default deadline. At least two clocks must agree that this time has passed; else it"
+        " is waited from the start of the command. 0 looks at once: what is not found stays unknown.",
     ),
 ]
 ResendAbsent: TypeAlias = Annotated[

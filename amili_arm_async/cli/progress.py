@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -23,13 +24,14 @@ _WINDOW: Final = 30.0
 class UpdateBar(Protocol):
     """Moves a progress bar."""
 
-    def __call__(self, done: int, text: str, /, estimate: float | None = None) -> None:
+    def __call__(self, done: int, text: str, /, estimate: float | None = None, until: float | None = None) -> None:
         """Shows how many records are done, and a short text.
 
         Args:
             done: number of records that are done.
             text: shown below the bar.
             estimate: estimated total number of records, where it is not known.
+            until: the time, by the monotonic clock, to which a countdown before the text runs; None: no countdown.
         """
 
 
@@ -93,6 +95,7 @@ class _Bar(bars.Progress):
         self._total = total
         self._is_known = total is not None
         self._text = ""
+        self._until: float | None = None
         self._has_ended = False
         super().__init__(
             bars.TextColumn("{task.description}"),
@@ -107,9 +110,9 @@ class _Bar(bars.Progress):
         # The bar shows a share, since a change of the total would reset it.
         self.add_task(label, total=None, numbers="")
 
-    def show(self, done: int, text: str, /, estimate: float | None = None) -> None:
+    def show(self, done: int, text: str, /, estimate: float | None = None, until: float | None = None) -> None:
         self._rate.add(clock.monotonic(), done)
-        self._done, self._text = done, text
+        self._done, self._text, self._until = done, text, until
         if not self._is_known and estimate is not None:
             self._total = max(estimate, float(done))
 
@@ -123,7 +126,9 @@ class _Bar(bars.Progress):
                 self.update(task, total=1.0, completed=self._done / self._total if self._total else 1.0, numbers=numbers)
         yield from super().get_renderables()
         if self._text:
-            yield Text(f"  {self._text}", no_wrap=True, overflow="ellipsis")
+            left = f"{_clock(math.ceil(max(0.0, self._until - clock.monotonic())))} left: " if self._until is not None else ""
+            for line in f"{left}{self._text}".splitlines():
+                yield Text(f"  {line}", no_wrap=True, overflow="ellipsis")
 
     def _numbers(self, now: float) -> str:
         seconds = now - self._began

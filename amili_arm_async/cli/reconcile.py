@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..bulk.outcomes import RecordOutcome
-from ..bulk.report import BulkReport
+from ..bulk.report import BulkReport, Progress
 from ..client import ArmClient
 from ..config import BulkOptions
 from ..errors import BulkError
@@ -28,6 +28,7 @@ from .options import (
 )
 from .progress import bar
 from .runner import on_progress, run_job
+from .settling import waiting_line
 
 __all__ = ["ReconcileJob", "reconcile"]
 
@@ -52,7 +53,8 @@ def reconcile(
     """Finds out what became of the documents of a journal whose outcome is unknown.
 
     It asks for batch results, then looks up the documents that are unknown, and the accepted ones that no batch result explains.
-    What it finds is recorded in the journal. It can be interrupted and started again at any time.
+    What it finds is recorded in the journal. A document is looked up once it can't appear any more (--settle); until then the command
+    waits, and says until when. It can be interrupted and started again at any time: it goes on with the wait.
     """
     output.require_file(journal)
     check_files([("JOURNAL", journal, "journal")], writable=False)
@@ -84,6 +86,7 @@ class ReconcileJob:
     concurrency: int
     options: BulkOptions
     report: BulkReport | None = None
+    _said: tuple[str | None, int] | None = None
 
     async def run(self) -> None:
         """Runs it.
@@ -102,11 +105,18 @@ class ReconcileJob:
                         settle=self.settle,
                         resend_absent=self.resend_absent,
                         concurrency=self.concurrency,
-                        options=replace(self.options, on_progress=on_progress(update)),
+                        options=replace(self.options, on_progress=on_progress(update) or self._say_wait),
                     )
                 except BulkError as exc:
                     self.report = exc.report
                     raise
+
+    def _say_wait(self, progress: Progress) -> None:
+        """Says once where no bar shows it until when the reconcile waits."""
+        wait = progress.settling
+        if wait is not None and (wait.run_id, round(wait.until / 10)) != self._said:
+            self._said = (wait.run_id, round(wait.until / 10))
+            output.warn(waiting_line(wait))
 
     # --- the result ------------------------------------------------------------------------------------------------------
 

@@ -178,7 +178,9 @@ class _Client:
 
     def begin(self, operation: str, payloads: AsyncIterable[bytes], options: BulkOptions) -> BulkRun:
         before, update = self.done(), self.update
-        moved: UpdateBar | None = None if update is None else lambda done, text, estimate=None: update(before + done, text)
+        moved: UpdateBar | None = (
+            None if update is None else lambda done, text, estimate=None, until=None: update(before + done, text, until=until)
+        )
         options = replace(options, on_progress=on_progress(moved, lines=self._lines))
         if operation == "documents.create_batch":
             return self.arm.documents.create_many(payloads, options=options)

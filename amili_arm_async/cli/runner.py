@@ -19,6 +19,7 @@ from ..errors import ArmError, BulkError, ConfigurationError
 from .monitoring import current_run
 from .output import plain, print_json, warn
 from .progress import UpdateBar
+from .settling import waiting_lines
 from .signals import InterruptedRunError, SignalHandler
 
 __all__ = ["GRACE", "BatchLines", "Job", "on_progress", "run_job", "run_to_end", "send"]
@@ -212,7 +213,9 @@ def on_progress(
         monitor.on_progress(progress)
         if lines is not None:
             lines.waiting(progress.trouble)
-        if update is not None:
+        if update is not None and progress.settling is not None:
+            update(progress.settled, waiting_lines(progress.settling), until=clock.monotonic() + progress.settling.left)
+        elif update is not None:
             share = share_read()
             estimate = progress.totals.records_read / share if share and progress.totals.records_read else None
             update(progress.settled, _in_words(progress), estimate)

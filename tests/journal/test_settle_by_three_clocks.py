@@ -164,6 +164,38 @@ async def test_a_service_whose_date_stands_still_does_not_make_it_endless(journa
     assert sum(clocks.waits) <= SETTLE + 5
 
 
+@pytest.mark.parametrize("happens", [set_forward_after_a_restart_and_no_date_now, set_back_by_years, restarted, nothing])
+async def test_a_wait_that_was_interrupted_goes_on(journal, clocks, monkeypatch, happens):
+    """After 600 seconds of the wait the reconcile is cut off. The next one waits only for the rest."""
+    gateway = Gateway(faults=["ok", "body_reset"], date=clocks.date)
+    sent = [invoice(f"D{n}", n) for n in range(4)]
+    async with gateway:
+        async with gateway.client() as arm:
+            await send(arm, sent, journal=journal, max_records=2, concurrency=1, deadline=DEADLINE, **RUN)
+        happens(clocks)
+        waits, leap = asyncio.Event(), clock.wait
+
+        async def wait(event, seconds):
+            if seconds is not None and seconds > 30:
+                waits.set()
+            return await event.wait() if waits.is_set() else await leap(event, seconds)
+
+        async with gateway.client() as arm:
+            with monkeypatch.context() as patched:
+                patched.setattr(clock, "wait", wait)
+                first = asyncio.create_task(arm.documents.reconcile(journal, resend_absent=True, options=quick()))
+                await waits.wait()
+                clocks.true += 600
+                first.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await first
+        async with gateway.client() as arm:
+            outcome = outcome_of(await arm.documents.reconcile(journal, resend_absent=True, options=quick()))
+    assert outcome.counts == {"succeeded": 2}
+    assert not gateway.doubles
+    assert sum(clocks.waits) == pytest.approx(SETTLE - 600, abs=5)
+
+
 async def test_it_says_until_when_it_waits_and_why(journal, clocks, caplog):
     gateway = Gateway(faults=["ok", "body_reset"], date=clocks.date)
     said: list[str] = []

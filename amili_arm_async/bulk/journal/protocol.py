@@ -187,6 +187,26 @@ class ReconcileStore(Protocol):
         """
         ...
 
+    async def number_of_documents(self) -> int:
+        """Returns the number of their records that are unknown, or accepted and not explained.
+
+        Raises:
+            JournalError: the journal can't be used any more.
+        """
+        ...
+
+    async def note_time(self, batches: Sequence[int], now: Stamp) -> None:
+        """Records that batches were sent before now, where the clocks can't tell when that was: a wait counts from there.
+
+        Args:
+            batches: their ids.
+            now: the current time.
+
+        Raises:
+            JournalError: the journal can't be used any more.
+        """
+        ...
+
     async def read(self, batch: int) -> UnknownBatch:
         """Reads one of them.
 

@@ -163,6 +163,30 @@ def unknown_ids(connection: sqlite3.Connection, run: int) -> list[int]:
     return list(ids(connection, run, f"({' OR '.join(parts)}) AND reason <> 'stale_journal'"))
 
 
+def number_unknown(connection: sqlite3.Connection, run: int) -> int:
+    """Counts the records that are unknown, or accepted without an explanation."""
+    number = 0
+    for batch in unknown_ids(connection, run):
+        records, outcome, exceptions = read_row(connection, batch)
+        gone = superseded(connection, batch)
+        if outcome is not None and can_be_looked_up(outcome):
+            number += records - len(gone | exceptions.keys())
+        number += sum(can_be_looked_up(one) for place, one in exceptions.items() if place not in gone)
+    return number
+
+
+def note_time(connection: sqlite3.Connection, batches: Sequence[int], now: Stamp) -> None:
+    """Records that batches were sent before now, where the clocks can't tell when that was, or contradict each other.
+
+    A later time is always safe: it makes a run wait longer.
+    """
+    query = "SELECT coalesce(sent, 0), boot, boot_id, service FROM batches WHERE id = ?"
+    unclear = [batch for batch in batches if not Stamp(*connection.execute(query, (batch,)).fetchone()).passed(now)]
+    # The other time of the row is of the same boot_id.
+    update = "UPDATE batches SET sent = ?, boot = ?, boot_id = ?, service = ?, accepted_boot = NULL WHERE id = ?"
+    connection.executemany(update, [(*now, batch) for batch in unclear])
+
+
 def read_unknown(connection: sqlite3.Connection, batch: int) -> UnknownBatch:
     """Reads a batch with records that are unknown, or accepted without an explanation. Records that were sent again are left out.
 

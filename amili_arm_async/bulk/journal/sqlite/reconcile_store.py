@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +16,8 @@ from ..protocol import UnknownBatch
 from .queries import (
     NOT_AWAITED,
     deadline_of,
+    note_time,
+    number_unknown,
     read_row,
     read_unknown,
     runs_like,
@@ -111,6 +113,19 @@ class SqliteReconcileStore:
     async def batches(self) -> list[int]:
         """Returns the ids of the batches that hold such records."""
         return await self._thread.call(partial(unknown_ids, run=self._run))
+
+    async def number_of_documents(self) -> int:
+        """Returns the number of their records that are unknown, or accepted and not explained."""
+        return await self._thread.call(partial(number_unknown, run=self._run))
+
+    async def note_time(self, batches: Sequence[int], now: Stamp) -> None:
+        """Records that batches were sent before now, where the clocks can't tell when that was.
+
+        Args:
+            batches: their ids.
+            now: the current time.
+        """
+        await self._thread.call(partial(note_time, batches=batches, now=now))
 
     async def read(self, batch: int) -> UnknownBatch:
         """Reads one of these batches."""
