@@ -97,6 +97,13 @@ class ReconcileJob:
             BulkError: it could not go on.
         """
         with bar("reconcile") as update:
+            show = on_progress(update)
+
+            def on_wait(progress: Progress) -> None:
+                show(progress)
+                if update is None:
+                    self._say_wait(progress)
+
             async with self.arm:
                 try:
                     self.report = await self.arm.documents.reconcile(
@@ -105,7 +112,7 @@ class ReconcileJob:
                         settle=self.settle,
                         resend_absent=self.resend_absent,
                         concurrency=self.concurrency,
-                        options=replace(self.options, on_progress=on_progress(update) or self._say_wait),
+                        options=replace(self.options, on_progress=on_wait),
                     )
                 except BulkError as exc:
                     self.report = exc.report
