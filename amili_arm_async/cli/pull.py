@@ -146,12 +146,16 @@ class PullJob:
             ArmError: it could not be read to its end; what was read is written.
             OSError: it could not be written.
         """
-        async with self.arm:
-            if not self.prefetch:
-                await self._copy(self.pager, write, update)
-                return
-            async with self.pager.prefetch(self.prefetch) as records:
-                await self._copy(records, write, update)
+        async with self.arm as arm:
+            with arm._context.transport.instrumentation.job("pull"):  # noqa: SLF001
+                await self._run(write, update)
+
+    async def _run(self, write: Write, update: UpdateBar | None) -> None:
+        if not self.prefetch:
+            await self._copy(self.pager, write, update)
+            return
+        async with self.pager.prefetch(self.prefetch) as records:
+            await self._copy(records, write, update)
 
     async def _copy(self, records: AsyncIterable[bytes], write: Write, update: UpdateBar | None) -> None:
         block = bytearray()

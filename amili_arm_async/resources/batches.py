@@ -79,11 +79,17 @@ class Batches:
         check_number("deadline", deadline, least=0)
         check_number("poll_first", poll_first, least=0)
         check_number("poll_max", poll_max, above=0)
+        with self._context.transport.instrumentation.job("batches.wait"):
+            return await self._wait(batch_uuid, deadline, poll_first, poll_max, timeout or self._context.transport.timeout, retry)
+
+    async def _wait(
+        self, batch_uuid: str, deadline: float, poll_first: float, poll_max: float, timeout: Timeout, retry: RetryPolicy | None
+    ) -> BatchResult:
         end = clock.monotonic() + deadline
         delay = min(poll_first, poll_max)
         said: object = None
         while True:
-            bounded = (timeout or self._context.transport.timeout).for_job().within(end - clock.monotonic())
+            bounded = timeout.for_job().within(end - clock.monotonic())
             result = await self.get(batch_uuid, timeout=bounded, retry=retry)
             now = clock.monotonic()
             words = (result.http_status, result.status, result.result)

@@ -54,6 +54,14 @@ class Telemetry:
     tracer_provider: TracerProvider | None = None
     meter_provider: MeterProvider | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.propagate, bool):
+            raise ConfigurationError("Telemetry.propagate must be True or False")
+        for name, method in (("tracer_provider", "get_tracer"), ("meter_provider", "get_meter")):
+            provider = getattr(self, name)
+            if provider is not None and not callable(getattr(provider, method, None)):
+                raise ConfigurationError(f"Telemetry.{name} must have {method}(), as a provider of OpenTelemetry has")
+
 
 def check_telemetry(telemetry: object) -> Telemetry | None:
     """Refuses what is neither a `Telemetry` nor None.

@@ -129,11 +129,21 @@ class _Broken(SpanProcessor):
         raise ValueError("on_end")
 
 
+class _Raises:
+    """A provider that gives nothing."""
+
+    def get_tracer(self, *_: object) -> Any:
+        raise ValueError("get_tracer")
+
+    def get_meter(self, *_: object) -> Any:
+        raise ValueError("get_meter")
+
+
 @pytest.mark.parametrize("broken", ["processor", "tracers", "meters"])
 async def test_what_a_provider_raises_ends_nothing(sandbox: Sandbox, told: Told, broken: str) -> None:
     tracers = TracerProvider(shutdown_on_exit=False)
     tracers.add_span_processor(_Broken())
-    other: Any = object()
+    other: Any = _Raises()
     telemetry = {
         "processor": Telemetry(tracer_provider=tracers, meter_provider=told.meters),
         "tracers": Telemetry(tracer_provider=other, meter_provider=told.meters),

@@ -1,6 +1,8 @@
 """Single calls: a span for the call, and below it one for each request on the wire."""
 
 import asyncio
+import threading
+from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
@@ -13,6 +15,7 @@ from amili_arm_async import (
     OutcomeUnknownError,
     ResponseError,
     RetryPolicy,
+    Telemetry,
     Timeout,
 )
 from amili_arm_async.sandbox import Fault, Sandbox
@@ -217,6 +220,59 @@ async def test_nothing_is_told_where_it_is_turned_off(sandbox: Sandbox) -> None:
         ArmClient(2218, auth="t", base_url="https://h", telemetry=True)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("wrong", [{"propagate": 1}, {"tracer_provider": object()}, {"meter_provider": "otlp"}])
+def test_a_setting_that_makes_no_sense_is_refused_by_its_name(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(ConfigurationError, match=f"Telemetry.{name}"):
+        Telemetry(**wrong)
+
+
+async def test_a_wait_for_a_batch_has_its_polls_below_it(sandbox: Sandbox, arm: ArmClient, told: Told) -> None:
+    sandbox.hold_processing()
+    receipt = await arm.customers.create_batch([{"customerNo": "1", "name": "Kari"}])
+    result = asyncio.create_task(arm.batches.wait(receipt.batch_uuid, poll_first=0.01))
+    while len(told.named("batches.get")) < 2:
+        await asyncio.sleep(0.005)
+    sandbox.release_processing()
+    assert (await result).is_final
+    (wait,) = told.tree["batches.wait"]
+    assert set(wait) == {"batches.get"}
+    assert len(wait["batches.get"]) >= 3
+
+
+def test_the_span_of_a_thread_is_the_parent_of_what_it_has_done_in_another_one(told: Told) -> None:
+    from amili_arm_async.blocking import BlockingClient
+
+    ready, done = threading.Event(), threading.Event()
+    address: list[str] = []
+
+    def serve() -> None:
+        async def live() -> None:
+            async with Sandbox(process_delay=0.0) as sandbox:
+                address.extend([sandbox.token, sandbox.base_url])
+                ready.set()
+                await asyncio.to_thread(done.wait)
+
+        asyncio.run(live())
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    ready.wait()
+    try:
+        token, base_url = address
+        with (
+            BlockingClient(ArmClient(2218, auth=token, base_url=base_url, telemetry=told.telemetry())) as client,
+            told.tracers.get_tracer("host").start_as_current_span("handler"),
+        ):
+            client.call(lambda arm: arm.customers.list().collect())
+            client.create_many("customers", iter([{"customerNo": "1", "name": "Kari"}]))
+    finally:
+        done.set()
+        thread.join()
+    (handler,) = told.tree["handler"]
+    assert set(handler) == {"customers.list", "bulk customers.create_batch"}
+
+
 async def test_what_is_suppressed_is_not_told(sandbox: Sandbox, arm: ArmClient, told: Told) -> None:
     from opentelemetry import context
 
@@ -235,8 +291,6 @@ async def test_a_span_that_is_not_sampled_costs_nothing_and_has_no_children(sand
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-
-    from amili_arm_async import Telemetry
 
     exporter = InMemorySpanExporter()
     tracers = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
