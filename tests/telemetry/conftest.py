@@ -47,7 +47,7 @@ class Told:
     @property
     def tree(self) -> dict[str, Any]:
         """Each span that has no parent among them, with those below it: their names, and how often each."""
-        return _below(None, self.spans)
+        return _tree(self.spans)
 
     def points(self, name: str) -> list[tuple[dict[str, Any], Any]]:
         """The data points of a metric: attributes, and value or count."""
@@ -77,14 +77,21 @@ class Told:
         return json.dumps([json.loads(span.to_json()) for span in self.spans]) + "".join(metric.to_json() for metric in self._metrics())
 
 
-def _below(parent: ReadableSpan | None, spans: list[ReadableSpan]) -> dict[str, Any]:
+def _tree(spans: list[ReadableSpan]) -> dict[str, Any]:
     ids = {span.context.span_id for span in spans if span.context is not None}
-    found: dict[str, Any] = {}
+    below: dict[int | None, list[ReadableSpan]] = {}
     for span in spans:
-        above = span.parent.span_id if span.parent is not None and span.parent.span_id in ids else None
-        if above == (parent.context.span_id if parent is not None and parent.context is not None else None):
-            found.setdefault(span.name, []).append(_below(span, spans))
-    return found
+        above = span.parent.span_id if span.parent is not None else None
+        below.setdefault(above if above in ids else None, []).append(span)
+
+    def part(above: int | None) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for span in below.get(above, ()):
+            assert span.context is not None
+            found.setdefault(span.name, []).append(part(span.context.span_id))
+        return found
+
+    return part(None)
 
 
 @pytest.fixture
