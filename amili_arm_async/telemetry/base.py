@@ -191,7 +191,7 @@ class Instrumentation:
         return False
 
     def job(self, name: str) -> Span:
-        """Begins a job of several runs.
+        """Begins a job of several runs or calls.
 
         Args:
             name: for example `nightly`.

@@ -440,7 +440,7 @@ class OpenTelemetry(Instrumentation):
 
     @_guarded(_NO_SPAN)
     def job(self, name: str) -> Span:
-        """Begins a job of several runs."""
+        """Begins a job of several runs or calls."""
         return _NO_SPAN if _is_suppressed(_SUPPRESSED) else _LiveSpan(self.tracer, name, {"amili_arm.operation": name})
 
     @_guarded(_NO_SPAN)
