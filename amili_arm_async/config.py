@@ -399,6 +399,9 @@ class BulkOptions:
             later. Default False.
         stop_after_failures: ends the run when this many records are `failed`, `rejected`, `invalid` or `unknown`: an integer, or a share
             of the settled records between 0 and 1, which counts from the 100th on. The rest is `not_sent`. Default None: never.
+        dry_run: do all but send: read, check, encode and cut the source, and compare it with journal and state, which are read and not
+            written. The report counts what a run would send as `would_be_sent`. Nothing is reconciled, and no dead letter is written.
+            Default False.
         limit: send only so many records of the source, the first ones, as a rehearsal. What is beyond is not read, no customer counts as
             gone, and a later run with the same run_id and without a limit sends the rest. Default None: all.
         compression: how the body of a batch is compressed, for slow uplinks: `"gzip"`, or `"zstd"`, which is smaller and faster (before
@@ -425,6 +428,7 @@ class BulkOptions:
     resend_known: bool = False
     require_document_no: bool = False
     stop_after_failures: int | float | None = None
+    dry_run: bool = False
     limit: int | None = None
     compression: Compression | None = None
     on_progress: Callable[[Any], object] | None = field(default=None, repr=False)
@@ -463,7 +467,7 @@ class BulkOptions:
             self.reconcile.check_against(self.deadline)
 
     def _check_failures(self) -> None:
-        for name in ("require_document_no", "resend_known"):
+        for name in ("require_document_no", "resend_known", "dry_run"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(f"BulkOptions.{name} must be True or False")
         most = self.stop_after_failures

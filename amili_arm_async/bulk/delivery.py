@@ -21,6 +21,7 @@ from ..models.batches import BatchReceipt, BatchResult
 from ..retry import BatchAction, Proof, after_batch, rule_of
 from ..transport import Transport
 from ..wire import Request, batch_receipt
+from .chunking import Batch
 from .control import RunControl, reason_of
 from .in_flight import BatchTracker, InFlightBatch
 from .journal.recorder import Recorder
@@ -30,7 +31,24 @@ from .polling import OpenBatch, Poller
 from .reader import Reader
 from .spec import RunSpec
 
-__all__ = ["BatchSender", "Bisection", "compressed", "with_advice"]
+__all__ = ["BatchSender", "Bisection", "compressed", "request_of", "with_advice"]
+
+
+def request_of(batch: Batch, spec: RunSpec) -> Request:
+    """Makes the request that sends a batch.
+
+    Args:
+        batch: the batch.
+        spec: the run.
+
+    Returns:
+        The request, not compressed.
+    """
+    pieces = [spec.envelope.head]
+    for number, piece in enumerate(batch.pieces):
+        pieces += [b",", piece] if number else [piece]
+    template = spec.request
+    return Request(template.endpoint, template.path, template.query, template.language, (*pieces, spec.envelope.tail))
 
 
 async def compressed(request: Request, encoding: Compression) -> Request:
@@ -169,12 +187,7 @@ class BatchSender:
 
     async def _try(self, in_flight: InFlightBatch, take_turn: Callable[[], Awaitable[None]]) -> Attempt | None:
         """Sends a batch once; None where the run was held or stopped before its turn at the limits of the client."""
-        batch, envelope = in_flight.batch, self._spec.envelope
-        pieces = [envelope.head]
-        for number, piece in enumerate(batch.pieces):
-            pieces += [b",", piece] if number else [piece]
-        template = self._spec.request
-        request = Request(template.endpoint, template.path, template.query, template.language, (*pieces, envelope.tail))
+        request = request_of(in_flight.batch, self._spec)
         if self._spec.options.compression is not None:
             request = await compressed(request, self._spec.options.compression)
 

@@ -38,7 +38,8 @@ __all__ = [
 ]
 
 State: TypeAlias = Literal[
-    "succeeded", "failed", "accepted", "rejected", "invalid", "unknown", "unchanged", "done_before", "blocked", "not_sent"
+    "succeeded", "failed", "accepted", "rejected", "invalid", "unknown", "unchanged", "done_before", "blocked", "not_sent",
+    "would_be_sent",
 ]
 
 
@@ -147,6 +148,12 @@ STATE_RULES: Final[Mapping[State, StateRule]] = MappingProxyType(
             meaning="not sent, or provably not accepted until the run gave up, or the run stopped before its turn",
             advice="Run the same job with the same run id: it was not accepted, and the next attempt sends it.",
             is_open=True,
+        ),
+        "would_be_sent": StateRule(
+            success="yes",
+            on_server="no",
+            meaning="never sent: in a dry run, a record that a run would send",
+            advice="Nothing was sent: run the same command without --dry-run (dry_run=True) to send it.",
         ),
     }
 )

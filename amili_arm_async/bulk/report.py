@@ -154,7 +154,7 @@ class BatchLog:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over a run.
+    """Sums over a run. In a dry run, what would be sent counts as sent.
 
     Attributes:
         records_read: records read from the source.
@@ -257,6 +257,7 @@ class BulkReport:
         error: what ended the run early, as a sentence; None where nothing did. A `BulkError` says the same.
         limited_to: the number of records that the run was limited to (`BulkOptions.limit`), where it read as many: whether the source has
             more is not known. Else None.
+        dry_run: whether this was a dry run (`BulkOptions.dry_run`): nothing was sent, and `batches` and `totals` are what would be.
     """
 
     def __init__(
@@ -267,7 +268,9 @@ class BulkReport:
         now: Callable[[], float],
         observers: Sequence[RunObserver] = (),
         expectation: Expectation | None = None,
+        dry_run: bool = False,
     ) -> None:
+        self.dry_run = dry_run
         self.stale_journal = False
         self.error: str | None = None
         self.limited_to: int | None = None
@@ -397,7 +400,8 @@ class BulkReport:
             For example `"98 succeeded, 2 failed"`.
         """
         counts = ", ".join(f"{number} {state}" for state, number in self._counts.items() if number) or "no records"
-        return f"{counts}; {rest}" if (rest := self.rest_in_words() or self.limit_in_words()) else counts
+        dry_run = "dry run, nothing was sent" if self.dry_run else ""
+        return "; ".join(part for part in (counts, dry_run, self.rest_in_words() or self.limit_in_words()) if part)
 
     def limit_in_words(self) -> str:
         """Says that the run was limited to the first records of its source.

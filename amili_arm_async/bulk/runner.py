@@ -19,6 +19,7 @@ from ..telemetry.base import RunInstrumentation
 from ..transport import Transport
 from .chunking import Batch
 from .control import RunControl
+from .dry_run import DryRunSender
 from .in_flight import STOPPED, BatchTracker, OutcomeQueue
 from .journal.recorder import NullRecorder, Recorder
 from .limits import OpenBatchSlot, SharedLimits
@@ -132,6 +133,9 @@ class BulkRunner:
             raise
         if self._journal is not None and self._journal.stale_since:
             self._look_up_first(self._journal)
+        if self._journal is not None and self._spec.options.dry_run:
+            # What is open stays open: no result is asked for.
+            self._journal.stop_waiting()
         # A reconcile of several runs counts on from the run before.
         self._tracker.adopted = self._report.tally.records_read
         log.info("bulk run begins", operation=self._spec.endpoint.operation, concurrency=self._workers.concurrency.limit)
@@ -247,7 +251,7 @@ class BulkRunner:
     async def _reopen(self) -> None:
         """Polls the results of the batches that an earlier attempt left open."""
         journal = self._journal
-        for row in journal.open_batches if journal is not None else ():
+        for row in journal.open_batches if journal is not None and not self._spec.options.dry_run else ():
             assert journal is not None
             slot = await self._shared_limits.open_slot(self._control.stopping)
             if slot is None:
@@ -288,16 +292,19 @@ class BulkRunner:
         from .reconcile import StaleJournalCheck  # noqa: PLC0415 - only few runs need it
 
         self._report.stale_journal = True
+        if self._spec.options.dry_run:
+            return
         journal.look_up_first = StaleJournalCheck(self._spec, self._transport, journal, self._control).outcomes
 
     async def _reconcile(self) -> None:
         """Looks up the documents whose outcome is not known, where that was asked for."""
-        if self._journal is None or not self._journal.defers or self._control.reason is not None:
+        sender = self._workers.sender
+        if self._journal is None or not self._journal.defers or self._control.reason is not None or isinstance(sender, DryRunSender):
             return
         from .reconcile import Reconciler  # noqa: PLC0415 - only few runs need it
 
         self._instrumentation.look_ups_begin()
-        await Reconciler(self._spec, self._transport, self._journal, self._tracker, self._control, self._workers.sender, self._adopt).run()
+        await Reconciler(self._spec, self._transport, self._journal, self._tracker, self._control, sender, self._adopt).run()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -13,6 +13,7 @@ from ..transport import Transport
 from .chunking import Batch
 from .control import RunControl
 from .delivery import BatchSender
+from .dry_run import DryRunSender
 from .in_flight import BatchTracker, InFlightBatch, OutcomeQueue
 from .journal.recorder import Recorder
 from .keys import KeyTicket
@@ -62,7 +63,11 @@ class Workers:
         self._recorder = recorder
         self._outcomes = outcomes
         self.concurrency = AdaptiveConcurrency(spec.options.concurrency, clock.monotonic, self._resize)
-        self.sender = BatchSender(spec, transport, shared_limits, tracker, control, poller, recorder, reader, self.concurrency)
+        self.sender: BatchSender | DryRunSender = (
+            DryRunSender(spec, tracker, control, recorder)
+            if spec.options.dry_run
+            else BatchSender(spec, transport, shared_limits, tracker, control, poller, recorder, reader, self.concurrency)
+        )
         # By number: a worker that is cancelled in the middle lets the next one in.
         self._claiming: dict[int, Batch] = {}
         self._pulling = asyncio.Lock()

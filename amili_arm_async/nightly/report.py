@@ -341,6 +341,7 @@ class ReportSchema(Struct, frozen=True):
         parts: the bulk runs, in their order.
         source_exhausted: whether every source was read to its end.
         not_begun: parts that were planned and not started: none of their records was read.
+        dry_run: whether nothing was sent, and the parts say what would be.
         money_at_risk: count and sum of the documents that did not succeed, by currency and state.
         first_failures: the first records that failed, ten at most.
         files: the paths of the night: sources, state, journal, dead letters, reports.
@@ -365,6 +366,7 @@ class ReportSchema(Struct, frozen=True):
     files: dict[str, str] = {}
     commands: list[Command] = []
     settle: Seconds | None = None
+    dry_run: bool = False
 
 
 # --- building -----------------------------------------------------------------------------------------------------------

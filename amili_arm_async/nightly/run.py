@@ -121,6 +121,11 @@ class NightlyReport:
         return sum(part.report.failed_records for part in self.parts)
 
     @property
+    def dry_run(self) -> bool:
+        """Whether this was a dry run: nothing was sent."""
+        return any(part.report.dry_run for part in self.parts)
+
+    @property
     def not_begun(self) -> tuple[PartName, ...]:
         """The parts that were planned and not started: none of their records was read, and they are in no count."""
         return tuple(name for name in self._progress.planned if name not in self._progress.parts)
@@ -228,6 +233,7 @@ class NightlyReport:
             error=self.error,
             source_exhausted=self.source_exhausted,
             not_begun=list(self.not_begun),
+            dry_run=self.dry_run,
             parts=parts,
             money_at_risk=money_at_risk(parts),
             first_failures=first_failures(parts, {}),

@@ -128,6 +128,9 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         """
         options = options or BulkOptions()
         self._check(name, options)
+        if options.dry_run:
+            # It looks nothing up, and writes no file.
+            options = replace(options, reconcile=False, dead_letter=None)
         check_distinct(files_of(options))
         source = records if isinstance(records, Source) else Source(as_source(records, self._kind), limit=options.limit)
         accepted_is_enough = options.results == "accepted"
@@ -137,6 +140,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             now=clock.monotonic,
             observers=observers,
             expectation=expectation,
+            dry_run=options.dry_run,
         )
         return self._run(name, source, options, self._journal(name, options), report, user_id=user_id, timeout=timeout, retry=retry)
 
@@ -211,7 +215,8 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
         check_distinct([JobFile("state", state, "state"), *files_of(options)])
         source = Source(as_source(records, self._kind), limit=options.limit if options is not None else None)
-        sync_state = SyncState(state, self.context.transport.base_url, self.context.client_no)
+        dry_run = options is not None and options.dry_run
+        sync_state = SyncState(state, self.context.transport.base_url, self.context.client_no, dry_run=dry_run)
         expectation = expectation_of(at_least, has_state=True)
         assert expectation is not None
         delta = Delta(
@@ -265,6 +270,8 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         Raises:
             JournalError: the journal can't be used.
         """
+        if options is not None and options.dry_run:
+            raise ConfigurationError("dry_run is for runs that read a source: a reconcile only looks up, unless resend_absent=True")
         runs = await runs_of(path, name, self.context.client_no, run_id)
         report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic)
         # There is no source, so nothing of it is left.

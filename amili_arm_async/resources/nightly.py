@@ -69,6 +69,9 @@ def plan(
     if customer_options is not None and customer_options.results != "wait":
         raise ConfigurationError("customer_options.results must be 'wait': documents of a customer that did not succeed are not sent")
 
+    if customer_source is not None and document_source is not None and _is_dry(customer_options) != _is_dry(document_options):
+        raise ConfigurationError("customer_options and document_options must both say dry_run=True, or neither")
+
     expectations = {
         "customers": expectation_of(at_least_customers, has_state=state is not None),
         "documents": expectation_of(at_least_documents, has_state=False),
@@ -112,10 +115,15 @@ def plan(
     )
 
 
+def _is_dry(options: BulkOptions | None) -> bool:
+    return options is not None and options.dry_run
+
+
 def _check_files(state: str | os.PathLike[str] | None, customer_options: BulkOptions | None, document_options: BulkOptions | None) -> None:
     """Refuses files that are the same, or can't be written. Those of the documents are opened only after the customers were sent, so that
     an error would show late."""
     files = [JobFile("state", state, "state")] if state is not None else []
     files += files_of(customer_options, "customer_options.") + files_of(document_options, "document_options.")
     check_distinct(files)
-    check_writable(files)
+    if not _is_dry(customer_options) and not _is_dry(document_options):
+        check_writable(files)

@@ -19,12 +19,13 @@ _OPEN: Final = ("-wal", "-shm")
 """Suffixes of the files that SQLite keeps open beside the journal."""
 
 
-def refuse_untrusted(path: str, word: str) -> None:
+def refuse_untrusted(path: str, word: str, *, removes_drafts: bool = True) -> None:
     """Refuses a file that another user may write, that has several names, or that is mounted without its folder.
 
     Args:
         path: of the file.
         word: what error messages call it.
+        removes_drafts: whether a second name that a crash left behind is removed; if not, other names are not looked for.
 
     Raises:
         JournalError: it or a file beside it belongs to another user, is world-writable or not a regular file; or it is hard linked or a
@@ -55,7 +56,8 @@ def refuse_untrusted(path: str, word: str) -> None:
             f"the {word} {path} is mounted as a single file: the files beside it ({', '.join(_OPEN)}, -mark) would not stay with it. "
             "Mount its folder instead"
         )
-    _refuse_other_names(path, word)
+    if removes_drafts:
+        _refuse_other_names(path, word)
 
 
 def _refuse_other_names(path: str, word: str) -> None:

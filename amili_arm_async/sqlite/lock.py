@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
-__all__ = ["RunLock", "is_locked", "lock"]
+__all__ = ["RunLock", "is_locked", "is_open_here", "lock"]
 
 
 @dataclass
@@ -104,6 +104,19 @@ def is_locked(path: str, run: int) -> bool:
             return _is_held(fd, run)
         finally:
             os.close(fd)
+
+
+def is_open_here(path: str) -> bool:
+    """Tells whether this process has locked a run of a journal, so that it has the journal open.
+
+    Args:
+        path: of the journal, absolute.
+
+    Returns:
+        Whether it has.
+    """
+    with _GUARD:
+        return _open_file(path) is not None
 
 
 def _key(status: os.stat_result) -> tuple[int, int]:

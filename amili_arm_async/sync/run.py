@@ -93,11 +93,13 @@ class SyncReport:
 
         Raises:
             ConfigurationError: there is a `shortfall`: who is gone can't be told from who is missing in an export that broke off. Or the
-                run was limited, so that not all customers were read.
+                run was limited, so that not all customers were read, or it was a dry run.
             JournalError: the state can't be written, or another sync uses it.
         """
         if self.shortfall is not None:
             raise ConfigurationError(f"no customer is forgotten: {self.shortfall}")
+        if self.bulk.dry_run:
+            raise ConfigurationError("no customer is forgotten: this was a dry run")
         if self.bulk.limited_to is not None:
             raise ConfigurationError(f"no customer is forgotten: {self.bulk.limit_in_words()}")
         from anyio import to_thread  # noqa: PLC0415
@@ -129,7 +131,7 @@ class SyncReport:
         numbers |= {"failed": self.failed, "gone": self.gone or 0}
         said = ", ".join(f"{number} {word}" for word, number in numbers.items() if number) or "no records"
         rest = self.bulk.rest_in_words() or self.bulk.limit_in_words() or self.shortfall
-        return f"{said}; {rest}" if rest else said
+        return "; ".join(part for part in (said, "dry run, nothing was sent" if self.bulk.dry_run else "", rest) if part)
 
     def __repr__(self) -> str:
         return f"<SyncReport: {self.summary()}>"

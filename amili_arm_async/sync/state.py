@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import anyio
+from anyio import to_thread
 
 from .. import clock, codec
 from ..bulk.fingerprints import folded
@@ -26,6 +27,7 @@ from ..errors import ConfigurationError, JournalError
 from ..sqlite.file import FileFormat, broken, check, connect, open_file, path_of
 from ..sqlite.guard import FileGuard
 from ..sqlite.lock import RunLock, is_locked, lock
+from ..sqlite.snapshot import Snapshot
 from ..sqlite.worker import SqliteWorker
 
 __all__ = ["Found", "StateRow", "SyncState", "Unsettled", "forget", "known_keys", "missing_keys", "name_of", "names_of"]
@@ -152,6 +154,7 @@ class SyncState:
         path: the path of the file.
         base_url: the address of the service.
         client_no: the client number whose customers they are.
+        dry_run: whether a copy is used in place of the file.
 
     Attributes:
         rows: customers in it when it was opened.
@@ -160,8 +163,12 @@ class SyncState:
         rules: the rules by which the records were judged whose digests it has; None where they are not known.
     """
 
-    def __init__(self, path: str | os.PathLike[str], base_url: str, client_no: int) -> None:
+    def __init__(self, path: str | os.PathLike[str], base_url: str, client_no: int, *, dry_run: bool = False) -> None:
         self.path = path_of(path)
+        self._dry_run = dry_run
+        self._snapshot: Snapshot | None = None
+        # The file that is read and written.
+        self._file = self.path
         self.rows = 0
         self.next = 1
         self.sync = 1
@@ -181,14 +188,21 @@ class SyncState:
             JournalError: it can't be used, or another sync uses it.
             ConfigurationError: it is of another client number or address.
         """
-        thread = SqliteWorker(self.path, self._open, self._release, _FORMAT.word)
+        if self._dry_run:
+            self._snapshot = await to_thread.run_sync(Snapshot, self.path, _FORMAT.word)
+            self._file = self._snapshot.path
+        thread = SqliteWorker(self._file, self._open, self._release, _FORMAT.word)
         try:
             await thread.start()
-        except BaseException:
+        except BaseException as exc:
             thread.finish()
             # Whoever cancels this and starts again must not find the file still in use.
             with anyio.CancelScope(shield=True):
                 await thread.wait_closed()
+            if self._snapshot is not None:
+                self._snapshot.close()
+                if isinstance(exc, JournalError):
+                    raise self._snapshot.named(exc) from exc.__cause__
             raise
         self._thread = thread
         self._durable_at = clock.monotonic()
@@ -253,6 +267,9 @@ class SyncState:
             await thread.call_urgent(partial(_end, rules=rules))
         finally:
             thread.finish()
+            if self._snapshot is not None:
+                # What is open may be removed, and nothing in it counts any more.
+                self._snapshot.close()
         await thread.wait_closed()
 
     @property
@@ -263,9 +280,9 @@ class SyncState:
     # --- in the thread ----------------------------------------------------------------------------------------------------
 
     def _open(self, guard: FileGuard) -> sqlite3.Connection:
-        connection = open_file(self.path, _FORMAT, look=lambda _: self._refuse_used(), guard=guard)
+        connection = open_file(self._file, _FORMAT, look=lambda _: self._refuse_used(), guard=guard)
         try:
-            self._lock = _lock(self.path)
+            self._lock = _lock(self._file)
             self._take_over(connection)
         except BaseException:
             connection.close()
@@ -274,7 +291,7 @@ class SyncState:
         return connection
 
     def _refuse_used(self) -> None:
-        if is_locked(self.path, 1):
+        if is_locked(self._file, 1):
             raise _used(self.path)
 
     def _take_over(self, connection: sqlite3.Connection) -> None:
@@ -435,11 +452,12 @@ def missing_keys(path: str, seen: bytes, end: int) -> Iterator[str]:
             yield _as_shown(name, shown)
 
 
-def known_keys(path: str | os.PathLike[str]) -> Iterator[str]:
+def known_keys(path: str | os.PathLike[str], *, leaves_no_file: bool = False) -> Iterator[str]:
     """Reads the numbers of all customers in the state, a few at a time, in the order in which they are compared.
 
     Args:
         path: the path of the state.
+        leaves_no_file: whether to read a copy, because reading the state itself may leave files beside it.
 
     Returns:
         An iterator of customer numbers.
@@ -447,7 +465,14 @@ def known_keys(path: str | os.PathLike[str]) -> Iterator[str]:
     Raises:
         JournalError: the state is not there, or can't be read.
     """
+    if leaves_no_file:
+        return _known_keys_of_copy(path_of(path))
     return (_as_shown(name, shown) for name, _, shown in _walk(path_of(path)))
+
+
+def _known_keys_of_copy(path: str) -> Iterator[str]:
+    with contextlib.closing(Snapshot(path, _FORMAT.word)) as copy:
+        yield from (_as_shown(name, shown) for name, _, shown in _walk(copy.path))
 
 
 def _walk(path: str) -> Iterator[tuple[bytes, int, str | int | None]]:

@@ -10,12 +10,15 @@ from functools import partial
 from typing import Any, Final
 
 import anyio
+from anyio import to_thread
 
 from .... import clock, log
 from ....clock import ServiceClock, Stamp
 from ....config import BulkOptions
-from ....errors import ArmError
+from ....errors import ArmError, JournalError
 from ....sqlite.file import path_of
+from ....sqlite.lock import is_locked
+from ....sqlite.snapshot import Snapshot
 from ....sqlite.worker import SqliteWorker
 from ...chunking import Batch, Invalid
 from ...in_flight import InFlightBatch
@@ -62,15 +65,14 @@ class SqliteRunJournal:
         self.batches_ahead = 4
         self.look_up_first: LookUpFirst | None = None
         self._path = path_of(options.journal) if options.journal is not None else ""
+        # What a dry run reads and writes in place of the journal.
+        self._snapshot: Snapshot | None = None
         self._options = options
         self._service = service
         self._key = key
         self._reads_source = reads_source
         self._accepted_is_enough = options.results == "accepted"
-        self._store = RunStore(
-            key, self._path, not key.safe or self.keeps_payloads, resend_known=options.resend_known, has_source=reads_source
-        )
-        self._index_wanted = self._store.index_wanted
+        self._use_store(self._path)
         self._run: OpenedRun | None = None
         self._next_batch = 0
         self._spans = KeyRanges()
@@ -83,6 +85,17 @@ class SqliteRunJournal:
         self._adopted: set[int] = set()
         self._dead_letter: DeadLetter | None = None
 
+    def _use_store(self, path: str, original: str | None = None) -> None:
+        self._store = RunStore(
+            self._key,
+            path,
+            not self._key.safe or self.keeps_payloads,
+            original=original,
+            resend_known=self._options.resend_known,
+            has_source=self._reads_source,
+        )
+        self._index_wanted = self._store.index_wanted
+
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
@@ -94,9 +107,13 @@ class SqliteRunJournal:
         """
         if self._options.dead_letter is not None:
             self._dead_letter = DeadLetter(os.fsdecode(self._options.dead_letter), self._key, self._path)
-        look = partial(refuse_running, path=self._path, name=self._key)
-        opening = partial(open_journal, self._path, look=look)
-        thread = SqliteWorker(self._path, opening, self._store.release, JOURNAL.word, committed=self._store.committed)
+        if self._options.dry_run and self._path:
+            self._snapshot = await to_thread.run_sync(Snapshot, self._path, JOURNAL.word)
+            self._use_store(self._snapshot.path, original=self._path)
+        path = self._snapshot.path if self._snapshot is not None else self._path
+        look = partial(refuse_running, path=path, name=self._key)
+        opening = partial(open_journal, path, look=look)
+        thread = SqliteWorker(path, opening, self._store.release, JOURNAL.word, committed=self._store.committed)
         beginning = partial(
             self._store.begin,
             deadline=self._options.deadline,
@@ -106,10 +123,16 @@ class SqliteRunJournal:
         try:
             await thread.start()
             run = await thread.call(beginning)
-        except BaseException:
+        except BaseException as exc:
             # Don't wait for it: a cancelled caller may cancel that wait, too.
             thread.finish()
+            if self._snapshot is not None:
+                self._snapshot.close()
+                if isinstance(exc, JournalError):
+                    raise self._snapshot.named(exc) from exc.__cause__
             raise
+        if self._snapshot is not None and is_locked(self._path, run.id):
+            log.warning("this run is in progress: the dry run shows what it had done when it was looked at", path=self._path)
         self._thread, self._run, self._next_batch = thread, run, run.next_batch
         # On a stale journal each record is checked individually.
         self._indexed = run.has_index or bool(run.stale_since)
@@ -150,6 +173,9 @@ class SqliteRunJournal:
                 await thread.call_alone(partial(self._write_dead_letter, self._dead_letter))
         finally:
             thread.finish()
+            if self._snapshot is not None:
+                # What is open may be removed, and nothing in it counts any more.
+                self._snapshot.close()
         await thread.wait_closed()
         return left
 

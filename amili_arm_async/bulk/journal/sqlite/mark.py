@@ -86,6 +86,7 @@ class JournalMark:
 
     Args:
         path: of the journal.
+        original: of the journal that it is a copy of, whose mark counts then; None: it is no copy.
 
     Attributes:
         stale: of a stale journal, when documents that it does not know may have been sent; else empty.
@@ -93,11 +94,12 @@ class JournalMark:
         is_due: whether the mark must be written after the next commit.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, original: str | None = None) -> None:
         self.stale: list[StaleSince] = []
         self.reason: str | None = None
         self.is_due = False
         self._path = path
+        self._original = original if original is not None else path
         self._fd: int | None = None
         self._place = (0, 0, 0)
 
@@ -113,8 +115,8 @@ class JournalMark:
             OSError: the mark exists and can't be read.
         """
         connection.execute("UPDATE file SET deadline = max(deadline, ?)", (deadline,))
-        file, mark = _file_of(connection), _read(self._path)
-        reason = _why(self._path, file, mark)
+        file, mark = _file_of(connection), _read(self._original)
+        reason = _why(self._original, file, mark)
         if reason is not None:
             since = [StaleSince(now, file.deadline)]
             if isinstance(mark, _Mark):
@@ -188,7 +190,11 @@ def _why(path: str, file: _File, mark: _Mark | bool) -> str | None:
         return _NO_MARK if file.intents else None
     if mark is True:
         return _NO_GOOD_MARK
-    status = os.stat(path)  # noqa: PTH116 - a text, not a Path
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a text, not a Path
+    except FileNotFoundError:
+        # Of a journal that is not there, only the copy is.
+        return _OTHER_FILE
     # Device numbers may change with each boot.
     same_device = mark.boot_id != clock.boot_id() or mark.device == status.st_dev
     if mark.name != file.name or mark.inode != status.st_ino or not same_device:

@@ -88,6 +88,7 @@ class RunStore:
         key: which run.
         path: of the journal; empty for a temporary one.
         keeps_bodies: whether the text of each batch is kept while it may be needed.
+        original: path of the journal that it is a copy of, in a dry run; None: it is no copy.
         resend_known: whether to send documents whose number another run of the journal has sent.
         has_source: whether this attempt reads a source; else its records have no place in one.
         index_wanted: set when an index of what other runs have sent is worth its cost; see `make_index`.
@@ -112,6 +113,7 @@ class RunStore:
     key: RunKey
     path: str
     keeps_bodies: bool
+    original: str | None = None
     resend_known: bool = False
     has_source: bool = True
     index_wanted: Event = field(default_factory=Event)
@@ -157,7 +159,7 @@ class RunStore:
         if self.path and not self.key.safe and not self.resend_known:
             self.other_runs = OtherRuns(self.path, self.key, self.id, self.index_wanted)
         if self.path and not self.key.safe:
-            self.mark = JournalMark(self.path)
+            self.mark = JournalMark(self.path, self.original)
             self.mark.begin(connection, now=now, deadline=deadline)
         low, high = self.span
         self.token = secrets.token_hex(8)

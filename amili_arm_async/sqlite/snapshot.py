@@ -1,0 +1,104 @@
+"""Copies an SQLite file as it stands, for a dry run: the file and those beside it are read, and neither changed nor locked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, NamedTuple
+
+from ..errors import JournalError
+from .file import broken, connect
+from .guard import refuse_untrusted
+from .lock import is_open_here
+
+__all__ = ["Snapshot"]
+
+_ATTEMPTS: Final = 20
+_WAL_HEADER: Final = 32
+"""Bytes of the header of a log, which changes when the log begins again."""
+
+
+class _Version(NamedTuple):
+    """What changes when the file does: SQLite writes to it only when it copies its log into it."""
+
+    changed: int
+    size: int
+    inode: int
+    log: bytes
+
+
+class Snapshot:
+    """A copy of a file in a temporary folder of its own, as long as it is not closed. Where there is no file, there is no copy.
+
+    Args:
+        path: of the file, absolute.
+        word: what error messages call the file.
+
+    Attributes:
+        path: of the copy.
+
+    Raises:
+        JournalError: the file can't be read or copied, or another user may write it.
+    """
+
+    def __init__(self, path: str, word: str) -> None:
+        self._folder = TemporaryDirectory(prefix="amili-arm-")
+        self._original = path
+        self.path = str(Path(self._folder.name).resolve() / Path(path).name)
+        try:
+            if Path(path).exists():
+                refuse_untrusted(path, word, removes_drafts=False)
+                _copy(path, self.path, word)
+        except (OSError, sqlite3.Error) as exc:
+            self.close()
+            raise broken(path, exc, word) from exc
+        except BaseException:
+            self.close()
+            raise
+
+    def named(self, error: JournalError) -> JournalError:
+        """Returns an error about the copy as one about the file.
+
+        Args:
+            error: the error.
+
+        Returns:
+            An error that names the path of the file.
+        """
+        return JournalError(str(error).replace(self.path, self._original))
+
+    def close(self) -> None:
+        """Removes the copy."""
+        self._folder.cleanup()
+
+
+def _copy(path: str, copy: str, word: str) -> None:
+    if is_open_here(path):
+        # Closing the file anywhere else would release the locks that this process holds on it.
+        with contextlib.closing(connect(path, "ro")) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        Path(copy).chmod(0o600)
+        return
+    for _ in range(_ATTEMPTS):
+        before = _version(path)
+        shutil.copyfile(path, copy, follow_symlinks=False)
+        Path(f"{copy}-wal").unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(f"{path}-wal", f"{copy}-wal", follow_symlinks=False)
+        if _version(path) == before:
+            # What was appended to the log meanwhile is whole, or is passed over.
+            Path(copy).chmod(0o600)
+            return
+    raise JournalError(f"the {word} {path} can't be copied, because it is written to all the time: try again later")
+
+
+def _version(path: str) -> _Version:
+    status = os.stat(path)  # noqa: PTH116 - a text, not a Path
+    log = b""
+    with contextlib.suppress(FileNotFoundError), Path(f"{path}-wal").open("rb") as file:
+        log = file.read(_WAL_HEADER)
+    return _Version(status.st_mtime_ns, status.st_size, status.st_ino, log)
