@@ -38,7 +38,16 @@ __all__ = [
 ]
 
 State: TypeAlias = Literal[
-    "succeeded", "failed", "accepted", "rejected", "invalid", "unknown", "unchanged", "done_before", "blocked", "not_sent",
+    "succeeded",
+    "failed",
+    "accepted",
+    "rejected",
+    "invalid",
+    "unknown",
+    "unchanged",
+    "done_before",
+    "blocked",
+    "not_sent",
     "would_be_sent",
 ]
 

@@ -122,27 +122,28 @@ def _run(kind: RecordKind, records: Records, limit: int, max_bytes: int, known: 
     return CheckRun(kind.value, records, limit=limit, max_bytes=most, customers=known)
 
 
-def customer_numbers(customers: Records | None, state: str | None) -> AsyncIterator[str] | None:
+def customer_numbers(customers: Records | None, state: str | None, *, leaves_no_file: bool = False) -> AsyncIterator[str] | None:
     """Returns the customer numbers in a file of customers and in a state.
 
     Args:
         customers: the file, or None.
         state: path of the state, or None.
+        leaves_no_file: whether reading the state must leave no file beside it.
 
     Returns:
         The numbers; None where there is neither a file nor a state.
     """
-    return _numbers(customers, state) if customers is not None or state is not None else None
+    return _numbers(customers, state, leaves_no_file) if customers is not None or state is not None else None
 
 
-async def _numbers(customers: Records | None, state: str | None) -> AsyncIterator[str]:
+async def _numbers(customers: Records | None, state: str | None, leaves_no_file: bool) -> AsyncIterator[str]:
     if customers is not None:
         async for block in customers.judged_blocks():
             for number in _numbers_in(block):
                 if isinstance(number, str):
                     yield number
     if state is not None:
-        for number in known_keys(state):
+        for number in known_keys(state, leaves_no_file=leaves_no_file):
             yield number
 
 

@@ -198,7 +198,7 @@ def nightly(
     """
     options = rehearsal.of(run.bulk(stop_after_failures=parse_stop_after_failures(stop_after_failures)))
     job = NightlyJob(
-        connection.client(),
+        rehearsal.client(connection),
         state=state,
         full=full,
         customer_options=_customer_options(options, journal, state, dead_letter_customers),
@@ -328,17 +328,21 @@ class NightlyJob:
             ConfigurationError: the message names the options.
         """
         journal = self.document_options.journal or self.customer_options.journal
+        dry_run = self.document_options.dry_run
         files: list[tuple[str, Any, FileKind]] = [
             *((f"--{part}", path, "source") for part, path in self.paths.items() if path != "-"),
             ("--state", self.state, "state"),
             ("--journal", journal, "journal"),
             ("--dead-letter-customers", self.customer_options.dead_letter, "dead letter"),
             ("--dead-letter-documents", self.document_options.dead_letter, "dead letter"),
+        ]
+        written: list[tuple[str, Any, FileKind]] = [
             ("--report", reports.report, "report"),
             ("--html", reports.html, "report"),
             ("--failures", reports.failures, "report"),
         ]
-        check_files(files)
+        check_files([*files, *written], writable=not dry_run)
+        check_files(written)
 
     async def run(self) -> None:
         """Runs the night.
@@ -379,7 +383,9 @@ class NightlyJob:
                     known = others.enter_context(open_again("customers")) if "customers" in self.paths else None
                     # On the first night there is no state yet.
                     state = self.state if self.state is not None and await to_thread.run_sync(Path(self.state).exists) else None
-                    run = self.arm.documents.check(records, customers=customer_numbers(known, state), max_bytes=most)
+                    run = self.arm.documents.check(
+                        records, customers=customer_numbers(known, state, leaves_no_file=self.document_options.dry_run), max_bytes=most
+                    )
                 self.checks.append(CheckJob())
                 try:
                     await self.checks[-1].run_first(run, records, path)

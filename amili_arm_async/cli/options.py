@@ -334,6 +334,28 @@ class RehearsalOptions:
             help="Read only the first N records of each file. The same command without it sends the rest.",
         ),
     ] = None
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            rich_help_panel=RUN,
+            help="Do all but send, and report what would be sent. Journal and state are read and not written; no credentials are needed.",
+        ),
+    ] = False
+
+    def client(self, connection: ConnectionOptions) -> ArmClient:
+        """Returns the client of a job: that of a dry run has no credentials.
+
+        Args:
+            connection: which service and client number.
+
+        Returns:
+            The client.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong.
+        """
+        return connection.settings().client(auth=_no_token) if self.dry_run else connection.client()
 
     def of(self, options: BulkOptions) -> BulkOptions:
         """Returns the options of a bulk run with these.
@@ -344,7 +366,11 @@ class RehearsalOptions:
         Returns:
             A copy.
         """
-        return replace(options, limit=self.limit)
+        return replace(options, limit=self.limit, dry_run=self.dry_run)
+
+
+async def _no_token() -> str:
+    raise ConfigurationError("a dry run sends nothing")
 
 
 class Bisect(StrEnum):

@@ -219,6 +219,7 @@ def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = No
         "source_exhausted": report.source_exhausted,
         "not_read": report.not_read,
         "limited_to": report.limited_to,
+        "dry_run": report.dry_run,
         "expectation": report.expectation.as_json() if report.expectation is not None else None,
         "shortfall": report.shortfall,
         "left_behind": dict(report.left_behind),
@@ -239,18 +240,22 @@ def print_table(title: str, report: BulkReport) -> None:
         report: of the run.
     """
     totals, elapsed = report.totals, report.elapsed
+    sending = [("batches", f"{totals.batches_sent:,}"), ("requests", f"{totals.requests:,}")]
+    sending += [("MB sent", f"{megabytes(totals.bytes_sent):,.1f}")]
+    if report.dry_run:
+        sending = [("batches to send", f"{totals.batches_sent:,}"), ("MB to send", f"{megabytes(totals.bytes_sent):,.1f}")]
     rows: list[tuple[str, ...]] = [
         *state_rows(report),
         *[(f"left behind: {state}", f"{number:,}") for state, number in report.left_behind.items()],
         *_not_read_rows(report),
         (),
-        ("batches", f"{totals.batches_sent:,}"),
-        ("requests", f"{totals.requests:,}"),
-        ("MB sent", f"{megabytes(totals.bytes_sent):,.1f}"),
+        *sending,
         ("seconds", f"{elapsed:,.2f}"),
         ("records/s", f"{per_second(totals.records_read, elapsed):,}"),
     ]
-    table(title, ("", "records"), rows, stderr=True)
+    table(f"{title} (dry run)" if report.dry_run else title, ("", "records"), rows, stderr=True)
+    if report.dry_run:
+        warn(f"{title}: dry run, nothing was sent, and no journal, state or dead letter was written")
     if report.limited_to is not None:
         warn(f"{title}: {report.limit_in_words()}")
     if report.stale_journal:

@@ -137,7 +137,7 @@ def push(
     options = rehearsal.of(options)
     task = _task(kind, update=update)
     journal.check(documents=kind is RecordKind.documents)
-    job = PushJob(connection.client(), task, options, shown.server_messages, run.grace, shown.quiet)
+    job = PushJob(rehearsal.client(connection), task, options, shown.server_messages, run.grace, shown.quiet)
     job.at_least = cast("int | None", parse_at_least(at_least, "--at-least", has_state=False))
 
     mapping = lines.add_to(columns.of(kind.value), kind.value)
@@ -153,7 +153,8 @@ def push(
             ("--lines", lines.lines, "source"),
             ("--journal", journal.journal, "journal"),
             ("--dead-letter", dead_letter, "dead letter"),
-        ]
+        ],
+        writable=not rehearsal.dry_run,
     )
     with open_file() as records:
         raise typer.Exit(run_job(job, job.run(records), is_durable=journal.journal is not None, as_json=shown.as_json))

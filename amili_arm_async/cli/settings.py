@@ -30,6 +30,9 @@ _IDENTITY: Final = (
     "connection.client_secret_keyring",
 )
 _SECRET_FILES: Final = frozenset(f"{key}_file" for key in SECRETS)
+_CREDENTIALS: Final = frozenset(
+    {"connection.client_cert", "connection.client_key", *SECRETS, *_SECRET_FILES, *(f"{key}_keyring" for key in SECRETS)}
+)
 _OBJECTS: Final[Mapping[str, type[Any]]] = {"timeout": Timeout, "retry": RetryPolicy, "limits": Limits, "batch_words": BatchWords}
 
 
@@ -155,8 +158,11 @@ class Settings:
             return expanded(found.value, self._variables, found.where(key))
         return found.value
 
-    def connection(self) -> dict[str, Any]:
+    def connection(self, *, with_secrets: bool = True) -> dict[str, Any]:
         """Returns the settings of the connection as `environment.make_arguments` takes them. What is in a keyring is read now.
+
+        Args:
+            with_secrets: whether secrets and the client certificate are among them; if not, neither a file nor a keyring is read.
 
         Returns:
             The settings by their names.
@@ -167,7 +173,7 @@ class Settings:
         found: dict[str, Any] = {"proxy": proxies_of(self._variables)}
         for key, one in self.found.items():
             name = key.removeprefix("connection.")
-            if KNOWN[key].table != "connection" or name == "paths":
+            if KNOWN[key].table != "connection" or name == "paths" or (key in _CREDENTIALS and not with_secrets):
                 continue
             found[name] = one.value if KNOWN[key].is_secret else self.value(key)
             if name.endswith("_keyring"):
@@ -180,7 +186,7 @@ class Settings:
         """Returns a client with these settings; files that hold a secret are read now.
 
         Args:
-            **given: arguments of `ArmClient` that override the settings.
+            **given: arguments of `ArmClient` that override the settings. With `auth`, no secret is read.
 
         Returns:
             The client.
@@ -189,7 +195,7 @@ class Settings:
             ConfigurationError: a setting is missing or wrong.
         """
         objects = {name: self._value_object(name) for name in _OBJECTS}
-        found = self.connection()
+        found = self.connection(with_secrets="auth" not in given)
         for one in found.values():
             if isinstance(one, SecretFile) and (warning := one.warning()) is not None:
                 output.warn(warning)

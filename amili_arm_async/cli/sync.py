@@ -83,8 +83,8 @@ def sync(
         raise ConfigurationError("--forget-gone needs all customers, and --limit reads only the first: leave one of them out")
     options = rehearsal.of(run.bulk(bisect=bisect.value, stop_after_failures=parse_stop_after_failures(stop_after_failures)))
     least = parse_at_least(at_least, "--at-least", has_state=True)
-    arm = connection.client()
-    check_files([("FILE", file if file != "-" else None, "source"), ("--state", state, "state")])
+    arm = rehearsal.client(connection)
+    check_files([("FILE", file if file != "-" else None, "source"), ("--state", state, "state")], writable=not rehearsal.dry_run)
     with source.open(file, "customers", run.max_bytes, columns.of("customers")) as records:
         job = SyncJob(arm, state, options, full, forget_gone, shown.server_messages, run.grace, shown.quiet, least)
         # Whatever is known is in the state on disk: a second signal needs no more care.
@@ -142,7 +142,7 @@ class SyncJob:
                 run = self.arm.customers.sync(records, state=self.state, full=self.full, at_least=self.at_least, options=options)
                 self.report = run.report
                 await send(run.bulk, self.grace, lines.on_settled)
-        if self.forget_gone and self.report.shortfall is None:
+        if self.forget_gone and self.report.shortfall is None and not self.options.dry_run:
             self.forgotten = await self.report.forget(self.report.gone_keys())
 
     @property
@@ -181,7 +181,8 @@ class SyncJob:
         rows += [("without number", f"{report.without_key:,}")] if report.without_key else []
         gone = f"{report.gone:,}" if report.gone is not None else "not known"
         rows.append(("gone from the source" if report.shortfall is None else "missing: too few records", gone))
-        rows += [("forgotten", f"{self.forgotten:,}")] if self.forget_gone else []
+        if self.forget_gone:
+            rows.append(("would be forgotten", gone) if report.bulk.dry_run else ("forgotten", f"{self.forgotten:,}"))
         output.table("customers since they were last sent", ("", "records"), rows, stderr=True)
         output.print_table("sync customers", report.bulk)
 

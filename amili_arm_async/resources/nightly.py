@@ -69,9 +69,8 @@ def plan(
     if customer_options is not None and customer_options.results != "wait":
         raise ConfigurationError("customer_options.results must be 'wait': documents of a customer that did not succeed are not sent")
 
-    if customer_source is not None and document_source is not None and _is_dry(customer_options) != _is_dry(document_options):
-        raise ConfigurationError("customer_options and document_options must both say dry_run=True, or neither")
-
+    if customer_source is not None and document_source is not None:
+        _refuse_half_dry(customer_options, document_options)
     expectations = {
         "customers": expectation_of(at_least_customers, has_state=state is not None),
         "documents": expectation_of(at_least_documents, has_state=False),
@@ -113,6 +112,11 @@ def plan(
         operations=operations,
         span=lambda: context.transport.instrumentation.job("nightly"),
     )
+
+
+def _refuse_half_dry(customer_options: BulkOptions | None, document_options: BulkOptions | None) -> None:
+    if _is_dry(customer_options) != _is_dry(document_options):
+        raise ConfigurationError("customer_options and document_options must both say dry_run=True, or neither")
 
 
 def _is_dry(options: BulkOptions | None) -> bool:

@@ -6,8 +6,9 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import weakref
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Final, NamedTuple
 
 from ..errors import JournalError
@@ -46,9 +47,10 @@ class Snapshot:
     """
 
     def __init__(self, path: str, word: str) -> None:
-        self._folder = TemporaryDirectory(prefix="amili-arm-")
+        folder = mkdtemp(prefix="amili-arm-")
+        self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._original = path
-        self.path = str(Path(self._folder.name).resolve() / Path(path).name)
+        self.path = str(Path(folder).resolve() / Path(path).name)
         try:
             if Path(path).exists():
                 refuse_untrusted(path, word, removes_drafts=False)
@@ -73,7 +75,7 @@ class Snapshot:
 
     def close(self) -> None:
         """Removes the copy."""
-        self._folder.cleanup()
+        self._remove()
 
 
 def _copy(path: str, copy: str, word: str) -> None:

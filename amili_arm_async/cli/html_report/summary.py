@@ -55,6 +55,11 @@ def verdict(document: ReportSchema) -> tuple[Tone, str]:
     Returns:
         Whether it is good, and one sentence.
     """
+    tone, text = _verdict(document)
+    return tone, f"Dry run, nothing was sent. {text}" if document.dry_run else text
+
+
+def _verdict(document: ReportSchema) -> tuple[Tone, str]:
     read = sum(part.read for part in document.parts)
     failed = sum(failed_records(part) for part in document.parts)
     unawaited = sum(part.counts.get("accepted", 0) for part in document.parts if not part.results_awaited)
@@ -75,6 +80,9 @@ def verdict(document: ReportSchema) -> tuple[Tone, str]:
         return "bad", "Every record succeeded, but the run reports a problem." if read else "The run reports a problem."
     if not read:
         return "good", "There was nothing to send."
+    if document.dry_run:
+        would = sum(part.counts.get("would_be_sent", 0) for part in document.parts)
+        return "good", f"{number(would)} of {plural(read, 'record')} would be sent, and the others need not be."
     if unawaited:
         return "good", f"All {plural(read, 'record')} were accepted; the run did not wait for the results of {number(unawaited)}."
     return "good", f"All {plural(read, 'record')} succeeded." if read > 1 else "The one record succeeded."

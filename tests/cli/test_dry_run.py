@@ -1,0 +1,116 @@
+"""`--dry-run`: the report of a command that sends nothing, writes nothing and needs no credentials."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def served(serve):
+    return serve(require_customers=False)
+
+
+@pytest.fixture
+def offline(served):
+    """The settings of a job without credentials."""
+    return {name: served.env[name] for name in ("AMILI_ARM_BASE_URL", "AMILI_ARM_CLIENT_NO")}
+
+
+@pytest.fixture
+def files(tmp_path):
+    customers = tmp_path / "customers.csv"
+    customers.write_text("customerNo,name\n" + "".join(f"{number},Kari\n" for number in range(20)))
+    documents = tmp_path / "documents.jsonl"
+    documents.write_text(
+        "".join(f'{{"documentNo":"{n}","documentType":"IN","customerNo":"{n}","documentAmount":100}}\n' for n in range(20))
+    )
+    (tmp_path / "kept").mkdir()
+    return tmp_path
+
+
+def as_it_is(folder):
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+def requests(served):
+    return served.ask(lambda sandbox: dict(sandbox.requests))
+
+
+def test_push(call, served, offline, files):
+    kept = files / "kept"
+    run = ["push", "documents", files / "documents.jsonl", "--journal", kept / "journal", "--run-id", "night"]
+    run += ["--dead-letter", kept / "dead.jsonl", "--reconcile", "--json"]
+    result = call(*run, "--dry-run", env=offline)
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["ok"], told["dry_run"], told["counts"]["would_be_sent"]) == (0, True, True, 20)
+    assert (as_it_is(kept), requests(served)) == ({}, {})
+
+    call(*run, "--limit", 5, env=served.env)
+    before, asked = as_it_is(kept), requests(served)
+    told = json.loads(call(*run, "--dry-run", env=offline).stdout)
+    assert (told["counts"]["done_before"], told["counts"]["would_be_sent"]) == (5, 15)
+    other = json.loads(call(*(one if one != "night" else "another" for one in run), "--dry-run", env=offline).stdout)
+    assert (other["counts"]["invalid"], other["ok"]) == (5, False)
+    assert (as_it_is(kept), requests(served)) == (before, asked)
+
+
+def test_it_is_said(call, offline, files):
+    (files / "customers.csv").write_text("customerNo,name\n1,Kari\n1,Kari\n")
+    result = call("push", "customers", files / "customers.csv", "--dry-run", env=offline)
+    assert "create customers: dry run, nothing was sent" in result.stderr
+    assert "would_be_sent" in result.stderr
+    assert "MB sent" not in result.stderr
+
+
+def test_a_file_with_errors(call, offline, files):
+    (files / "customers.csv").write_text("customerNo,name,creditLimit\n1,Kari,10\n2,Ola,much\n")
+    result = call("push", "customers", files / "customers.csv", "--dry-run", "--json", env=offline)
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["counts"]["invalid"] == 1
+    assert "line 3" in result.stderr
+
+
+def test_sync(call, served, offline, files):
+    kept = files / "kept"
+    run = ["sync", files / "customers.csv", "--state", kept / "state", "--json"]
+    told = json.loads(call(*run, "--dry-run", env=offline).stdout)
+    assert (told["sync"]["new"], as_it_is(kept)) == (20, {})
+    call(*run, env=served.env)
+    (files / "customers.csv").write_text("customerNo,name\n" + "".join(f"{number},{'KariOla'[number < 4]}\n" for number in range(15)))
+    before, asked = as_it_is(kept), requests(served)
+    result = call(*run, "--dry-run", "--forget-gone", env=offline)
+    told = json.loads(result.stdout)
+    assert (told["sync"]["gone"], told["forgotten"], told["dry_run"]) == (5, 0, True)
+    assert (as_it_is(kept), requests(served)) == (before, asked)
+
+
+def test_nightly(call, served, offline, files):
+    kept = files / "kept"
+    run = ["nightly", "--customers", files / "customers.csv", "--documents", files / "documents.jsonl", "--state", kept / "state"]
+    run += ["--journal", kept / "journal", "--run-id", "night", "--check-first", "--json"]
+    result = call(*run, "--dry-run", "--html", files / "dry.html", env=offline)
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["ok"], told["dry_run"]) == (0, True, True)
+    assert [part["counts"]["would_be_sent"] for part in told["parts"]] == [20, 20]
+    assert (as_it_is(kept), requests(served)) == ({}, {})
+    assert "Dry run, nothing was sent. 40 of 40 records would be sent" in (files / "dry.html").read_text()
+    money = told["parts"][1]["money"]
+    assert money["adds_up"]
+    assert "would_be_sent" in money["currencies"][0]["states"]
+
+    call(*run, env=served.env)
+    before, asked = as_it_is(kept), requests(served)
+    told = json.loads(call(*run, "--dry-run", env=offline).stdout)
+    assert [part["counts"]["would_be_sent"] for part in told["parts"]] == [0, 0]
+    assert (as_it_is(kept), requests(served)) == (before, asked)
+
+
+def test_a_secret_file_is_not_read(call, offline, files):
+    env = {**offline, "AMILI_ARM_CLIENT_SECRET_FILE": str(files / "no-such-file")}
+    assert call("push", "customers", files / "customers.csv", "--dry-run", env=env).exit_code == 0
+
+
+def test_documents_need_a_journal_as_always(call, offline, files):
+    assert call("push", "documents", files / "documents.jsonl", "--dry-run", env=offline).exit_code == 2
