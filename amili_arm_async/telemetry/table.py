@@ -27,7 +27,7 @@ _OTHER: Final = "_OTHER"
 _VARIABLE: Final = "{...}"
 
 _WORDS: Final = frozenset(part for row in (*OPERATIONS.values(), *IDENTITY.values()) for part in row.path.split("/"))
-_STATE: Final = re.compile(r"[a-z]+(_[a-z]+)?")
+_STATE: Final = re.compile(r"[a-z]+(_[a-z]+){0,2}")
 _OF_STATE: Final = "amili_arm.records.{state}"
 
 

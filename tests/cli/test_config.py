@@ -531,7 +531,7 @@ def test_the_known_settings_are_those_of_the_value_objects():
     """A field that is new is thought of here too."""
     for name, made in (("timeout", Timeout), ("retry", RetryPolicy), ("limits", Limits), ("batch_words", BatchWords)):
         assert {field.name for field in fields(made)} == {one.name for one in KNOWN.values() if one.table == f"connection.{name}"}
-    of_a_run = {"poll_first", "poll_max", "journal", "run_id", "dead_letter", "reconcile", "on_progress", "limit"}
+    of_a_run = {"poll_first", "poll_max", "journal", "run_id", "dead_letter", "reconcile", "on_progress", "limit", "dry_run"}
     assert {field.name for field in fields(BulkOptions)} - of_a_run == {one.name for one in KNOWN.values() if one.table == "bulk"}
 
 

@@ -23,9 +23,8 @@ def files(tmp_path):
     customers = tmp_path / "customers.csv"
     customers.write_text("customerNo,name\n" + "".join(f"{number},Kari\n" for number in range(20)))
     documents = tmp_path / "documents.jsonl"
-    documents.write_text(
-        "".join(f'{{"documentNo":"{n}","documentType":"IN","customerNo":"{n}","documentAmount":100}}\n' for n in range(20))
-    )
+    text = '{{"documentNo":"{0}","documentType":"IN","customerNo":"{0}","documentAmount":100}}\n'
+    documents.write_text("".join(map(text.format, range(20))))
     (tmp_path / "kept").mkdir()
     return tmp_path
 
@@ -65,11 +64,11 @@ def test_it_is_said(call, offline, files):
 
 
 def test_a_file_with_errors(call, offline, files):
-    (files / "customers.csv").write_text("customerNo,name,creditLimit\n1,Kari,10\n2,Ola,much\n")
-    result = call("push", "customers", files / "customers.csv", "--dry-run", "--json", env=offline)
+    (files / "customers.jsonl").write_text('{"customerNo": "1"}\n{"customerNo": "2", "name": Ola}\n')
+    result = call("push", "customers", files / "customers.jsonl", "--dry-run", "--json", env=offline)
     assert result.exit_code == 1
     assert json.loads(result.stdout)["counts"]["invalid"] == 1
-    assert "line 3" in result.stderr
+    assert "line 2" in result.stderr
 
 
 def test_sync(call, served, offline, files):
