@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,6 +30,8 @@ from ..nightly.run import NightlyReport, PartName
 from ..sources.records import Records
 from . import output
 from .check import CheckJob, customer_numbers, require_rereadable
+from .html_report.markup import spaced
+from .html_report.summary import next_steps, summed_at_risk
 from .html_report.writers import Failure, write_failures, write_json, write_page
 from .monitoring import current_run
 from .options import (
@@ -230,6 +233,16 @@ def nightly(
         raise typer.Exit(_run(job, reports, messages=shown.server_messages, as_json=shown.as_json))
 
 
+def _amount(currency: str, total: str | None) -> str:
+    return (
+        "without totals"
+        if total is None
+        else f"{Decimal(total):,f} {currency}"
+        if currency != "none"
+        else f"{Decimal(total):,f} without currency"
+    )
+
+
 def _parts(customers: str | None, documents: str | None) -> tuple[tuple[PartName, str | None], ...]:
     return ("customers", customers), ("documents", documents)
 
@@ -284,6 +297,7 @@ class NightlyJob:
         report: of the night; None before it starts.
         checks: the checks of the files, where --check-first was given.
         invocation: how the command was called; the reports name the commands that settle what is left.
+        written: the paths of the reports that were written.
     """
 
     arm: ArmClient
@@ -300,6 +314,7 @@ class NightlyJob:
     report: NightlyReport | None = None
     checks: list[CheckJob] = field(default_factory=list)
     invocation: Invocation | None = None
+    written: list[str] = field(default_factory=list)
     _on_progress: Callable[[Progress], object] | None = None
 
     def check_arguments(self, *, run_id: str | None) -> None:
@@ -470,6 +485,7 @@ class NightlyJob:
             try:
                 if path is not None:
                     write(path)
+                    self.written.append(path)
             except OSError as exc:
                 output.warn(f"{path} can't be written: {exc.strerror}")
                 all_written = False
@@ -535,6 +551,18 @@ class NightlyJob:
         for part in self.report.parts:
             output.name_failures(part.report, partial(self._locate, part.name), server_messages=messages)
             output.name_warnings(self.records[part.name], part.name)
+        self._print_end(self.schema(reports))
+
+    def _print_end(self, schema: ReportSchema) -> None:
+        """Prints the money at risk, what to do now with the commands that do it, and the paths of the reports."""
+        for currency, count, total in summed_at_risk(schema.money_at_risk):
+            output.warn(f"money at risk: {count:,} document{'' if count == 1 else 's'}, {_amount(currency, total)}")
+        for place, step in enumerate(next_steps(schema), 1):
+            output.warn(f"{place}. {spaced(step.text)}")
+            for text in step.commands:
+                typer.echo(f"    {text}", err=True)
+        if self.written:
+            output.warn(f"reports: {', '.join(self.written)}")
 
     def _locate(self, part: PartName, outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
         where, shown = output.locate(self.records[part], outcome)

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 
 from ..bulk.report import SettleWait
-from .html_report.markup import duration
+from .html_report.markup import duration, spaced
 from .output import plain
 
 __all__ = ["waiting_line", "waiting_lines"]
@@ -60,7 +60,7 @@ def _time(wait: SettleWait) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return duration(math.ceil(seconds)).replace("\u202f", " ")
+    return spaced(duration(math.ceil(seconds)))
 
 
 def _is_counted(wait: SettleWait) -> bool:

@@ -105,7 +105,8 @@ def test_every_command_of_the_page_settles_what_it_says(served, shell, folder) -
     good = invoice("D1", 1) + invoice("D2", 1) + invoice("D3", 2) + invoice("D4", 99) + invoice("D5", 1, "20.00")
     (folder / "invoices.jsonl").write_text(good + invoice("D1", 1))
 
-    assert run_night(shell, folder, *RESUMABLE).returncode == 1
+    night = run_night(shell, folder, *RESUMABLE)
+    assert night.returncode == 1
     assert failed(folder) == {
         ("customers", "failed", ""): 1,
         ("documents", "unknown", ""): 2,
@@ -134,6 +135,10 @@ def test_every_command_of_the_page_settles_what_it_says(served, shell, folder) -
     assert [command.does for command in report.commands] == ["reconcile", "run again", "replay"]
     reconcile, again, replay = on_the_page(folder)
     assert (reconcile, again, replay) == tuple(command.command for command in report.commands)
+    # The terminal ends with the same.
+    end = night.stderr[night.stderr.index("money at risk: 6 documents, 70.50 NOK") :]
+    assert [line.strip() for line in end.splitlines() if line.startswith("    cd ")] == [reconcile, again, replay]
+    assert end.splitlines()[-1] == "amili-arm: reports: night.json, night.html, failures.csv"
 
     assert shell.run(reconcile).returncode == 0
     served.ask(accept_all)

@@ -7,7 +7,20 @@ import unicodedata
 from datetime import datetime, tzinfo
 from typing import Final
 
-__all__ = ["Markup", "bytes_text", "clock_text", "duration", "element", "identifier", "join", "money", "number", "percent", "plural"]
+__all__ = [
+    "Markup",
+    "bytes_text",
+    "clock_text",
+    "duration",
+    "element",
+    "identifier",
+    "join",
+    "money",
+    "number",
+    "percent",
+    "plural",
+    "spaced",
+]
 
 _VOID: Final = frozenset({"meta", "link", "br", "rect", "line", "polyline", "circle", "path"})
 _SPACE: Final = "\u202f"
@@ -176,6 +189,18 @@ def bytes_text(size: int) -> str:
         if size >= factor:
             return f"{number(size // factor)}.{size % factor * 10 // factor}{_SPACE}{unit}"
     return f"{size}{_SPACE}bytes"
+
+
+def spaced(text: str) -> str:
+    """Returns a text of the page for a terminal: with usual spaces.
+
+    Args:
+        text: the text.
+
+    Returns:
+        The same without narrow spaces.
+    """
+    return text.replace(_SPACE, " ")
 
 
 def clock_text(instant: datetime, zone: tzinfo | None) -> str:

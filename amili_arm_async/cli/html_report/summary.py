@@ -243,7 +243,7 @@ def next_steps(document: ReportSchema, zone: tzinfo | None = None) -> list[Step]
         steps.append(Step(f"{text}{_settle(document, zone)}", reconcile))
     to_fix = sum(counts[state] for state in FAILURES & NOT_ON_SERVER)
     if to_fix:
-        steps.append(Step(f"Fix {plural(to_fix, 'record')} in the source; the reasons are below."))
+        steps.append(Step(f"Fix {plural(to_fix, 'record')} in the source, each by the reason that is named for it."))
     if waiting:
         text = f"Ask later for the results of {plural(waiting, 'record')} that the server accepted."
         steps.append(Step(text, () if unknown else reconcile))
