@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import urllib.parse
-import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
@@ -60,7 +59,7 @@ class App:
         self._plan = plan
         self._style = ResponseStyle(settings).style
         self._closing = asyncio.Event()
-        self._numbers: weakref.WeakKeyDictionary[object, int] = weakref.WeakKeyDictionary()
+        self._numbers: dict[int, tuple[object, int]] = {}
 
     def application(self) -> web.Application:
         """Returns the application that the server runs."""
@@ -106,7 +105,7 @@ class App:
             denied = None if client_no is None else self._denied(request, client_no)
             # A request that is denied meets no fault: an expired token should not use up what a test laid
             # out.
-            held, fault = (0.0, None) if denied else self._plan.draw(request.method, _below(request.path))
+            held, fault = (0.0, None) if denied else self._plan.draw(request.method, _below(request.path), operation.name)
 
             def answer(body: bytes) -> ApiResponse:
                 return self._operate(operation, request, body, denied or wire.refused(fault))
@@ -233,10 +232,13 @@ class App:
         """Returns the number of the connection a request came over."""
         if request.transport is None:
             return 0
-        number = self._numbers.get(request.transport)
-        if number is None:
+        # Not by a weak reference: neither aiohttp's protocol nor, under TLS, uvloop's transport can have one.
+        place, peer = id(request.protocol), request.transport.get_extra_info("peername")
+        known, number = self._numbers.get(place, (None, 0))
+        if not number or known != peer:
             self.connections += 1
-            self._numbers[request.transport] = number = self.connections
+            number = self.connections
+            self._numbers[place] = (peer, number)
         return number
 
     def _note(self, request: web.Request, response: web.StreamResponse | None, connection: int) -> None:

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, get_args
 
+from .fault_checks import check_target, one_of
 from .faults import Fault, FaultPlan, Injection
 from .processing import fold
 from .received import Received, ReceivedView
+from .serving import ServingLoop, on_server
 from .settings import EntityKind, MarkedKind, RecordKind
 from .views import RecordsView
 
 if TYPE_CHECKING:
     from collections import Counter, deque
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from .app import App, SeenRequest
     from .entities import EntityStore
     from .ledger import Ledger
+    from .routes import Route
     from .worker import Worker
 
+T = TypeVar("T")
+
 _LEDGER: Final[tuple[RecordKind, ...]] = get_args(RecordKind)
+
+
+class Call(Protocol):
+    """Runs a function in the thread that serves, and returns what it returns."""
+
+    def __call__(self, function: Callable[[], T], /) -> T: ...
 
 
 class Parts(NamedTuple):
@@ -37,14 +48,20 @@ class Parts(NamedTuple):
 class Controls(abc.ABC):
     """The half of a sandbox with which a test controls and observes it; the other half starts and stops it."""
 
-    def __init__(self, faults: FaultPlan) -> None:
+    def __init__(self, faults: FaultPlan, routes: Mapping[str, Route]) -> None:
+        self._routes = routes
         self._faults = faults
-        self.customers = RecordsView("customers", self._ledger)
-        self.documents = RecordsView("documents", self._ledger)
+        self._home: ServingLoop | None = None
+        self.customers = RecordsView("customers", self._ledger, self._call)
+        self.documents = RecordsView("documents", self._ledger, self._call)
 
     @abc.abstractmethod
     def _running(self) -> Parts:
         """Returns the parts; a sandbox that does not run raises."""
+
+    def _call(self, function: Callable[[], T], /) -> T:
+        """Runs a function in the thread that serves; where nothing is served yet, in this one."""
+        return function() if self._home is None else self._home.call(function)
 
     # -- faults and refusals
 
@@ -57,6 +74,7 @@ class Controls(abc.ABC):
         times: int | None = 1,
         skip: int = 0,
         probability: float = 1.0,
+        operation: str | None = None,
     ) -> Injection:
         """Makes the next matching requests meet a fault.
 
@@ -70,18 +88,26 @@ class Controls(abc.ABC):
             times: how often; None: always. Default 1.
             skip: how many matching requests pass first. Default 0.
             probability: the chance that a matching request is hit, above 0 and at most 1. Default 1.
+            operation: the name of an operation, such as `documents.create_batch`, instead of a method and a path. Default None: any.
 
         Returns:
             A handle whose `fired` counts the requests that were hit.
+
+        Raises:
+            ValueError: it could never happen: no operation has that name, method or path, a number is out of range, or a fault that was
+                injected before always hits the same requests.
         """
-        injection = Injection(fault, method, path, times, skip, probability)
-        self._faults.add(injection)
+        check_target(method, path, operation, self._routes)
+        injection = Injection(fault, method, path, times, skip, probability, operation)
+        self._call(lambda: self._faults.add(injection))
         return injection
 
+    @on_server
     def clear_faults(self) -> None:
         """Removes the faults that wait. Requests that hang already go on hanging."""
         self._faults.clear()
 
+    @on_server
     def reject_record(
         self,
         key: str | Mapping[str, Any],
@@ -118,6 +144,7 @@ class Controls(abc.ABC):
         """
         self.reject_record(name, message, kind="files")
 
+    @on_server
     def poison_record(self, key: str | Mapping[str, Any], *, kind: MarkedKind | None = None) -> None:
         """Answers every request that contains this record with 400; nothing of the request is accepted.
 
@@ -128,6 +155,7 @@ class Controls(abc.ABC):
         for one in _marked(kind):
             self._ledger().poison.add((one, self._key(one, key)))
 
+    @on_server
     def omit_result(self, key: str | Mapping[str, Any], *, kind: RecordKind | None = None) -> None:
         """Leaves this record out of the result of every batch that contains it.
 
@@ -135,28 +163,46 @@ class Controls(abc.ABC):
             key: a customerNo or documentNo, or a document without a number.
             kind: what the record is. Default None: a customer or a document.
         """
+        if kind is not None:
+            one_of("kind", kind, _LEDGER)
         for one in _LEDGER if kind is None else (kind,):
             self._running().worker.omitted.add((one, self._view(one).key(key)))
 
     # -- processing
 
+    @on_server
     def hold_processing(self) -> None:
         """Processes no batch until `release_processing`: GET batch answers 202 until then."""
         self._running().worker.hold()
 
+    @on_server
     def release_processing(self) -> None:
         """Processes batches again."""
         self._running().worker.release()
 
-    async def process_now(self) -> None:
-        """Processes all waiting batches at once, without delay and even while processing is held, and returns when they are done."""
-        await self._running().worker.process_now()
+    def process_now(self) -> Awaitable[None]:
+        """Processes all waiting batches at once, without delay and even while processing is held.
 
-    async def settled(self) -> None:
-        """Returns when every accepted batch is processed; while processing is held, not before its release."""
-        await self._running().worker.settled()
+        Returns:
+            In async code, what is to be awaited. In plain code, all is done when it returns.
+        """
+        return self._finish(self._running().worker.process_now)
+
+    def settled(self) -> Awaitable[None]:
+        """Waits until every accepted batch is processed; while processing is held, not before its release.
+
+        Returns:
+            In async code, what is to be awaited. In plain code, all is done when it returns.
+        """
+        return self._finish(self._running().worker.settled)
+
+    def _finish(self, make: Callable[[], Coroutine[Any, Any, None]]) -> Awaitable[None]:
+        self._running()
+        assert self._home is not None
+        return self._home.finish(make)
 
     @property
+    @on_server
     def open_batches(self) -> int:
         """How many batches are accepted and wait to be processed."""
         return self._running().worker.waiting
@@ -177,7 +223,8 @@ class Controls(abc.ABC):
         Returns:
             How many were stored.
         """
-        return self._running().entities.seed(kind, client_no, records)
+        listed = list(records)
+        return self._call(lambda: self._running().entities.seed(kind, client_no, listed))
 
     def received(self, operation: str) -> ReceivedView:
         """Returns a view of the bodies that an operation was sent. Customers and documents have `customers` and `documents` instead.
@@ -188,35 +235,52 @@ class Controls(abc.ABC):
         Returns:
             The live view.
         """
-        return ReceivedView(operation, lambda: self._running().received)
+        return ReceivedView(operation, lambda: self._running().received, self._call)
 
     @property
     def requests(self) -> Counter[str]:
         """How many requests came, by method and path template: `"POST /clients/{clientno}/customers/batches"`.
 
-        Unknown paths and methods are counted as `"GET *"`, tokens as `"POST /identity/token"`.
+        Unknown paths and methods are counted as `"GET *"`, tokens as `"POST /identity/token"`. From another thread than the one that
+        serves, it is a copy.
         """
-        return self._running().app.requests
+        counted = self._running().app.requests
+        return counted if self._is_here else self._call(counted.copy)
 
     @property
     def recent(self) -> deque[SeenRequest]:
-        """The last 1000 requests, in the order they ended."""
-        return self._running().app.recent
+        """The last 1000 requests, in the order they ended. From another thread than the one that serves, it is a copy."""
+        ended = self._running().app.recent
+        return ended if self._is_here else self._call(ended.copy)
+
+    @on_server
+    def forget_requests(self) -> None:
+        """Empties `requests` and `recent`, for example after what a test prepares."""
+        app = self._running().app
+        app.requests.clear()
+        app.recent.clear()
 
     @property
+    @on_server
     def connections(self) -> int:
         """How many connections have carried a request."""
         return self._running().app.connections
 
     @property
+    @on_server
     def in_flight(self) -> int:
         """How many requests are being answered now, those that hang included."""
         return self._running().app.in_flight
 
     @property
+    @on_server
     def peak_in_flight(self) -> int:
         """The most requests that were being answered at the same time."""
         return self._running().app.peak_in_flight
+
+    @property
+    def _is_here(self) -> bool:
+        return self._home is None or self._home.is_here
 
     def _ledger(self) -> Ledger:
         return self._running().ledger
@@ -234,4 +298,7 @@ class Controls(abc.ABC):
 
 
 def _marked(kind: MarkedKind | None) -> tuple[MarkedKind, ...]:
-    return _LEDGER if kind is None else (kind,)
+    if kind is None:
+        return _LEDGER
+    one_of("kind", kind, get_args(MarkedKind))
+    return (kind,)

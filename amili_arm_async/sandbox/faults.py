@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from . import fault_checks
 
 if TYPE_CHECKING:
     import random
@@ -59,6 +61,13 @@ class Fault:
     taken: bool = False
     graceful: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuses what can't happen."""
+        given: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[1:]}
+        usual: tuple[Any, ...] = (0.0, 0, None, {}, False, False)
+        changed = [name for (name, value), default in zip(given.items(), usual, strict=True) if value != default]
+        fault_checks.check_fault(self.kind, given, changed)
+
     @classmethod
     def latency(cls, seconds: float) -> Fault:
         """Makes a fault that delays a request. Other faults may hit the same request.
@@ -68,6 +77,9 @@ class Fault:
 
         Returns:
             The fault.
+
+        Raises:
+            ValueError: `seconds` is negative or no number.
         """
         return cls("latency", seconds=seconds)
 
@@ -92,9 +104,16 @@ class Fault:
 
         Returns:
             The fault.
+
+        Raises:
+            ValueError: there is no such response: a status that is not 200 to 599, a body that it does not allow, `Retry-After` twice.
         """
         sent = dict(headers or {})
         if retry_after is not None:
+            if any(name.lower() == "retry-after" for name in sent):
+                raise ValueError("Retry-After is given twice: as retry_after and among the headers")
+            if not isinstance(retry_after, str):
+                fault_checks.check_number("retry_after", retry_after, 0)
             sent["Retry-After"] = retry_after if isinstance(retry_after, str) else f"{retry_after:g}"
         return cls("status", code=code, body=body, headers=sent, taken=taken)
 
@@ -108,6 +127,9 @@ class Fault:
 
         Returns:
             The fault.
+
+        Raises:
+            ValueError: `code` is none of these, or there is no address.
         """
         return cls("redirect", code=code, headers={"Location": location})
 
@@ -171,6 +193,9 @@ class Fault:
 
         Returns:
             The fault.
+
+        Raises:
+            ValueError: `body` is no bytes.
         """
         return cls("garbage", body=body)
 
@@ -192,6 +217,9 @@ class Fault:
 
         Returns:
             The fault.
+
+        Raises:
+            ValueError: `after` is negative or no number.
         """
         return cls("close_idle", seconds=after)
 
@@ -209,6 +237,7 @@ class Injection:
         fault: what happens.
         method: the method of the requests it hits; None: any.
         path: a part of their path below the base address, or a pattern with `*` for all of it; None: any.
+        operation: the name of the operation that it hits; None: any.
         times: how often it fires; None: always.
         skip: how many matching requests pass first.
         probability: the chance that it hits a matching request, above 0 and at most 1.
@@ -221,14 +250,16 @@ class Injection:
     times: int | None = 1
     skip: int = 0
     probability: float = 1.0
+    operation: str | None = None
     fired: int = 0
 
     def __post_init__(self) -> None:
         """Refuses numbers that could never fire."""
-        if self.times is not None and self.times < 1:
-            raise ValueError("times must be at least 1, or None for always")
-        if self.skip < 0:
-            raise ValueError("skip must not be negative")
+        if not isinstance(self.fault, Fault):
+            raise TypeError(f"a Fault is injected, such as Fault.status(503), and not {self.fault!r}")
+        if self.times is not None:
+            fault_checks.check_number("times (None: always)", self.times, 1, whole=True)
+        fault_checks.check_number("skip", self.skip, 0, whole=True)
         if not 0.0 < self.probability <= 1.0:
             raise ValueError("probability must be above 0 and at most 1")
 
@@ -237,7 +268,22 @@ class Injection:
         """True when it has fired as often as it may."""
         return self.times is not None and self.fired >= self.times
 
-    def matches(self, method: str, path: str) -> bool:
+    def covers(self, other: Injection) -> bool:
+        """Tells whether this fault hits every request that another one is meant for.
+
+        Args:
+            other: an injection that comes later.
+
+        Returns:
+            Whether the other one can never fire.
+        """
+        always = self.times is None and self.probability == 1.0 and self.fault.kind != "latency"
+        wider = all(mine in (None, its) for mine, its in ((self.path, other.path), (self.operation, other.operation)))
+        same = self.method is None or (other.method is not None and self.method.upper() == other.method.upper())
+        is_token = self.path is None and other.path is not None and "identity" in other.path
+        return always and wider and same and not is_token
+
+    def matches(self, method: str, path: str, operation: str | None = None) -> bool:
         """Tells whether this fault is meant for a request.
 
         A fault hits the token endpoint only if its own `path` names `identity`: a fault for "everything" should not cost the token.
@@ -245,10 +291,13 @@ class Injection:
         Args:
             method: the method of the request, in capitals.
             path: the path of the request, below the base address; of the token endpoint, the whole path.
+            operation: the name of the operation.
 
         Returns:
-            Whether method and path match.
+            Whether the operation, method and path match.
         """
+        if self.operation is not None and self.operation != operation:
+            return False
         if self.method is not None and self.method.upper() != method:
             return False
         if path.startswith("/identity") and (self.path is None or "identity" not in self.path):
@@ -267,7 +316,9 @@ class FaultPlan:
         self._waiting: list[Injection] = []
 
     def add(self, injection: Injection) -> None:
-        """Puts a fault behind those that wait already."""
+        """Puts a fault behind those that wait already; a `ValueError` where they leave nothing to it."""
+        if any(waiting.covers(injection) for waiting in self._waiting):
+            raise ValueError("this fault could never happen: one that was injected before always hits these requests; clear_faults() first")
         self._waiting.append(injection)
 
     def clear(self) -> None:
@@ -278,7 +329,7 @@ class FaultPlan:
         """Returns how many faults wait."""
         return len(self._waiting)
 
-    def draw(self, method: str, path: str) -> tuple[float, Fault | None]:
+    def draw(self, method: str, path: str, operation: str | None = None) -> tuple[float, Fault | None]:
         """Returns the seconds this request is held up, and the fault it meets, if any.
 
         Latencies add up and let the search go on. A fault that is skipping, or that chance leaves out, lets
@@ -287,7 +338,7 @@ class FaultPlan:
         held = 0.0
         found: Fault | None = None
         for injection in self._waiting:
-            if not injection.matches(method, path):
+            if not injection.matches(method, path, operation):
                 continue
             if injection.skip:
                 injection.skip -= 1

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import endpoints
 from . import processing
+from .serving import on_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .controls import Call
     from .store import Store
 
 RECORDED_OPERATIONS: Final = (
@@ -61,13 +63,15 @@ class Received:
 class ReceivedView:
     """A live view of the bodies that one operation was sent."""
 
-    def __init__(self, operation: str, received: Callable[[], Received]) -> None:
+    def __init__(self, operation: str, received: Callable[[], Received], call: Call) -> None:
         if operation not in RECORDED_OPERATIONS:
             what = "no bodies are kept of" if operation in endpoints.OPERATIONS else "no such operation:"
             raise ValueError(f"{what} {operation}; there are {', '.join(RECORDED_OPERATIONS)}")
         self._operation = operation
         self._received = received
+        self._call = call
 
+    @on_server
     def delivered(self, client_no: int | None = None) -> int:
         """Counts the complete bodies that arrived, whatever was answered.
 
@@ -79,6 +83,7 @@ class ReceivedView:
         """
         return self._received().counts(self._operation, client_no)[0]
 
+    @on_server
     def taken(self, client_no: int | None = None) -> int:
         """Counts the bodies that were accepted: what they asked for was done.
 
@@ -90,6 +95,7 @@ class ReceivedView:
         """
         return self._received().counts(self._operation, client_no)[1]
 
+    @on_server
     def bodies(self, client_no: int | None = None) -> list[Any]:
         """Returns the bodies that were accepted.
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
-from typing import TYPE_CHECKING, Literal, Self
+import socket
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from aiohttp import web
 
+from .. import clock
+from ..auth import ClientCredentials
+from ..client import ArmClient
 from .app import ARM_PATH, IDENTITY_PATH, App
 from .controls import Controls, Parts
 from .encodings import ENCODINGS
@@ -15,6 +21,8 @@ from .faults import FaultPlan
 from .ledger import Ledger
 from .operations import Operations
 from .received import Received
+from .routes import routes
+from .serving import LoopThread, ServingLoop, on_server
 from .settings import SandboxSettings, Words
 from .store import Store
 from .tokens import Tokens
@@ -22,12 +30,14 @@ from .worker import Worker
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Collection, Mapping
+    from collections.abc import Awaitable, Collection, Mapping
     from types import TracebackType
 
 # Seconds a request under way may still take when the sandbox closes; those that hang are let go before.
 _SHUTDOWN = 0.2
 
+_BACKLOG = 128
+_CLIENT_NO = 2218
 _REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server is found that listens everywhere
 
 
@@ -40,6 +50,9 @@ class Sandbox(Controls):
             ...
         assert sandbox.documents.taken("88776655") == 1
     ```
+
+    `async with` serves in the running event loop; `with` serves from a thread of its own, so that it works in any test, with or without a
+    loop. Everything can be called from any thread.
 
     Where the public pages of the API say nothing, its answers are assumptions; the options choose between them.
 
@@ -159,15 +172,47 @@ class Sandbox(Controls):
             auto_posting_failure_status=auto_posting_failure_status,
             file_style=file_style,
         )
+        self._seed = seed
+        self._first_delay = process_delay
         self._tokens = Tokens(self._settings)
         self._runner: web.AppRunner | None = None
         self._parts: Parts | None = None
-        super().__init__(FaultPlan(random.Random(seed)))  # noqa: S311 - it has to be repeatable
+        self._sockets: list[socket.socket] = []
+        self._accepting: list[socket.socket] = []
+        self._thread: LoopThread | None = None
+        super().__init__(FaultPlan(random.Random(seed)), routes(self._settings.paths))  # noqa: S311 - it has to be repeatable
 
     # -- lifetime
 
+    def __enter__(self) -> Self:
+        """Starts it in a thread of its own."""
+        if self._parts is not None:
+            raise RuntimeError("the sandbox is running already")
+        self._thread = LoopThread()
+        try:
+            self._thread.wait(self._thread.submit(self.start()))
+        except BaseException:
+            self._end_thread()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Closes it, and ends its thread."""
+        thread = self._thread
+        if thread is None or thread.is_foreign:
+            return
+        try:
+            thread.wait(thread.submit(self.close()))
+        finally:
+            self._end_thread()
+
+    def _end_thread(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.close()
+
     async def __aenter__(self) -> Self:
-        """Starts it."""
+        """Starts it in the running event loop."""
         await self.start()
         return self
 
@@ -180,9 +225,63 @@ class Sandbox(Controls):
 
         Raises:
             RuntimeError: it is running already.
+            OSError: the address is not one of this machine, or the port is taken.
         """
-        if self._parts is not None:
+        if self._parts is not None or (self._thread is not None and not self._thread.is_here):
             raise RuntimeError("the sandbox is running already")
+        self._home = self._thread or ServingLoop(asyncio.get_running_loop())
+        try:
+            self._sockets = _listen(self._host, self._port)
+            self._bound = self._sockets[0].getsockname()[1]
+            await self._serve()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Drops every connection, stops processing and forgets everything. Closing twice does nothing.
+
+        Raises:
+            RuntimeError: it serves from a thread of its own, which ends with its `with` block.
+        """
+        if self._thread is not None and not self._thread.is_here:
+            raise RuntimeError("the sandbox serves from a thread of its own: it is closed at the end of its `with` block")
+        try:
+            await self._stop()
+        finally:
+            listening, self._sockets = self._sockets, []
+            for one in listening:
+                one.close()
+            self._home = None
+
+    def reset(self) -> Awaitable[None]:
+        """Forgets everything: records, requests, faults, tokens, and a `process_delay` that was changed. The address stays.
+
+        Connections are dropped, and requests that hang are let go. So the next test finds a sandbox that was just started.
+
+        Returns:
+            In async code, what is to be awaited. In plain code, all is done when it returns.
+        """
+        return self._finish(self._restart)
+
+    def _reset_from_outside(self) -> None:
+        """Resets a sandbox with a thread of its own, whether or not a loop runs in this one. A forked process leaves it alone."""
+        thread = self._thread
+        if thread is not None and not thread.is_foreign:
+            thread.wait(thread.submit(self._restart()))
+
+    async def _restart(self) -> None:
+        try:
+            await self._stop()
+        finally:
+            self._faults = FaultPlan(random.Random(self._seed))  # noqa: S311 - it has to be repeatable
+            self._tokens = Tokens(self._settings)
+            self.process_delay = self._first_delay
+            _refuse_waiting(self._sockets)
+            await self._serve()
+
+    async def _serve(self) -> None:
+        """Answers what comes over the sockets, with an empty ledger."""
         store = Store()
         ledger, entities, received = Ledger(store, self._settings), EntityStore(store), Received(store)
         worker = Worker(ledger, self._settings, lambda: self.process_delay)
@@ -200,21 +299,18 @@ class Sandbox(Controls):
             keepalive_timeout=self._keepalive,
             shutdown_timeout=_SHUTDOWN,
         )
-        try:
-            await self._runner.setup()
-            site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._ssl_context)
-            await site.start()
-        except BaseException:
-            await self.close()
-            raise
-        self._bound = site.port
+        await self._runner.setup()
+        for listening in self._sockets:
+            # A copy, for aiohttp closes what it is given; the port stays ours over a reset.
+            self._accepting.append(listening.dup())
+            await web.SockSite(self._runner, self._accepting[-1], ssl_context=self._ssl_context).start()
         worker.start()
 
-    async def close(self) -> None:
-        """Drops every connection, stops processing and forgets everything. Closing twice does nothing."""
+    async def _stop(self) -> None:
         if self._parts is None:
             return
         parts = self._parts
+        await self._accept_no_more()
         parts.app.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -223,6 +319,15 @@ class Sandbox(Controls):
             await parts.worker.stop()
         finally:
             parts.ledger.store.close()
+
+    async def _accept_no_more(self) -> None:
+        """Lets connections that were just accepted become whole: asyncio leaves them open where the server closes before that."""
+        loop = asyncio.get_running_loop()
+        accepting, self._accepting = self._accepting, []
+        for listening in accepting:
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_reader(listening)
+        await clock.turns()
 
     # -- addresses and tokens
 
@@ -256,20 +361,80 @@ class Sandbox(Controls):
         return self._settings.client_secret
 
     @property
+    def client_no(self) -> int:
+        """The client number of `client` and `environ`: 2218, or the lowest of `clients`."""
+        allowed = self._settings.clients
+        return _CLIENT_NO if allowed is None or _CLIENT_NO in allowed else min(allowed, default=_CLIENT_NO)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment variables that lead `ArmClient.from_env` and the command line here, for `monkeypatch.setenv` and subprocesses."""
+        return {
+            "AMILI_ARM_BASE_URL": self.base_url,
+            "AMILI_ARM_CLIENT_NO": str(self.client_no),
+            "AMILI_ARM_IDENTITY_URL": self.identity_url,
+            "AMILI_ARM_CLIENT_ID": self.client_id,
+            "AMILI_ARM_CLIENT_SECRET": self.client_secret,
+        }
+
+    def client(self, client_no: int | None = None, **settings: Any) -> ArmClient:
+        """Makes a client of this sandbox, to be entered by the caller.
+
+        Args:
+            client_no: the client number. Default: `client_no` of the sandbox.
+            **settings: further arguments of `ArmClient`, such as `timeout` and `retry`; they override the address and the credentials.
+
+        Returns:
+            The client, not yet opened.
+        """
+        auth = ClientCredentials(client_id=self.client_id, client_secret=self.client_secret, identity_url=self.identity_url)
+        return ArmClient(self.client_no if client_no is None else client_no, **{"auth": auth, "base_url": self.base_url, **settings})
+
+    @property
     def token(self) -> str:
         """A bearer token that is valid until `revoke_tokens`; afterwards, a new one."""
-        return self._tokens.own
+        return self._tokens.own if self._tokens.has_own else self._call(lambda: self._tokens.own)
 
     @property
     def token_requests(self) -> int:
         """How many requests the token service has received."""
         return self._tokens.requests
 
+    @on_server
     def revoke_tokens(self) -> None:
         """Revokes every token that was issued so far: requests with one are answered 401."""
         self._tokens.revoke()
 
     def _running(self) -> Parts:
         if self._parts is None:
-            raise RuntimeError("the sandbox is not running: look at it inside its `async with`")
+            raise RuntimeError("the sandbox is not running: look at it inside its `with` or `async with`")
         return self._parts
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Returns a listening socket for each address of a host, all on one port."""
+    # Not by the loop, which would start a thread for it: a name of this machine is found at once.
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    listening: list[socket.socket] = []
+    try:
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            if family in (socket.AF_INET, socket.AF_INET6):
+                place = (address[0], port, *address[2:])
+                listening.append(socket.create_server(place, family=family, backlog=_BACKLOG))
+                listening[-1].setblocking(False)
+                port = listening[0].getsockname()[1]
+    except BaseException:
+        for one in listening:
+            one.close()
+        raise
+    return listening
+
+
+def _refuse_waiting(sockets: list[socket.socket]) -> None:
+    """Closes connections that nobody has accepted yet."""
+    for listening in sockets:
+        while True:
+            try:
+                listening.accept()[0].close()
+            except OSError:
+                break

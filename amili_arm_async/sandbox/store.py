@@ -121,11 +121,12 @@ class QueryRow(NamedTuple):
 class Store:
     """The tables and every statement over them.
 
-    Calls are quick and blocking; only the loop's thread may use it.
+    Calls are quick and blocking; only the thread that serves may use it.
     """
 
     def __init__(self) -> None:
-        self.sql = self._sql = sqlite3.connect("", isolation_level=None)
+        # A thread that serves may be followed by another (`LoopThread`): they are never two at a time.
+        self.sql = self._sql = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for pragma in (
             "journal_mode=OFF",
             "synchronous=OFF",
@@ -172,19 +173,13 @@ class Store:
         row = self._one("SELECT count(*), total(delivered), total(taken) FROM seen WHERE kind = ?", (kind,))
         return int(row[0]), int(row[1]), int(row[2])
 
-    def seen_keys(self, kind: RecordKind, *, taken_above: int) -> Iterator[tuple[int, str, int, int]]:
-        """Gives (client, key, delivered, taken) of the keys taken more often than `taken_above`, in order.
-
-        Each step is a query of its own, so that the tables may change while somebody walks.
-        """
-        place = ("", -1)
+    def seen_keys(self, kind: RecordKind, *, taken_above: int, after: tuple[str, int]) -> list[tuple[int, str, int, int]]:
+        """Returns (client, key, delivered, taken) of the next keys taken more often than `taken_above`, behind a key and client."""
         sql = (
             "SELECT client, key, delivered, taken FROM seen"
             " WHERE kind = ? AND taken > ? AND (key, client) > (?, ?) ORDER BY key, client LIMIT 1000"
         )
-        while rows := self._sql.execute(sql, (kind, taken_above, *place)).fetchall():
-            yield from rows
-            place = (rows[-1][1], rows[-1][0])
+        return self._sql.execute(sql, (kind, taken_above, *after)).fetchall()
 
     def stored(self, kind: RecordKind, key: str | None, client: int | None) -> int:
         """Returns how many records the ledger holds: of one key or of all, at one client or at all of them."""

@@ -28,9 +28,14 @@ class Tokens:
         self.requests = 0
 
     @property
+    def has_own(self) -> bool:
+        """Whether `own` is there and good."""
+        return self._own in self._good
+
+    @property
     def own(self) -> str:
         """A token that is good until tokens are revoked; after that, a new one."""
-        if self._own not in self._good:
+        if not self.has_own:
             self._own = self._make(clock.unix_time(), float("inf"))
         return self._own
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from . import processing
+from .serving import on_server
 
 if TYPE_CHECKING:
+    from .controls import Call
     from .ledger import Ledger
     from .settings import RecordKind
 
@@ -38,10 +40,12 @@ class TakenRecord:
 class RecordsView:
     """A live view of the customers or the documents of a sandbox. Iterating gives a `TakenRecord` for each that ever arrived."""
 
-    def __init__(self, kind: RecordKind, ledger: Callable[[], Ledger]) -> None:
+    def __init__(self, kind: RecordKind, ledger: Callable[[], Ledger], call: Call) -> None:
         self._kind: RecordKind = kind
         self._ledger = ledger
+        self._call = call
 
+    @on_server
     def delivered(self, key: str | Mapping[str, Any], client_no: int | None = None) -> int:
         """Counts the complete bodies with this record that arrived, whatever was answered.
 
@@ -54,6 +58,7 @@ class RecordsView:
         """
         return self._ledger().store.seen(self._kind, self.key(key), client_no)[0]
 
+    @on_server
     def taken(self, key: str | Mapping[str, Any], client_no: int | None = None) -> int:
         """Counts how often this record was accepted: more than once for a document means that a person is billed twice.
 
@@ -66,6 +71,7 @@ class RecordsView:
         """
         return self._ledger().store.seen(self._kind, self.key(key), client_no)[1]
 
+    @on_server
     def stored(self, key: str | Mapping[str, Any], client_no: int | None = None) -> int:
         """Counts the records with this key in the ledger; those of a batch only after processing.
 
@@ -78,6 +84,7 @@ class RecordsView:
         """
         return self._ledger().store.stored(self._kind, self.key(key), client_no)
 
+    @on_server
     def get(self, key: str | Mapping[str, Any], client_no: int | None = None) -> dict[str, Any] | None:
         """Returns a stored record as GET would show it.
 
@@ -114,6 +121,7 @@ class RecordsView:
         number = processing.fold(key.get("customerNo" if self._kind == "customers" else "documentNo"))
         return number or processing.content_key(key)
 
+    @on_server
     def __len__(self) -> int:
         """Returns how many records the ledger holds now, over all clients."""
         return self._ledger().store.stored(self._kind, None, None)
@@ -135,11 +143,13 @@ class RecordsView:
         return self._walk(taken_above=1)
 
     @property
+    @on_server
     def total_delivered(self) -> int:
         """The deliveries of all records together."""
         return self._ledger().store.seen_totals(self._kind)[1]
 
     @property
+    @on_server
     def total_taken(self) -> int:
         """How often records were accepted, over all records."""
         return self._ledger().store.seen_totals(self._kind)[2]
@@ -160,13 +170,27 @@ class RecordsView:
         count = 0
         source = iter(records)
         while chunk := [msgspec.Raw(processing.encode(record)) for record in itertools.islice(source, 500)]:
-            for outcome in self._ledger().apply(self._kind, client_no, chunk):
-                if outcome.fault is not None:
-                    raise ValueError(f"record {count} of the seed: {outcome.fault}")
+            for fault in self._store(chunk, client_no):
+                if fault is not None:
+                    raise ValueError(f"record {count} of the seed: {fault}")
                 count += 1
         return count
 
+    @on_server
+    def _store(self, records: Sequence[msgspec.Raw], client_no: int) -> list[str | None]:
+        return [outcome.fault for outcome in self._ledger().apply(self._kind, client_no, records)]
+
     def _walk(self, *, taken_above: int) -> Iterator[TakenRecord]:
+        last: TakenRecord | None = None
+        while page := self._page(taken_above, last):
+            yield from page
+            last = page[-1]
+
+    @on_server
+    def _page(self, taken_above: int, last: TakenRecord | None) -> list[TakenRecord]:
         store = self._ledger().store
-        for client, key, delivered, taken in store.seen_keys(self._kind, taken_above=taken_above):
-            yield TakenRecord(client, key, delivered, taken, store.stored(self._kind, key, client))
+        after = ("", -1) if last is None else (last.key, last.client_no)
+        return [
+            TakenRecord(client, key, delivered, taken, store.stored(self._kind, key, client))
+            for client, key, delivered, taken in store.seen_keys(self._kind, taken_above=taken_above, after=after)
+        ]

@@ -231,3 +231,88 @@ async def test_the_same_over_tls(calling: Callable[[Sandbox], Any]) -> None:
             await call("POST", "documents/batches", {"documents": [call.document("d1")]}, ssl=trust)
         assert counts(sandbox) == (2, 2)
         assert sandbox.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Fault("latncy"), "did you mean 'latency'?"),
+        (lambda: Fault("reset"), "did you mean 'reset_"),
+        (lambda: Fault("status"), "from 200 to 599, not 0"),
+        (lambda: Fault.status(5030), "from 200 to 599, not 5030"),
+        (lambda: Fault.status(100), "from 200 to 599, not 100"),
+        (lambda: Fault.status("503"), "from 200 to 599, not '503'"),
+        (lambda: Fault.status(204, body=b"x"), "204 has no body"),
+        (lambda: Fault.status(429, retry_after=-1), "retry_after must be a number of at least 0"),
+        (lambda: Fault.status(429, retry_after=float("nan")), "retry_after must be"),
+        (lambda: Fault.status(429, retry_after=1, headers={"retry-after": "2"}), "twice"),
+        (lambda: Fault.status(503, headers={"X": "a\nb"}), "can't be sent"),
+        (lambda: Fault.status(503, body="busy"), "body must be bytes, not str"),
+        (lambda: Fault.redirect(304, "/"), "307, 308, not 304"),
+        (lambda: Fault.redirect(307, ""), "needs the address"),
+        (lambda: Fault.latency(-1), "seconds must be a number of at least 0"),
+        (lambda: Fault.latency("1"), "seconds must be"),
+        (lambda: Fault("cut", taken=True), "a fault 'cut' has no taken"),
+        (lambda: Fault("latency", seconds=1, code=503), "a fault 'latency' has no code"),
+    ],
+)
+def test_a_fault_that_cannot_happen_is_refused_when_it_is_made(make: Callable[[], Fault], said: str) -> None:
+    with pytest.raises(ValueError, match=said.replace("?", r"\?")):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ({"operation": "documents.create_bach"}, "did you mean 'documents.create_batch'?"),
+        ({"operation": "customers.get", "method": "GET"}, "either an operation, or a method and a path"),
+        ({"method": "PSOT"}, "did you mean 'POST'?"),
+        ({"path": "custmers"}, "did you mean 'customers'?"),
+        ({"path": "/Documents/batches"}, "did you mean 'documents/batches'?"),
+        ({"path": "documents/batch", "method": "GET"}, None),
+        ({"path": "documents/batces", "method": "POST"}, "did you mean 'documents/batches'?"),
+        ({"path": "customers/batches", "method": "DELETE"}, None),
+        ({"path": "clients/2218/documents"}, None),
+        ({"path": "identity/tokens"}, "did you mean 'identity/token'?"),
+        ({"path": "*/documents/*"}, None),
+        ({"path": "*/documnts/*", "method": "PUT"}, "no operation with PUT"),
+        ({"times": 0}, "times .None: always. must be an integer of at least 1"),
+        ({"times": 1.5}, "an integer of at least 1, not 1.5"),
+        ({"times": True}, "an integer of at least 1, not True"),
+        ({"skip": -1}, "skip must be"),
+        ({"probability": 0}, "probability must be"),
+    ],
+)
+def test_an_injection_that_can_hit_nothing_is_refused(target: dict[str, Any], said: str | None) -> None:
+    sandbox = Sandbox()
+    if said is None:
+        sandbox.inject(Fault.cut(), **target)
+    else:
+        with pytest.raises(ValueError, match=said.replace("?", r"\?")):
+            sandbox.inject(Fault.cut(), **target)
+
+
+def test_a_fault_behind_one_that_always_happens_is_refused() -> None:
+    sandbox = Sandbox()
+    sandbox.inject(Fault.latency(0), times=None)
+    sandbox.inject(Fault.status(503), method="post", times=None)
+    sandbox.inject(Fault.cut(), method="GET")
+    sandbox.inject(Fault.cut(), path="identity/token", method="POST")
+    with pytest.raises(ValueError, match="could never happen"):
+        sandbox.inject(Fault.cut(), method="POST", path="documents")
+    sandbox.clear_faults()
+    sandbox.inject(Fault.cut(), method="POST", path="documents")
+    with pytest.raises(TypeError, match="a Fault is injected"):
+        sandbox.inject(Fault.hang_before)  # type: ignore[arg-type]
+
+
+async def test_a_fault_of_one_operation(sandbox: Sandbox, call: Any) -> None:
+    hit = sandbox.inject(Fault.status(503), operation="customers.create_batch")
+    assert (await call("POST", "customers", call.customer("1")))[0] == 200
+    assert (await call("POST", "customers/batches", {"customers": [call.customer("1")]}))[0] == 503
+    assert hit.fired == 1
+
+
+def test_a_mark_of_no_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"did you mean 'customers'\?"):
+        Sandbox().reject_record("1", kind="customer")  # type: ignore[arg-type]

@@ -11,7 +11,6 @@ import aiohttp
 import pytest
 
 from amili_arm_async.sandbox import Fault, Sandbox
-from amili_arm_async.sandbox.pytest_plugin import arm_sandbox  # noqa: F401  (the fixture, without the entry point)
 
 
 async def test_closing_lets_go_of_requests_that_hang(session: aiohttp.ClientSession) -> None:
@@ -109,12 +108,12 @@ async def test_the_view_walks_every_record_in_order(sandbox: Sandbox, call: Any)
     assert (sandbox.customers.total_delivered, sandbox.customers.total_taken) == (2501, 2501)
 
 
-def test_a_seed_that_breaks_the_rules_is_refused(arm_sandbox: Sandbox) -> None:  # noqa: F811
+def test_a_seed_that_breaks_the_rules_is_refused(arm_sandbox: Sandbox) -> None:
     with pytest.raises(ValueError, match="record 1 of the seed: name is missing"):
         arm_sandbox.customers.seed([{"customerNo": "1", "name": "A"}, {"customerNo": "2"}])
 
 
-async def test_the_fixture_is_a_started_sandbox(arm_sandbox: Sandbox, session: aiohttp.ClientSession) -> None:  # noqa: F811
+async def test_the_fixture_is_a_started_sandbox(arm_sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
     headers = {"Authorization": f"Bearer {arm_sandbox.token}"}
     async with session.get(f"{arm_sandbox.base_url}/clients/2218/customers", headers=headers) as response:
         assert response.status == 200
@@ -132,22 +131,6 @@ def test_loading_the_plugin_does_not_load_the_server() -> None:
         "print('aiohttp.web' in sys.modules, 'amili_arm_async.sandbox.server' in sys.modules)"
     )
     assert _python(code).split()[1] == "False"
-
-
-def test_without_pytest_asyncio_the_fixture_says_what_is_missing(tmp_path: Any) -> None:
-    (tmp_path / "test_it.py").write_text("def test_one(arm_sandbox): pass\ndef test_two(): pass\n")
-    options = ["-c", "/dev/null", "--rootdir", str(tmp_path), "-p", "no:cacheprovider", str(tmp_path)]
-    code = (
-        "import os, sys\n"
-        "sys.modules['pytest_asyncio'] = None\n"
-        "os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'] = '1'\n"
-        "import pytest\n"
-        "from amili_arm_async.sandbox import pytest_plugin\n"
-        f"pytest.main({options!r}, plugins=[pytest_plugin])"
-    )
-    said = _python(code)
-    assert "the arm_sandbox fixture needs pytest-asyncio" in said
-    assert "1 passed, 1 error" in said
 
 
 def test_the_public_names_are_all_there() -> None:
