@@ -14,7 +14,7 @@ __all__ = ["blocks", "next_in_thread", "plain_blocks", "run_in_thread"]
 
 ResultT = TypeVar("ResultT")
 
-_BLOCK: Final = 262_144
+_BLOCK: Final = 524_288
 _MAGIC: Final = 4
 
 

@@ -21,6 +21,7 @@ from ..values.findings import WHOLE, CellFault
 from ..values.json_columns import JsonColumns, RecordColumns
 from ..values.json_judge import JsonJudge
 from .json_faults import fault_of
+from .json_texts import FoundTexts
 from .record_blocks import PlacedBlock, RecordWarnings
 from .refusals import Refusals, Said
 
@@ -53,14 +54,13 @@ class JsonRecords:
         self._judge = JsonJudge(kind, self._columns)
         self._key = next(place for place, field in enumerate(self._columns.fields) if field.path == KEYS[kind])
 
-    def blocks(self, found: Sequence[tuple[int, bytes | UnreadableRecord]]) -> list[PlacedBlock]:
+    def blocks(self, found: FoundTexts) -> list[PlacedBlock]:
         """Returns records with the numbers of their lines, in blocks."""
         made = []
-        for start in range(0, len(found), _MOST):
-            part = found[start : start + _MOST]
-            numbers = [number for number, _ in part]
-            block = RecordBlock([record for _, record in part], None, is_canonical=False)
-            texts = list(block)
+        for start in range(0, len(found.numbers), _MOST):
+            numbers = found.numbers[start : start + _MOST]
+            texts = found.records[start : start + _MOST]
+            block = RecordBlock(texts, None, is_canonical=False)
 
             def judge(positions: Sequence[int], texts: list[bytes | UnreadableRecord] = texts, numbers: list[int] = numbers) -> Any:
                 return self._judged(positions, texts, numbers)

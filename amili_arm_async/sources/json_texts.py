@@ -13,9 +13,7 @@ from .json_faults import NOT_UTF_8, fault_of
 from .json_tokens import OBJECT, STRING, body_pattern, tail_pattern, value_pattern
 from .text import BOM, is_utf8
 
-__all__ = ["JsonTexts"]
-
-Found: TypeAlias = tuple[int, "bytes | UnreadableRecord"]
+__all__ = ["FoundTexts", "JsonTexts"]
 
 _BLANKS: Final = b" \t\r"
 _SPACE: Final = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf)*+")
@@ -42,6 +40,18 @@ _MISSING: Final = "a comma is missing before the object on this line"
 _NO_END: Final = "the list does not end: the file was cut off, so that records may be missing"
 
 _Where: TypeAlias = Literal["top", "list", "body", "tail"]
+
+
+class FoundTexts(NamedTuple):
+    """Records that follow each other.
+
+    Attributes:
+        numbers: the line on which each begins.
+        records: the texts, and what can't be read.
+    """
+
+    numbers: list[int]
+    records: list[bytes | UnreadableRecord]
 
 
 class _Broken(NamedTuple):
@@ -72,7 +82,7 @@ class JsonTexts:
         self._line = 1
         self._before = b""
         self._final = False
-        self._found: list[Found] = []
+        self._found = FoundTexts([], [])
         self._where: _Where = "top"
         # Whether the last record was a line of its own.
         self._in_lines = False
@@ -87,16 +97,16 @@ class JsonTexts:
         self._passes_line = False
         self._ends: list[int] = []
 
-    def feed(self, block: bytes) -> list[Found]:
+    def feed(self, block: bytes) -> FoundTexts:
         """The records that end in this block."""
         self._rest = self._rest[self._place :] + block if self._rest else block
         self._place = 0
         if not self._is_between_lines or not self._take_lines():
             self._work()
-        found, self._found = self._found, []
+        found, self._found = self._found, FoundTexts([], [])
         return found
 
-    def end(self) -> list[Found]:
+    def end(self) -> FoundTexts:
         """The records that end with the file."""
         self._final = True
         self._rest = self._rest[self._place :].rstrip(b"\x1a")
@@ -126,7 +136,8 @@ class JsonTexts:
         del lines[-1]
         are_objects = all(map(bytes.startswith, lines, repeat(b"{"))) and all(map(bytes.endswith, lines, repeat(b"}")))
         if are_objects and max(map(len, lines)) <= self._longest and is_utf8(block):
-            self._found += enumerate(lines, self._line)
+            self._found.numbers.extend(range(self._line, self._line + len(lines)))
+            self._found.records.extend(lines)
             self._line += len(lines)
             self._place = end
             return True
@@ -138,7 +149,7 @@ class JsonTexts:
             if text:
                 if not text.startswith(b"{") or not text.endswith(b"}") or len(line) > self._longest:
                     return False
-                self._found.append((self._line, text if is_utf8(text) else self._unreadable(self._line, NOT_UTF_8, text)))
+                self._add(self._line, text if is_utf8(text) else self._unreadable(self._line, NOT_UTF_8, text))
             self._place += len(line) + 1
             self._line += 1
         return True
@@ -285,9 +296,13 @@ class JsonTexts:
 
     def _put(self, line: int, record: bytes | UnreadableRecord) -> None:
         for number in self._ends:
-            self._found.append((number, self._unreadable(number, fault_of(b"\x1a") or "")))
+            self._add(number, self._unreadable(number, fault_of(b"\x1a") or ""))
         self._ends = []
-        self._found.append((line, record))
+        self._add(line, record)
+
+    def _add(self, line: int, record: bytes | UnreadableRecord) -> None:
+        self._found.numbers.append(line)
+        self._found.records.append(record)
 
     def _refuse(self, line: int, fault: str, text: bytes | None = None, code: str = "not_json") -> None:
         self._put(line, self._unreadable(line, fault, text, code))

@@ -327,7 +327,7 @@ class Records(FreshRecords):
         self._too_long = parser.too_long
         async with aclosing(self._file.json_text()) as every:
             async for text in every:
-                yield await run_in_thread(records.blocks, parser.feed(text))
+                yield records.blocks(parser.feed(text))
         yield records.blocks(parser.end())
 
     # --- tables -----------------------------------------------------------------------------------------------------------

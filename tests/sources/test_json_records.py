@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amili_arm_async.sources.json_records import JsonRecords
+from amili_arm_async.sources.json_texts import FoundTexts
 from amili_arm_async.sources.record_blocks import RecordWarnings
 from amili_arm_async.unreadable import UnreadableRecord
 
@@ -38,7 +39,7 @@ def judged(kind, texts, *, singly):
         records._expected.read = lambda _: None
     found = []
     for start in range(0, len(texts), 3):
-        for placed in records.blocks(list(enumerate(texts[start : start + 3], start + 1))):
+        for placed in records.blocks(FoundTexts(list(range(start + 1, len(texts) + 1))[:3], texts[start : start + 3])):
             placed.records.apply_rules()
             found += [(one.fault, one.faults) if isinstance(one, UnreadableRecord) else one for one in placed.records]
             if placed.records.names_are_right:
@@ -64,7 +65,7 @@ def test_what_occurs_later_is_read_at_once_too():
         b'{"name" :"x","customerNo":"3"}',
         b'{"limitAmount":null,"name":null}',
     ):
-        (placed,) = records.blocks([(1, text)])
+        (placed,) = records.blocks(FoundTexts([1], [text]))
         assert placed.records.apply_rules() == []
         assert placed.records.names_are_right
 
@@ -73,6 +74,6 @@ def test_what_occurs_later_is_read_at_once_too():
     "text", [b'{"name":"a","name":"b"}', b'{"name":"a","name" :"b"}', b'{"postalAddress":{"cityName":"a","cityName":"b"}}']
 )
 def test_a_name_that_occurs_twice_is_found(text):
-    (placed,) = JsonRecords("customers", RecordWarnings()).blocks([(1, b'{"name":"c"}'), (2, text)])
+    (placed,) = JsonRecords("customers", RecordWarnings()).blocks(FoundTexts([1, 2], [b'{"name":"c"}', text]))
     assert placed.records.apply_rules() == [1]
     assert not placed.records.names_are_right

@@ -65,11 +65,12 @@ FORMS = [lines, lines_with_marks, one_list, list_with_a_line_each, indented_list
 
 def read(text: str | bytes, cuts: list[int] = (), longest: int = 100_000) -> list:  # type: ignore[assignment]
     data = text.encode() if isinstance(text, str) else text
-    reader, found, place = JsonTexts(longest), [], 0
+    reader, parts, place = JsonTexts(longest), [], 0
     for cut in cuts:
-        found += reader.feed(data[place : place + cut])
+        parts.append(reader.feed(data[place : place + cut]))
         place += cut
-    return found + reader.feed(data[place:]) + reader.end()
+    parts += [reader.feed(data[place:]), reader.end()]
+    return [pair for numbers, records in parts for pair in zip(numbers, records, strict=True)]
 
 
 def values(found: list) -> list:
@@ -178,8 +179,6 @@ async def test_a_day_in_another_form_is_written_as_the_api_has_it_and_a_check_sa
 
 
 def test_a_brace_too_many_in_a_list_costs_no_record():
-    texts = JsonTexts(1000)
-    found = texts.feed(b'[{"customerNo":"1"}},{"customerNo":"2"}]') + texts.end()
-    first, named, second = [record for _, record in found]
+    first, named, second = JsonTexts(1000).feed(b'[{"customerNo":"1"}},{"customerNo":"2"}]').records
     assert (first, second) == (b'{"customerNo":"1"}', b'{"customerNo":"2"}')
     assert named.fault == "line 1: a } too many in the list: remove it"
