@@ -59,9 +59,22 @@ def json_struct(cls: type[Input], *, strict: bool = True, nulls: bool = False) -
     return msgspec.defstruct(f"{cls.__name__}Json", fields, forbid_unknown_fields=strict, omit_defaults=True, gc=False)
 
 
+class _OneText(Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    """A list of one text. Lists of Python would keep the garbage collector busy."""
+
+    text: str
+
+
 @lru_cache(maxsize=64)
-def _struct_of(cls: type[Input], names: _Names, above: tuple[str, ...] = ()) -> type[Struct]:
-    """What `json_struct` returns that tells a null from nothing, with some of the fields only: it has less to look at."""
+def _struct_of(cls: type[Input], names: _Names, above: tuple[str, ...] = (), *, single: bool = False) -> type[Struct]:
+    """What `json_struct` returns that tells a null from nothing, with some of the fields only: it has less to look at.
+
+    Args:
+        cls: `Customer`, `Document` or a part of them.
+        names: of the fields, each with the names around it.
+        above: the names around `cls`.
+        single: whether lists of texts are read that hold one text, and no others.
+    """
     hints = get_type_hints(cls)
     fields: list[tuple[str, Any, Any]] = []
     for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
@@ -70,8 +83,10 @@ def _struct_of(cls: type[Input], names: _Names, above: tuple[str, ...] = ()) -> 
             is_list = get_origin(kind) is list
             item = get_args(kind)[0] if is_list else kind
             is_object = isinstance(item, type) and issubclass(item, Input)
-            read = _struct_of(item, names, (*above, wire)) if is_object else _TYPES.get(item, Any)
-            read = (list[read] if is_list else read) | None | UnsetType  # type: ignore[valid-type]
+            read = _struct_of(item, names, (*above, wire), single=single) if is_object else _TYPES.get(item, Any)
+            if is_list:
+                read = _OneText if single and read is str else list[read]  # type: ignore[valid-type]
+            read = read | None | UnsetType
             fields.append((name, read, msgspec.field(default=UNSET, name=wire)))
     return msgspec.defstruct(f"{cls.__name__}Some", fields, forbid_unknown_fields=True, omit_defaults=True, gc=False)
 
@@ -97,7 +112,7 @@ class ItemColumn(NamedTuple):
 
     Attributes:
         field: of the items: a text.
-        lists: the list of each record, or what is not true.
+        lists: the list of each record, or a text for a list of one, or what is not true.
         items: of all lists.
     """
 
@@ -109,9 +124,10 @@ class ItemColumn(NamedTuple):
         """Returns the row of an item, and its path with its place in the list."""
         for row, items in enumerate(self.lists):
             if items:
-                if item < len(items):
+                number = 1 if isinstance(items, str) else len(items)
+                if item < number:
                     return row, f"{self.field.path}[{item}]"
-                item -= len(items)
+                item -= number
         raise IndexError(item)
 
 
@@ -165,6 +181,8 @@ class JsonColumns:
         # The fields that are expected, and what reads texts with no others.
         self._expected: _Names = frozenset()
         self._decode_expected: Callable[[bytes], Any] | None = None
+        # Whether lists of texts are expected to hold one text each.
+        self._single = True
         self._tries = 0
 
     def read(self, texts: Sequence[bytes]) -> RecordColumns | None:
@@ -206,9 +224,11 @@ class JsonColumns:
         except codec.DecodeFailure:
             return False
         if found <= self._expected:
-            return False
+            if not self._single:
+                return False
+            self._single = False
         self._expected |= found
-        struct = _struct_of(self._cls, self._expected)
+        struct = _struct_of(self._cls, self._expected, single=self._single)
         self._decode_expected = msgspec.json.Decoder(struct, float_hook=self._float_hook).decode
         return True
 
@@ -220,7 +240,7 @@ class JsonColumns:
         """The columns, and how many fields have a value, those that hold objects too."""
         by_name = _columns(records, cls)
         of_items = [(field, column) for field in self._lists if any(column := by_name.get(field.names, ()))]
-        items = [ItemColumn(field, column, _flat(column)) for field, column in of_items]
+        items = [_items_of(field, column) for field, column in of_items]
         lists = by_name.get((LINES,), ())
         lines = _flat(lists)
         found: dict[tuple[str, ...], Sequence[Any]] = _columns(lines, type(lines[0])) if lines else {}
@@ -229,6 +249,17 @@ class JsonColumns:
         header = [by_name.get(field.names, ()) for field in self.fields]
         number = sum(map(_count_given, (*by_name.values(), *found.values())))
         return RecordColumns(len(records), header, items, of_lines, offsets), number
+
+
+def _items_of(field: Field, column: Sequence[Any]) -> ItemColumn:
+    if _OneText in set(map(type, column)):
+        texts = [one.text if one else one for one in column]
+        given = list(filter(None, texts))
+        if len(given) == sum(map(bool, column)):
+            return ItemColumn(field, texts, given)
+        # A blank text would be no list.
+        column = [[one.text] if one else one for one in column]
+    return ItemColumn(field, column, _flat(column))
 
 
 def _count_given(column: Sequence[Any]) -> int:
@@ -279,7 +310,7 @@ def _groups(cls: type[Struct]) -> Mapping[str, type[Struct]]:
         wire: option
         for name, wire in named
         for option in type_options(hints[name])
-        if isinstance(option, type) and issubclass(option, Struct)
+        if isinstance(option, type) and issubclass(option, Struct) and option is not _OneText
     }
 
 

@@ -49,6 +49,29 @@ def test_items_of_lists_know_their_records():
         column.place(3)
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [["a"], None, ["b"]],
+        [["a"], ["b"], ["c", "d"]],
+        [["a"], [], ["b"]],
+        [["a"], [""], ["b"]],
+        [["a", "b"], ["c"]],
+    ],
+)
+def test_lists_of_one_text_are_read_as_other_lists_are(rules):
+    columns = JsonColumns("customers")
+    before = columns.read([b'{"arRules":["x"]}'])
+    assert before is not None
+    assert before.items[0].place(0) == (0, "arRules[0]")
+    found = columns.read([json.dumps({"arRules": items}).encode() for items in rules])
+    assert found is not None
+    (column,) = found.items
+    assert [[items] if isinstance(items, str) else items for items in column.lists] == rules
+    places = [(row, f"arRules[{place}]", item) for row, items in enumerate(rules) for place, item in enumerate(items or ())]
+    assert [(*column.place(place), item) for place, item in enumerate(column.items)] == places
+
+
 def test_lines_of_all_documents_are_columns():
     lines = [{"lineNo": 1, "price": 2.5}, {"currencyAmounts": {"vat": 1}}]
     columns, found = read("documents", {"documentLines": lines}, {}, {"documentLines": [{"lineText": "x"}]}, {"documentLines": []})
