@@ -27,6 +27,8 @@ _CONNECTION: Final = frozenset(field.name for field in fields(ConnectionOptions)
 _NOBODY_CAN: Final = frozenset({"batch_taken", "key_conflict"})
 """Reasons that no command settles: a person compares, or asks Amili."""
 _STALE: Final = "stale_journal"
+_LEFT_OUT: Final = frozenset({"on_end"})
+"""Options that the commands of a report don't repeat: the command of --on-end may hold the secret address of a webhook."""
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -161,7 +163,7 @@ def _given(context: typer.Context, only: Collection[str] | None = None) -> Itera
         if name == "config":
             if (file := current_file()) is not None:
                 yield from ("--config", file.path)
-        elif source is None or source.name != "COMMANDLINE" or (only is not None and name not in only):
+        elif source is None or source.name != "COMMANDLINE" or name in _LEFT_OUT or (only is not None and name not in only):
             continue
         elif parameter.param_type_name == "argument":
             arguments.append(_shown(context.params[name]))

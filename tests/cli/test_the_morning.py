@@ -105,7 +105,7 @@ def test_every_command_of_the_page_settles_what_it_says(served, shell, folder) -
     good = invoice("D1", 1) + invoice("D2", 1) + invoice("D3", 2) + invoice("D4", 99) + invoice("D5", 1, "20.00")
     (folder / "invoices.jsonl").write_text(good + invoice("D1", 1))
 
-    night = run_night(shell, folder, *RESUMABLE)
+    night = run_night(shell, folder, *RESUMABLE, "--on-end", "'true https://hooks.example.no/secret-of-the-hook'")
     assert night.returncode == 1
     assert failed(folder) == {
         ("customers", "failed", ""): 1,
@@ -119,6 +119,7 @@ def test_every_command_of_the_page_settles_what_it_says(served, shell, folder) -
     for said in ("no such customer", "two documents in the source have this number", "Fix line 6 of", "its customer did not succeed"):
         assert said in page
     assert "Kari owes" not in page
+    assert "secret-of-the-hook" not in page + (folder / "night.json").read_text("utf-8")
     report = report_of(folder)
     at_risk = [(one.state, one.currency, one.count, one.total) for one in report.money_at_risk]
     assert at_risk == [

@@ -90,8 +90,14 @@ def _steps(document: ReportSchema, zone: tzinfo | None) -> Markup:
     if not steps:
         return Markup("")
     items = [element("li", step.text, *map(command_block, step.commands)) for step in steps]
+    where = "Run the commands on the machine of the night, as its user, with its AMILI_ARM_ variables."
     return element(
-        "section", element("h2", "What to do now", id="steps-title"), element("ol", *items), class_="steps", aria_labelledby="steps-title"
+        "section",
+        element("h2", "What to do now", id="steps-title"),
+        element("ol", *items),
+        element("p", where, class_="quiet") if document.commands else "",
+        class_="steps",
+        aria_labelledby="steps-title",
     )
 
 

@@ -289,6 +289,8 @@ def _settle(document: ReportSchema, zone: tzinfo | None) -> str:
 
 def _again(document: ReportSchema) -> str:
     """Returns how to send the rest. Without a run id nothing records what was sent, and a document sent again bills twice."""
+    if document.dry_run:
+        return "Then give the same command again, to see what would be sent."
     if document.run_id is not None:
         return f"Then run the same job again with the same run id, {document.run_id}: what succeeded is not sent again."
     if any(part.name != "customers" for part in document.parts):
