@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -37,9 +37,12 @@ __all__ = [
     "LookUps",
     "Settling",
     "accepted_after_look_up",
+    "differing_fields",
     "found_outcome",
     "is_refusal",
+    "is_written",
     "not_found_outcome",
+    "record_in",
     "same_content",
     "settle_time",
 ]
@@ -179,24 +182,41 @@ def same_content(sent: bytes, found: bytes) -> bool:
     return ours is not None and theirs is not None and _is_same(ours, theirs)
 
 
+def differing_fields(sent: bytes, found: bytes) -> list[str]:
+    """Names the fields in which what the server has differs from what was sent, by the rules of `same_content`.
+
+    Args:
+        sent: the JSON that was sent, an object.
+        found: the JSON that the server returned, an object.
+
+    Returns:
+        Their paths, sorted; none where the content is the same.
+    """
+    return sorted(_differences(codec.json_object(sent), codec.json_object(found)))
+
+
 def _is_same(ours: Any, theirs: Any) -> bool:
+    return next(_differences(ours, theirs), None) is None
+
+
+def _differences(ours: Any, theirs: Any) -> Iterator[str]:
+    """Yields the paths at which two values differ."""
     # A loop, because JSON may be nested deeper than the recursion limit.
-    pairs = [(ours, theirs)]
+    pairs = [("", ours, theirs)]
     while pairs:
-        ours, theirs = pairs.pop()
+        path, ours, theirs = pairs.pop()
         if _is_blank(ours):
             same = _is_blank(theirs)
         elif isinstance(ours, dict):
             same = isinstance(theirs, dict)
-            pairs += [(value, theirs.get(name)) for name, value in ours.items()] if same else ()
+            pairs += [(f"{path}.{name}" if path else name, value, theirs.get(name)) for name, value in ours.items()] if same else ()
         elif isinstance(ours, list):
             same = isinstance(theirs, list) and len(ours) == len(theirs)
-            pairs += zip(ours, theirs, strict=True) if same else ()
+            pairs += [(f"{path}[{place}]", *both) for place, both in enumerate(zip(ours, theirs, strict=True))] if same else ()
         else:
             same = _is_same_value(ours, theirs)
         if not same:
-            return False
-    return True
+            yield path
 
 
 def _is_same_value(ours: Any, theirs: Any) -> bool:
@@ -220,6 +240,22 @@ def _number(value: Any) -> Decimal | None:
     return number if number is not None and number.is_finite() else None
 
 
+def record_in(number: str, response: Response, *, operation: str = "documents.get", key: str = "documentNo") -> bytes | None:
+    """Returns the record in a 2xx answer to a look-up.
+
+    Args:
+        number: the number that was looked up.
+        response: the answer.
+        operation: the operation that looked it up.
+        key: the field that holds the number.
+
+    Returns:
+        Its JSON; None where the answer is not that record.
+    """
+    text = wire.one_record(response.body, OPERATIONS[operation].items, key)
+    return text if text is not None and _is_same(number, (codec.json_object(text) or {}).get(key)) else None
+
+
 def found_outcome(number: str, sent: bytes | None, response: Response) -> Outcome:
     """Evaluates a 2xx answer to a look-up.
 
@@ -231,9 +267,10 @@ def found_outcome(number: str, sent: bytes | None, response: Response) -> Outcom
     Returns:
         `FOUND`, `CONFLICT`, or an outcome with the reason `not_looked_up`.
     """
-    text = wire.one_record(response.body, OPERATIONS["documents.get"].items, "documentNo")
-    if text is None or not _is_same(number, (codec.json_object(text) or {}).get("documentNo")):
-        return NOT_LOOKED_UP if text is None else _OTHER_DOCUMENT
+    text = record_in(number, response)
+    if text is None:
+        is_readable = wire.one_record(response.body, OPERATIONS["documents.get"].items, "documentNo") is not None
+        return _OTHER_DOCUMENT if is_readable else NOT_LOOKED_UP
     return FOUND if sent is not None and same_content(sent, text) else CONFLICT
 
 
@@ -261,9 +298,15 @@ def accepted_after_look_up(found: Outcome, before: Outcome) -> Outcome:
     return before
 
 
-def _is_written(number: str, sent: bytes) -> bool:
-    """Returns whether a document was sent with its number spelled exactly as it is looked up."""
-    written = (codec.json_object(sent) or {}).get("documentNo")
+def is_written(number: str, sent: bytes, *, key: str = "documentNo") -> bool:
+    """Returns whether a record was sent with its number spelled exactly as it is looked up.
+
+    Args:
+        number: the number that is looked up.
+        sent: the JSON that was sent.
+        key: the field that holds the number.
+    """
+    written = (codec.json_object(sent) or {}).get(key)
     return written == number or (isinstance(written, int) and str(written) == number)
 
 
@@ -333,7 +376,7 @@ class LookUps:
         except ArmError as exc:
             if isinstance(exc, StatusError) and rule_of(exc.status).look_up == "absent":
                 # Whether the service trims numbers or normalizes their Unicode is not documented.
-                return not_found_outcome(exc) if sent is None or _is_written(number, sent) else _OTHER_SPELLING
+                return not_found_outcome(exc) if sent is None or is_written(number, sent) else _OTHER_SPELLING
             if is_refusal(exc):
                 self._on_refused(exc)
             return NOT_LOOKED_UP

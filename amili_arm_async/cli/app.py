@@ -29,6 +29,7 @@ from .replay import replay
 from .report import report
 from .sandbox import sandbox
 from .sync import sync
+from .verify import verify
 
 __all__ = ["app"]
 
@@ -67,6 +68,7 @@ _COMMANDS: Final[tuple[tuple[str, Callable[..., None], str], ...]] = (
     (_DAILY, nightly, "Send customers, then their documents, and write reports."),
     (_DAILY, replay, "Send the records of a dead letter file again."),
     (_DAILY, report, "Make an HTML page or a CSV file from a report in JSON."),
+    (_DAILY, verify, "Compare what the service has with the records of a file."),
     (_JOURNAL, status, "Show the runs of a journal, even while one is in progress."),
     (_JOURNAL, reconcile, "Find out what became of documents that are unknown."),
     (_JOURNAL, prune, "Remove old runs from a journal."),
