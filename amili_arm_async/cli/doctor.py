@@ -18,6 +18,7 @@ from ..client import ArmClient
 from ..config import RetryPolicy, Timeout
 from ..environment import secret_of
 from ..errors import ArmError, ConfigurationError, StatusError
+from ..proxies import Proxies
 from ..retry import Proof
 from . import output
 from .config import shown_value, value_in_words
@@ -216,9 +217,14 @@ class Checkup:
     def _remedy_without_answer(self, error: ArmError, address: str) -> str | None:
         """Says what to do where the connection failed; None where that is not why."""
         where = self._places(address)
+        # What this library says of a proxy names it.
+        if "the proxy " in str(error):
+            return f"Check the proxy in {self._proxy_place()}, and whether it lets this address through: {where}"
+        if "client certificate" in str(error):
+            return f"Give the client certificate of this service with --client-cert and --client-key, or check {where}"
         for cause in _causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
-                return f"Trust the authority of its certificate, if you know that it is right; or check the host in {where}"
+                return f"Give the certificate of its authority with --ca-file, if you know that it is right; or check the host in {where}"
             if isinstance(cause, ssl.SSLError):
                 return f"Check scheme and port in {where}: does TLS answer there?"
             if isinstance(cause, socket.gaierror):
@@ -266,6 +272,22 @@ class Checkup:
                 shown.append(f"{key.partition('.')[2]} ({output.plain(found.place or found.origin)})")
         return " and ".join(shown)
 
+    def _proxy_place(self) -> str:
+        proxy = self._proxy()
+        return proxy.setting if proxy is not None else self._places("proxy")
+
+    def _proxy(self) -> Proxies | None:
+        """Returns the proxy that the environment names, where it is used."""
+        if self.settings is None:
+            return None
+        proxy = self.settings.connection(with_secrets=False).get("proxy")
+        addresses = [self.settings.value(f"connection.{name}") for name in ("base_url", "identity_url")]
+        try:
+            is_used = isinstance(proxy, Proxies) and any(proxy.of(address) is not None for address in addresses if address is not None)
+        except ConfigurationError:
+            is_used = True
+        return proxy if is_used else None
+
     def _shown_settings(self) -> dict[str, dict[str, Any]]:
         """Returns the settings of the connection that were given, and those that are missing; secrets are masked."""
         if self.settings is None:
@@ -274,7 +296,10 @@ class Checkup:
         wanted -= {key for key in wanted if f"{key}_file" in self.settings.found}
         keys = [key for key in KNOWN if key.startswith("connection.") and (key in wanted or key in self.settings.found)]
         values = {key: self.settings.get(key) for key in keys}
-        return {key: {"value": shown_value(key, one), "origin": one.origin, "place": one.place} for key, one in values.items()}
+        shown = {key: {"value": shown_value(key, one), "origin": one.origin, "place": one.place} for key, one in values.items()}
+        if (proxy := self._proxy()) is not None:
+            shown["connection.proxy"] = {"value": proxy.shown, "origin": "environment", "place": proxy.setting}
+        return shown
 
     # --- the result -------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,9 @@ from .lock import is_open_here
 
 __all__ = ["Snapshot"]
 
-_ATTEMPTS: Final = 20
+_ATTEMPTS: Final = 3
+"""Attempts to copy a file while another process writes to it."""
+
 _WAL_HEADER: Final = 32
 """Bytes of the header of a log, which changes when the log begins again."""
 
@@ -54,7 +56,7 @@ class Snapshot:
         try:
             if Path(path).exists():
                 refuse_untrusted(path, word, removes_drafts=False)
-                _copy(path, self.path, word)
+                _copy(path, self.path)
         except (OSError, sqlite3.Error) as exc:
             self.close()
             raise broken(path, exc, word) from exc
@@ -78,14 +80,9 @@ class Snapshot:
         self._remove()
 
 
-def _copy(path: str, copy: str, word: str) -> None:
-    if is_open_here(path):
-        # Closing the file anywhere else would release the locks that this process holds on it.
-        with contextlib.closing(connect(path, "ro")) as source, contextlib.closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
-        Path(copy).chmod(0o600)
-        return
-    for _ in range(_ATTEMPTS):
+def _copy(path: str, copy: str) -> None:
+    # Closing the file here would release the locks that this process holds on it.
+    for _ in range(_ATTEMPTS if not is_open_here(path) else 0):
         before = _version(path)
         shutil.copyfile(path, copy, follow_symlinks=False)
         Path(f"{copy}-wal").unlink(missing_ok=True)
@@ -95,7 +92,12 @@ def _copy(path: str, copy: str, word: str) -> None:
             # What was appended to the log meanwhile is whole, or is passed over.
             Path(copy).chmod(0o600)
             return
-    raise JournalError(f"the {word} {path} can't be copied, because it is written to all the time: try again later")
+    # A process has it open: so the files that SQLite wants to be there are there.
+    for name in (copy, f"{copy}-wal"):
+        Path(name).unlink(missing_ok=True)
+    with contextlib.closing(connect(path, "ro")) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    Path(copy).chmod(0o600)
 
 
 def _version(path: str) -> _Version:

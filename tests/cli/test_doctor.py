@@ -225,6 +225,18 @@ def test_an_authority_that_is_not_trusted(doctor, answer):
     assert "base_url (AMILI_ARM_BASE_URL)" in told.steps["read"]["remedy"]
 
 
+@pytest.mark.parametrize("variable", ["AMILI_ARM_PROXY", "HTTPS_PROXY"])
+def test_a_proxy_that_is_not_there(doctor, monkeypatch, variable):
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    proxy = f"http://somebody:very-secret-word@127.0.0.1:{closed_port()}"
+    env = {"AMILI_ARM_BASE_URL": "https://api.invalid/arm/v1", "AMILI_ARM_IDENTITY_URL": "https://auth.invalid", "AMILI_ARM_CLIENT_NO": "1"}
+    told = doctor({**env, "AMILI_ARM_CLIENT_ID": "id", "AMILI_ARM_CLIENT_SECRET": "very-secret-word", variable: proxy})
+    assert "proxy" in told.steps["token"]["text"]
+    assert f"Check the proxy in {'proxy (AMILI_ARM_PROXY)' if variable == 'AMILI_ARM_PROXY' else variable}" in told.steps["token"]["remedy"]
+    assert told.settings["connection.proxy"]["place"] == variable
+
+
 def test_a_service_that_does_not_speak_tls(doctor, served):
     told = doctor({**served.env, "AMILI_ARM_IDENTITY_URL": served.env["AMILI_ARM_IDENTITY_URL"].replace("http:", "https:")})
     assert "TLS handshake" in told.steps["token"]["text"]

@@ -6,6 +6,10 @@ import json
 
 import pytest
 
+from amili_arm_async.sandbox import Fault
+
+from .conftest import WAIT, wait_until
+
 
 @pytest.fixture
 def served(serve):
@@ -113,3 +117,32 @@ def test_a_secret_file_is_not_read(call, offline, files):
 
 def test_documents_need_a_journal_as_always(call, offline, files):
     assert call("push", "documents", files / "documents.jsonl", "--dry-run", env=offline).exit_code == 2
+
+
+def test_after_a_kill(call, start, served, offline, files):
+    kept = files / "kept"
+    served.ask(lambda sandbox: sandbox.inject(Fault.hang_after(), path="*/documents/batches", skip=1))
+    run = ["push", "documents", files / "documents.jsonl", "--journal", kept / "journal", "--run-id", "night", "--max-records", 10]
+    process = start(*run, "--concurrency", 1, env=served.env)
+    wait_until(served, lambda sandbox: sandbox.in_flight and sandbox.documents.total_taken == 20)
+    process.kill()
+    process.wait(WAIT)
+    before, asked = as_it_is(kept), requests(served)
+    assert {"journal", "journal-wal", "journal-shm"} <= before.keys()
+    told = json.loads(call(*run, "--dry-run", "--json", env=offline).stdout)
+    assert (told["counts"]["unknown"], told["counts"]["would_be_sent"]) == (10, 0)
+    assert (as_it_is(kept), requests(served)) == (before, asked)
+
+
+def test_while_another_process_runs(call, start, served, offline, files):
+    kept = files / "kept"
+    served.ask(lambda sandbox: sandbox.inject(Fault.hang_after(), path="*/documents/batches"))
+    run = ["push", "documents", files / "documents.jsonl", "--journal", kept / "journal", "--max-records", 20]
+    start(*run, "--run-id", "night", env=served.env)
+    wait_until(served, lambda sandbox: sandbox.in_flight and sandbox.documents.total_taken == 20)
+    told = json.loads(call(*run, "--run-id", "another", "--dry-run", "--json", env=offline).stdout)
+    assert (told["counts"]["invalid"], told["counts"]["would_be_sent"]) == (20, 0)
+    refused = call(*run, "--run-id", "night", env=served.env)
+    assert (refused.exit_code, "in progress" in refused.stderr) == (1, True)
+    result = call(*run, "--run-id", "night", "--dry-run", "--json", env=offline)
+    assert json.loads(result.stdout)["counts"]["unknown"] == 20
