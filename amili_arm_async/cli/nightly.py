@@ -434,9 +434,9 @@ class NightlyJob:
             The report as it is now.
         """
         assert self.report is not None
-        names = dict.fromkeys(self.records, Path(reports.failures).name) if reports.failures is not None else None
-        schema = self.report.to_schema(lines={name: records.line for name, records in self.records.items()}, failures_files=names)
         files = self._files(reports)
+        names = dict.fromkeys(self.records, Path(files["failures"]).name) if reports.failures is not None else None
+        schema = self.report.to_schema(lines={name: records.line for name, records in self.records.items()}, failures_files=names)
         schema = replace_fields(schema, files=files, first_failures=first_failures(schema.parts, files), settle=self._settle())
         return self.invocation.add_to(schema) if self.invocation is not None else schema
 
@@ -452,11 +452,13 @@ class NightlyJob:
             "html": reports.html,
             "failures": reports.failures,
         }
-        return {
+        absolute = {
             name: str(path) if name in self.paths and not Path(path).exists() else str(Path(path).absolute())
             for name, path in given.items()
             if path is not None
         }
+        # The name of a file need not be UTF-8, and JSON is.
+        return {name: path.encode("utf-8", "backslashreplace").decode() for name, path in absolute.items()}
 
     def _settle(self) -> float | None:
         """Returns the seconds from sending after which a reconcile looks documents up."""

@@ -12,6 +12,7 @@ from ..bulk.report import BulkReport, Progress
 from ..client import ArmClient
 from ..config import BulkOptions
 from ..errors import BulkError
+from ..nightly.report import reasons_of
 from . import output
 from .options import (
     JOURNAL,
@@ -154,9 +155,12 @@ class ReconcileJob:
             output.print_table("reconcile", self.report)
 
     def name_failures(self) -> None:
-        """Names on standard error the first documents that are not known to have succeeded."""
+        """Names on standard error the first documents that are not known to have succeeded, and says what to do about them."""
         if self.report is not None:
             output.name_failures(self.report, _locate, server_messages=False)
+            for reason in reasons_of(self.report):
+                why = f" ({output.plain(reason.reason)})" if reason.reason else ""
+                output.warn(f"{reason.count:,} {reason.state}{why}: {reason.remedy}")
 
 
 def _locate(outcome: RecordOutcome) -> tuple[str, RecordOutcome]:

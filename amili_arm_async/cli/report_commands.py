@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -89,20 +90,20 @@ class Invocation:
         if reason.state == "other":
             return reason
         if part.name == "documents" and STATE_RULES[reason.state].on_server != "no" and reason.reason != _STALE:
-            return msgspec.structs.replace(reason, command=self._reconcile(reason))
+            # Without a journal, the replay of the dead letter looks them up.
+            command = self._reconcile(reason) if self.journal is not None else self._replay(part.name)
+            return msgspec.structs.replace(reason, command=command if reason.reason not in _NOBODY_CAN else None)
         rule = STATE_RULES[reason.state]
         needs_fix = rule.is_failure and rule.on_server == "no"
         command = self._again(schema) or self._replay(part.name)
         return msgspec.structs.replace(reason, command=command, needs_fix=needs_fix)
 
-    def _reconcile(self, reason: Reason | None = None) -> str | None:
-        """Returns the command that looks documents up; None where no journal has them, or it can't help."""
-        if self.journal is None or (reason is not None and reason.reason in _NOBODY_CAN):
-            return None
-        words = ["reconcile", self.journal]
-        if self.run_id is not None and (reason is None or reason.reason != "sent_in_run"):
+    def _reconcile(self, reason: Reason) -> str:
+        """Returns the command that looks documents up in the journal."""
+        words = ["reconcile", str(self.journal)]
+        if self.run_id is not None and reason.reason != "sent_in_run":
             words += ["--run-id", self.run_id]
-        words += ["--resend-absent"] if reason is not None and reason.reason == "absent" else []
+        words += ["--resend-absent"] if reason.reason == "absent" else []
         return self._line([*words, *self.connection])
 
     def _again(self, schema: ReportSchema) -> str | None:
@@ -120,7 +121,7 @@ class Invocation:
         lookups = dict.fromkeys(
             reason.command for part in parts if part.name == "documents" for reason in part.reasons if _is_open(reason) and reason.command
         )
-        for command in lookups:
+        for command in lookups if self.journal is not None else ():
             yield Command("reconcile", command, "documents whose outcome is not known")
         others = [reason for part in parts for reason in part.reasons if not (part.name == "documents" and _is_open(reason))]
         is_whole = not schema.not_begun and schema.error is None and all(part.shortfall is None for part in parts)
@@ -130,16 +131,25 @@ class Invocation:
         for part in parts:
             left = [reason for reason in part.reasons if reason.state != "other" and STATE_RULES[reason.state].on_server == "no"]
             # What was never read as a record has no payload, and what another customer holds back waits for that.
-            can_be_replayed = any(reason.state != "invalid" for reason in left)
+            looks_up = self.journal is None and any(map(_is_open, part.reasons))
+            can_be_replayed = looks_up or any(reason.state != "invalid" for reason in left)
             if can_be_replayed and (replay := self._replay(part.name)) is not None:
-                yield Command("replay", replay, f"{part.name} whose payloads in the dead letter were corrected")
+                yield Command("replay", replay, f"{part.name} that the dead letter holds, once their payloads are corrected")
 
     def _line(self, words: Collection[str]) -> str:
-        return f"cd {shlex.quote(self.folder)} && {shlex.join([*self.program, *words])}"
+        return f"cd {_quoted(self.folder)} && {' '.join(map(_quoted, [*self.program, *words]))}"
 
 
 def _is_open(reason: Reason) -> bool:
     return reason.state != "other" and STATE_RULES[reason.state].on_server != "no" and reason.reason != _STALE
+
+
+def _quoted(word: str) -> str:
+    """Quotes a word for a shell; what can't be seen, or is no UTF-8, is written as bash and zsh read it."""
+    if word.isprintable():
+        return shlex.quote(word)
+    signs = (chr(byte) if 0x20 <= byte < 0x7F and byte not in b"'\\" else f"\\x{byte:02x}" for byte in os.fsencode(word))
+    return f"$'{''.join(signs)}'"
 
 
 # --- the words of a command line --------------------------------------------------------------------------------------------

@@ -335,6 +335,7 @@ def test_reconcile_sends_again_what_is_absent(push, file, served, call, journal)
     result = call("reconcile", journal, "--settle", 0, env=served.env)
     assert result.exit_code == 1
     assert "document, key 1: unknown (absent)" in result.stderr
+    assert "1 unknown (absent): Reconcile with --resend-absent sends it" in result.stderr
     result = call("reconcile", journal, "--settle", 0.2, "--resend-absent", "--json", env=served.env)
     assert (result.exit_code, told(result)["counts"]["succeeded"]) == (0, 1)
     assert served.ask(lambda sandbox: sandbox.documents.taken("1")) == 1

@@ -172,8 +172,18 @@ def test_sizes_of_all_kinds() -> None:
     assert "< 0.1 %" in made.text
     assert sum(tag == "details" for tag, _ in made.tags) == 51
     assert sum(("open", "open") in attrs or ("open", None) in attrs for tag, attrs in made.tags if tag == "details") == 3
+    assert len(made.html) < 1_000_000
     numbers = [value for tag, attrs in made.tags if tag == "rect" for name, value in attrs if name in {"x", "y", "width", "height"}]
     assert all(float(value) >= 0 for value in numbers)
+
+
+def test_the_page_stays_small_whatever_the_report_holds() -> None:
+    value = samples.troubled()
+    for one in value["parts"]:
+        one["reasons"] = [reason("rejected", f"r{at}", 200_000, ["k" * 100_000] * 10) for at in range(50)]
+    value["money_at_risk"] *= 5000
+    value["parts"][1]["money"]["currencies"] *= 5000
+    assert len(render_page(samples.read(value), OSLO)) < 2_000_000
 
 
 @pytest.mark.parametrize(
@@ -194,10 +204,14 @@ def test_no_text_becomes_markup(key, code, error, address) -> None:
     value = samples.troubled()
     for of in value["parts"]:
         of["timeline"] = None
+    command = key.replace(" ", "") or "x"
+    value["parts"][0]["reasons"][0]["command"] = "x" * len(command)
     plain = page({**value, "error": "x", "base_url": "x", "run_id": "x"})
     value["parts"][0]["reasons"][0]["examples"][0]["key"] = key
     value["parts"][0]["reasons"][0]["reason"] = code or "x"
+    value["parts"][0]["reasons"][0]["command"] = command
     value["parts"][0]["failures_file"] = key
+    value["files"] = {"customers": address, "documents": address}
     value["parts"][1]["money"]["currencies"][0]["currency"] = code
     value |= {"error": error, "base_url": address, "run_id": address}
     made = page(value)
