@@ -25,6 +25,7 @@ from .endpoints import Endpoint
 from .errors import ConfigurationError, ResponseError, TruncatedListError
 from .models.base import PageSummary, Record
 from .models.json_records import JsonRecord
+from .models.listing import Listed
 from .wire import Response, link_query, list_in
 
 __all__ = ["Page", "Pager", "Prefetched", "Query"]
@@ -43,8 +44,8 @@ _MOST_PAGES: Final = 1_000_000
 """Pages of one walk at the most, for a list that announces nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[RecordT]):
+@dataclass(frozen=True, slots=True, repr=False)
+class Page(Listed, Generic[RecordT]):
     """One page of a list.
 
     Attributes:

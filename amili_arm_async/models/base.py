@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, T
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from . import listing
+
 __all__ = [
     "CurrencyAmounts",
     "CurrencyAmountsRecord",
@@ -59,9 +61,24 @@ class Model(Struct, kw_only=True, rename="camel", gc=False):
 
     def __repr__(self) -> str:
         """Returns the class and the fields that identify the record; the rest may be personal data and stays out of logs."""
-        shown = ", ".join([f"{name}={value!r}" for name, value in self.__rich_repr__()])
         given = sum(getattr(self, name) is not UNSET and getattr(self, name) is not None for name in self.__struct_fields__)
-        return f"{type(self).__name__}({shown}{', ' if shown else ''}<{given} fields>)"
+        return listing.brief(self, self.__rich_repr__(), listing.counted(given))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns its fields by the API's own names, with dates as `datetime.date` and numbers with a fraction as `Decimal`.
+
+        Of a record to send, the fields that are given. Of a record that came back, every field, None where it is absent: so the dicts
+        of many records make a table. A value that could not be read as the type of its field is there as it came.
+
+        Returns:
+            A new dictionary, of dictionaries and lists for what is inside.
+        """
+        found: dict[str, Any] = listing.plain(self)
+        return found
+
+    def show(self) -> None:
+        """Prints its fields, personal data included, one a line; those that are absent are left out."""
+        listing.print_listing(self)
 
 
 class Input(Model, kw_only=True, gc=False):

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from .listing import Listed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,8 +20,8 @@ __all__ = ["BatchEntry", "BatchOutcomeWord", "BatchReceipt", "BatchResult", "Rec
 BatchOutcomeWord: TypeAlias = Literal["pending", "succeeded", "failed", "partial", "done", "unrecognised", "gone"]
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+@dataclass(frozen=True, slots=True, repr=False)
+class Receipt(Listed):
     """The answer to a write of one record. The fields are None where the answer has no such text.
 
     Attributes:
@@ -39,8 +41,8 @@ class Receipt:
     body: Any = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class BatchReceipt:
+@dataclass(frozen=True, slots=True, repr=False)
+class BatchReceipt(Listed):
     """The 202 to a batch. Keep `batch_uuid`: it is the only way to the result.
 
     Attributes:
@@ -60,8 +62,8 @@ class BatchReceipt:
     request_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BatchEntry:
+@dataclass(frozen=True, slots=True, repr=False)
+class BatchEntry(Listed):
     """What a batch result says of one record.
 
     Attributes:
@@ -86,8 +88,8 @@ class _PutOff:
     _read: Callable[[], tuple[BatchEntry, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class BatchResult(_PutOff):
+@dataclass(frozen=True, slots=True, repr=False)
+class BatchResult(_PutOff, Listed):
     """What GET batch answered, read by `BatchWords`.
 
     Attributes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from .base import Record
 
 __all__ = ["IssuedToken"]
@@ -18,6 +20,8 @@ class IssuedToken(Record, kw_only=True, rename=None, gc=False):
         expires_on: Unix time when it expires.
         resource: a UUID.
     """
+
+    _secret: ClassVar[tuple[str, ...]] = ("access_token",)
 
     access_token: str | None = None
     token_type: str | None = None

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal
 
+from . import listing
+
 __all__ = ["ArItem", "AutoPostingReply", "GlItem", "JsonRecord", "PaymentReservation", "Reply", "UploadReply"]
 
 
@@ -46,7 +48,20 @@ class JsonRecord(Mapping[str, Any]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(<{len(self)} fields>)"
+        return listing.brief(self, (), listing.counted(len(self)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns its fields by the API's own names, with numbers with a fraction as `Decimal`.
+
+        Returns:
+            A new dictionary; empty where the JSON is no object.
+        """
+        found: dict[str, Any] = listing.plain(self._fields())
+        return found
+
+    def show(self) -> None:
+        """Prints its fields, personal data included, one a line."""
+        listing.print_listing(self)
 
 
 class Reply(JsonRecord):
@@ -66,7 +81,8 @@ class Reply(JsonRecord):
         self.request_id = request_id
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(http_status={self.http_status}, request_id={self.request_id!r}, <{len(self)} fields>)"
+        shown = [("http_status", self.http_status), ("request_id", self.request_id)]
+        return listing.brief(self, shown, listing.counted(len(self)))
 
 
 # --- items of the ledgers -----------------------------------------------------------------------------------------------

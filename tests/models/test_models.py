@@ -453,9 +453,9 @@ def test_no_repr_shows_personal_data(cls) -> None:
 
 
 def test_the_repr_names_the_record() -> None:
-    assert repr(Customer(customer_no="543210", name=PERSONAL)) == "Customer(customer_no='543210', <2 fields>)"
-    assert repr(DocumentRecord(document_no="1")).startswith("DocumentRecord(document_no='1', <")
-    assert repr(Distribution()) == "Distribution(<0 fields>)"
+    assert repr(Customer(customer_no="543210", name=PERSONAL)) == "<Customer customer_no='543210' (2 fields; show() to see them)>"
+    assert repr(DocumentRecord(document_no="1")).startswith("<DocumentRecord document_no='1' (")
+    assert repr(Distribution()) == "<Distribution (no fields)>"
 
 
 @pytest.mark.parametrize("cls", [cls for cls in STRUCTS if issubclass(cls, Input)])

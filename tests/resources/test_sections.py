@@ -253,7 +253,7 @@ async def test_a_reply_is_a_mapping_with_the_status_and_the_request_id(wire, arm
     reply = await arm.codes.get()
     assert dict(reply) == {"a": Decimal("1.10"), "b": [1]}
     assert (reply.http_status, reply.request_id) == (200, "r1")
-    assert repr(reply) == "Reply(http_status=200, request_id='r1', <2 fields>)"
+    assert repr(reply) == "<Reply http_status=200 request_id='r1' (2 fields; show() to see them)>"
 
 
 @pytest.mark.parametrize(("body", "value"), [(b"[1, 2]", [1, 2]), (b"", None), (b'"x"', "x"), (b"7", 7)])
@@ -356,7 +356,7 @@ def test_records_are_equal_by_what_they_hold_and_show_nothing_of_it() -> None:
     assert record == JsonRecord({"name": "Owe Armstrong"}) == {"name": "Owe Armstrong"}
     assert record != JsonRecord({})
     assert record != 7
-    assert (repr(record), repr(JsonRecord(["Owe"]))) == ("JsonRecord(<1 fields>)", "JsonRecord(<0 fields>)")
+    assert (repr(record), repr(JsonRecord(["Owe"]))) == ("<JsonRecord (1 field; show() to see it)>", "<JsonRecord (no fields)>")
     assert "Owe" not in repr(PaymentReservation(payment_id="1", customer_no="Owe", more={"a": "Owe"}))
 
 
