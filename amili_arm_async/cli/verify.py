@@ -322,6 +322,8 @@ class VerifyJob:
             typer.echo(f"{self._records.place(one.position)}{named}: {one.verdict}{why}{fields}", err=True)
         if (left := self.counts.total() - self.counts["same"] - len(first)) > 0:
             typer.echo(f"... and {left:,} more", err=True)
+        if self.counts["missing"] and not self.counts["same"] and not self.counts["differs"]:
+            output.warn("none of them was found: run `amili-arm doctor`, and check the client number, before you take them for missing")
 
     def _first(self) -> list[Comparison]:
         return heapq.nsmallest(output.MAX_NAMED, self.named)

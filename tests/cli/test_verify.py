@@ -127,6 +127,12 @@ def test_a_sample_is_drawn_again_with_its_seed(verify, served, file):
     assert whole.compared == 100
 
 
+def test_that_none_is_found_is_said(verify, served, file):
+    assert "none of them was found" in verify("documents", file(document(1), document(2))).stderr
+    seed(served, document(1))
+    assert "none of them was found" not in verify("documents", file(document(1), document(2))).stderr
+
+
 def test_the_seed_is_told(call, served, file):
     result = call("verify", "documents", file(document(1)), "--sample", "1", env=served.env)
     assert "--sample 1 --seed " in result.stderr
