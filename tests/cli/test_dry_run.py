@@ -103,6 +103,12 @@ def test_nightly(call, served, offline, files):
     assert money["adds_up"]
     assert "would_be_sent" in money["currencies"][0]["states"]
 
+    with (files / "documents.jsonl").open("a") as file:
+        file.write("{broken\n")
+    run.remove("--check-first")
+    assert call(*run, "--dry-run", "--html", files / "dry.html", env=offline).exit_code == 1
+    assert "Dry run, nothing was sent. 1 of 41 records would not be sent" in (files / "dry.html").read_text()
+
     call(*run, env=served.env)
     before, asked = as_it_is(kept), requests(served)
     told = json.loads(call(*run, "--dry-run", env=offline).stdout)

@@ -68,6 +68,8 @@ def _verdict(document: ReportSchema) -> tuple[Tone, str]:
         return "bad", f"The run ended early: {text}."
     if document.ended is not None and not failed and (document.not_begun or any(map(not_read, document.parts))):
         return "bad", f"Not every record was read: {plural(read, 'record')} read until then."
+    if failed and document.dry_run:
+        return "bad", f"{number(failed)} of {plural(read, 'record')} would not be sent, or have an outcome that is open."
     if failed:
         return "bad", f"{number(failed)} of {plural(read, 'record')} did not succeed."
     if faults(document):
