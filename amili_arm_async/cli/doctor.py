@@ -61,7 +61,7 @@ def doctor(
 ) -> None:
     """Checks that the command line reaches the service: the settings, one token, one read, and the clock.
 
-    It says of each step whether it works, what is wrong, and what to do. It only reads, and tries nothing twice.
+    It says of each step whether it works, what is wrong, and what to do. It only reads, and waits for nothing long.
 
     Exit code 0: all steps work; 1: one failed.
     """

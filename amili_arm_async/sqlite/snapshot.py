@@ -54,12 +54,18 @@ class Snapshot:
         self._original = path
         self.path = str(Path(folder).resolve() / Path(path).name)
         try:
+            if not Path(path).parent.is_dir():
+                raise JournalError(f"there is no folder {Path(path).parent} for the {word}")
             if Path(path).exists():
                 refuse_untrusted(path, word, removes_drafts=False)
                 _copy(path, self.path)
-        except (OSError, sqlite3.Error) as exc:
+        except sqlite3.Error as exc:
             self.close()
             raise broken(path, exc, word) from exc
+        except OSError as exc:
+            self.close()
+            text = f"the {word} {path} can't be copied into {folder}, which a dry run needs: {exc.strerror}. TMPDIR names another folder"
+            raise JournalError(text) from exc
         except BaseException:
             self.close()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -84,3 +85,19 @@ def test_a_file_that_others_may_write(writer, tmp_path):
 def test_no_file_gives_no_copy(tmp_path):
     with closing(Snapshot(str(tmp_path / "file.sqlite"), "journal")) as copy:
         assert not Path(copy.path).exists()
+
+
+def test_a_folder_that_is_missing(tmp_path):
+    with pytest.raises(JournalError, match="there is no folder"):
+        Snapshot(str(tmp_path / "missing" / "file.sqlite"), "journal")
+
+
+def test_a_full_disk_is_said(writer, tmp_path, monkeypatch):
+    from amili_arm_async.sqlite import snapshot
+
+    def full(*_, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(snapshot.shutil, "copyfile", full)
+    with pytest.raises(JournalError, match="No space left on device"):
+        Snapshot(str(tmp_path / "file.sqlite"), "journal")
