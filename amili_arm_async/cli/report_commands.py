@@ -161,7 +161,8 @@ def _program() -> tuple[str, ...]:
     if started.stem == "amili-arm":
         found = shutil.which("amili-arm")
         return ("amili-arm",) if found is not None and Path(found).resolve() == started.resolve() else (str(started.absolute()),)
-    return (sys.executable, "-m", "amili_arm_async.cli") if started.name == "__main__.py" else ("amili-arm",)
+    is_module = started.name == "__main__.py" and started.parent.name == "cli"
+    return (sys.executable, "-m", "amili_arm_async.cli") if is_module else ("amili-arm",)
 
 
 def _given(context: typer.Context, only: Collection[str] | None = None) -> Iterator[str]:

@@ -92,8 +92,8 @@ def accept_all(sandbox) -> None:
     sandbox._ledger().rejects.clear()
 
 
-def run_night(shell, folder, *more: str) -> subprocess.CompletedProcess[str]:
-    return shell.run(f"cd {shlex.quote(str(folder))} && {NIGHT} {' '.join(more)}")
+def night(folder, *more: str) -> str:
+    return f"cd {shlex.quote(str(folder))} && {NIGHT} {' '.join(more)}"
 
 
 def test_every_command_of_the_page_settles_what_it_says(served, shell, folder) -> None:
@@ -105,8 +105,8 @@ def test_every_command_of_the_page_settles_what_it_says(served, shell, folder) -
     good = invoice("D1", 1) + invoice("D2", 1) + invoice("D3", 2) + invoice("D4", 99) + invoice("D5", 1, "20.00")
     (folder / "invoices.jsonl").write_text(good + invoice("D1", 1))
 
-    night = run_night(shell, folder, *RESUMABLE, "--on-end", "'true https://hooks.example.no/secret-of-the-hook'")
-    assert night.returncode == 1
+    done = shell.run(night(folder, *RESUMABLE, "--on-end", "'true https://hooks.example.no/secret-of-the-hook'"))
+    assert done.returncode == 1
     assert failed(folder) == {
         ("customers", "failed", ""): 1,
         ("documents", "unknown", ""): 2,
@@ -137,7 +137,7 @@ def test_every_command_of_the_page_settles_what_it_says(served, shell, folder) -
     reconcile, again, replay = on_the_page(folder)
     assert (reconcile, again, replay) == tuple(command.command for command in report.commands)
     # The terminal ends with the same.
-    end = night.stderr[night.stderr.index("money at risk: 6 documents, 70.50 NOK") :]
+    end = done.stderr[done.stderr.index("money at risk: 6 documents, 70.50 NOK") :]
     assert [line.strip() for line in end.splitlines() if line.startswith("    cd ")] == [reconcile, again, replay]
     assert end.splitlines()[-1] == "amili-arm: reports: night.json, night.html, failures.csv"
 
@@ -153,26 +153,37 @@ def test_every_command_of_the_page_settles_what_it_says(served, shell, folder) -
     assert [served.ask(lambda sandbox, number=number: sandbox.documents.delivered(f"D{number}")) for number in (1, 2, 3)] == [1, 1, 1]
 
 
-def test_without_a_journal_the_dead_letter_is_replayed_and_the_night_is_not_run_again(served, shell, folder) -> None:
+@pytest.fixture
+def run_here(served, call, monkeypatch):
+    """Runs a command of a report as a shell would, in this process."""
+
+    def run(command: str) -> int:
+        folder, words = re.fullmatch("cd (.*?) && amili-arm (.*)", command).groups()
+        monkeypatch.chdir(*shlex.split(folder))
+        return call(*shlex.split(words), env=served.env).exit_code
+
+    return run
+
+
+def test_without_a_journal_the_dead_letter_is_replayed_and_the_night_is_not_run_again(served, run_here, folder) -> None:
     served.ask(lambda sandbox: sandbox.reject_record("D2", kind="documents"))
     (folder / "customers.jsonl").write_text(customers(1))
     (folder / "invoices.jsonl").write_text(invoice("D1", 1) + invoice("D2", 1))
-    assert run_night(shell, folder, "--no-journal").returncode == 1
+    assert run_here(night(folder, "--no-journal")) == 1
     (replay,) = on_the_page(folder)
     assert replay.endswith("replay documents.failed.jsonl")
     served.ask(accept_all)
-    done = shell.run(replay)
-    assert done.returncode == 0
+    assert run_here(replay) == 0
     assert served.ask(lambda sandbox: (sandbox.documents.delivered("D1"), sandbox.documents.delivered("D2"))) == (1, 2)
 
 
-def test_a_night_that_could_not_go_on_names_its_cause_and_the_command_that_goes_on(served, shell, folder) -> None:
+def test_a_night_that_could_not_go_on_names_its_cause_and_the_command_that_goes_on(served, run_here, folder) -> None:
     served.ask(lambda sandbox: sandbox.inject(Fault.status(403), path="customers", times=None))
     (folder / "customers.jsonl").write_text(customers(1))
     (folder / "invoices.jsonl").write_text(invoice("D1", 1))
-    assert run_night(shell, folder, *RESUMABLE).returncode == 1
+    assert run_here(night(folder, *RESUMABLE)) == 1
     (again,) = on_the_page(folder)
     assert "Documents were not started" in (folder / "night.html").read_text("utf-8")
     served.ask(lambda sandbox: sandbox.clear_faults())
-    assert shell.run(again).returncode == 0
+    assert run_here(again) == 0
     assert report_of(folder).ok
