@@ -15,7 +15,7 @@ import anyio
 from .. import clock, log
 from ..errors import ArmError, BulkError
 from ..models.batches import BatchResult
-from ..telemetry.base import RunInstrumentation
+from ..telemetry.base import NO_RUN, RunInstrumentation
 from ..transport import Transport
 from .chunking import Batch
 from .control import RunControl
@@ -96,6 +96,9 @@ class BulkRunner:
 
     def _instrument(self) -> RunInstrumentation:
         spec, control = self._spec, self._control
+        if spec.options.dry_run:
+            # Its counts say what would be: in a metric nobody could tell.
+            return NO_RUN
         has_name = spec.options.journal is not None and spec.options.run_id is not None
         return self._transport.instrumentation.run(
             spec.endpoint,

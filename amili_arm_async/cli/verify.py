@@ -169,8 +169,9 @@ class VerifyJob:
         self._records = records
         if self.sample is not None and self.seed is None:
             self.seed = random.randrange(2**32)  # noqa: S311 - no secret
-        async with self.arm, records:
-            with bar(f"verify {self.kind}", self.sample, quiet=self.quiet) as update:
+        async with self.arm as arm, records:
+            span = arm._context.transport.instrumentation.job("verify")  # noqa: SLF001
+            with span, bar(f"verify {self.kind}", self.sample, quiet=self.quiet) as update:
                 items = self._items(records) if self.sample is None else self._sample(records, self.sample)
                 async with aclosing(items) as given, ConcurrentMap(given, self._compare, at_once=self.concurrency, ordered=False) as found:
                     async for one in found:

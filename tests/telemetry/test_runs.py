@@ -192,6 +192,17 @@ async def test_unknown_records_are_told_until_they_are_reconciled(sandbox: Sandb
     assert len(run["documents.get"]) >= 4
 
 
+async def test_a_dry_run_tells_nothing_of_itself(sandbox: Sandbox, arm: ArmClient, told: Told, tmp_path: Path) -> None:
+    journal = tmp_path / "night.journal"
+    sandbox.inject(Fault.reset_after(), method="POST", path="documents/batches")
+    await arm.documents.create_many(documents(4), options=quick(journal=journal, run_id="1"))
+    before = len(told.spans)
+    await arm.documents.create_many(documents(8), options=quick(journal=journal, run_id="1", dry_run=True))
+    assert len(told.spans) == before
+    assert told.value("amili_arm.records") == 4
+    assert told.value("amili_arm.records.unknown") == 4
+
+
 async def test_a_run_that_looks_up_what_is_unknown_tells_it_meanwhile(sandbox: Sandbox, arm: ArmClient, told: Told, tmp_path: Path) -> None:
     sandbox.inject(Fault.reset_after(), method="POST", path="documents/batches")
     hang = sandbox.inject(Fault.latency(0.1), method="GET", path="documents", times=None)
