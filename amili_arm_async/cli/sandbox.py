@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shlex
+import signal
 import sys
 from typing import Annotated
 
@@ -11,7 +13,6 @@ import typer
 
 from ..sandbox import Sandbox
 from . import output
-from .demo import CLIENT_NO
 from .monitoring import current_run
 from .options import command
 
@@ -24,7 +25,7 @@ def sandbox(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     process_delay: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Time between the 202 for a batch and its result.")] = 0.05,
 ) -> None:
-    """Runs a simulated ARM API on this machine until Ctrl-C. All data is lost when it ends."""
+    """Runs a simulated ARM API on this machine until Ctrl-C or SIGTERM. All data is lost when it ends."""
     server = Sandbox(host=host, port=port, process_delay=process_delay)
     try:
         asyncio.run(_serve(server))
@@ -36,19 +37,16 @@ def sandbox(
 
 async def _serve(server: Sandbox) -> None:
     async with server:
-        variables = {
-            "BASE_URL": server.base_url,
-            "CLIENT_NO": CLIENT_NO,
-            "IDENTITY_URL": server.identity_url,
-            "CLIENT_ID": server.client_id,
-            "CLIENT_SECRET": server.client_secret,
-        }
+        ended = asyncio.Event()
+        # In a container it is process 1, which SIGTERM does not end by itself. Windows has no such handlers.
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
         typer.echo(f"The ARM API of the sandbox: {server.base_url} (any client number)")
         typer.echo(f"Its identity service:       {server.identity_url}")
         typer.echo(f"Client id and secret:       {server.client_id}  {server.client_secret}")
         typer.echo(f"A token:                    {server.token}\n")
-        for name, value in variables.items():
-            typer.echo(f"export AMILI_ARM_{name}={shlex.quote(str(value))}")
+        for name, value in server.environ.items():
+            typer.echo(f"export {name}={shlex.quote(value)}")
         typer.echo("\nCtrl-C ends it.")
         sys.stdout.flush()
-        await current_run().watch(asyncio.Event().wait(), f"the sandbox serves {server.base_url}")
+        await current_run().watch(ended.wait(), f"the sandbox serves {server.base_url}")

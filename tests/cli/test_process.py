@@ -273,4 +273,13 @@ def test_a_sandbox_runs_until_ctrl_c_and_says_how_to_reach_it(start):
     assert b"can't listen" in taken.stderr
     process.send_signal(signal.SIGINT)
     assert process.wait(WAIT) == 0
+
+
+@posix
+def test_sigterm_ends_a_sandbox_too(start):
+    process = start("sandbox", "--port", 0)
+    while b"Ctrl-C" not in (line := process.stdout.readline()):
+        assert line, process.stderr.read()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(WAIT) == 0
     assert process.stderr.read() == b""
