@@ -58,7 +58,7 @@ class ArmClient:
     """The ARM API for one client number.
 
     ```python
-    async with ArmClient(2218, auth="a bearer token", base_url=STAGING) as arm:
+    async with ArmClient(2218, auth="a-bearer-token", base_url=STAGING) as arm:
         record = await arm.customers.get("543210")
     ```
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
@@ -186,6 +185,8 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
         known: the known names.
         cutoff: how similar it is at the least, from 0 to 1.
     """
+    import difflib  # noqa: PLC0415 - only where a name is misspelt
+
     names = {one.removeprefix(PREFIX): one for one in known}
     short = name.removeprefix(PREFIX)
     # The most similar is the first, and `max` gives the first of equals.
