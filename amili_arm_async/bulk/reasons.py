@@ -181,6 +181,7 @@ _NETWORK: Final[Mapping[str, str]] = MappingProxyType(
         "timeout": "the service did not answer in time",
         "proxy_not_found": "the host name of the proxy was not found",
         "proxy_not_reached": "there was no connection to the proxy",
+        "no_connection_through_the_proxy": "the proxy gave no connection to the service",
         "host_name_not_found": "the host name of the service was not found",
         "TLS_failed": "the TLS connection failed",
         "certificate_not_trusted": "the certificate of the service is not trusted",

@@ -75,6 +75,8 @@ def pull_customers(
         page_size=page_size,
         language=language,
         allow_truncated=allow_truncated,
+        # Nobody waits for a page of a job: one that does not come is asked for again, as often as the settings say.
+        timeout=arm._context.transport.timeout.for_job(),  # noqa: SLF001
     )
     job = PullJob(arm, pager.raw(), prefetch)
     raise typer.Exit(_pull(job, target if target != "-" else None))
