@@ -15,9 +15,10 @@ from sphinx.application import Sphinx
 import amili_arm_async
 from amili_arm_async import ArmClient, ArmError, blocking, errors, sandbox
 from amili_arm_async.bulk.outcomes import STATE_RULES
-from amili_arm_async.bulk.reasons import REASONS
+from amili_arm_async.bulk.reasons import REASONS, explain
 from amili_arm_async.cli.app import app as commands
 from amili_arm_async.cli.help import entry
+from amili_arm_async.values.findings import SEVERITIES
 
 Section: TypeAlias = tuple[str, list[str]]
 
@@ -176,6 +177,9 @@ def reasons() -> str:
     for state, rule in STATE_RULES.items():
         lines += ["", f"## {state}", "", f"{rule.meaning[0].upper()}{rule.meaning[1:]}.", "", f"**What to do:** {rule.advice}"]
         rows = [(reason, *words) for (other, reason), words in REASONS.items() if other == state]
+        if state == "invalid":
+            named = {reason for reason, *_ in rows}
+            rows += [(code, *explain(state, code)) for code, severity in SEVERITIES.items() if severity == "error" and code not in named]
         if rows:
             lines += ["", "| reason | meaning | what to do |", "|---|---|---|"]
             lines += [f"| `{reason}` | {_cell(meaning)} | {_cell(advice)} |" for reason, meaning, advice in rows]

@@ -132,6 +132,15 @@ def test_without_a_run_id_nobody_is_told_to_send_all_documents_again() -> None:
     assert "updated, not duplicated" in page(document(part(read=2, counts=failed), ok=False, run_id=None)).text
 
 
+def test_without_a_journal_the_dead_letter_is_what_looks_documents_up() -> None:
+    replay = {"does": "replay", "command": "amili-arm replay failed.jsonl", "settles": "documents"}
+    lost = part("documents", 1, counts=counts(unknown=1), reasons=[reason("unknown", "502", 1, ["1"])])
+    text = page(document(lost, ok=False, run_id=None, commands=[replay])).text
+    assert "Replay the dead letter before anything is sent again: it looks up 1 document of which" in text
+    assert "amili-arm replay failed.jsonl" in text
+    assert "Reconcile before sending again" not in text
+
+
 def of_money(states: dict[str, Any], **more: Any) -> dict[str, Any]:
     sums = {"currency": "NOK", "read": amount(2, "0.30"), "states": states}
     money = {"currencies": [sums], "without_total": 0, "without_currency": 0, "made_from_lines": 0, "adds_up": True, **more}

@@ -236,13 +236,9 @@ def next_steps(document: ReportSchema, zone: tzinfo | None = None) -> list[Step]
         unknown += part.counts.get("unknown", 0) if part.name != "customers" else 0
         waiting += part.counts.get("accepted", 0) if part.results_awaited else 0
     steps = [Step(text) for text in _causes(document)]
-    reconcile = _commands(document, "reconcile")
+    reconcile, run_again, replay = (_commands(document, does) for does in ("reconcile", "run again", "replay"))
     if unknown:
-        text = (
-            f"Reconcile before sending again: it is not known whether the server accepted {plural(unknown, 'document')}."
-            " Resent without that, they may bill twice."
-        )
-        steps.append(Step(f"{text}{_settle(document, zone)}", reconcile))
+        steps.append(_unknown(document, unknown, reconcile, replay, zone))
     to_fix = sum(counts[state] for state in FAILURES & NOT_ON_SERVER)
     if to_fix:
         steps.append(Step(f"Fix {plural(to_fix, 'record')} in the source, each by the reason that is named for it."))
@@ -251,12 +247,27 @@ def next_steps(document: ReportSchema, zone: tzinfo | None = None) -> list[Step]
         steps.append(Step(text, () if unknown else reconcile))
     again = counts["blocked"] + counts["not_sent"] + (counts["unknown"] - unknown) + to_fix
     is_early = document.error is not None and bool(document.parts or document.commands)
-    if again or shortfalls(document) or is_early or document.not_begun:
-        steps.append(Step(_again(document), _commands(document, "run again")))
-        if replay := _commands(document, "replay"):
+    if again or shortfalls(document) or is_early or document.not_begun or run_again:
+        steps.append(Step(_again(document), run_again))
+        if replay:
             text = "What was read can also be corrected and sent without the source: edit the payloads in the dead letter, and replay it."
-            steps.append(Step(text if _commands(document, "run again") else "Send what the dead letter holds.", replay))
+            steps.append(Step(text if run_again else "Send what the dead letter holds.", replay))
     return steps
+
+
+def _unknown(document: ReportSchema, unknown: int, reconcile: tuple[str, ...], replay: tuple[str, ...], zone: tzinfo | None) -> Step:
+    """Returns what to do about documents that may bill twice."""
+    if replay and not reconcile:
+        return Step(
+            "Replay the dead letter before anything is sent again: it looks up"
+            f" {plural(unknown, 'document')} of which it is not known whether the server accepted them.",
+            replay,
+        )
+    text = (
+        f"Reconcile before sending again: it is not known whether the server accepted {plural(unknown, 'document')}."
+        " Resent without that, they may bill twice."
+    )
+    return Step(f"{text}{_settle(document, zone)}", reconcile)
 
 
 def _causes(document: ReportSchema) -> Iterator[str]:
