@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from msgspec import Struct
 
 from .. import log
 from ..errors import ConfigurationError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from ..attempts import Attempt
+    from ..bulk.report import BulkReport
     from ..endpoints import Endpoint
     from ..wire import Request
 
@@ -29,7 +31,6 @@ __all__ = [
     "Instrumentation",
     "RequestSpan",
     "RunInstrumentation",
-    "RunView",
     "Span",
     "Telemetry",
     "check_telemetry",
@@ -39,8 +40,7 @@ __all__ = [
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Telemetry:
+class Telemetry(Struct, frozen=True):
     """What a client tells OpenTelemetry. `ArmClient(telemetry=None)` tells it nothing.
 
     Attributes:
@@ -169,20 +169,6 @@ class RunInstrumentation(Span):
         """
 
 
-class RunView(Protocol):
-    """What a run shows of itself, at any time."""
-
-    @property
-    def counts(self) -> Mapping[Any, int]:
-        """Number of records by final state, so far."""
-        ...
-
-    @property
-    def totals(self) -> Any:
-        """`Totals`: records, batches, requests, bytes."""
-        ...
-
-
 class Instrumentation:
     """What the library tells; the methods do nothing."""
 
@@ -219,7 +205,7 @@ class Instrumentation:
     def run(
         self,
         endpoint: Endpoint,
-        report: RunView,
+        report: BulkReport,
         *,
         name: object,
         open_batches: Callable[[], int],

@@ -21,12 +21,13 @@ from opentelemetry.trace import ProxyTracerProvider, SpanKind, Status, StatusCod
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from .. import clock, log
-from .base import NO_BATCH, NO_RUN, BatchSpan, Instrumentation, RequestSpan, RunInstrumentation, RunView, Span, Telemetry
+from .base import NO_BATCH, NO_RUN, BatchSpan, Instrumentation, RequestSpan, RunInstrumentation, Span, Telemetry
 from .instruments import Instruments
 from .table import allowed, code, kind_of, method_of, server_of, template_of
 
 if TYPE_CHECKING:
     from ..attempts import Attempt
+    from ..bulk.report import BulkReport
     from ..endpoints import Endpoint
     from ..wire import Request
 
@@ -291,7 +292,7 @@ class _LiveRun(RunInstrumentation):
         self,
         owner: OpenTelemetry,
         endpoint: Endpoint,
-        report: RunView,
+        report: BulkReport,
         name: object,
         open_batches: Callable[[], int],
         concurrency: Callable[[], int],
@@ -461,7 +462,7 @@ class OpenTelemetry(Instrumentation):
     def run(
         self,
         endpoint: Endpoint,
-        report: RunView,
+        report: BulkReport,
         *,
         name: object,
         open_batches: Callable[[], int],
