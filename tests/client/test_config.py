@@ -56,6 +56,7 @@ REFUSED = [
     (BulkOptions, "reconcile", [None, "yes", 5]),
     (BulkOptions, "require_document_no", [None, "yes", 1]),
     (BulkOptions, "resend_known", [None, "yes", 1]),
+    (BulkOptions, "dry_run", [None, "yes", 1]),
     (BulkOptions, "stop_after_failures", ["5", 0, -1, True, 0.0, 1.0, 1.5, float("nan")]),
     (BulkOptions, "compression", ["", "GZIP", "br", 1, True]),
     (BulkOptions, "on_progress", ["print", 1]),
