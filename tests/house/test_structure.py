@@ -72,6 +72,7 @@ PURE = [
     "nightly.report",
     "proxies",
     "retry",
+    "sandbox.fault_checks",
     "sources.likeness",
     "sources.documents",
     "sources.encode",
