@@ -32,10 +32,12 @@ class ConfigFile:
     Attributes:
         path: of the file.
         values: by the key of the setting; includes secrets.
+        clients: the same for each client number of [[clients]]: what differs from `values`.
     """
 
     path: str
     values: Mapping[str, Any] = field(repr=False)
+    clients: Mapping[int, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
 
 # --- where it is ----------------------------------------------------------------------------------------------------------------
@@ -96,13 +98,40 @@ def _read(path: str, *, is_named: bool) -> ConfigFile:
         raise ConfigurationError(f"{shown} is too large for a settings file")
     if not is_named:
         _check_owner(shown, status)
-    values = dict(_walk(_parse(text, shown), "", shown))
-    secrets = [key for key in SECRETS if key in values]
-    if "@" in values.get(PROXY, ""):
+    content = _parse(text, shown)
+    clients = dict(_clients(content.pop("clients", []), shown))
+    values = dict(_walk(content, "", shown))
+    secrets = [key for given in (values, *clients.values()) for key in SECRETS if key in given]
+    if any("@" in given.get(PROXY, "") for given in (values, *clients.values())):
         secrets.append(PROXY)
     if secrets and os.name == "posix" and status.st_mode & 0o077:
         raise ConfigurationError(f"{shown} holds {secrets[0]} and is open to other users of this machine: chmod 600 {shown}")
-    return ConfigFile(path, values)
+    return ConfigFile(path, values, clients)
+
+
+_OF_THE_NIGHT: Final = ("nightly.on_end", "nightly.metrics")
+"""Settings that no client has of its own."""
+
+
+def _clients(found: Any, shown: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yields the client numbers of [[clients]], each with its settings."""
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise ConfigurationError(f"{shown}: clients must be a list of tables: [[clients]]")
+    seen: set[int] = set()
+    for place, entry in enumerate(found, 1):
+        where = f"{shown}: [[clients]] {place}"
+        if "client_no" not in entry:
+            raise ConfigurationError(f"{where} has no client_no")
+        number = KNOWN["connection.client_no"].checked(entry["client_no"], f"{where}: client_no")
+        if number in seen:
+            raise ConfigurationError(f"{where}: client number {number} is there twice")
+        seen.add(number)
+        values = dict(_walk({name: value for name, value in entry.items() if name != "client_no"}, "", where))
+        for key in (*_OF_THE_NIGHT, "connection.client_no"):
+            if key in values:
+                remedy = "give client_no" if key not in _OF_THE_NIGHT else "it is for all clients: give it in [nightly]"
+                raise ConfigurationError(f"{where}: {key} can't be given here: {remedy}")
+        yield number, values
 
 
 def _check_owner(shown: str, status: os.stat_result) -> None:

@@ -24,10 +24,10 @@ from ..nightly.money import MoneyTotals
 from .metrics import MetricsFile, RunNumbers
 from .on_end import MOST, run_on_end
 from .output import plain, warn
-from .settings import RUN_VARIABLES, current_file, resolve
+from .settings import RUN_VARIABLES, current_client, current_file, resolve
 from .systemd import SystemdNotifier
 
-__all__ = ["MonitoredCommand", "RunMonitor", "current_run", "monitored"]
+__all__ = ["ARGUMENTS", "MonitoredCommand", "RunMonitor", "current_run", "monitored"]
 
 _TICK: Final = 5.0
 """Seconds between two lines of status, at least."""
@@ -36,6 +36,9 @@ _BETWEEN_METRICS: Final = 15.0
 
 _TO_REPORT: Final = 60.0
 """Seconds after the work for the reports, and for what --on-end needs to be stopped."""
+
+ARGUMENTS: Final = "amili_arm.arguments"
+"""Where the context of a command keeps its arguments as they were given."""
 
 _SIGNALLED: Final = 128
 """An exit code above this is that of a signal."""
@@ -130,12 +133,16 @@ class RunMonitor:
         self._progress = None
         self._runs.append(_Run(client_no, reports, money))
 
-    def end(self, exit_code: int) -> None:
-        """Learns that the job that began last has ended. Without this it ends with the command.
+    def end_client(self, client_no: int, exit_code: int) -> None:
+        """Learns that one client number of several is done.
 
         Args:
-            exit_code: of the job.
+            client_no: the client number.
+            exit_code: of its run.
         """
+        if not self._runs or self._runs[-1].client_no != client_no:
+            # It ended before its work began.
+            self._runs.append(_Run(client_no))
         self._runs[-1].end(exit_code)
 
     def on_progress(self, progress: Progress) -> None:
@@ -290,6 +297,10 @@ def monitored(command: str, given: Mapping[str, Any]) -> Iterator[RunMonitor]:
     Yields:
         The monitor, which `current_run` returns meanwhile.
     """
+    if current_client() is not None:
+        # The run of one client belongs to that of all.
+        yield current_run()
+        return
     # A blank one on the command line turns off what the settings say.
     on_end, metrics = given.get("on_end") or None, given.get("metrics") or None
     if given.get("dry_run") and (on_end is not None or metrics is not None):
@@ -324,10 +335,17 @@ class MonitoredCommand(TyperCommand):
         """See `TyperCommand`."""
         before = list(args)
         try:
-            return super().make_context(info_name, args, parent, **extra)
+            context = super().make_context(info_name, args, parent, **extra)
+            context.meta[ARGUMENTS] = before
+            return context
         except Exception as exc:
             code = getattr(exc, "exit_code", 1)
-            if code and not extra.get("resilient_parsing") and any(parameter.name == "on_end" for parameter in self.params):
+            if (
+                code
+                and not extra.get("resilient_parsing")
+                and current_client() is None
+                and any(parameter.name == "on_end" for parameter in self.params)
+            ):
                 in_words = getattr(exc, "format_message", None)
                 notes = getattr(exc, "__notes__", None) or [" ".join((in_words() if in_words is not None else str(exc)).split())]
                 _end_before_beginning(info_name or "", before, code, notes[0])

@@ -30,6 +30,7 @@ from ..nightly.run import NightlyReport, PartName
 from ..sources.records import Records
 from . import output
 from .check import CheckJob, customer_numbers, require_rereadable
+from .clients import clients_of_the_night, run_clients
 from .html_report.markup import spaced
 from .html_report.summary import next_steps, summed_at_risk
 from .html_report.writers import Failure, write_failures, write_json, write_page
@@ -199,6 +200,8 @@ def nightly(
 
     Exit code 0: every record succeeded and the money adds up; 1: some failed, or the job could not continue; 2: usage error.
     """
+    if (numbers := clients_of_the_night(connection.client_no)) is not None:
+        raise typer.Exit(run_clients(context, numbers, as_json=shown.as_json))
     options = rehearsal.of(run.bulk(stop_after_failures=parse_stop_after_failures(stop_after_failures)))
     job = NightlyJob(
         rehearsal.client(connection),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -18,7 +19,7 @@ from . import output
 from .config_file import ConfigFile, read_config
 from .settings_schema import KNOWN, SECRETS
 
-__all__ = ["RUN_VARIABLES", "Found", "Settings", "current_file", "resolve", "unknown_variables", "use_file"]
+__all__ = ["RUN_VARIABLES", "Found", "Settings", "current_client", "current_file", "resolve", "unknown_variables", "use_client", "use_file"]
 
 Origin: TypeAlias = Literal["flag", "environment", "file", "default"]
 Layer: TypeAlias = Mapping[str, "Found"]
@@ -104,6 +105,44 @@ def current_file() -> ConfigFile | None:
     if isinstance(found, ConfigurationError):
         raise found
     return found
+
+
+_CLIENT: ContextVar[int | None] = ContextVar("_CLIENT", default=None)
+
+
+@contextlib.contextmanager
+def use_client(client_no: int) -> Iterator[None]:
+    """Makes the settings those of a client number of [[clients]] meanwhile.
+
+    Args:
+        client_no: the client number.
+
+    Yields:
+        Nothing.
+    """
+    token = _CLIENT.set(client_no)
+    try:
+        yield
+    finally:
+        _CLIENT.reset(token)
+
+
+def current_client() -> int | None:
+    """Returns the client number of [[clients]] whose settings are used, or None.
+
+    Returns:
+        The client number.
+    """
+    return _CLIENT.get()
+
+
+def _of_client(flags: Layer, file: ConfigFile | None) -> Layer:
+    """Returns the settings of the client number that was chosen; they are of the file, and override what it says of all."""
+    given = flags.get("connection.client_no")
+    number = given.value if given is not None else current_client()
+    if file is None or number is None or number not in file.clients:
+        return {}
+    return {key: Found(value, "file", file.path) for key, value in {"connection.client_no": number, **file.clients[number]}.items()}
 
 
 # --- all settings ---------------------------------------------------------------------------------------------------------------------
@@ -228,7 +267,7 @@ def resolve(flags: Mapping[str, Found], file: ConfigFile | None, variables: Mapp
     """
     variables = os.environ if variables is None else variables
     in_file = {key: Found(value, "file", file.path) for key, value in file.values.items()} if file is not None else {}
-    layers: Sequence[Layer] = (flags, _environment(variables), in_file)
+    layers: Sequence[Layer] = (flags, _environment(variables), _of_client(flags, file), in_file)
     found: dict[str, Found] = {}
     for layer in reversed(layers):
         found.update(_refuse_duplicate_secrets(layer))
