@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import accumulate, chain, compress
-from operator import ne
+from itertools import accumulate, chain, compress, repeat
+from operator import itemgetter, ne, sub
 from typing import Any, Final
 
 from msgspec import UNSET, Raw
@@ -387,7 +387,8 @@ class DocumentRows:
         rows, starts = self._rows, self._starts
         assert rows is not None
         count = len(starts)
-        owner = [at for at, (begin, end) in enumerate(zip(starts, [*starts[1:], cut], strict=False)) for _ in range(begin, end)]
+        sizes = list(map(sub, [*starts[1:], cut], starts))
+        owner = list(chain.from_iterable(map(repeat, range(count), sizes)))
         faults: dict[int, list[Said]] = {}
         if self._carried:
             faults[0] = self._carried
@@ -474,10 +475,10 @@ class DocumentRows:
         """The fields of a document must be the same in all its rows, or blank in the later ones."""
         assert self._rows is not None
         rows, starts, unit = self._rows, self._starts, self._refusals.unit
+        firsts_of, all_of = _getter(starts), _getter(owner)
         for one, column in zip(self._fields, rows.columns, strict=True):
             given = column[:cut] if cut < len(column) else column
-            firsts = [given[start] for start in starts]
-            expected = [firsts[at] for at in owner]
+            expected = all_of(firsts_of(given))
             if given == expected:
                 continue
             for row, (value, first) in enumerate(zip(given, expected, strict=True)):
@@ -512,7 +513,7 @@ class DocumentRows:
         records = [RefusedRecord(at - bisect_left(bad, at), number, record) for at, _, number, record in refused]
         good = [at for at in range(len(starts)) if at not in faults] if bad else range(len(starts))
         first = [starts[at] for at in good]
-        columns = [[column[row] for row in first] for column in rows.columns]
+        columns = list(map(_getter(first), rows.columns))
         lines = self._lines(owner, cut, good, faults)
         new = {at: place for place, at in enumerate(good)}
         warned: dict[int, list[CellFault]] = {}
@@ -536,6 +537,14 @@ class DocumentRows:
         if kept is not None:
             columns = [list(compress(column, kept)) for column in columns]
         return JudgedLines(self._line_fields, columns, [0, *accumulate([counts[at] for at in good])])
+
+
+def _getter(places: Sequence[int]) -> Callable[[Sequence[Any]], list[Any]]:
+    """Takes what is at some places of a list."""
+    if len(places) < 2:
+        return lambda column: [column[place] for place in places]
+    get = itemgetter(*places)
+    return lambda column: list(get(column))
 
 
 def _listed(unit: str, numbers: Sequence[int]) -> str:

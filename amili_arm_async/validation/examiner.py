@@ -366,7 +366,7 @@ def _given(fields: Sequence[Field], columns: Sequence[Sequence[Any]]) -> dict[st
     """The columns in which there is a value. A zero is one."""
     found = {}
     for field, column in zip(fields, columns, strict=False):
-        if not set(map(type, column)) <= _NOTHING if field.type == "decimal" else any(column):
+        if any(column) or (field.type == "decimal" and not set(map(type, column)) <= _NOTHING):
             found[field.path] = column
     return found
 
@@ -393,13 +393,17 @@ def _most_bytes(fields: Sequence[Field], columns: Sequence[Sequence[Any]]) -> in
     """How many bytes all records have together, at the most."""
     size = _AROUND * len(columns[0]) if columns else 0
     for field, column in zip(fields, columns, strict=True):
-        given = list(filter(None, column))
         size += (len(field.path) + _AROUND) * len(column)
-        if field.type == "texts":
-            size += len(codec.ENCODER.encode(given))
+        if field.type in {"text", "date", "texts"}:
+            try:
+                # A character of a text has six bytes at the most.
+                size += 6 * len("".join(column))
+            except TypeError:
+                # Some are absent, or lists.
+                given = list(filter(None, column))
+                size += len(codec.ENCODER.encode(given)) if field.type == "texts" else 6 * len("".join(given))
         else:
-            # A character of a text has six bytes at the most.
-            size += 6 * len("".join(given)) if field.type in {"text", "date"} else _LONGEST_NUMBER * len(given)
+            size += _LONGEST_NUMBER * len(column)
     return size
 
 

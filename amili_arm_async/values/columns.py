@@ -287,6 +287,7 @@ def _as_list(column: Sequence[Any]) -> list[Any]:
 def _json_screen(field: Field) -> Screen:
     """A screen that finds values of JSON in order as they stand."""
     types, are_in_order = _JSON_TYPES[field.type], _json_order(field)
+    is_in_order_by_type = field.type in {"boolean", "decimal"}
     # Of numbers, a zero is a value.
     has_blanks = field.type in {"text", "texts", "date"}
     # What looks whether they are in order raises an error where they are none.
@@ -300,6 +301,8 @@ def _json_screen(field: Field) -> Screen:
                 return None
         if not set(map(type, column)) <= types:
             return None
+        if is_in_order_by_type:
+            return cast("list[Any]", column)
         given = list(filter(None, column)) if has_blanks else [cell for cell in column if cell or cell == 0]
         return cast("list[Any]", column) if not given or are_in_order(given) else None
 
