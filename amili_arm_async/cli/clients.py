@@ -74,7 +74,9 @@ def run_clients(context: typer.Context, numbers: Sequence[int], *, as_json: bool
     Raises:
         ConfigurationError: two clients have the same file, so nothing was sent.
     """
-    prepared = [(number, _prepare(context, number)) for number in numbers]
+    # Each context that is made for a client notes its own arguments in the same place.
+    arguments = tuple(context.meta[ARGUMENTS])
+    prepared = [(number, _prepare(context, number, arguments)) for number in numbers]
     _check_files([(number, found) for number, found in prepared if not isinstance(found, str)])
     monitor = current_run()
     reports: list[dict[str, Any]] = []
@@ -102,11 +104,13 @@ def run_clients(context: typer.Context, numbers: Sequence[int], *, as_json: bool
     return codes[-1] if codes[-1] > _INTERRUPTED else max(codes, key=(0, 2, 1).index)
 
 
-def _prepare(context: typer.Context, number: int) -> Any:
+def _prepare(context: typer.Context, number: int, arguments: Sequence[str]) -> Any:
     """Returns the context of the command for one client, or what is wrong with its options."""
     with use_client(number):
         try:
-            found: Any = context.command.make_context(context.info_name, list(context.meta[ARGUMENTS]), parent=context.parent)
+            # As if it were picked: the commands that its report names are about this client.
+            picked = ["--client-no", str(number)] if context.params.get("client_no") is None else []
+            found: Any = context.command.make_context(context.info_name, [*picked, *arguments], parent=context.parent)
         except typer.Exit as exc:
             # It was printed.
             return "; ".join(getattr(exc, "__notes__", ())) or "its settings are wrong"

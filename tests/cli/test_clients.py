@@ -67,6 +67,10 @@ def test_one_that_fails_does_not_stop_the_others(call, served, env, folder, file
     assert result.exit_code == code
     assert f"client 1: exit code {code}" in result.stderr
     assert taken(served) == 2
+    if content is not None:
+        commands = json.loads((folder / "1.json").read_text())["commands"]
+        assert commands
+        assert all("--client-no 1" in json.dumps(command) for command in commands)
     told = json.loads((folder / "told.json").read_text())
     assert [(one["client_no"], one["exit_code"]) for one in told["clients"]] == [(1, code), (2, 0), (3, 0)]
     assert f'amili_arm_run_exit_code{{command="nightly",client_no="1"}} {code}' in (folder / "m.prom").read_text()
