@@ -1,7 +1,10 @@
 """Asyncio client for Amili's ARM (Accounts Receivable Management) REST API, made for bulk: docs/quickstart.md has a first call."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
 from .auth import ClientCredentials, TokenFile, TokenSource
-from .bulk.journal.inspect import JournalBatch, JournalRun, adopt_journal, prune_journal, read_journal
 from .bulk.outcomes import BatchOutcome, BatchReader, RecordOutcome, State
 from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
 from .bulk.run import BulkRun
@@ -41,16 +44,19 @@ from .models.customers import Customer, CustomerRecord, Distribution, Distributi
 from .models.documents import Document, DocumentLine, DocumentLineRecord, DocumentRecord, EinvoiceAddress, EinvoiceAddressRecord
 from .models.identity import IssuedToken
 from .models.json_records import ArItem, AutoPostingReply, GlItem, JsonRecord, PaymentReservation, Reply, UploadReply
-from .nightly.money import CurrencyTotals, MoneySum, MoneyTotals
 from .paging import Page, Pager
-from .sources.records import Records, open_records
 from .sync.run import SyncReport, SyncRun
 from .telemetry.base import Telemetry
 from .unreadable import UnreadableRecord
 from .uploads import FileContent
-from .validation.report import CheckReport, Finding
-from .validation.run import CheckRun
 from .wire import Response
+
+if TYPE_CHECKING:
+    from .bulk.journal.inspect import JournalBatch, JournalRun, adopt_journal, prune_journal, read_journal
+    from .nightly.money import CurrencyTotals, MoneySum, MoneyTotals
+    from .sources.records import Records, open_records
+    from .validation.report import CheckReport, Finding
+    from .validation.run import CheckRun
 
 __version__ = "0.1.0"
 
@@ -152,3 +158,28 @@ __all__ = [
     "prune_journal",
     "read_journal",
 ]
+
+_LATER: Final = {
+    "bulk.journal.inspect": ("JournalBatch", "JournalRun", "adopt_journal", "prune_journal", "read_journal"),
+    "nightly.money": ("CurrencyTotals", "MoneySum", "MoneyTotals"),
+    "sources.records": ("Records", "open_records"),
+    "validation.report": ("CheckReport", "Finding"),
+    "validation.run": ("CheckRun",),
+}
+"""Modules that a service needs not for its calls, with what is public in them: they are imported where they are first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    """Returns what is imported later."""
+    from importlib import import_module  # noqa: PLC0415 - only for these
+
+    for module, names in _LATER.items():
+        if name in names:
+            found = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Returns all names, those that are imported later too."""
+    return sorted({*globals(), *__all__})

@@ -14,7 +14,6 @@ from . import codec
 from .auth import Auth, token_source
 from .bulk.limits import SharedLimits
 from .bulk.outcomes import BatchReader
-from .bulk.results import BatchRules
 from .certificates import FilePath, tls_context
 from .config import DEFAULT, BatchWords, BulkOptions, Default, Limits, RetryPolicy, Timeout, check_int, check_origin
 from .endpoints import find, unlisted, with_paths
@@ -151,6 +150,8 @@ class ArmClient:
         for address in (transport.base_url, self._identity_url):
             if address is not None:
                 proxies.of(address)
+        from .bulk.results import BatchRules  # noqa: PLC0415 - a program that imports the library may need no client
+
         caller = RequestContext(
             _client_no(client_no), transport, user_id, language, BatchRules(batch_words, batch_reader), with_paths(paths or {})
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -108,7 +109,7 @@ class Response:
         It goes into messages and logs: one that is not short and plain, or may be the number of a person, is none.
         """
         found = next((self.headers[name] for name in _REQUEST_IDS if self.headers.get(name)), None)
-        return found if found is not None and _PLAIN_ID.fullmatch(found) and not _PERSON.search(found) else None
+        return found if found is not None and _PLAIN_ID.fullmatch(found) and not _person().search(found) else None
 
     def json(self) -> Any:
         """Parses the body as JSON.
@@ -131,8 +132,11 @@ _REQUEST_IDS: Final = ("x-request-id", "request-id", "x-correlation-id", "tracep
 
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/+=|-]{0,127}")
 
-_PERSON: Final = re.compile(r"(?<![0-9A-Za-z])(?:[0-9]{2})?[0-9]{6}[-+]?[0-9]{4,5}(?![0-9A-Za-z])")
-"""The number of a person in the Nordic countries, by its form: its date of birth and four or five digits."""
+
+@cache
+def _person() -> re.Pattern[str]:
+    """Finds the number of a person in the Nordic countries, by its form: its date of birth and four or five digits."""
+    return re.compile(r"(?<![0-9A-Za-z])(?:[0-9]{2})?[0-9]{6}[-+]?[0-9]{4,5}(?![0-9A-Za-z])")
 
 
 # --- out --------------------------------------------------------------------------------------------------------------

@@ -21,8 +21,6 @@ from .. import codec
 from ..errors import RecordError
 from ..models.base import Input
 from ..unreadable import UnreadableRecord
-from ..values.dates import YEARS, YEARS_OF_BIRTH, read_date
-from ..values.fields import KEYS, MODELS
 from .field_names import kinds_of
 
 __all__ = ["converted", "encode_record", "has_plain_values", "plain_record"]
@@ -31,7 +29,6 @@ _AS_THEY_ARE: Final = frozenset({str, int, float, bool, type(None), UnsetType, D
 """Types of values that JSON has a word for, or that msgspec writes as a date or a number."""
 
 _MOST_FAULTS: Final = 10
-_KEY_NAMES: Final = {MODELS[kind]: name for kind, name in KEYS.items()}
 _MISSING: Final = object()
 """A value that pandas calls missing: the field is left out."""
 
@@ -117,9 +114,16 @@ def has_plain_values(value: Any) -> bool:
     return all(type(item) in _AS_THEY_ARE or has_plain_values(item) for item in values)
 
 
+@cache
+def _key_names() -> Mapping[type[Input], str]:
+    from ..values.fields import KEYS, MODELS  # noqa: PLC0415 - only for records that are looked at one by one
+
+    return {MODELS[kind]: name for kind, name in KEYS.items()}
+
+
 def _key_fault(record: Any, cls: type[Input]) -> str | None:
     """Returns what is wrong with the key of a record, whichever way it is encoded: one with decimals was a whole number once."""
-    if (name := _KEY_NAMES.get(cls)) is None:
+    if (name := _key_names().get(cls)) is None:
         return None
     key = record.get(name) if isinstance(record, dict) else getattr(record, cls.__struct_fields__[cls.__struct_encode_fields__.index(name)])
     return f"$.{name}: {_NO_TEXT}" if _has_decimals(key) else None
@@ -219,6 +223,8 @@ def _day(value: Any, kind: Any, path: str, faults: list[str]) -> Any:
         return date(value.year, value.month, value.day)
     if kind is not date:
         return text
+    from ..values.dates import YEARS, YEARS_OF_BIRTH, read_date  # noqa: PLC0415 - hardly ever
+
     read = read_date(text, YEARS_OF_BIRTH if path == "$.dateOfBirth" else YEARS)
     if read.code is not None:
         faults.append(f"{path}: {read.message}")

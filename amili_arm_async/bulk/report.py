@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -173,8 +173,7 @@ class Totals:
     polls: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SettleWait:
+class SettleWait(NamedTuple):
     """Why a run waits before it looks up documents whose outcome is not known.
 
     Attributes:

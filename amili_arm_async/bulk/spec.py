@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -10,7 +11,9 @@ from ..config import BulkOptions, RetryPolicy, Timeout
 from ..endpoints import Endpoint
 from ..wire import Envelope, Request
 from .chunking import RecordType
-from .results import BatchRules
+
+if TYPE_CHECKING:
+    from .results import BatchRules
 
 __all__ = ["RunSpec"]
 

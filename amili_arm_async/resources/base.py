@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from msgspec import Struct, structs
 
 from .. import codec, wire
 from ..bulk.plain_records import encode_record
-from ..bulk.results import BatchRules
 from ..config import RetryPolicy, Timeout, check_int
 from ..endpoints import Endpoint
 from ..errors import ConfigurationError
@@ -20,6 +19,9 @@ from ..paging import Pager, Query
 from ..transport import Transport
 from ..uploads import Encoded, body_of
 from ..wire import Envelope, Request, Response
+
+if TYPE_CHECKING:
+    from ..bulk.results import BatchRules
 
 __all__ = ["JsonBody", "ListOptions", "Parameters", "RequestContext", "SourceRecord", "check_list", "listed", "query_of"]
 

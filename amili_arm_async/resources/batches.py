@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable
 
 from .. import clock
-from ..bulk.results import read_result
 from ..config import RetryPolicy, Timeout, check_number
 from ..errors import NotAcceptableError, NotFoundError
 from ..models.batches import BatchResult
@@ -41,6 +40,8 @@ class Batches:
         """
         request = self._context.request("batches.get", path={"batchuuid": batch_uuid})
         response = await self._context.transport.send(request, timeout=timeout, retry=retry)
+        from ..bulk.results import read_result  # noqa: PLC0415 - with the first client
+
         return read_result(batch_uuid, response.status, response.body, self._context.rules.words)
 
     async def wait(

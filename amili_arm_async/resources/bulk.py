@@ -12,7 +12,6 @@ from msgspec import Struct
 from .. import clock
 from ..bulk.chunking import RecordType
 from ..bulk.journal.factory import new_run_id, run_journal, runs_of
-from ..bulk.journal.run_key import RunKey
 from ..bulk.limits import SharedLimits
 from ..bulk.observers import RunObserver
 from ..bulk.plain_records import encode_record
@@ -29,13 +28,13 @@ from ..models.batches import BatchReceipt
 from ..models.documents import Document
 from ..sources.arrow import ArrowStream, as_source
 from ..sync.run import SyncRun
-from ..validation.run import CheckRun
-from ..values.fields import RecordKind
 from ..wire import Envelope, Request
 from .base import RequestContext, SourceRecord
 
 if TYPE_CHECKING:
     from ..bulk.journal.protocol import RunJournal
+    from ..validation.run import CheckRun
+    from ..values.fields import RecordKind
 
 __all__ = ["BulkWrites", "files_of"]
 
@@ -165,6 +164,8 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         Returns:
             The check, which has not begun.
         """
+        from ..validation.run import CheckRun  # noqa: PLC0415 - only few programs need it
+
         envelope = Envelope.of(self.context.request(name).endpoint.items, self.context.user_id)
         return CheckRun(self._kind, as_source(records, self._kind), limit=limit, max_bytes=max_bytes - envelope.size, customers=customers)
 
@@ -330,6 +331,8 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
     def _journal(self, name: str, options: BulkOptions, *, reads_source: bool = True) -> RunJournal | None:
         """The journal of a run: in its file, or a temporary one where only a dead letter has to be written."""
+        from ..bulk.journal.run_key import RunKey  # noqa: PLC0415 - only runs need it
+
         context = self.context
         run_id = options.run_id if options.run_id is not None else new_run_id()
         run = RunKey(run_id, name, context.client_no, context.transport.base_url, OPERATIONS[name].safe)

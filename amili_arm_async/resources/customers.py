@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..bulk.chunking import RecordType
 from ..bulk.limits import SharedLimits
@@ -18,10 +18,12 @@ from ..models.customers import Customer, CustomerRecord
 from ..paging import Pager
 from ..sources.arrow import ArrowStream
 from ..sync.run import SyncRun
-from ..validation.run import CheckRun
 from .base import Parameters, RequestContext, check_list, query_of
 from .bulk import BulkWrites
 from .concurrent import ConcurrentMap
+
+if TYPE_CHECKING:
+    from ..validation.run import CheckRun
 
 __all__ = ["KIND", "CustomerSource", "Customers"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..bulk.chunking import RecordType
 from ..bulk.limits import SharedLimits
@@ -17,9 +17,11 @@ from ..models.batches import BatchReceipt, Receipt
 from ..models.documents import Document, DocumentRecord
 from ..paging import Pager
 from ..sources.arrow import ArrowStream
-from ..validation.run import CheckRun
 from .base import Parameters, RequestContext, listed
 from .bulk import BulkWrites
+
+if TYPE_CHECKING:
+    from ..validation.run import CheckRun
 
 __all__ = ["KIND", "DocumentSource", "Documents"]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, Protocol
 
 from ..bulk.source import FreshRecords
 from ..errors import ConfigurationError, SourceError
-from ..values.fields import RecordKind
 
 if TYPE_CHECKING:
+    from ..values.fields import RecordKind
     from .arrow_table import ArrowTable
 
 __all__ = ["INSTALL", "ArrowStream", "Part", "arrow_table_of", "as_source", "parquet_folder", "parquet_table"]
