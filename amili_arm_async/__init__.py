@@ -1,8 +1,6 @@
 """Asyncio client for Amili's ARM (Accounts Receivable Management) REST API, made for bulk: docs/quickstart.md has a first call."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final
+import typing
 
 from .auth import ClientCredentials, TokenFile, TokenSource
 from .bulk.outcomes import BatchOutcome, BatchReader, RecordOutcome, State
@@ -51,7 +49,7 @@ from .unreadable import UnreadableRecord
 from .uploads import FileContent
 from .wire import Response
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from .bulk.journal.inspect import JournalBatch, JournalRun, adopt_journal, prune_journal, read_journal
     from .nightly.money import CurrencyTotals, MoneySum, MoneyTotals
     from .sources.records import Records, open_records
@@ -159,7 +157,7 @@ __all__ = [
     "read_journal",
 ]
 
-_LATER: Final = {
+_LATER: typing.Final = {
     "bulk.journal.inspect": ("JournalBatch", "JournalRun", "adopt_journal", "prune_journal", "read_journal"),
     "nightly.money": ("CurrencyTotals", "MoneySum", "MoneyTotals"),
     "sources.records": ("Records", "open_records"),
@@ -169,7 +167,7 @@ _LATER: Final = {
 """Modules that a service needs not for its calls, with what is public in them: they are imported where they are first asked for."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     """Returns what is imported later."""
     from importlib import import_module  # noqa: PLC0415 - only for these
 

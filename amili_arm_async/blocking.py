@@ -365,19 +365,26 @@ class _LoopThread:
             tasks[0].add_done_callback(lambda _: reads.end())
 
         def cancel() -> None:
-            tasks[0].cancel()
+            if tasks:
+                tasks[0].cancel()
+            else:
+                # Ctrl-C came before the job began.
+                reads.end()
 
-        with self._lock:
-            loop = self._started()
-            # In the lock: what is begun here is cancelled by a `close` that comes later.
-            loop.call_soon_threadsafe(begin)
+        loop = None
         try:
+            with self._lock:
+                loop = self._started()
+                # In the lock: what is begun here is cancelled by a `close` that comes later.
+                loop.call_soon_threadsafe(begin)
             reads.serve()
         except BaseException:
+            if loop is None:
+                raise
             # Ctrl-C, or what a source raised that is no Exception: the job ends first, so that nothing goes on unseen.
             loop.call_soon_threadsafe(cancel)
             reads.serve_nothing()
-            if not tasks[0].cancelled():
+            if tasks and not tasks[0].cancelled():
                 tasks[0].exception()
             raise
         if tasks[0].cancelled():

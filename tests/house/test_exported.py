@@ -35,7 +35,10 @@ def test_all_is_sorted_constants_first() -> None:
 
 def test_all_is_every_public_name() -> None:
     public = {name for name, value in vars(amili_arm_async).items() if not name.startswith("_") and not isinstance(value, ModuleType)}
-    assert public == set(NAMES)
+    later = {name for names in amili_arm_async._LATER.values() for name in names}
+    assert public | later == set(NAMES)
+    assert all(hasattr(amili_arm_async, name) for name in later)
+    assert set(NAMES) <= set(dir(amili_arm_async))
 
 
 def test_every_error_and_every_struct_can_be_imported_from_the_face() -> None:
