@@ -193,6 +193,9 @@ class _Watched(ResponseHandler):
             else:
                 self._answer = payload
                 self.exchange.answer_comes(self.transport)
+                if not self.exchange.delivery.body_sent:
+                    # The answer to the whole request may still follow: it must not be taken for that to the next one.
+                    self.force_close()
         super().feed_data(data, size)
 
     def _on_read_timeout(self) -> None:
@@ -267,9 +270,13 @@ class Connections:
 
     async def close(self) -> None:
         """Closes the sessions that were made here."""
-        sessions, self._own = self._own, {}
-        for session in sessions.values():
-            await session.close()
+        while self._own:
+            _, session = self._own.popitem()
+            try:
+                await session.close()
+            finally:
+                # Where this is cancelled, the others are closed all the same.
+                await self.close()
 
     async def send(
         self,
