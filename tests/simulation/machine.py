@@ -1,0 +1,211 @@
+"""Puts the world under the library: its clock, chance, threads, locks and connections, as long as a world lasts."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import anyio
+import anyio.to_thread
+from aiohttp import connector
+from anyio._backends import _asyncio as anyio_backend
+
+from amili_arm_async import clock, connections
+from amili_arm_async.bulk.journal.sqlite import find_run, inspect, journal, store
+from amili_arm_async.errors import ArmError
+from amili_arm_async.sqlite import worker
+
+if TYPE_CHECKING:
+    from .network import Network
+    from .world import Process, World
+
+__all__ = ["Machine"]
+
+EPOCH = 1_700_000_000.0
+
+
+class Machine:
+    """What the processes of one world share.
+
+    Attributes:
+        world: the world.
+        network: its network.
+        locks: the owner of each run that is locked, by the path and id of the run.
+        connections: the connections to files that are open, with the process that opened them.
+    """
+
+    def __init__(self, world: World, network: Network) -> None:
+        self.world = world
+        self.network = network
+        self.locks: dict[tuple[str, int], Process] = {}
+        self.connections: list[tuple[Process, sqlite3.Connection]] = []
+        self._rng = world.stream("disk")
+        self._scopes: dict[int, int] = {}
+
+    @contextlib.contextmanager
+    def under(self) -> Iterator[None]:
+        """Patches the names through which the library reaches the outside."""
+        world = self.world
+        random.seed(world.seed)
+        token = world.stream("tokens")
+        numbers = self._scopes
+        worker_of = partial(_SimWorker, self)
+        patches: list[tuple[Any, str, Any]] = [
+            (clock, "monotonic", lambda: world.seconds),
+            (clock, "unix_time", lambda: EPOCH + world.seconds + world.wall),
+            (clock, "boot_time", lambda: 1000.0 + world.seconds + world.boot),
+            (clock, "boot_id", lambda: world.boot_id),
+            (connector, "monotonic", lambda: world.seconds),
+            (connector.aiohappyeyeballs, "start_connection", self.network.start_connection),
+            (connections, "_has_bytes", self.network.has_bytes),
+            (connections, "_unacknowledged", lambda transport: transport._connection.unacknowledged if transport is not None else 0),
+            (journal, "SqliteWorker", worker_of),
+            (store, "lock", self._lock),
+            (find_run, "is_locked", self._is_locked),
+            (inspect, "is_locked", self._is_locked),
+            (anyio.to_thread, "run_sync", self._run_sync),
+            (anyio_backend.CancelScope, "__init__", self._scope_init()),
+            (anyio_backend.CancelScope, "__hash__", lambda scope: numbers[id(scope)]),
+            ("secrets", "token_hex", lambda size=32: f"{token.getrandbits(8 * size):0{2 * size}x}"),
+            ("os", "getpid", lambda: world.current.pid if world.current is not None else 1),
+        ]
+        with contextlib.ExitStack() as stack:
+            for owner, name, value in patches:
+                if isinstance(owner, str):
+                    stack.enter_context(mock.patch(f"{owner}.{name}", value))
+                else:
+                    stack.enter_context(mock.patch.object(owner, name, value, create=not hasattr(owner, name)))
+            try:
+                yield
+            finally:
+                for _, connection in self.connections:
+                    connection.close()
+
+    def close_dead(self) -> None:
+        """Closes the files of processes that are dead, before they are replaced."""
+        for process, connection in list(self.connections):
+            if not process.is_alive:
+                connection.close()
+                self.connections.remove((process, connection))
+
+    def held_by(self, process: Process) -> dict[str, int]:
+        """What a process that has ended still holds."""
+        return {
+            "files": sum(owner is process for owner, _ in self.connections),
+            "locks": sum(owner is process for owner in self.locks.values()),
+            "connections": sum(one.process is process and not one.is_closed for one in self.network.by_descriptor.values()),
+        }
+
+    def _scope_init(self) -> Callable[..., None]:
+        """Numbers each scope: anyio cancels the scopes of a set in the order of their hashes."""
+        real, numbers, serial = anyio_backend.CancelScope.__init__, self._scopes, count(1)
+
+        def init(scope: Any, *arguments: Any, **settings: Any) -> None:
+            numbers[id(scope)] = next(serial)
+            real(scope, *arguments, **settings)
+
+        return init
+
+    def _lock(self, path: str, run: int) -> Any:
+        owner = self.locks.get((path, run))
+        if owner is not None and owner.is_alive:
+            return None
+        assert self.world.current is not None
+        self.locks[path, run] = self.world.current
+        return _Lock(self, (path, run))
+
+    def _is_locked(self, path: str, run: int) -> bool:
+        owner = self.locks.get((path, run))
+        return owner is not None and owner.is_alive
+
+    async def _run_sync(self, function: Callable[..., Any], *arguments: Any, **_: Any) -> Any:
+        process = self.world.current
+        assert process is not None
+        return await process.loop.run_in_executor(None, function, *arguments)
+
+
+class _Lock:
+    def __init__(self, machine: Machine, name: tuple[str, int]) -> None:
+        self._machine = machine
+        self._name = name
+
+    def release(self) -> None:
+        """Releases it."""
+        self._machine.locks.pop(self._name, None)
+
+
+class _SimWorker(worker.SqliteWorker):
+    """The thread of a file without the thread: each transaction is an event, so that none is open when a process is killed."""
+
+    def __init__(self, machine: Machine, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._machine = machine
+        process = machine.world.current
+        assert process is not None
+        self._process = process
+        self._connection: sqlite3.Connection | None = None
+        self._is_busy = False
+        self._thread = self  # type: ignore[assignment]
+
+    def start(self) -> Any:  # type: ignore[override]
+        """Starts; called by the library, and in place of the thread."""
+        self._is_busy = True
+        self._soon(self._open_file)
+        return _shielded(self._started)
+
+    def _soon(self, do: Callable[[], None]) -> None:
+        self._machine.world.after(self._machine._rng.random() ** 2 * 0.01, do, self._process)
+
+    def _open_file(self) -> None:
+        try:
+            self._connection = self._open(guard=self._guard)
+        except Exception as exc:  # whatever it is, the caller must get it
+            error = exc if isinstance(exc, ArmError) else worker.broken(self._path, exc, self._word)
+            self.failure = error
+            self._started.set_exception(error)
+            self._ended.set_result(None)
+            return
+        self._machine.connections.append((self._process, self._connection))
+        self._started.set_result(None)
+        self._is_busy = False
+        self._go_on()
+
+    def _add(self, line: Any, work: Any) -> None:
+        line.append(work)
+        self._go_on()
+
+    def finish(self) -> None:
+        """Does the rest and ends."""
+        self._finishing = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if not self._is_busy and self._connection is not None and (self._urgent or self._rest or self._finishing):
+            self._is_busy = True
+            self._soon(self._one)
+
+    def _one(self) -> None:
+        assert self._connection is not None
+        chosen = self._next()
+        if chosen is None:
+            self._machine.connections.remove((self._process, self._connection))
+            self._connection.close()
+            self._connection = None
+            self._closed()
+            self._ended.set_result(None)
+            return
+        self._do(*chosen, self._connection)
+        self._is_busy = False
+        self._go_on()
+
+
+async def _shielded(future: Any) -> None:
+    import asyncio
+
+    await asyncio.shield(future)

@@ -1,0 +1,326 @@
+"""The service: a pure model of the ARM API behind the simulated network. No code of the library is in here.
+
+A write has three moments: its records are taken, they are processed, and the answer is written. Faults come between them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from .network import Connection
+    from .world import World
+
+__all__ = ["FAULTS", "Batch", "Service", "name_of"]
+
+REASONS = {200: "OK", 202: "Accepted", 302: "Found", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
+
+FAULTS = (
+    "refused",
+    "reset_before",
+    "reset_in_body",
+    "reset_after",
+    "silence_before",
+    "silence_after",
+    "slow_answer",
+    "status_before",
+    "status_after",
+    "proved_refusal",
+    "cut_answer",
+    "no_uuid",
+    "repeated_uuid",
+    "extra_answer",
+    "early_answer",
+    "redirect",
+    "poll_fails",
+    "poll_odd",
+    "result_gone",
+    "record_fails",
+    "slow_processing",
+    "look_up_fails",
+    "look_up_lags",
+    "token_fails",
+)
+"""What may go wrong on the side of the service and on the way. Each story draws some of them."""
+
+
+def name_of(record: dict[str, Any]) -> str:
+    """What makes two documents the same: the number, else all that is said."""
+    number = record.get("documentNo")
+    if number not in (None, ""):
+        return f"number {number}".casefold()
+    return "content " + json.dumps(record, sort_keys=True, default=str)
+
+
+@dataclass
+class Batch:
+    """Records that were taken together."""
+
+    uuid: str
+    records: list[dict[str, Any]]
+    taken_at: float
+    done_at: float
+    failed: set[int] = field(default_factory=set)
+    polls: int = 0
+
+
+class Service:
+    """The service with its books.
+
+    Attributes:
+        world: the world.
+        taken: how often each document was taken and billed.
+        bodies: by name, the last content that was taken.
+        batches: by batchUuid.
+        enabled: the faults of this story.
+        odds: how often one of them strikes.
+        is_well: nothing goes wrong any more.
+        writes: how many writes came whole.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.taken: Counter[str] = Counter()
+        self.bodies: dict[str, dict[str, Any]] = {}
+        self.stored_at: dict[str, float] = {}
+        self.failed: set[str] = set()
+        self.batches: dict[str, Batch] = {}
+        self.enabled: frozenset[str] = frozenset()
+        self.odds = 0.0
+        self.is_well = False
+        self.writes = 0
+        self.struck: Counter[str] = Counter()
+        self._rng = world.stream("service")
+        self._uuids = world.stream("uuids")
+
+    def strikes(self, *faults: str) -> str | None:
+        """Returns a fault that strikes now, or None."""
+        # The same draws whatever is enabled, so that a fault can be taken out of a story.
+        luck, which = self._rng.random(), self._rng.random()
+        possible = [fault for fault in faults if fault in self.enabled]
+        if self.is_well or not possible or luck >= self.odds:
+            return None
+        fault = possible[int(which * len(possible))]
+        self.struck[fault] += 1
+        self.world.note(f"service: {fault}")
+        return fault
+
+    # --- bytes ----------------------------------------------------------------------------------------------------------------
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        """Bytes of a client have arrived."""
+        memory = connection.memory
+        buffer: bytearray = memory.setdefault("buffer", bytearray())
+        buffer += data
+        while not connection.server_closed:
+            if "request" not in memory:
+                head, found, rest = bytes(buffer).partition(b"\r\n\r\n")
+                if not found:
+                    return
+                memory["request"] = self._head(head)
+                buffer[:] = rest
+                if memory["request"].method != "GET":
+                    memory["fault"] = self.strikes("reset_in_body", "early_answer")
+                    if memory["fault"] == "early_answer":
+                        self._answer(connection, 202, {"message": "stale"})
+            request: _Request = memory["request"]
+            if memory.get("fault") == "reset_in_body":
+                connection.close_server(reset=True)
+                return
+            if request.size is None:
+                body = _chunked(bytes(buffer))
+                if body is None:
+                    return
+                request.body, rest = body
+                buffer[:] = rest
+            else:
+                if len(buffer) < request.size:
+                    return
+                request.body = bytes(buffer[: request.size])
+                del buffer[: request.size]
+            del memory["request"]
+            memory.pop("fault", None)
+            self._handle(connection, request)
+
+    def closed(self, connection: Connection) -> None:
+        """The client has closed."""
+        connection.server_closed = True
+
+    def _head(self, head: bytes) -> _Request:
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = first.split(" ")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        size = int(headers["content-length"]) if "content-length" in headers else (None if "transfer-encoding" in headers else 0)
+        split = urlsplit(target)
+        return _Request(method, unquote(split.path), parse_qs(split.query), headers, size)
+
+    def _answer(self, connection: Connection, status: int, value: Any, *, headers: str = "", cut: bool = False) -> None:
+        body = json.dumps(value, default=str).encode() if value is not None else b""
+        date = formatdate(1_700_000_000 + self.world.seconds + self.world.service, usegmt=True)
+        head = f"HTTP/1.1 {status} {REASONS.get(status, 'Odd')}\r\nDate: {date}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+        self.world.note(f"service: answers {status} on connection {connection.number}")
+        if cut:
+            connection.send(head.encode() + body[: len(body) // 2])
+            connection.close_server(reset=bool(self._rng.getrandbits(1)))
+        else:
+            connection.send(head.encode() + body)
+
+    def _later(self, connection: Connection, seconds: float, status: int, value: Any) -> None:
+        self.world.after(seconds, lambda: None if connection.server_closed else self._answer(connection, status, value))
+
+    # --- requests -------------------------------------------------------------------------------------------------------------
+
+    def _handle(self, connection: Connection, request: _Request) -> None:
+        self.world.note(f"service: {request.method} {request.path} came whole on connection {connection.number}")
+        if request.path.endswith("/token"):
+            if self.strikes("token_fails"):
+                self._answer(connection, 503, {})
+            else:
+                self._answer(connection, 200, {"access_token": "token", "expires_in": 100_000, "token_type": "Bearer"})
+        elif request.method == "POST":
+            self._write(connection, request)
+        elif "/batches/" in request.path:
+            self._poll(connection, request.path.rpartition("/")[2])
+        elif "/documents/" in request.path:
+            self._look_up(connection, request.path.rpartition("/")[2])
+        else:
+            self._answer(connection, 200, {"documents": []})
+
+    def _write(self, connection: Connection, request: _Request) -> None:
+        self.writes += 1
+        fault = self.strikes(
+            "reset_before", "reset_after", "silence_before", "silence_after", "slow_answer", "status_before", "status_after",
+            "proved_refusal", "cut_answer", "no_uuid", "repeated_uuid", "extra_answer", "redirect",
+        )  # fmt: skip
+        draw = self._rng.random()
+        if fault == "reset_before":
+            connection.close_server(reset=True)
+        elif fault == "silence_before":
+            pass
+        elif fault == "status_before":
+            self._answer(connection, (500, 502, 503, 504, 408, 409, 425)[int(draw * 7)], {})
+        elif fault == "proved_refusal":
+            status = (429, 413, 401)[int(draw * 3)]
+            self._answer(connection, status, {}, headers="Retry-After: 1\r\n" if status == 429 else "")
+        elif fault == "redirect":
+            self._answer(connection, 302, {}, headers="Location: /elsewhere\r\n")
+        else:
+            self._after_taking(connection, self._take(request), fault, draw)
+
+    def _after_taking(self, connection: Connection, uuid: str, fault: str | None, draw: float) -> None:
+        answer = {"batchUuid": uuid, "message": "accepted"}
+        if fault == "reset_after":
+            connection.close_server(reset=True)
+        elif fault == "silence_after":
+            pass
+        elif fault == "slow_answer":
+            self._later(connection, draw * 200, 202, answer)
+        elif fault == "status_after":
+            self._answer(connection, (500, 502, 503, 504)[int(draw * 4)], {})
+        elif fault == "cut_answer":
+            self._answer(connection, 202, answer, cut=True)
+        elif fault == "no_uuid":
+            self._answer(connection, 202, {"message": "accepted"})
+        elif fault == "repeated_uuid" and len(self.batches) > 1:
+            others = sorted(other for other in self.batches if other != uuid)
+            self._answer(connection, 202, {**answer, "batchUuid": others[int(draw * len(others))]})
+        else:
+            self._answer(connection, 202, answer)
+            if fault == "extra_answer":
+                others = sorted(self.batches)
+                self._later(connection, draw * 3, 202, {**answer, "batchUuid": others[int(draw * len(others))]})
+
+    def _take(self, request: _Request) -> str:
+        records = json.loads(request.body, parse_float=Decimal)["documents"]
+        uuid = f"{self._uuids.getrandbits(64):016x}-{len(self.batches)}"
+        processing = self._rng.random() ** 2 * 2
+        if self.strikes("slow_processing"):
+            # With the lag below, less than the time to settle: nobody can tell what is processed later from what never came.
+            processing = self._rng.random() * 90
+        now = self.world.seconds
+        batch = Batch(uuid, records, now, now + processing)
+        for position, record in enumerate(records):
+            name = name_of(record)
+            self.bodies[name] = record
+            if self.strikes("record_fails"):
+                # The result says so: it may be sent again.
+                batch.failed.add(position)
+                self.failed.add(name)
+            else:
+                self.taken[name] += 1
+                lag = self._rng.random() * 30 if self.strikes("look_up_lags") else 0.0
+                self.stored_at.setdefault(name, now + processing + lag)
+        self.batches[uuid] = batch
+        self.world.note(f"service: takes {', '.join(name_of(record) for record in records)} as {uuid}")
+        return uuid
+
+    def _poll(self, connection: Connection, uuid: str) -> None:
+        batch = self.batches.get(uuid)
+        if batch is None:
+            self._answer(connection, 404, {})
+            return
+        batch.polls += 1
+        fault = self.strikes("poll_fails", "poll_odd", "result_gone", "slow_answer")
+        if fault == "poll_fails":
+            self._answer(connection, 503, {})
+        elif fault == "poll_odd":
+            self._answer(connection, 200, {"status": "ODD", "batchUuid": uuid})
+        elif fault == "result_gone":
+            self._answer(connection, 404, {})
+        elif self.world.seconds < batch.done_at:
+            self._later(connection, 20.0 if fault else 0.0, 202, {"status": "PENDING", "batchUuid": uuid})
+        else:
+            self._answer(connection, 200, self._result(batch))
+
+    def _result(self, batch: Batch) -> Any:
+        items = [
+            {"documentNo": record.get("documentNo"), "status": "FAILED" if position in batch.failed else "SUCCEEDED"}
+            for position, record in enumerate(batch.records)
+        ]
+        return {"batchUuid": batch.uuid, "status": "PARTIAL" if batch.failed else "SUCCEEDED", "documents": items}
+
+    def _look_up(self, connection: Connection, number: str) -> None:
+        name = f"number {number}".casefold()
+        stored = self.stored_at.get(name)
+        if self.strikes("look_up_fails"):
+            self._answer(connection, 503, {})
+        elif stored is None or stored > self.world.seconds:
+            self._answer(connection, 404, {"message": "no such document"})
+        else:
+            self._answer(connection, 200, self.bodies[name])
+
+
+@dataclass
+class _Request:
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    size: int | None
+    body: bytes = b""
+
+
+def _chunked(data: bytes) -> tuple[bytes, bytes] | None:
+    """Returns the body in chunks and what follows it; None where it is not whole."""
+    body = b""
+    while True:
+        size, found, data = data.partition(b"\r\n")
+        if not found:
+            return None
+        length = int(size, 16)
+        if len(data) < length + 2:
+            return None
+        body += data[:length]
+        data = data[length + 2 :]
+        if not length:
+            return body, data
+
+
+Refuses = Callable[[], bool]

@@ -1,0 +1,217 @@
+"""The simulated world: one clock, one queue of events, and the processes whose event loops are stepped one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import heapq
+import random
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from itertools import count
+from typing import Any
+
+from .loop import SimLoop
+
+__all__ = ["DeadlockError", "EndlessError", "Process", "World"]
+
+_MOST_STEPS = 200_000
+"""Steps of a story at the most: one that takes more does not end."""
+
+SECOND = 1_000_000_000
+
+
+class DeadlockError(Exception):
+    """A process waits, and nothing is left that could wake it."""
+
+
+class EndlessError(Exception):
+    """A story took too many steps."""
+
+
+class World:
+    """Time, chance and the queue of events of one story.
+
+    Args:
+        seed: decides everything.
+        keep_log: keep a line for each event, for a person to read.
+
+    Attributes:
+        now: the time in nanoseconds since the beginning. Integers: with floats, a far time has no next one.
+        trace: a hash of all that happened.
+        log: the lines, if they are kept.
+        wall: seconds that the wall clock of the machine is ahead; it jumps.
+        boot: seconds that its boot clock is ahead.
+        service: seconds that the clock of the service is ahead.
+        processes: those that live.
+    """
+
+    def __init__(self, seed: int, *, keep_log: bool = False) -> None:
+        self.seed = seed
+        self.now = 0
+        self.steps = 0
+        self.wall = self.boot = self.service = 0.0
+        self.boot_id = "boot-1"
+        self.trace = hashlib.blake2b(digest_size=8)
+        self.log: list[str] | None = [] if keep_log else None
+        self.processes: list[Process] = []
+        self.graveyard: list[Process] = []
+        self._streams: dict[str, random.Random] = {}
+        self._events: list[tuple[int, int, Callable[[], object], Process | None]] = []
+        self._serial = count()
+        self._pids = count(1001)
+        self.current: Process | None = None
+
+    def stream(self, name: str) -> random.Random:
+        """Returns the chance of one part of the world, so that a new part does not change what others get."""
+        found = self._streams.get(name)
+        if found is None:
+            found = self._streams[name] = random.Random(f"{self.seed}/{name}")
+        return found
+
+    def note(self, what: str) -> None:
+        """Takes note of what happened."""
+        self.trace.update(b"%d %s\n" % (self.now, what.encode()))
+        if self.log is not None:
+            self.log.append(f"{self.now / SECOND:12.6f}  {what}")
+
+    @property
+    def seconds(self) -> float:
+        """The time in seconds since the beginning."""
+        return self.now / SECOND
+
+    def after(self, seconds: float, do: Callable[[], object], process: Process | None = None) -> None:
+        """Makes something happen later, unless the process that it belongs to is dead by then."""
+        heapq.heappush(self._events, (self.now + int(seconds * SECOND), next(self._serial), do, process))
+
+    # --- processes ----------------------------------------------------------------------------------------------------------
+
+    def start(self, main: Callable[[], Coroutine[Any, Any, Any]], name: str) -> Process:
+        """Starts a process, which runs a coroutine to its end."""
+        process = Process(self, next(self._pids), name)
+        self.processes.append(process)
+        with process:
+            process.task = process.loop.create_task(main(), name=name)
+        self.note(f"{process} starts")
+        return process
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Lets time pass until something is so."""
+        while not until():
+            self.step()
+
+    def step(self) -> None:
+        """Lets the next thing happen: a turn of a loop that has something to do, else the next event or timer."""
+        self.steps += 1
+        if self.steps > _MOST_STEPS:
+            raise EndlessError
+        for process in self.processes:
+            if process.loop.is_ready(self.now):
+                process.turn()
+                return
+        timers = [at for process in self.processes if (at := process.loop.next_timer()) is not None]
+        while self._events and (owner := self._events[0][3]) is not None and not owner.is_alive:
+            heapq.heappop(self._events)
+        if self._events and (not timers or self._events[0][0] <= min(timers)):
+            at, _, do, owner = heapq.heappop(self._events)
+            self.now = max(self.now, at)
+            if owner is None:
+                do()
+            else:
+                with owner:
+                    do()
+        elif timers:
+            self.now = max(self.now, min(timers))
+        else:
+            raise DeadlockError
+
+    def bury(self, process: Process) -> None:
+        """Removes a process: it is never closed nor cancelled, since a killed one does nothing any more."""
+        if process in self.processes:
+            self.processes.remove(process)
+        self.graveyard.append(process)
+
+
+class Process:
+    """A process of the machine: an event loop and what belongs to it.
+
+    Attributes:
+        pid: its number.
+        loop: its event loop.
+        task: its main task.
+        is_alive: whether it was not killed and has not ended.
+        steps: turns of its loop.
+        kill_at: the turn before which it is killed, or None.
+        on_death: called when it dies.
+    """
+
+    def __init__(self, world: World, pid: int, name: str) -> None:
+        self.world = world
+        self.pid = pid
+        self.name = name
+        self.loop = SimLoop(world, self)
+        self.task: asyncio.Task[Any] | None = None
+        self.is_alive = True
+        self.was_killed = False
+        self.steps = 0
+        self.kill_at: int | None = None
+        self.cancel_at: int | None = None
+        self.on_death: list[Callable[[], object]] = []
+        self._hooks: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})"
+
+    def __enter__(self) -> Process:
+        assert self.world.current is None
+        self.world.current = self
+        self.loop._thread_id = threading.get_ident()  # type: ignore[attr-defined]
+        self._hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=self.loop._asyncgen_firstiter_hook, finalizer=self.loop._asyncgen_finalizer_hook)  # type: ignore[attr-defined]
+        asyncio._set_running_loop(self.loop)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio._set_running_loop(None)
+        sys.set_asyncgen_hooks(*self._hooks)
+        self.loop._thread_id = None  # type: ignore[attr-defined]
+        self.world.current = None
+
+    def turn(self) -> None:
+        """Runs one turn of its loop; it may be its last."""
+        self.steps += 1
+        # Each turn takes time: who waits for the rest of a moment would else wait for ever.
+        self.world.now += 1000
+        if self.kill_at is not None and self.steps >= self.kill_at:
+            self.kill()
+            return
+        with self:
+            if self.cancel_at is not None and self.steps >= self.cancel_at:
+                self.cancel_at = None
+                self.world.note(f"{self} is cancelled")
+                assert self.task is not None
+                self.task.cancel()
+            self.loop._run_once()  # type: ignore[attr-defined]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is dead, or its main task has ended."""
+        return not self.is_alive or (self.task is not None and self.task.done())
+
+    def kill(self) -> None:
+        """Kills it."""
+        self.was_killed = True
+        self._end("is killed")
+
+    def end(self) -> None:
+        """Ends it, as the interpreter does after the main task: what threads still had to do is cut off."""
+        if self.is_alive:
+            self._end("ends")
+
+    def _end(self, how: str) -> None:
+        self.world.note(f"{self} {how}")
+        self.is_alive = False
+        for do in self.on_death:
+            do()
+        self.world.bury(self)
