@@ -42,6 +42,21 @@ if TYPE_CHECKING:
     from .bulk.report import BulkReport
     from .validation.report import CheckReport
 
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun.
+
+    Args:
+        number: how many there are.
+        noun: one of them, such as `record`.
+
+    Returns:
+        For example `1 record` or `2,000 records`.
+    """
+    plural = noun + ("es" if noun.endswith("ch") else "s")
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
 Lasting: TypeAlias = Literal["no", "perhaps", "yes"]
 """Whether what went wrong lasts. `"no"`: it may pass. `"perhaps"`: the address looks wrong, as it also does during a deployment. `"yes"`:
 no further attempt helps."""
@@ -247,11 +262,11 @@ class TruncatedListError(ArmError):
         self.given = given
         self.is_short = expected is not None or pages is not None
         if expected is not None:
-            self.what = f"the list gave {given:,} of the {expected:,} records that it announced: the rest is missing"
+            self.what = f"the list gave {given:,} of the {counted(expected, 'record')} that it announced: the rest is missing"
         elif pages is not None:
-            self.what = f"the list ended on page {pages[0]:,} of {pages[1]:,}, after {given:,} records: the rest is missing"
+            self.what = f"the list ended on page {pages[0]:,} of {pages[1]:,}, after {counted(given, 'record')}: the rest is missing"
         else:
-            self.what = f"the list holds {total_count:,} records, and its endpoint gives at most {cap:,}: there may be more"
+            self.what = f"the list holds {counted(total_count, 'record')}, and its endpoint gives at most {cap:,}: there may be more"
         again = "List again" if self.is_short else "Narrow the query"
         super().__init__(
             f"{self.what}. {again}, fetch by key with get_many(), or say maximum_count= or allow_truncated=True where a part is enough"

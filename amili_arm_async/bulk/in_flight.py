@@ -13,7 +13,7 @@ from typing import Any, Final
 from .. import codec, log
 from ..attempts import DeliveryEvidence
 from ..config import BulkOptions
-from ..errors import ArmError
+from ..errors import ArmError, counted
 from ..models.batches import BatchReceipt, BatchResult
 from ..telemetry.base import NO_BATCH, BatchSpan, RunInstrumentation
 from .blocks import RecordBlock
@@ -386,7 +386,7 @@ class BatchTracker:
         failures, settled = sum(counts[state] for state in FAILURES), sum(counts.values())
         if failures < limit if isinstance(limit, int) else settled < _ENOUGH or failures < limit * settled:
             return
-        error = ArmError(f"{failures} of {settled} settled records did not succeed, and stop_after_failures is {limit}")
+        error = ArmError(f"{failures:,} of {counted(settled, 'settled record')} did not succeed, and stop_after_failures is {limit}")
         self._control.stop(Outcome("not_sent", "too_many_failures", str(error)), error)
 
     def release_waiters(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from ..config import check_int
-from ..errors import BulkError, ConfigurationError
+from ..errors import BulkError, ConfigurationError, counted
 from .observers import RunObserver
 from .outcomes import STATES, BatchOutcome, Outcome, RecordOutcome, State, success_states
 from .spool import Spool
@@ -61,13 +61,14 @@ class Expectation:
             return None
         if self.is_share:
             return (
-                f"the source holds {self.records:,} records, and of the {self.known:,} customers in the state {self.seen:,}: at least"
-                f" {self.expected:,} ({self}) are expected, so no customer is forgotten. Check whether the export is complete; if it is,"
-                " pass at_least=0 (--at-least 0)"
+                f"the source holds {counted(self.records, 'record')}, and of the {counted(self.known, 'customer')} in the state"
+                f" {self.seen:,}: at least {self.expected:,} ({self}) are expected, so no customer is forgotten. Check whether the export"
+                " is complete; if it is, pass at_least=0 (--at-least 0)"
             )
+        are = "is" if self.expected == 1 else "are"
         return (
-            f"the source holds {self.records:,} records, and at least {self.expected:,} are expected. Check whether the export is complete;"
-            " if it is, expect fewer"
+            f"the source holds {counted(self.records, 'record')}, and at least {self.expected:,} {are} expected. Check whether the export"
+            " is complete; if it is, expect fewer"
         )
 
     def __str__(self) -> str:
@@ -149,7 +150,7 @@ class BatchLog:
         return iter(self._spool)
 
     def __repr__(self) -> str:
-        return f"<{len(self)} batches>"
+        return f"<{counted(len(self), 'batch')}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +387,9 @@ class BulkReport:
             BulkError: a record did not succeed, the source was not read to its end, or it holds less than was expected (`shortfall`).
         """
         if self.failed_records:
-            raise BulkError(f"{self.failed_records} of {self._tally.records_read} records did not succeed: {self.summary()}", self)
+            raise BulkError(
+                f"{self.failed_records:,} of {counted(self._tally.records_read, 'record')} did not succeed: {self.summary()}", self
+            )
         if rest := self.rest_in_words():
             raise BulkError(f"{rest} ({self.summary().partition(';')[0]})", self)
         if self.shortfall is not None:
@@ -419,7 +422,11 @@ class BulkReport:
         if self._source_exhausted or self._ended is None or self.limited_to is not None:
             return ""
         number = self.not_read
-        rest = "how many records it still has is not known" if number is None else f"{number} of its records were not read"
+        rest = (
+            "how many records it still has is not known"
+            if number is None
+            else f"{counted(number, 'record')} of it {'was' if number == 1 else 'were'} not read"
+        )
         return f"the source was not read to its end: {rest}"
 
     def __repr__(self) -> str:

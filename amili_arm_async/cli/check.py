@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -11,7 +13,7 @@ import typer
 
 from ..bulk.blocks import RecordBlock
 from ..codec import json_object
-from ..errors import CheckError, ConfigurationError
+from ..errors import CheckError, ConfigurationError, SourceError, counted
 from ..sources.judged import JudgedBlock
 from ..sources.records import Records
 from ..sync.state import known_keys
@@ -40,12 +42,15 @@ from .progress import bar
 from .runner import run_to_end
 from .signals import SignalHandler
 from .stdout import decide_exit_code
+from .wording import PlacedTexts, in_options
 
 __all__ = ["CheckJob", "check", "customer_numbers", "require_rereadable"]
 
 _LIMIT: Final = 1000
+_LINE_OF_DOCUMENT: Final = re.compile(r"\[\d+\]")
+
 _SHOWN: Final = 100
-"""Maximum number of findings printed before a push; `amili-arm check` prints all that are named."""
+"""Maximum number of lines about findings printed before a push; `amili-arm check` prints all that are named."""
 _LONGEST: Final = 2000
 """Maximum number of characters of a message, which ends with the remedy."""
 
@@ -108,13 +113,23 @@ def check(
         of_customers = table_columns("customers", column_customers, None, "-customers")
         known = open_file(customers, RecordKind.customers, of_customers) if customers is not None else None
         run = _run(kind, records, limit, max_bytes, customer_numbers(known, state))
-        code = run_to_end(job.run(run, records, f"check {kind.value}"), signals)
+        code = run_to_end(_told_once(job.run(run, records, f"check {kind.value}"), as_json=as_json), signals)
     if as_json:
         output.print_json(job.as_json(ended=not code))
     else:
         job.print_findings(typer.echo)
         job.print_summary()
     raise typer.Exit(code or (0 if job.report.ok else 1))
+
+
+async def _told_once(work: Coroutine[Any, Any, None], *, as_json: bool) -> None:
+    """Does the work; why a file can't be read is not said again below the findings, of which it is one."""
+    try:
+        await work
+    except CheckError as exc:
+        if as_json or not isinstance(exc.__cause__, SourceError):
+            raise
+        raise CheckError("a file can't be read: source_error says why", exc.report) from None
 
 
 def _run(kind: RecordKind, records: Records, limit: int, max_bytes: int, known: AsyncIterator[str] | None) -> CheckRun:
@@ -193,6 +208,7 @@ class CheckJob:
     def __init__(self, limit: int = _LIMIT) -> None:
         self.report = CheckReport(limit)
         self._records: Records | None = None
+        self._told: set[str] = set()
 
     async def run(self, run: CheckRun, records: Records, label: str) -> None:
         """Runs the check.
@@ -281,31 +297,45 @@ class CheckJob:
         return fields | ({"earlier": fault.earlier, "earlier_line": self.line(fault.earlier)} if fault.earlier is not None else {})
 
     def print_findings(self, write: Callable[[str], object], most: int | None = None) -> None:
-        """Prints the findings, in the order of the file.
+        """Prints the findings, in the order of the file: many that are alike in one line.
 
         Args:
             write: prints a line.
-            most: maximum number of findings; None: all that are named.
+            most: maximum number of lines; None: all.
         """
-        faults = self.report.faults
-        for fault in faults[:most]:
-            named = f", key {output.plain(fault.key)}" if fault.key is not None else ""
-            where = f" ({self._place(fault.earlier)})" if fault.earlier is not None else ""
+        found = PlacedTexts(sys.maxsize)
+        of_code: dict[str, set[str]] = {}
+        for fault in self.report.faults:
+            message = in_options(output.plain(fault.message, most=_LONGEST))
             if fault.code == "source_error":
-                write(f"{fault.severity} {fault.code}: {output.plain(fault.message, most=_LONGEST)}")
-                continue
-            path, message = output.plain(fault.path), output.plain(fault.message, most=_LONGEST)
-            write(f"{self._place(fault.index)}{named}: {fault.severity} {fault.code}: {path}: {message}{where}")
-        if most is not None and len(faults) > most:
-            write(f"and {len(faults) - most:,} more; `amili-arm check` names them")
+                text, place = f"{fault.severity} {fault.code}: {message}", ""
+            else:
+                named = f", key {output.plain(fault.key)}" if fault.key is not None else ""
+                path = _LINE_OF_DOCUMENT.sub("[*]", output.plain(fault.path))
+                text, place = f"{fault.severity} {fault.code}: {path}: {message}", f"{self._place(fault.index)}{named}"
+            of_code.setdefault(fault.code, set()).add(text)
+            found.add(text, fault.index, place, f" ({self._place(fault.earlier)})" if fault.earlier is not None else "")
+        more = self.report.more
+        self._told = {code for code, texts in of_code.items() if code in more and len(texts) == 1}
+        for code in self._told:
+            # Those that are not kept say the same.
+            found.count_more(min(of_code[code]), more[code])
+        for line in found.lines(most if most is not None else sys.maxsize):
+            write(line)
+        if found.others:
+            write(f"and {found.others:,} more; `amili-arm check` names them")
 
     def print_summary(self) -> None:
         """Prints the number of records, errors and warnings on standard error."""
         report = self.report
-        for line in report.lines():
-            output.warn(line)
+        for code, number in report.more.items():
+            if code not in self._told:
+                output.warn(f"{number:,} more of {code}")
+        for words in report.not_checked:
+            output.warn(f"not checked: {words}")
         incomplete = "" if report.complete else ", and not all were read"
-        output.warn(f"checked {report.records_read:,} records: {report.errors:,} errors, {report.warnings:,} warnings{incomplete}")
+        found = f"{counted(report.errors, 'error')}, {counted(report.warnings, 'warning')}"
+        output.warn(f"checked {counted(report.records_read, 'record')}: {found}{incomplete}")
 
     def print_findings_before_push(self) -> None:
         """Prints the findings on standard error, where the check began."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ..errors import counted
 from ..sources.likeness import ColumnGuess, Proposal, TableKind, kind_of, propose
 from ..sources.sample import Sample, read_sample
 from ..sources.text import check_encoding
@@ -85,9 +86,10 @@ def _lines(file: str, sample: Sample, proposal: Proposal) -> Iterator[str]:
     every = proposal.columns
     mapped = {guess.name: guess.field for guess in every if guess.field is not None and guess.field != guess.name}
     own = sum(guess.field == guess.name for guess in every)
-    yield f"# {output.plain(file)}, as {proposal.kind}, by its header and {sample.rows:,} rows."
+    yield f"# {output.plain(file)}, as {proposal.kind}, by its header and {counted(sample.rows, 'row')}."
     yield "# A proposal: read it, and paste what is right."
-    yield f"# {len(every)} columns: {len(mapped)} are like a field, {own} have the name of one, {len(every) - len(mapped) - own} need you."
+    left = len(every) - len(mapped) - own
+    yield f"# {counted(len(every), 'column')}: {len(mapped)} like a field, {own} with the name of one, {left} for you to decide."
     if sample.is_json:
         yield "# It is JSON, which has the names of the API: rename the fields where the file is made. Options are for tables."
     yield ""

@@ -24,7 +24,7 @@ from ..bulk.journal.inspect import (
     stale_reason,
 )
 from ..bulk.outcomes import STATES
-from ..errors import ArmError
+from ..errors import ArmError, counted
 from . import output
 from .options import JournalArgument, JsonOption, acting_command, command
 
@@ -116,7 +116,7 @@ def prune(
         )
 
     removed = _read(journal, remove)
-    typer.echo(f"{removed:,} runs removed" if removed != 1 else "1 run removed")
+    typer.echo(f"{counted(removed, 'run')} removed")
     if run_id is not None and not removed and not kept:
         pruned = [run for run in _read(journal, lambda: read_journal(journal, pruned=True)) if run.run_id == run_id]
         output.warn(f"the journal has no run {run_id!r}" if not pruned else f"the run {run_id!r} was pruned before: only its name is left")
@@ -198,7 +198,7 @@ def _print_runs(runs: Sequence[JournalRun], *, keys: bool) -> None:
     for run in pruned[-_SHOWN_PRUNED:]:
         typer.echo(f"pruned {_time(run.pruned)}: {_title(run)}; it can't be resumed, or started again")
     if len(pruned) > _SHOWN_PRUNED:
-        typer.echo(f"... and {len(pruned) - _SHOWN_PRUNED:,} runs that were pruned before these; --json shows all")
+        typer.echo(f"... and {counted(len(pruned) - _SHOWN_PRUNED, 'run')} pruned before these; --json shows all")
 
 
 def _print_kept(kept: Sequence[tuple[JournalRun, Sequence[KeptBecause]]]) -> None:
@@ -207,7 +207,7 @@ def _print_kept(kept: Sequence[tuple[JournalRun, Sequence[KeptBecause]]]) -> Non
         counts = ", ".join(f"{run.counts[state]:,} {state}" for state in STATES if run.counts.get(state))
         typer.echo(f"kept {_title(run)} ({counts or 'no record'}): {'; '.join(_KEPT[reason] for reason in why)}", err=True)
     if len(kept) > _SHOWN:
-        typer.echo(f"... and {len(kept) - _SHOWN:,} more runs are kept; `amili-arm status` shows all", err=True)
+        typer.echo(f"... and {counted(len(kept) - _SHOWN, 'more run')} kept; `amili-arm status` shows all", err=True)
 
 
 def _title(run: JournalRun) -> str:
@@ -217,14 +217,14 @@ def _title(run: JournalRun) -> str:
 def _batch_lines(name: str, batches: Sequence[JournalBatch], *, keys: bool) -> Iterator[str]:
     for batch in batches[:_SHOWN]:
         reason = f" ({output.plain(batch.reason)})" if batch.reason else ""
-        parts = [f"{name}: {batch.records:,} records{reason}"]
+        parts = [f"{name}: {counted(batch.records, 'record')}{reason}"]
         parts += [f"sent {_time(batch.sent)}"] if batch.sent is not None else []
         parts += [f"batchUuid {output.plain(batch.batch_uuid)}"] if batch.batch_uuid is not None else []
         yield ", ".join(parts)
         if keys:
             yield from (f"    {output.plain(key) if key is not None else '(without key)'}" for key in batch.keys)
     if len(batches) > _SHOWN:
-        yield f"... and {len(batches) - _SHOWN:,} more batches ({name}); --json shows all"
+        yield f"... and {counted(len(batches) - _SHOWN, 'more batch')} ({name}); --json shows all"
 
 
 def _state(run: JournalRun) -> str:

@@ -119,6 +119,9 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
                 function(**given)
             except (ConfigurationError, SourceError) as exc:
                 output.fail(str(exc))
+            finally:
+                # Before the command of --on-end, which may take its time.
+                output.print_last()
 
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     vars(call)["__signature__"] = inspect.Signature(parameters)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,8 +17,11 @@ from rich.table import Table
 from ..bulk.outcomes import STATE_RULES, STATES, RecordOutcome, State, is_from_server
 from ..bulk.reasons import cause_of, explain
 from ..bulk.report import BulkReport
+from ..config import BulkOptions
+from ..errors import counted
 from ..nightly.report import PartName, reasons_of
 from ..sources.records import Records
+from .wording import PlacedTexts, in_options
 
 __all__ = [
     "MAX_NAMED",
@@ -30,17 +33,20 @@ __all__ = [
     "locate",
     "megabytes",
     "name_failures",
+    "name_next_step",
     "name_shortfall",
     "name_warnings",
     "peak_memory_mb",
     "per_second",
     "plain",
     "print_json",
+    "print_last",
     "print_table",
     "require_file",
     "state_rows",
     "table",
     "warn",
+    "warn_at_end",
 ]
 
 _LONGEST: Final = 200
@@ -49,13 +55,34 @@ _LONGEST_OF_OURS: Final = 2000
 """Characters of a message of this library, which ends with the remedy."""
 
 
+_AT_END: Final[list[tuple[bool, str]]] = []
+
+
 def warn(message: str) -> None:
     """Prints a line on standard error.
 
     Args:
-        message: what to print after the name of the program.
+        message: what to print after the name of the program, in the terms of the library or of the command line.
     """
-    typer.echo(f"amili-arm: {message}", err=True)
+    typer.echo(f"amili-arm: {in_options(message)}", err=True)
+
+
+def warn_at_end(message: str, *, is_cause: bool = False) -> None:
+    """Prints a line on standard error when the command ends, below tables, failures and warnings.
+
+    Args:
+        message: what to print after the name of the program.
+        is_cause: whether it is what ended the command: it stands last.
+    """
+    _AT_END.append((is_cause, message))
+
+
+def print_last() -> None:
+    """Prints what `warn_at_end` kept."""
+    lines = sorted(_AT_END, key=lambda line: line[0])
+    _AT_END.clear()
+    for _, message in lines:
+        warn(message)
 
 
 def fail(message: str, code: int = 2) -> NoReturn:
@@ -186,10 +213,10 @@ def peak_memory_mb() -> float | None:
 
 
 MAX_WARNED: Final = 10
-"""Maximum number of warnings that are named; the counts include all."""
+"""Maximum number of lines about warnings; the counts include all."""
 
 MAX_NAMED: Final = 50
-"""Maximum number of failed records that are named; the counts include all."""
+"""Maximum number of lines about failures; the counts include all."""
 
 STALE: Final = (
     "It does not record everything that was sent with it, so a run looks each document up before sending it, and sends none that can't be "
@@ -221,7 +248,7 @@ def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = No
         "limited_to": report.limited_to,
         "dry_run": report.dry_run,
         "expectation": report.expectation.as_json() if report.expectation is not None else None,
-        "shortfall": report.shortfall,
+        "shortfall": in_options(report.shortfall) if report.shortfall is not None else None,
         "left_behind": dict(report.left_behind),
         "stale_journal": report.stale_journal,
         "batches": totals.batches_sent,
@@ -289,7 +316,7 @@ def locate(records: Records, outcome: RecordOutcome) -> tuple[str, RecordOutcome
 
 
 def name_failures(report: BulkReport, locate: Callable[[RecordOutcome], tuple[str, RecordOutcome]], *, server_messages: bool) -> None:
-    """Names on standard error the first records that failed, in the order of the source.
+    """Names on standard error the records that failed, in the order of the source: many that failed alike in one line.
 
     Args:
         report: of the run.
@@ -298,6 +325,29 @@ def name_failures(report: BulkReport, locate: Callable[[RecordOutcome], tuple[st
     """
     for line in _failures(report, locate, server_messages):
         typer.echo(line, err=True)
+
+
+def name_next_step(report: BulkReport, options: BulkOptions, *, is_repeatable: bool) -> None:
+    """Says at the end of the command what to do about the records that did not succeed.
+
+    Args:
+        report: of the run.
+        options: of the run.
+        is_repeatable: whether the same command sends nothing twice, or only what can be sent twice.
+    """
+    journal, dead_letter = options.journal, options.dead_letter
+    counts = report.counts
+    steps = []
+    if counts["unknown"] and journal is not None:
+        steps.append(f"`amili-arm reconcile {shlex.quote(str(journal))}` finds out about those that are unknown")
+    if counts["invalid"]:
+        again = "give the same command again" if is_repeatable else "send only those records again"
+        steps.append(f"correct what is invalid in the file, and {again}")
+    if dead_letter is not None and report.failed_records > counts["invalid"]:
+        steps.append(f"`amili-arm replay {shlex.quote(str(dead_letter))}` sends again what can be sent")
+    if report.failed_records:
+        of_all = f"{report.failed_records:,} of {counted(report.totals.records_read, 'record')} did not succeed"
+        warn_at_end(": ".join([of_all, *(["; ".join(steps)] if steps else [])]))
 
 
 def name_shortfall(report: BulkReport) -> None:
@@ -311,7 +361,7 @@ def name_shortfall(report: BulkReport) -> None:
 
 
 def name_warnings(records: Records, part: str = "") -> None:
-    """Names on standard error the first records of a source that are odd, with the reason, and counts all.
+    """Names on standard error the records of a source that are odd, with the reason: many that are odd alike in one line.
 
     Args:
         records: the file.
@@ -321,23 +371,69 @@ def name_warnings(records: Records, part: str = "") -> None:
     if not warnings:
         return
     where = f"{part}, " if part else ""
-    for one in warnings.first[:MAX_WARNED]:
-        typer.echo(f"{where}{one.place}: warning {one.code}: {plain(one.message)}", err=True)
+    for line in _warnings(records):
+        typer.echo(where + line, err=True)
     counts = ", ".join(f"{code} {count:,}" for code, count in sorted(warnings.counts.items()))
     warn(f"{where}warnings, which keep no record back: {counts}")
+
+
+def _warnings(records: Records) -> Iterator[str]:
+    warnings = records.warnings
+    found = PlacedTexts()
+    texts: dict[str, set[str]] = {}
+    for index, one in enumerate(warnings.first):
+        text = f"warning {one.code}: {in_options(plain(one.message))}"
+        texts.setdefault(one.code, set()).add(text)
+        found.add(text, index, one.place)
+    for code, alike in texts.items():
+        if len(alike) == 1:
+            # Only the first are kept, and all of them say the same.
+            found.count_more(min(alike), warnings.counts[code] - sum(one.code == code for one in warnings.first))
+    yield from found.lines(MAX_WARNED)
+
+
+_REMEMBERED: Final = 1000
 
 
 def _failures(report: BulkReport, locate: Callable[[RecordOutcome], tuple[str, RecordOutcome]], server_messages: bool) -> Iterator[str]:
     if not report.failed_records:
         return
-    first = heapq.nsmallest(MAX_NAMED, report.failures(), key=lambda outcome: outcome.index)
-    for outcome in first:
+    found = PlacedTexts()
+    texts: dict[tuple[str, str | None, str | None], str] = {}
+    is_silent = False
+    for outcome in report.failures():
         where, shown = locate(outcome)
-        yield describe(where, shown.key, shown.state, shown.reason, shown.message, server_messages=server_messages)
-    if report.failed_records > len(first):
-        yield f"... and {report.failed_records - len(first):,} more"
-    if not server_messages and any(is_from_server(outcome.state, outcome.reason) and outcome.message for outcome in first):
+        said = shown.state, shown.reason, shown.message
+        if said not in texts:
+            if len(texts) >= _REMEMBERED:
+                texts.clear()
+            texts[said] = _why(*said, server_messages=server_messages)
+        is_silent = is_silent or (not server_messages and is_from_server(outcome.state, outcome.reason) and bool(outcome.message))
+        found.add(texts[said], outcome.index, f"{where}{_named(shown.key)}")
+    yield from found.lines(MAX_NAMED)
+    if found.others:
+        yield f"... and {found.others:,} more"
+    if is_silent:
         yield "(--server-messages shows the server's messages for these; they may contain personal data)"
+
+
+def _named(key: str | None) -> str:
+    return f", key {plain(key)}" if key is not None else ""
+
+
+def _why(state: str, reason: str | None, message: str | None, *, server_messages: bool) -> str:
+    cause = cause_of(state, reason or "", message)
+    if state == "not_sent" or (is_from_server(state, reason) and not server_messages):
+        # Why nothing more was sent is printed once, for the whole run.
+        message = None
+    if message is None and state in STATE_RULES:
+        message = explain(cast("State", state), reason or "", cause=cause).meaning
+    why = f" ({plain(reason)})" if reason else ""
+    if not message:
+        return f"{state}{why}"
+    if is_from_server(state, reason):
+        return f"{state}{why} {plain(message, _LONGEST)}"
+    return f"{state}{why} {in_options(plain(message, _LONGEST_OF_OURS))}"
 
 
 def describe(where: str, key: str | None, state: str, reason: str | None, message: str | None, *, server_messages: bool) -> str:
@@ -354,13 +450,4 @@ def describe(where: str, key: str | None, state: str, reason: str | None, messag
     Returns:
         The line.
     """
-    cause = cause_of(state, reason or "", message)
-    if state == "not_sent" or (is_from_server(state, reason) and not server_messages):
-        # Why nothing more was sent is printed once, for the whole run.
-        message = None
-    if message is None and state in STATE_RULES:
-        message = explain(cast("State", state), reason or "", cause=cause).meaning
-    named = f", key {plain(key)}" if key is not None else ""
-    why = f" ({plain(reason)})" if reason else ""
-    most = _LONGEST if is_from_server(state, reason) else _LONGEST_OF_OURS
-    return f"{where}{named}: {state}{why}" + (f" {plain(message, most)}" if message else "")
+    return f"{where}{_named(key)}: {_why(state, reason, message, server_messages=server_messages)}"

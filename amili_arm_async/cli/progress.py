@@ -14,6 +14,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from .. import clock
+from ..errors import counted
 
 __all__ = ["Rate", "UpdateBar", "bar"]
 
@@ -132,7 +133,7 @@ class _Bar(bars.Progress):
 
     def _numbers(self, now: float) -> str:
         seconds = now - self._began
-        shown = [f"{self._done:,} records"]
+        shown = [counted(self._done, "record")]
         if self._is_known:
             shown = [f"{self._done}/{self._total:.0f}"]
         elif self._total is not None and not self._has_ended:

@@ -292,6 +292,8 @@ class PushJob:
         if self.report is not None:
             output.name_failures(self.report, self._locate, server_messages=self.server_messages)
             output.name_shortfall(self.report)
+            is_repeatable = self.task != "create documents" or self.options.journal is not None
+            output.name_next_step(self.report, self.options, is_repeatable=is_repeatable)
         if self._records is not None:
             output.name_warnings(self._records)
 

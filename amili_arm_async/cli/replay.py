@@ -18,7 +18,7 @@ from ..bulk.outcomes import BatchOutcome
 from ..bulk.run import BulkRun
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile, check_origin
-from ..errors import JournalError
+from ..errors import JournalError, counted
 from ..models.base import Input
 from ..models.batches import BatchResult
 from ..models.customers import Customer
@@ -44,6 +44,7 @@ from .options import (
 from .progress import UpdateBar, bar
 from .runner import BatchLines, on_progress, run_to_end, send
 from .signals import SignalHandler
+from .wording import in_options
 
 __all__ = ["replay"]
 
@@ -106,7 +107,7 @@ class _ReplayJob:
             JournalError: the replay's own journal can't be written; nothing is sent.
         """
         if copies := self.replay.prepare():
-            output.warn(f"{copies:,} lines were in the file twice: the copies are taken out")
+            output.warn(f"{counted(copies, 'line')} {'was' if copies == 1 else 'were'} in the file twice: the copies are taken out")
 
     async def run(self) -> None:
         """Does the replay.
@@ -143,12 +144,13 @@ class _ReplayJob:
         replay, client = self.replay, self._client
         for (base_url, client_no), number in replay.refused.items():
             output.warn(
-                f"{number:,} lines are of client number {client_no} at {output.plain(base_url)}, and this is {client.client_no} at "
-                f"{client.base_url}: they stay"
+                f"{counted(number, 'line')} of client number {client_no} at {output.plain(base_url)}, and this is {client.client_no} at "
+                f"{client.base_url}: left in the file"
             )
         for group in replay.groups:
             if group.trouble is not None:
-                output.warn(f"{replay.table.count('grp = ? AND NOT done', group.id):,} lines stay: {group.trouble}")
+                left = replay.table.count("grp = ? AND NOT done", group.id)
+                output.warn(f"{counted(left, 'line')} left in the file: {group.trouble}")
         for number, line in replay.named:
             output.warn(_describe(number, line, server_messages=server_messages))
         if (more := replay.table.count("NOT done") + replay.broken - len(replay.named)) > 0:
@@ -207,7 +209,7 @@ def _describe(number: int, line: ReplayLine | str, *, server_messages: bool) -> 
     if line.new_state is not None:
         return output.describe(where, line.key, line.new_state, line.new_reason, line.new_message, server_messages=server_messages)
     text = output.describe(where, line.key, line.state, line.reason, None, server_messages=server_messages)
-    return f"{text} {output.plain(line.note)}" if line.note is not None else text
+    return f"{text}; {in_options(output.plain(line.note))}" if line.note is not None else text
 
 
 def _unknown_fields(payload: bytes, is_document: bool) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..bulk.outcomes import RecordOutcome
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, counted
 from ..nightly.report import ReportSchema, read_report
 from . import output
 from .html_report.writers import Failure, write_failures, write_page
@@ -80,4 +80,4 @@ def _warn_of_omitted(schema: ReportSchema, written: int) -> None:
     if written < failed:
         files = sorted({part.failures_file for part in schema.parts if part.failures_file is not None})
         where = f"; all are in {', '.join(map(output.plain, files))}" if files else ""
-        output.warn(f"the report names {written:,} of {failed:,} failures{where}")
+        output.warn(f"the report names {written:,} of {counted(failed, 'failure')}{where}")

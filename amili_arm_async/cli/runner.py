@@ -17,7 +17,7 @@ from ..bulk.run import BulkRun
 from ..client import ArmClient
 from ..errors import ArmError, BulkError, ConfigurationError
 from .monitoring import current_run
-from .output import plain, print_json, warn
+from .output import plain, print_json, warn, warn_at_end
 from .progress import UpdateBar
 from .settling import waiting_lines
 from .signals import InterruptedRunError, SignalHandler
@@ -138,8 +138,11 @@ def run_job(job: Job, work: Coroutine[Any, Any, None], *, is_durable: bool, as_j
     return code or (0 if job.ok else 1)
 
 
+_GOES_ON: Final = "the same command goes on where this one stopped"
+
+
 def run_to_end(work: Coroutine[Any, Any, None], signals: SignalHandler) -> int:
-    """Does the work, and says on standard error what ended it early.
+    """Does the work, and says on standard error what ended it early, below all else that the command prints.
 
     Args:
         work: what is done.
@@ -152,21 +155,21 @@ def run_to_end(work: Coroutine[Any, Any, None], signals: SignalHandler) -> int:
     try:
         signals.run(monitor.watch(work))
     except InterruptedRunError:
-        warn("interrupted")
+        warn_at_end("interrupted" + (f": {_GOES_ON}" if signals.is_durable else ""), is_cause=True)
         return signals.code
     except ConfigurationError as exc:
         monitor.error = str(exc)
-        warn(str(exc))
+        warn_at_end(monitor.error, is_cause=True)
         return 2
     except BulkError as exc:
         monitor.error = f"the run could not go on: {exc.__cause__ or exc}"
-        warn(monitor.error)
         if rest := exc.report.rest_in_words():
-            warn(rest)
+            warn_at_end(rest)
+        warn_at_end(monitor.error + (f". After that, {_GOES_ON}" if signals.is_durable else ""), is_cause=True)
         return signals.code or 1
     except ArmError as exc:
         monitor.error = str(exc)
-        warn(str(exc))
+        warn_at_end(monitor.error, is_cause=True)
         return signals.code or 1
     return 0
 

@@ -33,10 +33,12 @@ class SignalHandler:
 
     Attributes:
         code: exit code for the last signal, 130 or 143; 0 where there was none.
+        is_durable: whether a journal records what the command does.
     """
 
     def __init__(self, *, durable: bool = False) -> None:
         self.code = 0
+        self.is_durable = durable
         self._left = 1 if durable else 2
         self._cancel: Callable[[], object] | None = None
         self._before: dict[int, Any] = {}

@@ -191,6 +191,7 @@ class SyncJob:
         if self.report is not None:
             output.name_failures(self.report.bulk, self._locate, server_messages=self.server_messages)
             output.name_shortfall(self.report.bulk)
+            output.name_next_step(self.report.bulk, self.options, is_repeatable=True)
         if self._records is not None:
             output.name_warnings(self._records)
 

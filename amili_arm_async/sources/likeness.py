@@ -453,12 +453,23 @@ def _by_country(guess: ColumnGuess, column: Sequence[Any]) -> ColumnGuess:
 
 
 def _in_lines_file(guess: ColumnGuess) -> ColumnGuess:
-    """In a file of lines, an amount is one of the line."""
-    if guess.field is None or guess.field == KEYS["documents"] or guess.field.startswith(LINES):
-        return guess
-    if (path := f"{LINES}.{guess.field}") in fields_of("documents"):
+    """In a file of lines, an amount is one of the line, and nothing is a field of the document but its number."""
+    if guess.field is None:
+        found = tuple(dict.fromkeys(path for one in guess.candidates if (path := _in_lines(one)) is not None))
+        if len(found) == 1 < len(guess.candidates):
+            # What else the name can mean is a field of the document.
+            return ColumnGuess(guess.name, found[0])
+        return replace(guess, candidates=found)
+    if (path := _in_lines(guess.field)) is not None:
         return replace(guess, field=path)
     return ColumnGuess(guess.name, reason=f"{guess.field} belongs to the document, not to a line: leave it out")
+
+
+def _in_lines(path: str) -> str | None:
+    """The field that a path is in a file of lines; None where it is one of the document."""
+    if path == KEYS["documents"] or path.startswith(LINES):
+        return path
+    return of_line if (of_line := f"{LINES}.{path}") in fields_of("documents") else None
 
 
 def _of_lines_or_document(guesses: list[ColumnGuess], cells: Sequence[Sequence[Any]]) -> list[ColumnGuess]:

@@ -243,7 +243,8 @@ class LinesTable:
             if key is not None and key in faults:
                 said[row] = list(faults[key])
             elif offsets[-1] == offsets[-2] and not self._optional:
-                words = f"no line in {self._name} has its {_KEY}: let documents have no lines (lines_optional), or add them"
+                remedy = "let documents have no lines (lines_optional=True, --lines-optional), or add them"
+                words = f"no line in {self._name} has its {_KEY}: {remedy}"
                 said[row] = [(words, CellFault("no_lines", WHOLE, words))]
             elif offsets[-1] - offsets[-2] > _MOST_LINES:
                 words = f"it has more than {_MOST_LINES} lines in {self._name}"
@@ -271,7 +272,11 @@ class LinesTable:
         if self._optional:
             return
         names = [one.name for one in self.columns]
-        fault = CellFault("no_document", _KEY, f"no document has this {_KEY}: add it, or let lines have no document (lines_optional)")
+        fault = CellFault(
+            "no_document",
+            _KEY,
+            f"no document has this {_KEY}: add it, or let lines have no document (lines_optional=True, --lines-optional)",
+        )
         with closing(self._database.execute("SELECT run, key, rows FROM runs ORDER BY run")) as runs:
             for run, key, rows in runs:
                 if self._used[run >> 3] & 1 << (run & 7):

@@ -82,11 +82,12 @@ class FieldMap:
         self.part: Part = part
         self.extra = extra
         self._fields = field_names(kind, part)
-        self._columns = {name.strip(): self._field(path, f"columns: {_shown(name)}") for name, path in (columns or {}).items()}
+        argument = "columns" if part == "records" else "line_columns"
+        self._columns = {name.strip(): self._field(path, f"{argument}: {_shown(name)}") for name, path in (columns or {}).items()}
         given: dict[str, str] = {}
         for name, field in self._columns.items():
             if (before := given.setdefault(field.path, name)) != name:
-                raise ConfigurationError(f"columns: {_shown(before)} and {_shown(name)} are both {field.path}: leave one out")
+                raise ConfigurationError(f"{argument}: {_shown(before)} and {_shown(name)} are both {field.path}: leave one out")
         self.constants = [(self._field(path, "constants"), value) for path, value in (constants or {}).items()]
         for field, value in self.constants:
             if field.path in given:
@@ -190,7 +191,8 @@ class FieldMap:
         for name in missing[:_MOST_NAMED]:
             near = get_close_matches(name.casefold()[:100], known, 1)
             said.append(_shown(name) + (f" (did you mean {_shown(known[near[0]])}?)" if near else ""))
-        return f"columns names what the header does not have: {', '.join(said)}{_more(missing)}"
+        are = "this mapped column is" if len(missing) == 1 else "these mapped columns are"
+        return f"{are} not in the header: {', '.join(said)}{_more(missing)}"
 
     def _unknown(self, unknown: Sequence[tuple[int | None, str]]) -> str:
         said: list[str] = []

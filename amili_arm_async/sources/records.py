@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 from .. import codec
 from ..bulk.blocks import RecordBlock
 from ..bulk.source import FreshRecords
-from ..errors import ConfigurationError, SourceError
+from ..errors import ConfigurationError, SourceError, counted
 from ..values.fields import RecordKind
 from ..values.judge import VERSION, ReadingOptions
 from .blocks import run_in_thread
@@ -105,7 +105,11 @@ def open_records(
         return Records(source, file_options, asked)
     # A file may be named for what it is, and these are two.
     of_lines = SourceFile(lines, replace(file_options, format="auto", delimiter=None))
-    return Records(source, file_options, asked, _Lines(of_lines, dict(line_columns or {}), lines_optional))
+    try:
+        return Records(source, file_options, asked, _Lines(of_lines, dict(line_columns or {}), lines_optional))
+    except BaseException:
+        of_lines.close()
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,13 +296,16 @@ class Records(FreshRecords):
         except OSError as exc:
             raise SourceError(f"{self.name} can't be read: {exc.strerror or type(exc).__name__}; {self._reached()}") from exc
         except SourceError as exc:
-            raise SourceError(f"{self.name}: {exc}; {self._reached()}") from exc
+            raise SourceError(f"{self.name}: {exc}" + (f"; {self._reached()}" if self._numbers else "")) from exc
         finally:
             self.close()
 
     def _reached(self) -> str:
         count = len(self._numbers)
-        return f"{count} records were read before it, up to {self.place(count - 1)}" if count else "no record was read before it"
+        was = "was" if count == 1 else "were"
+        return (
+            f"{counted(count, 'record')} {was} read before it, up to {self.place(count - 1)}" if count else "no record was read before it"
+        )
 
     async def _read(
         self, make: Callable[[TableRecords, Iterable[JudgedBlock]], Iterable[MadeT]]

@@ -9,7 +9,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Final
 
-from ..errors import CheckError
+from ..errors import CheckError, counted
 from ..values.findings import SEVERITIES, CellFault, Severity
 
 __all__ = ["CheckReport", "Finding"]
@@ -110,7 +110,9 @@ class CheckReport:
         """
         if not self.ok:
             codes = ", ".join(f"{code}: {number}" for code, number in self.counts.items() if SEVERITIES[code] == "error")
-            raise CheckError(f"{self.errors} errors in {self.records_read} records" + (f" ({codes})" if codes else ""), self)
+            raise CheckError(
+                f"{counted(self.errors, 'error')} in {counted(self.records_read, 'record')}" + (f" ({codes})" if codes else ""), self
+            )
 
     def add(self, index: int, key: str | None, found: CellFault, earlier: int | None = None) -> None:
         """Counts a finding, and keeps it where there is room.

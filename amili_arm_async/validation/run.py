@@ -9,7 +9,7 @@ from .. import clock
 from ..bulk.blocks import RecordBlock
 from ..bulk.chunking import as_key
 from ..bulk.source import Collected, FreshRecords, Source
-from ..errors import CheckError, ConfigurationError, SourceError
+from ..errors import CheckError, ConfigurationError, SourceError, counted
 from ..values.fields import KEYS, RecordKind
 from ..values.findings import CellFault
 from .report import CheckReport
@@ -87,16 +87,17 @@ class CheckRun:
         if self._source.failure is not None:
             raise self._error("the source of the records", self._source.failure)
         if self._refused:
-            self.report.not_checked.append(f"anything else in {self._refused:,} records of the table that can't be sent")
+            self.report.not_checked.append(f"anything else in {counted(self._refused, 'record')} of the table that can't be sent")
         self.report.complete = True
         return self.report
 
     def _error(self, what: str, failure: Exception) -> CheckError:
         # What the caller's own source says may hold anything: only what this library says is quoted.
         read = self.report.records_read
-        text = f"{what} raised {type(failure).__name__} after {read} records"
+        text = f"{what} raised {type(failure).__name__} after {counted(read, 'record')}"
         if isinstance(failure, SourceError):
-            text = f"{what} can't be read to its end: {failure}"
+            # It names the file.
+            text = str(failure) if failure is self._source.failure else f"{what}: {failure}"
             self.report.add(read, None, CellFault("source_error", "$", text))
         made = CheckError(text, self.report)
         made.__cause__ = failure

@@ -162,7 +162,7 @@ async def test_a_source_that_was_left_unread_is_told_by_number_where_it_has_a_le
     report = run.report
     assert not report.source_exhausted
     assert report.not_read == NUMBER - report.totals.records_read > 0
-    assert f"{report.not_read} of its records were not read" in report.summary()
+    assert f"{report.not_read:,} records of it were not read" in report.summary()
 
 
 async def test_a_run_that_reads_all_says_so(arm, sandbox) -> None:

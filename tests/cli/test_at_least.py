@@ -100,8 +100,8 @@ def test_a_night(run, customers, documents, tmp_path):
     told = json.loads(result.stdout)
     assert told["ok"] is False
     assert json.loads(report.read_text())["ok"] is False
-    for part, words in (("customers", "of the 10 customers in the state 1"), ("documents", "the source holds 1 records, and at least 2")):
-        assert f"{part}: the source holds 1 records" in result.stderr
+    for part, words in (("customers", "of the 10 customers in the state 1"), ("documents", "the source holds 1 record, and at least 2")):
+        assert f"{part}: the source holds 1 record" in result.stderr
         (found,) = [one for one in told["parts"] if one["name"] == part]
         assert words in found["shortfall"]
         assert words in page.read_text()

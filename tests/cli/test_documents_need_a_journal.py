@@ -146,7 +146,7 @@ def test_a_run_that_was_pruned(call, served_, file, journal):
     assert call("prune", journal, "--older-than-days", 0).exit_code == 0
     result = call(*kept, "one", env=served_.env)
     assert result.exit_code == 1
-    for words in ("'one'", "was pruned on 20", "another run_id"):
+    for words in ("'one'", "was pruned on 20", "another --run-id"):
         assert words in result.stderr
     assert "was pruned on" in call("reconcile", journal, "--run-id", "one", env=served_.env).stderr
     shown = call("status", journal)

@@ -112,7 +112,7 @@ def test_stop_after_failures(push, file, served, most):
     result = push("documents", path, "--stop-after-failures", most, "--max-records", 100, "--concurrency", 1)
     assert result.exit_code == 1
     assert counts(result) == {"rejected": 100, "not_sent": 200}
-    assert "stop_after_failures" in result.stderr
+    assert "--stop-after-failures" in result.stderr
 
 
 def test_dead_letter(push, file, served, tmp_path):
@@ -137,7 +137,7 @@ def test_a_line_that_is_too_long_to_be_sent_is_in_the_dead_letter(push, file, tm
 @pytest.mark.parametrize(
     ("kind", "arguments", "words"),
     [
-        ("documents", ["--journal", "JOURNAL"], "run_id"),
+        ("documents", ["--journal", "JOURNAL"], "--run-id"),
         ("documents", ["--run-id", "one"], "journal"),
         ("documents", ["--reconcile"], "journal"),
         ("documents", ["--settle", "1"], "--reconcile"),
@@ -163,7 +163,7 @@ def test_a_run_that_was_begun_against_another_address(push, file, served, serve,
     other = serve()
     result = call("push", "documents", file(document(1)), "--journal", journal, "--run-id", "one", env=other.env)
     assert result.exit_code == 2
-    assert "base_url" in result.stderr
+    assert "--base-url" in result.stderr
     assert other.ask(lambda sandbox: sandbox.documents.total_delivered) == 0
 
 
@@ -274,7 +274,7 @@ def test_status_as_json(three_runs, runs):
 def test_status_for_a_person(three_runs, call, journal):
     shown = call("status", journal)
     assert shown.exit_code == 0
-    for words in ("one", "two", "three", "finished", "unknown: 2 records (502)", "open: 1 records (deadline)", "batchUuid"):
+    for words in ("one", "two", "three", "finished", "unknown: 2 records (502)", "open: 1 record (deadline)", "batchUuid"):
         assert words in shown.stdout
     assert "(without key)" not in shown.stdout
     shown = call("status", journal, "--keys")

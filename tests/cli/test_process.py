@@ -77,7 +77,8 @@ def test_much_through_a_pipe_arrives_in_order(served):
     ended = run("push", "customers", "-", "--results", "accepted", "--json", env=served.env, stdin=lines)
     assert ended.returncode == 1
     assert json.loads(ended.stdout)["counts"]["accepted"] == 19_980
-    assert re.findall(r"^line (\d+)", ended.stderr.decode(), re.MULTILINE) == [str(number) for number in range(1000, 20_001, 1000)]
+    (line,) = [line for line in ended.stderr.decode().splitlines() if line.startswith("20 records (")]
+    assert re.findall(r"line (\d+)", line) == [str(number) for number in range(1000, 10_001, 1000)]
     assert served.ask(lambda sandbox: sandbox.customers.total_taken) == 19_980
 
 
@@ -207,7 +208,7 @@ def test_a_third_signal_ends_at_once(start, served):
     process.send_signal(signal.SIGINT)
     assert b"Ctrl-C again" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    assert b"interrupted" in process.stderr.readline()
+    assert b"create customers" in process.stderr.readline()
     process.send_signal(signal.SIGTERM)
     assert process.wait(GRACE - 1) == 143
 

@@ -65,7 +65,7 @@ def test_a_line_for_each_batch(start, served):
         assert datetime.fromisoformat(line["time"]).utcoffset() is not None
         assert "key" not in json.dumps(line)
         assert NAME not in json.dumps(line)
-    assert all(line.startswith(("line ", "(--server", "amili-arm")) for line in others)
+    assert all(line.startswith(("line ", "10 records (line ", "(--server", "amili-arm")) for line in others)
 
 
 def test_quiet_tells_nothing_while_it_goes_on(start, served):
@@ -74,7 +74,7 @@ def test_quiet_tells_nothing_while_it_goes_on(start, served):
     assert json.loads(out)["counts"]["accepted"] == 3
     # What did not succeed is named all the same.
     assert err.startswith(b"line 4: invalid")
-    assert err.count(b"\n") == 1
+    assert [line.split(b":")[0] for line in err.splitlines()] == [b"line 4", b"amili-arm"]
 
 
 def test_a_run_that_waits_says_so_once(start, served):

@@ -77,7 +77,7 @@ def test_a_file_that_is_cut_off_ends_the_run_and_says_how_far_it_came(push, writ
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("customerNo;Nmae\n1;A", 'column 2, "Nmae" (did you mean name?)'),
+        ("customerNo;Nmae\n1;A", "--column Nmae=name"),
         ("<html><body>", "HTML page"),
         (b"PK\x03\x04xl/", "save it as CSV"),
     ],

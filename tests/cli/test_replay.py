@@ -312,7 +312,7 @@ def test_lines_of_others_are_refused(letters):
     letters.push(document(1))
     before = letters.path.read_bytes()
     assert letters.replay("--client-no", 7) == 2
-    assert "1 lines are of client number 2218" in letters.stderr
+    assert "1 line of client number 2218" in letters.stderr
     letters.path.write_bytes(before.replace(b"http://127.0.0.1", b"https://production"))
     before = letters.path.read_bytes()
     assert letters.replay() == 2
@@ -369,7 +369,7 @@ def test_a_run_that_is_going_on_and_one_that_is_not_there_any_more(letters, star
     wait_until(letters.served, lambda sandbox: sandbox.in_flight == 1)
     before = letters.path.read_bytes()
     assert letters.replay() == 1
-    assert "1 lines stay: the run 'one'" in letters.stderr
+    assert "1 line left in the file: the run 'one'" in letters.stderr
     process.kill()
     process.wait(WAIT)
     assert call("prune", letters.journal, "--unfinished", "--older-than-days", 0, "--with-failures").exit_code == 0
@@ -385,7 +385,7 @@ def test_a_journal_that_is_no_journal(letters):
     letters.push(document(2))
     letters.journal.write_text("a letter")
     assert letters.replay() == 1
-    assert "1 lines stay: " in letters.stderr
+    assert "1 line left in the file: " in letters.stderr
     assert [(line["key"], line["state"]) for line in letters.lines] == [("1", "rejected")]
     assert letters.taken("1", "2") == [0, 1]
 

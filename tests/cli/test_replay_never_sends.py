@@ -39,7 +39,7 @@ def test_rows_that_can_t_be_read_are_not_sent_and_mended_they_are(letters):
     assert letters.told == {"lines": len(lines), "succeeded": 0, "left": {"invalid": len(lines)}, "broken": 0, "refused": 0, "ok": False}
     assert letters.path.read_bytes() == before, "each line stays as it was"
     assert f"line 1, key {broken[0]}: invalid" in letters.stderr
-    assert "fix the source and run it again with the same run_id" in letters.stderr
+    assert "fix the source and run it again with the same --run-id" in letters.stderr
     assert letters.delivered(*broken) == [0] * len(broken)
 
     good = HEADER + "".join(f"{number};IN;1;NOK;{number}.50;2026-11-20\n" for number in range(1, 4)) + "4;IN;1;NOK;8;2026-11-20\n"

@@ -41,7 +41,7 @@ async def test_what_has_no_counterpart_is_named_unless_it_is_allowed():
     found = await read(documents, lines)
     assert found[3] == (
         "line 5",
-        "no line in the file has its documentNo: let documents have no lines (lines_optional), or add them",
+        "no line in the file has its documentNo: let documents have no lines (lines_optional=True, --lines-optional), or add them",
     )
     assert [place for place, _ in found[4:]] == ["the file, line 6", "the file, line 7"]
     assert all("no document has this documentNo" in fault for _, fault in found[4:])

@@ -46,7 +46,7 @@ async def test_all_unknown_columns_are_named_at_once_with_what_is_wanted():
 @pytest.mark.parametrize(
     ("header", "options", "words"),
     [
-        ("customerNo", {"columns": {"Kundenr": "customerNo"}}, 'columns names what the header does not have: "Kundenr"'),
+        ("customerNo", {"columns": {"Kundenr": "customerNo"}}, 'this mapped column is not in the header: "Kundenr"'),
         ("kundenr", {"columns": {"Kundenr": "customerNo"}}, 'did you mean "kundenr"?'),
         ("Kundenr;customerNo", {"columns": {"Kundenr": "customerNo"}}, 'columns 1, "Kundenr", and 2, "customerNo", are both customerNo'),
         ("customerNo;name", {"constants": {"name": "A"}}, 'column 2, "name", gives name, which is a constant too'),

@@ -73,7 +73,7 @@ async def test_a_file_that_is_cut_off_gives_what_is_there_and_says_how_far_it_ca
     found, said = await broken(packed[: len(packed) // 2])
     assert len(found) > 1000
     assert b"\n".join(found) == LINES[: len(b"\n".join(found))]
-    assert said.endswith(f"was cut off; {len(found)} records were read before it, up to line {len(found)}")
+    assert said.endswith(f"was cut off; {len(found):,} records were read before it, up to line {len(found)}")
 
 
 @pytest.mark.parametrize("pack", PACKERS)

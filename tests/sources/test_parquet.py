@@ -97,7 +97,7 @@ async def test_columns_that_are_no_field():
 
 async def test_a_file_that_is_damaged_says_how_far_it_came():
     content = bytearray(written({"customerNo": [str(number) for number in range(30)]}, row_group_size=10, compression="gzip"))
-    with pytest.raises(SourceError, match=r"not a valid Parquet file before its first row .*; no record was read"):
+    with pytest.raises(SourceError, match=r"not a valid Parquet file before its first row"):
         await read(bytes(content[:-50]))
     place = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(1).column(0).file_offset
     start = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(1).column(0).dictionary_page_offset or place

@@ -58,7 +58,7 @@ async def test_customers_of_a_table():
         (7, None, "missing", "$.customerNo"),
     ]
     assert (report.records_read, report.complete, report.ok) == (6, True, False)
-    assert report.not_checked == ["anything else in 1 records of the table that can't be sent"]
+    assert report.not_checked == ["anything else in 1 record of the table that can't be sent"]
 
 
 async def test_documents_of_a_table():

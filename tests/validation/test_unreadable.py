@@ -20,7 +20,7 @@ async def test_why_a_file_can_not_be_read_is_an_error_and_in_the_message(arm):
     (fault,) = report.faults
     assert (fault.index, fault.key, fault.severity) == (0, None, "error")
     assert "naem" in fault.message
-    with pytest.raises(CheckError, match="1 errors in 0 records"):
+    with pytest.raises(CheckError, match="1 error in 0 records"):
         report.raise_for_faults()
 
 

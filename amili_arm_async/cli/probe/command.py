@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ... import wire
 from ...config import RetryPolicy, Timeout, check_origin
-from ...errors import ArmError, ConfigurationError
+from ...errors import ArmError, ConfigurationError, counted
 from .. import output
 from ..options import ConnectionOptions, command
 from ..progress import UpdateBar, bar
@@ -147,7 +147,7 @@ def _count(found: list[ProbeFinding], verdict: Verdict) -> int:
 
 
 def _print(job: Probe, found: list[ProbeFinding]) -> None:
-    table = Table(title=f"{output.plain(job.base_url)}: {job.asked} requests", title_justify="left")
+    table = Table(title=f"{output.plain(job.base_url)}: {counted(job.asked, 'request')}", title_justify="left")
     for name in ("assumption", "expected", "seen", "verdict"):
         table.add_column(name, overflow="fold")
     for one in found:
