@@ -268,7 +268,7 @@ async def test_the_instruments_are_made_once_for_all_clients(sandbox: Sandbox, t
     for _ in range(2):
         async with ArmClient(2218, auth=sandbox.token, base_url=sandbox.base_url, telemetry=told.telemetry(), retry=QUICK) as arm:
             await arm.customers.create_many(customers(3), options=quick())
-    assert caplog.records == []
+    assert [record for record in caplog.records if record.levelname not in {"DEBUG", "INFO"}] == []
     assert told.value("amili_arm.records") == 6
 
 
