@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ..bulk.report import BulkReport
     from ..endpoints import Endpoint
     from ..wire import Request
+else:
+    # Who asks for the types of the fields at run time need not have the API.
+    MeterProvider = TracerProvider = Any
 
 __all__ = [
     "NO_BATCH",
