@@ -6,6 +6,7 @@ The client runs in an event loop in a thread of its own. Bulk jobs have a method
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import weakref
@@ -433,7 +434,9 @@ class _LoopThread:
             thread, loop, stop = self._thread, self._loop, self._stop
             if thread is None or loop is None or stop is None or self._process != os.getpid() or not thread.is_alive():
                 return
-            loop.call_soon_threadsafe(stop.set)
+            # The loop may have ended by itself: where the client could not be entered.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(stop.set)
         if thread is not threading.current_thread():
             thread.join()
 

@@ -213,7 +213,7 @@ def _value(value: Any, kind: Any, path: str, faults: list[str], *, is_class: boo
 def _is_missing(value: Any) -> bool:
     """Tells whether a value is what pandas and numpy call missing: NA and NaT. A NaN may also be an amount that went wrong."""
     name = type(value).__name__
-    return name in {"NAType", "NaTType"} or (name in {"datetime64", "timedelta64"} and value != value)
+    return name in {"NAType", "NaTType"} or (name in {"datetime64", "timedelta64"} and str(value) == "NaT")
 
 
 def _day(value: Any, kind: Any, path: str, faults: list[str]) -> Any:

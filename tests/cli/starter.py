@@ -67,15 +67,15 @@ def serve() -> None:
     BulkOptions.__init__.__defaults__ = tuple(defaults)
     gc.collect()
     gc.freeze()
-    answers = os.fdopen(os.dup(1), "w")
+    # No file object: one would be closed again at the end of a child.
+    answers = os.dup(1)
     for line in sys.stdin:
         child = os.fork()
         if not child:
-            os.close(answers.fileno())
+            os.close(answers)
             _run(json.loads(line))
             sys.exit(0)
-        answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
-        answers.flush()
+        os.write(answers, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 if __name__ == "__main__":

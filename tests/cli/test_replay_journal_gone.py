@@ -49,7 +49,7 @@ def test_nothing_is_sent_when_the_journal_went_after_a_replay_that_was_killed(le
     for _ in range(2):
         assert letters.replay() == 1
         assert letters.told["left"] == {"rejected": 4}
-        assert f"4 lines stay: there is no journal {journal} any more" in letters.stderr
+        assert f"4 lines left in the file: there is no journal {journal} any more" in letters.stderr
     assert letters.taken("1", "2", document()) == [1, 1, 2]
 
 

@@ -56,6 +56,9 @@ def test_what_once_failed_is_mended(case):
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.stem in MUTANTS], ids=lambda case: case.stem)
+@pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="a story counts turns of the loop, which are others in another version of Python"
+)
 def test_without_its_mend_it_fails_again(case):
     with mutated(case.stem):
         assert run_scenario(read(case)).violations
