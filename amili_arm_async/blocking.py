@@ -99,10 +99,20 @@ class BlockingClient:
             The result.
 
         Raises:
-            ConfigurationError: the client is closed, or was closed meanwhile; it belongs to another process; or code that it runs itself
-                calls it.
+            ConfigurationError: the function returns nothing that can be awaited, such as a list without `collect()`; the client is closed,
+                or was closed meanwhile; it belongs to another process; or code that it runs itself calls it.
         """
-        return self._thread.run(lambda arm, _: function(arm))
+
+        def job(arm: ArmClient, _: _Wrap) -> Awaitable[T]:
+            result = function(arm)
+            if not isinstance(result, Awaitable):
+                raise ConfigurationError(
+                    f"the function returned a {type(result).__name__}, which can't be awaited: return a call of the client, such as"
+                    " arm.customers.get(...), arm.customers.list(...).collect() or .first()"
+                )
+            return result
+
+        return self._thread.run(job)
 
     # --- jobs -----------------------------------------------------------------------------------------------------------------
 

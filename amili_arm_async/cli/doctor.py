@@ -40,6 +40,10 @@ _QUICK: Final = Timeout(connect=_SECONDS, read=_SECONDS, exchange=_SECONDS, tota
 _CLOCK_OFF: Final = 30.0
 """Seconds that the clock of this machine may differ from that of the service."""
 
+_NOT_VALID_NOW: Final = (9, 10)
+_OTHER_NAME: Final = (62, 64)
+"""OpenSSL's codes of a certificate: not valid yet or expired; of another host or address."""
+
 _WANTED: Final = ("connection.base_url", "connection.client_no")
 _IDENTITY: Final = ("connection.identity_url", "connection.client_id", "connection.client_secret")
 _PROXY_HEADERS: Final = ("via", "proxy-agent", "x-squid-error", "x-cache")
@@ -61,7 +65,7 @@ def doctor(
 ) -> None:
     """Checks that the command line reaches the service: the settings, one token, one read, and the clock.
 
-    It says of each step whether it works, what is wrong, and what to do. It only reads, and waits for nothing long.
+    It says for each step whether it works, what is wrong, and what to do. It only reads, and never waits long.
 
     Exit code 0: all steps work; 1: one failed.
     """
@@ -224,6 +228,10 @@ class Checkup:
             return f"Give the client certificate of this service with --client-cert and --client-key, or check {where}"
         for cause in _causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
+                if cause.verify_code in _OTHER_NAME:
+                    return f"Check the host in {where}: the certificate is that of another server"
+                if cause.verify_code in _NOT_VALID_NOW:
+                    return f"Check the clock of this machine; if it is right, whoever runs the server of {where} must renew its certificate"
                 return f"Give the certificate of its authority with --ca-file, if you know that it is right; or check the host in {where}"
             if isinstance(cause, ssl.SSLError):
                 return f"Check scheme and port in {where}: does TLS answer there?"

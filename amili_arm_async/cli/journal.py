@@ -66,7 +66,7 @@ def status(
 
 @acting_command
 def adopt(journal: JournalArgument) -> None:
-    """Declares a journal valid whose file was moved or copied on purpose.
+    """Declares valid a journal whose file was moved or copied on purpose.
 
     Do this only for the journal that was used last, and use no other copy of it: what it does not know is sent again.
     """

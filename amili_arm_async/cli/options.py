@@ -342,7 +342,7 @@ class RehearsalOptions:
         typer.Option(
             "--dry-run",
             rich_help_panel=RUN,
-            help="Do all but send, and report what would be sent. Journal and state are read and not written; no credentials are needed.",
+            help="Do everything except send, and report what would be sent. Journal and state are only read; no credentials are needed.",
         ),
     ] = False
 
@@ -481,13 +481,13 @@ class JournalOptions:
     resend_absent: ResendAbsent = False
 
     def check(self, *, documents: bool) -> None:
-        """Refuses to send documents without a journal, unless --no-journal says so.
+        """Refuses to send documents without a journal and a run id, unless --no-journal says so.
 
         Args:
             documents: whether there are documents to send.
 
         Raises:
-            ConfigurationError: neither a journal nor --no-journal was given, or both.
+            ConfigurationError: neither a journal nor --no-journal was given, or both, or a journal without --run-id.
         """
         if self.journal is not None and self.no_journal:
             raise ConfigurationError(f"--no-journal and a journal ({self.journal}) are given: give one of them")
@@ -495,6 +495,11 @@ class JournalOptions:
             raise ConfigurationError(
                 "without a journal, repeating the command sends every document a second time: give --journal FILE and a --run-id, or "
                 "--no-journal where that is meant"
+            )
+        if documents and self.journal is not None and self.run_id is None:
+            raise ConfigurationError(
+                "documents in a journal need --run-id NAME, for example the name of the export: the same name resumes the run and never "
+                "sends a document twice; another name starts a new run"
             )
 
 

@@ -262,8 +262,8 @@ def replay(
 
     A record that could not be read (state invalid) is never sent: fix the source, and run it again with the same --run-id.
 
-    A document that may have been accepted is never resent on that ground: it is looked up, or left to the journal of its run. Each line is
-    sent with that journal, or with FILE.journal if its run had none, so that a killed replay can be started again. Keep both files where
+    A document that may have been accepted is not simply resent: it is looked up, or left to the journal of its run. Each line is sent
+    with that journal, or with FILE.journal if its run had none, so that a killed replay can be started again. Keep both files where
     they are until all lines are gone, and replay the file itself, not a copy: a document whose journal is gone is not sent.
     """
     output.require_file(file)

@@ -64,11 +64,12 @@ def verify(
     sample: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, rich_help_panel=SOURCE, help="Compare only N records, drawn at random. The whole file is read before."
+            metavar="N", min=1, rich_help_panel=SOURCE, help="Compare only N records, drawn at random. The whole file is read first."
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", rich_help_panel=SOURCE, help="Draw the same sample as a run that named this seed.")
+        int | None,
+        typer.Option(metavar="N", rich_help_panel=SOURCE, help="Draw the sample of an earlier run again, which printed this seed."),
     ] = None,
     concurrency: Annotated[
         int | None, typer.Option(metavar="N", min=1, rich_help_panel=RUN, help="Number of look-ups at the same time. Default: 8.")

@@ -126,7 +126,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             ConfigurationError: the options make no sense for the operation, or name one file twice.
         """
         options = options or BulkOptions()
-        self._check(name, options)
+        self.check_options(name, options)
         if options.dry_run:
             # It looks nothing up, and writes no file.
             options = replace(options, reconcile=False, dead_letter=None)
@@ -316,8 +316,16 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         return BulkRun(spec, source, context.transport, self.shared_limits, journal, report)
 
     @staticmethod
-    def _check(name: str, options: BulkOptions) -> None:
-        """Refuses options that make no sense for what is written."""
+    def check_options(name: str, options: BulkOptions) -> None:
+        """Refuses options that make no sense for what is written.
+
+        Args:
+            name: the operation.
+            options: the options of a run.
+
+        Raises:
+            ConfigurationError: they make no sense for the operation.
+        """
         if OPERATIONS[name].safe:
             if options.reconcile or options.require_document_no or options.resend_known:
                 raise ConfigurationError(

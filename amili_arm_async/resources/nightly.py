@@ -71,6 +71,8 @@ def plan(
 
     if customer_source is not None and document_source is not None:
         _refuse_half_dry(customer_options, document_options)
+    operations: dict[PartName, str] = {"customers": "customers.create_batch", "documents": "documents.create_batch"}
+    _check_documents(operations["documents"], document_options if document_source is not None else None)
     expectations = {
         "customers": expectation_of(at_least_customers, has_state=state is not None),
         "documents": expectation_of(at_least_documents, has_state=False),
@@ -79,8 +81,6 @@ def plan(
     _check_files(
         state, customer_options if customer_source is not None else None, document_options if document_source is not None else None
     )
-
-    operations: dict[PartName, str] = {"customers": "customers.create_batch", "documents": "documents.create_batch"}
 
     def begin(
         name: PartName,
@@ -112,6 +112,12 @@ def plan(
         operations=operations,
         span=lambda: context.transport.instrumentation.job("nightly"),
     )
+
+
+def _check_documents(operation: str, options: BulkOptions | None) -> None:
+    """Refuses options of the documents. Their run is made only after the customers were sent, so that an error would show late."""
+    if options is not None:
+        BulkWrites.check_options(operation, options)
 
 
 def _refuse_half_dry(customer_options: BulkOptions | None, document_options: BulkOptions | None) -> None:

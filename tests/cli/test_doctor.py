@@ -225,6 +225,25 @@ def test_an_authority_that_is_not_trusted(doctor, answer):
     assert "base_url (AMILI_ARM_BASE_URL)" in told.steps["read"]["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("issued", "remedy"),
+    [
+        ({"identities": ["other.example"]}, "Check the host in identity_url (AMILI_ARM_IDENTITY_URL)"),
+        ({"identities": ["127.0.0.1"], "not_after": datetime(2020, 1, 1, tzinfo=UTC)}, "Check the clock of this machine"),
+    ],
+)
+def test_a_certificate_of_a_trusted_authority_that_does_not_hold(doctor, answer, tmp_path, issued, remedy):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*issued.pop("identities"), **issued).configure_cert(context)
+    env = {**answer(context=context).env, "AMILI_ARM_CA_FILE": str(tmp_path / "ca.pem")}
+    told = doctor(env)
+    assert "is not trusted" in told.steps["token"]["text"]
+    assert remedy in told.steps["token"]["remedy"]
+    assert "--ca-file" not in told.steps["token"]["remedy"]
+
+
 @pytest.mark.parametrize("variable", ["AMILI_ARM_PROXY", "HTTPS_PROXY"])
 def test_a_proxy_that_is_not_there(doctor, monkeypatch, variable):
     for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):

@@ -57,6 +57,18 @@ def test_without_a_journal_nothing_is_sent_unless_that_is_meant(begin, served_):
     assert taken(served_) == [1, 1, 1]
 
 
+def test_a_journal_without_a_run_id_is_refused_before_anything_is_sent(call, served_, file, journal, tmp_path):
+    customers = tmp_path / "customers.jsonl"
+    customers.write_bytes(lines({"customerNo": "77", "name": "Ola"}))
+    for given in (["push", "documents", file], ["nightly", "--customers", customers, "--documents", file]):
+        result = call(*given, "--journal", journal, env=served_.env)
+        assert result.exit_code == 2
+        assert "--run-id" in result.stderr
+    assert served_.ask(lambda sandbox: "77" in sandbox.customers) is False
+    assert not journal.exists()
+    assert taken(served_) == [0, 0, 0]
+
+
 def test_both_is_refused(begin, served_, journal):
     result = begin("--journal", journal, "--run-id", "one", "--no-journal")
     assert result.exit_code == 2

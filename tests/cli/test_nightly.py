@@ -312,7 +312,8 @@ def test_settings_from_a_file(night, tmp_path, served) -> None:
     assert (tmp_path / "s").exists()
     assert (tmp_path / "j").exists()
     # What is on the command line wins.
-    assert night(customers(1), None, "--config", config, "--max-records", 5, reports=False).report.parts[0].sync.gone == 1
+    morning = night(customers(1), None, "--config", config, "--run-id", "monday", "--max-records", 5, reports=False)
+    assert morning.report.parts[0].sync.gone == 1
 
 
 WRONG = {

@@ -76,7 +76,7 @@ def test_a_conflict_is_not_sent_when_the_journal_is_gone(letters):
         path.unlink()
     assert letters.replay() == 1
     assert letters.delivered("1", "2") == [1, 1]
-    assert "is never sent by replay" in letters.stderr
+    assert "; it was refused before anything was sent, and is never sent by replay" in letters.stderr
 
 
 def test_a_line_that_broke_off_is_not_sent(letters):

@@ -71,6 +71,12 @@ def test_single_calls(client: BlockingClient) -> None:
         client.call(lambda arm: arm.customers.get("S2"))
 
 
+def test_a_function_that_returns_nothing_to_await(client: BlockingClient) -> None:
+    with pytest.raises(ConfigurationError, match=r"returned a Pager.*\.collect\(\)"):
+        client.call(lambda arm: arm.customers.list())  # type: ignore[arg-type, return-value]
+    assert client.call(lambda arm: arm.customers.list(customer_no="none").collect()) == []
+
+
 def test_every_job(client: BlockingClient, tmp_path) -> None:
     assert client.create_many("customers", customers(700), options=quick()).counts["succeeded"] == 700
     assert client.update_many(list(customers(3)), options=quick()).counts["succeeded"] == 3

@@ -46,6 +46,12 @@ def balances(report: Any) -> bool:
     return report.money is None or report.money.adds_up
 
 
+async def test_documents_in_a_journal_need_a_run_id_before_customers_are_sent(arm, sandbox, tmp_path) -> None:
+    with pytest.raises(ConfigurationError, match="run_id"):
+        await night(arm, customers=customers(3), documents=invoices(3), document_options=quick(journal=tmp_path / "journal.sqlite"))
+    assert len(sandbox.customers) == 0
+
+
 async def test_a_night_without_trouble(arm, sandbox) -> None:
     report = await night(arm, customers=customers(1200), documents=invoices(2500))
     assert report.ok
