@@ -33,6 +33,7 @@ from .options import (
     RecordFile,
     RecordKind,
     RunOptions,
+    SettingsOf,
     SourceOptions,
     TableColumns,
     command,
@@ -63,6 +64,7 @@ def check(
     columns: ColumnOptions,
     lines: LineOptions,
     config: Config = None,
+    client_no: SettingsOf = None,
     customers: Annotated[
         str | None,
         typer.Option(

@@ -50,11 +50,13 @@ _KEPT: Final[Mapping[KeptBecause, str]] = {
 @command
 def status(
     journal: JournalArgument,
+    client_no: Annotated[int | None, typer.Option(metavar="N", help="Only the runs of this client number.")] = None,
     keys: Annotated[bool, typer.Option("--keys", help="Also show the numbers of the records that are pending or unknown.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Shows the runs of a journal, even while one is in progress: records by state, and the batches that are pending or unknown."""
-    runs = _read(journal, lambda: read_journal(journal, keys=keys, pruned=True))
+    found = _read(journal, lambda: read_journal(journal, keys=keys, pruned=True))
+    runs = [run for run in found if client_no is None or run.client_no == client_no]
     stale = _read(journal, lambda: stale_reason(journal))
     if stale is not None:
         output.warn(f"this journal is stale: {stale}. {output.STALE}")

@@ -21,7 +21,7 @@ from ..sources.records import Records, open_records
 from . import output
 from .monitoring import current_run, monitored
 from .runner import GRACE
-from .settings import Found, Settings, current_file, resolve, unknown_variables, use_file
+from .settings import Found, Settings, current_file, pick_client, resolve, unknown_variables, use_file
 from .settings_schema import KNOWN, parse_share
 from .stdout import decide_exit_code
 
@@ -37,6 +37,7 @@ __all__ = [
     "AnyCommandsConfig",
     "Bisect",
     "BisectOption",
+    "ClientNo",
     "ColumnOptions",
     "Config",
     "ConnectionOptions",
@@ -54,6 +55,7 @@ __all__ = [
     "ResendAbsent",
     "RunOptions",
     "Settle",
+    "SettingsOf",
     "SourceOptions",
     "StopAfterFailures",
     "TableColumns",
@@ -75,6 +77,7 @@ OUTPUT: Final = "Output options"
 
 _DEFAULTS: Final = BulkOptions()
 _CONFIG_BEFORE_COMMAND: Final = "amili_arm.config"
+_FILE_IS_READ: Final = "amili_arm.file_is_read"
 
 _TELL_SETTINGS: Final = frozenset({"doctor"})
 """Commands whose result says what is wrong with the settings."""
@@ -157,10 +160,25 @@ def _take_file(context: typer.Context, given: str | None) -> None:
         file = use_file(given if given is not None else context.meta.get(_CONFIG_BEFORE_COMMAND))
         for warning in unknown_variables(os.environ):
             output.warn(warning)
+        context.meta[_FILE_IS_READ] = True
         context.default_map = defaults(resolve({}, file), context.info_name or "")
     except ConfigurationError as exc:
         if context.info_name not in _TELL_SETTINGS:
             output.fail(str(exc))
+
+
+def _take_client(context: typer.Context, given: int | None) -> int | None:
+    """Makes the settings those of the client number, before the other options are parsed. It may stand before or after --config."""
+    if context.resilient_parsing:
+        return given
+    pick_client(given)
+    if given is not None and context.meta.get(_FILE_IS_READ):
+        try:
+            context.default_map = defaults(resolve({}, current_file()), context.info_name or "")
+        except ConfigurationError as exc:
+            if context.info_name not in _TELL_SETTINGS:
+                output.fail(str(exc))
+    return given
 
 
 def _name_file(context: typer.Context, given: str | None) -> None:
@@ -210,6 +228,22 @@ AnyCommandsConfig: TypeAlias = Annotated[
     ),
 ]
 
+ClientNo: TypeAlias = Annotated[
+    int | None, typer.Option(callback=_take_client, is_eager=True, metavar="N", rich_help_panel=CONNECTION, help="Client number.")
+]
+SettingsOf: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--client-no",
+        callback=_take_client,
+        is_eager=True,
+        expose_value=False,
+        metavar="N",
+        rich_help_panel=CONNECTION,
+        help="Use the settings of this client number in [[clients]] of the settings file.",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class ConnectionOptions:
@@ -217,7 +251,7 @@ class ConnectionOptions:
 
     config: Config = None
     base_url: Annotated[str | None, typer.Option(metavar="URL", rich_help_panel=CONNECTION, help="Address of the API.")] = None
-    client_no: Annotated[int | None, typer.Option(metavar="N", rich_help_panel=CONNECTION, help="Client number.")] = None
+    client_no: ClientNo = None
     user_id: Annotated[
         str | None, typer.Option(metavar="ID", rich_help_panel=CONNECTION, help="User id that the API records as the author.")
     ] = None

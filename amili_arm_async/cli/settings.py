@@ -19,7 +19,18 @@ from . import output
 from .config_file import ConfigFile, read_config
 from .settings_schema import KNOWN, SECRETS
 
-__all__ = ["RUN_VARIABLES", "Found", "Settings", "current_client", "current_file", "resolve", "unknown_variables", "use_client", "use_file"]
+__all__ = [
+    "RUN_VARIABLES",
+    "Found",
+    "Settings",
+    "current_client",
+    "current_file",
+    "pick_client",
+    "resolve",
+    "unknown_variables",
+    "use_client",
+    "use_file",
+]
 
 Origin: TypeAlias = Literal["flag", "environment", "file", "default"]
 Layer: TypeAlias = Mapping[str, "Found"]
@@ -136,10 +147,24 @@ def current_client() -> int | None:
     return _CLIENT.get()
 
 
-def _of_client(flags: Layer, file: ConfigFile | None) -> Layer:
+_PICKED: ContextVar[int | None] = ContextVar("_PICKED", default=None)
+
+
+def pick_client(client_no: int | None) -> None:
+    """Notes the --client-no of the command that starts: its settings in [[clients]] are those of the command.
+
+    Args:
+        client_no: the client number, or None where none was given.
+    """
+    _PICKED.set(client_no)
+
+
+def _of_client(flags: Layer, environment: Layer, file: ConfigFile | None) -> Layer:
     """Returns the settings of the client number that was chosen; they are of the file, and override what it says of all."""
     given = flags.get("connection.client_no")
-    number = given.value if given is not None else current_client()
+    number = given.value if given is not None else current_client() or _PICKED.get()
+    if number is None and "connection.client_no" in environment:
+        number = environment["connection.client_no"].value
     if file is None or number is None or number not in file.clients:
         return {}
     return {key: Found(value, "file", file.path) for key, value in {"connection.client_no": number, **file.clients[number]}.items()}
@@ -267,7 +292,8 @@ def resolve(flags: Mapping[str, Found], file: ConfigFile | None, variables: Mapp
     """
     variables = os.environ if variables is None else variables
     in_file = {key: Found(value, "file", file.path) for key, value in file.values.items()} if file is not None else {}
-    layers: Sequence[Layer] = (flags, _environment(variables), _of_client(flags, file), in_file)
+    environment = _environment(variables)
+    layers: Sequence[Layer] = (flags, environment, _of_client(flags, environment, file), in_file)
     found: dict[str, Found] = {}
     for layer in reversed(layers):
         found.update(_refuse_duplicate_secrets(layer))

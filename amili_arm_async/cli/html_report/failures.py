@@ -7,10 +7,10 @@ from typing import Final
 
 from ...bulk.reasons import explain
 from ...nightly.report import AtRisk, Part, Reason, ReportSchema
-from .markup import Markup, element, identifier, join, money, number, plural
+from .markup import WHOLE_PAGE, Markup, Scope, element, identifier, join, money, number, plural
 from .summary import summed_at_risk
 
-__all__ = ["command_block", "failures_section", "money_at_risk"]
+__all__ = ["command_block", "failures_section", "money_at_risk", "risk_section"]
 
 _OPEN: Final = 3
 """Groups of failures that are open at first."""
@@ -52,27 +52,40 @@ def _words(command: str) -> Iterator[str]:
 # --- money at risk --------------------------------------------------------------------------------------------------------
 
 
-def money_at_risk(document: ReportSchema) -> Markup:
+def money_at_risk(document: ReportSchema, scope: Scope = WHOLE_PAGE) -> Markup:
     """Returns the money of the documents that did not succeed, by currency and state.
 
     Args:
         document: the report.
+        scope: where on the page it stands.
 
     Returns:
         A section; empty where no documents were read.
     """
-    parts = [part for part in document.parts if part.money is not None]
-    if not parts:
-        return Markup("")
-    title = element("h2", "Money at risk", id="risk-title")
-    if not document.money_at_risk:
+    has_money = any(part.money is not None for part in document.parts)
+    return risk_section(document.money_at_risk, scope) if has_money else Markup("")
+
+
+def risk_section(amounts: list[AtRisk], scope: Scope = WHOLE_PAGE) -> Markup:
+    """Returns the money at risk as a table.
+
+    Args:
+        amounts: by currency and state.
+        scope: where on the page it stands.
+
+    Returns:
+        A section.
+    """
+    title = scope.heading("Money at risk", name="risk-title")
+    section = {"id": scope.id("risk"), "aria_labelledby": scope.id("risk-title")}
+    if not amounts:
         good = element("span", "\u2713", class_="mark", aria_hidden="true")
         text = element("p", good, "None: no document failed, and none is in doubt.", class_="adds-up good")
-        return element("section", title, text, id="risk", aria_labelledby="risk-title")
-    rows = [_risk(one) for one in document.money_at_risk[:_MOST_ROWS]]
+        return element("section", title, text, **section)
+    rows = [_risk(one) for one in amounts[:_MOST_ROWS]]
     totals = [
         element("tr", element("th", "Together", scope="row"), element("td", name), *_sums(count, total), class_="sum")
-        for name, count, total in summed_at_risk(document.money_at_risk)[:_MOST_ROWS]
+        for name, count, total in summed_at_risk(amounts)[:_MOST_ROWS]
     ]
     heads = [("State", None), ("Currency", None), ("Documents", "n"), ("Total", "n")]
     table = element(
@@ -83,9 +96,9 @@ def money_at_risk(document: ReportSchema) -> Markup:
         element("tfoot", *totals) if len(rows) > 1 else "",
         class_="risk",
     )
-    more = len(document.money_at_risk) - len(rows)
+    more = len(amounts) - len(rows)
     note = element("p", f"{number(more)} further rows are in the report in JSON.", class_="quiet") if more > 0 else ""
-    return element("section", title, table, note, id="risk", aria_labelledby="risk-title")
+    return element("section", title, table, note, **section)
 
 
 def _risk(of: AtRisk) -> Markup:
@@ -104,11 +117,12 @@ def _sums(count: int, total: str | None) -> list[Markup]:
 # --- failures -------------------------------------------------------------------------------------------------------------
 
 
-def failures_section(document: ReportSchema) -> Markup:
+def failures_section(document: ReportSchema, scope: Scope = WHOLE_PAGE) -> Markup:
     """Returns the failures of all parts, grouped by reason, each with the command that settles it.
 
     Args:
         document: the report.
+        scope: where on the page it stands.
 
     Returns:
         A section; empty where nothing failed.
@@ -118,20 +132,20 @@ def failures_section(document: ReportSchema) -> Markup:
         return Markup("")
     return element(
         "section",
-        element("h2", "Failures", id="failures-title"),
-        *(_failures(part, document.files.get(part.name)) for part in parts),
-        id="failures",
-        aria_labelledby="failures-title",
+        scope.heading("Failures", name="failures-title"),
+        *(_failures(part, document.files.get(part.name), scope) for part in parts),
+        id=scope.id("failures"),
+        aria_labelledby=scope.id("failures-title"),
     )
 
 
-def _failures(part: Part, file: str | None) -> Markup:
+def _failures(part: Part, file: str | None, scope: Scope) -> Markup:
     named = sum(reason.count for reason in part.reasons)
     groups = [_group(reason, part, file, is_open=place < _OPEN) for place, reason in enumerate(part.reasons)]
     where = join("All of them are listed in ", identifier(part.failures_file), ".") if part.failures_file is not None else ""
     source = join(" of ", identifier(file)) if file is not None else ""
     return join(
-        element("h3", part.name.capitalize(), id=f"{part.name}-failures"),
+        scope.heading(part.name.capitalize(), name=f"{part.name}-failures", below=1),
         element("p", plural(named, "record"), source, ", by reason. ", where, class_="quiet"),
         *groups,
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 import unicodedata
 from datetime import datetime, tzinfo
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = [
+    "WHOLE_PAGE",
     "Markup",
+    "Scope",
     "bytes_text",
     "clock_text",
     "duration",
@@ -31,6 +33,46 @@ class Markup(str):
     """Text that is markup; any other text is escaped."""
 
     __slots__ = ()
+
+
+class Scope(NamedTuple):
+    """Where on a page a report stands: a page may hold those of several client numbers.
+
+    Attributes:
+        prefix: what the ids of its elements begin with.
+        level: level of its largest headings.
+    """
+
+    prefix: str = ""
+    level: int = 2
+
+    def id(self, name: str) -> str:
+        """Returns the id of an element.
+
+        Args:
+            name: the name of the element within the report.
+
+        Returns:
+            An id that no other report of the page has.
+        """
+        return self.prefix + name
+
+    def heading(self, *children: str, name: str | None = None, below: int = 0) -> Markup:
+        """Returns a heading.
+
+        Args:
+            *children: what it says.
+            name: see `id`; None: it has no id.
+            below: levels below the largest headings of the report.
+
+        Returns:
+            The heading.
+        """
+        return element(f"h{self.level + below}", *children, id=self.id(name) if name is not None else None)
+
+
+WHOLE_PAGE: Final = Scope()
+"""The scope of a report that has the page for itself."""
 
 
 def element(name: str, /, *children: str, **attributes: str | int | float | bool | None) -> Markup:

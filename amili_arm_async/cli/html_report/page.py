@@ -9,12 +9,12 @@ from datetime import datetime, tzinfo
 from ... import __version__
 from ...nightly.report import Part, ReportSchema
 from .failures import command_block, failures_section, money_at_risk
-from .markup import Markup, bytes_text, clock_text, duration, element, identifier, join, number
+from .markup import WHOLE_PAGE, Markup, Scope, bytes_text, clock_text, duration, element, identifier, join, number
 from .sections import part_section
 from .style import SCRIPT, STYLE
-from .summary import failed_records, faults, next_steps, verdict
+from .summary import Tone, failed_records, faults, next_steps, verdict
 
-__all__ = ["render_page"]
+__all__ = ["alarm", "mark_of", "page_of", "render_page", "report_sections"]
 
 
 def render_page(document: ReportSchema, zone: tzinfo | None = None) -> str:
@@ -30,24 +30,51 @@ def render_page(document: ReportSchema, zone: tzinfo | None = None) -> str:
     tone, sentence = verdict(document)
     day = document.started.astimezone(zone)
     title = f"{sentence.rstrip('.')} ({day:%Y-%m-%d})"
+    return page_of(title, _head(document, zone, tone, sentence), report_sections(document, zone))
+
+
+def page_of(title: str, head: list[Markup], content: list[Markup]) -> str:
+    """Renders a page around its content.
+
+    Args:
+        title: of the page.
+        head: what it opens with.
+        content: its sections.
+
+    Returns:
+        HTML that loads nothing from elsewhere.
+    """
     body = element(
         "body",
         element("a", "To the details", href="#details", class_="skip"),
-        element("header", *_head(document, zone, tone, sentence)),
-        element(
-            "main",
-            money_at_risk(document),
-            _steps(document, zone),
-            element("nav", *(_overview(part) for part in document.parts), aria_label="Parts") if document.parts else "",
-            failures_section(document),
-            *map(part_section, document.parts),
-            _facts(document, zone),
-            id="details",
-        ),
+        element("header", *head),
+        element("main", *content, id="details"),
         element("footer", f"Made by amili-arm {__version__}. It contains no personal data except customer and document numbers."),
         element("script", Markup(SCRIPT)),
     )
     return "<!DOCTYPE html>\n" + element("html", element("head", *_meta(title)), body, lang="en") + "\n"
+
+
+def report_sections(document: ReportSchema, zone: tzinfo | None, scope: Scope = WHOLE_PAGE) -> list[Markup]:
+    """Renders what a report says below its verdict.
+
+    Args:
+        document: the report.
+        zone: time zone of the times; None is that of this machine.
+        scope: where on the page it stands.
+
+    Returns:
+        The sections.
+    """
+    parts = [_overview(part, scope) for part in document.parts]
+    return [
+        money_at_risk(document, scope),
+        _steps(document, zone, scope),
+        element("nav", *parts, aria_label=f"Parts of client {document.client_no}" if scope.prefix else "Parts") if parts else Markup(""),
+        failures_section(document, scope),
+        *(part_section(part, scope) for part in document.parts),
+        _facts(document, zone, scope),
+    ]
 
 
 def _meta(title: str) -> list[Markup]:
@@ -74,18 +101,42 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _head(document: ReportSchema, zone: tzinfo | None, tone: str, sentence: str) -> list[Markup]:
-    wrong = [element("li", fault) for fault in faults(document)]
-    mark = {"good": "\u2713", "bad": "\u2717", "uncertain": "?"}[tone]
+def _head(document: ReportSchema, zone: tzinfo | None, tone: Tone, sentence: str) -> list[Markup]:
     when = element("time", clock_text(document.started, zone), datetime=document.started.isoformat())
     return [
         element("p", "Accounts receivable \u00b7 client ", str(document.client_no), " \u00b7 ", when, class_="kicker"),
-        element("h1", element("span", mark, class_="mark", aria_hidden="true"), sentence, class_=tone),
-        element("div", element("h2", "Sums that do not add up"), element("ul", *wrong), class_="alarm") if wrong else Markup(""),
+        element("h1", mark_of(tone), sentence, class_=tone),
+        alarm(document),
     ]
 
 
-def _steps(document: ReportSchema, zone: tzinfo | None) -> Markup:
+def mark_of(tone: Tone) -> Markup:
+    """Returns the sign before a verdict.
+
+    Args:
+        tone: of the verdict.
+
+    Returns:
+        The sign, which screen readers leave out.
+    """
+    return element("span", {"good": "\u2713", "bad": "\u2717", "uncertain": "?"}[tone], class_="mark", aria_hidden="true")
+
+
+def alarm(document: ReportSchema, scope: Scope = WHOLE_PAGE) -> Markup:
+    """Returns the sums that do not add up.
+
+    Args:
+        document: the report.
+        scope: where on the page it stands.
+
+    Returns:
+        A box; empty where all sums add up.
+    """
+    wrong = [element("li", fault) for fault in faults(document)]
+    return element("div", scope.heading("Sums that do not add up"), element("ul", *wrong), class_="alarm") if wrong else Markup("")
+
+
+def _steps(document: ReportSchema, zone: tzinfo | None, scope: Scope) -> Markup:
     steps = next_steps(document, zone)
     if not steps:
         return Markup("")
@@ -93,15 +144,15 @@ def _steps(document: ReportSchema, zone: tzinfo | None) -> Markup:
     where = "Run the commands on the machine of the night, as its user, with its AMILI_ARM_ variables."
     return element(
         "section",
-        element("h2", "What to do now", id="steps-title"),
+        scope.heading("What to do now", name="steps-title"),
         element("ol", *items),
         element("p", where, class_="quiet") if document.commands else "",
         class_="steps",
-        aria_labelledby="steps-title",
+        aria_labelledby=scope.id("steps-title"),
     )
 
 
-def _overview(part: Part) -> Markup:
+def _overview(part: Part, scope: Scope) -> Markup:
     """Returns a part in three lines, with a link to it."""
     failed = failed_records(part)
     succeeded = sum(part.counts.values()) - failed
@@ -112,11 +163,11 @@ def _overview(part: Part) -> Markup:
         element("b", number(succeeded)),
         element("span", f"of {number(part.read)} succeeded"),
         result,
-        href=f"#{part.name}",
+        href=f"#{scope.id(part.name)}",
     )
 
 
-def _facts(document: ReportSchema, zone: tzinfo | None) -> Markup:
+def _facts(document: ReportSchema, zone: tzinfo | None, scope: Scope) -> Markup:
     def moment(instant: datetime | None) -> Markup:
         if instant is None:
             return Markup("not ended")
@@ -136,4 +187,5 @@ def _facts(document: ReportSchema, zone: tzinfo | None) -> Markup:
     if document.error is not None:
         facts.append(("Ended by", element("span", document.error, class_="bad")))
     rows = [element("div", element("dt", word), element("dd", value)) for word, value in facts]
-    return element("section", element("h2", "The run", id="run-title"), element("dl", *rows, class_="run"), aria_labelledby="run-title")
+    title = scope.heading("The run", name="run-title")
+    return element("section", title, element("dl", *rows, class_="run"), aria_labelledby=scope.id("run-title"))

@@ -7,7 +7,7 @@ from typing import Final
 from ...bulk.outcomes import STATE_RULES, State
 from ...nightly.report import Amount, CurrencyMoney, Money, Part, Sync, Timeline
 from .charts import ORDER, bucket_row, latency_chart, state_bar, throughput_chart
-from .markup import Markup, bytes_text, duration, element, join, money, number, percent, plural
+from .markup import WHOLE_PAGE, Markup, Scope, bytes_text, duration, element, join, money, number, percent, plural
 from .summary import count_fault, money_fault, not_read, summed
 
 __all__ = ["part_section"]
@@ -18,11 +18,12 @@ _MOST_CURRENCIES: Final = 20
 _DASH: Final = "\u2013"
 
 
-def part_section(part: Part) -> Markup:
+def part_section(part: Part, scope: Scope = WHOLE_PAGE) -> Markup:
     """Returns everything about one part.
 
     Args:
         part: of the report.
+        scope: where on the page it stands.
 
     Returns:
         A section.
@@ -35,17 +36,17 @@ def part_section(part: Part) -> Markup:
     )
     return element(
         "section",
-        element("h2", name.capitalize(), id=f"{name}-title"),
+        scope.heading(name.capitalize(), name=f"{name}-title"),
         element("p", facts, class_="facts"),
         element("p", f"Limited to the first {plural(part.limited_to, 'record')}: nothing beyond was read.") if part.limited_to else "",
         element("p", unread, class_="bad") if (unread := not_read(part)) is not None else "",
         _counts(part),
         _expectation(part),
-        _sync(name, part.sync) if part.sync is not None else "",
-        _money(name, part.money) if part.money is not None else "",
-        _timeline(name, part.timeline) if part.timeline is not None and part.timeline.buckets else "",
-        id=name,
-        aria_labelledby=f"{name}-title",
+        _sync(name, part.sync, scope) if part.sync is not None else "",
+        _money(name, part.money, scope) if part.money is not None else "",
+        _timeline(name, part.timeline, scope) if part.timeline is not None and part.timeline.buckets else "",
+        id=scope.id(name),
+        aria_labelledby=scope.id(f"{name}-title"),
     )
 
 
@@ -98,7 +99,7 @@ def _expectation(part: Part) -> Markup | str:
     return element("p", f"{number(of.found)} {what} in the source; at least {number(of.expected)} were expected.", class_="quiet")
 
 
-def _sync(name: str, sync: Sync) -> Markup:
+def _sync(name: str, sync: Sync, scope: Scope) -> Markup:
     figures = (
         ("new", sync.new, "not sent before"),
         ("changed", sync.changed, "sent again, whole"),
@@ -110,13 +111,13 @@ def _sync(name: str, sync: Sync) -> Markup:
         element("div", element("dt", word), element("dd", element("b", number(count)), element("span", what, class_="quiet")))
         for word, count, what in figures
     ]
-    return join(element("h3", "Compared with the last sync", id=f"{name}-sync"), element("dl", *items, class_="figures"))
+    return join(scope.heading("Compared with the last sync", name=f"{name}-sync", below=1), element("dl", *items, class_="figures"))
 
 
 # --- money ----------------------------------------------------------------------------------------------------------------
 
 
-def _money(name: str, of: Money) -> Markup:
+def _money(name: str, of: Money, scope: Scope) -> Markup:
     notes = [
         f"{plural(count, 'document')} {words}"
         for count, words in (
@@ -132,7 +133,7 @@ def _money(name: str, of: Money) -> Markup:
     if (more := len(of.currencies) - len(tables)) > 0:
         notes.append(f"{number(more)} further currencies, which the report in JSON has")
     return join(
-        element("h3", "Money", id=f"{name}-money"),
+        scope.heading("Money", name=f"{name}-money", below=1),
         element("div", *tables, class_="currencies") if tables else element("p", "No money was read.", class_="quiet"),
         element("ul", *(element("li", note) for note in notes), class_="quiet notes") if notes else "",
         _check("the run itself says so.", "") if contradicts else "",
@@ -178,7 +179,7 @@ def _amount(word: str, amount: Amount, kind: str) -> Markup:
 # --- over time ------------------------------------------------------------------------------------------------------------
 
 
-def _timeline(name: str, timeline: Timeline) -> Markup:
+def _timeline(name: str, timeline: Timeline, scope: Scope) -> Markup:
     title = name.capitalize()
     heads = ("From", "Settled", "Failed", "Accepted", "Median", "p95")
     head = element("tr", *(element("th", text, scope="col") for text in heads))
@@ -192,7 +193,7 @@ def _timeline(name: str, timeline: Timeline) -> Markup:
     )
     latency = latency_chart(timeline, title)
     return join(
-        element("h3", "Over time", id=f"{name}-time"),
+        scope.heading("Over time", name=f"{name}-time", below=1),
         element(
             "div",
             _figure("Records settled, per second", (("success", "succeeded"), ("failure", "failed")), throughput_chart(timeline, title)),
