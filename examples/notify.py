@@ -56,7 +56,8 @@ def details(report: dict[str, Any]) -> list[str]:
     """Returns why records failed, the most frequent reasons first; no line holds a key or personal data."""
     lines = []
     for client in report.get("clients") or [report]:
-        for part in client.get("parts") or [client]:
+        report_of = client.get("report") or client
+        for part in report_of.get("parts") or [report_of]:
             for reason in (part.get("reasons") or [])[:5]:
                 where = " ".join(str(word) for word in (client.get("client_no"), part.get("name")) if word)
                 lines.append(f"{where + ': ' if where else ''}{reason['count']} {reason['state']} ({reason['reason']})")

@@ -87,12 +87,14 @@ class RunMonitor:
     Attributes:
         client_no: the client number, once it is known.
         error: what ended the run early, as a sentence, or None.
+        cause: the exception that is about, or None.
         report: the report for programs; None where the run ended before there was one.
     """
 
     def __init__(self, command: str, on_end: str | None, metrics: str | None, notifier: SystemdNotifier) -> None:
         self.client_no: int | None = None
         self.error: str | None = None
+        self.cause: BaseException | None = None
         self.report: Mapping[str, Any] | None = None
         self._command = command
         self._on_end = on_end

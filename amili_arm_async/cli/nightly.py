@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +29,8 @@ from ..nightly.run import NightlyReport, PartName
 from ..sources.records import Records
 from . import output
 from .check import CheckJob, customer_numbers, require_rereadable
-from .clients import clients_of_the_night, run_clients
+from .clients import clients_of_the_night, run_client, run_clients
+from .clients_night import current_night
 from .html_report.markup import spaced
 from .html_report.summary import next_steps, summed_at_risk
 from .html_report.writers import Failure, write_failures, write_json, write_page
@@ -201,7 +201,9 @@ def nightly(
     Exit code 0: every record succeeded and the money adds up; 1: some failed, or the job could not continue; 2: usage error.
     """
     if (numbers := clients_of_the_night(connection.client_no)) is not None:
-        raise typer.Exit(run_clients(context, numbers, as_json=shown.as_json))
+        if connection.client_no is not None:
+            raise typer.Exit(run_client(context, connection.client_no))
+        raise typer.Exit(run_clients(context, numbers, as_json=shown.as_json, messages=shown.server_messages))
     options = rehearsal.of(run.bulk(stop_after_failures=parse_stop_after_failures(stop_after_failures)))
     job = NightlyJob(
         rehearsal.client(connection),
@@ -236,16 +238,6 @@ def nightly(
         raise typer.Exit(_run(job, reports, messages=shown.server_messages, as_json=shown.as_json))
 
 
-def _amount(currency: str, total: str | None) -> str:
-    return (
-        "without totals"
-        if total is None
-        else f"{Decimal(total):,f} {currency}"
-        if currency != "none"
-        else f"{Decimal(total):,f} without currency"
-    )
-
-
 def _parts(customers: str | None, documents: str | None) -> tuple[tuple[PartName, str | None], ...]:
     return ("customers", customers), ("documents", documents)
 
@@ -277,6 +269,9 @@ def _run(job: NightlyJob, reports: ReportOptions, *, messages: bool, as_json: bo
         all_written = job.write_reports(reports, messages=messages)
         if monitor.has_on_end:
             monitor.report = job.as_json(reports, ended=not code)
+        if (night := current_night()) is not None:
+            schema = job.schema(reports) if job.report is not None else None
+            night.add(job.arm.client_no, schema, job.failures, job.as_json(reports, ended=not code))
         job.print_report(reports, as_json=as_json, ended=not code, messages=messages)
     return code or (0 if job.report is not None and job.report.ok and all_written else 1)
 
@@ -485,7 +480,7 @@ class NightlyJob:
         for path, write in (
             (reports.report, partial(write_json, schema)),
             (reports.html, partial(write_page, schema)),
-            (reports.failures, lambda path: write_failures(path, self._failures(), messages=messages)),
+            (reports.failures, lambda path: write_failures(path, self.failures(), messages=messages)),
         ):
             try:
                 if path is not None:
@@ -496,9 +491,13 @@ class NightlyJob:
                 all_written = False
         return all_written
 
-    def _failures(self) -> Iterator[Failure]:
-        assert self.report is not None
-        for part in self.report.parts:
+    def failures(self) -> Iterator[Failure]:
+        """Yields the records that failed.
+
+        Yields:
+            Each with its place.
+        """
+        for part in self.report.parts if self.report is not None else ():
             for outcome in part.report.failures():
                 cause = cause_of(outcome.state, outcome.reason, outcome.message)
                 yield Failure(part.name, outcome, self.records[part.name].line(outcome.index), cause)
@@ -545,7 +544,7 @@ class NightlyJob:
         """
         for check in self.checks:
             check.print_findings_before_push()
-        if as_json:
+        if as_json and current_night() is None:
             output.print_json(self.as_json(reports, ended=ended))
         if self.report is None:
             return
@@ -561,7 +560,7 @@ class NightlyJob:
     def _print_end(self, schema: ReportSchema) -> None:
         """Prints the money at risk, what to do now with the commands that do it, and the paths of the reports."""
         for currency, count, total in summed_at_risk(schema.money_at_risk):
-            output.warn(f"money at risk: {count:,} document{'' if count == 1 else 's'}, {_amount(currency, total)}")
+            output.warn(f"money at risk: {output.money_in_words((currency, count, total))}")
         for place, step in enumerate(next_steps(schema), 1):
             output.warn(f"{place}. {spaced(step.text)}")
             for text in step.commands:

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
@@ -32,6 +33,7 @@ __all__ = [
     "fail",
     "locate",
     "megabytes",
+    "money_in_words",
     "name_failures",
     "name_next_step",
     "name_shortfall",
@@ -150,6 +152,22 @@ def table(title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]], *
         else:
             grid.add_section()
     Console(stderr=stderr, highlight=False, markup=False).print(grid)
+
+
+def money_in_words(of: tuple[str, int, str | None]) -> str:
+    """Returns a sum of documents.
+
+    Args:
+        of: its currency ("none": without one), the number of documents, and their sum or None.
+
+    Returns:
+        Such as `2 documents, 100.00 NOK`.
+    """
+    currency, count, total = of
+    documents = counted(count, "document")
+    if total is None:
+        return f"{documents}, without totals"
+    return f"{documents}, {Decimal(total):,f} {currency if currency != 'none' else 'without currency'}"
 
 
 def state_rows(*reports: BulkReport | None) -> list[tuple[str, ...]]:

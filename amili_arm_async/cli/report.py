@@ -11,7 +11,8 @@ import typer
 
 from ..bulk.outcomes import RecordOutcome
 from ..errors import ConfigurationError, counted
-from ..nightly.report import ReportSchema, read_report
+from ..nightly.clients_report import ClientsReport, read_any_report
+from ..nightly.report import ReportSchema
 from . import output
 from .html_report.writers import Failure, write_failures, write_page
 from .options import check_files, command
@@ -47,21 +48,34 @@ def report(
         if html is not None:
             write_page(schema, html)
         if csv is not None:
-            written = write_failures(csv, _failures(schema), delimiter="," if comma else ";")
-            _warn_of_omitted(schema, written)
+            written = write_failures(
+                csv, _all_failures(schema), delimiter="," if comma else ";", of_clients=isinstance(schema, ClientsReport)
+            )
+            _warn_of_omitted(_reports(schema), written)
     except OSError as exc:
         output.fail(f"{exc.filename or html or csv} can't be written: {exc.strerror}", code=1)
 
 
-def _read(file: str) -> ReportSchema:
+def _read(file: str) -> ReportSchema | ClientsReport:
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as exc:
         output.fail(f"{file} can't be read: {exc.strerror}")
     try:
-        return read_report(data)
+        return read_any_report(data)
     except ConfigurationError as exc:
         output.fail(f"{file}: {exc}")
+
+
+def _reports(schema: ReportSchema | ClientsReport) -> list[ReportSchema]:
+    if isinstance(schema, ReportSchema):
+        return [schema]
+    return [client.report for client in schema.clients if client.report is not None]
+
+
+def _all_failures(schema: ReportSchema | ClientsReport) -> Iterator[Failure]:
+    for report in _reports(schema):
+        yield from _failures(report)
 
 
 def _failures(schema: ReportSchema) -> Iterator[Failure]:
@@ -72,12 +86,13 @@ def _failures(schema: ReportSchema) -> Iterator[Failure]:
                 continue
             for example in reason.examples:
                 outcome = RecordOutcome(example.index, example.key, reason.state, reason.reason, example.message)
-                yield Failure(part.name, outcome, example.line, reason.cause)
+                yield Failure(part.name, outcome, example.line, reason.cause, schema.client_no)
 
 
-def _warn_of_omitted(schema: ReportSchema, written: int) -> None:
-    failed = sum(reason.count for part in schema.parts for reason in part.reasons)
+def _warn_of_omitted(reports: list[ReportSchema], written: int) -> None:
+    parts = [part for report in reports for part in report.parts]
+    failed = sum(reason.count for part in parts for reason in part.reasons)
     if written < failed:
-        files = sorted({part.failures_file for part in schema.parts if part.failures_file is not None})
+        files = sorted({part.failures_file for part in parts if part.failures_file is not None})
         where = f"; all are in {', '.join(map(output.plain, files))}" if files else ""
         output.warn(f"the report names {written:,} of {counted(failed, 'failure')}{where}")

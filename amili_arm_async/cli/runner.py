@@ -162,12 +162,14 @@ def run_to_end(work: Coroutine[Any, Any, None], signals: SignalHandler) -> int:
         warn_at_end(monitor.error, is_cause=True)
         return 2
     except BulkError as exc:
+        monitor.cause = exc.__cause__
         monitor.error = f"the run could not go on: {exc.__cause__ or exc}"
         if rest := exc.report.rest_in_words():
             warn_at_end(rest)
         warn_at_end(monitor.error + (f". After that, {_GOES_ON}" if signals.is_durable else ""), is_cause=True)
         return signals.code or 1
     except ArmError as exc:
+        monitor.cause = exc
         monitor.error = str(exc)
         warn_at_end(monitor.error, is_cause=True)
         return signals.code or 1

@@ -119,6 +119,7 @@ def current_file() -> ConfigFile | None:
 
 
 _CLIENT: ContextVar[int | None] = ContextVar("_CLIENT", default=None)
+_PICKED: ContextVar[int | None] = ContextVar("_PICKED", default=None)
 
 
 @contextlib.contextmanager
@@ -131,11 +132,12 @@ def use_client(client_no: int) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    token = _CLIENT.set(client_no)
+    token, picked = _CLIENT.set(client_no), _PICKED.set(None)
     try:
         yield
     finally:
         _CLIENT.reset(token)
+        _PICKED.reset(picked)
 
 
 def current_client() -> int | None:
@@ -145,9 +147,6 @@ def current_client() -> int | None:
         The client number.
     """
     return _CLIENT.get()
-
-
-_PICKED: ContextVar[int | None] = ContextVar("_PICKED", default=None)
 
 
 def pick_client(client_no: int | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -33,15 +33,19 @@ __all__ = [
     "Example",
     "Expectation",
     "FirstFailure",
+    "Instant",
     "LineOf",
     "Money",
     "Part",
     "PartName",
     "Reason",
     "ReportSchema",
+    "Seconds",
     "Sync",
     "Timeline",
+    "check_instants",
     "first_failures",
+    "format_of",
     "money_at_risk",
     "part_of",
     "read_report",
@@ -571,15 +575,51 @@ def read_report(data: bytes) -> ReportSchema:
         ConfigurationError: it is not a report of this format; the message has the JSON path of what is wrong.
     """
     try:
-        head = msgspec.json.decode(data, type=_Head)
-        if head.format != FORMAT:
-            found = "it has no format" if head.format is None else f"its format is {head.format[:80]!a}"
+        if (name := format_of(data)) != FORMAT:
+            found = "it has no format" if name is None else f"its format is {name[:80]!a}"
             raise ConfigurationError(f"not a report that this version reads: {found}; expected {FORMAT!r}")
         report = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ConfigurationError(f"not a report: {exc}") from exc
-    for name, instant in (("started", report.started), ("ended", report.ended)):
-        # At the edge of the calendar a time can't be converted to another zone.
-        if instant is not None and not 1970 <= instant.year <= 9990:
-            raise ConfigurationError(f"not a report: the year of $.{name} is not between 1970 and 9990")
+    check_instants(report)
     return report
+
+
+def format_of(data: bytes) -> str | None:
+    """Reads the format of a report.
+
+    Args:
+        data: the JSON text.
+
+    Returns:
+        Its name and number, or None.
+
+    Raises:
+        ConfigurationError: it is not JSON.
+    """
+    try:
+        return msgspec.json.decode(data, type=_Head).format
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise ConfigurationError(f"not a report: {exc}") from exc
+
+
+class _Dated(Protocol):
+    @property
+    def started(self) -> datetime: ...
+    @property
+    def ended(self) -> datetime | None: ...
+
+
+def check_instants(report: _Dated, path: str = "$") -> None:
+    """Refuses times that can't be converted to another zone, since they are at the edge of the calendar.
+
+    Args:
+        report: the report.
+        path: its JSON path, for the message.
+
+    Raises:
+        ConfigurationError: one is.
+    """
+    for name, instant in (("started", report.started), ("ended", report.ended)):
+        if instant is not None and not 1970 <= instant.year <= 9990:
+            raise ConfigurationError(f"not a report: the year of {path}.{name} is not between 1970 and 9990")

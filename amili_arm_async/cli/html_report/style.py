@@ -57,10 +57,11 @@ body {
   margin: 0 auto; padding: clamp(1.25rem, 4vw, 3.5rem) clamp(1rem, 4vw, 2.5rem) 4rem; max-width: 62rem;
   background: var(--paper); color: var(--ink); font: 1rem/1.55 var(--sans); font-variant-numeric: tabular-nums lining-nums;
 }
-h1, h2, h3 { font-family: var(--serif); font-weight: 600; line-height: 1.2; text-wrap: balance; }
+h1, h2, h3, h4 { font-family: var(--serif); font-weight: 600; line-height: 1.2; text-wrap: balance; }
 h1 { font-size: clamp(1.8rem, 1.1rem + 3vw, 3rem); letter-spacing: -.015em; margin: .35em 0 .7em; max-width: 24ch; }
 h2 { font-size: 1.65rem; margin: 0 0 .3rem; }
-h3 { font-size: 1.15rem; margin: 2.4rem 0 .7rem; }
+h3, article h4 { font-size: 1.15rem; margin: 2.4rem 0 .7rem; }
+article h3 { font-size: 1.4rem; margin: 0 0 .3rem; }
 p { margin: .5rem 0; }
 a { color: var(--link); }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 3px; border-radius: 2px; }
@@ -76,11 +77,11 @@ code { font: .92em var(--mono); overflow-wrap: anywhere; }
 .n { text-align: right; white-space: nowrap; }
 
 .steps, .alarm { border-left: 3px solid var(--ink); padding: .1rem 0 .1rem 1.2rem; margin: 0 0 1.6rem; max-width: 46rem; }
-.steps h2, .alarm h2 { font: 600 1rem var(--sans); margin: 0 0 .3rem; }
+.steps :is(h2, h3), .alarm :is(h2, h3) { font: 600 1rem var(--sans); margin: 0 0 .3rem; }
 .steps ol, .alarm ul { margin: 0; padding-left: 1.3rem; overflow-wrap: anywhere; }
 .steps li, .alarm li { padding-left: .2rem; margin: .3rem 0; }
 .alarm { border-color: var(--bad); background: var(--tint); padding: .9rem 1.2rem; }
-.alarm h2 { color: var(--bad); }
+.alarm :is(h2, h3) { color: var(--bad); }
 
 section.steps { margin-top: 2.4rem; }
 h1 + .alarm { margin-top: 0; }
@@ -179,6 +180,13 @@ summary { cursor: pointer; }
 .risk { max-width: 44rem; }
 .risk tbody th { font-weight: 600; }
 .risk .sum th, .risk .sum td { font-weight: 600; border-top: 1px solid var(--ink); }
+.clients th, .clients td { padding-top: .6rem; padding-bottom: .6rem; }
+.clients td.verdict { overflow-wrap: anywhere; width: 60%; }
+article { margin-top: 5rem; border-top: 3px solid var(--ink); padding-top: 1.6rem; }
+article > h2 { font-size: 2rem; }
+article > .verdict { font-size: 1.15rem; font-weight: 600; margin: .3rem 0 1rem; }
+article > section { margin-top: 2.4rem; }
+.mark { margin-right: .3em; }
 .remedy { font-family: var(--serif); font-size: 1.05rem; }
 
 .run { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); gap: 0 2.5rem; margin: .8rem 0 0; }
@@ -194,6 +202,7 @@ footer { margin-top: 3.5rem; font-size: .85rem; }
   .counts th { padding-left: 0; }
   .counts td.meaning { grid-column: 1 / -1; width: auto; padding-left: 1.3rem; font-size: .88rem; }
   .group > p, .group > table, .group > .command { margin-left: 0; }
+  .clients th, .clients td { padding-right: .5rem; font-size: .85rem; }
   .risk th, .risk td, .risk thead th { padding-right: .35rem; font-size: .78rem; }
   .risk .swatch { margin-right: .3rem; }
   .risk td.n:last-child { white-space: normal; overflow-wrap: anywhere; }
@@ -205,7 +214,8 @@ footer { margin-top: 3.5rem; font-size: .85rem; }
   body { padding: 0; max-width: none; background: #fff; font-size: 9.5pt; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   h1 { font-size: 22pt; }
   section { margin-top: 2rem; }
-  h2, h3, figcaption, caption, summary { break-after: avoid; }
+  article { break-before: page; margin-top: 0; }
+  h2, h3, h4, figcaption, caption, summary { break-after: avoid; }
   figure, .currency, .figures, tr, .run > div, .bar { break-inside: avoid; }
   .skip, .numbers, .copy, .group summary::before { display: none; }
   a { color: inherit; }

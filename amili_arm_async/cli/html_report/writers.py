@@ -13,7 +13,9 @@ import msgspec
 from ...bulk.outcomes import RecordOutcome, safe_message
 from ...bulk.reasons import Kind, explain
 from ...files import AtomicFile
+from ...nightly.clients_report import ClientsReport
 from ...nightly.report import ReportSchema
+from .clients_page import render_clients_page
 from .page import render_page
 
 __all__ = ["Failure", "write_failures", "write_json", "write_page"]
@@ -27,15 +29,17 @@ class Failure(NamedTuple):
         outcome: what became of the record.
         line: its line in the file, from 1, or None.
         cause: what the server's message is about; see `reasons.cause_of`.
+        client_no: the client number, where the file is of several.
     """
 
     part: Kind
     outcome: RecordOutcome
     line: int | None
     cause: str = ""
+    client_no: int | None = None
 
 
-def write_json(report: ReportSchema, path: str | Path) -> None:
+def write_json(report: ReportSchema | ClientsReport, path: str | Path) -> None:
     """Writes the report as JSON, in one step. Mode 0600.
 
     Args:
@@ -49,7 +53,7 @@ def write_json(report: ReportSchema, path: str | Path) -> None:
     _write_atomically(path, [text, b"\n"])
 
 
-def write_page(report: ReportSchema, path: str | Path) -> None:
+def write_page(report: ReportSchema | ClientsReport, path: str | Path) -> None:
     """Writes the report as an HTML page, in one step. Mode 0600. Times are in the time zone of this machine.
 
     Args:
@@ -59,7 +63,8 @@ def write_page(report: ReportSchema, path: str | Path) -> None:
     Raises:
         OSError: the file can't be written; the previous file is unchanged.
     """
-    _write_atomically(path, [render_page(report).encode()])
+    page = render_page(report) if isinstance(report, ReportSchema) else render_clients_page(report)
+    _write_atomically(path, [page.encode()])
 
 
 def _write_atomically(path: str | Path, pieces: Iterable[bytes]) -> None:
@@ -84,6 +89,7 @@ def write_failures(
     *,
     messages: bool = False,
     delimiter: Literal[";", ","] = ";",
+    of_clients: bool = False,
 ) -> int:
     """Writes a CSV file with a row for each failure, in one step. Mode 0600.
 
@@ -95,6 +101,7 @@ def write_failures(
         failures: the rows.
         messages: also write the server's messages, which may contain personal data; those of this library are always written.
         delimiter: `;` is what a Norwegian Excel expects, with a byte order mark; `,` what programs expect, without one.
+        of_clients: begin each row with the client number.
 
     Returns:
         The number of rows.
@@ -109,12 +116,12 @@ def write_failures(
         text = io.StringIO(newline="")
         rows = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
         text.write("\ufeff" if delimiter == ";" else "")
-        rows.writerow(_COLUMNS)
-        for part, outcome, line, cause in failures:
+        rows.writerow(["client_no", *_COLUMNS] if of_clients else _COLUMNS)
+        for part, outcome, line, cause, client_no in failures:
             message = outcome.message if messages else safe_message(outcome)
             words = explain(outcome.state, outcome.reason, part, cause)
             row = [part, outcome.index, line, _cell(outcome.key), outcome.state, _cell(outcome.reason), *words, _cell(message)]
-            rows.writerow(row)
+            rows.writerow([client_no, *row] if of_clients else row)
             written += 1
             if text.tell() >= _PIECE:
                 yield _drain(text)
