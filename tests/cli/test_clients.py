@@ -295,6 +295,22 @@ def test_a_signal_before_a_client_begins_ends_the_night_too(start, served, env, 
     assert taken(served) == 0
 
 
+@posix
+def test_a_night_that_is_killed_leaves_what_is_known(start, served, env, folder):
+    served.ask(lambda sandbox: sandbox.inject(Fault.hang_after(), path="clients/2/*", times=None))
+    process = start("nightly", *OVER_ALL, env=env)
+    wait_until(served, lambda sandbox: sandbox.customers.total_taken == 2)
+    process.kill()
+    process.wait(WAIT)
+    found = json.loads((folder / "all.json").read_text())
+    assert (found["ok"], found["ended"], found["not_started"]) == (False, None, [])
+    assert left(folder) == [(1, 0), (2, None), (3, None)]
+    page = (folder / "all.html").read_text()
+    assert "This was written before the run ended" in page
+    # Nobody knows whether something of it was sent.
+    assert "was not started" not in page
+
+
 # --- --client-no of other commands --------------------------------------------------------------------------------------------
 
 OF_CLIENT = """

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from amili_arm_async.cli.html_report.clients_page import render_clients_page
 from amili_arm_async.cli.html_report.page import render_page
 
 from ..support import report_samples as samples
@@ -143,6 +144,19 @@ def test_the_policy_holds_even_where_markup_got_in(served, browse) -> None:
     served.pages["/open"] = re.sub("<meta http-equiv=[^>]*>", "", served.pages["/page"])
     browse("/open")
     assert {"/evil.png", "/evil"} <= set(served.asked)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_page_of_several_clients_fits(served, browse, width) -> None:
+    served.pages["/page"] = render_clients_page(samples.of_clients())
+    served.pages["/"] = HARNESS.replace("WIDTH", str(width))
+    shown, log = browse("/")
+    assert complaints(log) == []
+    title = re.search("<title>(.*?)</title>", shown, re.DOTALL)
+    assert title is not None
+    seen = json.loads(title[1].replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
+    assert seen["outside"] == []
+    assert seen["needed"] == seen["width"] == width
 
 
 @pytest.mark.parametrize("make", [samples.troubled, samples.quiet, samples.document], ids=lambda make: make.__name__)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from amili_arm_async.bulk.outcomes import STATES
+from amili_arm_async.nightly.clients_report import ClientResult, ClientsReport, clients_report
 from amili_arm_async.nightly.report import ReportSchema, read_report
 
 HOSTILE = [
@@ -175,3 +176,16 @@ def quiet() -> dict[str, Any]:
 
 def read(value: dict[str, Any]) -> ReportSchema:
     return read_report(json.dumps(value).encode())
+
+
+def of_clients() -> ClientsReport:
+    """Five client numbers, each of which ended in another way."""
+    bad, good = read(troubled()), read(quiet())
+    clients = [
+        ClientResult(2217, ok=True, exit_code=0, report=good),
+        ClientResult(2218, ok=False, exit_code=1, report=bad),
+        ClientResult(2219, ok=False, exit_code=2, error="there is no file /srv/export/2219/customers.csv"),
+        ClientResult(2220, ok=False, exit_code=143, error="interrupted", report=bad),
+        ClientResult(2221, ok=False, exit_code=None),
+    ]
+    return clients_report(clients, started=bad.started, ended=bad.ended, elapsed=bad.elapsed, files={})

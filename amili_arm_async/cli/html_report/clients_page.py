@@ -76,12 +76,12 @@ def client_verdict(client: ClientResult, *, is_over: bool) -> tuple[Tone, str]:
     if client.exit_code is None:
         return "uncertain", "It was not started." if is_over else "Not known: this was written before its run ended."
     if client.report is None:
-        return "bad", f"Nothing was sent: {client.error}" if client.error is not None else "Nothing was sent."
+        return "bad", f"Nothing was sent: {client.error.rstrip('.')}." if client.error is not None else "Nothing was sent."
     tone, sentence = verdict(client.report)
-    if client.ok or tone != "good":
-        return tone, sentence
     if client.exit_code > _INTERRUPTED:
         return "bad", f"It was interrupted. {sentence}"
+    if client.ok or tone != "good":
+        return tone, sentence
     return "bad", f"{sentence} But it ended with exit code {client.exit_code}{': ' + client.error if client.error is not None else ''}."
 
 
