@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from itertools import islice
+from itertools import islice, repeat
 from types import UnionType
 from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -90,13 +90,21 @@ def encode_value(value: object, *, sort: bool = False) -> bytes:
     """
     text = b""
     try:
-        text = (_SORTED if sort else ENCODER).encode(value)
+        text = _encode_sorted(value) if sort else ENCODER.encode(value)
         faults = [] if _is_clean(text) else _faults(value)
     except Exception as exc:  # an object of the caller's may raise anything while it is read
         faults = _faults(value) or [f"$: {_reason(exc)}"]
     if faults:
         raise RecordError("; ".join(faults))
     return text
+
+
+def _encode_sorted(value: object) -> bytes:
+    try:
+        return _SORTED.encode(value)
+    except TypeError:
+        # Only texts can be sorted. Other names, such as numbers, are texts once they are written.
+        return _SORTED.encode(_VALUES.decode(ENCODER.encode(value)))
 
 
 def encode_finite(values: list[Any], are_finite: Callable[[list[Any]], bool], *, decimals: bool) -> bytes | None:
@@ -186,14 +194,14 @@ def _as_far_as_possible(record: object) -> bytes:
 
 
 def record_writer(
-    are_finite: Callable[[Sequence[Any]], bool], dates_are_plain: Callable[[list[Any]], bool], *, decimals: bool, sort: bool
+    are_finite: Callable[[Sequence[Any]], bool], parts_are_plain: Callable[[list[Any]], bool], *, decimals: bool, sort: bool
 ) -> Callable[[Any], bytes | None]:
     """A function that writes a Struct or a dict: it gives the text, or None where the record needs a closer look by `encode_one`.
 
     Args:
-        are_finite: whether all numbers of some Structs are known to be finite, and their dates to have no time; it may raise what a Struct
-            that is not as usual makes it.
-        dates_are_plain: whether the dates of some Structs have no time.
+        are_finite: whether all numbers of some Structs are known to be finite, and their dates and objects plain; it may raise what a
+            Struct that is not as usual makes it.
+        parts_are_plain: whether the dates of some Structs have no time, and their objects are of the API's classes.
         decimals: whether there may be Decimals among the values.
         sort: whether the keys are sorted.
     """
@@ -211,7 +219,7 @@ def record_writer(
             if type(record) is not dict:
                 if are_finite((record,)):
                     return text
-                if not dates_are_plain([record]):
+                if not parts_are_plain([record]):
                     return None
             if (b"null" in text and not _is_finite(record)) or (decimals and not _is_json(text)):
                 return None
@@ -254,10 +262,13 @@ def _is_clean(text: bytes) -> bool:
     return b"null" not in text and _is_json(text)
 
 
+_FINITE: Final = frozenset({str, int, bool, type(None), msgspec.UnsetType, date})
+
+
 def _is_finite(value: object) -> bool:
     """Tells whether a value holds no NaN or Infinity; fast for text, integers and None."""
     kind = type(value)
-    if kind is str or kind is int or value is None or kind is bool:
+    if kind in _FINITE:
         return True
     if kind is float:
         return math.isfinite(value)  # type: ignore[arg-type]
@@ -265,7 +276,11 @@ def _is_finite(value: object) -> bool:
         return all(map(_is_finite, value.values()))  # type: ignore[attr-defined]
     if kind is list:
         return all(map(_is_finite, value))  # type: ignore[call-overload]
-    return not _faults(value, 1)
+    if isinstance(value, Struct):
+        values = map(getattr, repeat(value), value.__struct_fields__)
+        return all(map(_is_finite, [item for item in values if type(item) not in _FINITE]))
+    # What is None in an object of another class may have to be left out.
+    return isinstance(value, (Decimal, date)) and _leaf_fault(value) is None
 
 
 def _faults(record: object, limit: int = 10) -> list[str]:

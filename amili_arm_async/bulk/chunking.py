@@ -30,7 +30,7 @@ from ..models.documents import Document
 from ..unreadable import UnreadableRecord
 from .blocks import RecordBlock
 from .canonical import is_plain
-from .field_names import FieldNameError, check_mapping, date_attributes
+from .field_names import FieldNameError, check_mapping, date_attributes, object_attributes
 from .fingerprints import Fingerprinter, as_key, fingerprints_of_sorted
 from .finite import finite_check
 from .outcomes import BatchOutcome, Outcome
@@ -170,6 +170,7 @@ class RecordType:
         wire_key: the name of that field in JSON.
         attribute_of: reads the attribute of a Struct.
         dates_of: reads its attributes that are dates.
+        objects_of: reads its attributes that are objects, or lists of them, of a class of the API.
         fingerprinter: makes the fingerprints of records.
         has_decimals: whether nearly every record holds Decimals.
     """
@@ -180,6 +181,8 @@ class RecordType:
         self.attribute = attribute
         self.attribute_of = attrgetter(attribute)
         self.dates_of = attrgetter(*date_attributes(cls))
+        self.objects_of = _values_of(object_attributes(cls))
+        self._object_types = frozenset({*object_attributes(cls).values(), type(None), UnsetType})
         # To decode this field checks the syntax of the whole object too.
         named = msgspec.defstruct("Named", [("key", Any, msgspec.field(default=None, name=self.wire_key))])
         self._named = msgspec.json.Decoder(named, float_hook=Decimal)
@@ -188,12 +191,12 @@ class RecordType:
 
     @cached_property
     def finite_check(self) -> Callable[[Iterable[Any]], bool]:
-        """Returns whether Structs hold only finite numbers, and dates without a time, for sure; it may raise what a Struct that is not as
+        """Returns whether Structs hold only finite numbers, plain dates and objects, for sure; it may raise what a Struct that is not as
         usual makes it."""
         return finite_check(self.cls, decimals=self.has_decimals)
 
     def are_finite(self, records: list[Any]) -> bool:
-        """Returns whether Structs of this type hold only finite numbers, and dates without a time, for sure.
+        """Returns whether Structs of this type hold only finite numbers, plain dates and objects, for sure.
 
         Args:
             records: the Structs.
@@ -206,13 +209,20 @@ class RecordType:
         except (AttributeError, TypeError):
             return False
 
-    def dates_are_plain(self, records: list[Any]) -> bool:
-        """Returns whether the dates of Structs of this type are dates: a datetime is one too, and would be sent with its time.
+    def parts_are_plain(self, records: list[Any]) -> bool:
+        """Returns whether the dates of Structs of this type are dates, since a datetime is one too, and would be sent with its time; and
+        their objects of the API's classes, since those of another class may have other names.
 
         Args:
             records: the Structs.
         """
-        return _DATE_TYPES.issuperset(map(type, chain.from_iterable(map(self.dates_of, records))))
+        if not _DATE_TYPES.issuperset(map(type, chain.from_iterable(map(self.dates_of, records)))):
+            return False
+        parts = list(chain.from_iterable(map(self.objects_of, records)))
+        if self._object_types.issuperset(map(type, parts)):
+            return True
+        items = chain.from_iterable(part if type(part) in {list, tuple} else (part,) for part in parts)
+        return self._object_types.issuperset(map(type, items))
 
     def keys_of(self, records: list[Any], kind: type) -> list[str | None] | None:
         """Reads the keys of records of the same type.
@@ -289,6 +299,12 @@ class RecordType:
 _KEY: Final = attrgetter("key")
 _KEY_TYPES: Final = frozenset({str, int, type(None), UnsetType})
 _DATE_TYPES: Final = frozenset({date, str, type(None), UnsetType})
+
+
+def _values_of(names: Iterable[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Returns what reads attributes of an object, however many they are, as a tuple."""
+    readers = [attrgetter(name) for name in names]
+    return lambda one: tuple([read(one) for read in readers])
 
 
 def _are_keys(values: list[Any]) -> bool:
@@ -397,7 +413,7 @@ class Chunker:
         held, texts, names, may_be_misnamed = self._held, self._texts, self._names, self._record_type.fingerprinter.names.may_be_misnamed
         write = codec.record_writer(
             self._record_type.finite_check,
-            self._record_type.dates_are_plain,
+            self._record_type.parts_are_plain,
             decimals=self._record_type.has_decimals,
             sort=self._makes_fingerprints,
         )
@@ -600,13 +616,13 @@ class Chunker:
         text = None
         if kind is not dict:
             text = codec.encode_finite(records, self._record_type.are_finite, decimals=self._record_type.has_decimals)
-        if text is None and (kind is dict or self._record_type.dates_are_plain(records)):
+        if text is None and (kind is dict or self._record_type.parts_are_plain(records)):
             text = codec.encode_all(records, decimals=self._decimals)
         return None if text is None else (text, ())
 
     def _write_lines(self, records: list[Any], kind: type) -> tuple[bytes, Sequence[int]] | None:
         finite = kind is not dict and self._record_type.are_finite(records)
-        if kind is not dict and not finite and not self._record_type.dates_are_plain(records):
+        if kind is not dict and not finite and not self._record_type.parts_are_plain(records):
             return None
         decimals = self._record_type.has_decimals if finite else self._decimals
         written = codec.encode_lines(records, decimals=decimals, finite=finite)
@@ -626,6 +642,9 @@ class Chunker:
             record = plain_record(record, self._record_type.cls)
             key = self._record_type.key_of(record)
             text = codec.encode_one(record, self._record_type.cls, sort=self._makes_fingerprints)
+            if key is None:
+                # Such as a date, which is a text now.
+                key = self._record_type.key_of(text)
             is_text = isinstance(record, (bytes, bytearray))
             if isinstance(record, Mapping):
                 check_mapping(record, self._record_type.cls)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -15,7 +16,8 @@ from ..errors import RecordError
 from ..models.base import Input
 from ..unreadable import UnreadableRecord
 from .chunking import RecordType
-from .plain_records import encode_record, has_plain_values, plain_record
+from .field_names import FieldNameError, check_mapping
+from .plain_records import has_plain_values, plain_record
 
 __all__ = ["as_plain", "snapshot"]
 
@@ -55,7 +57,7 @@ def as_plain(record: Any, record_type: RecordType) -> Any:
         The record itself where it is plain, another one, or an `UnreadableRecord` where it can't be sent.
     """
     cls = type(record)
-    if cls is bytes or (cls is record_type.cls and record_type.dates_are_plain([record])):
+    if cls is bytes or (cls is record_type.cls and record_type.parts_are_plain([record])):
         return record
     try:
         return record if cls is dict and has_plain_values(record) else plain_record(record, record_type.cls)
@@ -91,14 +93,23 @@ def _is_fixed(hint: Any) -> bool:
 
 
 def _written(record: Any, record_type: RecordType) -> bytes | UnreadableRecord:
+    faults: list[tuple[str, str, str]] = []
     try:
-        return encode_record(record, record_type.cls, sort=True)
+        plain = plain_record(record, record_type.cls)
+        if isinstance(plain, Mapping):
+            # The names in a text are not checked in every run, those of a mapping are.
+            check_mapping(plain, record_type.cls)
+        return codec.encode_one(plain, record_type.cls, sort=True)
     except RecordError as exc:
         fault = str(exc)
+    except FieldNameError as exc:
+        fault = str(exc)
+        path, _, message = fault.partition(": ")
+        faults.append((exc.code, path, message))
     except Exception as exc:  # what a mapping of the caller's raises while it is read
         fault = f"$: {type(exc).__name__}"
     text = codec.what_was_read(codec.as_far_as_possible(record)) or b"null"
     known = codec.json_object(text) or {}
     with contextlib.suppress(Exception):
         known[record_type.wire_key] = record_type.key_of(record)
-    return UnreadableRecord(fault, known, msgspec.Raw(text))
+    return UnreadableRecord(fault, known, msgspec.Raw(text), faults)

@@ -18,7 +18,17 @@ from msgspec import UnsetType
 from ..codec import type_options
 from ..models.base import Input
 
-__all__ = ["FieldNameError", "FieldNames", "check_mapping", "check_text", "date_attributes", "kinds_of", "mistakes_in", "right_name"]
+__all__ = [
+    "FieldNameError",
+    "FieldNames",
+    "check_mapping",
+    "check_text",
+    "date_attributes",
+    "kinds_of",
+    "mistakes_in",
+    "object_attributes",
+    "right_name",
+]
 
 _MOST_OTHERS: Final = 1000
 
@@ -73,6 +83,17 @@ def date_attributes(cls: type[Input]) -> tuple[str, ...]:
     """
     kinds = kinds_of(cls)
     return tuple(name for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True) if kinds[wire] is date)
+
+
+@cache
+def object_attributes(cls: type[Input]) -> Mapping[str, type[Input]]:
+    """Returns the attributes of a Struct that hold an object, or a list of objects, whose fields are known, with the Struct of each.
+
+    Args:
+        cls: the Struct.
+    """
+    objects = _objects_of(cls)
+    return {name: objects[wire] for name, wire in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True) if wire in objects}
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Pure: checks whether Structs hold only finite numbers, and dates that are days, by the fields that are numbers and dates by their type.
+"""Pure: checks whether Structs hold only finite numbers, dates that are days, and objects of the API's classes, by the types of the fields.
 
 msgspec writes NaN and Infinity as null or as bare words. To search the text for them costs as much as to write it; to check the few fields
 that hold numbers costs a fraction of that. Fields of text are not checked: a type checker does that. Whatever is unusual makes the answer
@@ -28,7 +28,7 @@ def are_finite(records):
 """
 
 
-def finite_check(cls: type[Input], *, decimals: bool) -> Callable[[Iterable[Any]], bool]:
+def finite_check(cls: type[Input], *, decimals: bool, knows_class: bool = True) -> Callable[[Iterable[Any]], bool]:
     """Makes the function that checks whether Structs hold only finite numbers, and dates without a time.
 
     It is made as text, since it runs for every record that is sent: each value is checked in its place, without a call.
@@ -37,12 +37,14 @@ def finite_check(cls: type[Input], *, decimals: bool) -> Callable[[Iterable[Any]
         cls: their class.
         decimals: whether there may be Decimals. Where there are hardly any, False for one that has some lets all others be written by an
             encoder that need not look for them.
+        knows_class: whether they are known to be of this class; else the function checks it.
 
     Returns:
         The function. It returns False, or raises AttributeError or TypeError, where that is not certain.
     """
-    names: dict[str, Any] = {"UNSET": UNSET, "date": date}
-    exec(_CHECK.format(condition=_condition(cls, "one", names, decimals=decimals)), names)  # noqa: S102 - of our own names alone
+    names: dict[str, Any] = {"UNSET": UNSET, "date": date, "one_class": cls}
+    conditions = [*(() if knows_class else ("type(one) is one_class",)), _condition(cls, "one", names, decimals=decimals) or "True"]
+    exec(_CHECK.format(condition=" and ".join(conditions)), names)  # noqa: S102 - of our own names alone
     check: Callable[[Iterable[Any]], bool] = names["are_finite"]
     return check
 
@@ -62,11 +64,13 @@ def _condition(cls: type[Input], one: str, names: dict[str, Any], *, decimals: b
         elif kind in {Decimal, Any} or items in {int, Decimal, Any}:
             conditions.append(f"{value} is UNSET")
         elif _is_struct(kind):
-            inner = f"{one}_{attribute}"
-            if found := _condition(kind, inner, names, decimals=decimals):
-                conditions.append(f"(({inner} := {value}) is UNSET or {found})")
+            # Another class may have other names: msgspec would write them.
+            inner, names[kind.__name__] = f"{one}_{attribute}", kind
+            found = _condition(kind, inner, names, decimals=decimals)
+            checks = " and ".join([f"type({inner}) is {kind.__name__}", *([found] if found else [])])
+            conditions.append(f"(({inner} := {value}) is UNSET or ({checks}))")
         elif _is_struct(items):
-            names[f"check_{attribute}"] = finite_check(items, decimals=decimals)
+            names[f"check_{attribute}"] = finite_check(items, decimals=decimals, knows_class=False)
             conditions.append(f"({value} is UNSET or check_{attribute}({value}))")
     return f"({' and '.join(conditions)})" if conditions else ""
 

@@ -15,7 +15,7 @@ from functools import cache
 from itertools import repeat
 from typing import Any, Final, get_args, get_origin
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 from .. import codec
 from ..errors import RecordError
@@ -140,7 +140,7 @@ def _members(value: Any) -> Iterable[tuple[Any, Any]] | None:
         names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
         return [(wire, item) for name, wire in names if (item := getattr(value, name)) is not UNSET]
     names_of = _reader_of(type(value))  # type: ignore[arg-type]
-    return None if names_of is None else [(name, item) for name, item in names_of(value) if item is not None]
+    return None if names_of is None else [(name, item) for name, item in names_of(value) if item is not None and item is not UNSET]
 
 
 @cache
@@ -164,7 +164,7 @@ def _object(members: Iterable[tuple[Any, Any]], cls: type[Input] | None, path: s
     plain: dict[Any, Any] = {}
     for given, item in members:
         name = attributes.get(given, given) if isinstance(given, str) else given
-        name = str(name) if isinstance(name, str) else name
+        name = str.__str__(name) if isinstance(name, str) else name
         place = f"{path}.{str(name)[:60]}"
         if name in plain:
             faults.append(f"{place}: it is given twice: leave one out")
@@ -205,9 +205,18 @@ def _value(value: Any, kind: Any, path: str, faults: list[str], *, is_class: boo
         return [None if item is _MISSING else item for item in items]
     members = _members(value)
     if members is None:
-        return value
+        return _written(value)
     known = inner if isinstance(inner, type) and issubclass(inner, Input) else None
     return _object(members, known, path, faults, is_class=is_class or not isinstance(value, Mapping))
+
+
+def _written(value: Any) -> Any:
+    """Returns a value as msgspec writes it, such as the text of a UUID; as it is where that is nothing simple."""
+    try:
+        written = to_builtins(value)
+    except Exception:  # an object of the caller's may raise anything while it is read
+        return value
+    return written if isinstance(written, str) else value
 
 
 def _is_missing(value: Any) -> bool:
@@ -222,7 +231,8 @@ def _day(value: Any, kind: Any, path: str, faults: list[str]) -> Any:
     if not isinstance(value, datetime) and isinstance(value, date):
         return date(value.year, value.month, value.day)
     if kind is not date:
-        return text
+        # As msgspec writes it, where no record is looked at.
+        return to_builtins(value) if type(value) is datetime else text
     from ..values.dates import YEARS, YEARS_OF_BIRTH, read_date  # noqa: PLC0415 - hardly ever
 
     read = read_date(text, YEARS_OF_BIRTH if path == "$.dateOfBirth" else YEARS)
