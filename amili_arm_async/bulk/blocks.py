@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Protocol, TypeAlias
 
@@ -189,6 +189,6 @@ class BlockSource(Protocol):
 
     rules: str
 
-    def blocks(self) -> AsyncIterator[RecordBlock]:
+    def blocks(self) -> AsyncGenerator[RecordBlock]:
         """Gives the blocks; once. Raises SourceError."""
         ...

@@ -216,6 +216,7 @@ class BulkRunner:
                 log.warning("the journal or the dead letter could not be written", error=str(exc))
                 self._control.stop_for_journal(exc)
             await self._end_observers(complete=self._is_whole and self._control.reason is None)
+            await self._source.close()
 
     async def _end_observers(self, *, complete: bool) -> None:
         """Tells the observers that the run is over."""

@@ -7,7 +7,8 @@ that several records share). So each record is handed over before the next one i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from itertools import islice
 from typing import Any, Final, Protocol, cast
 
@@ -124,7 +125,7 @@ class Source:
         self._seldom = 0
         self._sync: Iterator[Any] | None = None
         self._async: AsyncIterator[Any] | None = None
-        self._blocks: AsyncIterator[RecordBlock] | None = None
+        self._blocks: AsyncGenerator[RecordBlock] | None = None
 
     @property
     def rules(self) -> str:
@@ -134,6 +135,13 @@ class Source:
     @property
     def _block_source(self) -> BlockSource:
         return cast("BlockSource", self._records)
+
+    async def close(self) -> None:
+        """Closes what a source of this library has open, where it was not read to its end. What is the caller's stays open."""
+        if self._blocks is not None:
+            # All that was read is known already.
+            with contextlib.suppress(Exception):
+                await self._blocks.aclose()
 
     async def read(self, number: int, into: Intake) -> None:
         """Reads records: fewer at the end, and where other tasks need their turn; more where the last block has more. What was read before

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from amili_arm_async import ArmClient, BulkOptions, ConfigurationError
-from amili_arm_async.sandbox import Sandbox
+from amili_arm_async import ArmClient, BulkError, BulkOptions, ConfigurationError
+from amili_arm_async.sandbox import Fault, Sandbox
 from amili_arm_async.sources.records import open_records
 
 QUICK = BulkOptions(poll_first=0.0, poll_max=0.05)
@@ -72,6 +73,24 @@ async def test_what_is_beyond_is_not_taken_from_the_source(arm):
     source = iter(customers(50))
     await arm.customers.create_many(source, options=replace(QUICK, limit=5))
     assert next(source)["customerNo"] == "5"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux says which files are open")
+@pytest.mark.parametrize("end", ["limit", "left", "failure"])
+async def test_a_file_that_is_not_read_to_its_end_is_closed(arm, sandbox, tmp_path, end):
+    source = file_of(customers(20_000), tmp_path)
+    options = replace(QUICK, limit=5) if end == "limit" else replace(QUICK, max_records=5)
+    if end == "failure":
+        sandbox.inject(Fault.status(403), path="*/customers/batches", times=100)
+        with pytest.raises(BulkError):
+            await arm.customers.create_many(source, options=options)
+    elif end == "left":
+        async with arm.customers.create_many(source, options=options) as run:
+            async for _ in run:
+                break
+    else:
+        await arm.customers.create_many(source, options=options)
+    assert not [one for one in Path("/proc/self/fd").iterdir() if one.exists() and one.resolve() == tmp_path / "customers.csv"]
 
 
 async def test_the_same_run_without_a_limit_sends_the_rest(arm, sandbox, tmp_path):

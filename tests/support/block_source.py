@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -52,7 +52,7 @@ class BlockRecords(FreshRecords):
         self._turns = turns
         self._key = key
 
-    async def blocks(self) -> AsyncIterator[RecordBlock]:
+    async def blocks(self) -> AsyncGenerator[RecordBlock]:
         for start in range(0, len(self._records), self._size):
             for _ in range(self._turns):
                 await asyncio.sleep(0)
