@@ -6,7 +6,6 @@ The client runs in an event loop in a thread of its own. Bulk jobs have a method
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import threading
 import weakref
@@ -354,6 +353,7 @@ class _LoopThread:
         self._arm = arm
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._ready = threading.Event()
         self._process = 0
         self._is_closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -376,10 +376,10 @@ class _LoopThread:
             tasks[0].add_done_callback(lambda _: reads.end())
 
         def cancel() -> None:
-            if tasks:
+            if tasks and not tasks[0].done():
                 tasks[0].cancel()
             else:
-                # Ctrl-C came before the job began.
+                # Ctrl-C came before the job began, or when its end was known already.
                 reads.end()
 
         loop = None
@@ -393,12 +393,12 @@ class _LoopThread:
             if loop is None:
                 raise
             # Ctrl-C, or what a source raised that is no Exception: the job ends first, so that nothing goes on unseen.
-            loop.call_soon_threadsafe(cancel)
-            reads.serve_nothing()
+            if _is_told(loop, cancel):
+                reads.serve_nothing()
             if tasks and not tasks[0].cancelled():
                 tasks[0].exception()
             raise
-        if tasks[0].cancelled():
+        if tasks[0].cancelled() and self._is_closed:
             raise ConfigurationError("the client was closed while this call was under way: what it had sent may have been taken")
         return tasks[0].result()
 
@@ -408,10 +408,12 @@ class _LoopThread:
             raise ConfigurationError("the client is closed: make another one")
         if self._thread is None:
             self._process = os.getpid()
-            ready = threading.Event()
-            self._thread = threading.Thread(target=self._main, args=[ready], name="amili-arm", daemon=True)
+            self._thread = threading.Thread(target=self._main, name="amili-arm", daemon=True)
+        # Ctrl-C may have come at any moment of an earlier call.
+        if self._thread.ident is None:
             self._thread.start()
-            ready.wait()
+        if self._process == os.getpid():
+            self._ready.wait()
         if self._process != os.getpid():
             raise ConfigurationError("the client was used before this process was forked: make one in each process")
         if self._failure is not None:
@@ -419,11 +421,11 @@ class _LoopThread:
         assert self._loop is not None
         return self._loop
 
-    def _main(self, ready: threading.Event) -> None:
+    def _main(self) -> None:
         async def live() -> None:
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
             async with self._arm:
-                ready.set()
+                self._ready.set()
                 await self._stop.wait()
                 others = asyncio.all_tasks() - {asyncio.current_task()}
                 for task in others:
@@ -435,7 +437,7 @@ class _LoopThread:
         except BaseException as exc:  # raised in the thread that calls
             self._failure = exc
         finally:
-            ready.set()
+            self._ready.set()
 
     def close(self) -> None:
         """Cancels what still runs, closes the client and ends the thread."""
@@ -444,11 +446,18 @@ class _LoopThread:
             thread, loop, stop = self._thread, self._loop, self._stop
             if thread is None or loop is None or stop is None or self._process != os.getpid() or not thread.is_alive():
                 return
-            # The loop may have ended by itself: where the client could not be entered.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(stop.set)
+            _is_told(loop, stop.set)
         if thread is not threading.current_thread():
             thread.join()
+
+
+def _is_told(loop: asyncio.AbstractEventLoop, what: Callable[[], object]) -> bool:
+    """Has the loop call something soon; returns False where it has ended: the client was closed meanwhile, or could not be entered."""
+    try:
+        loop.call_soon_threadsafe(what)
+    except RuntimeError:
+        return False
+    return True
 
 
 _Wrap: TypeAlias = Callable[[Any, RecordType], Any]
@@ -506,7 +515,7 @@ class _ReadElsewhere(FreshRecords):
 
             def read(answer: asyncio.Future[Any] = answer) -> None:
                 found = self._read()
-                loop.call_soon_threadsafe(lambda: None if answer.done() else answer.set_result(found))
+                _is_told(loop, lambda: None if answer.done() else answer.set_result(found))
 
             self._reads.ask(read)
             records, has_more, failure = await answer

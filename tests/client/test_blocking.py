@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from amili_arm_async import ArmClient, BulkError, BulkOptions, Customer, NotFoundError, Timeout
+from amili_arm_async import ArmClient, BulkError, BulkOptions, Customer, NotFoundError, Timeout, blocking
 from amili_arm_async.blocking import BlockingClient
 from amili_arm_async.errors import ConfigurationError
 from amili_arm_async.sandbox import Sandbox
@@ -185,6 +185,32 @@ def test_a_call_that_waits_when_the_client_is_closed(server: ThreadedSandbox) ->
     closer.join()
 
 
+@pytest.mark.parametrize("ends", [RuntimeError, KeyboardInterrupt, None])
+def test_a_client_that_is_closed_while_a_source_is_read(server: ThreadedSandbox, ends: type[BaseException] | None) -> None:
+    client = made(server)
+
+    def closing() -> Iterator[dict[str, Any]]:
+        yield from customers(3)
+        client.close()
+        if ends is not None:
+            raise ends
+        yield from customers(3, 100)
+
+    expected: Any = (KeyboardInterrupt, None) if ends is KeyboardInterrupt else (ConfigurationError, "closed while")
+    with pytest.raises(expected[0], match=expected[1]):
+        client.create_many("customers", closing(), options=quick())
+
+
+def test_what_cancels_itself_is_no_client_that_was_closed(client: BlockingClient) -> None:
+    async def cancelled(_: ArmClient) -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    with pytest.raises(asyncio.CancelledError):
+        client.call(cancelled)
+
+
 def test_a_callback_of_its_own_job_can_not_call_it(client: BlockingClient) -> None:
     raised: list[Exception] = []
 
@@ -247,6 +273,36 @@ def test_ctrl_c_while_a_call_waits(server: ThreadedSandbox) -> None:
         with pytest.raises(KeyboardInterrupt):
             client.call(wait)
         assert ended == ["ended"]
+        assert client.call(lambda arm: arm.customers.list().first()).items is not None
+
+
+@pytest.mark.timeout(20)
+def test_ctrl_c_when_the_end_of_a_call_is_known(client: BlockingClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve = blocking._Reads.serve
+
+    def interrupted(reads: Any) -> None:
+        serve(reads)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(blocking._Reads, "serve", interrupted)
+        client.call(lambda arm: arm.customers.list().first())
+    assert client.call(lambda arm: arm.customers.list().first()).items is not None
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("moment", ["before the thread begins", "before the client is entered"])
+def test_ctrl_c_while_the_client_starts(server: ThreadedSandbox, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with made(server) as client:
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            if moment == "before the thread begins":
+                patched.setattr(threading.Thread, "start", interrupted)
+            else:
+                patched.setattr(client._thread._ready, "wait", interrupted)
+            client.call(lambda arm: arm.customers.list().first())
         assert client.call(lambda arm: arm.customers.list().first()).items is not None
 
 
