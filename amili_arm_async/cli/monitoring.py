@@ -330,6 +330,9 @@ def monitored(command: str, given: Mapping[str, Any]) -> Iterator[RunMonitor]:
         _CURRENT.reset(token)
 
 
+DRY_RUN: Final = "--dry-run"
+
+
 class MonitoredCommand(TyperCommand):
     """A command that also tells of a wrong option or a wrong settings file, which end it before it begins."""
 
@@ -346,6 +349,7 @@ class MonitoredCommand(TyperCommand):
                 code
                 and not extra.get("resilient_parsing")
                 and current_client() is None
+                and DRY_RUN not in before
                 and any(parameter.name == "on_end" for parameter in self.params)
             ):
                 in_words = getattr(exc, "format_message", None)

@@ -66,6 +66,13 @@ def test_it_is_run_whatever_ended_the_run(call, served, folder, arguments, code,
     assert "Kari" not in (folder / "report.json").read_text()
 
 
+@pytest.mark.parametrize("wrong", [(), ("--limit", "x"), ("--no-such-option",), ("--concurrency", "0"), ("another.jsonl",)])
+def test_a_dry_run_tells_nobody_however_it_ends(call, served, folder, wrong):
+    result = call("push", "customers", "good.jsonl", "--dry-run", "--on-end", HOOK, "--metrics", "run.prom", *wrong, env=served.env)
+    assert result.exit_code == (2 if wrong else 0)
+    assert {path.name for path in folder.iterdir()} == {"good.jsonl", "bad.jsonl"}
+
+
 def test_it_gets_the_report_of_json(call, served, folder):
     result = call("push", "customers", "bad.jsonl", "--json", "--on-end", HOOK, env=served.env)
     printed, (report, _) = json.loads(result.stdout), told(folder)
