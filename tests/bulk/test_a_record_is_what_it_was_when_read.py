@@ -238,7 +238,7 @@ async def test_a_list_that_is_changed_while_a_sync_looks_things_up_keeps_what_is
             version += 1
             for record in records:
                 record["name"] = f"version {version}"
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)  # the run gets turns too
 
     changing = asyncio.create_task(change())
     try:
