@@ -7,7 +7,7 @@ False: then the text is searched after all, which also finds what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from decimal import Decimal
 from typing import Any, TypeGuard, get_args, get_origin
@@ -19,17 +19,9 @@ from .field_names import kinds_of
 
 __all__ = ["finite_check"]
 
-_CHECK = """
-def are_finite(records):
-    for one in records:
-        if not ({condition}):
-            return False
-    return True
-"""
 
-
-def finite_check(cls: type[Input], *, decimals: bool, knows_class: bool = True) -> Callable[[Iterable[Any]], bool]:
-    """Makes the function that checks whether Structs hold only finite numbers, and dates without a time.
+def finite_check(cls: type[Input], *, decimals: bool) -> Callable[[Iterable[Any]], bool]:
+    """Makes the function that checks whether Structs hold only finite numbers, dates without a time, and objects of the API's classes.
 
     It is made as text, since it runs for every record that is sent: each value is checked in its place, without a call.
 
@@ -37,42 +29,52 @@ def finite_check(cls: type[Input], *, decimals: bool, knows_class: bool = True) 
         cls: their class.
         decimals: whether there may be Decimals. Where there are hardly any, False for one that has some lets all others be written by an
             encoder that need not look for them.
-        knows_class: whether they are known to be of this class; else the function checks it.
 
     Returns:
         The function. It returns False, or raises AttributeError or TypeError, where that is not certain.
     """
-    names: dict[str, Any] = {"UNSET": UNSET, "date": date, "one_class": cls}
-    conditions = [*(() if knows_class else ("type(one) is one_class",)), _condition(cls, "one", names, decimals=decimals) or "True"]
-    exec(_CHECK.format(condition=" and ".join(conditions)), names)  # noqa: S102 - of our own names alone
+    names: dict[str, Any] = {"UNSET": UNSET, "date": date, "int": int, "type": type}
+    loop = _loop(cls, "one", "records", names, decimals=decimals)
+    # Names of its own are found quicker than those of a module.
+    own = ", ".join(f"{name}={name}" for name in names)
+    exec("\n".join([f"def are_finite(records, {own}):", *loop, "    return True"]), names)  # noqa: S102 - of our own names alone
     check: Callable[[Iterable[Any]], bool] = names["are_finite"]
     return check
 
 
-def _condition(cls: type[Input], one: str, names: dict[str, Any], *, decimals: bool) -> str:
-    """The condition for one Struct; functions for lists of Structs are added to the names."""
-    conditions: list[str] = []
+def _loop(cls: type[Input], one: str, of: str, names: dict[str, Any], *, decimals: bool, depth: int = 1) -> Iterator[str]:
+    """Gives the lines that check each Struct of an iterable, and the Structs in its lists; the classes in them are added to the names."""
+    margin = "    " * depth
+    conditions = list(_conditions(cls, one, names, decimals=decimals))
+    if depth > 1:
+        names[cls.__name__] = cls
+        conditions.insert(0, f"type({one}) is {cls.__name__}")
+    yield f"{margin}for {one} in {of}:"
+    yield f"{margin}    if not ({' and '.join(conditions) or 'True'}): return False"
+    for attribute, kind in zip(cls.__struct_fields__, kinds_of(cls).values(), strict=True):
+        if get_origin(kind) is list and _is_struct(inner := get_args(kind)[0]):
+            yield f"{margin}    if (items := {one}.{attribute}) is not UNSET:"
+            yield from _loop(inner, f"{one}_{attribute}", "items", names, decimals=decimals, depth=depth + 2)
+
+
+def _conditions(cls: type[Input], one: str, names: dict[str, Any], *, decimals: bool) -> Iterator[str]:
+    """Gives the conditions for one Struct."""
     for attribute, kind in zip(cls.__struct_fields__, kinds_of(cls).values(), strict=True):
         value = f"{one}.{attribute}"
         items = get_args(kind)[0] if get_origin(kind) is list else None
         if kind is int:
-            conditions.append(f"(type({value}) is int or {value} is UNSET)")
+            yield f"(type(found := {value}) is int or found is UNSET)"
         elif kind is date:
-            conditions.append(f"((day := {value}) is UNSET or type(day) is date)")
+            yield f"(type(found := {value}) is date or found is UNSET)"
         elif kind is Decimal and decimals:
-            conditions.append(f"({value} is UNSET or {value}.is_finite())")
+            yield f"((found := {value}) is UNSET or found.is_finite())"
         elif kind in {Decimal, Any} or items in {int, Decimal, Any}:
-            conditions.append(f"{value} is UNSET")
+            yield f"{value} is UNSET"
         elif _is_struct(kind):
-            # Another class may have other names: msgspec would write them.
+            # Another class may have other names, which msgspec would write.
             inner, names[kind.__name__] = f"{one}_{attribute}", kind
-            found = _condition(kind, inner, names, decimals=decimals)
-            checks = " and ".join([f"type({inner}) is {kind.__name__}", *([found] if found else [])])
-            conditions.append(f"(({inner} := {value}) is UNSET or ({checks}))")
-        elif _is_struct(items):
-            names[f"check_{attribute}"] = finite_check(items, decimals=decimals, knows_class=False)
-            conditions.append(f"({value} is UNSET or check_{attribute}({value}))")
-    return f"({' and '.join(conditions)})" if conditions else ""
+            checks = [f"type({inner} := {value}) is {kind.__name__}", *_conditions(kind, inner, names, decimals=decimals)]
+            yield f"({' and '.join(checks)} or {inner} is UNSET)"
 
 
 def _is_struct(kind: Any) -> TypeGuard[type[Input]]:
