@@ -62,7 +62,7 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = {
     "url.scheme": Attribute(_texts("http", "https"), "the scheme"),
     "url.template": Attribute(_TEMPLATE, "the route below `base_url`, with the names of its variables in place of their values"),
     "error.type": Attribute(_CODE, "the status, the reason or the class of the error; only where something failed"),
-    "exception.type": Attribute(_CODE, "the class of the error, in the event `exception`; its message is never told"),
+    "exception.type": Attribute(_CODE, "the class of the error, in the event `exception`; its message is never recorded"),
     # Our own.
     "amili_arm.operation": Attribute(re.compile(r"[a-z_]+(\.[a-z_]+)?"), "the operation, such as `customers.create_batch`"),
     "amili_arm.record.kind": Attribute(_texts("customers", "documents", _OTHER), "what is sent"),
