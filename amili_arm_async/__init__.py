@@ -3,9 +3,6 @@
 import typing
 
 from .auth import ClientCredentials, TokenFile, TokenSource
-from .bulk.outcomes import BatchOutcome, BatchReader, RecordOutcome, State
-from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
-from .bulk.run import BulkRun
 from .client import ArmClient
 from .config import DEFAULT, STAGING, BatchWords, BulkOptions, Limits, Reconcile, RetryPolicy, Timeout
 from .errors import (
@@ -43,7 +40,6 @@ from .models.documents import Document, DocumentLine, DocumentLineRecord, Docume
 from .models.identity import IssuedToken
 from .models.json_records import ArItem, AutoPostingReply, GlItem, JsonRecord, PaymentReservation, Reply, UploadReply
 from .paging import Page, Pager
-from .sync.run import SyncReport, SyncRun
 from .telemetry.base import Telemetry
 from .unreadable import UnreadableRecord
 from .uploads import FileContent
@@ -51,8 +47,12 @@ from .wire import Response
 
 if typing.TYPE_CHECKING:
     from .bulk.journal.inspect import JournalBatch, JournalRun, adopt_journal, prune_journal, read_journal
+    from .bulk.outcomes import BatchOutcome, BatchReader, RecordOutcome, State
+    from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
+    from .bulk.run import BulkRun
     from .nightly.money import CurrencyTotals, MoneySum, MoneyTotals
     from .sources.records import Records, open_records
+    from .sync.run import SyncReport, SyncRun
     from .validation.report import CheckReport, Finding
     from .validation.run import CheckRun
 
@@ -159,8 +159,12 @@ __all__ = [
 
 _LATER: typing.Final = {
     "bulk.journal.inspect": ("JournalBatch", "JournalRun", "adopt_journal", "prune_journal", "read_journal"),
+    "bulk.outcomes": ("BatchOutcome", "BatchReader", "RecordOutcome", "State"),
+    "bulk.report": ("BatchLog", "BatchSummary", "BulkReport", "Progress", "Totals"),
+    "bulk.run": ("BulkRun",),
     "nightly.money": ("CurrencyTotals", "MoneySum", "MoneyTotals"),
     "sources.records": ("Records", "open_records"),
+    "sync.run": ("SyncReport", "SyncRun"),
     "validation.report": ("CheckReport", "Finding"),
     "validation.run": ("CheckRun",),
 }

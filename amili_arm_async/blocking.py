@@ -23,9 +23,8 @@ from .bulk.source import FreshRecords
 from .client import ArmClient
 from .config import BulkOptions, RetryPolicy, Timeout
 from .errors import ConfigurationError
-from .resources.customers import KIND as CUSTOMERS
+from .resources.bulk import CUSTOMERS, DOCUMENTS
 from .resources.customers import CustomerSource
-from .resources.documents import KIND as DOCUMENTS
 from .resources.documents import DocumentSource
 from .sources.arrow import ArrowStream
 

@@ -13,7 +13,6 @@ from msgspec import structs
 from . import codec
 from .auth import Auth, token_source
 from .bulk.limits import SharedLimits
-from .bulk.outcomes import BatchReader
 from .certificates import FilePath, tls_context
 from .config import DEFAULT, BatchWords, BulkOptions, Default, Limits, RetryPolicy, Timeout, check_int, check_origin
 from .endpoints import find, unlisted, with_paths
@@ -40,7 +39,6 @@ from .resources.untyped import (
     LogItems,
     PaymentReservations,
 )
-from .sources.arrow import ArrowStream
 from .telemetry.base import Telemetry, check_telemetry
 from .transport import Transport
 from .wire import Request, Response, query_pairs
@@ -48,7 +46,9 @@ from .wire import Request, Response, query_pairs
 if TYPE_CHECKING:
     import aiohttp
 
+    from .bulk.outcomes import BatchReader
     from .nightly.run import NightlyRun
+    from .sources.arrow import ArrowStream
 
 __all__ = ["ArmClient"]
 

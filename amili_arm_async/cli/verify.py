@@ -18,7 +18,7 @@ from ..bulk.lookups import ABSENT, differing_fields, is_refusal, is_written, not
 from ..bulk.report import BulkReport
 from ..client import ArmClient
 from ..errors import ArmError, ConfigurationError, RecordError, StatusError
-from ..resources import customers, documents
+from ..resources.bulk import CUSTOMERS, DOCUMENTS
 from ..resources.concurrent import ConcurrentMap
 from ..retry import rule_of
 from ..sources.records import Records
@@ -50,7 +50,7 @@ _MAX_FIELDS: Final = 10
 
 _LIST_PLACE: Final = re.compile(r"\[[0-9]+\]")
 
-_KINDS: Final = {"customers": customers.KIND, "documents": documents.KIND}
+_KINDS: Final = {"customers": CUSTOMERS, "documents": DOCUMENTS}
 
 
 @command

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -25,6 +25,7 @@ from ..errors import ConfigurationError, RecordError
 from ..files import JobFile, check_distinct
 from ..models.base import Input
 from ..models.batches import BatchReceipt
+from ..models.customers import Customer
 from ..models.documents import Document
 from ..sources.arrow import ArrowStream, as_source
 from ..sync.run import SyncRun
@@ -36,9 +37,12 @@ if TYPE_CHECKING:
     from ..validation.run import CheckRun
     from ..values.fields import RecordKind
 
-__all__ = ["BulkWrites", "files_of"]
+__all__ = ["CUSTOMERS", "DOCUMENTS", "BulkWrites", "files_of"]
 
 InputT = TypeVar("InputT", bound=Input)
+
+CUSTOMERS: Final = RecordType(Customer, "customer_no")
+DOCUMENTS: Final = RecordType(Document, "document_no")
 
 
 class BulkWrites(Struct, Generic[InputT], frozen=True):
@@ -105,6 +109,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
         observers: Sequence[RunObserver] = (),
+        at_least: int | None = None,
         expectation: Expectation | None = None,
     ) -> BulkRun:
         """Makes a bulk run over any number of records.
@@ -117,7 +122,8 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             timeout: the time-outs of each request, or None for those of the client.
             retry: how failed requests are repeated, or None as the client does.
             observers: observe the run.
-            expectation: what the source is expected to hold, or None.
+            at_least: the least number of records that the source holds, or None for any number.
+            expectation: what the source is expected to hold, where it is more than that number.
 
         Returns:
             The run, which has not begun.
@@ -138,7 +144,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             accepted_is_enough=accepted_is_enough,
             now=clock.monotonic,
             observers=observers,
-            expectation=expectation,
+            expectation=expectation or expectation_of(at_least, has_state=False),
             dry_run=options.dry_run,
         )
         return self._run(name, source, options, self._journal(name, options), report, user_id=user_id, timeout=timeout, retry=retry)

@@ -6,11 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..bulk.source import Collected, Source
 from ..config import check_int
 from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ..bulk.source import Source
 
 __all__ = ["ConcurrentMap"]
 
@@ -39,7 +41,9 @@ class ConcurrentMap(Generic[ItemT, ResultT]):
         ordered: bool,
     ) -> None:
         check_int("concurrency", at_once, least=1)
-        self._source = Source(items)
+        from ..bulk.source import Source  # noqa: PLC0415 - only for many reads
+
+        self._source: Source = Source(items)
         self._call = call
         self._at_once = at_once
         self._ordered = ordered
@@ -96,6 +100,8 @@ class ConcurrentMap(Generic[ItemT, ResultT]):
             self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
+        from ..bulk.source import Collected  # noqa: PLC0415
+
         items = Collected()
         await self._source.read(1, items)
         self._tasks.extend(asyncio.create_task(self._run(item)) for item in items)

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from ..bulk.chunking import RecordType
 from ..bulk.limits import SharedLimits
-from ..bulk.report import expectation_of
-from ..bulk.run import BulkRun
 from ..config import BulkOptions, RetryPolicy, Timeout
 from ..errors import NotFoundError
 from ..models.base import PydanticModel
 from ..models.batches import BatchReceipt, Receipt
 from ..models.customers import Customer, CustomerRecord
 from ..paging import Pager
-from ..sources.arrow import ArrowStream
-from ..sync.run import SyncRun
 from .base import Parameters, RequestContext, check_list, query_of
-from .bulk import BulkWrites
 from .concurrent import ConcurrentMap
 
 if TYPE_CHECKING:
+    from ..bulk.run import BulkRun
+    from ..sources.arrow import ArrowStream
+    from ..sync.run import SyncRun
     from ..validation.run import CheckRun
+    from .bulk import BulkWrites
 
-__all__ = ["KIND", "CustomerSource", "Customers"]
+__all__ = ["CustomerSource", "Customers"]
 
 CustomerSource = Customer | Mapping[str, Any] | PydanticModel | bytes
-
-KIND: Final = RecordType(Customer, "customer_no")
 
 
 class Customers:
@@ -43,7 +39,14 @@ class Customers:
 
     def __init__(self, context: RequestContext, shared_limits: SharedLimits) -> None:
         self._context = context
-        self._bulk: BulkWrites[Customer] = BulkWrites(context, shared_limits, KIND)
+        self._shared_limits = shared_limits
+
+    @property
+    def _bulk(self) -> BulkWrites[Customer]:
+        # What only writes of many records need is loaded with the first of them.
+        from .bulk import CUSTOMERS, BulkWrites  # noqa: PLC0415
+
+        return BulkWrites(self._context, self._shared_limits, CUSTOMERS)
 
     async def create(
         self, customer: CustomerSource, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None
@@ -373,9 +376,8 @@ class Customers:
             ConfigurationError: the options contradict each other.
             BulkError: while it is awaited: the run could not go on; `report` says what became of each record.
         """
-        expectation = expectation_of(at_least, has_state=False)
         return self._bulk.run(
-            "customers.create_batch", customers, options=options, user_id=user_id, timeout=timeout, retry=retry, expectation=expectation
+            "customers.create_batch", customers, options=options, user_id=user_id, timeout=timeout, retry=retry, at_least=at_least
         )
 
     def update_many(
@@ -406,9 +408,8 @@ class Customers:
             ConfigurationError: the options contradict each other.
             BulkError: while it is awaited: the run could not go on; `report` says what became of each record.
         """
-        expectation = expectation_of(at_least, has_state=False)
         return self._bulk.run(
-            "customers.update_batch", customers, options=options, user_id=user_id, timeout=timeout, retry=retry, expectation=expectation
+            "customers.update_batch", customers, options=options, user_id=user_id, timeout=timeout, retry=retry, at_least=at_least
         )
 
     def sync(

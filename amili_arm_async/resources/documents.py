@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from ..bulk.chunking import RecordType
 from ..bulk.limits import SharedLimits
-from ..bulk.report import BulkReport, expectation_of
-from ..bulk.run import BulkRun
 from ..codec import json_object
 from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
 from ..models.base import PydanticModel
 from ..models.batches import BatchReceipt, Receipt
 from ..models.documents import Document, DocumentRecord
 from ..paging import Pager
-from ..sources.arrow import ArrowStream
 from .base import Parameters, RequestContext, listed
-from .bulk import BulkWrites
 
 if TYPE_CHECKING:
+    from ..bulk.report import BulkReport
+    from ..bulk.run import BulkRun
+    from ..sources.arrow import ArrowStream
     from ..validation.run import CheckRun
+    from .bulk import BulkWrites
 
-__all__ = ["KIND", "DocumentSource", "Documents"]
+__all__ = ["DocumentSource", "Documents"]
 
 DocumentSource = Document | Mapping[str, Any] | PydanticModel | bytes
-
-KIND: Final = RecordType(Document, "document_no")
 
 
 class Documents:
@@ -41,7 +38,14 @@ class Documents:
 
     def __init__(self, context: RequestContext, shared_limits: SharedLimits) -> None:
         self._context = context
-        self._bulk: BulkWrites[Document] = BulkWrites(context, shared_limits, KIND)
+        self._shared_limits = shared_limits
+
+    @property
+    def _bulk(self) -> BulkWrites[Document]:
+        # What only writes of many records need is loaded with the first of them.
+        from .bulk import DOCUMENTS, BulkWrites  # noqa: PLC0415
+
+        return BulkWrites(self._context, self._shared_limits, DOCUMENTS)
 
     async def create(
         self, document: DocumentSource, *, user_id: str | None = None, timeout: Timeout | None = None, retry: RetryPolicy | None = None
@@ -257,9 +261,8 @@ class Documents:
             JournalError: while it is awaited: the journal can't be used, or another process runs the same run.
             BulkError: while it is awaited: the run could not go on; `report` says what became of each record.
         """
-        expectation = expectation_of(at_least, has_state=False)
         return self._bulk.run(
-            "documents.create_batch", documents, options=options, user_id=user_id, timeout=timeout, retry=retry, expectation=expectation
+            "documents.create_batch", documents, options=options, user_id=user_id, timeout=timeout, retry=retry, at_least=at_least
         )
 
     async def reconcile(

@@ -18,9 +18,8 @@ from ..files import JobFile, check_distinct, check_writable
 from ..nightly.run import NightlyProgress, NightlyRun, PartName
 from ..sources.arrow import ArrowStream
 from ..sync.run import SyncRun
-from . import customers, documents
 from .base import RequestContext
-from .bulk import BulkWrites, files_of
+from .bulk import CUSTOMERS, DOCUMENTS, BulkWrites, files_of
 from .customers import CustomerSource
 from .documents import DocumentSource
 
@@ -107,8 +106,8 @@ def plan(
     run_ids = [options.run_id for options in (document_options, customer_options) if options is not None and options.run_id is not None]
     return NightlyRun(
         NightlyProgress(context.client_no, context.transport.base_url, run_ids[0] if run_ids else None),
-        customers=partial(begin, "customers", customers.KIND, customer_source, customer_options) if customer_source is not None else None,
-        documents=partial(begin, "documents", documents.KIND, document_source, document_options) if document_source is not None else None,
+        customers=partial(begin, "customers", CUSTOMERS, customer_source, customer_options) if customer_source is not None else None,
+        documents=partial(begin, "documents", DOCUMENTS, document_source, document_options) if document_source is not None else None,
         operations=operations,
         span=lambda: context.transport.instrumentation.job("nightly"),
     )

@@ -17,8 +17,7 @@ import pytest
 from amili_arm_async import Customer, Document
 from amili_arm_async.bulk.chunking import Chunker, RecordType
 from amili_arm_async.bulk.copies import as_plain, snapshot
-from amili_arm_async.resources.customers import KIND as CUSTOMERS
-from amili_arm_async.resources.documents import KIND as DOCUMENTS
+from amili_arm_async.resources.bulk import CUSTOMERS, DOCUMENTS
 
 
 class Field(str, enum.Enum):  # noqa: UP042 - its text by `str` is another one than its value

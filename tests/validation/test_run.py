@@ -183,12 +183,12 @@ async def test_the_report_of_many_faulty_records_stays_small(arm):
 @pytest.mark.parametrize("size", [999, 1000, 1001])
 async def test_the_limit_of_bytes_is_that_of_a_run(arm, size):
     from amili_arm_async.bulk.chunking import Chunker
-    from amili_arm_async.resources.customers import KIND
+    from amili_arm_async.resources.bulk import CUSTOMERS
     from amili_arm_async.wire import Envelope
 
     envelope = Envelope.of("customers", None)
     record = {"customerNo": "1", "name": "x" * (size - envelope.size - 28)}
-    cutter = Chunker(KIND, overhead=envelope.size, max_records=10, max_bytes=1000)
+    cutter = Chunker(CUSTOMERS, overhead=envelope.size, max_records=10, max_bytes=1000)
     cutter.feed([record])
     report = await arm.customers.check([record], max_bytes=1000)
     assert (report.counts == {"too_large": 1}) == bool(cutter.take_invalid()) == (size > 1000)
