@@ -48,6 +48,7 @@ from .wire import Response
 if typing.TYPE_CHECKING:
     from .bulk.journal.inspect import JournalBatch, JournalRun, adopt_journal, prune_journal, read_journal
     from .bulk.outcomes import BatchOutcome, BatchReader, RecordOutcome, State
+    from .bulk.parts import part_of
     from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
     from .bulk.run import BulkRun
     from .nightly.money import CurrencyTotals, MoneySum, MoneyTotals
@@ -153,6 +154,7 @@ __all__ = [
     "UploadReply",
     "adopt_journal",
     "open_records",
+    "part_of",
     "prune_journal",
     "read_journal",
 ]
@@ -160,6 +162,7 @@ __all__ = [
 _LATER: typing.Final = {
     "bulk.journal.inspect": ("JournalBatch", "JournalRun", "adopt_journal", "prune_journal", "read_journal"),
     "bulk.outcomes": ("BatchOutcome", "BatchReader", "RecordOutcome", "State"),
+    "bulk.parts": ("part_of",),
     "bulk.report": ("BatchLog", "BatchSummary", "BulkReport", "Progress", "Totals"),
     "bulk.run": ("BulkRun",),
     "nightly.money": ("CurrencyTotals", "MoneySum", "MoneyTotals"),

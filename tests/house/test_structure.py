@@ -59,6 +59,7 @@ PURE = [
     "bulk.journal.deferred",
     "bulk.number_forms",
     "bulk.outcomes",
+    "bulk.parts",
     "bulk.reasons",
     "bulk.report",
     "cli.html_report.charts",
