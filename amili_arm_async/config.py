@@ -78,7 +78,7 @@ def _check_word(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise ConfigurationError(f"{name} must be one of {', '.join(map(repr, allowed))}")
 
 
-def _is_storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
     """Tells whether a text can be stored: it has no NUL and no unpaired surrogate."""
     return "\0" not in text and text == text.encode("utf-8", "replace").decode()
 
@@ -457,7 +457,7 @@ class BulkOptions:
             path = getattr(self, name)
             if path is not None and (not isinstance(path, (str, os.PathLike)) or not os.fspath(path) or "\0" in os.fsdecode(path)):
                 raise ConfigurationError(f"BulkOptions.{name} must be the path of a file")
-        if self.run_id is not None and (not isinstance(self.run_id, str) or not self.run_id.strip() or not _is_storable(self.run_id)):
+        if self.run_id is not None and (not isinstance(self.run_id, str) or not self.run_id.strip() or not is_storable(self.run_id)):
             raise ConfigurationError("BulkOptions.run_id must be a text that is not blank")
         if not isinstance(self.reconcile, (bool, Reconcile)):
             raise ConfigurationError("BulkOptions.reconcile must be True, False or a Reconcile")

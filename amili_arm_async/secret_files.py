@@ -133,12 +133,14 @@ def from_keyring(entry: str, where: str) -> str:
     except ImportError:
         raise ConfigurationError(f"{where} needs a package: {_INSTALL_KEYRING}") from None
     try:
-        secret = keyring.get_password(service, user)
+        found = keyring.get_password(service, user)
     except keyring.errors.NoKeyringError:
         raise ConfigurationError(f"{where}: this machine has no keyring that can be used; give the secret in a file") from None
     except keyring.errors.KeyringError as exc:
         raise ConfigurationError(f"{where}: the keyring can't be read ({type(exc).__name__}): unlock it") from None
-    secret = (secret or "").strip()
+    except Exception as exc:  # each kind of keyring has errors of its own; what they say may quote anything
+        raise ConfigurationError(f"{where}: the keyring can't be read ({type(exc).__name__}): does `keyring get` work?") from None
+    secret = found.strip() if isinstance(found, str) else ""
     if not secret or not secret.isprintable():
         which = f"the service {printable(service)} and the user {printable(user)}"
         raise ConfigurationError(f"{where}: the keyring has no secret for {which}: `keyring set` stores one")

@@ -169,7 +169,7 @@ def build(
 ) -> Request:
     """The request of `endpoint`: `parameters` fill the braces of its path, query values that are None are left out."""
     parts = [segment(part[1:-1], parameters[part[1:-1]]) if part.startswith("{") else part for part in endpoint.path.split("/")]
-    if language is not None and (not language.isascii() or not language.isprintable()):
+    if language is not None and (not isinstance(language, str) or not language.isascii() or not language.isprintable()):
         raise ConfigurationError("language must be plain text such as 'no' or 'en'")
     return Request(endpoint, "/".join(parts), query_pairs(query or {}), language, body)
 
@@ -201,7 +201,10 @@ class Envelope(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, items: str, user_id: str | None) -> Envelope:
         """The envelope of a list `items`; without `user_id` there is no metadata."""
-        metadata = b'"metadata":' + msgspec.json.encode({"userId": user_id}) + b"," if user_id is not None else b""
+        try:
+            metadata = b'"metadata":' + msgspec.json.encode({"userId": user_id}) + b"," if user_id is not None else b""
+        except UnicodeEncodeError:
+            raise ConfigurationError("user_id holds half a surrogate pair") from None
         return cls(b"{" + metadata + msgspec.json.encode(items) + b":[")
 
     @property

@@ -265,14 +265,14 @@ class Checkup:
 
     @property
     def _has_token(self) -> bool:
-        return self.settings is not None and any(key in self.settings.found for key in ("connection.token", "connection.token_file"))
+        return self.settings is not None and any(key in self.settings.found for key in _ways("token"))
 
     def _places(self, *names: str) -> str:
         """Names settings with where each comes from."""
         assert self.settings is not None
         shown = []
         for name in names:
-            key = next((one for one in (f"connection.{name}", f"connection.{name}_file") if one in self.settings.found), None)
+            key = next((one for one in _ways(name) if one in self.settings.found), None)
             if key is None:
                 shown.append(name)
             else:
@@ -301,7 +301,7 @@ class Checkup:
         if self.settings is None:
             return {}
         wanted = {*_WANTED, *(() if self._has_token else _IDENTITY)}
-        wanted -= {key for key in wanted if f"{key}_file" in self.settings.found}
+        wanted -= {key for key in wanted if any(way in self.settings.found for way in _ways(key.partition(".")[2])[1:])}
         keys = [key for key in KNOWN if key.startswith("connection.") and (key in wanted or key in self.settings.found)]
         values = {key: self.settings.get(key) for key in keys}
         shown = {key: {"value": shown_value(key, one), "origin": one.origin, "place": one.place} for key, one in values.items()}
@@ -359,6 +359,11 @@ def _sender_of(attempt: Attempt) -> str:
         return ""
     words = f" ({'; '.join([*([f'Content-Type: {output.plain(kind, 80)}'] if kind else []), *shown])})" if kind or shown else ""
     return f". The answer may not be the API's, but that of a proxy or of another site{words}"
+
+
+def _ways(name: str) -> tuple[str, ...]:
+    """Returns the settings that give a setting or a secret."""
+    return f"connection.{name}", f"connection.{name}_file", f"connection.{name}_keyring"
 
 
 def _expiry_of(token: str) -> float | None:

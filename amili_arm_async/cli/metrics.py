@@ -192,6 +192,9 @@ def _read(path: str) -> Samples:
     Raises:
         OSError: it can't be read, or is something else.
     """
+    if Path(path).exists() and not Path(path).is_file():
+        # A device would be replaced by a file, and a pipe waits for its writer.
+        raise OSError(0, "it is no regular file")
     try:
         with Path(path).open("rb") as file:
             text = file.read(_LARGEST).decode("utf-8", "replace")

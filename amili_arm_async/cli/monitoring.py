@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final, TypeVar
 
-import msgspec
 import typer
 from typer.core import TyperCommand
 
@@ -23,7 +22,7 @@ from ..errors import ConfigurationError
 from ..nightly.money import MoneyTotals
 from .metrics import MetricsFile, RunNumbers
 from .on_end import MOST, run_on_end
-from .output import plain, warn
+from .output import json_line, plain, warn
 from .settings import RUN_VARIABLES, current_client, current_file, resolve
 from .systemd import SystemdNotifier
 
@@ -261,7 +260,7 @@ class RunMonitor:
         head = {"command": self._command, "outcome": _outcome(exit_code), "exit_code": exit_code, "summary": self._summary(exit_code)}
         report = {"ok": False, "error": None} | dict(self.report or {})
         report["error"] = report["error"] or self.error
-        return msgspec.json.encode(head | report) + b"\n"
+        return json_line(head | report) + b"\n"
 
     def _variables(self, exit_code: int) -> dict[str, str]:
         return dict(zip(RUN_VARIABLES, (self._command, _outcome(exit_code), str(exit_code), self._summary(exit_code)), strict=True))

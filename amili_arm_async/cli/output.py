@@ -31,6 +31,7 @@ __all__ = [
     "as_json",
     "describe",
     "fail",
+    "json_line",
     "locate",
     "megabytes",
     "money_in_words",
@@ -117,7 +118,31 @@ def print_json(value: Mapping[str, Any]) -> None:
     Args:
         value: what to print.
     """
-    typer.echo(msgspec.json.encode(value).decode())
+    typer.echo(json_line(value).decode())
+
+
+def json_line(value: Mapping[str, Any]) -> bytes:
+    """Returns one line of JSON, whatever texts it holds: the name of a file need not be UTF-8, and JSON is.
+
+    Args:
+        value: what becomes JSON.
+
+    Returns:
+        The line, without a line break.
+    """
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_storable(msgspec.to_builtins(value)))
+
+
+def _storable(value: Any) -> Any:
+    """Returns a value of JSON with each half of a character in its texts written with a backslash."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_storable(name): _storable(item) for name, item in value.items()}
+    return [_storable(item) for item in value] if isinstance(value, list) else value
 
 
 def plain(text: str, most: int = _LONGEST) -> str:

@@ -47,7 +47,8 @@ class SystemdNotifier:
         """
         if text != self._status:
             self._status = text
-            self._send(f"STATUS={text[:_LONGEST_STATUS]}")
+            # A line break would begin another message.
+            self._send(f"STATUS={' '.join(text[:_LONGEST_STATUS].split())}")
 
     def alive(self) -> None:
         """Says that the process does not hang."""

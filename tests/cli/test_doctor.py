@@ -6,12 +6,13 @@ import base64
 import json
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,6 +130,19 @@ def test_a_token_that_was_given(doctor, answer):
     told = doctor({**env, "AMILI_ARM_TOKEN": "very-secret-word"})
     assert told.steps["token"]["text"] == "given in token (AMILI_ARM_TOKEN); none was fetched"
     assert (told.code, len(server.seen)) == (0, 1)
+
+
+def test_a_secret_in_a_keyring_is_not_missing(doctor, answer, monkeypatch):
+    keyring, errors = ModuleType("keyring"), ModuleType("keyring.errors")
+    keyring.get_password, keyring.errors = lambda *_: "very-secret-word", errors
+    errors.KeyringError = errors.NoKeyringError = OSError
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    monkeypatch.setitem(sys.modules, "keyring.errors", errors)
+    server = answer()
+    env = {name: server.env[name] for name in ("AMILI_ARM_BASE_URL", "AMILI_ARM_CLIENT_NO")}
+    told = doctor({**env, "AMILI_ARM_TOKEN_KEYRING": "arm:token"})
+    assert told.steps["token"]["text"] == "given in token_keyring (AMILI_ARM_TOKEN_KEYRING); none was fetched"
+    assert list(told.settings) == ["connection.base_url", "connection.client_no", "connection.token_keyring"]
 
 
 def test_a_token_that_has_expired(doctor, answer):

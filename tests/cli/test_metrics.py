@@ -138,6 +138,15 @@ def check_unwritable(call, served, path):
     assert result.stderr.count("--metrics") == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name")
+def test_a_pipe_is_neither_waited_for_nor_replaced(call, served, folder):
+    os.mkfifo("pipe")
+    (folder / "link").symlink_to("pipe")
+    for path in ("pipe", "link"):
+        check_unwritable(call, served, path)
+    assert (folder / "pipe").is_fifo()
+
+
 def test_another_file_is_never_replaced(call, served, folder):
     (folder / "other").write_text("something else\n")
     result = call("push", "customers", "good.jsonl", "--metrics", "other", env=served.env)

@@ -117,6 +117,11 @@ def test_nobody_who_listens_is_no_error(address):
     notifier.stopping(1.0)
 
 
+def test_a_status_is_one_line(systemd):
+    SystemdNotifier(os.environ).status("a\nREADY=1\r\n b")
+    assert systemd.drain() == ["STATUS=a READY=1 b"]
+
+
 def test_a_full_queue_does_not_block(systemd):
     notifier = SystemdNotifier(os.environ)
     for number in range(3000):

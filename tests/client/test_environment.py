@@ -171,7 +171,7 @@ class Keyring(types.ModuleType):
 
     def get_password(self, service: str, user: str) -> str | None:
         if self.failure is not None:
-            raise getattr(self.errors, self.failure)
+            raise getattr(self.errors, self.failure, OSError)(SECRET)
         return {("https://arm:1", "night"): SECRET, ("arm", "token"): "from-keyring"}.get((service, user))
 
 
@@ -192,12 +192,18 @@ async def test_secrets_from_a_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("failure", "words"),
-    [(None, "has no secret for the service arm and the user nobody"), ("NoKeyringError", "has no keyring"), ("KeyringError", "unlock it")],
+    [
+        (None, "has no secret for the service arm and the user nobody"),
+        ("NoKeyringError", "has no keyring"),
+        ("KeyringError", "unlock it"),
+        ("an error of its own", r"can't be read \(OSError\)"),
+    ],
 )
 def test_a_keyring_without_the_secret(monkeypatch: pytest.MonkeyPatch, failure: str | None, words: str) -> None:
     with_keyring(monkeypatch, failure)
-    with pytest.raises(ConfigurationError, match=rf"AMILI_ARM_CLIENT_SECRET_KEYRING: .*{words}"):
+    with pytest.raises(ConfigurationError, match=rf"AMILI_ARM_CLIENT_SECRET_KEYRING: .*{words}") as raised:
         ArmClient.from_env({**CREDENTIALS, "AMILI_ARM_CLIENT_SECRET_KEYRING": "arm:nobody"})
+    assert SECRET not in str(raised.value)
 
 
 def test_a_keyring_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

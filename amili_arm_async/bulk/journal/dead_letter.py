@@ -71,7 +71,10 @@ class DeadLetter:
             "journal": journal or None,
         }
         # Each line of this run begins with this prefix.
-        self._head = codec.ENCODER.encode(head)[:-1] + b","
+        try:
+            self._head = codec.ENCODER.encode(head)[:-1] + b","
+        except UnicodeEncodeError:
+            raise JournalError("a dead letter file names its journal, so its path must be UTF-8: give another path") from None
         try:
             self._path = followed(path)
             self._try_out()

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from anyio import to_thread
 
-from ....config import BulkOptions, Reconcile
+from ....config import BulkOptions, Reconcile, is_storable
 from ....errors import ArmError, ConfigurationError, JournalError
 from ....models.batches import BatchResult
 from ....wire import Response
@@ -162,6 +162,8 @@ class Replay:
         self._file = DeadLetterFile(self.path)
         try:
             own_journal = f"{os.path.realpath(self.path)}.journal"
+            if not is_storable(own_journal):
+                raise ConfigurationError("its lines name the journal beside the file, so the path must be UTF-8: move or rename the file")
             client = self._client
             self._plan = ReplayPlan(self._file, client.base_url, client.client_no, own_journal, self._journals, self._unknown_fields)
             self._plan.make()
