@@ -116,6 +116,10 @@ class Stamp(NamedTuple):
         found = self._differences(now)
         return max(0.0, min(found.values())) if len(found) > 1 else None
 
+    def at_most(self, now: Stamp) -> float:
+        """Returns the most seconds that may have passed from this stamp to `now`: the largest difference by any clock that both have."""
+        return max(self._differences(now).values())
+
     def clocks(self, now: Stamp) -> tuple[str, ...]:
         """Returns the clocks that both stamps have, as they are called in messages."""
         return tuple(self._differences(now))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Final
 
 from anyio import to_thread
 from msgspec import Struct
@@ -32,6 +33,10 @@ from .reader import Reader
 from .spec import RunSpec
 
 __all__ = ["BatchSender", "Bisection", "compressed", "request_of", "with_advice"]
+
+_LATE: Final = 30.0
+"""Seconds after its intent was recorded from which on documents do not begin to leave: first it is recorded again. A process that was
+suspended may have lost its run to another one, and then it can't be."""
 
 
 def request_of(batch: Batch, spec: RunSpec) -> Request:
@@ -193,9 +198,15 @@ class BatchSender:
 
         async def starts() -> bool:
             # As late as possible: what was not recorded did not leave, and hardly anything that was recorded is kept from leaving.
+            intended = clock.stamp()
             if not await self._record_intent(in_flight):
                 return False
             await take_turn()
+            while not self._spec.endpoint.safe and intended.at_most(clock.stamp()) > _LATE:
+                self._recorder.requeue(in_flight)
+                intended = clock.stamp()
+                if not await self._record_intent(in_flight):
+                    return False
             if not self._control.may_send:
                 self._recorder.requeue(in_flight)
                 return False

@@ -39,6 +39,20 @@ def test_the_clock_that_says_least_counts_and_one_alone_says_nothing(now: Stamp,
     assert SENT.passed(now) == seconds
 
 
+@pytest.mark.parametrize(
+    ("now", "seconds"),
+    [
+        (Stamp(1010.0, 60.0, "a", 5010.0), 10.0),
+        (Stamp(1031.0, 60.0, "a"), 31.0),
+        (Stamp(1010.0, 81.0, "a"), 31.0),
+        (Stamp(900.0, 81.0, "a"), 31.0),
+        (Stamp(1010.0, 81.0, "b"), 10.0),
+    ],
+)
+def test_a_suspended_process_trusts_the_clock_that_says_most(now: Stamp, seconds: float) -> None:
+    assert SENT.at_most(now) == seconds
+
+
 def test_a_boot_clock_without_a_name_says_nothing() -> None:
     assert Stamp(0.0, 5.0, None).passed(Stamp(100.0, 105.0, None)) is None
 
