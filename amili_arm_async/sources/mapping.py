@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..errors import ConfigurationError, SourceError
 from ..values.fields import KEYS, LINES, Field, RecordKind, fields_of
 from ..values.judge import Judge, ReadingOptions
 
-__all__ = ["FieldMap", "MappedColumn", "Part", "TableMap", "field_names", "nearest_field"]
+if TYPE_CHECKING:
+    from .likeness import ColumnGuess
+
+__all__ = ["NO_HEADER", "FieldMap", "MappedColumn", "Part", "TableMap", "field_names", "nearest_field"]
 
 Part: TypeAlias = Literal["records", "lines"]
 """What a table holds: records, or the lines of documents whose other fields are in another table."""
 
 _MOST_NAMED: Final = 20
 _LONGEST_NAME: Final = 60
+
+NO_HEADER: Final = "the first row holds values, not the names of columns: put a row with the name of each column before it"
+_VALUE: Final = re.compile(r"(?=(\D*\d){3})[-+\d\s.,:/]+|\S+@\S+\.\S+")
+"""A number, a date or an e-mail address: no name of a column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +140,8 @@ class FieldMap:
             SourceError: columns are no fields, or not all that is wanted is there.
         """
         found, unknown = self._found(names)
+        if not found and self.hold_values(names):
+            raise SourceError(NO_HEADER)
         nested = [MappedColumn(position, path, self._fields[path]) for position, path in enumerate(line_paths) if path in self._fields]
         unknown += [(None, path) for path in line_paths if path not in self._fields]
         if missing := [name for name in self._columns if name not in set(map(str.strip, names))]:
@@ -209,11 +219,22 @@ class FieldMap:
 
     def _nearest(self, names: Sequence[str]) -> list[str | None]:
         """The field that each name is likely to mean, by what exports call their columns or by its letters."""
+        return [guess.field or nearest_field(guess.name, self.kind, self.part) for guess in self._guesses(names)]
+
+    def _guesses(self, names: Sequence[str]) -> Sequence[ColumnGuess]:
         from .likeness import propose  # noqa: PLC0415 - only where something is wrong
 
         short = [name[:_LONGEST_NAME] for name in names]
-        guesses = propose(self.kind if self.part == "records" else "lines", short, [() for _ in short]).columns
-        return [guess.field or nearest_field(guess.name, self.kind, self.part) for guess in guesses]
+        return propose(self.kind if self.part == "records" else "lines", short, [() for _ in short]).columns
+
+    def hold_values(self, names: Sequence[str]) -> bool:
+        """Returns whether names of columns must be the values of a record: then no message may show them.
+
+        Args:
+            names: the first row of a table.
+        """
+        values = sum(_VALUE.fullmatch(name.strip()) is not None for name in names)
+        return values > 0 and sum(guess.field is not None for guess in self._guesses(names[:_MOST_NAMED])) < values
 
 
 def _more(every: Sequence[object]) -> str:

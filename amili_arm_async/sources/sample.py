@@ -11,7 +11,7 @@ import msgspec
 from ..errors import SourceError
 from ..values.judge import Origin
 from .decompression import DamagedError
-from .mapping import FieldMap
+from .mapping import NO_HEADER, FieldMap
 from .source_file import FileOptions, SourceFile
 from .table import TableBlock
 from .table_inputs import TableInput
@@ -83,6 +83,8 @@ async def _of_table(source: TableInput) -> Sample:
     table = source.table
     if not table.names:
         raise SourceError("it holds no header")
+    if FieldMap("documents").hold_values(table.names):
+        raise SourceError(NO_HEADER)
     columns = [[cell for block in blocks for cell in block.columns[place]] for place in range(len(table.names))]
     return Sample(list(table.names), columns, list(table.origins), rows)
 

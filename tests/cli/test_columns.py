@@ -32,6 +32,15 @@ def write(tmp_path):
     return make
 
 
+@pytest.mark.parametrize("kind", [(), ("customers",)])
+def test_a_file_without_a_header(call, write, kind):
+    result = call("columns", write("1;Kari Hemmelig;15057912345\n"), *kind)
+    assert result.exit_code != 0
+    assert "the first row holds values" in " ".join(result.output.split())
+    assert "Hemmelig" not in result.output
+    assert "15057912345" not in result.output
+
+
 # --- fields -------------------------------------------------------------------------------------------------------------
 
 

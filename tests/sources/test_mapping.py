@@ -44,6 +44,17 @@ async def test_all_unknown_columns_are_named_at_once_with_what_is_wanted():
 
 
 @pytest.mark.parametrize(
+    "row",
+    ["1;Kari Hemmelig;15057912345;Gata 1", "Kari Hemmelig;kari@example.no", "1;NO;1979-05-15;Oslo", "a;15.05.1979", "a;+47 999 99 999"],
+)
+@pytest.mark.parametrize("options", [{}, {"columns": {"Kundenr": "customerNo"}}, {"extra_columns": True}], ids=str)
+async def test_a_file_without_a_header_shows_no_value(row, options):
+    with pytest.raises(SourceError) as raised:
+        await read(f"{row}\n{row}\n", **options)
+    assert not [value for value in row.split(";")[1:] if value in str(raised.value)]
+
+
+@pytest.mark.parametrize(
     ("header", "options", "words"),
     [
         ("customerNo", {"columns": {"Kundenr": "customerNo"}}, 'this mapped column is not in the header: "Kundenr"'),
