@@ -29,6 +29,8 @@ from .report import BulkReport, Progress, SettleWait
 __all__ = ["STOPPED", "BatchTracker", "InFlightBatch", "OutcomeQueue"]
 
 STOPPED = Outcome("not_sent", "stopped", "the run was ended before its turn")
+_NOT_COMPARED = Outcome("unknown", "journal", "it was not compared with the journal, so it is not known whether an earlier attempt sent it")
+_STALE = Outcome("unknown", "stale_journal", "the journal is out of date, or a copy; the run ended before the document was looked up")
 
 
 @dataclass(eq=False, slots=True)
@@ -321,7 +323,8 @@ class BatchTracker:
         keys = _keys_at(record_type, records, positions)
         texts = [_payload(record_type, record) for record in chosen] if None in keys else []
         standing = await self._recorder.earlier_outcomes([first + position for position in positions], keys, texts, ())
-        return {**outcomes, **{positions[number]: outcome for number, outcome in standing.items()}}
+        blocked = dict.fromkeys(positions, _STALE) if self._recorder.is_stale else {}
+        return {**outcomes, **blocked, **{positions[number]: outcome for number, outcome in standing.items()}}
 
     def settle_unsent(self, records: Sequence[Any], first: int, outcomes: Mapping[int, Outcome], record_type: RecordType) -> None:
         """Settles records that are not sent.
@@ -338,11 +341,11 @@ class BatchTracker:
                 indexes = array("q", [first + position for position in outcomes])
             keys = _keys_at(record_type, records, list(outcomes))
             only = _only(outcomes)
-            if only is not None and only.state != "blocked":
+            if only is not None and not _is_new(only):
                 self.publish(BatchOutcome(0, None, 0, None, indexes, keys, only))
                 return
             for (position, outcome), key in zip(outcomes.items(), keys, strict=True):
-                if outcome.state == "blocked":
+                if _is_new(outcome):
                     payload = _payload(record_type, records[position]) if self._recorder.keeps_payloads else None
                     self._recorder.not_sent([first + position], [key], outcome, payload)
             common, _ = Counter(outcomes.values()).most_common(1)[0]
@@ -443,30 +446,43 @@ class BatchTracker:
 
         Args:
             batch: the batch.
-            reason: the outcome of what was not sent. Where the journal can't be read any more, that is all of the batch.
+            reason: the outcome of what was not sent.
         """
         standing: Mapping[int, Outcome] = {}
-        if not self._journal_failed:
+        is_compared = not self._journal_failed
+        if is_compared:
             try:
                 await self._recorder.wait_for_backlog()
                 standing = await self._recorder.earlier_outcomes(batch.indexes, batch.keys, batch.texts(), batch.fingerprints)
             except ArmError:
-                self._journal_failed = True
+                self._journal_failed, is_compared = True, False
         for position, outcome in standing.items():
-            self.report.add(BatchOutcome(0, None, 0, None, [batch.indexes[position]], [batch.keys[position]], outcome))
+            if outcome.state == "invalid":
+                # It must not be sent because of another record, which has a row of its own.
+                self._not_sent(batch.only([position]), outcome)
+            else:
+                self.report.add(BatchOutcome(0, None, 0, None, [batch.indexes[position]], [batch.keys[position]], outcome))
         rest = [position for position in range(len(batch)) if position not in standing]
         if rest:
-            self.not_sent(batch.only(rest), reason)
+            self.not_sent(batch.only(rest), reason, is_compared=is_compared)
 
-    def not_sent(self, batch: Batch, reason: Outcome) -> None:
-        """Settles a batch that is not sent.
+    def not_sent(self, batch: Batch, reason: Outcome, *, is_compared: bool) -> None:
+        """Settles a batch that this attempt does not send. Where an earlier attempt may have sent it all the same, it is `unknown`.
 
         Args:
             batch: the batch.
-            reason: the outcome of its records.
+            reason: the outcome of its records where nothing was sent.
+            is_compared: whether the journal, if there is one, knows nothing of these records.
         """
-        self._recorder.not_sent(batch.indexes, batch.keys, reason, b",".join(batch.pieces))
-        self.report.add(BatchOutcome(0, None, 0, None, batch.indexes, batch.keys, reason))
+        if self._recorder.is_stale:
+            reason = _STALE
+        elif self._recorder.is_resumed and not is_compared:
+            reason = _NOT_COMPARED
+        self._not_sent(batch, reason)
+
+    def _not_sent(self, batch: Batch, outcome: Outcome) -> None:
+        self._recorder.not_sent(batch.indexes, batch.keys, outcome, b",".join(batch.pieces))
+        self.report.add(BatchOutcome(0, None, 0, None, batch.indexes, batch.keys, outcome))
 
     @staticmethod
     def stopped(in_flight: InFlightBatch, reason: Outcome) -> Outcome:
@@ -485,6 +501,11 @@ class BatchTracker:
             why = str(in_flight.status) if in_flight.status is not None else "not_repeated"
             return Outcome("unknown", why, "an earlier attempt may have been accepted, and it was not repeated")
         return reason
+
+
+def _is_new(outcome: Outcome) -> bool:
+    """Whether a record that an observer took out gets a row in the journal: others have one of an earlier attempt, or need none."""
+    return outcome.state == "blocked" or outcome is _STALE
 
 
 def _only(outcomes: Mapping[int, Outcome]) -> Outcome | None:

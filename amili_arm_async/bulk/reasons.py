@@ -65,6 +65,10 @@ REASONS: Final[Mapping[tuple[State, str], Explanation]] = MappingProxyType(
             f"A cache may be in between: make sure that no POST is cached. {_RECONCILE}",
         ),
         ("unknown", "crashed"): Explanation("the process ended while it was being sent", _RECONCILE),
+        ("unknown", "journal"): Explanation(
+            "it was not compared with the journal: an earlier attempt may have sent it",
+            f"If the journal can't be read, fix its disk or its path. Then {_AGAIN}",
+        ),
         ("unknown", "cut_off"): Explanation("the run was cut off while it was being sent", _RECONCILE),
         ("unknown", "not_repeated"): Explanation("an attempt may have been accepted, and it was not repeated", _RECONCILE),
         ("unknown", "key_conflict"): Explanation(

@@ -202,7 +202,7 @@ class BulkRunner:
             # Whatever interrupted that, each record that was read is named.
             reason = self._control.reason or STOPPED
             for batch in [*self._left, *self._reader.give_up(all_of_it=True, reason=reason)]:
-                self._tracker.not_sent(batch, reason)
+                self._tracker.not_sent(batch, reason, is_compared=False)
             self._report.source_exhausted = self._source.exhausted
             if self._source.is_limited:
                 self._report.limited_to = self._spec.options.limit

@@ -53,6 +53,11 @@ class SimLoop(asyncio.BaseEventLoop):
 
     # --- stepping -----------------------------------------------------------------------------------------------------------
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether a callback is ready."""
+        return bool(self._ready)  # type: ignore[attr-defined]
+
     def is_ready(self, now: int) -> bool:
         """Whether a turn would do something."""
         if self._ready:  # type: ignore[attr-defined]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -16,8 +16,8 @@ import anyio.to_thread
 from aiohttp import connector
 from anyio._backends import _asyncio as anyio_backend
 
-from amili_arm_async import clock, connections
-from amili_arm_async.bulk.journal.sqlite import find_run, inspect, journal, store
+from amili_arm_async import clock, connections, retry
+from amili_arm_async.bulk.journal.sqlite import find_run, inspect, journal, other_runs, replay, store
 from amili_arm_async.errors import ArmError
 from amili_arm_async.sqlite import worker
 
@@ -52,7 +52,6 @@ class Machine:
     def under(self) -> Iterator[None]:
         """Patches the names through which the library reaches the outside."""
         world = self.world
-        random.seed(world.seed)
         token = world.stream("tokens")
         numbers = self._scopes
         worker_of = partial(_SimWorker, self)
@@ -62,6 +61,9 @@ class Machine:
             (clock, "boot_time", lambda: 1000.0 + world.seconds + world.boot),
             (clock, "boot_id", lambda: world.boot_id),
             (connector, "monotonic", lambda: world.seconds),
+            # Not the chance of the program: a module that is imported in the middle of a story may draw from it.
+            (connector, "random", world.stream("connector")),
+            (retry, "random", world.stream("retry")),
             (connector.aiohappyeyeballs, "start_connection", self.network.start_connection),
             (connections, "_has_bytes", self.network.has_bytes),
             (connections, "_unacknowledged", lambda transport: transport._connection.unacknowledged if transport is not None else 0),
@@ -69,6 +71,10 @@ class Machine:
             (store, "lock", self._lock),
             (find_run, "is_locked", self._is_locked),
             (inspect, "is_locked", self._is_locked),
+            (journal, "is_locked", self._is_locked),
+            (other_runs, "is_locked", self._is_locked),
+            (replay, "is_locked", self._is_locked),
+            (inspect, "lock", self._lock),
             (anyio.to_thread, "run_sync", self._run_sync),
             (anyio_backend.CancelScope, "__init__", self._scope_init()),
             (anyio_backend.CancelScope, "__hash__", lambda scope: numbers[id(scope)]),
@@ -149,7 +155,7 @@ class _SimWorker(worker.SqliteWorker):
         process = machine.world.current
         assert process is not None
         self._process = process
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Any = None
         self._is_busy = False
         self._thread = self  # type: ignore[assignment]
 
@@ -164,14 +170,15 @@ class _SimWorker(worker.SqliteWorker):
 
     def _open_file(self) -> None:
         try:
-            self._connection = self._open(guard=self._guard)
+            opened = self._open(guard=self._guard)
+            self._connection = _Disk(opened, self._process)
         except Exception as exc:  # whatever it is, the caller must get it
             error = exc if isinstance(exc, ArmError) else worker.broken(self._path, exc, self._word)
             self.failure = error
             self._started.set_exception(error)
             self._ended.set_result(None)
             return
-        self._machine.connections.append((self._process, self._connection))
+        self._machine.connections.append((self._process, opened))
         self._started.set_result(None)
         self._is_busy = False
         self._go_on()
@@ -194,15 +201,47 @@ class _SimWorker(worker.SqliteWorker):
         assert self._connection is not None
         chosen = self._next()
         if chosen is None:
-            self._machine.connections.remove((self._process, self._connection))
+            self._machine.connections.remove((self._process, self._connection.real))
             self._connection.close()
             self._connection = None
             self._closed()
             self._ended.set_result(None)
             return
-        self._do(*chosen, self._connection)
+        durable, works = chosen
+        self._do(durable, works, self._connection)
+        if self._process.keeps_images:
+            if durable:
+                self._process.images.clear()
+            self._process.images.append({path: Path(path).read_bytes() for path in self._files()})
         self._is_busy = False
         self._go_on()
+
+    def _files(self) -> list[str]:
+        """The files that a power cut may take back; the `-shm` is made anew."""
+        return [path for path in (self._path, f"{self._path}-wal") if Path(path).exists()]
+
+
+class _Disk:
+    """A connection whose commits may fail, before or after they are done."""
+
+    def __init__(self, real: sqlite3.Connection, process: Process) -> None:
+        self.real = real
+        self._process = process
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def execute(self, sql: str, *parameters: Any) -> Any:
+        process = self._process
+        if sql == "COMMIT" and process.disk_fails_at is not None:
+            process.commits += 1
+            if process.commits >= process.disk_fails_at:
+                process.world.note(f"{process}: the disk fails, {process.disk_fails}")
+                if process.disk_fails == "after":
+                    self.real.execute(sql)
+                text = "database or disk is full" if process.disk_fails == "full" else "disk I/O error"
+                raise sqlite3.OperationalError(text)
+        return self.real.execute(sql, *parameters)
 
 
 async def _shielded(future: Any) -> None:

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
-from amili_arm_async import connections
+from amili_arm_async import attempts, clock, connections, retry, transport
+from amili_arm_async.bulk import delivery, in_flight, limits, lookups, polling, reconcile, results
+from amili_arm_async.bulk.chunking import Batch
+from amili_arm_async.bulk.journal import matching
+from amili_arm_async.bulk.journal.sqlite import contents, in_order, index, journal, mark, other_runs, store
+from amili_arm_async.bulk.outcomes import Outcome
+from amili_arm_async.retry import Proof
 
 __all__ = ["MUTANTS", "mutated"]
 
@@ -27,7 +33,7 @@ def mutated(name: str) -> Iterator[None]:
     """Within it the product has the fault of that name."""
     with contextlib.ExitStack() as stack:
         for owner, attribute, value in MUTANTS[name]():
-            stack.enter_context(mock.patch.object(owner, attribute, value))
+            stack.enter_context(mock.patch.object(owner, attribute, value, create=not hasattr(owner, attribute)))
         yield
 
 
@@ -61,3 +67,361 @@ def a_cancelled_close_leaves_sessions() -> Patches:
             await session.close()
 
     return [(connections.Connections, "close", close)]
+
+
+@mutant
+def idle_bytes_are_an_answer() -> Patches:
+    """Bytes that arrive on an idle connection are taken for the answer to the next request."""
+
+    def data_received(self: Any, data: bytes) -> None:
+        super(connections._Watched, self).data_received(data)
+
+    return [(connections._Watched, "data_received", data_received), (connections._Watched, "has_more", lambda self: False)]
+
+
+# --- delivery: what an attempt proves ---------------------------------------------------------------------------------------
+
+
+@mutant
+def no_answer_is_not_sent() -> Patches:
+    """A request without an answer counts as one that was never sent."""
+    real = attempts.evaluate
+
+    def evaluate(*arguments: Any) -> Any:
+        attempt = real(*arguments)
+        is_silent = attempt.response is None and attempt.proof is Proof.AMBIGUOUS
+        return attempts.Attempt(Proof.NOT_SENT, attempt.reason, error=attempt.error) if is_silent else attempt
+
+    return [(transport, "evaluate", evaluate)]
+
+
+@mutant
+def ambiguous_is_repeated() -> Patches:
+    """Documents are sent again where it is not known whether they were accepted."""
+
+    def action_after(self: Any, attempt: Any) -> str:
+        return retry.after_batch(attempt.proof, safe=True, status=attempt.status)
+
+    return [(delivery.BatchSender, "_action_after", action_after)]
+
+
+@mutant
+def a_5xx_proves_that_nothing_was_taken() -> Patches:
+    """Any 5xx counts as a refusal."""
+    not_taken = {5: retry._OTHERS[5]._replace(proof=Proof.NOT_TAKEN)}
+    return [(retry, "_OTHERS", {**retry._OTHERS, **not_taken})]
+
+
+@mutant
+def a_cut_answer_is_a_refusal() -> Patches:
+    """A 2xx whose body was cut off counts as a refusal."""
+    real = attempts.evaluate
+
+    def evaluate(request: Any, result: Any, *arguments: Any) -> Any:
+        attempt = real(request, result, *arguments)
+        is_cut = attempt.reason == "answer cut off" and not request.endpoint.is_read
+        return attempts.Attempt(Proof.NOT_SENT, attempt.reason) if is_cut else attempt
+
+    return [(transport, "evaluate", evaluate)]
+
+
+@mutant
+def a_repeated_uuid_is_believed() -> Patches:
+    """A batchUuid that another batch has counts as that of this batch, too."""
+
+    def accepted(self: Any, connection: Any, id: int, batch_uuid: str, now: Any, *, is_first: bool) -> bool:
+        update = "UPDATE batches SET state = 'open', uuid = ?, accepted = ?, accepted_boot = ?, accepted_service = ? WHERE id = ?"
+        connection.execute(update, (batch_uuid, now.wall, now.boot, now.service, id))
+        return True
+
+    return [(limits.BatchUuids, "register", lambda *_: True), (store.RunStore, "accepted", accepted)]
+
+
+@mutant
+def a_cancelled_run_names_all_as_not_sent() -> Patches:
+    """What was on the wire when a run was cancelled is `not_sent`."""
+    return [(in_flight.BatchTracker, "stopped", staticmethod(lambda _, reason: reason))]
+
+
+@mutant
+def halves_are_the_same_half() -> Patches:
+    """A batch that is too large is sent as its first half, twice."""
+
+    def halves(self: Batch) -> tuple[Batch, Batch]:
+        middle = (len(self) + 1) // 2
+        first = self.only(range(middle))
+        return first, self.only(range(len(self) - middle)) if len(self) - middle else first
+
+    return [(Batch, "halves", halves)]
+
+
+@mutant
+def as_many_records_are_the_same_records() -> Patches:
+    """Some records of a batch in another order are taken for the batch as it is: indexes, keys and texts no longer belong together."""
+    real = Batch.only
+    return [(Batch, "only", lambda self, positions: self if len(positions) == len(self) else real(self, positions))]
+
+
+# --- the journal ------------------------------------------------------------------------------------------------------------
+
+
+@mutant
+def the_intent_is_not_on_the_disk() -> Patches:
+    """The first byte leaves before it is written down that it will."""
+
+    async def before_send(self: Any, in_flight: Any) -> Any:
+        self._put(
+            lambda connection: self._store.before_send(
+                connection, id=in_flight.row, batch=in_flight.batch, tries=in_flight.attempts + 1, now=self._stamp()
+            )
+        )
+        return {}
+
+    return [(journal.SqliteRunJournal, "before_send", before_send)]
+
+
+@mutant
+def crashed_is_not_sent() -> Patches:
+    """What was being sent when a process was killed counts as not sent."""
+    return [(store, "CRASHED", Outcome("not_sent", "crashed", "the process ended"))]
+
+
+@mutant
+def a_resume_forgets_what_was_sent() -> Patches:
+    """A resumed run deletes what is unknown, too."""
+    real = store.RunStore._forget_unsent
+
+    def forget(self: Any, connection: Any) -> None:
+        connection.execute("UPDATE batches SET tries = 0, sent = NULL WHERE state = 'settled' AND final = 'unknown'")
+        real(self, connection)
+
+    return [(store.RunStore, "_forget_unsent", forget)]
+
+
+@mutant
+def all_that_was_read_was_done_before() -> Patches:
+    """A resumed run takes each batch of the source for one that succeeded."""
+    return [(in_order.DoneInOrder, "claim", lambda self, batch: True)]
+
+
+@mutant
+def in_order_whatever_the_content() -> Patches:
+    """A resumed run compares only how many records there are, and not which."""
+
+    def claim(self: Any, batch: Any) -> bool:
+        if self._at == len(self._names) and not self._load():
+            return False
+        if len(self._names) - self._at < len(batch):
+            return False
+        self._claimed.setdefault(self._batch, []).extend(in_order._ranges(batch.indexes))
+        self._at += len(batch)
+        return True
+
+    return [(in_order.DoneInOrder, "claim", claim)]
+
+
+@mutant
+def unknown_is_sent_again() -> Patches:
+    """A resumed run sends again what may be with the server."""
+    return [(matching, "ENTRY_MAY_BE_ON_SERVER", matching.ENTRY_MAY_BE_ON_SERVER - {"unknown"})]
+
+
+@mutant
+def accepted_is_sent_again() -> Patches:
+    """A resumed run sends again what was accepted and has no result."""
+    return [(matching, "ENTRY_MAY_BE_ON_SERVER", matching.ENTRY_MAY_BE_ON_SERVER - {"accepted", "open"})]
+
+
+@mutant
+def a_repeated_number_is_sent() -> Patches:
+    """A documentNo that comes twice in a source is sent twice."""
+    real = matching.decide_document
+
+    def decide(entries: Any, content: int, place: int, *, numbered: bool) -> Any:
+        return real([entry for entry in entries if entry.claimed is None], content, place, numbered=numbered)
+
+    return [(store, "decide_document", decide)]
+
+
+@mutant
+def another_content_is_the_same_document() -> Patches:
+    """A document with the number of one that was sent is taken for it, whatever it says."""
+    real = matching.decide_document
+
+    def decide(entries: Any, content: int, place: int, *, numbered: bool) -> Any:
+        for entry in entries:
+            entry.content = content
+        return real(entries, content, place, numbered=numbered)
+
+    return [(store, "decide_document", decide)]
+
+
+@mutant
+def equal_documents_are_one() -> Patches:
+    """Documents without a number that say the same are claimed by one entry of the journal."""
+
+    def claim(entry: Any, place: int) -> Any:
+        return entry
+
+    return [(matching, "_claim", claim)]
+
+
+@mutant
+def numbers_of_other_runs_are_ignored() -> Patches:
+    """A document that another run of the journal has sent is sent again."""
+    return [(other_runs.OtherRuns, "find", lambda *_: {})]
+
+
+@mutant
+def numbers_are_compared_with_their_case() -> Patches:
+    """`d1` and `D1` are two numbers."""
+    return [
+        (index, "keyed_name", lambda key: f"key {key}"),
+        (in_order, "keyed_names", lambda keys: [f"key {key}" for key in keys]),
+        (journal, "without_case", list),
+    ]
+
+
+@mutant
+def an_old_journal_is_believed() -> Patches:
+    """A journal that was put back from a copy is taken for one that is up to date."""
+    return [(mark, "_why", lambda *_: None)]
+
+
+@mutant
+def the_mark_is_written_once() -> Patches:
+    """The mark beside a journal does not say how often documents were sent since."""
+
+    def intent(self: Any, connection: Any, now: Any) -> None:
+        connection.execute("UPDATE file SET intents = intents + 1, sent = ?, boot = ?, boot_id = ?, service = ?", now)
+
+    return [(mark.JournalMark, "intent", intent)]
+
+
+@mutant
+def a_stale_journal_looks_nothing_up() -> Patches:
+    """On a stale journal what was found is sent all the same."""
+
+    async def outcomes(*_: Any) -> dict[int, Outcome]:
+        return {}
+
+    return [(reconcile.StaleJournalCheck, "outcomes", outcomes)]
+
+
+@mutant
+def a_resend_has_the_places_of_others() -> Patches:
+    """Documents that are resent after the source changed its order have the indexes of others."""
+    real = store.RunStore.enter_again
+
+    def enter_again(self: Any, connection: Any, *, old: int, new: int, records: Any) -> Any:
+        mixed = list(zip((place for place, _ in records), sorted(position for _, position in records), strict=True))
+        return real(self, connection, old=old, new=new, records=mixed)
+
+    return [(store.RunStore, "enter_again", enter_again)]
+
+
+# --- results ----------------------------------------------------------------------------------------------------------------
+
+
+@mutant
+def failed_counts_as_done() -> Patches:
+    """A record whose result is a failure succeeded."""
+    real = results.Reading._outcome_of
+
+    def outcome_of(self: Any, entry: Any) -> Outcome:
+        found = real(self, entry)
+        return Outcome("succeeded") if found.state == "failed" else found
+
+    return [(results.Reading, "_outcome_of", outcome_of)]
+
+
+@mutant
+def one_failure_fails_all() -> Patches:
+    """A batch with a failed record failed as a whole."""
+    real = results.Reading.outcomes
+
+    def outcomes(self: Any, keys: Any, **settings: Any) -> Any:
+        common, others = real(self, keys, **settings)
+        failed = [one for one in others.values() if one.state == "failed"]
+        return (failed[0], {}) if failed else (common, others)
+
+    return [(results.Reading, "outcomes", outcomes)]
+
+
+@mutant
+def a_result_that_is_gone_is_a_failure() -> Patches:
+    """A batch whose result is gone failed, so its records may be sent again."""
+    real = polling.Poller._evaluate
+
+    def evaluate(self: Any, batch: Any, attempt: Any) -> Any:
+        found = real(self, batch, attempt)
+        return (Outcome("failed", "gone"), {}) if found is not None and found[0].reason == "result_gone" else found
+
+    return [(polling.Poller, "_evaluate", evaluate)]
+
+
+@mutant
+def an_odd_result_is_a_success() -> Patches:
+    """A batch whose result has an unknown word succeeded."""
+    return [(polling, "_unrecognised", lambda _: Outcome("succeeded"))]
+
+
+# --- look-ups ---------------------------------------------------------------------------------------------------------------
+
+
+@mutant
+def absent_without_a_proof() -> Patches:
+    """That a document is not found is believed, though no document of such a number is ever found."""
+
+    async def missing(*_: Any) -> set[Any]:
+        return set()
+
+    return [(lookups.LookUpProofs, "missing", missing)]
+
+
+@mutant
+def a_look_up_that_fails_is_absent() -> Patches:
+    """A look-up that is not answered counts as one that found nothing."""
+    return [(lookups, "NOT_LOOKED_UP", lookups.ABSENT)]
+
+
+@mutant
+def some_absent_are_all_absent() -> Patches:
+    """A batch is sent again where only some of its documents are not found."""
+    return [(reconcile, "all", any), (reconcile, "_no_less", lambda outcome, _: outcome)]
+
+
+@mutant
+def nothing_settles() -> Patches:
+    """Documents are looked up at once, before they could appear."""
+    return [(lookups.Settling, "left", lambda *_: 0.0)]
+
+
+@mutant
+def the_wall_clock_alone() -> Patches:
+    """The time to settle is measured by the wall clock, which anybody can set."""
+    return [(clock.Stamp, "passed", lambda self, now: max(0.0, now.wall - self.wall))]
+
+
+@mutant
+def any_content_is_the_document() -> Patches:
+    """A document that is found under the number is taken for the one that was sent, whatever it says."""
+    return [(lookups, "same_content", lambda *_: True)]
+
+
+@mutant
+def what_was_not_compared_is_not_sent() -> Patches:
+    """What a resumed run did not compare with its journal is `not_sent`, whatever an earlier attempt did."""
+    return [(in_flight, "_NOT_COMPARED", Outcome("not_sent", "journal", "the journal failed"))]
+
+
+@mutant
+def other_content_under_a_sent_number_is_not_sent() -> Patches:
+    """A document that had no turn is `not_sent`, though an earlier attempt sent its number with other content."""
+    return [(contents, "OTHER_CONTENT", Outcome("not_sent", "stopped"))]
+
+
+@mutant
+def what_a_stale_journal_does_not_know_is_not_sent() -> Patches:
+    """A document that had no turn is `not_sent`, though the journal does not know all that was sent with it."""
+    return [(in_flight, "_STALE", Outcome("not_sent", "stopped"))]

@@ -107,12 +107,17 @@ class World:
         if self.steps > _MOST_STEPS:
             raise EndlessError
         for process in self.processes:
-            if process.loop.is_ready(self.now):
+            if process.loop.is_ready(self.now) and process.frozen_until <= self.now:
                 process.turn()
                 return
-        timers = [at for process in self.processes if (at := process.loop.next_timer()) is not None]
-        while self._events and (owner := self._events[0][3]) is not None and not owner.is_alive:
-            heapq.heappop(self._events)
+        timers = [at for process in self.processes if (at := process.next_turn()) is not None]
+        while (
+            self._events and (owner := self._events[0][3]) is not None and not (owner.is_alive and owner.frozen_until <= self._events[0][0])
+        ):
+            at, serial, do, _ = heapq.heappop(self._events)
+            if owner.is_alive:
+                # Of what happens meanwhile it learns when it goes on.
+                heapq.heappush(self._events, (owner.frozen_until, serial, do, owner))
         if self._events and (not timers or self._events[0][0] <= min(timers)):
             at, _, do, owner = heapq.heappop(self._events)
             self.now = max(self.now, at)
@@ -143,6 +148,16 @@ class Process:
         is_alive: whether it was not killed and has not ended.
         steps: turns of its loop.
         kill_at: the turn before which it is killed, or None.
+        cancel_at: the turn before which its main task is cancelled, or None.
+        cancel_again: after how many more turns it is cancelled once more, or None.
+        freeze_at: the turn before which it is stopped (SIGSTOP), or None.
+        freeze_for: for how many seconds.
+        frozen_until: until when it gets no turn.
+        disk_fails_at: the commit from which on the disk fails, or None.
+        disk_fails: how: `full`, or an error `before` or `after` it is done.
+        commits: how many there were, where the disk may fail.
+        keeps_images: whether `images` are kept.
+        images: of its files, from the last commit on that is on the disk for sure: what a power cut may leave.
         on_death: called when it dies.
     """
 
@@ -157,6 +172,15 @@ class Process:
         self.steps = 0
         self.kill_at: int | None = None
         self.cancel_at: int | None = None
+        self.cancel_again: int | None = None
+        self.freeze_at: int | None = None
+        self.freeze_for = 0.0
+        self.frozen_until = 0
+        self.disk_fails_at: int | None = None
+        self.disk_fails: str = ""
+        self.commits = 0
+        self.keeps_images = False
+        self.images: list[dict[str, bytes]] = []
         self.on_death: list[Callable[[], object]] = []
         self._hooks: Any = None
 
@@ -186,13 +210,24 @@ class Process:
         if self.kill_at is not None and self.steps >= self.kill_at:
             self.kill()
             return
+        if self.freeze_at is not None and self.steps >= self.freeze_at:
+            self.freeze_at = None
+            self.frozen_until = self.world.now + int(self.freeze_for * SECOND)
+            self.world.note(f"{self} is stopped for {self.freeze_for:g} s")
+            return
         with self:
             if self.cancel_at is not None and self.steps >= self.cancel_at:
-                self.cancel_at = None
+                self.cancel_at = self.steps + self.cancel_again if self.cancel_again is not None else None
+                self.cancel_again = None
                 self.world.note(f"{self} is cancelled")
                 assert self.task is not None
                 self.task.cancel()
             self.loop._run_once()  # type: ignore[attr-defined]
+
+    def next_turn(self) -> int | None:
+        """The time at which its loop has something to do, in nanoseconds, or None."""
+        at = self.world.now if self.loop.has_ready else self.loop.next_timer()
+        return max(at, self.frozen_until) if at is not None else None
 
     @property
     def is_done(self) -> bool:

@@ -12,7 +12,16 @@ from typing import Final, Literal, TypeAlias
 from ..chunking import Batch
 from ..outcomes import MAY_BE_ON_SERVER, REPEATED, Outcome
 
-__all__ = ["ENTRY_MAY_BE_ON_SERVER", "Decision", "ResumeDecisions", "ResumeEntry", "decide_customer", "decide_document", "furthest"]
+__all__ = [
+    "ENTRY_MAY_BE_ON_SERVER",
+    "OTHER_CONTENT",
+    "Decision",
+    "ResumeDecisions",
+    "ResumeEntry",
+    "decide_customer",
+    "decide_document",
+    "furthest",
+]
 
 EntryState: TypeAlias = Literal["succeeded", "open", "accepted", "unknown", "failed", "rejected", "current"]
 
@@ -23,7 +32,7 @@ ENTRY_MAY_BE_ON_SERVER: Final = MAY_BE_ON_SERVER | {"open"}
 _TAKEN: Final = ENTRY_MAY_BE_ON_SERVER - {"unknown"}
 
 
-_OTHER_CONTENT: Final = Outcome(
+OTHER_CONTENT: Final = Outcome(
     "invalid",
     "conflicts_with_journal",
     "an earlier attempt of this run sent this documentNo with other content, or formatted differently and its text was not kept",
@@ -115,7 +124,7 @@ def decide_document(entries: list[ResumeEntry], content: int, place: int, *, num
     if numbered and there:
         same = [entry for entry in there if entry.content == content]
         if not same:
-            return Decision(send=False, conflict=_OTHER_CONTENT)
+            return Decision(send=False, conflict=OTHER_CONTENT)
         there = same
     if there:
         return Decision(send=False, taken=_claim(furthest(there), place))

@@ -47,6 +47,16 @@ class Recorder(Protocol):
         ...
 
     @property
+    def is_resumed(self) -> bool:
+        """Whether the journal holds records of earlier attempts of the run."""
+        ...
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether documents may have been sent that the journal does not know of."""
+        ...
+
+    @property
     def batches_ahead(self) -> int:
         """How many batches more than may be in flight are prepared meanwhile, because it takes time to record them."""
         ...
@@ -220,7 +230,7 @@ class Recorder(Protocol):
             prints: their fingerprints; may be empty, then a key is enough.
 
         Returns:
-            By place, the outcomes of those that the server has or may have.
+            By place, the outcomes of those that the server has or may have; `invalid` where it has their number from another document.
 
         Raises:
             JournalError: the journal can't be used any more.
@@ -237,6 +247,7 @@ class NullRecorder:
 
     failure: ArmError | None = None
     keeps_payloads = False
+    is_resumed = is_stale = False
     batches_ahead = 0
 
     def __init__(self, *, safe: bool) -> None:

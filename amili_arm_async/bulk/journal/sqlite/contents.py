@@ -8,8 +8,8 @@ from typing import Final
 
 from ...chunking import split_json_objects
 from ...fingerprints import content_digest, content_name
-from ...outcomes import Outcome
-from ..matching import ENTRY_MAY_BE_ON_SERVER, ResumeEntry, furthest
+from ...outcomes import REPEATED, Outcome
+from ..matching import ENTRY_MAY_BE_ON_SERVER, OTHER_CONTENT, ResumeEntry, furthest
 from .index import Index, names_of, read_records
 from .queries import body_of, ids, read_outcomes
 
@@ -37,13 +37,18 @@ def earlier_outcomes(
         contents: compares documents; None for customers.
 
     Returns:
-        The outcomes by place.
+        The outcomes by place; `invalid` for a document whose number is that of another one, which the server may have.
     """
     bare = [place for place, key in enumerate(keys) if key is None] if texts else []
     names = names_of(keys, {place: content_name(texts[place], document=contents is not None) for place in bare})
     found = index.find(names)
     chosen: dict[int, ResumeEntry] = {}
+    conflicts: dict[int, Outcome] = {}
     for place, name in enumerate(names):
+        is_compared = contents is not None and keys[place] is not None and bool(prints)
+        if is_compared and any(entry.claimed not in {None, indexes[place]} for entry in found[name]):
+            conflicts[place] = REPEATED
+            continue
         there = [entry for entry in found[name] if entry.state in ENTRY_MAY_BE_ON_SERVER and entry.claimed in {None, indexes[place]}]
         same = [entry for entry in there if not prints or entry.content == prints[place]]
         if not same and texts and contents is not None and contents.is_same(there, texts[place], prints[place]):
@@ -51,9 +56,11 @@ def earlier_outcomes(
         if same:
             chosen[place] = furthest(same)
             chosen[place].claimed = indexes[place]
+        elif there and is_compared:
+            conflicts[place] = OTHER_CONTENT
     index.save(found)
     outcomes = read_outcomes(connection, [(entry.batch, entry.position) for entry in chosen.values()])
-    return {place: outcome for place, (outcome, _) in zip(chosen, outcomes, strict=True)}
+    return {**conflicts, **{place: outcome for place, (outcome, _) in zip(chosen, outcomes, strict=True)}}
 
 
 def hide_unsent(connection: sqlite3.Connection, index: Callable[[], Index], run: int, attempt: int) -> None:
@@ -69,7 +76,8 @@ def hide_unsent(connection: sqlite3.Connection, index: Callable[[], Index], run:
         run: the id of the run.
         attempt: the number of this attempt.
     """
-    unsent = f"attempt = {attempt:d} AND tries = 0 AND state = 'settled' AND (final IN ('not_sent', 'blocked') OR reason = 'stale_journal')"
+    unsent = f"attempt = {attempt:d} AND tries = 0 AND state = 'settled'"
+    unsent += " AND (final IN ('not_sent', 'blocked') OR reason IN ('journal', 'stale_journal'))"
     replaced: set[tuple[int, int]] = set()
     for batch in ids(connection, run, unsent):
         names, _, places = read_records(connection, batch)

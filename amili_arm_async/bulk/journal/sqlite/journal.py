@@ -23,7 +23,7 @@ from ....sqlite.worker import SqliteWorker
 from ...chunking import Batch, Invalid
 from ...in_flight import InFlightBatch
 from ...keys import CompactKeys, KeyRanges, without_case
-from ...outcomes import SUCCESS, UNCERTAIN, BatchOutcome, Outcome, State, can_be_looked_up, success_states
+from ...outcomes import STATE_RULES, SUCCESS, UNCERTAIN, BatchOutcome, Outcome, State, can_be_looked_up, success_states
 from ..dead_letter import DeadLetter
 from ..deferred import DONE_BEFORE, DeferredOutcomes, DeferredRecords, common, outcome_of
 from ..matching import ResumeDecisions
@@ -195,8 +195,14 @@ class SqliteRunJournal:
             await self._call(lambda _: None)
 
     @property
-    def _is_resumed(self) -> bool:
+    def is_resumed(self) -> bool:
+        """Whether the journal holds records of earlier attempts of the run."""
         return self._run is not None and self._run.is_resumed
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether documents may have been sent that the journal does not know of."""
+        return bool(self.stale_since)
 
     def _stamp(self) -> Stamp:
         return clock.stamp(self._service.latest())
@@ -421,7 +427,7 @@ class SqliteRunJournal:
     def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], outcome: Outcome, body: bytes | None) -> None:
         """Records the outcome of records that were never sent. See `Recorder`."""
         kept = body if self.keeps_payloads else None
-        text = body if self._is_resumed and outcome.state == "not_sent" else None
+        text = body if self.is_resumed and STATE_RULES[outcome.state].is_open else None
         entering = partial(self._store.enter_unsent, id=self._next_row(), indexes=indexes, keys=keys, outcome=outcome)
         self._put(partial(entering, body=kept, text=text))
 
@@ -429,7 +435,7 @@ class SqliteRunJournal:
         self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
     ) -> Mapping[int, Outcome]:
         """Finds what earlier attempts did with records that this attempt will not send. See `Recorder`."""
-        if not self._is_resumed or self._thread is None:
+        if not self.is_resumed or self._thread is None:
             return {}
         found: dict[int, Outcome] = await self._call(
             partial(self._store.earlier_outcomes, indexes=indexes, keys=keys, texts=texts, prints=prints)

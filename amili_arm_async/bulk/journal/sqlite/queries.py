@@ -159,8 +159,8 @@ def unknown_ids(connection: sqlite3.Connection, run: int) -> list[int]:
     reasons = ", ".join(f"'{reason}'" for reason in NOT_EXPLAINED)
     parts = ["final = 'unknown'", "exceptions LIKE '%\"unknown\"%'", f"(final = 'accepted' AND reason IN ({reasons}))"]
     parts += [f'exceptions LIKE \'%"accepted","{reason}"%\'' for reason in NOT_EXPLAINED]
-    # What could not be decided on a stale journal was not sent: the next attempt looks it up again.
-    return list(ids(connection, run, f"({' OR '.join(parts)}) AND reason <> 'stale_journal'"))
+    # What was not compared, or could not be decided on a stale journal, was not sent: the next attempt decides.
+    return list(ids(connection, run, f"({' OR '.join(parts)}) AND reason NOT IN ('journal', 'stale_journal')"))
 
 
 def number_unknown(connection: sqlite3.Connection, run: int) -> int:
