@@ -252,8 +252,9 @@ def _prepare(context: typer.Context, number: int, arguments: Sequence[str], shar
 
 
 def _check_files(prepared: Sequence[tuple[int, Any]], shared: Mapping[str, str]) -> None:
-    """Refuses a file that two clients would write."""
+    """Refuses a file that two clients would write, and documents that would be sent for two clients."""
     files: list[JobFile] = []
+    documents: dict[str, int] = {}
     for number, context in prepared:
         seen: set[str] = set()
         for name, kind in _FILES.items():
@@ -264,6 +265,11 @@ def _check_files(prepared: Sequence[tuple[int, Any]], shared: Mapping[str, str])
             seen.add(path)
             if path == "-" and len(prepared) > 1:
                 raise ConfigurationError(f"--{name} is standard input, which only one client can read: give each a file")
+            if name == "documents" and (other := documents.setdefault(os.path.realpath(path), number)) != number:
+                raise ConfigurationError(
+                    f"--documents of client {other} and of client {number} are one file ({output.plain(path)}), so each document would be"
+                    f" billed twice: give each client its own, such as one with {_PLACEHOLDER} in its path. Nothing was sent"
+                )
             files.append(JobFile(f"--{name.replace('_', '-')} of client {number}", path, kind))
     files += [JobFile(f"--{name}", path, "report") for name, path in shared.items()]
     if (metrics := current_run().metrics_path) is not None:

@@ -861,6 +861,8 @@ def check_files(files: Iterable[tuple[str, str | os.PathLike[str] | None, FileKi
     """
     run = current_run()
     given = [JobFile(option, path, kind) for option, path, kind in files if path is not None]
+    if (settings := current_file()) is not None:
+        given.append(JobFile("the settings file", settings.path, "source"))
     metrics = run.metrics_path
     try:
         # Metrics that can't be written are no reason to send nothing; metrics in the place of a journal are.

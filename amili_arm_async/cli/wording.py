@@ -48,7 +48,7 @@ _PATHS: Final = re.compile(r"ArmClient\(paths=\{(?:'|\")?([\w.]+)(?:'|\")?: \.\.
 _MAPPING: Final = re.compile(r"\b(line_columns|columns|constants)=\{([^{}]*)\}")
 _PAIR: Final = re.compile(r'"([^"]*)": "([^"]*)"')
 _GIVEN: Final = re.compile(rf"(?<![\w.\"'/-])({'|'.join(_WITH_VALUE)})=({_VALUE})")
-_NAMED: Final = re.compile(rf"(?<![\w.\"'/\[-])({'|'.join(_ALONE)})(?![\w\"'/=]|\.\w)")
+_NAMED: Final = re.compile(rf"(?<![\w.\"'/\[{{-])({'|'.join(_ALONE)})(?![\w\"'/=]|\.\w)")
 
 _OF_SETTINGS_FILE: Final = re.compile(r"\.toml: |: connection\.[a-z]")
 """Messages about the settings file, which has the library's names."""

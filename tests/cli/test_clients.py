@@ -105,6 +105,22 @@ def test_two_with_one_file_are_refused(call, served, env, folder, option):
     assert call("nightly", option, "same", "--client-no", 1, env=env).exit_code == 0
 
 
+@posix
+def test_documents_that_two_would_send_are_refused(call, served, env, folder):
+    (folder / "invoices.jsonl").write_text('{"documentNo": "1", "documentType": "IN", "customerNo": "1"}\n')
+    (folder / "link.jsonl").symlink_to("invoices.jsonl")
+    settings = (folder / "amili-arm.toml").read_text()
+    (folder / "amili-arm.toml").write_text(settings.replace("third.jsonl", 'third.jsonl"\ndocuments = "link.jsonl'))
+    result = call("nightly", "--no-journal", "--client-no", 3, env=env)
+    assert (result.exit_code, served.ask(lambda sandbox: sandbox.documents.total_taken)) == (0, 1)
+    (folder / "amili-arm.toml").write_text(
+        (folder / "amili-arm.toml").read_text().replace("[nightly]", '[nightly]\ndocuments = "invoices.jsonl"', 1)
+    )
+    result = call("nightly", "--no-journal", env=env)
+    assert (result.exit_code, served.ask(lambda sandbox: sandbox.documents.total_taken)) == (2, 1)
+    assert "billed twice: give each client its own, such as one with {client_no} in its path" in " ".join(result.stderr.split())
+
+
 def test_a_client_number_in_the_environment_is_refused(call, served, folder):
     result = call("nightly", env=served.env)
     assert (result.exit_code, taken(served)) == (2, 0)
@@ -133,8 +149,9 @@ def test_a_wrong_entry_is_refused(call, served, env, folder, entry, words):
 def test_clients_may_share_a_journal(call, served, env, folder):
     number = "88776655"
     record = {"documentNo": number, "documentType": "IN", "customerNo": "1", "currency": "NOK", "currencyAmounts": {"inclVat": 1}}
-    (folder / "documents.jsonl").write_text(json.dumps(record) + "\n")
-    settings = SETTINGS.replace("[nightly]\n", '[nightly]\ndocuments = "documents.jsonl"\njournal = "journal.sqlite"\n', 1)
+    for client in (1, 3):
+        (folder / f"documents.{client}.jsonl").write_text(json.dumps(record) + "\n")
+    settings = SETTINGS.replace("[nightly]\n", '[nightly]\ndocuments = "documents.{client_no}.jsonl"\njournal = "journal.sqlite"\n', 1)
     (folder / "amili-arm.toml").write_text(settings.partition("[[clients]]\nclient_no = 2")[0] + "[[clients]]\nclient_no = 3\n")
     (folder / "3.jsonl").write_text((folder / "1.jsonl").read_text())
     for sent in (2, 2):
@@ -202,11 +219,12 @@ def test_a_report_over_all_is_read_again(call, served, env, folder):
 def test_money_at_risk_is_summed_over_all(call, served, env, folder):
     record = {"documentNo": "88776655", "documentType": "IN", "customerNo": "1", "currency": "NOK", "currencyAmounts": {"inclVat": 1.1}}
     lines = [json.dumps(record), json.dumps(record | {"currency": "EUR", "documentNo": "88776656"})]
-    (folder / "documents.jsonl").write_text("\n".join(lines))
+    for client in (1, 2, 3):
+        (folder / f"documents.{client}.jsonl").write_text("\n".join(lines))
     for name in ("1.jsonl", "third.jsonl"):
         # The documents are those of a customer that does not exist.
         (folder / name).write_text('{"customerNo": "9", "name": "Kari"}\n')
-    call("nightly", "--documents", "documents.jsonl", "--no-journal", "--report", "all.json", env=env)
+    call("nightly", "--documents", "documents.{client_no}.jsonl", "--no-journal", "--report", "all.json", env=env)
     found = json.loads((folder / "all.json").read_text())
     each = [one for client in found["clients"] for one in client["report"]["money_at_risk"]]
     sums = {(one["state"], one["currency"]): (one["count"], one["total"]) for one in found["money_at_risk"]}

@@ -89,6 +89,15 @@ def test_push(call, served, files, monkeypatch, arguments, words):
     is_refused(call("push", "documents", "documents", *arguments, env=served.env), served, *words)
 
 
+@pytest.mark.parametrize("option", ["--report", "--html", "--failures", "--dead-letter-documents"])
+def test_the_settings_file_is_not_replaced(call, served, files, monkeypatch, option):
+    monkeypatch.chdir(files)
+    (files / "amili-arm.toml").write_text("[bulk]\nmax_records = 7\n")
+    given = ["--documents", "documents", "--no-journal", option, "amili-arm.toml"]
+    is_refused(call("nightly", *given, env=served.env), served, "the settings file", option, "are one file")
+    assert (files / "amili-arm.toml").read_text() == "[bulk]\nmax_records = 7\n"
+
+
 def test_sync(call, served, files, monkeypatch):
     monkeypatch.chdir(files)
     is_refused(call("sync", "customers", "--state", "customers", env=served.env), served, "FILE", "--state")

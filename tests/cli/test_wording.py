@@ -55,6 +55,7 @@ def test_a_message_of_the_library_is_in_the_terms_of_the_command_line(said, want
     "said",
     [
         "there is no file run_id.csv",
+        "such as one with {client_no} in it",
         "amili.toml: connection.client_no must be 1",
         'the column "max_records" is empty',
         "/tmp/at_least/x",
