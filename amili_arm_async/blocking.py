@@ -73,9 +73,13 @@ class BlockingClient:
     def __init__(self, arm: ArmClient) -> None:
         if not isinstance(arm, ArmClient):
             raise ConfigurationError(f"arm must be an ArmClient, such as ArmClient.from_env(), not a {type(arm).__name__}")
+        self._arm = arm
         self._thread = _LoopThread(arm)
         # Connections are closed where nobody did, at the end of the program at the latest.
         self._finalizer = weakref.finalize(self, self._thread.close)
+
+    def __repr__(self) -> str:
+        return f"BlockingClient({self._arm!r}{'' if self._finalizer.alive else ', closed'})"
 
     def __enter__(self) -> BlockingClient:
         return self
@@ -233,13 +237,13 @@ class BlockingClient:
 
         return self._thread.run(job)
 
-    def check(self, kind: Kind, records: AnyRecords, *, limit: int = 1000, max_bytes: int = 1_000_000) -> CheckReport:
+    def check(self, kind: Kind, records: AnyRecords, *, max_findings: int = 1000, max_bytes: int = 1_000_000) -> CheckReport:
         """Checks all records and names every problem of each, without the network; see `arm.customers.check` and `arm.documents.check`.
 
         Args:
             kind: `"customers"` or `"documents"`.
             records: any iterable, or a table that speaks Arrow, of any length.
-            limit: how many findings are kept; further ones are only counted. Default 1000.
+            max_findings: how many findings are kept; further ones are only counted. Default 1000.
             max_bytes: the largest body, in bytes, as `BulkOptions.max_bytes`. Default 1,000,000.
 
         Returns:
@@ -252,7 +256,7 @@ class BlockingClient:
         def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[CheckReport]:
             source = source_of(records, _KINDS[kind])
             section = arm.customers if kind == "customers" else arm.documents
-            return section.check(source, limit=limit, max_bytes=max_bytes)
+            return section.check(source, max_findings=max_findings, max_bytes=max_bytes)
 
         _check_kind(kind)
         return self._thread.run(job)

@@ -398,6 +398,10 @@ class Connections:
         if isinstance(failure, TimeoutError):
             reason = "connect time-out" if isinstance(failure, aiohttp.ConnectionTimeoutError) else "time-out"
             return SendFailure(reason, reason, cause=cause)
+        if isinstance(failure, aiohttp.ClientResponseError):
+            return SendFailure("answer not readable", "the answer can't be read as HTTP", cause=cause)
+        if isinstance(failure, (aiohttp.ClientError, OSError)):
+            return SendFailure("connection broken", "the connection broke", cause=cause)
         return SendFailure(type(failure).__name__, type(failure).__name__, cause=cause)
 
     def _route(self, address: str) -> dict[str, Any]:
@@ -547,7 +551,7 @@ def _is_at_proxy(failure: Exception, proxies: Proxies) -> bool:
 
 
 _OTHER_NAME: Final = "the server has another name than its address says: check the address"
-_CLOCK: Final = "who runs the server must renew it; check the clock of this machine too"
+_CLOCK: Final = "whoever runs the server must renew it; check the clock of this machine too"
 _CERTIFICATE_REMEDIES: Final[Mapping[int, str]] = {9: _CLOCK, 10: _CLOCK, 62: _OTHER_NAME, 64: _OTHER_NAME}
 """What to do about a certificate, by OpenSSL's code."""
 

@@ -177,8 +177,10 @@ _NETWORK: Final[Mapping[str, str]] = MappingProxyType(
     {
         "answer_cut_off": "the answer of the server was cut off",
         "answer_too_large": "the answer of the server was too large",
+        "answer_not_readable": "the answer can't be read as HTTP",
         "answered_too_early": "the server answered before it had the whole request",
         "no_batchUuid_in_the_answer": "the server answered with success, and without a batchUuid",
+        "connection_broken": "the connection broke",
         "connection_refused": "nothing listens at the address of the service",
         "no_connection": "there was no connection to the service",
         "connect_timeout": "there was no connection to the service in time",

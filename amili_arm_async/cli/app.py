@@ -37,6 +37,7 @@ app = typer.Typer(
     cls=ArmGroup,
     help="Amili's ARM API from the command line.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
     # A traceback with local variables would show tokens and customers.
     pretty_exceptions_enable=False,
 )

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -47,7 +48,7 @@ from .wording import PlacedTexts, in_options
 
 __all__ = ["CheckJob", "check", "customer_numbers", "require_rereadable"]
 
-_LIMIT: Final = 1000
+_MAX_FINDINGS: Final = 1000
 _LINE_OF_DOCUMENT: Final = re.compile(r"\[\d+\]")
 
 _SHOWN: Final = 100
@@ -85,12 +86,12 @@ def check(
             metavar="FILE", rich_help_panel=SOURCE, help="For documents: state file of `amili-arm sync`. Its customers exist too."
         ),
     ] = None,
-    limit: Annotated[
+    max_findings: Annotated[
         int,
         typer.Option(
             min=0, metavar="N", rich_help_panel=OUTPUT, help="Maximum number of errors and warnings that are listed. More are only counted."
         ),
-    ] = _LIMIT,
+    ] = _MAX_FINDINGS,
     max_bytes: Annotated[
         int, typer.Option(min=1, metavar="BYTES", rich_help_panel=SOURCE, help="Maximum size of a request: a larger record is an error.")
     ] = RunOptions.max_bytes,
@@ -105,7 +106,7 @@ def check(
         output.fail("--customers and --state are for documents: their customers are looked up in them")
     if customers == file == "-":
         output.fail("standard input can't be both the documents and the customers")
-    job = CheckJob(limit)
+    job = CheckJob(max_findings)
     with ExitStack() as files, SignalHandler() as signals:
 
         def open_file(path: str, kind: RecordKind, columns: TableColumns) -> Records:
@@ -114,12 +115,12 @@ def check(
         records = open_file(file, kind, lines.add_to(columns.of(kind.value), kind.value))
         of_customers = table_columns("customers", column_customers, None, "-customers")
         known = open_file(customers, RecordKind.customers, of_customers) if customers is not None else None
-        run = _run(kind, records, limit, max_bytes, customer_numbers(known, state))
+        run = _run(kind, records, max_findings, max_bytes, customer_numbers(known, state))
         code = run_to_end(_told_once(job.run(run, records, f"check {kind.value}"), as_json=as_json), signals)
     if as_json:
         output.print_json(job.as_json(ended=not code))
     else:
-        job.print_findings(typer.echo)
+        job.print_findings(partial(output.say, err=False))
         job.print_summary()
     raise typer.Exit(code or (0 if job.report.ok else 1))
 
@@ -134,9 +135,9 @@ async def _told_once(work: Coroutine[Any, Any, None], *, as_json: bool) -> None:
         raise CheckError("a file can't be read: source_error says why", exc.report) from None
 
 
-def _run(kind: RecordKind, records: Records, limit: int, max_bytes: int, known: AsyncIterator[str] | None) -> CheckRun:
+def _run(kind: RecordKind, records: Records, max_findings: int, max_bytes: int, known: AsyncIterator[str] | None) -> CheckRun:
     most = max_bytes - Envelope.of(kind.value, None).size
-    return CheckRun(kind.value, records, limit=limit, max_bytes=most, customers=known)
+    return CheckRun(kind.value, records, max_findings=max_findings, max_bytes=most, customers=known)
 
 
 def customer_numbers(customers: Records | None, state: str | None, *, leaves_no_file: bool = False) -> AsyncIterator[str] | None:
@@ -201,14 +202,14 @@ class CheckJob:
     """A check of a file, and its report so far; correct at any time.
 
     Args:
-        limit: maximum number of findings that are named.
+        max_findings: maximum number of findings that are named.
 
     Attributes:
         report: what was found.
     """
 
-    def __init__(self, limit: int = _LIMIT) -> None:
-        self.report = CheckReport(limit)
+    def __init__(self, max_findings: int = _MAX_FINDINGS) -> None:
+        self.report = CheckReport(max_findings)
         self._records: Records | None = None
         self._told: set[str] = set()
 

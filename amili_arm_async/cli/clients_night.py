@@ -174,7 +174,7 @@ class Night:
         for client in worst_first(schema):
             code = "not started" if client.exit_code is None else f"exit code {client.exit_code}"
             sums = summed_at_risk(client.report.money_at_risk) if client.report is not None else []
-            at_risk = f" Money at risk: {', '.join(map(output.money_in_words, sums))}." if sums else ""
+            at_risk = f" Money at risk: {'; '.join(map(output.money_in_words, sums))}." if sums else ""
             said = f". {spaced(client_verdict(client, is_over=True)[1])}" if client.exit_code is not None else ""
             output.warn(f"client {client.client_no}: {code}{said}{at_risk}")
         for one in summed_at_risk(schema.money_at_risk):

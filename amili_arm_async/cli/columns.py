@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from ..errors import counted
-from ..sources.likeness import ColumnGuess, Proposal, TableKind, kind_of, propose
+from ..sources.likeness import ColumnGuess, Proposal, TableKind, propose
 from ..sources.sample import Sample, read_sample
 from ..sources.text import check_encoding
 from . import output
@@ -34,14 +34,10 @@ class _Kind(StrEnum):
 
 @command
 def columns(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV, Parquet or JSON lines; it may be compressed.")],
     kind: Annotated[
-        _Kind | None,
-        typer.Argument(
-            metavar="KIND",
-            help="What the rows are: customers, documents, or lines (of documents, for --lines). Default: guessed by the names.",
-        ),
-    ] = None,
+        _Kind, typer.Argument(metavar="KIND", help="What the rows are: customers, documents, or lines (of documents, for --lines).")
+    ],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV, Parquet or JSON lines; it may be compressed.")],
     config: Config = None,
     delimiter: Annotated[
         str | None, typer.Option(metavar="SIGN", rich_help_panel=SOURCE, help="CSV delimiter: ; or , or tab. Default: detected.")
@@ -55,10 +51,7 @@ def columns(
     """
     asked = "\t" if delimiter in {"tab", "\\t"} else delimiter
     sample = asyncio.run(read_sample(file, delimiter=asked, encoding=check_encoding(encoding)))
-    found: TableKind | None = kind.value if kind is not None else kind_of(sample.names)
-    if found is None:
-        output.fail(f"{output.plain(file)}: no column shows what its rows are: give customers, documents or lines behind the file")
-    proposal = propose(found, sample.names, sample.cells, sample.origins)
+    proposal = propose(kind.value, sample.names, sample.cells, sample.origins)
     if as_json:
         output.print_json(_as_json(file, sample, proposal))
         return
@@ -87,9 +80,13 @@ def _lines(file: str, sample: Sample, proposal: Proposal) -> Iterator[str]:
     mapped = {guess.name: guess.field for guess in every if guess.field is not None and guess.field != guess.name}
     own = sum(guess.field == guess.name for guess in every)
     yield f"# {output.plain(file)}, as {proposal.kind}, by its header and {counted(sample.rows, 'row')}."
-    yield "# A proposal: read it, and paste what is right."
     left = len(every) - len(mapped) - own
-    yield f"# {counted(len(every), 'column')}: {len(mapped)} like a field, {own} with the name of one, {left} for you to decide."
+    yield f"# {counted(len(every), 'column')}: {own} named as in the API, {len(mapped)} recognised, {left} for you to decide."
+    if not mapped and not left:
+        yield "# No mapping is needed."
+        yield from _remarks(proposal)
+        return
+    yield "# A proposal: read it, and paste what is right."
     if sample.is_json:
         yield "# It is JSON, which has the names of the API: rename the fields where the file is made. Options are for tables."
     yield ""

@@ -27,6 +27,7 @@ from .runner import run_to_end
 from .settings import Settings, current_file
 from .settings_schema import KNOWN
 from .signals import SignalHandler
+from .wording import in_options
 
 __all__ = ["Checkup", "Step", "doctor"]
 
@@ -331,9 +332,10 @@ class Checkup:
             typer.echo(f"  {key.partition('.')[2]} = {value} ({output.plain(one['place'] or one['origin'])})")
         for step in self.steps:
             took = f" ({step.seconds:.2f} s)" if step.seconds is not None else ""
-            typer.echo(f"{step.state:7}  {step.name}: {output.plain(step.text, 2000)}{took}")
+            output.say(f"{step.state:7}  {step.name}: {in_options(output.plain(step.text, 2000))}{took}", err=False, indent=" " * 9)
             if step.remedy is not None:
-                typer.echo(f"         {output.plain(step.remedy, 2000)}.")
+                end = "" if step.remedy.endswith("?") else "."
+                output.say(f"         {output.plain(step.remedy, 2000)}{end}", err=False, indent=" " * 9)
 
 
 def _seconds_since(began: float) -> float:

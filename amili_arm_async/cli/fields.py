@@ -33,7 +33,7 @@ def fields(
 ) -> None:
     """Lists every field of a kind of record, with its type, an example and its meaning: what the columns of a table may be.
 
-    `--column Kundenr=customerNo` reads a column with another name as a field; `amili-arm columns FILE` proposes such options.
+    `--column Kundenr=customerNo` reads a column with another name as a field; `amili-arm columns KIND FILE` proposes such options.
     """
     found = fields_of(kind.value)
     if as_json:

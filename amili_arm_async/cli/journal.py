@@ -6,6 +6,7 @@ No number of a record is shown unless --keys asks for it.
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
@@ -39,6 +40,12 @@ _SHOWN: Final = 50
 
 _SHOWN_PRUNED: Final = 10
 
+_OPERATIONS: Final[Mapping[str, str]] = {
+    "customers.create_batch": "create customers",
+    "customers.update_batch": "update customers",
+    "documents.create_batch": "create documents",
+}
+
 _KEPT: Final[Mapping[KeptBecause, str]] = {
     "running": "it is in progress",
     "recent": "it is not old enough: see --older-than-days",
@@ -63,7 +70,7 @@ def status(
     if as_json:
         output.print_json({**_runs_as_json(runs, keys=keys), "stale": stale})
     else:
-        _print_runs(runs, keys=keys)
+        _print_runs(journal, runs, keys=keys)
 
 
 @acting_command
@@ -179,7 +186,7 @@ def _batch(batch: JournalBatch, *, keys: bool) -> dict[str, Any]:
     return {**fields, "keys": list(batch.keys)} if keys else fields
 
 
-def _print_runs(runs: Sequence[JournalRun], *, keys: bool) -> None:
+def _print_runs(journal: str, runs: Sequence[JournalRun], *, keys: bool) -> None:
     if not runs:
         typer.echo("The journal holds no run.")
     pruned = [run for run in runs if run.pruned is not None]
@@ -189,14 +196,18 @@ def _print_runs(runs: Sequence[JournalRun], *, keys: bool) -> None:
         title = _title(run)
         rows = [
             ("state", _state(run)),
-            ("started", f"{run.attempts:,} x, first {_time(run.started)}"),
+            ("started", str(_time(run.started))),
+            *([("attempts", f"{run.attempts:,}")] if run.attempts > 1 else []),
             *([("ended", str(_time(run.ended)))] if run.ended is not None else []),
             (),
             *[(state, f"{run.counts[state]:,}") for state in STATES if run.counts.get(state)],
         ]
         output.table(title, ("", ""), rows)
         for line in (*_batch_lines("open", run.open_batches, keys=keys), *_batch_lines("unknown", run.unknown_batches, keys=keys)):
-            typer.echo(line)
+            output.say(line, err=False)
+        if not run.running and (run.open_batches or run.unknown_batches) and run.operation.startswith("documents."):
+            command = f"amili-arm reconcile {shlex.quote(journal)} --run-id {shlex.quote(run.run_id)}"
+            output.say(f"`{command}` asks for the results of what is open, and looks up what is unknown", err=False)
     for run in pruned[-_SHOWN_PRUNED:]:
         typer.echo(f"pruned {_time(run.pruned)}: {_title(run)}; it can't be resumed, or started again")
     if len(pruned) > _SHOWN_PRUNED:
@@ -207,13 +218,15 @@ def _print_kept(kept: Sequence[tuple[JournalRun, Sequence[KeptBecause]]]) -> Non
     """Prints on standard error which runs were not removed, and which option removes them."""
     for run, why in kept[:_SHOWN]:
         counts = ", ".join(f"{run.counts[state]:,} {state}" for state in STATES if run.counts.get(state))
-        typer.echo(f"kept {_title(run)} ({counts or 'no record'}): {'; '.join(_KEPT[reason] for reason in why)}", err=True)
+        output.say(f"kept {_title(run)} ({counts or 'no record'}): {'; '.join(_KEPT[reason] for reason in why)}")
     if len(kept) > _SHOWN:
         typer.echo(f"... and {counted(len(kept) - _SHOWN, 'more run')} kept; `amili-arm status` shows all", err=True)
 
 
 def _title(run: JournalRun) -> str:
-    return f"{output.plain(run.run_id)}: {run.operation}, client {run.client_no}, {output.plain(run.base_url)}"
+    return (
+        f"{output.plain(run.run_id)}: {_OPERATIONS.get(run.operation, run.operation)}, client {run.client_no}, {output.plain(run.base_url)}"
+    )
 
 
 def _batch_lines(name: str, batches: Sequence[JournalBatch], *, keys: bool) -> Iterator[str]:

@@ -25,6 +25,7 @@ from .on_end import MOST, run_on_end
 from .output import json_line, plain, warn
 from .settings import RUN_VARIABLES, current_client, current_file, resolve
 from .systemd import SystemdNotifier
+from .wording import usage_in_words
 
 __all__ = ["ARGUMENTS", "MonitoredCommand", "RunMonitor", "current_run", "monitored"]
 
@@ -343,6 +344,8 @@ class MonitoredCommand(TyperCommand):
             context.meta[ARGUMENTS] = before
             return context
         except Exception as exc:
+            if isinstance(exc, typer.BadParameter):
+                exc.message = usage_in_words(exc.message, getattr(exc.param, "name", None))
             code = getattr(exc, "exit_code", 1)
             if (
                 code

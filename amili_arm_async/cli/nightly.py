@@ -552,8 +552,11 @@ class NightlyJob:
             output.warn(f"{name}: {shortfall}")
         if not as_json:
             self._print_tables()
-        for part in self.report.parts:
-            output.name_failures(part.report, partial(self._locate, part.name), server_messages=messages)
+        parts = self.report.parts
+        output.name_failures(
+            [part.report for part in parts], [partial(self._locate, part.name) for part in parts], server_messages=messages
+        )
+        for part in parts:
             output.name_warnings(self.records[part.name], part.name)
         self._print_end(self.schema(reports))
 
@@ -564,7 +567,7 @@ class NightlyJob:
         for place, step in enumerate(next_steps(schema), 1):
             output.warn(f"{place}. {spaced(step.text)}")
             for text in step.commands:
-                typer.echo(f"    {text}", err=True)
+                output.say_command(text)
         if self.written:
             output.warn(f"reports: {', '.join(self.written)}")
 
@@ -575,11 +578,13 @@ class NightlyJob:
     def _print_tables(self) -> None:
         assert self.report is not None
         for part in self.report.parts:
-            output.print_table(part.name, part.report)
+            output.print_table(part.name, part.report, is_part=True)
+        for part in self.report.parts[:1]:
+            output.name_rehearsal(part.report)
         for name in self.report.not_begun:
             output.warn(f"{name}: not started, none of its records was read")
         if self.report.sync is not None:
-            output.warn(f"customers since they were last sent: {self.report.sync.summary()}")
+            output.warn(f"customers since they were last sent: {self.report.sync.summary().partition('; ')[0]}")
         money = self.report.money
         if money is not None:
             rows = [
@@ -587,4 +592,5 @@ class NightlyJob:
                 for one in money.currencies
                 for word, sums in (("read", one.read), *one.states.items())
             ]
-            output.table("money" if money.adds_up else "money: DOES NOT ADD UP", ("", "documents", "total"), rows, stderr=True)
+            if rows:
+                output.table("money" if money.adds_up else "money: DOES NOT ADD UP", ("", "documents", "total"), rows, stderr=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn, TextIO, cast
 
 import msgspec
 import typer
@@ -16,20 +17,19 @@ from rich.console import Console
 from rich.table import Table
 
 from ..bulk.outcomes import STATE_RULES, STATES, RecordOutcome, State, is_from_server
-from ..bulk.reasons import cause_of, explain
+from ..bulk.reasons import REASONS, cause_of, explain
 from ..bulk.report import BulkReport
 from ..config import BulkOptions
 from ..errors import counted
 from ..nightly.report import PartName, reasons_of
 from ..sources.records import Records
-from .wording import PlacedTexts, in_options
+from .wording import PlacedTexts, continued, in_options, wrapped
 
 __all__ = [
     "MAX_NAMED",
     "MAX_WARNED",
     "STALE",
     "as_json",
-    "describe",
     "fail",
     "json_line",
     "locate",
@@ -37,8 +37,10 @@ __all__ = [
     "money_in_words",
     "name_failures",
     "name_next_step",
+    "name_rehearsal",
     "name_shortfall",
     "name_warnings",
+    "named",
     "peak_memory_mb",
     "per_second",
     "plain",
@@ -46,10 +48,14 @@ __all__ = [
     "print_last",
     "print_table",
     "require_file",
+    "say",
+    "say_command",
     "state_rows",
     "table",
     "warn",
     "warn_at_end",
+    "why",
+    "without_place",
 ]
 
 _LONGEST: Final = 200
@@ -67,7 +73,35 @@ def warn(message: str) -> None:
     Args:
         message: what to print after the name of the program, in the terms of the library or of the command line.
     """
-    typer.echo(f"amili-arm: {in_options(message)}", err=True)
+    say(f"amili-arm: {in_options(message)}")
+
+
+def say(text: str, *, err: bool = True, indent: str = "  ") -> None:
+    """Prints a text; on a terminal, its lines end between words.
+
+    Args:
+        text: what to print.
+        err: on standard error, else on standard output.
+        indent: what the further lines of a long line begin with.
+    """
+    typer.echo(wrapped(text, _columns(sys.stderr if err else sys.stdout), indent), err=err)
+
+
+def say_command(command: str) -> None:
+    """Prints a command to be copied on standard error.
+
+    Args:
+        command: for a POSIX shell.
+    """
+    typer.echo(continued(command, _columns(sys.stderr)), err=True)
+
+
+def _columns(stream: TextIO) -> int | None:
+    """Returns the columns of a terminal; None where the stream is none."""
+    try:
+        return (os.get_terminal_size(stream.fileno()).columns or None) if stream.isatty() else None
+    except (OSError, ValueError):
+        return None
 
 
 def warn_at_end(message: str, *, is_cause: bool = False) -> None:
@@ -168,7 +202,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]], *
         rows: the cells; an empty row draws a line.
         stderr: print on standard error instead of standard output.
     """
-    grid = Table(title=title, title_justify="left")
+    # A title of the table would be as narrow as the table.
+    say(title, err=stderr)
+    grid = Table(show_header=any(columns))
     for number, name in enumerate(columns):
         grid.add_column(name, justify="right" if number else "left")
     for row in rows:
@@ -302,18 +338,24 @@ def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = No
     }
 
 
-def print_table(title: str, report: BulkReport) -> None:
+def print_table(title: str, report: BulkReport, *, is_part: bool = False) -> None:
     """Prints the report of a bulk run for people, on standard error.
 
     Args:
         title: above the table.
         report: of the run.
+        is_part: whether the run is a part of a night, which says by itself that it was a dry run, or limited.
     """
     totals, elapsed = report.totals, report.elapsed
+    if not totals.records_read and report.source_exhausted:
+        say(f"{title}: no records")
+        return
     sending = [("batches", f"{totals.batches_sent:,}"), ("requests", f"{totals.requests:,}")]
     sending += [("MB sent", f"{megabytes(totals.bytes_sent):,.1f}")]
     if report.dry_run:
         sending = [("batches to send", f"{totals.batches_sent:,}"), ("MB to send", f"{megabytes(totals.bytes_sent):,.1f}")]
+    if not totals.batches_sent:
+        sending = []
     rows: list[tuple[str, ...]] = [
         *state_rows(report),
         *[(f"left behind: {state}", f"{number:,}") for state, number in report.left_behind.items()],
@@ -324,12 +366,22 @@ def print_table(title: str, report: BulkReport) -> None:
         ("records/s", f"{per_second(totals.records_read, elapsed):,}"),
     ]
     table(f"{title} (dry run)" if report.dry_run else title, ("", "records"), rows, stderr=True)
-    if report.dry_run:
-        warn(f"{title}: dry run, nothing was sent, and no journal, state or dead letter was written")
-    if report.limited_to is not None:
-        warn(f"{title}: {report.limit_in_words()}")
+    if not is_part:
+        name_rehearsal(report)
     if report.stale_journal:
         warn(f"the journal is stale. {STALE}")
+
+
+def name_rehearsal(report: BulkReport) -> None:
+    """Says on standard error that a run sent nothing, or was limited.
+
+    Args:
+        report: of the run.
+    """
+    if report.dry_run:
+        warn("dry run: nothing was sent, and no journal, state or dead letter was written")
+    if report.limited_to is not None:
+        warn(report.limit_in_words())
 
 
 def _not_read_rows(report: BulkReport) -> list[tuple[str, ...]]:
@@ -350,24 +402,40 @@ def locate(records: Records, outcome: RecordOutcome) -> tuple[str, RecordOutcome
     """
     where = records.place(outcome.index)
     if outcome.message is not None:
-        # The message of an unreadable record has its location before each fault.
-        parts = [part.removeprefix(f"{where}: ").removeprefix(f"{where}, ") for part in outcome.message.split("; ")]
-        outcome = replace(outcome, message="; ".join(parts))
+        outcome = replace(outcome, message=without_place(outcome.message, where))
     if records.is_too_long(outcome.index):
         outcome = replace(outcome, reason="too_large")
     return where, outcome
 
 
-def name_failures(report: BulkReport, locate: Callable[[RecordOutcome], tuple[str, RecordOutcome]], *, server_messages: bool) -> None:
-    """Names on standard error the records that failed, in the order of the source: many that failed alike in one line.
+def without_place(message: str, where: str) -> str:
+    """Returns the message of an unreadable record, which has its location before each fault, without it.
 
     Args:
-        report: of the run.
-        locate: returns where a record stands, and what to print of its outcome.
+        message: of the record.
+        where: the location.
+
+    Returns:
+        The message.
+    """
+    return "; ".join(part.removeprefix(f"{where}: ").removeprefix(f"{where}, ") for part in message.split("; "))
+
+
+def name_failures(
+    reports: Sequence[BulkReport], locate: Sequence[Callable[[RecordOutcome], tuple[str, RecordOutcome]]], *, server_messages: bool
+) -> None:
+    """Names on standard error the records that failed, in the order of the sources: many that failed alike in one line.
+
+    Args:
+        reports: of the runs.
+        locate: of each run: returns where a record stands, and what to print of its outcome.
         server_messages: whether the server's messages are shown.
     """
-    for line in _failures(report, locate, server_messages):
-        typer.echo(line, err=True)
+    is_silent = False
+    for report, locate_in in zip(reports, locate, strict=True):
+        is_silent = _name_failures(report, locate_in, server_messages) or is_silent
+    if is_silent:
+        say("(--server-messages shows the server's messages for these; they may contain personal data)")
 
 
 def name_next_step(report: BulkReport, options: BulkOptions, *, is_repeatable: bool) -> None:
@@ -383,9 +451,14 @@ def name_next_step(report: BulkReport, options: BulkOptions, *, is_repeatable: b
     steps = []
     if counts["unknown"] and journal is not None:
         steps.append(f"`amili-arm reconcile {shlex.quote(str(journal))}` finds out about those that are unknown")
-    if counts["invalid"]:
-        again = "give the same command again" if is_repeatable else "send only those records again"
-        steps.append(f"correct what is invalid in the file, and {again}")
+    elif counts["unknown"] and not is_repeatable:
+        steps.append("`amili-arm verify documents` shows which of the unknown ones the service has: never send one before that")
+    to_fix = [state for state in ("invalid", "failed", "rejected") if counts[state]]
+    again = "give the same command again" if is_repeatable else "send only those records again"
+    if to_fix:
+        steps.append(f"correct what is {' or '.join(to_fix)} in the file, and {again}")
+    elif counts["not_sent"]:
+        steps.append(f"{again}, once what ended the run is fixed")
     if dead_letter is not None and report.failed_records > counts["invalid"]:
         steps.append(f"`amili-arm replay {shlex.quote(str(dead_letter))}` sends again what can be sent")
     if report.failed_records:
@@ -415,7 +488,7 @@ def name_warnings(records: Records, part: str = "") -> None:
         return
     where = f"{part}, " if part else ""
     for line in _warnings(records):
-        typer.echo(where + line, err=True)
+        say(where + line)
     counts = ", ".join(f"{code} {count:,}" for code, count in sorted(warnings.counts.items()))
     warn(f"{where}warnings, which keep no record back: {counts}")
 
@@ -438,9 +511,10 @@ def _warnings(records: Records) -> Iterator[str]:
 _REMEMBERED: Final = 1000
 
 
-def _failures(report: BulkReport, locate: Callable[[RecordOutcome], tuple[str, RecordOutcome]], server_messages: bool) -> Iterator[str]:
+def _name_failures(report: BulkReport, locate: Callable[[RecordOutcome], tuple[str, RecordOutcome]], server_messages: bool) -> bool:
+    """Names the records of a run that failed; returns whether messages of the server were left out."""
     if not report.failed_records:
-        return
+        return False
     found = PlacedTexts()
     texts: dict[tuple[str, str | None, str | None], str] = {}
     is_silent = False
@@ -450,47 +524,52 @@ def _failures(report: BulkReport, locate: Callable[[RecordOutcome], tuple[str, R
         if said not in texts:
             if len(texts) >= _REMEMBERED:
                 texts.clear()
-            texts[said] = _why(*said, server_messages=server_messages)
+            texts[said] = why(*said, server_messages=server_messages)
         is_silent = is_silent or (not server_messages and is_from_server(outcome.state, outcome.reason) and bool(outcome.message))
-        found.add(texts[said], outcome.index, f"{where}{_named(shown.key)}")
-    yield from found.lines(MAX_NAMED)
+        found.add(texts[said], outcome.index, f"{where}{named(shown.key)}")
+    for line in found.lines(MAX_NAMED):
+        say(line)
     if found.others:
-        yield f"... and {found.others:,} more"
-    if is_silent:
-        yield "(--server-messages shows the server's messages for these; they may contain personal data)"
+        say(f"... and {found.others:,} more")
+    return is_silent
 
 
-def _named(key: str | None) -> str:
+def named(key: str | None) -> str:
+    """Returns the number of a record as it stands behind its place.
+
+    Args:
+        key: the number, or None.
+
+    Returns:
+        Such as `, key 17`; empty where there is none.
+    """
     return f", key {plain(key)}" if key is not None else ""
 
 
-def _why(state: str, reason: str | None, message: str | None, *, server_messages: bool) -> str:
-    cause = cause_of(state, reason or "", message)
-    if state == "not_sent" or (is_from_server(state, reason) and not server_messages):
-        # Why nothing more was sent is printed once, for the whole run.
-        message = None
-    if message is None and state in STATE_RULES:
-        message = explain(cast("State", state), reason or "", cause=cause).meaning
-    why = f" ({plain(reason)})" if reason else ""
-    if not message:
-        return f"{state}{why}"
-    if is_from_server(state, reason):
-        return f"{state}{why} {plain(message, _LONGEST)}"
-    return f"{state}{why} {in_options(plain(message, _LONGEST_OF_OURS))}"
-
-
-def describe(where: str, key: str | None, state: str, reason: str | None, message: str | None, *, server_messages: bool) -> str:
-    """Returns a failed record as one line of text: its place, its number, the reason in plain words and as a code, and the message.
+def why(state: str, reason: str | None, message: str | None, *, server_messages: bool) -> str:
+    """Returns what became of a record: the state, the reason as a code, and in plain words.
 
     Args:
-        where: where it stands, such as `line 7`.
-        key: its number, or None.
         state: its final state.
         reason: why, or None.
         message: explains the reason, or None.
         server_messages: whether a message of the server is shown.
 
     Returns:
-        The line.
+        The text.
     """
-    return f"{where}{_named(key)}: {_why(state, reason, message, server_messages=server_messages)}"
+    cause = cause_of(state, reason or "", message)
+    if state == "not_sent" or (is_from_server(state, reason) and not server_messages):
+        # Why nothing more was sent is printed once, for the whole run.
+        message = None
+    if state == "unknown" and (state, reason) not in REASONS:
+        # What happened; what to do about all that is unknown is a step of its own.
+        message = None
+    if message is None and state in STATE_RULES:
+        message = explain(cast("State", state), reason or "", cause=cause).meaning
+    code = f" ({plain(reason)})" if reason else ""
+    if not message:
+        return f"{state}{code}"
+    if is_from_server(state, reason):
+        return f"{state}{code} {plain(message, _LONGEST)}"
+    return f"{state}{code} {in_options(plain(message, _LONGEST_OF_OURS))}"

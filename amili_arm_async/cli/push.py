@@ -290,7 +290,7 @@ class PushJob:
     def name_failures(self) -> None:
         """Names on standard error the first lines that failed or are odd, in the order of the file."""
         if self.report is not None:
-            output.name_failures(self.report, self._locate, server_messages=self.server_messages)
+            output.name_failures([self.report], [self._locate], server_messages=self.server_messages)
             output.name_shortfall(self.report)
             is_repeatable = self.task != "create documents" or self.options.journal is not None
             output.name_next_step(self.report, self.options, is_repeatable=is_repeatable)

@@ -28,6 +28,7 @@ from .options import (
     check_files,
 )
 from .progress import bar
+from .report_commands import Invocation
 from .runner import on_progress, run_job
 from .settling import waiting_line
 
@@ -36,6 +37,7 @@ __all__ = ["ReconcileJob", "reconcile"]
 
 @acting_command
 def reconcile(
+    context: typer.Context,
     journal: JournalArgument,
     connection: ConnectionOptions,
     monitoring: MonitoringOptions,
@@ -54,13 +56,14 @@ def reconcile(
     """Finds out what became of the documents of a journal whose outcome is unknown.
 
     It asks for batch results, then looks up the documents that are unknown, and the accepted ones that no batch result explains.
-    What it finds is recorded in the journal. A document is looked up once it can't appear any more (--settle); until then the command
+    What it finds is recorded in the journal. A document is looked up when it can no longer appear (--settle); until then the command
     waits, and says until when. It can be interrupted and started again at any time: it goes on with the wait.
     """
     output.require_file(journal)
     check_files([("JOURNAL", journal, "journal")], writable=False)
     options = BulkOptions(patience=patience)
     job = ReconcileJob(connection.client(), journal, run_id, settle, resend_absent, lookup_concurrency, options)
+    job.invocation = Invocation.of(context, journal=journal, run_id=run_id)
     raise typer.Exit(run_job(job, job.run(), is_durable=True, as_json=as_json))
 
 
@@ -77,6 +80,7 @@ class ReconcileJob:
         concurrency: documents looked up at the same time.
         options: for what is sent.
         report: of the reconcile; None before it has ended.
+        invocation: how the command was called, for the commands that settle the rest.
     """
 
     arm: ArmClient
@@ -87,6 +91,7 @@ class ReconcileJob:
     concurrency: int
     options: BulkOptions
     report: BulkReport | None = None
+    invocation: Invocation | None = None
     _said: tuple[str | None, int] | None = None
 
     async def run(self) -> None:
@@ -157,11 +162,13 @@ class ReconcileJob:
     def name_failures(self) -> None:
         """Names on standard error the first documents that are not known to have succeeded, and says what to do about them."""
         if self.report is not None:
-            output.name_failures(self.report, _locate, server_messages=False)
+            output.name_failures([self.report], [_locate], server_messages=False)
             for reason in reasons_of(self.report):
                 why = f" ({output.plain(reason.reason)})" if reason.reason else ""
                 output.warn(f"{reason.count:,} {reason.state}{why}: {reason.remedy}")
+                if self.invocation is not None and (command := self.invocation.settles(reason)) is not None:
+                    output.say_command(command)
 
 
 def _locate(outcome: RecordOutcome) -> tuple[str, RecordOutcome]:
-    return "document", outcome
+    return "documents", outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import replace
@@ -44,7 +45,7 @@ from .options import (
 from .progress import UpdateBar, bar
 from .runner import BatchLines, on_progress, run_to_end, send
 from .signals import SignalHandler
-from .wording import in_options
+from .wording import PlacedTexts, in_options
 
 __all__ = ["replay"]
 
@@ -151,10 +152,29 @@ class _ReplayJob:
             if group.trouble is not None:
                 left = replay.table.count("grp = ? AND NOT done", group.id)
                 output.warn(f"{counted(left, 'line')} left in the file: {group.trouble}")
+        found = PlacedTexts()
         for number, line in replay.named:
-            output.warn(_describe(number, line, server_messages=server_messages))
-        if (more := replay.table.count("NOT done") + replay.broken - len(replay.named)) > 0:
-            output.warn(f"... and {more:,} more")
+            place, text = _describe(number, line, server_messages=server_messages)
+            found.add(text, number, place)
+        for said in found.lines():
+            output.say(said)
+        left = replay.table.count("NOT done") + replay.broken
+        if (more := left - len(replay.named)) > 0:
+            output.say(f"... and {more:,} more")
+        if left:
+            output.warn_at_end(f"{counted(left, 'line')} left in {replay.path}{self._next_steps()}")
+
+    def _next_steps(self) -> str:
+        """Says what to do about the lines that are left."""
+        left = self.replay.to_dict()["left"]
+        steps = []
+        if left.get("unknown"):
+            steps.append(f"`amili-arm replay {shlex.quote(self.replay.path)} --resend-absent` sends those that are proved absent")
+        if left.get("failed") or left.get("rejected"):
+            steps.append("correct the payloads of those that failed in this file, and replay it again")
+        if left.get("invalid"):
+            steps.append("correct what is invalid in the source of the run")
+        return ": " + "; ".join(steps) if steps else ""
 
 
 class _Client:
@@ -202,14 +222,15 @@ class _Client:
             self.update(done, "")
 
 
-def _describe(number: int, line: ReplayLine | str, *, server_messages: bool) -> str:
+def _describe(number: int, line: ReplayLine | str, *, server_messages: bool) -> tuple[str, str]:
+    """Returns where a line stands, with its number, and what became of it."""
     if isinstance(line, str):
-        return f"line {number} is no line of a dead letter: {output.plain(line)}"
-    where = f"line {number}"
+        return f"line {number}", f"no line of a dead letter: {output.plain(line)}"
+    place = f"line {number}{output.named(line.key)}"
     if line.new_state is not None:
-        return output.describe(where, line.key, line.new_state, line.new_reason, line.new_message, server_messages=server_messages)
-    text = output.describe(where, line.key, line.state, line.reason, None, server_messages=server_messages)
-    return f"{text}; {in_options(output.plain(line.note))}" if line.note is not None else text
+        return place, output.why(line.new_state, line.new_reason, line.new_message, server_messages=server_messages)
+    text = output.why(line.state, line.reason, None, server_messages=server_messages)
+    return place, f"{text}; {in_options(output.plain(line.note))}" if line.note is not None else text
 
 
 def _unknown_fields(payload: bytes, is_document: bool) -> str:

@@ -27,6 +27,8 @@ __all__ = ["Invocation"]
 _CONNECTION: Final = frozenset(field.name for field in fields(ConnectionOptions))
 _NOBODY_CAN: Final = frozenset({"batch_taken", "key_conflict"})
 """Reasons that no command settles: a person compares, or asks Amili."""
+_RECONCILED_OTHERWISE: Final = frozenset({"absent", "not_looked_up", "sent_in_run"})
+"""Reasons that a further reconcile settles, with other options or later."""
 _STALE: Final = "stale_journal"
 _LEFT_OUT: Final = frozenset({"on_end"})
 """Options that the commands of a report don't repeat: the command of --on-end may hold the secret address of a webhook."""
@@ -68,6 +70,17 @@ class Invocation:
         """
         name = context.info_name or ""
         return cls(str(Path.cwd()), _program(), (name, *_given(context)), tuple(_given(context, _CONNECTION)), **more)
+
+    def settles(self, reason: Reason) -> str | None:
+        """Returns the reconcile that does more about documents than the one before.
+
+        Args:
+            reason: why they are left.
+
+        Returns:
+            The command; None where there is none.
+        """
+        return self._reconcile(reason) if reason.reason in _RECONCILED_OTHERWISE else None
 
     def add_to(self, schema: ReportSchema) -> ReportSchema:
         """Adds the commands to a report.
@@ -194,6 +207,7 @@ def _option(parameter: Any, value: Any) -> Iterator[str]:
 
 def _shown(value: Any) -> str:
     text = str(value.value if isinstance(value, Enum) else value)
+    text = text.removesuffix(".0") if isinstance(value, float) else text
     if not _URL.match(text):
         return text
     split = urlsplit(text)

@@ -189,7 +189,7 @@ class SyncJob:
     def name_failures(self) -> None:
         """Names on standard error the first lines that failed or are odd, in the order of the file."""
         if self.report is not None:
-            output.name_failures(self.report.bulk, self._locate, server_messages=self.server_messages)
+            output.name_failures([self.report.bulk], [self._locate], server_messages=self.server_messages)
             output.name_shortfall(self.report.bulk)
             output.name_next_step(self.report.bulk, self.options, is_repeatable=True)
         if self._records is not None:

@@ -17,7 +17,7 @@ from .. import codec
 from ..bulk.lookups import ABSENT, differing_fields, is_refusal, is_written, not_found_outcome, record_in
 from ..bulk.report import BulkReport
 from ..client import ArmClient
-from ..errors import ArmError, ConfigurationError, RecordError, StatusError
+from ..errors import ArmError, ConfigurationError, RecordError, StatusError, counted
 from ..resources.bulk import CUSTOMERS, DOCUMENTS
 from ..resources.concurrent import ConcurrentMap
 from ..retry import rule_of
@@ -39,6 +39,7 @@ from .options import (
 )
 from .progress import UpdateBar, bar
 from .runner import run_job
+from .wording import PlacedTexts, in_options
 
 __all__ = ["VerifyJob", "verify"]
 
@@ -47,6 +48,22 @@ Verdict: TypeAlias = Literal["same", "differs", "missing", "not_compared"]
 _VERDICTS: Final[tuple[Verdict, ...]] = ("same", "differs", "missing", "not_compared")
 _MAX_FIELDS: Final = 10
 """Most fields of a record that are named; all are counted."""
+
+_IN_WORDS: Final[Mapping[Verdict, str]] = {
+    "same": "are the same",
+    "differs": "differ",
+    "missing": "are missing",
+    "not_compared": "could not be compared",
+}
+
+_REASONS: Final[Mapping[str, str]] = {
+    "no_number": "it has no number to look up",
+    "no_address": "its number can't be part of an address",
+    "other_answer": "the answer is not this record",
+    "no_answer": "the look-up was not answered",
+    "not_found_uncertain": "not found, and it is not sure that the API said so",
+}
+"""Why a record was not compared; a status stands for itself, and what is invalid has a message."""
 
 _LIST_PLACE: Final = re.compile(r"\[[0-9]+\]")
 
@@ -100,11 +117,13 @@ class _Item(NamedTuple):
         position: in the file, from 0.
         key: its number, or None.
         text: what would be sent; None where it can't be written.
+        fault: why it can't be written.
     """
 
     position: int
     key: str | None
     text: bytes | None
+    fault: str = ""
 
 
 class Comparison(NamedTuple):
@@ -116,6 +135,7 @@ class Comparison(NamedTuple):
         verdict: what it is.
         reason: why it can't be compared, else empty.
         fields: the paths of the fields that differ.
+        message: says more about the reason, or is empty.
     """
 
     position: int
@@ -123,6 +143,7 @@ class Comparison(NamedTuple):
     verdict: Verdict
     reason: str = ""
     fields: tuple[str, ...] = ()
+    message: str = ""
 
 
 @dataclass
@@ -189,12 +210,17 @@ class VerifyJob:
     async def _items(self, records: Records) -> AsyncGenerator[_Item]:
         kind = _KINDS[self.kind]
         async for record in records:
-            try:
-                text = codec.encode_one(record, kind.cls) if not isinstance(record, UnreadableRecord) else None
-            except RecordError:
-                text = None
+            text, key, fault = None, None, ""
+            if isinstance(record, UnreadableRecord):
+                fault, key = record.fault, record.get(kind.wire_key)
+            else:
+                try:
+                    text = codec.encode_one(record, kind.cls)
+                    key = kind.key_of(text)
+                except RecordError as exc:
+                    fault = str(exc)
             self.read += 1
-            yield _Item(self.read - 1, kind.key_of(text) if text is not None else None, text)
+            yield _Item(self.read - 1, key if isinstance(key, str) else None, text, fault)
 
     async def _sample(self, records: Records, number: int) -> AsyncGenerator[_Item]:
         """Draws so many records: each of the file is as likely to be among them."""
@@ -218,7 +244,7 @@ class VerifyJob:
             ArmError: every other look-up would be refused, too.
         """
         if item.text is None:
-            return Comparison(item.position, item.key, "not_compared", "invalid")
+            return Comparison(item.position, item.key, "not_compared", "invalid", message=item.fault)
         if item.key is None:
             return Comparison(item.position, None, "not_compared", "no_number")
         kind, operation = _KINDS[self.kind], f"{self.kind}.get"
@@ -292,6 +318,7 @@ class VerifyJob:
                     "key": one.key,
                     "verdict": one.verdict,
                     "reason": one.reason or None,
+                    "message": in_options(one.message) or None,
                     "fields": one.fields,
                 }
                 for one in self._first()
@@ -315,17 +342,20 @@ class VerifyJob:
     def name_failures(self) -> None:
         """Names on standard error the first records that are not the same, in the order of the file."""
         assert self._records is not None
-        first = self._first()
+        first, found = self._first(), PlacedTexts()
         for one in first:
+            where = self._records.place(one.position)
             named = f", key {output.plain(one.key)}" if one.key is not None else ""
-            more = f" and {len(one.fields) - _MAX_FIELDS} more" if len(one.fields) > _MAX_FIELDS else ""
-            fields = f": {', '.join(map(output.plain, one.fields[:_MAX_FIELDS]))}{more}" if one.fields else ""
-            why = f" ({one.reason})" if one.reason else ""
-            typer.echo(f"{self._records.place(one.position)}{named}: {one.verdict}{why}{fields}", err=True)
+            found.add(_told(one, where), one.position, f"{where}{named}")
+        for line in found.lines():
+            output.say(line)
         if (left := self.counts.total() - self.counts["same"] - len(first)) > 0:
-            typer.echo(f"... and {left:,} more", err=True)
+            output.say(f"... and {left:,} more")
         if self.counts["missing"] and not self.counts["same"] and not self.counts["differs"]:
             output.warn("none of them was found: run `amili-arm doctor`, and check the client number, before you take them for missing")
+        if not self.ok and self.is_complete:
+            told = [f"{self.counts[verdict]:,} {words}" for verdict, words in _IN_WORDS.items() if self.counts[verdict]]
+            output.warn_at_end(f"of {counted(self.counts.total(), 'record')}, {_enumerated(told)}")
 
     def _first(self) -> list[Comparison]:
         return heapq.nsmallest(output.MAX_NAMED, self.named)
@@ -333,3 +363,18 @@ class VerifyJob:
     def _line(self, position: int) -> int:
         assert self._records is not None
         return self._records.line(position)
+
+
+def _told(one: Comparison, where: str) -> str:
+    """Returns what is said of a record that is not the same."""
+    if one.fields:
+        more = f" and {len(one.fields) - _MAX_FIELDS} more" if len(one.fields) > _MAX_FIELDS else ""
+        return f"{one.verdict}: {', '.join(map(output.plain, one.fields[:_MAX_FIELDS]))}{more}"
+    if not one.reason:
+        return one.verdict
+    message = one.message or _REASONS.get(one.reason, f"the look-up was answered {one.reason}")
+    return f"{one.verdict} ({one.reason}) {in_options(output.plain(output.without_place(message, where), most=2000))}"
+
+
+def _enumerated(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["PlacedTexts", "in_options"]
+__all__ = ["PlacedTexts", "continued", "in_options", "usage_in_words", "wrapped"]
 
 # --- options instead of arguments -------------------------------------------------------------------------------------------
 
@@ -23,7 +24,8 @@ _OPTIONS: Final = {
 """What is named otherwise than its option; any other argument has the option of the same name, with hyphens."""
 
 _ALONE: Final = (
-    *("allow_truncated", "at_least", "base_url", "client_id", "client_no", "client_secret", "dead_letter", "decimal_sign"),
+    *("allow_truncated", "at_least", "base_url", "ca_file", "client_cert", "client_id", "client_key", "client_no", "client_secret"),
+    *("dead_letter", "decimal_sign"),
     *("extra_columns", "forget_gone", "identity_url", "line_columns", "lines_optional", "max_bytes", "max_records", "maximum_count"),
     *("page_no", "page_size", "require_document_no", "resend_absent", "resend_known", "run_id", "stop_after_failures", "user_id"),
 )
@@ -74,7 +76,7 @@ def in_options(text: str) -> str:
     """
     if _OF_SETTINGS_FILE.search(text):
         return text
-    text = text.replace("; what the server wrote is in .body", "")
+    text = text.replace("; what the server wrote is in .body", "").replace("check proxy", "check --proxy")
     text = _SOMETHING_BOTH.sub(r"\1", _BOTH_IN_BRACKETS.sub(r"(\1)", text))
     text = _MAPPING.sub(lambda found: _pairs(found[1], found[2]), text)
     text = _PATHS.sub(r"the key '\1' of [connection.paths]", text)
@@ -112,6 +114,91 @@ def _lines_of_columns(found: re.Match[str]) -> str:
         lines.append(f"  {found['option']} {shlex.quote(f'{name}={meant}')}")
     more = [f"  {found['more'].strip()}"] if found["more"] else []
     return "\n".join([f"{found['head']}. Say which field each is:", *lines, *more, "or ignore them with --extra-columns"])
+
+
+_OF_TYPER: Final = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"^Value error, ", ""),
+        (r"^Input should be greater than or equal to (\S+)$", r"it must be at least \1"),
+        (r"^Input should be less than or equal to (\S+)$", r"it must be at most \1"),
+        (r"^Input should be a valid integer.*", "it must be a whole number"),
+        (r"^Input should be a valid number.*", "it must be a number"),
+    )
+)
+"""What typer says of a wrong value, and the same without the terms of its tools."""
+
+
+def usage_in_words(message: str, parameter: str | None) -> str:
+    """Returns what is wrong with a value on the command line.
+
+    Args:
+        message: of typer.
+        parameter: name of the parameter; None where there is none.
+
+    Returns:
+        The message in usual words. Where the kind of records is wrong, it says where the kind stands.
+    """
+    for pattern, words in _OF_TYPER:
+        message = pattern.sub(words, message)
+    if parameter == "kind" and "is not one of" in message:
+        message = f"{message.rstrip('.')}. KIND comes first, then FILE."
+    return message
+
+
+# --- lines that fit ---------------------------------------------------------------------------------------------------------
+
+_BLANK_IN_CODE: Final = "\ue000"
+_CODE: Final = re.compile(r"`[^`]*`")
+_WORD_OF_SHELL: Final = re.compile(r"(?:'[^']*'|[^\s'])+")
+
+
+def wrapped(text: str, width: int | None, indent: str = "  ") -> str:
+    """Returns a text whose lines end between words, and not within what stands in backticks.
+
+    Args:
+        text: the text. Its lines that begin with a blank are kept as they are.
+        width: columns of the terminal; None: there is none, and nothing is changed.
+        indent: what further lines begin with.
+
+    Returns:
+        The text.
+    """
+    if width is None or width <= 2 * len(indent):
+        return text
+    return "\n".join(_wrapped(line, width, indent) for line in text.split("\n"))
+
+
+def _wrapped(line: str, width: int, indent: str) -> str:
+    if len(line) <= width or (line[:1].isspace() and len(indent) <= 2):
+        return line
+    whole = _CODE.sub(lambda found: found[0].replace(" ", _BLANK_IN_CODE), line)
+    parts = textwrap.wrap(whole, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(parts).replace(_BLANK_IN_CODE, " ")
+
+
+def continued(command: str, width: int | None, indent: str = "    ") -> str:
+    """Returns a command for a POSIX shell on several lines that end between words, with what makes the shell read on.
+
+    Args:
+        command: the command.
+        width: columns of the terminal; None: there is none, and the command stays one line.
+        indent: what the first line begins with; further ones are indented deeper.
+
+    Returns:
+        The lines.
+    """
+    if width is None or len(indent) + len(command) <= width:
+        return indent + command
+    lines = [indent]
+    for word in _WORD_OF_SHELL.findall(command):
+        is_first = not lines[-1].strip()
+        # Each line but the last ends with a blank and a backslash.
+        if not is_first and len(lines[-1]) + 1 + len(word) + 2 > width:
+            lines.append(f"{indent}  {word}")
+        else:
+            lines[-1] += word if is_first else f" {word}"
+    return " \\\n".join(lines)
 
 
 # --- repeated lines as one --------------------------------------------------------------------------------------------------
@@ -195,5 +282,15 @@ def _lines(text: str, group: _Group) -> Iterator[tuple[int, int, str]]:
         for index, place, more in group.first:
             yield index, 1, (f"{place}: " if place else "") + text + more
         return
-    places = "; ".join(f"{place}{more}" for _, place, more in group.first)
-    yield group.first[0][0], group.count, f"{group.count:,} records ({places}{'; ...' if group.count > len(group.first) else ''}): {text}"
+    common = _common([place.split(", ") for _, place, _ in group.first])
+    places = "; ".join(f"{place.removeprefix(common)}{more}" for _, place, more in group.first)
+    more = "; ..." if group.count > len(group.first) else ""
+    yield group.first[0][0], group.count, f"{common}{group.count:,} records: {text} ({places}{more})"
+
+
+def _common(places: list[list[str]]) -> str:
+    """Returns what all places begin with, such as the name of a file: it is said once."""
+    depth = 0
+    while all(len(place) > depth + 1 and place[depth] == places[0][depth] for place in places):
+        depth += 1
+    return "".join(f"{part}, " for part in places[0][:depth])

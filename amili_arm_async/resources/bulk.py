@@ -154,7 +154,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         name: str,
         records: Iterable[SourceRecord] | AsyncIterable[SourceRecord] | ArrowStream,
         *,
-        limit: int,
+        max_findings: int,
         max_bytes: int,
         customers: Iterable[str] | AsyncIterable[str] | None = None,
     ) -> CheckRun:
@@ -163,7 +163,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         Args:
             name: the operation that would send them.
             records: an iterable or async iterable of records, or a table that speaks Arrow.
-            limit: how many findings are kept.
+            max_findings: how many findings are kept.
             max_bytes: the largest size of a whole body, in bytes.
             customers: the numbers of the customers that documents may refer to, or None.
 
@@ -173,7 +173,9 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         from ..validation.run import CheckRun  # noqa: PLC0415 - only few programs need it
 
         envelope = Envelope.of(self.context.request(name).endpoint.items, self.context.user_id)
-        return CheckRun(self._kind, as_source(records, self._kind), limit=limit, max_bytes=max_bytes - envelope.size, customers=customers)
+        return CheckRun(
+            self._kind, as_source(records, self._kind), max_findings=max_findings, max_bytes=max_bytes - envelope.size, customers=customers
+        )
 
     def sync(
         self,

@@ -328,7 +328,7 @@ class Customers:
         self,
         customers: Iterable[CustomerSource] | AsyncIterable[CustomerSource] | ArrowStream,
         *,
-        limit: int = 1000,
+        max_findings: int = 1000,
         max_bytes: int = 1_000_000,
     ) -> CheckRun:
         """Checks all customers and names every problem of each. It sends nothing and does not use the network.
@@ -337,7 +337,7 @@ class Customers:
 
         Args:
             customers: any iterable or async iterable, or a table that speaks Arrow, of any length. It is read as it is needed.
-            limit: how many findings are kept; further ones are only counted. Default 1000.
+            max_findings: how many findings are kept; further ones are only counted. Default 1000.
             max_bytes: the largest body, in bytes, as `BulkOptions.max_bytes`. Default 1,000,000.
 
         Returns:
@@ -346,7 +346,7 @@ class Customers:
         Raises:
             CheckError: while it is awaited: the source raised; `report` has what was found before.
         """
-        return self._bulk.check("customers.create_batch", customers, limit=limit, max_bytes=max_bytes)
+        return self._bulk.check("customers.create_batch", customers, max_findings=max_findings, max_bytes=max_bytes)
 
     def create_many(
         self,

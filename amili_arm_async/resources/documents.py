@@ -203,7 +203,7 @@ class Documents:
         *,
         customers: Iterable[str] | AsyncIterable[str] | None = None,
         state: str | os.PathLike[str] | None = None,
-        limit: int = 1000,
+        max_findings: int = 1000,
         max_bytes: int = 1_000_000,
     ) -> CheckRun:
         """Checks all documents and names every problem of each. It sends nothing and does not use the network.
@@ -215,7 +215,7 @@ class Documents:
             customers: the numbers of all customers that will exist. With them, a document for any other customer is an error
                 (`unknown_customer`). Each number takes 8 bytes on disk.
             state: the state of `customers.sync`, whose customers exist too.
-            limit: how many findings are kept; further ones are only counted. Default 1000.
+            max_findings: how many findings are kept; further ones are only counted. Default 1000.
             max_bytes: the largest body, in bytes, as `BulkOptions.max_bytes`. Default 1,000,000.
 
         Returns:
@@ -225,7 +225,7 @@ class Documents:
             CheckError: while it is awaited: the source raised; `report` has what was found before.
         """
         known = _known(customers, state) if state is not None else customers
-        return self._bulk.check("documents.create_batch", documents, limit=limit, max_bytes=max_bytes, customers=known)
+        return self._bulk.check("documents.create_batch", documents, max_findings=max_findings, max_bytes=max_bytes, customers=known)
 
     def create_many(
         self,

@@ -29,6 +29,7 @@ _FIELDS: Final[Mapping[str, Collection[str]]] = {
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _WITHOUT_BODY: Final = (204, 205, 304)
+_FRAMING: Final = ("content-length", "transfer-encoding")
 IDENTITY: Final = (
     Route("POST", "/identity/token"),
     Route("POST", "/identity/refresh"),
@@ -84,6 +85,8 @@ def _check_response(kind: str, code: Any, headers: Mapping[str, str], *, has_bod
     for name, value in headers.items():
         if not isinstance(value, str) or not re.fullmatch(r"[!#$%&'*+\-.^_`|~\w]+", name, re.ASCII) or re.search(r"[\r\n\0]", value):
             raise ValueError(f"the header {name!r} can't be sent: a name without blanks, and a text of one line")
+        if name.lower() in _FRAMING:
+            raise ValueError(f"the header {name!r} is set by the server, from the body; Fault.cut() ends an answer too early")
     if kind == "redirect" and not headers.get("Location"):
         raise ValueError("a redirect needs the address that it leads to")
 

@@ -331,6 +331,9 @@ class Sandbox(Controls):
 
     # -- addresses and tokens
 
+    def __repr__(self) -> str:
+        return f"<Sandbox at {self.base_url}>" if self._parts is not None else "<Sandbox, not running>"
+
     @property
     def origin(self) -> str:
         """Scheme, host and port, such as `http://127.0.0.1:41234`."""

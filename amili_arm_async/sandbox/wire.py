@@ -47,7 +47,13 @@ async def read(request: web.Request, limit: int) -> bytes | None:
 
 def response(answer: ApiResponse) -> web.Response:
     """Returns an answer as aiohttp sends it."""
-    return web.Response(status=answer.status, body=answer.body, headers=answer.headers, content_type=answer.content_type)
+    return web.Response(status=answer.status, body=answer.body, headers=_headers(answer))
+
+
+def _headers(answer: ApiResponse) -> dict[str, str]:
+    """Returns the headers of an answer; a fault may bring a Content-Type of its own."""
+    has_type = any(name.lower() == "content-type" for name in answer.headers)
+    return {**answer.headers} if has_type else {**answer.headers, "Content-Type": answer.content_type}
 
 
 def refused(fault: Fault | None) -> ApiResponse | None:
@@ -105,8 +111,7 @@ async def drop(request: web.Request, *, graceful: bool) -> web.StreamResponse:
 
 async def _send_half(request: web.Request, answer: ApiResponse) -> web.StreamResponse:
     """Announces the whole answer, sends half of it and closes the connection."""
-    stream = web.StreamResponse(status=answer.status, headers=answer.headers)
-    stream.content_type = answer.content_type
+    stream = web.StreamResponse(status=answer.status, headers=_headers(answer))
     stream.content_length = len(answer.body)
     await stream.prepare(request)
     await stream.write(answer.body[: len(answer.body) // 2])

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 from ..values.fields import KEYS, LINES, Field, RecordKind, fields_of
 from ..values.judge import Judge, Origin
 
-__all__ = ["ColumnGuess", "Proposal", "TableKind", "kind_of", "propose"]
+__all__ = ["ColumnGuess", "Proposal", "TableKind", "propose"]
 
 TableKind: TypeAlias = Literal["customers", "documents", "lines"]
 """What the rows of a table are; `lines`: lines of documents in a file of their own."""
@@ -276,25 +276,6 @@ class Proposal:
     columns: list[ColumnGuess]
     missing: list[str]
     needs_decimal_sign: bool
-
-
-def kind_of(names: Sequence[str]) -> TableKind | None:
-    """Returns what the rows of a table with these columns may be.
-
-    Args:
-        names: of the columns.
-
-    Returns:
-        The kind; None where nothing shows it.
-    """
-    documents = {guess.field for guess in _by_name(names, "documents")} - {None}
-    customers = {guess.field for guess in _by_name(names, "customers")} - {None}
-    if "documentNo" in documents:
-        is_lines = all(field == "documentNo" or f"{field}".startswith(LINES) for field in documents) and len(documents) > 1
-        return "lines" if is_lines else "documents"
-    if not customers and not documents:
-        return None
-    return "customers" if len(customers) >= len(documents) else "documents"
 
 
 def propose(kind: TableKind, names: Sequence[str], cells: Sequence[Sequence[Any]], origins: Sequence[Origin] | None = None) -> Proposal:

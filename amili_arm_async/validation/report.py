@@ -47,8 +47,8 @@ class Finding:
 class CheckReport:
     """What a check has found so far; right at any time, also after an error or a cancellation.
 
-    Every fault is counted. The first `limit` of them are kept, a `source_error` in any case, and of each code at least ten where there
-    are so many, so that a million faults of one kind don't hide the one of another.
+    Every fault is counted. The first `max_findings` of them are kept, a `source_error` in any case, and of each code at least ten where
+    there are so many, so that a million faults of one kind don't hide the one of another.
 
     Attributes:
         records_read: records read from the source.
@@ -56,16 +56,16 @@ class CheckReport:
         complete: whether the source was read to its end and everything was looked at.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, max_findings: int) -> None:
         self.records_read = 0
         self.not_checked: list[str] = []
         self.complete = False
-        self._limit = limit
+        self._max_findings = max_findings
         self._counts: Counter[str] = Counter()
         # With the number that each had among all: so the faults of a record stay in the order in which they were found.
         self._kept: dict[str, list[tuple[int, int, Finding]]] = {}
         self._found = 0
-        self._room = limit
+        self._room = max_findings
 
     def __repr__(self) -> str:
         """The numbers."""
@@ -127,7 +127,7 @@ class CheckReport:
         self._counts[code] += 1
         self._found += 1
         kept = self._kept.setdefault(code, [])
-        if not self._room and len(kept) < _KEPT_PER_CODE and self._limit:
+        if not self._room and len(kept) < _KEPT_PER_CODE and self._max_findings:
             fullest = max(self._kept.values(), key=len)
             if len(fullest) > _KEPT_PER_CODE:
                 fullest.pop()

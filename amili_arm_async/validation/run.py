@@ -39,7 +39,7 @@ class CheckRun:
         kind: RecordKind,
         records: Iterable[Any] | AsyncIterable[Any],
         *,
-        limit: int,
+        max_findings: int,
         max_bytes: int | None,
         customers: Iterable[str] | AsyncIterable[str] | None = None,
     ) -> None:
@@ -47,11 +47,11 @@ class CheckRun:
         from ..bulk.key_hashes import KeyHashes  # noqa: PLC0415
         from .examiner import Examiner  # noqa: PLC0415
 
-        if limit < 0:
-            raise ConfigurationError(f"limit must be 0 or more, not {limit}")
+        if max_findings < 0:
+            raise ConfigurationError(f"max_findings must be 0 or more, not {max_findings}")
         if max_bytes is not None and max_bytes < 1:
             raise ConfigurationError("max_bytes leaves no room for a record")
-        self.report = CheckReport(limit)
+        self.report = CheckReport(max_findings)
         self.on_progress: Callable[[int], object] | None = None
         self._key = KEYS[kind]
         self._examiner = Examiner(kind, max_bytes)

@@ -64,7 +64,7 @@ def test_every_reason_of_a_record_has_a_sentence_and_a_remedy() -> None:
 
 
 def test_every_reason_of_the_network_has_a_sentence_in_each_state_that_it_may_have() -> None:
-    named = reasons_of_attempts() | {"ClientOSError", "ServerDisconnectedError", "proxy_answered_407", "500", "302", "429", "599"}
+    named = reasons_of_attempts() | {"connection_broken", "RuntimeError", "proxy_answered_407", "500", "302", "429", "599"}
     assert {"host_name_not_found", "timeout", "no_batchUuid_in_the_answer", "client_closed"} <= named
     assert sorted((state, reason) for reason in named for state in ("unknown", "not_sent") if not is_of_its_own(state, reason)) == []
 
@@ -85,7 +85,7 @@ def test_no_two_reasons_of_a_state_mean_the_same() -> None:
 
 
 def test_an_unknown_document_is_never_just_sent_again_and_an_unknown_customer_may_be() -> None:
-    for code in ("502", "no_batchUuid_in_the_answer", "crashed", "cut_off", "ServerDisconnectedError"):
+    for code in ("502", "no_batchUuid_in_the_answer", "crashed", "cut_off", "connection_broken"):
         assert "Reconcile before it is sent again" in explain("unknown", code).remedy
         assert explain("unknown", code, "customers").remedy.startswith("May be sent again")
 

@@ -772,7 +772,7 @@ def test_a_folder_of_parts(served, call, folder, tmp_path, as_url):
         assert served.ask(lambda sandbox: len(sandbox.customers)) == 3
     assert call("sync", path, "--state", tmp_path / "s.sqlite", *COLUMNS, env=served.env).exit_code == 1
     assert call("check", "customers", path, *COLUMNS).exit_code == 1
-    names = [one["field"] for one in json.loads(call("columns", path, "--json").stdout)["columns"]]
+    names = [one["field"] for one in json.loads(call("columns", "customers", path, "--json").stdout)["columns"]]
     assert names == ["customerNo", "name"]
 
 

@@ -48,7 +48,7 @@ def test_faults_are_named_by_their_lines(call, file):
 
 
 def test_the_report_for_a_program(call, file):
-    result = call("check", "customers", file(GOOD, BAD, BAD), "--json", "--limit", 1)
+    result = call("check", "customers", file(GOOD, BAD, BAD), "--json", "--max-findings", 1)
     assert result.exit_code == 1
     said = json.loads(result.stdout)
     assert (said["ok"], said["complete"], said["records"], said["errors"], said["warnings"]) == (False, True, 3, 3, 0)
@@ -63,7 +63,7 @@ def test_the_report_for_a_program(call, file):
 
 
 def test_what_was_not_named_is_counted(call, file):
-    result = call("check", "customers", file(BAD, BAD), "--limit", 0)
+    result = call("check", "customers", file(BAD, BAD), "--max-findings", 0)
     assert result.stdout == ""
     assert "2 more of currency" in result.stderr
 
@@ -177,7 +177,7 @@ def test_a_pipe_can_not_be_checked_first(push, served, tmp_path):
 
 
 def test_a_signal_ends_it_and_what_was_found_is_told(start):
-    process = start("check", "customers", "-", "--limit", 9, stdin=subprocess.PIPE)
+    process = start("check", "customers", "-", "--max-findings", 9, stdin=subprocess.PIPE)
     # More than a pipe holds: when it is written, some of it was read.
     process.stdin.write(b"".join(b'{"customerNo": "%d", "currency": "kr"}\n' % number for number in range(5000)))
     process.stdin.flush()
@@ -185,7 +185,7 @@ def test_a_signal_ends_it_and_what_was_found_is_told(start):
     process.wait(30)
     said, told = process.stdout.read(), process.stderr.read()
     assert process.returncode == 130
-    assert b" records (line 1, key 0; line 2, key 1; " in said
+    assert b" (line 1, key 0; line 2, key 1; " in said
     assert b"error currency" in said
     assert b"and not all were read" in told
 

@@ -87,7 +87,7 @@ def pasted(text):
 
 def test_what_is_proposed_can_be_pasted_as_options(call, write, served):
     path = write(CUSTOMERS)
-    result = call("columns", path)
+    result = call("columns", "customers", path)
     assert result.exit_code == 0
     assert "as customers" in result.stdout
     assert re.search(r'# not mapped: "Saldo": .*balance', result.stdout)
@@ -101,7 +101,7 @@ def test_what_is_proposed_can_be_pasted_as_options(call, write, served):
 
 def test_what_is_proposed_can_be_pasted_into_the_settings_file(call, write, served):
     path = write(DOCUMENTS)
-    result = call("columns", path, "documents")
+    result = call("columns", "documents", path)
     assert re.search(r'# not sure: "Beløp" = "currencyAmounts.inclVat" or "currencyAmounts.exclVat"', result.stdout)
     assert "--set documentType=IN" in result.stdout
     text = result.stdout[result.stdout.index("[columns.documents]") :]
@@ -115,7 +115,7 @@ def test_what_is_proposed_can_be_pasted_into_the_settings_file(call, write, serv
 
 
 def test_the_proposal_for_programs(call, write):
-    found = json.loads(call("columns", write(DOCUMENTS), "--json").stdout)
+    found = json.loads(call("columns", "documents", write(DOCUMENTS), "--json").stdout)
     assert found["kind"] == "documents"
     assert found["rows"] == 2
     assert found["columns"][0] == {"name": "Bilagsnr", "field": "documentNo", "candidates": [], "reason": None}
@@ -131,7 +131,7 @@ def test_the_proposal_for_programs(call, write):
     ],
 )
 def test_formats(call, write, name, content):
-    result = call("columns", write(content, name), "--json")
+    result = call("columns", "customers", write(content, name), "--json")
     fields = {one["name"]: one["field"] for one in json.loads(result.stdout)["columns"]}
     assert (fields["Kundenr"], fields["Navn"], fields["Poststed"]) == ("customerNo", "name", "postalAddress.cityName")
 
@@ -141,22 +141,22 @@ def test_parquet(call, tmp_path):
     pq = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "f.parquet"
     pq.write_table(pa.table({"Kundenr": ["1"], "Navn": ["A"], "Fødselsdato": pa.array([None], pa.date32())}), path)
-    fields = [one["field"] for one in json.loads(call("columns", path, "--json").stdout)["columns"]]
+    fields = [one["field"] for one in json.loads(call("columns", "customers", path, "--json").stdout)["columns"]]
     assert fields == ["customerNo", "name", "dateOfBirth"]
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("a;b\n1;2\n", "customers, documents or lines"), ("", "."), (None, "can't be read"), ("PK\x03\x04xxxxxxxx", "zip archive")],
+    [("", "."), (None, "can't be read"), ("PK\x03\x04xxxxxxxx", "zip archive")],
 )
 def test_what_can_not_be_proposed(call, write, tmp_path, content, words):
-    result = call("columns", write(content) if content is not None else tmp_path / "none")
+    result = call("columns", "customers", write(content) if content is not None else tmp_path / "none")
     assert result.exit_code == 2
     assert re.search(words, result.stderr)
 
 
 def test_names_that_could_break_a_terminal_a_shell_or_a_file(call, write):
-    text = call("columns", write('"Kunde\'""nr";"Na$(x)vn";"a\x1b[2J";b\n1;2;3;4\n'), "customers").stdout
+    text = call("columns", "customers", write('"Kunde\'""nr";"Na$(x)vn";"a\x1b[2J";b\n1;2;3;4\n')).stdout
     assert "\x1b" not in text
     tomllib.loads(text[text.index("[columns") :])
 

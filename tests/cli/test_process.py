@@ -77,7 +77,7 @@ def test_much_through_a_pipe_arrives_in_order(served):
     ended = run("push", "customers", "-", "--results", "accepted", "--json", env=served.env, stdin=lines)
     assert ended.returncode == 1
     assert json.loads(ended.stdout)["counts"]["accepted"] == 19_980
-    (line,) = [line for line in ended.stderr.decode().splitlines() if line.startswith("20 records (")]
+    (line,) = [line for line in ended.stderr.decode().splitlines() if line.startswith("20 records: ")]
     assert re.findall(r"line (\d+)", line) == [str(number) for number in range(1000, 10_001, 1000)]
     assert served.ask(lambda sandbox: sandbox.customers.total_taken) == 19_980
 

@@ -98,7 +98,7 @@ def test_check_names_what_ends_a_file_as_an_error(call, write):
 
 def test_check_names_it_beside_what_was_found_before(call, write):
     packed = gzip.compress("".join(f'{{"customerNo":"{number}","currency":"x"}}\n' for number in range(5000)).encode())
-    result = call("check", "customers", write(packed[: len(packed) // 2], "c.jsonl.gz"), "--json", "--limit", 3)
+    result = call("check", "customers", write(packed[: len(packed) // 2], "c.jsonl.gz"), "--json", "--max-findings", 3)
     told = json.loads(result.stdout)
     assert result.exit_code == 1
     assert told["counts"]["source_error"] == 1

@@ -89,6 +89,10 @@ def test_what_can_not_be_compared(verify, served, file):
     told = verify("documents", file(without, "[]", "{broken"))
     assert (told.code, told.counts["not_compared"]) == (1, 3)
     assert told.reasons == {"no_number": 1, "invalid": 2}
+    assert "line 1: not_compared (no_number) it has no number to look up" in told.stderr
+    assert "line 2: not_compared (invalid) a list of JSON" in told.stderr
+    assert [one["message"] is None for one in told.first] == [True, False, False]
+    assert told.stderr.splitlines()[-1] == "amili-arm: of 3 records, 3 could not be compared"
 
 
 @pytest.mark.parametrize("status", [400, 429, 500, 503])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 
 import pytest
 
-from amili_arm_async.cli.wording import PlacedTexts, in_options
+from amili_arm_async.cli.wording import PlacedTexts, continued, in_options, usage_in_words, wrapped
 
 PYTHON = re.compile(
     r"\b(?:BulkOptions|Reconcile|BatchWords|Limits|RetryPolicy|ArmClient|FileContent|CheckReport)\b|(?<![\w.\[-])[a-z]+_[a-z_]+=|\b[a-z]+=True\b"
@@ -134,6 +135,51 @@ def test_columns_that_are_no_fields_have_a_line_each_and_are_named_once(call, se
         assert "\n".join(said).count("Kundenr") == 1
 
 
+def test_long_lines_end_between_words_and_code_stays_whole():
+    text = (
+        "amili-arm: it is unknown what became of them: `amili-arm reconcile night.sqlite` finds out\n  --column 'Foo bar=FIELD' " + "x " * 9
+    )
+    first, *more, last = wrapped(text, 40).split("\n")
+    assert first == "amili-arm: it is unknown what became of"
+    assert "  `amili-arm reconcile night.sqlite`" in more
+    assert last == text.split("\n")[1]
+    assert wrapped(text, None) == text
+    assert wrapped("line 7: " + "y" * 90, 40) == "line 7:\n  " + "y" * 90
+
+
+def test_a_long_command_goes_on_in_the_next_line_and_is_the_same_for_a_shell():
+    command = "cd '/a folder' && amili-arm nightly --customers 'my customers.csv' --documents invoices.csv --journal n.sqlite --run-id r1"
+    lines = continued(command, 60).split("\n")
+    assert len(lines) == 3
+    assert all(len(line) <= 60 for line in lines)
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(command)
+    assert continued(command, None) == f"    {command}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("push", "a.csv", "customers"), "KIND comes first, then FILE"),
+        (("columns", "a.csv", "lines"), "KIND comes first, then FILE"),
+        (("push", "customers", "a.csv", "--limit", "0"), "must be at least 1|not in the range"),
+        (("push", "customers", "a.csv", "--limit", "x"), "whole number|not a valid int"),
+        (("push", "customers", "a.csv", "--patience", "x"), "must be a number|not a valid float"),
+        (("push", "customers", "a.csv", "--format", "xml"), "'xml' is not one of"),
+    ],
+)
+def test_a_wrong_value_is_told_in_usual_words(call, arguments, words):
+    result = call(*arguments)
+    said = " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split())
+    assert result.exit_code == 2
+    assert re.search(words, said), said
+    assert not re.search("Value error|Input should", said)
+
+
+def test_other_messages_about_values_stay():
+    assert usage_in_words("'x' is not a date.", "until") == "'x' is not a date."
+
+
 def test_the_cause_of_the_end_stands_last(call, served, tmp_path):
     path = tmp_path / "customers.jsonl"
     path.write_bytes(b'{"customerNo": "1"}\nbroken\n\xff\n' + b'{"customerNo": "2"}\n' * 3)
@@ -150,7 +196,15 @@ def test_many_records_with_the_same_text_are_one_line():
         found.add("invalid (money)", number, f"line {number}")
     found.add("invalid (date)", 7, "line 7", " (line 3)")
     first = "; ".join(f"line {number}" for number in range(1, 11))
-    assert list(found.lines()) == [f"60 records ({first}; ...): invalid (money)", "line 7: invalid (date) (line 3)"]
+    assert list(found.lines()) == [f"60 records: invalid (money) ({first}; ...)", "line 7: invalid (date) (line 3)"]
+
+
+def test_what_all_places_begin_with_is_said_once():
+    found = PlacedTexts()
+    for number in range(1, 7):
+        found.add("unknown (503)", number, f"documents, line {number}, key D{number}")
+    (line,) = found.lines()
+    assert line.startswith("documents, 6 records: unknown (503) (line 1, key D1; line 2, key D2; ")
 
 
 def test_few_records_with_the_same_text_have_a_line_each_in_the_order_of_the_source():
@@ -173,5 +227,6 @@ def test_a_check_names_many_faults_in_one_line_and_all_in_json(call, tmp_path):
     path.write_text("customerNo;name\n" + "".join(f"{number};NULL\n" for number in range(1, 31)), encoding="utf-8")
     result = call("check", "customers", path)
     (line,) = result.stdout.splitlines()
-    assert line.startswith("30 records (line 2, key 1; line 3, key 2; ")
+    assert line.startswith("30 records: warning possible_null_word: ")
+    assert " (line 2, key 1; line 3, key 2; " in line
     assert len(json.loads(call("check", "customers", path, "--json").stdout)["faults"]) == 30

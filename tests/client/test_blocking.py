@@ -159,9 +159,11 @@ def test_many_threads_share_a_client(client: BlockingClient) -> None:
 
 def test_a_client_that_is_closed_says_so(server: ThreadedSandbox) -> None:
     client = made(server)
+    assert repr(client) == f"BlockingClient(ArmClient(2218, base_url={server.base_url!r}))"
     client.call(lambda arm: arm.customers.list().first())
     client.close()
     client.close()
+    assert repr(client).endswith(", closed)")
     with pytest.raises(ConfigurationError, match="closed"):
         client.call(lambda arm: arm.customers.list().first())
     assert not [thread for thread in threading.enumerate() if thread.name == "amili-arm" and thread.is_alive()]

@@ -254,7 +254,7 @@ async def bulk(arm: ArmClient, lines: list[bytes]) -> None:
 
 async def check(arm: ArmClient, lines: list[bytes]) -> None:
     assert_type(await arm.customers.check(generated()), CheckReport)
-    run = arm.documents.check(lines, customers=["1"], limit=10, max_bytes=500_000)
+    run = arm.documents.check(lines, customers=["1"], max_findings=10, max_bytes=500_000)
     assert_type(run, CheckRun)
     try:
         (await run).raise_for_faults()

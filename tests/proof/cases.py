@@ -73,8 +73,8 @@ ONCE = Gets(("succeeded",), deliveries=1)
 TWICE = Gets(("succeeded",), deliveries=2, repeats=True)
 """Succeeded, and was sent again."""
 
-BROKEN = ("ServerDisconnectedError", "ClientOSError", "ClientConnectionResetError", "ClientPayloadError")
-"""Reasons where the connection went."""
+BROKEN = ("connection_broken",)
+"""The reason where the connection went."""
 
 
 def _unknown(*reasons: str, deliveries: int | None = 1) -> Gets:
@@ -152,14 +152,14 @@ def _cases() -> list[Case]:
             Case(name, _moved(status), replace(_moved(status), again=("succeeded",)))
             for name, status in (("302", "302"), ("303", "303"), ("taken_302", "302"), ("taken_303", "303"))
         ),
-        *(_ambiguous(name, *BROKEN, "ClientResponseError", "timeout") for name in ("cut_status", "cut_headers")),
+        *(_ambiguous(name, *BROKEN, "answer_not_readable", "timeout") for name in ("cut_status", "cut_headers")),
         *(_ambiguous(name, "202") for name in ("cut_body", "reset_body", "stall_body")),
         Case("drops", *_both(ONCE)),
         *(_ambiguous(name, "202") for name in ("no_uuid", "null_uuid", "list_202", "broken_json", "not_utf8", "empty_202", "bad_gzip")),
         _ambiguous("html_200", "200"),
         _ambiguous("204", "204"),
-        _ambiguous("bad_chunk", "202", "ClientResponseError", *BROKEN),
-        _ambiguous("not_http", *BROKEN, "ClientResponseError"),
+        _ambiguous("bad_chunk", "202", "answer_not_readable", *BROKEN),
+        _ambiguous("not_http", *BROKEN, "answer_not_readable"),
         # The next batch may have gone out over the connection that was just ended.
         *(Case(name, replace(ONCE, next_batch=("succeeded", "unknown")), ONCE) for name in ("then_close", "then_reset")),
         Case("then_another", *_both(ONCE)),

@@ -30,6 +30,12 @@ async def look_up(sandbox: Sandbox, number: str = "1", **settings: Any) -> Any:
         return (await arm.customers.get(number)).name
 
 
+def test_its_repr_says_where_it_is() -> None:
+    with Sandbox() as sandbox:
+        assert repr(sandbox) == f"<Sandbox at {sandbox.base_url}>"
+    assert repr(sandbox) == "<Sandbox, not running>"
+
+
 def test_a_thread_of_its_own_ends_with_its_block() -> None:
     threads, open_before = threading.enumerate(), sockets()
     for failure in (None, RuntimeError("the test fails")):

@@ -43,6 +43,15 @@ async def reset(call: Any) -> None:
     assert isinstance(caught.value, ConnectionResetError) or caught.value.errno is not None
 
 
+@pytest.mark.parametrize("name", ["Content-Type", "content-type"])
+async def test_a_status_with_a_content_type_of_its_own(sandbox: Sandbox, name: str) -> None:
+    sandbox.inject(Fault.status(503, body=b"<html>busy</html>", headers={name: "text/html; charset=utf-8"}))
+    address, headers = f"{sandbox.base_url}/clients/2218/customers/1", {"Authorization": f"Bearer {sandbox.token}"}
+    async with aiohttp.ClientSession() as session, session.get(address, headers=headers) as answer:
+        assert (answer.status, await answer.read()) == (503, b"<html>busy</html>")
+        assert answer.headers.getall("Content-Type") == ["text/html; charset=utf-8"]
+
+
 @pytest.mark.parametrize(("fault", "delivered", "taken"), [(Fault.reset_before(), 0, 0), (Fault.reset_after(), 1, 1)])
 async def test_resets(sandbox: Sandbox, call: Any, fault: Fault, delivered: int, taken: int) -> None:
     await call("GET", "customers")
@@ -247,6 +256,7 @@ async def test_the_same_over_tls(calling: Callable[[Sandbox], Any]) -> None:
         (lambda: Fault.status(429, retry_after=float("nan")), "retry_after must be"),
         (lambda: Fault.status(429, retry_after=1, headers={"retry-after": "2"}), "twice"),
         (lambda: Fault.status(503, headers={"X": "a\nb"}), "can't be sent"),
+        (lambda: Fault.status(503, headers={"content-length": "3"}), "is set by the server"),
         (lambda: Fault.status(503, body="busy"), "body must be bytes, not str"),
         (lambda: Fault.redirect(304, "/"), "307, 308, not 304"),
         (lambda: Fault.redirect(307, ""), "needs the address"),

@@ -174,7 +174,7 @@ async def test_a_day_in_another_form_is_written_as_the_api_has_it_and_a_check_sa
     block.apply_rules()
     assert json.loads(block[0], parse_float=str) == {"documentNo": "1", "documentDate": "2026-11-20", "x": "1.50"}
     assert isinstance(block[1], UnreadableRecord)
-    report = await CheckRun("documents", open_records(io.BytesIO(lines), "documents"), limit=10, max_bytes=None)
+    report = await CheckRun("documents", open_records(io.BytesIO(lines), "documents"), max_findings=10, max_bytes=None)
     assert [(one.index, one.code) for one in report.faults if "Date" in one.path] == [(1, "time_of_day")]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amili_arm_async.sources.likeness import kind_of, propose
+from amili_arm_async.sources.likeness import propose
 from amili_arm_async.values.fields import fields_of
 
 CUSTOMERS = {
@@ -151,13 +151,6 @@ def test_an_amount_that_differs_within_a_document_is_one_of_the_line():
 def test_a_file_of_lines():
     found = propose("lines", ["Fakturanr", "Varenr", "Netto", "Kundenr"], [[], [], [], []]).columns
     assert [one.field for one in found] == ["documentNo", "documentLines.articleNo", "documentLines.currencyAmounts.exclVat", None]
-
-
-def test_the_kind_is_told_by_the_names():
-    assert kind_of(["Kundenr", "Navn", "Poststed"]) == "customers"
-    assert kind_of(["Fakturanr", "Kundenr", "Forfall"]) == "documents"
-    assert kind_of(["Fakturanr", "Varenr", "Antall"]) == "lines"
-    assert kind_of(["a", "b"]) is None
 
 
 def test_what_each_record_needs_and_no_column_is():

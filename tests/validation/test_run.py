@@ -46,7 +46,7 @@ async def test_what_is_no_source_is_refused(arm, source):
         arm.documents.check([], customers=source)
 
 
-@pytest.mark.parametrize("settings", [{"limit": -1}, {"max_bytes": 5}])
+@pytest.mark.parametrize("settings", [{"max_findings": -1}, {"max_bytes": 5}])
 async def test_settings_that_make_no_sense_are_refused(arm, settings):
     with pytest.raises(ConfigurationError):
         arm.customers.check([], **settings)
@@ -137,7 +137,7 @@ async def test_a_check_is_awaited_once(arm):
 
 
 async def test_faults_beyond_the_limit_are_counted(arm):
-    report = await arm.customers.check((bad(number) for number in range(50)), limit=20)
+    report = await arm.customers.check((bad(number) for number in range(50)), max_findings=20)
     assert [fault.index for fault in report.faults] == list(range(20))
     assert (report.errors, report.more) == (50, {"currency": 30})
     with pytest.raises(CheckError, match="50 errors in 50 records") as caught:
@@ -147,7 +147,7 @@ async def test_faults_beyond_the_limit_are_counted(arm):
 
 async def test_many_of_one_kind_do_not_hide_the_one_of_another(arm):
     records = [*map(bad, range(50)), {"customerNo": "7", "dateOfBirth": "x"}]
-    report = await arm.customers.check(records, limit=20)
+    report = await arm.customers.check(records, max_findings=20)
     kept = [fault.code for fault in report.faults]
     assert len(kept) == 20
     assert {"date", "duplicate"} <= set(kept)
@@ -155,7 +155,7 @@ async def test_many_of_one_kind_do_not_hide_the_one_of_another(arm):
 
 
 async def test_no_room_at_all(arm):
-    report = await arm.customers.check(map(bad, range(5)), limit=0)
+    report = await arm.customers.check(map(bad, range(5)), max_findings=0)
     assert (report.faults, report.counts, report.more) == ([], {"currency": 5}, {"currency": 5})
     assert not report.ok
 

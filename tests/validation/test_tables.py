@@ -37,7 +37,7 @@ IN;7;A3;;2026-01-01 12:30;;;;;1;;;
 async def check(kind, text, **more):
     limits = {name: more.pop(name) for name in ("max_bytes", "customers") if name in more}
     records = open_records(io.BytesIO(text.encode()), kind, **more)
-    run = CheckRun(kind, records, **({"limit": 1000, "max_bytes": 100_000} | limits))
+    run = CheckRun(kind, records, **({"max_findings": 1000, "max_bytes": 100_000} | limits))
     return records, await run
 
 
@@ -96,7 +96,7 @@ async def test_a_file_of_json_lines_is_checked_as_its_records_are(kind):
     texts[7] = texts[7].replace(b'"language":"no"', b'"language":"nor"').replace(b'"language":"nb"', b'"language":"nor"')
     texts[9] = b"{"
     _, of_file = await check(kind, b"\n".join(texts).decode())
-    of_list = await CheckRun(kind, texts, limit=1000, max_bytes=None)
+    of_list = await CheckRun(kind, texts, max_findings=1000, max_bytes=None)
     # Of a line that is broken, a file says more.
     assert [replace(one, message="") for one in of_file.faults] == [replace(one, message="") for one in of_list.faults]
     assert of_file.records_read == of_list.records_read == 300

@@ -27,5 +27,5 @@ async def test_why_a_file_can_not_be_read_is_an_error_and_in_the_message(arm):
 @pytest.mark.parametrize("limit", [0, 1])
 async def test_it_is_kept_whatever_the_limit(arm, limit):
     with pytest.raises(CheckError, match="naem") as caught:
-        await arm.customers.check(open_records(io.BytesIO(b"customerNo;naem\n1;A\n"), "customers", format="csv"), limit=limit)
+        await arm.customers.check(open_records(io.BytesIO(b"customerNo;naem\n1;A\n"), "customers", format="csv"), max_findings=limit)
     assert (caught.value.report.errors, len(caught.value.report.faults)) == (1, 1)

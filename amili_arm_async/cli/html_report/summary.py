@@ -69,7 +69,7 @@ def _verdict(document: ReportSchema) -> tuple[Tone, str]:
     if document.ended is not None and not failed and (document.not_begun or any(map(not_read, document.parts))):
         return "bad", f"Not every record was read: {plural(read, 'record')} read until then."
     if failed and document.dry_run:
-        return "bad", f"{number(failed)} of {plural(read, 'record')} would not be sent, or have an outcome that is open."
+        return "bad", f"{number(failed)} of {plural(read, 'record')} would not be sent."
     if failed:
         return "bad", f"{number(failed)} of {plural(read, 'record')} did not succeed."
     if faults(document):
@@ -238,13 +238,14 @@ def next_steps(document: ReportSchema, zone: tzinfo | None = None) -> list[Step]
     steps = [Step(text) for text in _causes(document)]
     reconcile, run_again, replay = (_commands(document, does) for does in ("reconcile", "run again", "replay"))
     if unknown:
-        steps.append(_unknown(document, unknown, reconcile, replay, zone))
+        steps.append(_unknown(document, (unknown, waiting), reconcile, replay, zone))
     to_fix = sum(counts[state] for state in FAILURES & NOT_ON_SERVER)
     if to_fix:
         steps.append(Step(f"Fix {plural(to_fix, 'record')} in the source, each by the reason that is named for it."))
-    if waiting:
-        text = f"Ask later for the results of {plural(waiting, 'record')} that the server accepted."
-        steps.append(Step(text, () if unknown else reconcile))
+    if waiting and not (unknown and reconcile):
+        text = f"Ask later for the results of {plural(waiting, 'record')} that the server accepted"
+        does = ":" if reconcile else ": running the same job again does it." if run_again else "."
+        steps.append(Step(text + does, reconcile))
     again = counts["blocked"] + counts["not_sent"] + (counts["unknown"] - unknown) + to_fix
     is_early = document.error is not None and bool(document.parts or document.commands)
     if again or shortfalls(document) or is_early or document.not_begun or run_again:
@@ -255,8 +256,11 @@ def next_steps(document: ReportSchema, zone: tzinfo | None = None) -> list[Step]
     return steps
 
 
-def _unknown(document: ReportSchema, unknown: int, reconcile: tuple[str, ...], replay: tuple[str, ...], zone: tzinfo | None) -> Step:
-    """Returns what to do about documents that may bill twice."""
+def _unknown(
+    document: ReportSchema, counts: tuple[int, int], reconcile: tuple[str, ...], replay: tuple[str, ...], zone: tzinfo | None
+) -> Step:
+    """Returns what to do about documents that may bill twice: the unknown ones, and those whose result is awaited."""
+    unknown, waiting = counts
     if replay and not reconcile:
         return Step(
             "Replay the dead letter before anything is sent again: it looks up"
@@ -267,7 +271,8 @@ def _unknown(document: ReportSchema, unknown: int, reconcile: tuple[str, ...], r
         f"Reconcile before sending again: it is not known whether the server accepted {plural(unknown, 'document')}."
         " Resent without that, they may bill twice."
     )
-    return Step(f"{text}{_settle(document, zone)}", reconcile)
+    also = f" It also asks for the results of {plural(waiting, 'record')} that the server accepted." if waiting and reconcile else ""
+    return Step(f"{text}{_settle(document, zone)}{also}", reconcile)
 
 
 def _causes(document: ReportSchema) -> Iterator[str]:
@@ -295,8 +300,8 @@ def _settle(document: ReportSchema, zone: tzinfo | None) -> str:
         return ""
     until = (document.ended + timedelta(seconds=math.ceil(document.settle))).astimezone(zone)
     return (
-        f" A document is looked up {duration(document.settle)} after it was sent, since it may still appear until then (--settle):"
-        f" before {until:%H:%M} the command waits and says until when."
+        f" A document is looked up {duration(document.settle)} after it was sent, because it may still appear until then (--settle):"
+        f" before {until:%H:%M} the command waits, and says until when."
     )
 
 
