@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from ..values.findings import SEVERITIES
 from .outcomes import STATE_RULES, State
 
-__all__ = ["REASONS", "Explanation", "Kind", "cause_of", "explain"]
+__all__ = ["REASONS", "Explanation", "Kind", "cause_of", "explain", "says_more"]
 
 Kind: TypeAlias = Literal["customers", "documents"]
 
@@ -320,6 +320,19 @@ def cause_of(state: str, reason: str, message: str | None) -> str:
     if not message or rule is None or rule.server_message is not True:
         return ""
     return next((cause for cause, pattern in _ABOUT if pattern.search(message[:_LONGEST])), "")
+
+
+def says_more(state: str, reason: str | None) -> bool:
+    """Says whether the message of a record may say more than its reason does in words.
+
+    Args:
+        state: final state of the record.
+        reason: of the state.
+
+    Returns:
+        False where the message is only what to do about all that is unknown.
+    """
+    return state != "unknown" or (state, reason) in REASONS
 
 
 # --- a reason in words ------------------------------------------------------------------------------------------------------

@@ -296,7 +296,7 @@ class CheckJob:
         # An error of the source itself belongs to no record: its message has the place.
         line = self.line(fault.index) if fault.code != "source_error" else None
         fields: dict[str, Any] = {"index": fault.index, "line": line, "key": fault.key, "severity": fault.severity}
-        fields |= {"code": fault.code, "path": fault.path, "message": fault.message}
+        fields |= {"code": fault.code, "path": fault.path, "message": in_options(fault.message)}
         return fields | ({"earlier": fault.earlier, "earlier_line": self.line(fault.earlier)} if fault.earlier is not None else {})
 
     def print_findings(self, write: Callable[[str], object], most: int | None = None) -> None:

@@ -19,6 +19,7 @@ from .clients_night import Night, of_night
 from .monitoring import ARGUMENTS, current_run
 from .options import ConnectionOptions, check_files
 from .settings import current_client, current_file, resolve, use_client
+from .wording import in_options
 
 __all__ = ["clients_of_the_night", "run_client", "run_clients"]
 
@@ -291,6 +292,6 @@ def _run(number: int, found: Any) -> int:
         try:
             found.command.invoke(found)
         except typer.Exit as exc:
-            monitor.error = monitor.error or "; ".join(getattr(exc, "__notes__", ())) or None
+            monitor.error = monitor.error or in_options("; ".join(getattr(exc, "__notes__", ()))) or None
             return exc.exit_code
     return 0

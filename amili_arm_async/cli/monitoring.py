@@ -25,7 +25,7 @@ from .on_end import MOST, run_on_end
 from .output import json_line, plain, warn
 from .settings import RUN_VARIABLES, current_client, current_file, resolve
 from .systemd import SystemdNotifier
-from .wording import usage_in_words
+from .wording import in_options, usage_in_words
 
 __all__ = ["ARGUMENTS", "MonitoredCommand", "RunMonitor", "current_run", "monitored"]
 
@@ -319,7 +319,7 @@ def monitored(command: str, given: Mapping[str, Any]) -> Iterator[RunMonitor]:
             except (typer.Exit, SystemExit) as exc:
                 found = exc.exit_code if isinstance(exc, typer.Exit) else exc.code
                 code = found if isinstance(found, int) else 1
-                monitor.error = monitor.error or "; ".join(getattr(exc, "__notes__", ())) or None
+                monitor.error = monitor.error or in_options("; ".join(getattr(exc, "__notes__", ()))) or None
                 raise
             except KeyboardInterrupt:
                 code = 130

@@ -57,6 +57,7 @@ from .options import (
 )
 from .progress import bar
 from .report_commands import Invocation
+from .report_wording import report_in_options
 from .runner import GRACE, BatchLines, on_progress, run_to_end, send
 from .signals import SignalHandler
 
@@ -436,7 +437,7 @@ class NightlyJob:
         names = dict.fromkeys(self.records, Path(files["failures"]).name) if reports.failures is not None else None
         schema = self.report.to_schema(lines={name: records.line for name, records in self.records.items()}, failures_files=names)
         schema = replace_fields(schema, files=files, first_failures=first_failures(schema.parts, files), settle=self._settle())
-        return self.invocation.add_to(schema) if self.invocation is not None else schema
+        return report_in_options(self.invocation.add_to(schema) if self.invocation is not None else schema)
 
     def _files(self, reports: ReportOptions) -> dict[str, str]:
         """Returns the paths of the night: absolute ones, except for URLs and standard input."""

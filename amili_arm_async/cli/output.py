@@ -17,12 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ..bulk.outcomes import STATE_RULES, STATES, RecordOutcome, State, is_from_server
-from ..bulk.reasons import REASONS, cause_of, explain
+from ..bulk.reasons import cause_of, explain, says_more
 from ..bulk.report import BulkReport
 from ..config import BulkOptions
 from ..errors import counted
 from ..nightly.report import PartName, reasons_of
 from ..sources.records import Records
+from .report_wording import reasons_in_options
 from .wording import PlacedTexts, continued, in_options, wrapped
 
 __all__ = [
@@ -320,8 +321,8 @@ def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = No
         "counts": dict(report.counts),
         "records": totals.records_read,
         "failed_records": report.failed_records,
-        "reasons": msgspec.to_builtins(reasons_of(report, line_of, kind)),
-        "error": report.error,
+        "reasons": msgspec.to_builtins(reasons_in_options(reasons_of(report, line_of, kind))),
+        "error": in_options(report.error) if report.error is not None else None,
         "source_exhausted": report.source_exhausted,
         "not_read": report.not_read,
         "limited_to": report.limited_to,
@@ -562,8 +563,7 @@ def why(state: str, reason: str | None, message: str | None, *, server_messages:
     if state == "not_sent" or (is_from_server(state, reason) and not server_messages):
         # Why nothing more was sent is printed once, for the whole run.
         message = None
-    if state == "unknown" and (state, reason) not in REASONS:
-        # What happened; what to do about all that is unknown is a step of its own.
+    if not says_more(state, reason):
         message = None
     if message is None and state in STATE_RULES:
         message = explain(cast("State", state), reason or "", cause=cause).meaning

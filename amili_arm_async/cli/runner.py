@@ -21,6 +21,7 @@ from .output import plain, print_json, warn, warn_at_end
 from .progress import UpdateBar
 from .settling import waiting_lines
 from .signals import InterruptedRunError, SignalHandler
+from .wording import in_options
 
 __all__ = ["GRACE", "BatchLines", "Job", "on_progress", "run_job", "run_to_end", "send"]
 
@@ -158,19 +159,19 @@ def run_to_end(work: Coroutine[Any, Any, None], signals: SignalHandler) -> int:
         warn_at_end("interrupted" + (f": {_GOES_ON}" if signals.is_durable else ""), is_cause=True)
         return signals.code
     except ConfigurationError as exc:
-        monitor.error = str(exc)
+        monitor.error = in_options(str(exc))
         warn_at_end(monitor.error, is_cause=True)
         return 2
     except BulkError as exc:
         monitor.cause = exc.__cause__
-        monitor.error = f"the run could not go on: {exc.__cause__ or exc}"
+        monitor.error = in_options(f"the run could not go on: {exc.__cause__ or exc}")
         if rest := exc.report.rest_in_words():
             warn_at_end(rest)
         warn_at_end(monitor.error + (f". After that, {_GOES_ON}" if signals.is_durable else ""), is_cause=True)
         return signals.code or 1
     except ArmError as exc:
         monitor.cause = exc
-        monitor.error = str(exc)
+        monitor.error = in_options(str(exc))
         warn_at_end(monitor.error, is_cause=True)
         return signals.code or 1
     return 0

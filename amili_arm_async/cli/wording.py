@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["PlacedTexts", "continued", "in_options", "usage_in_words", "wrapped"]
@@ -65,6 +66,7 @@ _UNKNOWN_COLUMNS: Final = re.compile(
 _ONE_COLUMN: Final = re.compile(r'(?:column \d+, )?"([^"]*)"(?: \(did you mean ([\w.]+)\?\))?')
 
 
+@lru_cache(1024)
 def in_options(text: str) -> str:
     """Returns a message of the library in the terms of the command line.
 

@@ -68,6 +68,8 @@ PURE = [
     "cli.html_report.page",
     "cli.html_report.sections",
     "cli.html_report.summary",
+    "cli.report_wording",
+    "cli.wording",
     "compression",
     "endpoints",
     "nightly.report",

@@ -81,10 +81,10 @@ def test_a_night_with_trouble() -> None:
         "412 documents whose total is the sum of their lines",
         "no longer in the source; not deleted",
         "The first 8 of 1 000",
-        "Together NOK 1 136 1 420 000.240",
+        "Total NOK 1 136 1 420 000.240",
         "Fix lines 100, 101, 102 and 6 more of",
         "cd '/srv/a r m' && amili-arm nightly --customers customers.csv",
-        "A document is looked up 1 h 6 min after it was sent, since it may still appear until then (--settle): before 03:13 the command",
+        "A document is looked up 1 h 6 min after it was sent, because it may still appear until then (--settle): before 03:13 the command",
         "the server answered 502, which does not show whether it was accepted",
         "All of them are listed in failures.csv",
     ):

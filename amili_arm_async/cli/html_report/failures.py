@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from ...bulk.reasons import explain
+from ...bulk.reasons import explain, says_more
 from ...nightly.report import AtRisk, Part, Reason, ReportSchema
+from ..wording import in_options
 from .markup import WHOLE_PAGE, Markup, Scope, element, identifier, join, money, number, plural
 from .summary import summed_at_risk
 
@@ -83,9 +85,12 @@ def risk_section(amounts: list[AtRisk], scope: Scope = WHOLE_PAGE) -> Markup:
         text = element("p", good, "None: no document failed, and none is in doubt.", class_="adds-up good")
         return element("section", title, text, **section)
     rows = [_risk(one) for one in amounts[:_MOST_ROWS]]
+    # Of the currencies with several states.
+    several = Counter(one.currency or "none" for one in amounts)
     totals = [
-        element("tr", element("th", "Together", scope="row"), element("td", name), *_sums(count, total), class_="sum")
+        element("tr", element("th", "Total", scope="row"), element("td", name), *_sums(count, total), class_="sum")
         for name, count, total in summed_at_risk(amounts)[:_MOST_ROWS]
+        if several[name] > 1
     ]
     heads = [("State", None), ("Currency", None), ("Documents", "n"), ("Total", "n")]
     table = element(
@@ -93,7 +98,7 @@ def risk_section(amounts: list[AtRisk], scope: Scope = WHOLE_PAGE) -> Markup:
         element("caption", "Documents that did not succeed, or are in doubt"),
         element("thead", element("tr", *(element("th", text, scope="col", class_=kind) for text, kind in heads))),
         element("tbody", *rows),
-        element("tfoot", *totals) if len(rows) > 1 else "",
+        element("tfoot", *totals) if totals else "",
         class_="risk",
     )
     more = len(amounts) - len(rows)
@@ -163,7 +168,7 @@ def _group(of: Reason, part: Part, file: str | None, *, is_open: bool) -> Markup
             element("span", words.meaning, class_="meaning"),
             identifier(code) if code else "",
         ),
-        element("p", words.remedy, class_="remedy"),
+        element("p", in_options(words.remedy), class_="remedy"),
         _settle(of, file),
         _examples(of, file) if of.examples else "",
         open=is_open,
@@ -189,7 +194,10 @@ def _settle(of: Reason, file: str | None) -> Markup:
 
 
 def _examples(of: Reason, file: str | None) -> Markup:
-    explained = any(example.message for example in of.examples)
+    messages = {example.message for example in of.examples if example.message and says_more(of.state, of.reason)}
+    # What is said of all of them is said once.
+    explained = len(messages) > 1 or any(not example.message for example in of.examples if messages)
+    for_all = element("p", element("bdi", min(messages)), class_="why") if messages and not explained else ""
     place = "Row" if file is not None and file.endswith(".parquet") else "Line"
     rows = [
         element(
@@ -204,7 +212,7 @@ def _examples(of: Reason, file: str | None) -> Markup:
     heads = [element("th", text, scope="col", class_="n" if text == place else None) for text in names]
     caption = "All of them" if len(of.examples) >= of.count else f"The first {number(len(of.examples))} of {number(of.count)}"
     head, body = element("thead", element("tr", *heads)), element("tbody", *rows)
-    return element("table", element("caption", caption), head, body)
+    return join(for_all, element("table", element("caption", caption), head, body))
 
 
 def _key(key: str | None) -> Markup:

@@ -66,13 +66,13 @@ def report_sections(document: ReportSchema, zone: tzinfo | None, scope: Scope = 
     Returns:
         The sections.
     """
-    parts = [_overview(part, scope) for part in document.parts]
+    parts = [_overview(part, scope, dry_run=document.dry_run) for part in document.parts]
     return [
         money_at_risk(document, scope),
         _steps(document, zone, scope),
         element("nav", *parts, aria_label=f"Parts of client {document.client_no}" if scope.prefix else "Parts") if parts else Markup(""),
         failures_section(document, scope),
-        *(part_section(part, scope) for part in document.parts),
+        *(part_section(part, scope, dry_run=document.dry_run) for part in document.parts),
         _facts(document, zone, scope),
     ]
 
@@ -152,16 +152,19 @@ def _steps(document: ReportSchema, zone: tzinfo | None, scope: Scope) -> Markup:
     )
 
 
-def _overview(part: Part, scope: Scope) -> Markup:
+def _overview(part: Part, scope: Scope, *, dry_run: bool) -> Markup:
     """Returns a part in three lines, with a link to it."""
     failed = failed_records(part)
-    succeeded = sum(part.counts.values()) - failed
-    result = element("span", f"{number(failed)} did not succeed", class_="bad") if failed else element("span", "none failed", class_="good")
+    good = part.counts.get("would_be_sent", 0) if dry_run else sum(part.counts.values()) - failed
+    done, not_done = ("would be sent", "would not") if dry_run else ("succeeded", "did not succeed")
+    result = element("span", f"{number(failed)} {not_done}", class_="bad") if failed else element("span", "none failed", class_="good")
+    if dry_run and not failed:
+        result = element("span", "the others need not be" if good < part.read else "that is all of them", class_="good")
     return element(
         "a",
         element("span", part.name.capitalize(), class_="name"),
-        element("b", number(succeeded)),
-        element("span", f"of {number(part.read)} succeeded"),
+        element("b", number(good)),
+        element("span", f"of {number(part.read)} {done}"),
         result,
         href=f"#{scope.id(part.name)}",
     )
@@ -182,7 +185,7 @@ def _facts(document: ReportSchema, zone: tzinfo | None, scope: Scope) -> Markup:
         ("Run id", identifier(document.run_id) if document.run_id is not None else "none"),
         ("Operations", join(*(element("div", identifier(part.operation)) for part in document.parts)) or "none"),
         ("Requests", number(sum(part.requests for part in document.parts))),
-        ("Sent", bytes_text(sum(part.bytes_sent for part in document.parts))),
+        ("To be sent" if document.dry_run else "Sent", bytes_text(sum(part.bytes_sent for part in document.parts))),
     ]
     if document.error is not None:
         facts.append(("Ended by", element("span", document.error, class_="bad")))

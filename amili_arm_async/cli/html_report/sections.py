@@ -18,21 +18,27 @@ _MOST_CURRENCIES: Final = 20
 _DASH: Final = "\u2013"
 
 
-def part_section(part: Part, scope: Scope = WHOLE_PAGE) -> Markup:
+def part_section(part: Part, scope: Scope = WHOLE_PAGE, *, dry_run: bool = False) -> Markup:
     """Returns everything about one part.
 
     Args:
         part: of the report.
         scope: where on the page it stands.
+        dry_run: whether nothing was sent.
 
     Returns:
         A section.
     """
     name = part.name
     rate = f", {number(round(part.read / part.elapsed))} records a second" if part.elapsed > 0 and part.read else ""
+    facts = f"{plural(part.read, 'record')} read; {plural(part.batches, 'batch')}, {bytes_text(part.bytes_sent)} in all, would be sent."
     facts = (
-        f"{plural(part.read, 'record')} read, {plural(part.batches, 'batch')} in {plural(part.requests, 'request')},"
-        f" {bytes_text(part.bytes_sent)} sent in {duration(part.elapsed)}{rate}."
+        facts
+        if dry_run
+        else (
+            f"{plural(part.read, 'record')} read, {plural(part.batches, 'batch')} in {plural(part.requests, 'request')},"
+            f" {bytes_text(part.bytes_sent)} sent in {duration(part.elapsed)}{rate}."
+        )
     )
     return element(
         "section",
@@ -89,7 +95,7 @@ def _check(fault: str | None, good: str) -> Markup:
 
 def _expectation(part: Part) -> Markup | str:
     """Returns whether the source held what was expected; empty where nothing was expected."""
-    if part.expectation is None:
+    if part.expectation is None or (not part.expectation.expected and part.shortfall is None):
         return ""
     of, what = part.expectation, "of the known customers" if part.expectation.at_least.endswith("%") else "records"
     if part.shortfall is not None:

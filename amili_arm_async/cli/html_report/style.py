@@ -189,7 +189,7 @@ article > section { margin-top: 2.4rem; }
 .mark { margin-right: .3em; }
 .remedy { font-family: var(--serif); font-size: 1.05rem; }
 
-.run { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); gap: 0 2.5rem; margin: .8rem 0 0; }
+.run { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 0 2.5rem; margin: .8rem 0 0; }
 .run > div { display: flex; gap: 1rem; border-top: 1px solid var(--rule); padding: .4rem 0; }
 .run dt { color: var(--quiet); flex: 0 0 7.2rem; }
 .run dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
@@ -202,6 +202,7 @@ footer { margin-top: 3.5rem; font-size: .85rem; }
   .counts th { padding-left: 0; }
   .counts td.meaning { grid-column: 1 / -1; width: auto; padding-left: 1.3rem; font-size: .88rem; }
   .group > p, .group > table, .group > .command { margin-left: 0; }
+  .command pre { flex-basis: 100%; }
   .clients th, .clients td { padding-right: .5rem; font-size: .85rem; }
   .risk th, .risk td, .risk thead th { padding-right: .35rem; font-size: .78rem; }
   .risk .swatch { margin-right: .3rem; }

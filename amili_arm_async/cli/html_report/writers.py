@@ -10,11 +10,12 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from ...bulk.outcomes import RecordOutcome, safe_message
+from ...bulk.outcomes import RecordOutcome, is_from_server, safe_message
 from ...bulk.reasons import Kind, explain
 from ...files import AtomicFile
 from ...nightly.clients_report import ClientsReport
 from ...nightly.report import ReportSchema
+from ..wording import in_options
 from .clients_page import render_clients_page
 from .page import render_page
 
@@ -119,7 +120,9 @@ def write_failures(
         rows.writerow(["client_no", *_COLUMNS] if of_clients else _COLUMNS)
         for part, outcome, line, cause, client_no in failures:
             message = outcome.message if messages else safe_message(outcome)
-            words = explain(outcome.state, outcome.reason, part, cause)
+            if message is not None and not is_from_server(outcome.state, outcome.reason):
+                message = in_options(message)
+            words = map(in_options, explain(outcome.state, outcome.reason, part, cause))
             row = [part, outcome.index, line, _cell(outcome.key), outcome.state, _cell(outcome.reason), *words, _cell(message)]
             rows.writerow([client_no, *row] if of_clients else row)
             written += 1
