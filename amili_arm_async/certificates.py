@@ -33,7 +33,7 @@ def tls_context(
         ConfigurationError: a file can't be read, or is not what it should be.
     """
     if client_cert is None and (client_key is not None or client_key_password is not None):
-        raise ConfigurationError("client_key and client_key_password belong to a client_cert: give that too")
+        raise ConfigurationError("client_key and client_key_password belong to client_cert: give that too")
     if ca_file is None and client_cert is None:
         return None
     context = _trusting(ca_file)

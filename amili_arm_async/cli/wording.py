@@ -20,13 +20,14 @@ _OPTIONS: Final = {
     "constants": "--set",
     "decimal_sign": "--decimal",
     "line_columns": "--line-column",
+    "client_key_password": "AMILI_ARM_CLIENT_KEY_PASSWORD",
     "client_secret": "AMILI_ARM_CLIENT_SECRET",
 }
 """What is named otherwise than its option; any other argument has the option of the same name, with hyphens."""
 
 _ALONE: Final = (
-    *("allow_truncated", "at_least", "base_url", "ca_file", "client_cert", "client_id", "client_key", "client_no", "client_secret"),
-    *("dead_letter", "decimal_sign"),
+    *("allow_truncated", "at_least", "base_url", "ca_file", "client_cert", "client_id", "client_key"),
+    *("client_key_password", "client_no", "client_secret", "dead_letter", "decimal_sign"),
     *("extra_columns", "forget_gone", "identity_url", "line_columns", "lines_optional", "max_bytes", "max_records", "maximum_count"),
     *("page_no", "page_size", "require_document_no", "resend_absent", "resend_known", "run_id", "stop_after_failures", "user_id"),
 )

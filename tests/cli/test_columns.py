@@ -32,9 +32,8 @@ def write(tmp_path):
     return make
 
 
-@pytest.mark.parametrize("kind", [(), ("customers",)])
-def test_a_file_without_a_header(call, write, kind):
-    result = call("columns", write("1;Kari Hemmelig;15057912345\n"), *kind)
+def test_a_file_without_a_header(call, write):
+    result = call("columns", "customers", write("1;Kari Hemmelig;15057912345\n"))
     assert result.exit_code != 0
     assert "the first row holds values" in " ".join(result.output.split())
     assert "Hemmelig" not in result.output

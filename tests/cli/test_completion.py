@@ -45,7 +45,7 @@ def test_bash_completes_with_the_script_that_is_installed(command, tmp_path):
         "push customers file --format ": ["auto", "jsonl", "csv", "parquet"],
         "push customers file --run-i": ["--run-id"],
         "pull ": ["customers"],
-        "columns file li": ["lines"],
+        "columns li": ["lines"],
         "push customers fi": [],
         "push customers file --journal fi": [],
     }

@@ -482,9 +482,9 @@ def test_the_credentials_of_a_proxy_are_not_shown(call, write, way):
     ("words", "text"),
     [
         (["--proxy", "proxy:3128"], "proxy must be an address"),
-        (["--ca-file", "nowhere.pem"], "ca_file nowhere.pem can't be read"),
-        (["--client-cert", "nowhere.pem"], "client_cert nowhere.pem can't be read"),
-        (["--client-key", "nowhere.pem"], "belong to a client_cert"),
+        (["--ca-file", "nowhere.pem"], "--ca-file nowhere.pem can't be read"),
+        (["--client-cert", "nowhere.pem"], "--client-cert nowhere.pem can't be read"),
+        (["--client-key", "nowhere.pem"], "belong to --client-cert"),
     ],
 )
 def test_the_way_to_the_service_is_checked_before_anything_is_sent(call, write, served, words, text):

@@ -62,7 +62,7 @@ def test_push(call, served, offline, files):
 def test_it_is_said(call, offline, files):
     (files / "customers.csv").write_text("customerNo,name\n1,Kari\n1,Kari\n")
     result = call("push", "customers", files / "customers.csv", "--dry-run", env=offline)
-    assert "create customers: dry run, nothing was sent" in result.stderr
+    assert "amili-arm: dry run: nothing was sent" in result.stderr
     assert "would_be_sent" in result.stderr
     assert "MB sent" not in result.stderr
 

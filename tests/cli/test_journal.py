@@ -334,8 +334,9 @@ def test_reconcile_sends_again_what_is_absent(push, file, served, call, journal)
     assert push("documents", file(document(0), document(1)), *more).exit_code == 1
     result = call("reconcile", journal, "--settle", 0, env=served.env)
     assert result.exit_code == 1
-    assert "document, key 1: unknown (absent)" in result.stderr
+    assert "documents, key 1: unknown (absent)" in result.stderr
     assert "1 unknown (absent): Reconcile with --resend-absent sends it" in result.stderr
+    assert result.stderr.rstrip().endswith(f"reconcile {journal} --resend-absent")
     result = call("reconcile", journal, "--settle", 0.2, "--resend-absent", "--json", env=served.env)
     assert (result.exit_code, told(result)["counts"]["succeeded"]) == (0, 1)
     assert served.ask(lambda sandbox: sandbox.documents.taken("1")) == 1

@@ -55,7 +55,7 @@ def test_the_lines_of_another_file(call, served, files):
 
 def test_it_is_said(call, served, files):
     result = call("push", "customers", files / "customers.csv", "--limit", 5, env=served.env)
-    assert "create customers: limited to the first 5 records: nothing beyond them was read" in result.stderr
+    assert "amili-arm: limited to the first 5 records: nothing beyond them was read" in result.stderr
     assert "not read" not in result.stderr.replace("nothing beyond them was read", "")
 
 

@@ -44,7 +44,7 @@ def told(folder):
         (("push", "customers", "good.jsonl"), 0, "ok", None),
         (("push", "customers", "bad.jsonl"), 1, "failed", None),
         (("push", "customers", "nothing.jsonl"), 2, "usage_error", "nothing.jsonl can't be read"),
-        (("push", "customers", "good.jsonl", "--base-url", "nonsense"), 2, "usage_error", "base_url"),
+        (("push", "customers", "good.jsonl", "--base-url", "nonsense"), 2, "usage_error", "--base-url"),
         (("push", "customers", "good.jsonl", "--concurrency", "x"), 2, "usage_error", "--concurrency"),
         (("push",), 2, "usage_error", "KIND"),
         (("sync", "good.jsonl", "--state", "state.sqlite"), 0, "ok", None),

@@ -137,6 +137,26 @@ def test_push_shows_a_spinner_with_the_number(start, served, monkeypatch):
     assert b"1,200 records" in shown
 
 
+@posix
+def test_lines_end_between_words_on_a_terminal(start, served, tmp_path):
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    (tmp_path / "customers.jsonl").write_bytes(customer(1) + b"broken\n" * 20)
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = start("push", "customers", tmp_path / "customers.jsonl", "--quiet", env=served.env, stderr=theirs)
+    os.close(theirs)
+    lines = read_terminal(ours).decode().splitlines()
+    os.close(ours)
+    assert process.wait(WAIT) == 1
+    assert max(map(len, lines)) <= 80
+    assert " ".join(map(str.strip, lines)).count("line 7; ") == 1
+    assert lines[-1].startswith("  ")
+
+
 # --- Ctrl-C ---------------------------------------------------------------------------------------------------------------
 
 

@@ -65,7 +65,7 @@ def test_a_line_for_each_batch(start, served):
         assert datetime.fromisoformat(line["time"]).utcoffset() is not None
         assert "key" not in json.dumps(line)
         assert NAME not in json.dumps(line)
-    assert all(line.startswith(("line ", "10 records: invalid ", "(--server", "amili-arm")) for line in others)
+    assert all(line.startswith(("line ", "10 records: rejected ", "(--server", "amili-arm")) for line in others)
 
 
 def test_quiet_tells_nothing_while_it_goes_on(start, served):

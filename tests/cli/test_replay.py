@@ -343,7 +343,7 @@ def test_broken_lines_are_named_and_stay(letters):
     assert letters.replay() == 1
     assert letters.told == {"lines": 7, "succeeded": 1, "left": {}, "broken": 6, "refused": 0, "ok": False}
     for number in range(1, 7):
-        assert f"line {number} is no line of a dead letter" in letters.stderr
+        assert f"line {number}: no line of a dead letter" in letters.stderr
     assert letters.path.read_bytes().splitlines() == broken
     assert letters.taken("1") == [1]
 

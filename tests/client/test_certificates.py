@@ -102,8 +102,8 @@ async def test_a_client_certificate_from_files(api: HttpServer, files: Files, na
         ({"client_cert": "{text}", "client_key": "{key}"}, "client_cert .* holds no certificate in PEM form"),
         ({"client_cert": "{cert}", "client_key": "{locked}"}, "is encrypted: give its password as client_key_password"),
         ({"client_cert": "{cert}", "client_key": "{locked}", "client_key_password": "hunter2"}, "can't be opened with client_key_password"),
-        ({"client_key": "{key}"}, "belong to a client_cert"),
-        ({"client_key_password": "hunter2"}, "belong to a client_cert"),
+        ({"client_key": "{key}"}, "belong to client_cert"),
+        ({"client_key_password": "hunter2"}, "belong to client_cert"),
     ],
 )
 def test_what_can_not_be_used_is_named(files: Files, given: dict[str, str], words: str) -> None:

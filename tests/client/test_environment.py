@@ -69,7 +69,7 @@ def test_a_table_that_is_given_overrides_its_variables() -> None:
         ("proxy", "proxy:3128", "proxy must be an address"),
         ("ca_file", "nowhere.pem", "ca_file nowhere.pem can't be read"),
         ("ca_file", "$NO_SUCH_VARIABLE/ca.pem", r"AMILI_ARM_CA_FILE names \$NO_SUCH_VARIABLE"),
-        ("client_key", "nowhere.pem", "belong to a client_cert"),
+        ("client_key", "nowhere.pem", "belong to client_cert"),
         ("token_file", "/nowhere", "AMILI_ARM_TOKEN and AMILI_ARM_TOKEN_FILE are both set"),
         ("token_keyring", "no-colon", "AMILI_ARM_TOKEN_KEYRING must be SERVICE:USER"),
     ],
