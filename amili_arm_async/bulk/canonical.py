@@ -100,7 +100,8 @@ def as_key(value: object) -> str | None:
     if isinstance(value, int):
         return _digits(value)
     if isinstance(value, float):
-        value = Decimal(repr(value))
+        # One of numpy writes itself otherwise.
+        value = Decimal(float.__repr__(value))
     if not isinstance(value, Decimal) or not value.is_finite():
         return None
     number = shortest(value)

@@ -28,6 +28,7 @@ __all__ = ["converted", "encode_record", "has_plain_values", "plain_record"]
 _AS_THEY_ARE: Final = frozenset({str, int, float, bool, type(None), UnsetType, Decimal, date})
 """Types of values that JSON has a word for, or that msgspec writes as a date or a number."""
 
+_BYTES: Final = (bytes, bytearray, memoryview)
 _MOST_FAULTS: Final = 10
 _MISSING: Final = object()
 """A value that pandas calls missing: the field is left out."""
@@ -126,6 +127,9 @@ def _key_fault(record: Any, cls: type[Input]) -> str | None:
     if (name := _key_names().get(cls)) is None:
         return None
     key = record.get(name) if isinstance(record, dict) else getattr(record, cls.__struct_fields__[cls.__struct_encode_fields__.index(name)])
+    if isinstance(key, _BYTES):
+        # msgspec would write another text for them.
+        return f"$.{name}: bytes, and not a text: decode them"
     return f"$.{name}: {_NO_TEXT}" if _has_decimals(key) else None
 
 
@@ -194,6 +198,8 @@ def _value(value: Any, kind: Any, path: str, faults: list[str], *, is_class: boo
     if type(value) in _AS_THEY_ARE:
         # A program's own values are sent as they are, whatever stands beside them.
         return value
+    if type(value).__name__ == "ndarray" and not value.shape:
+        value = value[()]
     value = _number_or_text(value)
     if type(value) in _AS_THEY_ARE:
         if kind is str and _has_decimals(value):
@@ -202,6 +208,9 @@ def _value(value: Any, kind: Any, path: str, faults: list[str], *, is_class: boo
     inner = get_args(kind)[0] if get_origin(kind) is list else kind
     if isinstance(value, (list, tuple, set, frozenset)) or type(value).__name__ == "ndarray":
         items = [_value(item, inner, f"{path}[{number}]", faults, is_class=is_class) for number, item in enumerate(value)]
+        if isinstance(value, (set, frozenset)):
+            # Its order is another one in each process, and a document without a number is known again by its content alone.
+            items.sort(key=lambda item: (type(item).__name__, item if isinstance(item, (str, int)) else repr(item)))
         return [None if item is _MISSING else item for item in items]
     members = _members(value)
     if members is None:
@@ -216,7 +225,7 @@ def _written(value: Any) -> Any:
         written = to_builtins(value)
     except Exception:  # an object of the caller's may raise anything while it is read
         return value
-    return written if isinstance(written, str) else value
+    return written if isinstance(written, str) and not isinstance(value, _BYTES) else value
 
 
 def _is_missing(value: Any) -> bool:

@@ -9,9 +9,11 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from amili_arm_async import Customer, Document
@@ -90,6 +92,16 @@ def test_the_same_bytes(record: Any, wanted: dict[str, Any]) -> None:
 def test_the_same_key(name: Any) -> None:
     for way, chunker in taken_in({"documentNo": name}, DOCUMENTS):
         assert (way, *outcome(chunker)) == (way, "sent", str(name), {"documentNo": str(name)})
+
+
+@pytest.mark.parametrize("number", [b"1", np.float64(1.0), 1.0, Decimal("1.0")], ids=repr)
+def test_the_same_refusal_of_a_key(number: Any) -> None:
+    for record in ({"documentNo": number}, Document(document_no=number)):
+        for way, chunker in taken_in(record, DOCUMENTS):
+            chunker.finish()
+            (invalid,) = chunker.take_invalid()
+            assert (way, invalid.outcome.common.reason) == (way, "not_encodable")
+            assert (invalid.outcome.common.message or "").startswith("$.documentNo: ")
 
 
 @pytest.mark.parametrize(
