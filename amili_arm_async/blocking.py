@@ -81,6 +81,12 @@ class BlockingClient:
     def __repr__(self) -> str:
         return f"BlockingClient({self._arm!r}{'' if self._finalizer.alive else ', closed'})"
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            hint = f": use call(lambda arm: arm.{name}...)" if hasattr(self.__dict__.get("_arm"), name) else ""
+            raise AttributeError(f"BlockingClient has no attribute {name!r}{hint}", name=name, obj=self)
+
     def __enter__(self) -> BlockingClient:
         return self
 

@@ -87,7 +87,7 @@ def make_arguments(found: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
     number = arguments.pop("client_no", found.get("client_no"))
     if isinstance(number, str):
         if not number.isdecimal():
-            raise ConfigurationError(f"{PREFIX}CLIENT_NO must be a number")
+            raise ConfigurationError(f"{PREFIX}CLIENT_NO must be an integer")
         number = int(number)
     return {"client_no": number, **arguments}
 

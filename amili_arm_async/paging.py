@@ -90,6 +90,9 @@ class Pager(Generic[RecordT]):
         # The kinds of records are read in ways of their own, and no type checker follows that.
         self._read_page: Callable[..., Page[RecordT]] = _read_json if issubclass(cls, JsonRecord) else _read_page
 
+    def __repr__(self) -> str:
+        return f"<Pager of {self._endpoint.name}: `async for` gives its records, `await` .first() or .collect()>"
+
     async def __aiter__(self) -> AsyncIterator[RecordT]:
         async for page in self.pages():
             for record in page.items:

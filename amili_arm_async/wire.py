@@ -273,11 +273,16 @@ def to_error(response: Response, endpoint: Endpoint, retry_after: float | None, 
         request_id=response.request_id,
         retry_after=retry_after,
         ambiguous=ambiguous,
-        hint=_guess_hint(endpoint) if endpoint.is_guess and rule_of(response.status).is_no_path else None,
+        hint=_no_path_hint(endpoint, response.status) if rule_of(response.status).is_no_path else None,
     )
 
 
-def _guess_hint(endpoint: Endpoint) -> str:
+def _no_path_hint(endpoint: Endpoint, status: int) -> str | None:
+    if not endpoint.is_guess:
+        # Where the path names no record, none can be missing.
+        names_a_record = "{" in endpoint.path.replace("{clientno}", "")
+        is_absent = not names_a_record and rule_of(status).look_up == "absent"
+        return "no such path, or no such client number: check base_url and client_no" if is_absent else None
     return (
         f"no such record, or another path: no public page shows the path of {endpoint.name}, so it was inferred; if it is another, set it"
         f" with ArmClient(paths={{{endpoint.name!r}: ...}})"

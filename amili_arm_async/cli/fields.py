@@ -43,7 +43,7 @@ def fields(
     widths = [max(len(row[place]) for row in rows) for place in range(3)]
     for path, type_, example, meaning in rows:
         # Lines are not wrapped, so that they can be searched.
-        typer.echo(f"{path:{widths[0]}}  {type_:{widths[1]}}  {example:{widths[2]}}  {meaning}")
+        typer.echo(f"{path:{widths[0]}}  {type_:{widths[1]}}  {example:{widths[2]}}  {meaning.replace('`', '')}")
     typer.echo()
     for note in (*_NOTES, *([_NOTE_OF_LINES] if kind is RecordKind.documents else [])):
         typer.echo(note)

@@ -160,6 +160,10 @@ def test_many_threads_share_a_client(client: BlockingClient) -> None:
 def test_a_client_that_is_closed_says_so(server: ThreadedSandbox) -> None:
     client = made(server)
     assert repr(client) == f"BlockingClient(ArmClient(2218, base_url={server.base_url!r}))"
+    with pytest.raises(AttributeError, match=r"no attribute 'customers': use call\(lambda arm: arm.customers...\)"):
+        _ = client.customers  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"no attribute 'custmers'$"):
+        _ = client.custmers  # type: ignore[attr-defined]
     client.call(lambda arm: arm.customers.list().first())
     client.close()
     client.close()
