@@ -57,7 +57,7 @@ class TokenSource(Protocol):
         ...
 
     def invalidate(self, token: str) -> None:
-        """Drops a token that the server refused: if it is still the current one, the next `acquire()` gets a new one.
+        """Drops a token that the server refused: if it is still the current one, the next `acquire()` returns a new one.
 
         Args:
             token: the refused token.
@@ -221,7 +221,7 @@ class ClientCredentials:
     Args:
         client_id: the client id.
         client_secret: the client secret; it is never shown.
-        client_secret_file: a file that holds it on one line, in its place. It is read at once, and again where the identity service refuses
+        client_secret_file: a file that holds the secret on one line. It is read at once, and again when the identity service refuses
             the secret, so that a new one needs no restart.
         identity_url: the identity service, for staging `https://auth.staging.amili.no`, for production `https://auth.amili.no`.
 
@@ -282,7 +282,7 @@ class ClientCredentials:
         self._posts = [kept for kept in self._posts if kept[0] != post]
 
     async def acquire(self) -> str:
-        """Returns a token that is not about to expire; fetches one where there is none.
+        """Returns a token that is not about to expire; fetches one if there is none.
 
         Returns:
             The token, without 'Bearer' before it.

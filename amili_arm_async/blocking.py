@@ -139,19 +139,19 @@ class BlockingClient:
 
         Args:
             kind: `"customers"` or `"documents"`.
-            records: any iterable, or a table that speaks Arrow, of any length.
-            options: how it cuts, sends and waits. Default: `BulkOptions()`.
-            user_id: who is named as the user of each batch. Default: the client's.
+            records: any iterable, or a table that supports the Arrow stream protocol, of any length.
+            options: how it makes batches, sends them and waits. Default: `BulkOptions()`.
+            user_id: the user id that each batch names. Default: the client's.
             timeout: time-outs of each request. Default: the client's.
             retry: retries of each request. Default: the client's.
-            at_least: the least number of records that the source holds when it is complete. Default None: any number.
+            at_least: the minimum number of records in a complete source. Default None: any number.
 
         Returns:
             The report.
 
         Raises:
             ConfigurationError: the options contradict each other.
-            BulkError: the run could not go on; `report` says what became of each record.
+            BulkError: the run could not continue; `report` says what became of each record.
         """
 
         def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[BulkReport]:
@@ -175,19 +175,19 @@ class BlockingClient:
         """Updates any number of customers; see `arm.customers.update_many`.
 
         Args:
-            customers: any iterable, or a table that speaks Arrow, of any length.
-            options: how it cuts, sends and waits. Default: `BulkOptions()`.
-            user_id: who is named as the user of each batch. Default: the client's.
+            customers: any iterable, or a table that supports the Arrow stream protocol, of any length.
+            options: how it makes batches, sends them and waits. Default: `BulkOptions()`.
+            user_id: the user id that each batch names. Default: the client's.
             timeout: time-outs of each request. Default: the client's.
             retry: retries of each request. Default: the client's.
-            at_least: the least number of records that the source holds when it is complete. Default None: any number.
+            at_least: the minimum number of records in a complete source. Default None: any number.
 
         Returns:
             The report.
 
         Raises:
             ConfigurationError: the options contradict each other.
-            BulkError: the run could not go on; `report` says what became of each record.
+            BulkError: the run could not continue; `report` says what became of each record.
         """
 
         def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[BulkReport]:
@@ -212,12 +212,12 @@ class BlockingClient:
         """Sends the customers that have changed since they were last sent with success; see `arm.customers.sync`.
 
         Args:
-            customers: all customers: any iterable, or a table that speaks Arrow, of any length.
+            customers: all customers: any iterable, or a table that supports the Arrow stream protocol, of any length.
             state: the file that keeps what was sent with success.
-            full: send those too that did not change.
+            full: also send unchanged customers.
             at_least: how much the source holds at the least: a number of records, or a share of the customers in the state. Default: 0.5.
-            options: how it cuts, sends and waits. Default: `BulkOptions()`.
-            user_id: who is named as the user of each batch. Default: the client's.
+            options: how it makes batches, sends them and waits. Default: `BulkOptions()`.
+            user_id: the user id that each batch names. Default: the client's.
             timeout: time-outs of each request. Default: the client's.
             retry: retries of each request. Default: the client's.
 
@@ -226,7 +226,7 @@ class BlockingClient:
 
         Raises:
             ConfigurationError: the options contradict each other, or the state can't be used.
-            BulkError: the run could not go on; `report` says what became of each record.
+            BulkError: the run could not continue; `report` says what became of each record.
         """
 
         def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[SyncReport]:
@@ -248,7 +248,7 @@ class BlockingClient:
 
         Args:
             kind: `"customers"` or `"documents"`.
-            records: any iterable, or a table that speaks Arrow, of any length.
+            records: any iterable, or a table that supports the Arrow stream protocol, of any length.
             max_findings: how many findings are kept; further ones are only counted. Default 1000.
             max_bytes: the largest body, in bytes, as `BulkOptions.max_bytes`. Default 1,000,000.
 
@@ -283,15 +283,15 @@ class BlockingClient:
         """Sends customers, then their documents, and reports on both; see `arm.nightly`.
 
         Args:
-            customers: any iterable, or a table that speaks Arrow; None: only documents.
-            documents: any iterable, or a table that speaks Arrow; None: only customers.
+            customers: any iterable, or a table that supports the Arrow stream protocol; None: only documents.
+            documents: any iterable, or a table that supports the Arrow stream protocol; None: only customers.
             state: a file that keeps what was sent with success: of the customers only those are sent that changed since.
-            full: send those too that did not change.
+            full: also send unchanged customers.
             customer_options: of the run of the customers.
             document_options: of the run of the documents, for example a journal with a run_id.
-            user_id: who is named as the user.
-            at_least_customers: how much their source holds at the least: a number, or a share of the customers in the state.
-            at_least_documents: how many documents there are at the least.
+            user_id: the user id that each batch names.
+            at_least_customers: the minimum content of their source: a number, or a share of the customers in the state.
+            at_least_documents: the minimum number of documents.
 
         Returns:
             The report.

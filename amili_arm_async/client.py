@@ -68,31 +68,31 @@ class ArmClient:
     Args:
         client_no: the client number; every path of the API holds one.
         auth: a bearer token, an async function that returns one, or a `TokenSource` such as `ClientCredentials`.
-        base_url: the address below which the API is, for example `STAGING`. It has no default, so that no one bills a test system, or
-            a real one, by forgetting it. Plain http is refused but on this machine.
-        user_id: who is named as the user (`userid` of reads, `metadata.userId` of batches).
+        base_url: the base address of the API, for example `STAGING`. It has no default, so that nobody bills the wrong system by
+            leaving it out. Plain http is refused, except for this machine.
+        user_id: the user id to send (`userid` of reads, `metadata.userId` of batches).
         language: `Accept-Language` of reads.
-        session: an `aiohttp.ClientSession` of your own, with its proxies and certificates; it is never closed here. Writes that are not
+        session: an `aiohttp.ClientSession` of your own, with its proxies and certificates; the client never closes it. Writes that are not
             safe to repeat, and the reads that decide whether one is repeated, use a new connection each on it.
         timeout: how long a call may take.
-        retry: how often a call is tried again.
-        limits: what may be under way at once.
+        retry: how often, and how soon, a call is retried.
+        limits: how much may be in flight at once.
         batch_words: what the words of a batch result mean.
         batch_reader: reads the results of batches that no rule of this library understands: `batch_reader(status, body, keys)` gives a
             `RecordOutcome` for each key, in their order, or None: then the rules decide. It is asked for every 200 and 206 in bulk runs,
-            reconciles and replays. Where it raises, or gives anything else, the records are `accepted`, reason `unrecognised`.
-        paths: operation name to path template, for the operations whose path is another than this library has it, for example
+            reconciles and replays. If it raises, or returns anything else, the records are `accepted`, reason `unrecognised`.
+        paths: path templates by operation name, for operations whose path differs from the one that this library has, for example
             `{"codes.get": "clients/{clientno}/systemcodes"}`; docs/operations.md has them all.
         identity_url: the identity service, for `arm.identity`; default that of `ClientCredentials`.
         ca_file: a file of certificates, in PEM: the authorities that are trusted, in place of those of the system.
-        client_cert: a file with a client certificate and its chain, in PEM, for a service that wants one.
+        client_cert: a file with a client certificate and its chain, in PEM, for a service that requires one.
         client_key: a file with its private key, in PEM. Default None: it is in `client_cert` too.
         client_key_password: password of that key.
         ssl: an `ssl.SSLContext`, in place of these four.
         proxy: address of a proxy for the API and the identity service, such as `"http://user:password@proxy.example:3128"`; None: no
             proxy. Default `DEFAULT`: the one that `HTTPS_PROXY` or `ALL_PROXY` names, which this machine and the hosts in `NO_PROXY` are
             never reached through. The environment is read once, here.
-        telemetry: what OpenTelemetry is told, where the program uses it; see docs/opentelemetry.md. None: nothing.
+        telemetry: what to report to OpenTelemetry, if the program uses it; see docs/opentelemetry.md. None: nothing.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -188,7 +188,7 @@ class ArmClient:
         of `Timeout`, `RetryPolicy` and `Limits`, such as `AMILI_ARM_TIMEOUT_TOTAL`. Each secret can be in a file in place of the variable
         (`AMILI_ARM_TOKEN_FILE`, `AMILI_ARM_CLIENT_SECRET_FILE`, `AMILI_ARM_CLIENT_KEY_PASSWORD_FILE`), or in a keyring
         (`AMILI_ARM_TOKEN_KEYRING=SERVICE:USER` and so on; extra `keyring`). In paths, `~` and variables such as
-        `$CREDENTIALS_DIRECTORY` are expanded. A variable that looks like a misspelt one is warned of.
+        `$CREDENTIALS_DIRECTORY` are expanded. A variable that looks misspelt causes a warning.
 
         Args:
             variables: the variables. Default: the environment of the process.
@@ -259,21 +259,21 @@ class ArmClient:
     ) -> NightlyRun:
         """Sends customers, then their documents, and reports on both: the nightly job.
 
-        The documents of a customer that did not succeed are `blocked`: they are named and not sent, since they would fail. If the run
+        The documents of a customer that did not succeed are `blocked`: they are named and not sent, because they would fail. If the run
         of the customers can't be completed, no document is sent.
 
         Args:
-            customers: any iterable or async iterable, or a table that speaks Arrow; None: only documents.
-            documents: any iterable or async iterable, or a table that speaks Arrow; None: only customers.
-            state: a file that keeps what was sent with success: of the customers only those are sent that changed since; see
+            customers: any iterable or async iterable, or a table that supports the Arrow stream protocol; None: only documents.
+            documents: any iterable or async iterable, or a table that supports the Arrow stream protocol; None: only customers.
+            state: a file that records what was sent successfully, so that only customers that have changed since are sent; see
                 `customers.sync`. None: all are sent.
-            full: send those too that did not change.
-            customer_options: of the run of the customers; its results are waited for.
+            full: also send unchanged customers.
+            customer_options: of the run of the customers; it waits for the results.
             document_options: of the run of the documents, for example a journal with a run_id, so that an interrupted night can be resumed.
-            user_id: who is named as the user.
-            at_least_customers: how much their source holds at the least, where it is whole: a number of records, an integer; or with a
-                state a share of the customers in it, a float from 0 to 1. Default None: 0.5 with a state, else anything.
-            at_least_documents: how many documents there are at the least. Default None: any number. Where something is less than
+            user_id: the user id that each batch names.
+            at_least_customers: the minimum content of a complete source: a number of records, an integer; or, with a state,
+                a share of the customers in it, a float from 0 to 1. Default None: 0.5 with a state, otherwise no minimum.
+            at_least_documents: the minimum number of documents. Default None: any number. If a source holds less than
                 expected, all that was read is sent, and the night is not ok: see `NightlyReport.shortfalls`.
 
         Returns:

@@ -224,7 +224,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client, its views and all its bulk runs together may have under way.
+    """How much one client, its views and all its bulk runs together may have in flight.
 
     Attributes:
         connections: requests in flight at once. Default 32.
@@ -326,7 +326,7 @@ class BatchWords:
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
-    """How documents are looked up whose outcome is unknown, or that the result of their batch does not explain.
+    """How to look up documents whose outcome is unknown, or that the result of their batch does not explain.
 
     Attributes:
         settle: seconds since a document was sent before it is looked up: one that is not there by then will not appear later. At least two
@@ -335,7 +335,7 @@ class Reconcile:
         resend_absent: resend a document that has a number and was not found, if no other document of its batch was found and its response
             was no 2xx. Then `settle` must be longer than the run's `deadline`. A batch is resent only if for each of its numbers a
             document of the run is found whose number has the same form; otherwise look-ups of such numbers may not work. Default False.
-        concurrency: look-ups at once. Default 4.
+        concurrency: the number of concurrent look-ups. Default 4.
     """
 
     settle: float | None = None
@@ -367,18 +367,18 @@ class Reconcile:
 
 @dataclass(frozen=True, slots=True)
 class BulkOptions:
-    """How a bulk run cuts, sends and waits.
+    """How a bulk run makes batches, sends them and waits for results.
 
     Attributes:
-        max_records: the most records in a batch. Default 1000. (The public pages name no limit.)
-        max_bytes: the most bytes of a request body before compression. Default 1,000,000.
-        concurrency: the most batches in flight at once. Default None: concurrency tunes itself. It starts at 8, doubles up to 32 while
-            throughput improves, then backs off while throughput stays the same. With or without it, 429 and 503 lower the number for a
-            while.
+        max_records: the maximum number of records in a batch. Default 1000. (The public pages name no limit.)
+        max_bytes: the maximum size of a request body in bytes, before compression. Default 1,000,000.
+        concurrency: the maximum number of batches in flight at once. Default None: concurrency tunes itself. It starts at 8, doubles up
+            to 32 while throughput improves, then backs off while throughput stays the same. With or without it, 429 and 503 lower the
+            number for a while.
         results: `"wait"` (default): until each batch is processed; `"accepted"`: until the server has accepted it.
         poll_first: seconds from the 202 of a batch to the first poll for its result. Default 1.
-        poll_max: the most seconds between two polls, and before the first. Default 30.
-        deadline: seconds from the 202 of a batch after which its result is no longer waited for; it is polled once more then.
+        poll_max: the maximum number of seconds between two polls, and before the first. Default 30.
+        deadline: seconds from the 202 of a batch after which the run stops waiting for its result; it polls once more then.
             Default 3600.
         patience: seconds that the run waits for a server that answers 429 or 503, can't be reached or does not respond, before it stops.
             Default 1800.
@@ -399,10 +399,10 @@ class BulkOptions:
             later. Default False.
         stop_after_failures: ends the run when this many records are `failed`, `rejected`, `invalid` or `unknown`: an integer, or a share
             of the settled records between 0 and 1, which counts from the 100th on. The rest is `not_sent`. Default None: never.
-        dry_run: do all but send: read, check, encode and cut the source, and compare it with journal and state, which are read and not
-            written. The report counts what a run would send as `would_be_sent`. Nothing is reconciled, and no dead letter is written.
-            Default False.
-        limit: send only so many records of the source, the first ones, as a rehearsal. What is beyond is not read, no customer counts as
+        dry_run: do everything except send: read, check, encode and cut the source, and compare it with journal and state, which are read
+            and not written. The report counts what a run would send as `would_be_sent`. Nothing is reconciled, and no dead letter is
+            written. Default False.
+        limit: send only the first N records of the source, as a rehearsal. The rest is not read, no customer counts as
             gone, and a later run with the same run_id and without a limit sends the rest. Default None: all.
         compression: how the body of a batch is compressed, for slow uplinks: `"gzip"`, or `"zstd"`, which is smaller and faster (before
             Python 3.14 it needs the extra `zstd`: `pip install "amili-arm-async[zstd]"`). The public pages say nothing about

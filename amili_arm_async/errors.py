@@ -148,7 +148,7 @@ class StatusError(ArmError):
     """The server answered with an error status.
 
     Args:
-        hint: what to do, for the message. Default: a text for the status.
+        hint: what to do, for the message. Default: a text that depends on the status.
 
     Attributes:
         status: the HTTP status.
@@ -248,7 +248,7 @@ class TruncatedListError(ArmError):
 
     Attributes:
         total_count: the number of records that the list announced, or gave where that is more.
-        cap: the most that the endpoint gives for one query; 0 where that is not known.
+        cap: the maximum number of records that the endpoint returns for one query; 0 if it is not known.
         given: records that were given.
         is_short: whether records are missing; else the list reached its cap.
         what: what is wrong, in words.
@@ -274,7 +274,7 @@ class TruncatedListError(ArmError):
 
 
 class BulkError(ArmError):
-    """A bulk run could not go on, or `raise_for_failures()` found records that did not succeed.
+    """A bulk run could not continue, or `raise_for_failures()` found records that did not succeed.
 
     Args:
         message: what went wrong: the text of the error.

@@ -133,8 +133,8 @@ class Pager(Generic[RecordT]):
         return [record async for record in self]
 
     def raw(self) -> Pager[bytes]:
-        """Gives each record as the JSON text that the API wrote, not read into a record: unknown fields, the order of the fields and the
-        digits of numbers stay as they came.
+        """Returns each record as the JSON text that the API wrote, not parsed into a record: unknown fields, the order of the fields and
+        the digits of numbers stay as they came.
 
         Returns:
             The same list of JSON texts, each `bytes` of one JSON object: `async for text in arm.customers.list().raw(): ...`
@@ -145,13 +145,13 @@ class Pager(Generic[RecordT]):
         return pager
 
     def prefetch(self, pages: int = 4) -> Prefetched[RecordT]:
-        """Gives the same records in the same order, and fetches further pages concurrently.
+        """Returns the same records in the same order, and fetches further pages concurrently.
 
         It is a context manager, so that no request is left when you leave the loop early:
         `async with pager.prefetch(8) as records: async for record in records: ...`
 
         Args:
-            pages: how many pages are fetched ahead at most. Default 4.
+            pages: the maximum number of pages to fetch ahead. Default 4.
 
         Returns:
             A context manager; what it gives is iterated with `async for`.

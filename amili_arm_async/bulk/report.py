@@ -206,7 +206,7 @@ class Progress:
         settled: number of records that have their final state.
         open_batches: number of accepted batches whose result is still to come.
         elapsed: seconds since the run began.
-        trouble: what the run waits for when the server accepts nothing, for example `"ClientConnectorDNSError"` or `"429"`; else None.
+        trouble: what the run waits for when the server accepts nothing, for example `"connection_refused"` or `"429"`; otherwise None.
         settling: what a reconcile waits for before it looks documents up; else None.
     """
 
@@ -248,13 +248,13 @@ def _escaped(text: str | None) -> str | None:
 
 
 class BulkReport:
-    """What became of every record of a run. Correct during the run and after it, whatever ended it.
+    """What became of every record of a run. It is correct during the run and after it, whatever ended it.
 
     After the run `sum(report.counts.values())` is the number of records that were read.
 
     Attributes:
         stale_journal: whether the journal did not know all that was sent with it: each document was looked up before it might leave.
-        error: what ended the run early, as a sentence; None where nothing did. A `BulkError` says the same.
+        error: what ended the run early, as a sentence; None if nothing did. A `BulkError` says the same.
         limited_to: the number of records that the run was limited to (`BulkOptions.limit`), where it read as many: whether the source has
             more is not known. Else None.
         dry_run: whether this was a dry run (`BulkOptions.dry_run`): nothing was sent, and `batches` and `totals` are what would be.
@@ -326,7 +326,7 @@ class BulkReport:
 
     @property
     def not_read(self) -> int | None:
-        """The number of records of the source that were not read; None where it is not known."""
+        """The number of records of the source that were not read; None if it is not known."""
         if self._source_exhausted:
             return 0
         known = self._tally.records_known
@@ -357,7 +357,7 @@ class BulkReport:
         return sum(number for state, number in self._counts.items() if state not in self._success_states)
 
     def failures(self) -> Iterator[RecordOutcome]:
-        """Gives every record that did not succeed, in the order in which they were settled.
+        """Returns every record that did not succeed, in the order in which they were settled.
 
         Those are all but `succeeded`, `unchanged`, `done_before`, and `accepted` in a run with `results="accepted"`. They are read from
         disk as you iterate, so that ten million failures need no more memory than ten.
@@ -396,7 +396,7 @@ class BulkReport:
             raise BulkError(self.shortfall, self)
 
     def summary(self) -> str:
-        """Says the counts in one line, for a person, and whether the source was not read to its end.
+        """Returns the counts in one line for people, and whether the source was not read to its end.
 
         Returns:
             For example `"98 succeeded, 2 failed"`.
@@ -406,7 +406,7 @@ class BulkReport:
         return "; ".join(part for part in (counts, dry_run, self.rest_in_words() or self.limit_in_words()) if part)
 
     def limit_in_words(self) -> str:
-        """Says that the run was limited to the first records of its source.
+        """Returns a sentence that says that the run was limited to the first records of its source.
 
         Returns:
             A sentence; empty where all of the source was read.
@@ -414,7 +414,7 @@ class BulkReport:
         return f"limited to the first {self.limited_to:,} records: nothing beyond them was read" if self.limited_to is not None else ""
 
     def rest_in_words(self) -> str:
-        """Says that the source was not read to its end, and how much of it was not.
+        """Returns a sentence that says how much of the source was not read.
 
         Returns:
             A sentence; empty where the source was read to its end, and while the run continues.
@@ -435,7 +435,7 @@ class BulkReport:
     # --- for the run itself -----------------------------------------------------------------------------------------------
 
     def source_ended(self) -> None:
-        """Takes note that nothing ended the run early: only then its source may hold less than was expected."""
+        """Notes that nothing ended the run early: only then can its source hold less than was expected."""
         self._is_whole = True
         if self._expectation is not None:
             self._expectation.records = self._tally.records_read
@@ -506,7 +506,7 @@ class BulkReport:
         return self._tally
 
     def progress(self, open_batches: int, trouble: str | None = None, settling: SettleWait | None = None) -> Progress:
-        """Says how far the run is.
+        """Returns the progress of the run.
 
         Args:
             open_batches: batches that are accepted and not yet processed.
@@ -519,7 +519,7 @@ class BulkReport:
         return Progress(dict(self._counts), self.totals, sum(self._counts.values()), open_batches, self.elapsed, trouble, settling)
 
     def begin(self) -> None:
-        """Starts the clock, unless it runs."""
+        """Starts the clock, unless it is running."""
         self._started = self._now() if self._started is None else self._started
 
     def end(self) -> None:

@@ -32,7 +32,7 @@ class BulkRun:
     * `run.report`: correct at any time, whatever ended the run.
 
     Raises:
-        BulkError: the run could not go on: the source raised, the credentials were refused, or the patience of the run ended. Its
+        BulkError: the run could not continue: the source raised, the credentials were refused, or the patience of the run ended. Its
             `report` has what became of each record, its `__cause__` is the reason.
         JournalError, ConfigurationError: the journal can't be used for this run: nothing was sent.
     """

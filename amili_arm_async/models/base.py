@@ -161,10 +161,10 @@ class PageSummary(Record, kw_only=True, gc=False):
     Attributes:
         page_no: number of this page, from 1.
         current_page_size: records on this page.
-        page_size_limit: records on a page at the most.
+        page_size_limit: the maximum number of records on a page.
         total_pages: pages of the whole list.
         total_count: records of the whole list.
-        maximum_count: the most records that the query gives.
+        maximum_count: the maximum number of records that the query returns.
         next_page: address of the next page; None, absent or blank on the last one.
         last_page: address of the last page.
         query_id: names the query, for its further pages.

@@ -151,7 +151,7 @@ class ArItem(_LedgerItem):
     __slots__ = ()
 
     def side(self, amount: str) -> Literal["debit", "credit"] | None:
-        """Tells whether the item is debit or credit.
+        """Returns whether the item is debit or credit.
 
         Args:
             amount: the name of the field with its amount, as your account shows it.
@@ -167,7 +167,7 @@ class ArItem(_LedgerItem):
         return ("debit" if number > 0 else "credit") if number else None
 
     def state(self, balance: str) -> Literal["open", "closed"]:
-        """Tells whether the item is open or closed.
+        """Returns whether the item is open or closed.
 
         Args:
             balance: the name of the field with its balance, as your account shows it.

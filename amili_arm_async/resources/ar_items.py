@@ -57,7 +57,7 @@ class ArItems:
         Args:
             ar_item_id: the id.
             expand: as the API has it; its values are on no public page.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             language: `Accept-Language` of this call. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
@@ -91,7 +91,7 @@ class ArItems:
 
         Args:
             item: a mapping with the API's own names, or bytes of JSON.
-            user_id: who is named as the user of this call. Default None: no user, since the vendor's page shows no query.
+            user_id: the user id that this call names. Default None: none, since the vendor's page shows no query.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 

@@ -110,7 +110,7 @@ class RequestContext(Struct, frozen=True):
             name: the name of the operation in `endpoints.OPERATIONS`.
             record: the record; None: there is no body.
             cls: the Struct of its type.
-            user_id: who is named as the user. None: the client's.
+            user_id: the user id that each batch names. None: the client's.
             timeout: time-outs of this call. None: the client's.
             retry: retries of this call. None: the client's.
             path: values for the variables of its path, besides the client number.
@@ -145,7 +145,7 @@ class RequestContext(Struct, frozen=True):
         Args:
             name: the name of the operation in `endpoints.OPERATIONS`.
             records: each record as JSON.
-            user_id: who is named as the user. None: the client's.
+            user_id: the user id that each batch names. None: the client's.
             timeout: time-outs of this call. None: the client's.
             retry: retries of this call. None: the client's.
 
@@ -366,7 +366,7 @@ class ListOptions(TypedDict, total=False):
         query: the id of an earlier query, to read its pages again.
         page_no: the page to begin with.
         page_size: records on a page, at least 5. Default: the API's, 100.
-        user_id: who is named as the user.
+        user_id: the user id that each batch names.
         language: `Accept-Language`.
         allow_truncated: True: a list that hits its cap, or gives fewer records than it announces, is no error.
         timeout: time-outs of each page.

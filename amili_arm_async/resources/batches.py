@@ -63,7 +63,7 @@ class Batches:
             batch_uuid: the `batchUuid` from its receipt.
             deadline: the longest wait in seconds. Default 3600.
             poll_first: seconds between the first two polls. Default 1.
-            poll_max: the most seconds between two polls. Default 30.
+            poll_max: the maximum number of seconds between two polls. Default 30.
             timeout: time-outs of each poll. Default: the client's.
             retry: retries of each poll. Default: the client's.
 
@@ -119,10 +119,10 @@ class Batches:
 
         Args:
             batch_uuids: any iterable or async iterable, of any length.
-            concurrency: batches polled at once. Default 8.
+            concurrency: the number of batches polled at once. Default 8.
             deadline: the longest wait for each batch in seconds. Default 3600.
             poll_first: seconds between the first two polls of a batch. Default 1.
-            poll_max: the most seconds between two polls of a batch. Default 30.
+            poll_max: the maximum number of seconds between two polls of a batch. Default 30.
             timeout: time-outs of each poll. Default: the client's.
             retry: retries of each poll. Default: the client's.
 

@@ -116,7 +116,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
         Args:
             name: the operation.
-            records: an iterable or async iterable of records, or a table that speaks Arrow, or a source made of one.
+            records: an iterable or async iterable of records, or a table that supports the Arrow stream protocol, or a source made of one.
             options: the options of the run.
             user_id: the user in whose name they are sent, or None for that of the client.
             timeout: the time-outs of each request, or None for those of the client.
@@ -162,7 +162,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
         Args:
             name: the operation that would send them.
-            records: an iterable or async iterable of records, or a table that speaks Arrow.
+            records: an iterable or async iterable of records, or a table that supports the Arrow stream protocol.
             max_findings: how many findings are kept.
             max_bytes: the largest size of a whole body, in bytes.
             customers: the numbers of the customers that documents may refer to, or None.
@@ -195,7 +195,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
 
         Args:
             name: the operation.
-            records: an iterable or async iterable of records, or a table that speaks Arrow.
+            records: an iterable or async iterable of records, or a table that supports the Arrow stream protocol.
             state: the path of the state, which knows what was sent last.
             full: whether unchanged records are sent too.
             at_least: what the source is expected to hold: a number of records, or a share of the customers in the state.

@@ -55,7 +55,7 @@ class Customers:
 
         Args:
             customer: a `Customer`, a mapping, a pydantic model, a dataclass, or bytes of one JSON object.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 
@@ -78,7 +78,7 @@ class Customers:
 
         Args:
             customer: a `Customer`, a mapping, a pydantic model, a dataclass, or bytes of one JSON object.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 
@@ -105,7 +105,7 @@ class Customers:
 
         Args:
             customer_no: the number; case does not matter.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             language: `Accept-Language` of this call. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
@@ -137,7 +137,7 @@ class Customers:
 
         Args:
             customer_no: the number.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 
@@ -187,11 +187,12 @@ class Customers:
             expand: as the API has it; its values are on no public page.
             options: as the API has it; its values are on no public page.
             parameters: further criteria by the API's own names, all lower case.
-            maximum_count: the most records to give, 1 to 10,000. With it, a list that reaches that number is no error. Default None: all.
+            maximum_count: the maximum number of records to return, 1 to 10,000. A list that reaches this number is no
+                error then. Default None: all.
             query: the id of an earlier query, to read its pages again.
             page_no: the page to begin with. Default: the first.
             page_size: records on a page, 5 to 1000. Default: the API's, 100.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             language: `Accept-Language` of this call. Default: the client's.
             allow_truncated: True: a list that reaches the cap of 10,000, or gives fewer records than it announces, is no error. Default
                 False.
@@ -246,8 +247,8 @@ class Customers:
 
         Args:
             numbers: any iterable or async iterable, of any length.
-            concurrency: requests at once. Default 8.
-            user_id: who is named as the user of this call. Default: the client's.
+            concurrency: the number of concurrent requests. Default 8.
+            user_id: the user id that this call names. Default: the client's.
             language: `Accept-Language` of this call. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
@@ -282,7 +283,7 @@ class Customers:
 
         Args:
             customers: the customers of the batch.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 
@@ -309,7 +310,7 @@ class Customers:
 
         Args:
             customers: the customers of the batch.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 
@@ -336,7 +337,8 @@ class Customers:
         docs/check.md lists what is checked.
 
         Args:
-            customers: any iterable or async iterable, or a table that speaks Arrow, of any length. It is read as it is needed.
+            customers: any iterable or async iterable, or a table that supports the Arrow stream protocol, of any length. It is read as
+                needed.
             max_findings: how many findings are kept; further ones are only counted. Default 1000.
             max_bytes: the largest body, in bytes, as `BulkOptions.max_bytes`. Default 1,000,000.
 
@@ -361,12 +363,13 @@ class Customers:
         """Creates or updates any number of customers, in batches, several at once.
 
         Args:
-            customers: any iterable or async iterable, or a table that speaks Arrow, of any length. It is read as it is needed.
-            options: how it cuts, sends and waits. Default: `BulkOptions()`.
-            user_id: who is named as the user of each batch. Default: the client's.
+            customers: any iterable or async iterable, or a table that supports the Arrow stream protocol, of any length. It is read as
+                needed.
+            options: how it makes batches, sends them and waits. Default: `BulkOptions()`.
+            user_id: the user id that each batch names. Default: the client's.
             timeout: time-outs of each request. Default: the client's.
             retry: retries of each request. Default: the client's.
-            at_least: the least number of records that the source holds when it is complete. With fewer, all that was read is sent,
+            at_least: the minimum number of records in a complete source. With fewer, all that was read is sent,
                 `report.shortfall` says so, and `report.raise_for_failures()` raises. Default None: any number.
 
         Returns:
@@ -374,7 +377,7 @@ class Customers:
 
         Raises:
             ConfigurationError: the options contradict each other.
-            BulkError: while it is awaited: the run could not go on; `report` says what became of each record.
+            BulkError: while it is awaited: the run could not continue; `report` says what became of each record.
         """
         return self._bulk.run(
             "customers.create_batch", customers, options=options, user_id=user_id, timeout=timeout, retry=retry, at_least=at_least
@@ -393,12 +396,13 @@ class Customers:
         """Updates any number of customers; otherwise as `create_many`.
 
         Args:
-            customers: any iterable or async iterable, or a table that speaks Arrow, of any length. It is read as it is needed.
-            options: how it cuts, sends and waits. Default: `BulkOptions()`.
-            user_id: who is named as the user of each batch. Default: the client's.
+            customers: any iterable or async iterable, or a table that supports the Arrow stream protocol, of any length. It is read as
+                needed.
+            options: how it makes batches, sends them and waits. Default: `BulkOptions()`.
+            user_id: the user id that each batch names. Default: the client's.
             timeout: time-outs of each request. Default: the client's.
             retry: retries of each request. Default: the client's.
-            at_least: the least number of records that the source holds when it is complete. With fewer, all that was read is sent,
+            at_least: the minimum number of records in a complete source. With fewer, all that was read is sent,
                 `report.shortfall` says so, and `report.raise_for_failures()` raises. Default None: any number.
 
         Returns:
@@ -406,7 +410,7 @@ class Customers:
 
         Raises:
             ConfigurationError: the options contradict each other.
-            BulkError: while it is awaited: the run could not go on; `report` says what became of each record.
+            BulkError: while it is awaited: the run could not continue; `report` says what became of each record.
         """
         return self._bulk.run(
             "customers.update_batch", customers, options=options, user_id=user_id, timeout=timeout, retry=retry, at_least=at_least
@@ -430,7 +434,7 @@ class Customers:
         source are reported, and nothing else is done about them.
 
         Args:
-            source: all customers: any iterable or async iterable, or a table that speaks Arrow, of any length.
+            source: all customers: any iterable or async iterable, or a table that supports the Arrow stream protocol, of any length.
             state: the path of a file that keeps a digest of each customer, one file for each client number and address. It is created if
                 there is none.
             full: True: also send unchanged customers. Default False.
@@ -438,7 +442,7 @@ class Customers:
                 number of records, an integer. With less, what was read is sent, `shortfall` says so, `raise_for_failures()` raises, and
                 `forget` refuses. Default None: 0.5. 0 accepts any source as complete.
             options: of the bulk run; `results="accepted"` is refused.
-            user_id: who is named as the user of each batch. Default: the client's.
+            user_id: the user id that each batch names. Default: the client's.
             timeout: time-outs of each request. Default: the client's.
             retry: retries of each request. Default: the client's.
 
@@ -448,7 +452,7 @@ class Customers:
         Raises:
             ConfigurationError: the options contradict each other, or no state can be kept on this system.
             JournalError: while it is awaited: the state can't be used, or another sync uses it.
-            BulkError: while it is awaited: the run could not go on.
+            BulkError: while it is awaited: the run could not continue.
         """
         return self._bulk.sync(
             "customers.create_batch",

@@ -54,7 +54,7 @@ class Documents:
 
         Args:
             document: a `Document`, a mapping, a pydantic model, a dataclass, or bytes of one JSON object.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 
@@ -84,7 +84,7 @@ class Documents:
         Args:
             document_no: the number; case does not matter.
             expand: as the API has it; its values are on no public page.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             language: `Accept-Language` of this call. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
@@ -130,11 +130,12 @@ class Documents:
         The path, the criteria and the cap are on no public page: the path is inferred, and paging is taken to be as for customers.
 
         Args:
-            maximum_count: the most records to give, 1 to 10,000. With it, a list that reaches that number is no error. Default None: all.
+            maximum_count: the maximum number of records to return, 1 to 10,000. A list that reaches this number is no
+                error then. Default None: all.
             query: the id of an earlier query, to read its pages again.
             page_no: the page to begin with. Default: the first.
             page_size: records on a page, 5 to 1000. Default: the API's, 100.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             language: `Accept-Language` of this call. Default: the client's.
             parameters: criteria by the API's own names, for example `{"customerno": "543210"}`.
             allow_truncated: True: a list that reaches the cap of 10,000, or gives fewer records than it announces, is no error. Default
@@ -181,7 +182,7 @@ class Documents:
 
         Args:
             documents: the documents of the batch.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 
@@ -211,7 +212,7 @@ class Documents:
         docs/check.md lists what is checked.
 
         Args:
-            documents: any iterable or async iterable, or a table that speaks Arrow, of any length.
+            documents: any iterable or async iterable, or a table that supports the Arrow stream protocol, of any length.
             customers: the numbers of all customers that will exist. With them, a document for any other customer is an error
                 (`unknown_customer`). Each number takes 8 bytes on disk.
             state: the state of `customers.sync`, whose customers exist too.
@@ -245,12 +246,13 @@ class Documents:
         Without a journal, nothing is known of other calls: a second call sends the same documents again.
 
         Args:
-            documents: any iterable or async iterable, or a table that speaks Arrow, of any length. It is read as it is needed.
-            options: how it cuts, sends and waits, and the journal. Default: `BulkOptions()`.
-            user_id: who is named as the user of each batch. Default: the client's.
+            documents: any iterable or async iterable, or a table that supports the Arrow stream protocol, of any length. It is read as
+                needed.
+            options: how it makes batches, sends them and waits, and the journal. Default: `BulkOptions()`.
+            user_id: the user id that each batch names. Default: the client's.
             timeout: time-outs of each request. Default: the client's.
             retry: retries of each request. Default: the client's.
-            at_least: the least number of records that the source holds when it is complete. With fewer, all that was read is sent,
+            at_least: the minimum number of records in a complete source. With fewer, all that was read is sent,
                 `report.shortfall` says so, and `report.raise_for_failures()` raises. Default None: any number.
 
         Returns:
@@ -259,7 +261,7 @@ class Documents:
         Raises:
             ConfigurationError: the options contradict each other, or a journal has no `run_id`.
             JournalError: while it is awaited: the journal can't be used, or another process runs the same run.
-            BulkError: while it is awaited: the run could not go on; `report` says what became of each record.
+            BulkError: while it is awaited: the run could not continue; `report` says what became of each record.
         """
         return self._bulk.run(
             "documents.create_batch", documents, options=options, user_id=user_id, timeout=timeout, retry=retry, at_least=at_least
@@ -300,7 +302,7 @@ class Documents:
                 its response was no 2xx. Then `settle` must be longer than the run's deadline. A batch is resent only if for each of its
                 numbers a document of the run is found whose number has the same form; otherwise look-ups of such numbers may not work.
                 Default False.
-            concurrency: look-ups at once. Default 4.
+            concurrency: the number of concurrent look-ups. Default 4.
             options: for what is resent, and for waiting for results; the deadline is always the run's own.
             user_id: who is named as the user of what is resent. Default: the client's.
             timeout: time-outs of each request. Default: the client's.

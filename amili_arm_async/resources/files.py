@@ -93,7 +93,7 @@ class Files:
 
         Args:
             files: the body, for example `{"files": [{"fileName": "a.pdf", "content": FileContent("a.pdf")}]}` (these names are made up).
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 

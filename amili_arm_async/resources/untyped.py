@@ -51,7 +51,7 @@ class Actions:
 
         Args:
             action: a mapping with the API's own names, or bytes of JSON.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 
@@ -83,7 +83,7 @@ class Actions:
 
         Args:
             action: a mapping with the API's own names, or bytes of JSON.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 
@@ -128,7 +128,7 @@ class AutoPostings:
             method: the auto posting method, a part of the path; its values are on no public page.
             postings: the body with the API's own names; its fields are on no public page. With the option `validateOnly` on at least one
                 posting, others may be validated only, too.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 
@@ -596,7 +596,7 @@ class PaymentReservations:
 
         Args:
             reservation: a `PaymentReservation`, a mapping with the API's own names, or bytes of JSON.
-            user_id: who is named as the user of this call. Default: the client's.
+            user_id: the user id that this call names. Default: the client's.
             timeout: time-outs of this call. Default: the client's.
             retry: retries of this call. Default: the client's.
 

@@ -73,7 +73,7 @@ class ReceivedView:
 
     @on_server
     def delivered(self, client_no: int | None = None) -> int:
-        """Counts the complete bodies that arrived, whatever was answered.
+        """Returns the number of complete bodies that arrived, whatever the answer was.
 
         Args:
             client_no: the client number. Default None: all clients together.

@@ -257,7 +257,7 @@ class Sandbox(Controls):
     def reset(self) -> Awaitable[None]:
         """Forgets everything: records, requests, faults, tokens, and a `process_delay` that was changed. The address stays.
 
-        Connections are dropped, and requests that hang are let go. So the next test finds a sandbox that was just started.
+        Connections are dropped, and requests that hang end. So the next test finds the sandbox as it was when it started.
 
         Returns:
             In async code, what is to be awaited. In plain code, all is done when it returns.
@@ -381,11 +381,11 @@ class Sandbox(Controls):
         }
 
     def client(self, client_no: int | None = None, **settings: Any) -> ArmClient:
-        """Makes a client of this sandbox, to be entered by the caller.
+        """Makes a client for this sandbox; the caller enters it with `async with`.
 
         Args:
             client_no: the client number. Default: `client_no` of the sandbox.
-            **settings: further arguments of `ArmClient`, such as `timeout` and `retry`; they override the address and the credentials.
+            **settings: further arguments of `ArmClient`, such as `timeout` and `retry`. They override address and credentials.
 
         Returns:
             The client, not yet opened.

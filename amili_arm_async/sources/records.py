@@ -56,26 +56,26 @@ def open_records(
 ) -> Records:
     """Opens a file or a table as records to send or check.
 
-    A file may be JSON lines, CSV or Parquet, compressed with gzip or zstd. A table is whatever speaks the Arrow C stream protocol, such as
-    a frame of polars or pandas, a relation of DuckDB or a table of pyarrow. docs/sources.md has the rules.
+    A file may be JSON lines, CSV or Parquet, compressed with gzip or zstd. A table is any object that supports the Arrow C stream protocol,
+    such as a frame of polars or pandas, a relation of DuckDB or a table of pyarrow. docs/sources.md has the rules.
 
     Args:
         source: the path of a file or of a folder of Parquet files, a URL (with the extra `remote`), `-` for standard input, a file open
             for reading bytes, which stays open, a table, or an iterator of record batches of Arrow.
         kind: what the records are. Default `"customers"`.
-        format: `"jsonl"`, `"csv"` or `"parquet"`. Default `"auto"`: detected by the first bytes.
+        format: `"jsonl"`, `"csv"` or `"parquet"`. Default `"auto"`: detected from the first bytes.
         delimiter: CSV delimiter; detected in the header if omitted.
         encoding: of the text. Default None: detects UTF-8, UTF-16 with a byte order mark, and in CSV Windows-1252.
-        clear: a cell with this text clears its field; a blank cell leaves it out. Default None: no such text.
-        extra_columns: True: ignore columns that are no field, instead of refusing the file. Default False.
-        longest: the most bytes of a record and of a line; a longer one is named and not kept.
-        columns: for names of the header, the field that each is: `{"Kundenr": "customerNo"}`. Other columns have the names of the API.
-        constants: for fields, the value that each has in every record, as it would stand in a cell: `{"documentType": "IN"}`.
+        clear: a cell with this text clears its field; a blank cell leaves it out. Default None: none.
+        extra_columns: ignore columns that are not fields, instead of refusing the file. Default False.
+        longest: the maximum size of a record and of a line in bytes; a longer one is named and not kept.
+        columns: the field of each column, by its name in the header: `{"Kundenr": "customerNo"}`. Other columns have the names of the API.
+        constants: the value of each field that is the same in every record, as it would stand in a cell: `{"documentType": "IN"}`.
         decimal_sign: `","` or `"."`: the sign before decimals in all numbers. Default None: where a number has two meanings (`12.000`), the
             other numbers of its column in the file tell which is right; where they do not, it is refused.
         lines: a second file or table, with the lines of the documents, found by their `documentNo`.
-        line_columns: as `columns`, for that one.
-        lines_optional: True: documents without lines there are sent, and lines there without a document are passed over. Default False.
+        line_columns: as `columns`, for `lines`.
+        lines_optional: also send documents without lines there, and ignore lines there without a document. Default False.
 
     Returns:
         The records: an iterable that can be read once.
@@ -209,7 +209,7 @@ class Records(FreshRecords):
         return self._file.fraction_read()
 
     def is_too_long(self, index: int) -> bool:
-        """Tells whether a record was a line of more than `longest` bytes.
+        """Returns whether a record was a line of more than `longest` bytes.
 
         Args:
             index: the index of the record, from 0.
@@ -220,7 +220,7 @@ class Records(FreshRecords):
         return self._numbers[index] in self._too_long
 
     def close(self) -> None:
-        """Closes what was opened here. It may be called again."""
+        """Closes the files that it opened. It may be called again."""
         self._file.close()
         if self._lines is not None:
             self._lines.file.close()

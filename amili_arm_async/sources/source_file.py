@@ -121,7 +121,7 @@ class SourceFile:
         self._open.callback(table.close)
 
     def close(self) -> None:
-        """Closes what was opened here. It may be called again."""
+        """Closes the files that it opened. It may be called again."""
         self._open.close()
 
     @property

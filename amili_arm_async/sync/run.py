@@ -30,22 +30,22 @@ class SyncReport:
 
     @property
     def new(self) -> int:
-        """Records sent with success that the state did not have."""
+        """Records sent successfully that the state did not have."""
         return self._delta.new
 
     @property
     def changed(self) -> int:
-        """Records sent with success that the state had otherwise, or of which it did not know what the server has."""
+        """Records sent successfully whose content in the state was different, or not known."""
         return self._delta.changed
 
     @property
     def unchanged(self) -> int:
-        """Records that are as they were last sent with success; only with `full=True` they were sent again."""
+        """Records that are the same as when they were last sent successfully; they were sent again only with `full=True`."""
         return self.bulk.counts["unchanged"] + self._delta.same
 
     @property
     def without_key(self) -> int:
-        """Records sent with success that have no number: they can't be kept, and are sent each time."""
+        """Records sent successfully that have no number: the state can't record them, so they are sent each time."""
         return self._delta.without_key
 
     @property
@@ -67,12 +67,12 @@ class SyncReport:
     def gone(self) -> int | None:
         """Customers in the state that the source does not have; None where the source was not read to its end.
 
-        Where there is a `shortfall`, they may as well be missing: `forget` refuses them.
+        If there is a `shortfall`, they may only be missing from the export: `forget` refuses them.
         """
         return self._delta.gone
 
     def gone_keys(self) -> Iterator[str]:
-        """Gives the numbers of the customers that are gone, read from the state a few at a time. It deletes nothing.
+        """Returns the numbers of the customers that are gone, read from the state a few at a time. It deletes nothing.
 
         Returns:
             An iterator of customer numbers.
@@ -92,7 +92,7 @@ class SyncReport:
             How many of them were in the state.
 
         Raises:
-            ConfigurationError: there is a `shortfall`: who is gone can't be told from who is missing in an export that broke off. Or the
+            ConfigurationError: there is a `shortfall`: an export that broke off looks the same as customers that are gone. Or the
                 run was limited, so that not all customers were read, or it was a dry run.
             JournalError: the state can't be written, or another sync uses it.
         """
@@ -110,7 +110,7 @@ class SyncReport:
 
     @property
     def shortfall(self) -> str | None:
-        """In words, that the source holds fewer of the customers in the state than `at_least`; else None. What was read was sent."""
+        """A sentence that the source holds fewer of the customers in the state than `at_least`; otherwise None. What was read was sent."""
         return self.bulk.shortfall
 
     def raise_for_failures(self) -> None:
@@ -122,7 +122,7 @@ class SyncReport:
         self.bulk.raise_for_failures()
 
     def summary(self) -> str:
-        """Says the numbers in one line, for a person.
+        """Returns the numbers in one line for people.
 
         Returns:
             For example `"3 new, 2 changed, 95 unchanged"`.
@@ -141,7 +141,7 @@ class SyncRun:
     """A sync: awaited it gives the `SyncReport`, entered it gives the outcome of each batch as it settles; otherwise as `BulkRun`.
 
     Attributes:
-        report: right at any time, whatever ended the run.
+        report: correct at any time, whatever ended the run.
         bulk: the bulk run.
     """
 

@@ -44,7 +44,7 @@ _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Telemetry(Struct, frozen=True):
-    """What a client tells OpenTelemetry. `ArmClient(telemetry=None)` tells it nothing.
+    """What a client reports to OpenTelemetry. With `ArmClient(telemetry=None)` it reports nothing.
 
     Attributes:
         propagate: whether requests to the API carry `traceparent` and `tracestate`, so that Amili could continue the trace. Never baggage,

@@ -45,10 +45,10 @@ class Finding:
 
 
 class CheckReport:
-    """What a check has found so far; right at any time, also after an error or a cancellation.
+    """What a check has found so far; correct at any time, also after an error or a cancellation.
 
     Every fault is counted. The first `max_findings` of them are kept, a `source_error` in any case, and of each code at least ten where
-    there are so many, so that a million faults of one kind don't hide the one of another.
+    there are so many, so that a million faults of one kind do not hide the only one of another.
 
     Attributes:
         records_read: records read from the source.
@@ -73,17 +73,17 @@ class CheckReport:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many faults there are of each code that occurs, the most frequent first."""
+        """The number of faults of each code that occurs, the most frequent first."""
         return dict(self._counts.most_common())
 
     @property
     def errors(self) -> int:
-        """How many faults are errors."""
+        """The number of faults that are errors."""
         return sum(number for code, number in self._counts.items() if SEVERITIES[code] == "error")
 
     @property
     def warnings(self) -> int:
-        """How many faults are warnings."""
+        """The number of faults that are warnings."""
         return sum(number for code, number in self._counts.items() if SEVERITIES[code] == "warning")
 
     @property
@@ -93,7 +93,7 @@ class CheckReport:
 
     @property
     def more(self) -> dict[str, int]:
-        """How many faults there are of each code beside those that were kept."""
+        """The number of faults of each code beyond those that were kept."""
         left = {code: number - len(self._kept.get(code, ())) for code, number in self.counts.items()}
         return {code: number for code, number in left.items() if number}
 
@@ -115,7 +115,7 @@ class CheckReport:
             )
 
     def add(self, index: int, key: str | None, found: CellFault, earlier: int | None = None) -> None:
-        """Counts a finding, and keeps it where there is room.
+        """Counts a finding, and keeps it if there is room.
 
         Args:
             index: the index of the record in the source, from 0.
@@ -139,7 +139,7 @@ class CheckReport:
             kept.append((index, self._found, Finding(index, key, path, code, found.message, SEVERITIES[code], earlier)))
 
     def lines(self) -> Iterator[str]:
-        """Says what was not kept and what was not checked, for a person.
+        """Yields what was not kept and what was not checked, in words for people.
 
         Yields:
             A line.

@@ -25,13 +25,13 @@ _SLICE: Final = 200
 
 
 class CheckRun:
-    """A check of a whole source, under way: `report = await arm.documents.check(source)`. Nothing is sent.
+    """A check of a whole source: `report = await arm.documents.check(source)`. Nothing is sent.
 
     Memory stays the same however long the source is, its keys included: they are compared on the disk (see `keys`).
 
     Attributes:
-        report: the `CheckReport`, right at any time; after an error or a cancellation it has what was found until then.
-        on_progress: called now and then with the number of records read; None for no calls.
+        report: the `CheckReport`, correct at any time; after an error or a cancellation it has what was found until then.
+        on_progress: called from time to time with the number of records read; None: not called.
     """
 
     def __init__(
