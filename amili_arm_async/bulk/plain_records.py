@@ -191,6 +191,8 @@ def _value(value: Any, kind: Any, path: str, faults: list[str], *, is_class: boo
     """Returns a value as JSON has it, or `_MISSING`; what msgspec can't write either stays as it is, and is named when it is encoded."""
     if isinstance(value, Enum):
         value = value.value
+    if type(value).__name__ == "ndarray" and value.ndim == 0:
+        value = value[()]
     if _is_missing(value):
         return _MISSING
     if isinstance(value, date) or (kind is date and type(value).__name__ == "datetime64"):
@@ -260,10 +262,17 @@ def _number_or_text(value: Any) -> Any:
         if value.dtype.kind == "f" and value.dtype.itemsize < _DOUBLE:
             # Its shortest digits: as a float of twice the size, 0.1 would be 0.10000000149011612.
             return Decimal(str(value))
-        return value.item()
+        item = value.item()
+        # numpy gives a moment that Python can't hold, such as one in nanoseconds, as a bare number.
+        return _moment(str(value)) if value.dtype.kind == "M" and isinstance(item, int) else item
     if isinstance(value, str):
         return str.__str__(value)
     return next((plain(value) for plain in (int, float, Decimal) if isinstance(value, plain)), value)
+
+
+def _moment(text: str) -> str:
+    """Returns the text of a moment without the zeros at the end of its fraction."""
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 _DOUBLE: Final = 8

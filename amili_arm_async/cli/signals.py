@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from types import FrameType, TracebackType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 __all__ = ["InterruptedRunError", "SignalHandler"]
 
@@ -24,7 +24,8 @@ class InterruptedRunError(Exception):
 class SignalHandler:
     """Handles the signals while it is entered. A signal that the process ignores (as a background job of a script does) stays ignored.
 
-    The first signal cancels the work, which may take some time to end gracefully. The second one ends the process at once: with a
+    Before the work begins, a signal goes to the handler that was there before. The first signal after that cancels the work, which may take
+    some time to end gracefully. The second one ends the process at once: with a
     journal, everything that matters is on disk. Without one, what is in flight would be lost, so the second signal cuts it off, the
     outcome of each record is still reported, and only the third signal ends the process.
 
@@ -40,6 +41,8 @@ class SignalHandler:
         self.code = 0
         self.is_durable = durable
         self._left = 1 if durable else 2
+        self._stage: Literal["before", "starting", "begun"] = "before"
+        self._is_cancelled = False
         self._cancel: Callable[[], object] | None = None
         self._before: dict[int, Any] = {}
 
@@ -70,23 +73,34 @@ class SignalHandler:
             assert task is not None
             # The handler may interrupt any code, so the loop cancels the task between two steps.
             self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+            self._stage = "begun"
+            if self._is_cancelled:
+                task.cancel()
             try:
                 await work
             finally:
                 self._cancel = None
 
+        self._stage = "starting"
         try:
             asyncio.run(main())
         except asyncio.CancelledError:
             raise InterruptedRunError from None
 
-    def _take(self, number: int, _: FrameType | None) -> None:
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        before = self._before.get(number)
+        if self._stage == "before" and callable(before):
+            before(number, frame)
+            return
         self.code = 128 + number
-        if self._cancel is None or not self._left:
+        if not self._left or (self._cancel is None and self._stage != "starting"):
             _end_at_once(self.code)
-        else:
-            self._left -= 1
+        self._left -= 1
+        if self._cancel is not None:
             self._cancel()
+        else:
+            # The event loop is being made: the work is cancelled as soon as it begins.
+            self._is_cancelled = True
 
 
 def _end_at_once(code: int) -> None:

@@ -224,6 +224,22 @@ def test_a_set_has_one_order_in_each_process_and_in_each_kind_of_record(values):
 
 
 @pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (np.datetime64("2026-11-20T10:30", "ns"), "2026-11-20T10:30:00"),
+        (np.datetime64("2026-11-20T10:30:00.250", "ns"), "2026-11-20T10:30:00.25"),
+        (np.datetime64("2026-11-20T10:30", "m"), "2026-11-20T10:30:00"),
+        (np.datetime64("2026-11-20"), "2026-11-20"),
+        (np.array(5), 5),
+        (np.array("2026-11-20", "datetime64[ns]"), "2026-11-20T00:00:00"),
+    ],
+    ids=repr,
+)
+def test_a_value_of_numpy_in_a_field_of_no_known_type(given, wanted):
+    assert sent({"customerNo": "1", "x": given}) == {"customerNo": "1", "x": wanted}
+
+
+@pytest.mark.parametrize(
     "value",
     [float("nan"), np.float64("inf"), np.timedelta64(1, "D"), time(1), object(), np.float64(1.0)],
     ids=lambda value: type(value).__name__,

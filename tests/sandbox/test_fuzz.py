@@ -149,7 +149,7 @@ def test_nothing_makes_it_answer_500(ask: Any, row: endpoints.Endpoint, query: d
     json.loads(answer)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(name=st.sampled_from(["token", "refresh", "verify"]), body=st.binary(max_size=40) | st.text(max_size=20).map(str.encode))
 def test_nothing_makes_the_identity_service_answer_500(ask: Any, name: str, body: bytes) -> None:
     status, answer = ask("POST", f"identity/{name}", body)
