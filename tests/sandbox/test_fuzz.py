@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import urllib.parse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
 import pytest
@@ -99,9 +99,12 @@ QUERIES = st.dictionaries(
 )
 
 
-@pytest.fixture(scope="module")
-def ask() -> Iterator[Callable[..., tuple[int, bytes]]]:
-    """Calls one sandbox that is open for the whole module."""
+Ask: TypeAlias = "Callable[..., tuple[int, bytes]]"
+
+
+@contextlib.contextmanager
+def asking() -> Iterator[Ask]:
+    """Opens a sandbox, and gives what calls it."""
     with asyncio.Runner() as runner:
         rooms = contextlib.AsyncExitStack()
 
@@ -123,6 +126,20 @@ def ask() -> Iterator[Callable[..., tuple[int, bytes]]]:
 
         yield lambda *given: runner.run(send(*given))
         runner.run(rooms.aclose())
+
+
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Ask]:
+    """Calls one sandbox that is open for all examples of hypothesis."""
+    with asking() as ask:
+        yield ask
+
+
+@pytest.fixture(scope="module")
+def ask_another() -> Iterator[Ask]:
+    """Calls another one: hypothesis raises the limit of the stack, so that what is taken meanwhile may be too deep afterwards."""
+    with asking() as ask:
+        yield ask
 
 
 def fill(row: endpoints.Endpoint, data: Any) -> str:
@@ -163,12 +180,12 @@ LEVELS = [100, 400, 488, 491, 900, 940, 975, 977, 985, 1490, 9900, 9980, 20_000,
 
 @pytest.mark.parametrize("levels", LEVELS)
 @pytest.mark.parametrize("kind", ["customers", "documents"])
-def test_a_record_that_is_nested_deep_harms_no_other(ask: Any, kind: str, levels: int) -> None:
+def test_a_record_that_is_nested_deep_harms_no_other(ask_another: Ask, kind: str, levels: int) -> None:
     nested = b'{"customerNo":"1","documentType":"IN","a":%s}' % (b"[" * levels + b"]" * levels)
-    assert ask("POST", f"arm/v1/clients/2218/{kind}", nested)[0] in (200, 400)
-    assert ask("POST", f"arm/v1/clients/2218/{kind}/batches", b'{"%s":[%s]}' % (kind.encode(), nested))[0] in (202, 400)
+    assert ask_another("POST", f"arm/v1/clients/2218/{kind}", nested)[0] in (200, 400)
+    assert ask_another("POST", f"arm/v1/clients/2218/{kind}/batches", b'{"%s":[%s]}' % (kind.encode(), nested))[0] in (202, 400)
 
-    assert ask("POST", f"arm/v1/clients/2218/{kind}/batches", b'{"%s":[{"customerNo":"1"}]}' % kind.encode())[0] == 202
-    assert ask("GET", f"arm/v1/clients/2218/{kind}", b"")[0] == 200
-    assert ask("GET", "arm/v1/clients/2218/aritems", b"")[0] == 200
-    assert ask("POST", "arm/v1/clients/2218/paymentreservations", b'{"paymentId":"unknown","kid":"unknown"}')[0] == 422
+    assert ask_another("POST", f"arm/v1/clients/2218/{kind}/batches", b'{"%s":[{"customerNo":"1"}]}' % kind.encode())[0] == 202
+    assert ask_another("GET", f"arm/v1/clients/2218/{kind}", b"")[0] == 200
+    assert ask_another("GET", "arm/v1/clients/2218/aritems", b"")[0] == 200
+    assert ask_another("POST", "arm/v1/clients/2218/paymentreservations", b'{"paymentId":"unknown","kid":"unknown"}')[0] == 422
