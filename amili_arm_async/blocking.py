@@ -155,7 +155,7 @@ class BlockingClient:
         """
 
         def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[BulkReport]:
-            source = source_of(records, _KINDS[kind])
+            source = source_of(records, _KINDS[kind], options)
             section = arm.customers if kind == "customers" else arm.documents
             return section.create_many(source, options=options, user_id=user_id, timeout=timeout, retry=retry, at_least=at_least)
 
@@ -191,9 +191,8 @@ class BlockingClient:
         """
 
         def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[BulkReport]:
-            return arm.customers.update_many(
-                source_of(customers, CUSTOMERS), options=options, user_id=user_id, timeout=timeout, retry=retry, at_least=at_least
-            )
+            source = source_of(customers, CUSTOMERS, options)
+            return arm.customers.update_many(source, options=options, user_id=user_id, timeout=timeout, retry=retry, at_least=at_least)
 
         return self._thread.run(job)
 
@@ -231,7 +230,7 @@ class BlockingClient:
 
         def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[SyncReport]:
             return arm.customers.sync(
-                source_of(customers, CUSTOMERS),
+                source_of(customers, CUSTOMERS, options),
                 state=state,
                 full=full,
                 at_least=at_least,
@@ -260,7 +259,7 @@ class BlockingClient:
         """
 
         def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[CheckReport]:
-            source = source_of(records, _KINDS[kind])
+            source = source_of(records, _KINDS[kind], None)
             section = arm.customers if kind == "customers" else arm.documents
             return section.check(source, max_findings=max_findings, max_bytes=max_bytes)
 
@@ -303,8 +302,8 @@ class BlockingClient:
 
         def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[NightlyReport]:
             return arm.nightly(
-                customers=source_of(customers, CUSTOMERS) if customers is not None else None,
-                documents=source_of(documents, DOCUMENTS) if documents is not None else None,
+                customers=source_of(customers, CUSTOMERS, customer_options) if customers is not None else None,
+                documents=source_of(documents, DOCUMENTS, document_options) if documents is not None else None,
                 state=state,
                 full=full,
                 customer_options=customer_options,
@@ -469,7 +468,7 @@ def _is_told(loop: asyncio.AbstractEventLoop, what: Callable[[], object]) -> boo
     return True
 
 
-_Wrap: TypeAlias = Callable[[Any, RecordType], Any]
+_Wrap: TypeAlias = Callable[[Any, RecordType, BulkOptions | None], Any]
 
 
 class _Reads:
@@ -496,24 +495,26 @@ class _Reads:
         while self._asked.get() is not None:
             pass
 
-    def wrap(self, records: Any, record_type: RecordType) -> Any:
+    def wrap(self, records: Any, record_type: RecordType, options: BulkOptions | None) -> Any:
         """Returns a source that is read in the thread that waits; what no code of the caller gives is returned as it is."""
         is_own = isinstance(records, (list, tuple, FreshRecords, AsyncIterable)) or hasattr(records, "__arrow_c_stream__")
         # What is one record, or none, is refused by the job.
         if is_own or isinstance(records, (str, bytes, bytearray, Mapping)) or not isinstance(records, Iterable):
             return records
         iterable: Iterable[Any] = records
-        return _ReadElsewhere(iterable, record_type, self)
+        return _ReadElsewhere(iterable, record_type, self, options.limit if isinstance(options, BulkOptions) else None)
 
 
 class _ReadElsewhere(FreshRecords):
     """An iterable that is read in the thread that waits for the job."""
 
-    def __init__(self, records: Iterable[Any], record_type: RecordType, reads: _Reads) -> None:
+    def __init__(self, records: Iterable[Any], record_type: RecordType, reads: _Reads, limit: int | None) -> None:
         self.ends = isinstance(records, Sized)
         self._records = records
         self._record_type = record_type
         self._reads = reads
+        # What is beyond the limit of a run is not taken from the source.
+        self._left = float("inf") if limit is None else limit
         self._iterator: Iterator[Any] | None = None
 
     async def __aiter__(self) -> AsyncIterator[Any]:
@@ -537,13 +538,16 @@ class _ReadElsewhere(FreshRecords):
         """Reads some records, each of which may change as soon as the next one is read; whether there may be more; what it raised."""
         records: list[Any] = []
         until = clock.monotonic() + _AS_LONG
+        number = int(min(_AT_ONCE, self._left))
         try:
             if self._iterator is None:
                 self._iterator = iter(self._records)
-            for record in islice(self._iterator, _AT_ONCE):
+            for record in islice(self._iterator, number):
                 records.append(snapshot(record, self._record_type))
                 if clock.monotonic() > until:
                     return records, True, None
         except Exception as exc:  # the run says that the source raised it
             return records, False, exc
-        return records, len(records) == _AT_ONCE, None
+        finally:
+            self._left -= len(records)
+        return records, 0 < len(records) == number, None

@@ -10,6 +10,8 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,6 +191,21 @@ def test_a_call_that_waits_when_the_client_is_closed(server: ThreadedSandbox) ->
     with pytest.raises(ConfigurationError, match="closed while"):
         client.call(wait)
     closer.join()
+
+
+@pytest.mark.parametrize("limit", [1, 5, 501])
+@pytest.mark.parametrize("job", ["create_many", "update_many", "sync", "nightly"])
+def test_what_is_beyond_a_limit_is_not_taken_from_the_source(client: BlockingClient, tmp_path: Path, job: str, limit: int) -> None:
+    source, options = customers(1000), replace(quick(), limit=limit)
+    if job == "create_many":
+        client.create_many("customers", source, options=options)
+    elif job == "update_many":
+        client.update_many(source, options=options)
+    elif job == "sync":
+        client.sync(source, state=tmp_path / "state", options=options)
+    else:
+        client.nightly(customers=source, customer_options=options)
+    assert next(source)["customerNo"] == str(limit)
 
 
 @pytest.mark.parametrize("ends", [RuntimeError, KeyboardInterrupt, None])
