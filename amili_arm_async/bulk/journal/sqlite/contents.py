@@ -90,7 +90,7 @@ def hide_unsent(connection: sqlite3.Connection, index: Callable[[], Index], run:
             rows = ((entry.batch, entry.position) for entry in earlier if entry.state not in ENTRY_MAY_BE_ON_SERVER)
             if (row := next((row for row in rows if row not in replaced), None)) is not None:
                 replaced.add(row)
-    connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", replaced)
+    connection.executemany("INSERT INTO superseded VALUES (?, ?) ON CONFLICT DO NOTHING", replaced)
 
 
 class Contents:

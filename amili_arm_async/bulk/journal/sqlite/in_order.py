@@ -87,8 +87,9 @@ class DoneInOrder:
         if number is None:
             return False
         row = self._connection.execute(
-            "SELECT 1 FROM batches WHERE id = ?1 AND state = 'settled' AND final = 'succeeded' AND exceptions IS NULL"
-            " AND NOT EXISTS (SELECT 1 FROM superseded WHERE batch = ?1) AND NOT EXISTS (SELECT 1 FROM overtaken WHERE batch = ?1)",
+            "SELECT 1 FROM batches WHERE id = ? AND state = 'settled' AND final = 'succeeded' AND exceptions IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM superseded WHERE batch = batches.id)"
+            " AND NOT EXISTS (SELECT 1 FROM overtaken WHERE batch = batches.id)",
             (number,),
         ).fetchone()
         keys, prints = read_keyed(self._connection, number) if row is not None else ([], array("I"))

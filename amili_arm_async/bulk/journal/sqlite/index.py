@@ -34,13 +34,15 @@ class Index:
     """An index of the records of a run.
 
     Args:
-        connection: of the journal; the table belongs to it.
+        connection: of the journal.
+        table: the connection that the temporary table belongs to.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, table: sqlite3.Connection) -> None:
         self._connection = connection
-        connection.execute("DROP TABLE IF EXISTS temp.entries")
-        connection.execute(
+        self._table = table
+        table.execute("DROP TABLE IF EXISTS temp.entries")
+        table.execute(
             "CREATE TEMP TABLE entries (id INTEGER PRIMARY KEY, name TEXT NOT NULL, state TEXT NOT NULL, content INTEGER NOT NULL,"
             " batch INTEGER NOT NULL, position INTEGER NOT NULL, claimed INTEGER, overtaken INTEGER NOT NULL)"
         )
@@ -54,7 +56,7 @@ class Index:
         """
         for batch, states in batches:
             self._insert(self._entries_of(batch, states, chain.from_iterable((claimed or {}).get(batch, ()))))
-        self._connection.execute("CREATE INDEX temp.entries_name ON entries (name)")
+        self._table.execute("CREATE INDEX temp.entries_name ON entries (name)")
 
     def _entries_of(self, batch: int, states: Iterable[str], earlier: Iterator[int]) -> Iterator[tuple[str, ResumeEntry]]:
         names, prints, places = read_records(self._connection, batch)
@@ -79,7 +81,7 @@ class Index:
         """
         found: dict[str, list[ResumeEntry]] = {name: [] for name in names}
         wanted = codec.ENCODER.encode(list(found)).decode()
-        for row, name, *rest, overtaken in self._connection.execute(
+        for row, name, *rest, overtaken in self._table.execute(
             f"SELECT entries.id, {_COLUMNS} FROM json_each(?) CROSS JOIN entries ON name = value ORDER BY entries.id",  # noqa: S608 - our own words
             (wanted,),
         ):
@@ -95,24 +97,24 @@ class Index:
         """
         entries = [(name, entry) for name, group in found.items() for entry in group]
         changed = [(entry.claimed, entry.overtaken, entry.row) for _, entry in entries if entry.row is not None]
-        self._connection.executemany("UPDATE entries SET claimed = ?, overtaken = ? WHERE id = ?", changed)
+        self._table.executemany("UPDATE entries SET claimed = ?, overtaken = ? WHERE id = ?", changed)
         self._insert((name, entry) for name, entry in entries if entry.row is None)
 
     def _insert(self, entries: Iterable[tuple[str, ResumeEntry]]) -> None:
-        self._connection.executemany(
+        self._table.executemany(
             f"INSERT INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - our own words
             ((name, entry.state, entry.content, entry.batch, entry.position, entry.claimed, entry.overtaken) for name, entry in entries),
         )
 
     def claimed_of(self, batch: int) -> dict[int, int]:
         """Returns the places in the source of the claimed records of a batch, by position in the batch."""
-        self._connection.execute("CREATE INDEX IF NOT EXISTS temp.entries_batch ON entries (batch)")
-        return dict(self._connection.execute("SELECT position, claimed FROM entries WHERE batch = ? AND claimed IS NOT NULL", (batch,)))
+        self._table.execute("CREATE INDEX IF NOT EXISTS temp.entries_batch ON entries (batch)")
+        return dict(self._table.execute("SELECT position, claimed FROM entries WHERE batch = ? AND claimed IS NOT NULL", (batch,)))
 
     def unclaimed(self) -> Iterator[list[tuple[int, int]]]:
         """Yields the unclaimed records that may be with the server, as lists of (batch, position)."""
         last = -1
-        while rows := self._connection.execute(
+        while rows := self._table.execute(
             "SELECT id, batch, position FROM entries WHERE id > ? AND claimed IS NULL AND state IN ('open', 'accepted', 'unknown')"
             " ORDER BY id LIMIT 1000",
             (last,),

@@ -15,7 +15,7 @@ import os
 import secrets
 import sqlite3
 import stat
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -25,7 +25,7 @@ from ....files import sync_folder
 from ....sqlite.guard import FileGuard
 from ..protocol import StaleSince
 
-__all__ = ["SCHEMA", "JournalMark", "adopt", "stale_since", "why_stale"]
+__all__ = ["SCHEMA", "JournalMark", "Mark", "adopt", "stale_since", "why_stale"]
 
 SCHEMA: Final = """
 -- One row. name: of this file, random; intents: how often documents were about to be sent; deadline: the longest of a run of documents;
@@ -79,6 +79,50 @@ class _File(NamedTuple):
     intents: int
     deadline: float
     sent: Stamp | None
+
+
+class Mark(Protocol):
+    """What reveals a journal that may not know everything that was sent.
+
+    Attributes:
+        stale: of a stale journal, when documents that it does not know may have been sent; else empty.
+        reason: why it is stale, or None.
+    """
+
+    stale: list[StaleSince]
+    reason: str | None
+
+    def begin(self, connection: sqlite3.Connection, *, now: Stamp, deadline: float) -> None:
+        """Finds out whether the journal is stale, and records that in it. Called within a transaction, when a run begins.
+
+        Args:
+            connection: of the journal.
+            now: the current time.
+            deadline: of the run, in seconds.
+        """
+        ...
+
+    def intent(self, connection: sqlite3.Connection, now: Stamp) -> None:
+        """Records that documents are about to be sent. Called within the transaction that records which.
+
+        Args:
+            connection: of the journal.
+            now: the current time.
+        """
+        ...
+
+    def committed(self, connection: sqlite3.Connection, guard: FileGuard) -> None:
+        """Called after each commit, before anybody learns of it.
+
+        Args:
+            connection: of the journal.
+            guard: watches the files of the journal.
+        """
+        ...
+
+    def close(self) -> None:
+        """Releases what it holds."""
+        ...
 
 
 class JournalMark:

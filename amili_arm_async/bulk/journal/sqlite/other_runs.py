@@ -117,10 +117,8 @@ class OtherRuns:
 
     def _refresh(self, connection: sqlite3.Connection) -> None:
         """Reads what other runs have written since the last time."""
-        version = connection.execute("PRAGMA data_version").fetchone()[0]
-        if version == self._version:
+        if not self._has_changed(connection):
             return
-        self._version = version
         rows = connection.execute(
             "SELECT id, run_id, attempts, pruned IS NOT NULL,"
             " (SELECT max(id) FROM batches WHERE batches.id BETWEEN runs.id << 32 AND ((runs.id + 1) << 32) - 1)"
@@ -138,6 +136,15 @@ class OtherRuns:
                 self._add(known, (span for _, spans in self._read_spans(connection, run, known.last + 1) for span in spans))
                 known.last = last
                 self._spans.pop(run, None)
+
+    def _has_changed(self, connection: sqlite3.Connection) -> bool:
+        """Returns whether another connection has written since the last time."""
+        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        has_changed, self._version = version != self._version, version
+        return has_changed
+
+    def _is_running(self, connection: sqlite3.Connection, run: int) -> bool:
+        return is_locked(self._path, run)
 
     def _add(self, run: _Run, spans: Iterable[Span]) -> None:
         add_spans(run.reach, spans)
@@ -186,7 +193,7 @@ class OtherRuns:
         both = [name for name in wanted if name in names]
         if not both:
             return
-        sent = sent_in(connection, block, lambda: is_locked(self._path, run)) if block > 0 else {}
+        sent = sent_in(connection, block, lambda: self._is_running(connection, run)) if block > 0 else {}
         for name in both:
             state = sent.get(names[name]) if block > 0 else "pruned"
             if state is not None:
@@ -271,5 +278,5 @@ def _read_names(connection: sqlite3.Connection, block: int) -> list[str]:
     if block > 0:
         there = connection.execute("SELECT 1 FROM records WHERE batch = ?", (block,)).fetchone() is not None
         return read_records(connection, block)[0] if there else []
-    row = connection.execute("SELECT packed, length(least) FROM numbers WHERE id = ?", (-block,)).fetchone()
-    return names_in(*row) if row is not None else []
+    row = connection.execute("SELECT packed, least FROM numbers WHERE id = ?", (-block,)).fetchone()
+    return names_in(row[0], len(row[1])) if row is not None else []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, TypeAlias
 
+from ....sqlite.file import temporary_database
 from ...fingerprints import keyed_names
 from ...outcomes import MAY_BE_ON_SERVER
 from .index import read_records
@@ -108,19 +110,18 @@ def sent_in(connection: sqlite3.Connection, batch: int, going_on: Callable[[], b
 
 def keep_numbers(connection: sqlite3.Connection, run: int) -> None:
     """Keeps the numbers of the documents of a run that may be with the server, before the run is pruned."""
-    connection.execute("CREATE TEMP TABLE IF NOT EXISTS kept (name TEXT NOT NULL)")
-    for batch in ids(connection, run, "spans IS NOT NULL"):
-        sent = sent_in(connection, batch, lambda: False)
-        if sent:
-            names, _, _ = read_records(connection, batch)
-            chosen = [(names[position],) for position in sent if names[position][0] in "=0"]
-            connection.executemany("INSERT INTO temp.kept VALUES (?)", chosen)
-    rows = connection.execute("SELECT DISTINCT name FROM temp.kept ORDER BY length(name), name")
-    connection.executemany(
-        "INSERT INTO numbers (run, least, greatest, packed) VALUES (?, ?, ?, ?)",
-        [(run, block[0], block[-1], _pack(block)) for block in _blocks(name for (name,) in rows)],
-    )
-    connection.execute("DROP TABLE temp.kept")
+    with contextlib.closing(temporary_database("CREATE TABLE kept (name TEXT NOT NULL)")) as kept:
+        kept.execute("BEGIN")
+        for batch in ids(connection, run, "spans IS NOT NULL"):
+            sent = sent_in(connection, batch, lambda: False)
+            if sent:
+                names, _, _ = read_records(connection, batch)
+                kept.executemany("INSERT INTO kept VALUES (?)", [(names[place],) for place in sent if names[place][0] in "=0"])
+        rows = kept.execute("SELECT DISTINCT name FROM kept ORDER BY length(name), name")
+        connection.executemany(
+            "INSERT INTO numbers (run, least, greatest, packed) VALUES (?, ?, ?, ?)",
+            [(run, block[0], block[-1], _pack(block)) for block in _blocks(name for (name,) in rows)],
+        )
 
 
 def _blocks(names: Iterable[str]) -> Iterator[list[str]]:

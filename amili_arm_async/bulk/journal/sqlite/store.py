@@ -27,7 +27,7 @@ from .contents import Contents, earlier_outcomes, hide_unsent
 from .find_run import find_run
 from .in_order import DoneInOrder
 from .index import Index, names_of
-from .mark import JournalMark
+from .mark import JournalMark, Mark
 from .other_runs import OtherRuns
 from .queries import (
     NOT_AWAITED,
@@ -130,7 +130,7 @@ class RunStore:
     other_runs: OtherRuns | None = None
     sent_elsewhere: dict[int, dict[int, Outcome]] = field(default_factory=dict)
     resends: set[int] = field(default_factory=set)
-    mark: JournalMark | None = None
+    mark: Mark | None = None
     contents: Contents | None = None
     kept_bytes: int = 0
 
@@ -153,19 +153,18 @@ class RunStore:
             ConfigurationError: the run was begun against another address.
         """
         self.id, earlier = self._find(connection, deadline, now.wall, process)
-        self.lock = lock(self.path, self.id) if self.path else None
-        if self.path and self.lock is None:
-            raise running_error(self.path, self.key, earlier)
-        if self.path and not self.key.safe and not self.resend_known:
-            self.other_runs = OtherRuns(self.path, self.key, self.id, self.index_wanted)
+        if self.path:
+            self._take(earlier)
         if self.path and not self.key.safe:
-            self.mark = JournalMark(self.path, self.original)
+            self.other_runs = self._make_other_runs() if not self.resend_known else None
+            self.mark = self._make_mark()
             self.mark.begin(connection, now=now, deadline=deadline)
         low, high = self.span
         self.token = secrets.token_hex(8)
         connection.execute(
-            "UPDATE runs SET attempts = attempts + 1, process = ?, token = ?, deadline = max(deadline, ?) WHERE id = ?",
-            (process, self.token, deadline, self.id),
+            "UPDATE runs SET attempts = attempts + 1, process = ?, token = ?, deadline = CASE WHEN deadline < ? THEN ? ELSE deadline END"
+            " WHERE id = ?",
+            (process, self.token, deadline, deadline, self.id),
         )
         if self.has_source:
             # Without a source it stays as it was: reconciling a run that was cut off does not complete it.
@@ -197,6 +196,42 @@ class RunStore:
             self.kept_bytes = connection.execute(f"{bodies} AND final = 'succeeded'", (low, high)).fetchone()[0]
         return self._opened((rows[0] or low) + 1, open_batches)
 
+    # What differs where the journal is not a file: see `journal.postgres.store`.
+
+    def _take(self, earlier: int) -> None:
+        """Locks the run for this process; `earlier` is the process that began it last."""
+        self.lock = lock(self.path, self.id)
+        if self.lock is None:
+            raise running_error(self.path, self.key, earlier)
+
+    def _make_other_runs(self) -> OtherRuns:
+        return OtherRuns(self.path, self.key, self.id, self.index_wanted)
+
+    def _make_mark(self) -> Mark:
+        return JournalMark(self.path, self.original)
+
+    def _new_index(self, connection: sqlite3.Connection) -> Index:
+        return Index(connection, connection)
+
+    def _check_owner(self, connection: sqlite3.Connection) -> None:
+        """Raises a `JournalError` if another process has taken the run over."""
+        if connection.execute("SELECT token FROM runs WHERE id = ?", (self.id,)).fetchone() != (self.token,):
+            raise JournalError(f"the run {self.key.run_id!r} was taken over by another process: was {self.path}-lock deleted?")
+
+    def _write_body(self, connection: sqlite3.Connection, id: int, batch: Batch) -> None:
+        """Writes the text of a batch piece by piece.
+
+        As a single value it would be copied three times, twice while it blocks the event loop.
+        """
+        connection.execute("INSERT INTO bodies VALUES (?, zeroblob(?))", (id, batch.size))
+        with connection.blobopen("bodies", "body", id) as blob:
+            for number, piece in enumerate(batch.pieces):
+                if number:
+                    blob.write(b",")
+                blob.write(piece)
+
+    # --- what all journals share ------------------------------------------------------------------------------------------
+
     def _opened(self, next_batch: int, open_batches: list[int]) -> OpenedRun:
         stale_since, reason = (self.mark.stale, self.mark.reason) if self.mark is not None else ([], None)
         has_index = self.index is not None or self.in_order is not None
@@ -212,12 +247,14 @@ class RunStore:
         found = find_run(connection, self.path, name)
         if found is not None:
             return found
-        made = connection.execute(
+        connection.execute(
             "INSERT INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)"
             " VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
             (name.run_id, name.operation, name.client_no, name.base_url, deadline, now, process),
         )
-        return int(made.lastrowid or 0), process
+        found = find_run(connection, self.path, name)
+        assert found is not None
+        return found
 
     def _forget_unsent(self, connection: sqlite3.Connection) -> None:
         """Deletes what was never sent: it will be read from the source again."""
@@ -299,7 +336,7 @@ class RunStore:
         """
         for batch in ids(connection, self.id, "state <> 'queued'"):
             # A batchUuid that several batches share does not lead to the result of this one.
-            read = "SELECT attempt, tries, iif(shared, NULL, uuid) FROM batches WHERE id = ?"
+            read = "SELECT attempt, tries, CASE WHEN shared = 0 THEN uuid END FROM batches WHERE id = ?"
             attempt, tries, uuid = connection.execute(read, (batch,)).fetchone()
             _, outcome, exceptions = read_row(connection, batch)
             outcome = outcome or NOT_AWAITED
@@ -326,7 +363,7 @@ class RunStore:
     def _index_earlier(self, connection: sqlite3.Connection) -> None:
         """Builds the index of earlier attempts, if there are any, with what was claimed in order."""
         if self.in_order is not None:
-            self.index = Index(connection)
+            self.index = self._new_index(connection)
             earlier = ids(connection, self.id, f"id <= {self.in_order.last:d}")
             self.index.fill(((batch, states_of(connection, batch)) for batch in earlier), self.in_order.claimed)
             self.in_order = None
@@ -340,7 +377,7 @@ class RunStore:
         return self.index
 
     def _index_current(self, connection: sqlite3.Connection) -> None:
-        self.index = Index(connection)
+        self.index = self._new_index(connection)
         low, high = self.span
         # What was never sent can't be repeated.
         cut = (
@@ -465,12 +502,12 @@ class RunStore:
         )
         self._enter_records(connection, id, batch.keys, batch.fingerprints, names, batch.indexes)
         if self.keeps_bodies:
-            _write_body(connection, id, batch)
+            self._write_body(connection, id, batch)
         # After it is entered, and in the same transaction: of two concurrent runs, one sees the other.
         if self.other_runs is not None and (sent := self.other_runs.find(connection, batch.keys, spans)):
             self.sent_elsewhere[id] = sent
             # The other run must not believe that it is about to be sent here: then neither run would send it.
-            connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", [(id, position) for position in sent])
+            connection.executemany("INSERT INTO superseded VALUES (?, ?) ON CONFLICT DO NOTHING", [(id, position) for position in sent])
 
     @staticmethod
     def _enter_records(
@@ -511,8 +548,7 @@ class RunStore:
         Raises:
             JournalError: another process has taken the run over, because its lock was removed.
         """
-        if connection.execute("SELECT token FROM runs WHERE id = ?", (self.id,)).fetchone() != (self.token,):
-            raise JournalError(f"the run {self.key.run_id!r} was taken over by another process: was {self.path}-lock deleted?")
+        self._check_owner(connection)
         self.enter(connection, id, batch)
         if (sent := self.sent_elsewhere.get(id)) is not None:
             return {position: outcome._replace(state="unknown") for position, outcome in sent.items()} if id in self.resends else sent
@@ -522,7 +558,7 @@ class RunStore:
         # Only now: until this batch is sent, the earlier outcomes of its records hold.
         self._supersede(connection, self.replaces.pop(id, ()))
         if overtaken := self.overtakes.pop(id, ()):
-            connection.executemany("INSERT OR IGNORE INTO overtaken VALUES (?, ?)", overtaken)
+            connection.executemany("INSERT INTO overtaken VALUES (?, ?) ON CONFLICT DO NOTHING", overtaken)
         if self.mark is not None:
             self.mark.intent(connection, now)
         return {}
@@ -553,7 +589,7 @@ class RunStore:
     @staticmethod
     def _supersede(connection: sqlite3.Connection, replaced: Iterable[tuple[int, int, int]]) -> None:
         if places := [(batch, position) for _, batch, position in replaced]:
-            connection.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", places)
+            connection.executemany("INSERT INTO superseded VALUES (?, ?) ON CONFLICT DO NOTHING", places)
 
     def remove_records(self, connection: sqlite3.Connection, id: int, rest: Sequence[int], part: tuple[int, Batch] | None) -> None:
         """Removes the documents that another run has sent from a batch; what is left becomes a batch of its own.
@@ -644,7 +680,7 @@ class RunStore:
         )
         self._enter_records(connection, id, batch.keys, batch.fingerprints, {}, batch.indexes)
         if keep_body:
-            _write_body(connection, id, batch)
+            self._write_body(connection, id, batch)
 
     @staticmethod
     def requeue(connection: sqlite3.Connection, id: int) -> None:
@@ -787,16 +823,6 @@ class RunStore:
         self._enter_records(connection, id, keys, (), names, indexes)
         if body is not None:
             connection.execute("INSERT INTO bodies VALUES (?, ?)", (id, body))
-
-
-def _write_body(connection: sqlite3.Connection, id: int, batch: Batch) -> None:
-    """Writes the text of a batch piece by piece. As a single value it would be copied three times, twice while it blocks the event loop."""
-    connection.execute("INSERT INTO bodies VALUES (?, zeroblob(?))", (id, batch.size))
-    with connection.blobopen("bodies", "body", id) as blob:
-        for number, piece in enumerate(batch.pieces):
-            if number:
-                blob.write(b",")
-            blob.write(piece)
 
 
 def _keys_text(keys: Sequence[str | None]) -> bytes:

@@ -1,0 +1,80 @@
+"""Pure: the address of a database, which shows its password to nobody but the driver."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import os
+
+__all__ = ["DatabaseUrl", "database_url"]
+
+_SCHEMES: Final = ("postgresql://", "postgres://")
+_ELSEWHERE: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_SECRET: Final = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
+
+
+class DatabaseUrl(str):
+    """The URL of a PostgreSQL database, without its passwords: so no message, log line or report can show them.
+
+    Attributes:
+        conninfo: the whole URL, for the driver alone.
+    """
+
+    __slots__ = ("conninfo",)
+
+    conninfo: str
+
+    def __new__(cls, url: str) -> DatabaseUrl:
+        """Makes one of a URL as a user gives it."""
+        made = super().__new__(cls, _without_passwords(url))
+        made.conninfo = url
+        return made
+
+    def __getnewargs__(self) -> tuple[str]:
+        """Copies are made of the whole URL."""
+        return (self.conninfo,)
+
+
+def database_url(place: str | os.PathLike[str] | None) -> DatabaseUrl | None:
+    """Returns the address of a database; None where a place is the path of a file.
+
+    Args:
+        place: the URL of a database, or a path.
+
+    Raises:
+        ConfigurationError: it is the URL of something that is no PostgreSQL.
+    """
+    if isinstance(place, DatabaseUrl) or place is None:
+        return place
+    if not isinstance(place, str):
+        if str(place).lower().startswith(tuple(scheme[:-1] for scheme in _SCHEMES)):
+            raise ConfigurationError("the URL of a database must be a str: a Path drops one of its slashes")
+        return None
+    if place.lower().startswith(_SCHEMES):
+        return DatabaseUrl(place)
+    if (scheme := _ELSEWHERE.match(place)) is not None:
+        raise ConfigurationError(
+            f"a journal or state can't be kept at a URL that begins with {scheme[0]}: give the path of a file, or a URL of PostgreSQL, "
+            "postgresql://host/database"
+        )
+    return None
+
+
+def _without_passwords(url: str) -> str:
+    """Returns a URL without the passwords in it, also where it is malformed."""
+    scheme, _, rest = url.partition("://")
+    rest, mark, query = rest.partition("?")
+    authority, slash, path = rest.partition("/")
+    if "@" in rest and "@" not in authority:
+        # A password with a slash that should have been written as %2F.
+        user, _, rest = rest.rpartition("@")
+        authority, slash, path = f"{user.partition(':')[0]}@{rest.partition('/')[0]}", *rest.partition("/")[1:]
+    elif "@" in authority:
+        user, _, hosts = authority.rpartition("@")
+        authority = f"{user.partition(':')[0]}@{hosts}"
+    shown = [part for part in query.split("&") if part and part.partition("=")[0].strip().lower() not in _SECRET]
+    return f"{scheme.lower()}://{authority}{slash}{path}" + (f"?{'&'.join(shown)}" if mark and shown else "")
