@@ -23,7 +23,7 @@ PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
 QUICK = ["-m", "quick"]
 """Which tests are quick enough for the inner loop."""
 
-EXTRAS = "arrow,cli,keyring,opentelemetry,remote,zstd"
+EXTRAS = "arrow,cli,keyring,opentelemetry,postgres,remote,zstd"
 
 
 def install_dev(session: nox.Session) -> None:

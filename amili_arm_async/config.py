@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from .compression import INSTALL_ZSTD, Compression, has_zstd
+from .database.url import database_url
 from .errors import ConfigurationError
 
 __all__ = [
@@ -384,8 +385,9 @@ class BulkOptions:
             Default 1800.
         bisect: what happens to a batch that is refused with 400 or 422: `"safe"` (default) bisects it to the bad record if it holds
             customers, `"all"` if it holds documents, too, `"off"` rejects the whole batch.
-        journal: the path of a SQLite file that records the run, so that the same call continues after a crash; see docs/journal.md. It
-            is created with mode 0600; its directory must exist, on a local disk. Default None.
+        journal: the path of a SQLite file, or the URL of a PostgreSQL database (`postgresql://host/database`), that records the run, so
+            that the same call continues after a crash; see docs/journal.md. A file is created with mode 0600; its directory must exist, on
+            a local disk. Default None.
         run_id: the name of the run in the journal, for example the date of the night. A call with the same run_id continues the run.
             Another run_id sends all documents without a number again, but none whose number the journal knows as sent (see
             `resend_known`). Required for documents with a journal; without it, customers begin a new run each time.
@@ -453,6 +455,9 @@ class BulkOptions:
         self._check_compression()
 
     def _check_files(self) -> None:
+        if (url := database_url(self.journal)) is not None:
+            # So its password is in no message, log line or report.
+            object.__setattr__(self, "journal", url)
         for name in ("journal", "dead_letter"):
             path = getattr(self, name)
             if path is not None and (not isinstance(path, (str, os.PathLike)) or not os.fspath(path) or "\0" in os.fsdecode(path)):

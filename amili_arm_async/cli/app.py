@@ -18,7 +18,7 @@ from .demo import demo
 from .doctor import doctor
 from .fields import fields
 from .help import ArmCommand, ArmGroup
-from .journal import adopt, prune, status
+from .journal import adopt, migrate, prune, status
 from .nightly import nightly
 from .options import AnyCommandsConfig
 from .probe.command import probe
@@ -74,6 +74,7 @@ _COMMANDS: Final[tuple[tuple[str, Callable[..., None], str], ...]] = (
     (_JOURNAL, reconcile, "Find out what became of documents that are unknown."),
     (_JOURNAL, prune, "Remove old runs from a journal."),
     (_JOURNAL, adopt, "Declare a journal valid that was moved or copied."),
+    (_JOURNAL, migrate, "Make the tables of journals in a PostgreSQL database."),
     (_TABLES, doctor, "Check the settings, one token, one read and the clock."),
     (_TABLES, fields, "List the fields of customers or documents."),
     (_TABLES, columns, "Propose which fields the columns of a file are."),

@@ -17,7 +17,7 @@ from ..files import FileKind, JobFile, check_distinct
 from . import output
 from .clients_night import Night, of_night
 from .monitoring import ARGUMENTS, current_run
-from .options import ConnectionOptions, check_files
+from .options import ConnectionOptions, check_files, is_database
 from .settings import current_client, current_file, resolve, use_client
 from .wording import in_options
 
@@ -260,7 +260,7 @@ def _check_files(prepared: Sequence[tuple[int, Any]], shared: Mapping[str, str])
         seen: set[str] = set()
         for name, kind in _FILES.items():
             path = context.params.get(name)
-            if not isinstance(path, str) or path in seen:
+            if not isinstance(path, str) or path in seen or is_database(path, kind):
                 # One client may have the same file for two purposes; its own run refuses what is wrong with that.
                 continue
             seen.add(path)

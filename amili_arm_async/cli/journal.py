@@ -1,4 +1,4 @@
-"""`amili-arm status`, `prune` and `adopt`: show and maintain the runs of a journal.
+"""`amili-arm status`, `prune`, `adopt` and `migrate`: show and maintain the runs of a journal.
 
 No number of a record is shown unless --keys asks for it.
 """
@@ -25,11 +25,12 @@ from ..bulk.journal.inspect import (
     stale_reason,
 )
 from ..bulk.outcomes import STATES
+from ..database.url import database_url
 from ..errors import ArmError, counted
 from . import output
 from .options import JournalArgument, JsonOption, acting_command, command
 
-__all__ = ["adopt", "prune", "status"]
+__all__ = ["adopt", "migrate", "prune", "status"]
 
 ResultT = TypeVar("ResultT")
 
@@ -84,6 +85,25 @@ def adopt(journal: JournalArgument) -> None:
         typer.echo("The journal is not stale: nothing was changed.")
     else:
         typer.echo(f"It was stale: {reason}.\nIt is now marked as valid: what it does not know is sent without a look-up.")
+
+
+@command
+def migrate(
+    database: Annotated[str, typer.Argument(metavar="DATABASE", help="The URL of a PostgreSQL database: postgresql://host/database.")],
+) -> None:
+    """Makes the tables of journals in a PostgreSQL database, or brings them to this version.
+
+    The first run does so, too, where its role may. Give this command a role that may create a schema, and the runs one that may not.
+    """
+    try:
+        if (url := database_url(database)) is None:
+            output.fail("give the URL of a PostgreSQL database: postgresql://host/database")
+        from ..postgres.schema import prepare_schema  # noqa: PLC0415 - needs psycopg
+
+        is_changed = prepare_schema(url, "database")
+    except ArmError as exc:
+        output.fail(str(exc), code=1)
+    typer.echo("The tables are ready." if is_changed else "The tables are up to date: nothing was changed.")
 
 
 @acting_command

@@ -21,6 +21,7 @@ from ..bulk.report import BulkReport, Progress
 from ..bulk.run import BulkRun
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
+from ..database.url import DatabaseUrl
 from ..errors import CheckError, ConfigurationError
 from ..files import FileKind
 from ..nightly.money import MoneyTotals
@@ -451,10 +452,12 @@ class NightlyJob:
             "html": reports.html,
             "failures": reports.failures,
         }
+
+        def is_address(name: str, path: Any) -> bool:
+            return isinstance(path, DatabaseUrl) or (name in self.paths and not Path(path).exists())
+
         absolute = {
-            name: str(path) if name in self.paths and not Path(path).exists() else str(Path(path).absolute())
-            for name, path in given.items()
-            if path is not None
+            name: str(path) if is_address(name, path) else str(Path(path).absolute()) for name, path in given.items() if path is not None
         }
         # The name of a file need not be UTF-8, and JSON is.
         return {name: path.encode("utf-8", "backslashreplace").decode() for name, path in absolute.items()}

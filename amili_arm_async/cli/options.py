@@ -15,6 +15,7 @@ import typer
 from ..bulk.report import expectation_of
 from ..client import ArmClient
 from ..config import BulkOptions
+from ..database.url import database_url
 from ..errors import ConfigurationError, SourceError
 from ..files import FileKind, JobFile, check_distinct, check_writable, is_followed
 from ..sources.records import Records, open_records
@@ -63,6 +64,7 @@ __all__ = [
     "check_files",
     "command",
     "defaults",
+    "is_database",
     "parse_at_least",
     "parse_stop_after_failures",
     "table_columns",
@@ -454,7 +456,9 @@ ResendAbsent: TypeAlias = Annotated[
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", rich_help_panel=OUTPUT, help="Print the report as one line of JSON on standard output.")
 ]
-JournalArgument: TypeAlias = Annotated[str, typer.Argument(metavar="JOURNAL", help="The journal file, as given to push or nightly.")]
+JournalArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="JOURNAL", help="The journal, as given to push or nightly: a file, or the URL of a database.")
+]
 
 
 @dataclass(frozen=True)
@@ -466,7 +470,8 @@ class JournalOptions:
         typer.Option(
             metavar="FILE",
             rich_help_panel=JOURNAL,
-            help="Journal: it records the run, so that the same command resumes after a crash. Documents need it, and a --run-id.",
+            help="Journal: it records the run, so that the same command resumes after a crash. Documents need it, and a --run-id. A file,"
+            " or a PostgreSQL database: postgresql://host/database.",
         ),
     ] = None
     run_id: Annotated[
@@ -513,6 +518,10 @@ class JournalOptions:
     ] = False
     settle: Settle = None
     resend_absent: ResendAbsent = False
+
+    def __post_init__(self) -> None:
+        """Hides the password of a database."""
+        object.__setattr__(self, "journal", database_url(self.journal) or self.journal)
 
     def check(self, *, documents: bool) -> None:
         """Refuses to send documents without a journal and a run id, unless --no-journal says so.
@@ -860,7 +869,7 @@ def check_files(files: Iterable[tuple[str, str | os.PathLike[str] | None, FileKi
         ConfigurationError: the message names the options.
     """
     run = current_run()
-    given = [JobFile(option, path, kind) for option, path, kind in files if path is not None]
+    given = [JobFile(option, path, kind) for option, path, kind in files if path is not None and not is_database(path, kind)]
     if (settings := current_file()) is not None:
         given.append(JobFile("the settings file", settings.path, "source"))
     metrics = run.metrics_path
@@ -872,6 +881,21 @@ def check_files(files: Iterable[tuple[str, str | os.PathLike[str] | None, FileKi
         raise
     if writable:
         check_writable(given)
+
+
+def is_database(path: str | os.PathLike[str], kind: FileKind) -> bool:
+    """Returns whether what a command names is no file, but a database.
+
+    Args:
+        path: as it was given.
+        kind: what it is.
+
+    Raises:
+        ConfigurationError: it is a database of another kind than PostgreSQL.
+    """
+    if kind == "state" and database_url(path) is not None:
+        raise ConfigurationError("a state can't be kept in PostgreSQL: give the path of a file")
+    return kind == "journal" and database_url(path) is not None
 
 
 def parse_at_least(text: str | None, option: str, *, has_state: bool) -> int | float | None:

@@ -20,6 +20,7 @@ from ..bulk.outcomes import STATE_RULES, STATES, RecordOutcome, State, is_from_s
 from ..bulk.reasons import cause_of, explain, says_more
 from ..bulk.report import BulkReport
 from ..config import BulkOptions
+from ..database.url import database_url
 from ..errors import counted
 from ..nightly.report import PartName, reasons_of
 from ..sources.records import Records
@@ -138,12 +139,12 @@ def fail(message: str, code: int = 2) -> NoReturn:
 
 
 def require_file(path: str) -> None:
-    """Ends the program with exit code 2 unless there is such a file.
+    """Ends the program with exit code 2 unless there is such a file, or it is the URL of a database.
 
     Args:
         path: of the file.
     """
-    if not Path(path).is_file():
+    if database_url(path) is None and not Path(path).is_file():
         fail(f"there is no file {path}")
 
 

@@ -18,6 +18,7 @@ import msgspec
 import typer
 
 from ..bulk.outcomes import STATE_RULES
+from ..database.url import shown
 from ..nightly.report import Command, Part, PartName, Reason, ReportSchema
 from .options import ConnectionOptions
 from .settings import current_file
@@ -208,6 +209,8 @@ def _option(parameter: Any, value: Any) -> Iterator[str]:
 def _shown(value: Any) -> str:
     text = str(value.value if isinstance(value, Enum) else value)
     text = text.removesuffix(".0") if isinstance(value, float) else text
+    if text.lower().startswith("postgres"):
+        return shown(text)
     if not _URL.match(text):
         return text
     split = urlsplit(text)

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from .. import environment
 from ..bulk.report import expectation_of
 from ..config import DEFAULT, BatchWords, BulkOptions, Default, Limits, RetryPolicy, Timeout, check_int, check_origin
+from ..database.url import shown
 from ..endpoints import with_paths
 from ..errors import ConfigurationError
 from ..proxies import check_proxy, without_credentials
@@ -291,6 +292,8 @@ class Setting:
         """
         if self.is_secret and value is not None:
             return "***"
+        if self.is_path and isinstance(value, str):
+            return shown(value)
         return without_credentials(value) if self.key == PROXY and isinstance(value, str) and value != "none" else value
 
     def checked(self, value: object, where: str) -> Any:

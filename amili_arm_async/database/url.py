@@ -10,7 +10,7 @@ from ..errors import ConfigurationError
 if TYPE_CHECKING:
     import os
 
-__all__ = ["DatabaseUrl", "database_url"]
+__all__ = ["DatabaseUrl", "database_url", "shown"]
 
 _SCHEMES: Final = ("postgresql://", "postgres://")
 _ELSEWHERE: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -37,6 +37,15 @@ class DatabaseUrl(str):
     def __getnewargs__(self) -> tuple[str]:
         """Copies are made of the whole URL."""
         return (self.conninfo,)
+
+
+def shown(place: str) -> str:
+    """Returns a place as it may be shown: the URL of a database without its passwords.
+
+    Args:
+        place: the URL of a database, or anything else.
+    """
+    return str.__str__(DatabaseUrl(place)) if place.lower().startswith(_SCHEMES) else place
 
 
 def database_url(place: str | os.PathLike[str] | None) -> DatabaseUrl | None:

@@ -20,6 +20,7 @@ from ..bulk.run import BulkRun
 from ..bulk.source import Source
 from ..bulk.spec import RunSpec
 from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
+from ..database.url import database_url
 from ..endpoints import OPERATIONS
 from ..errors import ConfigurationError, RecordError
 from ..files import JobFile, check_distinct
@@ -374,6 +375,7 @@ def files_of(options: BulkOptions | None, of: str = "") -> list[JobFile]:
     """
     if options is None:
         return []
-    journal = [JobFile(f"{of}journal", options.journal, "journal")] if options.journal is not None else []
+    has_file = options.journal is not None and database_url(options.journal) is None
+    journal = [JobFile(f"{of}journal", options.journal, "journal")] if has_file and options.journal is not None else []
     dead_letter = [JobFile(f"{of}dead_letter", options.dead_letter, "dead letter")] if options.dead_letter is not None else []
     return journal + dead_letter

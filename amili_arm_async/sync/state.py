@@ -23,6 +23,7 @@ from anyio import to_thread
 
 from .. import clock, codec
 from ..bulk.fingerprints import folded
+from ..database.url import database_url
 from ..errors import ConfigurationError, JournalError
 from ..sqlite.file import FileFormat, broken, check, connect, open_file, path_of
 from ..sqlite.guard import FileGuard
@@ -164,6 +165,8 @@ class SyncState:
     """
 
     def __init__(self, path: str | os.PathLike[str], base_url: str, client_no: int, *, dry_run: bool = False) -> None:
+        if database_url(path) is not None:
+            raise ConfigurationError("a state can't be kept in PostgreSQL: give the path of a file")
         self.path = path_of(path)
         self._dry_run = dry_run
         self._snapshot: Snapshot | None = None

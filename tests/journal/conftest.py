@@ -1,4 +1,7 @@
-"""A sandbox, a client that waits for nothing longer than it must, and a place for a journal."""
+"""A sandbox, a client that waits for nothing longer than it must, and a place for a journal.
+
+`AMILI_ARM_TEST_JOURNAL=postgresql python -m pytest tests/journal` does all tests whose journal need not be a file over PostgreSQL.
+"""
 
 import os
 import tempfile
@@ -10,6 +13,7 @@ import pytest
 from amili_arm_async import ArmClient
 from amili_arm_async.sandbox import Sandbox
 
+from ..support.postgres import Server, running
 from ..support.sandbox_runs import client_of
 
 
@@ -36,6 +40,22 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield Path(made)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A server for all tests of this process; skips the test where PostgreSQL is not installed."""
+    with running() as server:
+        yield server
+
+
 @pytest.fixture
-def journal(folder: Path) -> Path:
+def database(postgres: Server) -> str:
+    """The URL of a database that no run has used."""
+    postgres.execute("DROP SCHEMA IF EXISTS amili_arm CASCADE")
+    return postgres.url()
+
+
+@pytest.fixture
+def journal(folder: Path, request: pytest.FixtureRequest) -> Path | str:
+    if os.environ.get("AMILI_ARM_TEST_JOURNAL") == "postgresql":
+        return request.getfixturevalue("database")
     return folder / "nightly.sqlite"

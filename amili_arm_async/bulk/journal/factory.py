@@ -1,4 +1,4 @@
-"""Opens the journal of a run: the one place that chooses what keeps it. SQLite is only loaded where there is a journal."""
+"""Opens the journal of a run: the one place that chooses what keeps it. SQLite and psycopg are only loaded where they are needed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
+from ...database.url import database_url
 from ...errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -43,6 +44,13 @@ def run_journal(key: RunKey, options: BulkOptions, service: ServiceClock, *, rea
     """
     if options.journal is None and options.dead_letter is None:
         return None
+    url = database_url(options.journal)
+    if url is not None:
+        if options.dry_run:
+            raise ConfigurationError("a dry run can't use a journal in PostgreSQL: give none, then nothing is taken for sent before")
+        from .postgres.journal import PostgresRunJournal  # noqa: PLC0415
+
+        return PostgresRunJournal(url, key, options, service, reads_source=reads_source)
     try:
         from .sqlite.journal import SqliteRunJournal  # noqa: PLC0415
     except ImportError as exc:  # pragma: no cover - Windows has no fcntl
@@ -51,10 +59,10 @@ def run_journal(key: RunKey, options: BulkOptions, service: ServiceClock, *, rea
 
 
 def replay_journals() -> ReplayJournals:
-    """Returns what a replay reads journals with."""
-    from .sqlite.replay import SqliteReplayJournals  # noqa: PLC0415
+    """Returns what a replay reads journals with, whatever keeps each of them."""
+    from .replay_journals import EveryReplayJournals  # noqa: PLC0415
 
-    return SqliteReplayJournals()
+    return EveryReplayJournals()
 
 
 async def runs_of(path: str | os.PathLike[str], operation: str, client_no: int, run_id: str | None) -> list[tuple[str, float]]:
@@ -74,6 +82,10 @@ async def runs_of(path: str | os.PathLike[str], operation: str, client_no: int, 
     """
     from anyio import to_thread  # noqa: PLC0415
 
+    if (url := database_url(path)) is not None:
+        from .postgres import inspect as database  # noqa: PLC0415
+
+        return await to_thread.run_sync(database.runs_of, url, operation, client_no, run_id)
     from .sqlite import inspect  # noqa: PLC0415
 
     return await to_thread.run_sync(inspect.runs_of, path, operation, client_no, run_id)

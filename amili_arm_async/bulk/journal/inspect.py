@@ -1,4 +1,4 @@
-"""Inspects, adopts and prunes journals. SQLite and anyio are loaded only when a journal is read."""
+"""Inspects, adopts and prunes journals. What keeps them, and anyio, are loaded only when a journal is read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from ...config import check_number
+from ...database.url import database_url
 from ..outcomes import OPEN, SUCCESS, State
 
 __all__ = [
@@ -101,11 +102,27 @@ class JournalRun:
         return self.ended is not None and not self.running and not self.open_batches and not self.unknown_batches
 
 
+def _place(path: str | os.PathLike[str]) -> Any:
+    """Returns the address of a database, which hides its password, or the path of a file."""
+    return database_url(path) or path
+
+
+def _keeper(path: str | os.PathLike[str]) -> Any:
+    """Returns the module that looks at what keeps a journal."""
+    if database_url(path) is not None:
+        from .postgres import inspect as database  # noqa: PLC0415
+
+        return database
+    from .sqlite import inspect  # noqa: PLC0415
+
+    return inspect
+
+
 async def read_journal(path: str | os.PathLike[str], *, keys: bool = False, pruned: bool = False) -> list[JournalRun]:
     """Reads the runs of a journal, the oldest first. Changes nothing, and works while runs are in progress.
 
     Args:
-        path: the path of the journal.
+        path: the path of the journal, or the URL of its database.
         keys: also read the keys of records that are open or unknown.
         pruned: also return the runs that were pruned; only their names and times are known.
 
@@ -117,9 +134,7 @@ async def read_journal(path: str | os.PathLike[str], *, keys: bool = False, prun
     """
     from anyio import to_thread  # noqa: PLC0415
 
-    from .sqlite import inspect  # noqa: PLC0415
-
-    return await to_thread.run_sync(partial(inspect.read, path, keys=keys, pruned=pruned))
+    return await to_thread.run_sync(partial(_keeper(path).read, _place(path), keys=keys, pruned=pruned))
 
 
 async def prune_journal(
@@ -138,7 +153,7 @@ async def prune_journal(
     it sent: other runs don't send them again (see `BulkOptions.resend_known`).
 
     Args:
-        path: the path of the journal.
+        path: the path of the journal, or the URL of its database.
         run_id: only this run.
         older_than: only runs without activity for so many seconds. Default 30 days.
         with_failures: also runs with records that are `failed`, `rejected`, `invalid` or `blocked`.
@@ -158,11 +173,9 @@ async def prune_journal(
     """
     from anyio import to_thread  # noqa: PLC0415
 
-    from .sqlite import inspect  # noqa: PLC0415
-
     check_number("older_than", older_than, least=0)
     check_number("keep_numbers", keep_numbers, least=0)
-    do = partial(inspect.prune, path, run_id, older_than, with_failures=with_failures, unfinished=unfinished)
+    do = partial(_keeper(path).prune, _place(path), run_id, older_than, with_failures=with_failures, unfinished=unfinished)
     return await to_thread.run_sync(partial(do, keep=keep_numbers, kept=on_kept or (lambda _run, _why: None)))
 
 
@@ -174,7 +187,7 @@ async def adopt_journal(path: str | os.PathLike[str]) -> str | None:
     place only: documents that it does not know are sent again.
 
     Args:
-        path: the path of the journal.
+        path: the path of the journal, or the URL of its database.
 
     Returns:
         Why it was stale, in words; None if it was not, and nothing was changed.
@@ -184,16 +197,14 @@ async def adopt_journal(path: str | os.PathLike[str]) -> str | None:
     """
     from anyio import to_thread  # noqa: PLC0415
 
-    from .sqlite import inspect  # noqa: PLC0415
-
-    return await to_thread.run_sync(inspect.adopt, path)
+    return await to_thread.run_sync(_keeper(path).adopt, _place(path))
 
 
 async def stale_reason(path: str | os.PathLike[str]) -> str | None:
     """Tells why a journal is stale (see `adopt_journal`). Changes nothing.
 
     Args:
-        path: the path of the journal.
+        path: the path of the journal, or the URL of its database.
 
     Returns:
         The reason, in words; None if it is not stale.
@@ -203,6 +214,4 @@ async def stale_reason(path: str | os.PathLike[str]) -> str | None:
     """
     from anyio import to_thread  # noqa: PLC0415
 
-    from .sqlite import inspect  # noqa: PLC0415
-
-    return await to_thread.run_sync(inspect.stale_reason, path)
+    return await to_thread.run_sync(_keeper(path).stale_reason, _place(path))

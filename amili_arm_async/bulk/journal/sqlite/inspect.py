@@ -35,7 +35,7 @@ def read(path: str | os.PathLike[str], *, keys: bool, pruned: bool) -> list[Jour
             connection.execute("BEGIN")
             rows = connection.execute("SELECT id FROM runs WHERE pruned IS NULL OR ? ORDER BY id", (pruned,)).fetchall()
             stale = why_stale(connection, path) is not None
-            return [replace(read_run(connection, path, run, keys=keys), stale=stale) for (run,) in rows]
+            return [replace(read_run(connection, run, keys=keys, running=is_locked(path, run)), stale=stale) for (run,) in rows]
     except (sqlite3.Error, OSError) as exc:
         raise broken(path, exc) from exc
 
@@ -80,14 +80,14 @@ def _reader(path: str) -> sqlite3.Connection:
     return connection
 
 
-def read_run(connection: sqlite3.Connection, path: str, run: int, *, keys: bool) -> JournalRun:
+def read_run(connection: sqlite3.Connection, run: int, *, keys: bool, running: bool) -> JournalRun:
     """Reads a summary of a run.
 
     Args:
         connection: of the journal.
-        path: of the journal.
         run: the id of the run.
         keys: whether to read the keys of records that are open or unknown.
+        running: whether a process is going on with it.
 
     Returns:
         The summary.
@@ -118,7 +118,6 @@ def read_run(connection: sqlite3.Connection, path: str, run: int, *, keys: bool)
                 reason = exceptions.get(places[0], outcome).reason
                 batches.append(JournalBatch(uuid, number, open_state, reason, sent, [names[place] for place in places] if names else ()))
     run_id, operation, client_no, base_url, attempts, started, ended, deadline, pruned = name
-    running = is_locked(path, run)
     times = (attempts, started, ended, deadline)
     return JournalRun(run_id, operation, client_no, base_url, *times, running, dict(counts), open_batches, unknown_batches, pruned)
 
@@ -142,13 +141,31 @@ def runs_of(path: str | os.PathLike[str], operation: str, client_no: int, run_id
     check(path, JOURNAL)
     try:
         with contextlib.closing(_reader(path)) as connection:
-            rows = connection.execute(
-                "SELECT run_id, deadline, pruned FROM runs"
-                " WHERE operation = ? AND client_no = ? AND run_id = coalesce(?, run_id) ORDER BY id",
-                (operation, client_no, run_id),
-            ).fetchall()
+            return find_runs(connection, path, operation, client_no, run_id)
     except sqlite3.Error as exc:
         raise broken(path, exc) from exc
+
+
+def find_runs(connection: sqlite3.Connection, path: str, operation: str, client_no: int, run_id: str | None) -> list[tuple[str, float]]:
+    """Lists the runs of an operation and a client number. See `runs_of`.
+
+    Args:
+        connection: of the journal.
+        path: of the journal, for error messages.
+        operation: the operation.
+        client_no: the client number.
+        run_id: only this run; None: all.
+
+    Returns:
+        The runs as (run_id, deadline in seconds), the oldest first.
+
+    Raises:
+        JournalError: it has no such run, or the run was pruned.
+    """
+    rows = connection.execute(
+        "SELECT run_id, deadline, pruned FROM runs WHERE operation = ? AND client_no = ? AND run_id = coalesce(?, run_id) ORDER BY id",
+        (operation, client_no, run_id),
+    ).fetchall()
     runs = [(found, deadline) for found, deadline, pruned in rows if pruned is None]
     if run_id is not None and rows and not runs:
         raise pruned_error(path, run_id, operation, rows[0][2])
@@ -172,13 +189,7 @@ def prune(
     path = path_of(path)
     removed = 0
     now = clock.unix_time()
-
-    def why(run: JournalRun, last: float) -> list[KeptBecause]:
-        found = [("unfinished", not unfinished and run.is_unfinished), ("failures", not with_failures and run.has_failures)]
-        # If the clock was set back, no run counts as old.
-        found.append(("recent", now - last < older_than))
-        return [reason for reason, holds in found if holds]  # type: ignore[misc]
-
+    why = reasons_to_keep(now, older_than, with_failures=with_failures, unfinished=unfinished)
     with contextlib.closing(open_journal(path, create=False)) as connection:
         try:
             forgotten = connection.execute("SELECT count(*) FROM numbers").fetchone()[0]
@@ -187,10 +198,10 @@ def prune(
             query = "SELECT id FROM runs WHERE pruned IS NULL AND run_id = coalesce(?, run_id) ORDER BY id"
             for (run,) in connection.execute(query, (run_id,)).fetchall():
                 if (held := lock(path, run)) is None:
-                    kept(read_run(connection, path, run, keys=False), ["running"])
+                    kept(read_run(connection, run, keys=False, running=True), ["running"])
                     continue
                 try:
-                    found, reasons = _remove(connection, path, run, why, keep)
+                    found, reasons = _remove(connection, run, why, keep)
                 finally:
                     held.release()
                 if reasons:
@@ -204,22 +215,34 @@ def prune(
     return removed
 
 
+def reasons_to_keep(
+    now: float, older_than: float, *, with_failures: bool, unfinished: bool
+) -> Callable[[JournalRun, float], list[KeptBecause]]:
+    """Returns what says why a run is not removed: called with the run, and the Unix time of its last activity.
+
+    Args:
+        now: Unix time.
+        older_than: see `prune_journal`.
+        with_failures: see `prune_journal`.
+        unfinished: see `prune_journal`.
+    """
+
+    def why(run: JournalRun, last: float) -> list[KeptBecause]:
+        found = [("unfinished", not unfinished and run.is_unfinished), ("failures", not with_failures and run.has_failures)]
+        # If the clock was set back, no run counts as old.
+        found.append(("recent", now - last < older_than))
+        return [reason for reason, holds in found if holds]  # type: ignore[misc]
+
+    return why
+
+
 def _remove(
-    connection: sqlite3.Connection, path: str, run: int, why: Callable[[JournalRun, float], list[KeptBecause]], keep: float
+    connection: sqlite3.Connection, run: int, why: Callable[[JournalRun, float], list[KeptBecause]], keep: float
 ) -> tuple[JournalRun, list[KeptBecause]]:
-    """Removes a run that is locked here, unless `why` gives reasons not to: only under the lock its state is certain."""
-    span = span_of(run)
+    """Removes a run that is locked here, unless `why` gives reasons not to."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        found = replace(read_run(connection, path, run, keys=False), running=False)
-        reasons = why(found, _last(connection, run))
-        if not reasons and found.pruned is None:
-            if keep > 0:
-                keep_numbers(connection, run)
-            for table in ("records", "bodies", "superseded", "overtaken"):
-                connection.execute(f"DELETE FROM {table} WHERE batch BETWEEN ? AND ?", span)  # noqa: S608 - our own words
-            connection.execute("DELETE FROM batches WHERE id BETWEEN ? AND ?", span)
-            connection.execute("UPDATE runs SET pruned = ?, token = NULL WHERE id = ?", (clock.unix_time(), run))
+        found, reasons = remove_run(connection, run, why, keep)
         connection.execute("COMMIT")
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
@@ -228,8 +251,35 @@ def _remove(
     return found, reasons
 
 
+def remove_run(
+    connection: sqlite3.Connection, run: int, why: Callable[[JournalRun, float], list[KeptBecause]], keep: float
+) -> tuple[JournalRun, list[KeptBecause]]:
+    """Removes a run, unless `why` gives reasons not to. Call it in a transaction, under the lock: only then is its state certain.
+
+    Args:
+        connection: of the journal.
+        run: the id of the run.
+        why: see `reasons_to_keep`.
+        keep: seconds for which its numbers are kept.
+
+    Returns:
+        The run, and why it was kept.
+    """
+    span = span_of(run)
+    found = read_run(connection, run, keys=False, running=False)
+    reasons = why(found, _last(connection, run))
+    if not reasons and found.pruned is None:
+        if keep > 0:
+            keep_numbers(connection, run)
+        for table in ("records", "bodies", "superseded", "overtaken"):
+            connection.execute(f"DELETE FROM {table} WHERE batch BETWEEN ? AND ?", span)  # noqa: S608 - our own words
+        connection.execute("DELETE FROM batches WHERE id BETWEEN ? AND ?", span)
+        connection.execute("UPDATE runs SET pruned = ?, token = NULL WHERE id = ?", (clock.unix_time(), run))
+    return found, reasons
+
+
 def _last(connection: sqlite3.Connection, run: int) -> float:
     """Returns the Unix time of the last activity of a run."""
-    row = connection.execute("SELECT max(started, coalesce(ended, started)) FROM runs WHERE id = ?", (run,)).fetchone()
+    row = connection.execute("SELECT CASE WHEN ended > started THEN ended ELSE started END FROM runs WHERE id = ?", (run,)).fetchone()
     times = connection.execute("SELECT max(sent), max(accepted) FROM batches WHERE id BETWEEN ? AND ?", span_of(run)).fetchone()
     return float(max(row[0], *(time or 0.0 for time in times)))

@@ -15,6 +15,7 @@ from anyio import to_thread
 from .... import clock, log
 from ....clock import ServiceClock, Stamp
 from ....config import BulkOptions
+from ....database.worker import DatabaseWorker
 from ....errors import ArmError, JournalError
 from ....sqlite.file import path_of
 from ....sqlite.lock import is_locked
@@ -64,7 +65,7 @@ class SqliteRunJournal:
         self.keeps_payloads = options.dead_letter is not None
         self.batches_ahead = 4
         self.look_up_first: LookUpFirst | None = None
-        self._path = path_of(options.journal) if options.journal is not None else ""
+        self._path = self._place_of(options)
         # What a dry run reads and writes in place of the journal.
         self._snapshot: Snapshot | None = None
         self._options = options
@@ -77,7 +78,7 @@ class SqliteRunJournal:
         self._next_batch = 0
         self._spans = KeyRanges()
         self._indexed = False
-        self._thread: SqliteWorker | None = None
+        self._thread: DatabaseWorker | None = None
         self._open: dict[int, asyncio.Event] = {}
         self._is_stopping = False
         self._deferred = DeferredOutcomes()
@@ -85,8 +86,21 @@ class SqliteRunJournal:
         self._adopted: set[int] = set()
         self._dead_letter: DeadLetter | None = None
 
+    # What differs where the journal is not a file: see `journal.postgres.journal`.
+
+    _kind: type[RunStore] = RunStore
+
+    def _place_of(self, options: BulkOptions) -> str:
+        return path_of(options.journal) if options.journal is not None else ""
+
+    def _make_thread(self) -> DatabaseWorker:
+        path = self._snapshot.path if self._snapshot is not None else self._path
+        look = partial(refuse_running, path=path, name=self._key)
+        opening = partial(open_journal, path, look=look)
+        return SqliteWorker(path, opening, self._store.release, JOURNAL.word, committed=self._store.committed)
+
     def _use_store(self, path: str, original: str | None = None) -> None:
-        self._store = RunStore(
+        self._store = self._kind(
             self._key,
             path,
             not self._key.safe or self.keeps_payloads,
@@ -110,10 +124,7 @@ class SqliteRunJournal:
         if self._options.dry_run and self._path:
             self._snapshot = await to_thread.run_sync(Snapshot, self._path, JOURNAL.word)
             self._use_store(self._snapshot.path, original=self._path)
-        path = self._snapshot.path if self._snapshot is not None else self._path
-        look = partial(refuse_running, path=path, name=self._key)
-        opening = partial(open_journal, path, look=look)
-        thread = SqliteWorker(path, opening, self._store.release, JOURNAL.word, committed=self._store.committed)
+        thread = self._make_thread()
         beginning = partial(
             self._store.begin,
             deadline=self._options.deadline,

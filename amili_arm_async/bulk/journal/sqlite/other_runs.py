@@ -140,7 +140,8 @@ class OtherRuns:
     def _has_changed(self, connection: sqlite3.Connection) -> bool:
         """Returns whether another connection has written since the last time."""
         version = connection.execute("PRAGMA data_version").fetchone()[0]
-        has_changed, self._version = version != self._version, version
+        has_changed = bool(version != self._version)
+        self._version = version
         return has_changed
 
     def _is_running(self, connection: sqlite3.Connection, run: int) -> bool:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-    from ....sqlite.worker import SqliteWorker
+    from ....database.worker import DatabaseWorker
 
 __all__ = ["SqliteReconcileStore", "adopted"]
 
@@ -90,7 +90,7 @@ class SqliteReconcileStore:
         self,
         store: RunStore,
         run: int,
-        thread: SqliteWorker,
+        thread: DatabaseWorker,
         deferred: DeferredOutcomes,
         next_row: Callable[[], int],
         settle: Callable[[int, Outcome, Mapping[int, Outcome], int | None], None],

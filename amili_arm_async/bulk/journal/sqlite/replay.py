@@ -20,7 +20,7 @@ from .index import read_records
 from .queries import body_of, ids, states_of, superseded
 from .schema import broken, open_journal
 
-__all__ = ["SqliteReplayJournals"]
+__all__ = ["SqliteReplayJournals", "find_named", "records_of"]
 
 
 class SqliteReplayJournals:
@@ -53,14 +53,14 @@ class SqliteReplayJournals:
         path = path_of(path)
         try:
             with contextlib.closing(open_journal(path, create=False)) as connection:
-                found = _find(connection, path, run)
+                found = find_named(connection, path, run)
                 if found is None:
                     return None
                 number, is_cut_off = found
                 if is_locked(path, number):
                     raise JournalError(f"the run {run.run_id!r} of the journal {path} is in progress: wait until it ends")
                 for batch in ids(connection, number, "state <> 'queued'"):
-                    on_records(_records(connection, batch, is_document=not run.safe))
+                    on_records(records_of(connection, batch, is_document=not run.safe))
         except (sqlite3.Error, OSError) as exc:
             raise broken(path, exc) from exc
         return is_cut_off
@@ -70,15 +70,27 @@ class SqliteReplayJournals:
         path = path_of(path)
         try:
             with contextlib.closing(connect(path, "rw")) as connection:
-                found = _find(connection, path, run)
+                found = find_named(connection, path, run)
                 if found is not None:
                     connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (found[0],))
         except sqlite3.Error as exc:
             raise broken(path, exc) from exc
 
 
-def _find(connection: sqlite3.Connection, path: str, run: RunKey) -> tuple[int, bool] | None:
-    """Returns the id of a run and whether it was cut off. Unlike `find_run`, it does not check the address: the replay has done so."""
+def find_named(connection: sqlite3.Connection, path: str, run: RunKey) -> tuple[int, bool] | None:
+    """Finds a run. Unlike `find_run`, it does not check the address: the replay has done so.
+
+    Args:
+        connection: of the journal.
+        path: of the journal, for error messages.
+        run: the run.
+
+    Returns:
+        The id of the run and whether it was cut off; None where the journal does not have it.
+
+    Raises:
+        JournalError: the run was pruned.
+    """
     row = connection.execute(
         "SELECT id, ended IS NULL, pruned FROM runs WHERE run_id = ? AND operation = ? AND client_no = ?",
         (run.run_id, run.operation, run.client_no),
@@ -88,7 +100,17 @@ def _find(connection: sqlite3.Connection, path: str, run: RunKey) -> tuple[int, 
     return (row[0], bool(row[1])) if row is not None else None
 
 
-def _records(connection: sqlite3.Connection, batch: int, *, is_document: bool) -> Iterator[JournalRecord]:
+def records_of(connection: sqlite3.Connection, batch: int, *, is_document: bool) -> Iterator[JournalRecord]:
+    """Reads the records of a batch, except superseded ones.
+
+    Args:
+        connection: of the journal.
+        batch: its id.
+        is_document: whether they are documents.
+
+    Yields:
+        The records.
+    """
     names, prints, _ = read_records(connection, batch)
     gone = superseded(connection, batch)
     texts: list[bytes] | None = None

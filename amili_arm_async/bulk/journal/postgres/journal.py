@@ -1,0 +1,96 @@
+"""The journal of a run in PostgreSQL, as the sender uses it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from .... import clock
+from ....config import BulkOptions
+from ....database.url import DatabaseUrl
+from ....database.worker import DatabaseWorker
+from ....errors import JournalError
+from ....postgres.connection import Patience, PostgresConnection
+from ....postgres.lease import take
+from ....postgres.schema import prepare_schema
+from ....postgres.worker import PostgresWorker
+from ...outcomes import State
+from ..run_key import RunKey
+from ..sqlite.find_run import find_run
+from ..sqlite.journal import SqliteRunJournal
+from .store import PostgresRunStore
+
+if TYPE_CHECKING:
+    from ....clock import ServiceClock
+    from ....postgres.owner import Owner
+
+__all__ = ["WORD", "PostgresRunJournal"]
+
+WORD = "journal"
+
+_AFTER_AN_END = 10.0
+"""Seconds to wait for a database that is away, once a run was ended for another reason."""
+
+
+class PostgresRunJournal(SqliteRunJournal):
+    """The journal of one run in PostgreSQL. See `RunJournal` and `Recorder` for the methods.
+
+    Args:
+        url: of the database.
+        key: which run.
+        options: of the run.
+        service: the clock of the service.
+        reads_source: False if there is no source.
+    """
+
+    _kind = PostgresRunStore
+
+    def __init__(self, url: DatabaseUrl, key: RunKey, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True) -> None:
+        self._url = url
+        self._patience = Patience(options.patience)
+        super().__init__(key, options, service, reads_source=reads_source)
+
+    def _place_of(self, options: BulkOptions) -> str:
+        return str.__str__(self._url)
+
+    def _make_thread(self) -> DatabaseWorker:
+        return PostgresWorker(self._url, self._open_run, self._store.release, WORD, self._patience)
+
+    def _open_run(self) -> tuple[PostgresConnection, Owner]:
+        """Connects, and takes the run; called in the thread."""
+        prepare_schema(self._url, WORD)
+        connection = PostgresConnection(self._url, WORD, patience=self._patience)
+        try:
+            connection.identify()
+            run = self._enter_run(connection)
+            return connection, take(connection, run, 0, token=secrets.token_hex(8), patience=self._patience, refuse=self._running_error)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _enter_run(self, connection: Any) -> int:
+        key = self._key
+        with connection.transaction():
+            if (found := find_run(connection, self._path, key)) is not None:
+                return found[0]
+            connection.execute(
+                "INSERT INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)"
+                " VALUES (?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (key.run_id, key.operation, key.client_no, key.base_url, self._options.deadline, clock.unix_time(), os.getpid()),
+            )
+            entered = find_run(connection, self._path, key)
+            assert entered is not None
+            return entered[0]
+
+    def _running_error(self, owner: Owner) -> JournalError:
+        return JournalError(
+            f"the run {self._key.run_id!r} ({self._key.operation}) of the journal {self._path} is already in progress in {owner}: wait "
+            "until it ends"
+        )
+
+    async def end(self, *, complete: bool) -> dict[State, int]:
+        """Writes the dead letter file and closes the journal. See `Recorder`."""
+        if not complete:
+            self._patience.seconds = min(self._patience.seconds, _AFTER_AN_END)
+        return await super().end(complete=complete)

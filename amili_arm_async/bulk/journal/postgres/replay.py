@@ -1,0 +1,41 @@
+"""Reads journals in PostgreSQL for a replay, and writes to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from ....errors import JournalError
+from ....postgres.lease import is_owned
+from ..protocol import JournalRecord
+from ..run_key import RunKey
+from ..sqlite.queries import ids
+from ..sqlite.replay import find_named, records_of
+from .inspect import opened
+
+if TYPE_CHECKING:
+    from ....database.url import DatabaseUrl
+
+__all__ = ["mark_cut_off", "read_run"]
+
+
+def read_run(url: DatabaseUrl, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool | None:
+    """See `ReplayJournals`."""
+    with opened(url) as connection:
+        found = find_named(connection, url, run)
+        if found is None:
+            return None
+        number, is_cut_off = found
+        if is_owned(connection, number):
+            raise JournalError(f"the run {run.run_id!r} of the journal {url} is in progress: wait until it ends")
+        for batch in ids(connection, number, "state <> 'queued'"):
+            on_records(records_of(connection, batch, is_document=not run.safe))
+    return is_cut_off
+
+
+def mark_cut_off(url: DatabaseUrl, run: RunKey) -> None:
+    """See `ReplayJournals`."""
+    with opened(url) as connection:
+        found = find_named(connection, url, run)
+        if found is not None:
+            connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (found[0],))

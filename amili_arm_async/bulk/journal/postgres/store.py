@@ -1,0 +1,205 @@
+"""What a run writes into a journal in PostgreSQL, where that differs from SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from ....clock import Stamp
+from ....postgres.connection import TIMELINE, PostgresConnection
+from ....postgres.lease import is_owned
+from ....sqlite.file import temporary_database
+from ..protocol import StaleSince
+from ..sqlite.index import Index
+from ..sqlite.mark import stale_since
+from ..sqlite.other_runs import OtherRuns
+from ..sqlite.store import OpenedRun, RunStore
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ....sqlite.guard import FileGuard
+    from ...chunking import Batch
+    from ...outcomes import Outcome
+    from ..run_key import RunKey
+
+__all__ = ["PostgresRunStore", "ServerMark", "note_change", "why_stale"]
+
+_CHANGE: Final = f"""INSERT INTO accounts (operation, client_no, base_url, changes) VALUES (?, ?, ?, 1)
+ON CONFLICT (operation, client_no, base_url) DO UPDATE SET changes = accounts.changes + 1 RETURNING changes, {TIMELINE}"""  # noqa: S608 - our own words
+_CHANGE_OF_UNNAMED: Final = _CHANGE.replace(f", {TIMELINE}", ", NULL")
+
+_RECORDED: Final = "an earlier run found it stale"
+_OTHER_SERVER: Final = (
+    "its database is another one than when it was last written, or on another timeline: a standby was promoted, or a backup restored, "
+    "which may lack the last commits"
+)
+
+
+def note_change(connection: PostgresConnection, operation: str, client_no: int, base_url: str) -> int:
+    """Locks what all runs of an operation, a client number and an address share, until the end of the transaction: so of two transactions
+    that enter documents, the second one sees what the first one entered.
+
+    Args:
+        connection: in a transaction.
+        operation: the operation.
+        client_no: the client number.
+        base_url: the address.
+
+    Returns:
+        How often that was done.
+
+    Raises:
+        JournalError: the database is not the one that it was when the connection was opened.
+    """
+    query = _CHANGE if connection.server is not None else _CHANGE_OF_UNNAMED
+    changes, timeline = connection.execute_alike(query, (operation, client_no, base_url))
+    if connection.server is not None and not connection.server.endswith(f":{timeline}"):
+        # Behind a pooler, a promotion is not seen as a lost connection.
+        raise connection.lost()
+    return int(changes)
+
+
+class PostgresRunStore(RunStore):
+    """A run in a journal in PostgreSQL. See `RunStore`."""
+
+    __slots__ = ("_table",)
+
+    _table: sqlite3.Connection | None
+
+    def begin(self, connection: Any, *, deadline: float, now: Stamp, process: int) -> OpenedRun:
+        """Opens the run, which this process owns. See `RunStore`.
+
+        Args:
+            connection: to the database.
+            deadline: of this attempt, in seconds.
+            now: the current time.
+            process: the id of this process.
+
+        Returns:
+            The run.
+        """
+        self._table = None
+        if not self.key.safe:
+            self._note(connection)
+        return super().begin(connection, deadline=deadline, now=now, process=process)
+
+    def enter(self, connection: Any, id: int, batch: Batch, contents: Sequence[str] | None = None) -> None:
+        """Enters a batch that is going to be sent, unless it is there already. See `RunStore`.
+
+        Args:
+            connection: to the database.
+            id: the id of the batch.
+            batch: the batch.
+            contents: the identities of its records without key, in order, if they are known.
+        """
+        is_new = id not in self.entered
+        super().enter(connection, id, batch, contents)
+        if is_new and self.other_runs is None and not self.key.safe:
+            self._note(connection)
+
+    def _enter_withheld(
+        self, connection: Any, id: int, batch: Batch, said: Mapping[int, Outcome], looked_up: Stamp | None, *, keep_body: bool
+    ) -> None:
+        super()._enter_withheld(connection, id, batch, said, looked_up, keep_body=keep_body)
+        self._note(connection)
+
+    def release(self) -> None:
+        """Closes all files."""
+        super().release()
+        table = getattr(self, "_table", None)
+        if table is not None:
+            table.close()
+
+    def _note(self, connection: PostgresConnection) -> int:
+        return note_change(connection, self.key.operation, self.key.client_no, self.key.base_url)
+
+    def _take(self, earlier: int) -> None:
+        """Does nothing: the part of the run was taken when the connection was opened."""
+
+    def _make_other_runs(self) -> OtherRuns:
+        return _OtherRuns(self.path, self.key, self.id, self.index_wanted)
+
+    def _make_mark(self) -> ServerMark:
+        return ServerMark()
+
+    def _new_index(self, connection: Any) -> Index:
+        if self._table is None:
+            # In a file of this process: it belongs to no transaction of the database.
+            self._table = temporary_database("")
+            self._table.execute("BEGIN")
+        return Index(connection, self._table)
+
+    def _check_owner(self, connection: Any) -> None:
+        """Does nothing: each transaction begins with that."""
+
+    def _write_body(self, connection: Any, id: int, batch: Batch) -> None:
+        connection.execute("INSERT INTO bodies VALUES (?, ?)", (id, b",".join(batch.pieces)))
+
+
+class _OtherRuns(OtherRuns):
+    """The other runs of a journal in PostgreSQL."""
+
+    def __init__(self, path: str, key: RunKey, run: int, index_wanted: Any) -> None:
+        super().__init__(path, key, run, index_wanted)
+        self._account = (key.operation, key.client_no, key.base_url)
+
+    def _has_changed(self, connection: Any) -> bool:
+        changes = note_change(connection, *self._account)
+        has_changed, self._version = changes != self._version + 1 or self._version < 0, changes
+        return has_changed
+
+    def _is_running(self, connection: Any, run: int) -> bool:
+        return is_owned(connection, run)
+
+
+class ServerMark:
+    """Reveals a journal whose database is another one than when it was last written. See `Mark`."""
+
+    def __init__(self) -> None:
+        self.stale: list[StaleSince] = []
+        self.reason: str | None = None
+
+    def begin(self, connection: Any, *, now: Stamp, deadline: float) -> None:
+        """Finds out whether the journal is stale, and records that in it.
+
+        Args:
+            connection: to the database.
+            now: the current time.
+            deadline: of the run, in seconds.
+        """
+        server, longest = connection.execute("SELECT server, deadline FROM journal FOR UPDATE").fetchone()
+        longest = max(longest, deadline)
+        self.reason = _OTHER_SERVER if _is_other(server, connection) else None
+        if self.reason is not None:
+            # When it lost commits, and when documents were sent that it does not know, is not known.
+            connection.execute("INSERT INTO stale VALUES (?, ?, ?, ?, ?)", (*now, longest))
+        connection.execute("UPDATE journal SET deadline = ?, server = coalesce(?, server)", (longest, connection.server))
+        self.stale = stale_since(connection)
+        self.reason = self.reason or (_RECORDED if self.stale else None)
+
+    def intent(self, connection: Any, now: Stamp) -> None:
+        """Does nothing: the fence counts what is written."""
+
+    def committed(self, connection: Any, guard: FileGuard) -> None:
+        """Does nothing: there is no file."""
+
+    def close(self) -> None:
+        """Does nothing: there is no file."""
+
+
+def why_stale(connection: Any) -> str | None:
+    """Tells why a journal is stale, without changing anything.
+
+    Args:
+        connection: to the database, identified.
+
+    Returns:
+        The reason, in words; None if it is not stale.
+    """
+    (server,) = connection.execute("SELECT server FROM journal").fetchone()
+    return _OTHER_SERVER if _is_other(server, connection) else _RECORDED if stale_since(connection) else None
+
+
+def _is_other(server: str | None, connection: PostgresConnection) -> bool:
+    return server is not None and connection.server is not None and server != connection.server

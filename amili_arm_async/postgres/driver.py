@@ -1,0 +1,96 @@
+"""Loads psycopg, says which of its errors pass, and connects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import ConfigurationError, JournalError
+
+if TYPE_CHECKING:
+    from ..database.url import DatabaseUrl
+
+__all__ = ["broken", "connect", "load", "passes"]
+
+_DEFAULTS: Final = {
+    "application_name": "amili-arm",
+    "connect_timeout": "10",
+    # A connection that was cut without a word is noticed within a lease.
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+"""Parameters of a connection, where its URL does not give others."""
+
+_PASSING: Final = ("InterfaceError", "OperationalError")
+_PASSING_STATES: Final = frozenset({"25006", "25P03"})
+"""States of other classes that pass: a standby that is not promoted yet; a transaction that was idle for too long."""
+
+
+def load() -> Any:
+    """Returns psycopg.
+
+    Raises:
+        ConfigurationError: it is not installed, or can't be used.
+    """
+    try:
+        import psycopg  # noqa: PLC0415
+    except ImportError as exc:
+        raise ConfigurationError(
+            f'PostgreSQL needs a package that can\'t be imported: pip install "amili-arm-async[postgres]" ({exc})'
+        ) from exc
+    return psycopg
+
+
+def connect(url: DatabaseUrl) -> Any:
+    """Connects to a database.
+
+    The connection has no state of its own: neither settings nor prepared statements, so that a pooler may give each transaction another
+    one.
+
+    Args:
+        url: of the database.
+
+    Returns:
+        A connection in autocommit mode.
+
+    Raises:
+        ConfigurationError: the URL is malformed.
+        psycopg.Error: it can't be reached, or refuses.
+    """
+    psycopg = load()
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(url.conninfo)
+    except psycopg.Error:
+        # What it says may quote the password.
+        raise ConfigurationError(
+            f"{url} is no URL of PostgreSQL: check its parameters, and write special characters of user and password as %XX"
+        ) from None
+    return psycopg.connect(**{**_DEFAULTS, **given}, autocommit=True, prepare_threshold=None, client_encoding="UTF8")
+
+
+def passes(failure: Exception) -> bool:
+    """Returns whether a failure may pass: the database is away, restarts, is full, or chose this transaction to end a deadlock.
+
+    Args:
+        failure: what was raised.
+    """
+    psycopg = load()
+    kinds = tuple(getattr(psycopg, name) for name in _PASSING)
+    return isinstance(failure, kinds) or (isinstance(failure, psycopg.Error) and getattr(failure, "sqlstate", None) in _PASSING_STATES)
+
+
+def broken(url: DatabaseUrl, failure: Exception, word: str, hint: str = "") -> JournalError:
+    """Returns the error for a failure of a database.
+
+    Args:
+        url: of the database.
+        failure: what was raised.
+        word: what is kept there.
+        hint: what follows; a sentence.
+
+    Returns:
+        The error, to be raised from `failure`.
+    """
+    text = " ".join(str(failure).split()) or type(failure).__name__
+    return JournalError(f"the {word} {url} can't be used: {text}" + (f". {hint}" if hint else ""))

@@ -1,0 +1,151 @@
+"""Takes a part of a run for this process, and gives it back: by a row with an epoch and a lease, as the clock of the database counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from .. import clock
+from ..errors import JournalError
+from .connection import BEAT, LEASE, Fence, Patience, PostgresConnection
+from .owner import Owner, is_dead, is_ours, release, this_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["give_back", "is_owned", "take", "try_take"]
+
+_LOCKED: Final = "55P03"
+
+_LOOK: Final = 0.5
+"""Seconds between two looks at a lease that somebody else has."""
+
+_TAKE: Final = f"""UPDATE parts SET owner = ?, epoch = epoch + 1, writes = 0,
+    lease_until = clock_timestamp() + interval '{LEASE:.0f} seconds'
+WHERE run = ? AND part = ? AND epoch = ? AND writes = ? RETURNING epoch"""  # noqa: S608 - our own words
+
+_LEFT: Final = "coalesce(extract(epoch FROM lease_until - clock_timestamp())::float8, 0)"
+
+
+def take(
+    connection: PostgresConnection, run: int, part: int, *, token: str, patience: Patience, refuse: Callable[[Owner], Exception]
+) -> Owner:
+    """Takes a part of a run; from now on the transactions of the connection are fenced.
+
+    Where another process has it, it is watched: it is refused as soon as it renews its lease, and taken over once its lease has ended, or
+    its process is known to have.
+
+    Args:
+        connection: to the database.
+        run: the id of the run.
+        part: the number of the part.
+        token: a random name of this attempt.
+        patience: ended where nobody waits for it any more.
+        refuse: makes the error where another process goes on with it.
+
+    Returns:
+        The name of this process.
+
+    Raises:
+        JournalError: the database can't be used.
+        Exception: what `refuse` made.
+    """
+    ours = this_process(token)
+    try:
+        watched: tuple[Any, ...] | None = None
+        begun = clock.monotonic()
+        while True:
+            found = _read(connection, run, part)
+            owner, epoch, writes, left = found
+            is_free = owner is None or left <= 0 or is_dead(owner)
+            if is_free and (taken := _take(connection, run, part, ours, epoch, writes)) is not None:
+                connection.fence = Fence(run, part, taken, 0)
+                return ours
+            watched = watched or (epoch, writes)
+            is_going_on = owner is not None and (watched != (epoch, writes) or is_ours(owner))
+            if is_going_on or clock.monotonic() - begun > LEASE + BEAT or not patience.wait(_LOOK):
+                raise refuse(owner or ours)
+    except BaseException:
+        release(ours)
+        raise
+
+
+def _read(connection: PostgresConnection, run: int, part: int) -> tuple[Owner | None, int, int, float]:
+    with connection.transaction():
+        connection.execute("INSERT INTO parts (run, part) VALUES (?, ?) ON CONFLICT DO NOTHING", (run, part))
+        query = f"SELECT owner, epoch, writes, {_LEFT} FROM parts WHERE run = ? AND part = ?"  # noqa: S608 - our own words
+        owner, *rest = connection.execute(query, (run, part)).fetchone()
+    return (msgspec.json.decode(owner, type=Owner) if owner is not None else None, *rest)
+
+
+def _take(connection: PostgresConnection, run: int, part: int, owner: Owner, epoch: int, writes: int) -> int | None:
+    """Takes a part that was found free, unless somebody else was faster; returns the new epoch."""
+    try:
+        return _update(connection, run, part, owner, epoch, writes)
+    except JournalError as exc:
+        # Its owner has a transaction open, and is still there or about to be cut off.
+        if getattr(exc.__cause__, "sqlstate", None) != _LOCKED:
+            raise
+        return None
+
+
+def _update(connection: PostgresConnection, run: int, part: int, owner: Owner, epoch: int, writes: int) -> int | None:
+    with connection.transaction():
+        row = connection.execute(
+            _TAKE,
+            (msgspec.json.encode(owner).decode(), run, part, epoch, writes),
+        ).fetchone()
+    return int(row[0]) if row is not None else None
+
+
+def try_take(connection: PostgresConnection, run: int, part: int, *, token: str) -> Owner | None:
+    """Takes a part of a run where nobody goes on with it, without waiting.
+
+    Args:
+        connection: to the database.
+        run: the id of the run.
+        part: the number of the part.
+        token: a random name of this attempt.
+
+    Returns:
+        The name of this process; None where another one has the part.
+    """
+    owner, epoch, writes, left = _read(connection, run, part)
+    if owner is not None and left > 0 and not is_dead(owner):
+        return None
+    ours = this_process(token)
+    if (taken := _take(connection, run, part, ours, epoch, writes)) is None:
+        release(ours)
+        return None
+    connection.fence = Fence(run, part, taken, 0)
+    return ours
+
+
+def give_back(connection: PostgresConnection, owner: Owner) -> None:
+    """Gives a part back, so that the next process need not wait for the end of its lease.
+
+    Args:
+        connection: the fenced connection.
+        owner: the name of this process.
+    """
+    fence, connection.fence = connection.fence, None
+    release(owner)
+    if fence is None:
+        return
+    with connection.transaction():
+        connection.execute(
+            "UPDATE parts SET owner = NULL, lease_until = NULL WHERE run = ? AND part = ? AND epoch = ?",
+            (fence.run, fence.part, fence.epoch),
+        )
+
+
+def is_owned(connection: PostgresConnection, run: int) -> bool:
+    """Returns whether a process is going on with a run.
+
+    Args:
+        connection: to the database.
+        run: the id of the run.
+    """
+    rows = connection.execute(f"SELECT owner, {_LEFT} FROM parts WHERE run = ? AND owner IS NOT NULL", (run,))  # noqa: S608 - our own words
+    return any(left > 0 and not is_dead(msgspec.json.decode(owner, type=Owner)) for owner, left in rows.fetchall())

@@ -1,0 +1,76 @@
+"""The thread that does all work on a database of PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..database.worker import DatabaseWorker, Work
+from ..errors import ArmError
+from .connection import BEAT, Patience, PostgresConnection
+from .driver import broken
+from .lease import give_back
+
+if TYPE_CHECKING:
+    from ..database.url import DatabaseUrl
+    from .owner import Owner
+
+__all__ = ["PostgresWorker"]
+
+
+class PostgresWorker(DatabaseWorker):
+    """Does work on a connection that no other thread uses, each piece in a fenced transaction.
+
+    Args:
+        url: of the database, for error messages.
+        open: opens the connection and takes what this process owns.
+        closed: called in the thread once the connection is closed, for whatever reason.
+        word: what error messages call what is kept there.
+        patience: how long to wait for a database that is away.
+    """
+
+    idle = BEAT
+
+    def __init__(
+        self,
+        url: DatabaseUrl,
+        open: Callable[[], tuple[PostgresConnection, Owner]],
+        closed: Callable[[], None],
+        word: str,
+        patience: Patience,
+    ) -> None:
+        super().__init__(closed)
+        self._url = url
+        self._word = word
+        self._open = open
+        self._patience = patience
+        self._owner: Owner | None = None
+
+    def finish(self) -> None:
+        """Makes the thread do the remaining work, close the connection and end; it waits for no database that is away any more."""
+        super().finish()
+        self._patience.end()
+
+    def _connect(self) -> PostgresConnection:
+        connection, self._owner = self._open()
+        return connection
+
+    def _disconnect(self, connection: PostgresConnection) -> None:
+        assert self._owner is not None
+        # Where the database is away, the lease ends by itself.
+        with contextlib.suppress(Exception):
+            give_back(connection, self._owner)
+        connection.close()
+
+    def _error(self, failure: Exception) -> ArmError:
+        return failure if isinstance(failure, ArmError) else broken(self._url, failure, self._word)
+
+    def _transact(self, durable: bool, works: list[Work], connection: PostgresConnection) -> list[Any]:
+        if works[0].alone:
+            return [work.do(connection) for work in works]
+        with connection.transaction():
+            return [work.do(connection) for work in works]
+
+    def _beat(self, connection: PostgresConnection) -> None:
+        connection.beat()

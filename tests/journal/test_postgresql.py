@@ -1,0 +1,301 @@
+"""A journal in PostgreSQL: its roles and tables, who owns a run, and a database that goes away, comes back, or is another one."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
+import psycopg
+import pytest
+
+from amili_arm_async import BulkError, BulkOptions, ConfigurationError, JournalError, adopt_journal, read_journal
+from amili_arm_async.database.url import DatabaseUrl, database_url
+from amili_arm_async.postgres import connection as connections
+from amili_arm_async.postgres.schema import VERSION, prepare_schema
+
+from ..support.sandbox_runs import invoices, lines_of, send, the_run, until
+
+RUN = {"run_id": "2026-11-20", "max_records": 3}
+
+
+# --- its address ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://arm:geheim@db/arm",
+        "postgres://arm:geheim@db:5433,db2/arm?sslmode=verify-full",
+        "postgresql://db/arm?user=arm&password=geheim&sslpassword=geheim",
+        "POSTGRESQL://arm:ge/he@im:geheim@db/arm",
+        "postgresql://arm:geheim/x@db/arm",
+        "postgresql://arm:%geheim@db/arm?PASSWORD=geheim",
+    ],
+)
+def test_no_text_shows_the_password_of_a_database(url):
+    found = database_url(url)
+    assert found is not None
+    assert "geheim" in found.conninfo
+    options = BulkOptions(journal=url, run_id="2026-11-20")
+    for shown in (str(found), repr(found), f"{found}", f"{options.journal}", repr(options)):
+        assert "geheim" not in shown
+
+
+async def test_an_error_shows_no_password(arm):
+    url = "postgresql://arm:geh%zzeim@127.0.0.1:1/arm"
+    with pytest.raises(ConfigurationError, match="write special characters") as caught:
+        await send(arm, invoices(1), journal=url, **RUN)
+    assert "geh" not in "".join(map(str, (caught.value, caught.value.__cause__)))
+    with pytest.raises(JournalError, match=r"postgresql://arm@127\.0\.0\.1:1/arm can't be used: connection failed") as refused:
+        await send(arm, invoices(1), journal="postgresql://arm:geheim@127.0.0.1:1/arm", **RUN)
+    assert "geheim" not in "".join(map(str, (refused.value, refused.value.__cause__)))
+
+
+async def test_a_dead_letter_shows_no_password(arm, database, folder):
+    journal = database.replace("arm@", "arm:geheim@")
+    await send(arm, [*invoices(2), *invoices(1)], journal=journal, dead_letter=folder / "dead.jsonl", **RUN)
+    assert {line["journal"] for line in lines_of(folder / "dead.jsonl")} == {database}
+
+
+def test_other_databases_and_other_types_are_refused(folder):
+    with pytest.raises(ConfigurationError, match=r"begins with mysql://"):
+        BulkOptions(journal="mysql://arm:geheim@db/arm", run_id="1")
+    with pytest.raises(ConfigurationError, match="must be a str"):
+        BulkOptions(journal=folder.__class__("postgresql://db/arm"), run_id="1")
+
+
+# --- its tables -----------------------------------------------------------------------------------------------------------
+
+
+def test_many_processes_make_the_tables_at_once(database):
+    with ThreadPoolExecutor(8) as pool:
+        changed = list(pool.map(lambda _: prepare_schema(DatabaseUrl(database), "journal"), range(8)))
+    assert any(changed)
+    assert not prepare_schema(DatabaseUrl(database), "journal")
+
+
+async def test_a_role_without_rights_on_the_schema(arm, postgres, database):
+    postgres.execute("DROP ROLE IF EXISTS sender; CREATE ROLE sender LOGIN; REVOKE CREATE ON DATABASE postgres FROM sender")
+    sender = postgres.url(role="sender")
+    with pytest.raises(JournalError, match="run `amili-arm migrate`"):
+        await send(arm, invoices(3), journal=sender, **RUN)
+    prepare_schema(DatabaseUrl(database), "journal")
+    with pytest.raises(JournalError, match="grant this one USAGE"):
+        await send(arm, invoices(3), journal=sender, **RUN)
+    postgres.execute("GRANT USAGE ON SCHEMA amili_arm TO sender")
+    postgres.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA amili_arm TO sender")
+    assert (await send(arm, invoices(3), journal=sender, **RUN)).counts == {"succeeded": 3}
+    postgres.execute("DROP OWNED BY sender; DROP ROLE sender")
+
+
+async def test_tables_of_a_newer_version_are_refused(arm, postgres, database):
+    prepare_schema(DatabaseUrl(database), "journal")
+    postgres.execute(f"UPDATE amili_arm.journal SET version = {VERSION + 1}")
+    for use in (send(arm, invoices(3), journal=database, **RUN), read_journal(database)):
+        with pytest.raises(JournalError, match="from a newer version of this library"):
+            await use
+
+
+async def test_a_database_that_no_run_has_used(database):
+    with pytest.raises(JournalError, match="no run has used this database yet"):
+        await read_journal(database)
+
+
+# --- who owns a run -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_run_that_was_taken_over_sends_nothing_more(arm, sandbox, postgres, database):
+    async def source():
+        yield from_first
+        await until(lambda: sandbox.documents.total_taken == 1)
+        postgres.execute("UPDATE amili_arm.parts SET epoch = epoch + 1, writes = 0")
+        for record in invoices(9, start=1):
+            yield record
+
+    (from_first,) = invoices(1)
+    outcome = await send(arm, source(), journal=database, run_id="2026-11-20", max_records=1, raises=BulkError)
+    assert isinstance(outcome.error.__cause__, JournalError)
+    assert "taken over" in str(outcome.error.__cause__)
+    assert sandbox.documents.total_taken == 1
+    assert outcome.report.counts["not_sent"] == outcome.report.totals.records_read - 1
+
+
+def held(sandbox, database):
+    """A process that goes on with a run, and has sent one document."""
+    arguments = [sys.executable, "-m", "tests.journal.holder", sandbox.base_url, sandbox.token, database, RUN["run_id"]]
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ})
+    assert process.stdout is not None
+    assert process.stdout.readline() == "running\n"
+    return process
+
+
+async def ended(process):
+    process.send_signal(signal.SIGKILL)
+    await asyncio.to_thread(process.wait)
+    process.stdin.close()
+    process.stdout.close()
+
+
+async def test_a_process_that_was_killed_here_is_taken_over_at_once(arm, sandbox, database):
+    process = await asyncio.to_thread(held, sandbox, database)
+    await ended(process)
+    outcome = await send(arm, invoices(6), journal=database, **RUN)
+    assert sum(outcome.counts.values()) == 6
+    assert not list(sandbox.documents.doubles())
+
+
+async def test_a_process_elsewhere_is_taken_over_once_its_lease_has_ended(arm, sandbox, postgres, database):
+    process = await asyncio.to_thread(held, sandbox, database)
+    await ended(process)
+    # As if it had run on another machine, where nobody knows whether it still does.
+    postgres.execute('UPDATE amili_arm.parts SET owner = replace(owner, \'"space":"\', \'"space":"elsewhere \')')
+    postgres.execute("UPDATE amili_arm.parts SET lease_until = clock_timestamp() + interval '1 second'")
+    assert (await the_run(database)).running
+    outcome = await send(arm, invoices(6), journal=database, **RUN)
+    assert sum(outcome.counts.values()) == 6
+    assert not list(sandbox.documents.doubles())
+
+
+async def test_a_process_elsewhere_that_renews_its_lease_is_left_alone(arm, sandbox, postgres, database, monkeypatch):
+    process = await asyncio.to_thread(held, sandbox, database)
+    try:
+        postgres.execute('UPDATE amili_arm.parts SET owner = replace(owner, \'"space":"\', \'"space":"elsewhere \')')
+
+        async def beat():
+            await asyncio.sleep(0)
+            while not postgres.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = 'amili-arm' OFFSET 1"):
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            postgres.execute("UPDATE amili_arm.parts SET writes = writes + 1")
+
+        beating = asyncio.create_task(beat())
+        with pytest.raises(JournalError, match="already in progress in process"):
+            await send(arm, invoices(6), journal=database, **RUN)
+        await beating
+    finally:
+        await ended(process)
+
+
+# --- a database that goes away --------------------------------------------------------------------------------------------
+
+
+async def test_a_run_survives_connections_that_are_cut(arm, sandbox, postgres, database):
+    async def cut():
+        await until(lambda: sandbox.documents.total_taken)
+        while True:
+            postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'amili-arm'")
+            await asyncio.sleep(0.03)
+
+    cutting = asyncio.create_task(cut())
+    outcome = await send(arm, invoices(60), journal=database, **RUN)
+    cutting.cancel()
+    assert outcome.counts == {"succeeded": 60}
+    assert not list(sandbox.documents.doubles())
+    assert (await the_run(database)).counts == {"succeeded": 60}
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_a_commit_without_an_answer(arm, sandbox, database, monkeypatch, is_committed):
+    real, lost, commits = psycopg.Connection.execute, [], count()
+
+    def execute(self, query, *arguments, **settings):
+        if query == "COMMIT" and next(commits) % 2 == 0:
+            lost.append(query)
+            if is_committed:
+                real(self, query)
+            self.close()
+            raise psycopg.OperationalError("the connection was lost")
+        return real(self, query, *arguments, **settings)
+
+    # The first transactions make the tables and the run: they are not fenced yet.
+    await send(arm, invoices(3), journal=database, **RUN)
+
+    async def source():
+        for record in invoices(3):
+            yield record
+        monkeypatch.setattr(psycopg.Connection, "execute", execute)
+        for record in invoices(27, start=3):
+            yield record
+
+    outcome = await send(arm, source(), journal=database, **RUN)
+    assert len(lost) > 5
+    assert outcome.counts == {"done_before": 3, "succeeded": 27}
+    monkeypatch.undo()
+    assert (await the_run(database)).counts == {"succeeded": 30}
+    assert not list(sandbox.documents.doubles())
+
+
+async def test_a_database_that_does_not_come_back(arm, sandbox, postgres, database):
+    stopped = False
+
+    async def source():
+        nonlocal stopped
+        for number, record in enumerate(invoices(60)):
+            if number == 30:
+                await asyncio.to_thread(postgres.stop, "immediate")
+                stopped = True
+            yield record
+
+    try:
+        outcome = await send(arm, source(), journal=database, patience=0.5, concurrency=2, raises=BulkError, **RUN)
+    finally:
+        assert stopped
+        await asyncio.to_thread(postgres.start)
+    assert "Nothing more is sent; run again with the same run id" in str(outcome.error.__cause__)
+    sent = sandbox.documents.total_taken
+    assert outcome.report.counts["not_sent"] == outcome.report.totals.records_read - sent
+    again = await send(arm, invoices(60), journal=database, **RUN)
+    assert sum(again.counts.values()) == 60
+    assert not list(sandbox.documents.doubles())
+    assert sandbox.documents.total_taken == again.counts["succeeded"] + sent
+
+
+async def test_a_database_that_crashes_and_comes_back(arm, sandbox, postgres, database):
+    async def source():
+        for number, record in enumerate(invoices(60)):
+            if number in {20, 40}:
+                await asyncio.to_thread(postgres.stop, "immediate")
+                await asyncio.to_thread(postgres.start)
+            yield record
+
+    outcome = await send(arm, source(), journal=database, **RUN)
+    assert outcome.counts == {"succeeded": 60}
+    assert not list(sandbox.documents.doubles())
+
+
+# --- another database -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_database_on_another_timeline_is_looked_up_before_anything_is_sent(arm, sandbox, postgres, database):
+    await send(arm, invoices(6), journal=database, **RUN)
+    # As after a standby was promoted that lacks the last commits.
+    postgres.execute("UPDATE amili_arm.journal SET server = server || '0'")
+    postgres.execute(
+        "DELETE FROM amili_arm.runs; DELETE FROM amili_arm.batches; DELETE FROM amili_arm.records; DELETE FROM amili_arm.bodies"
+    )
+    outcome = await send(arm, invoices(9), journal=database, **RUN)
+    assert outcome.report.stale_journal
+    assert outcome.counts == {"done_before": 6, "unknown": 3}
+    assert sandbox.documents.total_taken == 6
+    assert "standby was promoted" in (await adopt_journal(database) or "") or await adopt_journal(database) is None
+    assert (await send(arm, invoices(9), journal=database, **RUN)).counts == {"done_before": 6, "succeeded": 3}
+
+
+async def test_a_database_that_loses_commits_in_mid_run_ends_it(arm, sandbox, postgres, database):
+    async def source():
+        for number, record in enumerate(invoices(9)):
+            if number == 6:
+                await until(lambda: sandbox.documents.total_taken == 6)
+                postgres.execute("UPDATE amili_arm.parts SET writes = writes - 2")
+            yield record
+
+    outcome = await send(arm, source(), journal=database, raises=BulkError, **RUN)
+    assert "has lost what it had committed" in str(outcome.error.__cause__)
+    assert sandbox.documents.total_taken == 6
+
+
+def test_the_lease_outlives_what_it_must():
+    assert connections.BEAT < connections.STATEMENT < connections.LEASE

@@ -1,0 +1,107 @@
+"""A PostgreSQL that is thrown away, for tests; they are skipped where it is not installed."""
+
+from __future__ import annotations
+
+import glob
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+__all__ = ["Server", "program", "running"]
+
+
+def program(name: str, package: str = "postgresql") -> str:
+    """Returns the path of a program of PostgreSQL, or skips the test; Debian keeps them out of the path."""
+    places = [shutil.which(name), *sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), reverse=True), shutil.which(f"/usr/sbin/{name}")]
+    found = next((place for place in places if place), None)
+    if found is None:
+        pytest.skip(f"{name} of {package} is not installed")
+    return found
+
+
+def free_port() -> int:
+    """Returns a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A server on a port of this machine.
+
+    Attributes:
+        root: its folder.
+        data: its data.
+        port: its port.
+    """
+
+    def __init__(self, root: Path, data: Path | None = None) -> None:
+        self.root = root
+        self.data = data or root / "data"
+        self.port = free_port()
+        self._user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            # PostgreSQL refuses to run as root.
+            nobody = pwd.getpwnam("nobody")
+            os.chown(root, nobody.pw_uid, nobody.pw_gid)
+            self._user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+    def run(self, name: str, *arguments: str) -> None:
+        """Runs a program of PostgreSQL to its end."""
+        environment = {**os.environ, "LC_ALL": "C"}
+        subprocess.run(
+            [program(name), *arguments], check=True, cwd=self.root, stdout=subprocess.DEVNULL, timeout=120, env=environment, **self._user
+        )
+
+    def make(self) -> None:
+        """Makes its data."""
+        self.run("initdb", "--auth=trust", "--username=arm", "--no-sync", "--encoding=UTF8", "--pgdata", str(self.data))
+
+    def start(self) -> None:
+        """Starts it; it answers when this returns. Commits are not flushed, so a stopped process loses nothing, a stopped machine may."""
+        options = f"-k {self.root} -c listen_addresses=127.0.0.1 -p {self.port} -F"
+        self.run("pg_ctl", "start", "--wait", "--pgdata", str(self.data), "--log", str(self.root / "log"), "--options", options)
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stops it: `immediate` is as if it was killed."""
+        self.run("pg_ctl", "stop", "--wait", "--mode", mode, "--pgdata", str(self.data))
+
+    def url(self, database: str = "postgres", role: str = "arm") -> str:
+        """Returns the URL of a database."""
+        return f"postgresql://{role}@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, statement: str, database: str = "postgres") -> list[Any]:
+        """Executes a statement; returns the rows of its answer."""
+        import psycopg
+
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            answer = connection.execute(statement)
+            return answer.fetchall() if answer.description is not None else []
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """A server of its own."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    program("initdb")
+    # The path of a socket has 107 bytes at the most, and pytest's directories are only for who runs it.
+    root = Path(tempfile.mkdtemp(prefix="pg", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"))
+    try:
+        server = Server(root)
+        server.make()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
