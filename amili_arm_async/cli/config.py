@@ -70,15 +70,13 @@ def shown_value(key: str, found: Found) -> Any:
 
 
 def _print(settings: Settings) -> None:
-    """Prints a line for each setting. Lines are not wrapped, so that they can be searched."""
+    """Prints a line for each setting."""
     rows = [
         (key, value_in_words(shown_value(key, found)), output.plain(found.place or found.origin))
         for key in KNOWN
         for found in [settings.get(key)]
     ]
-    widths = [max(len(row[place]) for row in rows if len(row[place]) <= _WIDEST) for place in (0, 1)]
-    for key, value, origin in rows:
-        typer.echo(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}")
+    output.say_rows(rows, lambda row: (f"{row[0]} = {row[1]} ({row[2]})",), widest=_WIDEST)
 
 
 def value_in_words(value: Any) -> str:

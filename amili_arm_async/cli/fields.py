@@ -39,14 +39,11 @@ def fields(
     if as_json:
         output.print_json({"kind": kind.value, "fields": [_as_json(field) for field in found.values()]})
         return
-    rows = [_HEADINGS, *[(field.path, field.type, field.example, field.meaning) for field in found.values()]]
-    widths = [max(len(row[place]) for row in rows) for place in range(3)]
-    for path, type_, example, meaning in rows:
-        # Lines are not wrapped, so that they can be searched.
-        typer.echo(f"{path:{widths[0]}}  {type_:{widths[1]}}  {example:{widths[2]}}  {meaning.replace('`', '')}")
+    rows = [_HEADINGS, *[(field.path, field.type, field.example, field.meaning.replace("`", "")) for field in found.values()]]
+    output.say_rows(rows, lambda row: (f"{row[0]}  {row[1]}  {row[2]}", f"    {row[3]}"))
     typer.echo()
     for note in (*_NOTES, *([_NOTE_OF_LINES] if kind is RecordKind.documents else [])):
-        typer.echo(note)
+        output.say(note, err=False)
 
 
 def _as_json(field: Field) -> dict[str, Any]:

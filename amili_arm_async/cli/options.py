@@ -537,7 +537,7 @@ class JournalOptions:
         if documents and self.journal is None and not self.no_journal:
             raise ConfigurationError(
                 "without a journal, repeating the command sends every document a second time: give --journal FILE and a --run-id, or "
-                "--no-journal where that is meant"
+                "--no-journal if you want that"
             )
         if documents and self.journal is not None and self.run_id is None:
             raise ConfigurationError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -52,6 +52,7 @@ __all__ = [
     "require_file",
     "say",
     "say_command",
+    "say_rows",
     "state_rows",
     "table",
     "warn",
@@ -87,6 +88,25 @@ def say(text: str, *, err: bool = True, indent: str = "  ") -> None:
         indent: what the further lines of a long line begin with.
     """
     typer.echo(wrapped(text, _columns(sys.stderr if err else sys.stdout), indent), err=err)
+
+
+def say_rows(rows: Sequence[tuple[str, ...]], narrow: Callable[[tuple[str, ...]], Iterable[str]], *, widest: int | None = None) -> None:
+    """Prints rows of texts on standard output: in columns, or on a terminal that is too narrow for them on lines of their own.
+
+    Args:
+        rows: the texts. Lines of columns are not wrapped, so that they can be searched.
+        narrow: returns the lines of a row for a narrow terminal.
+        widest: longer texts are not counted for the width of a column; None: all are.
+    """
+    widths = [max(len(row[place]) for row in rows if widest is None or len(row[place]) <= widest) for place in range(len(rows[0]) - 1)]
+    lines = ["  ".join([*(f"{text:{width}}" for text, width in zip(row, widths, strict=False)), row[-1]]) for row in rows]
+    columns = _columns(sys.stdout)
+    if columns is None or max(map(len, lines)) <= columns:
+        typer.echo("\n".join(lines))
+        return
+    for row in rows:
+        for line in narrow(row):
+            say(line, err=False, indent="      ")
 
 
 def say_command(command: str) -> None:

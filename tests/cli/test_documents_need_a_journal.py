@@ -143,7 +143,7 @@ def test_prune_says_what_it_keeps_and_why(call, served_, file, journal, document
     assert result.stderr.count("--older-than-days") == 2
     result = call("prune", journal, "--older-than-days", 0)
     assert result.stdout == "1 run removed\n"
-    assert "kept known: documents.create_batch" in result.stderr
+    assert "kept known: create documents" in result.stderr
     assert "(3 invalid): it has failed records: --with-failures removes it" in result.stderr
     assert call("prune", journal, "--run-id", "whole", "--older-than-days", 0).stderr == (
         "amili-arm: the run 'whole' was pruned before: only its name is left\n"
@@ -163,7 +163,7 @@ def test_a_run_that_was_pruned(call, served_, file, journal):
     assert "was pruned on" in call("reconcile", journal, "--run-id", "one", env=served_.env).stderr
     shown = call("status", journal)
     assert shown.stdout.startswith("pruned 20")
-    assert "one: documents.create_batch, client 2218" in shown.stdout
+    assert "one: create documents, client 2218" in shown.stdout
     told = json.loads(call("status", journal, "--json").stdout)
     assert (told["runs"], [run["run_id"] for run in told["pruned"]]) == ([], ["one"])
     assert call(*kept, "two", env=served_.env).exit_code == 1

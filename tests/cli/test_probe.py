@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import stat
 from types import SimpleNamespace
@@ -89,17 +90,11 @@ def test_all_that_a_sandbox_shows_is_as_assumed_and_only_reads_are_asked(probe, 
     assert told.told["requests"] <= MAX_REQUESTS
 
 
-def test_the_table(call, served, monkeypatch):
+def test_the_table(call, served):
     seed(served)
-    monkeypatch.setenv("COLUMNS", "200")
     result = call("probe", env=served.env)
     line = next(line for line in result.stdout.splitlines() if "customers.list: nextPage of the last page" in line)
-    assert [cell.strip() for cell in line.strip("│").split("│")] == [
-        "customers.list: nextPage of the last page",
-        "absent, null or blank",
-        "absent",
-        "as assumed",
-    ]
+    assert re.split(" {2,}", line) == ["as assumed", "customers.list: nextPage of the last page", "absent, null or blank", "absent"]
     assert "Settings for ArmClient" in result.stdout
     assert result.stderr == ""
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from ... import wire
 from ...config import RetryPolicy, Timeout, check_origin
@@ -147,13 +145,16 @@ def _count(found: list[ProbeFinding], verdict: Verdict) -> int:
 
 
 def _print(job: Probe, found: list[ProbeFinding]) -> None:
-    table = Table(title=f"{output.plain(job.base_url)}: {counted(job.asked, 'request')}", title_justify="left")
-    for name in ("assumption", "expected", "seen", "verdict"):
-        table.add_column(name, overflow="fold")
-    for one in found:
-        # Control characters from the service must not reach the terminal.
-        table.add_row(one.assumption, one.expected, output.plain(one.seen), one.verdict)
-    Console(highlight=False, markup=False).print(table)
+    typer.echo(f"{output.plain(job.base_url)}: {counted(job.asked, 'request')}")
+    # Control characters from the service must not reach the terminal.
+    head = ("verdict", "assumption", "expected", "seen")
+    rows = [(str(one.verdict), one.assumption, one.expected, output.plain(one.seen)) for one in found]
+
+    def narrow(row: tuple[str, ...]) -> tuple[str, ...]:
+        return (f"{row[0]}: {row[1]}", f"    expected: {row[2]}", f"    seen: {row[3]}") if row is not head else ()
+
+    output.say_rows([head, *rows], narrow, widest=60)
+    typer.echo()
     typer.echo(", ".join(f"{verdict}: {_count(found, verdict)}" for verdict in Verdict))
     typer.echo(f"\nSettings for ArmClient that fix what is different:\n{job.remedy()}")
 
