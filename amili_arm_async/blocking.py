@@ -297,7 +297,7 @@ class BlockingClient:
 
         Raises:
             ConfigurationError: there is nothing to do, or the options contradict each other.
-            BulkError: a run could not go on; `report` says what became of each record.
+            BulkError: a run could not continue; `report` says what became of each record.
         """
 
         def job(arm: ArmClient, source_of: _Wrap) -> Awaitable[NightlyReport]:
@@ -339,7 +339,7 @@ class BlockingClient:
         Raises:
             JournalError: the journal can't be used, has no such run, or another process runs it.
             ConfigurationError: `settle` is too short to resend documents.
-            BulkError: the run could not go on.
+            BulkError: the run could not continue.
         """
         return self.call(
             lambda arm: arm.documents.reconcile(journal, run_id=run_id, settle=settle, resend_absent=resend_absent, options=options)
@@ -407,7 +407,7 @@ class _LoopThread:
                 tasks[0].exception()
             raise
         if tasks[0].cancelled() and self._is_closed:
-            raise ConfigurationError("the client was closed while this call was under way: what it had sent may have been taken")
+            raise ConfigurationError("the client was closed during this call: what it had sent may have been accepted")
         return tasks[0].result()
 
     def _started(self) -> asyncio.AbstractEventLoop:

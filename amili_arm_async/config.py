@@ -60,9 +60,9 @@ def check_number(name: str, value: object, *, above: float | None = None, least:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ConfigurationError(f"{name} must be a finite number, not {type(value).__name__}")
     if above is not None and not value > above:
-        raise ConfigurationError(f"{name} must be above {above:g}, and is {value:g}")
+        raise ConfigurationError(f"{name} must be greater than {above:g}, not {value:g}")
     if least is not None and not value >= least:
-        raise ConfigurationError(f"{name} must be at least {least:g}, and is {value:g}")
+        raise ConfigurationError(f"{name} must be at least {least:g}, not {value:g}")
 
 
 def check_int(name: str, value: object, *, least: int, most: int | None = None, why: str = "") -> None:
@@ -71,7 +71,7 @@ def check_int(name: str, value: object, *, least: int, most: int | None = None, 
         raise ConfigurationError(f"{name} must be an integer, not {type(value).__name__}")
     if value < least or (most is not None and value > most):
         span = f"from {least} to {most}" if most is not None else f"at least {least}"
-        raise ConfigurationError(f"{name} must be {span}, and is {value}{': ' + why if why else ''}")
+        raise ConfigurationError(f"{name} must be {span}, not {value}{': ' + why if why else ''}")
 
 
 def _check_word(name: str, value: object, allowed: tuple[str, ...]) -> None:

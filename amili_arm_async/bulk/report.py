@@ -101,7 +101,7 @@ def expectation_of(at_least: int | float | None, *, has_state: bool) -> Expectat
     if not isinstance(at_least, float):
         check_int("at_least", at_least, least=0)
     elif not has_state:
-        raise ConfigurationError("at_least as a share is of the customers in the state of a sync: without one give a number of records")
+        raise ConfigurationError("at_least as a share needs a state, whose customers it counts: without one, give a number of records")
     elif not 0 <= at_least <= 1:
         raise ConfigurationError("at_least as a share must be from 0 to 1; as a number of records, an integer")
     return Expectation(at_least)
@@ -317,7 +317,7 @@ class BulkReport:
     @property
     def source_exhausted(self) -> bool:
         """Whether the source was read to its end. Where it was not, because it raised, because the run was limited, interrupted or left, or
-        because the run could not go on and the source may never end (a generator), the records that were not read are in no count."""
+        because the run could not continue and the source may never end (a generator), the records that were not read are in no count."""
         return self._source_exhausted
 
     @source_exhausted.setter

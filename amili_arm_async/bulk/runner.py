@@ -116,7 +116,7 @@ class BulkRunner:
         """Sends everything.
 
         Raises:
-            BulkError: the run could not go on; the cause is chained.
+            BulkError: the run could not continue; the cause is chained.
             JournalError, ConfigurationError: the journal can't be used for this run, or the client belongs to another event loop:
                 nothing was sent.
         """
@@ -161,7 +161,7 @@ class BulkRunner:
             # The message of an error of the caller's source may hold personal data: only errors of this library are quoted.
             text = str(cause) if isinstance(cause, ArmError) else f"the source raised {type(cause).__name__}"
             self._report.error = text
-            raise BulkError(f"the run could not go on: {text} ({self._report.summary()})", self._report) from cause
+            raise BulkError(f"the run could not continue: {text} ({self._report.summary()})", self._report) from cause
 
     async def _send_and_reconcile(self) -> None:
         await self._with_results(self._send_all)

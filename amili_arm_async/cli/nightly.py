@@ -363,7 +363,7 @@ class NightlyJob:
         """Runs the night.
 
         Raises:
-            BulkError: a part could not go on.
+            BulkError: a part could not continue.
             InterruptedRunError: a signal ended it.
         """
         async with self.arm:

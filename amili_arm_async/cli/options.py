@@ -738,7 +738,7 @@ class LineOptions:
         """
         if self.lines is None:
             if self.line_column or self.lines_optional:
-                raise ConfigurationError("--line-column and --lines-optional are about the file of --lines: give that too")
+                raise ConfigurationError("--line-column and --lines-optional need --lines: give that too")
             return columns
         if kind != "documents":
             raise ConfigurationError("--lines is for documents: customers have no lines")

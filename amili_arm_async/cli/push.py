@@ -214,7 +214,7 @@ class PushJob:
             records: the open file.
 
         Raises:
-            BulkError: the run could not go on.
+            BulkError: the run could not continue.
             CheckError: the check found errors, so nothing was sent.
             JournalError: the journal can't be used for this run, so nothing was sent.
             ConfigurationError: the options and the journal contradict each other, so nothing was sent.

@@ -57,7 +57,7 @@ def reconcile(
 
     It asks for batch results, then looks up the documents that are unknown, and the accepted ones that no batch result explains.
     What it finds is recorded in the journal. A document is looked up when it can no longer appear (--settle); until then the command
-    waits, and says until when. It can be interrupted and started again at any time: it goes on with the wait.
+    waits, and says until when. It can be interrupted and started again at any time: it continues the wait.
     """
     output.require_file(journal)
     check_files([("JOURNAL", journal, "journal")], writable=False)
@@ -100,7 +100,7 @@ class ReconcileJob:
         Raises:
             JournalError: the journal can't be used for this.
             ConfigurationError: `settle` is too short to send again.
-            BulkError: it could not go on.
+            BulkError: it could not continue.
         """
         with bar("reconcile") as update:
             show = on_progress(update)

@@ -114,7 +114,7 @@ class _ReplayJob:
         """Does the replay.
 
         Raises:
-            ArmError: it could not go on.
+            ArmError: it could not continue.
             InterruptedRunError: a signal ended it.
         """
         with bar("replay", self.replay.table.count("action <> 'stay'"), quiet=self._quiet) as update:

@@ -139,7 +139,7 @@ def run_job(job: Job, work: Coroutine[Any, Any, None], *, is_durable: bool, as_j
     return code or (0 if job.ok else 1)
 
 
-_GOES_ON: Final = "the same command goes on where this one stopped"
+_GOES_ON: Final = "the same command continues where this one stopped"
 
 
 def run_to_end(work: Coroutine[Any, Any, None], signals: SignalHandler) -> int:
@@ -164,7 +164,7 @@ def run_to_end(work: Coroutine[Any, Any, None], signals: SignalHandler) -> int:
         return 2
     except BulkError as exc:
         monitor.cause = exc.__cause__
-        monitor.error = in_options(f"the run could not go on: {exc.__cause__ or exc}")
+        monitor.error = in_options(f"the run could not continue: {exc.__cause__ or exc}")
         if rest := exc.report.rest_in_words():
             warn_at_end(rest)
         warn_at_end(monitor.error + (f". After that, {_GOES_ON}" if signals.is_durable else ""), is_cause=True)
@@ -186,7 +186,7 @@ async def send(run: BulkRun, grace: float = GRACE, on_settled: Callable[[BatchOu
         on_settled: called with each outcome, until a signal comes.
 
     Raises:
-        BulkError: the run could not go on.
+        BulkError: the run could not continue.
         InterruptedRunError: a signal ended it.
     """
     async with asyncio.timeout(None) as limit, run:

@@ -88,4 +88,4 @@ def _remedy(wait: SettleWait) -> str:
 
 
 def _again(wait: SettleWait) -> str:
-    return "the same command goes on with it" if wait.clocks else "the same command starts it again"
+    return "the same command continues it" if wait.clocks else "the same command starts it again"

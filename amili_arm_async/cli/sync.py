@@ -129,7 +129,7 @@ class SyncJob:
             records: the open file; it is closed at the end.
 
         Raises:
-            BulkError: the run could not go on.
+            BulkError: the run could not continue.
             JournalError: the state can't be used, so nothing was sent.
             ConfigurationError: the state is of another client, so nothing was sent.
             InterruptedRunError: a signal ended the run.

@@ -103,7 +103,7 @@ def verify(
     Exit code 0: all were compared and are the same; 1: some differ, are missing or can't be compared; 2: usage error.
     """
     if seed is not None and sample is None:
-        raise ConfigurationError("--seed is of a sample: give --sample too")
+        raise ConfigurationError("--seed needs --sample: give that too")
     arm = connection.client()
     with source.open(file, kind.value, max_bytes, lines.add_to(columns.of(kind.value), kind.value)) as records:
         job = VerifyJob(arm, kind.value, sample, seed, concurrency or 8, quiet)

@@ -263,7 +263,7 @@ class NightlyRun:
         report: the report of the night.
 
     Raises:
-        BulkError: a part could not go on; the parts after it are not started.
+        BulkError: a part could not continue; the parts after it are not started.
     """
 
     def __init__(
@@ -296,7 +296,7 @@ class NightlyRun:
             The report of the night.
 
         Raises:
-            BulkError: a part could not go on; the parts after it are not started.
+            BulkError: a part could not continue; the parts after it are not started.
             ArmError: `send` did not run the customers to their end, so that the documents were not started.
             ConfigurationError: this run was started before.
         """

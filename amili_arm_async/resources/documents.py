@@ -314,7 +314,7 @@ class Documents:
         Raises:
             JournalError: the journal can't be used, has no such run, or another process runs it.
             ConfigurationError: `settle` is too short to resend documents.
-            BulkError: the run could not go on.
+            BulkError: the run could not continue.
 
         https://docs.amili.dev/get-one-document-3942667e0
         """

@@ -46,7 +46,7 @@ class Identity:
         """
         wanted = credentials or self._context.transport.credentials
         if wanted is None:
-            raise ConfigurationError("give credentials: the client's own auth is no ClientCredentials")
+            raise ConfigurationError("give credentials: the client's own auth is not a ClientCredentials")
         body = await wanted.post(self._context.transport.post_form_again)
         try:
             return codec.read_record(body, IssuedToken)
@@ -113,7 +113,7 @@ class Identity:
 
     async def _send(self, name: str, form: Mapping[str, str], timeout: Timeout | None, retry: RetryPolicy | None) -> Reply:
         if self._url is None:
-            raise ConfigurationError("where the identity service is, is not known: give ClientCredentials as auth=, or identity_url=")
+            raise ConfigurationError("the address of the identity service is not known: give ClientCredentials as auth=, or identity_url=")
         if not isinstance(form, Mapping) or any(not isinstance(item, str) for pair in form.items() for item in pair):
             raise ConfigurationError(f"{name} takes a form: a mapping of texts to texts")
         request = wire.form(self._context.endpoints[name], self._url, form)

@@ -261,7 +261,7 @@ class Injection:
             fault_checks.check_number("times (None: always)", self.times, 1, whole=True)
         fault_checks.check_number("skip", self.skip, 0, whole=True)
         if not 0.0 < self.probability <= 1.0:
-            raise ValueError("probability must be above 0 and at most 1")
+            raise ValueError("probability must be greater than 0 and at most 1")
 
     @property
     def spent(self) -> bool:

@@ -94,7 +94,7 @@ class SandboxSettings:
     def __post_init__(self) -> None:
         """Refuses values that cannot work, when they are made."""
         if self.token_lifetime <= 0:
-            raise ValueError("token_lifetime must be above 0 seconds")
+            raise ValueError("token_lifetime must be greater than 0 seconds")
         if self.max_body_bytes < 1:
             raise ValueError("max_body_bytes must be at least 1")
         if self.max_batch_records is not None and self.max_batch_records < 1:

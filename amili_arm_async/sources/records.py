@@ -95,9 +95,9 @@ def open_records(
     if decimal_sign not in {None, ",", "."}:
         raise ConfigurationError('decimal_sign is "," or "."')
     if lines is None and (line_columns or lines_optional):
-        raise ConfigurationError("line_columns and lines_optional are about lines, which was not given")
+        raise ConfigurationError("line_columns and lines_optional need lines, which was not given")
     if lines is not None and kind != "documents":
-        raise ConfigurationError("lines are of documents")
+        raise ConfigurationError("lines are for documents")
     file_options = FileOptions(format, delimiter, check_encoding(encoding), longest)
     options = ReadingOptions(decimal_sign=decimal_sign, clear=clear)
     asked = _Asked(kind, options, longest, extra_columns, dict(columns or {}), dict(constants or {}))
@@ -142,8 +142,8 @@ class Records(FreshRecords):
 
     Attributes:
         name: the file, for messages.
-        ends: whether it surely has an end: a file does, and a pipe or a terminal may not. A run that can't go on reads what has an end to
-            its end, and names every record of it.
+        ends: whether it certainly has an end: a file does, and a pipe or a terminal may not. A run that can't continue reads a source
+            that has an end to its end, and names every record of it.
         rules: names the version of the rules and the options by which the records are judged.
         warnings: what is odd about records that are sent, so far.
 

@@ -76,7 +76,7 @@ def check_telemetry(telemetry: object) -> Telemetry | None:
         ConfigurationError: it is something else.
     """
     if telemetry is not None and not isinstance(telemetry, Telemetry):
-        raise ConfigurationError("telemetry must be a Telemetry(...), or None: nothing is told then")
+        raise ConfigurationError("telemetry must be a Telemetry(...), or None, which turns it off")
     return telemetry
 
 

@@ -96,7 +96,7 @@ def named(report: Any) -> dict[int, tuple[str | None, str, str]]:
 
 
 async def ended(run: Any) -> Any:
-    """The report of a run that could not go on."""
+    """The report of a run that could not continue."""
     with pytest.raises(BulkError):
         await asyncio.wait_for(_whole(run), 60)
     return run.report

@@ -250,7 +250,7 @@ def test_refused_credentials_end_the_run_with_their_cause(call, file, served):
     result = call("push", "customers", file(customer("1"), b"", customer("2")), "--json", env=env)
     assert result.exit_code == 1
     assert (report(result)["counts"]["not_sent"], report(result)["ok"]) == (2, False)
-    assert "the run could not go on: " in result.stderr
+    assert "the run could not continue: " in result.stderr
     assert "401" in result.stderr
     assert "line 3, key 2: not_sent" in result.stderr
     assert "a-wrong-secret" not in result.output

@@ -72,7 +72,7 @@ def test_a_terminal_shows_a_countdown(start, served, journal):
     process = start("reconcile", journal, env={**served.env, "COLUMNS": "80", "TERM": "xterm"}, stderr=theirs)
     os.close(theirs)
     shown = b""
-    while b"the same command goes on" not in shown:
+    while b"the same command continues" not in shown:
         shown += os.read(ours, 65536)
     process.send_signal(signal.SIGINT)
     read_terminal(ours)

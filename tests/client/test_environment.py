@@ -62,10 +62,10 @@ def test_a_table_that_is_given_overrides_its_variables() -> None:
     [
         ("timeout_read", "soon", "AMILI_ARM_TIMEOUT_READ must be a number$"),
         ("timeout_total", "soon", "AMILI_ARM_TIMEOUT_TOTAL must be a number, 'none' or 'default'$"),
-        ("timeout_read", "0", "AMILI_ARM_TIMEOUT_READ must be above 0, and is 0"),
+        ("timeout_read", "0", "AMILI_ARM_TIMEOUT_READ must be greater than 0, not 0"),
         ("timeout_read", "nan", "AMILI_ARM_TIMEOUT_READ must be a finite number"),
         ("retry_attempts", "1.5", "AMILI_ARM_RETRY_ATTEMPTS must be an integer"),
-        ("limits_requests_per_second", "-1", "AMILI_ARM_LIMITS_REQUESTS_PER_SECOND must be above 0"),
+        ("limits_requests_per_second", "-1", "AMILI_ARM_LIMITS_REQUESTS_PER_SECOND must be greater than 0"),
         ("proxy", "proxy:3128", "proxy must be an address"),
         ("ca_file", "nowhere.pem", "ca_file nowhere.pem can't be read"),
         ("ca_file", "$NO_SUCH_VARIABLE/ca.pem", r"AMILI_ARM_CA_FILE names \$NO_SUCH_VARIABLE"),

@@ -23,7 +23,7 @@ BATCH = 5
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What a run told, what the server knows, and whether the run could not go on."""
+    """What a run told, what the server knows, and whether the run could not continue."""
 
     account: Account
     truth: Truth

@@ -84,8 +84,8 @@ async def test_a_header_that_does_not_fit(header, options, words):
         ({"constants": {"dueDays": "x"}}, "constants: dueDays: "),
         ({"constants": {"dueDays": ""}}, "constants: dueDays: give the value as a text"),
         ({"constants": {"customerNo": "1"}}, "constants: customerNo is the number of a record"),
-        ({"line_columns": {"A": "lineNo"}}, "line_columns and lines_optional are about lines"),
-        ({"lines": "x.csv"}, "lines are of documents"),
+        ({"line_columns": {"A": "lineNo"}}, "line_columns and lines_optional need lines"),
+        ({"lines": "x.csv"}, "lines are for documents"),
         ({"decimal_sign": ";"}, "decimal_sign is"),
     ],
 )

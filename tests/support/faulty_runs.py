@@ -121,7 +121,7 @@ def check_once(server: FaultyServer) -> None:
 
 
 async def run_to_end(run: Any, seconds: float = 20.0) -> tuple[BulkReport, BulkError | None]:
-    """The report of a run, and the error if it could not go on."""
+    """The report of a run, and the error if it could not continue."""
     try:
         return await ends(run, seconds), None
     except BulkError as error:

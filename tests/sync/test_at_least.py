@@ -104,7 +104,7 @@ async def test_any_run_can_expect_a_number(arm, sandbox) -> None:
             report.raise_for_failures()
     report = await arm.customers.create_many(customers(3), at_least=3)
     assert report.shortfall is None
-    with pytest.raises(ConfigurationError, match="a share is of the customers in the state"):
+    with pytest.raises(ConfigurationError, match="at_least as a share needs a state"):
         arm.documents.create_many(documents(2), at_least=0.5)
 
 
@@ -130,5 +130,5 @@ async def test_a_night_with_too_little_is_not_ok_and_sends_what_is_there(arm, st
 
 async def test_a_share_for_a_night_needs_a_state(arm) -> None:
     for wrong in ({"at_least_customers": 0.5}, {"at_least_documents": 0.5}):
-        with pytest.raises(ConfigurationError, match="a share is of the customers in the state"):
+        with pytest.raises(ConfigurationError, match="at_least as a share needs a state"):
             arm.nightly(customers=customers(1), documents=documents(1), **wrong)

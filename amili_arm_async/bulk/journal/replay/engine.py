@@ -97,7 +97,7 @@ class ReplayClient(Protocol):
             on_settled: called with each outcome.
 
         Raises:
-            ArmError: it could not go on.
+            ArmError: it could not continue.
         """
         ...
 
@@ -220,7 +220,7 @@ class Replay:
         """Asks for results, looks documents up, and sends what may be sent, customers first.
 
         Raises:
-            ArmError: it could not go on.
+            ArmError: it could not continue.
         """
         await self._ask_for_results()
         await self._look_up()
