@@ -61,6 +61,13 @@ def proofs(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-m", "proof", *session.posargs)
 
 
+@nox.session
+def simulation(session: nox.Session) -> None:
+    """Two minutes of stories that nobody has run before; options of `python -m tests.simulation` may follow `--`."""
+    install_dev(session)
+    session.run("python", "-m", "tests.simulation", *(session.posargs or ["--minutes", "2", "--from", "new"]))
+
+
 @nox.session(python=PYTHONS[0], venv_backend="uv")
 def lowest(session: nox.Session) -> None:
     """The quick tests, or what follows `--`, with the lowest version of every direct dependency."""

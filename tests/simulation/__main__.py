@@ -1,4 +1,5 @@
-"""Runs many stories: `python -m tests.simulation --seeds 100000 [--from N]`. One: `python -m tests.simulation --seed N`."""
+"""Runs many stories: `python -m tests.simulation --seeds 100000 [--from N]`. One: `python -m tests.simulation --seed N`. See
+docs/simulation.md."""
 
 from __future__ import annotations
 
@@ -9,85 +10,74 @@ import os
 import secrets
 import sys
 import time
-from collections import Counter
-from itertools import combinations
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
+from .explore import Seen, explore
 from .graveyard import stories
 from .mutants import MUTANTS, mutated
-from .scenario import Scenario, draw, read_case, run_scenario, shrink
+from .scenario import draw, read_case, run_scenario, shrink
 
-_AT_ONCE = 25
 _MOST_OF_A_MUTANT = 3000
 """Seeds in which a mutant must be found."""
 
+_TOLD = 3
+"""Of so many seeds that failed the story is told."""
 
-class _Part(NamedTuple):
-    """What some stories showed: how many there were, the seeds that failed, and what struck and was seen, by its name."""
-
-    done: int
-    failed: list[int]
-    faults: Counter[str]
-    pairs: Counter[tuple[str, ...]]
-    states: Counter[tuple[str, str | None]]
+_MOST_SECONDS_TO_SHRINK = 60.0
 
 
-def _some(work: tuple[range, float | None]) -> _Part:
-    """Runs some seeds, as long as there is time."""
-    seeds, until = work
-    found = _Part(0, [], Counter(), Counter(), Counter())
-    if until is not None and time.monotonic() >= until:
-        return found
+def _rules(violations: list[str]) -> set[str]:
+    return {violation.partition(":")[0] for violation in violations}
+
+
+def _tell(scenario: Any, *, shrunk: bool) -> list[str]:
+    """Prints the story of a scenario, and returns what is wrong with it."""
     with stories():
-        for done, seed in enumerate(seeds):
-            if until is not None and time.monotonic() >= until:
-                return found._replace(done=done)
-            result = run_scenario(draw(seed))
-            if result.violations:
-                found.failed.append(seed)
-            struck = result.service.struck
-            found.faults.update(struck)
-            found.pairs.update(combinations(sorted(struck), 2))
-            found.states.update(result.states)
-    return found._replace(done=len(seeds))
-
-
-def _tell(scenario: Scenario, *, shrunk: bool) -> None:
-    """Prints the story of a scenario."""
-    if shrunk:
-        rules = {violation.partition(":")[0] for violation in run_scenario(scenario).violations}
-        with stories():
-            scenario = shrink(scenario, lambda one: bool(rules & {text.partition(":")[0] for text in run_scenario(one).violations}))
-    result = run_scenario(scenario, keep_log=True)
-    print(*result.log, sep="\n")
-    print(json.dumps(scenario.to_dict()))
-    print(f"trace {result.trace}", *result.violations or ["nothing is wrong"], sep="\n")
+        found = run_scenario(scenario)
+        if found.branch is not None and found.violations:
+            scenario = replace(scenario, branch=found.branch)
+        if shrunk and (rules := _rules(found.violations)):
+            until = time.monotonic() + _MOST_SECONDS_TO_SHRINK
+            fails = lambda one: bool(rules & _rules(run_scenario(one, branches=False).violations))  # noqa: E731
+            scenario = shrink(scenario, lambda one: time.monotonic() < until and fails(one))
+        result = run_scenario(scenario, keep_log=True, branches=False)
+        print(*result.log, sep="\n")
+        print(json.dumps(scenario.to_dict()))
+        print(f"trace {result.trace}", *result.violations or ["nothing is wrong"], sep="\n", flush=True)
+        return result.violations
 
 
 def _many(arguments: argparse.Namespace) -> int:
     begin = time.monotonic()
     until = begin + arguments.minutes * 60 if arguments.minutes is not None else None
-    number = arguments.seeds if arguments.seeds is not None else 1000 if until is None else 1_000_000
-    first, end = arguments.first, arguments.first + number
-    work = [(range(at, min(at + _AT_ONCE, end)), until) for at in range(first, end, _AT_ONCE)]
-    all_of_it = _Part(0, [], Counter(), Counter(), Counter())
-    with multiprocessing.get_context("fork").Pool(arguments.workers) as pool:
-        for part in pool.imap_unordered(_some, work):
-            if part.done:
-                all_of_it = _Part(*(mine + theirs for mine, theirs in zip(all_of_it, part, strict=True)))  # type: ignore[operator]
-    done, failed, faults, pairs, states = all_of_it
+    number = arguments.seeds if arguments.seeds is not None else 1000 if until is None else 10**9
+    print(f"stories from seed {arguments.first}", flush=True)
+    seen = explore(draw, run_scenario, first=arguments.first, number=number, workers=arguments.workers, until=until)
     passed = time.monotonic() - begin
-    print(f"{done} stories from seed {first} in {passed:.0f} s, {done / passed:.0f} a second; {len(failed)} failed")
-    print("faults:", ", ".join(f"{name} {times}" for name, times in sorted(faults.items())))
-    print(f"pairs of faults in one story: {len(pairs)} of {len(faults) * (len(faults) - 1) // 2}")
-    print("states:", ", ".join(f"{state}/{reason} {times}" for (state, reason), times in sorted(states.items(), key=str)))
-    if failed:
-        print("seeds that failed:", *sorted(failed))
-    for seed in sorted(failed)[:3]:
-        print(f"\n--- seed {seed}, shrunk ---")
-        _tell(draw(seed), shrunk=True)
-    return 1 if failed else 0
+    speed = f"{seen.done / passed:.0f} stories and {seen.cases / passed:.0f} cases a second"
+    print(f"{seen.done} stories with {seen.cases} cases in {passed:.0f} s, {speed}; {len(seen.failed)} failed")
+    _tell_coverage(seen)
+    for seed, (branch, violations) in sorted(seen.failed.items()):
+        more = f" --branch {branch}" if branch is not None else ""
+        print(f"FAILED: python -m tests.simulation --seed {seed}{more} --shrink  # {violations[0]}")
+    for seed, (branch, _) in sorted(seen.failed.items())[:_TOLD]:
+        print(f"\n--- seed {seed}, shrunk ---", flush=True)
+        _tell(_drawn(seed, branch), shrunk=True)
+    return 1 if seen.failed else 0
+
+
+def _tell_coverage(seen: Seen) -> None:
+    print("faults and acts, in how many stories:", ", ".join(f"{name} {times}" for name, times in sorted(seen.features.items())))
+    possible = len(seen.features) * (len(seen.features) - 1) // 2
+    rarest = ", ".join(f"{' + '.join(pair)} {times}" for pair, times in sorted(seen.pairs.items(), key=lambda one: (one[1], one[0]))[:8])
+    print(f"pairs of them in one story: {len(seen.pairs)} of {possible}; the rarest: {rarest}")
+    print("states:", ", ".join(f"{state}/{reason} {times}" for (state, reason), times in sorted(seen.states.items(), key=str)))
+
+
+def _drawn(seed: int, branch: int | None) -> Any:
+    return draw(seed) if branch is None else replace(draw(seed), branch=branch)
 
 
 def _seeds_until_found(work: tuple[str, int]) -> tuple[str, int | None, str]:
@@ -118,12 +108,13 @@ def _mutants(arguments: argparse.Namespace) -> int:
 
 def main() -> int:
     """Runs the command."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, help="how many (default: 1000, or as many as there is time for)")
-    parser.add_argument("--from", dest="first", default="0", help="the first; `new`: one that is drawn, and printed")
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, help="how many stories (default: 1000, or as many as there is time for)")
+    parser.add_argument("--from", dest="first", default="0", help="the first seed; `new`: one that is drawn, and printed")
     parser.add_argument("--minutes", type=float, help="begin no more stories after so many minutes")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, help="tell the story of this seed")
+    parser.add_argument("--branch", type=int, help="with --seed: the machine stops after this commit")
     parser.add_argument("--shrink", action="store_true", help="with --seed or --case: as small as it can be and still fail")
     parser.add_argument("--case", type=Path, help="tell the story of a file")
     parser.add_argument("--mutants", action="store_true", help="how many seeds it takes to find each known fault")
@@ -141,9 +132,8 @@ def main() -> int:
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.seed is None and arguments.case is None:
         return _many(arguments)
-    scenario = draw(arguments.seed) if arguments.case is None else read_case(arguments.case)[0]
-    _tell(scenario, shrunk=arguments.shrink)
-    return 0
+    scenario = _drawn(arguments.seed, arguments.branch) if arguments.case is None else read_case(arguments.case)[0]
+    return 1 if _tell(scenario, shrunk=arguments.shrink) else 0
 
 
 if __name__ == "__main__":

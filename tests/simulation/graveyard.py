@@ -36,6 +36,10 @@ def stories() -> Iterator[None]:
     global _depth  # noqa: PLW0603 - as the collector itself, there is one in a program
     was_enabled = gc.isenabled()
     gc.disable()
+    if not _depth:
+        # What the program has by now need not be looked at in each collection.
+        _collect()
+        gc.freeze()
     _depth += 1
     try:
         yield
@@ -43,6 +47,7 @@ def stories() -> Iterator[None]:
         _depth -= 1
         if not _depth:
             _collect()
+            gc.unfreeze()
         if was_enabled:
             gc.enable()
 

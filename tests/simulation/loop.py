@@ -22,12 +22,11 @@ class SimTask(asyncio.Task[Any]):
     def __init__(self, *arguments: Any, number: int, **settings: Any) -> None:
         self._number = number
         super().__init__(*arguments, **settings)
+        # Not in the set of all tasks of the program, where those of other loops have the same numbers.
+        asyncio._unregister_task(self)
 
     def __hash__(self) -> int:
         return self._number
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
 
 
 class SimLoop(asyncio.BaseEventLoop):
@@ -38,14 +37,15 @@ class SimLoop(asyncio.BaseEventLoop):
         self._world = world
         self._process = process
         self._clock_resolution = 0.0
-        self._tasks_made = 0
+        self.made: list[SimTask] = []
         # Of a killed process nobody hears anything any more.
         self.set_exception_handler(lambda *_: None)
         self.set_task_factory(self._make_task)
 
     def _make_task(self, loop: Any, coro: Any, **settings: Any) -> SimTask:
-        self._tasks_made += 1
-        return SimTask(coro, loop=loop, number=self._tasks_made, **settings)
+        task = SimTask(coro, loop=loop, number=len(self.made) + 1, **settings)
+        self.made.append(task)
+        return task
 
     def time(self) -> float:
         """The seconds since the beginning of the world."""

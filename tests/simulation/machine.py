@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -17,7 +17,7 @@ from aiohttp import connector
 from anyio._backends import _asyncio as anyio_backend
 
 from amili_arm_async import clock, connections, retry
-from amili_arm_async.bulk.journal.sqlite import find_run, inspect, journal, other_runs, replay, store
+from amili_arm_async.bulk.journal.sqlite import find_run, inspect, journal, other_runs, replay, schema, store
 from amili_arm_async.errors import ArmError
 from amili_arm_async.sqlite import worker
 
@@ -38,6 +38,9 @@ class Machine:
         network: its network.
         locks: the owner of each run that is locked, by the path and id of the run.
         connections: the connections to files that are open, with the process that opened them.
+        scopes_made: how many cancel scopes there were.
+        commits: how many commits there were.
+        on_commit: called after each of them.
     """
 
     def __init__(self, world: World, network: Network) -> None:
@@ -47,6 +50,9 @@ class Machine:
         self.connections: list[tuple[Process, sqlite3.Connection]] = []
         self._rng = world.stream("disk")
         self._scopes: dict[int, int] = {}
+        self.scopes_made = 0
+        self.commits = 0
+        self.on_commit: Callable[[], object] = lambda: None
 
     @contextlib.contextmanager
     def under(self) -> Iterator[None]:
@@ -68,6 +74,8 @@ class Machine:
             (connections, "_has_bytes", self.network.has_bytes),
             (connections, "_unacknowledged", lambda transport: transport._connection.unacknowledged if transport is not None else 0),
             (journal, "SqliteWorker", worker_of),
+            # What is written and read is the same in small pages, and takes less time.
+            (schema, "JOURNAL", replace(schema.JOURNAL, page=4096)),
             (store, "lock", self._lock),
             (find_run, "is_locked", self._is_locked),
             (inspect, "is_locked", self._is_locked),
@@ -110,10 +118,11 @@ class Machine:
 
     def _scope_init(self) -> Callable[..., None]:
         """Numbers each scope: anyio cancels the scopes of a set in the order of their hashes."""
-        real, numbers, serial = anyio_backend.CancelScope.__init__, self._scopes, count(1)
+        real, numbers = anyio_backend.CancelScope.__init__, self._scopes
 
         def init(scope: Any, *arguments: Any, **settings: Any) -> None:
-            numbers[id(scope)] = next(serial)
+            self.scopes_made += 1
+            numbers[id(scope)] = self.scopes_made
             real(scope, *arguments, **settings)
 
         return init
@@ -215,6 +224,8 @@ class _SimWorker(worker.SqliteWorker):
             self._process.images.append({path: Path(path).read_bytes() for path in self._files()})
         self._is_busy = False
         self._go_on()
+        self._machine.commits += 1
+        self._machine.on_commit()
 
     def _files(self) -> list[str]:
         """The files that a power cut may take back; the `-shm` is made anew."""

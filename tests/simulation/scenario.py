@@ -1,8 +1,7 @@
-"""What happens in one world, as data: drawn from a seed, run, held against the service's books, and shrunk where something is wrong."""
+"""Tells a story in a world of its own, holds it against the books of the service, and shrinks it where something is wrong."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import shutil
@@ -10,9 +9,10 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from amili_arm_async import ArmClient, ArmError, BatchOutcome, BulkOptions, BulkReport, ClientCredentials, Reconcile, prune_journal, wire
 from amili_arm_async.bulk.journal.replay.engine import Replay
@@ -21,10 +21,11 @@ from amili_arm_async.bulk.run import BulkRun
 from amili_arm_async.models.batches import BatchResult
 from amili_arm_async.wire import Response
 
+from .drawing import RUN, Act, Scenario, draw, read_case
 from .graveyard import bury, stories
 from .machine import Machine
 from .network import Network
-from .service import FAULTS, Service, name_of
+from .service import Service, name_of
 from .world import DeadlockError, EndlessError, Process, World
 
 __all__ = ["Act", "Result", "Scenario", "draw", "read_case", "run_scenario", "shrink"]
@@ -33,103 +34,13 @@ _MEMORY = "/dev/shm"
 _MORNINGS = 5
 """Runs of everything after which nothing is left to be sent: a result that comes late may show that a document failed."""
 
-RUN = "2026-11-20"
-OTHER_RUN = "2026-11-21"
+_MOST_BRANCHES = 6
+_BRANCHES_OFF = 0.2
+"""How many commits of a story, at the most, and how often, are moments from which another story branches off."""
 
-
-@dataclass(frozen=True)
-class Act:
-    """What a person does.
-
-    Attributes:
-        what: sends the documents, looks up those that are unknown, or changes the machine.
-        kill_at: the turn of its loop before which the process is killed; None: it lives.
-        cancel_at: the turn before which it is cancelled.
-        cancel_again: after how many more turns it is cancelled once more; None: it is not.
-        order: how the source is ordered: a seed; 0: as it is.
-        documents: how many of the documents are in the source.
-        run_id: the name of the run.
-        reconcile: whether the run looks up what is unknown at its end.
-        resend_absent: whether documents that are absent are resent.
-        jump: seconds by which a clock jumps; 0: none does.
-        clock: which clock.
-        at: when it jumps, in seconds after a run begins.
-        changed: how many of the documents say something else than at first.
-        respelled: whether numbers and fields are written otherwise.
-        freeze_at: the turn before which the process is stopped (SIGSTOP); None: it is not.
-        freeze_for: seconds for which it is stopped.
-        disk_fails_at: the commit from which on the disk fails; None: it does not.
-        disk_fails: whether it is full, or an error comes before or after the commit is done.
-        power_cut: whether a kill is that of the machine: what was not flushed to the disk may be lost.
-        beside: the run id of a second process that sends the same documents at the same time; None: there is none.
-        dead_letter: whether a dead letter is written.
-    """
-
-    what: Literal["send", "reconcile", "jump", "wait", "copy", "restore", "prune", "replay"]
-    kill_at: int | None = None
-    cancel_at: int | None = None
-    cancel_again: int | None = None
-    order: int = 0
-    documents: int = 12
-    run_id: str = RUN
-    reconcile: bool = False
-    resend_absent: bool = False
-    jump: float = 0.0
-    clock: Literal["wall", "boot", "service"] = "wall"
-    at: float = 0.0
-    changed: int = 0
-    respelled: bool = False
-    freeze_at: int | None = None
-    freeze_for: float = 0.0
-    disk_fails_at: int | None = None
-    disk_fails: Literal["full", "before", "after"] = "full"
-    power_cut: bool = False
-    beside: str | None = None
-    dead_letter: bool = False
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """The story of one seed.
-
-    Attributes:
-        seed: decides what is not written here.
-        acts: what people do, one after the other.
-        faults: what may go wrong.
-        odds: how often it does.
-        documents: how many documents there are.
-        unnumbered: how many of them have no number; some of these say the same.
-        repeats: how many come a second time at the end of the source.
-        batch: records of a batch.
-        concurrency: batches at once.
-    """
-
-    seed: int
-    acts: tuple[Act, ...]
-    faults: tuple[str, ...]
-    odds: float
-    documents: int = 12
-    unnumbered: int = 0
-    repeats: int = 0
-    batch: int = 3
-    concurrency: int = 3
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns it as JSON has it; acts without what is as usual."""
-        usual = asdict(Act("send"))
-        acts = [{name: value for name, value in asdict(act).items() if name == "what" or value != usual[name]} for act in self.acts]
-        return {**asdict(self), "acts": acts}
-
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Scenario:
-        """Reads what `to_dict` returned."""
-        return cls(**{**value, "acts": tuple(Act(**act) for act in value["acts"]), "faults": tuple(value["faults"])})
-
-
-def read_case(path: Path) -> tuple[Scenario, str]:
-    """Reads a story that once failed from a file: with the name of the mutant with which it fails again."""
-    case = json.loads(path.read_text("utf-8"))
-    return Scenario.from_dict(case["scenario"]), case["mutant"]
+_BRANCHES_WITH_AN_ACT = 0.4
+_LAST_RUNS = 4
+"""Of so many stories and branches, one has a last run after one in which everything succeeded."""
 
 
 @dataclass
@@ -152,88 +63,32 @@ class Result:
         violations: what must not be, each with the name of the rule in front.
         trace: a hash of all that happened.
         log: the lines of the story, if they were kept.
-        service: with its books.
+        struck: how often each fault struck.
         states: how often records ended in which state and reason.
+        cases: how many stories it was: that of the acts, and one for each commit after which another one branched off.
+        branch: the branch in which a rule was violated, or None.
+        struck_at: the moments in which a fault struck.
     """
 
     violations: list[str]
     trace: str
     log: list[str]
-    service: Service
+    struck: Counter[str]
     states: Counter[tuple[str, str | None]] = field(default_factory=Counter)
-
-
-def draw(seed: int) -> Scenario:
-    """Draws the story of a seed: each has its own subset of the faults, so that some are seen alone and often."""
-    rng = random.Random(f"{seed}/scenario")
-    share = rng.choice((0.1, 0.3, 0.6))
-    documents = rng.choice((4, 8, 12, 12, 12, 24))
-    # What people and machines do wrong is drawn as the faults are: a story has a few kinds of it, and those often.
-    kinds = frozenset(kind for kind in KINDS if rng.random() < 0.3)
-    acts: list[Act] = []
-    for _ in range(rng.choice((1, 2, 2, 3, 4))):
-        what = rng.choices(("send", "reconcile", "jump", "wait", "copy", "restore", "prune", "replay"), (60, 12, 5, 6, 5, 5, 3, 8))[0]
-        acts.append(_act(rng, what, documents, kinds))
-    return Scenario(
-        seed,
-        tuple(acts),
-        tuple(fault for fault in FAULTS if rng.random() < share),
-        rng.choice((0.02, 0.1, 0.3, 0.6)),
-        documents,
-        rng.choice((0, 0, documents // 3)),
-        rng.choice((0, 0, 0, 2)),
-        rng.choice((1, 2, 3, 5)),
-        rng.choice((1, 2, 3, 8)),
-    )
-
-
-KINDS = ("kill", "cancel", "order", "run_id", "reconcile", "jump", "changed", "respelled", "freeze", "disk", "power", "beside", "part")
-"""What may be odd about an act. Each story draws some of them."""
-
-
-def _act(rng: random.Random, what: Any, documents: int, kinds: frozenset[str]) -> Act:
-    def odd(kind: str, odds: float) -> bool:
-        # The same draws whatever the kinds are.
-        return rng.random() < odds and kind in kinds
-
-    if what in {"copy", "restore", "prune"}:
-        return Act(what)
-    if what in {"jump", "wait"}:
-        clock = rng.choice(("wall", "boot", "service"))
-        return Act(what, jump=rng.choice((1, -1)) * rng.choice((5.0, 100.0, 4000.0, 100_000.0)), clock=clock)  # type: ignore[arg-type]
-    return Act(
-        what,
-        kill_at=int(rng.expovariate(1 / 60)) + 2 if odd("kill", 0.7) else None,
-        cancel_at=int(rng.expovariate(1 / 60)) + 2 if odd("cancel", 0.4) else None,
-        cancel_again=int(rng.expovariate(1 / 5)) + 1 if odd("cancel", 0.4) else None,
-        order=rng.randrange(1, 1000) if odd("order", 0.6) else 0,
-        documents=max(1, documents // 2) if odd("part", 0.5) else documents,
-        run_id=OTHER_RUN if odd("run_id", 0.4) else RUN,
-        reconcile=rng.random() < 0.3,
-        resend_absent=rng.random() < 0.4,
-        jump=rng.choice((1, -1)) * rng.choice((5.0, 100.0, 4000.0)) if odd("jump", 0.5) else 0.0,
-        clock=rng.choice(("wall", "boot", "service")),  # type: ignore[arg-type]
-        at=rng.choice((0.1, 1.0, 60.0)),
-        changed=rng.randrange(1, documents + 1) if odd("changed", 0.4) else 0,
-        respelled=odd("respelled", 0.5),
-        freeze_at=int(rng.expovariate(1 / 40)) + 2 if odd("freeze", 0.5) else None,
-        freeze_for=rng.choice((1.0, 50.0, 1000.0)),
-        disk_fails_at=rng.randrange(1, 20) if odd("disk", 0.4) else None,
-        disk_fails=rng.choice(("full", "before", "after")),  # type: ignore[arg-type]
-        power_cut=odd("power", 0.7),
-        beside=rng.choice((RUN, OTHER_RUN)) if what == "send" and odd("beside", 0.4) else None,
-        dead_letter=rng.random() < 0.4,
-    )
+    cases: int = 1
+    branch: int | None = None
+    struck_at: tuple[int, ...] = ()
 
 
 # --- running ----------------------------------------------------------------------------------------------------------------
 
 
-def run_scenario(scenario: Scenario, *, keep_log: bool = False) -> Result:
-    """Runs a story in a world of its own."""
+def run_scenario(scenario: Scenario, *, keep_log: bool = False, branches: bool = True) -> Result:
+    """Runs a story in a world of its own, and those that branch off from it."""
     world = World(scenario.seed, keep_log=keep_log)
     service = Service(world)
     service.enabled, service.odds = frozenset(scenario.faults), scenario.odds
+    service.only = frozenset(scenario.only) if scenario.only is not None else None
     network = Network(world, service)
     network.refuses = lambda: service.strikes("refused") is not None
     machine = Machine(world, network)
@@ -241,16 +96,20 @@ def run_scenario(scenario: Scenario, *, keep_log: bool = False) -> Result:
     story = _Story(scenario, world, service, machine, folder)
     try:
         with stories(), machine.under():
-            try:
-                story.run()
-            except DeadlockError:
-                story.violate("ends", "a process waits for ever")
-            except EndlessError:
-                story.violate("ends", "a process does not end")
+            story.tell(story.run)
+            cases = 1
+            while branches and story.moments and not story.violations:
+                cases += 1
+                story.tell(partial(story.branch_off, story.moments.pop()))
     finally:
         shutil.rmtree(folder)
         bury(world, machine, network, story)
-    return Result(story.violations, world.trace.hexdigest(), world.log or [], service, story.states)
+    log, struck_at = world.log or [], tuple(service.struck_at)
+    return Result(story.violations, world.trace.hexdigest(), log, service.struck, story.states, cases, story.branch, struck_at)
+
+
+class _MachineStopped(BaseException):
+    """Everything stops: from here on it is a branch."""
 
 
 class _Story:
@@ -268,6 +127,10 @@ class _Story:
         self.copies: dict[str, bytes] = {}
         self.was_restored = False
         self.boots = 1
+        self.branch: int | None = None
+        self.moments: list[dict[str, Any]] = []
+        self._branches = world.stream("branches")
+        machine.on_commit = self._committed
         # How many runs have a part in it.
         self.runs = len({RUN, *(act.run_id for act in scenario.acts), *(act.beside or RUN for act in scenario.acts)})
 
@@ -276,12 +139,73 @@ class _Story:
         self.violations.append(f"{rule}: {what}")
         self.world.note(f"VIOLATION {rule}: {what}")
 
+    def tell(self, part: Callable[[], None]) -> None:
+        """Tells a part of the story, with an end in any case."""
+        try:
+            part()
+        except DeadlockError:
+            self.violate("ends", "a process waits for ever")
+        except EndlessError:
+            self.violate("ends", "a process does not end")
+
     def run(self) -> None:
-        """Does all acts, then what people do the next morning: once more with a service that is well, and a last time."""
-        for act in self.scenario.acts:
-            self._do(act)
-            if self.violations:
-                return
+        """Does all acts, and what people do the next morning."""
+        try:
+            for act in self.scenario.acts:
+                self._do(act)
+                if self.violations:
+                    return
+        except _MachineStopped:
+            self.branch_off(self.moments.pop())
+        else:
+            self._morning()
+
+    # --- branches -------------------------------------------------------------------------------------------------------------
+
+    def _committed(self) -> None:
+        """Keeps some of the moments in which a machine may stop."""
+        if self.service.is_well or self.branch is not None:
+            return
+        if self.scenario.branch is not None:
+            if self.machine.commits == self.scenario.branch:
+                self.moments.append(self._moment())
+                raise _MachineStopped
+        elif len(self.moments) < _MOST_BRANCHES and self._branches.random() < _BRANCHES_OFF:
+            self.moments.append(self._moment())
+
+    def _moment(self) -> dict[str, Any]:
+        return {
+            "world": self.world.kept(),
+            "service": self.service.kept(),
+            "files": {path.name: path.read_bytes() for path in self.folder.iterdir() if not path.name.endswith("-shm")},
+            "commits": self.machine.commits,
+            "scopes": self.machine.scopes_made,
+            "connections": self.machine.network.opened,
+            "given": {run: names.copy() for run, names in self.given.items()},
+            "story": (self.copies, self.was_restored, self.boots),
+        }
+
+    def branch_off(self, moment: dict[str, Any]) -> None:
+        """Goes on from a moment in which the machine stopped, whatever came later."""
+        self.world.back_to(moment["world"])
+        self.service.back_to(moment["service"])
+        self.machine.close_dead()
+        self.machine.scopes_made, self.machine.network.opened = moment["scopes"], moment["connections"]
+        self.given = defaultdict(Counter, {run: names.copy() for run, names in moment["given"].items()})
+        self.copies, self.was_restored, self.boots = moment["story"]
+        self._put_back(moment["files"])
+        self.branch = moment["commits"]
+        self.world.note(f"the processes are killed after commit {self.branch}, and what was on the way is lost")
+        chance = random.Random(f"{self.scenario.seed}/{self.branch}")
+        if chance.random() < _BRANCHES_WITH_AN_ACT:
+            order = chance.randrange(1, 1000) if chance.random() < 0.5 else 0
+            looks, resends = chance.random() < 0.5, chance.random() < 0.6
+            self._do(Act("send", order=order, documents=self.scenario.documents, reconcile=looks, resend_absent=resends))
+        if not self.violations:
+            self._morning()
+
+    def _morning(self) -> None:
+        """What people do the next morning: once more with a service that is well, and sometimes a last time."""
         self.service.is_well = True
         self.world.wall = self.world.boot = self.world.service = 0.0
         self.world.now += 10_000 * 1_000_000_000
@@ -297,6 +221,8 @@ class _Story:
             if was_whole:
                 self.violate("nothing again", "a run after one in which everything succeeded sends something")
             was_whole = report is not None and all(state in SUCCESS for state, number in report.counts.items() if number)
+            if was_whole and (self.scenario.seed if self.branch is None else self.branch) % _LAST_RUNS:
+                return
         self.violate("nothing again", f"the same run sends something {_MORNINGS} times")
 
     # --- acts -----------------------------------------------------------------------------------------------------------------
@@ -360,6 +286,8 @@ class _Story:
         if failure is not None and not isinstance(failure, ArmError) and not (act.what == "replay" and isinstance(failure, OSError)):
             self.violate("errors", f"{type(failure).__name__}: {failure}")
         is_cut = failure is not None or task.cancelled()
+        if made:
+            self.world.note(f"{process} reports {made[0].summary()}{', and was cut short' if is_cut else ''}")
         if made and act.what == "send":
             self._is_true(begun, made[0], is_cut)
             if act.dead_letter and not is_cut:
@@ -425,15 +353,21 @@ class _Story:
     def _files(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(self.folder.iterdir()) if path.name.startswith("journal")}
 
+    def _put_back(self, files: dict[str, bytes]) -> None:
+        """Makes the files what they were; each is the same one, since the mark of a journal knows its inode."""
+        for path in list(self.folder.iterdir()):
+            if path.name not in files:
+                path.unlink()
+        for name, content in files.items():
+            _write(self.folder / name, content)
+
     def _power_cut(self, process: Process) -> None:
         """The machine is off and on again: of the files of a process that died with it, an image since the last flush is left."""
         self.machine.close_dead()
         if process.images:
             image = self.world.stream("disk").choice(process.images)
             for path, content in image.items():
-                with Path(path).open("r+b" if Path(path).exists() else "wb") as file:
-                    file.truncate()
-                    file.write(content)
+                _write(Path(path), content)
             for suffix in ("-wal", "-shm"):
                 if f"{self.folder / 'journal'}{suffix}" not in image:
                     Path(f"{self.folder / 'journal'}{suffix}").unlink(missing_ok=True)
@@ -450,9 +384,7 @@ class _Story:
         self.was_restored = True
         for name, content in self.copies.items():
             if not name.endswith("-mark"):
-                with (self.folder / name).open("r+b" if (self.folder / name).exists() else "wb") as file:
-                    file.truncate()
-                    file.write(content)
+                _write(self.folder / name, content)
         for path in sorted(self.folder.iterdir()):
             if path.name not in self.copies and path.name in {"journal-wal", "journal-shm"}:
                 path.unlink()
@@ -542,12 +474,19 @@ class _Story:
             self.violate("all is sent", f"{dict(report.counts)}")
 
     def _left_nothing(self, process: Process) -> None:
-        tasks = [task for task in asyncio.all_tasks(process.loop) if task is not process.task and not task.done()]
+        tasks = [task for task in process.loop.made if task is not process.task and not task.done()]
         if tasks:
             self.violate("left behind", f"{len(tasks)} tasks, such as {tasks[0].get_name()}")
         for what, number in self.machine.held_by(process).items():
             if number:
                 self.violate("left behind", f"{number} {what}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file in place."""
+    with path.open("r+b" if path.exists() else "wb") as file:
+        file.truncate()
+        file.write(content)
 
 
 class ReplayingClient:
@@ -605,15 +544,36 @@ def _respelled(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def shrink(scenario: Scenario, fails: Callable[[Scenario], bool]) -> Scenario:
-    """Returns a smaller story that still fails: fewer acts, faults and documents, and acts without what they do not need."""
+    """Returns a smaller story that still fails: fewer acts, faults and documents, acts without what they do not need, and each fault as
+    rarely as can be."""
+    scenario = _as_small_as_can_be(scenario, fails, _smaller)
+    if scenario.faults:
+        struck = replace(scenario, only=run_scenario(scenario, branches=False).struck_at)
+        if fails(struck):
+            scenario = _as_small_as_can_be(struck, fails, _rarer)
+    return _as_small_as_can_be(scenario, fails, _smaller)
+
+
+def _as_small_as_can_be(
+    scenario: Scenario, fails: Callable[[Scenario], bool], smaller: Callable[[Scenario], Iterator[Scenario]]
+) -> Scenario:
     changed = True
     while changed:
         changed = False
-        for smaller in _smaller(scenario):
-            if fails(smaller):
-                scenario, changed = smaller, True
+        for one in smaller(scenario):
+            if fails(one):
+                scenario, changed = one, True
                 break
     return scenario
+
+
+def _rarer(scenario: Scenario) -> Iterator[Scenario]:
+    """The same story, in which some faults do not strike."""
+    only = scenario.only or ()
+    size = len(only) // 2
+    while size:
+        yield from (replace(scenario, only=(*only[:at], *only[at + size :])) for at in range(0, len(only), size))
+        size //= 2
 
 
 _SIMPLER: tuple[dict[str, Any], ...] = (
@@ -650,3 +610,6 @@ def _smaller(scenario: Scenario) -> Iterator[Scenario]:
         yield replace(scenario, documents=fewer, unnumbered=min(scenario.unnumbered, fewer), acts=cut)
     if scenario.concurrency > 1:
         yield replace(scenario, concurrency=1)
+    if scenario.branch is not None:
+        yield replace(scenario, branch=None)
+        yield from (replace(scenario, branch=commit) for commit in range(1, scenario.branch))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,9 @@ FAULTS = (
 """What may go wrong on the side of the service and on the way. Each story draws some of them."""
 
 
+_BOOKS = ("taken", "bodies", "stored_at", "failed", "is_well", "writes", "asked")
+
+
 def name_of(record: dict[str, Any]) -> str:
     """What makes two documents the same: the number, else all that is said."""
     number = record.get("documentNo")
@@ -82,6 +86,8 @@ class Service:
         enabled: the faults of this story.
         odds: how often one of them strikes.
         is_well: nothing goes wrong any more.
+        only: of the moments in which a fault may strike, the numbers of those in which one does; None: any.
+        struck_at: the numbers of those in which one did.
         writes: how many writes came whole.
     """
 
@@ -97,16 +103,32 @@ class Service:
         self.is_well = False
         self.writes = 0
         self.struck: Counter[str] = Counter()
+        self.only: frozenset[int] | None = None
+        self.asked = 0
+        self.struck_at: list[int] = []
         self._rng = world.stream("service")
         self._uuids = world.stream("uuids")
+
+    def kept(self) -> dict[str, Any]:
+        """Returns a copy of the books, for `back_to`."""
+        batches = {uuid: replace(batch, failed=set(batch.failed)) for uuid, batch in self.batches.items()}
+        return {**{name: copy(getattr(self, name)) for name in _BOOKS}, "batches": batches}
+
+    def back_to(self, kept: dict[str, Any]) -> None:
+        """Makes the books again what they were."""
+        for name in _BOOKS:
+            setattr(self, name, copy(kept[name]))
+        self.batches = {uuid: replace(batch, failed=set(batch.failed)) for uuid, batch in kept["batches"].items()}
 
     def strikes(self, *faults: str) -> str | None:
         """Returns a fault that strikes now, or None."""
         # The same draws whatever is enabled, so that a fault can be taken out of a story.
         luck, which = self._rng.random(), self._rng.random()
         possible = [fault for fault in faults if fault in self.enabled]
-        if self.is_well or not possible or luck >= self.odds:
+        self.asked += 1
+        if self.is_well or not possible or luck >= self.odds or (self.only is not None and self.asked not in self.only):
             return None
+        self.struck_at.append(self.asked)
         fault = possible[int(which * len(possible))]
         self.struck[fault] += 1
         self.world.note(f"service: {fault}")

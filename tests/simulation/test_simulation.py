@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from .__main__ import main
+from .explore import explore
 from .graveyard import stories
 from .mutants import mutated
-from .scenario import Scenario, draw, read_case, run_scenario
+from .scenario import Scenario, draw, read_case, run_scenario, shrink
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
 ROOT = Path(__file__).parents[2]
+
+FOUND_SOON = (
+    "crashed_is_not_sent",
+    "failed_counts_as_done",
+    "equal_documents_are_one",
+    "numbers_of_other_runs_are_ignored",
+    "no_answer_is_not_sent",
+)
+"""Mutants that are found with few seeds; `python -m tests.simulation --mutants` looks for all."""
 
 
 def traces(seeds: range) -> list[str]:
@@ -25,19 +38,19 @@ def traces(seeds: range) -> list[str]:
 
 def test_some_stories_have_no_violation():
     with stories():
-        found = {seed: result.violations for seed in range(60) if (result := run_scenario(draw(seed))).violations}
+        found = {seed: result.violations for seed in range(15) if (result := run_scenario(draw(seed))).violations}
 
     assert not found
 
 
 def test_a_seed_decides_everything_in_any_order_and_process():
-    script = "from tests.simulation.test_simulation import traces; print(*traces(range(8)))"
+    script = "from tests.simulation.test_simulation import traces; print(*traces(range(5)))"
     environment = {**os.environ, "PYTHONHASHSEED": "12345"}
     command = [sys.executable, "-c", script]
     other = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=120)
 
-    first = traces(range(8))
-    backwards = traces(range(7, -1, -1))[::-1]
+    first = traces(range(5))
+    backwards = traces(range(4, -1, -1))[::-1]
 
     assert backwards == first
     assert other.stdout.split() == first
@@ -59,6 +72,56 @@ def test_without_its_mend_it_fails_again(case):
     scenario, mutant = read_case(case)
     with mutated(mutant):
         assert run_scenario(scenario).violations
+
+
+@pytest.mark.parametrize("mutant", FOUND_SOON)
+def test_a_known_fault_is_found(mutant):
+    with stories(), mutated(mutant):
+        assert any(run_scenario(draw(seed)).violations for seed in range(100))
+
+
+def test_a_branch_is_the_same_story_alone():
+    with stories(), mutated("unknown_is_sent_again"):
+        found = next((seed, result) for seed in range(100) if (result := run_scenario(draw(seed))).branch is not None and result.violations)
+        seed, result = found
+        alone = run_scenario(replace(draw(seed), branch=result.branch))
+
+    assert alone.violations == result.violations
+    assert alone.trace == result.trace
+
+
+def test_a_story_is_shrunk_to_the_fault_that_matters():
+    with stories(), mutated("unknown_is_sent_again"):
+        seed = next(seed for seed in range(100) if run_scenario(draw(seed), branches=False).violations)
+        small = shrink(draw(seed), lambda one: bool(run_scenario(one, branches=False).violations))
+
+        assert run_scenario(small, branches=False).violations
+        assert len(small.acts) <= 1
+        assert len(small.only or ()) <= 1
+
+
+def test_what_was_seen_steers_the_choice_of_seeds_and_is_counted():
+    first = explore(draw, run_scenario, first=0, number=6, workers=2, until=None)
+    again = explore(draw, run_scenario, first=0, number=6, workers=2, until=None)
+
+    assert first == again
+    assert first.done == 6
+    assert first.cases > 6
+    assert first.states
+    assert sum(first.pairs.values()) > sum(first.features.values())
+    assert first.promise(replace(draw(0), faults=())) < first.promise(draw(0)) or not draw(0).faults
+
+
+def test_a_run_says_what_failed_and_how_to_tell_it(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["simulation", "--seeds", "2", "--workers", "1", "--mutant", "all_that_was_read_was_done_before"])
+
+    assert main() == 1
+
+    told = capsys.readouterr().out
+    command = re.search(r"FAILED: python -m tests.simulation --seed (\d+)(?: --branch (\d+))? --shrink  # content", told)
+    assert command is not None
+    assert f"--- seed {command[1]}, shrunk ---" in told
+    assert "pairs of them in one story: " in told
 
 
 def test_a_story_is_the_same_as_json():

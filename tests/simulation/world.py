@@ -21,6 +21,8 @@ _MOST_STEPS = 200_000
 
 SECOND = 1_000_000_000
 
+_MOMENT = ("now", "steps", "wall", "boot", "service", "boot_id", "next_pid")
+
 
 class DeadlockError(Exception):
     """A process waits, and nothing is left that could wake it."""
@@ -60,7 +62,7 @@ class World:
         self._streams: dict[str, random.Random] = {}
         self._events: list[tuple[int, int, Callable[[], object], Process | None]] = []
         self._serial = count()
-        self._pids = count(1001)
+        self.next_pid = 1001
         self.current: Process | None = None
 
     def stream(self, name: str) -> random.Random:
@@ -89,7 +91,8 @@ class World:
 
     def start(self, main: Callable[[], Coroutine[Any, Any, Any]], name: str) -> Process:
         """Starts a process, which runs a coroutine to its end."""
-        process = Process(self, next(self._pids), name)
+        process = Process(self, self.next_pid, name)
+        self.next_pid += 1
         self.processes.append(process)
         with process:
             process.task = process.loop.create_task(main(), name=name)
@@ -130,6 +133,26 @@ class World:
             self.now = max(self.now, min(timers))
         else:
             raise DeadlockError
+
+    def kept(self) -> dict[str, Any]:
+        """Returns what makes this moment, for `back_to`."""
+        kept = {name: getattr(self, name) for name in _MOMENT}
+        log = list(self.log) if self.log is not None else None
+        streams = {name: stream.getstate() for name, stream in self._streams.items()}
+        return {**kept, "trace": self.trace.copy(), "log": log, "streams": streams}
+
+    def back_to(self, kept: dict[str, Any]) -> None:
+        """Makes it that moment again, in which all processes were killed and what was under way was lost."""
+        for process in list(self.processes):
+            process.is_alive = False
+            self.bury(process)
+        self._events.clear()
+        for name in _MOMENT:
+            setattr(self, name, kept[name])
+        self.trace, self.log = kept["trace"].copy(), list(kept["log"]) if kept["log"] is not None else None
+        for name, stream in self._streams.items():
+            # A stream that was not there yet begins anew.
+            stream.setstate(kept["streams"].get(name) or random.Random(f"{self.seed}/{name}").getstate())
 
     def bury(self, process: Process) -> None:
         """Removes a process: it is never closed nor cancelled, since a killed one does nothing any more."""

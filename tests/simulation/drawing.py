@@ -1,0 +1,215 @@
+"""What happens in one world, as data: what people do and what goes wrong. Drawn from a seed, or read from a file."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .service import FAULTS
+
+__all__ = ["RUN", "Act", "Scenario", "draw", "read_case"]
+
+RUN = "2026-11-20"
+OTHER_RUN = "2026-11-21"
+
+
+@dataclass(frozen=True)
+class Act:
+    """What a person does.
+
+    Attributes:
+        what: sends the documents, looks up those that are unknown, or changes the machine.
+        kill_at: the turn of its loop before which the process is killed; None: it lives.
+        cancel_at: the turn before which it is cancelled.
+        cancel_again: after how many more turns it is cancelled once more; None: it is not.
+        order: how the source is ordered: a seed; 0: as it is.
+        documents: how many of the documents are in the source.
+        run_id: the name of the run.
+        reconcile: whether the run looks up what is unknown at its end.
+        resend_absent: whether documents that are absent are resent.
+        jump: seconds by which a clock jumps; 0: none does.
+        clock: which clock.
+        at: when it jumps, in seconds after a run begins.
+        changed: how many of the documents say something else than at first.
+        respelled: whether numbers and fields are written otherwise.
+        freeze_at: the turn before which the process is stopped (SIGSTOP); None: it is not.
+        freeze_for: seconds for which it is stopped.
+        disk_fails_at: the commit from which on the disk fails; None: it does not.
+        disk_fails: whether it is full, or an error comes before or after the commit is done.
+        power_cut: whether a kill is that of the machine: what was not flushed to the disk may be lost.
+        beside: the run id of a second process that sends the same documents at the same time; None: there is none.
+        dead_letter: whether a dead letter is written.
+    """
+
+    what: Literal["send", "reconcile", "jump", "wait", "copy", "restore", "prune", "replay"]
+    kill_at: int | None = None
+    cancel_at: int | None = None
+    cancel_again: int | None = None
+    order: int = 0
+    documents: int = 12
+    run_id: str = RUN
+    reconcile: bool = False
+    resend_absent: bool = False
+    jump: float = 0.0
+    clock: Literal["wall", "boot", "service"] = "wall"
+    at: float = 0.0
+    changed: int = 0
+    respelled: bool = False
+    freeze_at: int | None = None
+    freeze_for: float = 0.0
+    disk_fails_at: int | None = None
+    disk_fails: Literal["full", "before", "after"] = "full"
+    power_cut: bool = False
+    beside: str | None = None
+    dead_letter: bool = False
+
+    @property
+    def features(self) -> Iterator[str]:
+        """What is special about it, in a word each."""
+        if self.what != "send":
+            yield self.what
+        usual = Act("send")
+        yield from (name for name in _FEATURES if getattr(self, name) != getattr(usual, name))
+
+    def __str__(self) -> str:
+        usual = Act("send")
+        pointless = {"what", *(name for name, main in _NEEDS.items() if getattr(self, main) == getattr(usual, main))}
+        said = [(name, value) for name, value in asdict(self).items() if name not in pointless and value != getattr(usual, name)]
+        return f"{self.what} {', '.join(f'{name} {value}' for name, value in said)}".rstrip()
+
+
+_NEEDS = {
+    "clock": "jump",
+    "at": "jump",
+    "freeze_for": "freeze_at",
+    "disk_fails": "disk_fails_at",
+    "cancel_again": "cancel_at",
+    "power_cut": "kill_at",
+}
+"""What says nothing without something else."""
+
+_FEATURES = (
+    "kill_at", "cancel_at", "cancel_again", "order", "run_id", "reconcile", "resend_absent", "jump", "changed", "respelled", "freeze_at",
+    "disk_fails_at", "power_cut", "beside", "dead_letter",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """The story of one seed.
+
+    Attributes:
+        seed: decides what is not written here.
+        acts: what people do, one after the other.
+        faults: what may go wrong.
+        odds: how often it does.
+        documents: how many documents there are.
+        unnumbered: how many of them have no number; some of these say the same.
+        repeats: how many come a second time at the end of the source.
+        batch: records of a batch.
+        concurrency: batches at once.
+        only: of the moments in which a fault may strike, the numbers of those in which one does; None: any, by the odds.
+        branch: the commit after which the machine stops, and people go on with the next run; None: all acts are done.
+    """
+
+    seed: int
+    acts: tuple[Act, ...]
+    faults: tuple[str, ...]
+    odds: float
+    documents: int = 12
+    unnumbered: int = 0
+    repeats: int = 0
+    batch: int = 3
+    concurrency: int = 3
+    only: tuple[int, ...] | None = None
+    branch: int | None = None
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What is in it: faults that may strike, and what is special about an act."""
+        return frozenset(self.faults).union(*(act.features for act in self.acts))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as JSON has it; acts without what is as usual."""
+        usual = asdict(Act("send"))
+        acts = [{name: value for name, value in asdict(act).items() if name == "what" or value != usual[name]} for act in self.acts]
+        return {**asdict(self), "acts": acts}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Scenario:
+        """Reads what `to_dict` returned."""
+        only = tuple(value["only"]) if value.get("only") is not None else None
+        return cls(**{**value, "acts": tuple(Act(**act) for act in value["acts"]), "faults": tuple(value["faults"]), "only": only})
+
+
+def read_case(path: Path) -> tuple[Scenario, str]:
+    """Reads a story that once failed from a file: with the name of the mutant with which it fails again."""
+    case = json.loads(path.read_text("utf-8"))
+    return Scenario.from_dict(case["scenario"]), case["mutant"]
+
+
+def draw(seed: int) -> Scenario:
+    """Draws the story of a seed: each has its own subset of the faults, so that some are seen alone and often."""
+    rng = random.Random(f"{seed}/scenario")
+    share = rng.choice((0.1, 0.3, 0.6))
+    documents = rng.choice((4, 8, 12, 12, 12, 24))
+    # What people and machines do wrong is drawn as the faults are: a story has a few kinds of it, and those often.
+    kinds = frozenset(kind for kind in KINDS if rng.random() < 0.3)
+    acts: list[Act] = []
+    for _ in range(rng.choice((1, 2, 2, 3, 4))):
+        what = rng.choices(("send", "reconcile", "jump", "wait", "copy", "restore", "prune", "replay"), (60, 12, 5, 6, 5, 5, 3, 8))[0]
+        acts.append(_act(rng, what, documents, kinds))
+    return Scenario(
+        seed,
+        tuple(acts),
+        tuple(fault for fault in FAULTS if rng.random() < share),
+        rng.choice((0.02, 0.1, 0.3, 0.6)),
+        documents,
+        rng.choice((0, 0, documents // 3)),
+        rng.choice((0, 0, 0, 2)),
+        rng.choice((1, 2, 3, 5)),
+        rng.choice((1, 2, 3, 8)),
+    )
+
+
+KINDS = ("kill", "cancel", "order", "run_id", "reconcile", "jump", "changed", "respelled", "freeze", "disk", "power", "beside", "part")
+"""What may be odd about an act. Each story draws some of them."""
+
+
+def _act(rng: random.Random, what: Any, documents: int, kinds: frozenset[str]) -> Act:
+    def odd(kind: str, odds: float) -> bool:
+        # The same draws whatever the kinds are.
+        return rng.random() < odds and kind in kinds
+
+    if what in {"copy", "restore", "prune"}:
+        return Act(what)
+    if what in {"jump", "wait"}:
+        clock = rng.choice(("wall", "boot", "service"))
+        return Act(what, jump=rng.choice((1, -1)) * rng.choice((5.0, 100.0, 4000.0, 100_000.0)), clock=clock)  # type: ignore[arg-type]
+    return Act(
+        what,
+        kill_at=int(rng.expovariate(1 / 60)) + 2 if odd("kill", 0.7) else None,
+        cancel_at=int(rng.expovariate(1 / 60)) + 2 if odd("cancel", 0.4) else None,
+        cancel_again=int(rng.expovariate(1 / 5)) + 1 if odd("cancel", 0.4) else None,
+        order=rng.randrange(1, 1000) if odd("order", 0.6) else 0,
+        documents=max(1, documents // 2) if odd("part", 0.5) else documents,
+        run_id=OTHER_RUN if odd("run_id", 0.4) else RUN,
+        reconcile=rng.random() < 0.3,
+        resend_absent=rng.random() < 0.4,
+        jump=rng.choice((1, -1)) * rng.choice((5.0, 100.0, 4000.0)) if odd("jump", 0.5) else 0.0,
+        clock=rng.choice(("wall", "boot", "service")),  # type: ignore[arg-type]
+        at=rng.choice((0.1, 1.0, 60.0)),
+        changed=rng.randrange(1, documents + 1) if odd("changed", 0.4) else 0,
+        respelled=odd("respelled", 0.5),
+        freeze_at=int(rng.expovariate(1 / 40)) + 2 if odd("freeze", 0.5) else None,
+        freeze_for=rng.choice((1.0, 50.0, 1000.0)),
+        disk_fails_at=rng.randrange(1, 20) if odd("disk", 0.4) else None,
+        disk_fails=rng.choice(("full", "before", "after")),  # type: ignore[arg-type]
+        power_cut=odd("power", 0.7),
+        beside=rng.choice((RUN, OTHER_RUN)) if what == "send" and odd("beside", 0.4) else None,
+        dead_letter=rng.random() < 0.4,
+    )
