@@ -480,7 +480,7 @@ def name_next_step(report: BulkReport, options: BulkOptions, *, is_repeatable: b
     if to_fix:
         steps.append(f"correct what is {' or '.join(to_fix)} in the file, and {again}")
     elif counts["not_sent"]:
-        steps.append(f"{again}, once what ended the run is fixed")
+        steps.append(f"{again}, once the cause below is fixed" if report.error is not None else again)
     if dead_letter is not None and report.failed_records > counts["invalid"]:
         steps.append(f"`amili-arm replay {shlex.quote(str(dead_letter))}` sends again what can be sent")
     if report.failed_records:

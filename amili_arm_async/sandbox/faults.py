@@ -99,14 +99,15 @@ class Fault:
             code: the HTTP status.
             retry_after: `Retry-After`: seconds, or an HTTP date. Default None: no such header.
             body: the body of the response. Default None: the usual JSON error.
-            headers: further headers.
+            headers: further headers; a `Content-Type` replaces the usual one.
             taken: True: the records are accepted first. Default False: nothing is.
 
         Returns:
             The fault.
 
         Raises:
-            ValueError: there is no such response: a status that is not 200 to 599, a body that it does not allow, `Retry-After` twice.
+            ValueError: there is no such response: a status that is not 200 to 599, a body that it does not allow, `Retry-After` twice,
+                a header that the server sets itself.
         """
         sent = dict(headers or {})
         if retry_after is not None:

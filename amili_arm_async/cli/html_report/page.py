@@ -141,7 +141,7 @@ def _steps(document: ReportSchema, zone: tzinfo | None, scope: Scope) -> Markup:
     if not steps:
         return Markup("")
     items = [element("li", step.text, *map(command_block, step.commands)) for step in steps]
-    where = "Run the commands on the machine of the night, as its user, with its AMILI_ARM_ variables."
+    where = "Run the commands on the same machine, as the same user, with the same AMILI_ARM_ variables."
     return element(
         "section",
         scope.heading("What to do now", name="steps-title"),

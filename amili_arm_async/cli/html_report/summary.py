@@ -241,7 +241,7 @@ def next_steps(document: ReportSchema, zone: tzinfo | None = None) -> list[Step]
         steps.append(_unknown(document, (unknown, waiting), reconcile, replay, zone))
     to_fix = sum(counts[state] for state in FAILURES & NOT_ON_SERVER)
     if to_fix:
-        steps.append(Step(f"Fix {plural(to_fix, 'record')} in the source, each by the reason that is named for it."))
+        steps.append(Step(f"Fix {plural(to_fix, 'record')} in the source; their reasons say how."))
     if waiting and not (unknown and reconcile):
         text = f"Ask later for the results of {plural(waiting, 'record')} that the server accepted"
         does = ":" if reconcile else ": running the same job again does it." if run_again else "."
