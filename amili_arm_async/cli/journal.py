@@ -25,7 +25,7 @@ from ..bulk.journal.inspect import (
     stale_reason,
 )
 from ..bulk.outcomes import STATES
-from ..database.url import database_url
+from ..database.url import database_url, shown
 from ..errors import ArmError, counted
 from . import output
 from .options import JournalArgument, JsonOption, acting_command, command
@@ -226,7 +226,7 @@ def _print_runs(journal: str, runs: Sequence[JournalRun], *, keys: bool) -> None
         for line in (*_batch_lines("open", run.open_batches, keys=keys), *_batch_lines("unknown", run.unknown_batches, keys=keys)):
             output.say(line, err=False)
         if not run.running and (run.open_batches or run.unknown_batches) and run.operation.startswith("documents."):
-            command = f"amili-arm reconcile {shlex.quote(journal)} --run-id {shlex.quote(run.run_id)}"
+            command = f"amili-arm reconcile {shlex.quote(shown(journal))} --run-id {shlex.quote(run.run_id)}"
             output.say(f"`{command}` asks for the results of what is open, and looks up what is unknown", err=False)
     for run in pruned[-_SHOWN_PRUNED:]:
         typer.echo(f"pruned {_time(run.pruned)}: {_title(run)}; it can't be resumed, or started again")

@@ -11,6 +11,7 @@ from ..bulk.outcomes import RecordOutcome
 from ..bulk.report import BulkReport, Progress
 from ..client import ArmClient
 from ..config import BulkOptions
+from ..database.url import shown
 from ..errors import BulkError
 from ..nightly.report import reasons_of
 from . import output
@@ -63,7 +64,7 @@ def reconcile(
     check_files([("JOURNAL", journal, "journal")], writable=False)
     options = BulkOptions(patience=patience)
     job = ReconcileJob(connection.client(), journal, run_id, settle, resend_absent, lookup_concurrency, options)
-    job.invocation = Invocation.of(context, journal=journal, run_id=run_id)
+    job.invocation = Invocation.of(context, journal=shown(journal), run_id=run_id)
     raise typer.Exit(run_job(job, job.run(), is_durable=True, as_json=as_json))
 
 

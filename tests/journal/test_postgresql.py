@@ -15,6 +15,7 @@ from amili_arm_async import BulkError, BulkOptions, ConfigurationError, JournalE
 from amili_arm_async.database.url import DatabaseUrl, database_url
 from amili_arm_async.postgres import connection as connections
 from amili_arm_async.postgres.schema import VERSION, prepare_schema
+from amili_arm_async.sandbox import Fault
 
 from ..support.sandbox_runs import invoices, lines_of, send, the_run, until
 
@@ -58,6 +59,18 @@ async def test_a_dead_letter_shows_no_password(arm, database, folder):
     journal = database.replace("arm@", "arm:geheim@")
     await send(arm, [*invoices(2), *invoices(1)], journal=journal, dead_letter=folder / "dead.jsonl", **RUN)
     assert {line["journal"] for line in lines_of(folder / "dead.jsonl")} == {database}
+
+
+async def test_the_commands_that_settle_the_rest_show_no_password(arm, sandbox, database):
+    journal = database.replace("arm@", "arm:geheim@")
+    sandbox.inject(Fault.status(502), operation="documents.create_batch")
+    await send(arm, invoices(1), journal=journal, **RUN)
+    for words in (("status", journal), ("reconcile", journal, "--settle", "0")):
+        command = [sys.executable, "-m", "amili_arm_async.cli", *words]
+        ran = await asyncio.to_thread(subprocess.run, command, env={**os.environ, **sandbox.environ}, capture_output=True, text=True)
+        said = ran.stdout + ran.stderr
+        assert f"reconcile {database}" in said
+        assert "geheim" not in said
 
 
 def test_other_databases_and_other_types_are_refused(folder):
