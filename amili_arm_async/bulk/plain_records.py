@@ -200,8 +200,6 @@ def _value(value: Any, kind: Any, path: str, faults: list[str], *, is_class: boo
     if type(value) in _AS_THEY_ARE:
         # A program's own values are sent as they are, whatever stands beside them.
         return value
-    if type(value).__name__ == "ndarray" and not value.shape:
-        value = value[()]
     value = _number_or_text(value)
     if type(value) in _AS_THEY_ARE:
         if kind is str and _has_decimals(value):
