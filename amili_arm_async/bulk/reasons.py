@@ -65,6 +65,9 @@ REASONS: Final[Mapping[tuple[State, str], Explanation]] = MappingProxyType(
             f"A cache may be in between: make sure that no POST is cached. {_RECONCILE}",
         ),
         ("unknown", "crashed"): Explanation("the process ended while it was being sent", _RECONCILE),
+        ("unknown", "in_progress"): Explanation(
+            "the run is in progress: its process is sending it now", "Wait until that run has ended; then look at it again."
+        ),
         ("unknown", "journal"): Explanation(
             "it was not compared with the journal: an earlier attempt may have sent it",
             f"If the journal can't be read, fix its disk or its path. Then {_AGAIN}",

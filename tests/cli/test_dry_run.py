@@ -138,6 +138,9 @@ def test_after_a_kill(call, start, served, offline, files):
     told = json.loads(call(*run, "--dry-run", "--json", env=offline).stdout)
     assert (told["counts"]["unknown"], told["counts"]["would_be_sent"]) == (10, 0)
     assert (as_it_is(kept), requests(served)) == (before, asked)
+    (shown,) = json.loads(call("status", kept / "journal", "--json").stdout)["runs"]
+    assert (shown["counts"]["unknown"], shown["counts"]["not_sent"]) == (10, 0)
+    assert [(batch["records"], batch["reason"]) for batch in shown["unknown_batches"]] == [(10, "crashed")]
 
 
 def test_while_another_process_runs(call, start, served, offline, files):
@@ -151,4 +154,5 @@ def test_while_another_process_runs(call, start, served, offline, files):
     refused = call(*run, "--run-id", "night", env=served.env)
     assert (refused.exit_code, "in progress" in refused.stderr) == (1, True)
     result = call(*run, "--run-id", "night", "--dry-run", "--json", env=offline)
-    assert json.loads(result.stdout)["counts"]["unknown"] == 20
+    told = json.loads(result.stdout)
+    assert (told["counts"]["unknown"], [one["reason"] for one in told["reasons"]]) == (20, ["in_progress"])

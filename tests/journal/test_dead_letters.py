@@ -186,7 +186,14 @@ async def test_the_rest_of_a_list_is_there_as_it_would_have_been_sent(arm, sandb
 
 async def test_a_list_of_broken_things_that_was_not_sent(arm, sandbox, letter):
     sandbox.inject(Fault.status(403), method="POST", times=None)
-    source = [*customers(40), {"customerNo": "N", "limitAmount": float("nan")}, b"\xff", {"customerNo": "O", "x": object()}, None, {1.5: 2}]
+    source = [
+        *customers(40),
+        {"customerNo": "N", "limitAmount": float("nan")},
+        b"\xff",
+        {"customerNo": "O", "x": object()},
+        None,
+        {(1, 5): 2},
+    ]
     ended = await send(arm, source, kind="customers", dead_letter=letter, max_records=2, concurrency=1, raises=BulkError)
     lines = {line["index"]: line for line in lines_of(letter)}
     assert set(lines) == set(range(ended.report.totals.records_read)) == set(range(45))

@@ -64,7 +64,8 @@ class JournalRun:
         ended: Unix time at which the source had been sent completely; None if the run is in progress or was cut off.
         deadline: seconds for which it waits for the result of a batch.
         running: whether a process is running it now.
-        counts: records by state. Records of open batches count as `accepted`, queued ones and those in flight as `not_sent`.
+        counts: records by state. Records of open batches count as `accepted`, queued ones as `not_sent`, and those that were being sent as
+            `unknown`, whether the process is still sending them or has ended.
         open_batches: batches that were accepted and have no result.
         unknown_batches: batches with records that are `unknown`.
         pruned: Unix time at which it was pruned, after which only its name is left; else None.

@@ -22,6 +22,7 @@ from .mark import adopt as adopt_file
 from .queries import ids, keys_of, read_row, span_of, superseded
 from .schema import JOURNAL, broken, open_journal
 from .sent_numbers import forget_numbers, keep_numbers
+from .store import CRASHED, IN_PROGRESS
 
 __all__ = ["adopt", "prune", "read", "read_run", "runs_of", "stale_reason"]
 
@@ -101,6 +102,9 @@ def read_run(connection: sqlite3.Connection, run: int, *, keys: bool, running: b
     for batch in ids(connection, run):
         state, uuid, sent = connection.execute("SELECT state, uuid, sent FROM batches WHERE id = ?", (batch,)).fetchone()
         records, outcome, exceptions = read_row(connection, batch)
+        if state == "sending":
+            # It may have been accepted, whatever becomes of the process.
+            outcome = IN_PROGRESS if running else CRASHED
         gone = superseded(connection, batch) if outcome is None or outcome.state != "succeeded" or exceptions else set()
         if outcome is None:
             counts["accepted" if state == "open" else "not_sent"] += records

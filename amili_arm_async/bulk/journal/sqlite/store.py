@@ -15,7 +15,7 @@ from .... import codec
 from ....clock import Stamp
 from ....errors import JournalError
 from ....sqlite.guard import FileGuard
-from ....sqlite.lock import RunLock, lock
+from ....sqlite.lock import RunLock, is_locked, lock
 from ...chunking import Batch, split_json_objects
 from ...fingerprints import content_name
 from ...outcomes import Outcome, State
@@ -50,6 +50,8 @@ KEPT_BYTES: Final = 64_000_000
 """Most bytes of text to keep of documents of a run that succeeded."""
 
 CRASHED: Final = Outcome("unknown", "crashed", "the process ended while it was being sent: the server may or may not have accepted it")
+
+IN_PROGRESS: Final = Outcome("unknown", "in_progress", "the run is in progress: its process is sending it now")
 
 
 class OpenedRun(NamedTuple):
@@ -174,7 +176,7 @@ class RunStore:
             "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, sent = ?, boot = ?, boot_id = ?, service = ?"
             " WHERE state = 'sending' AND id BETWEEN ? AND ?",
             # When it was sent is not known, but not later than now.
-            (*CRASHED, *now, low, high),
+            (*(IN_PROGRESS if self.original is not None and is_locked(self.original, self.id) else CRASHED), *now, low, high),
         )
         connection.execute(
             "UPDATE batches SET state = 'settled', final = 'not_sent', reason = 'crashed' WHERE state = 'queued' AND id BETWEEN ? AND ?",
