@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..bulk.outcomes import STATE_RULES, STATES, RecordOutcome, State, is_from_server
+from ..bulk.outcomes import FAILURES, NOT_ON_SERVER, STATE_RULES, STATES, RecordOutcome, State, is_from_server
 from ..bulk.reasons import cause_of, explain, says_more
 from ..bulk.report import BulkReport
 from ..config import BulkOptions
@@ -475,7 +475,7 @@ def name_next_step(report: BulkReport, options: BulkOptions, *, is_repeatable: b
         steps.append(f"`amili-arm reconcile {shlex.quote(str(journal))}` finds out about those that are unknown")
     elif counts["unknown"] and not is_repeatable:
         steps.append("`amili-arm verify documents` shows which of the unknown ones the service has: never send one before that")
-    to_fix = [state for state in ("invalid", "failed", "rejected") if counts[state]]
+    to_fix = [state for state in STATES if state in FAILURES & NOT_ON_SERVER and counts[state]]
     again = "give the same command again" if is_repeatable else "send only those records again"
     if to_fix:
         steps.append(f"correct what is {' or '.join(to_fix)} in the file, and {again}")
