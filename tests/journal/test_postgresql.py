@@ -11,12 +11,13 @@ from itertools import count
 import psycopg
 import pytest
 
-from amili_arm_async import BulkError, BulkOptions, ConfigurationError, JournalError, adopt_journal, read_journal
+from amili_arm_async import BulkError, BulkOptions, ConfigurationError, JournalError, adopt_journal, prune_journal, read_journal
 from amili_arm_async.database.url import DatabaseUrl, database_url
 from amili_arm_async.postgres import connection as connections
 from amili_arm_async.postgres.schema import VERSION, prepare_schema
 from amili_arm_async.sandbox import Fault
 
+from ..support.postgres import pooled
 from ..support.sandbox_runs import invoices, lines_of, send, the_run, until
 
 RUN = {"run_id": "2026-11-20", "max_records": 3}
@@ -277,6 +278,18 @@ async def test_a_database_that_crashes_and_comes_back(arm, sandbox, postgres, da
     outcome = await send(arm, source(), journal=database, **RUN)
     assert outcome.counts == {"succeeded": 60}
     assert not list(sandbox.documents.doubles())
+
+
+async def test_behind_a_pooler_that_gives_each_transaction_another_connection(arm, sandbox, postgres, database):
+    with pooled(postgres) as url:
+        runs = [send(arm, invoices(60), journal=url, run_id=name, max_records=5) for name in ("one", "other")]
+        both = await asyncio.gather(*runs)
+        assert sum(outcome.counts.get("succeeded", 0) for outcome in both) == sandbox.documents.total_taken == 60
+        again = await send(arm, invoices(60)[::-1], journal=url, run_id="one", max_records=5)
+        assert set(again.counts) <= {"done_before", "invalid"}
+        assert {run.run_id for run in await read_journal(url)} == {"one", "other"}
+        assert await prune_journal(url, older_than=0, with_failures=True) == 2
+    assert len(postgres.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = 'amili-arm'")) <= 2
 
 
 # --- another database -----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import pwd
@@ -9,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Server", "program", "running"]
+__all__ = ["Server", "pooled", "program", "running"]
 
 
 def program(name: str, package: str = "postgresql") -> str:
@@ -42,24 +44,25 @@ class Server:
         root: its folder.
         data: its data.
         port: its port.
+        user: who its programs run as.
     """
 
     def __init__(self, root: Path, data: Path | None = None) -> None:
         self.root = root
         self.data = data or root / "data"
         self.port = free_port()
-        self._user: dict[str, Any] = {}
+        self.user: dict[str, Any] = {}
         if os.geteuid() == 0:
             # PostgreSQL refuses to run as root.
             nobody = pwd.getpwnam("nobody")
             os.chown(root, nobody.pw_uid, nobody.pw_gid)
-            self._user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            self.user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
     def run(self, name: str, *arguments: str) -> None:
         """Runs a program of PostgreSQL to its end."""
         environment = {**os.environ, "LC_ALL": "C"}
         subprocess.run(
-            [program(name), *arguments], check=True, cwd=self.root, stdout=subprocess.DEVNULL, timeout=120, env=environment, **self._user
+            [program(name), *arguments], check=True, cwd=self.root, stdout=subprocess.DEVNULL, timeout=120, env=environment, **self.user
         )
 
     def make(self) -> None:
@@ -86,6 +89,35 @@ class Server:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             answer = connection.execute(statement)
             return answer.fetchall() if answer.description is not None else []
+
+
+@contextmanager
+def pooled(server: Server) -> Iterator[str]:
+    """The URL of PgBouncer before a server, in transaction mode, with two connections to it: each transaction may get another one."""
+    pgbouncer, port = program("pgbouncer", "PgBouncer"), free_port()
+    settings = {
+        "listen_addr": "127.0.0.1",
+        "listen_port": port,
+        "unix_socket_dir": "",
+        "auth_type": "any",
+        "pool_mode": "transaction",
+        "default_pool_size": 2,
+        "server_round_robin": 1,
+        "logfile": server.root / "pgbouncer.log",
+    }
+    file = server.root / "pgbouncer.ini"
+    lines = [f"{name} = {value}" for name, value in settings.items()]
+    file.write_text("\n".join([f"[databases]\n* = host=127.0.0.1 port={server.port} user=arm", "[pgbouncer]", *lines]), "utf-8")
+    process = subprocess.Popen([pgbouncer, "--quiet", str(file)], cwd=server.root, **server.user)
+    try:
+        for _ in range(500):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.01)
+        yield f"postgresql://arm@127.0.0.1:{port}/postgres"
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 @contextmanager
