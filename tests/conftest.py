@@ -20,6 +20,8 @@ from hypothesis import HealthCheck, settings
 
 from amili_arm_async import BulkOptions, clock
 
+from .support.postgres import Server, running
+
 settings.register_profile("arm", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("arm")
 
@@ -149,3 +151,17 @@ def aioresponses_works() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(core, "ClientResponse", ShimmedResponse)
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL for all tests of this process; skips the test where it is not installed."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Server) -> str:
+    """The URL of a database that nothing was kept in yet."""
+    postgres.execute("DROP SCHEMA IF EXISTS amili_arm CASCADE")
+    return postgres.url()

@@ -82,9 +82,7 @@ def check(
     ] = None,
     state: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE", rich_help_panel=SOURCE, help="For documents: state file of `amili-arm sync`. Its customers exist too."
-        ),
+        typer.Option(metavar="FILE", rich_help_panel=SOURCE, help="For documents: state of `amili-arm sync`. Its customers exist too."),
     ] = None,
     max_findings: Annotated[
         int,

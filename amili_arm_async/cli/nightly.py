@@ -21,13 +21,14 @@ from ..bulk.report import BulkReport, Progress
 from ..bulk.run import BulkRun
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile
-from ..database.url import DatabaseUrl
+from ..database.url import DatabaseUrl, database_url
 from ..errors import CheckError, ConfigurationError
 from ..files import FileKind
 from ..nightly.money import MoneyTotals
 from ..nightly.report import ReportSchema, first_failures
 from ..nightly.run import NightlyReport, PartName
 from ..sources.records import Records
+from ..sync.state import has_state
 from . import output
 from .check import CheckJob, customer_numbers, require_rereadable
 from .clients import clients_of_the_night, run_client, run_clients
@@ -158,7 +159,8 @@ def nightly(
         typer.Option(
             metavar="FILE",
             rich_help_panel=RUN,
-            help="State file: it records what was sent successfully, so that only changed customers are sent.",
+            help="State: it records what was sent successfully, so that only changed customers are sent. A file, or a PostgreSQL"
+            " database: postgresql://host/database#name.",
         ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", rich_help_panel=RUN, help="Also send unchanged customers.")] = False,
@@ -209,7 +211,7 @@ def nightly(
     options = rehearsal.of(run.bulk(stop_after_failures=parse_stop_after_failures(stop_after_failures)))
     job = NightlyJob(
         rehearsal.client(connection),
-        state=state,
+        state=database_url(state) or state,
         full=full,
         customer_options=_customer_options(options, journal, state, dead_letter_customers),
         document_options=_document_options(options, journal, dead_letter_documents),
@@ -397,7 +399,7 @@ class NightlyJob:
                 else:
                     known = others.enter_context(open_again("customers")) if "customers" in self.paths else None
                     # On the first night there is no state yet.
-                    state = self.state if self.state is not None and await to_thread.run_sync(Path(self.state).exists) else None
+                    state = self.state if self.state is not None and await to_thread.run_sync(has_state, self.state) else None
                     run = self.arm.documents.check(
                         records, customers=customer_numbers(known, state, leaves_no_file=self.document_options.dry_run), max_bytes=most
                     )

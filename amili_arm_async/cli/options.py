@@ -893,9 +893,7 @@ def is_database(path: str | os.PathLike[str], kind: FileKind) -> bool:
     Raises:
         ConfigurationError: it is a database of another kind than PostgreSQL.
     """
-    if kind == "state" and database_url(path) is not None:
-        raise ConfigurationError("a state can't be kept in PostgreSQL: give the path of a file")
-    return kind == "journal" and database_url(path) is not None
+    return kind in {"journal", "state"} and database_url(path) is not None
 
 
 def parse_at_least(text: str | None, option: str, *, has_state: bool) -> int | float | None:

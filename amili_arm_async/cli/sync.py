@@ -11,6 +11,7 @@ from ..bulk.outcomes import RecordOutcome
 from ..bulk.report import BulkReport
 from ..client import ArmClient
 from ..config import BulkOptions
+from ..database.url import database_url
 from ..errors import ConfigurationError
 from ..sources.records import Records
 from ..sync.run import SyncReport
@@ -46,7 +47,10 @@ def sync(
     state: Annotated[
         str,
         typer.Option(
-            metavar="FILE", rich_help_panel=RUN, help="State file: it records what was sent successfully. It is created if it is missing."
+            metavar="FILE",
+            rich_help_panel=RUN,
+            help="State: it records what was sent successfully, and is created if it is missing. A file, or a PostgreSQL database:"
+            " postgresql://host/database#name.",
         ),
     ],
     connection: ConnectionOptions,
@@ -86,7 +90,7 @@ def sync(
     arm = rehearsal.client(connection)
     check_files([("FILE", file if file != "-" else None, "source"), ("--state", state, "state")], writable=not rehearsal.dry_run)
     with source.open(file, "customers", run.max_bytes, columns.of("customers")) as records:
-        job = SyncJob(arm, state, options, full, forget_gone, shown.server_messages, run.grace, shown.quiet, least)
+        job = SyncJob(arm, database_url(state) or state, options, full, forget_gone, shown.server_messages, run.grace, shown.quiet, least)
         # Whatever is known is in the state on disk: a second signal needs no more care.
         raise typer.Exit(run_job(job, job.run(records), is_durable=True, as_json=shown.as_json))
 

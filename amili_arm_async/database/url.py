@@ -21,22 +21,27 @@ class DatabaseUrl(str):
     """The URL of a PostgreSQL database, without its passwords: so no message, log line or report can show them.
 
     Attributes:
-        conninfo: the whole URL, for the driver alone.
+        conninfo: the URL with its passwords, for the driver alone.
+        name: what follows a `#`, which names a state among those in the database; empty where there is none.
     """
 
-    __slots__ = ("conninfo",)
+    __slots__ = ("conninfo", "name")
 
     conninfo: str
+    name: str
 
     def __new__(cls, url: str) -> DatabaseUrl:
         """Makes one of a URL as a user gives it."""
-        made = super().__new__(cls, _without_passwords(url))
-        made.conninfo = url
+        whole, mark, name = url.rpartition("#")
+        if not mark or "@" in name or "/" in name:
+            whole, mark, name = url, "", ""
+        made = super().__new__(cls, _without_passwords(whole) + mark + name)
+        made.conninfo, made.name = whole, name
         return made
 
     def __getnewargs__(self) -> tuple[str]:
         """Copies are made of the whole URL."""
-        return (self.conninfo,)
+        return (f"{self.conninfo}#{self.name}" if self.name else self.conninfo,)
 
 
 def shown(place: str) -> str:

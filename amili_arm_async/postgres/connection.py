@@ -419,6 +419,8 @@ def _translated(statement: str) -> str:
 
 def _escaped(value: Any) -> Any:
     """Returns a value as PostgreSQL can keep it: its texts have no NUL."""
+    if isinstance(value, list):
+        return list(map(_escaped, value))
     if isinstance(value, str) and ("\0" in value or "\ue000" in value):
         return value.replace("\ue000", "\ue000\ue002").replace("\0", "\ue000\ue001")
     return value

@@ -35,7 +35,7 @@ class PostgresWorker(DatabaseWorker):
     def __init__(
         self,
         url: DatabaseUrl,
-        open: Callable[[], tuple[PostgresConnection, Owner]],
+        open: Callable[[], tuple[PostgresConnection, Owner | None]],
         closed: Callable[[], None],
         word: str,
         patience: Patience,
@@ -57,10 +57,10 @@ class PostgresWorker(DatabaseWorker):
         return connection
 
     def _disconnect(self, connection: PostgresConnection) -> None:
-        assert self._owner is not None
-        # Where the database is away, the lease ends by itself.
-        with contextlib.suppress(Exception):
-            give_back(connection, self._owner)
+        if self._owner is not None:
+            # Where the database is away, the lease ends by itself.
+            with contextlib.suppress(Exception):
+                give_back(connection, self._owner)
         connection.close()
 
     def _error(self, failure: Exception) -> ArmError:
@@ -73,4 +73,5 @@ class PostgresWorker(DatabaseWorker):
             return [work.do(connection) for work in works]
 
     def _beat(self, connection: PostgresConnection) -> None:
-        connection.beat()
+        if connection.fence is not None:
+            connection.beat()

@@ -219,14 +219,16 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         # SQLite is only loaded where there is a state.
         try:
             from ..sync.delta import Delta  # noqa: PLC0415
-            from ..sync.state import SyncState  # noqa: PLC0415
+            from ..sync.state import state_at  # noqa: PLC0415
         except ImportError as exc:  # pragma: no cover - Windows has no fcntl
             raise ConfigurationError(f"a sync state can't be kept on this system: {exc}") from exc
 
-        check_distinct([JobFile("state", state, "state"), *files_of(options)])
+        check_distinct([*state_file(state), *files_of(options)])
         source = Source(as_source(records, self._kind), limit=options.limit if options is not None else None)
-        dry_run = options is not None and options.dry_run
-        sync_state = SyncState(state, self.context.transport.base_url, self.context.client_no, dry_run=dry_run)
+        given = options or BulkOptions()
+        sync_state = state_at(
+            state, self.context.transport.base_url, self.context.client_no, dry_run=given.dry_run, patience=given.patience
+        )
         expectation = expectation_of(at_least, has_state=True)
         assert expectation is not None
         delta = Delta(
@@ -361,6 +363,18 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
     def _look_up(self, document_no: str) -> Request:
         query = {"userid": self.context.user_id}
         return self.context.request("documents.get", query=query, path={"documentno": document_no})
+
+
+def state_file(state: str | os.PathLike[str] | None) -> list[JobFile]:
+    """Lists the file of a state.
+
+    Args:
+        state: the path of the state, or the URL of a database, or None.
+
+    Returns:
+        The file, where it is one.
+    """
+    return [JobFile("state", state, "state")] if state is not None and database_url(state) is None else []
 
 
 def files_of(options: BulkOptions | None, of: str = "") -> list[JobFile]:

@@ -14,12 +14,12 @@ from ..bulk.report import expectation_of
 from ..bulk.run import BulkRun
 from ..config import BulkOptions
 from ..errors import ConfigurationError
-from ..files import JobFile, check_distinct, check_writable
+from ..files import check_distinct, check_writable
 from ..nightly.run import NightlyProgress, NightlyRun, PartName
 from ..sources.arrow import ArrowStream
 from ..sync.run import SyncRun
 from .base import RequestContext
-from .bulk import CUSTOMERS, DOCUMENTS, BulkWrites, files_of
+from .bulk import CUSTOMERS, DOCUMENTS, BulkWrites, files_of, state_file
 from .customers import CustomerSource
 from .documents import DocumentSource
 
@@ -131,8 +131,7 @@ def _is_dry(options: BulkOptions | None) -> bool:
 def _check_files(state: str | os.PathLike[str] | None, customer_options: BulkOptions | None, document_options: BulkOptions | None) -> None:
     """Refuses files that are the same, or can't be written. Those of the documents are opened only after the customers were sent, so that
     an error would show late."""
-    files = [JobFile("state", state, "state")] if state is not None else []
-    files += files_of(customer_options, "customer_options.") + files_of(document_options, "document_options.")
+    files = state_file(state) + files_of(customer_options, "customer_options.") + files_of(document_options, "document_options.")
     check_distinct(files)
     if not _is_dry(customer_options) and not _is_dry(document_options):
         check_writable(files)

@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +25,7 @@ from anyio import to_thread
 from .. import clock, codec
 from ..bulk.fingerprints import folded
 from ..database.url import database_url
+from ..database.worker import DatabaseWorker
 from ..errors import ConfigurationError, JournalError
 from ..sqlite.file import FileFormat, broken, check, connect, open_file, path_of
 from ..sqlite.guard import FileGuard
@@ -31,7 +33,20 @@ from ..sqlite.lock import RunLock, is_locked, lock
 from ..sqlite.snapshot import Snapshot
 from ..sqlite.worker import SqliteWorker
 
-__all__ = ["Found", "StateRow", "SyncState", "Unsettled", "forget", "known_keys", "missing_keys", "name_of", "names_of"]
+__all__ = [
+    "LATE_SYNCS",
+    "Found",
+    "StateRow",
+    "SyncState",
+    "Unsettled",
+    "as_stored",
+    "forget",
+    "known_keys",
+    "missing_keys",
+    "name_of",
+    "names_of",
+    "state_at",
+]
 
 _FORMAT: Final = FileFormat(
     "sync state",
@@ -76,7 +91,7 @@ _SPARSE: Final = 2
 _LISTED_AFTER: Final = 16
 """Look-ups that are not tried as one range after one that held too many customers: the source is in another order."""
 
-_LATE_SYNCS: Final = 100
+LATE_SYNCS: Final = 100
 """Syncs after which nothing is processed late any more."""
 
 _DURABLE_EVERY: Final = 3.0
@@ -165,9 +180,7 @@ class SyncState:
     """
 
     def __init__(self, path: str | os.PathLike[str], base_url: str, client_no: int, *, dry_run: bool = False) -> None:
-        if database_url(path) is not None:
-            raise ConfigurationError("a state can't be kept in PostgreSQL: give the path of a file")
-        self.path = path_of(path)
+        self.path = self._place_of(path)
         self._dry_run = dry_run
         self._snapshot: Snapshot | None = None
         # The file that is read and written.
@@ -177,7 +190,7 @@ class SyncState:
         self.sync = 1
         self.rules: str | None = None
         self._owner = (base_url, client_no)
-        self._thread: SqliteWorker | None = None
+        self._thread: DatabaseWorker | None = None
         self._lock: RunLock | None = None
         self._number = 1
         self._durable_at = 0.0
@@ -191,10 +204,7 @@ class SyncState:
             JournalError: it can't be used, or another sync uses it.
             ConfigurationError: it is of another client number or address.
         """
-        if self._dry_run:
-            self._snapshot = await to_thread.run_sync(Snapshot, self.path, _FORMAT.word)
-            self._file = self._snapshot.path
-        thread = SqliteWorker(self._file, self._open, self._release, _FORMAT.word)
+        thread = await self._make_thread()
         try:
             await thread.start()
         except BaseException as exc:
@@ -228,7 +238,7 @@ class SyncState:
             names: their numbers as they are compared; `find` has been called for the same ones.
         """
         # So all that was put before is done.
-        await self._open_thread.call_urgent(partial(_invalidate, names=names))
+        await self._open_thread.call_urgent(partial(self._invalidate, names=names))
 
     def save(
         self,
@@ -251,7 +261,7 @@ class SyncState:
         self._thread.put(partial(self._save, new=new, changed=changed, settled=settled, unsettled=unsettled), size=size)
         if clock.monotonic() - self._durable_at > _DURABLE_EVERY:
             self._durable_at = clock.monotonic()
-            self._thread.put_urgent(_touch)
+            self._thread.put_urgent(self._touch)
 
     async def close(self, *, rules: str | None = None) -> None:
         """Writes everything to disk, and closes the file.
@@ -267,7 +277,7 @@ class SyncState:
             return
         try:
             await thread.call(lambda _: None)
-            await thread.call_urgent(partial(_end, rules=rules))
+            await thread.call_urgent(partial(self._end, rules=rules))
         finally:
             thread.finish()
             if self._snapshot is not None:
@@ -276,9 +286,21 @@ class SyncState:
         await thread.wait_closed()
 
     @property
-    def _open_thread(self) -> SqliteWorker:
+    def _open_thread(self) -> DatabaseWorker:
         assert self._thread is not None
         return self._thread
+
+    # What differs where the state is not a file: see `sync.postgres_state`.
+
+    @staticmethod
+    def _place_of(path: str | os.PathLike[str]) -> str:
+        return path_of(path)
+
+    async def _make_thread(self) -> DatabaseWorker:
+        if self._dry_run:
+            self._snapshot = await to_thread.run_sync(Snapshot, self.path, _FORMAT.word)
+            self._file = self._snapshot.path
+        return SqliteWorker(self._file, self._open, self._release, _FORMAT.word)
 
     # --- in the thread ----------------------------------------------------------------------------------------------------
 
@@ -310,7 +332,7 @@ class SyncState:
         self.sync = owner[3] + 1 if owner is not None else 1
         self.rules = owner[4] if owner is not None else None
         connection.execute("REPLACE INTO owner VALUES (1, ?, ?, ?, ?, ?, NULL)", (*self._owner, self.next, self.sync, clock.unix_time()))
-        connection.execute("DELETE FROM unsettled WHERE sync < ?", (self.sync - _LATE_SYNCS,))
+        connection.execute("DELETE FROM unsettled WHERE sync < ?", (self.sync - LATE_SYNCS,))
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -320,16 +342,24 @@ class SyncState:
     def _find(self, connection: sqlite3.Connection, names: Sequence[bytes]) -> Found:
         rows = self._rows_between(connection, names)
         if rows is None:
-            rows = _rows_listed(connection, names)
+            rows = self._listed_rows(connection, names)
         found = Found()
         if rows:
             there, numbers, digests = map(list, zip(*rows, strict=True))
             found = Found(there, numbers, digests)
+        unsettled = {name: Unsettled(digest, sync) for name, digest, sync in self._unsettled_rows(connection, names)}
+        return found._replace(unsettled=unsettled) if unsettled else found
+
+    def _listed_rows(self, connection: sqlite3.Connection, names: Sequence[bytes]) -> list[Any]:
+        return _rows_listed(connection, names)
+
+    def _unsettled_rows(self, connection: sqlite3.Connection, names: Sequence[bytes]) -> Iterable[Any]:
         # There hardly ever is one.
-        if not connection.execute("SELECT EXISTS (SELECT 1 FROM unsettled)").fetchone()[0]:
-            return found
-        unsettled = {name: Unsettled(digest, sync) for name, digest, sync in _by_marks(connection, _FIND_UNSETTLED, names)}
-        return found._replace(unsettled=unsettled)
+        is_any = connection.execute("SELECT EXISTS (SELECT 1 FROM unsettled)").fetchone()[0]
+        return _by_marks(connection, _FIND_UNSETTLED, names) if is_any else ()
+
+    def _rows_in_range(self, connection: sqlite3.Connection, least: bytes, greatest: bytes, most: int) -> list[Any]:
+        return connection.execute(_FIND_BETWEEN, (least, greatest, most)).fetchall()
 
     def _rows_between(self, connection: sqlite3.Connection, names: Sequence[bytes]) -> list[Any] | None:
         """Reads customers that are next to each other in the state, as they are where the source is in the order of their numbers: that
@@ -338,7 +368,7 @@ class SyncState:
             self._listed -= 1
             return None
         most = _SPARSE * len(names)
-        rows = connection.execute(_FIND_BETWEEN, (min(names), max(names), most + 1)).fetchall()
+        rows = self._rows_in_range(connection, min(names), max(names), most + 1)
         if len(rows) > most:
             self._listed = _LISTED_AFTER
             return None
@@ -357,17 +387,68 @@ class SyncState:
     ) -> None:
         connection.executemany("DELETE FROM unsettled WHERE name = ?", [(name,) for name in settled])
         connection.executemany("REPLACE INTO unsettled VALUES (?, ?, ?)", [(name, digest, self.sync) for name, digest in unsettled])
-        changes = [(row.digest, _shown(row), row.name) for row in changed]
+        changes = [(row.digest, as_stored(row), row.name) for row in changed]
         connection.executemany("UPDATE customers SET digest = ?, shown = ? WHERE name = ?", changes)
         if new:
-            numbered = [(row.name, number, row.digest, _shown(row)) for number, row in enumerate(sorted(new, key=_name), self._number)]
-            self._number += len(new)
+            numbered = self._numbered(new)
             connection.executemany(
                 "INSERT INTO customers VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (name) DO UPDATE SET digest = excluded.digest, shown = excluded.shown",
                 numbered,
             )
             connection.execute("UPDATE owner SET next = ?", (self._number,))
+
+    def _numbered(self, new: Sequence[StateRow]) -> list[tuple[bytes, int, bytes, str | int | None]]:
+        """Gives customers that are new a number each; returns name, number, digest, and how the number is shown."""
+        first = self._number
+        self._number += len(new)
+        return [(row.name, number, row.digest, as_stored(row)) for number, row in enumerate(sorted(new, key=_name), first)]
+
+    def _invalidate(self, connection: sqlite3.Connection, names: Sequence[bytes]) -> None:
+        connection.executemany("UPDATE customers SET digest = NULL WHERE name = ?", [(name,) for name in names])
+
+    def _end(self, connection: sqlite3.Connection, rules: str | None) -> None:
+        connection.execute("UPDATE owner SET written = ?, rules = ?", (clock.unix_time(), rules))
+
+    def _touch(self, connection: sqlite3.Connection) -> None:
+        """Writes something: then it is on disk when this is done, and all that was written before it."""
+        connection.execute("UPDATE owner SET written = ?", (clock.unix_time(),))
+
+
+def has_state(place: str) -> bool:
+    """Returns whether there is a state.
+
+    Args:
+        place: the path of a file, or the URL of a database.
+
+    Raises:
+        JournalError: the database can't be used.
+    """
+    if (url := database_url(place)) is None:
+        return Path(place).exists()
+    from .postgres_state import has_state as is_there  # noqa: PLC0415 - needs psycopg
+
+    return is_there(url)
+
+
+def state_at(place: str | os.PathLike[str], base_url: str, client_no: int, *, dry_run: bool = False, patience: float = 0.0) -> SyncState:
+    """Returns a state, which is not open yet.
+
+    Args:
+        place: the path of a file, or the URL of a database.
+        base_url: the address of the service.
+        client_no: the client number whose customers they are.
+        dry_run: whether nothing is written.
+        patience: seconds to wait for a database that is away.
+
+    Raises:
+        ConfigurationError: it is a database that can't be used.
+    """
+    if (url := database_url(place)) is None:
+        return SyncState(place, base_url, client_no, dry_run=dry_run)
+    from .postgres_state import PostgresSyncState  # noqa: PLC0415 - needs psycopg
+
+    return PostgresSyncState(url, base_url, client_no, dry_run=dry_run, patience=patience)
 
 
 def _name(row: StateRow) -> bytes:
@@ -388,7 +469,12 @@ def _used(path: str) -> JournalError:
     return JournalError(f"the sync state {path} is in use by another sync: wait for its end")
 
 
-def _shown(row: StateRow) -> str | int | None:
+def as_stored(row: StateRow) -> str | int | None:
+    """Returns how the number of a customer is kept beside its name: None where it was written like that, 1 in capitals, else the number.
+
+    Args:
+        row: the customer.
+    """
     folded_key = folded(row.key)
     if folded_key == row.key:
         return None
@@ -399,10 +485,6 @@ def _shown(row: StateRow) -> str | int | None:
 def _as_shown(name: bytes, shown: str | int | None) -> str:
     text = name.decode("utf-8", "backslashreplace")
     return text if shown is None else text.upper() if shown == 1 else str(shown)
-
-
-def _invalidate(connection: sqlite3.Connection, names: Sequence[bytes]) -> None:
-    connection.executemany("UPDATE customers SET digest = NULL WHERE name = ?", [(name,) for name in names])
 
 
 def _rows_listed(connection: sqlite3.Connection, names: Sequence[bytes]) -> list[Any]:
@@ -422,15 +504,6 @@ def _by_marks(connection: sqlite3.Connection, statement: str, names: Sequence[by
         some = names[start : start + _PER_STATEMENT]
         # Always the same statement: SQLite has it ready.
         yield from connection.execute(statement, [*some, *[some[0]] * (_PER_STATEMENT - len(some))])
-
-
-def _end(connection: sqlite3.Connection, rules: str | None) -> None:
-    connection.execute("UPDATE owner SET written = ?, rules = ?", (clock.unix_time(), rules))
-
-
-def _touch(connection: sqlite3.Connection) -> None:
-    """Writes something: then it is on disk when this is done, and all that was written before it."""
-    connection.execute("UPDATE owner SET written = ?", (clock.unix_time(),))
 
 
 # --- those who are gone -----------------------------------------------------------------------------------------------
@@ -468,6 +541,8 @@ def known_keys(path: str | os.PathLike[str], *, leaves_no_file: bool = False) ->
     Raises:
         JournalError: the state is not there, or can't be read.
     """
+    if (url := database_url(path)) is not None:
+        return (_as_shown(name, shown) for name, _, shown in _walk(url))
     if leaves_no_file:
         return _known_keys_of_copy(path_of(path))
     return (_as_shown(name, shown) for name, _, shown in _walk(path_of(path)))
@@ -479,6 +554,11 @@ def _known_keys_of_copy(path: str) -> Iterator[str]:
 
 
 def _walk(path: str) -> Iterator[tuple[bytes, int, str | int | None]]:
+    if (url := database_url(path)) is not None:
+        from .postgres_state import walk  # noqa: PLC0415 - needs psycopg
+
+        yield from walk(url)
+        return
     last = b""
     try:
         check(path, _FORMAT)
@@ -505,6 +585,10 @@ def forget(path: str, keys: Iterable[str]) -> int:
     Raises:
         JournalError: the state can't be written, or a sync uses it.
     """
+    if (url := database_url(path)) is not None:
+        from .postgres_state import forget as forget_there  # noqa: PLC0415 - needs psycopg
+
+        return forget_there(url, keys)
     path = path_of(path)
     done = 0
     taken = _lock(path)

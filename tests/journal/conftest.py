@@ -13,7 +13,6 @@ import pytest
 from amili_arm_async import ArmClient
 from amili_arm_async.sandbox import Sandbox
 
-from ..support.postgres import Server, running
 from ..support.sandbox_runs import client_of
 
 
@@ -38,20 +37,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=memory, prefix="amili-arm-") as made:
         yield Path(made)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    """A server for all tests of this process; skips the test where PostgreSQL is not installed."""
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def database(postgres: Server) -> str:
-    """The URL of a database that no run has used."""
-    postgres.execute("DROP SCHEMA IF EXISTS amili_arm CASCADE")
-    return postgres.url()
 
 
 @pytest.fixture

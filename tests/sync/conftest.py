@@ -1,5 +1,7 @@
 """A sandbox and a client that waits for nothing longer than it must, and a state in a folder of its own."""
 
+import os
+
 import pytest
 
 from ..support.sandbox_fixtures import arm, quick, sandbox
@@ -8,8 +10,10 @@ __all__ = ["arm", "quick", "sandbox"]
 
 
 @pytest.fixture
-def state(tmp_path):
-    """Where the state is."""
+def state(tmp_path, request):
+    """Where the state is. `AMILI_ARM_TEST_JOURNAL=postgresql` does all tests whose state need not be a file over PostgreSQL."""
+    if os.environ.get("AMILI_ARM_TEST_JOURNAL") == "postgresql":
+        return request.getfixturevalue("database")
     return tmp_path / "customers.sqlite"
 
 

@@ -46,6 +46,8 @@ def run_journal(key: RunKey, options: BulkOptions, service: ServiceClock, *, rea
         return None
     url = database_url(options.journal)
     if url is not None:
+        if url.name:
+            raise ConfigurationError(f"a database holds one journal, which has no name: leave out #{url.name}")
         if options.dry_run:
             raise ConfigurationError("a dry run can't use a journal in PostgreSQL: give none, then nothing is taken for sent before")
         from .postgres.journal import PostgresRunJournal  # noqa: PLC0415
