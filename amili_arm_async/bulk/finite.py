@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from decimal import Decimal
-from typing import Any, TypeGuard, get_args, get_origin
+from typing import Any, Final, TypeGuard, get_args, get_origin
 
 from msgspec import UNSET
 
@@ -18,6 +18,9 @@ from ..models.base import Input
 from .field_names import kinds_of
 
 __all__ = ["finite_check"]
+
+_SELDOM: Final = frozenset({"stop_debt_collection_until", "stop_interest_calc_until", "stop_reminder_until", "year_of_birth"})
+"""Attributes that few records have: they are checked one by one only where not all of them are missing."""
 
 
 def finite_check(cls: type[Input], *, decimals: bool) -> Callable[[Iterable[Any]], bool]:
@@ -59,22 +62,30 @@ def _loop(cls: type[Input], one: str, of: str, names: dict[str, Any], *, decimal
 
 def _conditions(cls: type[Input], one: str, names: dict[str, Any], *, decimals: bool) -> Iterator[str]:
     """Gives the conditions for one Struct."""
+    unset: list[str] = []
+    seldom: dict[str, str] = {}
     for attribute, kind in zip(cls.__struct_fields__, kinds_of(cls).values(), strict=True):
         value = f"{one}.{attribute}"
         items = get_args(kind)[0] if get_origin(kind) is list else None
-        if kind is int:
-            yield f"(type(found := {value}) is int or found is UNSET)"
-        elif kind is date:
-            yield f"(type(found := {value}) is date or found is UNSET)"
+        if kind in {int, date}:
+            check = f"(type(found := {value}) is {kind.__name__} or found is UNSET)"
+            if attribute in _SELDOM:
+                seldom[value] = check
+            else:
+                yield check
         elif kind is Decimal and decimals:
             yield f"((found := {value}) is UNSET or found.is_finite())"
         elif kind in {Decimal, Any} or items in {int, Decimal, Any}:
-            yield f"{value} is UNSET"
+            unset.append(value)
         elif _is_struct(kind):
             # Another class may have other names, which msgspec would write.
             inner, names[kind.__name__] = f"{one}_{attribute}", kind
             checks = [f"type({inner} := {value}) is {kind.__name__}", *_conditions(kind, inner, names, decimals=decimals)]
             yield f"({' and '.join(checks)} or {inner} is UNSET)"
+    if unset:
+        yield " is ".join([*unset, "UNSET"])
+    if seldom:
+        yield f"({' is '.join([*seldom, 'UNSET'])} or {' and '.join(seldom.values())})"
 
 
 def _is_struct(kind: Any) -> TypeGuard[type[Input]]:
