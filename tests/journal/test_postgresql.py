@@ -195,15 +195,13 @@ async def test_a_process_elsewhere_that_renews_its_lease_is_left_alone(arm, sand
 
 
 async def test_a_run_survives_connections_that_are_cut(arm, sandbox, postgres, database):
-    async def cut():
-        await until(lambda: sandbox.documents.total_taken)
-        while True:
-            postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'amili-arm'")
-            await asyncio.sleep(0.03)
+    async def source():
+        for number, record in enumerate(invoices(60)):
+            if number % 7 == 5:
+                postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'amili-arm'")
+            yield record
 
-    cutting = asyncio.create_task(cut())
-    outcome = await send(arm, invoices(60), journal=database, **RUN)
-    cutting.cancel()
+    outcome = await send(arm, source(), journal=database, patience=60, **RUN)
     assert outcome.counts == {"succeeded": 60}
     assert not list(sandbox.documents.doubles())
     assert (await the_run(database)).counts == {"succeeded": 60}
@@ -232,7 +230,7 @@ async def test_a_commit_without_an_answer(arm, sandbox, database, monkeypatch, i
         for record in invoices(27, start=3):
             yield record
 
-    outcome = await send(arm, source(), journal=database, **RUN)
+    outcome = await send(arm, source(), journal=database, patience=60, **RUN)
     assert len(lost) > 5
     assert outcome.counts == {"done_before": 3, "succeeded": 27}
     monkeypatch.undo()
@@ -273,7 +271,7 @@ async def test_a_database_that_crashes_and_comes_back(arm, sandbox, postgres, da
                 await asyncio.to_thread(postgres.start)
             yield record
 
-    outcome = await send(arm, source(), journal=database, **RUN)
+    outcome = await send(arm, source(), journal=database, patience=60, **RUN)
     assert outcome.counts == {"succeeded": 60}
     assert not list(sandbox.documents.doubles())
 
