@@ -52,6 +52,7 @@ if typing.TYPE_CHECKING:
     from .bulk.report import BatchLog, BatchSummary, BulkReport, Progress, Totals
     from .bulk.run import BulkRun
     from .nightly.money import CurrencyTotals, MoneySum, MoneyTotals
+    from .resources.shared_run import SharedReport, SharedRun
     from .sources.records import Records, open_records
     from .sync.run import SyncReport, SyncRun
     from .validation.report import CheckReport, Finding
@@ -137,6 +138,8 @@ __all__ = [
     "ResponseError",
     "RetryPolicy",
     "ServerError",
+    "SharedReport",
+    "SharedRun",
     "SourceError",
     "State",
     "StatusError",
@@ -166,6 +169,7 @@ _LATER: typing.Final = {
     "bulk.report": ("BatchLog", "BatchSummary", "BulkReport", "Progress", "Totals"),
     "bulk.run": ("BulkRun",),
     "nightly.money": ("CurrencyTotals", "MoneySum", "MoneyTotals"),
+    "resources.shared_run": ("SharedReport", "SharedRun"),
     "sources.records": ("Records", "open_records"),
     "sync.run": ("SyncReport", "SyncRun"),
     "validation.report": ("CheckReport", "Finding"),

@@ -320,7 +320,7 @@ class BatchTracker:
         if not positions:
             return dict(outcomes)
         chosen = [records[position] for position in positions]
-        keys = _keys_at(record_type, records, positions)
+        keys = keys_at(record_type, records, positions)
         texts = [_payload(record_type, record) for record in chosen] if None in keys else []
         standing = await self._recorder.earlier_outcomes([first + position for position in positions], keys, texts, ())
         blocked = dict.fromkeys(positions, _STALE) if self._recorder.is_stale else {}
@@ -339,7 +339,7 @@ class BatchTracker:
             indexes: Sequence[int] = range(first, first + len(records))
             if list(outcomes) != list(range(len(records))):
                 indexes = array("q", [first + position for position in outcomes])
-            keys = _keys_at(record_type, records, list(outcomes))
+            keys = keys_at(record_type, records, list(outcomes))
             only = _only(outcomes)
             if only is not None and not _is_new(only):
                 self.publish(BatchOutcome(0, None, 0, None, indexes, keys, only))
@@ -513,8 +513,14 @@ def _only(outcomes: Mapping[int, Outcome]) -> Outcome | None:
     return next(iter(outcomes.values())) if len(set(map(id, outcomes.values()))) == 1 else None
 
 
-def _keys_at(record_type: RecordType, records: Sequence[Any], positions: Sequence[int]) -> list[str | None]:
-    """Returns the keys of the records at some positions."""
+def keys_at(record_type: RecordType, records: Sequence[Any], positions: Sequence[int]) -> list[str | None]:
+    """Returns the keys of the records at some positions; None also where a record is unusable. Never raises.
+
+    Args:
+        record_type: the type of the records.
+        records: as their source gave them.
+        positions: of the records, in ascending order.
+    """
     if isinstance(records, RecordBlock) and records.keys is not None:
         return [records.keys[position] for position in positions] if len(positions) < len(records) else list(records.keys)
     return _keys_of(record_type, [records[position] for position in positions])

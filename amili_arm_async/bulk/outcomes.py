@@ -49,6 +49,7 @@ State: TypeAlias = Literal[
     "blocked",
     "not_sent",
     "would_be_sent",
+    "other_part",
 ]
 
 
@@ -163,6 +164,12 @@ STATE_RULES: Final[Mapping[State, StateRule]] = MappingProxyType(
             on_server="no",
             meaning="never sent: in a dry run, a record that a run would send",
             advice="Nothing was sent: run the same command without --dry-run (dry_run=True) to send it.",
+        ),
+        "other_part": StateRule(
+            success="yes",
+            on_server="maybe",
+            meaning="passed over: it belongs to another part of a shared run",
+            advice="Nothing to do here: the worker of its part sends it.",
         ),
     }
 )

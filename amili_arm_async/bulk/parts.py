@@ -6,7 +6,8 @@ sent once. The hash is SHA-256 of a text, so that a database can compute it too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from hashlib import sha256
 from typing import Final
@@ -17,7 +18,7 @@ from ..config import check_int
 from ..errors import RecordError
 from .fingerprints import as_key, keyed_name, keyed_names
 
-__all__ = ["HASH_KEY", "HASH_VERSION", "MOST_PARTS", "PartHash", "part_of"]
+__all__ = ["HASH_KEY", "HASH_VERSION", "MOST_PARTS", "PartHash", "PartOfRun", "part_of", "part_of_name", "part_run_id", "refuse_foreign"]
 
 HASH_VERSION: Final = 1
 """Changes when a number may come into another part than before: a run is only resumed with the version that it was begun with."""
@@ -59,6 +60,77 @@ class PartHash(Struct, frozen=True):
             return found
         numbered = iter(found)
         return [next(numbered) if key is not None else NO_NUMBER for key in keys]
+
+
+class PartOfRun(Struct, frozen=True):
+    """One part of a shared run, as its journal needs it.
+
+    Attributes:
+        run_id: the name of the whole run.
+        part: the part.
+        hash: tells the part of each record.
+        lease: seconds for which a process owns the part after each thing that it records.
+        report: makes the report of an attempt when it ends; called with whether its source was read to the end.
+    """
+
+    run_id: str
+    part: int
+    hash: PartHash
+    lease: float
+    report: Callable[[bool], bytes]
+
+    def is_sibling(self, run_id: str) -> bool:
+        """Returns whether a run is another part of the same shared run.
+
+        Args:
+            run_id: its name in the journal.
+        """
+        found = part_of_name(run_id)
+        return found is not None and found[0] == self.run_id and found[2] == self.hash.parts
+
+
+def refuse_foreign(hash: PartHash, part: int, keys: Sequence[str | None], indexes: Sequence[int]) -> None:
+    """Refuses records that belong to another part of a shared run.
+
+    Args:
+        hash: tells the part of each record.
+        part: the part that they are sent as.
+        keys: the number of each record; None where it has none.
+        indexes: the index of each record in its source.
+
+    Raises:
+        RecordError: one belongs to another part.
+    """
+    for index, key, other in zip(indexes, keys, hash.of_keys(keys), strict=True):
+        if other != part and key is not None:
+            raise RecordError(
+                f"the document at index {index} of the source belongs to part {other} of {hash.parts}, and was given as one of part {part}:"
+                " distribute the documents with part_of, or have those of other parts passed over (pass_over=True)"
+            )
+
+
+_NAME: Final = re.compile(r"(.*) \(part (0|[1-9][0-9]*) of ([1-9][0-9]*)\)", re.DOTALL)
+
+
+def part_run_id(run_id: str, part: int, parts: int) -> str:
+    """Returns the name of a part in the journal, where it is a run of its own.
+
+    Args:
+        run_id: the name of the whole run.
+        part: the part.
+        parts: their number.
+    """
+    return f"{run_id} (part {part} of {parts})"
+
+
+def part_of_name(run_id: str) -> tuple[str, int, int] | None:
+    """Returns the name of the whole run, the part and the number of parts; None where a run is no part.
+
+    Args:
+        run_id: its name in the journal.
+    """
+    found = _NAME.fullmatch(run_id)
+    return (found[1], int(found[2]), int(found[3])) if found is not None else None
 
 
 def part_of(number: str | int | Decimal, parts: int) -> int:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 
@@ -24,7 +26,8 @@ from ..bulk.journal.inspect import (
     read_journal,
     stale_reason,
 )
-from ..bulk.outcomes import STATES
+from ..bulk.outcomes import STATES, State
+from ..bulk.parts import part_of_name
 from ..database.url import database_url, shown
 from ..errors import ArmError, counted
 from . import output
@@ -185,8 +188,10 @@ def _named(run: JournalRun) -> dict[str, Any]:
 
 
 def _as_json(run: JournalRun, *, keys: bool) -> dict[str, Any]:
+    part = part_of_name(run.run_id)
     return {
         **_named(run),
+        "shared_run": {"run_id": part[0], "part": part[1], "parts": part[2]} if part is not None else None,
         "state": _state(run),
         "running": run.running,
         "counts": {state: run.counts.get(state, 0) for state in STATES},
@@ -210,12 +215,10 @@ def _print_runs(journal: str, runs: Sequence[JournalRun], *, keys: bool) -> None
     if not runs:
         typer.echo("The journal holds no run.")
     pruned = [run for run in runs if run.pruned is not None]
-    for run in runs:
-        if run.pruned is not None:
-            continue
+    for run, parts in _joined(journal, [run for run in runs if run.pruned is None]):
         title = _title(run)
         rows = [
-            ("state", _state(run)),
+            ("state", _state(run)) if parts is None else ("parts", parts),
             ("started", str(_time(run.started))),
             *([("attempts", f"{run.attempts:,}")] if run.attempts > 1 else []),
             *([("ended", str(_time(run.ended)))] if run.ended is not None else []),
@@ -232,6 +235,46 @@ def _print_runs(journal: str, runs: Sequence[JournalRun], *, keys: bool) -> None
         typer.echo(f"pruned {_time(run.pruned)}: {_title(run)}; it can't be resumed, or started again")
     if len(pruned) > _SHOWN_PRUNED:
         typer.echo(f"... and {counted(len(pruned) - _SHOWN_PRUNED, 'run')} pruned before these; --json shows all")
+
+
+def _joined(journal: str, runs: Sequence[JournalRun]) -> Iterator[tuple[JournalRun, str | None]]:
+    """Yields the runs; of a run in parts, which only a database has, all parts as one, with what is said of them."""
+    shared: dict[tuple[str, str, int, int], list[JournalRun]] = {}
+    for run in runs:
+        part = part_of_name(run.run_id) if database_url(journal) is not None else None
+        if part is not None:
+            shared.setdefault((part[0], run.operation, run.client_no, part[2]), []).append(run)
+    for run in runs:
+        part = part_of_name(run.run_id)
+        of = shared.pop((part[0], run.operation, run.client_no, part[2]), None) if part is not None else None
+        if of is not None and part is not None:
+            yield _whole(part[0], of), _parts_in_words(of, part[2])
+        elif part is None or database_url(journal) is None:
+            yield run, None
+
+
+def _whole(run_id: str, parts: Sequence[JournalRun]) -> JournalRun:
+    counts: Counter[State] = Counter()
+    for part in parts:
+        counts.update(part.counts)
+    return replace(
+        parts[0],
+        run_id=run_id,
+        attempts=max(part.attempts for part in parts),
+        started=min(part.started for part in parts),
+        ended=None,
+        running=any(part.running for part in parts),
+        counts=dict(counts),
+        open_batches=[batch for part in parts for batch in part.open_batches],
+        unknown_batches=[batch for part in parts for batch in part.unknown_batches],
+    )
+
+
+def _parts_in_words(begun: Sequence[JournalRun], parts: int) -> str:
+    running = sum(part.running for part in begun)
+    done = sum(part.ended is not None and not part.running for part in begun)
+    others = {"running": running, "cut off": len(begun) - running - done, "not begun": parts - len(begun)}
+    return ", ".join([f"{done} of {parts} done", *(f"{number} {word}" for word, number in others.items() if number)])
 
 
 def _print_kept(kept: Sequence[tuple[JournalRun, Sequence[KeptBecause]]]) -> None:

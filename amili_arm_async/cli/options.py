@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, get_type_hin
 
 import typer
 
+from ..bulk.parts import MOST_PARTS
 from ..bulk.report import expectation_of
 from ..client import ArmClient
 from ..config import BulkOptions
@@ -50,6 +51,7 @@ __all__ = [
     "MonitoringOptions",
     "OnEnd",
     "OutputOptions",
+    "PartOptions",
     "RecordFile",
     "RecordKind",
     "RehearsalOptions",
@@ -544,6 +546,57 @@ class JournalOptions:
                 "documents in a journal need --run-id NAME, for example the name of the export: the same name resumes the run and never "
                 "sends a document twice; another name starts a new run"
             )
+
+
+@dataclass(frozen=True)
+class PartOptions:
+    """Which part of a run on many machines is sent."""
+
+    parts: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=MOST_PARTS,
+            rich_help_panel=JOURNAL,
+            help="Split the run into N parts, which any number of machines share: each command sends one. Needs a PostgreSQL journal.",
+        ),
+    ] = None
+    part: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            min=0,
+            rich_help_panel=JOURNAL,
+            help="The part to send, from 0 to N - 1. Documents of other parts are passed over, and counted as other_part.",
+        ),
+    ] = None
+
+    def check(self, journal: JournalOptions, *, documents: bool, excluded: Mapping[str, object]) -> None:
+        """Refuses options that can't work together.
+
+        Args:
+            journal: the journal.
+            documents: whether documents are sent.
+            excluded: options that can't be given with parts, with their values.
+
+        Raises:
+            ConfigurationError: they can't.
+        """
+        if (self.parts is None) != (self.part is None):
+            raise ConfigurationError("--parts N and --part K belong together: give both")
+        if self.parts is None or self.part is None:
+            return
+        if self.part >= self.parts:
+            raise ConfigurationError(f"--part must be from 0 to {self.parts - 1}, and is {self.part}")
+        if not documents:
+            raise ConfigurationError("--parts is for documents: customers are sent by one process")
+        if database_url(journal.journal) is None or journal.run_id is None:
+            raise ConfigurationError(
+                "--parts needs a journal in PostgreSQL and a run id: --journal postgresql://host/database --run-id NAME"
+            )
+        if given := [option for option, value in excluded.items() if value]:
+            raise ConfigurationError(f"{given[0]} can't be used with --parts")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
@@ -33,6 +34,7 @@ from .options import (
     LineOptions,
     MonitoringOptions,
     OutputOptions,
+    PartOptions,
     RecordFile,
     RecordKind,
     RehearsalOptions,
@@ -76,6 +78,7 @@ def push(
     run: RunOptions,
     rehearsal: RehearsalOptions,
     journal: JournalOptions,
+    parts: PartOptions,
     source: SourceOptions,
     columns: ColumnOptions,
     lines: LineOptions,
@@ -137,7 +140,10 @@ def push(
     options = rehearsal.of(options)
     task = _task(kind, update=update)
     journal.check(documents=kind is RecordKind.documents)
+    excluded = {"--limit": rehearsal.limit, "--dry-run": rehearsal.dry_run, "--at-least": at_least}
+    parts.check(journal, documents=kind is RecordKind.documents, excluded=excluded)
     job = PushJob(rehearsal.client(connection), task, options, shown.server_messages, run.grace, shown.quiet)
+    job.parts = parts
     job.at_least = cast("int | None", parse_at_least(at_least, "--at-least", has_state=False))
 
     mapping = lines.add_to(columns.of(kind.value), kind.value)
@@ -191,6 +197,7 @@ class PushJob:
         grace: seconds that batches in flight get to finish after a signal.
         quiet: whether no progress is shown.
         at_least: number of records that the file is expected to hold at least, or None.
+        parts: which part of a shared run is sent.
         check: the check of the whole file, where --check-first was given.
         report: of the bulk run; None before it starts.
     """
@@ -202,6 +209,7 @@ class PushJob:
     grace: float = GRACE
     quiet: bool = False
     at_least: int | None = None
+    parts: PartOptions = field(default_factory=PartOptions)
     check: CheckJob = field(default_factory=CheckJob)
     report: BulkReport | None = None
     _to_check: tuple[CheckRun, Records, str] | None = None
@@ -227,9 +235,9 @@ class PushJob:
             lines = BatchLines(self.task, quiet=self.quiet)
             with bar(self.task, quiet=self.quiet) as update:
                 report_progress = on_progress(update, share_read=records.fraction_read, lines=lines)
-                run = self._start(records, replace(self.options, on_progress=report_progress))
-                self.report = run.report
-                await send(run, self.grace, lines.on_settled)
+                async with self._started(records, replace(self.options, on_progress=report_progress)) as run:
+                    self.report = run.report
+                    await send(run, self.grace, lines.on_settled)
 
     def check_first(self, path: str, open_file: Callable[[], Records]) -> None:
         """Makes the run check the whole file before anything is sent.
@@ -245,6 +253,17 @@ class PushJob:
         records = open_file()
         section = self.arm.documents if self.task == "create documents" else self.arm.customers
         self._to_check = (section.check(records, max_bytes=self.options.max_bytes), records, path)
+
+    @contextlib.asynccontextmanager
+    async def _started(self, records: Records, options: BulkOptions) -> AsyncIterator[BulkRun]:
+        if self.parts.parts is None or self.parts.part is None:
+            yield self._start(records, options)
+            return
+        assert isinstance(options.journal, str)
+        assert options.run_id is not None
+        made = self.arm.documents.shared_run(options.journal, run_id=options.run_id, parts=self.parts.parts, options=options)
+        async with made as shared:
+            yield shared.send_part(self.parts.part, records, pass_over=True)
 
     def _start(self, records: Records, options: BulkOptions) -> BulkRun:
         if self.task == "create documents":

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from ..bulk.outcomes import RecordOutcome
-from ..errors import ConfigurationError, counted
+from ..database.url import DatabaseUrl, database_url
+from ..errors import ArmError, ConfigurationError, counted
 from ..nightly.clients_report import ClientsReport, read_any_report
 from ..nightly.report import ReportSchema
 from . import output
@@ -23,8 +25,18 @@ __all__ = ["report"]
 @command
 def report(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A report in JSON, as `amili-arm nightly --report` writes it, or - for standard input.")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A report in JSON, as `amili-arm nightly --report` writes it, or - for standard input; or the URL of a PostgreSQL journal,"
+            " with the --run-id of a run in parts.",
+        ),
     ],
+    run_id: Annotated[str | None, typer.Option("--run-id", metavar="NAME", help="The run in parts, in a PostgreSQL journal.")] = None,
+    client_no: Annotated[
+        int | None, typer.Option("--client-no", metavar="N", help="Its client number, if several have such a run.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one line of JSON on standard output.")] = False,
     html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write an HTML page to this file.")] = None,
     csv: Annotated[
         str | None,
@@ -36,14 +48,19 @@ def report(
     ] = None,
     comma: Annotated[bool, typer.Option("--comma", help="Separate by comma, without a byte order mark: for programs.")] = False,
 ) -> None:
-    """Makes an HTML page, or a CSV of failures, from a report in JSON. Nothing is sent.
+    """Makes an HTML page, or a CSV of failures, from a report in JSON, or from the journal of a run in parts. Nothing is sent.
 
     The report names at most ten failures for each reason; the failures file of the run itself has all of them.
     """
-    if html is None and csv is None:
-        output.fail("give --html FILE, --csv FILE, or both")
+    if html is None and csv is None and not as_json:
+        output.fail("give --html FILE, --csv FILE, or --json")
     check_files([("FILE", file if file != "-" else None, "source"), ("--html", html, "report"), ("--csv", csv, "report")], writable=False)
-    schema = _read(file)
+    url = database_url(file)
+    if url is None and (run_id is not None or client_no is not None):
+        output.fail("--run-id and --client-no are for a run in parts in a PostgreSQL journal")
+    schema = _read(file) if url is None else _read_journal(url, run_id, client_no)
+    if as_json:
+        output.print_json(msgspec.to_builtins(schema))
     try:
         if html is not None:
             write_page(schema, html)
@@ -54,6 +71,28 @@ def report(
             _warn_of_omitted(_reports(schema), written)
     except OSError as exc:
         output.fail(f"{exc.filename or html or csv} can't be written: {exc.strerror}", code=1)
+
+
+def _read_journal(url: DatabaseUrl, run_id: str | None, client_no: int | None) -> ReportSchema:
+    """Reads the report of a run in parts from its journal."""
+    # psycopg is only loaded where there is a database.
+    from ..bulk.journal.postgres.shared_reading import keys_of_run  # noqa: PLC0415
+    from ..resources.shared_run import read_shared_report  # noqa: PLC0415
+
+    if run_id is None:
+        output.fail("give the --run-id of the run in parts")
+    try:
+        found = keys_of_run(url, run_id, client_no)
+        if not found:
+            output.fail(f"the journal {url} has no run {run_id!r} in parts: `amili-arm status` shows its runs", code=1)
+        if len(found) > 1:
+            output.fail(
+                f"{len(found)} client numbers have such a run: give --client-no, one of {', '.join(str(key.client_no) for key, _ in found)}"
+            )
+        ((key, parts),) = found
+        return read_shared_report(url, key, parts).to_schema()
+    except ArmError as exc:
+        output.fail(str(exc), code=1)
 
 
 def _read(file: str) -> ReportSchema | ClientsReport:

@@ -6,7 +6,7 @@ Every other form, JSON, HTML and CSV, is made from `ReportSchema`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, TypeAlias
 
@@ -47,6 +47,7 @@ __all__ = [
     "first_failures",
     "format_of",
     "money_at_risk",
+    "money_of",
     "part_of",
     "read_report",
     "reasons_of",
@@ -414,7 +415,7 @@ def part_of(
         bytes_sent=totals.bytes_sent,
         elapsed=report.elapsed,
         sync=_sync(sync) if sync is not None else None,
-        money=_money(money) if money is not None else None,
+        money=money_of(money) if money is not None else None,
         reasons=reasons_of(report, line_of, name),
         timeline=timeline,
         failures_file=failures_file,
@@ -435,7 +436,12 @@ def _sync(sync: SyncReport) -> Sync:
     return Sync(sync.new + sync.without_key, sync.changed, sync.unchanged, sync.failed, sync.gone or 0)
 
 
-def _money(totals: MoneyTotals) -> Money:
+def money_of(totals: MoneyTotals) -> Money:
+    """Returns the money of a run as the report holds it.
+
+    Args:
+        totals: of the run.
+    """
     return Money(
         currencies=[
             CurrencyMoney(one.currency, _amount(one.read), {state: _amount(part) for state, part in one.states.items()})
@@ -495,7 +501,15 @@ def first_failures(parts: list[Part], files: Mapping[str, str]) -> list[FirstFai
     return sorted(found, key=lambda one: (names.index(one.part), one.index))[:_FIRST]
 
 
-def reasons_of(report: BulkReport, line_of: LineOf | None = None, kind: PartName = "documents") -> list[Reason]:
+class Failing(Protocol):
+    """What has records that did not succeed."""
+
+    def failures(self) -> Iterator[RecordOutcome]:
+        """Yields them."""
+        ...
+
+
+def reasons_of(report: Failing, line_of: LineOf | None = None, kind: PartName = "documents") -> list[Reason]:
     """Groups the failures of a run by state and reason, in bounded memory.
 
     At most fifty groups, the largest first, with ten examples each; all further failures are counted in one more, the last, with the

@@ -11,15 +11,15 @@ from ..bulk.observers import RunObserver
 from ..bulk.outcomes import FAILURES, BatchOutcome
 from .report import Bucket, Timeline
 
-__all__ = ["TimelineObserver"]
+__all__ = ["MOST_INTERVALS", "Interval", "TimelineObserver"]
 
-_MOST: Final = 200
+MOST_INTERVALS: Final = 200
 _STEP: Final = math.log(1.1)
 
 
 @dataclass(slots=True)
-class _Bucket:
-    """One interval of a run.
+class Interval:
+    """One interval of a run, which intervals of other runs can be added to.
 
     Attributes:
         settled: number of records that got their final state in it.
@@ -34,7 +34,12 @@ class _Bucket:
     accepted: int = 0
     latencies: dict[int, int] = field(default_factory=dict)
 
-    def merge(self, other: _Bucket) -> None:
+    def merge(self, other: Interval) -> None:
+        """Adds another interval.
+
+        Args:
+            other: the interval.
+        """
         self.settled += other.settled
         self.failed += other.failed
         self.accepted += other.accepted
@@ -42,7 +47,11 @@ class _Bucket:
             self.latencies[step] = self.latencies.get(step, 0) + number
 
     def latency(self, share: float) -> float:
-        """Returns the latency in milliseconds that this share of the batches did not exceed, accurate to five per cent."""
+        """Returns the latency in milliseconds that a share of the batches did not exceed, accurate to five per cent.
+
+        Args:
+            share: from 0 to 1.
+        """
         wanted = math.ceil(share * sum(self.latencies.values()))
         for step in sorted(self.latencies):
             wanted -= self.latencies[step]
@@ -51,6 +60,7 @@ class _Bucket:
         raise ValueError("no batch was accepted")
 
     def to_report(self) -> Bucket:
+        """Returns the interval as the report holds it."""
         latency = (self.latency(0.5), self.latency(0.95)) if self.latencies else None
         return Bucket(self.settled, self.failed, self.accepted, latency)
 
@@ -66,7 +76,7 @@ class TimelineObserver(RunObserver):
         self._now = now
         self._began: float | None = None
         self._width = 1.0
-        self._buckets: list[_Bucket] = []
+        self._buckets: list[Interval] = []
 
     async def begin(self) -> None:
         """Starts the clock."""
@@ -85,14 +95,14 @@ class TimelineObserver(RunObserver):
         step = round(math.log(min(max(seconds * 1000, 0.001), 1e8)) / _STEP)
         bucket.latencies[step] = bucket.latencies.get(step, 0) + 1
 
-    def _bucket(self) -> _Bucket:
+    def _bucket(self) -> Interval:
         now = self._now()
         self._began = now if self._began is None else self._began
         elapsed = max(0.0, now - self._began)
-        while elapsed >= self._width * _MOST:
+        while elapsed >= self._width * MOST_INTERVALS:
             self._halve()
         place = int(elapsed / self._width)
-        self._buckets.extend(_Bucket() for _ in range(place + 1 - len(self._buckets)))
+        self._buckets.extend(Interval() for _ in range(place + 1 - len(self._buckets)))
         return self._buckets[place]
 
     def _halve(self) -> None:
@@ -101,6 +111,16 @@ class TimelineObserver(RunObserver):
         for bucket, neighbour in zip(self._buckets[::2], self._buckets[1::2], strict=False):
             bucket.merge(neighbour)
         del self._buckets[1::2]
+
+    @property
+    def width(self) -> float:
+        """The seconds of an interval."""
+        return self._width
+
+    @property
+    def intervals(self) -> list[Interval]:
+        """The intervals so far."""
+        return self._buckets
 
     def timeline(self) -> Timeline:
         """Returns the timeline so far, as the report holds it."""

@@ -33,11 +33,11 @@ __all__ = ["BEAT", "LEASE", "STATEMENT", "TIMELINE", "Fence", "Patience", "Postg
 LEASE: Final = 60.0
 """Seconds for which a process owns a part of a run after each of its transactions, by the clock of the database."""
 
-BEAT: Final = 10.0
-"""Seconds without a transaction after which the lease is renewed."""
+BEAT: Final = 1 / 6
+"""The share of a lease after which it is renewed where there was no transaction."""
 
-STATEMENT: Final = 30.0
-"""Seconds that a statement may take: fewer than a lease."""
+STATEMENT: Final = 1 / 2
+"""The share of a lease that a statement may take."""
 
 _LOCK: Final = 10.0
 
@@ -47,13 +47,13 @@ _DELAYS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _SETTINGS: Final = (
     "SET LOCAL search_path TO amili_arm, pg_temp; SET LOCAL lock_timeout TO {lock}; SET LOCAL statement_timeout TO {statement};"
     # A process that was stopped must not hold its locks for good.
-    f" SET LOCAL idle_in_transaction_session_timeout TO {LEASE * 1000:.0f}"
+    " SET LOCAL idle_in_transaction_session_timeout TO {lease}"
 )
 _WRITING: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit TO on; {_SETTINGS}"
 _READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_SETTINGS}"
 
-_FENCE: Final = f"""UPDATE parts SET writes = writes + 1, lease_until = clock_timestamp() + interval '{LEASE:.0f} seconds'
-WHERE run = %s AND part = %s AND epoch = %s AND writes = %s"""  # noqa: S608 - our own words
+_FENCE: Final = """UPDATE parts SET writes = writes + 1, lease_until = clock_timestamp() + %s * interval '1 second'
+WHERE run = %s AND part = %s AND epoch = %s AND writes = %s"""
 
 TIMELINE: Final = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 """Grows by one with each promotion of a standby, and each restored backup."""
@@ -113,21 +113,27 @@ class PostgresConnection:
         url: of the database.
         word: what error messages call what is kept there.
         patience: how long a fenced transaction waits for a database that is away.
-        statement: seconds that a statement may take.
+        lease: seconds for which a part is owned after each transaction.
+        statement: seconds that a statement may take. Default: half of the lease.
 
     Attributes:
         fence: what every transaction changes first; None: nothing.
+        lease: seconds for which a part is owned after each transaction.
         server: which database it is, once `identify` was called: its system identifier and its timeline; None where it does not tell.
     """
 
-    def __init__(self, url: DatabaseUrl, word: str, *, patience: Patience | None = None, statement: float = STATEMENT) -> None:
+    def __init__(
+        self, url: DatabaseUrl, word: str, *, patience: Patience | None = None, lease: float = LEASE, statement: float | None = None
+    ) -> None:
         self.fence: Fence | None = None
         self.server: str | None = None
         self._url = url
         self._word = word
         self._patience = patience if patience is not None else Patience(0.0)
         self._is_fenced = self._reads = False
-        self._settings = {"statement": int(statement * 1000), "lock": int(_LOCK * 1000)}
+        self.lease = lease
+        statement = statement if statement is not None else lease * STATEMENT
+        self._settings = {"statement": int(statement * 1000), "lock": int(min(_LOCK, statement) * 1000), "lease": int(lease * 1000)}
         self._beaten = clock.monotonic()
         self._is_open = False
         # The statements of the transaction that wrote something, with the rows that they must return again.
@@ -191,7 +197,7 @@ class PostgresConnection:
             self.execute(f"{many[1]}{', '.join([many[2]] * len(some))}{many[3]}", [value for row in some for value in row])
 
     def _alone(self, statement: str, values: Sequence[Any]) -> Any:
-        if self.fence is not None and clock.monotonic() - self._beaten > BEAT:
+        if self.fence is not None and clock.monotonic() - self._beaten > self.lease * BEAT:
             self.beat()
         self.begin(fenced=False)
         try:
@@ -257,7 +263,7 @@ class PostgresConnection:
         if self._is_fenced:
             assert self.fence is not None
             run, part, epoch, writes = msgspec.structs.astuple(self.fence)
-            if self._raw.execute(_FENCE, (run, part, epoch, writes)).rowcount != 1:
+            if self._raw.execute(_FENCE, (self.lease, run, part, epoch, writes)).rowcount != 1:
                 raise self._fenced_off()
 
     def commit(self) -> None:

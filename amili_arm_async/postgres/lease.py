@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from .. import clock
+from .. import clock, log
 from ..errors import JournalError
-from .connection import BEAT, LEASE, Fence, Patience, PostgresConnection
+from .connection import BEAT, Fence, Patience, PostgresConnection
 from .owner import Owner, is_dead, is_ours, release, this_process
 
 if TYPE_CHECKING:
@@ -21,20 +21,27 @@ _LOCKED: Final = "55P03"
 _LOOK: Final = 0.5
 """Seconds between two looks at a lease that somebody else has."""
 
-_TAKE: Final = f"""UPDATE parts SET owner = ?, epoch = epoch + 1, writes = 0,
-    lease_until = clock_timestamp() + interval '{LEASE:.0f} seconds'
-WHERE run = ? AND part = ? AND epoch = ? AND writes = ? RETURNING epoch"""  # noqa: S608 - our own words
+_TAKE: Final = """UPDATE parts SET owner = ?, epoch = epoch + 1, writes = 0,
+    lease_until = clock_timestamp() + ? * interval '1 second'
+WHERE run = ? AND part = ? AND epoch = ? AND writes = ? RETURNING epoch"""
 
 _LEFT: Final = "coalesce(extract(epoch FROM lease_until - clock_timestamp())::float8, 0)"
 
 
 def take(
-    connection: PostgresConnection, run: int, part: int, *, token: str, patience: Patience, refuse: Callable[[Owner], Exception]
+    connection: PostgresConnection,
+    run: int,
+    part: int,
+    *,
+    token: str,
+    patience: Patience,
+    refuse: Callable[[Owner], Exception],
+    waits: bool = False,
 ) -> Owner:
     """Takes a part of a run; from now on the transactions of the connection are fenced.
 
     Where another process has it, it is watched: it is refused as soon as it renews its lease, and taken over once its lease has ended, or
-    its process is known to have.
+    its process is known to have. Where this one waits, it is not refused.
 
     Args:
         connection: to the database.
@@ -43,6 +50,7 @@ def take(
         token: a random name of this attempt.
         patience: ended where nobody waits for it any more.
         refuse: makes the error where another process goes on with it.
+        waits: whether to wait until the other process has ended with it, for as long as that takes.
 
     Returns:
         The name of this process.
@@ -53,6 +61,7 @@ def take(
     """
     ours = this_process(token)
     try:
+        has_told = False
         watched: tuple[Any, ...] | None = None
         begun = clock.monotonic()
         while True:
@@ -64,8 +73,12 @@ def take(
                 return ours
             watched = watched or (epoch, writes)
             is_going_on = owner is not None and (watched != (epoch, writes) or is_ours(owner))
-            if is_going_on or clock.monotonic() - begun > LEASE + BEAT or not patience.wait(_LOOK):
+            is_refused = is_going_on or clock.monotonic() - begun > connection.lease * (1 + BEAT)
+            if (is_refused and not waits) or not patience.wait(min(_LOOK, connection.lease * BEAT)):
                 raise refuse(owner or ours)
+            if is_refused and not has_told:
+                has_told = True
+                log.info(f"{owner} has this part of the run: this process waits until it has ended")
     except BaseException:
         release(ours)
         raise
@@ -94,7 +107,7 @@ def _update(connection: PostgresConnection, run: int, part: int, owner: Owner, e
     with connection.transaction():
         row = connection.execute(
             _TAKE,
-            (msgspec.json.encode(owner).decode(), run, part, epoch, writes),
+            (msgspec.json.encode(owner).decode(), connection.lease, run, part, epoch, writes),
         ).fetchone()
     return int(row[0]) if row is not None else None
 

@@ -143,6 +143,28 @@ CREATE TABLE state_unsettled (
     PRIMARY KEY (state, name)
 );
 """,
+    """
+-- A run in parts: each part is a row of runs, too. What tells the part of a record never changes.
+CREATE TABLE shared_runs (
+    run_id TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    client_no BIGINT NOT NULL,
+    base_url TEXT NOT NULL,
+    parts INTEGER NOT NULL,
+    hash_key TEXT NOT NULL,
+    hash_version INTEGER NOT NULL,
+    started DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (run_id, operation, client_no)
+);
+-- What an attempt at a part counted and summed up, written when it ended. complete: it read its source to the end.
+CREATE TABLE reports (
+    run BIGINT NOT NULL,
+    attempt INTEGER NOT NULL,
+    complete BOOLEAN NOT NULL,
+    report BYTEA NOT NULL,
+    PRIMARY KEY (run, attempt)
+);
+""",
 )
 """By version, what makes it of the version before. What was released is never changed."""
 

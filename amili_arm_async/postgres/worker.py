@@ -30,8 +30,6 @@ class PostgresWorker(DatabaseWorker):
         patience: how long to wait for a database that is away.
     """
 
-    idle = BEAT
-
     def __init__(
         self,
         url: DatabaseUrl,
@@ -54,6 +52,7 @@ class PostgresWorker(DatabaseWorker):
 
     def _connect(self) -> PostgresConnection:
         connection, self._owner = self._open()
+        self.idle = connection.lease * BEAT
         return connection
 
     def _disconnect(self, connection: PostgresConnection) -> None:

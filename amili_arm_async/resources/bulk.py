@@ -35,6 +35,8 @@ from .base import RequestContext, SourceRecord
 
 if TYPE_CHECKING:
     from ..bulk.journal.protocol import RunJournal
+    from ..bulk.journal.run_key import RunKey
+    from ..bulk.parts import PartOfRun
     from ..validation.run import CheckRun
     from ..values.fields import RecordKind
 
@@ -112,6 +114,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         observers: Sequence[RunObserver] = (),
         at_least: int | None = None,
         expectation: Expectation | None = None,
+        part: PartOfRun | None = None,
     ) -> BulkRun:
         """Makes a bulk run over any number of records.
 
@@ -125,6 +128,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             observers: observe the run.
             at_least: the least number of records that the source holds, or None for any number.
             expectation: what the source is expected to hold, where it is more than that number.
+            part: the part of a shared run that it is; None: it is a whole run.
 
         Returns:
             The run, which has not begun.
@@ -148,7 +152,8 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             expectation=expectation or expectation_of(at_least, has_state=False),
             dry_run=options.dry_run,
         )
-        return self._run(name, source, options, self._journal(name, options), report, user_id=user_id, timeout=timeout, retry=retry)
+        journal = self._journal(name, options, part=part)
+        return self._run(name, source, options, journal, report, user_id=user_id, timeout=timeout, retry=retry)
 
     def check(
         self,
@@ -348,14 +353,22 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
                 "and never sends a document twice; another one is a new run"
             )
 
-    def _journal(self, name: str, options: BulkOptions, *, reads_source: bool = True) -> RunJournal | None:
-        """The journal of a run: in its file, or a temporary one where only a dead letter has to be written."""
+    def _journal(self, name: str, options: BulkOptions, *, reads_source: bool = True, part: PartOfRun | None = None) -> RunJournal | None:
+        """The journal of a run: in its file or database, or a temporary one where only a dead letter has to be written."""
+        run = self.run_key(name, options.run_id if options.run_id is not None else new_run_id())
+        return run_journal(run, options, self.context.transport.service_clock, reads_source=reads_source, part=part)
+
+    def run_key(self, name: str, run_id: str) -> RunKey:
+        """Returns what identifies a run in a journal.
+
+        Args:
+            name: the operation.
+            run_id: the name of the run.
+        """
         from ..bulk.journal.run_key import RunKey  # noqa: PLC0415 - only runs need it
 
         context = self.context
-        run_id = options.run_id if options.run_id is not None else new_run_id()
-        run = RunKey(run_id, name, context.client_no, context.transport.base_url, OPERATIONS[name].safe)
-        return run_journal(run, options, context.transport.service_clock, reads_source=reads_source)
+        return RunKey(run_id, name, context.client_no, context.transport.base_url, OPERATIONS[name].safe)
 
     def _poll(self, batch_uuid: str) -> Request:
         return self.context.request("batches.get", path={"batchuuid": batch_uuid})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..bulk.limits import SharedLimits
 from ..codec import json_object
 from ..config import BulkOptions, Reconcile, RetryPolicy, Timeout
+from ..errors import ConfigurationError
 from ..models.base import PydanticModel
 from ..models.batches import BatchReceipt, Receipt
 from ..models.documents import Document, DocumentRecord
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..sources.arrow import ArrowStream
     from ..validation.run import CheckRun
     from .bulk import BulkWrites
+    from .shared_run import SharedRun
 
 __all__ = ["DocumentSource", "Documents"]
 
@@ -266,6 +268,52 @@ class Documents:
         return self._bulk.run(
             "documents.create_batch", documents, options=options, user_id=user_id, timeout=timeout, retry=retry, at_least=at_least
         )
+
+    def shared_run(
+        self,
+        journal: str,
+        *,
+        run_id: str,
+        parts: int,
+        lease: float = 60.0,
+        options: BulkOptions | None = None,
+        user_id: str | None = None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> SharedRun:
+        """Makes a run of documents that many processes on many machines share: each sends parts of it.
+
+        The journal in PostgreSQL knows who sends which part, and what became of every document. So no document is sent twice, whichever
+        process dies, is frozen, or is started a second time: see docs/shared_runs.md.
+
+        Args:
+            journal: the URL of the PostgreSQL database.
+            run_id: the name of the run, the same in every process.
+            parts: the number of parts, the same in every process. A document belongs to part `part_of(number, parts)`.
+            lease: seconds for which a process owns its part after each thing that it records; it renews them after a sixth. When they
+                have passed, another process may take the part over. Default 60.
+            options: how each part cuts, sends and waits; without `limit` and `dry_run`. To `reconcile`, they need the same `journal` and
+                `run_id`. A document without a number is `invalid`. Default: `BulkOptions()`.
+            user_id: who is named as the user of each batch. Default: the client's.
+            timeout: time-outs of each request. Default: the client's.
+            retry: retries of each request. Default: the client's.
+
+        Returns:
+            The run: `async with ... as run: await run.send_part(7, documents)`.
+
+        Raises:
+            ConfigurationError: `journal` is no URL of PostgreSQL, the options can't be used, or, when it is entered, the run was begun with
+                another number of parts.
+            JournalError: when it is entered: the database can't be used.
+        """
+        from ..database.url import database_url  # noqa: PLC0415 - only few programs need it
+
+        if (url := database_url(journal)) is None:
+            raise ConfigurationError("a shared run needs a journal in PostgreSQL: postgresql://host/database")
+        from .shared_run import SharedRun  # noqa: PLC0415
+
+        how: dict[str, Any] = {"options": options, "user_id": user_id, "timeout": timeout, "retry": retry}
+        return SharedRun(self._bulk, url, run_id=run_id, parts=parts, lease=lease, **how)
 
     async def reconcile(
         self,

@@ -23,7 +23,7 @@ OUTCOMES = st.builds(Outcome, st.sampled_from(STATES), st.sampled_from(["", "400
 
 def test_the_states_are_those_of_the_type() -> None:
     assert get_args(State) == STATES
-    assert len(set(STATES)) == 11
+    assert len(set(STATES)) == 12
 
 
 PACKAGE = Path(amili_arm_async.__file__).parent

@@ -9,7 +9,7 @@ import pytest
 from amili_arm_async.sandbox import Fault
 
 STATES = {"succeeded", "failed", "accepted", "rejected", "invalid", "unknown", "unchanged", "done_before", "blocked", "not_sent"}
-STATES |= {"would_be_sent"}
+STATES |= {"would_be_sent", "other_part"}
 
 
 def customer(number, **more):

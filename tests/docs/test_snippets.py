@@ -24,7 +24,9 @@ RUN = {"quickstart.md": {0}, "nightly.md": {0, 1}}
 """The pages whose commands are run, one after the other, and the exit codes that they may have; those of other pages are parsed."""
 
 named = pytest.mark.parametrize(
-    "page", [page for page in PAGES if has(page, "python") and page.name != "testing.md"], ids=lambda page: page.name
+    "page",
+    [page for page in PAGES if has(page, "python") and page.name not in {"testing.md", "shared_runs.md"}],
+    ids=lambda page: page.name,
 )
 
 

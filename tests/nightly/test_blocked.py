@@ -21,7 +21,7 @@ from amili_arm_async.sandbox import Fault
 from ..support.cutting_observer import Cutting
 from ..support.sandbox_fixtures import customers, quick
 
-SUCCESS = {"succeeded", "unchanged", "done_before", "would_be_sent"}
+SUCCESS = {"succeeded", "unchanged", "done_before", "would_be_sent", "other_part"}
 
 
 def settle(failed: FailedCustomers, keys: list[str | None], states: list[str], first: int = 0) -> None:

@@ -49,7 +49,7 @@ async def test_each_second_has_its_bucket() -> None:
         "buckets": [
             {"settled": 0, "failed": 0, "accepted": 10, "latency_ms": (pytest.approx(100, rel=0.05),) * 2},
             {"settled": 0, "failed": 0, "accepted": 0, "latency_ms": None},
-            {"settled": 18, "failed": 4, "accepted": 0, "latency_ms": None},
+            {"settled": 19, "failed": 4, "accepted": 0, "latency_ms": None},
         ],
     }
 

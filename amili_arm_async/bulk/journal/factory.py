@@ -12,6 +12,7 @@ from ...errors import ConfigurationError
 if TYPE_CHECKING:
     from ...clock import ServiceClock
     from ...config import BulkOptions
+    from ..parts import PartOfRun
     from .protocol import ReplayJournals, RunJournal
     from .run_key import RunKey
 
@@ -27,7 +28,9 @@ def new_run_id() -> str:
     return f"run-{secrets.token_hex(8)}"
 
 
-def run_journal(key: RunKey, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True) -> RunJournal | None:
+def run_journal(
+    key: RunKey, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True, part: PartOfRun | None = None
+) -> RunJournal | None:
     """Makes the journal of a run; nothing is opened before its `begin`.
 
     Args:
@@ -35,6 +38,7 @@ def run_journal(key: RunKey, options: BulkOptions, service: ServiceClock, *, rea
         options: the options of the run. With a `dead_letter` and no `journal`, the journal is a temporary file.
         service: the clock of the service.
         reads_source: False for a reconcile, which has no source.
+        part: the part of a shared run that the run is; None: it is a whole run.
 
     Returns:
         The journal, or None where the options ask for neither a journal nor a dead letter.
@@ -52,7 +56,7 @@ def run_journal(key: RunKey, options: BulkOptions, service: ServiceClock, *, rea
             raise ConfigurationError("a dry run can't use a journal in PostgreSQL: give none, then nothing is taken for sent before")
         from .postgres.journal import PostgresRunJournal  # noqa: PLC0415
 
-        return PostgresRunJournal(url, key, options, service, reads_source=reads_source)
+        return PostgresRunJournal(url, key, options, service, reads_source=reads_source, part=part)
     try:
         from .sqlite.journal import SqliteRunJournal  # noqa: PLC0415
     except ImportError as exc:  # pragma: no cover - Windows has no fcntl

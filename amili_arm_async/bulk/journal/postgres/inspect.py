@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .... import clock
 from ....errors import JournalError
-from ....postgres.connection import STATEMENT, PostgresConnection
+from ....postgres.connection import PostgresConnection
 from ....postgres.lease import give_back, is_owned, try_take
 from ....postgres.schema import check_schema
+from ...parts import part_run_id
 from ..sqlite.inspect import find_runs, read_run, reasons_to_keep, remove_run
 from ..sqlite.sent_numbers import forget_numbers
-from .journal import WORD
-from .store import note_change, why_stale
+from .store import WORD, note_change, why_stale
 
 if TYPE_CHECKING:
     from ....database.url import DatabaseUrl
@@ -29,7 +29,7 @@ _LONG: Final = 600.0
 
 
 @contextlib.contextmanager
-def opened(url: DatabaseUrl, *, statement: float = STATEMENT) -> Iterator[Any]:
+def opened(url: DatabaseUrl, *, statement: float | None = None) -> Iterator[Any]:
     """A connection to a journal that is there.
 
     Args:
@@ -79,8 +79,12 @@ def stale_reason(url: DatabaseUrl) -> str | None:
 
 
 def runs_of(url: DatabaseUrl, operation: str, client_no: int, run_id: str | None) -> list[tuple[str, float]]:
-    """Lists the runs of an operation and a client number. See `journal.sqlite.inspect.runs_of`."""
+    """Lists the runs of an operation and a client number: of a shared run, its parts. See `journal.sqlite.inspect.runs_of`."""
     with opened(url) as connection:
+        query = "SELECT parts FROM shared_runs WHERE run_id = ? AND operation = ? AND client_no = ?"
+        if run_id is not None and (row := connection.execute(query, (run_id, operation, client_no)).fetchone()) is not None:
+            parts = {part_run_id(run_id, part, row[0]) for part in range(row[0])}
+            return [run for run in find_runs(connection, url, operation, client_no, None) if run[0] in parts]
         return find_runs(connection, url, operation, client_no, run_id)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .... import clock
@@ -11,23 +12,26 @@ from ....config import BulkOptions
 from ....database.url import DatabaseUrl
 from ....database.worker import DatabaseWorker
 from ....errors import JournalError
-from ....postgres.connection import Patience, PostgresConnection
+from ....postgres.connection import LEASE, Patience, PostgresConnection
 from ....postgres.lease import take
 from ....postgres.schema import prepare_schema
 from ....postgres.worker import PostgresWorker
+from ...chunking import Batch
 from ...outcomes import State
+from ...parts import refuse_foreign
+from ..recorder import SendDecision
 from ..run_key import RunKey
 from ..sqlite.find_run import find_run
 from ..sqlite.journal import SqliteRunJournal
-from .store import PostgresRunStore
+from .shared import refuse_shared, write_report
+from .store import WORD, PostgresRunStore
 
 if TYPE_CHECKING:
     from ....clock import ServiceClock
     from ....postgres.owner import Owner
+    from ...parts import PartOfRun
 
-__all__ = ["WORD", "PostgresRunJournal"]
-
-WORD = "journal"
+__all__ = ["PostgresRunJournal"]
 
 _AFTER_AN_END = 10.0
 """Seconds to wait for a database that is away, once a run was ended for another reason."""
@@ -42,14 +46,27 @@ class PostgresRunJournal(SqliteRunJournal):
         options: of the run.
         service: the clock of the service.
         reads_source: False if there is no source.
+        part: the part of a shared run that the run is; None: it is a whole run.
     """
 
     _kind = PostgresRunStore
 
-    def __init__(self, url: DatabaseUrl, key: RunKey, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True) -> None:
+    def __init__(
+        self,
+        url: DatabaseUrl,
+        key: RunKey,
+        options: BulkOptions,
+        service: ServiceClock,
+        *,
+        reads_source: bool = True,
+        part: PartOfRun | None = None,
+    ) -> None:
         self._url = url
+        self._part = part
         self._patience = Patience(options.patience)
         super().__init__(key, options, service, reads_source=reads_source)
+        assert isinstance(self._store, PostgresRunStore)
+        self._store.part = part
 
     def _place_of(self, options: BulkOptions) -> str:
         return str.__str__(self._url)
@@ -60,11 +77,13 @@ class PostgresRunJournal(SqliteRunJournal):
     def _open_run(self) -> tuple[PostgresConnection, Owner]:
         """Connects, and takes the run; called in the thread."""
         prepare_schema(self._url, WORD)
-        connection = PostgresConnection(self._url, WORD, patience=self._patience)
+        lease = self._part.lease if self._part is not None else LEASE
+        connection = PostgresConnection(self._url, WORD, patience=self._patience, lease=lease)
         try:
             connection.identify()
             run = self._enter_run(connection)
-            return connection, take(connection, run, 0, token=secrets.token_hex(8), patience=self._patience, refuse=self._running_error)
+            taking = partial(take, token=secrets.token_hex(8), patience=self._patience, refuse=self._running_error)
+            return connection, taking(connection, run, 0, waits=self._part is not None)
         except BaseException:
             connection.close()
             raise
@@ -72,6 +91,8 @@ class PostgresRunJournal(SqliteRunJournal):
     def _enter_run(self, connection: Any) -> int:
         key = self._key
         with connection.transaction():
+            if self._part is None and self._reads_source:
+                refuse_shared(connection, key)
             if (found := find_run(connection, self._path, key)) is not None:
                 return found[0]
             connection.execute(
@@ -89,8 +110,30 @@ class PostgresRunJournal(SqliteRunJournal):
             "until it ends"
         )
 
+    async def decide(self, batch: Batch) -> SendDecision | None:
+        """Decides which records of a batch are sent. See `Recorder`.
+
+        Args:
+            batch: the batch.
+
+        Returns:
+            The decision.
+
+        Raises:
+            RecordError: a record belongs to another part of the shared run.
+        """
+        if self._part is not None:
+            refuse_foreign(self._part.hash, self._part.part, batch.keys, batch.indexes)
+        return await super().decide(batch)
+
     async def end(self, *, complete: bool) -> dict[State, int]:
-        """Writes the dead letter file and closes the journal. See `Recorder`."""
+        """Writes the report of a part and the dead letter file, and closes the journal. See `Recorder`."""
         if not complete:
             self._patience.seconds = min(self._patience.seconds, _AFTER_AN_END)
-        return await super().end(complete=complete)
+        try:
+            if self._part is not None and self._thread is not None and self._run is not None and self._reads_source:
+                report = self._part.report(complete)
+                await self._call(partial(write_report, run=self._run.id, attempt=self._run.attempt, complete=complete, report=report))
+        finally:
+            left = await super().end(complete=complete)
+        return left

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from ....sqlite.guard import FileGuard
     from ...chunking import Batch
     from ...outcomes import Outcome
+    from ...parts import PartOfRun
     from ..run_key import RunKey
 
-__all__ = ["PostgresRunStore", "ServerMark", "note_change", "why_stale"]
+__all__ = ["WORD", "PostgresRunStore", "ServerMark", "note_change", "why_stale"]
+
+WORD: Final = "journal"
+"""What error messages call it."""
 
 _CHANGE: Final = f"""INSERT INTO accounts (operation, client_no, base_url, changes) VALUES (?, ?, ?, 1)
 ON CONFLICT (operation, client_no, base_url) DO UPDATE SET changes = accounts.changes + 1 RETURNING changes, {TIMELINE}"""  # noqa: S608 - our own words
@@ -61,9 +65,15 @@ def note_change(connection: PostgresConnection, operation: str, client_no: int, 
 
 
 class PostgresRunStore(RunStore):
-    """A run in a journal in PostgreSQL. See `RunStore`."""
+    """A run in a journal in PostgreSQL. See `RunStore`.
 
-    __slots__ = ("_table",)
+    Attributes:
+        part: the part of a shared run that it is, or None; set before it is used.
+    """
+
+    __slots__ = ("_table", "part")
+
+    part: PartOfRun | None
 
     _table: sqlite3.Connection | None
 
@@ -118,7 +128,7 @@ class PostgresRunStore(RunStore):
         """Does nothing: the part of the run was taken when the connection was opened."""
 
     def _make_other_runs(self) -> OtherRuns:
-        return _OtherRuns(self.path, self.key, self.id, self.index_wanted)
+        return _OtherRuns(self.path, self.key, self.id, self.index_wanted, self.part)
 
     def _make_mark(self) -> ServerMark:
         return ServerMark()
@@ -140,14 +150,18 @@ class PostgresRunStore(RunStore):
 class _OtherRuns(OtherRuns):
     """The other runs of a journal in PostgreSQL."""
 
-    def __init__(self, path: str, key: RunKey, run: int, index_wanted: Any) -> None:
+    def __init__(self, path: str, key: RunKey, run: int, index_wanted: Any, part: PartOfRun | None) -> None:
         super().__init__(path, key, run, index_wanted)
+        self._part = part
         self._account = (key.operation, key.client_no, key.base_url)
 
     def _has_changed(self, connection: Any) -> bool:
         changes = note_change(connection, *self._account)
         has_changed, self._version = changes != self._version + 1 or self._version < 0, changes
         return has_changed
+
+    def _is_sibling(self, run_id: str) -> bool:
+        return self._part is not None and self._part.is_sibling(run_id)
 
     def _is_running(self, connection: Any, run: int) -> bool:
         return is_owned(connection, run)

@@ -126,6 +126,8 @@ class OtherRuns:
             self._key,
         ).fetchall()
         for run, run_id, attempts, pruned, last in rows:
+            if self._is_sibling(run_id):
+                continue
             known = self._runs.get(run)
             if known is None or (known.attempts, known.pruned) != (attempts, bool(pruned)):
                 known = self._runs[run] = _Run(run_id, attempts, bool(pruned))
@@ -143,6 +145,10 @@ class OtherRuns:
         has_changed = bool(version != self._version)
         self._version = version
         return has_changed
+
+    def _is_sibling(self, run_id: str) -> bool:
+        """Returns whether a run can't have a number of this one, because it is another part of the same shared run."""
+        return False
 
     def _is_running(self, connection: sqlite3.Connection, run: int) -> bool:
         return is_locked(self._path, run)

@@ -1,0 +1,217 @@
+"""What a part of a shared run has counted and summed up, and the report over all parts, which is made by adding them up. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import chain
+
+from msgspec import Struct
+
+from ..bulk.outcomes import SUCCESS, State
+from .amounts import EXACT
+from .report import (
+    FORMAT,
+    Amount,
+    CurrencyMoney,
+    Money,
+    Part,
+    Reason,
+    ReportSchema,
+    Timeline,
+    first_failures,
+    money_at_risk,
+)
+from .timeline import MOST_INTERVALS, Interval
+
+__all__ = ["PartSums", "PartTotals", "money_of_part", "shared_report"]
+
+
+class PartSums(Struct, frozen=True):
+    """What an attempt at a part has counted and summed up, without records of other parts.
+
+    Attributes:
+        began, ended: Unix times.
+        read: records that it read.
+        batches, requests, bytes_sent: what it sent.
+        money: the sums of its documents; `done_before` counts as `succeeded`.
+        width: seconds of an interval.
+        intervals: how it went.
+    """
+
+    began: float
+    ended: float
+    read: int
+    batches: int
+    requests: int
+    bytes_sent: int
+    money: Money
+    width: float
+    intervals: list[Interval]
+
+
+class PartTotals(Struct, frozen=True):
+    """A part of a shared run, as its report needs it.
+
+    Attributes:
+        started, ended: Unix times; `ended` is None where its source was not sent completely.
+        counts: number of records by state, as the journal has them.
+        attempts: what each attempt has counted, in their order.
+        complete: what the last attempt has counted that read its source to the end, or None.
+    """
+
+    started: float
+    ended: float | None
+    counts: Mapping[State, int]
+    attempts: Sequence[PartSums]
+    complete: PartSums | None
+
+
+def money_of_part(money: Money) -> Money:
+    """Returns the sums of an attempt as those of its part: what an earlier attempt sent has succeeded.
+
+    Args:
+        money: of the attempt.
+    """
+    found: list[CurrencyMoney] = []
+    for one in money.currencies:
+        states = dict(one.states)
+        if (before := states.pop("done_before", None)) is not None:
+            states["succeeded"] = _added([before, *([states["succeeded"]] if "succeeded" in states else [])])
+        found.append(CurrencyMoney(one.currency, one.read, states))
+    return Money(found, money.without_total, money.without_currency, money.made_from_lines, money.adds_up)
+
+
+def _added(amounts: Iterable[Amount]) -> Amount:
+    count, total = 0, None
+    for one in amounts:
+        count += one.count
+        if one.total is not None:
+            total = EXACT.add(total or Decimal(0), Decimal(one.total))
+    return Amount(count, format(total, "f") if total is not None else None)
+
+
+def _added_money(parts: Sequence[Money], *, is_whole: bool) -> Money:
+    found: dict[str | None, list[CurrencyMoney]] = {}
+    for one in chain.from_iterable(money.currencies for money in parts):
+        found.setdefault(one.currency, []).append(one)
+    currencies = []
+    for currency, some in sorted(found.items(), key=lambda item: (item[0] is None, item[0] or "")):
+        states: dict[State, list[Amount]] = {}
+        for one in some:
+            for state, amount in one.states.items():
+                states.setdefault(state, []).append(amount)
+        currencies.append(
+            CurrencyMoney(currency, _added(one.read for one in some), {state: _added(those) for state, those in states.items()})
+        )
+    return Money(
+        currencies,
+        sum(money.without_total for money in parts),
+        sum(money.without_currency for money in parts),
+        sum(money.made_from_lines for money in parts),
+        is_whole and all(money.adds_up for money in parts),
+    )
+
+
+def _timeline(attempts: Sequence[PartSums], began: float, ended: float) -> Timeline | None:
+    if not attempts:
+        return None
+    width = max(attempt.width for attempt in attempts)
+    while (ended - began) >= width * MOST_INTERVALS:
+        width *= 2
+    intervals: list[Interval] = []
+    for attempt in attempts:
+        for number, interval in enumerate(attempt.intervals):
+            place = max(0, int((attempt.began - began + number * attempt.width) / width))
+            intervals.extend(Interval() for _ in range(place + 1 - len(intervals)))
+            intervals[place].merge(interval)
+    return Timeline(width, [interval.to_report() for interval in intervals])
+
+
+def shared_report(
+    totals: Mapping[int, PartTotals],
+    *,
+    parts: int,
+    reasons: list[Reason],
+    now: float,
+    operation: str,
+    client_no: int,
+    base_url: str,
+    run_id: str,
+    results_awaited: bool,
+) -> ReportSchema:
+    """Adds up the parts of a shared run.
+
+    Args:
+        totals: the parts that were begun.
+        parts: the number of all parts.
+        reasons: of the failures.
+        now: Unix time.
+        operation: what the run does.
+        client_no: its client number.
+        base_url: the address that it sends to.
+        run_id: its name.
+        results_awaited: whether it waits for results.
+
+    Returns:
+        The report, of the same form as that of a night with one process.
+    """
+    done = [part for part, one in totals.items() if one.ended is not None and one.complete is not None]
+    is_whole = len(done) == parts
+    attempts = [attempt for one in totals.values() for attempt in one.attempts]
+    began = min([one.started for one in totals.values()] + [attempt.began for attempt in attempts], default=now)
+    ends = [attempt.ended for attempt in attempts]
+    last = max(ends, default=now) if is_whole else now
+    counts: Counter[State] = Counter()
+    for one in totals.values():
+        counts.update(one.counts)
+    complete = [one.complete for one in totals.values() if one.complete is not None]
+    part = Part(
+        name="documents",
+        operation=operation,
+        read=sum(one.read for one in complete),
+        counts=dict(counts),
+        results_awaited=results_awaited,
+        batches=sum(attempt.batches for attempt in attempts),
+        requests=sum(attempt.requests for attempt in attempts),
+        bytes_sent=sum(attempt.bytes_sent for attempt in attempts),
+        elapsed=round(max(0.0, last - began), 3),
+        sync=None,
+        money=_added_money([one.money for one in complete], is_whole=is_whole),
+        reasons=reasons,
+        timeline=_timeline(attempts, began, max([began, *ends])),
+        failures_file=None,
+        source_exhausted=is_whole,
+        not_read=0 if is_whole else None,
+        expectation=None,
+        shortfall=None,
+    )
+    success = SUCCESS if results_awaited else SUCCESS | {"accepted"}
+    return ReportSchema(
+        format=FORMAT,
+        started=_local_time(began),
+        ended=_local_time(last) if is_whole else None,
+        elapsed=part.elapsed,
+        client_no=client_no,
+        base_url=base_url,
+        run_id=run_id,
+        ok=is_whole and counts.keys() <= success | {state for state, number in counts.items() if not number},
+        error=None if is_whole else _missing(parts, done),
+        parts=[part],
+        source_exhausted=is_whole,
+        not_begun=[],
+        money_at_risk=money_at_risk([part]),
+        first_failures=first_failures([part], {}),
+    )
+
+
+def _missing(parts: int, done: Sequence[int]) -> str:
+    missing = sorted(set(range(parts)) - set(done))
+    named = ", ".join(map(str, missing[:20])) + (", ..." if len(missing) > 20 else "")
+    return f"{len(done)} of {parts} parts are done; not done: {named}"
+
+
+def _local_time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(round(seconds, 3), UTC).astimezone()
