@@ -215,8 +215,12 @@ class BulkRunner:
             except ArmError as exc:
                 log.warning("the journal or the dead letter could not be written", error=str(exc))
                 self._control.stop_for_journal(exc)
-            await self._end_observers(complete=self._is_whole and self._control.reason is None)
-            await self._source.close()
+            finally:
+                # A cancellation gets through the shield where the caller's code is plain asyncio.
+                try:
+                    await self._end_observers(complete=self._is_whole and self._control.reason is None)
+                finally:
+                    await self._source.close()
 
     async def _end_observers(self, *, complete: bool) -> None:
         """Tells the observers that the run is over."""

@@ -264,36 +264,46 @@ class Delta(RunObserver):
             self._state.save(*changes.rows, changes.settled, changes.unsettled)
 
     def _settle(self, name: bytes, index: int, state: State) -> tuple[int, bytes | None, bytes | None] | None:
-        """Records the final state of a record. For the last record of a customer, returns three things; for any other one, None.
+        """Records the final state of a record. For the last one of a customer that is settled, returns three things; for any other, None.
+
+        That is the last one in the source, unless it can't be sent, or the run ends before its turn: then an earlier one is still under
+        way.
 
         Returns:
             Whether what succeeded is new, changed or what the state has; its digest, or None where nothing succeeded; and the digest of
-            this record.
+            what was sent last, or None where that is not known.
         """
         at = index.to_bytes(_INDEX, "big")
-        last = self._under_way.get(name, b"")
         earlier = self._earlier.get(name)
-        is_last = last.startswith(at)
-        outgoing = last if is_last else earlier.under_way.pop(at, None) if earlier is not None else None
-        if outgoing is None:
+        outgoing = self._under_way.get(name, b"")
+        if outgoing.startswith(at):
+            if earlier is not None and earlier.under_way:
+                self._under_way[name] = earlier.under_way.pop(max(earlier.under_way))
+            else:
+                del self._under_way[name]
+        else:
+            outgoing = earlier.under_way.pop(at, b"") if earlier is not None else b""
+        if not outgoing:
+            # The run ended before it was compared, and the journal knows that it succeeded.
+            self._counts[_CHANGED] += state in SUCCESS and state != _UNCHANGED.state
             return None
         found, digest = outgoing[_INDEX], outgoing[_INDEX + 1 :]
         succeeded = state in SUCCESS
         self._counts[found] += succeeded
-        if not is_last:
-            # The last record decides; until then only this is remembered.
+        if name in self._under_way:
+            # The one that is settled last decides; until then only this is remembered.
             assert earlier is not None
             if state not in NOT_ON_SERVER:
                 earlier.succeeded = (_CHANGED if found == _SAME else found, digest) if succeeded and digest else None
             return None
-        del self._under_way[name]
         before = self._earlier.pop(name).succeeded if earlier is not None else None
         if succeeded:
             # What has not changed is in the state, unless something else was sent before it.
             return found, digest or None, digest or None
+        last = digest or None if earlier is None else None
         if before is None or state not in NOT_ON_SERVER:
-            return _SAME, None, digest or None
-        return before[0], before[1], digest or None
+            return _SAME, None, last
+        return before[0], before[1], last
 
     def _settle_late(self, name: bytes, digest: bytes | None, changes: _StateChanges, *, is_sent: bool) -> None:
         """Decides after the last record of a customer whether something may still be processed late.

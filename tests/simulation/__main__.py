@@ -11,13 +11,15 @@ import secrets
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .customer_mutants import KIND_OF
 from .explore import Seen, explore
 from .graveyard import stories
+from .kinds import KINDS, draw, read_case, run, shrink
 from .mutants import MUTANTS, mutated
-from .scenario import draw, read_case, run_scenario, shrink
 
 _MOST_OF_A_MUTANT = 3000
 """Seeds in which a mutant must be found."""
@@ -35,14 +37,14 @@ def _rules(violations: list[str]) -> set[str]:
 def _tell(scenario: Any, *, shrunk: bool) -> list[str]:
     """Prints the story of a scenario, and returns what is wrong with it."""
     with stories():
-        found = run_scenario(scenario)
+        found = run(scenario)
         if found.branch is not None and found.violations:
             scenario = replace(scenario, branch=found.branch)
         if shrunk and (rules := _rules(found.violations)):
             until = time.monotonic() + _MOST_SECONDS_TO_SHRINK
-            fails = lambda one: bool(rules & _rules(run_scenario(one, branches=False).violations))  # noqa: E731
+            fails = lambda one: bool(rules & _rules(run(one, branches=False).violations))  # noqa: E731
             scenario = shrink(scenario, lambda one: time.monotonic() < until and fails(one))
-        result = run_scenario(scenario, keep_log=True, branches=False)
+        result = run(scenario, keep_log=True, branches=False)
         print(*result.log, sep="\n")
         print(json.dumps(scenario.to_dict()))
         print(f"trace {result.trace}", *result.violations or ["nothing is wrong"], sep="\n", flush=True)
@@ -54,17 +56,18 @@ def _many(arguments: argparse.Namespace) -> int:
     until = begin + arguments.minutes * 60 if arguments.minutes is not None else None
     number = arguments.seeds if arguments.seeds is not None else 1000 if until is None else 10**9
     print(f"stories from seed {arguments.first}", flush=True)
-    seen = explore(draw, run_scenario, first=arguments.first, number=number, workers=arguments.workers, until=until)
+    seen = explore(partial(draw, kind=arguments.kind), run, first=arguments.first, number=number, workers=arguments.workers, until=until)
     passed = time.monotonic() - begin
     speed = f"{seen.done / passed:.0f} stories and {seen.cases / passed:.0f} cases a second"
     print(f"{seen.done} stories with {seen.cases} cases in {passed:.0f} s, {speed}; {len(seen.failed)} failed")
     _tell_coverage(seen)
     for seed, (branch, violations) in sorted(seen.failed.items()):
         more = f" --branch {branch}" if branch is not None else ""
+        more += f" --kind {arguments.kind}" if arguments.kind is not None else ""
         print(f"FAILED: python -m tests.simulation --seed {seed}{more} --shrink  # {violations[0]}")
     for seed, (branch, _) in sorted(seen.failed.items())[:_TOLD]:
         print(f"\n--- seed {seed}, shrunk ---", flush=True)
-        _tell(_drawn(seed, branch), shrunk=True)
+        _tell(_drawn(seed, branch, arguments.kind), shrunk=True)
     return 1 if seen.failed else 0
 
 
@@ -76,8 +79,9 @@ def _tell_coverage(seen: Seen) -> None:
     print("states:", ", ".join(f"{state}/{reason} {times}" for (state, reason), times in sorted(seen.states.items(), key=str)))
 
 
-def _drawn(seed: int, branch: int | None) -> Any:
-    return draw(seed) if branch is None else replace(draw(seed), branch=branch)
+def _drawn(seed: int, branch: int | None, kind: str | None) -> Any:
+    told = draw(seed, kind)
+    return told if branch is None else replace(told, branch=branch)
 
 
 def _seeds_until_found(work: tuple[str, int]) -> tuple[str, int | None, str]:
@@ -85,11 +89,11 @@ def _seeds_until_found(work: tuple[str, int]) -> tuple[str, int | None, str]:
     name, first = work
     with stories():
         for number in range(_MOST_OF_A_MUTANT):
-            scenario = draw(first + number)
+            scenario = draw(first + number, KIND_OF.get(name, "documents"))
             with mutated(name):
-                violations = run_scenario(scenario).violations
+                violations = run(scenario).violations
             # A seed that fails in any case shows nothing of the mutant.
-            if violations and not run_scenario(scenario).violations:
+            if violations and not run(scenario).violations:
                 return name, number + 1, violations[0]
     return name, None, ""
 
@@ -112,6 +116,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, help="how many stories (default: 1000, or as many as there is time for)")
     parser.add_argument("--from", dest="first", default="0", help="the first seed; `new`: one that is drawn, and printed")
     parser.add_argument("--minutes", type=float, help="begin no more stories after so many minutes")
+    parser.add_argument("--kind", choices=KINDS, help="only stories of this kind (default: all kinds, in turns)")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, help="tell the story of this seed")
     parser.add_argument("--branch", type=int, help="with --seed: the machine stops after this commit")
@@ -132,7 +137,7 @@ def main() -> int:
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.seed is None and arguments.case is None:
         return _many(arguments)
-    scenario = _drawn(arguments.seed, arguments.branch) if arguments.case is None else read_case(arguments.case)[0]
+    scenario = _drawn(arguments.seed, arguments.branch, arguments.kind) if arguments.case is None else read_case(arguments.case)[0]
     return 1 if _tell(scenario, shrunk=arguments.shrink) else 0
 
 

@@ -20,6 +20,7 @@ from amili_arm_async import clock, connections, retry
 from amili_arm_async.bulk.journal.sqlite import find_run, inspect, journal, other_runs, replay, schema, store
 from amili_arm_async.errors import ArmError
 from amili_arm_async.sqlite import worker
+from amili_arm_async.sync import state
 
 if TYPE_CHECKING:
     from .network import Network
@@ -82,6 +83,9 @@ class Machine:
             (journal, "is_locked", self._is_locked),
             (other_runs, "is_locked", self._is_locked),
             (replay, "is_locked", self._is_locked),
+            (state, "SqliteWorker", worker_of),
+            (state, "lock", self._lock),
+            (state, "is_locked", self._is_locked),
             (inspect, "lock", self._lock),
             (anyio.to_thread, "run_sync", self._run_sync),
             (anyio_backend.CancelScope, "__init__", self._scope_init()),

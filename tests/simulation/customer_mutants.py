@@ -1,0 +1,262 @@
+"""Faults of syncs, nights and lists that the product once had, or might have. The stories of their kind must find them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from amili_arm_async.bulk.outcomes import NOT_ON_SERVER, SUCCESS
+from amili_arm_async.bulk.runner import BulkRunner
+from amili_arm_async.sync import delta, state
+
+from .mutants import Patches, mutant
+
+__all__ = ["KIND_OF"]
+
+KIND_OF: dict[str, str] = {}
+"""The kind of the stories that must find a mutant; documents, where it is not in here."""
+
+
+def mutant_of(kind: str) -> Callable[[Callable[[], Patches]], Callable[[], Patches]]:
+    """Registers a mutant of a kind of stories."""
+
+    def register(make: Callable[[], Patches]) -> Callable[[], Patches]:
+        KIND_OF[make.__name__] = kind
+        return mutant(make)
+
+    return register
+
+
+# --- syncs: faults that the stories found -----------------------------------------------------------------------------------
+
+
+@mutant_of("sync")
+def the_last_in_the_source_decides() -> Patches:
+    """Where the last record of a customer is settled first, since it can't be sent, what becomes of those before it is not counted."""
+
+    def settle(self: Any, name: bytes, index: int, state_: Any) -> Any:
+        at = index.to_bytes(delta._INDEX, "big")
+        last, earlier = self._under_way.get(name, b""), self._earlier.get(name)
+        is_last = last.startswith(at)
+        outgoing = last if is_last else earlier.under_way.pop(at, None) if earlier is not None else None
+        if outgoing is None:
+            return None
+        found, digest = outgoing[delta._INDEX], outgoing[delta._INDEX + 1 :]
+        self._counts[found] += state_ in SUCCESS
+        if not is_last:
+            if state_ not in NOT_ON_SERVER:
+                earlier.succeeded = (found, digest) if state_ in SUCCESS and digest else None
+            return None
+        del self._under_way[name]
+        before = self._earlier.pop(name).succeeded if earlier is not None else None
+        if state_ in SUCCESS:
+            return found, digest or None, digest or None
+        if before is None or state_ not in NOT_ON_SERVER:
+            return delta._SAME, None, digest or None
+        return before[0], before[1], digest or None
+
+    return [(delta.Delta, "_settle", settle)]
+
+
+@mutant_of("sync")
+def a_cancelled_close_leaves_the_state_open() -> Patches:
+    """A run that is cancelled while its journal is closed does not end its observers."""
+    real_end, real_close = BulkRunner._end_observers, BulkRunner._close
+
+    async def end_observers(self: Any, *, complete: bool) -> None:
+        if not getattr(self, "_is_cut", False):
+            await real_end(self, complete=complete)
+
+    async def close(self: Any) -> None:
+        recorder_end = self._recorder.end
+
+        async def end(**settings: Any) -> Any:
+            self._is_cut = True
+            left = await recorder_end(**settings)
+            self._is_cut = False
+            return left
+
+        self._recorder.end = end
+        await real_close(self)
+
+    return [(BulkRunner, "_end_observers", end_observers), (BulkRunner, "_close", close)]
+
+
+# --- syncs: the state -------------------------------------------------------------------------------------------------------
+
+
+@mutant_of("sync")
+def the_old_digest_stays() -> Patches:
+    """The digest of what the service had before is not removed before something new is sent."""
+
+    async def invalidate(self: Any, names: Sequence[bytes]) -> None:
+        pass
+
+    return [(state.SyncState, "invalidate", invalidate)]
+
+
+@mutant_of("sync")
+def the_old_digest_is_removed_later() -> Patches:
+    """Something new may be sent before the removal of the old digest is on the disk."""
+
+    async def invalidate(self: Any, names: Sequence[bytes]) -> None:
+        self._open_thread.put(lambda connection: state._invalidate(connection, names))
+
+    return [(state.SyncState, "invalidate", invalidate)]
+
+
+@mutant_of("sync")
+def the_state_is_written_before_the_result() -> Patches:
+    """What is read counts as sent with success."""
+    real = delta.Delta.on_read
+
+    def on_read(self: Any, records: Sequence[Any], first: int) -> None:
+        outgoing = self._filtered[1] if self._filtered is not None else []
+        rows = [state.StateRow(one.name.decode(), one.name, one.digest) for one in outgoing if one.digest]
+        self._state.save(rows, [])
+        real(self, records, first)
+
+    return [(delta.Delta, "on_read", on_read)]
+
+
+@mutant_of("sync")
+def failed_is_kept() -> Patches:
+    """A customer that failed counts as sent with success."""
+    return [(delta, "SUCCESS", SUCCESS | {"failed"})]
+
+
+@mutant_of("sync")
+def unknown_is_kept() -> Patches:
+    """A customer of which nothing is known counts as sent with success."""
+    return [(delta, "SUCCESS", SUCCESS | {"unknown", "accepted"})]
+
+
+@mutant_of("sync")
+def nothing_comes_late() -> Patches:
+    """A customer is settled though something may be processed after what succeeded."""
+    return [(delta.Delta, "_settle_late", lambda *_, **__: None)]
+
+
+@mutant_of("sync")
+def settled_by_anything() -> Patches:
+    """A customer that is unsettled is settled by whatever is sent next."""
+    real = delta.Delta._settle_late
+
+    def settle_late(self: Any, name: bytes, digest: Any, changes: Any, *, is_sent: bool) -> None:
+        before = self._unsettled.get(name)
+        if before is not None and is_sent and name not in self._ambiguous:
+            del self._unsettled[name]
+            changes.settled.append(name)
+        else:
+            real(self, name, digest, changes, is_sent=is_sent)
+
+    return [(delta.Delta, "_settle_late", settle_late)]
+
+
+@mutant_of("sync")
+def the_first_record_decides() -> Patches:
+    """Of two records of a customer the state keeps the first that succeeded."""
+    real = delta.Delta._settle
+
+    def settle(self: Any, name: bytes, index: int, state_: Any) -> Any:
+        earlier = self._earlier.get(name)
+        found = real(self, name, index, state_)
+        if found is not None and earlier is not None and earlier.succeeded is not None:
+            return earlier.succeeded[0], earlier.succeeded[1], found[2]
+        return found
+
+    return [(delta.Delta, "_settle", settle)]
+
+
+@mutant_of("sync")
+def a_part_of_the_digest_is_compared() -> Patches:
+    """Two records of a customer are the same if their numbers and names are."""
+    from amili_arm_async.sync.digests import RecordDigests
+
+    real = RecordDigests.of
+
+    def of(self: Any, records: Sequence[Any]) -> Any:
+        keys, digests = real(self, records)
+        return keys, [bytes(12) if digest is not None else None for digest in digests]
+
+    return [(RecordDigests, "of", of)]
+
+
+@mutant_of("sync")
+def the_spelling_of_numbers_counts() -> Patches:
+    """A customer whose numbers are written otherwise has changed, though nothing of it has."""
+    from amili_arm_async.sync import digests
+
+    return [(digests, "_may_have_fraction", lambda _: False)]
+
+
+@mutant_of("sync")
+def a_limit_makes_the_rest_gone() -> Patches:
+    """Customers beyond the limit count as gone."""
+    real = delta.Delta.end
+
+    async def end(self: Any, *, complete: bool) -> None:
+        self._is_limited = lambda: False
+        await real(self, complete=complete)
+
+    return [(delta.Delta, "end", end)]
+
+
+@mutant_of("sync")
+def a_part_makes_the_rest_gone() -> Patches:
+    """Customers that a run did not come to count as gone."""
+    real = delta.Delta.end
+
+    async def end(self: Any, *, complete: bool) -> None:
+        await real(self, complete=complete)
+        self.gone = self._state.rows - self._expectation.seen
+
+    return [(delta.Delta, "end", end)]
+
+
+@mutant_of("sync")
+def unchanged_are_not_seen() -> Patches:
+    """Customers that did not change count as gone where they do not follow each other in the state."""
+    real = delta.Delta._mark_seen
+
+    def mark_seen(self: Any, numbers: Sequence[int]) -> None:
+        if numbers and max(numbers) - min(numbers) + 1 == len(numbers):
+            real(self, numbers)
+
+    return [(delta.Delta, "_mark_seen", mark_seen)]
+
+
+@mutant_of("sync")
+def a_second_sync_is_not_refused() -> Patches:
+    """Two syncs use one state at the same time."""
+
+    class Open:
+        def release(self) -> None:
+            pass
+
+    return [(state, "lock", lambda *_: Open()), (state, "is_locked", lambda *_: False)]
+
+
+@mutant_of("sync")
+def forget_forgets_all() -> Patches:
+    """Whoever is forgotten, the state is empty afterwards."""
+
+    def forget(path: str, keys: Any) -> int:
+        return real(path, [*keys, *state.known_keys(path)])
+
+    real = state.forget
+    return [(state, "forget", forget)]
+
+
+@mutant_of("sync")
+def a_slice_is_compared_alone() -> Patches:
+    """What is sent for a customer in this slice does not count for its next record in it."""
+    real = delta.Delta._compare
+
+    def compare(self: Any, names: Sequence[Any], digests: Sequence[Any], found: Any) -> Any:
+        outgoing, unchanged, outdated = real(self, names, digests, found)
+        known: Mapping[bytes, Any] = dict(zip(found.names, found.digests, strict=True))
+        same = [one.position for one in outgoing if one.digest is not None and known.get(one.name) == one.digest and not self._full]
+        return [one for one in outgoing if one.position not in same], [*unchanged, *same], outdated
+
+    return [(delta.Delta, "_compare", compare)]

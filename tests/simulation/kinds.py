@@ -1,0 +1,59 @@
+"""The kinds of stories, and which seed tells which: about half of them are of documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import drawing, plan, scenario, sync_story
+from .drawing import Scenario
+from .plan import Plan
+from .scenario import Result
+from .story import run_story
+
+__all__ = ["KINDS", "Told", "draw", "read", "read_case", "run", "shrink"]
+
+Told = Scenario | Plan
+"""What happens in a story, as data."""
+
+_DRAW: dict[str, Callable[[int], Told]] = {"documents": drawing.draw, "sync": sync_story.draw}
+_STORIES = {"sync": sync_story.SyncStory}
+
+KINDS = tuple(_DRAW)
+"""The kinds of stories."""
+
+_TURNS = ("documents", "sync")
+"""The kinds that follow each other."""
+
+_IN_TURN = 3
+"""Seeds of a kind that follow each other: of these `explore` chooses one."""
+
+
+def draw(seed: int, kind: str | None = None) -> Told:
+    """Draws the story of a seed, of the kind whose turn it is or of another one."""
+    return _DRAW[kind or _TURNS[seed // _IN_TURN % len(_TURNS)]](seed)
+
+
+def read(value: dict[str, Any]) -> Told:
+    """Reads a story from what JSON has of it."""
+    return Plan.from_dict(value) if "kind" in value else Scenario.from_dict(value)
+
+
+def read_case(path: Path) -> tuple[Told, str]:
+    """Reads a story that once failed from a file: with the name of the mutant with which it fails again."""
+    case = json.loads(path.read_text("utf-8"))
+    return read(case["scenario"]), case["mutant"]
+
+
+def run(told: Told, *, keep_log: bool = False, branches: bool = True) -> Result:
+    """Runs a story in a world of its own."""
+    if isinstance(told, Plan):
+        return run_story(_STORIES[told.kind], told, keep_log=keep_log)
+    return scenario.run_scenario(told, keep_log=keep_log, branches=branches)
+
+
+def shrink(told: Told, fails: Callable[[Any], bool]) -> Told:
+    """Returns a smaller story that still fails."""
+    return plan.shrink(told, fails) if isinstance(told, Plan) else scenario.shrink(told, fails)

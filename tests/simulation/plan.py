@@ -1,0 +1,158 @@
+"""What happens in a story of customers, as data: drawn from a seed by the module of its kind, kept as JSON, and made smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+__all__ = ["Act", "Plan", "shrink"]
+
+
+@dataclass(frozen=True)
+class Act:
+    """What a person does, and what happens to it.
+
+    Attributes:
+        what: the job, or what is done to the machine.
+        kill_at: the turn of its loop before which the process is killed; None: it lives.
+        cancel_at: the turn before which it is cancelled.
+        freeze_at: the turn before which it is stopped (SIGSTOP).
+        freeze_for: for how many seconds.
+        disk_fails_at: the commit from which on the disk fails.
+        disk_fails: how: `full`, or an error `before` or `after` the commit is done.
+        power_cut: whether a kill is that of the machine: what was not flushed to the disk may be lost.
+        beside: whether a second process does the same at the same time.
+        jump: seconds by which a clock jumps.
+        clock: which clock: `wall`, `boot` or `service`.
+        at: when it jumps, in seconds after the process begins.
+        form: in what form the source is given.
+        order: how it is ordered: a seed; 0: as it is.
+        edits: which customers say something else than at first: a seed; 0: none.
+        gone: which customers are not in it: a seed; 0: all are.
+        size: how many customers there are at the most.
+        repeats: which customers are in it twice, first with something else: a seed; 0: none.
+        respelled: whether numbers and fields are written otherwise.
+        full: whether unchanged customers are sent, too.
+        limit: how many records are sent at the most; 0: all.
+        journal: whether it has a journal.
+        run_id: the name of the run in it.
+        forget: whether those who are gone are forgotten afterwards.
+        documents: how many documents there are.
+        reconcile: whether what is unknown is looked up.
+        resend: whether what is absent is sent again.
+        page: records on a page.
+        ahead: pages that are fetched ahead; 0: one after the other.
+        moves: which customers come and go meanwhile: a seed; 0: none do.
+        update: whether customers are updated (PUT) in place of created.
+    """
+
+    what: str
+    kill_at: int | None = None
+    cancel_at: int | None = None
+    freeze_at: int | None = None
+    freeze_for: float = 0.0
+    disk_fails_at: int | None = None
+    disk_fails: str = "full"
+    power_cut: bool = False
+    beside: bool = False
+    jump: float = 0.0
+    clock: str = "wall"
+    at: float = 0.0
+    form: str = "dicts"
+    order: int = 0
+    edits: int = 0
+    gone: int = 0
+    size: int = 1000
+    repeats: int = 0
+    respelled: bool = False
+    full: bool = False
+    limit: int = 0
+    journal: bool = False
+    run_id: str = "2026-11-20"
+    forget: bool = False
+    documents: int = 0
+    reconcile: bool = False
+    resend: bool = False
+    page: int = 5
+    ahead: int = 0
+    moves: int = 0
+    update: bool = False
+
+    def __str__(self) -> str:
+        return " ".join([self.what, *(f"{name} {value}" for name, value in _unusual(self).items())])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The story of one seed.
+
+    Attributes:
+        kind: the kind of story.
+        seed: decides what is not written here.
+        acts: what people do, one after the other.
+        faults: what may go wrong at the service and on the way.
+        odds: how often it does.
+        customers: how many there are.
+        batch: records of a batch.
+        concurrency: batches at once.
+    """
+
+    kind: str
+    seed: int
+    acts: tuple[Act, ...]
+    faults: tuple[str, ...]
+    odds: float
+    customers: int = 12
+    batch: int = 3
+    concurrency: int = 3
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as JSON has it; acts without what is as usual."""
+        return {**asdict(self), "acts": [{"what": act.what, **_unusual(act)} for act in self.acts]}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Plan:
+        """Reads what `to_dict` returned."""
+        return cls(**{**value, "acts": tuple(Act(**act) for act in value["acts"]), "faults": tuple(value["faults"])})
+
+
+_USUAL = Act("")
+
+
+def _unusual(act: Act) -> dict[str, Any]:
+    """What of an act is not as usual."""
+    values = {one.name: getattr(act, one.name) for one in fields(Act) if one.name != "what"}
+    return {name: value for name, value in values.items() if value != getattr(_USUAL, name)}
+
+
+def shrink(plan: Plan, fails: Callable[[Plan], bool]) -> Plan:
+    """Returns a smaller story that still fails: fewer acts, faults and customers, and acts that are as usual wherever they can be."""
+    changed = True
+    while changed:
+        changed = False
+        for smaller in _smaller(plan):
+            if fails(smaller):
+                plan, changed = smaller, True
+                break
+    return plan
+
+
+def _smaller(plan: Plan) -> Iterator[Plan]:
+    acts = plan.acts
+    for place in range(len(acts)):
+        yield replace(plan, acts=acts[:place] + acts[place + 1 :])
+    half = len(plan.faults) // 2
+    if half > 1:
+        yield replace(plan, faults=plan.faults[:half])
+        yield replace(plan, faults=plan.faults[half:])
+    for fault in plan.faults:
+        yield replace(plan, faults=tuple(other for other in plan.faults if other != fault))
+    for place, act in enumerate(acts):
+        for name in _unusual(act):
+            simpler = replace(act, **{name: getattr(_USUAL, name)})
+            yield replace(plan, acts=(*acts[:place], simpler, *acts[place + 1 :]))
+    if plan.customers > 2:
+        yield replace(plan, customers=plan.customers // 2)
+    if plan.concurrency > 1:
+        yield replace(plan, concurrency=1)

@@ -1,0 +1,187 @@
+"""The service for customers: it keeps the latest that was processed, and gives lists page by page. Documents are as in `service`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from .service import FAULTS as SERVICE_FAULTS
+from .service import Batch, Service, _Request
+
+if TYPE_CHECKING:
+    from .network import Connection
+    from .world import Process, World
+
+__all__ = ["FAULTS", "CustomerService", "Version", "customer_name", "text_of"]
+
+FAULTS = (*SERVICE_FAULTS, "late_processing")
+"""What may go wrong. Only customers are processed late: of documents, each is billed once, whenever that is."""
+
+_NOT_HEARD_OF = frozenset({"reset_after", "silence_after", "status_after", "cut_answer", "no_uuid"})
+"""Faults after which a sender does not know whether its batch was taken."""
+
+
+def customer_name(record: dict[str, Any]) -> str:
+    """The number of a customer as the service compares it."""
+    return str(record.get("customerNo")).casefold()
+
+
+def text_of(record: dict[str, Any]) -> str:
+    """What a record says, however it is written: numbers by their value, fields in any order."""
+    return json.dumps(_plain(record), sort_keys=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, (int, float, Decimal)):
+        return f"{Decimal(str(value)).normalize():f}"
+    return value
+
+
+@dataclass
+class Version:
+    """What a customer is made by one record.
+
+    Attributes:
+        record: the record as it came.
+        process: who sent it.
+        taken_at: when it came.
+        done_at: when it is processed; until then the customer is as before.
+        order: how many came before it.
+        is_late: whether it is processed long after, though its sender heard of no success.
+    """
+
+    record: dict[str, Any]
+    process: Process
+    taken_at: float
+    done_at: float
+    order: int
+    is_late: bool = False
+
+
+class CustomerService(Service):
+    """The service with its books of customers.
+
+    Attributes:
+        versions: of each customer, all that was taken and did not fail.
+        sent: by process, how often each record was taken, by what it says.
+        refused: by process, customers of which the result of a batch says that they failed.
+    """
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.versions: defaultdict[str, list[Version]] = defaultdict(list)
+        self.sent: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        self.refused: defaultdict[int, set[str]] = defaultdict(set)
+        self._order = 0
+        self._sender: Process | None = None
+        self._kinds: dict[str, str] = {}
+        self._kept: list[Version] = []
+
+    def at_last(self, name: str) -> Version | None:
+        """What a customer is once all that was taken is processed."""
+        return max(self.versions.get(name, ()), key=lambda one: (one.done_at, one.order), default=None)
+
+    @property
+    def busy_until(self) -> float:
+        """When all that was taken is processed, but for what comes late."""
+        times = [one.done_at for versions in self.versions.values() for one in versions if not one.is_late]
+        return max([*times, *(batch.done_at for batch in self.batches.values())], default=0.0)
+
+    def catch_up(self, before: float) -> None:
+        """Processes now what was taken before a time and comes late: nothing comes later than after the next job, nor after it where its
+        job sent something newer, as the documentation takes for granted."""
+        for versions in self.versions.values():
+            for place, one in enumerate(versions):
+                newer = any(other.process is one.process and text_of(other.record) != text_of(one.record) for other in versions[place:])
+                if one.taken_at < before or newer:
+                    one.done_at = min(one.done_at, self.world.seconds)
+
+    def _handle(self, connection: Connection, request: _Request) -> None:
+        self._sender = connection.process
+        is_customer = request.path.endswith("/customers")
+        if request.method in {"POST", "PUT"} and is_customer:
+            self.world.note(f"service: {request.method} {request.path} came whole on connection {connection.number}")
+            self._write_one(connection, request)
+        elif request.method == "PUT":
+            self.world.note(f"service: PUT {request.path} came whole on connection {connection.number}")
+            self._write(connection, request)
+        else:
+            super()._handle(connection, request)
+
+    def _write_one(self, connection: Connection, request: _Request) -> None:
+        self.writes += 1
+        fault = self.strikes(
+            "reset_before", "reset_after", "silence_before", "silence_after", "status_before", "status_after", "cut_answer"
+        )
+        draw = self._rng.random()
+        if fault == "reset_before":
+            connection.close_server(reset=True)
+            return
+        if fault == "status_before":
+            self._answer(connection, (500, 502, 503, 504, 408, 409, 425)[int(draw * 7)], {})
+            return
+        if fault == "silence_before":
+            return
+        self._keep([json.loads(request.body, parse_float=Decimal)], self.world.seconds, set())
+        if fault == "reset_after":
+            connection.close_server(reset=True)
+        elif fault == "status_after":
+            self._answer(connection, (500, 502, 503, 504)[int(draw * 4)], {})
+        elif fault != "silence_after":
+            self._answer(connection, 200, {"status": "PROCESSED", "result": "SUCCESS"}, cut=fault == "cut_answer")
+
+    def _take(self, request: _Request) -> str:
+        body = json.loads(request.body, parse_float=Decimal)
+        if "documents" in body:
+            uuid = super()._take(request)
+            self._kinds[uuid] = "documents"
+            assert self._sender is not None
+            self.sent[self._sender.pid].update(text_of(record) for record in body["documents"])
+            return uuid
+        records = body["customers"]
+        uuid = f"{self._uuids.getrandbits(64):016x}-{len(self.batches)}"
+        processing = self._rng.random() ** 2 * 2
+        if self.strikes("slow_processing"):
+            processing = self._rng.random() * 90
+        now = self.world.seconds
+        batch = Batch(uuid, records, now, now + processing)
+        batch.failed = {place for place in range(len(records)) if self.strikes("record_fails")}
+        self._keep(records, now + processing, batch.failed)
+        self.batches[uuid] = batch
+        self._kinds[uuid] = "customers"
+        self.world.note(f"service: takes customers {', '.join(customer_name(record) for record in records)} as {uuid}")
+        return uuid
+
+    def _after_taking(self, connection: Connection, uuid: str, fault: str | None, draw: float) -> None:
+        late = self._rng.random() * 20_000
+        if fault in _NOT_HEARD_OF and self._kinds[uuid] == "customers" and self.strikes("late_processing"):
+            for one in self._kept:
+                one.done_at, one.is_late = one.done_at + late, True
+        super()._after_taking(connection, uuid, fault, draw)
+
+    def _keep(self, records: list[dict[str, Any]], done_at: float, failed: set[int]) -> None:
+        sender = self._sender
+        assert sender is not None
+        self._kept = []
+        for place, record in enumerate(records):
+            self.sent[sender.pid][text_of(record)] += 1
+            if place in failed:
+                self.refused[sender.pid].add(customer_name(record))
+                continue
+            self._order += 1
+            self._kept.append(Version(record, sender, self.world.seconds, done_at, self._order))
+            self.versions[customer_name(record)].append(self._kept[-1])
+
+    def _result(self, batch: Batch) -> Any:
+        if self._kinds.get(batch.uuid) != "customers":
+            return super()._result(batch)
+        items = [
+            {"customerNo": record.get("customerNo"), "status": "FAILED" if place in batch.failed else "SUCCEEDED"}
+            for place, record in enumerate(batch.records)
+        ]
+        return {"batchUuid": batch.uuid, "status": "PARTIAL" if batch.failed else "SUCCEEDED", "customers": items}

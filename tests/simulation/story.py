@@ -1,0 +1,334 @@
+"""A story of customers while it happens: the acts of its plan, the processes that they start, and what must be true after each."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from amili_arm_async import ArmClient, ArmError, BulkOptions, BulkReport, ClientCredentials
+from amili_arm_async.bulk.outcomes import SUCCESS
+
+from .customer_source import customers_of
+from .graveyard import bury, stories
+from .machine import Machine
+from .network import Network
+from .plan import Act, Plan
+from .registry import CustomerService, customer_name, text_of
+from .scenario import Result
+from .world import DeadlockError, EndlessError, Process, World
+
+__all__ = ["Begun", "Story", "run_story"]
+
+_MEMORY = "/dev/shm"
+
+
+@dataclass
+class Begun:
+    """A process with what it was given.
+
+    Attributes:
+        act: what it does.
+        process: the process.
+        source: the records that it was given.
+        made: what it shows to who started it: reports, and what came of calls.
+        is_cut: whether it ended by an error, or was cancelled.
+        failure: what it raised.
+    """
+
+    act: Act
+    process: Process
+    source: list[dict[str, Any]]
+    made: list[Any] = field(default_factory=list)
+    is_cut: bool = False
+    failure: BaseException | None = None
+
+
+class Story:
+    """One story. A kind of story says what a process does, and what must be true.
+
+    Args:
+        plan: what happens.
+        world: the world.
+        service: the service.
+        machine: the machine.
+        folder: where its files are.
+    """
+
+    files: ClassVar[tuple[str, ...]] = ()
+    """Names of the files that `copy` copies."""
+
+    def __init__(self, plan: Plan, world: World, service: CustomerService, machine: Machine, folder: Path) -> None:
+        self.plan = plan
+        self.world = world
+        self.service = service
+        self.machine = machine
+        self.folder = folder
+        self.violations: list[str] = []
+        self.states: Counter[tuple[str, str | None]] = Counter()
+        self.copies: dict[str, bytes] = {}
+        self.boots = 1
+        # When the job before the last one began, and the last one.
+        self._begun_at = (0.0, 0.0)
+
+    # --- what a kind of story has of its own --------------------------------------------------------------------------------
+
+    async def main(self, arm: ArmClient, begun: Begun) -> None:
+        """What a process does."""
+        raise NotImplementedError
+
+    def before(self, act: Act) -> None:
+        """Called before processes start."""
+
+    def after(self, begun: Begun) -> None:
+        """Called when a process has come to its end."""
+
+    def check(self) -> None:
+        """Called after each act, whatever ended its processes."""
+
+    def restored(self) -> None:
+        """Called when the files of a copy were put back."""
+
+    def morning(self) -> None:
+        """What is done at last, with a service that is well."""
+
+    # --- acts -----------------------------------------------------------------------------------------------------------------
+
+    def violate(self, rule: str, what: str) -> None:
+        """Takes note of what must not be."""
+        self.violations.append(f"{rule}: {what}")
+        self.world.note(f"VIOLATION {rule}: {what}")
+
+    def run(self) -> None:
+        """Does all acts, then what people do the next morning."""
+        for act in self.plan.acts:
+            self.do(act)
+            if self.violations:
+                return
+        self.service.is_well = True
+        self.world.wall = self.world.boot = self.world.service = 0.0
+        self.pause(10_000)
+        self.morning()
+
+    def pause(self, seconds: float) -> None:
+        """Lets time pass."""
+        self.world.now += int(seconds * 1e9)
+
+    def do(self, act: Act) -> list[Begun]:
+        """Does one act, and returns its processes."""
+        self.world.note(f"act: {act}")
+        if act.what == "wait":
+            self.pause(abs(act.jump))
+        elif act.what == "jump":
+            self._jump(act)
+        elif act.what == "copy":
+            self.copies = {name: (self.folder / name).read_bytes() for name in self._there()}
+        elif act.what == "restore":
+            if self.copies:
+                self._restore()
+        else:
+            return self._processes(act)
+        return []
+
+    def _jump(self, act: Act) -> None:
+        setattr(self.world, act.clock, getattr(self.world, act.clock) + act.jump)
+
+    def _processes(self, act: Act) -> list[Begun]:
+        self.service.catch_up(self._begun_at[0])
+        self._begun_at = self._begun_at[1], self.world.seconds
+        self.before(act)
+        usual = {"kill_at": None, "cancel_at": None, "power_cut": False, "disk_fails_at": None}
+        both = [act, replace(act, beside=False, **usual)] if act.beside else [act]  # type: ignore[arg-type]
+        begun = [self._start(one, keeps_images=act.power_cut and not act.beside) for one in both]
+        if act.jump:
+            self.world.after(act.at, lambda: self._jump(act))
+        self.world.run(lambda: all(one.process.is_done for one in begun))
+        if act.power_cut and begun[0].process.was_killed:
+            self._power_cut(begun[0].process)
+        for one in begun:
+            if not one.process.was_killed:
+                self._ended(one)
+                self.after(one)
+        self.pause(1)
+        if not any(one.process.was_killed for one in begun):
+            # What is under way is processed before people come back, as the documentation takes for granted.
+            self.pause(max(0.0, self.service.busy_until - self.world.seconds) + 60)
+        self.machine.close_dead()
+        self.check()
+        return begun
+
+    def _start(self, act: Act, *, keeps_images: bool) -> Begun:
+        begun = Begun(act, None, customers_of(self.plan, act))  # type: ignore[arg-type]
+
+        async def main() -> None:
+            auth = ClientCredentials(client_id="client", client_secret="secret", identity_url="http://127.0.0.1:80/identity")
+            async with ArmClient(2218, auth=auth, base_url="http://127.0.0.1:80/arm") as arm:
+                await self.main(arm, begun)
+
+        process = begun.process = self.world.start(main, act.what)
+        process.kill_at, process.cancel_at = act.kill_at, act.cancel_at
+        process.freeze_at, process.freeze_for = act.freeze_at, act.freeze_for
+        process.disk_fails_at, process.disk_fails = act.disk_fails_at, act.disk_fails
+        process.keeps_images = keeps_images
+        return begun
+
+    def _ended(self, begun: Begun) -> None:
+        """Looks at a process that came to its end."""
+        process = begun.process
+        # What a cancelled run leaves to its thread is done soon, and a generator that nobody reads on is closed by a task.
+        until = self.world.now + 1_000_000_000
+        self.world.after(1.0, lambda: None)
+        self.world.run(lambda: self.world.now >= until or not (any(self.machine.held_by(process).values()) or _tasks(process)))
+        tasks = _tasks(process)
+        if tasks:
+            self.violate("left behind", f"{len(tasks)} tasks, such as {tasks[0].get_name()}")
+        for what, number in self.machine.held_by(process).items():
+            if number:
+                self.violate("left behind", f"{number} {what}")
+        process.end()
+        task = process.task
+        assert task is not None
+        begun.failure = None if task.cancelled() else task.exception()
+        begun.is_cut = task.cancelled() or begun.failure is not None
+        self.world.note(f"{process} ended: {begun.failure!r}".replace(str(self.folder), "") if begun.is_cut else f"{process} ended well")
+        if begun.failure is not None and not isinstance(begun.failure, ArmError):
+            self.violate("errors", f"{type(begun.failure).__name__}: {begun.failure}")
+
+    # --- the disk -------------------------------------------------------------------------------------------------------------
+
+    def _there(self) -> list[str]:
+        wanted = [f"{name}{end}" for name in self.files for end in ("", "-wal")]
+        return [name for name in wanted if (self.folder / name).exists()]
+
+    def _put(self, path: Path, content: bytes) -> None:
+        # In the same file, as a power cut leaves it, and as `cp` puts it back.
+        with path.open("r+b" if path.exists() else "wb") as file:
+            file.truncate()
+            file.write(content)
+
+    def _power_cut(self, process: Process) -> None:
+        """The machine is off and on again: of the files of a process that died with it, an image since the last flush is left."""
+        self.machine.close_dead()
+        image = self.world.stream("disk").choice(process.images) if process.images else {}
+        for path, content in image.items():
+            self._put(Path(path), content)
+            if not path.endswith("-wal"):
+                Path(f"{path}-shm").unlink(missing_ok=True)
+                if f"{path}-wal" not in image:
+                    Path(f"{path}-wal").unlink(missing_ok=True)
+        self.boots += 1
+        self.world.boot_id = f"boot-{self.boots}"
+        self.world.boot = -self.world.seconds
+        self.world.note("the power was cut")
+
+    def _restore(self) -> None:
+        """Puts the copies back, but not what is beside them: older files with the marks of newer ones."""
+        self.machine.close_dead()
+        for name in self.files:
+            for end in ("-wal", "-shm"):
+                (self.folder / f"{name}{end}").unlink(missing_ok=True)
+        for name, content in self.copies.items():
+            self._put(self.folder / name, content)
+        self.restored()
+
+    def rows(self, name: str, query: str) -> list[Any]:
+        """Reads a file of the story; nothing where there is none."""
+        path = self.folder / name
+        if not path.exists():
+            return []
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        try:
+            return connection.execute(query).fetchall()
+        except sqlite3.OperationalError as exc:
+            self.violate("files", f"{name}: {exc}")
+            return []
+        finally:
+            connection.close()
+
+    # --- reports --------------------------------------------------------------------------------------------------------------
+
+    def options(self, act: Act, **others: Any) -> BulkOptions:
+        """The options of a run."""
+        return BulkOptions(
+            max_records=self.plan.batch,
+            concurrency=self.plan.concurrency,
+            deadline=120.0,
+            patience=300.0,
+            limit=act.limit or None,
+            **others,
+        )
+
+    def is_true(self, report: BulkReport, begun: Begun, *, key: str = "customerNo") -> None:
+        """Holds the report of a run of customers against the books."""
+        source, read = begun.source, report.totals.records_read
+        if sum(report.counts.values()) != read:
+            self.violate("sums", f"{dict(report.counts)} for {read} records")
+        most = min(begun.act.limit or len(source), len(source))
+        if not begun.is_cut and read != most:
+            self.violate("sums", f"{read} of {most} records read")
+        named = list(report.failures())
+        self.states.update((failure.state, failure.reason) for failure in named)
+        failures = {failure.index: failure for failure in named}
+        counted = read - sum(report.counts[state] for state in SUCCESS)
+        if len(failures) != len(named) or len(named) != counted:
+            self.violate("named once", f"{len(failures)} records in {len(named)} names, and {counted} are counted")
+        for index, failure in failures.items():
+            number = source[index].get(key)
+            if str(failure.key).casefold() != str(number).casefold():
+                self.violate("index", f"record {index} is {number}, and named {failure.key}")
+        if key == "customerNo":
+            self._contradicts(report, begun, failures)
+
+    def _contradicts(self, report: BulkReport, begun: Begun, failures: dict[int, Any]) -> None:
+        """Compares states with what came of these customers at the service."""
+        sent = self.service.sent[begun.process.pid]
+        # With a journal the result of an earlier process may come only now.
+        refused = self.service.refused[begun.process.pid].union(*self.service.refused.values() if begun.act.journal else ())
+        times = Counter(text_of(record) for record in begun.source)
+        for index, failure in failures.items():
+            record = begun.source[index]
+            name, text = customer_name(record), text_of(record)
+            if failure.state in {"not_sent", "rejected", "invalid"} and sent[text] and times[text] == 1:
+                self.violate("contradiction", f"{name} is {failure.state}, and was taken")
+            elif failure.state == "failed" and name not in refused:
+                self.violate("contradiction", f"{name} is failed, and the service says nothing of that")
+        states = [failures[index].state if index in failures else None for index in range(report.totals.records_read)]
+        if not report.counts["unchanged"] and not report.counts["done_before"]:
+            claimed = Counter(text_of(begun.source[index]) for index, state in enumerate(states) if state is None)
+            for text, number in claimed.items():
+                if sent[text] < number:
+                    self.violate("contradiction", f"{text} succeeded {number} times, and was taken {sent[text]} times")
+
+
+def _tasks(process: Process) -> list[asyncio.Task[Any]]:
+    """The tasks of a process that are not done, but for its main one."""
+    return [task for task in asyncio.all_tasks(process.loop) if task is not process.task and not task.done()]
+
+
+def run_story(cls: type[Story], plan: Plan, *, keep_log: bool = False) -> Result:
+    """Runs a story in a world of its own."""
+    world = World(plan.seed, keep_log=keep_log)
+    service = CustomerService(world)
+    service.enabled, service.odds = frozenset(plan.faults), plan.odds
+    network = Network(world, service)
+    network.refuses = lambda: service.strikes("refused") is not None
+    machine = Machine(world, network)
+    folder = Path(tempfile.mkdtemp(dir=_MEMORY if Path(_MEMORY).is_dir() else None, prefix="simulation-"))
+    story = cls(plan, world, service, machine, folder)
+    try:
+        with stories(), machine.under():
+            try:
+                story.run()
+            except DeadlockError:
+                story.violate("ends", "a process waits for ever")
+            except EndlessError:
+                story.violate("ends", "a process does not end")
+    finally:
+        shutil.rmtree(folder)
+        bury(world, machine, network, story)
+    return Result(story.violations, world.trace.hexdigest(), world.log or [], service.struck, story.states)

@@ -1,0 +1,239 @@
+"""Stories of `customers.sync`: what its state says must be true of the service, whatever happened, since the next sync omits it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from amili_arm_async import ArmClient, JournalError
+from amili_arm_async.resources.bulk import CUSTOMERS
+from amili_arm_async.sync.digests import RecordDigests
+from amili_arm_async.sync.run import SyncReport
+
+from .customer_source import FORMS, given_as
+from .plan import Act, Plan
+from .registry import FAULTS, Version, customer_name, text_of
+from .story import Begun, Story
+
+__all__ = ["SyncStory", "draw"]
+
+_digests_of = RecordDigests.of
+"""As it is before a mutant changes it."""
+
+_ODD = ("kill", "cancel", "order", "edits", "gone", "part", "repeats", "respelled", "freeze", "disk", "power", "beside", "jump", "journal")
+"""What may be odd about an act. Each story draws some of them, and has those often."""
+
+
+def draw(seed: int) -> Plan:
+    """Draws the story of a seed."""
+    rng = random.Random(f"{seed}/sync")
+    share = rng.choice((0.1, 0.3, 0.6))
+    customers = rng.choice((4, 8, 12, 12, 24))
+    odd = frozenset(kind for kind in _ODD if rng.random() < 0.35)
+    acts: list[Act] = []
+    for _ in range(rng.choice((1, 2, 2, 3, 4))):
+        what = rng.choices(("sync", "jump", "wait", "copy", "restore"), (70, 4, 5, 8, 8))[0]
+        acts.append(_act(rng, what, customers, odd))
+    acts = _with_run_ids(acts)
+    faults = tuple(fault for fault in FAULTS if rng.random() < share)
+    return Plan(
+        "sync", seed, tuple(acts), faults, rng.choice((0.02, 0.1, 0.3, 0.6)), customers, rng.choice((1, 2, 3, 5)), rng.choice((1, 2, 3, 8))
+    )
+
+
+def _with_run_ids(acts: list[Act]) -> list[Act]:
+    """Gives each run a name of its own; a run that follows one with the same source goes on with it. To go back to an earlier name after
+    other runs is to say that nothing happened in between."""
+    found, last = list[Act](), Act("")
+    for number, act in enumerate(acts):
+        if act.what == "sync":
+            goes_on = last.journal and all(getattr(act, name) == getattr(last, name) for name in ("edits", "gone", "size", "repeats"))
+            act = last = replace(act, run_id=last.run_id if goes_on else f"run {number}")  # noqa: PLW2901
+        found.append(act)
+    return found
+
+
+def _act(rng: random.Random, what: str, customers: int, odd: frozenset[str]) -> Act:
+    def happens(kind: str, odds: float) -> bool:
+        # The same draws whatever is odd in this story.
+        return rng.random() < odds and kind in odd
+
+    clock = rng.choice(("wall", "boot", "service"))
+    jump = rng.choice((1, -1)) * rng.choice((5.0, 100.0, 4000.0, 100_000.0))
+    if what in {"jump", "wait"}:
+        return Act(what, jump=jump, clock=clock)
+    if what in {"copy", "restore"}:
+        return Act(what)
+    return Act(
+        what,
+        kill_at=int(rng.expovariate(1 / 60)) + 2 if happens("kill", 0.7) else None,
+        cancel_at=int(rng.expovariate(1 / 60)) + 2 if happens("cancel", 0.4) else None,
+        freeze_at=int(rng.expovariate(1 / 40)) + 2 if happens("freeze", 0.5) else None,
+        freeze_for=rng.choice((1.0, 50.0, 1000.0)),
+        disk_fails_at=rng.randrange(1, 12) if happens("disk", 0.4) else None,
+        disk_fails=rng.choice(("full", "before", "after")),
+        power_cut=happens("power", 0.7),
+        beside=happens("beside", 0.4),
+        jump=jump if happens("jump", 0.5) else 0.0,
+        clock=clock,
+        at=rng.choice((0.1, 1.0, 60.0)),
+        form=rng.choice(FORMS),
+        order=rng.randrange(1, 1000) if happens("order", 0.6) else 0,
+        edits=rng.randrange(1, 4) if happens("edits", 0.8) else 0,
+        gone=rng.randrange(1, 4) if happens("gone", 0.5) else 0,
+        size=max(1, customers // 2) if happens("part", 0.4) else 1000,
+        repeats=rng.randrange(1, 1000) if happens("repeats", 0.5) else 0,
+        respelled=happens("respelled", 0.5),
+        full=rng.random() < 0.1,
+        limit=rng.randrange(1, customers + 1) if rng.random() < 0.1 else 0,
+        journal=happens("journal", 0.6),
+        forget=rng.random() < 0.3,
+    )
+
+
+class SyncStory(Story):
+    """One state, and the syncs that use it."""
+
+    files: ClassVar[tuple[str, ...]] = ("state", "journal")
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._digests = RecordDigests(CUSTOMERS)
+        self._stale: dict[bytes, bytes] = {}
+        self._known: dict[bytes, bytes | None] = {}
+
+    async def main(self, arm: ArmClient, begun: Begun) -> None:
+        act = begun.act
+        journal = {"journal": self.folder / "journal", "run_id": act.run_id} if act.journal else {}
+        run = arm.customers.sync(
+            given_as(act.form, begun.source),
+            state=self.folder / "state",
+            full=act.full,
+            at_least=0,
+            options=self.options(act, **journal),
+        )
+        begun.made.append(run.report)
+        report = await run
+        if act.forget and not act.limit:
+            gone = list(report.gone_keys())
+            begun.made.append((gone, await report.forget(gone)))
+
+    def before(self, act: Act) -> None:
+        self._known = dict(self.rows("state", "SELECT name, digest FROM customers"))
+
+    # --- what must be true ----------------------------------------------------------------------------------------------------
+
+    def after(self, begun: Begun) -> None:
+        if not begun.made:
+            return
+        report: SyncReport = begun.made[0]
+        self.is_true(report.bulk, begun)
+        parts = {name: getattr(report, name) for name in ("new", "changed", "unchanged", "without_key", "failed")}
+        if sum(parts.values()) != report.bulk.totals.records_read:
+            self.violate("sums", f"{parts} for {report.bulk.totals.records_read} records")
+        if begun.act.beside:
+            self._one_at_a_time(begun)
+        if isinstance(begun.failure, JournalError) and "in use" in str(begun.failure) and self.service.sent[begun.process.pid]:
+            self.violate("refused", "a sync that was refused has sent something")
+        if begun.is_cut or begun.act.beside:
+            return
+        self._gone(begun, report)
+
+    def _one_at_a_time(self, begun: Begun) -> None:
+        """Of two syncs at once one is refused, or begins when the other one has ended."""
+        times: dict[int, list[float]] = {}
+        for versions in self.service.versions.values():
+            for one in versions:
+                if one.process.pid in {begun.process.pid, begun.process.pid + 1}:
+                    times.setdefault(one.process.pid, []).append(one.taken_at)
+        if len(times) == 2 and max(map(min, times.values())) < min(map(max, times.values())):
+            self.violate("one at a time", "two syncs used the state at the same time")
+
+    def _gone(self, begun: Begun, report: SyncReport) -> None:
+        """Those who are gone are those in the state who are not in the source."""
+        there = {customer_name(record).encode() for record in begun.source}
+        gone = sorted(self._known.keys() - there) if report.bulk.source_exhausted else None
+        if report.gone != (len(gone) if gone is not None else None):
+            self.violate("gone", f"{report.gone} are said to be gone, and {gone} are")
+        if len(begun.made) < 2 or gone is None:
+            return
+        keys, forgotten = begun.made[1]
+        if sorted(key.casefold().encode() for key in keys) != gone or forgotten != len(gone):
+            self.violate("gone", f"{keys} are said to be gone, {forgotten} were forgotten, and {gone} are gone")
+        left = {row[0] for row in self.rows("state", "SELECT name FROM customers")}
+        if left & set(gone) or self._known.keys() - set(gone) - left:
+            self.violate("gone", f"{sorted(left)} are left, and {gone} were forgotten")
+
+    def restored(self) -> None:
+        # An older copy does not know what was sent since, as the documentation says: until it is sent again.
+        self._stale = {name: digest for name, digest in self._claims().items() if not self._is_so(name, digest)}
+
+    def _claims(self) -> dict[bytes, bytes]:
+        """What the state says that the service has, so that a sync of the same would send nothing."""
+        unsettled = {row[0] for row in self.rows("state", "SELECT name FROM unsettled")}
+        rows = self.rows("state", "SELECT name, digest FROM customers")
+        return {name: digest for name, digest in rows if digest is not None and name not in unsettled}
+
+    def digest(self, record: dict[str, Any]) -> bytes | None:
+        """The digest of a record."""
+        return _digests_of(self._digests, [record])[1][0]
+
+    def _is_so(self, name: bytes, digest: bytes) -> bool:
+        last = self.service.at_last(name.decode())
+        if last is None:
+            return False
+        if self.digest(last.record) == digest:
+            return True
+        return self._came_late(self.service.versions[name.decode()], last, digest)
+
+    def _came_late(self, versions: list[Version], last: Version, digest: bytes) -> bool:
+        """Whether what is last was on its way when its process was killed, and the state is right about what was sent later: nobody can
+        know of it, as the documentation says."""
+        later = [one for one in versions if one.taken_at > last.taken_at and self.digest(one.record) == digest]
+        return last.process.was_killed and any(one.taken_at < last.done_at for one in later)
+
+    def check(self) -> None:
+        for name, digest in self._claims().items():
+            if self._stale.get(name) == digest:
+                continue
+            self._stale.pop(name, None)
+            if not self._is_so(name, digest):
+                last = self.service.at_last(name.decode())
+                self.violate("state", f"it claims something of {name.decode()} that the service has not: {last and text_of(last.record)}")
+
+    def morning(self) -> None:
+        act = Act("sync")
+        for _ in range(5):
+            writes = self.service.writes
+            begun = self.do(act)[0]
+            if self.violations:
+                return
+            if begun.is_cut or not begun.made[0].ok:
+                self.violate("all is sent", f"{begun.failure!r}, {begun.made[0].summary() if begun.made else ''}")
+                return
+            if self.service.writes == writes:
+                break
+        else:
+            self.violate("nothing again", "a sync after a sync of everything sends something")
+        self._is_there(begun)
+        writes, form = self.service.writes, FORMS[self.plan.seed % len(FORMS)]
+        self.do(Act("sync", order=7, respelled=True, form=form))
+        if self.service.writes != writes:
+            self.violate("nothing again", f"a sync of the same, in another order and written otherwise as {form}, sends something")
+
+    def _is_there(self, begun: Begun) -> None:
+        """The service has what the source has."""
+        wanted = {customer_name(record): text_of(record) for record in begun.source}
+        states = Counter[str]()
+        for name, text in wanted.items():
+            last = self.service.at_last(name)
+            if last is not None and text_of(last.record) == text:
+                continue
+            digest = self._claims().get(name.encode())
+            if digest is not None and (self._stale.get(name.encode()) == digest or self._is_so(name.encode(), digest)):
+                continue
+            states[name] += 1
+        if states:
+            self.violate("all is there", f"{sorted(states)} are otherwise at the service")

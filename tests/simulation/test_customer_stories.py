@@ -1,0 +1,69 @@
+"""Stories of customers in the suite: some of each kind, and the cases that once failed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from . import kinds
+from .customer_mutants import KIND_OF
+from .graveyard import stories
+from .mutants import mutated
+
+CASES = sorted((Path(__file__).parent / "cases" / "customers").glob("*.json"))
+KINDS = [kind for kind in kinds.KINDS if kind != "documents"]
+
+FOUND_SOON = ("the_state_is_written_before_the_result", "unknown_is_kept", "a_part_of_the_digest_is_compared")
+"""Mutants that are found with few seeds; `python -m tests.simulation --mutants` looks for all."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_some_stories_have_no_violation(kind):
+    with stories():
+        found = {seed: result.violations for seed in range(10) if (result := kinds.run(kinds.draw(seed, kind))).violations}
+
+    assert not found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_seed_decides_everything(kind):
+    with stories():
+        first = [kinds.run(kinds.draw(seed, kind)).trace for seed in range(3)]
+        again = [kinds.run(kinds.draw(seed, kind)).trace for seed in (2, 1, 0)]
+
+    assert again[::-1] == first
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_story_is_the_same_as_json(kind):
+    for seed in range(20):
+        plan = kinds.draw(seed, kind)
+        assert kinds.read(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_what_once_failed_is_mended(case):
+    assert kinds.run(kinds.read_case(case)[0]).violations == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+@pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="a story counts turns of the loop, which are others in another version of Python"
+)
+def test_without_its_mend_it_fails_again(case):
+    plan, mutant = kinds.read_case(case)
+    with mutated(mutant):
+        assert kinds.run(plan).violations
+
+
+@pytest.mark.parametrize("mutant", FOUND_SOON)
+def test_a_mutant_is_found(mutant):
+    with stories(), mutated(mutant):
+        assert any(kinds.run(kinds.draw(seed, KIND_OF[mutant])).violations for seed in range(20))
+
+
+def test_every_kind_has_its_turn():
+    assert {getattr(kinds.draw(seed), "kind", "documents") for seed in range(60)} == set(kinds.KINDS)
