@@ -43,6 +43,14 @@ class Act:
         power_cut: whether a kill is that of the machine: what was not flushed to the disk may be lost.
         beside: the run id of a second process that sends the same documents at the same time; None: there is none.
         dead_letter: whether a dead letter is written.
+        given_as: whether the source is a list, a generator, an async generator, or a generator that raises in the middle.
+        results: whether the run waits for results.
+        bisect: whether a batch that is refused for its data is split.
+        compression: of the requests.
+        limit: of the records that are read; None: all.
+        streamed: whether the program takes the outcomes one by one.
+        leaves: after how many of them it leaves; None: it stays.
+        again: whether the same process runs it once more, with the same client.
     """
 
     what: Literal["send", "reconcile", "jump", "wait", "copy", "restore", "prune", "replay"]
@@ -66,6 +74,14 @@ class Act:
     power_cut: bool = False
     beside: str | None = None
     dead_letter: bool = False
+    given_as: Literal["list", "generator", "async", "raises"] = "list"
+    results: Literal["wait", "accepted"] = "wait"
+    bisect: Literal["safe", "all", "off"] = "safe"
+    compression: Literal["gzip"] | None = None
+    limit: int | None = None
+    streamed: bool = False
+    leaves: int | None = None
+    again: bool = False
 
     @property
     def features(self) -> Iterator[str]:
@@ -89,12 +105,14 @@ _NEEDS = {
     "disk_fails": "disk_fails_at",
     "cancel_again": "cancel_at",
     "power_cut": "kill_at",
+    "leaves": "streamed",
 }
 """What says nothing without something else."""
 
 _FEATURES = (
     "kill_at", "cancel_at", "cancel_again", "order", "run_id", "reconcile", "resend_absent", "jump", "changed", "respelled", "freeze_at",
-    "disk_fails_at", "power_cut", "beside", "dead_letter",
+    "disk_fails_at", "power_cut", "beside", "dead_letter", "given_as", "results",
+    "bisect", "compression", "limit", "streamed", "leaves", "again",
 )  # fmt: skip
 
 
@@ -176,7 +194,22 @@ def draw(seed: int) -> Scenario:
     )
 
 
-KINDS = ("kill", "cancel", "order", "run_id", "reconcile", "jump", "changed", "respelled", "freeze", "disk", "power", "beside", "part")
+KINDS = (
+    "kill",
+    "cancel",
+    "order",
+    "run_id",
+    "reconcile",
+    "jump",
+    "changed",
+    "respelled",
+    "freeze",
+    "disk",
+    "power",
+    "beside",
+    "part",
+    "program",
+)
 """What may be odd about an act. Each story draws some of them."""
 
 
@@ -212,4 +245,12 @@ def _act(rng: random.Random, what: Any, documents: int, kinds: frozenset[str]) -
         power_cut=odd("power", 0.7),
         beside=rng.choice((RUN, OTHER_RUN)) if what == "send" and odd("beside", 0.4) else None,
         dead_letter=rng.random() < 0.4,
+        given_as=rng.choice(("list", "generator", "async", "raises")) if odd("program", 0.5) else "list",  # type: ignore[arg-type]
+        results="accepted" if odd("program", 0.3) else "wait",
+        bisect=rng.choice(("all", "off")) if odd("program", 0.5) else "safe",  # type: ignore[arg-type]
+        compression="gzip" if odd("program", 0.3) else None,
+        limit=rng.randrange(1, documents + 1) if odd("program", 0.2) else None,
+        streamed=odd("program", 0.5),
+        leaves=rng.randrange(1, 4) if odd("program", 0.2) else None,
+        again=odd("program", 0.3),
     )

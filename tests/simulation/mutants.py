@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 from amili_arm_async import attempts, clock, connections, retry, transport
-from amili_arm_async.bulk import delivery, in_flight, limits, lookups, polling, reconcile, results
+from amili_arm_async.bulk import chunking, delivery, in_flight, limits, lookups, polling, reconcile, results, runner
 from amili_arm_async.bulk.chunking import Batch
 from amili_arm_async.bulk.journal import matching
 from amili_arm_async.bulk.journal.sqlite import contents, in_order, index, journal, mark, other_runs, store
@@ -425,3 +425,42 @@ def other_content_under_a_sent_number_is_not_sent() -> Patches:
 def what_a_stale_journal_does_not_know_is_not_sent() -> Patches:
     """A document that had no turn is `not_sent`, though the journal does not know all that was sent with it."""
     return [(in_flight, "_STALE", Outcome("not_sent", "stopped"))]
+
+
+@mutant
+def results_of_an_earlier_attempt_are_not_read() -> Patches:
+    """A resumed run does not ask for the results of batches that an earlier attempt left open."""
+
+    async def reopen(self: Any) -> None:
+        pass
+
+    return [(runner.BulkRunner, "_reopen", reopen)]
+
+
+@mutant
+def an_outcome_is_told_twice() -> Patches:
+    """The program gets each outcome twice."""
+    real = in_flight.OutcomeQueue.put
+
+    def put(self: Any, outcome: Any) -> None:
+        real(self, outcome)
+        real(self, outcome)
+
+    return [(in_flight.OutcomeQueue, "put", put)]
+
+
+@mutant
+def a_look_up_finds_nothing() -> Patches:
+    """A document that a look-up finds is taken for one that is absent, and sent again where that is allowed."""
+    return [(lookups, "FOUND", lookups.ABSENT)]
+
+
+@mutant
+def a_batch_is_too_large() -> Patches:
+    """A batch may have one record more than allowed."""
+    real = chunking.Chunker.__init__
+
+    def init(self: Any, *arguments: Any, **settings: Any) -> None:
+        real(self, *arguments, **{**settings, "max_records": settings["max_records"] + 1})
+
+    return [(chunking.Chunker, "__init__", init)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import shutil
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, closing
+from contextlib import AbstractAsyncContextManager, closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from amili_arm_async import ArmClient, ArmError, BatchOutcome, BulkOptions, BulkReport, ClientCredentials, Reconcile, prune_journal, wire
 from amili_arm_async.bulk.journal.replay.engine import Replay
-from amili_arm_async.bulk.outcomes import SUCCESS
+from amili_arm_async.bulk.outcomes import SUCCESS, success_states
 from amili_arm_async.bulk.run import BulkRun
 from amili_arm_async.models.batches import BatchResult
 from amili_arm_async.wire import Response
@@ -31,6 +32,9 @@ from .world import DeadlockError, EndlessError, Process, World
 __all__ = ["Act", "Result", "Scenario", "draw", "read_case", "run_scenario", "shrink"]
 
 _MEMORY = "/dev/shm"
+_LOOKED_UP = 3
+"""Of so many stories and branches, one ends with a reconcile."""
+
 _MORNINGS = 5
 """Runs of everything after which nothing is left to be sent: a result that comes late may show that a document failed."""
 
@@ -51,6 +55,8 @@ class _Begun:
     process: Process
     source: list[dict[str, Any]]
     made: list[BulkReport]
+    told: list[BatchOutcome]
+    """What the program was told one by one in the last run."""
     taken: Counter[str] | None = None
     """The books of the service at its end: what comes later, it need not know."""
 
@@ -205,7 +211,14 @@ class _Story:
             self._morning()
 
     def _morning(self) -> None:
-        """What people do the next morning: once more with a service that is well, and sometimes a last time."""
+        """What people do the next morning: once more with a service that is well, and sometimes they look up what is unknown."""
+        self._everything()
+        if not self.violations and (self.scenario.seed + (self.branch or 0)) % _LOOKED_UP == 0:
+            report = self._do(Act("send", documents=self.scenario.documents, reconcile=True, resend_absent=True))
+            if report is not None:
+                self._all_is_found(report)
+
+    def _everything(self) -> None:
         self.service.is_well = True
         self.world.wall = self.world.boot = self.world.service = 0.0
         self.world.now += 10_000 * 1_000_000_000
@@ -220,6 +233,8 @@ class _Story:
                 return
             if was_whole:
                 self.violate("nothing again", "a run after one in which everything succeeded sends something")
+            if report is not None:
+                self._all_is_known(report)
             was_whole = report is not None and all(state in SUCCESS for state, number in report.counts.items() if number)
             if was_whole and (self.scenario.seed if self.branch is None else self.branch) % _LAST_RUNS:
                 return
@@ -264,12 +279,13 @@ class _Story:
         if act.what == "send":
             self.given[act.run_id] |= Counter(map(name_of, source))
         made: list[BulkReport] = []
-        process = self.world.start(lambda: self._main(act, source, made), act.what)
+        told: list[BatchOutcome] = []
+        process = self.world.start(lambda: self._main(act, source, made, told), act.what)
         process.kill_at, process.cancel_at, process.cancel_again = act.kill_at, act.cancel_at, act.cancel_again
         process.freeze_at, process.freeze_for = act.freeze_at, act.freeze_for
         process.disk_fails_at, process.disk_fails = act.disk_fails_at, act.disk_fails
         process.keeps_images = act.power_cut and act.beside is None
-        return _Begun(act, process, source, made)
+        return _Begun(act, process, source, made, told)
 
     def _ended(self, begun: _Begun) -> BulkReport | None:
         """Looks at a process that came to its end."""
@@ -285,14 +301,18 @@ class _Story:
         failure = None if task.cancelled() else task.exception()
         if failure is not None and not isinstance(failure, ArmError) and not (act.what == "replay" and isinstance(failure, OSError)):
             self.violate("errors", f"{type(failure).__name__}: {failure}")
-        is_cut = failure is not None or task.cancelled()
+        is_cut = failure is not None or task.cancelled() or (act.streamed and act.leaves is not None)
         if made:
-            self.world.note(f"{process} reports {made[0].summary()}{', and was cut short' if is_cut else ''}")
+            self.world.note(f"{process} reports {made[-1].summary()}{', and was cut short' if is_cut else ''}")
         if made and act.what == "send":
-            self._is_true(begun, made[0], is_cut)
+            self._is_true(begun, made[-1], is_cut)
+            if act.streamed:
+                self._was_told(begun, made[-1], is_cut)
             if act.dead_letter and not is_cut:
-                self._is_true_dead_letter(act, made[0], begun.source)
-        return made[0] if made and not is_cut else None
+                self._is_true_dead_letter(act, made[-1], begun.source)
+        if self.service.most_records > self.scenario.batch:
+            self.violate("limits", f"{self.service.most_records} records in a batch")
+        return made[-1] if made and not is_cut else None
 
     def _source(self, act: Act) -> list[dict[str, Any]]:
         """The documents as a person gives them this time."""
@@ -306,7 +326,7 @@ class _Story:
             found = [{**document, "yourReference": "changed"} if name_of(document) in changed else document for document in found]
         return [_respelled(document) for document in found] if act.respelled else found
 
-    async def _main(self, act: Act, source: list[dict[str, Any]], made: list[BulkReport]) -> None:
+    async def _main(self, act: Act, source: list[dict[str, Any]], made: list[BulkReport], told: list[BatchOutcome]) -> None:
         auth = ClientCredentials(client_id="client", client_secret="secret", identity_url="http://127.0.0.1:80/identity")
         async with ArmClient(2218, auth=auth, base_url="http://127.0.0.1:80/arm") as arm:
             if act.what == "reconcile":
@@ -321,9 +341,22 @@ class _Story:
             elif act.what == "replay":
                 await self._replay(arm, act)
             else:
-                run = arm.documents.create_many(source, options=self._options(act, journal=True))
-                made.append(run.report)
-                await run
+                if act.again:
+                    with suppress(ArmError):
+                        await self._send(arm, act, source, made, [])
+                await self._send(arm, act, source, made, told)
+
+    async def _send(self, arm: ArmClient, act: Act, source: list[dict[str, Any]], made: list[BulkReport], told: list[BatchOutcome]) -> None:
+        run = arm.documents.create_many(_given(source, act), options=self._options(act, journal=True))
+        made.append(run.report)
+        if not act.streamed:
+            await run
+            return
+        async with run:
+            async for outcome in run:
+                told.append(outcome)
+                if act.leaves is not None and len(told) >= act.leaves:
+                    break
 
     async def _replay(self, arm: ArmClient, act: Act) -> None:
         path = self.folder / "dead_letter"
@@ -345,7 +378,15 @@ class _Story:
         if journal and act.dead_letter:
             settings["dead_letter"] = self.folder / "dead_letter"
         return BulkOptions(
-            max_records=self.scenario.batch, concurrency=self.scenario.concurrency, deadline=120.0, patience=300.0, **settings
+            max_records=self.scenario.batch,
+            concurrency=self.scenario.concurrency,
+            deadline=120.0,
+            patience=300.0,
+            results=act.results,
+            bisect=act.bisect,
+            compression=act.compression,
+            limit=act.limit if journal else None,
+            **settings,
         )
 
     # --- the disk -------------------------------------------------------------------------------------------------------------
@@ -404,11 +445,13 @@ class _Story:
         source = begun.source
         if sum(report.counts.values()) != report.totals.records_read:
             self.violate("sums", f"{dict(report.counts)} for {report.totals.records_read} records")
-        if not is_cut and report.totals.records_read != len(source):
-            self.violate("sums", f"{report.totals.records_read} of {len(source)} records read")
+        wanted = min(len(source), begun.act.limit or len(source))
+        if report.totals.records_read > wanted or (not is_cut and report.totals.records_read != wanted):
+            self.violate("sums", f"{report.totals.records_read} of {wanted} records read")
         named = list(report.failures())
         failures = {failure.index: failure for failure in named}
-        counted = report.totals.records_read - sum(report.counts[state] for state in ("succeeded", "done_before"))
+        success = success_states(accepted_is_enough=begun.act.results == "accepted")
+        counted = report.totals.records_read - sum(report.counts[state] for state in success)
         if len(failures) != len(named) or len(named) != counted:
             self.violate("named once", f"{len(failures)} records in {len(named)} names, and {counted} are counted")
         self.states.update((failure.state, failure.reason) for failure in named)
@@ -425,8 +468,26 @@ class _Story:
             elif failure.state == "failed" and name not in self.service.failed:
                 self.violate("contradiction", f"{name} is failed, and the service says nothing of that")
         for name, number in claimed.items():
-            if self.service.taken[name] < number:
+            # Of what is only accepted, the result may say later that it failed.
+            is_open = begun.act.results == "accepted" and name in self.service.failed
+            if self.service.taken[name] < number and not is_open:
                 self.violate("contradiction", f"{name} succeeded {number} times, and was taken {self.service.taken[name]} times")
+
+    def _was_told(self, begun: _Begun, report: BulkReport, is_cut: bool) -> None:
+        """Compares what the program was told with the report: each record once, and none is missing where the run came to its end."""
+        states: dict[int, str] = {}
+        for outcome in begun.told:
+            for position, index in enumerate(outcome.indexes):
+                if index in states:
+                    self.violate("told once", f"record {index} was told twice")
+                states[index] = outcome.exceptions.get(position, outcome.common).state
+        failures = {failure.index: failure.state for failure in report.failures()}
+        success = success_states(accepted_is_enough=begun.act.results == "accepted")
+        for index, state in states.items():
+            if failures.get(index, state) != state or (index not in failures and state not in success):
+                self.violate("told once", f"record {index} was told as {state}, and is {failures.get(index, 'a success')}")
+        if not is_cut and len(states) != report.totals.records_read:
+            self.violate("told once", f"{len(states)} of {report.totals.records_read} records were told")
 
     def _says_the_same(self, name: str, document: dict[str, Any]) -> None:
         """Holds the content of a document that succeeded against what was taken."""
@@ -473,6 +534,18 @@ class _Story:
         if left:
             self.violate("all is sent", f"{dict(report.counts)}")
 
+    def _all_is_known(self, report: BulkReport) -> None:
+        """With a service that is well, each result is read that there is."""
+        if early := [failure.key for failure in report.failures() if (failure.state, failure.reason) in _EARLY]:
+            self.violate("all is known", f"{early} have a result, and are accepted")
+
+    def _all_is_found(self, report: BulkReport) -> None:
+        """With a service that is well, a look-up finds each document that was taken and has a number."""
+        for failure in report.failures():
+            was_taken = failure.key is not None and self.service.taken[f"number {failure.key}".casefold()]
+            if failure.state == "unknown" and was_taken and failure.reason not in _OTHERS:
+                self.violate("all is found", f"{failure.key} was taken, and is {failure.state} ({failure.reason})")
+
     def _left_nothing(self, process: Process) -> None:
         tasks = [task for task in process.loop.made if task is not process.task and not task.done()]
         if tasks:
@@ -517,8 +590,30 @@ class ReplayingClient:
         pass
 
 
+_OTHERS = {"key_conflict", "sent_in_run"}
+_EARLY = {("accepted", "not_awaited"), ("accepted", "deadline")}
 _EARLIER = {"document_no_repeated", "sent_in_run", "conflicts_with_journal"}
 """Why a document is not sent though the service is well: it has its number from another one."""
+
+
+def _given(source: list[dict[str, Any]], act: Act) -> Any:
+    """The source as a program gives it."""
+    if act.given_as == "async":
+        return _one_by_one(source)
+    if act.given_as == "raises":
+        return _raising(source)
+    return iter(source) if act.given_as == "generator" else source
+
+
+def _raising(source: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    yield from source[: len(source) * 2 // 3]
+    raise ValueError("the source fails")
+
+
+async def _one_by_one(source: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    for number, document in enumerate(source):
+        await asyncio.sleep(number % 3 * 0.4)
+        yield document
 
 
 def _documents(scenario: Scenario) -> Iterator[dict[str, Any]]:
@@ -581,6 +676,11 @@ _SIMPLER: tuple[dict[str, Any], ...] = (
     *({name: 0} for name in ("order", "jump", "changed")),
     *({name: False} for name in ("reconcile", "resend_absent", "respelled", "power_cut", "dead_letter")),
     {"run_id": RUN},
+    {"given_as": "list"},
+    {"results": "wait"},
+    {"bisect": "safe"},
+    *({name: None} for name in ("compression", "limit", "leaves")),
+    *({name: False} for name in ("streamed", "again")),
     *({name: getattr(Act("send"), name)} for name in ("clock", "at", "freeze_for", "disk_fails")),
 )
 """What makes an act simpler."""

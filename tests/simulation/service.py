@@ -5,6 +5,7 @@ A write has three moments: its records are taken, they are processed, and the an
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -88,6 +89,7 @@ class Service:
         is_well: nothing goes wrong any more.
         only: of the moments in which a fault may strike, the numbers of those in which one does; None: any.
         struck_at: the numbers of those in which one did.
+        most_records: records of the largest batch.
         writes: how many writes came whole.
     """
 
@@ -105,6 +107,7 @@ class Service:
         self.struck: Counter[str] = Counter()
         self.only: frozenset[int] | None = None
         self.asked = 0
+        self.most_records = 0
         self.struck_at: list[int] = []
         self._rng = world.stream("service")
         self._uuids = world.stream("uuids")
@@ -229,7 +232,7 @@ class Service:
         elif fault == "status_before":
             self._answer(connection, (500, 502, 503, 504, 408, 409, 425)[int(draw * 7)], {})
         elif fault == "proved_refusal":
-            status = (429, 413, 401)[int(draw * 3)]
+            status = (429, 413, 401, 400, 422)[int(draw * 5)]
             self._answer(connection, status, {}, headers="Retry-After: 1\r\n" if status == 429 else "")
         elif fault == "redirect":
             self._answer(connection, 302, {}, headers="Location: /elsewhere\r\n")
@@ -260,7 +263,9 @@ class Service:
                 self._later(connection, draw * 3, 202, {**answer, "batchUuid": others[int(draw * len(others))]})
 
     def _take(self, request: _Request) -> str:
-        records = json.loads(request.body, parse_float=Decimal)["documents"]
+        body = gzip.decompress(request.body) if request.headers.get("content-encoding") == "gzip" else request.body
+        records = json.loads(body, parse_float=Decimal)["documents"]
+        self.most_records = max(self.most_records, len(records))
         uuid = f"{self._uuids.getrandbits(64):016x}-{len(self.batches)}"
         processing = self._rng.random() ** 2 * 2
         if self.strikes("slow_processing"):

@@ -113,12 +113,12 @@ def test_what_was_seen_steers_the_choice_of_seeds_and_is_counted():
 
 
 def test_a_run_says_what_failed_and_how_to_tell_it(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["simulation", "--seeds", "2", "--workers", "1", "--mutant", "all_that_was_read_was_done_before"])
+    monkeypatch.setattr(sys, "argv", ["simulation", "--seeds", "2", "--workers", "1", "--mutant", "a_batch_is_too_large"])
 
     assert main() == 1
 
     told = capsys.readouterr().out
-    command = re.search(r"FAILED: python -m tests.simulation --seed (\d+)(?: --branch (\d+))? --shrink  # content", told)
+    command = re.search(r"FAILED: python -m tests.simulation --seed (\d+)(?: --branch (\d+))? --shrink  # limits", told)
     assert command is not None
     assert f"--- seed {command[1]}, shrunk ---" in told
     assert "pairs of them in one story: " in told
