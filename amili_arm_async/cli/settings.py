@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from ..client import ArmClient
 from ..config import BatchWords, Limits, RetryPolicy, Timeout
-from ..database.url import database_url
+from ..database.url import is_database
 from ..environment import make_arguments, nearest
 from ..errors import ConfigurationError
 from ..proxies import proxies_of
@@ -218,7 +218,7 @@ class Settings:
         """
         assert key not in SECRETS
         found = self.get(key)
-        if KNOWN[key].is_path and found.value is not None and database_url(found.value) is None:
+        if KNOWN[key].is_path and found.value is not None and not is_database(found.value):
             return expanded(found.value, self._variables, found.where(key))
         return found.value
 

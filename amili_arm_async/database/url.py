@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     import os
 
-__all__ = ["DatabaseUrl", "database_url", "shown"]
+__all__ = ["DatabaseUrl", "database_url", "is_database", "shown"]
 
 _SCHEMES: Final = ("postgresql://", "postgres://")
 _ELSEWHERE: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_ODD: Final = re.compile(r"\s*(?:jdbc:|postgres(?:ql)?:)|.*\bpassword\s*=", re.IGNORECASE)
+_HOSTS: Final = re.compile(r"(?:(?:\[[^\]]*\]|[^:,\[\]]*)(?::\d*)?(?:,|$))*")
+_IN_PATH: Final = re.compile(r"[;&,\s]\w*password\b.*", re.IGNORECASE)
 _SECRET: Final = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 
 
@@ -50,7 +54,16 @@ def shown(place: str) -> str:
     Args:
         place: the URL of a database, or anything else.
     """
-    return str.__str__(DatabaseUrl(place)) if place.lower().startswith(_SCHEMES) else place
+    return str.__str__(DatabaseUrl(place)) if is_database(place) else place
+
+
+def is_database(place: str) -> bool:
+    """Returns whether a place is the URL of a database; any other URL, or a path, may be that of a source.
+
+    Args:
+        place: a URL or a path.
+    """
+    return place.lower().startswith(_SCHEMES)
 
 
 def database_url(place: str | os.PathLike[str] | None) -> DatabaseUrl | None:
@@ -68,27 +81,38 @@ def database_url(place: str | os.PathLike[str] | None) -> DatabaseUrl | None:
         if str(place).lower().startswith(tuple(scheme[:-1] for scheme in _SCHEMES)):
             raise ConfigurationError("the URL of a database must be a str: a Path drops one of its slashes")
         return None
-    if place.lower().startswith(_SCHEMES):
+    if is_database(place):
         return DatabaseUrl(place)
     if (scheme := _ELSEWHERE.match(place)) is not None:
         raise ConfigurationError(
             f"a journal or state can't be kept at a URL that begins with {scheme[0]}: give the path of a file, or a URL of PostgreSQL, "
             "postgresql://host/database"
         )
+    if _ODD.match(place) is not None:
+        # It may hold a password, so it is not in the message.
+        raise ConfigurationError("a journal or state is the path of a file, or a URL of PostgreSQL: postgresql://host/database")
     return None
 
 
 def _without_passwords(url: str) -> str:
     """Returns a URL without the passwords in it, also where it is malformed."""
     scheme, _, rest = url.partition("://")
-    rest, mark, query = rest.partition("?")
-    authority, slash, path = rest.partition("/")
-    if "@" in rest and "@" not in authority:
-        # A password with a slash that should have been written as %2F.
+    before, _, query = rest.partition("?")
+    is_user_known = "@" in before or _HOSTS.fullmatch(before.partition("/")[0]) is not None
+    if "@" in query and not (is_user_known and "=" in query.partition("@")[0]):
+        # A password with a question mark that should have been written as %3F.
         user, _, rest = rest.rpartition("@")
-        authority, slash, path = f"{user.partition(':')[0]}@{rest.partition('/')[0]}", *rest.partition("/")[1:]
-    elif "@" in authority:
-        user, _, hosts = authority.rpartition("@")
-        authority = f"{user.partition(':')[0]}@{hosts}"
-    shown = [part for part in query.split("&") if part and part.partition("=")[0].strip().lower() not in _SECRET]
-    return f"{scheme.lower()}://{authority}{slash}{path}" + (f"?{'&'.join(shown)}" if mark and shown else "")
+        rest = f"{user.partition(':')[0]}@{rest}"
+    rest, mark, query = rest.partition("?")
+    if "@" in rest:
+        # The last one: a password may hold others, and slashes, that should have been written as %40 and %2F.
+        user, _, rest = rest.rpartition("@")
+        user = f"{user.partition(':')[0]}@"
+    else:
+        user = ""
+    hosts, slash, path = rest.partition("/")
+    if _HOSTS.fullmatch(hosts) is None:
+        hosts = f"{hosts.partition(':')[0]}:***"
+    path = _IN_PATH.sub("", path)
+    shown = [part for part in query.split("&") if part and unquote(part.partition("=")[0]).strip().lower() not in _SECRET]
+    return f"{scheme.lower()}://{user}{hosts}{slash}{path}" + (f"?{'&'.join(shown)}" if mark and shown else "")

@@ -593,3 +593,10 @@ def test_nothing_that_holds_a_secret_shows_it(write):
         assert "s3cret" not in repr(one)
     assert found.get(TOKEN).value == "s3cret"
     assert stat.S_IMODE(Path(file.path).stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/customers.csv", "https://files.example/{client_no}.parquet", "abfs://a@b.example/c"])
+def test_a_source_may_be_a_url(tmp_path, url):
+    file = tmp_path / "amili-arm.toml"
+    file.write_text(f"[nightly]\ncustomers = '{url}'\n")
+    assert resolve({}, read_config(str(file), {}), {}).value("nightly.customers") == url

@@ -35,6 +35,14 @@ RUN = {"run_id": "2026-11-20", "max_records": 3}
         "POSTGRESQL://arm:ge/he@im:geheim@db/arm",
         "postgresql://arm:geheim/x@db/arm",
         "postgresql://arm:%geheim@db/arm?PASSWORD=geheim",
+        "postgresql://arm:geheim?x@db/arm",
+        "postgresql://arm:x?geheim@db/arm",
+        "postgresql://arm:1234?geheim@db/arm",
+        "postgresql://arm:geheim?a=b@db/arm",
+        "postgresql://arm:geheim/x?y@db/arm",
+        "postgresql://arm:geheim",
+        "postgresql://db/arm?pass%77ord=geheim",
+        "postgresql://db/arm;password=geheim",
     ],
 )
 def test_no_text_shows_the_password_of_a_database(url):
@@ -44,6 +52,23 @@ def test_no_text_shows_the_password_of_a_database(url):
     options = BulkOptions(journal=url, run_id="2026-11-20")
     for shown in (str(found), repr(found), f"{found}", f"{options.journal}", repr(options)):
         assert "geheim" not in shown
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["host=db password=geheim", "jdbc:postgresql://db/arm?password=geheim", " postgresql://arm:geheim@db", "postgresql:/arm:geheim@db"],
+)
+def test_what_is_nearly_the_url_of_a_database_is_no_file(place):
+    with pytest.raises(ConfigurationError, match=r"a URL of PostgreSQL: postgresql://host/database") as caught:
+        BulkOptions(journal=place, run_id="1")
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://arm@[::1]:5432/arm", "postgresql://a:1,b:2/arm?user=x@y", "postgresql:///arm", "postgresql://"]
+)
+def test_what_has_no_password_is_shown_whole(url):
+    assert str(database_url(url)) == url
 
 
 async def test_an_error_shows_no_password(arm):
