@@ -39,6 +39,9 @@ BEAT: Final = 1 / 6
 STATEMENT: Final = 1 / 2
 """The share of a lease that a statement may take."""
 
+_LONGEST: Final = 1.5
+"""How much longer than a statement may take its answer is waited for: a server that hangs ends no statement."""
+
 _LOCK: Final = 10.0
 
 _DELAYS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
@@ -134,12 +137,13 @@ class PostgresConnection:
         self.lease = lease
         statement = statement if statement is not None else lease * STATEMENT
         self._settings = {"statement": int(statement * 1000), "lock": int(min(_LOCK, statement) * 1000), "lease": int(lease * 1000)}
+        self._longest = statement * _LONGEST
         self._beaten = clock.monotonic()
         self._is_open = False
         # The statements of the transaction that wrote something, with the rows that they must return again.
         self._written: list[tuple[str, Sequence[Any], Any]] = []
         try:
-            self._raw = connect(url)
+            self._raw = connect(url, self._longest)
         except Exception as exc:
             if isinstance(exc, ValueError):
                 raise
@@ -338,7 +342,7 @@ class PostgresConnection:
     def _restart(self, *, committing: bool) -> None:
         # What is left of the old connection may hold locks until the server notices.
         self.close()
-        self._raw = connect(self._url)
+        self._raw = connect(self._url, self._longest)
         if self.server is not None and _server(self._raw) != self.server:
             raise self.lost()
         try:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from .. import clock
 from ..errors import ConfigurationError, JournalError
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ _DEFAULTS: Final = {
     "tcp_user_timeout": "30000",
 }
 """Parameters of a connection, where its URL does not give others."""
+
+_LONGEST: Final = 45.0
+"""Seconds after which a statement without an answer ends the connection."""
 
 _PASSING: Final = ("InterfaceError", "OperationalError")
 _PASSING_STATES: Final = frozenset({"25006", "25P03"})
@@ -42,7 +48,7 @@ def load() -> Any:
     return psycopg
 
 
-def connect(url: DatabaseUrl) -> Any:
+def connect(url: DatabaseUrl, longest: float = _LONGEST) -> Any:
     """Connects to a database.
 
     The connection has no state of its own: neither settings nor prepared statements, so that a pooler may give each transaction another
@@ -50,6 +56,7 @@ def connect(url: DatabaseUrl) -> Any:
 
     Args:
         url: of the database.
+        longest: seconds after which a statement without an answer ends the connection.
 
     Returns:
         A connection in autocommit mode.
@@ -66,7 +73,39 @@ def connect(url: DatabaseUrl) -> Any:
         raise ConfigurationError(
             f"{url} is no URL of PostgreSQL: check its parameters, and write special characters of user and password as %XX"
         ) from None
-    return psycopg.connect(**{**_DEFAULTS, **given}, autocommit=True, prepare_threshold=None, client_encoding="UTF8")
+    parameters = {**_DEFAULTS, **given, "client_encoding": "UTF8"}
+    connection = _limited_kind().connect(**parameters, autocommit=True, prepare_threshold=None)
+    connection.longest = longest
+    return connection
+
+
+@cache
+def _limited_kind() -> Any:
+    """Returns a kind of connection that does not wait for good: a server that hangs ends no statement, whatever its time-out is."""
+    psycopg = load()
+
+    class LimitedConnection(psycopg.Connection):  # type: ignore[misc, name-defined]
+        longest = _LONGEST
+
+        def wait(self, gen: Any, *arguments: Any, **settings: Any) -> Any:
+            return super().wait(_limited(gen, self.longest, psycopg.OperationalError), *arguments, **settings)
+
+    return LimitedConnection
+
+
+def _limited(steps: Generator[Any, Any, Any], longest: float, failure: type[Exception]) -> Generator[Any, Any, Any]:
+    """Passes on the steps of what waits for the server, until that takes too long; psycopg wakes it several times a second."""
+    begun = clock.monotonic()
+    ready = None
+    while True:
+        try:
+            wanted = steps.send(ready)
+        except StopIteration as done:
+            return done.value
+        ready = yield wanted
+        if clock.monotonic() - begun > longest:
+            steps.close()
+            raise failure(f"the server has not answered for {longest:.0f} s")
 
 
 def passes(failure: Exception) -> bool:

@@ -14,6 +14,9 @@ __all__ = ["SCHEMA", "VERSION", "check_schema", "prepare_schema"]
 
 SCHEMA: Final = "amili_arm"
 
+_LONG: Final = 660.0
+"""Seconds that a migration may take."""
+
 _LOCK: Final = 0x41524D6A
 """Of the transaction that migrates: only one at a time does."""
 
@@ -187,7 +190,7 @@ def prepare_schema(url: DatabaseUrl, word: str) -> bool:
     """
     psycopg = load()
     try:
-        connection = connect(url)
+        connection = connect(url, _LONG)
     except psycopg.Error as exc:
         raise broken(url, exc, word) from exc
     try:

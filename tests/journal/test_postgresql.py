@@ -313,6 +313,28 @@ async def test_behind_a_pooler_that_gives_each_transaction_another_connection(ar
     assert len(postgres.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = 'amili-arm'")) <= 2
 
 
+async def test_a_database_that_hangs(arm, sandbox, postgres, database, monkeypatch):
+    monkeypatch.setattr(connections, "_LONGEST", 1 / 30)
+
+    async def source():
+        for number, record in enumerate(invoices(30)):
+            if number == 15:
+                backends = postgres.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'amili-arm'")
+                stopped.extend([int((postgres.data / "postmaster.pid").read_text().split()[0]), *(pid for (pid,) in backends)])
+                for process in stopped:
+                    os.kill(process, signal.SIGSTOP)
+            yield record
+
+    stopped = []
+    try:
+        outcome = await send(arm, source(), journal=f"{database}?connect_timeout=2", patience=0.5, raises=BulkError, **RUN)
+    finally:
+        for process in stopped:
+            os.kill(process, signal.SIGCONT)
+    assert "can't be used" in str(outcome.error.__cause__)
+    assert outcome.report.counts["not_sent"] == outcome.report.totals.records_read - sandbox.documents.total_taken
+
+
 # --- another database -----------------------------------------------------------------------------------------------------
 
 
