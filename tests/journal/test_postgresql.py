@@ -12,12 +12,13 @@ import psycopg
 import pytest
 
 from amili_arm_async import BulkError, BulkOptions, ConfigurationError, JournalError, adopt_journal, prune_journal, read_journal
+from amili_arm_async.bulk.journal.inspect import stale_reason
 from amili_arm_async.database.url import DatabaseUrl, database_url
 from amili_arm_async.postgres import connection as connections
 from amili_arm_async.postgres.schema import VERSION, prepare_schema
 from amili_arm_async.sandbox import Fault
 
-from ..support.postgres import pooled
+from ..support.postgres import pooled, standby_of
 from ..support.sandbox_runs import invoices, lines_of, send, the_run, until
 
 RUN = {"run_id": "2026-11-20", "max_records": 3}
@@ -351,6 +352,25 @@ async def test_a_database_on_another_timeline_is_looked_up_before_anything_is_se
     assert sandbox.documents.total_taken == 6
     assert "standby was promoted" in (await adopt_journal(database) or "") or await adopt_journal(database) is None
     assert (await send(arm, invoices(9), journal=database, **RUN)).counts == {"done_before": 6, "succeeded": 3}
+
+
+async def test_a_standby_that_lags_is_promoted(arm, sandbox, postgres, database):
+    records = invoices(9)
+    await send(arm, records[:3], journal=database, **RUN)
+    with standby_of(postgres) as promoted:
+        # It has the first three; what follows is in no log that it gets.
+        await send(arm, records[:6], journal=database, **RUN)
+        await asyncio.to_thread(promoted.promote)
+        for run_id in (RUN["run_id"], "a new run"):
+            outcome = await send(arm, records, journal=promoted.url(), run_id=run_id, max_records=3)
+            assert outcome.report.stale_journal
+            assert outcome.report.counts["succeeded"] == 0
+        assert sandbox.documents.total_taken == 6
+        assert await stale_reason(promoted.url()) is not None
+        await adopt_journal(promoted.url())
+        outcome = await send(arm, records, journal=promoted.url(), **RUN)
+    assert outcome.counts == {"done_before": 6, "succeeded": 3}
+    assert not list(sandbox.documents.doubles())
 
 
 async def test_a_database_that_loses_commits_in_mid_run_ends_it(arm, sandbox, postgres, database):

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Server", "pooled", "program", "running"]
+__all__ = ["Server", "pooled", "program", "running", "standby_of"]
 
 
 def program(name: str, package: str = "postgresql") -> str:
@@ -74,6 +74,10 @@ class Server:
         options = f"-k {self.root} -c listen_addresses=127.0.0.1 -p {self.port} -F"
         self.run("pg_ctl", "start", "--wait", "--pgdata", str(self.data), "--log", str(self.root / "log"), "--options", options)
 
+    def promote(self) -> None:
+        """Makes a server of its own of a standby."""
+        self.run("pg_ctl", "promote", "--wait", "--pgdata", str(self.data))
+
     def stop(self, mode: str = "fast") -> None:
         """Stops it: `immediate` is as if it was killed."""
         self.run("pg_ctl", "stop", "--wait", "--mode", mode, "--pgdata", str(self.data))
@@ -89,6 +93,24 @@ class Server:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             answer = connection.execute(statement)
             return answer.fetchall() if answer.description is not None else []
+
+
+@contextmanager
+def standby_of(server: Server) -> Iterator[Server]:
+    """A standby that has all that a server has now, and gets nothing of what follows."""
+    root = Path(tempfile.mkdtemp(prefix="pg", dir=server.root.parent))
+    standby = Server(root)
+    try:
+        arguments = ["--host", "127.0.0.1", "--port", str(server.port), "--username", "arm", "--pgdata", str(standby.data)]
+        standby.run("pg_basebackup", "--checkpoint", "fast", "--no-sync", *arguments)
+        (standby.data / "standby.signal").touch()
+        standby.start()
+        try:
+            yield standby
+        finally:
+            standby.stop("immediate")
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
 
 
 @contextmanager
