@@ -69,9 +69,9 @@ class Server:
         """Makes its data."""
         self.run("initdb", "--auth=trust", "--username=arm", "--no-sync", "--encoding=UTF8", "--pgdata", str(self.data))
 
-    def start(self) -> None:
-        """Starts it; it answers when this returns. Commits are not flushed, so a stopped process loses nothing, a stopped machine may."""
-        options = f"-k {self.root} -c listen_addresses=127.0.0.1 -p {self.port} -F"
+    def start(self, *, flushes: bool = False) -> None:
+        """Starts it; it answers when this returns. Where commits are not flushed, a stopped process loses nothing, a stopped machine may."""
+        options = f"-k {self.root} -c listen_addresses=127.0.0.1 -p {self.port}{'' if flushes else ' -F'}"
         self.run("pg_ctl", "start", "--wait", "--pgdata", str(self.data), "--log", str(self.root / "log"), "--options", options)
 
     def promote(self) -> None:
@@ -143,16 +143,16 @@ def pooled(server: Server) -> Iterator[str]:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """A server of its own."""
+def running(*, flushes: bool = False) -> Iterator[Server]:
+    """A server of its own; one that flushes is on a disk."""
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     program("initdb")
     # The path of a socket has 107 bytes at the most, and pytest's directories are only for who runs it.
-    root = Path(tempfile.mkdtemp(prefix="pg", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"))
+    root = Path(tempfile.mkdtemp(prefix="pg", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) and not flushes else "/tmp"))
     try:
         server = Server(root)
         server.make()
-        server.start()
+        server.start(flushes=flushes)
         try:
             yield server
         finally:
