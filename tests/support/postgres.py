@@ -70,7 +70,7 @@ class Server:
         self.run("initdb", "--auth=trust", "--username=arm", "--no-sync", "--encoding=UTF8", "--pgdata", str(self.data))
 
     def start(self, *, flushes: bool = False) -> None:
-        """Starts it; it answers when this returns. Where commits are not flushed, a stopped process loses nothing, a stopped machine may."""
+        """Starts it; it answers when this returns. Where it does not flush, a stopped process loses nothing, a stopped machine may."""
         options = f"-k {self.root} -c listen_addresses=127.0.0.1 -p {self.port}{'' if flushes else ' -F'}"
         self.run("pg_ctl", "start", "--wait", "--pgdata", str(self.data), "--log", str(self.root / "log"), "--options", options)
 
