@@ -18,7 +18,18 @@ from ..config import check_int
 from ..errors import RecordError
 from .fingerprints import as_key, keyed_name, keyed_names
 
-__all__ = ["HASH_KEY", "HASH_VERSION", "MOST_PARTS", "PartHash", "PartOfRun", "part_of", "part_of_name", "part_run_id", "refuse_foreign"]
+__all__ = [
+    "HASH_KEY",
+    "HASH_VERSION",
+    "MOST_PARTS",
+    "PartHash",
+    "PartOfRun",
+    "own_places",
+    "part_of",
+    "part_of_name",
+    "part_run_id",
+    "refuse_foreign",
+]
 
 HASH_VERSION: Final = 1
 """Changes when a number may come into another part than before: a run is only resumed with the version that it was begun with."""
@@ -87,6 +98,17 @@ class PartOfRun(Struct, frozen=True):
         """
         found = part_of_name(run_id)
         return found is not None and found[0] == self.run_id and found[2] == self.hash.parts
+
+
+def own_places(hash: PartHash, part: int, keys: Sequence[str | None]) -> list[int]:
+    """Returns the positions of the records that belong to a part, or have no number.
+
+    Args:
+        hash: tells the part of each record.
+        part: the part.
+        keys: the number of each record; None where it has none.
+    """
+    return [place for place, other in enumerate(hash.of_keys(keys)) if other == part or keys[place] is None]
 
 
 def refuse_foreign(hash: PartHash, part: int, keys: Sequence[str | None], indexes: Sequence[int]) -> None:

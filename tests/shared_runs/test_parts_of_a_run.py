@@ -26,7 +26,7 @@ def own(records: list[dict[str, Any]], part: int) -> list[dict[str, Any]]:
 
 
 def shared(arm: ArmClient, database: str, run_id: str = "2026-11-20", parts: int = PARTS, **settings: Any) -> Any:
-    return arm.documents.shared_run(database, run_id=run_id, parts=parts, options=quick(max_records=5, **settings))
+    return arm.documents.shared_run(database, run_id=run_id, parts=parts, options=quick(**{"max_records": 5, **settings}))
 
 
 def nothing(record: dict[str, Any]) -> dict[str, Any]:
@@ -128,6 +128,19 @@ async def test_what_fails_is_in_the_report_over_all(arm: ArmClient, sandbox: San
     (reason,) = merged.to_schema().parts[0].reasons
     assert (reason.state, reason.count) == ("rejected", 5)
     assert merged.to_dict()["money_at_risk"][0]["count"] == 5
+
+
+async def test_a_part_that_ends_early_names_its_own_documents_only(arm: ArmClient, sandbox: Sandbox, database: str) -> None:
+    records = [nothing(record) for record in documents(6000)]
+    mine = len(own(records, 1))
+    plan(sandbox, [None, *[Fault.status(403)] * 8])
+    async with shared(arm, database, concurrency=1, max_records=50) as run:
+        with pytest.raises(BulkError):
+            await run.send_part(1, records, pass_over=True)
+        assert (await run.report()).counts == {"succeeded": 50, "not_sent": mine - 50}
+        sandbox.clear_faults()
+        await run.send_part(1, records, pass_over=True)
+        assert (await run.report()).counts == {"succeeded": mine}
 
 
 async def test_another_number_of_parts_is_refused(arm: ArmClient, database: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,9 @@ from ....postgres.connection import LEASE, Patience, PostgresConnection
 from ....postgres.lease import take
 from ....postgres.schema import prepare_schema
 from ....postgres.worker import PostgresWorker
-from ...chunking import Batch
-from ...outcomes import State
-from ...parts import refuse_foreign
+from ...chunking import Batch, split_json_objects
+from ...outcomes import Outcome, State
+from ...parts import own_places, refuse_foreign
 from ..recorder import SendDecision
 from ..run_key import RunKey
 from ..sqlite.find_run import find_run
@@ -125,6 +126,16 @@ class PostgresRunJournal(SqliteRunJournal):
         if self._part is not None:
             refuse_foreign(self._part.hash, self._part.part, batch.keys, batch.indexes)
         return await super().decide(batch)
+
+    def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], outcome: Outcome, body: bytes | None) -> None:
+        """Records the outcome of records that were never sent: not of those of other parts, which a run that ends early names too."""
+        if self._part is not None and len(own := own_places(self._part.hash, self._part.part, keys)) < len(keys):
+            if not own:
+                return
+            texts = split_json_objects(body) if body is not None else []
+            body = b",".join([texts[place] for place in own]) if texts else None
+            indexes, keys = [indexes[place] for place in own], [keys[place] for place in own]
+        super().not_sent(indexes, keys, outcome, body)
 
     async def end(self, *, complete: bool) -> dict[State, int]:
         """Writes the report of a part and the dead letter file, and closes the journal. See `Recorder`."""
