@@ -277,8 +277,8 @@ def numbers_are_compared_with_their_case() -> Patches:
     """`d1` and `D1` are two numbers."""
     return [
         (index, "keyed_name", lambda key: f"key {key}"),
-        (in_order, "keyed_names", lambda keys: [f"key {key}" for key in keys]),
-        (journal, "without_case", list),
+        (in_order, "keyed_names", lambda keys: [f"key {key}" for key in keys if key is not None]),
+        (journal, "without_case", lambda keys: [key for key in keys if key is not None]),
     ]
 
 
