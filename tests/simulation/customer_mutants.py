@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from amili_arm_async import paging
 from amili_arm_async.bulk.outcomes import NOT_ON_SERVER, SUCCESS
 from amili_arm_async.bulk.runner import BulkRunner
+from amili_arm_async.nightly import blocked
+from amili_arm_async.nightly import run as nightly
 from amili_arm_async.sync import delta, state
 
 from .mutants import Patches, mutant
@@ -260,3 +263,94 @@ def a_slice_is_compared_alone() -> Patches:
         return [one for one in outgoing if one.position not in same], [*unchanged, *same], outdated
 
     return [(delta.Delta, "_compare", compare)]
+
+
+# --- nights -----------------------------------------------------------------------------------------------------------------
+
+
+@mutant_of("nightly")
+def nothing_is_blocked() -> Patches:
+    """Documents of customers that did not succeed are sent."""
+
+    async def block_none(self: Any, records: Sequence[Any], first: int) -> Mapping[int, Any]:
+        return {}
+
+    return [(blocked.BlockedDocuments, "filter", block_none)]
+
+
+@mutant_of("nightly")
+def the_case_of_a_number_decides() -> Patches:
+    """A document is blocked only where it spells the number of its customer as the customer does, in lower case."""
+    return [(blocked.FailedCustomers, "among", lambda self, names: {name for name in names if name.upper() in self._memory})]
+
+
+@mutant_of("nightly")
+def only_failed_blocks() -> Patches:
+    """A customer that is unknown or was not sent counts as one that succeeded."""
+    return [(blocked, "success_states", lambda **_: SUCCESS | {"unknown", "accepted", "not_sent"})]
+
+
+@mutant_of("nightly")
+def all_documents_are_blocked() -> Patches:
+    """One customer that did not succeed blocks all documents."""
+    return [(blocked.FailedCustomers, "among", lambda self, names: set(names))]
+
+
+@mutant_of("nightly")
+def documents_come_first() -> Patches:
+    """Documents are sent before it is known what became of their customers."""
+
+    async def run_parts(self: Any, send: Any) -> None:
+        failed = blocked.FailedCustomers()
+        if self._documents is not None:
+            money = nightly.MoneyObserver()
+            await send(self._start("documents", self._documents, money, [money, blocked.BlockedDocuments(failed)]))
+        if self._customers is not None:
+            await send(self._start("customers", self._customers, None, [failed]))
+
+    return [(nightly.NightlyRun, "_run_parts", run_parts)]
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------------
+
+
+@mutant_of("pager")
+def a_short_list_is_whole() -> Patches:
+    """A list that gave less than it announced ends without an error."""
+    return [(paging._Walk, "_truncated", lambda self: None)]
+
+
+@mutant_of("pager")
+def a_page_may_come_twice() -> Patches:
+    """A page that holds the records of an earlier one is taken for another."""
+    return [(paging, "_trace", lambda _: None)]
+
+
+@mutant_of("pager")
+def a_page_that_is_gone_ends_the_list() -> Patches:
+    """A page that can't be had ends the list."""
+    real = paging.Pager.pages
+
+    async def pages(self: Any) -> Any:
+        try:
+            async for page in real(self):
+                yield page
+        except paging.ResponseError:
+            return
+
+    return [(paging.Pager, "pages", pages), (paging._Walk, "_truncated", lambda self: None)]
+
+
+@mutant_of("pager")
+def the_last_page_is_left_out() -> Patches:
+    """A list ends with the page before its last one."""
+    real = paging._Walk.after
+
+    def after(self: Any, page: Any) -> Any:
+        query = real(self, page)
+        is_last = self._total_pages is not None and self._number >= self._total_pages - 1
+        if is_last:
+            self._may_be_truncated = True
+        return None if is_last else query
+
+    return [(paging._Walk, "after", after)]

@@ -7,24 +7,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import drawing, plan, scenario, sync_story
+from . import drawing, nightly_story, pager_story, plan, scenario, sync_story
 from .drawing import Scenario
 from .plan import Plan
 from .scenario import Result
-from .story import run_story
+from .story import Story, run_story
 
 __all__ = ["KINDS", "Told", "draw", "read", "read_case", "run", "shrink"]
 
 Told = Scenario | Plan
 """What happens in a story, as data."""
 
-_DRAW: dict[str, Callable[[int], Told]] = {"documents": drawing.draw, "sync": sync_story.draw}
-_STORIES = {"sync": sync_story.SyncStory}
+_DRAW: dict[str, Callable[[int], Told]] = {
+    "documents": drawing.draw,
+    "sync": sync_story.draw,
+    "nightly": nightly_story.draw,
+    "pager": pager_story.draw,
+}
+_STORIES: dict[str, type[Story]] = {
+    "sync": sync_story.SyncStory,
+    "nightly": nightly_story.NightlyStory,
+    "pager": pager_story.PagerStory,
+}
 
 KINDS = tuple(_DRAW)
 """The kinds of stories."""
 
-_TURNS = ("documents", "sync")
+_TURNS = ("documents", "sync", "documents", "nightly", "documents", "sync", "pager")
 """The kinds that follow each other."""
 
 _IN_TURN = 3

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FAULTS", "CustomerService", "Version", "customer_name", "text_of"]
 
-FAULTS = (*SERVICE_FAULTS, "late_processing")
-"""What may go wrong. Only customers are processed late: of documents, each is billed once, whenever that is."""
+FAULTS = (*(fault for fault in SERVICE_FAULTS if fault != "repeated_uuid"), "late_processing")
+"""What may go wrong. Only customers are processed late: of documents, each is billed once, whenever that is. No batchUuid comes twice:
+without a journal nobody can know that one is that of a batch of an earlier process."""
 
 _NOT_HEARD_OF = frozenset({"reset_after", "silence_after", "status_after", "cut_answer", "no_uuid"})
 """Faults after which a sender does not know whether its batch was taken."""
@@ -69,6 +70,8 @@ class CustomerService(Service):
     Attributes:
         versions: of each customer, all that was taken and did not fail.
         sent: by process, how often each record was taken, by what it says.
+        listed: the customers that a list has.
+        grows: until it has so many, each page that is asked for adds one.
         refused: by process, customers of which the result of a batch says that they failed.
     """
 
@@ -81,6 +84,9 @@ class CustomerService(Service):
         self._sender: Process | None = None
         self._kinds: dict[str, str] = {}
         self._kept: list[Version] = []
+        self.listed: list[dict[str, Any]] = []
+        self.grows = 0
+        self._queries = 0
 
     def at_last(self, name: str) -> Version | None:
         """What a customer is once all that was taken is processed."""
@@ -107,11 +113,46 @@ class CustomerService(Service):
         if request.method in {"POST", "PUT"} and is_customer:
             self.world.note(f"service: {request.method} {request.path} came whole on connection {connection.number}")
             self._write_one(connection, request)
+        elif request.method == "GET" and is_customer:
+            self._list(connection, request)
         elif request.method == "PUT":
             self.world.note(f"service: PUT {request.path} came whole on connection {connection.number}")
             self._write(connection, request)
         else:
             super()._handle(connection, request)
+
+    def _list(self, connection: Connection, request: _Request) -> None:
+        """Gives a page of the list. Its query is what there was when its first page was asked for, and those who came since at its end."""
+        query = {name: values[0] for name, values in request.query.items()}
+        number, size = int(query.get("pageno", 1)), int(query.get("pagesize", 100))
+        self.world.note(f"service: GET page {number} of {query.get('query', 'a new query')} on connection {connection.number}")
+        if "query" not in query:
+            self._queries += 1
+            query["query"] = f"q{self._queries}"
+        fault = self.strikes("list_fails", "list_cut", "page_repeated", "page_lost", "query_expired", "record_lost", "no_next_page")
+        records = self.listed[: len(self.listed)]
+        pages = max(1, -(-len(records) // size))
+        shown = number - 1 if fault == "page_repeated" and number > 1 else number + 1 if fault == "page_lost" else number
+        items = records[(shown - 1) * size : shown * size]
+        next_page = f"/arm/clients/2218/customers?query={query['query']}&pageno={number + 1}&pagesize={size}" if number < pages else None
+        summary = {
+            "pageNo": number,
+            "currentPageSize": len(items),
+            "pageSizeLimit": size,
+            "totalPages": pages,
+            "totalCount": len(records),
+            "nextPage": next_page if fault != "no_next_page" else None,
+            "queryId": query["query"],
+        }
+        if fault == "list_fails":
+            self._answer(connection, 503, {})
+        elif fault == "query_expired" and number > 1:
+            self._answer(connection, 404, {"message": "no such query"})
+        else:
+            found = items[1:] if fault == "record_lost" else items
+            self._answer(connection, 200, {"summary": summary, "customers": found}, cut=fault == "list_cut")
+        if self.grows and self.grows > len(self.listed):
+            self.listed.append({"customerNo": f"N{len(self.listed):03}", "name": "new"})
 
     def _write_one(self, connection: Connection, request: _Request) -> None:
         self.writes += 1

@@ -73,8 +73,8 @@ class Story:
         self.states: Counter[tuple[str, str | None]] = Counter()
         self.copies: dict[str, bytes] = {}
         self.boots = 1
-        # When the job before the last one began, and the last one.
-        self._begun_at = (0.0, 0.0)
+        # When the last job began.
+        self._begun_at = 0.0
 
     # --- what a kind of story has of its own --------------------------------------------------------------------------------
 
@@ -139,8 +139,8 @@ class Story:
         setattr(self.world, act.clock, getattr(self.world, act.clock) + act.jump)
 
     def _processes(self, act: Act) -> list[Begun]:
-        self.service.catch_up(self._begun_at[0])
-        self._begun_at = self._begun_at[1], self.world.seconds
+        self.service.catch_up(self._begun_at)
+        self._begun_at = self.world.seconds
         self.before(act)
         usual = {"kill_at": None, "cancel_at": None, "power_cut": False, "disk_fails_at": None}
         both = [act, replace(act, beside=False, **usual)] if act.beside else [act]  # type: ignore[arg-type]

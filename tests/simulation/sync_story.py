@@ -17,12 +17,12 @@ from .plan import Act, Plan
 from .registry import FAULTS, Version, customer_name, text_of
 from .story import Begun, Story
 
-__all__ = ["SyncStory", "draw"]
+__all__ = ["ODD", "SyncStory", "draw", "draw_act"]
 
 _digests_of = RecordDigests.of
 """As it is before a mutant changes it."""
 
-_ODD = ("kill", "cancel", "order", "edits", "gone", "part", "repeats", "respelled", "freeze", "disk", "power", "beside", "jump", "journal")
+ODD = ("kill", "cancel", "order", "edits", "gone", "part", "repeats", "respelled", "freeze", "disk", "power", "beside", "jump", "journal")
 """What may be odd about an act. Each story draws some of them, and has those often."""
 
 
@@ -31,11 +31,11 @@ def draw(seed: int) -> Plan:
     rng = random.Random(f"{seed}/sync")
     share = rng.choice((0.1, 0.3, 0.6))
     customers = rng.choice((4, 8, 12, 12, 24))
-    odd = frozenset(kind for kind in _ODD if rng.random() < 0.35)
+    odd = frozenset(kind for kind in ODD if rng.random() < 0.35)
     acts: list[Act] = []
     for _ in range(rng.choice((1, 2, 2, 3, 4))):
         what = rng.choices(("sync", "jump", "wait", "copy", "restore"), (70, 4, 5, 8, 8))[0]
-        acts.append(_act(rng, what, customers, odd))
+        acts.append(draw_act(rng, what, customers, odd))
     acts = _with_run_ids(acts)
     faults = tuple(fault for fault in FAULTS if rng.random() < share)
     return Plan(
@@ -55,7 +55,9 @@ def _with_run_ids(acts: list[Act]) -> list[Act]:
     return found
 
 
-def _act(rng: random.Random, what: str, customers: int, odd: frozenset[str]) -> Act:
+def draw_act(rng: random.Random, what: str, customers: int, odd: frozenset[str]) -> Act:
+    """Draws an act: what may happen to any job, and its source."""
+
     def happens(kind: str, odds: float) -> bool:
         # The same draws whatever is odd in this story.
         return rng.random() < odds and kind in odd
@@ -189,10 +191,11 @@ class SyncStory(Story):
         return self._came_late(self.service.versions[name.decode()], last, digest)
 
     def _came_late(self, versions: list[Version], last: Version, digest: bytes) -> bool:
-        """Whether what is last was on its way when its process was killed, and the state is right about what was sent later: nobody can
-        know of it, as the documentation says."""
+        """Whether what is last was on its way when its process was killed or could not write its state, and what the state has was sent
+        later: nobody can know of that, as the documentation says."""
         later = [one for one in versions if one.taken_at > last.taken_at and self.digest(one.record) == digest]
-        return last.process.was_killed and any(one.taken_at < last.done_at for one in later)
+        was_lost = last.process.was_killed or last.process.disk_fails_at is not None
+        return was_lost and any(one.taken_at < last.done_at for one in later)
 
     def check(self) -> None:
         for name, digest in self._claims().items():

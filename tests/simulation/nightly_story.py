@@ -1,0 +1,134 @@
+"""Stories of nights: customers, then the documents of those who succeeded; ended at any point, and done again with the same run id."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from amili_arm_async import ArmClient, Reconcile
+from amili_arm_async.bulk.outcomes import SUCCESS
+from amili_arm_async.nightly.run import NightlyReport
+
+from .customer_source import given_as
+from .plan import Act, Plan
+from .registry import FAULTS, customer_name, text_of
+from .service import name_of
+from .story import Begun, Story
+from .sync_story import ODD, draw_act
+
+__all__ = ["NightlyStory", "draw"]
+
+
+def draw(seed: int) -> Plan:
+    """Draws the story of a seed."""
+    rng = random.Random(f"{seed}/nightly")
+    share = rng.choice((0.1, 0.3, 0.6))
+    customers = rng.choice((4, 8, 12))
+    odd = frozenset(kind for kind in ODD if rng.random() < 0.35)
+    acts = []
+    for _ in range(rng.choice((1, 2, 2, 3))):
+        act = draw_act(rng, rng.choices(("night", "jump", "wait"), (80, 6, 6))[0], customers, odd)
+        own = {"documents": customers * 3 // 2, "reconcile": rng.random() < 0.3, "resend": rng.random() < 0.4}
+        # A document of a night has the same number whatever happens to its customer.
+        acts.append(replace(act, **own, forget=False, power_cut=False) if act.what == "night" else act)  # type: ignore[arg-type]
+    faults = tuple(fault for fault in FAULTS if rng.random() < share)
+    return Plan(
+        "nightly", seed, tuple(acts), faults, rng.choice((0.02, 0.1, 0.3)), customers, rng.choice((1, 2, 3, 5)), rng.choice((1, 3, 8))
+    )
+
+
+class NightlyStory(Story):
+    """Nights with one state and one journal."""
+
+    files: ClassVar[tuple[str, ...]] = ("state", "journal")
+
+    def _documents(self, act: Act) -> list[dict[str, Any]]:
+        number = range(act.documents)
+        return [{"documentNo": f"D{one:03}", "documentType": "IN", "customerNo": f"C{one % self.plan.customers:03}"} for one in number]
+
+    async def main(self, arm: ArmClient, begun: Begun) -> None:
+        act = begun.act
+        others = {"reconcile": Reconcile(resend_absent=act.resend)} if act.reconcile else {}
+        run = arm.nightly(
+            customers=given_as(act.form, begun.source),
+            documents=self._documents(act),
+            state=self.folder / "state" if act.journal else None,
+            full=act.full and act.journal,
+            at_least_customers=0,
+            customer_options=self.options(act),
+            document_options=self.options(act, journal=self.folder / "journal", run_id="night", **others),
+        )
+        begun.made.append(run.report)
+        await run
+
+    def check(self) -> None:
+        for name, number in self.service.taken.items():
+            if number > 1:
+                self.violate("taken twice", f"{name}: {number} times")
+
+    def after(self, begun: Begun) -> None:
+        if not begun.made:
+            return
+        report: NightlyReport = begun.made[0]
+        if report.customers is not None:
+            self.is_true(report.customers, begun)
+        if report.documents is None:
+            if self._documents_of(begun):
+                self.violate("gating", "documents were sent in a night that has no run of them")
+            return
+        if report.customers is None:
+            self.violate("gating", "the documents were begun before the customers")
+            return
+        documents = self._documents(begun.act)
+        self.is_true(report.documents, replace(begun, source=documents), key="documentNo")
+        if report.money is not None and not report.money.adds_up:
+            self.violate("money", "it does not add up")
+        self._gated(begun, report, documents)
+
+    def _documents_of(self, begun: Begun) -> set[str]:
+        sent = self.service.sent[begun.process.pid]
+        return {record["documentNo"] for record in self._documents(begun.act) if sent[text_of(record)]}
+
+    def _gated(self, begun: Begun, report: NightlyReport, documents: list[dict[str, Any]]) -> None:
+        """The documents of those who did not succeed are blocked and not sent; the others are not blocked."""
+        assert report.customers is not None
+        assert report.documents is not None
+        bad = {failure.index for failure in report.customers.failures()}
+        last = {customer_name(record): index for index, record in enumerate(begun.source[: report.customers.totals.records_read])}
+        failed = {name for name, index in last.items() if index in bad}
+        failures = {failure.index: failure for failure in report.documents.failures()}
+        sent = self._documents_of(begun)
+        for index in range(report.documents.totals.records_read):
+            document = documents[index]
+            number, state = document["documentNo"], failures[index].state if index in failures else "succeeded"
+            is_failed = document["customerNo"].casefold() in failed
+            if is_failed and number in sent and not begun.act.reconcile:
+                self.violate("gating", f"{number} was sent, and its customer did not succeed")
+            if state == "blocked" and not is_failed:
+                self.violate("gating", f"{number} is blocked, and its customer did not fail")
+            if state in {"blocked", "not_sent", "rejected"} and number in sent:
+                self.violate("contradiction", f"{number} is {state}, and was sent")
+            if state in SUCCESS and not self.service.taken[name_of(document)]:
+                self.violate("contradiction", f"{number} succeeded, and was never taken")
+
+    def morning(self) -> None:
+        act = Act("night", documents=max((act.documents for act in self.plan.acts), default=6) or 6, journal=True)
+        for _ in range(4):
+            begun = self.do(act)[0]
+            if self.violations:
+                return
+            if begun.is_cut:
+                self.violate("all is sent", f"{begun.failure!r}")
+                return
+            left = {failure.state for failure in begun.made[0].documents.failures()}
+            if not left & {"failed", "blocked", "not_sent"}:
+                break
+        else:
+            self.violate("all is sent", f"{left} after four nights")
+        # Customers of whom something may be processed late are sent once more.
+        taken = sum(self.service.taken.values())
+        self.do(act)
+        self.do(replace(act, order=3))
+        if sum(self.service.taken.values()) != taken:
+            self.violate("nothing again", "a night after a night of everything sends a document")
