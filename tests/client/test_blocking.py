@@ -188,7 +188,7 @@ def test_a_call_that_waits_when_the_client_is_closed(server: ThreadedSandbox) ->
 
     closer = threading.Thread(target=close)
     closer.start()
-    with pytest.raises(ConfigurationError, match="closed while"):
+    with pytest.raises(ConfigurationError, match="closed during this call"):
         client.call(wait)
     closer.join()
 
@@ -219,7 +219,7 @@ def test_a_client_that_is_closed_while_a_source_is_read(server: ThreadedSandbox,
             raise ends
         yield from customers(3, 100)
 
-    expected: Any = (KeyboardInterrupt, None) if ends is KeyboardInterrupt else (ConfigurationError, "closed while")
+    expected: Any = (KeyboardInterrupt, None) if ends is KeyboardInterrupt else (ConfigurationError, "closed during this call")
     with pytest.raises(expected[0], match=expected[1]):
         client.create_many("customers", closing(), options=quick())
 

@@ -190,6 +190,8 @@ def made(library, count):
     import duckdb
     query = """SELECT range::VARCHAR AS "customerNo", 'Kunde ' || repeat('x', 200) AS name, 14 AS "dueDays" FROM range(%d)"""
     duckdb.execute("SET threads = 1")
+    # It draws on standard output when a query takes long.
+    duckdb.execute("SET enable_progress_bar = false")
     return duckdb.sql(query % count)
 
 async def read(source):
