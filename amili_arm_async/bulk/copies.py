@@ -17,9 +17,9 @@ from ..models.base import Input
 from ..unreadable import UnreadableRecord
 from .chunking import RecordType
 from .field_names import FieldNameError, check_mapping
-from .plain_records import has_plain_values, plain_record
+from .plain_records import all_have_plain_values, has_plain_values, plain_record
 
-__all__ = ["as_plain", "snapshot"]
+__all__ = ["all_as_plain", "as_plain", "snapshot"]
 
 _FIXED: Final = frozenset({str, int, float, bool, type(None), msgspec.UnsetType, Decimal, date, bytes})
 """Types of immutable values."""
@@ -44,6 +44,24 @@ def snapshot(record: Any, record_type: RecordType) -> Any:
         with contextlib.suppress(Exception):
             return _copied(record)
     return _written(record, record_type)
+
+
+def all_as_plain(records: list[Any], record_type: RecordType) -> list[Any]:
+    """Returns records as `as_plain` does, many at once.
+
+    Args:
+        records: the records, which can't change meanwhile.
+        record_type: the type of the records.
+
+    Returns:
+        The records.
+    """
+    kinds = set(map(type, records))
+    if kinds == {bytes} or (kinds == {record_type.cls} and record_type.are_finite(records)):
+        return records
+    if kinds == {dict} and all_have_plain_values(records):
+        return records
+    return [as_plain(record, record_type) for record in records]
 
 
 def as_plain(record: Any, record_type: RecordType) -> Any:

@@ -7,12 +7,12 @@ offer.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from itertools import repeat
+from itertools import chain
 from typing import Any, Final, get_args, get_origin
 
 from msgspec import UNSET, Struct, UnsetType, to_builtins
@@ -23,7 +23,7 @@ from ..models.base import Input
 from ..unreadable import UnreadableRecord
 from .field_names import kinds_of
 
-__all__ = ["converted", "encode_record", "has_plain_values", "plain_record"]
+__all__ = ["all_have_plain_values", "converted", "encode_record", "has_plain_values", "plain_record"]
 
 _AS_THEY_ARE: Final = frozenset({str, int, float, bool, type(None), UnsetType, Decimal, date})
 """Types of values that JSON has a word for, or that msgspec writes as a date or a number."""
@@ -105,14 +105,43 @@ def has_plain_values(value: Any) -> bool:
     kind = type(value)
     if kind in _AS_THEY_ARE:
         return True
+    items: Iterable[Any]
     if kind is dict:
-        return all(type(item) in _AS_THEY_ARE or has_plain_values(item) for item in value.values())
-    if kind is list or kind is tuple:
-        return all(map(has_plain_values, value))
-    if not isinstance(value, Input):
+        items = value.values()
+    elif kind is list or kind is tuple:
+        items = value
+    elif isinstance(value, Input):
+        items = [getattr(value, name) for name in value.__struct_fields__]
+    else:
         return False
-    values = map(getattr, repeat(value), value.__struct_fields__)
-    return all(type(item) in _AS_THEY_ARE or has_plain_values(item) for item in values)
+    # It runs for each record: most hold hardly anything that has to be looked into.
+    return _AS_THEY_ARE.issuperset(map(type, items)) or all(map(has_plain_values, items))
+
+
+_CONTAINERS: Final = frozenset({dict, list, tuple})
+_DEEPEST: Final = 6
+_MOST_IN_ONE: Final = 100
+
+
+def all_have_plain_values(records: Sequence[dict[Any, Any]]) -> bool:
+    """Returns whether all that is in many mappings can be encoded as it is, for sure: a level of all of them at a time.
+
+    Args:
+        records: the mappings.
+    """
+    level: list[Any] = list(records)
+    for _ in range(_DEEPEST):
+        dicts = [one for one in level if type(one) is dict]
+        lists = [one for one in level if type(one) is not dict]
+        items = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
+        kinds = set(map(type, items)) - _AS_THEY_ARE
+        if not kinds:
+            return True
+        level = [item for item in items if type(item) in kinds]
+        # What is deep, or in itself, is looked at one by one.
+        if not kinds <= _CONTAINERS or len(level) > _MOST_IN_ONE * len(records):
+            return False
+    return False
 
 
 @cache

@@ -17,7 +17,7 @@ from ..errors import ArmError
 from .blocks import RecordBlock
 from .chunking import Batch, Chunker, RecordType
 from .control import RunControl
-from .copies import as_plain, snapshot
+from .copies import all_as_plain, snapshot
 from .in_flight import BatchTracker
 from .outcomes import Outcome
 from .source import STRETCH, Source
@@ -301,7 +301,7 @@ class _Unread:
         """Takes in records of a list."""
         if not self._parts or isinstance(self._parts[-1], RecordBlock):
             self._parts.append([])
-        self._parts[-1] += [as_plain(record, self._record_type) for record in records]
+        self._parts[-1] += all_as_plain(records, self._record_type)
         self._count += len(records)
 
     def feed_block(self, block: RecordBlock) -> None:

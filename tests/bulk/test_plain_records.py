@@ -21,7 +21,7 @@ from pydantic.alias_generators import to_camel
 
 from amili_arm_async import ArmClient, BulkOptions, ConfigurationError, Customer, Document, RecordError
 from amili_arm_async.bulk.field_names import right_name
-from amili_arm_async.bulk.plain_records import encode_record, has_plain_values, plain_record
+from amili_arm_async.bulk.plain_records import all_have_plain_values, encode_record, has_plain_values, plain_record
 from amili_arm_async.models.documents import DocumentLine
 from amili_arm_async.sandbox import Sandbox
 
@@ -272,6 +272,31 @@ def test_values_of_python_are_plain(value):
     assert has_plain_values({"customerNo": "1", "x": value})
     record = {"customerNo": "1", "x": value}
     assert plain_record(record, Customer) is record
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.text(),
+            st.recursive(st.integers() | st.uuids() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)),
+        ),
+        max_size=4,
+    )
+)
+def test_many_are_plain_only_where_each_is(records):
+    if all_have_plain_values(records):
+        assert all(map(has_plain_values, records))
+
+
+def test_what_is_in_itself_or_deep_is_not_plain_for_sure():
+    record: dict[str, Any] = {}
+    record["x"] = [record] * 1000
+    assert not all_have_plain_values([record])
+    deep: Any = 1
+    for _ in range(50):
+        deep = [deep]
+    assert not all_have_plain_values([{"x": deep}])
+    assert all_have_plain_values([{"x": {"y": [{"z": {"a": 1}}]}}, {}])
 
 
 # --- through the runs -------------------------------------------------------------------------------------------------------
