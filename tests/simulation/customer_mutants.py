@@ -237,7 +237,7 @@ def a_second_sync_is_not_refused() -> Patches:
         def release(self) -> None:
             pass
 
-    return [(state, "lock", lambda *_: Open()), (state, "is_locked", lambda *_: False)]
+    return [(state, "_lock", lambda *_: Open()), (state.SyncState, "_refuse_used", lambda _: None)]
 
 
 @mutant_of("sync")
