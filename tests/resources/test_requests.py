@@ -143,7 +143,7 @@ def test_no_operation_of_the_face_is_left_out(arm) -> None:
         f"{room}.{name}" for room in ("customers", "documents", "batches") for name in dir(getattr(arm, room)) if not name.startswith("_")
     }
     # What is no operation of the API: it uses several of them, or none.
-    named -= {"documents.reconcile", "documents.check", "customers.check", "customers.sync"}
+    named -= {"documents.reconcile", "documents.check", "customers.check", "customers.sync", "documents.shared_run"}
     assert named | {"request"} == {operation.name for operation in OPERATIONS}
 
 
