@@ -19,6 +19,8 @@ from amili_arm_async import ArmClient, ConfigurationError, SourceError, open_rec
 from amili_arm_async.sandbox import Sandbox
 from amili_arm_async.sources.locations import locate
 
+from ..support.sandbox_runs import quick
+
 SECRET = "hunter2"
 
 
@@ -315,13 +317,13 @@ async def test_a_frame_is_a_source_of_every_write():
     frame = pa.table({"customerNo": ["1", "2"], "name": ["Kari", "Ola"]})
     async with Sandbox(process_delay=0.0) as sandbox, ArmClient(2218, auth=sandbox.token, base_url=sandbox.base_url) as arm:
         assert (await arm.customers.check(frame)).ok
-        assert (await arm.customers.create_many(frame)).counts["succeeded"] == 2
-        assert (await arm.customers.update_many(frame.to_batches()[0])).counts["succeeded"] == 2
+        assert (await arm.customers.create_many(frame, options=quick())).counts["succeeded"] == 2
+        assert (await arm.customers.update_many(frame.to_batches()[0], options=quick())).counts["succeeded"] == 2
         with tempfile.TemporaryDirectory() as folder:
             state = Path(folder, "state.sqlite")
-            assert (await arm.customers.sync(frame, state=state)).new == 2
-            assert (await arm.customers.sync(frame, state=state)).unchanged == 2
+            assert (await arm.customers.sync(frame, state=state, options=quick())).new == 2
+            assert (await arm.customers.sync(frame, state=state, options=quick())).unchanged == 2
         invoices = pa.table({"documentNo": ["1"], "documentType": ["IN"], "customerNo": ["1"]})
-        assert (await arm.documents.create_many(invoices)).counts["succeeded"] == 1
+        assert (await arm.documents.create_many(invoices, options=quick())).counts["succeeded"] == 1
         with pytest.raises(ConfigurationError, match="give a table"):
             await arm.customers.create_many(frame["name"])
