@@ -253,8 +253,8 @@ class Service:
             self._answer(connection, 202, answer, cut=True)
         elif fault == "no_uuid":
             self._answer(connection, 202, {"message": "accepted"})
-        elif fault == "repeated_uuid" and len(self.batches) > 1:
-            others = sorted(other for other in self.batches if other != uuid)
+        # One that its sender has asked for, and so wrote down: one that was lost with its sender, nobody can know again.
+        elif fault == "repeated_uuid" and (others := sorted(one.uuid for one in self.batches.values() if one.polls and one.uuid != uuid)):
             self._answer(connection, 202, {**answer, "batchUuid": others[int(draw * len(others))]})
         else:
             self._answer(connection, 202, answer)
