@@ -47,6 +47,9 @@ class DatabaseWorker:
     idle: float | None = None
     """Seconds without work after which `_beat` is called; None: never."""
 
+    along: int = 0
+    """Most bytes of other work that is committed together with urgent work, where a commit costs more than that."""
+
     def __init__(self, closed: Callable[[], None]) -> None:
         self.failure: ArmError | None = None
         self._closed = closed
@@ -215,12 +218,23 @@ class DatabaseWorker:
             if self._urgent:
                 works = list(self._urgent)
                 self._urgent.clear()
-                return True, works
-            works, size = [], 0
-            while self._rest and size < _TOGETHER and not (works and (works[-1].alone or self._rest[0].alone)):
-                works.append(self._rest.popleft())
-                size += works[-1].size
+                return True, works + self._some_of_the_rest(self.along, is_first=False)
+            works = self._some_of_the_rest(_TOGETHER, is_first=True)
             return (self._finishing, works) if works else None
+
+    def _some_of_the_rest(self, most: int, *, is_first: bool) -> list[Work]:
+        """Returns work that is not urgent, of so many bytes; where it is the first of a transaction, one piece in any case."""
+        works: list[Work] = []
+        size = 0
+        while self._rest and size < most:
+            work, is_alone = self._rest[0], is_first and not works
+            if (work.alone or size + work.size > most) and not is_alone:
+                break
+            works.append(self._rest.popleft())
+            size += work.size
+            if work.alone:
+                break
+        return works
 
     def _do(self, durable: bool, works: list[Work], connection: Any) -> None:
         results: list[Any] = []

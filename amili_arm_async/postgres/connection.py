@@ -13,20 +13,22 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import count
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from .. import clock, log
 from ..errors import JournalError
-from .driver import broken, connect, passes
+from .driver import broken, connect, first_failure, passes, pipeline
 
 if TYPE_CHECKING:
     from ..database.url import DatabaseUrl
+
+ResultT = TypeVar("ResultT")
 
 __all__ = ["BEAT", "LEASE", "STATEMENT", "TIMELINE", "Fence", "Patience", "PostgresConnection"]
 
@@ -47,16 +49,17 @@ _LOCK: Final = 10.0
 _DELAYS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 """Seconds to wait before each attempt to connect again; the last one repeats."""
 
-_SETTINGS: Final = (
-    "SET LOCAL search_path TO amili_arm, pg_temp; SET LOCAL lock_timeout TO {lock}; SET LOCAL statement_timeout TO {statement};"
-    # A process that was stopped must not hold its locks for good.
-    " SET LOCAL idle_in_transaction_session_timeout TO {lease}"
-)
-_WRITING: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit TO on; {_SETTINGS}"
-_READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_SETTINGS}"
+_WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_SETTINGS: Final = "SELECT set_config('search_path', 'amili_arm, pg_temp', true), {settings}"
 
-_FENCE: Final = """UPDATE parts SET writes = writes + 1, lease_until = clock_timestamp() + %s * interval '1 second'
-WHERE run = %s AND part = %s AND epoch = %s AND writes = %s"""
+_FENCE: Final = """WITH fence AS (
+    UPDATE parts SET writes = writes + 1, lease_until = clock_timestamp() + ? * interval '1 second'
+    WHERE run = ? AND part = ? AND epoch = ? AND writes = ? RETURNING 1
+) SELECT 1 / count(*) FROM fence"""
+"""Fails where it changes no row: so what was sent together with it changes nothing either."""
+
+_DIVISION_BY_ZERO: Final = "22012"
 
 TIMELINE: Final = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 """Grows by one with each promotion of a standby, and each restored backup."""
@@ -136,12 +139,16 @@ class PostgresConnection:
         self._is_fenced = self._reads = False
         self.lease = lease
         statement = statement if statement is not None else lease * STATEMENT
-        self._settings = {"statement": int(statement * 1000), "lock": int(min(_LOCK, statement) * 1000), "lease": int(lease * 1000)}
+        self._settings = _settings(statement, lease)
         self._longest = statement * _LONGEST
         self._beaten = clock.monotonic()
-        self._is_open = False
-        # The statements of the transaction that wrote something, with the rows that they must return again.
-        self._written: list[tuple[str, Sequence[Any], Any]] = []
+        # A transaction is open as soon as it is wanted, and has begun once the database was told.
+        self._is_open = self._has_begun = False
+        # The statements of the transaction that wait to be sent together, and those that were sent and wrote something.
+        self._waiting: list[_Statement] = []
+        self._written: list[_Statement] = []
+        # What the transaction has locked; see `once`.
+        self._locked: dict[Hashable, Any] = {}
         try:
             self._raw = connect(url, self._longest)
         except Exception as exc:
@@ -154,6 +161,8 @@ class PostgresConnection:
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Any:
         """Executes a statement; outside of a transaction, in one of its own.
 
+        In a transaction it is sent when its answer is read, or with a later statement whose answer is read, or with the commit.
+
         Args:
             statement: SQL with a question mark for each value.
             values: the values.
@@ -163,10 +172,9 @@ class PostgresConnection:
         """
         if not self._is_open:
             return self._alone(statement, values)
-        cursor = self._repeatedly(statement, values)
-        if not statement.startswith("SELECT"):
-            self._written.append((statement, values, None))
-        return cursor
+        sent = _Statement(statement, values, self)
+        self._waiting.append(sent)
+        return sent
 
     def execute_alike(self, statement: str, values: Sequence[Any] = ()) -> Any:
         """Executes a statement whose answer depends on what others wrote: where the transaction is repeated, it must be the same.
@@ -176,12 +184,27 @@ class PostgresConnection:
             values: the values.
 
         Returns:
-            That row.
+            A cursor with that row; it must be read before the commit.
         """
         assert self._is_open
-        row = self._repeatedly(statement, values).fetchone()
-        self._written.append((statement, values, row))
-        return row
+        sent = self.execute(statement, values)
+        sent.is_alike = True
+        return sent
+
+    def once(self, what: Hashable, do: Callable[[], ResultT]) -> ResultT:
+        """Does something the first time in a transaction.
+
+        Args:
+            what: names it.
+            do: does it.
+
+        Returns:
+            What it returned the first time.
+        """
+        if what not in self._locked:
+            self._locked[what] = do()
+        found: ResultT = self._locked[what]
+        return found
 
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Executes a statement for many rows: an INSERT with many at a time.
@@ -201,7 +224,7 @@ class PostgresConnection:
             self.execute(f"{many[1]}{', '.join([many[2]] * len(some))}{many[3]}", [value for row in some for value in row])
 
     def _alone(self, statement: str, values: Sequence[Any]) -> Any:
-        if self.fence is not None and clock.monotonic() - self._beaten > self.lease * BEAT:
+        if self.fence is not None and self._is_beat_due:
             self.beat()
         self.begin(fenced=False)
         try:
@@ -211,17 +234,6 @@ class PostgresConnection:
             self.rollback()
             raise
         return cursor
-
-    def _repeatedly(self, statement: str, values: Sequence[Any]) -> Any:
-        while True:
-            try:
-                return self._send(statement, values)
-            except Exception as exc:
-                self._again(exc)
-
-    def _send(self, statement: str, values: Sequence[Any]) -> _Answer | Any:
-        cursor = self._raw.execute(_translated(statement), [_escaped(value) for value in values], binary=True)
-        return _Answer(cursor)
 
     # --- transactions -----------------------------------------------------------------------------------------------------
 
@@ -249,48 +261,50 @@ class PostgresConnection:
         Args:
             fenced: whether to change the fence.
             reads: whether it only reads, all as of one moment.
-
-        Raises:
-            JournalError: this process owns the run no longer, or the database lost what it had committed.
         """
-        self._written.clear()
+        self._forget()
         self._is_open = True
         self._is_fenced = fenced and self.fence is not None and not reads
         self._reads = reads
-        try:
-            self._begin()
-        except Exception as exc:
-            self._again(exc)
 
-    def _begin(self) -> None:
-        self._raw.execute((_READING if self._reads else _WRITING).format(**self._settings))
-        if self._is_fenced:
-            assert self.fence is not None
-            run, part, epoch, writes = msgspec.structs.astuple(self.fence)
-            if self._raw.execute(_FENCE, (self.lease, run, part, epoch, writes)).rowcount != 1:
-                raise self._fenced_off()
+    def commit(self, *, beats: bool = False) -> None:
+        """Commits the transaction: it is durable when this returns. One without statements is sent only to renew the lease.
 
-    def commit(self) -> None:
-        """Commits the transaction: it is durable when this returns.
+        Args:
+            beats: whether to renew the lease in any case.
 
         Raises:
-            JournalError: it can't be committed, or it is not known whether it was.
+            JournalError: it can't be committed, or it is not known whether it was; or this process owns the run no longer, or the database
+                lost what it had committed.
         """
-        try:
-            self._raw.execute("COMMIT")
-        except Exception as exc:
-            self._again(exc, committing=True)
+        is_wanted = self._has_begun or bool(self._waiting) or beats or (self._is_fenced and self._is_beat_due)
+        if is_wanted:
+            self._send(commits=True)
         self._is_open = False
-        if self._is_fenced and self.fence is not None:
+        if is_wanted and self._is_fenced and self.fence is not None:
             self.fence.writes += 1
             self._beaten = clock.monotonic()
+
+    @property
+    def _is_beat_due(self) -> bool:
+        return clock.monotonic() - self._beaten > self.lease * BEAT
 
     def rollback(self) -> None:
         """Undoes the transaction, if one is open; never raises."""
         self._is_open = False
+        if self._has_begun:
+            self._undo()
+
+    def _undo(self) -> None:
+        self._has_begun = False
         with contextlib.suppress(Exception):
             if not self._raw.closed:
                 self._raw.execute("ROLLBACK")
+
+    def _forget(self) -> None:
+        self._waiting.clear()
+        self._written.clear()
+        self._locked.clear()
 
     def beat(self) -> None:
         """Renews the lease.
@@ -298,8 +312,12 @@ class PostgresConnection:
         Raises:
             JournalError: this process owns the run no longer.
         """
-        with self.transaction():
-            pass
+        self.begin()
+        try:
+            self.commit(beats=True)
+        except BaseException:
+            self.rollback()
+            raise
 
     def identify(self) -> None:
         """Finds out which database it is; from now on another one is refused, as after a standby was promoted."""
@@ -318,10 +336,24 @@ class PostgresConnection:
         with contextlib.suppress(Exception):
             self._raw.close()
 
-    # --- a database that is away ------------------------------------------------------------------------------------------
+    # --- what is sent -----------------------------------------------------------------------------------------------------
 
-    def _again(self, failure: Exception, *, committing: bool = False) -> None:
-        """After a failure that may pass: waits, connects, and brings the transaction to where it was; else raises."""
+    def send(self) -> None:
+        """Sends what waits to be sent, and waits for the answers.
+
+        Raises:
+            JournalError: this process owns the run no longer, or the database lost what it had committed, or can't be used.
+        """
+        self._send(commits=False)
+
+    def _send(self, *, commits: bool) -> None:
+        """Sends what waits to be sent; where the connection is lost, waits for another one and brings the transaction to where it was."""
+        try:
+            self._exchange(commits=commits)
+        except Exception as exc:  # whatever it is, it is judged below
+            failure = exc
+        else:
+            return
         since = clock.monotonic()
         for number in count():
             if not passes(failure):
@@ -333,48 +365,93 @@ class PostgresConnection:
                 hint = f"This process waited {waited:.0f} s for it. Nothing more is sent; run again with the same run id"
                 raise broken(self._url, failure, self._word, hint) from failure
             try:
-                self._restart(committing=committing)
+                self._reconnect()
+                self._exchange(commits=commits, may_be_committed=commits)
             except Exception as exc:  # whatever it is, it is judged above
                 failure = exc
             else:
                 return
 
-    def _restart(self, *, committing: bool) -> None:
+    def _reconnect(self) -> None:
         # What is left of the old connection may hold locks until the server notices.
         self.close()
+        self._has_begun = False
         self._raw = connect(self._url, self._longest)
         if self.server is not None and _server(self._raw) != self.server:
             raise self.lost()
+
+    def _exchange(self, *, commits: bool, may_be_committed: bool = False) -> None:
         try:
-            self._begin()
-        except _CommittedBefore:
-            if not committing:
-                raise self.lost() from None
-            self._raw.execute("ROLLBACK")
-            return
-        for statement, values, expected in self._written:
-            answer = self._send(statement, values)
-            if expected is not None and answer.fetchone() != expected:
+            if self._written and not self._has_begun:
+                self._repeat()
+            opening, last = self._opening(), [_Statement("COMMIT")] if commits else []
+            cursors = self._together([*opening, *self._waiting, *last])
+        except Exception as exc:
+            if getattr(exc, "sqlstate", None) != _DIVISION_BY_ZERO:
+                raise
+            self._fence_failed(may_be_committed=may_be_committed)
+        else:
+            for sent, cursor in zip(self._waiting, cursors[len(opening) :], strict=False):
+                sent.answered(cursor)
+        self._has_begun = not commits
+        self._written += [sent for sent in self._waiting if sent.writes]
+        self._waiting.clear()
+
+    def _opening(self) -> list[_Statement]:
+        if self._has_begun:
+            return []
+        opening = [_Statement(_READING if self._reads else _WRITING), _Statement(self._settings)]
+        if self._is_fenced:
+            assert self.fence is not None
+            opening.append(_Statement(_FENCE, (self.lease, *msgspec.structs.astuple(self.fence))))
+        return opening
+
+    def _repeat(self) -> None:
+        """Sends again what the transaction wrote before the connection was lost."""
+        opening = self._opening()
+        cursors = self._together([*opening, *self._written])
+        self._has_begun = True
+        for sent, cursor in zip(self._written, cursors[len(opening) :], strict=True):
+            if sent.is_alike and cursor.fetchone() != sent.row:
                 raise JournalError(
                     f"the connection to {self._url} was lost while another run wrote there, so that what was about to be recorded is "
                     "outdated. Nothing more is sent; run again with the same run id"
                 )
-        if committing:
-            self._raw.execute("COMMIT")
 
-    def _fenced_off(self) -> JournalError:
-        """Returns why the fence did not hold; raises `_CommittedBefore` where the transaction that begins was committed before."""
+    def _together(self, statements: list[_Statement]) -> list[Any]:
+        """Sends statements at once, and then waits for all answers: where one fails, the next ones do nothing."""
+        failure: BaseException | None = None
+        cursors: list[Any] = []
+        try:
+            with pipeline(self._raw):
+                try:
+                    for sent in statements:
+                        values = [_escaped(value) for value in sent.values]
+                        cursor = self._raw.execute(_translated(sent.text), values, binary=True)
+                        cursors.append(cursor)
+                except Exception as exc:  # whatever it is, the answers must be read
+                    failure = exc
+        except Exception as exc:
+            failure = failure or first_failure(exc)
+        if failure is not None:
+            self._has_begun = self._has_begun or bool(statements)
+            raise failure
+        return cursors
+
+    def _fence_failed(self, *, may_be_committed: bool) -> None:
+        """Does nothing where the fence fails because the same transaction was committed before; else raises why it does."""
         assert self.fence is not None
-        query = "SELECT epoch, writes FROM parts WHERE run = %s AND part = %s"
+        self._undo()
+        query = "SELECT epoch, writes FROM amili_arm.parts WHERE run = %s AND part = %s"
         row = self._raw.execute(query, (self.fence.run, self.fence.part)).fetchone()
-        if row == (self.fence.epoch, self.fence.writes + 1):
-            raise _CommittedBefore
+        if may_be_committed and row == (self.fence.epoch, self.fence.writes + 1):
+            return
         if row is not None and row[0] > self.fence.epoch:
-            return JournalError(
+            raise JournalError(
                 f"another process has taken over what this one was doing with the {self._word} {self._url}: nothing more is sent from "
                 "here. Was this process, or its machine, suspended?"
             )
-        return self.lost()
+        raise self.lost()
 
     def lost(self) -> JournalError:
         """Returns the error for a database that may not know all that it had committed."""
@@ -391,35 +468,69 @@ def _server(raw: Any) -> str:
     return f"{row[0]}:{row[1]}"
 
 
-class _CommittedBefore(Exception):  # noqa: N818 - it is no error
-    """The transaction that is begun again was committed before."""
+class _Statement:
+    """A statement, and a cursor for its answer."""
 
+    __slots__ = ("_connection", "_cursor", "is_alike", "row", "text", "values")
 
-class _Answer:
-    """The rows of an answer, as they were written."""
+    def __init__(self, text: str, values: Sequence[Any] = (), connection: PostgresConnection | None = None) -> None:
+        self.text = text
+        self.values = values
+        # Whether its answer must be the same where it is repeated, and that answer.
+        self.is_alike = False
+        self.row: tuple[Any, ...] | None = None
+        self._connection = connection
+        self._cursor: Any = None
 
-    __slots__ = ("_cursor",)
+    @property
+    def writes(self) -> bool:
+        """Whether it changes or locks anything."""
+        return not self.text.startswith("SELECT") or self.text.endswith("FOR UPDATE")
 
-    def __init__(self, cursor: Any) -> None:
-        self._cursor = cursor
+    def answered(self, cursor: Any) -> None:
+        """Keeps its answer.
+
+        Args:
+            cursor: of psycopg.
+        """
+        self._cursor, self._connection = cursor, None
+        if self.is_alike:
+            self.row = cursor.fetchone()
+
+    def _answer(self) -> Any:
+        if self._connection is not None:
+            self._connection.send()
+        return self._cursor
 
     @property
     def rowcount(self) -> int:
         """The number of rows that were changed or returned."""
-        return int(self._cursor.rowcount)
+        return int(self._answer().rowcount)
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        """Returns the next row, or None."""
-        row = self._cursor.fetchone()
+        """Returns the next row, or None; where the answer must be the same, always its only row."""
+        row = self._answer().fetchone() if not self.is_alike else self._answer() and self.row
         return _unescaped(row) if row is not None else None
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """Returns all rows that are left."""
-        return list(map(_unescaped, self._cursor.fetchall()))
+        return list(map(_unescaped, self._answer().fetchall()))
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """Yields the rows that are left."""
-        return map(_unescaped, self._cursor)
+        return map(_unescaped, self._answer())
+
+
+def _settings(statement: float, lease: float) -> str:
+    """Returns the statement that makes the settings of a transaction: those of a session break behind a pooler."""
+    limits = {
+        "lock_timeout": min(_LOCK, statement),
+        "statement_timeout": statement,
+        # A process that was stopped must not hold its locks for good.
+        "idle_in_transaction_session_timeout": lease,
+    }
+    texts = {"synchronous_commit": "on", **{name: f"{int(seconds * 1000)}ms" for name, seconds in limits.items()}}
+    return _SETTINGS.format(settings=", ".join(f"set_config('{name}', '{text}', true)" for name, text in texts.items()))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +13,7 @@ from ..errors import ConfigurationError, JournalError
 if TYPE_CHECKING:
     from ..database.url import DatabaseUrl
 
-__all__ = ["broken", "connect", "load", "passes"]
+__all__ = ["broken", "connect", "first_failure", "load", "passes", "pipeline"]
 
 _DEFAULTS: Final = {
     "application_name": "amili-arm",
@@ -106,6 +107,29 @@ def _limited(steps: Generator[Any, Any, Any], longest: float, failure: type[Exce
         if clock.monotonic() - begun > longest:
             steps.close()
             raise failure(f"the server has not answered for {longest:.0f} s")
+
+
+def pipeline(connection: Any) -> contextlib.AbstractContextManager[Any]:
+    """Returns a context in which statements are sent without waiting for answers; with a libpq older than 14, each waits for its own.
+
+    Args:
+        connection: of psycopg.
+    """
+    if load().Pipeline.is_supported():
+        return connection.pipeline()  # type: ignore[no-any-return]
+    return contextlib.nullcontext()
+
+
+def first_failure(failure: BaseException) -> BaseException:
+    """Returns the failure of a pipeline that all its later ones follow from.
+
+    Args:
+        failure: the last one.
+    """
+    aborted = load().errors.PipelineAborted
+    while isinstance(failure, aborted) and failure.__context__ is not None:
+        failure = failure.__context__
+    return failure
 
 
 def passes(failure: Exception) -> bool:

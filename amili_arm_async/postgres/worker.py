@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..database.worker import DatabaseWorker, Work
 from ..errors import ArmError
@@ -16,7 +16,20 @@ if TYPE_CHECKING:
     from ..database.url import DatabaseUrl
     from .owner import Owner
 
-__all__ = ["PostgresWorker"]
+__all__ = ["Later", "PostgresWorker"]
+
+
+class Later(NamedTuple):
+    """What work returns whose result is read after all work of its transaction was done: so the statements of all are sent together.
+
+    Attributes:
+        read: reads it.
+    """
+
+    read: Callable[[], Any]
+
+
+_ALONG: Final = 250_000
 
 
 class PostgresWorker(DatabaseWorker):
@@ -29,6 +42,8 @@ class PostgresWorker(DatabaseWorker):
         word: what error messages call what is kept there.
         patience: how long to wait for a database that is away.
     """
+
+    along = _ALONG
 
     def __init__(
         self,
@@ -69,7 +84,8 @@ class PostgresWorker(DatabaseWorker):
         if works[0].alone:
             return [work.do(connection) for work in works]
         with connection.transaction():
-            return [work.do(connection) for work in works]
+            results = [work.do(connection) for work in works]
+            return [result.read() if isinstance(result, Later) else result for result in results]
 
     def _beat(self, connection: PostgresConnection) -> None:
         if connection.fence is not None:

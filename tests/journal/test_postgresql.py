@@ -8,7 +8,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
-import psycopg
 import pytest
 
 from amili_arm_async import BulkError, BulkOptions, ConfigurationError, JournalError, adopt_journal, prune_journal, read_journal
@@ -18,6 +17,7 @@ from amili_arm_async.postgres import connection as connections
 from amili_arm_async.postgres.schema import VERSION, prepare_schema
 from amili_arm_async.sandbox import Fault
 
+from ..support.cutting_proxy import cutting
 from ..support.postgres import pooled, standby_of
 from ..support.sandbox_runs import invoices, lines_of, send, the_run, until
 
@@ -233,35 +233,49 @@ async def test_a_run_survives_connections_that_are_cut(arm, sandbox, postgres, d
     assert (await the_run(database)).counts == {"succeeded": 60}
 
 
-@pytest.mark.parametrize("is_committed", [True, False])
-async def test_a_commit_without_an_answer(arm, sandbox, database, monkeypatch, is_committed):
-    real, lost, commits = psycopg.Connection.execute, [], count()
-
-    def execute(self, query, *arguments, **settings):
-        if query == "COMMIT" and next(commits) % 2 == 0:
-            lost.append(query)
-            if is_committed:
-                real(self, query)
-            self.close()
-            raise psycopg.OperationalError("the connection was lost")
-        return real(self, query, *arguments, **settings)
-
-    # The first transactions make the tables and the run: they are not fenced yet.
-    await send(arm, invoices(3), journal=database, **RUN)
+@pytest.mark.parametrize("place", ["before", "after"])
+async def test_a_commit_without_an_answer(arm, sandbox, postgres, database, place):
+    commits = count()
 
     async def source():
         for record in invoices(3):
             yield record
-        monkeypatch.setattr(psycopg.Connection, "execute", execute)
+        proxy.choose = lambda: place if next(commits) % 2 == 0 else None
         for record in invoices(27, start=3):
             yield record
+        await until(lambda: proxy.cuts[place] > 2)
+        for record in invoices(9, start=30):
+            yield record
 
-    outcome = await send(arm, source(), journal=database, patience=60, **RUN)
-    assert len(lost) > 5
-    assert outcome.counts == {"done_before": 3, "succeeded": 27}
-    monkeypatch.undo()
-    assert (await the_run(database)).counts == {"succeeded": 30}
+    with cutting(postgres.port) as proxy:
+        journal = database.replace(f":{postgres.port}/", f":{proxy.port}/")
+        # The first transactions make the tables and the run: they are not fenced yet.
+        await send(arm, invoices(3), journal=journal, **RUN)
+        outcome = await send(arm, source(), journal=journal, patience=60, **RUN)
+    assert outcome.counts == {"done_before": 3, "succeeded": 36}
+    assert (await the_run(database)).counts == {"succeeded": 39}
     assert not list(sandbox.documents.doubles())
+
+
+async def test_a_transaction_with_an_intent_begins_with_the_fence_and_takes_few_exchanges(arm, database, monkeypatch):
+    transactions, real = [], connections.PostgresConnection._together
+
+    def together(self, statements):
+        texts = [sent.text for sent in statements]
+        if texts[0].startswith("BEGIN"):
+            transactions.append([])
+        transactions[-1].append(texts)
+        return real(self, statements)
+
+    monkeypatch.setattr(connections.PostgresConnection, "_together", together)
+    await send(arm, invoices(30), journal=database, resend_known=True, **RUN)
+    intents = [exchanges for exchanges in transactions if any("SET state = 'sending'" in text for texts in exchanges for text in texts)]
+    assert intents
+    for exchanges in intents:
+        assert len(exchanges) <= 3
+        assert "set_config('synchronous_commit', 'on', true)" in exchanges[0][1]
+        assert "WITH fence" in exchanges[0][2]
+        assert exchanges[-1][-1] == "COMMIT"
 
 
 async def test_a_database_that_does_not_come_back(arm, sandbox, postgres, database):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ....clock import Stamp
 from ....postgres.connection import TIMELINE, PostgresConnection
 from ....postgres.lease import is_owned
+from ....postgres.worker import Later
 from ....sqlite.file import temporary_database
 from ..protocol import StaleSince
 from ..sqlite.index import Index
@@ -33,6 +34,16 @@ _CHANGE: Final = f"""INSERT INTO accounts (operation, client_no, base_url, chang
 ON CONFLICT (operation, client_no, base_url) DO UPDATE SET changes = accounts.changes + 1 RETURNING changes, {TIMELINE}"""  # noqa: S608 - our own words
 _CHANGE_OF_UNNAMED: Final = _CHANGE.replace(f", {TIMELINE}", ", NULL")
 
+_ACCEPTED: Final = """WITH others AS (
+    SELECT batches.id FROM batches JOIN runs ON runs.id = batches.id >> 32
+    WHERE uuid IS NOT NULL AND lower(trim(uuid)) = lower(trim(?)) AND batches.id <> ? AND client_no = ? AND base_url = ?
+), shared AS (
+    UPDATE batches SET shared = 1 WHERE id IN (SELECT id FROM others)
+), opened AS (
+    UPDATE batches SET state = 'open', uuid = ?, accepted = ?, accepted_boot = ?, accepted_service = ?
+    WHERE id = ? AND ? AND NOT EXISTS (SELECT 1 FROM others) RETURNING 1
+) SELECT EXISTS (SELECT 1 FROM opened)"""
+
 _RECORDED: Final = "an earlier run found it stale"
 _OTHER_SERVER: Final = (
     "its database is another one than when it was last written, or on another timeline: a standby was promoted, or a backup restored, "
@@ -51,13 +62,15 @@ def note_change(connection: PostgresConnection, operation: str, client_no: int, 
         base_url: the address.
 
     Returns:
-        How often that was done.
+        In how many transactions that was done.
 
     Raises:
         JournalError: the database is not the one that it was when the connection was opened.
     """
     query = _CHANGE if connection.server is not None else _CHANGE_OF_UNNAMED
-    changes, timeline = connection.execute_alike(query, (operation, client_no, base_url))
+    account = operation, client_no, base_url
+    # Once it is locked, nobody else changes it in this transaction.
+    changes, timeline = connection.once(account, lambda: connection.execute_alike(query, account).fetchone())
     if connection.server is not None and not connection.server.endswith(f":{timeline}"):
         # Behind a pooler, a promotion is not seen as a lost connection.
         raise connection.lost()
@@ -114,6 +127,23 @@ class PostgresRunStore(RunStore):
         super()._enter_withheld(connection, id, batch, said, looked_up, keep_body=keep_body)
         self._note(connection)
 
+    def accepted(self, connection: Any, id: int, batch_uuid: str, now: Stamp, *, is_first: bool) -> Any:
+        """Records that the server accepted a batch, in one statement. See `RunStore`.
+
+        Args:
+            connection: to the database.
+            id: the id of the batch.
+            batch_uuid: its batchUuid.
+            now: the current time.
+            is_first: False if this client got the same batchUuid before.
+
+        Returns:
+            What tells whether the batchUuid is unique, before the transaction ends.
+        """
+        others = batch_uuid, id, self.key.client_no, self.key.base_url
+        sent = connection.execute_alike(_ACCEPTED, (*others, batch_uuid, now.wall, now.boot, now.service, id, is_first))
+        return Later(lambda: bool(sent.fetchone()[0]))
+
     def release(self) -> None:
         """Closes all files."""
         super().release()
@@ -157,7 +187,7 @@ class _OtherRuns(OtherRuns):
 
     def _has_changed(self, connection: Any) -> bool:
         changes = note_change(connection, *self._account)
-        has_changed, self._version = changes != self._version + 1 or self._version < 0, changes
+        has_changed, self._version = changes not in {self._version, self._version + 1} or self._version < 0, changes
         return has_changed
 
     def _is_sibling(self, run_id: str) -> bool:
