@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 from . import clock
 from .bulk.chunking import RecordType
 from .bulk.copies import snapshot
+from .bulk.outcomes import RecordOutcome
 from .bulk.report import BulkReport
 from .bulk.source import FreshRecords
 from .client import ArmClient
@@ -30,10 +31,11 @@ from .sources.arrow import ArrowStream
 
 if TYPE_CHECKING:
     from .nightly.run import NightlyReport
+    from .resources.shared_run import SharedReport, SharedRun
     from .sync.run import SyncReport
     from .validation.report import CheckReport
 
-__all__ = ["BlockingClient"]
+__all__ = ["BlockingClient", "BlockingSharedRun"]
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["customers", "documents"]
@@ -278,6 +280,8 @@ class BlockingClient:
         user_id: str | None = None,
         at_least_customers: int | float | None = None,
         at_least_documents: int | None = None,
+        parts: int | None = None,
+        part: int | None = None,
     ) -> NightlyReport:
         """Sends customers, then their documents, and reports on both; see `arm.nightly`.
 
@@ -291,6 +295,8 @@ class BlockingClient:
             user_id: the user id that each batch names.
             at_least_customers: the minimum content of their source: a number, or a share of the customers in the state.
             at_least_documents: the minimum number of documents.
+            parts: the number of parts of a night that many processes share.
+            part: the part of the documents that this process sends.
 
         Returns:
             The report.
@@ -311,9 +317,53 @@ class BlockingClient:
                 user_id=user_id,
                 at_least_customers=at_least_customers,
                 at_least_documents=at_least_documents,
+                parts=parts,
+                part=part,
             )
 
         return self._thread.run(job)
+
+    def shared_run(
+        self,
+        journal: str,
+        *,
+        run_id: str,
+        parts: int,
+        lease: float = 60.0,
+        options: BulkOptions | None = None,
+        user_id: str | None = None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> BlockingSharedRun:
+        """Makes a run of documents that many processes on many machines share; see `arm.documents.shared_run`.
+
+        ```python
+        with client.shared_run(journal, run_id="2026-11-20", parts=64) as run:
+            report = run.send_part(7, documents)
+        ```
+
+        Args:
+            journal: the URL of the PostgreSQL database.
+            run_id: the name of the run, the same in every process.
+            parts: the number of parts, the same in every process.
+            lease: seconds for which a process owns its part after each thing that it records. Default 60.
+            options: how each part cuts, sends and waits. Default: `BulkOptions()`.
+            user_id: the user id that each batch names. Default: the client's.
+            timeout: time-outs of each request. Default: the client's.
+            retry: retries of each request. Default: the client's.
+
+        Returns:
+            The run, to be entered.
+
+        Raises:
+            ConfigurationError: `journal` is no URL of PostgreSQL, the options can't be used, or, when it is entered, the run was begun with
+                another number of parts.
+            JournalError: when it is entered: the database can't be used.
+        """
+        made = self._arm.documents.shared_run(
+            journal, run_id=run_id, parts=parts, lease=lease, options=options, user_id=user_id, timeout=timeout, retry=retry
+        )
+        return BlockingSharedRun(self._thread, made)
 
     def reconcile(
         self,
@@ -344,6 +394,84 @@ class BlockingClient:
         return self.call(
             lambda arm: arm.documents.reconcile(journal, run_id=run_id, settle=settle, resend_absent=resend_absent, options=options)
         )
+
+
+class BlockingSharedRun:
+    """A `SharedRun` for code that is not async; made by `BlockingClient.shared_run`. It may be shared by any number of threads.
+
+    Attributes:
+        run_id: the name of the run.
+        parts: the number of its parts.
+    """
+
+    def __init__(self, thread: _LoopThread, run: SharedRun) -> None:
+        self.run_id = run.run_id
+        self.parts = run.parts
+        self._thread = thread
+        self._run = run
+
+    def __enter__(self) -> BlockingSharedRun:
+        self._thread.run(lambda _, __: self._run.__aenter__())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._thread.run(lambda _, __: self._run.__aexit__(kind, error, trace))
+
+    def send_part(self, part: int, documents: DocumentRecords, *, pass_over: bool = False) -> BulkReport:
+        """Sends the documents of one part; see `SharedRun.send_part`.
+
+        Args:
+            part: which part, from 0.
+            documents: any iterable, or a table that supports the Arrow stream protocol, of any length.
+            pass_over: whether documents of other parts are passed over, and counted as `other_part`. Default False: they are refused.
+
+        Returns:
+            The report of the part.
+
+        Raises:
+            ConfigurationError: there is no such part, or the run was not entered.
+            RecordError: a list holds a document of another part; nothing was sent.
+            BulkError: the run could not continue; `report` says what became of each record.
+            JournalError: the journal can't be used.
+        """
+
+        def job(_: ArmClient, source_of: _Wrap) -> Awaitable[BulkReport]:
+            return self._run.send_part(part, source_of(documents, DOCUMENTS, None), pass_over=pass_over)
+
+        return self._thread.run(job)
+
+    def report(self) -> SharedReport:
+        """Adds up what the journal knows of all parts; see `SharedRun.report`.
+
+        Returns:
+            The report.
+
+        Raises:
+            JournalError: the journal can't be used.
+        """
+        return self._thread.run(lambda _, __: self._run.report())
+
+    def failures(self) -> Iterator[RecordOutcome]:
+        """Gives every document of all parts that did not succeed; see `SharedRun.failures`. They are read as you iterate.
+
+        Yields:
+            Index, key, state, reason and message of each.
+
+        Raises:
+            JournalError: the journal can't be used.
+        """
+        found = self._run.failures()
+
+        async def some() -> list[RecordOutcome]:
+            taken: list[RecordOutcome] = []
+            async for one in found:
+                taken.append(one)
+                if len(taken) == _AT_ONCE:
+                    break
+            return taken
+
+        while taken := self._thread.run(lambda _, __: some()):
+            yield from taken
 
 
 def _check_kind(kind: object) -> None:

@@ -256,6 +256,8 @@ class ArmClient:
         user_id: str | None = None,
         at_least_customers: int | float | None = None,
         at_least_documents: int | None = None,
+        parts: int | None = None,
+        part: int | None = None,
     ) -> NightlyRun:
         """Sends customers, then their documents, and reports on both: the nightly job.
 
@@ -275,9 +277,13 @@ class ArmClient:
                 a share of the customers in it, a float from 0 to 1. Default None: 0.5 with a state, otherwise no minimum.
             at_least_documents: the minimum number of documents. Default None: any number. If a source holds less than
                 expected, all that was read is sent, and the night is not ok: see `NightlyReport.shortfalls`.
+            parts: the number of parts of a night that many processes share: each gives all customers and all documents, and sends one part
+                of the documents. One of them sends the customers, the others wait for that. It needs `document_options` with a journal
+                in PostgreSQL and a run_id, and a state in PostgreSQL; see docs/shared_runs.md. Default None: this process sends all.
+            part: the part that this process sends, from 0.
 
         Returns:
-            The run: await it for a `NightlyReport`.
+            The run: await it for a `NightlyReport`, of what this process has sent.
 
         Raises:
             ConfigurationError: there is nothing to do, or the options contradict each other.
@@ -296,6 +302,8 @@ class ArmClient:
             user_id,
             at_least_customers=at_least_customers,
             at_least_documents=at_least_documents,
+            parts=parts,
+            part=part,
         )
 
     async def request(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
@@ -86,6 +87,8 @@ class PartFilter(RunObserver):
 
     def on_settled(self, outcome: BatchOutcome) -> None:
         """Tells the other observers what became of records of this part."""
+        if outcome.exceptions:
+            outcome = _without_others(outcome)
         if outcome.common != _OTHER_PART:
             for observer in self._observers:
                 observer.on_settled(outcome)
@@ -97,3 +100,19 @@ class PartFilter(RunObserver):
 
     def _parts_of(self, records: Sequence[Any]) -> list[int]:
         return self._hash.of_keys(keys_at(self._record_type, records, range(len(records))))
+
+
+def _without_others(outcome: BatchOutcome) -> BatchOutcome:
+    """Leaves out the records of other parts."""
+    each = [outcome.exceptions.get(position, outcome.common) for position in range(len(outcome))]
+    own = [position for position, one in enumerate(each) if one != _OTHER_PART]
+    if not own or len(own) == len(each):
+        return outcome
+    common = each[own[0]]
+    return replace(
+        outcome,
+        indexes=[outcome.indexes[position] for position in own],
+        keys=[outcome.keys[position] for position in own],
+        common=common,
+        exceptions={place: each[position] for place, position in enumerate(own) if each[position] != common},
+    )

@@ -46,6 +46,7 @@ from .options import (
     LineOptions,
     MonitoringOptions,
     OutputOptions,
+    PartOptions,
     RehearsalOptions,
     RunOptions,
     SourceOptions,
@@ -132,6 +133,7 @@ def nightly(
     run: RunOptions,
     rehearsal: RehearsalOptions,
     journal: JournalOptions,
+    parts: PartOptions,
     reports: ReportOptions,
     source: SourceOptions,
     columns: PartColumnOptions,
@@ -208,6 +210,8 @@ def nightly(
         if connection.client_no is not None:
             raise typer.Exit(run_client(context, connection.client_no))
         raise typer.Exit(run_clients(context, numbers, as_json=shown.as_json, messages=shown.server_messages))
+    excluded = {"--limit": rehearsal.limit, "--dry-run": rehearsal.dry_run, "--at-least-documents": at_least_documents}
+    parts.check(journal, documents=documents is not None, excluded=excluded)
     options = rehearsal.of(run.bulk(stop_after_failures=parse_stop_after_failures(stop_after_failures)))
     job = NightlyJob(
         rehearsal.client(connection),
@@ -218,6 +222,7 @@ def nightly(
         at_least=(parse_at_least(at_least_customers, "--at-least-customers", has_state=state is not None), at_least_documents),
         grace=run.grace,
         quiet=shown.quiet,
+        parts=parts,
     )
     job.invocation = Invocation.of(
         context,
@@ -292,6 +297,7 @@ class NightlyJob:
         document_options: of the run of the documents.
         grace: seconds that batches in flight get to finish after a signal.
         quiet: whether no progress is shown.
+        parts: which part of the documents is sent.
         paths: of the files, by part.
         records: the open files, by part.
         open_again: opens the file of a part once more, where the files are checked first; else None.
@@ -309,6 +315,7 @@ class NightlyJob:
     document_options: BulkOptions
     grace: float = GRACE
     quiet: bool = False
+    parts: PartOptions = field(default_factory=PartOptions)
     paths: dict[PartName, str] = field(default_factory=dict)
     records: dict[PartName, Records] = field(default_factory=dict)
     open_again: Callable[[PartName], Records] | None = None
@@ -380,6 +387,8 @@ class NightlyJob:
                 document_options=replace(self.document_options, on_progress=self._progress),
                 at_least_customers=self.at_least[0],
                 at_least_documents=self.at_least[1],
+                parts=self.parts.parts,
+                part=self.parts.part,
             )
             self.report = night.report
             await night.run_with(self._send)

@@ -101,6 +101,27 @@ class FailedCustomers(RunObserver):
             self._overflow = self._overflow or _Overflow()
             self._overflow.add(overflow)
 
+    def names(self) -> Iterator[str]:
+        """Gives the numbers of the customers that did not succeed, in lower case.
+
+        Raises:
+            ArmError: the temporary file can't be read.
+        """
+        yield from self._memory
+        if self._overflow is not None:
+            yield from self._overflow.names()
+
+    def restore(self, names: Iterable[str]) -> None:
+        """Takes in the numbers that another process found; its source was read to its end.
+
+        Args:
+            names: as `names` gave them.
+        """
+        left = iter(names)
+        while some := dict.fromkeys(islice(left, _PER_STATEMENT), 0):
+            self._add(some)
+        self.complete = True
+
     def among(self, names: Iterable[str]) -> set[str]:
         """Returns those of the given customers that did not succeed.
 
@@ -176,6 +197,20 @@ class _Overflow:
                 # It stays blocked: better a document that waits for the next night than one that is lost.
                 return
 
+    def names(self) -> Iterator[str]:
+        yield from self._memory
+        if self._database is None:
+            return
+        last = b""
+        try:
+            while rows := self._database.execute(
+                "SELECT name FROM failed WHERE name > ? ORDER BY name LIMIT ?", (last, _PER_STATEMENT)
+            ).fetchall():
+                yield from (name.decode("utf-8", "surrogatepass") for (name,) in rows)
+                last = rows[-1][0]
+        except self._sqlite_error as exc:
+            raise _unreadable(exc) from None
+
     def among(self, names: set[str]) -> set[str]:
         found = names & self._memory.keys()
         if self._database is None:
@@ -187,8 +222,12 @@ class _Overflow:
                 rows = self._database.execute(f"SELECT name FROM failed WHERE name IN ({marks})", list(some))  # noqa: S608 - marks only
                 found |= {some[row[0]] for row in rows}
         except self._sqlite_error as exc:
-            raise ArmError(f"the temporary list of customers that did not succeed can't be read: {exc}") from None
+            raise _unreadable(exc) from None
         return found
+
+
+def _unreadable(error: Exception) -> ArmError:
+    return ArmError(f"the temporary list of customers that did not succeed can't be read: {error}")
 
 
 def _temporary() -> sqlite3.Connection:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -18,10 +19,13 @@ from ..sync.run import SyncReport, SyncRun
 from ..telemetry.base import Span
 from .blocked import BlockedDocuments, FailedCustomers
 from .money import MoneyObserver, MoneyTotals
-from .report import FORMAT, LineOf, PartName, ReportSchema, first_failures, money_at_risk, part_of
+from .report import FORMAT, LineOf, Part, PartName, ReportSchema, first_failures, money_at_risk, part_of
 from .timeline import TimelineObserver
 
-__all__ = ["NightlyPart", "NightlyProgress", "NightlyReport", "NightlyRun", "PartName", "StartRun"]
+if TYPE_CHECKING:
+    from .shared_customers import SharedCustomers
+
+__all__ = ["NightInParts", "NightlyPart", "NightlyProgress", "NightlyReport", "NightlyRun", "PartName", "StartRun"]
 
 StartRun: TypeAlias = Callable[[Sequence[RunObserver]], BulkRun | SyncRun]
 """Makes the run of a part, with these observers."""
@@ -71,6 +75,28 @@ class NightlyProgress:
     started: float | None = None
     ended: float | None = None
     error: str | None = None
+
+    def part(self, name: PartName) -> Part:
+        """Returns the report of a part that was started.
+
+        Args:
+            name: which.
+        """
+        part = self.parts[name]
+        return part_of(name, part.operation, part.report, timeline=part.timeline.timeline(), sync=part.sync)
+
+
+class NightInParts(Protocol):
+    """The shared run of the documents, of which this process sends one part; it is entered for the whole night."""
+
+    @property
+    def customers(self) -> SharedCustomers | None:
+        """Says whose turn it is to send the customers; None where the night has none."""
+        ...
+
+    async def __aenter__(self) -> object: ...
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
 class NightlyReport:
@@ -258,6 +284,7 @@ class NightlyRun:
         documents: starts the run of the documents; None where there are none.
         operations: what is sent, by part.
         span: begins the span of the night.
+        shared: where this process sends one part of the documents, what it shares with the others; None: it sends all.
 
     Attributes:
         report: the report of the night.
@@ -274,8 +301,10 @@ class NightlyRun:
         documents: StartRun | None,
         operations: Mapping[PartName, str],
         span: Callable[[], Span] = Span,
+        shared: NightInParts | None = None,
     ) -> None:
         self.report = NightlyReport(progress)
+        self._shared = shared
         self._progress = progress
         self._customers = customers
         self._documents = documents
@@ -318,15 +347,35 @@ class NightlyRun:
         return self.report
 
     async def _run_parts(self, send: Callable[[BulkRun], Awaitable[object]]) -> None:
+        if self._shared is None:
+            await self._send_documents(send, await self._send_customers(send))
+            return
+        async with self._shared:
+            customers = self._shared.customers
+            await self._send_documents(send, await self._share_customers(send, customers) if customers is not None else FailedCustomers())
+
+    async def _share_customers(self, send: Callable[[BulkRun], Awaitable[object]], customers: SharedCustomers) -> FailedCustomers:
+        """Sends the customers, or waits until another process has."""
+        async with customers:
+            if customers.failed is not None:
+                self._progress.planned = tuple(name for name in self._progress.planned if name != "customers")
+                return customers.failed
+            failed = await self._send_customers(send)
+            await customers.sent(failed, self._progress.part("customers"))
+            return failed
+
+    async def _send_customers(self, send: Callable[[BulkRun], Awaitable[object]]) -> FailedCustomers:
         failed = FailedCustomers()
         if self._customers is not None:
             await send(self._start("customers", self._customers, None, [failed]))
-        if self._documents is None:
-            return
-        if self._customers is not None and not failed.complete:
-            raise ArmError("the customers were not brought to their end, so their documents were not sent")
-        money = MoneyObserver()
-        await send(self._start("documents", self._documents, money, [money, BlockedDocuments(failed)]))
+            if not failed.complete and self._documents is not None:
+                raise ArmError("the customers were not brought to their end, so their documents were not sent")
+        return failed
+
+    async def _send_documents(self, send: Callable[[BulkRun], Awaitable[object]], failed: FailedCustomers) -> None:
+        if self._documents is not None:
+            money = MoneyObserver()
+            await send(self._start("documents", self._documents, money, [money, BlockedDocuments(failed)]))
 
     def _start(self, name: PartName, start: StartRun, money: MoneyObserver | None, observers: list[RunObserver]) -> BulkRun:
         timeline = TimelineObserver(clock.monotonic)

@@ -9,8 +9,9 @@ from decimal import Decimal
 from itertools import chain
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from ..bulk.outcomes import SUCCESS, State
+from ..bulk.outcomes import STATES, SUCCESS, State
 from .amounts import EXACT
 from .report import (
     FORMAT,
@@ -18,6 +19,7 @@ from .report import (
     CurrencyMoney,
     Money,
     Part,
+    PartName,
     Reason,
     ReportSchema,
     Timeline,
@@ -26,7 +28,7 @@ from .report import (
 )
 from .timeline import MOST_INTERVALS, Interval
 
-__all__ = ["PartSums", "PartTotals", "money_of_part", "shared_report"]
+__all__ = ["CustomersOfNight", "PartSums", "PartTotals", "money_of_part", "shared_report"]
 
 
 class PartSums(Struct, frozen=True):
@@ -39,6 +41,7 @@ class PartSums(Struct, frozen=True):
         money: the sums of its documents; `done_before` counts as `succeeded`.
         width: seconds of an interval.
         intervals: how it went.
+        customers: which sending of the night's customers it relied on; 0 where it is no night, or has no customers.
     """
 
     began: float
@@ -50,6 +53,21 @@ class PartSums(Struct, frozen=True):
     money: Money
     width: float
     intervals: list[Interval]
+    customers: int = 0
+
+
+class CustomersOfNight(Struct, frozen=True):
+    """What is known of the customers of a night in parts.
+
+    Attributes:
+        started: Unix time at which the night began.
+        report: of the last time that they were sent to their end; None before.
+        error: why they could not be sent, the last time; None where they were sent since, or nothing went wrong yet.
+    """
+
+    started: float
+    report: Part | None
+    error: str | None
 
 
 class PartTotals(Struct, frozen=True):
@@ -141,6 +159,7 @@ def shared_report(
     base_url: str,
     run_id: str,
     results_awaited: bool,
+    customers: CustomersOfNight | None = None,
 ) -> ReportSchema:
     """Adds up the parts of a shared run.
 
@@ -154,25 +173,67 @@ def shared_report(
         base_url: the address that it sends to.
         run_id: its name.
         results_awaited: whether it waits for results.
+        customers: of a night that has customers, what is known of them; else None.
 
     Returns:
         The report, of the same form as that of a night with one process.
     """
     done = [part for part, one in totals.items() if one.ended is not None and one.complete is not None]
-    is_whole = len(done) == parts
+    are_done = len(done) == parts
     attempts = [attempt for one in totals.values() for attempt in one.attempts]
     began = min([one.started for one in totals.values()] + [attempt.began for attempt in attempts], default=now)
-    ends = [attempt.ended for attempt in attempts]
-    last = max(ends, default=now) if is_whole else now
+    last = max((attempt.ended for attempt in attempts), default=now) if are_done else now
+    documents = _documents(totals, attempts, (began, last), operation, reasons, is_whole=are_done, results_awaited=results_awaited)
+    named = [documents]
+    error = None if are_done else _missing(parts, done)
+    started = began
+    not_begun: list[PartName] = []
+    if customers is not None:
+        started = min(began, customers.started)
+        if customers.report is not None:
+            named = [_over_all_attempts(customers.report), documents]
+        else:
+            not_begun.append("customers")
+            error = f"the customers were not sent to their end{f' ({customers.error})' if customers.error else ''}; {error}"
+    is_whole = error is None
+    return ReportSchema(
+        format=FORMAT,
+        started=_local_time(started),
+        ended=_local_time(last) if is_whole else None,
+        elapsed=round(max(0.0, last - started), 3),
+        client_no=client_no,
+        base_url=base_url,
+        run_id=run_id,
+        ok=is_whole and all(map(_is_ok, named)),
+        error=error,
+        parts=named,
+        source_exhausted=is_whole,
+        not_begun=not_begun,
+        money_at_risk=money_at_risk(named),
+        first_failures=first_failures(named, {}),
+    )
+
+
+def _documents(
+    totals: Mapping[int, PartTotals],
+    attempts: Sequence[PartSums],
+    times: tuple[float, float],
+    operation: str,
+    reasons: list[Reason],
+    *,
+    is_whole: bool,
+    results_awaited: bool,
+) -> Part:
     counts: Counter[State] = Counter()
     for one in totals.values():
         counts.update(one.counts)
     complete = [one.complete for one in totals.values() if one.complete is not None]
-    part = Part(
+    began, last = times
+    return Part(
         name="documents",
         operation=operation,
         read=sum(one.read for one in complete),
-        counts=dict(counts),
+        counts={state: counts[state] for state in STATES if counts[state]},
         results_awaited=results_awaited,
         batches=sum(attempt.batches for attempt in attempts),
         requests=sum(attempt.requests for attempt in attempts),
@@ -181,30 +242,25 @@ def shared_report(
         sync=None,
         money=_added_money([one.money for one in complete], is_whole=is_whole),
         reasons=reasons,
-        timeline=_timeline(attempts, began, max([began, *ends])),
+        timeline=_timeline(attempts, began, max([began, *(attempt.ended for attempt in attempts)])),
         failures_file=None,
         source_exhausted=is_whole,
         not_read=0 if is_whole else None,
         expectation=None,
         shortfall=None,
     )
-    success = SUCCESS if results_awaited else SUCCESS | {"accepted"}
-    return ReportSchema(
-        format=FORMAT,
-        started=_local_time(began),
-        ended=_local_time(last) if is_whole else None,
-        elapsed=part.elapsed,
-        client_no=client_no,
-        base_url=base_url,
-        run_id=run_id,
-        ok=is_whole and counts.keys() <= success | {state for state, number in counts.items() if not number},
-        error=None if is_whole else _missing(parts, done),
-        parts=[part],
-        source_exhausted=is_whole,
-        not_begun=[],
-        money_at_risk=money_at_risk([part]),
-        first_failures=first_failures([part], {}),
-    )
+
+
+def _is_ok(part: Part) -> bool:
+    success = SUCCESS if part.results_awaited else SUCCESS | {"accepted"}
+    return part.shortfall is None and part.counts.keys() <= success | {state for state, number in part.counts.items() if not number}
+
+
+def _over_all_attempts(customers: Part) -> Part:
+    """Returns the report of the customers as that of all attempts: what an earlier one sent has succeeded."""
+    counts = Counter(customers.counts)
+    counts["succeeded"] += counts.pop("done_before", 0)
+    return replace(customers, counts={state: number for state, number in counts.items() if number})
 
 
 def _missing(parts: int, done: Sequence[int]) -> str:

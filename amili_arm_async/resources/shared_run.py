@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ from ..config import BulkOptions, RetryPolicy, Timeout, check_int, check_number
 from ..errors import ConfigurationError
 from ..nightly.money import MoneyObserver
 from ..nightly.report import ReportSchema, money_of, reasons_of
+from ..nightly.shared_customers import read_customers
 from ..nightly.shared_report import PartSums, PartTotals, money_of_part, shared_report
 from ..nightly.timeline import TimelineObserver
 from ..sources.arrow import ArrowStream
@@ -34,9 +36,9 @@ if TYPE_CHECKING:
     from .base import SourceRecord
     from .bulk import BulkWrites
 
-__all__ = ["SharedReport", "SharedRun", "read_shared_report"]
+__all__ = ["OPERATION", "SharedReport", "SharedRun", "read_shared_report"]
 
-_OPERATION: Final = "documents.create_batch"
+OPERATION: Final = "documents.create_batch"
 
 _AT_ONCE: Final = 1000
 
@@ -62,17 +64,17 @@ class SharedReport:
 
     @property
     def counts(self) -> Mapping[State, int]:
-        """Number of records by final state, of all parts."""
-        return MappingProxyType(self._schema.parts[0].counts)
+        """Number of documents by final state, of all parts."""
+        return MappingProxyType(self._schema.parts[-1].counts)
 
     @property
     def ok(self) -> bool:
-        """Whether all parts are done, and every record succeeded."""
+        """Whether all parts are done, and every record succeeded: of a night, the customers too."""
         return self._schema.ok
 
     @property
     def error(self) -> str | None:
-        """Which parts are not done yet, in words; None where all are."""
+        """Which parts are not done yet, in words, and whether the customers of a night are not; None where all are."""
         return self._schema.error
 
     def summary(self) -> str:
@@ -81,8 +83,10 @@ class SharedReport:
         Returns:
             For example `"98 succeeded, 2 failed"`.
         """
-        counts = ", ".join(f"{number} {state}" for state, number in self.counts.items() if number) or "no records"
-        return f"{counts}; {self.error}" if self.error is not None else counts
+        said = [_in_words(part.counts) for part in self._schema.parts]
+        if len(said) > 1:
+            said = [f"{part.name}: {words}" for part, words in zip(self._schema.parts, said, strict=True)]
+        return "; ".join([*said, self.error] if self.error is not None else said)
 
     def to_schema(self) -> ReportSchema:
         """Returns the report as typed objects, of which the HTML page is made.
@@ -144,9 +148,9 @@ class SharedRun:
         self._lease = lease
         # It checks the run id, too.
         self._options = replace(options, journal=journal, run_id=run_id, require_document_no=True)
-        bulk.check_options(_OPERATION, self._options)
+        bulk.check_options(OPERATION, self._options)
         self._how: dict[str, Any] = {"user_id": user_id, "timeout": timeout, "retry": retry}
-        self._key = bulk.run_key(_OPERATION, run_id)
+        self._key = bulk.run_key(OPERATION, run_id)
         self._hash: PartHash | None = None
 
     async def __aenter__(self) -> SharedRun:
@@ -185,23 +189,47 @@ class SharedRun:
                 part over.
             JournalError: while it is awaited: the journal can't be used.
         """
+        return self._run_part(part, records, MoneyObserver(), TimelineObserver(clock.monotonic), pass_over=pass_over)
+
+    def _run_part(
+        self,
+        part: int,
+        records: Iterable[SourceRecord] | AsyncIterable[SourceRecord] | ArrowStream,
+        money: MoneyObserver,
+        timeline: TimelineObserver,
+        filters: Sequence[RunObserver] = (),
+        *,
+        pass_over: bool,
+        customers: Callable[[], int] = int,
+    ) -> BulkRun:
+        """Makes the run of a part.
+
+        Args:
+            part: which.
+            records: its documents, or all.
+            money: observes the documents of the part; the journal keeps what it finds.
+            timeline: likewise.
+            filters: observers that take further documents out.
+            pass_over: whether records of other parts are passed over.
+            customers: returns which sending of the night's customers it relies on.
+        """
         if self._hash is None:
             raise ConfigurationError("enter the shared run first: async with arm.documents.shared_run(...) as run: ...")
         check_int("part", part, least=0, most=self.parts - 1)
-        money, timeline = MoneyObserver(), TimelineObserver(clock.monotonic)
         observers: list[RunObserver] = [money, timeline]
         if pass_over:
             observers = [PartFilter(self._bulk.record_type, self._hash, part, observers)]
         elif isinstance(records, (list, tuple)):
             observers = [PartCheck(self._bulk.record_type, self._hash, part, records), *observers]
+        observers += filters
         run: BulkRun
 
         def report(_: bool) -> bytes:
-            return msgspec.json.encode(_sums(run.report, money, timeline))
+            return msgspec.json.encode(_sums(run.report, money, timeline, customers()))
 
         options = replace(self._options, run_id=part_run_id(self.run_id, part, self.parts))
         of_run = PartOfRun(self.run_id, part, self._hash, self._lease, report)
-        run = self._bulk.run(_OPERATION, records, options=options, observers=observers, part=of_run, **self._how)
+        run = self._bulk.run(OPERATION, records, options=options, observers=observers, part=of_run, **self._how)
         return run
 
     async def report(self) -> SharedReport:
@@ -236,7 +264,7 @@ class SharedRun:
 
 
 def read_shared_report(url: DatabaseUrl, key: RunKey, parts: int, *, results_awaited: bool = True) -> SharedReport:
-    """Reads the report over all parts of a shared run from its journal. It blocks.
+    """Reads the report over all parts of a shared run from its journal; of a night, with that of the customers. It blocks.
 
     Args:
         url: of the database.
@@ -262,9 +290,14 @@ def read_shared_report(url: DatabaseUrl, key: RunKey, parts: int, *, results_awa
         base_url=key.base_url,
         run_id=key.run_id,
         results_awaited=results_awaited,
+        customers=read_customers(url, key.run_id, key.client_no),
     )
     done = tuple(part for part, one in totals.items() if one.ended is not None and one.complete is not None)
     return SharedReport(schema, parts, done)
+
+
+def _in_words(counts: Mapping[State, int]) -> str:
+    return ", ".join(f"{number} {state}" for state, number in counts.items() if number) or "no records"
 
 
 class _Failures:
@@ -273,10 +306,10 @@ class _Failures:
 
 
 def _next(found: Iterator[RecordOutcome]) -> list[RecordOutcome]:
-    return [one for one, _ in zip(found, range(_AT_ONCE), strict=False)]
+    return list(islice(found, _AT_ONCE))
 
 
-def _sums(report: BulkReport, money: MoneyObserver, timeline: TimelineObserver) -> PartSums:
+def _sums(report: BulkReport, money: MoneyObserver, timeline: TimelineObserver, customers: int) -> PartSums:
     now, totals = clock.unix_time(), report.totals
     return PartSums(
         began=now - report.elapsed,
@@ -288,6 +321,7 @@ def _sums(report: BulkReport, money: MoneyObserver, timeline: TimelineObserver) 
         money=money_of_part(money_of(money.totals())),
         width=timeline.width,
         intervals=timeline.intervals,
+        customers=customers,
     )
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from amili_arm_async.cli.app import app
 from amili_arm_async.sandbox import Sandbox
 
+from ..support.postgres import Server
 from .samples import DOCUMENTS, own
 
 
@@ -109,3 +110,67 @@ def test_a_report_of_no_such_run(call: Any, file: Path, database: str) -> None:
     assert (result.exit_code, "no run '2026-11-21' in parts" in " ".join(result.stderr.split())) == (1, True)
     result = call("report", database, "--json")
     assert (result.exit_code, "--run-id" in result.stderr) == (2, True)
+
+
+# --- a night --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path: Path, server: Sandbox) -> tuple[Path, Path]:
+    server.reject_record("2", kind="customers")
+    customers, documents = tmp_path / "customers.jsonl", tmp_path / "documents.jsonl"
+    customers.write_text("".join(json.dumps({"customerNo": str(number), "name": "Kari"}) + "\n" for number in range(6)))
+    documents.write_text(
+        "".join(json.dumps({**document, "customerNo": str(number % 6)}) + "\n" for number, document in enumerate(DOCUMENTS))
+    )
+    return customers, documents
+
+
+def nightly(call: Any, files: tuple[Path, Path], database: str, part: int, *more: object) -> Any:
+    given = ("--customers", files[0], "--documents", files[1], "--journal", database, "--run-id", "2026-11-20")
+    return call("nightly", *given, "--parts", 4, "--part", part, "--max-records", 5, *more)
+
+
+def test_each_part_of_a_night(call: Any, files: tuple[Path, Path], database: str, server: Sandbox, tmp_path: Path) -> None:
+    results = [nightly(call, files, database, part, "--json", "--html", tmp_path / f"{part}.html") for part in range(4)]
+    reports = [json.loads(result.stdout) for result in results]
+    assert [[part["name"] for part in report["parts"]] for report in reports] == [["customers", "documents"], *[["documents"]] * 3]
+    assert [report["not_begun"] for report in reports] == [[]] * 4
+    assert all(report["parts"][-1]["money"]["adds_up"] for report in reports)
+    assert {report["parts"][-1]["read"] for report in reports} == {60}
+    assert sum(report["parts"][-1]["counts"]["blocked"] for report in reports) == 10
+    assert server.documents.total_taken == 50
+    page = tmp_path / "report.html"
+    made = call("report", database, "--run-id", "2026-11-20", "--html", page, "--json")
+    report = json.loads(made.stdout)
+    assert [part["counts"] for part in report["parts"]] == [{"succeeded": 5, "failed": 1}, {"succeeded": 50, "blocked": 10}]
+    assert (report["error"], report["ok"]) == (None, False)
+    assert "customers" in page.read_text("utf-8")
+
+
+def test_a_night_in_parts_keeps_its_state_in_the_database(call: Any, files: tuple[Path, Path], database: str, tmp_path: Path) -> None:
+    result = nightly(call, files, database, 1, "--state", tmp_path / "state.sqlite")
+    assert (result.exit_code, "in PostgreSQL" in " ".join(result.stderr.split())) == (2, True)
+    results = [nightly(call, files, database, part, "--state", database, "--json") for part in (0, 0, 1)]
+    syncs = [json.loads(result.stdout)["parts"][0]["sync"] for result in results]
+    assert [(sync["new"], sync["unchanged"], sync["failed"]) if sync is not None else None for sync in syncs] == [
+        (5, 0, 1),
+        (0, 5, 1),
+        None,
+    ]
+
+
+@pytest.mark.parametrize("option", [["--limit", "5"], ["--dry-run"], ["--at-least-documents", "5"]])
+def test_what_can_not_be_done_with_a_part_of_a_night(call: Any, files: tuple[Path, Path], database: str, option: list[str]) -> None:
+    result = nightly(call, files, database, 1, *option)
+    assert (result.exit_code, option[0] in result.stderr) == (2, True)
+
+
+def test_what_is_pruned_of_a_night(call: Any, files: tuple[Path, Path], database: str, postgres: Server) -> None:
+    for part in range(4):
+        nightly(call, files, database, part)
+    tables = ("nights", "failed_customers", "reports")
+    rows = f"SELECT {', '.join(f'(SELECT count(*) FROM amili_arm.{table})' for table in tables)}"
+    assert postgres.execute(rows) == [(1, 1, 4)]
+    assert call("prune", database, "--older-than-days", 0, "--run-id", "2026-11-20", "--with-failures").exit_code == 0
+    assert postgres.execute(rows) == [(0, 0, 0)]

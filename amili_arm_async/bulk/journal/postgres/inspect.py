@@ -27,6 +27,13 @@ __all__ = ["adopt", "opened", "prune", "read", "runs_of", "stale_reason"]
 _LONG: Final = 600.0
 """Seconds that a statement may take that removes a run."""
 
+_PART_OF_IT: Final = "starts_with(run_id, ? || ' (part ')"
+
+_STILL_THERE: Final = """SELECT 1 FROM runs
+WHERE pruned IS NULL AND runs.client_no = nights.client_no AND starts_with(runs.run_id, nights.run_id || ' (part ')"""
+
+_IS_SENT: Final = "SELECT 1 FROM parts WHERE run = -nights.id AND part = 1 AND lease_until > clock_timestamp()"
+
 
 @contextlib.contextmanager
 def opened(url: DatabaseUrl, *, statement: float | None = None) -> Iterator[Any]:
@@ -105,8 +112,8 @@ def prune(
     with opened(url, statement=_LONG) as connection:
         with connection.transaction():
             forget_numbers(connection, now - keep)
-        query = "SELECT id FROM runs WHERE pruned IS NULL AND run_id = coalesce(?, run_id) ORDER BY id"
-        for (run,) in connection.execute(query, (run_id,)).fetchall():
+        query = f"SELECT id FROM runs WHERE pruned IS NULL AND (run_id = coalesce(?, run_id) OR {_PART_OF_IT}) ORDER BY id"  # noqa: S608
+        for (run,) in connection.execute(query, (run_id, run_id)).fetchall():
             if (owner := try_take(connection, run, 0, token=secrets.token_hex(8))) is None:
                 kept(read_run(connection, run, keys=False, running=True), ["running"])
                 continue
@@ -120,4 +127,13 @@ def prune(
                 kept(found, reasons)
             else:
                 removed += 1
+        with connection.transaction():
+            _remove_reports(connection, now - older_than)
     return removed
+
+
+def _remove_reports(connection: Any, before: float) -> None:
+    """Removes the reports of parts that were removed, and what is kept of the customers of a night of which all parts were."""
+    connection.execute("DELETE FROM reports USING runs WHERE runs.id = run AND pruned IS NOT NULL")
+    connection.execute(f"DELETE FROM nights WHERE started < ? AND NOT EXISTS ({_STILL_THERE}) AND NOT EXISTS ({_IS_SENT})", (before,))  # noqa: S608
+    connection.execute("DELETE FROM failed_customers WHERE NOT EXISTS (SELECT 1 FROM nights WHERE id = night)")

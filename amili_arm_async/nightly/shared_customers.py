@@ -1,0 +1,248 @@
+"""The customers of a night in parts: one process sends all of them, and the documents of every part wait for that.
+
+Which process is a row in the journal's database, with an owner, an epoch and a lease, as for a part of a run. When they were sent to their
+end, those that did not succeed are in the database, too, so that every part blocks the documents of all of them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import anyio
+import msgspec
+
+from .. import log
+from ..errors import ArmError
+from ..postgres.connection import BEAT, LEASE, Patience, PostgresConnection
+from ..postgres.lease import give_back, try_take
+from ..postgres.schema import prepare_schema
+from ..postgres.worker import PostgresWorker
+from .blocked import FailedCustomers
+from .report import Part
+from .shared_report import CustomersOfNight, PartSums
+
+if TYPE_CHECKING:
+    from ..database.url import DatabaseUrl
+    from ..postgres.owner import Owner
+
+__all__ = ["SharedCustomers", "read_customers"]
+
+_WORD: Final = "journal"
+
+_LOOK: Final = 0.5
+"""Seconds between two looks at what another process does."""
+
+_AT_ONCE: Final = 10_000
+
+_PART: Final = 1
+"""Of the row that says who sends the customers. Part 0 of a negative run is a state."""
+
+_OF_PART: Final = """SELECT report FROM reports JOIN runs ON runs.id = run
+WHERE runs.run_id = ? AND operation = ? AND client_no = ? AND complete ORDER BY attempt DESC LIMIT 1"""
+
+
+class _Night(NamedTuple):
+    """A row of `nights`.
+
+    Attributes:
+        id: of the row.
+        sent: how often the customers were sent to their end.
+        failed: how often they could not be.
+        error: why, the last time.
+    """
+
+    id: int
+    sent: int
+    failed: int
+    error: str | None
+
+
+class SharedCustomers:
+    """Waits until the customers of a night in parts were sent, or until it is the turn of this process to send them.
+
+    They are sent anew where this part was sent to its end before: the night is repeated then, to send what failed.
+
+    ```python
+    async with customers:
+        if customers.failed is None:
+            ...  # send them
+            await customers.sent(failed, report)
+    ```
+
+    Args:
+        url: of the database.
+        run_id: the name of the night.
+        client_no: the client number.
+        operation: of the documents.
+        part_name: the name of this part in the journal.
+        patience: seconds to wait for a database that is away.
+        lease: seconds for which this process has its turn after each sign of life.
+
+    Attributes:
+        failed: the customers that did not succeed; None while it is the turn of this process to send them.
+        times: how often the customers were sent to their end, so far.
+    """
+
+    def __init__(
+        self, url: DatabaseUrl, *, run_id: str, client_no: int, operation: str, part_name: str, patience: float, lease: float = LEASE
+    ) -> None:
+        self.failed: FailedCustomers | None = None
+        self.times = 0
+        self._url = url
+        self._named = (run_id, client_no)
+        self._part = (part_name, operation, client_no)
+        self._patience = Patience(patience)
+        self._lease = lease
+        self._night: _Night | None = None
+        self._thread: PostgresWorker | None = None
+
+    async def __aenter__(self) -> SharedCustomers:
+        thread = PostgresWorker(self._url, self._open, lambda: None, _WORD, self._patience)
+        try:
+            await thread.start()
+        except BaseException:
+            # It may be waiting for another process.
+            thread.finish()
+            raise
+        self._thread = thread
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        thread, self._thread = self._thread, None
+        assert thread is not None
+        # A signal does not keep other processes from sending them; what they would meet, too, does.
+        if self.failed is None and isinstance(error, ArmError) and thread.failure is None:
+            thread.put_urgent(partial(self._write_failure, text=str(error)))
+        thread.finish()
+        with anyio.CancelScope(shield=True):
+            await thread.wait_closed()
+
+    async def sent(self, failed: FailedCustomers, report: Part) -> None:
+        """Records that the customers were sent to their end: from now on, the documents of all parts may be.
+
+        Args:
+            failed: those that did not succeed.
+            report: of the customers.
+
+        Raises:
+            JournalError: the database can't be used any more, or another process has taken over.
+        """
+        assert self._thread is not None
+        names = failed.names()
+        while some := list(islice(names, _AT_ONCE)):
+            await self._thread.call(partial(self._write_names, names=some))
+        await self._thread.call_urgent(partial(self._write_end, report=msgspec.json.encode(report)))
+        self.failed = failed
+
+    # --- in the thread ----------------------------------------------------------------------------------------------------
+
+    def _open(self) -> tuple[PostgresConnection, Owner | None]:
+        prepare_schema(self._url, _WORD)
+        connection = PostgresConnection(self._url, _WORD, patience=self._patience, lease=self._lease)
+        try:
+            connection.identify()
+            return connection, self._wait(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _wait(self, connection: PostgresConnection) -> Owner | None:
+        """Returns the name of this process where it has its turn; None where the customers were sent."""
+        with connection.transaction():
+            statement = "INSERT INTO nights (run_id, client_no, started) VALUES (?, ?, extract(epoch FROM clock_timestamp()))"
+            connection.execute(f"{statement} ON CONFLICT DO NOTHING", self._named)
+        used, first = self._times_used(connection), self._read(connection)
+        has_told = False
+        while True:
+            night = self._read(connection)
+            if night.sent > used:
+                self._take_in(connection, night)
+                return None
+            if night.failed > first.failed:
+                raise ArmError(f"another process could not send the customers, so no documents are sent: {night.error}")
+            owner = try_take(connection, -night.id, _PART, token=secrets.token_hex(8))
+            if owner is not None and self._read(connection) == night:
+                self._night, self.times = night, night.sent + 1
+                return owner
+            if owner is not None:
+                # Another one was faster, and has ended.
+                give_back(connection, owner)
+                continue
+            if not has_told:
+                has_told = True
+                log.info("another process sends the customers of this night: this one waits for that")
+            if not self._patience.wait(min(_LOOK, self._lease * BEAT)):
+                raise ArmError("the wait for the customers was ended")
+
+    def _times_used(self, connection: PostgresConnection) -> int:
+        """Returns which sending of the customers this part relied on when it was sent to its end; 0 where it was not yet."""
+        row = connection.execute(_OF_PART, self._part).fetchone()
+        return msgspec.json.decode(row[0], type=PartSums).customers if row is not None else 0
+
+    def _read(self, connection: PostgresConnection) -> _Night:
+        row = connection.execute("SELECT id, sent, failed, error FROM nights WHERE run_id = ? AND client_no = ?", self._named).fetchone()
+        return _Night(*row)
+
+    def _take_in(self, connection: PostgresConnection, night: _Night) -> None:
+        """Reads the customers that did not succeed."""
+        failed = FailedCustomers()
+        # A later sending removes those of an earlier one: all are read as they are at one time.
+        with connection.transaction(reads=True):
+            night = self._read(connection)
+            failed.restore(_names(connection, night))
+        self.failed, self.times = failed, night.sent
+
+    def _write_names(self, connection: Any, names: list[str]) -> None:
+        assert self._night is not None
+        rows = [name.encode("utf-8", "surrogatepass") for name in names]
+        statement = "INSERT INTO failed_customers (night, sent, name) SELECT ?, ?, unnest(?::bytea[]) ON CONFLICT DO NOTHING"
+        connection.execute(statement, (self._night.id, self.times, rows))
+
+    def _write_end(self, connection: Any, report: bytes) -> None:
+        assert self._night is not None
+        connection.execute("DELETE FROM failed_customers WHERE night = ? AND sent < ?", (self._night.id, self.times))
+        connection.execute("UPDATE nights SET sent = ?, error = NULL, report = ? WHERE id = ?", (self.times, report, self._night.id))
+
+    def _write_failure(self, connection: Any, text: str) -> None:
+        assert self._night is not None
+        connection.execute("UPDATE nights SET failed = failed + 1, error = ? WHERE id = ?", (text, self._night.id))
+
+
+def _names(connection: PostgresConnection, night: _Night) -> Iterator[str]:
+    last = b""
+    query = "SELECT name FROM failed_customers WHERE night = ? AND sent = ? AND name > ? ORDER BY name LIMIT ?"
+    while rows := connection.execute(query, (night.id, night.sent, last, _AT_ONCE)).fetchall():
+        yield from (bytes(name).decode("utf-8", "surrogatepass") for (name,) in rows)
+        last = bytes(rows[-1][0])
+
+
+def read_customers(url: DatabaseUrl, run_id: str, client_no: int) -> CustomersOfNight | None:
+    """Reads what is known of the customers of a night in parts. It blocks.
+
+    Args:
+        url: of the database.
+        run_id: the name of the night.
+        client_no: the client number.
+
+    Returns:
+        What is known; None where no night of this name sends customers.
+
+    Raises:
+        JournalError: the database can't be used.
+    """
+    connection = PostgresConnection(url, _WORD)
+    try:
+        row = connection.execute(
+            "SELECT started, report, error FROM nights WHERE run_id = ? AND client_no = ?", (run_id, client_no)
+        ).fetchone()
+    finally:
+        connection.close()
+    if row is None:
+        return None
+    started, report, error = row
+    return CustomersOfNight(started, msgspec.json.decode(report, type=Part) if report is not None else None, error)
