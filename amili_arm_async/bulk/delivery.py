@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
+import anyio
 from anyio import to_thread
 from msgspec import Struct
 from msgspec.structs import replace
@@ -37,6 +38,11 @@ __all__ = ["BatchSender", "Bisection", "compressed", "request_of", "with_advice"
 _LATE: Final = 30.0
 """Seconds after its intent was recorded from which on documents do not begin to leave: first it is recorded again. A process that was
 suspended may have lost its run to another one, and then it can't be."""
+
+_NOT_RECORDED: Final = (
+    "the answer names batch {}, and the journal failed, so it is not known whether that is an earlier batch: look it up before you send it"
+    " again"
+)
 
 
 def request_of(batch: Batch, spec: RunSpec) -> Request:
@@ -244,20 +250,16 @@ class BatchSender:
         seconds = clock.monotonic() - in_flight.began
         is_polled = self._waits and not self._poller.stopped
         uuids, client_no = self._shared_limits.batch_uuids, self._spec.client_no
-        is_first = uuids.register(client_no, receipt.batch_uuid)
-        if is_first:
-            in_flight.receipt = receipt
         try:
-            # The journal knows the batches of other attempts and runs, and keeps that the batchUuid is shared.
-            if not await self._recorder.accepted(in_flight, receipt.batch_uuid, is_first=is_first) and is_first:
-                uuids.share(client_no, receipt.batch_uuid)
-                is_first = False
+            is_first = await self._is_first(in_flight, receipt)
         except ArmError as exc:
             self._control.stop_for_journal(exc)
+            self._tracker.settle(in_flight, Outcome("unknown", "journal", _NOT_RECORDED.format(receipt.batch_uuid)))
+            return True
         if not is_first:
-            in_flight.receipt = None
             log.warning("batchUuid given twice", batch=receipt.batch_uuid, records=len(in_flight.batch), request_id=receipt.request_id)
             return False
+        in_flight.receipt = receipt
         self._concurrency.on_accepted(seconds)
         self._tracker.report.accepted(len(in_flight.batch), seconds)
         log.info(
@@ -282,6 +284,18 @@ class BatchSender:
         opened = OpenBatch(receipt.batch_uuid, now, len(in_flight.batch), keys, slot.hand_over(), settled, is_shared, in_flight.span)
         self._poller.add(opened)
         return True
+
+    async def _is_first(self, in_flight: InFlightBatch, receipt: BatchReceipt) -> bool:
+        """Records that a batch was accepted; returns False where another batch is known that was given the same batchUuid."""
+        uuids, client_no = self._shared_limits.batch_uuids, self._spec.client_no
+        is_first = uuids.register(client_no, receipt.batch_uuid)
+        # A run that is cancelled meanwhile waits for the journal: it knows the batches of other attempts and runs, and keeps that the
+        # batchUuid is shared.
+        with anyio.CancelScope(shield=True):
+            if not await self._recorder.accepted(in_flight, receipt.batch_uuid, is_first=is_first) and is_first:
+                uuids.share(client_no, receipt.batch_uuid)
+                is_first = False
+        return is_first
 
     async def _uuid_repeated(self, in_flight: InFlightBatch, attempt: Attempt) -> bool:
         """Handles a batch that was given the batchUuid of another one; returns True when it needs no further attempt.

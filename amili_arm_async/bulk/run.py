@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import AsyncIterator, Generator
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from ..errors import BulkError, ConfigurationError
 from ..transport import Transport
@@ -99,12 +102,13 @@ class BulkRun:
         task = self._task
         assert task is not None
         self._runner.outcomes.close()
-        if kind is not None and issubclass(kind, asyncio.CancelledError):
+        is_cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+        if is_cancelled:
             task.cancel()
         elif self._iterated or kind is not None:
             self._runner.leave()
         try:
-            await _wait_for(task)
+            await _wait_for(task, is_cancelled=is_cancelled)
         except BulkError:
             # Where an error is on its way to the caller already, it may be this one: the loop raises it too.
             if kind is None:
@@ -125,13 +129,18 @@ class BulkRun:
             await outcomes.wait()
 
 
-async def _wait_for(task: asyncio.Task[None]) -> None:
-    """Waits for a task; when the waiting is cancelled, the task is too, and is waited for all the same."""
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
-        if asyncio.current_task() is not None and asyncio.current_task().cancelling():  # type: ignore[union-attr]
-            raise
+async def _wait_for(task: asyncio.Task[None], *, is_cancelled: bool) -> None:
+    """Waits for a task until it has ended, however often the waiting is cancelled. The task is cancelled then, too."""
+    # A scope of anyio that is cancelled cancels at each turn of the loop: once is enough.
+    with anyio.CancelScope(shield=is_cancelled) as waiting:
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as cancelled:
+            waiting.shield = True
+            if not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await asyncio.gather(task, return_exceptions=True)
+            current = asyncio.current_task()
+            if not is_cancelled and current is not None and current.cancelling():
+                raise cancelled

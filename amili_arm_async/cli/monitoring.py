@@ -184,7 +184,7 @@ class RunMonitor:
             return await work
         finally:
             publishing.cancel()
-            await asyncio.wait([publishing])
+            await asyncio.gather(publishing, return_exceptions=True)
             # The reports have as long as the work between two signs of life.
             self._notifier.alive()
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import pytest
 
 from amili_arm_async import ArmClient, BulkError, BulkOptions, Limits
@@ -96,6 +97,44 @@ async def test_cancelled_at_a_moment_that_the_server_chooses(server: FaultyServe
     if what == "documents":
         check_once(server)
     assert not [other for other in asyncio.all_tasks() if "BulkRunner" in repr(other.get_coro())]
+
+
+@pytest.mark.parametrize("how", ["twice", "many times", "scope"])
+@pytest.mark.parametrize("where", ["in the loop", "at the end"])
+async def test_no_task_is_left_however_often_it_is_cancelled(server: FaultyServer, arm: ArmClient, how: str, where: str) -> None:
+    """A scope of anyio cancels at each turn of the loop."""
+    server.answer_result = lambda _: Answer(202, {})
+    run = arm.documents.create_many(in_form(records("documents", 20), "async"), options=options(max_records=1))
+    scope = anyio.CancelScope()
+    done = []
+
+    async def program() -> None:
+        with scope:
+            async with run:
+                if where == "in the loop":
+                    async for _ in run:
+                        pass
+        done.append(scope.cancelled_caught)
+
+    def cancel(times: int) -> None:
+        task.cancel()
+        if times > 1:
+            asyncio.get_running_loop().call_soon(cancel, times - 1)
+
+    task = asyncio.create_task(program())
+    while len(server.writes) < 3 and not task.done():
+        await asyncio.sleep(0)
+    if how == "scope":
+        scope.cancel()
+        await ends(task)
+        assert done == [True]
+    else:
+        cancel({"twice": 2, "many times": 30}[how])
+        with pytest.raises(asyncio.CancelledError):
+            await ends(task)
+    assert not [other for other in asyncio.all_tasks() if "BulkRunner" in repr(other.get_coro())]
+    check(run.report, server)
+    check_once(server)
 
 
 async def test_cancelled_while_the_loop_lags_behind(server: FaultyServer, arm: ArmClient) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sqlite3
 import tracemalloc
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import structs
 
-from amili_arm_async import ArmClient, BatchWords, BulkReport, ConfigurationError, RecordOutcome, ResponseError
+from amili_arm_async import ArmClient, BatchWords, BulkError, BulkReport, ConfigurationError, RecordOutcome, ResponseError
 
 from ..support.faulty_api import FaultyServer
 from ..support.faulty_runs import check, document, ends, make_client, options, records, run_to_end
@@ -363,3 +367,57 @@ async def test_a_batch_that_is_asked_for_again_is_no_other_batch(server: FaultyS
     server.answer_result = lambda _: Answer(200, OK)
     report, _ = await run_to_end(arm.documents.create_many(records("documents", 5), options=made))
     assert report.counts["done_before"] == 5
+
+
+@pytest.mark.parametrize("what", ["documents", "customers"])
+async def test_a_journal_that_fails_can_not_say_whether_a_batch_uuid_is_new(server: FaultyServer, tmp_path: Path, what: str) -> None:
+    journal = tmp_path / "j.sqlite"
+
+    async def run(run_id: str, start: int) -> tuple[BulkReport, BaseException | None]:
+        async with make_client(server) as arm:
+            made = options(journal=journal, run_id=run_id)
+            return await run_to_end(getattr(arm, what).create_many(records(what, 5, start=start), options=made))
+
+    first, _ = await run("a", 0)
+    assert first.counts["succeeded"] == 5
+    (uuid,) = server.batches
+    server.answer_result = lambda _: Answer(200, OK)
+
+    def answered(seen: Any) -> Answer:
+        for side in ("", "-wal", "-shm"):
+            journal.with_name(journal.name + side).unlink(missing_ok=True)
+        return Answer(202, {"batchUuid": uuid})
+
+    server.accept = answered
+    second, error = await run("b", 5)
+    assert isinstance(error, BulkError)
+    assert {(one.state, one.reason) for one in second.failures()} == {("unknown", "journal")}
+    assert second.counts["unknown"] == 5
+
+
+async def test_a_run_that_is_cancelled_hears_first_whether_a_batch_uuid_is_new(server: FaultyServer, tmp_path: Path) -> None:
+    journal = tmp_path / "j.sqlite"
+    made = partial(options, journal=journal, results="accepted")
+    async with make_client(server) as arm:
+        await arm.documents.create_many(records("documents", 5), options=made(run_id="a"))
+    (uuid,) = server.batches
+    other = sqlite3.connect(journal, isolation_level=None)
+    with closing(other):
+
+        def answered(seen: Any) -> Answer:
+            other.execute("BEGIN IMMEDIATE")
+            asyncio.get_running_loop().call_later(0.05, task.cancel)
+            asyncio.get_running_loop().call_later(0.1, other.execute, "ROLLBACK")
+            return Answer(202, {"batchUuid": uuid})
+
+        server.accept = answered
+        async with make_client(server) as arm:
+            run = arm.documents.create_many(records("documents", 5, start=5), options=made(run_id="b"))
+
+            async def awaited() -> None:
+                await run
+
+            task = asyncio.create_task(awaited())
+            with pytest.raises(asyncio.CancelledError):
+                await ends(task)
+    assert {(one.state, one.reason) for one in run.report.failures()} == {("unknown", "batch_uuid_repeated")}

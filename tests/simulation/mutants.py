@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 from amili_arm_async import attempts, clock, connections, retry, transport
-from amili_arm_async.bulk import chunking, delivery, in_flight, limits, lookups, polling, reconcile, results, runner
+from amili_arm_async.bulk import chunking, delivery, in_flight, limits, lookups, polling, reconcile, results, run, runner
 from amili_arm_async.bulk.chunking import Batch
 from amili_arm_async.bulk.journal import matching
 from amili_arm_async.bulk.journal.sqlite import contents, in_order, index, journal, mark, other_runs, store
 from amili_arm_async.bulk.outcomes import Outcome
+from amili_arm_async.errors import ArmError
 from amili_arm_async.retry import Proof
 
 __all__ = ["MUTANTS", "mutated"]
@@ -464,3 +466,35 @@ def a_batch_is_too_large() -> Patches:
         real(self, *arguments, **{**settings, "max_records": settings["max_records"] + 1})
 
     return [(chunking.Chunker, "__init__", init)]
+
+
+@mutant
+def a_failed_journal_knows_all_batch_uuids() -> Patches:
+    """An answer whose batchUuid the journal can't compare is believed."""
+    real = delivery.BatchSender._is_first
+
+    async def is_first(self: Any, in_flight: Any, receipt: Any) -> bool:
+        try:
+            return await real(self, in_flight, receipt)
+        except ArmError as exc:
+            self._control.stop_for_journal(exc)
+            return True
+
+    return [(delivery.BatchSender, "_is_first", is_first)]
+
+
+@mutant
+def a_second_cancellation_leaves_the_run() -> Patches:
+    """A program that takes the outcomes one by one and is cancelled twice leaves the run behind."""
+
+    async def wait_for(task: Any, *, is_cancelled: bool) -> None:
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                raise
+
+    return [(run, "_wait_for", wait_for)]
