@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .outcomes import BatchOutcome, Outcome
+
+if TYPE_CHECKING:
+    from .journal.protocol import RunJournal
 
 __all__ = ["RunObserver"]
 
@@ -23,6 +26,13 @@ class RunObserver:
 
     async def begin(self) -> None:
         """Runs before anything is read. What it raises ends the run before it begins."""
+
+    async def begin_journal(self, journal: RunJournal) -> None:
+        """Runs once the journal of the run is open, before anything is read; not where the run has none. What it raises ends the run.
+
+        Args:
+            journal: the journal.
+        """
 
     async def filter(self, records: Sequence[Any], first: int) -> Mapping[int, Outcome]:
         """Chooses the records that are not to be sent.

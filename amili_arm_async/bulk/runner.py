@@ -7,6 +7,7 @@ error, cancellation at any await), each record gets the state that is proved.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -130,6 +131,7 @@ class BulkRunner:
             for observer in self._report.observers:
                 await observer.begin()
             await self._recorder.begin()
+            await self._begin_journal()
         except BaseException:
             await self._end_observers(complete=False)
             self._report.end()
@@ -162,6 +164,18 @@ class BulkRunner:
             text = str(cause) if isinstance(cause, ArmError) else f"the source raised {type(cause).__name__}"
             self._report.error = text
             raise BulkError(f"the run could not continue: {text} ({self._report.summary()})", self._report) from cause
+
+    async def _begin_journal(self) -> None:
+        """Tells the observers that the journal is open."""
+        if self._journal is None:
+            return
+        try:
+            for observer in self._report.observers:
+                await observer.begin_journal(self._journal)
+        except BaseException:
+            with anyio.CancelScope(shield=True), suppress(ArmError):
+                await self._recorder.end(complete=False)
+            raise
 
     async def _send_and_reconcile(self) -> None:
         await self._with_results(self._send_all)

@@ -133,6 +133,8 @@ CREATE TABLE states (
     next BIGINT NOT NULL DEFAULT 1,
     syncs BIGINT NOT NULL DEFAULT 0,
     written DOUBLE PRECISION NOT NULL DEFAULT 0,
+    attempt TEXT,
+    first_batch BIGINT,
     rules TEXT
 );
 CREATE TABLE state_customers (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..bulk.blocks import RecordBlock
 from ..bulk.chunking import RecordType
@@ -17,7 +17,10 @@ from ..bulk.observers import RunObserver
 from ..bulk.outcomes import NOT_ON_SERVER, SUCCESS, UNCERTAIN, BatchOutcome, Outcome, State
 from ..bulk.report import Expectation
 from .digests import RecordDigests
-from .state import Found, StateRow, SyncState, Unsettled, missing_keys, names_of
+from .state import Found, JournalUse, StateRow, SyncState, Unsettled, missing_keys, names_of
+
+if TYPE_CHECKING:
+    from ..bulk.journal.protocol import RunJournal
 
 __all__ = ["Delta"]
 
@@ -149,6 +152,14 @@ class Delta(RunObserver):
         await self._state.open()
         self._seen = bytearray((self._state.next >> 3) + 1)
         self._expectation.known = self._state.rows
+
+    async def begin_journal(self, journal: RunJournal) -> None:
+        """Lets the journal say only what is still so: what an earlier attempt sent counts where no other sync came between."""
+        attempt, last = journal.attempt, self._state.journal
+        goes_on = last is not None and last.attempt == attempt.previous
+        first = last.first_batch if last is not None and goes_on else attempt.first_batch
+        await journal.count_from(first)
+        await self._state.use_journal(JournalUse(attempt.token, first))
 
     async def filter(self, records: Sequence[Any], first: int) -> Mapping[int, Outcome]:
         self._filtered = None

@@ -21,7 +21,7 @@ from ..postgres.connection import Patience, PostgresConnection
 from ..postgres.lease import give_back, take, try_take
 from ..postgres.schema import check_schema, prepare_schema
 from ..postgres.worker import PostgresWorker
-from .state import LATE_SYNCS, StateRow, SyncState, as_stored, name_of
+from .state import LATE_SYNCS, JournalUse, StateRow, SyncState, as_stored, name_of
 
 if TYPE_CHECKING:
     from ..postgres.owner import Owner
@@ -111,8 +111,9 @@ class PostgresSyncState(SyncState):
 
     def _read_owner(self, connection: Any) -> None:
         self.rows = connection.execute("SELECT count(*) FROM state_customers WHERE state = ?", (self._id,)).fetchone()[0]
-        query = "SELECT base_url, client_no, next, syncs, rules FROM states WHERE id = ?"
-        base_url, client_no, self.next, syncs, self.rules = connection.execute(query, (self._id,)).fetchone()
+        query = "SELECT base_url, client_no, next, syncs, rules, attempt, first_batch FROM states WHERE id = ?"
+        base_url, client_no, self.next, syncs, self.rules, attempt, first = connection.execute(query, (self._id,)).fetchone()
+        self.journal = JournalUse(attempt, first) if attempt is not None else None
         if (base_url, client_no) != self._owner and self.rows:
             raise ConfigurationError(
                 f"the sync state {self._url} is of client {client_no} at {base_url}, and this is client {self._owner[1]} at "
@@ -123,7 +124,8 @@ class PostgresSyncState(SyncState):
     def _take_over(self, connection: Any) -> None:
         self._read_owner(connection)
         values = (*self._owner, self.sync, clock.unix_time(), self._id)
-        connection.execute("UPDATE states SET base_url = ?, client_no = ?, syncs = ?, written = ?, rules = NULL WHERE id = ?", values)
+        changes = "base_url = ?, client_no = ?, syncs = ?, written = ?, rules = NULL, attempt = NULL, first_batch = NULL"
+        connection.execute(f"UPDATE states SET {changes} WHERE id = ?", values)  # noqa: S608 - our own words
         connection.execute("DELETE FROM state_unsettled WHERE state = ? AND sync < ?", (self._id, self.sync - LATE_SYNCS))
 
     def _rows_in_range(self, connection: Any, least: bytes, greatest: bytes, most: int) -> list[Any]:
@@ -172,6 +174,10 @@ class PostgresSyncState(SyncState):
     def _invalidate(self, connection: Any, names: Sequence[bytes]) -> None:
         if not self._dry_run:
             connection.execute("UPDATE state_customers SET digest = NULL WHERE state = ? AND name = ANY(?)", (self._id, list(names)))
+
+    def _use_journal(self, connection: Any, use: JournalUse) -> None:
+        if not self._dry_run:
+            connection.execute("UPDATE states SET attempt = ?, first_batch = ? WHERE id = ?", (*use, self._id))
 
     def _end(self, connection: Any, rules: str | None) -> None:
         if not self._dry_run:

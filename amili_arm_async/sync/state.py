@@ -36,6 +36,7 @@ from ..sqlite.worker import SqliteWorker
 __all__ = [
     "LATE_SYNCS",
     "Found",
+    "JournalUse",
     "StateRow",
     "SyncState",
     "Unsettled",
@@ -51,7 +52,7 @@ __all__ = [
 _FORMAT: Final = FileFormat(
     "sync state",
     0x41524D73,  # "ARMs"
-    3,
+    4,
     4096,  # a night changes few rows, here and there
     """
 CREATE TABLE owner (
@@ -61,6 +62,10 @@ CREATE TABLE owner (
     next INTEGER NOT NULL,
     syncs INTEGER NOT NULL,
     written REAL NOT NULL,
+    -- With a journal: which attempt of a run the last sync was, and the id of the first batch in the journal that says what the server has:
+    -- before that one, another sync came between.
+    attempt TEXT,
+    first_batch INTEGER,
     -- By which rules the records of the last sync were judged; NULL while a sync runs, and where it did not come to its end.
     rules TEXT
 );
@@ -124,6 +129,18 @@ class Unsettled(NamedTuple):
     sync: int
 
 
+class JournalUse(NamedTuple):
+    """What a sync has of a journal.
+
+    Attributes:
+        attempt: the token of the attempt that it is.
+        first_batch: the id of the first batch that counts: since then, no other sync has used the state.
+    """
+
+    attempt: str
+    first_batch: int
+
+
 class StateRow(NamedTuple):
     """A customer that was sent with success."""
 
@@ -177,6 +194,7 @@ class SyncState:
         next: the number of the next new customer when it was opened.
         sync: the number of this sync.
         rules: the rules by which the records were judged whose digests it has; None where they are not known.
+        journal: what the last sync had of a journal, or None.
     """
 
     def __init__(self, path: str | os.PathLike[str], base_url: str, client_no: int, *, dry_run: bool = False) -> None:
@@ -189,6 +207,7 @@ class SyncState:
         self.next = 1
         self.sync = 1
         self.rules: str | None = None
+        self.journal: JournalUse | None = None
         self._owner = (base_url, client_no)
         self._thread: DatabaseWorker | None = None
         self._lock: RunLock | None = None
@@ -219,6 +238,17 @@ class SyncState:
             raise
         self._thread = thread
         self._durable_at = clock.monotonic()
+
+    async def use_journal(self, use: JournalUse) -> None:
+        """Records what this sync has of a journal. It is on disk when this returns.
+
+        Args:
+            use: which attempt of a run this sync is, and what of the journal counts.
+
+        Raises:
+            JournalError: it can't be written.
+        """
+        await self._open_thread.call_urgent(partial(self._use_journal, use=use))
 
     async def find(self, names: Sequence[bytes]) -> Found:
         """Looks up customers; whatever was given to `save` before is included.
@@ -321,7 +351,8 @@ class SyncState:
 
     def _take_over(self, connection: sqlite3.Connection) -> None:
         self.rows = connection.execute("SELECT count(*) FROM customers").fetchone()[0]
-        owner = connection.execute("SELECT base_url, client_no, next, syncs, rules FROM owner").fetchone()
+        query = "SELECT base_url, client_no, next, syncs, rules, attempt, first_batch FROM owner"
+        owner = connection.execute(query).fetchone()
         if owner is not None and owner[:2] != self._owner and self.rows:
             base_url, client_no = self._owner
             raise ConfigurationError(
@@ -331,7 +362,10 @@ class SyncState:
         self.next = self._number = owner[2] if owner is not None else 1
         self.sync = owner[3] + 1 if owner is not None else 1
         self.rules = owner[4] if owner is not None else None
-        connection.execute("REPLACE INTO owner VALUES (1, ?, ?, ?, ?, ?, NULL)", (*self._owner, self.next, self.sync, clock.unix_time()))
+        self.journal = JournalUse(*owner[5:]) if owner is not None and owner[5] is not None else None
+        values = (*self._owner, self.next, self.sync, clock.unix_time())
+        # Until this sync says that it has a journal, nothing says what of one counts.
+        connection.execute("REPLACE INTO owner VALUES (1, ?, ?, ?, ?, ?, NULL, NULL, NULL)", values)
         connection.execute("DELETE FROM unsettled WHERE sync < ?", (self.sync - LATE_SYNCS,))
 
     def _release(self) -> None:
@@ -406,6 +440,9 @@ class SyncState:
 
     def _invalidate(self, connection: sqlite3.Connection, names: Sequence[bytes]) -> None:
         connection.executemany("UPDATE customers SET digest = NULL WHERE name = ?", [(name,) for name in names])
+
+    def _use_journal(self, connection: sqlite3.Connection, use: JournalUse) -> None:
+        connection.execute("UPDATE owner SET attempt = ?, first_batch = ?", use)
 
     def _end(self, connection: sqlite3.Connection, rules: str | None) -> None:
         connection.execute("UPDATE owner SET written = ?, rules = ?", (clock.unix_time(), rules))

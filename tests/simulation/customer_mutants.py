@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from amili_arm_async import paging
+from amili_arm_async.bulk.journal.sqlite import contents, journal, store
 from amili_arm_async.bulk.outcomes import NOT_ON_SERVER, SUCCESS
 from amili_arm_async.bulk.runner import BulkRunner
 from amili_arm_async.nightly import blocked
@@ -263,6 +264,61 @@ def a_slice_is_compared_alone() -> Patches:
         return [one for one in outgoing if one.position not in same], [*unchanged, *same], outdated
 
     return [(delta.Delta, "_compare", compare)]
+
+
+@mutant_of("sync")
+def an_earlier_run_id_is_believed() -> Patches:
+    """What a journal says counts though other syncs came between."""
+
+    async def count_from(self: Any, batch: int) -> None:
+        pass
+
+    return [(journal.SqliteRunJournal, "count_from", count_from)]
+
+
+@mutant_of("sync")
+def one_attempt_is_enough_to_be_believed() -> Patches:
+    """Where other syncs came between, the next attempt of a run does not count what it sent before them, and the one after it does."""
+    real = state.SyncState.use_journal
+
+    async def use_journal(self: Any, use: Any) -> None:
+        await real(self, use._replace(first_batch=0))
+
+    return [(state.SyncState, "use_journal", use_journal)]
+
+
+@mutant_of("sync")
+def what_was_overtaken_is_not_on_the_disk() -> Patches:
+    """That a customer was sent with other content in the same run may be lost in a power cut, and what came before counts again."""
+    real = store.RunStore.decide
+
+    def decide(self: Any, connection: Any, id: int, batch: Any) -> Any:
+        decisions = real(self, connection, id=id, batch=batch)
+        decisions.overtakes = False
+        return decisions
+
+    return [(store.RunStore, "decide", decide)]
+
+
+@mutant_of("sync")
+def what_was_overtaken_was_done_before() -> Patches:
+    """A run that ends early says of a customer that it is done, though it was sent with other content since."""
+    real = contents.earlier_outcomes
+
+    def earlier_outcomes(connection: Any, index: Any, *arguments: Any) -> Any:
+        class Index:
+            def find(self, names: Any) -> Any:
+                found = index.find(names)
+                for entries in found.values():
+                    for entry in entries:
+                        entry.overtaken = False
+                return found
+
+            save = index.save
+
+        return real(connection, Index(), *arguments)
+
+    return [(store, "earlier_outcomes", earlier_outcomes)]
 
 
 # --- nights -----------------------------------------------------------------------------------------------------------------

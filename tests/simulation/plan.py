@@ -107,6 +107,12 @@ class Plan:
     batch: int = 3
     concurrency: int = 3
 
+    @property
+    def features(self) -> frozenset[str]:
+        """What is in it: faults that may strike, and what is special about an act."""
+        acts = {name for act in self.acts for name in (act.what, *_unusual(act)) if name not in _SAYS_NOTHING}
+        return frozenset(self.faults) | acts
+
     def to_dict(self) -> dict[str, Any]:
         """Returns it as JSON has it; acts without what is as usual."""
         return {**asdict(self), "acts": [{"what": act.what, **_unusual(act)} for act in self.acts]}
@@ -118,6 +124,9 @@ class Plan:
 
 
 _USUAL = Act("")
+
+_SAYS_NOTHING = {"sync", "night", "list", "freeze_for", "disk_fails", "clock", "at", "run_id", "page", "documents"}
+"""What each story of a kind has, and what says nothing without something else."""
 
 
 def _unusual(act: Act) -> dict[str, Any]:

@@ -33,26 +33,21 @@ def draw(seed: int) -> Plan:
     customers = rng.choice((4, 8, 12, 12, 24))
     odd = frozenset(kind for kind in ODD if rng.random() < 0.35)
     acts: list[Act] = []
-    for _ in range(rng.choice((1, 2, 2, 3, 4))):
+    comes_back = rng.random() < 0.25
+    for _ in range(rng.choice((1, 2, 2, 3, 4)) if not comes_back else rng.choice((3, 4, 5))):
         what = rng.choices(("sync", "jump", "wait", "copy", "restore"), (70, 4, 5, 8, 8))[0]
-        acts.append(draw_act(rng, what, customers, odd))
-    acts = _with_run_ids(acts)
+        act = draw_act(rng, what, customers, odd)
+        if comes_back and what == "sync":
+            # Two runs and two contents, in turns: each run id comes back with what it had, or with the other content.
+            act = replace(act, journal=rng.random() < 0.9, run_id=f"run {rng.choice((1, 1, 2))}", gone=0, size=1000)
+            act = replace(act, edits=rng.choice((1, 2)))
+            if rng.random() < 0.4:
+                act = replace(act, kill_at=int(rng.expovariate(1 / 60)) + 20, power_cut=rng.random() < 0.5)
+        acts.append(act)
     faults = tuple(fault for fault in FAULTS if rng.random() < share)
     return Plan(
         "sync", seed, tuple(acts), faults, rng.choice((0.02, 0.1, 0.3, 0.6)), customers, rng.choice((1, 2, 3, 5)), rng.choice((1, 2, 3, 8))
     )
-
-
-def _with_run_ids(acts: list[Act]) -> list[Act]:
-    """Gives each run a name of its own; a run that follows one with the same source goes on with it. To go back to an earlier name after
-    other runs is to say that nothing happened in between."""
-    found, last = list[Act](), Act("")
-    for number, act in enumerate(acts):
-        if act.what == "sync":
-            goes_on = last.journal and all(getattr(act, name) == getattr(last, name) for name in ("edits", "gone", "size", "repeats"))
-            act = last = replace(act, run_id=last.run_id if goes_on else f"run {number}")  # noqa: PLW2901
-        found.append(act)
-    return found
 
 
 def draw_act(rng: random.Random, what: str, customers: int, odd: frozenset[str]) -> Act:
@@ -91,6 +86,7 @@ def draw_act(rng: random.Random, what: str, customers: int, odd: frozenset[str])
         full=rng.random() < 0.1,
         limit=rng.randrange(1, customers + 1) if rng.random() < 0.1 else 0,
         journal=happens("journal", 0.6),
+        run_id=f"run {rng.randrange(1, 4)}",
         forget=rng.random() < 0.3,
     )
 

@@ -163,15 +163,6 @@ async def test_results_accepted_is_refused(arm, state) -> None:
     assert not state.exists()
 
 
-async def test_with_a_journal_what_was_done_before_is_kept(sync, sandbox, tmp_path) -> None:
-    journal = {"journal": tmp_path / "journal.sqlite", "run_id": "night"}
-    await sync(customers(300), **journal)
-    report = await sync(customers(300), state=tmp_path / "another.sqlite", **journal)
-    assert report.bulk.counts["done_before"] == 300
-    assert numbers(await sync(customers(300), state=tmp_path / "another.sqlite")) == (0, 0, 300, 0, 0)
-    assert sandbox.customers.total_delivered == 300
-
-
 async def test_outcomes_can_be_followed(sync) -> None:
     seen = 0
     async with sync(customers(2500), max_records=500) as run:

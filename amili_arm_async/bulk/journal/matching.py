@@ -93,6 +93,7 @@ class ResumeDecisions:
         conflicts: by position, why one must not be sent.
         after: ids of batches of earlier attempts that must be settled first.
         elsewhere: positions in `part` of documents that another run has sent: they will not be sent.
+        overtakes: whether one that is sent overtakes a record that may be with the server.
         all_done: whether all records succeeded in an earlier attempt: then nothing else is said of them.
     """
 
@@ -102,6 +103,7 @@ class ResumeDecisions:
     conflicts: dict[int, Outcome] = field(default_factory=dict)
     after: set[int] = field(default_factory=set)
     elsewhere: frozenset[int] = frozenset()
+    overtakes: bool = False
     all_done: bool = False
 
 

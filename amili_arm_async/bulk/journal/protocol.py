@@ -14,6 +14,7 @@ from .run_key import RunKey
 
 __all__ = [
     "AcceptedBatch",
+    "Attempt",
     "JournalRecord",
     "LookUpFirst",
     "ReconcileStore",
@@ -92,6 +93,20 @@ class StaleSince(NamedTuple):
 LookUpFirst = Callable[[Batch, frozenset[int]], Awaitable[dict[int, Outcome] | None]]
 """Looks up the documents of a batch before it may be sent. It is given the batch and the positions of documents that will not be sent in
 any case; it returns by position the outcomes of those that may not be sent, or None where the run stopped."""
+
+
+class Attempt(NamedTuple):
+    """An attempt of a run.
+
+    Attributes:
+        token: its name: no other attempt of any run has the same one.
+        previous: the token of the attempt of the run before it; None if it is the first one.
+        first_batch: the id of its first batch. Those of earlier attempts are smaller.
+    """
+
+    token: str
+    previous: str | None
+    first_batch: int
 
 
 class JournalRecord(NamedTuple):
@@ -285,6 +300,22 @@ class RunJournal(Recorder, Protocol):
     @property
     def stale_since(self) -> Sequence[StaleSince]:
         """What a stale journal may be missing; empty where the journal is not stale. Known once `begin` has returned."""
+        ...
+
+    @property
+    def attempt(self) -> Attempt:
+        """The attempt in progress. Known once `begin` has returned."""
+        ...
+
+    async def count_from(self, batch: int) -> None:
+        """Customers with a number that were sent in an earlier batch may have been overwritten since: they are not done, and sent again.
+
+        Args:
+            batch: the id of the first batch that counts.
+
+        Raises:
+            JournalError: the journal can't be used any more.
+        """
         ...
 
     @property

@@ -49,7 +49,8 @@ def earlier_outcomes(
         if is_compared and any(entry.claimed not in {None, indexes[place]} for entry in found[name]):
             conflicts[place] = REPEATED
             continue
-        there = [entry for entry in found[name] if entry.state in ENTRY_MAY_BE_ON_SERVER and entry.claimed in {None, indexes[place]}]
+        free = [entry for entry in found[name] if entry.claimed in {None, indexes[place]} and not entry.overtaken]
+        there = [entry for entry in free if entry.state in ENTRY_MAY_BE_ON_SERVER]
         same = [entry for entry in there if not prints or entry.content == prints[place]]
         if not same and texts and contents is not None and contents.is_same(there, texts[place], prints[place]):
             same = [entry for entry in there if entry.content == prints[place]]

@@ -106,6 +106,10 @@ class Index:
             ((name, entry.state, entry.content, entry.batch, entry.position, entry.claimed, entry.overtaken) for name, entry in entries),
         )
 
+    def overtake(self, batch: int) -> None:
+        """Marks the records with a key in all batches before one as overtaken."""
+        self._table.execute("UPDATE entries SET overtaken = 1 WHERE batch < ? AND name NOT LIKE '#%'", (batch,))
+
     def claimed_of(self, batch: int) -> dict[int, int]:
         """Returns the places in the source of the claimed records of a batch, by position in the batch."""
         self._table.execute("CREATE INDEX IF NOT EXISTS temp.entries_batch ON entries (batch)")

@@ -28,7 +28,7 @@ from ...outcomes import STATE_RULES, SUCCESS, UNCERTAIN, BatchOutcome, Outcome, 
 from ..dead_letter import DeadLetter
 from ..deferred import DONE_BEFORE, DeferredOutcomes, DeferredRecords, common, outcome_of
 from ..matching import ResumeDecisions
-from ..protocol import AcceptedBatch, LookUpFirst, StaleSince
+from ..protocol import AcceptedBatch, Attempt, LookUpFirst, StaleSince
 from ..recorder import SendDecision
 from ..run_key import RunKey
 from .find_run import refuse_running
@@ -84,6 +84,8 @@ class SqliteRunJournal:
         self._deferred = DeferredOutcomes()
         self._settled = asyncio.Event()
         self._adopted: set[int] = set()
+        # Batches with customers of whom an earlier attempt sent something else.
+        self._overtaking: set[int] = set()
         self._dead_letter: DeadLetter | None = None
 
     # What differs where the journal is not a file: see `journal.postgres.journal`.
@@ -215,6 +217,16 @@ class SqliteRunJournal:
         """Whether documents may have been sent that the journal does not know of."""
         return bool(self.stale_since)
 
+    @property
+    def attempt(self) -> Attempt:
+        """See `RunJournal`."""
+        assert self._run is not None
+        return Attempt(self._run.token, self._run.previous, self._run.next_batch)
+
+    async def count_from(self, batch: int) -> None:
+        """Makes earlier batches count no longer. See `RunJournal`."""
+        await self._call(partial(self._store.count_from, batch=batch))
+
     def _stamp(self) -> Stamp:
         return clock.stamp(self._service.latest())
 
@@ -269,6 +281,8 @@ class SqliteRunJournal:
                 row, part = await self._keep_back(row, part, looked_up)
         outcomes = [*self._conflicts(batch, decisions), *self._taken(batch, decisions, earlier), *withheld]
         after = [self._open[other] for other in decisions.after if other in self._open]
+        if decisions.overtakes:
+            self._overtaking.add(row)
         return SendDecision(part, row, outcomes, after)
 
     async def _keep_back(self, row: int, batch: Batch, outcomes: Mapping[int, Outcome]) -> tuple[int, Batch | None]:
@@ -338,7 +352,8 @@ class SqliteRunJournal:
     # --- sending ----------------------------------------------------------------------------------------------------------
 
     async def before_send(self, in_flight: InFlightBatch) -> Mapping[int, Outcome]:
-        """Records that a batch is about to be sent. For documents, that is durable when it returns. See `Recorder`.
+        """Records that a batch is about to be sent. That is durable when it returns for documents, and for customers of whom an earlier
+        attempt sent something else, so that what it sent never counts again. See `Recorder`.
 
         Args:
             in_flight: the batch.
@@ -352,7 +367,8 @@ class SqliteRunJournal:
         """
         assert self._thread is not None
         do = partial(self._store.before_send, id=in_flight.row, batch=in_flight.batch, tries=in_flight.attempts + 1, now=self._stamp())
-        if not self._key.safe:
+        if not self._key.safe or in_flight.row in self._overtaking:
+            self._overtaking.discard(in_flight.row)
             return await self._thread.call_urgent(do)
         if self.failure is not None:
             raise self.failure

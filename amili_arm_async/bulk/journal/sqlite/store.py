@@ -20,7 +20,7 @@ from ...chunking import Batch, split_json_objects
 from ...fingerprints import content_name
 from ...outcomes import Outcome, State
 from ..dead_letter import UnsuccessfulBatch
-from ..matching import Decision, ResumeDecisions, ResumeEntry, decide_customer, decide_document
+from ..matching import ENTRY_MAY_BE_ON_SERVER, Decision, ResumeDecisions, ResumeEntry, decide_customer, decide_document
 from ..protocol import StaleSince
 from ..run_key import RunKey, running_error
 from .contents import Contents, earlier_outcomes, hide_unsent
@@ -60,6 +60,8 @@ class OpenedRun(NamedTuple):
     Attributes:
         id: of the run.
         attempt: the number of this attempt, from 1.
+        token: of this attempt.
+        previous: the token of the attempt before it, or None.
         next_batch: the id of the first batch of this attempt.
         open_batches: ids of batches of earlier attempts that were accepted and may still get a result.
         is_resumed: whether the journal holds batches of an earlier attempt.
@@ -70,6 +72,8 @@ class OpenedRun(NamedTuple):
 
     id: int
     attempt: int
+    token: str
+    previous: str | None
     next_batch: int
     open_batches: list[int]
     is_resumed: bool
@@ -99,6 +103,7 @@ class RunStore:
         is_resumed: whether the journal holds batches of an earlier attempt.
         lock: the lock of this process on the run.
         token: of this attempt; if the journal holds another one, another process has taken the run over.
+        previous: the token of the attempt before it, or None.
         index: finds records by identity; None while nothing has to be found.
         in_order: claims records of earlier attempts in their order, as long as the source yields them so; then the index is built.
         entered: ids of the batches of this attempt that are in the journal and not settled.
@@ -124,6 +129,7 @@ class RunStore:
     is_resumed: bool = False
     lock: RunLock | None = None
     token: str = ""
+    previous: str | None = None
     index: Index | None = None
     in_order: DoneInOrder | None = None
     entered: set[int] = field(default_factory=set)
@@ -163,6 +169,7 @@ class RunStore:
             self.mark.begin(connection, now=now, deadline=deadline)
         low, high = self.span
         self.token = secrets.token_hex(8)
+        self.previous = connection.execute("SELECT token FROM runs WHERE id = ?", (self.id,)).fetchone()[0]
         connection.execute(
             "UPDATE runs SET attempts = attempts + 1, process = ?, token = ?, deadline = CASE WHEN deadline < ? THEN ? ELSE deadline END"
             " WHERE id = ?",
@@ -237,7 +244,8 @@ class RunStore:
     def _opened(self, next_batch: int, open_batches: list[int]) -> OpenedRun:
         stale_since, reason = (self.mark.stale, self.mark.reason) if self.mark is not None else ([], None)
         has_index = self.index is not None or self.in_order is not None
-        return OpenedRun(self.id, self.attempt, next_batch, open_batches, self.is_resumed, has_index, stale_since, reason)
+        attempt = (self.id, self.attempt, self.token, self.previous)
+        return OpenedRun(*attempt, next_batch, open_batches, self.is_resumed, has_index, stale_since, reason)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -370,6 +378,17 @@ class RunStore:
             self.index.fill(((batch, states_of(connection, batch)) for batch in earlier), self.in_order.claimed)
             self.in_order = None
 
+    def count_from(self, connection: sqlite3.Connection, batch: int) -> None:
+        """Makes customers with a number that were sent in an earlier batch count as overtaken.
+
+        Args:
+            connection: of the journal.
+            batch: the id of the first batch that counts.
+        """
+        earlier = "SELECT EXISTS (SELECT 1 FROM batches WHERE id BETWEEN ? AND ?)"
+        if connection.execute(earlier, (self.span[0], batch - 1)).fetchone()[0]:
+            self._index_of(connection).overtake(batch)
+
     def _index_of(self, connection: sqlite3.Connection) -> Index:
         """Returns the index, which is built if there is none."""
         self._index_earlier(connection)
@@ -438,6 +457,7 @@ class RunStore:
             decisions.elsewhere = frozenset(self.sent_elsewhere.get(id, ()))
             self.replaces[id] = superseded
             self.overtakes[id] = [(entry.batch, entry.position) for entry in overtaken]
+            decisions.overtakes = any(entry.state in ENTRY_MAY_BE_ON_SERVER for entry in overtaken)
         return decisions
 
     def earlier_outcomes(
