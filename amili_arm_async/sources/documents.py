@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import accumulate, chain, compress, repeat
 from operator import itemgetter, ne, sub
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from msgspec import UNSET, Raw
 
@@ -30,6 +30,12 @@ _MOST_BROKEN: Final = 1000
 _MOST_FAULTS: Final = 100
 _MOST_KEPT: Final = 100_000
 """Numbers in broken rows that are kept."""
+
+_BESIDE: Final = "broken_neighbour"
+"""The code of a document beside a row that may be a line of it."""
+
+_BrokenRows: TypeAlias = dict[int, list[BrokenRow]]
+"""By the position of a document."""
 
 
 def keys_of(values: Sequence[Any]) -> list[str | None]:
@@ -95,12 +101,13 @@ class TableRows:
         self.broken = [broken._replace(before=broken.before - count) for broken in self.broken if broken.before > count]
 
     def keep_first(self) -> None:
-        """Removes all rows but the first."""
+        """Removes all rows but the first; the broken ones stay, before it or behind it."""
+        count = len(self)
         for mine in self._lists():
             del mine[1:]
         self.refused = {row: faults for row, faults in self.refused.items() if not row}
         self.warned = {row: faults for row, faults in self.warned.items() if not row}
-        self.broken = [broken for broken in self.broken if not broken.before]
+        self.broken = [broken._replace(before=int(broken.before >= count)) for broken in self.broken]
 
     def as_read(self, row: int) -> dict[str, Any]:
         """Returns what stood in a row."""
@@ -320,24 +327,27 @@ class DocumentRows:
             return self._take(self._starts.pop())
         if base and len(rows):
             self._bound(rows)
-        return self.end() if len(self._rows.broken) > _MOST_BROKEN else None
+        return self._broken_so_far() if self._is_too_long or len(self._rows.broken) > _MOST_BROKEN else None
 
     def end(self) -> JudgedBlock | None:
         """Returns the documents that are whole when nothing follows."""
         return self._take(len(self._rows)) if self._rows is not None and (len(self._rows) or self._rows.broken) else None
 
     def _assigned(self, rows: TableRows) -> TableRows:
-        """Rows that have a line and no number are taken out: it is unknown whose line it is."""
-        if None not in rows.keys:
+        """Rows that are no records are taken out, and those that have a line and no number: it is unknown whose line it is."""
+        gone = {row: fault for row, found in rows.refused.items() for fault in found if fault.code == NO_RECORD}
+        if None in rows.keys:
+            fault = CellFault("not_readable", WHOLE, f"a line without {KEYS['documents']}: give it the number of its document")
+            lines = [rows.cells[name] for name in self._line_names]
+            unnumbered = [row for row, key in enumerate(rows.keys) if key is None and row not in gone]
+            gone |= {row: fault for row in unnumbered if any(not is_blank(column[row]) for column in lines)}
+        if not gone:
             return rows
-        lost = [row for row, key in enumerate(rows.keys) if key is None and not self._is_no_record(rows, row)]
-        lost = [row for row in lost if any(not is_blank(rows.cells[name][row]) for name in self._line_names)]
-        if not lost:
-            return rows
-        fault = f"a line without {KEYS['documents']}: give it the number of its document"
-        broken = [BrokenRow(row - at, rows.numbers[row], fault, rows.as_read(row)) for at, row in enumerate(lost)]
+        lost = sorted(gone)
+        broken = [
+            BrokenRow(row - at, rows.numbers[row], gone[row].message, rows.as_read(row), gone[row].code) for at, row in enumerate(lost)
+        ]
         broken += [one._replace(before=one.before - bisect_left(lost, one.before)) for one in rows.broken]
-        gone = set(lost)
         kept = [row not in gone for row in range(len(rows))]
         new = {row: at for at, row in enumerate(compress(range(len(rows)), kept))}
         return TableRows(
@@ -351,10 +361,6 @@ class DocumentRows:
             list(compress(rows.runs, kept)),
             sorted(broken, key=lambda one: (one.before, one.number)),
         )
-
-    @staticmethod
-    def _is_no_record(rows: TableRows, row: int) -> bool:
-        return any(fault.path in {WHOLE, ""} for fault in rows.refused.get(row, ()))
 
     def _begin_documents(self, runs: Sequence[int | None], base: int) -> None:
         last = self._last_run
@@ -378,9 +384,26 @@ class DocumentRows:
         if self._is_too_long:
             said = self._refusals.said
             self._carried += [said(whole.numbers[row], fault) for row, faults in whole.refused.items() if row for fault in faults]
-            self._carried += [self._fault(broken) for broken in whole.broken if broken.before]
             del self._carried[_MOST_FAULTS:]
             whole.keep_first()
+
+    def _broken_so_far(self) -> JudgedBlock | None:
+        """Returns rows that can't be read before the document under way is whole, which is not sent because of them. The last one stays: it
+        may be a line of the next document."""
+        rows = self._rows
+        assert rows is not None
+        behind = (place for place, one in enumerate(rows.broken) if one.code != NO_RECORD and one.before >= len(rows))
+        last = max(behind, default=len(rows.broken))
+        given = rows.broken[:last] + rows.broken[last + 1 :]
+        if not given:
+            return None
+        rows.broken = rows.broken[last : last + 1]
+        first = next((one for one in given if one.code != NO_RECORD), None)
+        if first is not None and len(rows) and not any(fault.code == _BESIDE for _, fault in self._carried):
+            self._carried.append(self._may_be_a_line(first.number, rows.numbers[0]))
+        records = [RefusedRecord(0, one.number, _unreadable(one, self._refusals)) for one in given]
+        lines = JudgedLines(self._line_fields, [[] for _ in self._line_fields], [0])
+        return JudgedBlock(self._fields, [[] for _ in self._fields], [], [], {}, records, lines)
 
     def _take(self, cut: int) -> JudgedBlock:
         """The documents of the first rows."""
@@ -396,18 +419,18 @@ class DocumentRows:
         if self._broken_before is not None and count:
             faults.setdefault(0, []).append(self._beside(self._broken_before, "before", 0))
             self._broken_before = None
-        alone = self._add_broken(faults, cut)
+        alone, within = self._add_broken(faults, cut)
         for row, found in rows.refused.items():
             if row < cut:
                 faults.setdefault(owner[row], []).extend([self._refusals.said(rows.numbers[row], fault) for fault in found])
         if count < cut:
             self._add_differences(faults, owner, cut)
         self._add_broken_elsewhere(faults)
-        block = self._block(owner, cut, faults, alone)
+        block = self._block(owner, cut, faults, alone, within)
         self._forget(cut, alone)
         return block
 
-    def _forget(self, cut: int, alone: dict[int, list[BrokenRow]]) -> None:
+    def _forget(self, cut: int, alone: _BrokenRows) -> None:
         assert self._rows is not None
         later = len(self._rows) > cut
         self._starts, self._run_of = [0] if later else [], self._run_of[len(self._starts) :]
@@ -433,11 +456,12 @@ class DocumentRows:
         rest = f" ({_listed(unit, numbers)} too)" if len(numbers) > 1 else ""
         return f"the {unit}s of this document do not stand together{rest}: sort the file by {KEYS['documents']}"
 
-    def _add_broken(self, faults: dict[int, list[Said]], cut: int) -> dict[int, list[BrokenRow]]:
+    def _add_broken(self, faults: dict[int, list[Said]], cut: int) -> tuple[_BrokenRows, _BrokenRows]:
         """Says of each document what is broken in it or beside it, and returns the broken rows that are in none, by the document before
-        which they stand; -1 behind the last."""
+        which they stand, -1 behind the last; and those that are within one, by that document."""
         assert self._rows is not None
-        alone: dict[int, list[BrokenRow]] = {}
+        alone: _BrokenRows = {}
+        within: _BrokenRows = {}
         starts, count = self._starts, len(self._starts)
         for broken in self._rows.broken:
             if broken.before > cut:
@@ -445,10 +469,11 @@ class DocumentRows:
             at = bisect_right(starts, broken.before) - 1 if broken.before < cut else count
             if at == count or starts[at] == broken.before:
                 alone.setdefault(at if at < count else -1, []).append(broken)
-            elif broken.code == NO_RECORD:
-                alone.setdefault(at + 1 if at + 1 < count else -1, []).append(broken)
             else:
-                faults.setdefault(at, []).append(self._fault(broken))
+                within.setdefault(at, []).append(broken)
+        for at, every in within.items():
+            if some := [broken for broken in every if broken.code != NO_RECORD]:
+                faults.setdefault(at, []).append(self._may_be_a_line(some[0].number, self._rows.numbers[starts[at]]))
         for at, every in alone.items():
             if not (some := [broken for broken in every if broken.code != NO_RECORD]):
                 continue
@@ -457,7 +482,7 @@ class DocumentRows:
                 faults.setdefault(before, []).append(self._beside(some[0], "after", before))
             if at >= 0:
                 faults.setdefault(at, []).append(self._beside(some[-1], "before", at))
-        return alone
+        return alone, within
 
     def _add_broken_elsewhere(self, faults: dict[int, list[Said]]) -> None:
         """A broken row that is not beside a document may be a line of it still."""
@@ -468,8 +493,7 @@ class DocumentRows:
         for at, start in enumerate(self._starts):
             key = rows.keys[start]
             if at not in faults and key is not None and (number := in_broken.get(key)) is not None:
-                fault = CellFault("broken_neighbour", WHOLE, f"{self._refusals.unit} {number} can't be read, and may be a line of it")
-                faults[at] = [self._refusals.said(rows.numbers[start], fault)]
+                faults[at] = [self._may_be_a_line(number, rows.numbers[start])]
 
     def _add_differences(self, faults: dict[int, list[Said]], owner: Sequence[int], cut: int) -> None:
         """The fields of a document must be the same in all its rows, or blank in the later ones."""
@@ -487,16 +511,18 @@ class DocumentRows:
                     differs = f"not as on {unit} {rows.numbers[starts[at]]}, the first of the document: give the same in all its {unit}s"
                     faults.setdefault(at, []).append(self._refusals.said(rows.numbers[row], CellFault("rows_differ", one.path, differs)))
 
-    def _fault(self, broken: BrokenRow) -> Said:
-        return self._refusals.said(broken.number, CellFault(broken.code, WHOLE, broken.fault))
+    def _may_be_a_line(self, broken: int, number: int) -> Said:
+        """What is said of the document that begins at `number` where a row that can't be read may be a line of it."""
+        words = f"{self._refusals.unit} {broken} can't be read, and may be a line of it"
+        return self._refusals.said(number, CellFault(_BESIDE, WHOLE, words))
 
     def _beside(self, broken: BrokenRow, where: str, at: int) -> Said:
         """What is said of a document beside a row that may be a line of it."""
         assert self._rows is not None
         words = f"{self._refusals.unit} {broken.number} {where} it can't be read, and may be a line of it"
-        return self._refusals.said(self._rows.numbers[self._starts[at]], CellFault("broken_neighbour", WHOLE, words))
+        return self._refusals.said(self._rows.numbers[self._starts[at]], CellFault(_BESIDE, WHOLE, words))
 
-    def _block(self, owner: Sequence[int], cut: int, faults: dict[int, list[Said]], alone: dict[int, list[BrokenRow]]) -> JudgedBlock:
+    def _block(self, owner: Sequence[int], cut: int, faults: dict[int, list[Said]], alone: _BrokenRows, within: _BrokenRows) -> JudgedBlock:
         assert self._rows is not None
         rows, starts = self._rows, self._starts
         bad = sorted(faults)
@@ -504,13 +530,19 @@ class DocumentRows:
         for at, some in alone.items():
             place = at if at >= 0 else len(starts)
             refused += [(place, 0, broken.number, _unreadable(broken, self._refusals)) for broken in some]
+        for at, some in within.items():
+            refused += [(at, 2, broken.number, _unreadable(broken, self._refusals)) for broken in some]
         bounds = [*starts, cut]
         for at in bad:
             begin, end = bounds[at], bounds[at + 1]
             as_read = [rows.as_read(row) for row in range(begin, min(end, begin + 1000))]
             refused.append((at, 1, rows.numbers[begin], self._refusals.refused(faults[at], _key_text(rows, begin, self._key), as_read)))
         refused.sort(key=lambda one: one[:2])
-        records = [RefusedRecord(at - bisect_left(bad, at), number, record) for at, _, number, record in refused]
+        # What stands behind a document that is sent is before the next one.
+        places = [at + 1 if order == 2 and at not in faults else at for at, order, _, _ in refused]
+        records = [
+            RefusedRecord(at - bisect_left(bad, at), number, record) for at, (_, _, number, record) in zip(places, refused, strict=True)
+        ]
         good = [at for at in range(len(starts)) if at not in faults] if bad else range(len(starts))
         first = [starts[at] for at in good]
         columns = list(map(_getter(first), rows.columns))

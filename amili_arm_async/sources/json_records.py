@@ -15,11 +15,13 @@ from ..bulk.canonical import as_key
 from ..bulk.field_names import mistakes_in
 from ..bulk.fingerprints import may_have_duplicate_names
 from ..unreadable import UnreadableRecord
+from ..values.cells import whole_number
 from ..values.dates import read_date
 from ..values.fields import KEYS, LINES, MODELS, Field, RecordKind, fields_of
 from ..values.findings import WHOLE, CellFault
 from ..values.json_columns import JsonColumns, RecordColumns
 from ..values.json_judge import JsonJudge
+from ..values.outcome import Outcome, refused
 from .json_faults import fault_of
 from .json_texts import FoundTexts
 from .record_blocks import PlacedBlock, RecordWarnings
@@ -31,6 +33,8 @@ _MOST: Final = 1000
 """Records of a block."""
 
 _ISO_LENGTH: Final = 10
+
+_IS_NO_TEXT: Final = refused("number_as_identifier", "a tool has made a number with decimals of it: write it as a text")
 
 
 class JsonRecords:
@@ -93,6 +97,7 @@ class JsonRecords:
                     found[position] = self._refused([self._refusals.said(numbers[position], fault) for fault in faults], text)
         for columns, read in ((self._columns, strict), (self._tolerant, tolerant)):
             if read:
+                found.update({one.position: one.changed for one in read if one.changed})
                 self._judge_some(columns.columns([one.record for one in read]), [one.position for one in read], texts, numbers, found)
         return found
 
@@ -111,11 +116,13 @@ class JsonRecords:
             value = codec.json_object(one.text)
             if value is None:
                 return [CellFault("not_json", WHOLE, fault)] if (fault := fault_of(one.text)) is not None else []
-            known, faults = of_right_types(value, self._kind)
+            known, faults, is_changed = of_right_types(value, self._kind)
             try:
                 one.record = msgspec.convert(known, self._tolerant.struct)
             except codec.DecodeFailure:
                 return faults
+            if is_changed:
+                one.changed = codec.encode_value(value)
         if not faults:
             into.append(one)
         return faults
@@ -151,11 +158,12 @@ class JsonRecords:
 
 @dataclass(slots=True)
 class _Read:
-    """A text that was read for the rules."""
+    """A text that was read for the rules; `changed` is what is sent instead of it, if anything."""
 
     position: int
     text: bytes
     record: Any = None
+    changed: bytes = b""
 
 
 def _are_days(column: Sequence[Any]) -> bool:
@@ -171,9 +179,9 @@ def _with_day(text: bytes, field: Field, day: str) -> bytes:
     return codec.encode_value(value)
 
 
-def of_right_types(value: Mapping[str, Any], kind: RecordKind) -> tuple[dict[str, Any], list[CellFault]]:
-    """Returns the known fields of a record whose values are of the type of their field, and what is wrong with those that a tool has made
-    numbers; other types are for the server to judge.
+def of_right_types(value: Mapping[str, Any], kind: RecordKind) -> tuple[dict[str, Any], list[CellFault], bool]:
+    """Returns the known fields of a record that the rules can judge, what is wrong with numbers that a tool has made, and whether a whole
+    number such as 14.0 was replaced in the record by 14. Other types are for the server to judge.
 
     Args:
         value: the record.
@@ -181,6 +189,7 @@ def of_right_types(value: Mapping[str, Any], kind: RecordKind) -> tuple[dict[str
     """
     known: dict[str, Any] = {}
     faults: list[CellFault] = []
+    is_changed = False
     lines = value.get(LINES)
     objects = [line if isinstance(line, dict) else {} for line in lines] if isinstance(lines, list) else []
     if objects:
@@ -189,13 +198,28 @@ def of_right_types(value: Mapping[str, Any], kind: RecordKind) -> tuple[dict[str
         for place, (given, into) in enumerate(zip(objects, known[LINES], strict=True) if field.in_lines and objects else [(value, known)]):
             if field.in_lines and not objects:
                 continue
-            found = _at(given, field.names)
+            group, found = _at(given, field.names)
+            if field.type == "texts" and isinstance(found, list):
+                # A blank keeps the place of what is no text.
+                found = [item if isinstance(item, str) else "" for item in found]
+            elif isinstance(found, Decimal) and (outcome := _of_decimals(found, field)) is not None:
+                found = outcome.value
+                if outcome.code is None:
+                    group[field.names[-1]] = found
+                    is_changed = True
+                else:
+                    path = field.path.replace(LINES, f"{LINES}[{place}]", 1) if field.in_lines else field.path
+                    faults.append(CellFault(outcome.code, path, outcome.message))
             if _is_right(found, field):
                 _put(into, field.names, found)
-            elif field.type == "text" and isinstance(found, Decimal) and field.role in {"identifier", "reference"}:
-                path = field.path.replace(LINES, f"{LINES}[{place}]", 1) if field.in_lines else field.path
-                faults.append(CellFault("number_as_identifier", path, "a tool has made a number with decimals of it: write it as a text"))
-    return known, faults
+    return known, faults, is_changed
+
+
+def _of_decimals(number: Decimal, field: Field) -> Outcome | None:
+    """What a number with decimals is in a field that has none; None where the server is to judge."""
+    if field.type == "integer":
+        return whole_number(number)
+    return _IS_NO_TEXT if field.type == "text" and field.role in {"identifier", "reference"} else None
 
 
 def _put(into: dict[str, Any], names: Sequence[str], value: Any) -> None:
@@ -204,10 +228,12 @@ def _put(into: dict[str, Any], names: Sequence[str], value: Any) -> None:
     into[names[-1]] = value
 
 
-def _at(value: Any, names: Sequence[str]) -> Any:
+def _at(value: Any, names: Sequence[str]) -> tuple[Any, Any]:
+    """The group that holds a field, and its value; None where there is none."""
+    group = None
     for name in names:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+        group, value = value, value.get(name) if isinstance(value, dict) else None
+    return group, value
 
 
 def _is_right(value: Any, field: Field) -> bool:
@@ -217,5 +243,7 @@ def _is_right(value: Any, field: Field) -> bool:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if field.type == "boolean":
         return isinstance(value, bool)
-    is_number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
-    return is_number and (field.type == "decimal" or value == int(value))
+    if field.type == "decimal":
+        # A text in it has a fault of its own, whatever stands beside it.
+        return value is not None
+    return isinstance(value, int) and not isinstance(value, bool)

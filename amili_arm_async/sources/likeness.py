@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
@@ -34,18 +34,18 @@ _STEMS: Final[Mapping[str, str]] = {
         "address": "adresse address addr adr gate street gateadresse veiadresse",
         "post": "post postal",
         "post nr": "zip zipcode postcode postkode",
-        "place": "sted city town cityname",
+        "place": "sted city town cityname place",
         "country": "land country",
         "org": "org organisasjons organisasjon organization organisation foretaks foretak company firma",
         "birth": "fodsels fodt foedsels foedt birth",
         "birth date": "dob",
         "date": "dato date dt",
-        "ssn": "ssn person personal nationalid fnr",
+        "ssn": "ssn person personal nationalid fnr socialsecurity",
         "email": "epost mail email emailaddress epostadresse mailadresse",
         "phone": "tlf telefon telf tel phone telephone",
         "mobile": "mobil mobile cell",
         "invoice": "faktura fakturaens invoice inv bilag bilags document doc dokument",
-        "due": "forfall forfalls forfaller due betalingsfrist",
+        "due": "forfall forfalls forfaller due betalingsfrist paymentdue",
         "amount": "belop belopet beloep amount sum total totalt totalsum",
         "net": "netto net nett",
         "gross": "brutto gross",
@@ -65,7 +65,11 @@ _STEMS: Final[Mapping[str, str]] = {
         "quantity": "antall quantity qty mengde",
         "price": "pris price",
         "unit": "enhet enhets unit units",
-        "item": "vare varens artikkel artikkels item product produkt article",
+        "payment": "betaling betalings payment",
+        "terms": "betingelser vilkar terms",
+        "pay": "betale payable",
+        "paid": "betalt innbetalt paid rest remaining outstanding utestaende apen",
+        "item": "vare varens artikkel artikkels item product produkt article prod",
         "item nr": "sku",
         "text": "tekst text beskrivelse description desc",
         "line": "linje linjens line ordrelinje fakturalinje",
@@ -80,41 +84,62 @@ _STEMS: Final[Mapping[str, str]] = {
         "account": "konto account",
         "parent": "hoved parent mor konsern overordnet",
         "year": "ar aar year",
-        "type": "type",
+        "type": "type art",
         "note": "notat merknad note kommentar comment",
         "message": "melding message",
-        "balance": "saldo balance utestaende",
+        "balance": "saldo balance",
         "delivery": "levering leverings delivery shipping",
-        "visit": "besoks besok visiting",
+        "visit": "besoks besok visiting forretnings business",
+        "first": "fornavn firstname first",
+        "last": "etternavn lastname last surname",
+        "base": "grunnlag",
         "nace": "nace naring narings bransje",
         "attachment": "vedlegg attachment",
-        "": "pa av for til i of the to fra hos pr per nok sek dkk eur usd",
+        "": "pa av for til i of the to fra hos pr per og and a herav default standard kr nok sek dkk eur usd",
     }.items()
     for spelling in spellings.split()
 }
 """What the parts of names mean, in Norwegian and in English, without accents."""
 
+_TWO_NAMES: Final = "! the first and the last name are one field, name: put them into one column"
+
+_COUNTRY: Final = "? postalAddress.countryCode postalAddress.countryText"
+
+
+def _addresses() -> Iterator[tuple[str, str]]:
+    """The parts of addresses: that of the post and that of the invoice are surely the one that is sent, others may be."""
+    for of, sure in (("", ""), ("post ", ""), ("invoice ", ""), ("visit ", "? "), ("delivery ", "? ")):
+        for which in ("", "address "):
+            yield f"{of}{which}post nr", f"{sure}postalAddress.postalCode"
+            yield f"{of}{which}post code", f"{sure}postalAddress.postalCode"
+            yield f"{of}{which}place", f"{sure}postalAddress.cityName"
+            yield f"{of}{which}post place", f"{sure}postalAddress.cityName"
+            yield f"{of}{which}country code", f"{sure}postalAddress.countryCode"
+            if which or not of.startswith("post"):
+                yield f"{of}{which}country", _COUNTRY
+        for line in ("address", "address line"):
+            yield f"{of}{line}", f"{sure}postalAddress.addressLine1"
+            yield from ((f"{of}{line} {number}", f"{sure}postalAddress.addressLine{number}") for number in (1, 2, 3))
+
+
+_ADDRESSES: Final = {" ".join(sorted(set(words.split()))): rule for words, rule in _addresses()}
+
+_APART: Final = frozenset({"pa", "av", "i", "to", "pr", "og", "a", "kr"})
+"""Words without a meaning that are no part of a compound: "privat" is not "pr i vat"."""
+
 _CUSTOMERS: Final[Mapping[str, str]] = {
+    "paid": "! the service keeps the balance itself",
     "customer nr": "customerNo",
     "customer": "? customerNo name",
     "nr": "? customerNo",
     "name": "name",
     "org name": "name",
-    "address": "postalAddress.addressLine1",
-    "post address": "postalAddress.addressLine1",
-    "visit address": "? postalAddress.addressLine1",
-    "address delivery": "? postalAddress.addressLine1",
-    "address line": "postalAddress.addressLine1",
-    **{f"address {number}": f"postalAddress.addressLine{number}" for number in (1, 2, 3)},
-    **{f"address line {number}": f"postalAddress.addressLine{number}" for number in (1, 2, 3)},
-    **{f"address post {number}": f"postalAddress.addressLine{number}" for number in (1, 2, 3)},
-    "post nr": "postalAddress.postalCode",
-    "post code": "postalAddress.postalCode",
+    **_ADDRESSES,
     "nr place post": "! it holds two fields, postalCode and cityName: give each a column of its own",
-    "place": "postalAddress.cityName",
-    "place post": "postalAddress.cityName",
-    "country": "? postalAddress.countryCode postalAddress.countryText",
-    "country code": "postalAddress.countryCode",
+    "first": _TWO_NAMES,
+    "last": _TWO_NAMES,
+    "first name": _TWO_NAMES,
+    "last name": _TWO_NAMES,
     "country name": "postalAddress.countryText",
     "org nr": "organizationNo",
     "org": "? organizationNo name",
@@ -147,8 +172,11 @@ _CUSTOMERS: Final[Mapping[str, str]] = {
     "credit limit": "limitAmount",
     "days due": "dueDays",
     "credit days": "? dueDays",
+    "due": "? dueDays",
+    "payment terms": "? dueDays",
     "duty vat": "vatLiable",
     "vat": "? vatLiable",
+    "nr vat": "? organizationNo",
     "message": "? customerMessage",
     "customer parent": "parentCustomerNo",
     "org parent": "parentOrganizationNo",
@@ -193,15 +221,26 @@ _DOCUMENTS: Final[Mapping[str, str]] = {
     **{words: f"currencyAmounts.{name}" for words, name in _AMOUNTS.items()},
     **{" ".join(sorted({*words.split(), "line"})): f"{_LINE_AMOUNT}{name}" for words, name in _AMOUNTS.items()},
     "amount": "? currencyAmounts.inclVat currencyAmounts.exclVat",
+    "pay": "? currencyAmounts.inclVat",
+    "amount pay": "? currencyAmounts.inclVat",
+    **dict.fromkeys(("paid", "amount paid", "balance"), "! the service keeps what was paid and what is left"),
+    "base": "? currencyAmounts.exclVat",
+    "base vat": "? currencyAmounts.exclVat",
+    "date order": "! documents have no date of the order or of the delivery",
+    "date delivery": "! documents have no date of the order or of the delivery",
     "amount line": f"? {_LINE_AMOUNT}exclVat {_LINE_AMOUNT}inclVat",
     "code vat": "! documents have no code of the VAT, but amounts: exclVat, vat, inclVat",
     "rate vat": "! documents have no rate of the VAT, but amounts: exclVat, vat, inclVat",
     "currency": "currency",
     "kid": "kid",
+    "payment ref": "? kid",
+    "nr payment": "? kid",
     "language": "language",
     "our ref": "sellerReference",
     "their ref": "buyerReference",
     "customer ref": "? buyerReference",
+    "order ref": "? salesOrderId purchaseOrderId",
+    "customer order": "? purchaseOrderId",
     "ref": "? buyerReference sellerReference additionalReference",
     "order": "? salesOrderId purchaseOrderId",
     "order sale": "salesOrderId",
@@ -217,6 +256,7 @@ _DOCUMENTS: Final[Mapping[str, str]] = {
     "price": "documentLines.price",
     "price unit": "documentLines.price",
     "item price": "documentLines.price",
+    **{f"{words} {vat} vat": "? documentLines.price" for words in ("price", "price unit") for vat in ("excl", "incl")},
     "unit": "documentLines.quantityUnit",
     "quantity unit": "documentLines.quantityUnit",
     "item": "? documentLines.articleNo documentLines.articleName",
@@ -231,6 +271,52 @@ _DOCUMENTS: Final[Mapping[str, str]] = {
     "discount": "! documents have no field for a discount",
     "discount rate": "! documents have no field for a discount",
 }
+
+_OF_SAP: Final[Mapping[RecordKind, Mapping[str, str]]] = {
+    "customers": {
+        "kunnr": "customerNo",
+        "name1": "name",
+        "stras": "postalAddress.addressLine1",
+        "pstlz": "postalAddress.postalCode",
+        "ort01": "postalAddress.cityName",
+        "land1": "postalAddress.countryCode",
+        "telf1": "phoneNo",
+        "telf2": "phoneNo",
+        "smtp_addr": "emailAddressDocument",
+        "stcd1": "? organizationNo",
+        "stceg": "? organizationNo",
+        "waers": "currency",
+        "bankn": "bankAccountNo",
+    },
+    "documents": {
+        "vbeln": "documentNo",
+        "fkart": "documentType",
+        "fkdat": "documentDate",
+        "kunnr": "customerNo",
+        "kunrg": "customerNo",
+        "kunag": "customerNo",
+        "waerk": "currency",
+        "kidno": "kid",
+        "bstnk": "purchaseOrderId",
+        "bstkd": "purchaseOrderId",
+        "netwr": f"? currencyAmounts.exclVat {_LINE_AMOUNT}exclVat",
+        "mwsbk": "currencyAmounts.vat",
+        "mwsbp": f"{_LINE_AMOUNT}vat",
+        "posnr": "documentLines.lineNo",
+        "matnr": "documentLines.articleNo",
+        "arktx": "documentLines.articleName",
+        "fkimg": "documentLines.quantity",
+        "vrkme": "documentLines.quantityUnit",
+    },
+}
+"""Names that are the same in all tables of SAP, which no word explains."""
+
+_VAGUE: Final = frozenset({"type", "address", "operator"})
+"""Last parts of paths that mean something else where they are the whole name."""
+
+_CAMEL: Final = re.compile("(?<=[a-z\u00e6\u00f8\u00e5])(?=[A-Z\u00c6\u00d8\u00c5])")
+
+_DATE_FORM: Final = re.compile(r"\s*\([dmy\u00e5./ -]+\)\s*", re.IGNORECASE)
 
 _PASSED_OVER: Final[Mapping[str, frozenset[str]]] = {
     "customers": frozenset({"customer", "nr", "code"}),
@@ -319,10 +405,13 @@ def _guess(name: str, kind: RecordKind) -> ColumnGuess:
     known = fields_of(kind)
     text = name.strip().casefold()
     for path in known:
+        if text in _VAGUE:
+            break
         if text in {path.casefold(), path.rpartition(".")[2].casefold()} and (path.casefold() == text or _is_only(path, known)):
             return ColumnGuess(name, path)
-    concepts, is_exact = _concepts(name)
-    rule = _rule(concepts, kind)
+    concepts, is_exact = _concepts(_DATE_FORM.sub("", name))
+    rule = _OF_SAP[kind].get(text) or _rule(concepts, kind)
+    is_exact = is_exact or text in _OF_SAP[kind]
     if rule is None:
         near = get_close_matches(_plain(name), {_plain(path.rpartition(".")[2]): path for path in known}, 1, 0.75)
         found = [path for path in known if near and _plain(path.rpartition(".")[2]) == near[0]]
@@ -346,6 +435,11 @@ def _rule(concepts: frozenset[str], kind: RecordKind) -> str | None:
     for dropped in (frozenset[str](), frozenset({"nr"}), frozenset({"code"}), _PASSED_OVER[kind] - {"nr", "code"}, _PASSED_OVER[kind]):
         if (rest := concepts - dropped) and (rule := rules.get(rest)) is not None:
             return rule
+    if kind == "documents" and "line" in concepts:
+        for left_out in ({"order"}, {"order", "line"}):
+            found = rules.get(concepts - left_out, "")
+            if LINES in found or found.startswith("!"):
+                return found
     return None
 
 
@@ -360,14 +454,15 @@ def _plain(name: str) -> str:
 
 
 def _words(name: str) -> list[str]:
-    text = unicodedata.normalize("NFC", name).casefold().translate(_LETTERS)
+    # DateOfBirth is three words.
+    text = _CAMEL.sub(" ", unicodedata.normalize("NFC", name)).casefold().translate(_LETTERS)
     text = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
     return re.findall(r"[a-z]+|\d+", text)
 
 
 def _concepts(name: str) -> tuple[frozenset[str], bool]:
     """Returns what the parts of a name mean, and whether each part is spelled as it is known."""
-    words = _words(name)
+    words = [word for word in _words(name) if _STEMS.get(word) != ""]
     whole = "".join(words)
     if (found := _cut(whole)) is not None:
         return _without_fillers(found), True
@@ -404,7 +499,7 @@ def _cut(text: str) -> list[str] | None:
         for start in range(end):
             before = best[start]
             part = text[start:end]
-            if before is not None and (part in _STEMS or (part.isdigit() and len(part) == 1)):
+            if before is not None and ((part in _STEMS and part not in _APART) or (part.isdigit() and len(part) == 1)):
                 found = [*before, _STEMS.get(part, part)]
                 if best[end] is None or len(found) < len(best[end] or []):
                     best[end] = found
@@ -414,6 +509,8 @@ def _cut(text: str) -> list[str] | None:
 # --- by the values ------------------------------------------------------------------------------------------------------
 
 _TWO_MEANINGS: Final = "two meanings"
+
+_EMAIL: Final = "emailAddressDocument"
 
 _LEAST_GROUPS: Final = 3
 """Documents with several rows that have to agree before a column is taken for one of the document."""
@@ -516,7 +613,8 @@ def _once_each(guesses: list[ColumnGuess]) -> list[ColumnGuess]:
     found = []
     for guess in guesses:
         others = by_field.get(guess.field or "", [])
-        if guess.field is None or len(others) == 1 or guess.name == guess.field:
+        of_invoices = [other for other in others if other.field == _EMAIL and "invoice" in _concepts(other.name)[0]]
+        if guess.field is None or len(others) == 1 or guess.name == guess.field or of_invoices == [guess]:
             found.append(guess)
         else:
             names = ", ".join([f'"{other.name}"' for other in others if other is not guess])

@@ -22,6 +22,7 @@ from ..bulk.field_names import right_name
 from ..codec import type_options
 from ..models.base import Input
 from ..models.customers import Customer, CustomerRecord
+from ..values.cells import whole_number
 from ..values.findings import WHOLE, CellFault
 from ..values.texts import CONTROL_CHARACTERS
 
@@ -131,6 +132,8 @@ def _faults(value: Any, shape: _Shape, path: str) -> Iterator[CellFault]:
             yield from _anything(value, path)
     elif _is_not_finite(value):
         yield CellFault("not_finite", path, "NaN or Infinity is no number in JSON")
+    elif shape.kind == "whole number" and isinstance(value, (float, Decimal)) and (outcome := whole_number(value)).code is not None:
+        yield CellFault(outcome.code, path, outcome.message)
     elif not _fits(value, shape.kind):
         yield CellFault("wrong_type", path, f"not {_a(shape.kind)} but {_kind(value)}")
     elif isinstance(value, str) and not _can_be_encoded(value):

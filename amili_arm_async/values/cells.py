@@ -15,7 +15,7 @@ from .numbers import LARGEST, read_decimal, read_integer, read_typed_number, who
 from .outcome import NOTHING, Outcome, refused
 from .texts import BLANKS, TextRules, separate_items, word_fault
 
-__all__ = ["PENDING", "TYPED", "Rule", "rule_of", "years_of"]
+__all__ = ["PENDING", "TYPED", "Rule", "rule_of", "whole_number", "years_of"]
 
 Rule: TypeAlias = Callable[[Any], Outcome]
 """Takes a cell that is not None."""
@@ -197,7 +197,9 @@ def _json_text_rule(field: Field) -> Rule:
         if not isinstance(cell, str):
             return _wrong_type("a text")
         outcome = read(cell)
-        return outcome if outcome is not NOTHING else Outcome(cell) if not cell or not rules.strips else _ONLY_BLANKS
+        if outcome is NOTHING:
+            return Outcome(cell) if not cell or not rules.strips else _ONLY_BLANKS
+        return (rules.blanks_fault(cell) or outcome) if outcome.value is not UNSET else outcome
 
     return rule
 
@@ -227,14 +229,17 @@ def _json_integer(field: Field) -> Rule:
     def rule(cell: Any) -> Outcome:
         if isinstance(cell, bool) or not isinstance(cell, (int, float, Decimal)):
             return _wrong_type("a whole number")
-        if not -LARGEST <= cell <= LARGEST:
-            return _TOO_LARGE
-        if cell != int(cell):
-            return _NO_WHOLE
-        outcome = Outcome(int(cell))
+        outcome = whole_number(cell)
         return _in_years(outcome, years_of(field)) if field.path == "yearOfBirth" else outcome
 
     return rule
+
+
+def whole_number(value: float | Decimal) -> Outcome:
+    """Returns a whole number, of which 14.0 is one too."""
+    if not -LARGEST <= value <= LARGEST:
+        return _TOO_LARGE
+    return Outcome(int(value)) if value == int(value) else _NO_WHOLE
 
 
 def _json_decimal(cell: Any) -> Outcome:

@@ -127,6 +127,10 @@ class TextRules:
             return _IS_NULL if self._role in _NEVER_DASHES else Outcome(value, *_POSSIBLE_NULL)
         return Outcome(value)
 
+    def blanks_fault(self, cell: str) -> Outcome | None:
+        """Returns what is wrong with the blanks around a text that is sent with them."""
+        return self._characters_fault(cell) if cell.strip(" ") != cell.strip(BLANKS) else None
+
     def _characters_fault(self, text: str) -> Outcome | None:
         if self._control.search(text):
             return _IS_CONTROL

@@ -387,6 +387,23 @@ ROWS = [
         {2: "together|not follow", 4: "together|not follow"},
     ),
     Case(
+        "a header on each page of invoices",
+        "documents",
+        rows(
+            f"{HEAD};documentLines.lineNo;documentLines.articleName",
+            invoice(77, "1", "A"),
+            f"{HEAD};documentLines.lineNo;documentLines.articleName",
+            invoice(78, "1", "A"),
+            f"{HEAD};documentLines.lineNo;documentLines.articleName",
+            ";;2;B;;;;;x",
+            invoice(79, "1", "A"),
+            invoice(80, "1", "A"),
+        ),
+        # What can't be read may be a line of the invoice before the header.
+        {"77": {}, "80": {}},
+        {3: "header.*leave it out$", 4: "line 6", 5: "header.*leave it out$", 6: "cells", 7: "line 6"},
+    ),
+    Case(
         "a row with lines and no number",
         "documents",
         rows(
@@ -490,6 +507,38 @@ JSON = [
     ),
 ]
 
+JSON_TYPES = [
+    Case(
+        "values of another type",
+        "customers",
+        rows(
+            '{"customerNo":"1","name":"A","dueDays":14.0}',
+            '{"customerNo":"2","name":"B","dueDays":14.5}',
+            # A number beside it is for the server to judge.
+            '{"customerNo":3,"name":"C","limitAmount":"12.000"}',
+            '{"customerNo":"4","name":"D","emailAddressDocument":["d@example.no",null,"#REF!"]}',
+            '{"customerNo":"5","name":"E","distribution":{"einvoiceCode":2.0}}',
+        ),
+        {"1": {"dueDays": 14}, "5": {"distribution": {"einvoiceCode": 2}}},
+        {2: "whole", 3: "limitAmount.*not a number", 4: "formula failed"},
+        secrets=["12.000"],
+        suffix=".jsonl",
+    ),
+    Case(
+        "blanks around texts that are sent with them",
+        "customers",
+        rows(
+            '{"customerNo":"1\\u00a0","name":"A"}',
+            '{"customerNo":"2\\n","name":"B"}',
+            '{"customerNo":"3","name":"C\\r\\n"}',
+            '{"customerNo":"4","name":"D","customerMessage":"Hi\\n"}',
+        ),
+        {"4": {"customerMessage": "Hi\n"}},
+        {1: "invisible", 2: "control", 3: "control"},
+        suffix=".jsonl",
+    ),
+]
+
 NAMES = [
     Case(
         "own column names",
@@ -530,7 +579,7 @@ NAMES = [
     ),
 ]
 
-CASES = [*MONEY, *IDENTIFIERS, *DATES, *WORDS, *ROWS, *TEXTS, *JSON, *NAMES]
+CASES = [*MONEY, *IDENTIFIERS, *DATES, *WORDS, *ROWS, *TEXTS, *JSON, *JSON_TYPES, *NAMES]
 
 
 # --- the commands -------------------------------------------------------------------------------------------------------

@@ -11,12 +11,12 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from amili_arm_async import Customer, Document, SourceError, UnreadableRecord, codec, open_records
 from amili_arm_async.bulk.chunking import RecordType
-from amili_arm_async.sources import csv_table, table_reader
+from amili_arm_async.sources import csv_table, documents, table_reader
 from amili_arm_async.sync.digests import RecordDigests
 from amili_arm_async.values.fields import fields_of
 
@@ -87,6 +87,33 @@ async def test_the_size_of_blocks_changes_nothing(lines, size):
         patch.setattr(csv_table, "_BLOCK", size * 10)
         parts = await read(content, format="csv")
     assert [(number, _plain(record)) for number, record in parts] == [(number, _plain(record)) for number, record in whole]
+
+
+@settings(max_examples=50, deadline=None)
+@given(rows, st.integers(1, 5), st.booleans())
+@example([("1", "7", "1", "T"), "broken", ("1", "7", "2", "T"), ("1", "7", "1", "T"), ("1", "7", "2", "T")], 3, False)
+async def test_what_is_kept_of_a_long_document_changes_nothing_that_is_sent(lines, size, is_long):
+    content = HEADER + "".join((row if row == "broken" else ";".join(row)) + "\n" for row in lines)
+    whole = await read(content, format="csv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_table, "_BLOCK", size * 10)
+        patch.setattr(documents, "_MOST_BROKEN", 0)
+        if is_long:
+            patch.setattr(documents, "MOST_ROWS", 1)
+        parts = await read(content, format="csv")
+    sent = [(number, record) for number, record in parts if isinstance(record, dict)]
+    if is_long:
+        assert all(one in whole for one in sent)
+    else:
+        assert sent == [(number, record) for number, record in whole if isinstance(record, dict)]
+    # Each row that can't be read is named once.
+    assert sorted(number for number, record in parts if _is_broken(record)) == sorted(
+        number for number, record in whole if _is_broken(record)
+    )
+
+
+def _is_broken(record):
+    return isinstance(record, UnreadableRecord) and {code for code, _, _ in record.faults} == {"not_readable"}
 
 
 def _plain(record):

@@ -54,6 +54,68 @@ DOCUMENTS = {
 }
 
 
+HEADERS = [
+    # Visma Business, Visma eAccounting, Tripletex, PowerOffice Go, Unimicro, SAP.
+    ("customers", "Organisasjonsnr.=organizationNo;Adresselinje 3=postalAddress.addressLine3;Språkkode=language;Selger=;Kontonr=?"),
+    (
+        "customers",
+        (
+            "Kundenummer=customerNo;Fakturaadresse 1=postalAddress.addressLine1;Fakturaadresse 2=postalAddress.addressLine2;"
+            "Fakturapostnummer=postalAddress.postalCode;Fakturapoststed=postalAddress.cityName;Fakturaland=?;E-post=?;"
+            "E-post for faktura=emailAddressDocument;Leveringsadresse=?;Leveringspostnr=?;Leveringssted=?;Mva-nummer=?;Betalingsfrist=?"
+        ),
+    ),
+    (
+        "customers",
+        (
+            "KUNDENR=customerNo;E-POST=?;FAKTURA E-POST=emailAddressDocument;POSTADRESSE - ADRESSELINJE 1=postalAddress.addressLine1;"
+            "POSTADRESSE - POSTNUMMER=postalAddress.postalCode;POSTADRESSE - STED=postalAddress.cityName;POSTADRESSE - LAND=?;"
+            "FORRETNINGSADRESSE - ADRESSELINJE 1=?;FORRETNINGSADRESSE - POSTNUMMER=?;PRIVATKUNDE=;FORFALL DAGER=dueDays"
+        ),
+    ),
+    (
+        "customers",
+        (
+            "Kundenavn=name;Fornavn=;Etternavn=;Adresse1=postalAddress.addressLine1;Fødselsdato (dd.mm.åååå)=dateOfBirth;"
+            "Betalingsbetingelser=?;Postnr og sted=;Opprettet dato=;Mva.pliktig=vatLiable;Reskontrosaldo="
+        ),
+    ),
+    (
+        "customers",
+        (
+            "CustomerNumber=customerNo;OrgNumber=organizationNo;AddressLine1=postalAddress.addressLine1;DefaultEmail=emailAddressDocument;"
+            "DefaultCurrencyCode=currency;DateOfBirth=dateOfBirth;SocialSecurityNumber=ssn;VatNumber=?;PeppolAddress=;IsPrivate=;Type=?"
+        ),
+    ),
+    (
+        "customers",
+        (
+            "KUNNR=customerNo;NAME1=name;STRAS=postalAddress.addressLine1;PSTLZ=postalAddress.postalCode;ORT01=postalAddress.cityName;"
+            "LAND1=postalAddress.countryCode;STCD1=?;SMTP_ADDR=emailAddressDocument;WAERS=currency;KTOKD="
+        ),
+    ),
+    ("documents", "Bilagsart=documentType;Fakturanr=documentNo;Kundens ordrenr=?;Betalt=;Restbeløp=;Kurs=;Mva-grunnlag=?;Å betale=?"),
+    (
+        "documents",
+        (
+            "INVOICE NO=documentNo;ORDER DATE=;DELIVERY DATE=;ORDER LINE - PROD NO=documentLines.articleNo;PAID AMOUNT=;"
+            "ORDER LINE - PROD NAME=documentLines.articleName;ORDER LINE - UNIT PRICE=documentLines.price;ORDER LINE - VAT CODE=;Address=?"
+        ),
+    ),
+    ("documents", "Fakturatype=documentType;Ordrereferanse=?;Enhetspris eks. mva.=?;Utestående=;Fakturatekst=?;Type=?;Operator=?"),
+    ("documents", "InvoiceNumber=documentNo;PaymentDueDate=dueDate;PaymentID=?;PriceExVat=?;YourReference=buyerReference"),
+    ("documents", "VBELN=documentNo;KUNRG=customerNo;FKDAT=documentDate;NETWR=?;POSNR=documentLines.lineNo;MATNR=documentLines.articleNo"),
+]
+"""Column=field; `?`: only candidates; nothing: no field and no candidate."""
+
+
+@pytest.mark.parametrize(("kind", "header"), HEADERS)
+def test_headers_of_business_systems(kind, header):
+    wanted = dict(pair.split("=") for pair in header.split(";"))
+    found = {one.name: one.field or ("?" if one.candidates else "") for one in propose(kind, list(wanted), [[] for _ in wanted]).columns}
+    assert found == wanted
+
+
 def guess(name, kind="customers", cells=()):
     (found,) = propose(kind, [name], [cells]).columns
     return found
