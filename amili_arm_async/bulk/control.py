@@ -17,6 +17,7 @@ from .outcomes import Outcome
 
 if TYPE_CHECKING:
     from .in_flight import InFlightBatch
+    from .pressure import SharedPressure
 
 __all__ = ["RunControl", "reason_of"]
 
@@ -203,21 +204,33 @@ class RunControl:
             self._answers.clear()
         return first
 
-    async def wait_for_answer(self, probe: Callable[[], Awaitable[Attempt]], endpoint: Endpoint) -> None:
+    async def wait_for_answer(
+        self, probe: Callable[[], Awaitable[Attempt]], endpoint: Endpoint, pressure: SharedPressure | None = None
+    ) -> None:
         """Repeats a cheap read until it is answered: an outage costs the batches in flight, not the night.
 
         Args:
             probe: reads once.
             endpoint: what it reads, for errors.
+            pressure: knows of other processes, of which one reads for all; or None.
         """
         failures = 0
         while self.reason is None:
+            what = await pressure.after_unknown() if pressure is not None else "ask"
+            if what == "go on":
+                self.is_answered()
+                break
+            if pressure is not None and what == "wait":
+                await self._sleep(pressure.soon, None)
+                continue
+            began = clock.monotonic()
             attempt = await probe()
             if self.is_hopeless(attempt):
                 self.stop_for(attempt, endpoint)
             elif attempt.rule is not None and attempt.rule.probe == "answered":
                 self.is_answered()
-                break
+                if pressure is None or await pressure.is_answered(began):
+                    break
             else:
                 failures += 1
                 await self._sleep(retry_delay(self._retry, failures, attempt.retry_after), attempt)

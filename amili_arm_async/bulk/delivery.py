@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio import to_thread
@@ -32,6 +32,9 @@ from .outcomes import Outcome
 from .polling import OpenBatch, Poller
 from .reader import Reader
 from .spec import RunSpec
+
+if TYPE_CHECKING:
+    from .pressure import SharedPressure
 
 __all__ = ["BatchSender", "Bisection", "compressed", "request_of", "with_advice"]
 
@@ -121,6 +124,9 @@ class BatchSender:
         recorder: keeps each step.
         reader: makes smaller batches where they are too large for the server.
         concurrency: the number of batches that may be sent at once.
+
+    Attributes:
+        pressure: what other processes know of the server, or None.
     """
 
     def __init__(
@@ -145,10 +151,27 @@ class BatchSender:
         self._reader = reader
         self._concurrency = concurrency
         # One batch more is being written down meanwhile, so that the connections need not wait for the disk.
-        self._deliveries = ResizableSemaphore(lambda: concurrency.limit + min(recorder.batches_ahead, 1))
+        self._deliveries = ResizableSemaphore(lambda: concurrency.limit + min(recorder.batches_ahead, concurrency.limit, 1))
         self._requests = ResizableSemaphore(lambda: concurrency.limit)
         self._waits = spec.options.results == "wait"
         self._bisects = spec.options.bisect == "all" or (spec.options.bisect == "safe" and spec.endpoint.safe)
+
+        self.pressure: SharedPressure | None = None
+
+    @property
+    def wanted(self) -> int:
+        """The number of batches that would be sent at once if this run was alone."""
+        is_all_used = self._deliveries.is_waited_for or self._requests.is_waited_for or self._requests.most >= self._concurrency.limit
+        return self._concurrency.own_limit if is_all_used else self._requests.most
+
+    @property
+    def most_at_once(self) -> int:
+        """The number of batches that were sent at once since `begin_count`, at the most."""
+        return self._requests.most
+
+    def begin_count(self) -> None:
+        """Begins to count how many batches are sent at once."""
+        self._requests.begin_count()
 
     def resize(self) -> None:
         """Lets in more batches; to be called when the concurrency has changed."""
@@ -374,17 +397,25 @@ class BatchSender:
         """Settles a batch as unknown; no new unsafe batch starts before the server answers a read."""
         # Before the first await: from here on no new unsafe batch may start.
         asks = not self._spec.endpoint.safe and self._control.begin_check()
+        if self.pressure is not None and not self._spec.endpoint.safe:
+            self.pressure.found_unknown()
         self._tracker.settle(in_flight, outcome)
         if asks:
-            probe = self._spec.probe
+            await self.wait_for_answer()
 
-            async def ask() -> Attempt:
-                return await self._transport.ask(probe, timeout=self._spec.timeout.within(self._control.patience_left()))
+    async def wait_for_answer(self) -> None:
+        """Waits until the server has answered a cheap read."""
+        probe = self._spec.probe
 
-            await self._control.wait_for_answer(ask, probe.endpoint)
+        async def ask() -> Attempt:
+            return await self._transport.ask(probe, timeout=self._spec.timeout.within(self._control.patience_left()))
+
+        await self._control.wait_for_answer(ask, probe.endpoint, self.pressure)
 
     def _slow_down(self, attempt: Attempt) -> None:
         if attempt.is_overload:
+            if self.pressure is not None:
+                self.pressure.overloaded()
             self._concurrency.back_off()
         if attempt.retry_after is not None:
             self._shared_limits.gate.extend(attempt.retry_after)

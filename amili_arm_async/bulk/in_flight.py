@@ -194,6 +194,7 @@ class BatchTracker:
         self._keys = KeySerializer()
         self._in_flight: dict[InFlightBatch, None] = {}
         self._journal_failed = False
+        self._failures_elsewhere = 0, 0
 
     def enter(self, batch: Batch, row: int) -> tuple[InFlightBatch, list[KeyTicket]]:
         """Takes in a batch; to be called in the order of the source.
@@ -380,16 +381,34 @@ class BatchTracker:
             self._on_progress = None
             log.warning("on_progress raised and is not called again", error=type(exc).__name__)
 
+    @property
+    def failures(self) -> tuple[int, int]:
+        """The number of records that failed, and of all that have a final state."""
+        counts = self.report.counts
+        return sum(counts[state] for state in FAILURES), sum(counts.values())
+
+    def add_failures_elsewhere(self, failures: int, settled: int) -> None:
+        """Takes note of what other processes count in other parts of the same run, in all.
+
+        Args:
+            failures: records that failed.
+            settled: records that have a final state.
+        """
+        self._failures_elsewhere = failures, settled
+        self._check_failures()
+
     def _check_failures(self) -> None:
         """Ends a run that goes wrong as a whole."""
         limit = self._stop_after_failures
         if limit is None:
             return
-        counts = self.report.counts
-        failures, settled = sum(counts[state] for state in FAILURES), sum(counts.values())
+        failures, settled = (own + others for own, others in zip(self.failures, self._failures_elsewhere, strict=True))
         if failures < limit if isinstance(limit, int) else settled < _ENOUGH or failures < limit * settled:
             return
-        error = ArmError(f"{failures:,} of {counted(settled, 'settled record')} did not succeed, and stop_after_failures is {limit}")
+        of_run = " of all parts of the run" if self._failures_elsewhere[1] else ""
+        error = ArmError(
+            f"{failures:,} of {counted(settled, 'settled record')}{of_run} did not succeed, and stop_after_failures is {limit}"
+        )
         self._control.stop(Outcome("not_sent", "too_many_failures", str(error)), error)
 
     def release_waiters(self) -> None:

@@ -174,13 +174,40 @@ class AdaptiveConcurrency:
         self._climber = HillClimber(START, MOST) if fixed is None else None
         self._most = fixed or START
         self._limit = float(self._most)
+        self._share: int | None = None
         self._calm_until = 0.0
         self._wary_until = 0.0
 
     @property
     def limit(self) -> int:
         """The number of batches that may be sent at once, now."""
+        return self.own_limit if self._share is None else min(self.own_limit, self._share)
+
+    @property
+    def own_limit(self) -> int:
+        """The number that this run would send at once if it was alone."""
         return int(self._limit)
+
+    def limit_to(self, share: int | None) -> None:
+        """Limits the number to the share that other processes leave to this run.
+
+        Args:
+            share: the share; None: there is no limit.
+        """
+        if share == self._share:
+            return
+        before, was_limited = self.limit, self._is_limited
+        self._share = share
+        if was_limited and not self._is_limited and self._climber is not None and self._limit >= self._most:
+            # What was measured is older than the limit.
+            self._climber.begin_search(self.own_limit, self._now())
+        if self.limit != before:
+            log.debug("concurrency changed", concurrency=self.limit)
+            self._changed()
+
+    @property
+    def _is_limited(self) -> bool:
+        return self._share is not None and self._share < self.own_limit
 
     def back_off(self) -> None:
         """Halves the limit: the server said "too much" (429 or 503)."""
@@ -189,9 +216,9 @@ class AdaptiveConcurrency:
             return
         if self._climber is not None:
             # It recovers to less than what was too much.
-            self._most = max(1, min(self._most, int(self._limit * _STEP_DOWN)))
+            self._most = max(1, min(self._most, int(self.limit * _STEP_DOWN)))
             self._wary_until = now + _WARY_SECONDS
-        self._limit = max(1.0, int(self._limit) / 2)
+        self._limit = max(1.0, self.limit / 2)
         self._calm_until = now + _CALM_SECONDS
         log.info("concurrency lowered", concurrency=self.limit)
         self._changed()
@@ -204,6 +231,9 @@ class AdaptiveConcurrency:
         Args:
             seconds: seconds from the first byte to the answer.
         """
+        if self._is_limited:
+            # It would learn nothing of a higher number.
+            return
         before, now = self.limit, self._now()
         if self._limit < self._most:
             self._limit = min(self._most, self._limit + 1.0 / self._limit)
@@ -224,14 +254,30 @@ class RetryAfterGate:
 
     Args:
         on_held: called with the seconds by which the gate stays closed longer.
+
+    Attributes:
+        on_asked: called where an answer to this process closes the gate for longer.
     """
 
     def __init__(self, on_held: Callable[[float], None] = lambda _: None) -> None:
-        self._until = 0.0
+        self._until = self._asked_until = 0.0
         self._on_held = on_held
+        self.on_asked: set[Callable[[], None]] = set()
 
     def extend(self, seconds: float) -> None:
-        """Closes the gate, unless it is closed for longer already.
+        """Closes the gate because the server asks for it, unless it is closed for longer already.
+
+        Args:
+            seconds: seconds from now.
+        """
+        before, self._asked_until = self._asked_until, max(self._asked_until, clock.monotonic() + seconds)
+        self.hold(seconds)
+        if self._asked_until > before:
+            for tell in self.on_asked:
+                tell()
+
+    def hold(self, seconds: float) -> None:
+        """Closes the gate because the server asked another process for it, unless it is closed for longer already.
 
         Args:
             seconds: seconds from now.
@@ -240,6 +286,11 @@ class RetryAfterGate:
         self._until = max(before, now + seconds)
         if self._until > before:
             self._on_held(self._until - max(before, now))
+
+    @property
+    def asked(self) -> float:
+        """Seconds for which an answer to this process closes the gate; 0 or less where none does."""
+        return self._asked_until - clock.monotonic()
 
     @property
     def remaining(self) -> float:
@@ -409,6 +460,7 @@ class ResizableSemaphore:
     def __init__(self, size: Callable[[], int]) -> None:
         self._size = size
         self._used = 0
+        self._most = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def __aenter__(self) -> None:
@@ -421,6 +473,8 @@ class ResizableSemaphore:
         """Waits until there is room, and enters."""
         if self._used < self._size() and not self._waiting:
             self._used += 1
+            if self._used > self._most:
+                self._most = self._used
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -444,4 +498,19 @@ class ResizableSemaphore:
             turn = self._waiting.popleft()
             if not turn.done():
                 self._used += 1
+                self._most = max(self._most, self._used)
                 turn.set_result(None)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits to enter."""
+        return bool(self._waiting)
+
+    @property
+    def most(self) -> int:
+        """How many were in at once, at the most, since the count began."""
+        return self._most
+
+    def begin_count(self) -> None:
+        """Begins to count how many are in at once."""
+        self._most = self._used

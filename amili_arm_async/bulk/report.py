@@ -254,6 +254,7 @@ class BulkReport:
 
     Attributes:
         stale_journal: whether the journal did not know all that was sent with it: each document was looked up before it might leave.
+        held_by_others: seconds for which an answer to another process, a `Retry-After`, held this run: see docs/shared_runs.md.
         error: what ended the run early, as a sentence; None if nothing did. A `BulkError` says the same.
         limited_to: the number of records that the run was limited to (`BulkOptions.limit`), where it read as many: whether the source has
             more is not known. Else None.
@@ -272,6 +273,7 @@ class BulkReport:
     ) -> None:
         self.dry_run = dry_run
         self.stale_journal = False
+        self.held_by_others = 0.0
         self.error: str | None = None
         self.limited_to: int | None = None
         self._expectation = expectation

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from .. import clock, log
+from ..database.url import database_url
 from ..errors import ArmError, BulkError
 from ..models.batches import BatchResult
 from ..telemetry.base import NO_RUN, RunInstrumentation
@@ -34,6 +35,7 @@ from .workers import Workers
 
 if TYPE_CHECKING:
     from .journal.protocol import AcceptedBatch, RunJournal
+    from .pressure import SharedPressure
 
 __all__ = ["BulkRunner"]
 
@@ -92,6 +94,7 @@ class BulkRunner:
             recorder=self._recorder,
             outcomes=self.outcomes,
         )
+        self._pressure: SharedPressure | None = None
         self._left: list[Batch] = []
         self._is_whole = False
 
@@ -145,7 +148,7 @@ class BulkRunner:
         self._tracker.adopted = self._report.tally.records_read
         log.info("bulk run begins", operation=self._spec.endpoint.operation, concurrency=self._workers.concurrency.limit)
         try:
-            await self._send_and_reconcile()
+            await self._send()
             self._is_whole = True
         except BaseExceptionGroup as group:
             # What raises here is a bug or a cancellation, never a failed request. The first one is enough.
@@ -176,6 +179,41 @@ class BulkRunner:
             with anyio.CancelScope(shield=True), suppress(ArmError):
                 await self._recorder.end(complete=False)
             raise
+
+    def _share_pressure(self) -> SharedPressure | None:
+        """Makes what knows of other processes, where the journal is in a database."""
+        url, sender = database_url(self._spec.options.journal), self._workers.sender
+        if url is None or isinstance(sender, DryRunSender):
+            return None
+        from . import pressure  # noqa: PLC0415 - only few runs need it
+
+        shared = pressure.SharedPressure(
+            url,
+            self._spec,
+            self._transport.base_url,
+            gate=self._shared_limits.gate,
+            control=self._control,
+            tracker=self._tracker,
+            concurrency=self._workers.concurrency,
+            sender=sender,
+            beat=pressure.BEAT,
+        )
+        sender.pressure = shared
+        return shared
+
+    async def _send(self) -> None:
+        self._pressure = self._share_pressure()
+        if self._pressure is None:
+            await self._send_and_reconcile()
+            return
+        try:
+            await self._pressure.begin()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._pressure.run, group.start_soon)
+                await self._send_and_reconcile()
+                group.cancel_scope.cancel()
+        finally:
+            self._report.held_by_others = self._pressure.held
 
     async def _send_and_reconcile(self) -> None:
         await self._with_results(self._send_all)
@@ -234,6 +272,8 @@ class BulkRunner:
                 try:
                     await self._end_observers(complete=self._is_whole and self._control.reason is None)
                 finally:
+                    if self._pressure is not None:
+                        await self._pressure.end()
                     await self._source.close()
 
     async def _end_observers(self, *, complete: bool) -> None:

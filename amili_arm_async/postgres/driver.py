@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["broken", "connect", "first_failure", "load", "passes", "pipeline"]
 
 _DEFAULTS: Final = {
-    "application_name": "amili-arm",
     "connect_timeout": "10",
     # A connection that was cut without a word is noticed within a lease.
     "keepalives_idle": "10",
@@ -49,7 +48,7 @@ def load() -> Any:
     return psycopg
 
 
-def connect(url: DatabaseUrl, longest: float = _LONGEST) -> Any:
+def connect(url: DatabaseUrl, longest: float = _LONGEST, name: str = "amili-arm") -> Any:
     """Connects to a database.
 
     The connection has no state of its own: neither settings nor prepared statements, so that a pooler may give each transaction another
@@ -58,6 +57,7 @@ def connect(url: DatabaseUrl, longest: float = _LONGEST) -> Any:
     Args:
         url: of the database.
         longest: seconds after which a statement without an answer ends the connection.
+        name: what the connection is called in the database, unless the URL gives another name.
 
     Returns:
         A connection in autocommit mode.
@@ -74,7 +74,7 @@ def connect(url: DatabaseUrl, longest: float = _LONGEST) -> Any:
         raise ConfigurationError(
             f"{url} is no URL of PostgreSQL: check its parameters, and write special characters of user and password as %XX"
         ) from None
-    parameters = {**_DEFAULTS, **given, "client_encoding": "UTF8"}
+    parameters = {**_DEFAULTS, "application_name": name, **given, "client_encoding": "UTF8"}
     connection = _limited_kind().connect(**parameters, autocommit=True, prepare_threshold=None)
     connection.longest = longest
     return connection

@@ -191,6 +191,34 @@ CREATE TABLE nights (
 );
 CREATE TABLE failed_customers (night BIGINT NOT NULL, sent BIGINT NOT NULL, name BYTEA NOT NULL, PRIMARY KEY (night, sent, name));
 """,
+    """
+-- What the runs of an account share while they go on. Times are seconds by the clock of the database. members: what each run wants, by a
+-- random name; total: batches that all may send at once; lowered: when it was lowered last; unanswered: since when the server has to
+-- answer a read before more documents are sent, and prober: who asks it.
+CREATE TABLE pressure (
+    base_url TEXT NOT NULL,
+    client_no BIGINT NOT NULL,
+    members JSONB NOT NULL DEFAULT '{}',
+    beaten DOUBLE PRECISION NOT NULL DEFAULT 0,
+    held_until DOUBLE PRECISION,
+    total DOUBLE PRECISION,
+    lowered DOUBLE PRECISION,
+    unanswered DOUBLE PRECISION,
+    prober TEXT,
+    PRIMARY KEY (base_url, client_no)
+) WITH (fillfactor = 50);
+-- Of each part of a shared run: the failed and the settled records of its last attempt.
+CREATE TABLE failures (
+    run_id TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    client_no BIGINT NOT NULL,
+    part INTEGER NOT NULL,
+    failures BIGINT NOT NULL,
+    settled BIGINT NOT NULL,
+    seen DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (run_id, operation, client_no, part)
+) WITH (fillfactor = 50);
+""",
 )
 """By version, what makes it of the version before. What was released is never changed."""
 

@@ -64,6 +64,7 @@ PURE = [
     "bulk.parts",
     "bulk.reasons",
     "bulk.report",
+    "bulk.slots",
     "cli.html_report.charts",
     "cli.html_report.failures",
     "cli.html_report.markup",
