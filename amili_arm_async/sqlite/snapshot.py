@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from ..errors import JournalError
 from .file import broken, connect
 from .guard import refuse_untrusted
-from .lock import is_open_here
+from .lock import is_locked, is_open_here
 
 __all__ = ["Snapshot"]
 
@@ -49,10 +49,7 @@ class Snapshot:
     """
 
     def __init__(self, path: str, word: str) -> None:
-        folder = mkdtemp(prefix="amili-arm-")
-        self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self._original = path
-        self.path = str(Path(folder).resolve() / Path(path).name)
+        folder = self._make_folder(path, Path(path).name)
         try:
             if not Path(path).parent.is_dir():
                 raise JournalError(f"there is no folder {Path(path).parent} for the {word}")
@@ -69,6 +66,21 @@ class Snapshot:
         except BaseException:
             self.close()
             raise
+
+    def _make_folder(self, original: str, name: str) -> str:
+        folder = mkdtemp(prefix="amili-arm-")
+        self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._original = original
+        self.path = str(Path(folder).resolve() / name)
+        return folder
+
+    def is_running(self, run: int) -> bool:
+        """Returns whether another process goes on with a run.
+
+        Args:
+            run: its id.
+        """
+        return is_locked(self._original, run)
 
     def named(self, error: JournalError) -> JournalError:
         """Returns an error about the copy as one about the file.

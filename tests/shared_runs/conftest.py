@@ -1,4 +1,4 @@
-"""A PostgreSQL and a sandbox for each test of shared runs."""
+"""A sandbox for each test of shared runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from amili_arm_async import ArmClient
 from amili_arm_async.sandbox import Sandbox
 
-from ..support.postgres import Server, running
 from ..support.sandbox_runs import client_of
 
 
@@ -23,18 +22,6 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 async def arm(sandbox: Sandbox) -> AsyncIterator[ArmClient]:
     async with client_of(sandbox) as arm:
         yield arm
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def database(postgres: Server) -> str:
-    postgres.execute("DROP SCHEMA IF EXISTS amili_arm CASCADE")
-    return postgres.url()
 
 
 @pytest.fixture

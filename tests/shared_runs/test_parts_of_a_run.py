@@ -12,6 +12,7 @@ import pytest
 from amili_arm_async import ArmClient, BulkError, BulkOptions, ConfigurationError, JournalError, RecordError, part_of
 from amili_arm_async.sandbox import Fault, Sandbox
 
+from ..support.postgres import Server
 from ..support.sandbox_runs import invoice, plan, quick, send, writes
 
 PARTS = 4
@@ -151,6 +152,21 @@ async def test_another_number_of_parts_is_refused(arm: ArmClient, database: str)
             pass
     async with shared(arm, database, run_id="2026-11-21", parts=8):
         pass
+
+
+async def test_another_rule_of_what_is_in_a_part_is_refused(arm: ArmClient, sandbox: Sandbox, database: str, postgres: Server) -> None:
+    async with shared(arm, database):
+        pass
+    postgres.execute("UPDATE amili_arm.shared_runs SET hash_version = hash_version + 1")
+    with pytest.raises(JournalError, match="another version of the library, which puts numbers into other parts"):
+        async with shared(arm, database):
+            pass
+    # The key that a run was begun with counts, whatever this version would take.
+    postgres.execute("UPDATE amili_arm.shared_runs SET hash_version = hash_version - 1, hash_key = 'another'")
+    async with shared(arm, database) as run:
+        reports = [await run.send_part(part, RECORDS, pass_over=True) for part in range(PARTS)]
+    assert [report.counts["succeeded"] for report in reports] != [len(own(RECORDS, part)) for part in range(PARTS)]
+    assert sandbox.documents.total_taken == 60
 
 
 async def test_a_run_is_either_shared_or_not(arm: ArmClient, sandbox: Sandbox, database: str) -> None:

@@ -53,7 +53,9 @@ def run_journal(
         if url.name:
             raise ConfigurationError(f"a database holds one journal, which has no name: leave out #{url.name}")
         if options.dry_run:
-            raise ConfigurationError("a dry run can't use a journal in PostgreSQL: give none, then nothing is taken for sent before")
+            from .postgres.dry_run import PostgresDryRunJournal  # noqa: PLC0415
+
+            return PostgresDryRunJournal(url, key, options, service)
         from .postgres.journal import PostgresRunJournal  # noqa: PLC0415
 
         return PostgresRunJournal(url, key, options, service, reads_source=reads_source, part=part)

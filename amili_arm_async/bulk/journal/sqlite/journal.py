@@ -18,7 +18,6 @@ from ....config import BulkOptions
 from ....database.worker import DatabaseWorker
 from ....errors import ArmError, JournalError
 from ....sqlite.file import path_of
-from ....sqlite.lock import is_locked
 from ....sqlite.snapshot import Snapshot
 from ....sqlite.worker import SqliteWorker
 from ...chunking import Batch, Invalid
@@ -95,6 +94,9 @@ class SqliteRunJournal:
     def _place_of(self, options: BulkOptions) -> str:
         return path_of(options.journal) if options.journal is not None else ""
 
+    def _take_snapshot(self) -> Snapshot:
+        return Snapshot(self._path, JOURNAL.word)
+
     def _make_thread(self) -> DatabaseWorker:
         path = self._snapshot.path if self._snapshot is not None else self._path
         look = partial(refuse_running, path=path, name=self._key)
@@ -124,7 +126,7 @@ class SqliteRunJournal:
         if self._options.dead_letter is not None:
             self._dead_letter = DeadLetter(os.fsdecode(self._options.dead_letter), self._key, self._path)
         if self._options.dry_run and self._path:
-            self._snapshot = await to_thread.run_sync(Snapshot, self._path, JOURNAL.word)
+            self._snapshot = await to_thread.run_sync(self._take_snapshot)
             self._use_store(self._snapshot.path, original=self._path)
         thread = self._make_thread()
         beginning = partial(
@@ -144,7 +146,7 @@ class SqliteRunJournal:
                 if isinstance(exc, JournalError):
                     raise self._snapshot.named(exc) from exc.__cause__
             raise
-        if self._snapshot is not None and is_locked(self._path, run.id):
+        if self._snapshot is not None and self._snapshot.is_running(run.id):
             log.warning("this run is in progress: the dry run shows what it had done when it was looked at", path=self._path)
         self._thread, self._run, self._next_batch = thread, run, run.next_batch
         # On a stale journal each record is checked individually.

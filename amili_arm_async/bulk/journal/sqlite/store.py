@@ -183,7 +183,7 @@ class RunStore:
             "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, sent = ?, boot = ?, boot_id = ?, service = ?"
             " WHERE state = 'sending' AND id BETWEEN ? AND ?",
             # When it was sent is not known, but not later than now.
-            (*(IN_PROGRESS if self.original is not None and is_locked(self.original, self.id) else CRASHED), *now, low, high),
+            (*(IN_PROGRESS if self._is_in_progress() else CRASHED), *now, low, high),
         )
         connection.execute(
             "UPDATE batches SET state = 'settled', final = 'not_sent', reason = 'crashed' WHERE state = 'queued' AND id BETWEEN ? AND ?",
@@ -212,6 +212,10 @@ class RunStore:
         self.lock = lock(self.path, self.id)
         if self.lock is None:
             raise running_error(self.path, self.key, earlier)
+
+    def _is_in_progress(self) -> bool:
+        """Returns whether another process goes on with the run, of which this is a copy."""
+        return self.original is not None and is_locked(self.original, self.id)
 
     def _make_other_runs(self) -> OtherRuns:
         return OtherRuns(self.path, self.key, self.id, self.index_wanted)
