@@ -226,6 +226,11 @@ class ArmClient:
         """The client number."""
         return self._context.client_no
 
+    @property
+    def base_url(self) -> str:
+        """The base address of the API."""
+        return self._context.transport.base_url
+
     def __repr__(self) -> str:
         return f"ArmClient({self.client_no}, base_url={self._context.transport.base_url!r})"
 

@@ -1,0 +1,343 @@
+"""What the tasks of Spark do: one kind tells the part of each row, the other sends whole parts. Pickled, and run on the executors."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count, groupby
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import UNSET
+
+from ..bulk.fingerprints import folded
+from ..bulk.parts import NO_NUMBER, PartHash
+from ..client import ArmClient
+from ..config import BulkOptions
+from ..errors import ArmError, ConfigurationError
+from ..sources.arrow import arrow_table_of
+from ..sources.documents import keys_of
+from ..sources.mapping import FieldMap
+from ..sources.records import open_records
+from ..sources.table_records import compared_keys
+from ..values.fields import KEYS
+from ..values.judge import Judge, ReadingOptions
+
+__all__ = ["ADDED", "RESULT", "Connect", "PartResult", "PartSender", "Reading", "RowLabeller", "SendTask"]
+
+Connect = Callable[[], ArmClient]
+"""Makes a client, in each process that sends."""
+
+ADDED: Final = ("_amili_slot", "_amili_number", "_amili_place")
+"""The columns that tell which part a row is in, the number of its document as it is compared, and its place in the frame."""
+
+RESULT: Final = "part int, host string, error string, kind string"
+"""The columns of `PartResult`, as Spark writes a schema."""
+
+_PLACE: Final = 2**33
+"""More rows than a partition has."""
+
+
+class PartResult(NamedTuple):
+    """What became of an attempt to send a part.
+
+    Attributes:
+        part: the part.
+        host: the machine that sent it.
+        error: why it was not sent to its end, in words; None where it was.
+        kind: the class of that error.
+    """
+
+    part: int
+    host: str
+    error: str | None
+    kind: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the rows of a frame are read: as `open_records` does it.
+
+    Attributes:
+        columns, constants, clear, decimal_sign, extra_columns: its arguments.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    clear: str | None = None
+    decimal_sign: Any = None
+    extra_columns: bool = False
+
+    def of(self, table: Any) -> Any:
+        """Returns the records of a table, or of batches.
+
+        Args:
+            table: the table, or an iterator of batches.
+        """
+        return open_records(
+            table,
+            "documents",
+            columns=self.columns,
+            constants=self.constants,
+            clear=self.clear,
+            decimal_sign=self.decimal_sign,
+            extra_columns=self.extra_columns,
+        )
+
+    def fields(self) -> FieldMap:
+        """Returns what the columns are."""
+        return FieldMap(
+            "documents",
+            self.columns,
+            self.constants,
+            extra=self.extra_columns,
+            options=ReadingOptions(decimal_sign=self.decimal_sign, clear=self.clear),
+        )
+
+
+# --- which part a row is in -----------------------------------------------------------------------------------------------
+
+
+class RowLabeller:
+    """Adds the columns of `ADDED` to the batches of a partition.
+
+    Args:
+        reading: how the rows are read.
+        names: the names of the columns: Spark can't call a function with columns whose names have dots in them.
+        slots: for each part, what stands for it, so that Spark puts each part into a partition of its own.
+    """
+
+    def __init__(self, reading: Reading, names: list[str], slots: list[int]) -> None:
+        self._reading = reading
+        self._names = names
+        self._slots = slots
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Labels the rows of a partition.
+
+        Args:
+            batches: its rows.
+
+        Yields:
+            The same rows, with further columns.
+        """
+        from pyspark import TaskContext  # noqa: PLC0415 - the user's; it is there where this is called
+
+        context = TaskContext.get()
+        place = (context.partitionId() if context is not None else 0) * _PLACE
+        hash = PartHash(len(self._slots))
+        for batch in batches:
+            numbers = self._numbers(renamed(batch, self._names))
+            parts = hash.of_keys(numbers)
+            added = (
+                pa.array([self._slots[part] for part in parts], pa.int32()),
+                pa.array(numbers, pa.string()),
+                pa.array(range(place, place + batch.num_rows), pa.int64()),
+            )
+            place += batch.num_rows
+            yield pa.RecordBatch.from_arrays([*batch.columns, *added], names=[*batch.schema.names, *ADDED])
+
+    def _numbers(self, batch: pa.RecordBatch) -> list[str | None]:
+        """The number of the document that each row is of, as it is compared; None where it has none.
+
+        That of a row which is refused for its number is as rows are brought together: a document that has such a row is refused as a whole.
+        """
+        table = arrow_table_of(batch)
+        assert table is not None
+        found: list[str | None] = [None] * batch.num_rows
+        try:
+            table.begin()
+            (column,) = (one for one in self._reading.fields().of(table.names, table.line_paths).columns if one.field.path == _KEY)
+            table.select({column.name})
+            judge = Judge("documents", [column.field], origins=[table.origins[column.position]])
+            for block in table.blocks():
+                cells = block.columns[column.position]
+                values = judge.read([cells]).columns[0]
+                for number, value, key, other in zip(block.numbers, values, keys_of(values), compared_keys(cells), strict=True):
+                    found[number - 1] = folded(key) if key is not None and value is not UNSET else other
+        finally:
+            table.close()
+        return found
+
+
+_KEY: Final = KEYS["documents"]
+
+
+# --- sending --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SendTask:
+    """What a task that sends needs to know.
+
+    Attributes:
+        connect: makes the client.
+        address: the client number and the address that the driver has: those of the executor must be the same.
+        journal: the URL of the database.
+        run_id, parts, lease, options, user_id: of the shared run.
+        reading: how the rows are read.
+        names: the names of the columns.
+        part_of_slot: which part each slot stands for.
+    """
+
+    connect: Connect
+    address: tuple[int, str]
+    journal: str = field(repr=False)
+    run_id: str
+    parts: int
+    lease: float
+    options: BulkOptions | None
+    user_id: str | None
+    reading: Reading
+    names: list[str]
+    part_of_slot: Mapping[int, int]
+
+
+class PartSender:
+    """Sends the parts whose rows are in a partition, one after the other.
+
+    What the library says of a part that could not be sent is a row of the result: so it comes to the driver as it is, and Spark does not
+    repeat what would fail again. Whatever else is raised makes the task fail, and Spark repeats it.
+
+    Args:
+        task: what to send, and how.
+    """
+
+    def __init__(self, task: SendTask) -> None:
+        self._task = task
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Sends the rows of a partition, which are sorted by part.
+
+        Args:
+            batches: its rows.
+
+        Yields:
+            A row for each part.
+        """
+        results = asyncio.run(self._send(batches))
+        if results:
+            yield pa.RecordBatch.from_pylist([one._asdict() for one in results], _RESULT)
+
+    async def _send(self, batches: Iterator[pa.RecordBatch]) -> list[PartResult]:
+        task, host = self._task, socket.gethostname()
+        results: list[PartResult] = []
+        # Rows that are left of one part are passed over by the next one.
+        parts = ((task.part_of_slot[slot], (batch for _, batch in group)) for slot, group in groupby(_by_slot(batches, task.names), key=_slot))
+        part = next(parts, None)
+        if part is None:
+            return []
+        try:
+            arm = task.connect()
+            check_address(arm, task.address)
+            async with arm, self.shared(arm) as run:
+                while part is not None:
+                    number, rows = part
+                    try:
+                        await run.send_part(number, task.reading.of(rows))
+                        results.append(PartResult(number, host, None, None))
+                    except ArmError as exc:
+                        results.append(_failed(number, host, exc))
+                    part = next(parts, None)
+        except ArmError as exc:
+            # It meets all parts alike.
+            results.extend(_failed(number, host, exc) for number in _rest(part, parts))
+        return results
+
+    def shared(self, arm: ArmClient) -> Any:
+        """Returns the shared run.
+
+        Args:
+            arm: the client.
+        """
+        task = self._task
+        return arm.documents.shared_run(
+            task.journal, run_id=task.run_id, parts=task.parts, lease=task.lease, options=task.options, user_id=task.user_id
+        )
+
+
+_RESULT: Final = pa.schema([("part", pa.int32()), ("host", pa.string()), ("error", pa.string()), ("kind", pa.string())])
+
+
+def check_address(arm: ArmClient, address: tuple[int, str]) -> None:
+    """Refuses a client that is another one than the driver's: an executor may have another environment.
+
+    Args:
+        arm: the client.
+        address: the client number and the address that the driver has.
+
+    Raises:
+        ConfigurationError: it has others.
+    """
+    if (arm.client_no, arm.base_url) != address:
+        raise ConfigurationError(
+            f"on the executor {socket.gethostname()} the client number is {arm.client_no} and base_url is {arm.base_url}, and on the driver "
+            f"they are {address[0]} and {address[1]}: set the same environment everywhere, or give client="
+        )
+
+
+def _failed(part: int, host: str, error: ArmError) -> PartResult:
+    return PartResult(part, host, str(error), type(error).__name__)
+
+
+def _rest(part: Any, parts: Iterator[Any]) -> Iterator[int]:
+    while part is not None:
+        yield part[0]
+        part = next(parts, None)
+
+
+def _slot(pair: tuple[int, Any]) -> int:
+    return pair[0]
+
+
+def _by_slot(batches: Iterator[pa.RecordBatch], names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Gives the rows of each slot, without the columns that were added."""
+    for batch in batches:
+        own = renamed(batch, names)
+        runs = pc.run_end_encode(batch.column(len(names)))
+        begin = 0
+        for slot, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            yield slot, own.slice(begin, end - begin)
+            begin = end
+
+
+def renamed(batch: pa.RecordBatch, names: list[str]) -> pa.RecordBatch:
+    """Returns the first columns of a batch, with these names.
+
+    Args:
+        batch: the batch.
+        names: the names of its first columns; further ones are left out.
+    """
+    fields = [batch.schema.field(place).with_name(name) for place, name in enumerate(names)]
+    return pa.RecordBatch.from_arrays(batch.columns[: len(names)], schema=pa.schema(fields))
+
+
+def slots_of(parts: int) -> list[int]:
+    """Returns for each part an integer that Spark's hash puts into a partition of its own, of as many as there are parts.
+
+    Args:
+        parts: the number of parts.
+    """
+    found: dict[int, int] = {}
+    for candidate in count():
+        found.setdefault(_murmur3(candidate) % parts, candidate)
+        if len(found) == parts:
+            return [found[part] for part in range(parts)]
+    raise AssertionError
+
+
+def _murmur3(value: int) -> int:
+    """Spark's hash of an integer: Murmur3 of 32 bits, with 42 as seed. Were it another one, parts would share partitions, and no more."""
+    mask = 0xFFFFFFFF
+    hash = value * 0xCC9E2D51 & mask
+    hash = (hash << 15 | hash >> 17) * 0x1B873593 & mask
+    hash ^= 42
+    hash = ((hash << 13 | hash >> 19) & mask) * 5 + 0xE6546B64 & mask
+    hash ^= 4
+    hash = (hash ^ hash >> 16) * 0x85EBCA6B & mask
+    hash = (hash ^ hash >> 13) * 0xC2B2AE35 & mask
+    hash ^= hash >> 16
+    return hash - 2**32 if hash >= 2**31 else hash
