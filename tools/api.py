@@ -1,7 +1,7 @@
 """Names what breaks in the public interface since an earlier commit: `python -m tools.api v1.2.0`.
 
-Public is what `amili_arm_async`, `amili_arm_async.blocking` and `amili_arm_async.sandbox` export, and the sections of a
-client, wherever it is defined.
+Public is what `amili_arm_async`, `amili_arm_async.blocking`, `amili_arm_async.sandbox` and `amili_arm_async.spark` export, and the sections
+of a client, wherever it is defined.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import griffe
 
 PACKAGE = "amili_arm_async"
-EXPORTING = {f"{PACKAGE}.blocking", f"{PACKAGE}.sandbox"}
+EXPORTING = {f"{PACKAGE}.blocking", f"{PACKAGE}.sandbox", f"{PACKAGE}.spark"}
 """The modules below the package whose exports are public too."""
 
 

@@ -12,6 +12,7 @@ import amili_arm_async
 PACKAGE = Path(amili_arm_async.__file__).parent
 ROOMS = [
     "__init__",
+    "spark",
     "cli",
     "sandbox",
     "blocking",

@@ -1,0 +1,95 @@
+"""A Spark with two executors in processes of their own, a PostgreSQL, and an independent server, for all tests here.
+
+They need Java and pyspark, and an environment of their own: `.ci/spark` makes it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..proof.control import Tenant, TenantServer, serving
+from ..support.postgres import Server, running
+
+ROOT = Path(__file__).parents[2]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.engine)
+            # The first one starts Spark.
+            item.add_marker(pytest.mark.timeout(300))
+            # py4j leaves its sockets to the garbage collection.
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A session of Spark, whose executors are processes of their own, each with one core."""
+    pyspark = pytest.importorskip("pyspark", reason="pyspark is not installed: .ci/spark makes an environment for it")
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("there is no Java")
+    os.environ |= {
+        "SPARK_HOME": str(Path(pyspark.__file__).parent),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
+    folder = tmp_path_factory.mktemp("spark")
+    settings = {
+        "spark.master": "local-cluster[2,1,1024]",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.memory": "1g",
+        "spark.executor.memory": "1g",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.local.dir": str(folder),
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        # A task that takes longer than twice the others is started a second time.
+        "spark.speculation": "true",
+        "spark.speculation.interval": "100ms",
+        "spark.speculation.quantile": "0.5",
+        "spark.speculation.multiplier": "2",
+        "spark.speculation.minTaskRuntime": "3s",
+    }
+    builder = pyspark.sql.SparkSession.builder
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("OFF")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Server) -> str:
+    postgres.execute("DROP SCHEMA IF EXISTS amili_arm CASCADE")
+    return postgres.url()
+
+
+@pytest.fixture(scope="session")
+def tenant_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TenantServer]:
+    with serving(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture
+def tenant(tenant_server: TenantServer) -> Tenant:
+    """A client number that nobody has used, on a server that shares no code with the library."""
+    return tenant_server.tenant()

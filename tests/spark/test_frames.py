@@ -1,0 +1,69 @@
+"""Frames of Spark on two executors: what arrives at the server, what the report says, what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from amili_arm_async import BulkOptions, ConfigurationError, part_of
+from amili_arm_async.spark import FrameError, FrameReport, read_report, send_frame
+
+from ..proof.control import Tenant
+from .connecting import Connecting
+
+PARTS = 4
+RUN_ID = "2026-11-20"
+
+
+def quick(**more: Any) -> BulkOptions:
+    return BulkOptions(**{"max_records": 20, "poll_first": 0.02, "poll_max": 0.1, "patience": 30.0, "deadline": 60.0, **more})
+
+
+def documents(spark: Any, count: int) -> Any:
+    from pyspark.sql import functions as F
+
+    return spark.range(count).select(
+        F.format_string("D%05d", "id").alias("documentNo"),
+        F.lit("IN").alias("documentType"),
+        F.lit("1").alias("customerNo"),
+        F.lit("NOK").alias("currency"),
+        (F.col("id") + 1).cast("decimal(12,2)").alias("currencyAmounts.inclVat"),
+    )
+
+
+def send(frame: Any, tenant: Tenant, database: str, **more: Any) -> FrameReport:
+    settings = {"run_id": RUN_ID, "parts": PARTS, "client": Connecting.to(tenant), "options": quick(), **more}
+    return send_frame(frame, journal=database, **settings)
+
+
+def taken(tenant: Tenant) -> Counter[str | None]:
+    """How often the server took each document."""
+    return Counter(line.key for line in tenant.truth(peek=True).lines)
+
+
+def total(report: FrameReport, state: str = "succeeded") -> Decimal:
+    money = report.to_schema().parts[-1].money
+    assert money is not None
+    assert money.adds_up
+    return sum((Decimal(one.states[state].total or 0) for one in money.currencies if state in one.states), Decimal(0))
+
+
+def test_each_document_is_sent_once_and_the_report_is_that_of_one_process(spark: Any, tenant: Tenant, database: str) -> None:
+    frame = documents(spark, 500).repartition(3)
+    report = send(frame, tenant, database)
+    assert report.ok
+    assert report.summary() == "500 succeeded"
+    assert report.done == tuple(range(PARTS))
+    assert taken(tenant) == dict.fromkeys((f"D{number:05}" for number in range(500)), 1)
+    assert total(report) == sum(range(1, 501))
+    assert json.loads(json.dumps(report.to_dict()))["ok"]
+    assert "500" in report.to_html()
+    again = send(frame, tenant, database)
+    assert again.counts == {"succeeded": 500}
+    assert total(again) == sum(range(1, 501))
+    assert len(tenant.truth(peek=True).lines) == 500
+    assert read_report(run_id=RUN_ID, journal=database, client=Connecting.to(tenant)).counts == {"succeeded": 500}
