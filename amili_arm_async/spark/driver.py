@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -34,7 +34,7 @@ Connect = Callable[[], ArmClient]
 
 _OPERATION: Final = "documents.create_batch"
 
-_MOST_NAMED: Final = 5
+_MOST_NAMED: Final = 3
 
 _REASON: Final = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Failure|Interrupt)\b.*", re.MULTILINE)
 """A line of a traceback that names an exception."""
@@ -386,7 +386,9 @@ def _reading(columns: Any, constants: Any, clear: str | None, decimal_sign: Any,
     try:
         from .tasks import Reading  # noqa: PLC0415 - with pyarrow
     except ImportError as exc:
-        raise ConfigurationError(f"frames of Spark need pyarrow, which can't be imported ({exc}): pip install 'amili-arm-async[arrow]'") from exc
+        raise ConfigurationError(
+            f"frames of Spark need pyarrow, which can't be imported ({exc}): pip install 'amili-arm-async[arrow]'"
+        ) from exc
     reading = Reading(dict(columns or {}), dict(constants or {}), clear, decimal_sign, extra_columns)
     reading.fields()
     return reading
@@ -406,9 +408,7 @@ def check_frame(frame: Any, reading: Reading) -> None:
 
     if not hasattr(frame, "mapInArrow"):
         what = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
-        raise ConfigurationError(
-            f"frame must be a DataFrame of Spark, and is a {what}: create_many and shared_run take other tables"
-        )
+        raise ConfigurationError(f"frame must be a DataFrame of Spark, and is a {what}: create_many and shared_run take other tables")
     if frame.isStreaming:
         raise ConfigurationError("the frame is a stream: use stream.writeStream.foreachBatch(send_stream(...))")
     table = arrow_table_of(arrow_schema(frame).empty_table())
@@ -436,9 +436,8 @@ def arrow_schema(frame: Any) -> Any:
     Raises:
         ConfigurationError: a column has a type that Arrow does not have.
     """
-    from pyspark.sql.pandas.types import to_arrow_type  # noqa: PLC0415 - the user's
-
     import pyarrow as pa  # noqa: PLC0415
+    from pyspark.sql.pandas.types import to_arrow_type  # pyright: ignore[reportMissingImports]  # noqa: PLC0415 - the user's
 
     fields = []
     for column in frame.schema.fields:
@@ -458,12 +457,10 @@ def labelled_schema(frame: Any) -> Any:
     Args:
         frame: the frame.
     """
-    from pyspark.sql.types import IntegerType, LongType, StringType, StructType  # noqa: PLC0415 - the user's
+    from .tasks import ADDED  # noqa: PLC0415 - with pyarrow
 
-    from .tasks import ADDED  # noqa: PLC0415
-
-    schema = StructType(list(frame.schema.fields))
-    for name, kind in zip(ADDED, (IntegerType(), StringType(), LongType()), strict=True):
+    schema = type(frame.schema)(list(frame.schema.fields))
+    for name, kind in zip(ADDED, ("integer", "string", "long"), strict=True):
         schema = schema.add(name, kind)
     return schema
 
@@ -502,11 +499,11 @@ def _in_words(failed: Mapping[int, str], job: FrameJob) -> str:
     by_reason: dict[str, list[int]] = {}
     for part, said in failed.items():
         by_reason.setdefault(said, []).append(part)
-    said = [f"part {', '.join(map(str, parts))}: {text}" for text, parts in list(by_reason.items())[:_MOST_NAMED]]
+    reasons = [f"part {', '.join(map(str, parts))}: {text}" for text, parts in list(by_reason.items())[:_MOST_NAMED]]
     if len(by_reason) > _MOST_NAMED:
-        said.append("...")
+        reasons.append("...")
     return (
-        f"{len(failed)} of {job.parts} parts could not be sent to their end: {'; '.join(said)}. What was sent is in the journal: call again "
+        f"{len(failed)} of {job.parts} parts could not be sent to their end: {'; '.join(reasons)}. What was sent is in the journal: call again "
         f"with the run_id {job.run_id!r}"
     )
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from msgspec import UNSET
 
 from ..bulk.fingerprints import folded
-from ..bulk.parts import NO_NUMBER, PartHash
+from ..bulk.parts import PartHash
 from ..client import ArmClient
 from ..config import BulkOptions
 from ..errors import ArmError, ConfigurationError
@@ -124,14 +124,14 @@ class RowLabeller:
         Yields:
             The same rows, with further columns.
         """
-        from pyspark import TaskContext  # noqa: PLC0415 - the user's; it is there where this is called
+        from pyspark import TaskContext  # pyright: ignore[reportMissingImports]  # noqa: PLC0415 - the user's
 
         context = TaskContext.get()
         place = (context.partitionId() if context is not None else 0) * _PLACE
-        hash = PartHash(len(self._slots))
+        parts_of = PartHash(len(self._slots)).of_keys
         for batch in batches:
             numbers = self._numbers(renamed(batch, self._names))
-            parts = hash.of_keys(numbers)
+            parts = parts_of(numbers)
             added = (
                 pa.array([self._slots[part] for part in parts], pa.int32()),
                 pa.array(numbers, pa.string()),
@@ -226,7 +226,9 @@ class PartSender:
         task, host = self._task, socket.gethostname()
         results: list[PartResult] = []
         # Rows that are left of one part are passed over by the next one.
-        parts = ((task.part_of_slot[slot], (batch for _, batch in group)) for slot, group in groupby(_by_slot(batches, task.names), key=_slot))
+        parts = (
+            (task.part_of_slot[slot], (batch for _, batch in group)) for slot, group in groupby(_by_slot(batches, task.names), key=_slot)
+        )
         part = next(parts, None)
         if part is None:
             return []
@@ -274,8 +276,8 @@ def check_address(arm: ArmClient, address: tuple[int, str]) -> None:
     """
     if (arm.client_no, arm.base_url) != address:
         raise ConfigurationError(
-            f"on the executor {socket.gethostname()} the client number is {arm.client_no} and base_url is {arm.base_url}, and on the driver "
-            f"they are {address[0]} and {address[1]}: set the same environment everywhere, or give client="
+            f"on the executor {socket.gethostname()} the client number is {arm.client_no} and base_url is {arm.base_url}, and on the "
+            f"driver they are {address[0]} and {address[1]}: set the same environment everywhere, or give client="
         )
 
 
@@ -297,7 +299,7 @@ def _by_slot(batches: Iterator[pa.RecordBatch], names: list[str]) -> Iterator[tu
     """Gives the rows of each slot, without the columns that were added."""
     for batch in batches:
         own = renamed(batch, names)
-        runs = pc.run_end_encode(batch.column(len(names)))
+        runs = pc.run_end_encode(batch.column(len(names)))  # pyright: ignore[reportAttributeAccessIssue] - made at run time
         begin = 0
         for slot, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
             yield slot, own.slice(begin, end - begin)
@@ -332,12 +334,12 @@ def slots_of(parts: int) -> list[int]:
 def _murmur3(value: int) -> int:
     """Spark's hash of an integer: Murmur3 of 32 bits, with 42 as seed. Were it another one, parts would share partitions, and no more."""
     mask = 0xFFFFFFFF
-    hash = value * 0xCC9E2D51 & mask
-    hash = (hash << 15 | hash >> 17) * 0x1B873593 & mask
-    hash ^= 42
-    hash = ((hash << 13 | hash >> 19) & mask) * 5 + 0xE6546B64 & mask
-    hash ^= 4
-    hash = (hash ^ hash >> 16) * 0x85EBCA6B & mask
-    hash = (hash ^ hash >> 13) * 0xC2B2AE35 & mask
-    hash ^= hash >> 16
-    return hash - 2**32 if hash >= 2**31 else hash
+    mixed = value * 0xCC9E2D51 & mask
+    mixed = (mixed << 15 | mixed >> 17) * 0x1B873593 & mask
+    mixed ^= 42
+    mixed = ((mixed << 13 | mixed >> 19) & mask) * 5 + 0xE6546B64 & mask
+    mixed ^= 4
+    mixed = (mixed ^ mixed >> 16) * 0x85EBCA6B & mask
+    mixed = (mixed ^ mixed >> 13) * 0xC2B2AE35 & mask
+    mixed ^= mixed >> 16
+    return mixed - 2**32 if mixed >= 2**31 else mixed

@@ -1,4 +1,4 @@
-"""What the tests give as `client`: it makes a client, and may let the process die or freeze at a named point. Pickled, for the executors."""
+"""What the tests give as `client`: it makes a client, and may let the process die or freeze at a named point."""
 
 from __future__ import annotations
 
@@ -57,7 +57,11 @@ class Connecting:
         context = _task()
         if context is not None and self.folder is not None:
             Path(self.folder, f"{context.partitionId()}-{context.attemptNumber()}-{os.getpid()}").touch()
-        if context is not None and self.trouble is not None and (context.partitionId(), context.attemptNumber()) == (self.trouble.partition, 0):
+        if (
+            context is not None
+            and self.trouble is not None
+            and (context.partitionId(), context.attemptNumber()) == (self.trouble.partition, 0)
+        ):
             _instrument(self.trouble)
         return ArmClient(
             self.client_no,

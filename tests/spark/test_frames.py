@@ -7,10 +7,8 @@ from collections import Counter
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
-from amili_arm_async import BulkOptions, ConfigurationError, part_of
-from amili_arm_async.spark import FrameError, FrameReport, read_report, send_frame
+from amili_arm_async import BulkOptions
+from amili_arm_async.spark import FrameReport, read_report, send_frame
 
 from ..proof.control import Tenant
 from .connecting import Connecting
@@ -24,14 +22,14 @@ def quick(**more: Any) -> BulkOptions:
 
 
 def documents(spark: Any, count: int) -> Any:
-    from pyspark.sql import functions as F
+    from pyspark.sql import functions
 
     return spark.range(count).select(
-        F.format_string("D%05d", "id").alias("documentNo"),
-        F.lit("IN").alias("documentType"),
-        F.lit("1").alias("customerNo"),
-        F.lit("NOK").alias("currency"),
-        (F.col("id") + 1).cast("decimal(12,2)").alias("currencyAmounts.inclVat"),
+        functions.format_string("D%05d", "id").alias("documentNo"),
+        functions.lit("IN").alias("documentType"),
+        functions.lit("1").alias("customerNo"),
+        functions.lit("NOK").alias("currency"),
+        (functions.col("id") + 1).cast("decimal(12,2)").alias("currencyAmounts.inclVat"),
     )
 
 
