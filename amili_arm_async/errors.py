@@ -26,6 +26,7 @@ ArmError                      everything this library raises
 ├── TruncatedListError        a list reached the cap of its endpoint, or gave fewer records than it announced: it may be incomplete
 ├── JournalError              a journal or dead letter file can't be used: nothing more is sent; fix the file or its location
 ├── CheckError                a check found errors, or its source could not be read: nothing was sent; .report names every finding
+├── FrameError                parts of a frame of Spark could not be sent; .report says how far it came: call again with the same run_id
 └── BulkError                 a bulk run could not continue; .report says what became of each record
 ```
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .bulk.report import BulkReport
+    from .spark.driver import FrameReport
     from .validation.report import CheckReport
 
 
@@ -73,6 +75,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "ForbiddenError",
+    "FrameError",
     "JournalError",
     "NotAcceptableError",
     "NotFoundError",
@@ -286,6 +289,23 @@ class BulkError(ArmError):
     def __init__(self, message: str, report: BulkReport) -> None:
         self.report = report
         super().__init__(message)
+
+
+class FrameError(ArmError):
+    """Parts of a frame of Spark could not be sent to their end. Call again with the same `run_id`: what was sent is not sent again.
+
+    Args:
+        message: what went wrong: the text of the error.
+
+    Attributes:
+        report: the `FrameReport` over all parts, as far as they came; None where the journal can't be read.
+        parts: by part, why it could not be sent; empty where Spark could not run the job to its end.
+    """
+
+    def __init__(self, message: str, report: FrameReport | None, parts: Mapping[int, str]) -> None:
+        super().__init__(message)
+        self.report = report
+        self.parts = parts
 
 
 class CheckError(ArmError):

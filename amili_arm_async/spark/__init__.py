@@ -5,6 +5,6 @@ pyspark is the user's own: nothing here imports it before a frame is given.
 
 from __future__ import annotations
 
-from .driver import FrameError, FrameReport, read_report, send_frame, send_stream
+from .driver import FrameReport, read_report, send_frame, send_stream
 
-__all__ = ["FrameError", "FrameReport", "read_report", "send_frame", "send_stream"]
+__all__ = ["FrameReport", "read_report", "send_frame", "send_stream"]

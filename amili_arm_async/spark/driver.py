@@ -18,14 +18,14 @@ from ..bulk.parts import MOST_PARTS
 from ..client import ArmClient
 from ..config import BulkOptions, check_int
 from ..database.url import DatabaseUrl, database_url
-from ..errors import ArmError, ConfigurationError, JournalError, SourceError
+from ..errors import ArmError, ConfigurationError, FrameError, JournalError, SourceError
 from ..resources.shared_run import SharedReport, SharedRun, read_shared_report
 from ..values.fields import KEYS
 
 if TYPE_CHECKING:
     from .tasks import Reading
 
-__all__ = ["Connect", "FrameError", "FrameReport", "read_report", "send_frame", "send_stream"]
+__all__ = ["Connect", "FrameReport", "read_report", "send_frame", "send_stream"]
 
 T = TypeVar("T")
 
@@ -72,25 +72,6 @@ class FrameReport(SharedReport):
         from ..cli.html_report.page import render_page  # noqa: PLC0415 - only for who wants a page
 
         return render_page(self.to_schema())
-
-
-class FrameError(ArmError):
-    """Parts of a frame could not be sent to their end. Call again with the same `run_id`: what was sent is not sent again.
-
-    Args:
-        message: what went wrong: the text of the error.
-        report: the report over all parts, as far as they came; None where the journal can't be read.
-        parts: by part, why it could not be sent; empty where Spark could not run the job to its end.
-
-    Attributes:
-        report: the report over all parts, as far as they came; None where the journal can't be read.
-        parts: by part, why it could not be sent; empty where Spark could not run the job to its end.
-    """
-
-    def __init__(self, message: str, report: FrameReport | None, parts: Mapping[int, str]) -> None:
-        super().__init__(message)
-        self.report = report
-        self.parts = parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,8 +348,8 @@ def job_of(
     check_int("parts", parts, least=1, most=MOST_PARTS)
     if not callable(client) or isinstance(client, ArmClient):
         raise ConfigurationError(
-            "client must be a function that makes a client, such as ArmClient.from_env: each task makes its own, since a client can't go to "
-            "another process"
+            "client must be a function that makes a client, such as ArmClient.from_env: a client can't go to another process, so each task "
+            "makes its own"
         )
     if options is not None and options.dead_letter is not None:
         raise ConfigurationError("a dead letter would be a file of each executor: leave it out, and use report.failures()")
@@ -445,8 +426,8 @@ def arrow_schema(frame: Any) -> Any:
             fields.append(pa.field(column.name, to_arrow_type(column.dataType)))
         except Exception as exc:
             raise ConfigurationError(
-                f"the frame can't be sent: the column {column.name} has the type {column.dataType.simpleString()}, which can't be read: cast it, "
-                "or leave it out with frame.drop"
+                f"the frame can't be sent: the column {column.name} has the type {column.dataType.simpleString()}, which can't be read: "
+                "cast it, or leave it out with frame.drop"
             ) from exc
     return pa.schema(fields)
 
@@ -503,8 +484,8 @@ def _in_words(failed: Mapping[int, str], job: FrameJob) -> str:
     if len(by_reason) > _MOST_NAMED:
         reasons.append("...")
     return (
-        f"{len(failed)} of {job.parts} parts could not be sent to their end: {'; '.join(reasons)}. What was sent is in the journal: call again "
-        f"with the run_id {job.run_id!r}"
+        f"{len(failed)} of {job.parts} parts could not be sent to their end: {'; '.join(reasons)}. What was sent is in the journal: call "
+        f"again with the run_id {job.run_id!r}"
     )
 
 
