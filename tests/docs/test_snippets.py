@@ -25,7 +25,7 @@ RUN = {"quickstart.md": {0}, "nightly.md": {0, 1}}
 
 named = pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if has(page, "python") and page.name not in {"testing.md", "shared_runs.md"}],
+    [page for page in PAGES if has(page, "python") and page.name not in {"testing.md", "shared_runs.md", "spark.md"}],
     ids=lambda page: page.name,
 )
 
