@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
-__all__ = ["BEAT", "LEASE", "STATEMENT", "TIMELINE", "Fence", "Patience", "PostgresConnection"]
+__all__ = ["BEAT", "LEASE", "LOCKED", "STATEMENT", "TIMELINE", "Fence", "Patience", "PostgresConnection"]
 
 LEASE: Final = 60.0
 """Seconds for which a process owns a part of a run after each of its transactions, by the clock of the database."""
@@ -60,6 +60,14 @@ _FENCE: Final = """WITH fence AS (
 """Fails where it changes no row: so what was sent together with it changes nothing either."""
 
 _DIVISION_BY_ZERO: Final = "22012"
+
+_END_FROZEN: Final = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND wait_event = 'ClientRead'
+    AND state_change < clock_timestamp() - %s * interval '1 second'
+    AND pid IN (SELECT pid FROM pg_locks JOIN pg_class ON pg_class.oid = relation WHERE relnamespace = to_regnamespace('amili_arm'))"""
+
+LOCKED: Final = "55P03"
+"""The state of an error: another transaction holds a lock for too long."""
 
 TIMELINE: Final = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 """Grows by one with each promotion of a standby, and each restored backup."""
@@ -356,6 +364,8 @@ class PostgresConnection:
             return
         since = clock.monotonic()
         for number in count():
+            if getattr(failure, "sqlstate", None) == LOCKED:
+                self._end_frozen()
             if not passes(failure):
                 raise failure if isinstance(failure, JournalError) else broken(self._url, failure, self._word) from failure
             if not self._is_fenced and self.fence is None:
@@ -371,6 +381,16 @@ class PostgresConnection:
                 failure = exc
             else:
                 return
+
+    def _end_frozen(self) -> None:
+        """Ends transactions whose processes have sent nothing for the time of a lease.
+
+        What waits for the rest of an exchange has no time-out of its own before PostgreSQL 17: it would hold its locks for as long as a
+        process is frozen.
+        """
+        self._undo()
+        with contextlib.suppress(Exception):
+            self._raw.execute(_END_FROZEN, (self.lease,))
 
     def _reconnect(self) -> None:
         # What is left of the old connection may hold locks until the server notices.
@@ -524,7 +544,8 @@ class _Statement:
 def _settings(statement: float, lease: float) -> str:
     """Returns the statement that makes the settings of a transaction: those of a session break behind a pooler."""
     limits = {
-        "lock_timeout": min(_LOCK, statement),
+        # Before that of the statement: then it is known why.
+        "lock_timeout": min(_LOCK, statement / 2),
         "statement_timeout": statement,
         # A process that was stopped must not hold its locks for good.
         "idle_in_transaction_session_timeout": lease,

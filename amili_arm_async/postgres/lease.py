@@ -8,15 +8,13 @@ import msgspec
 
 from .. import clock, log
 from ..errors import JournalError
-from .connection import BEAT, Fence, Patience, PostgresConnection
+from .connection import BEAT, LOCKED, Fence, Patience, PostgresConnection
 from .owner import Owner, is_dead, is_ours, release, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["give_back", "is_owned", "take", "try_take"]
-
-_LOCKED: Final = "55P03"
 
 _LOOK: Final = 0.5
 """Seconds between two looks at a lease that somebody else has."""
@@ -85,10 +83,14 @@ def take(
 
 
 def _read(connection: PostgresConnection, run: int, part: int) -> tuple[Owner | None, int, int, float]:
+    query = f"SELECT owner, epoch, writes, {_LEFT} FROM parts WHERE run = ? AND part = ?"  # noqa: S608 - our own words
     with connection.transaction():
-        connection.execute("INSERT INTO parts (run, part) VALUES (?, ?) ON CONFLICT DO NOTHING", (run, part))
-        query = f"SELECT owner, epoch, writes, {_LEFT} FROM parts WHERE run = ? AND part = ?"  # noqa: S608 - our own words
-        owner, *rest = connection.execute(query, (run, part)).fetchone()
+        row = connection.execute(query, (run, part)).fetchone()
+        if row is None:
+            # Only then: it would wait for a transaction that the owner has open, for as long as a process that is frozen keeps it so.
+            connection.execute("INSERT INTO parts (run, part) VALUES (?, ?) ON CONFLICT DO NOTHING", (run, part))
+            row = connection.execute(query, (run, part)).fetchone()
+    owner, *rest = row
     return (msgspec.json.decode(owner, type=Owner) if owner is not None else None, *rest)
 
 
@@ -98,7 +100,7 @@ def _take(connection: PostgresConnection, run: int, part: int, owner: Owner, epo
         return _update(connection, run, part, owner, epoch, writes)
     except JournalError as exc:
         # Its owner has a transaction open, and is still there or about to be cut off.
-        if getattr(exc.__cause__, "sqlstate", None) != _LOCKED:
+        if getattr(exc.__cause__, "sqlstate", None) != LOCKED:
             raise
         return None
 

@@ -1,6 +1,6 @@
 """A sandbox, a client that waits for nothing longer than it must, and a place for a journal.
 
-`AMILI_ARM_TEST_JOURNAL=postgresql python -m pytest tests/journal` does all tests whose journal need not be a file over PostgreSQL.
+`AMILI_ARM_TEST_JOURNAL=postgresql python -m pytest tests/journal tests/sync` does them over PostgreSQL; those that need a file are skipped.
 """
 
 import os
@@ -13,6 +13,7 @@ import pytest
 from amili_arm_async import ArmClient
 from amili_arm_async.sandbox import Sandbox
 
+from ..support.postgres import place_of_test
 from ..support.sandbox_runs import client_of
 
 
@@ -41,6 +42,4 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def journal(folder: Path, request: pytest.FixtureRequest) -> Path | str:
-    if os.environ.get("AMILI_ARM_TEST_JOURNAL") == "postgresql":
-        return request.getfixturevalue("database")
-    return folder / "nightly.sqlite"
+    return place_of_test(request, folder / "nightly.sqlite")

@@ -32,6 +32,7 @@ def files(folder: Path) -> dict[str, bytes]:
 # --- modes ------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs_file
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 @pytest.mark.parametrize("kind", ["documents", "customers"])
 async def test_only_the_user_may_read_them(arm, sandbox, folder, journal, kind, umask):
@@ -103,6 +104,7 @@ async def test_what_is_no_sound_journal_is_refused_and_left_as_it_is(arm, sandbo
     await is_refused(arm, sandbox, folder, journal)
 
 
+@pytest.mark.needs_file
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 async def test_the_database_of_somebody_else_is_refused(arm, sandbox, folder, journal, mode):
     connection = sqlite3.connect(journal)
@@ -130,6 +132,7 @@ async def is_refused(arm, sandbox, folder, journal):
     assert writes(sandbox) == sent
 
 
+@pytest.mark.needs_file
 @pytest.mark.parametrize("what", ["a directory", "no directory", "below a file", "a pipe"])
 async def test_a_place_that_is_none(arm, sandbox, folder, journal, what):
     if what == "a directory":
@@ -149,6 +152,7 @@ async def test_a_place_that_is_none(arm, sandbox, folder, journal, what):
     assert sorted(folder.iterdir()) == before
 
 
+@pytest.mark.needs_file
 async def test_what_a_crash_left_beside_it_is_taken_in(arm, sandbox, folder, journal):
     """The log of a journal whose process was killed: copied while a run goes on, so that it is there."""
     sandbox.hold_processing()
@@ -166,6 +170,7 @@ async def test_what_a_crash_left_beside_it_is_taken_in(arm, sandbox, folder, jou
     assert not list(sandbox.documents.doubles())
 
 
+@pytest.mark.needs_file
 async def test_a_journal_may_be_copied_when_nothing_goes_on(arm, sandbox, folder, journal):
     await send(arm, invoices(5), journal=journal, **RUN)
     assert set(files(folder)) == {"nightly.sqlite"}, "all is in the one file"
@@ -196,6 +201,7 @@ async def test_a_run_goes_on_while_others_look_at_its_journal(arm, sandbox, jour
 # --- who runs what ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs_file
 async def test_another_process_runs_it(arm, sandbox, journal):
     root = Path(amili_arm_async.__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(Path(__file__).parents[2])])}

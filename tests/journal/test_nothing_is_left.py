@@ -140,6 +140,7 @@ ENDS = [
 ]
 
 
+@pytest.mark.needs_file
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
 async def test_no_thread_no_file_no_lock(arm, sandbox, folder, journal, end):
     options = quick(journal=journal, dead_letter=folder / "failed.jsonl", max_records=2, concurrency=3, **RUN)

@@ -57,6 +57,7 @@ async def test_a_fresh_intent_is_recorded_once(
     assert len(recorded) == 1
 
 
+@pytest.mark.needs_file
 async def test_a_process_that_lost_its_run_while_it_was_suspended_sends_nothing(
     arm: ArmClient, sandbox: Sandbox, journal: Path, monkeypatch: pytest.MonkeyPatch, suspended: list[float]
 ) -> None:

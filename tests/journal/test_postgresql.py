@@ -1,6 +1,7 @@
 """A journal in PostgreSQL: its roles and tables, who owns a run, and a database that goes away, comes back, or is another one."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,10 +9,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
+import psycopg
 import pytest
 
 from amili_arm_async import BulkError, BulkOptions, ConfigurationError, JournalError, adopt_journal, prune_journal, read_journal
 from amili_arm_async.bulk.journal.inspect import stale_reason
+from amili_arm_async.bulk.journal.postgres import journal as journals
 from amili_arm_async.database.url import DatabaseUrl, database_url
 from amili_arm_async.postgres import connection as connections
 from amili_arm_async.postgres.schema import VERSION, prepare_schema
@@ -348,6 +351,36 @@ async def test_a_database_that_hangs(arm, sandbox, postgres, database, monkeypat
             os.kill(process, signal.SIGCONT)
     assert "can't be used" in str(outcome.error.__cause__)
     assert outcome.report.counts["not_sent"] == outcome.report.totals.records_read - sandbox.documents.total_taken
+
+
+@contextlib.contextmanager
+def frozen_in_an_exchange(database, statement):
+    """Somebody who holds locks, and whose exchange with the database is not whole."""
+    connection = psycopg.connect(database, autocommit=True)
+    try:
+        raw = connection.pgconn
+        raw.enter_pipeline_mode()
+        for part in ("BEGIN", statement):
+            raw.send_query_params(part.encode(), None)
+        raw.send_flush_request()
+        raw.flush()
+        results = [raw.get_result() for _ in range(3)]
+        assert results[2].command_status == b"UPDATE 1"
+        yield raw.backend_pid
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("table", ["accounts", "parts"])
+async def test_a_process_that_is_frozen_in_an_exchange_holds_no_lock_for_good(arm, sandbox, postgres, database, monkeypatch, table):
+    monkeypatch.setattr(journals, "LEASE", 1.0)
+    await send(arm, invoices(3), journal=database, **RUN)
+    column = {"accounts": "changes", "parts": "part"}[table]
+    with frozen_in_an_exchange(database, f"UPDATE amili_arm.{table} SET {column} = {column}") as backend:
+        outcome = await send(arm, invoices(9), journal=database, patience=60, **RUN)
+        assert not postgres.execute(f"SELECT 1 FROM pg_stat_activity WHERE pid = {backend}")
+    assert outcome.counts == {"done_before": 3, "succeeded": 6}
+    assert not list(sandbox.documents.doubles())
 
 
 # --- another database -----------------------------------------------------------------------------------------------------

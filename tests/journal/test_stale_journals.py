@@ -141,6 +141,7 @@ STALE = {
 }
 
 
+@pytest.mark.needs_file
 @pytest.mark.parametrize("how", STALE)
 async def test_what_is_there_is_looked_up_and_never_sent_again(arm, sandbox, folder, journal, how, caplog):
     source = invoices(COUNT)
@@ -156,6 +157,7 @@ async def test_what_is_there_is_looked_up_and_never_sent_again(arm, sandbox, fol
     assert run.stale
 
 
+@pytest.mark.needs_file
 @pytest.mark.parametrize("how", STALE)
 async def test_what_is_not_found_yet_is_not_sent(arm, sandbox, folder, journal, how):
     """It was taken, and is not processed: a look-up does not find it."""
@@ -172,6 +174,7 @@ async def test_what_is_not_found_yet_is_not_sent(arm, sandbox, folder, journal, 
     assert sum((await the_run(journal, **RUN)).counts.values()) == COUNT + 3
 
 
+@pytest.mark.needs_file
 @pytest.mark.parametrize("how", STALE)
 async def test_adopted_it_is_believed(arm, sandbox, folder, journal, how):
     source = invoices(COUNT)

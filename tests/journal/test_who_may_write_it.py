@@ -71,6 +71,7 @@ async def test_a_link_in_the_place_of_a_side_file_is_refused(arm, sandbox, folde
     assert not (folder / "elsewhere").exists()
 
 
+@pytest.mark.needs_file
 async def test_a_journal_with_two_names_is_refused_under_both(arm, sandbox, folder, journal):
     await send(arm, invoices(3), journal=journal, **RUN)
     os.link(journal, folder / "other.sqlite")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import os
 import resource
@@ -38,9 +39,18 @@ async def _send(instructions: dict[str, Any]) -> BulkReport:
     ) as arm:
         resource_, _, method = instructions["operation"].partition(".")
         given: Any = (record for record in records) if instructions["attempt"] % 2 else records
+        if "shared" in instructions:
+            return await _send_part(arm, given, options, **instructions["shared"])
         if "beside" in instructions:
             given = _with_others_beside(records, instructions["beside"], options["journal"])
         return await getattr(getattr(arm, resource_), method)(given, options=BulkOptions(**options))
+
+
+async def _send_part(arm: ArmClient, records: Any, options: dict[str, Any], *, part: int, parts: int, lease: float) -> BulkReport:
+    """One part of a shared run; records of other parts are passed over."""
+    journal, run_id = options.pop("journal"), options.pop("run_id")
+    async with arm.documents.shared_run(journal, run_id=run_id, parts=parts, lease=lease, options=BulkOptions(**options)) as run:
+        return await run.send_part(part, records, pass_over=True)
 
 
 async def _with_others_beside(records: list[Any], when: int, journal: str) -> AsyncIterator[Any]:
@@ -68,6 +78,8 @@ def _summary_of(report: BulkReport) -> dict[str, Any]:
 def run(instructions: dict[str, Any]) -> None:
     """Does what it is told and writes what came of it; never returns where a kill is armed and reached."""
     signal.alarm(90)
+    # One that hangs is ended with SIGABRT.
+    faulthandler.enable()
     # Opened now: later this process may be another user, or have no room on the disk.
     out = os.open(instructions["result"], os.O_WRONLY | os.O_CREAT, 0o600)
     if "file_size" in instructions:

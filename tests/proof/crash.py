@@ -13,7 +13,7 @@ from ..support.ledger import content_hash
 from .accounts import Account, account_from, check, check_once
 from .control import Tenant, Truth
 from .fork_server import Child, ForkServer
-from .kill_points import POINTS
+from .kill_points import ONLY_IN_A_FILE, POINTS
 from .sources import Source
 
 __all__ = ["OPTIONS", "Trial", "named", "random_kill", "side_by_side"]
@@ -36,7 +36,7 @@ class Trial:
         tenant, fork_server: where it sends to, and what starts it.
         source: what it sends.
         operation: `documents.create_many` and its like.
-        journal: the path that it is given.
+        journal: the path that it is given, or the URL of a database.
         options: of the run.
         read: seconds until it no longer waits for an answer.
         changing: whether each attempt yields its records in another order and form.
@@ -45,7 +45,7 @@ class Trial:
     tenant: Tenant
     fork_server: ForkServer
     source: Source
-    journal: Path
+    journal: Path | str
     operation: str = "documents.create_many"
     options: dict[str, Any] = field(default_factory=lambda: dict(OPTIONS))
     run_id: str = "2026-11-20"
@@ -144,14 +144,17 @@ class Trial:
         return "\n".join([what, f"source {self.source}, options {self.options}, journal {self.journal}", *self.log])
 
 
-def random_kill(rng: random.Random, points: Iterable[str]) -> dict[str, Any]:
-    """A kill at a named point, at a statement of SQL, or at a turn of the loop."""
+def random_kill(rng: random.Random, points: Iterable[str], *, is_file: bool = True) -> dict[str, Any]:
+    """A kill at a named point, at a statement of SQL or an exchange with a database, or at a turn of the loop."""
     how = rng.random()
+    if not is_file:
+        points = set(points) - ONLY_IN_A_FILE
     if how < 0.45:
         point = rng.choice(sorted(points))
         return {"point": point, "count": 1 if POINTS[point].once else rng.choice([1, 1, 2, 3, 5])}
     if how < 0.75:
-        return {"sql": rng.randrange(1, 60), "when": rng.choice(["before", "after"])}
+        where = {"sql": rng.randrange(1, 60)} if is_file else {"exchange": rng.randrange(1, 30)}
+        return {**where, "when": rng.choice(["before", "after"])}
     return {"turn": rng.randrange(1, 250)}
 
 

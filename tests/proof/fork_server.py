@@ -15,6 +15,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,19 @@ class Child:
         """Waits until it stands still, which it must be about to do by itself."""
         status = self.fork_server.reap(self.pid, stopped=True)
         assert os.WIFSTOPPED(status), f"the child ended with status {status}: {self.errors.read_text()}"
+
+    def stops(self) -> bool:
+        """Waits until it stands still, or has ended; returns whether it stands still."""
+        while True:
+            # Its process stays there until `wait` was called.
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+            if state in {"T", "Z"}:
+                return state == "T"
+            time.sleep(0.01)
+
+    def wake_up(self) -> None:
+        """Lets it go on."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def wait(self) -> dict[str, Any] | None:
         """What it told, or None where it was killed before that."""

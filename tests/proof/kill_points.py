@@ -1,4 +1,5 @@
-"""Where the process is killed: named points of the send path, patched from outside; each statement of SQL; each turn of the loop.
+"""Where the process is killed: named points of the send path, patched from outside; each statement of SQL, or exchange with PostgreSQL;
+each turn of the loop.
 
 The library has no hooks for this. A point names a function of the library; where that is gone or is called no more, the point is not
 reached, and the test that wanted it fails and says so.
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["POINTS", "Point", "arm_kill", "find"]
+__all__ = ["ONLY_IN_A_FILE", "POINTS", "Point", "arm_kill", "find"]
 
 LIBRARY = "amili_arm_async"
 
@@ -103,8 +104,13 @@ POINTS: dict[str, Point] = {
 }
 
 
+ONLY_IN_A_FILE = frozenset({"journal_made", "intent_unmarked", "intent_marked", "uuid_uncommitted"})
+"""Points that a run with a journal in PostgreSQL does not pass."""
+
+
 def arm_kill(kill: dict[str, Any] | None) -> None:
-    """Arms one kill: `{"point": name, "count": n}`, `{"sql": n, "when": "before" | "after"}` or `{"turn": n}`.
+    """Arms one kill: `{"point": name, "count": n}`, `{"sql": n, "when": "before" | "after"}`, `{"exchange": n, "when": ...}` or
+    `{"turn": n}`.
 
     With `"slow_disk": seconds` each commit takes that long. With `"stop": True` a kill at a point is none: the process stands still there.
     """
@@ -121,6 +127,9 @@ def arm_kill(kill: dict[str, Any] | None) -> None:
             _patch_sql(lambda _: countdown())
         else:
             _patch_sql(lambda _: None, lambda _: countdown())
+    elif "exchange" in kill:
+        point = Point("", "postgres.connection:PostgresConnection._together", kill["when"])
+        _patch(point, _Countdown(kill["exchange"]))
     else:
         _patch_loop(_Countdown(kill["turn"]))
 

@@ -3,7 +3,7 @@
 Runs are made at random, with faults of the server, and killed with SIGKILL at named points, statements of SQL, turns of the loop and
 moments that the server chooses; the server is killed now and then too. Each run is started again until it ends by itself; then the
 server's log decides. All on this machine, in a temporary folder. It ends with status 1 where anything did not balance, and prints what
-is needed to do that again.
+is needed to do that again. With `--journal postgresql` the journal is in a PostgreSQL that is made for it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..support.ledger import read_lines
+from ..support.postgres import running
 from ..support.wire_faults import WIRE_FAULTS
 from .control import TenantServer, serving
 from .crash import OPTIONS, Trial, named, random_kill
@@ -68,8 +69,11 @@ class Summary:
         return lines
 
 
+WORDS = {"sql": "a statement of SQL", "exchange": "an exchange with PostgreSQL", "turn": "a turn of the loop", "outside": "from outside"}
+
+
 def _where(kill: dict[str, Any]) -> str:
-    return kill.get("point") or ("a statement of SQL" if "sql" in kill else "a turn of the loop" if "turn" in kill else "from outside")
+    return kill.get("point") or next(word for name, word in WORDS.items() if name in kill)
 
 
 def _options(rng: random.Random, kind: str) -> dict[str, Any]:
@@ -87,14 +91,23 @@ def _options(rng: random.Random, kind: str) -> dict[str, Any]:
 
 
 def run_trial(
-    server: TenantServer, forks: ForkServer, folder: Path, seed: int, summary: Summary, *, most_kills: int, server_dies: bool
+    server: TenantServer,
+    forks: ForkServer,
+    folder: Path,
+    seed: int,
+    summary: Summary,
+    *,
+    most_kills: int,
+    server_dies: bool,
+    database: str | None = None,
 ) -> None:
-    """One run, killed and started again until it ends by itself."""
+    """One run, killed and started again until it ends by itself; its journal is a file in the folder, or in the database."""
     rng = random.Random(f"trial {seed}")
     kind = rng.choice(["documents", "documents", "documents", "customers"])
     source = Source(kind, seed, rng.choice([20, 60, 150]), numbered=rng.choice([0.0, 0.6, 1.0]))
     operation = f"{kind}.{rng.choice(['create_many', 'update_many'] if kind == 'customers' else ['create_many'])}"
-    trial = Trial(server.tenant(), forks, source, folder / f"journal-{seed}.sqlite", operation, _options(rng, kind))
+    journal = database or folder / f"journal-{seed}.sqlite"
+    trial = Trial(server.tenant(), forks, source, journal, operation, _options(rng, kind))
     trial.read = 0.4
     trial.log.append(f"trial {seed}, {operation}")
     if rng.random() < 0.7:
@@ -129,7 +142,8 @@ def _one_kill(trial: Trial, rng: random.Random, summary: Summary) -> None:
         killed = child.wait() is None
         trial.log.append(f"  {kill}: {'killed' if killed else 'it had ended'}")
     else:
-        kill = random_kill(rng, [name for name, point in POINTS.items() if point.phase != "reconcile" or trial.source.kind == "documents"])
+        points = [name for name, point in POINTS.items() if point.phase != "reconcile" or trial.source.kind == "documents"]
+        kill = random_kill(rng, points, is_file=isinstance(trial.journal, Path))
         options = None
         if "point" in kill and POINTS[kill["point"]].phase == "reconcile":
             options = {"deadline": 0.15, "results": "wait", "reconcile": dict(RECONCILE, resend_absent=rng.random() < 0.5)}
@@ -221,14 +235,19 @@ def main() -> int:
     parser.add_argument("--only", action="store_true", help="only the trial with this seed")
     parser.add_argument("--sweep", action="store_true", help="kill at each statement of SQL instead, one after the other")
     parser.add_argument("--keep-server", action="store_true", help="do not kill the server")
+    parser.add_argument("--journal", choices=["sqlite", "postgresql"], default="sqlite", help="where the journal is (default sqlite)")
     arguments = parser.parse_args()
     summary, seed, started = Summary(), arguments.seed, time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="proof-") as name, serving(Path(name)) as server, fork_server(Path(name)) as forks:
+    with ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="proof-"))
+        server, forks = stack.enter_context(serving(Path(name))), stack.enter_context(fork_server(Path(name)))
+        database = stack.enter_context(running()).url() if arguments.journal == "postgresql" else None
+        settings = {"most_kills": arguments.most_kills, "server_dies": not arguments.keep_server, "database": database}
         if arguments.sweep:
             sweep(server, forks, Path(name), seed, summary)
         while not summary.trials or (summary.kills.total() < arguments.kills and not arguments.only and not arguments.sweep):
-            with noted(summary, "--only", seed):
-                run_trial(server, forks, Path(name), seed, summary, most_kills=arguments.most_kills, server_dies=not arguments.keep_server)
+            with noted(summary, f"--journal {arguments.journal} --only", seed):
+                run_trial(server, forks, Path(name), seed, summary, **settings)
             summary.trials += 1
             seed += 1
             if sys.stderr.isatty():

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Server", "pooled", "program", "running", "standby_of"]
+__all__ = ["DatabasePlace", "Server", "place_of_test", "pooled", "program", "running", "standby_of"]
 
 
 def program(name: str, package: str = "postgresql") -> str:
@@ -93,6 +93,27 @@ class Server:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             answer = connection.execute(statement)
             return answer.fetchall() if answer.description is not None else []
+
+
+class DatabasePlace(str):
+    """The URL of a database where a test may expect the path of a file: one that then treats it as a file is skipped."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        """What only a path has."""
+        if hasattr(Path, name):
+            pytest.skip(f"needs a journal or state that is a file: it asks for its {name}")
+        raise AttributeError(name)
+
+
+def place_of_test(request: pytest.FixtureRequest, path: Path) -> Path | str:
+    """Where the journal or state of a test is: a path; with `AMILI_ARM_TEST_JOURNAL=postgresql`, a database, or the test is skipped."""
+    if os.environ.get("AMILI_ARM_TEST_JOURNAL") != "postgresql":
+        return path
+    if request.node.get_closest_marker("needs_file") is not None:
+        pytest.skip("needs a journal or state that is a file")
+    return DatabasePlace(request.getfixturevalue("database"))
 
 
 @contextmanager

@@ -1,9 +1,8 @@
 """A sandbox and a client that waits for nothing longer than it must, and a state in a folder of its own."""
 
-import os
-
 import pytest
 
+from ..support.postgres import place_of_test
 from ..support.sandbox_fixtures import arm, quick, sandbox
 
 __all__ = ["arm", "quick", "sandbox"]
@@ -12,9 +11,7 @@ __all__ = ["arm", "quick", "sandbox"]
 @pytest.fixture
 def state(tmp_path, request):
     """Where the state is. `AMILI_ARM_TEST_JOURNAL=postgresql` does all tests whose state need not be a file over PostgreSQL."""
-    if os.environ.get("AMILI_ARM_TEST_JOURNAL") == "postgresql":
-        return request.getfixturevalue("database")
-    return tmp_path / "customers.sqlite"
+    return place_of_test(request, tmp_path / "customers.sqlite")
 
 
 @pytest.fixture

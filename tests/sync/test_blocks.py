@@ -40,6 +40,7 @@ def rules_in(state: Any) -> str | None:
         return connection.execute("SELECT rules FROM owner").fetchone()[0]
 
 
+@pytest.mark.needs_file
 @pytest.mark.parametrize("size", [1, 130, 5000])
 async def test_what_has_not_changed_is_not_judged_again(size, sync, state, sandbox) -> None:
     first = BlockRecords(texts(1500), size=size, judge=shout)
@@ -56,6 +57,7 @@ async def test_what_has_not_changed_is_not_judged_again(size, sync, state, sandb
     ]
 
 
+@pytest.mark.needs_file
 async def test_other_rules_judge_everything_again(sync, state, sandbox) -> None:
     await sync(BlockRecords(texts(1500), judge=lambda _: None, rules="1"))
     source = BlockRecords(texts(1500), judge=shout, rules="2")
@@ -65,6 +67,7 @@ async def test_other_rules_judge_everything_again(sync, state, sandbox) -> None:
     assert (sandbox.customers.get("7") or {})["name"] == "CUSTOMER 7"
 
 
+@pytest.mark.needs_file
 async def test_a_sync_that_did_not_come_to_its_end_leaves_no_rules(sync, state) -> None:
     await sync(BlockRecords(texts(1500), judge=shout))
     with pytest.raises(BulkError):
@@ -76,6 +79,7 @@ async def test_a_sync_that_did_not_come_to_its_end_leaves_no_rules(sync, state) 
     assert rules_in(state) == "1"
 
 
+@pytest.mark.needs_file
 async def test_records_of_the_program_are_judged_by_no_rules(sync, state) -> None:
     plain = [json.loads(text) for text in texts(300)]
     await sync(plain)
@@ -105,6 +109,7 @@ async def test_any_order_of_the_source_finds_each_customer(order, sync) -> None:
     assert sorted(report.gone_keys()) == sorted(one["customerNo"] for one in records[1::2])
 
 
+@pytest.mark.needs_file
 @pytest.mark.parametrize("keys", [["a\0b", "c", "\0"], ["\ud800", "x"], ["Å", "å2", "ß"], ["1"], [str(number) for number in range(3000)]])
 async def test_all_look_ups_find_the_same(keys, state) -> None:
     kept = SyncState(state, "https://localhost/", 2218)

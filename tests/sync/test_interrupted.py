@@ -55,6 +55,7 @@ async def test_what_was_kept_before_a_kill_is_not_sent_again(night, sync, sandbo
     assert report.new == sandbox.customers.total_delivered - before == 20_000 - report.unchanged
 
 
+@pytest.mark.needs_file
 @pytest.mark.parametrize("size", [30_000, 100_000, 400_000])
 async def test_a_full_disk_ends_the_run_and_keeps_nothing_that_was_not_sent(size, night, sync, sandbox) -> None:
     code, said = await night(0, 20_000, "x", size=size)
@@ -97,6 +98,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.needs_file
 @pytest.mark.parametrize("how", SPOILT)
 async def test_a_state_that_is_none_is_refused_before_anything_is_sent(how, sync, sandbox, state) -> None:
     if how in {"newer", "cut off", "damaged"}:
@@ -165,6 +167,7 @@ async def test_a_state_belongs_to_one_client_and_address(sync, sandbox, arm) -> 
     assert sandbox.customers.total_delivered == delivered
 
 
+@pytest.mark.needs_file
 async def test_a_state_that_can_not_be_read_while_it_is_used_ends_the_run(sync, state, sandbox) -> None:
     async def source():
         for record in customers(1000):

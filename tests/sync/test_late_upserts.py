@@ -210,6 +210,7 @@ async def test_what_was_done_before_settles_nothing(sync, server, tmp_path) -> N
     assert numbers(await sync(named("old"))) == (0, 0, 2, 0, 0)
 
 
+@pytest.mark.needs_file
 async def test_who_is_forgotten_is_not_kept_as_unsettled(sync, server, state) -> None:
     import sqlite3
     from contextlib import closing

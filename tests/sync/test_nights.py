@@ -186,6 +186,7 @@ async def test_cancelled_at_any_moment_nothing_is_missed(turns, sync, sandbox) -
     assert {record["name"] for record in (sandbox.customers.get(str(number)) for number in range(1000))} == {"old"}
 
 
+@pytest.mark.needs_file
 async def test_the_state_grows_by_rows_only_for_customers(sync, state) -> None:
     for _ in range(3):
         await sync(customers(100), full=True)
