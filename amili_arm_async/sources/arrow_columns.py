@@ -66,10 +66,11 @@ def columns_of(schema: Any, refused: Mapping[int, str], constants: Mapping[str, 
     """
     columns: list[ArrowColumn] = []
     for place, field in enumerate(schema):
+        name = field.name.strip()
         if place in refused:
-            columns.append(ArrowColumn(field.name, (place,), None, "another kind", False, False, None, refused[place]))
+            columns.append(ArrowColumn(name, (place,), None, "another kind", False, False, None, refused[place]))
         elif not _INDEX.fullmatch(field.name):
-            columns += _columns(field.name, field.type, (place,), None, is_extension=_is_unknown_extension(field))
+            columns += _columns(name, field.type, (place,), None, is_extension=_is_unknown_extension(field))
     names = {column.name for column in columns}
     plain = text_reader(pa.string())
     for name, value in constants.items():
@@ -86,7 +87,9 @@ def _is_unknown_extension(field: Any) -> bool:
 def _columns(name: str, kind: Any, path: tuple[int, ...], list_at: int | None, *, is_extension: bool = False) -> Iterator[ArrowColumn]:
     if pa.types.is_struct(kind) and not is_extension:
         for place, field in enumerate(kind):
-            yield from _columns(f"{name}.{field.name}", field.type, (*path, place), list_at, is_extension=_is_unknown_extension(field))
+            yield from _columns(
+                f"{name}.{field.name.strip()}", field.type, (*path, place), list_at, is_extension=_is_unknown_extension(field)
+            )
         return
     if is_list(kind) and pa.types.is_struct(kind.value_type) and list_at is None and not is_extension:
         yield from _columns(name, kind.value_type, path, len(path))
@@ -127,7 +130,8 @@ def check_type(known: ArrowColumn, column: ArrowColumn) -> None:
     """Raises SourceError where nothing makes texts of a column, or where it is of another kind than the same column before."""
     if column.reader is None:
         raise SourceError(column.refusal())
-    if not column.is_null and _kind(known) != _kind(column):
+    is_other = column.is_list > known.is_list if column.is_null else _kind(known) != _kind(column)
+    if is_other:
         raise SourceError(f"column {shown(known.name)} is of type {column.type}, and was {known.type} before: {_ALIKE}")
 
 

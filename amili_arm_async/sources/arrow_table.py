@@ -39,6 +39,7 @@ class ArrowTable:
         self.origins: Sequence[Origin] = ()
         self.line_paths: Sequence[str] = ()
         self.line_origins: Sequence[Origin] = ()
+        self.lists: Collection[str] = ()
         self.row_count: int | None = None
         self._find_inputs = find_inputs
         self._inputs: Sequence[ArrowInput] = ()
@@ -63,6 +64,7 @@ class ArrowTable:
         lines = [column for column in self._header if column.list_at is not None]
         self.names, self.origins = [column.name for column in plain], [column.origin for column in plain]
         self.line_paths, self.line_origins = [column.name for column in lines], [column.origin for column in lines]
+        self.lists = {column.name for column in self._header if column.is_list}
         counts = [source.row_count for source in self._inputs]
         self.row_count = None if None in counts else sum(filter(None, counts))
 

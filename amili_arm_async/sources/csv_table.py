@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import re
 from collections import deque
-from collections.abc import Collection, Sequence
-from itertools import repeat
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice, repeat
 from typing import Any, Final
 
-from ..errors import SourceError
+from ..errors import SourceError, counted
 from ..values.judge import Origin
 from .table import BrokenRow, TableBlock
 from .text import BOM, LineBlocks, TextDecoder
@@ -23,6 +23,9 @@ _BLOCK: Final = 65_536
 
 _LONGEST_CELL: Final = 131_072
 """Characters of a cell at the most, as in the csv module of Python. Where a quotation mark is one too many, no more is read twice."""
+
+_FEW_COLUMNS: Final = 2
+"""With so many columns, a line of a text may have as many cells as a row by chance."""
 
 _MOST_HEADER_LINES: Final = 20
 _MOST_ENDS: Final = 100
@@ -49,6 +52,7 @@ class CsvTable:
         origins: all are texts.
         line_paths: none.
         line_origins: none.
+        lists: none.
         unit: `line`.
         line_count: the lines that were read.
         blank_count: of these, those that are blank or have blank cells only, and a Ctrl-Z at the end.
@@ -65,6 +69,7 @@ class CsvTable:
 
     line_paths: Sequence[str] = ()
     line_origins: Sequence[Origin] = ()
+    lists: Collection[str] = ()
     unit = "line"
 
     def __init__(
@@ -275,11 +280,21 @@ class CsvTable:
             first, count = self._open[0][0], len(self._open)
             whole = "\n".join([self._text(part) for _, part in self._open])
             cells = self._cells(whole.removesuffix("\r"))
-            if cells is None:
+            if cells is None or self._are_rows(part for _, part in self._open[1:]):
                 self._never_closed()
             else:
                 self._open = []
                 self._row(first, whole, cells, count)
+
+    def _are_rows(self, lines: Iterable[bytes]) -> bool:
+        """Whether one of some lines within quotation marks is a row of its own: then a mark is one too many, and another one closed it."""
+        width = len(self.names)
+        for line in lines if width > _FEW_COLUMNS else ():
+            cells = self._text(line).rstrip("\r").split(self._delimiter)
+            # In a sentence, there is a blank behind a comma.
+            if len(cells) == width and not any(map(str.isspace, filter(None, [cell[:1] for cell in cells]))):
+                return True
+        return False
 
     def _never_closed(self) -> None:
         """A quotation mark is one too many: its line is named, and each line after it is read on its own."""
@@ -327,7 +342,7 @@ class CsvTable:
         width = len(self.names)
         if len(cells) < self._needed or (len(cells) > width and not self._extra and any(map(str.strip, cells[width:]))):
             down = f" (down to line {number + count - 1})" if count > 1 else ""
-            return f"{len(cells)} cells{down}, and the header has {self._needed}"
+            return f"{counted(len(cells), 'cell')}{down}, and the header has {self._needed}"
         if not self._extra:
             for place in self._nameless:
                 if place < len(cells) and cells[place].strip():
@@ -367,11 +382,21 @@ class CsvTable:
         self._delimiter = best.delimiter
         if not any(names):
             raise SourceError(f"line {number}: no column has a name")
+        if not self._known.intersection(names) and (below := self._header_below()) is not None:
+            raise SourceError(f"line {number} is no header, and line {below} looks like one: remove what stands above it")
         self._header = []
         self.names = names
         self.origins = ["text"] * len(names)
         self._nameless = [place for place, name in enumerate(names) if not name]
         self._needed = max(place for place, name in enumerate(names) if name) + 1
+
+    def _header_below(self) -> int | None:
+        """The line that looks like a header, of those that follow."""
+        for number, line in islice(self._lines, _MOST_HEADER_LINES):
+            text = line.decode("utf-8", "replace").rstrip("\r")
+            if max(len(self._known.intersection(_names(text, delimiter) or ())) for delimiter in DELIMITERS) > 1:
+                return number
+        return None
 
 
 class _Header:

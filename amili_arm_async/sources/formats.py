@@ -141,7 +141,7 @@ def _marked_up(head: bytes) -> str:
 
 def _refuse_binary(text: bytes) -> None:
     """NUL in the first line is a sign of UTF-16 or of a binary file; behind it, it is a character of a cell."""
-    head = text[: min(1000, (text.find(b"\n") + 1 or len(text)) + 1)]
+    head = text[: min(1000, text.find(b"\n") + 1 or len(text))]
     if b"\0" not in head:
         return
     for zeros, others, name in ((head[1::2], head[::2], "utf-16-le"), (head[::2], head[1::2], "utf-16-be")):

@@ -17,7 +17,7 @@ from ..unreadable import UnreadableRecord
 from ..values.fields import KEYS, Field
 from ..values.findings import WHOLE, CellFault
 from ..values.judge import Origin, ReadingOptions
-from ..values.rows import RowRules
+from ..values.rows import NO_VALUES, RowRules
 from .documents import is_blank
 from .judged import JudgedBlock, JudgedLines, RefusedRecord
 from .mapping import FieldMap, MappedColumn
@@ -111,7 +111,7 @@ class LinesTable:
 
     def _begin(self) -> None:
         table = self._source.table
-        found = self._fields.of(table.names, table.line_paths)
+        found = self._fields.of(table.names, table.line_paths, table.lists)
         self._key_column = next(one for one in found.columns if one.field.path == _KEY)
         self._key = self._key_column.position
         self.columns = [one for one in found.columns if one.field.path != _KEY]
@@ -120,6 +120,7 @@ class LinesTable:
         self.origins = [table.origins[one.position] for one in self.columns]
         self.refusals = Refusals(table.unit, _KEY, found.columns, self._name)
         self._proofs = SignProofs(found.columns, table.origins) if self._can_prove else None
+        self._given = found.columns
         self._repeated = found.repeated
         by_position = {one.position: one.field for one in found.columns}
         self._row_rules = RowRules("documents", table.names, [by_position.get(place) for place in range(len(table.names))])
@@ -149,6 +150,8 @@ class LinesTable:
         """The rows that are not kept, by where they stand: broken ones, lines without a number (`before` is -1), and what is no line."""
         apart: list[tuple[int, BrokenRow | None]] = [(broken.before, broken._replace(before=0)) for broken in block.broken]
         no_records = self._row_rules.find(block.columns)
+        unnumbered = [row for row, key in enumerate(keys) if key is None]
+        no_records |= {row: NO_VALUES for row in unnumbered if all(is_blank(block.columns[one.position][row]) for one in self._given)}
         repeated = {row for place in self._repeated for row, cell in enumerate(block.columns[place]) if cell and str(cell).strip()}
         for row, key in enumerate(keys):
             if row in no_records:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -129,12 +129,13 @@ class FieldMap:
 
     # --- the header -------------------------------------------------------------------------------------------------------
 
-    def of(self, names: Sequence[str], line_paths: Sequence[str] = ()) -> TableMap:
+    def of(self, names: Sequence[str], line_paths: Sequence[str] = (), lists: Collection[str] = ()) -> TableMap:
         """Returns what the columns of a table are.
 
         Args:
             names: its header.
             line_paths: the fields of its lines, where a column holds them as a list.
+            lists: the names of columns whose cells are lists of texts.
 
         Raises:
             SourceError: columns are no fields, or not all that is wanted is there.
@@ -150,6 +151,8 @@ class FieldMap:
             raise SourceError(self._unknown(unknown))
         columns, repeated = self._once(found)
         self._check_whole(columns, nested)
+        if one := next((one for one in [*columns, *nested] if one.name in lists and one.field.type != "texts"), None):
+            raise SourceError(f"column {_shown(one.name)} holds lists, and {one.field.path} has one value: give each row one value")
         return TableMap(columns, nested, {} if self.extra else repeated)
 
     def _found(self, names: Sequence[str]) -> tuple[list[MappedColumn], list[tuple[int | None, str]]]:

@@ -202,11 +202,10 @@ class SourceFile:
 
         asked = self._options
         encoding = asked.encoding or detect_encoding(self._first)
-        known = "utf-8" if encoding is not None else None
 
         def make(wanted: Collection[int] | None) -> CsvTable:
             return CsvTable(
-                fields.known_names, longest=asked.longest, delimiter=asked.delimiter, encoding=known, extra=fields.extra, wanted=wanted
+                fields.known_names, longest=asked.longest, delimiter=asked.delimiter, encoding=encoding, extra=fields.extra, wanted=wanted
             )
 
         again = self._again if self.can_be_read_again else None

@@ -66,6 +66,7 @@ class Table(Protocol):
         origins: what each column is.
         line_paths: the fields of the lines, where a column holds them as a list: `documentLines.price`; else empty.
         line_origins: what each of them is.
+        lists: the names of those columns, of both kinds, whose cells are lists of texts.
         unit: `line` or `row`.
     """
 
@@ -80,6 +81,9 @@ class Table(Protocol):
 
     @property
     def line_origins(self) -> Sequence[Origin]: ...
+
+    @property
+    def lists(self) -> Collection[str]: ...
 
     @property
     def unit(self) -> str: ...

@@ -19,10 +19,10 @@ from ..values.findings import WHOLE, CellFault
 from ..values.json_judge import with_line
 from ..values.judge import Judge, Origin, ReadingOptions
 from ..values.numbers import combine_proofs, number_proofs
-from ..values.rows import NO_RECORD, RowRules
+from ..values.rows import NO_RECORD, NO_VALUES, RowRules
 from ..values.texts import BLANKS, SHORTENED, without_marks, word_fault
 from ..values.words import DASHES, NULL_WORDS
-from .documents import DocumentRows, LinesOfRows, TableRows, TornDocuments, without_rows
+from .documents import DocumentRows, LinesOfRows, TableRows, TornDocuments, is_blank, without_rows
 from .judged import JudgedBlock, JudgedLines
 from .mapping import FieldMap, MappedColumn
 from .refusals import Refusals, Said
@@ -206,7 +206,7 @@ class TableRecords:
     def begin(self) -> None:
         """Takes in the header. Raises SourceError where it is wrong."""
         table, kind = self._table, self._map.kind
-        found = self._map.of(table.names, table.line_paths)
+        found = self._map.of(table.names, table.line_paths, table.lists)
         self.columns = found.columns
         self._repeated = found.repeated
         self._header = [one for one in found.columns if not one.field.in_lines]
@@ -345,7 +345,10 @@ class TableRecords:
         if judged.needs_number_sign and self._can_prove:
             return None
         refused = judged.refused
-        if no_records := self._row_rules.find(columns):
+        no_records = self._row_rules.find(columns)
+        if not any(map(all, [*header, *flat])):
+            no_records |= self._without_values([*header, *flat], block)
+        if no_records:
             # What is wrong with its cells does not matter.
             refused = {**refused, **{row: [fault] for row, fault in no_records.items()}}
         for position, name in self._repeated.items():
@@ -361,6 +364,13 @@ class TableRecords:
         rows = TableRows(values[:width], values[width:], cells, keys, list(block.numbers), refused, judged.warned)
         rows.broken = [self._named(broken) for broken in block.broken]
         return rows
+
+    @staticmethod
+    def _without_values(columns: Sequence[Sequence[Any]], block: TableBlock) -> dict[int, CellFault]:
+        """The rows without any value in a column that is a field."""
+        offsets = block.lines.offsets if block.lines is not None else [0] * (len(block.numbers) + 1)
+        rows = [row for row in range(len(block.numbers)) if offsets[row] == offsets[row + 1]]
+        return {row: NO_VALUES for row in rows if all(is_blank(column[row]) for column in columns)}
 
     def _named(self, broken: BrokenRow) -> BrokenRow:
         """A line that a tool has written below a table or between its pages is no row of it."""

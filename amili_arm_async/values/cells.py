@@ -13,7 +13,7 @@ from .fields import Field
 from .forms import FORMS, Form
 from .numbers import LARGEST, read_decimal, read_integer, read_typed_number, whole_text
 from .outcome import NOTHING, Outcome, refused
-from .texts import BLANKS, TextRules, separate_items, word_fault
+from .texts import BLANKS, TextRules, separate_items, value_fault
 
 __all__ = ["PENDING", "TYPED", "Rule", "rule_of", "whole_number", "years_of"]
 
@@ -141,7 +141,8 @@ def _value_rule(field: Field, origin: str, decimal_sign: str | None, clear: str 
                 Outcome("") if field.type == "date" else refused("wrong_type", f"a field of type {field.type} can't be cleared by a blank")
             )
         outcome = read(text)
-        return outcome if outcome.code is None else word_fault(text) or outcome
+        # NaN is a number there, and no word.
+        return outcome if outcome.code is None or origin in TYPED else value_fault(text) or outcome
 
     return rule
 

@@ -25,7 +25,7 @@ _DATE: Final = re.compile(
 _NOT_ZERO: Final = re.compile(r"[1-9]")
 _SERIAL: Final = re.compile(r"[0-9]{5}(?:[.,][0-9]+)?", re.ASCII)
 _SHORT_YEAR: Final = re.compile(r"[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2}", re.ASCII)
-_SLASHES: Final = re.compile(r"[0-9]{1,4}/[0-9]{1,2}/[0-9]{1,4}(?:[T ].*)?", re.ASCII)
+_SLASHES: Final = re.compile(r"[0-9]{1,2}/[0-9]{1,2}/[0-9]{1,4}(?:[T ].*)?", re.ASCII)
 _FORMS: Final = "not a date: YYYY-MM-DD or DD.MM.YYYY"
 
 

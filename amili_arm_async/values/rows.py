@@ -10,10 +10,12 @@ from .fields import KEYS, Field, RecordKind
 from .findings import CellFault
 from .texts import BLANKS
 
-__all__ = ["NO_RECORD", "RowRules"]
+__all__ = ["NO_RECORD", "NO_VALUES", "RowRules"]
 
 NO_RECORD: Final = "no_record"
 """The code of a row that is no record."""
+
+NO_VALUES: Final = CellFault(NO_RECORD, "", "a row without a value in any field, and no record: leave it out")
 
 # Patterns are compiled when the first row is looked at, which most tables never need.
 _UNDERLINE: Final = r"[-=_*+~.#\u2013\u2014\u2500\u2550 ]{2,}"
@@ -30,7 +32,7 @@ _DONE: Final = (
     r"eksportert|funnet|skrevet|i alt|totalt)"
 )
 _AMOUNT: Final = r"[-+\u2212(]?[0-9][0-9.,'\s]*[-)]?(?:\s*(?:kr|nok|stk|,-|%))?\.?"
-_COUNT: Final = rf"\(?(?:antall|number of|no\. of|(?:row ?)?count)(?:\s+{_THINGS})?(?:\s+{_DONE})?\s*[:=]*"
+_COUNT: Final = rf"\(?(?:totalt?\s+|sum\s+)?(?:antall|number of|no\. of|(?:row ?)?count)(?:\s+{_THINGS})?(?:\s+{_DONE})?\s*[:=]*"
 _SUM: Final = rf"{_TOTAL}(?:\s+(?:alle?\s+)?(?:{_THINGS}|bel\u00f8p|amount|nok))?\s*[:=]*|{_COUNT}"
 _NUMBER_OR_CURRENCY: Final = rf"{_AMOUNT}|[A-Z]{{3}}"
 _END: Final = (
@@ -41,13 +43,22 @@ _END: Final = (
     r"query (?:ok|complete).*|(?:completion time|fullf\u00f8ringstid|printed|utskrevet|skrevet ut|generert|generated|exported|eksportert|"
     r"rapport|utskrift|uttrekk|report generated)\b.*[0-9].*)[-=*#>\s.]*"
 )
+_LABEL: Final = (
+    r"(?:utskrift(?:sdato|stidspunkt)?|utskrevet(?: av)?|printed(?: by| on)?|generert(?: av)?|generated(?: by| on)?|eksportert(?: av)?|"
+    r"exported(?: by| on)?|rapport(?:dato|navn)?|report(?: date| name)?|kj\u00f8redato|dato|date|kilde|source|periode|period|bruker|user|"
+    r"firma|company|klient|utvalg|filter|sortering|kriterier|merknad|note)\s*(?::.*)?"
+)
+_REMARK: Final = r"[^\W\d_]{2}[\w .,/-]*:\s.*|(?=(?:.*\b[^\W\d_]{2,}\b){2})\S+(?:\s+\S+){2,}"
 _BETWEEN_WORDS: Final = " \t\n\r\u00a0\u202f(:="
 _NOT_DIGITS: Final = bytes(byte for byte in range(1, 256) if not 48 <= byte <= 57)
+
+_MOST_BESIDE: Final = 2
+"""Values beside the label of a remark."""
 
 _HEADER: Final = "the header again, and no record: leave it out"
 _IS_UNDERLINE: Final = "a line drawn under others, and no record: leave it out"
 _IS_SUM: Final = "a sum of other rows, and no record: leave it out"
-_IS_END: Final = "what a tool writes at the end of a list, and no record: leave it out"
+_IS_END: Final = "what a tool writes above or below a list, and no record: leave it out"
 _IS_CTRL_Z: Final = "a Ctrl-Z, which ends a file in DOS, and no record: leave it out"
 
 
@@ -121,7 +132,9 @@ class RowRules:
             return _IS_SUM
         if not key and all(place in self._amounts and re.fullmatch(_AMOUNT, text) for place, text in given):
             return _IS_SUM
-        return _IS_END if not others and _is(_END, first) else None
+        if len(others) <= _MOST_BESIDE and key and _is(_LABEL, first):
+            return _IS_END
+        return _IS_END if not others and (_is(_END, first) or (len(texts) > 1 and key and _is(_REMARK, first))) else None
 
     def message_of_line(self, text: str) -> str | None:
         """Returns why a line that could not be split into the cells of a row is no record; None where it may be one."""

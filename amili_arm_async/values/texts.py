@@ -10,7 +10,17 @@ from .fields import Field, Role
 from .outcome import NOTHING, Outcome, refused
 from .words import DASHES, ERROR_WORDS, NULL_WORDS, is_error_word
 
-__all__ = ["BLANKS", "CONTROL_CHARACTERS", "SEPARATOR", "SHORTENED", "TextRules", "separate_items", "without_marks", "word_fault"]
+__all__ = [
+    "BLANKS",
+    "CONTROL_CHARACTERS",
+    "SEPARATOR",
+    "SHORTENED",
+    "TextRules",
+    "separate_items",
+    "value_fault",
+    "without_marks",
+    "word_fault",
+]
 
 SEPARATOR: Final = "|"
 """Between the values of a list in one cell."""
@@ -30,10 +40,12 @@ _NEVER_DASHES: Final[frozenset[Role]] = frozenset(("identifier", "country", "cur
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_BUT_LINES: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-# What UTF-8 looks like where it was read as Windows-1252 or Latin-1: two bytes for a letter such as those of Norwegian.
+# What UTF-8 looks like where it was read as Windows-1252 or Latin-1: two bytes for a letter such as those of Norwegian. The last three: the
+# sign that replaces what could not be read; letters that were read as those of DOS, and of Mac Roman.
 _WRONGLY_DECODED: Final = re.compile(
-    "\ufffd|\u00c3[\u00a1-\u00bf\u0152\u0153\u0160\u0178\u017d\u0192\u02c6\u02dc\u201e\u2020\u2021\u2026\u2030\u20ac\u2122]"
-    "|\u00c2[\u00a0-\u00bf]|\u00e2\u20ac[\u0153\u02dc\u2122\u00a2\u00a6\u201c\u201d]"
+    "\ufffd|\u00c3[\u00a0-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201e\u2020-\u2022\u2026\u2030"
+    "\u2039\u203a\u20ac\u2122]|\u00c2[\u00a0-\u00bf]|\u00e2\u20ac[\u0153\u02dc\u2122\u00a2\u00a6\u201c\u201d]"
+    "|\u00ef\u00bf\u00bd|\u251c\\S|\u221a[\u220f\u2022\u00b6\u00f2\u00d6\u00dc\u00a9\u00a7\u2202\u00ba\u00d1\u00f1]"
 )
 _MARK: Final = "\ufeff"
 _INVISIBLE: Final = re.compile(
@@ -193,6 +205,13 @@ def word_fault(text: str) -> Outcome | None:
     if text in NULL_WORDS or text in DASHES:
         return _IS_NULL
     return _IS_ERROR if is_error_word(text) else _IS_FORMULA if text.startswith("=") else None
+
+
+def value_fault(text: str) -> Outcome | None:
+    """Returns what is wrong with a text that is no value of its field, where that is more than its form."""
+    if (fault := word_fault(text)) is not None:
+        return fault
+    return _IS_CONTROL if _CONTROL.search(text) else _IS_INVISIBLE if _INVISIBLE.search(text) else None
 
 
 def without_marks(text: str) -> str:

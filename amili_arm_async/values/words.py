@@ -17,7 +17,9 @@ _NULLS: Final = r"""
     nan NaN -nan na <na> n/a n.a. nat NaT pd.na pd.nat (blank) (blanks) (empty) <empty> (tom) (tomt)
 """
 
-NULL_WORDS: Final = _spellings(_NULLS.split()) | {"[object Object]"}
+NULL_WORDS: Final = _spellings(_NULLS.split()) | frozenset(
+    ("[object Object]", "pd.NA", "pd.NaT", "DBNull", "System.DBNull", "-NaN", "-nan(ind)", "nan(ind)", "1.#QNAN", "1.#IND", "-1.#IND")
+)
 """What databases, spreadsheets and programs write for nothing."""
 
 DASHES: Final = frozenset(("-", "--", "---", "\u2013", "\u2014", "\u2212", ".", "..", "...", "?", "??", "???", "_", "*"))

@@ -241,7 +241,7 @@ def test_a_blank_file_has_no_header(content):
 def test_a_ragged_row_is_named_and_the_others_go_on():
     assert rows(HEADER + "1;A\n2\n3;B;C\n\n;\n4;D;;") == [
         (2, ["1", "A"]),
-        (3, "1 cells, and the header has 2"),
+        (3, "1 cell, and the header has 2"),
         (4, "3 cells, and the header has 2"),
         (7, ["4", "D"]),
     ]
@@ -314,7 +314,7 @@ def test_control_characters_are_characters_wherever_they_stand():
     assert rows(HEADER + "1;O\0la\n2;\x1aB\n\x1a\n3;\x1a\n") == [
         (2, ["1", "O\0la"]),
         (3, ["2", "\x1aB"]),
-        (4, "1 cells, and the header has 2"),
+        (4, "1 cell, and the header has 2"),
         (5, ["3", "\x1a"]),
     ]
     assert rows("customerNo\n\x1a\n5\n") == [(2, ["\x1a"]), (3, ["5"])]

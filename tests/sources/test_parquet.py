@@ -80,12 +80,42 @@ async def test_values_of_other_types_cost_their_row():
     found = await read(written({"customerNo": ["1", "2"], "dueDays": [1.5, 2.0], "limitAmount": [1.0, float("nan")]}))
     assert found == [
         ("row 1", "row 1, column dueDays: not a whole number"),
-        ("row 2", "row 2, column limitAmount: a word that tools write for nothing: leave the cell blank where there is no value"),
+        ("row 2", "row 2, column limitAmount: NaN or Infinity is no number: leave the cell blank where there is none"),
     ]
     with pytest.raises(SourceError, match=r'"postalAddress.city" \(did you mean postalAddress.cityName\?\)'):
         await read(written({"customerNo": ["1"], "postalAddress": [{"city": "Bø"}]}))
     ((_, fault),) = await read(written({"customerNo": ["1"], "dueDays": [True], "name": [True]}))
     assert fault.count("column") == 2
+
+
+async def test_names_of_columns_with_blanks_around_them():
+    content = written({" customerNo": ["1"], "Navn ": ["A"], "postalAddress": [{" cityName ": "Oslo"}]})
+    assert await read(content, columns={"Navn": "name"}) == [
+        ("row 1", {"customerNo": "1", "name": "A", "postalAddress": {"cityName": "Oslo"}})
+    ]
+
+
+@pytest.mark.parametrize("field", ["customerNo", "name", "limitAmount", "vatLiable"])
+async def test_a_list_in_a_field_of_one_value(field):
+    content = written({"customerNo": ["1"], field: [["1"]]})
+    with pytest.raises(SourceError, match=f'column "{field}" holds lists, and {field} has one value'):
+        await read(content)
+    lists = {"documentNo": ["1"], "documentLines": [[{"lineText": ["a"]}]]}
+    with pytest.raises(SourceError, match=r"documentLines\.lineText has one value"):
+        await read(written(lists), "documents")
+
+
+async def test_a_row_without_a_value_is_no_record():
+    content = written({"customerNo": ["1", None, "3"], "name": ["A", "", "C"], "vatLiable": [True, None, None]})
+    found = await read(content)
+    assert [(place, isinstance(record, str)) for place, record in found] == [("row 1", False), ("row 2", True), ("row 3", False)]
+    assert "without a value" in found[1][1]
+    lines = written({"documentNo": ["7", None, "7", "8"], "documentLines.lineNo": [1, None, 2, 1]})
+    found = await read(lines, "documents")
+    # No part of the document around it is sent.
+    assert [(place, isinstance(record, str)) for place, record in found] == [
+        *(("row 1", True), ("row 2", True), ("row 3", True), ("row 4", False))
+    ]
 
 
 async def test_columns_that_are_no_field():

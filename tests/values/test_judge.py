@@ -66,6 +66,13 @@ REFUSED = [
     *(("limitAmount", cell, "two_meanings") for cell in ("12.000", "1,234", "-12.000")),
     *(("limitAmount", cell, "number") for cell in ("12 34", "kr 100", "NOK 100", "100,-", "25 %", "(100)", "100-", "1,23,456", "x")),
     ("limitAmount", "1E+05", "shortened_number"),
+    *((path, "20.11.2026\u200b", "invisible_characters") for path in ("dateOfBirth", "limitAmount", "vatLiable")),
+    *((path, "1\0002", "control_characters") for path in ("dateOfBirth", "limitAmount", "dueDays")),
+    *(
+        ("name", name, "wrongly_decoded")
+        for name in ("\u00c3\u2013berg", "M\u00ef\u00bf\u00bdller", "Bj\u251c\u00a9rn", "Bj\u221a\u220frn")
+    ),
+    *(("customerNo", word, "null_word") for word in ("pd.NA", "DBNull", "-NaN")),
     ("dueDays", "14.000", "two_meanings"),
     ("dueDays", "14.5", "number"),
     ("dueDays", "9007199254740993", "out_of_range"),
