@@ -130,7 +130,10 @@ def check_type(known: ArrowColumn, column: ArrowColumn) -> None:
     """Raises SourceError where nothing makes texts of a column, or where it is of another kind than the same column before."""
     if column.reader is None:
         raise SourceError(column.refusal())
-    is_other = column.is_list > known.is_list if column.is_null else _kind(known) != _kind(column)
+    if column.is_null and column.is_list:
+        is_other = not known.is_list and known.list_at is None
+    else:
+        is_other = not column.is_null and _kind(known) != _kind(column)
     if is_other:
         raise SourceError(f"column {shown(known.name)} is of type {column.type}, and was {known.type} before: {_ALIKE}")
 

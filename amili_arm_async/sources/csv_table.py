@@ -290,9 +290,9 @@ class CsvTable:
         """Whether one of some lines within quotation marks is a row of its own: then a mark is one too many, and another one closed it."""
         width = len(self.names)
         for line in lines if width > _FEW_COLUMNS else ():
-            cells = self._text(line).rstrip("\r").split(self._delimiter)
+            cells = self._cells(self._text(line).rstrip("\r")) or []
             # In a sentence, there is a blank behind a comma.
-            if len(cells) == width and not any(map(str.isspace, filter(None, [cell[:1] for cell in cells]))):
+            if len(cells) == width and cells[0].strip() and not any(cell[:1].isspace() for cell in cells):
                 return True
         return False
 
