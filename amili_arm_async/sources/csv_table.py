@@ -206,11 +206,11 @@ class CsvTable:
         width = len(self.names)
         if len(columns) < self._needed:
             return None
-        if not self._extra and any(any(map(str.strip, column)) for column in columns[width:]):
+        if not self._extra and not all(map(_are_blank, columns[width:])):
             return None
         del columns[width:]
         columns += [[""] * count for _ in range(width - len(columns))]
-        if not self._extra and any(any(map(str.strip, columns[place])) for place in self._nameless):
+        if not self._extra and not all(_are_blank(columns[place]) for place in self._nameless):
             return None
         return columns
 
@@ -340,12 +340,12 @@ class CsvTable:
 
     def _fault_of(self, cells: list[str], number: int, count: int) -> str | None:
         width = len(self.names)
-        if len(cells) < self._needed or (len(cells) > width and not self._extra and any(map(str.strip, cells[width:]))):
+        if len(cells) < self._needed or (len(cells) > width and not self._extra and not _are_blank(cells[width:])):
             down = f" (down to line {number + count - 1})" if count > 1 else ""
             return f"{counted(len(cells), 'cell')}{down}, and the header has {self._needed}"
         if not self._extra:
             for place in self._nameless:
-                if place < len(cells) and cells[place].strip():
+                if place < len(cells) and not _are_blank([cells[place]]):
                     return _NO_NAME.format(place + 1)
         return None
 
@@ -428,7 +428,7 @@ def _names(text: str, delimiter: str) -> list[str] | None:
     return [_LINE_END_IN_NAME.sub(" ", name.strip()) for name in rows[0]]
 
 
-def _are_blank(cells: list[str]) -> bool:
+def _are_blank(cells: Sequence[str]) -> bool:
     text = "".join(cells)
     return not text or (text.isspace() and not _CONTROL.search(text))
 

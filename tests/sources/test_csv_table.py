@@ -134,6 +134,7 @@ def test_it_does_not_matter_how_the_bytes_come(header, text, step, longest):
 
 @settings(max_examples=1500, deadline=None)
 @given(headers, texts, st.integers(1, 200), st.booleans())
+@example("customerNo\n", ';"\n\x1c"', 1, False)
 def test_every_line_is_a_row_a_broken_row_a_part_of_one_or_blank(header, text, step, extra):
     content = (header + text).encode()
     table, found = cut(content, step, extra=extra)
