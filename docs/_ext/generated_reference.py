@@ -39,7 +39,7 @@ def write_pages(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     pages = {
         "api.rst": api(),
-        "blocking.rst": page_of(blocking, "Blocking client", "BlockingClient", "BlockingSharedRun"),
+        "blocking.rst": page_of(blocking, "Blocking client", "BlockingClient"),
         "sandbox.rst": page_of(sandbox, "Sandbox", "Sandbox"),
         "cli.md": cli(),
         "results.md": results(),
