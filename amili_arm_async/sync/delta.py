@@ -158,7 +158,7 @@ class Delta(RunObserver):
         attempt, last = journal.attempt, self._state.journal
         goes_on = last is not None and last.attempt == attempt.previous
         first = last.first_batch if last is not None and goes_on else attempt.first_batch
-        await journal.count_from(first)
+        await journal.count_latest(first)
         await self._state.use_journal(JournalUse(attempt.token, first))
 
     async def filter(self, records: Sequence[Any], first: int) -> Mapping[int, Outcome]:

@@ -270,10 +270,14 @@ def a_slice_is_compared_alone() -> Patches:
 def an_earlier_run_id_is_believed() -> Patches:
     """What a journal says counts though other syncs came between."""
 
-    async def count_from(self: Any, batch: int) -> None:
-        pass
+    real = store.RunStore.count_latest
+    return [(store.RunStore, "count_latest", lambda self, connection, batch: real(self, connection, 0))]
 
-    return [(journal.SqliteRunJournal, "count_from", count_from)]
+
+@mutant_of("sync")
+def anything_in_the_journal_counts() -> Patches:
+    """What succeeded in a run counts, though the run sent something else for the customer later."""
+    return [(store, "overtake_older", lambda _: None), (contents, "overtake_older", lambda _: None)]
 
 
 @mutant_of("sync")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import drawing, nightly_story, pager_story, plan, scenario, sync_story
+from . import customers_story, drawing, nightly_story, pager_story, plan, scenario, sync_story
 from .drawing import Scenario
 from .plan import Plan
 from .scenario import Result
@@ -21,11 +21,13 @@ Told = Scenario | Plan
 _DRAW: dict[str, Callable[[int], Told]] = {
     "documents": drawing.draw,
     "sync": sync_story.draw,
+    "customers": customers_story.draw,
     "nightly": nightly_story.draw,
     "pager": pager_story.draw,
 }
 _STORIES: dict[str, type[Story]] = {
     "sync": sync_story.SyncStory,
+    "customers": customers_story.CustomersStory,
     "nightly": nightly_story.NightlyStory,
     "pager": pager_story.PagerStory,
 }
@@ -33,7 +35,7 @@ _STORIES: dict[str, type[Story]] = {
 KINDS = tuple(_DRAW)
 """The kinds of stories."""
 
-_TURNS = ("documents", "sync", "documents", "nightly", "documents", "sync", "pager")
+_TURNS = ("documents", "sync", "documents", "nightly", "documents", "customers", "documents", "pager")
 """The kinds that follow each other."""
 
 _IN_TURN = 3
@@ -59,10 +61,12 @@ def read_case(path: Path) -> tuple[Told, str]:
 def run(told: Told, *, keep_log: bool = False, branches: bool = True) -> Result:
     """Runs a story in a world of its own."""
     if isinstance(told, Plan):
-        return run_story(_STORIES[told.kind], told, keep_log=keep_log)
+        return run_story(_STORIES[told.kind], told, keep_log=keep_log, branches=branches)
     return scenario.run_scenario(told, keep_log=keep_log, branches=branches)
 
 
 def shrink(told: Told, fails: Callable[[Any], bool]) -> Told:
     """Returns a smaller story that still fails."""
-    return plan.shrink(told, fails) if isinstance(told, Plan) else scenario.shrink(told, fails)
+    if isinstance(told, Plan):
+        return plan.shrink(told, fails, lambda one: run(one, branches=False).struck_at)
+    return scenario.shrink(told, fails)

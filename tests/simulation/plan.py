@@ -45,6 +45,8 @@ class Act:
         ahead: pages that are fetched ahead; 0: one after the other.
         moves: which customers come and go meanwhile: a seed; 0: none do.
         update: whether customers are updated (PUT) in place of created.
+        dead_letter: whether what did not succeed is written to a file.
+        accepted: whether a run ends when all is accepted, and reads no results.
     """
 
     what: str
@@ -78,6 +80,8 @@ class Act:
     ahead: int = 0
     moves: int = 0
     update: bool = False
+    dead_letter: bool = False
+    accepted: bool = False
 
     def __str__(self) -> str:
         return " ".join([self.what, *(f"{name} {value}" for name, value in _unusual(self).items())])
@@ -96,6 +100,8 @@ class Plan:
         customers: how many there are.
         batch: records of a batch.
         concurrency: batches at once.
+        only: of the moments in which a fault may strike, the numbers of those in which one does; None: any, by the odds.
+        branch: the commit after which the machine stops, and people go on with the next act; None: all acts are done.
     """
 
     kind: str
@@ -106,6 +112,8 @@ class Plan:
     customers: int = 12
     batch: int = 3
     concurrency: int = 3
+    only: tuple[int, ...] | None = None
+    branch: int | None = None
 
     @property
     def features(self) -> frozenset[str]:
@@ -120,12 +128,13 @@ class Plan:
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Plan:
         """Reads what `to_dict` returned."""
-        return cls(**{**value, "acts": tuple(Act(**act) for act in value["acts"]), "faults": tuple(value["faults"])})
+        only = tuple(value["only"]) if value.get("only") is not None else None
+        return cls(**{**value, "acts": tuple(Act(**act) for act in value["acts"]), "faults": tuple(value["faults"]), "only": only})
 
 
 _USUAL = Act("")
 
-_SAYS_NOTHING = {"sync", "night", "list", "freeze_for", "disk_fails", "clock", "at", "run_id", "page", "documents"}
+_SAYS_NOTHING = {"sync", "night", "list", "send", "freeze_for", "disk_fails", "clock", "at", "run_id", "page", "documents"}
 """What each story of a kind has, and what says nothing without something else."""
 
 
@@ -135,16 +144,41 @@ def _unusual(act: Act) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != getattr(_USUAL, name)}
 
 
-def shrink(plan: Plan, fails: Callable[[Plan], bool]) -> Plan:
-    """Returns a smaller story that still fails: fewer acts, faults and customers, and acts that are as usual wherever they can be."""
+def shrink(plan: Plan, fails: Callable[[Plan], bool], struck_at: Callable[[Plan], tuple[int, ...]]) -> Plan:
+    """Returns a smaller story that still fails: fewer acts, faults and customers, acts that are as usual wherever they can be, and each fault
+    as rarely as can be.
+
+    Args:
+        plan: the story.
+        fails: whether another one still fails.
+        struck_at: returns the moments of a story in which a fault strikes.
+    """
+    plan = _as_small_as_can_be(plan, fails, _smaller)
+    if plan.faults:
+        struck = replace(plan, only=struck_at(plan))
+        if fails(struck):
+            plan = _as_small_as_can_be(struck, fails, _rarer)
+    return _as_small_as_can_be(plan, fails, _smaller)
+
+
+def _as_small_as_can_be(plan: Plan, fails: Callable[[Plan], bool], smaller: Callable[[Plan], Iterator[Plan]]) -> Plan:
     changed = True
     while changed:
         changed = False
-        for smaller in _smaller(plan):
-            if fails(smaller):
-                plan, changed = smaller, True
+        for one in smaller(plan):
+            if fails(one):
+                plan, changed = one, True
                 break
     return plan
+
+
+def _rarer(plan: Plan) -> Iterator[Plan]:
+    """The same story, in which some faults do not strike."""
+    only = plan.only or ()
+    size = len(only) // 2 or len(only)
+    while size:
+        yield from (replace(plan, only=(*only[:at], *only[at + size :])) for at in range(0, len(only), size))
+        size //= 2
 
 
 def _smaller(plan: Plan) -> Iterator[Plan]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +89,24 @@ class CustomerService(Service):
         self.listed: list[dict[str, Any]] = []
         self.grows = 0
         self._queries = 0
+
+    def kept(self) -> dict[str, Any]:
+        """Returns a copy of the books, for `back_to`."""
+        versions = {name: [replace(one) for one in some] for name, some in self.versions.items()}
+        sent = {pid: counted.copy() for pid, counted in self.sent.items()}
+        refused = {pid: set(names) for pid, names in self.refused.items()}
+        mine = {name: copy(getattr(self, name)) for name in ("_order", "_kinds", "listed", "grows", "_queries")}
+        return {**super().kept(), "mine": mine, "versions": versions, "sent": sent, "refused": refused}
+
+    def back_to(self, kept: dict[str, Any]) -> None:
+        """Makes the books again what they were."""
+        super().back_to(kept)
+        for name, value in kept["mine"].items():
+            setattr(self, name, copy(value))
+        self.versions = defaultdict(list, {name: [replace(one) for one in some] for name, some in kept["versions"].items()})
+        self.sent = defaultdict(Counter, {pid: counted.copy() for pid, counted in kept["sent"].items()})
+        self.refused = defaultdict(set, {pid: set(names) for pid, names in kept["refused"].items()})
+        self._kept = []
 
     def at_last(self, name: str) -> Version | None:
         """What a customer is once all that was taken is processed."""
@@ -177,7 +197,8 @@ class CustomerService(Service):
             self._answer(connection, 200, {"status": "PROCESSED", "result": "SUCCESS"}, cut=fault == "cut_answer")
 
     def _take(self, request: _Request) -> str:
-        body = json.loads(request.body, parse_float=Decimal)
+        text = gzip.decompress(request.body) if request.headers.get("content-encoding") == "gzip" else request.body
+        body = json.loads(text, parse_float=Decimal)
         if "documents" in body:
             uuid = super()._take(request)
             self._kinds[uuid] = "documents"

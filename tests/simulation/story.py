@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import sqlite3
 import tempfile
 from collections import Counter
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +30,18 @@ from .world import DeadlockError, EndlessError, Process, World
 __all__ = ["Begun", "Story", "run_story"]
 
 _MEMORY = "/dev/shm"
+
+_MOST_BRANCHES = 6
+_BRANCHES_OFF = 0.1
+"""How many commits of a story, at the most, and how often, are moments from which another story branches off."""
+
+_BRANCHES_WITH_AN_ACT = 0.5
+"""How often a branch goes on with what was done when the machine stopped; else the morning comes at once."""
+
+
+class _MachineStoppedError(BaseException):
+    """Everything stops: from here on it is a branch."""
+
 
 
 @dataclass
@@ -63,6 +79,9 @@ class Story:
     files: ClassVar[tuple[str, ...]] = ()
     """Names of the files that `copy` copies."""
 
+    memory: ClassVar[tuple[str, ...]] = ()
+    """Names of what else of a story of this kind belongs to a moment: sets and mappings whose values never change."""
+
     def __init__(self, plan: Plan, world: World, service: CustomerService, machine: Machine, folder: Path) -> None:
         self.plan = plan
         self.world = world
@@ -73,8 +92,13 @@ class Story:
         self.states: Counter[tuple[str, str | None]] = Counter()
         self.copies: dict[str, bytes] = {}
         self.boots = 1
-        # When the last job began.
+        # When the last job began, and what it is.
         self._begun_at = 0.0
+        self._act = Act("")
+        self.branch: int | None = None
+        self.moments: list[dict[str, Any]] = []
+        self._branches = world.stream("branches")
+        machine.on_commit = self._committed
 
     # --- what a kind of story has of its own --------------------------------------------------------------------------------
 
@@ -97,23 +121,91 @@ class Story:
     def morning(self) -> None:
         """What is done at last, with a service that is well."""
 
-    # --- acts -----------------------------------------------------------------------------------------------------------------
-
     def violate(self, rule: str, what: str) -> None:
         """Takes note of what must not be."""
         self.violations.append(f"{rule}: {what}")
         self.world.note(f"VIOLATION {rule}: {what}")
 
+    def tell(self, part: Callable[[], None]) -> None:
+        """Tells a part of the story, with an end in any case."""
+        try:
+            part()
+        except DeadlockError:
+            self.violate("ends", "a process waits for ever")
+        except EndlessError:
+            self.violate("ends", "a process does not end")
+
     def run(self) -> None:
         """Does all acts, then what people do the next morning."""
-        for act in self.plan.acts:
-            self.do(act)
-            if self.violations:
-                return
+        try:
+            for act in self.plan.acts:
+                self.do(act)
+                if self.violations:
+                    return
+        except _MachineStoppedError:
+            self.branch_off(self.moments.pop())
+        else:
+            self._morning()
+
+    def _morning(self) -> None:
         self.service.is_well = True
         self.world.wall = self.world.boot = self.world.service = 0.0
-        self.pause(10_000)
+        # What is on the way comes before the morning.
+        morning = self.world.now + 10_000 * 1_000_000_000
+        self.world.after(10_000.0, lambda: None)
+        self.world.run(lambda: self.world.now >= morning)
         self.morning()
+
+    # --- branches -------------------------------------------------------------------------------------------------------------
+
+    def _committed(self) -> None:
+        """Keeps some of the moments in which a machine may stop."""
+        if self.service.is_well or self.branch is not None:
+            return
+        if self.plan.branch is not None:
+            if self.machine.commits == self.plan.branch:
+                self.moments.append(self._moment())
+                raise _MachineStoppedError
+        elif len(self.moments) < _MOST_BRANCHES and self._branches.random() < _BRANCHES_OFF:
+            self.moments.append(self._moment())
+
+    def _moment(self) -> dict[str, Any]:
+        return {
+            "world": self.world.kept(),
+            "service": self.service.kept(),
+            "files": {path.name: path.read_bytes() for path in self.folder.iterdir() if not path.name.endswith("-shm")},
+            "commits": self.machine.commits,
+            "scopes": self.machine.scopes_made,
+            "connections": self.machine.network.opened,
+            "alive": list(self.world.processes),
+            "story": {name: copy(getattr(self, name)) for name in ("copies", "boots", "_begun_at", "_act", *self.memory)},
+        }
+
+    def branch_off(self, moment: dict[str, Any]) -> None:
+        """Goes on from a moment in which the machine stopped, whatever came later."""
+        self.world.back_to(moment["world"])
+        self.service.back_to(moment["service"])
+        self.machine.close_dead()
+        self.machine.scopes_made, self.machine.network.opened = moment["scopes"], moment["connections"]
+        # Later moments are told first, and who is alive now was alive earlier, or not begun.
+        for process in moment["alive"]:
+            process.was_killed = True
+        for name, value in moment["story"].items():
+            setattr(self, name, copy(value))
+        for path in list(self.folder.iterdir()):
+            if path.name not in moment["files"]:
+                path.unlink()
+        for name, content in moment["files"].items():
+            self._put(self.folder / name, content)
+        self.branch = moment["commits"]
+        self.world.note(f"the processes are killed after commit {self.branch}, and what was on the way is lost")
+        self.check()
+        if not self.violations and random.Random(f"{self.plan.seed}/{self.branch}").random() < _BRANCHES_WITH_AN_ACT:
+            self.do(replace(self._act, kill_at=None, power_cut=False, beside=False, **_WITHOUT_HARM))  # type: ignore[arg-type]
+        if not self.violations:
+            self._morning()
+
+    # --- acts -----------------------------------------------------------------------------------------------------------------
 
     def pause(self, seconds: float) -> None:
         """Lets time pass."""
@@ -140,10 +232,9 @@ class Story:
 
     def _processes(self, act: Act) -> list[Begun]:
         self.service.catch_up(self._begun_at)
-        self._begun_at = self.world.seconds
+        self._begun_at, self._act = self.world.seconds, act
         self.before(act)
-        usual = {"kill_at": None, "cancel_at": None, "power_cut": False, "disk_fails_at": None}
-        both = [act, replace(act, beside=False, **usual)] if act.beside else [act]  # type: ignore[arg-type]
+        both = [act, replace(act, beside=False, kill_at=None, power_cut=False, **_WITHOUT_HARM)] if act.beside else [act]  # type: ignore[arg-type]
         begun = [self._start(one, keeps_images=act.power_cut and not act.beside) for one in both]
         if act.jump:
             self.world.after(act.at, lambda: self._jump(act))
@@ -310,11 +401,15 @@ def _tasks(process: Process) -> list[asyncio.Task[Any]]:
     return [task for task in asyncio.all_tasks(process.loop) if task is not process.task and not task.done()]
 
 
-def run_story(cls: type[Story], plan: Plan, *, keep_log: bool = False) -> Result:
-    """Runs a story in a world of its own."""
+_WITHOUT_HARM = {"cancel_at": None, "disk_fails_at": None}
+
+
+def run_story(cls: type[Story], plan: Plan, *, keep_log: bool = False, branches: bool = True) -> Result:
+    """Runs a story in a world of its own, and those that branch off from it."""
     world = World(plan.seed, keep_log=keep_log)
     service = CustomerService(world)
     service.enabled, service.odds = frozenset(plan.faults), plan.odds
+    service.only = frozenset(plan.only) if plan.only is not None else None
     network = Network(world, service)
     network.refuses = lambda: service.strikes("refused") is not None
     machine = Machine(world, network)
@@ -322,13 +417,13 @@ def run_story(cls: type[Story], plan: Plan, *, keep_log: bool = False) -> Result
     story = cls(plan, world, service, machine, folder)
     try:
         with stories(), machine.under():
-            try:
-                story.run()
-            except DeadlockError:
-                story.violate("ends", "a process waits for ever")
-            except EndlessError:
-                story.violate("ends", "a process does not end")
+            story.tell(story.run)
+            cases = 1
+            while branches and story.moments and not story.violations:
+                cases += 1
+                story.tell(partial(story.branch_off, story.moments.pop()))
     finally:
         shutil.rmtree(folder)
         bury(world, machine, network, story)
-    return Result(story.violations, world.trace.hexdigest(), world.log or [], service.struck, story.states)
+    log, struck_at = world.log or [], tuple(service.struck_at)
+    return Result(story.violations, world.trace.hexdigest(), log, service.struck, story.states, cases, story.branch, struck_at)

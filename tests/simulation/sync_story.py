@@ -95,6 +95,7 @@ class SyncStory(Story):
     """One state, and the syncs that use it."""
 
     files: ClassVar[tuple[str, ...]] = ("state", "journal")
+    memory: ClassVar[tuple[str, ...]] = ("_stale", "_known")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

@@ -151,3 +151,18 @@ async def test_a_night_that_comes_back_leaves_no_customer_behind(arm, sandbox, t
         )
         assert counts(report.customers) == {"succeeded": 5}
         assert names(sandbox) == {name}
+
+
+async def test_only_the_latest_of_two_records_of_a_customer_counts(sync, sandbox, journal, lose_digests) -> None:
+    await sync([*named("A"), *named("B")], **journal("1"))
+    lose_digests()
+    # The source has only the older one now.
+    report = await sync(named("A"), **journal("1"))
+    assert counts(report.bulk) == {"succeeded": 5}
+    assert names(sandbox) == {"A"}
+    lose_digests()
+    # Whatever order they are in, what was sent last is what counts.
+    assert counts((await sync(named("A"), **journal("1"))).bulk) == {"done_before": 5}
+    await sync([*named("A"), *named("B")], **journal("1"))
+    assert names(sandbox) == {"B"}
+    assert numbers(await sync(named("B"))) == (0, 0, 5, 0, 0)

@@ -21,6 +21,7 @@ __all__ = [
     "decide_customer",
     "decide_document",
     "furthest",
+    "overtake_older",
 ]
 
 EntryState: TypeAlias = Literal["succeeded", "open", "accepted", "unknown", "failed", "rejected", "current"]
@@ -49,7 +50,8 @@ class ResumeEntry:
         content: its fingerprint, or -1 if that is not known.
         batch, position: where it is in the journal.
         claimed: the place in the source of the record that it matches in this attempt, or None.
-        overtaken: for a customer, whether another one with its key was sent after it and comes before it in the source.
+        overtaken: for a customer, whether another one with its key was sent after it and comes before it in the source; where only the
+            latest counts, whether something else was sent after it.
     """
 
     row: int | None
@@ -157,6 +159,20 @@ def decide_customer(entries: list[ResumeEntry], content: int, place: int) -> Dec
         entry.overtaken = True
     after = sorted({entry.batch for entry in entries if entry.state in {"open", "accepted"}})
     return Decision(send=True, supersedes=[_claim(entry, place) for entry in replaced], overtakes=overtakes, after=after)
+
+
+def overtake_older(entries: list[ResumeEntry]) -> None:
+    """Marks as overtaken each customer of whom something else was sent, or may have been sent, later.
+
+    Args:
+        entries: the records in the journal with the same identity, the oldest first.
+    """
+    latest: int | None = None
+    for entry in reversed(entries):
+        if latest is not None:
+            entry.overtaken |= entry.content != latest
+        elif entry.state in ENTRY_MAY_BE_ON_SERVER:
+            latest = entry.content
 
 
 def furthest(entries: list[ResumeEntry]) -> ResumeEntry:

@@ -307,8 +307,9 @@ class RunJournal(Recorder, Protocol):
         """The attempt in progress. Known once `begin` has returned."""
         ...
 
-    async def count_from(self, batch: int) -> None:
-        """Customers with a number that were sent in an earlier batch may have been overwritten since: they are not done, and sent again.
+    async def count_latest(self, batch: int) -> None:
+        """Makes a customer with a number done only if what succeeded is the latest that the run sent for it, and was in no batch before one:
+        else it may have been overwritten since, and is sent again.
 
         Args:
             batch: the id of the first batch that counts.

@@ -9,7 +9,7 @@ from typing import Final
 from ...chunking import split_json_objects
 from ...fingerprints import content_digest, content_name
 from ...outcomes import REPEATED, Outcome
-from ..matching import ENTRY_MAY_BE_ON_SERVER, OTHER_CONTENT, ResumeEntry, furthest
+from ..matching import ENTRY_MAY_BE_ON_SERVER, OTHER_CONTENT, ResumeEntry, furthest, overtake_older
 from .index import Index, names_of, read_records
 from .queries import body_of, ids, read_outcomes
 
@@ -24,6 +24,7 @@ def earlier_outcomes(
     texts: Sequence[bytes],
     prints: Sequence[int],
     contents: Contents | None,
+    only_latest: bool,
 ) -> dict[int, Outcome]:
     """Finds what earlier attempts did with records that this attempt will not send, if they may be with the server.
 
@@ -35,6 +36,7 @@ def earlier_outcomes(
         texts: their JSON; may be empty if all have keys.
         prints: their fingerprints; empty if their content is not known, then the key is enough.
         contents: compares documents; None for customers.
+        only_latest: whether, of customers, only the latest that was sent counts.
 
     Returns:
         The outcomes by place; `invalid` for a document whose number is that of another one, which the server may have.
@@ -44,6 +46,8 @@ def earlier_outcomes(
     found = index.find(names)
     chosen: dict[int, ResumeEntry] = {}
     conflicts: dict[int, Outcome] = {}
+    for entries in found.values() if only_latest else ():
+        overtake_older(entries)
     for place, name in enumerate(names):
         is_compared = contents is not None and keys[place] is not None and bool(prints)
         if is_compared and any(entry.claimed not in {None, indexes[place]} for entry in found[name]):

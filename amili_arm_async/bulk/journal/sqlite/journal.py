@@ -85,6 +85,7 @@ class SqliteRunJournal:
         self._adopted: set[int] = set()
         # Batches with customers of whom an earlier attempt sent something else.
         self._overtaking: set[int] = set()
+        self._only_latest = False
         self._dead_letter: DeadLetter | None = None
 
     # What differs where the journal is not a file: see `journal.postgres.journal`.
@@ -225,9 +226,10 @@ class SqliteRunJournal:
         assert self._run is not None
         return Attempt(self._run.token, self._run.previous, self._run.next_batch)
 
-    async def count_from(self, batch: int) -> None:
-        """Makes earlier batches count no longer. See `RunJournal`."""
-        await self._call(partial(self._store.count_from, batch=batch))
+    async def count_latest(self, batch: int) -> None:
+        """Makes only the latest of each customer count. See `RunJournal`."""
+        self._only_latest = True
+        await self._call(partial(self._store.count_latest, batch=batch))
 
     def _stamp(self) -> Stamp:
         return clock.stamp(self._service.latest())
@@ -354,8 +356,8 @@ class SqliteRunJournal:
     # --- sending ----------------------------------------------------------------------------------------------------------
 
     async def before_send(self, in_flight: InFlightBatch) -> Mapping[int, Outcome]:
-        """Records that a batch is about to be sent. That is durable when it returns for documents, and for customers of whom an earlier
-        attempt sent something else, so that what it sent never counts again. See `Recorder`.
+        """Records that a batch is about to be sent. That is durable when it returns for documents, for customers of whom an earlier
+        attempt sent something else, and where only the latest counts, so that what was sent before never counts again. See `Recorder`.
 
         Args:
             in_flight: the batch.
@@ -369,7 +371,7 @@ class SqliteRunJournal:
         """
         assert self._thread is not None
         do = partial(self._store.before_send, id=in_flight.row, batch=in_flight.batch, tries=in_flight.attempts + 1, now=self._stamp())
-        if not self._key.safe or in_flight.row in self._overtaking:
+        if not self._key.safe or self._only_latest or in_flight.row in self._overtaking:
             self._overtaking.discard(in_flight.row)
             return await self._thread.call_urgent(do)
         if self.failure is not None:

@@ -20,7 +20,7 @@ from ...chunking import Batch, split_json_objects
 from ...fingerprints import content_name
 from ...outcomes import Outcome, State
 from ..dead_letter import UnsuccessfulBatch
-from ..matching import ENTRY_MAY_BE_ON_SERVER, Decision, ResumeDecisions, ResumeEntry, decide_customer, decide_document
+from ..matching import ENTRY_MAY_BE_ON_SERVER, Decision, ResumeDecisions, ResumeEntry, decide_customer, decide_document, overtake_older
 from ..protocol import StaleSince
 from ..run_key import RunKey, running_error
 from .contents import Contents, earlier_outcomes, hide_unsent
@@ -115,6 +115,7 @@ class RunStore:
         mark: the mark beside the journal, for documents.
         contents: compares documents whose text is kept.
         kept_bytes: bytes of text kept of documents that succeeded.
+        only_latest: whether a customer is done only if what succeeded is the latest that the run sent for it.
     """
 
     key: RunKey
@@ -141,6 +142,7 @@ class RunStore:
     mark: Mark | None = None
     contents: Contents | None = None
     kept_bytes: int = 0
+    only_latest: bool = False
 
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
@@ -382,15 +384,15 @@ class RunStore:
             self.index.fill(((batch, states_of(connection, batch)) for batch in earlier), self.in_order.claimed)
             self.in_order = None
 
-    def count_from(self, connection: sqlite3.Connection, batch: int) -> None:
-        """Makes customers with a number that were sent in an earlier batch count as overtaken.
+    def count_latest(self, connection: sqlite3.Connection, batch: int) -> None:
+        """Makes only the latest count of what was sent for each customer, and nothing with a number that was sent in an earlier batch.
 
         Args:
             connection: of the journal.
             batch: the id of the first batch that counts.
         """
-        earlier = "SELECT EXISTS (SELECT 1 FROM batches WHERE id BETWEEN ? AND ?)"
-        if connection.execute(earlier, (self.span[0], batch - 1)).fetchone()[0]:
+        self.only_latest = True
+        if self.is_resumed:
             self._index_of(connection).overtake(batch)
 
     def _index_of(self, connection: sqlite3.Connection) -> Index:
@@ -432,6 +434,9 @@ class RunStore:
         others = {place: content_name(texts[place], document=not self.key.safe) for place, key in enumerate(batch.keys) if key is None}
         names = names_of(batch.keys, others)
         found = index.find(names)
+        if self.only_latest:
+            for entries in found.values():
+                overtake_older(entries)
         decisions = ResumeDecisions()
         superseded: list[tuple[int, int, int]] = []
         overtaken: list[ResumeEntry] = []
@@ -488,7 +493,8 @@ class RunStore:
         self._index_earlier(connection)
         if self.index is None or (self.key.safe and not prints):
             return {}
-        return earlier_outcomes(connection, self.index, indexes, keys, texts, prints, self._contents_of(connection))
+        compared = (self._contents_of(connection), self.only_latest)
+        return earlier_outcomes(connection, self.index, indexes, keys, texts, prints, *compared)
 
     def _contents_of(self, connection: sqlite3.Connection) -> Contents | None:
         """Returns what compares documents by content; None for customers, which are equal only if their JSON is."""

@@ -1,0 +1,253 @@
+"""Stories of plain customers: runs of creates and updates with and without a journal, single calls, dead letters that are replayed."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from contextlib import closing
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from amili_arm_async import ArmClient, ArmError, BulkOptions, BulkReport, JournalError, NotSentError, Reconcile, prune_journal
+from amili_arm_async.bulk.journal.replay.engine import Replay
+from amili_arm_async.bulk.run import BulkRun
+
+from .customer_source import given_as
+from .plan import Act, Plan
+from .registry import FAULTS, customer_name, text_of
+from .scenario import ReplayingClient
+from .story import Begun, Story
+from .sync_story import ODD, draw_act
+
+__all__ = ["CustomersStory", "draw"]
+
+_SINGLE = 3
+"""Customers that are sent by calls of their own, one after the other."""
+
+
+def draw(seed: int) -> Plan:
+    """Draws the story of a seed."""
+    rng = random.Random(f"{seed}/customers")
+    share = rng.choice((0.1, 0.3, 0.6))
+    customers = rng.choice((4, 8, 12, 12, 24))
+    odd = frozenset(kind for kind in ODD if rng.random() < 0.35)
+    has_journal, comes_back = rng.random() < 0.8, rng.random() < 0.3
+    acts: list[Act] = []
+    for _ in range(rng.choice((1, 2, 2, 3, 4)) if not comes_back else rng.choice((3, 4, 5))):
+        what = rng.choices(("send", "one", "replay", "jump", "wait", "copy", "restore", "prune"), (65, 8, 10, 4, 5, 4, 4, 2))[0]
+        act = draw_act(rng, what, customers, odd)
+        own = {
+            "journal": has_journal,
+            "run_id": f"run {rng.choice((1, 1, 1, 2))}",
+            "update": rng.random() < 0.2,
+            "dead_letter": rng.random() < 0.4,
+            "accepted": rng.random() < 0.1,
+        }
+        if comes_back:
+            # The same run with two contents, in turns.
+            own |= {"edits": rng.choice((1, 2)), "gone": 0, "size": 1000, "repeats": 0, "update": False}
+            if rng.random() < 0.4:
+                own |= {"kill_at": int(rng.expovariate(1 / 60)) + 20, "power_cut": rng.random() < 0.5}
+        acts.append(replace(act, **own, forget=False, full=False) if act.what in {"send", "one", "replay"} else act)  # type: ignore[arg-type]
+    faults = tuple(fault for fault in FAULTS if rng.random() < share)
+    odds, batch, concurrency = rng.choice((0.02, 0.1, 0.3, 0.6)), rng.choice((1, 2, 3, 5)), rng.choice((1, 2, 3, 8))
+    return Plan("customers", seed, tuple(acts), faults, odds, customers, batch, concurrency)
+
+
+class CustomersStory(Story):
+    """Runs with one journal, and calls beside it."""
+
+    files: ClassVar[tuple[str, ...]] = ("journal",)
+    memory: ClassVar[tuple[str, ...]] = ("_runs", "_is_older", "_payloads")
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        # By run, its processes.
+        self._runs: dict[tuple[str, bool], tuple[int, ...]] = {}
+        # Whether the journal is an older one.
+        self._is_older = False
+        # What the dead letter had before a replay.
+        self._payloads: frozenset[str] = frozenset()
+
+    async def main(self, arm: ArmClient, begun: Begun) -> None:
+        act = begun.act
+        if act.what == "one":
+            for record in begun.source[:_SINGLE]:
+                begun.made.append((record, "cancelled"))
+                begun.made[-1] = (record, await _outcome_of(arm, record, act))
+        elif act.what == "prune":
+            await prune_journal(self.folder / "journal", older_than=0.0)
+        elif act.what == "replay":
+            await self._replay(arm)
+        else:
+            settings: dict[str, Any] = {"journal": self.folder / "journal", "run_id": act.run_id} if act.journal else {}
+            if act.journal and act.dead_letter:
+                settings["dead_letter"] = self.folder / "dead_letter"
+            options = self.options(act, results="accepted" if act.accepted else "wait", **settings)
+            send = arm.customers.update_many if act.update else arm.customers.create_many
+            run = send(given_as(act.form, begun.source), options=options)
+            begun.made.append(run.report)
+            await run
+
+    async def _replay(self, arm: ArmClient) -> None:
+        path = self.folder / "dead_letter"
+        if not path.exists():
+            return
+        options = BulkOptions(max_records=self.plan.batch, concurrency=self.plan.concurrency, deadline=120.0, patience=300.0)
+        with closing(Replay(_Client(arm), str(path), options, Reconcile(settle=0.0), unknown_fields=None, max_named=10)) as replay:
+            replay.prepare()
+            await replay.run()
+            replay.finish()
+
+    def before(self, act: Act) -> None:
+        if act.what == "send":
+            pids = range(self.world.next_pid, self.world.next_pid + 1 + act.beside)
+            # Without a journal each run is one of its own.
+            name = act.run_id if act.journal else f"process {pids[0]}"
+            self._runs = {**self._runs, (name, act.update): (*self._runs.get((name, act.update), ()), *pids)}
+        if act.what in {"replay", "prune"}:
+            # A replay goes on with the run, and a run that is pruned can't go on.
+            self._is_older = True
+        self._payloads = frozenset(text_of(line["payload"]) for line in self._lines() if line["payload"] is not None)
+
+    def restored(self) -> None:
+        self._is_older = True
+
+    def _lines(self) -> list[dict[str, Any]]:
+        path = self.folder / "dead_letter"
+        if not path.exists():
+            return []
+        return [json.loads(line, parse_float=Decimal) for line in path.read_bytes().splitlines()]
+
+    # --- what must be true ----------------------------------------------------------------------------------------------------
+
+    def after(self, begun: Begun) -> None:
+        act, sent = begun.act, self.service.sent[begun.process.pid]
+        if act.what == "one":
+            # An answer to a single call that comes too early is like any other: no batchUuid is missing in it.
+            believes = self.service.struck["early_answer"] > 0
+            for record, said in begun.made:
+                was_sent = sent[text_of(record)]
+                if (said == "succeeded" and not was_sent and not believes) or (said == "not sent" and was_sent):
+                    self.violate("contradiction", f"{customer_name(record)} is {said}, and was taken {sent[text_of(record)]} times")
+        elif act.what == "replay":
+            if others := sorted(sent.keys() - self._payloads):
+                self.violate("replay", f"it sent what is not in the dead letter: {others}")
+        elif act.what == "send" and begun.made:
+            self._is_true_run(begun, begun.made[0])
+
+    def _is_true_run(self, begun: Begun, report: BulkReport) -> None:
+        act = begun.act
+        if not act.accepted:
+            self.is_true(report, begun)
+        refused = isinstance(begun.failure, JournalError) and "in progress" in str(begun.failure)
+        if refused and self.service.sent[begun.process.pid]:
+            self.violate("refused", "a run that was refused has sent something")
+        failures = {failure.index: failure for failure in report.failures()}
+        self._was_taken(begun, report, failures)
+        if act.journal and not act.accepted:
+            self._is_latest(begun, report, failures)
+            if act.dead_letter and not begun.is_cut:
+                self._is_true_dead_letter(begun, failures)
+
+    def _pids(self, act: Act, pid: int) -> tuple[int, ...]:
+        return self._runs[act.run_id, act.update] if act.journal else (pid,)
+
+    def _was_taken(self, begun: Begun, report: BulkReport, failures: dict[int, Any]) -> None:
+        """What succeeded, now or before, was taken from a process of the run."""
+        pids = self._pids(begun.act, begun.process.pid)
+        for index in range(report.totals.records_read):
+            text = text_of(begun.source[index])
+            if index not in failures and not self._is_older and not any(self.service.sent[pid][text] for pid in pids):
+                self.violate("contradiction", f"{text} succeeded, and no process of its run has sent it")
+
+    def _is_latest(self, begun: Begun, report: BulkReport, failures: dict[int, Any]) -> None:
+        """Where no source of a run has a customer twice, what a run says that is done is what it sent last."""
+        if self._is_older or begun.act.beside or any(act.repeats for act in (*self.plan.acts, begun.act)):
+            return
+        pids = self._pids(begun.act, begun.process.pid)
+        for index in range(report.totals.records_read):
+            record = begun.source[index]
+            versions = [one for one in self.service.versions[customer_name(record)] if one.process.pid in pids]
+            if index in failures or not versions:
+                continue
+            last = max(versions, key=lambda one: one.order)
+            if text_of(last.record) != text_of(record):
+                self.violate("latest", f"{text_of(record)} is done, and {text_of(last.record)} was sent later")
+
+    def _is_true_dead_letter(self, begun: Begun, failures: dict[int, Any]) -> None:
+        """Holds the lines of a dead letter against the report."""
+        lines = [line for line in self._lines() if line["run_id"] == begun.act.run_id]
+        lines = [line for line in lines if line["operation"].startswith("customers.update") is begun.act.update]
+        places = Counter(line["index"] for line in lines if line["index"] is not None)
+        if missing := sorted(set(failures) - set(places)):
+            self.violate("dead letter", f"records {missing} did not succeed, and have no line")
+        if twice := [place for place, number in places.items() if number > 1]:
+            self.violate("dead letter", f"records {twice} have several lines")
+        for line in lines:
+            index = line["index"]
+            if index is None:
+                continue
+            record = begun.source[index]
+            if str(line["key"]).casefold() != customer_name(record):
+                self.violate("dead letter", f"line of record {index} has the key {line['key']}, and the record {customer_name(record)}")
+            elif line["payload"] is not None and text_of(line["payload"]) != text_of(record):
+                self.violate("dead letter", f"line of record {index} has the payload {text_of(line['payload'])}")
+            elif index not in failures or failures[index].state != line["state"]:
+                said = failures[index].state if index in failures else "a success"
+                self.violate("dead letter", f"record {index} is {said}, and its line says {line['state']}")
+
+    def morning(self) -> None:
+        # Nothing tracks what comes late: it has come by now.
+        self.service.catch_up(self.world.seconds + 1)
+        # With the run id of the story everything that is left is sent, with another one everything.
+        run_id = "morning" if self._is_older or self.plan.seed % 2 else "run 1"
+        act = Act("send", journal=True, run_id=run_id)
+        was_whole = False
+        for _ in range(4):
+            writes = self.service.writes
+            begun = self.do(act)[0]
+            if self.violations:
+                return
+            if begun.is_cut:
+                self.violate("all is sent", f"{begun.failure!r}")
+                return
+            if self.service.writes == writes and begun.made[0].ok:
+                break
+            if was_whole:
+                self.violate("nothing again", "a run after one in which everything succeeded sends something")
+                return
+            # The result of an earlier batch may show only now that a customer failed.
+            was_whole = begun.made[0].ok
+        else:
+            self.violate("all is sent", f"{begun.made[0].summary()} after four mornings")
+            return
+        if run_id != "morning":
+            # Other runs and calls may have sent something newer.
+            return
+        for record in begun.source:
+            last = self.service.at_last(customer_name(record))
+            if last is None or text_of(last.record) != text_of(record):
+                self.violate("all is there", f"{customer_name(record)} is otherwise at the service: {last and text_of(last.record)}")
+
+
+async def _outcome_of(arm: ArmClient, record: dict[str, Any], act: Act) -> str:
+    try:
+        await (arm.customers.update(record) if act.update else arm.customers.create(record))
+    except NotSentError:
+        return "not sent"
+    except ArmError:
+        return "unknown"
+    return "succeeded"
+
+
+class _Client(ReplayingClient):
+    """What a replay of customers needs of a client."""
+
+    def begin(self, operation: str, payloads: Any, options: BulkOptions) -> BulkRun:
+        """Begins the run of a group of lines."""
+        many = self._arm.customers.update_many if operation == "customers.update_batch" else self._arm.customers.create_many
+        return many(payloads, options=options)
+
