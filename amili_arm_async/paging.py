@@ -2,8 +2,9 @@
 
 The first response names the query (`queryId`) and links to the next page; further pages are fetched by `query` and `pageno` alone
 (https://docs.amili.dev/get-a-list-of-customers-3942679e0). No public page shows what the last page has as `nextPage`: absent, null and
-blank all end the list, and so does an empty page after the last one. The number of records is compared with what the list announced, so
-that a part never passes for the whole.
+blank all end the list, and so does an empty page after the last one. The number of records is compared with the most that the list
+announced, so that a part never passes for the whole. No page says either whether a query is a snapshot: where the numbers show that a list
+changed while it was read, nothing is given twice, and nothing is left out, without an error.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ class Pager(Generic[RecordT]):
     Raises:
         TruncatedListError: while it is walked: after the last record, where the list reached the cap of its endpoint, or gave fewer
             records than it announced.
-        ResponseError: a page can't be read, the links go round in a circle, a page holds the records of an earlier one again, or the
-            list does not end where it says that it does.
+        ResponseError: a page can't be read, the links go round in a circle, a page holds the records of an earlier one again, the
+            list does not end where it says that it does, or it grew while it was read and a page holds a record of an earlier one again.
         StatusError: as every call.
         NotSentError: as every call.
     """
@@ -270,6 +271,10 @@ class _Walk:
         self._pages_too_many = 0
         # From the latest page that has them: a list may change while it is read.
         self._total: int | None = None
+        # The most that a page announced: of a list that shrinks, a record may be passed over.
+        self._most = 0
+        # Hashes of the last record of each page: where records are pushed to later pages, each of these holds one again.
+        self._ends: set[int | None] = set()
         self._total_pages: int | None = None
         self._cap = endpoint.cap
 
@@ -293,13 +298,25 @@ class _Walk:
             # A page that links to a further one is full; otherwise the size of the pages before it is not known.
             full = len(page.items) if (summary.next_page or "").strip() else summary.total_count or 0
             self._skipped = (begin - 1) * (max(summary.page_size_limit or 0, 0) or full)
+        if self._grew(summary) and not self._ends.isdisjoint(map(_trace_of, page.items)):
+            raise ResponseError(
+                f"{self._endpoint.operation}: the list grew while it was read: page {begin + self._pages - 1} holds a record of an earlier page"
+                " again, so records may be given twice, or left out. List again"
+            )
+        if page.items and (end := _trace_of(page.items[-1])) is not None:
+            self._ends.add(end)
         self._records += len(page.items)
         self._empty_in_a_row = 0 if page.items else self._empty_in_a_row + 1
         self._total = summary.total_count if summary.total_count is not None else self._total
+        self._most = max(self._most, self._total or 0)
         self._total_pages = summary.total_pages if summary.total_pages is not None else self._total_pages
         if summary.maximum_count is not None and summary.maximum_count > 0:
             self._cap = summary.maximum_count
         log.debug("page", operation=self._endpoint.operation, page=summary.page_no, records=len(page.items))
+
+    def _grew(self, summary: PageSummary) -> bool:
+        """Tells whether a page announces more records than the one before it."""
+        return summary.total_count is not None and self._total is not None and summary.total_count > self._total
 
     def after(self, page: Page[Any]) -> Query | None:
         """Returns the query of the page after `page`, or None at the end of the list.
@@ -361,7 +378,7 @@ class _Walk:
 
     def _truncated(self) -> TruncatedListError | None:
         read, total = self._skipped + self._records, self._total
-        announced = min(total, self._cap or total) if total is not None else 0
+        announced = min(self._most, self._cap or self._most)
         count = max(total or 0, read)
         failure = partial(TruncatedListError, total_count=count, cap=self._cap, given=self._records)
         if read < announced:
@@ -381,6 +398,11 @@ def _trace(items: list[Any]) -> int | None:
         return hash((len(items), *[_TRACE.encode(item.value if isinstance(item, JsonRecord) else item) for item in chosen]))
     except (TypeError, ValueError, RecursionError):  # JSON that msgspec reads and does not write
         return None
+
+
+def _trace_of(item: Any) -> int | None:
+    """Returns a hash that identifies a record; None where it can't be encoded."""
+    return _trace([item])
 
 
 def _said(number: int | None) -> str:

@@ -43,7 +43,8 @@ class Act:
         resend: whether what is absent is sent again.
         page: records on a page.
         ahead: pages that are fetched ahead; 0: one after the other.
-        moves: which customers come and go meanwhile: a seed; 0: none do.
+        moves: how many customers come or go while they are listed.
+        move: what they do: they are `added` at the end, `inserted` anywhere, or `deleted`.
         update: whether customers are updated (PUT) in place of created.
         dead_letter: whether what did not succeed is written to a file.
         accepted: whether a run ends when all is accepted, and reads no results.
@@ -79,6 +80,7 @@ class Act:
     page: int = 5
     ahead: int = 0
     moves: int = 0
+    move: str = "added"
     update: bool = False
     dead_letter: bool = False
     accepted: bool = False

@@ -73,7 +73,8 @@ class CustomerService(Service):
         versions: of each customer, all that was taken and did not fail.
         sent: by process, how often each record was taken, by what it says.
         listed: the customers that a list has.
-        grows: until it has so many, each page that is asked for adds one.
+        moves: how many more times a customer comes or goes, each after a page that is asked for.
+        move: what moves then: one is `added` at the end, `inserted` anywhere, or `deleted`.
         refused: by process, customers of which the result of a batch says that they failed.
     """
 
@@ -87,7 +88,8 @@ class CustomerService(Service):
         self._kinds: dict[str, str] = {}
         self._kept: list[Version] = []
         self.listed: list[dict[str, Any]] = []
-        self.grows = 0
+        self.moves = 0
+        self.move = ""
         self._queries = 0
 
     def kept(self) -> dict[str, Any]:
@@ -95,7 +97,7 @@ class CustomerService(Service):
         versions = {name: [replace(one) for one in some] for name, some in self.versions.items()}
         sent = {pid: counted.copy() for pid, counted in self.sent.items()}
         refused = {pid: set(names) for pid, names in self.refused.items()}
-        mine = {name: copy(getattr(self, name)) for name in ("_order", "_kinds", "listed", "grows", "_queries")}
+        mine = {name: copy(getattr(self, name)) for name in ("_order", "_kinds", "listed", "moves", "move", "_queries")}
         return {**super().kept(), "mine": mine, "versions": versions, "sent": sent, "refused": refused}
 
     def back_to(self, kept: dict[str, Any]) -> None:
@@ -171,8 +173,20 @@ class CustomerService(Service):
         else:
             found = items[1:] if fault == "record_lost" else items
             self._answer(connection, 200, {"summary": summary, "customers": found}, cut=fault == "list_cut")
-        if self.grows and self.grows > len(self.listed):
-            self.listed.append({"customerNo": f"N{len(self.listed):03}", "name": "new"})
+        if self.moves:
+            self.moves -= 1
+            self._move()
+
+    def _move(self) -> None:
+        place = self._rng.randrange(len(self.listed) + 1)
+        new = {"customerNo": f"N{self.moves:03}", "name": "new"}
+        if self.move == "added":
+            self.listed.append(new)
+        elif self.move == "inserted":
+            self.listed.insert(place, new)
+        elif self.listed:
+            gone = self.listed.pop(min(place, len(self.listed) - 1))
+            self.world.note(f"service: {gone['customerNo']} is deleted")
 
     def _write_one(self, connection: Connection, request: _Request) -> None:
         self.writes += 1
