@@ -265,7 +265,9 @@ class TruncatedListError(ArmError):
         self.given = given
         self.is_short = expected is not None or pages is not None
         if expected is not None:
-            self.what = f"the list gave {given:,} of the {counted(expected, 'record')} that it announced: the rest is missing, or was deleted"
+            self.what = (
+                f"the list gave {given:,} of the {counted(expected, 'record')} that it announced: the rest is missing, or was deleted"
+            )
         elif pages is not None:
             self.what = f"the list ended on page {pages[0]:,} of {pages[1]:,}, after {counted(given, 'record')}: the rest is missing"
         else:

@@ -300,8 +300,8 @@ class _Walk:
             self._skipped = (begin - 1) * (max(summary.page_size_limit or 0, 0) or full)
         if self._grew(summary) and not self._ends.isdisjoint(map(_trace_of, page.items)):
             raise ResponseError(
-                f"{self._endpoint.operation}: the list grew while it was read: page {begin + self._pages - 1} holds a record of an earlier page"
-                " again, so records may be given twice, or left out. List again"
+                f"{self._endpoint.operation}: the list grew while it was read: page {begin + self._pages - 1} holds a record of an earlier"
+                " page again, so records may be given twice, or left out. List again"
             )
         if page.items and (end := _trace_of(page.items[-1])) is not None:
             self._ends.add(end)

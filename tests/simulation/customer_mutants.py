@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from amili_arm_async import paging
-from amili_arm_async.bulk.journal.sqlite import contents, journal, store
+from amili_arm_async.bulk.journal.sqlite import contents, store
 from amili_arm_async.bulk.outcomes import NOT_ON_SERVER, SUCCESS
 from amili_arm_async.bulk.runner import BulkRunner
 from amili_arm_async.nightly import blocked

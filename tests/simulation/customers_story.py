@@ -250,4 +250,3 @@ class _Client(ReplayingClient):
         """Begins the run of a group of lines."""
         many = self._arm.customers.update_many if operation == "customers.update_batch" else self._arm.customers.create_many
         return many(payloads, options=options)
-

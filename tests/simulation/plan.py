@@ -147,8 +147,8 @@ def _unusual(act: Act) -> dict[str, Any]:
 
 
 def shrink(plan: Plan, fails: Callable[[Plan], bool], struck_at: Callable[[Plan], tuple[int, ...]]) -> Plan:
-    """Returns a smaller story that still fails: fewer acts, faults and customers, acts that are as usual wherever they can be, and each fault
-    as rarely as can be.
+    """Returns a smaller story that still fails: fewer acts, faults and customers, acts as usual wherever they can be, faults as rare as can
+    be.
 
     Args:
         plan: the story.

@@ -43,7 +43,6 @@ class _MachineStoppedError(BaseException):
     """Everything stops: from here on it is a branch."""
 
 
-
 @dataclass
 class Begun:
     """A process with what it was given.
