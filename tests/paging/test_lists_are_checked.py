@@ -134,7 +134,7 @@ async def test_what_an_inserted_record_pushes_to_the_next_page_is_not_given_twic
     customers.items = lambda page: (ALL if page < 3 else now)[(page - 1) * SIZE : page * SIZE]
     customers.change = lambda page: {"totalCount": COUNT + more * (page >= 3)}
     given: list[str] = []
-    with pytest.raises(ResponseError, match="grew while it was read: page 3 holds a record of an earlier page again|of page 2 again"):
+    with pytest.raises(ResponseError, match=r"grew while it was read: page 3 holds a record of an earlier page again|of page 2 again"):
         await walk(arm.customers.list(), how, given)
     assert given == ALL[:10]
 

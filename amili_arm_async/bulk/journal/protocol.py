@@ -308,8 +308,8 @@ class RunJournal(Recorder, Protocol):
         ...
 
     async def count_latest(self, batch: int) -> None:
-        """Makes a customer with a number done only if what succeeded is the latest that the run sent for it, in a batch that counts: else it
-        may have been overwritten since, and is sent again.
+        """Makes a customer with a number done only if what succeeded is the latest that the run sent for it, in a batch that counts: else
+        it may have been overwritten since, and is sent again.
 
         Args:
             batch: the id of the first batch that counts.
