@@ -23,6 +23,7 @@ QUESTIONS = (
     "reading",
     "memory",
     "journal",
+    "shared_pressure",
     "sync",
     "tables",
     "table_memory",
@@ -32,7 +33,7 @@ QUESTIONS = (
     "start",
 )
 PEERS = "beside_others"
-LONG = ("table_memory",)
+LONG = ("table_memory", "shared_pressure")
 """Not asked by `--quick`, unless by name."""
 
 

@@ -162,7 +162,7 @@ class BatchSender:
     def wanted(self) -> int:
         """The number of batches that would be sent at once if this run was alone."""
         is_all_used = self._deliveries.is_waited_for or self._requests.is_waited_for or self._requests.most >= self._concurrency.limit
-        return self._concurrency.own_limit if is_all_used else self._requests.most
+        return self._concurrency.wanted if is_all_used else self._requests.most
 
     @property
     def most_at_once(self) -> int:
@@ -415,7 +415,7 @@ class BatchSender:
     def _slow_down(self, attempt: Attempt) -> None:
         if attempt.is_overload:
             if self.pressure is not None:
-                self.pressure.overloaded()
+                self.pressure.overloaded(is_paced=attempt.retry_after is not None)
             self._concurrency.back_off()
         if attempt.retry_after is not None:
             self._shared_limits.gate.extend(attempt.retry_after)

@@ -383,9 +383,9 @@ class BatchTracker:
 
     @property
     def failures(self) -> tuple[int, int]:
-        """The number of records that failed, and of all that have a final state."""
+        """The number of records that failed, and of all that have a final state, without those of other parts of a shared run."""
         counts = self.report.counts
-        return sum(counts[state] for state in FAILURES), sum(counts.values())
+        return sum(counts[state] for state in FAILURES), sum(counts.values()) - counts["other_part"]
 
     def add_failures_elsewhere(self, failures: int, settled: int) -> None:
         """Takes note of what other processes count in other parts of the same run, in all.

@@ -175,6 +175,7 @@ class AdaptiveConcurrency:
         self._most = fixed or START
         self._limit = float(self._most)
         self._share: int | None = None
+        self._is_together = False
         self._calm_until = 0.0
         self._wary_until = 0.0
 
@@ -188,12 +189,19 @@ class AdaptiveConcurrency:
         """The number that this run would send at once if it was alone."""
         return int(self._limit)
 
-    def limit_to(self, share: int | None) -> None:
+    @property
+    def wanted(self) -> int:
+        """The number that this run tries to send at once, or comes back to after "too much"."""
+        return max(self.own_limit, int(self._most))
+
+    def limit_to(self, share: int | None, *, together: bool) -> None:
         """Limits the number to the share that other processes leave to this run.
 
         Args:
             share: the share; None: there is no limit.
+            together: whether all processes together keep in mind what was too much: then this one comes back to what it was.
         """
+        self._is_together = together
         if share == self._share:
             return
         before, was_limited = self.limit, self._is_limited
@@ -214,7 +222,7 @@ class AdaptiveConcurrency:
         now = self._now()
         if now < self._calm_until:
             return
-        if self._climber is not None:
+        if self._climber is not None and not self._is_together:
             # It recovers to less than what was too much.
             self._most = max(1, min(self._most, int(self.limit * _STEP_DOWN)))
             self._wary_until = now + _WARY_SECONDS

@@ -98,6 +98,7 @@ class SharedPressure:
         self._last: Shared | None = None
         # What the others do not know yet.
         self._overloaded = False
+        self._is_paced = False
         self._finds_unknown = False
         self._answered: float | None = None
 
@@ -137,8 +138,13 @@ class SharedPressure:
 
     # --- what happens to the run ------------------------------------------------------------------------------------------
 
-    def overloaded(self) -> None:
-        """Takes note that the server said "too much" to this run."""
+    def overloaded(self, *, is_paced: bool) -> None:
+        """Takes note that the server said "too much" to this run.
+
+        Args:
+            is_paced: whether it said how long to wait.
+        """
+        self._is_paced = is_paced and (self._is_paced or not self._overloaded)
         self._overloaded = True
         self._news.set()
 
@@ -184,10 +190,11 @@ class SharedPressure:
         failures, settled = self._tracker.failures
         asked = self._gate.asked
         return Beat(
-            wants=self._sender.wanted if self._is_entered else self._concurrency.own_limit,
+            wants=self._sender.wanted if self._is_entered else self._concurrency.wanted,
             uses=self._sender.most_at_once,
             held=asked if asked > 0 else None,
             overloaded=self._overloaded,
+            is_paced=self._is_paced,
             finds_unknown=self._finds_unknown,
             answered=clock.monotonic() - self._answered if self._answered is not None else None,
             may_probe=self._sends_documents,
@@ -237,7 +244,7 @@ class SharedPressure:
             )
         if clock.monotonic() - self._beaten > self._beat * _ALONE:
             self._last = None
-            self._concurrency.limit_to(None)
+            self._concurrency.limit_to(None, together=False)
 
     def _keep_to(self, found: Shared, wants: int) -> None:
         """Keeps to what all know."""
@@ -246,10 +253,10 @@ class SharedPressure:
         if longer > self._beat / _SOONER:
             self.held += longer
             log.info("held by an answer to another process", delay=round(found.held, 3))
-            self._tracker.report_progress("held_by_another_process")
+            self._tracker.report_progress("told_another_process_to_wait")
         if found.held:
             self._gate.hold(found.held)
-        self._concurrency.limit_to(self._share(found, wants))
+        self._concurrency.limit_to(self._share(found, wants), together=len(found.members) > 1)
         self._tracker.add_failures_elsewhere(found.failures, found.settled)
         self._act_on_unanswered()
 

@@ -32,14 +32,33 @@ _MISSED: Final = 5
 _CALM: Final = 1.5
 """Beats in which "too much" lowers the total once: until then, not all members have seen it."""
 
-_WARY: Final = 60.0
-"""Seconds after "too much" in which the total does not grow."""
+_STILL: Final = 3.0
+"""Beats after the total was lowered in which "too much" means that it is still far too high."""
 
-_LOWERED: Final = 0.75
-"""The share of the batches at once that were too many that remains."""
+_WARY: Final = 10.0
+"""Beats after "too much" in which the total does not come near what was too much."""
 
-_GROWTH: Final = 1.0
-"""Batches at once by which the total grows each second."""
+_NEAR: Final = 0.95
+"""What remains of the batches at once that were too many, where all went well before."""
+
+_FAR: Final = 0.75
+"""What remains where the total is still too high."""
+
+_FIRST: Final = 0.5
+"""What remains at the first time: runs begin, and grow, without knowing of each other."""
+
+_FEW: Final = 4
+"""Where the server says how long to wait, the total is lowered no further: with fewer, each one less is much less, and a few that are
+refused cost little."""
+
+_RECOVERY: Final = (0.5, 0.05)
+"""Batches at once by which the total grows each second while it is far below what was too much: a number, or a share, if that is more."""
+
+_SEARCH: Final = (0.25, 0.01)
+"""The same, where it is near."""
+
+_ABANDONED: Final = 60.0
+"""Seconds without any beat after which the total is forgotten."""
 
 _ENOUGH: Final = 32
 """Batches at once for each member, from which on the total limits nobody."""
@@ -75,27 +94,37 @@ WITH locked AS MATERIALIZED (
                 WHEN now - %(answered)s::float8 >= unanswered THEN NULL
                 ELSE unanswered END AS since
     FROM old
+), measured AS MATERIALIZED (
+    SELECT abs(now - lowered) AS age, greatest(0, now - beaten) AS passed, abs(now - beaten) > {_ABANDONED} AS is_abandoned,
+        %(overloaded)s AND (lowered IS NULL OR abs(now - lowered) > %(calm)s) AS is_too_much,
+        CASE WHEN total IS NULL OR abs(now - beaten) > {_ABANDONED} THEN (SELECT sum((value->>'wants')::float8) FROM live)
+             ELSE least(total, (SELECT sum((value->>'uses')::float8) FROM live)) END AS at_once
+    FROM old
 ), new AS MATERIALIZED (
     SELECT now, since AS unanswered,
         coalesce((SELECT jsonb_object_agg(key, value) FROM live), '{{{{}}}}') AS members,
         greatest(CASE WHEN held_until <= now + {_LONGEST_HOLD} THEN held_until END, now + %(held)s::float8) AS held_until,
-        CASE WHEN %(overloaded)s AND (lowered IS NULL OR abs(now - lowered) > %(calm)s)
-                THEN greatest(1, {_LOWERED} * least(total, (SELECT sum((value->>'uses')::float8) FROM live)))
-             WHEN total > {_ENOUGH} * (SELECT count(*) FROM live) THEN NULL
-             WHEN abs(now - lowered) > {_WARY} THEN total + {_GROWTH} * greatest(0, now - beaten)
+        CASE WHEN is_too_much THEN greatest(1, CASE WHEN %(is_paced)s THEN least(at_once, {_FEW}) END, at_once * CASE
+                WHEN total IS NULL OR is_abandoned THEN {_FIRST} WHEN age < %(still)s THEN {_FAR}
+                WHEN %(is_paced)s THEN 1 ELSE {_NEAR} END)
+             WHEN is_abandoned OR total > {_ENOUGH} * (SELECT count(*) FROM live) THEN NULL
+             WHEN age > %(still)s AND total < {_NEAR} * peak
+                THEN least({_NEAR} * peak, total + passed * greatest({_RECOVERY[0]}, {_RECOVERY[1]} * total))
+             WHEN age > %(wary)s THEN total + passed * greatest({_SEARCH[0]}, {_SEARCH[1]} * total)
              ELSE total END AS total,
-        CASE WHEN %(overloaded)s AND (lowered IS NULL OR abs(now - lowered) > %(calm)s) THEN now ELSE lowered END AS lowered,
+        CASE WHEN is_too_much THEN at_once ELSE peak END AS peak,
+        CASE WHEN is_too_much THEN now ELSE lowered END AS lowered,
         CASE WHEN since IS NULL THEN NULL
              WHEN prober IN (SELECT key FROM live) THEN prober
              WHEN %(may_probe)s AND NOT %(leaves)s THEN %(me)s END AS prober
-    FROM old, asked
+    FROM old, asked, measured
 ), counted AS (
     INSERT INTO failures (run_id, operation, client_no, part, failures, settled, seen)
     SELECT %(run_id)s, %(operation)s, %(client_no)s, %(part)s::int, %(failures)s, %(settled)s, now FROM new WHERE %(counts)s
     ON CONFLICT (run_id, operation, client_no, part)
     DO UPDATE SET failures = excluded.failures, settled = excluded.settled, seen = excluded.seen
 )
-UPDATE pressure SET members = new.members, held_until = new.held_until, total = new.total, lowered = new.lowered,
+UPDATE pressure SET members = new.members, held_until = new.held_until, total = new.total, peak = new.peak, lowered = new.lowered,
     unanswered = new.unanswered, prober = new.prober, beaten = now
 FROM new WHERE base_url = %(base_url)s AND client_no = %(client_no)s
 RETURNING now, greatest(0, new.held_until - now), new.total, new.members::text, new.unanswered IS NOT NULL, new.prober,
@@ -149,6 +178,7 @@ class Beat(msgspec.Struct, frozen=True):
         uses: batches that it had on the wire at once since its last beat, at the most.
         held: seconds for which a Retry-After that it got still lasts; None: it got none.
         overloaded: whether the server said "too much" since its last beat.
+        is_paced: whether it said then how long to wait. Where it says so only now and then, that is enough.
         finds_unknown: whether it does not know what became of a batch of documents since its last beat.
         answered: seconds since it began a read that the server then answered, for others to go on; None: none.
         may_probe: whether it sends documents, and would ask the server in place of one that has gone.
@@ -160,6 +190,7 @@ class Beat(msgspec.Struct, frozen=True):
     uses: int = 0
     held: float | None = None
     overloaded: bool = False
+    is_paced: bool = False
     finds_unknown: bool = False
     answered: float | None = None
     may_probe: bool = False
@@ -224,6 +255,8 @@ class PressureTable:
             "me": me,
             "lapse": beat * _MISSED,
             "calm": beat * _CALM,
+            "still": beat * _STILL,
+            "wary": beat * _WARY,
             "longest": int(self._longest * 1000),
             "run_id": part.run_id if part is not None else None,
             "operation": part.operation if part is not None else None,

@@ -193,8 +193,8 @@ CREATE TABLE failed_customers (night BIGINT NOT NULL, sent BIGINT NOT NULL, name
 """,
     """
 -- What the runs of an account share while they go on. Times are seconds by the clock of the database. members: what each run wants, by a
--- random name; total: batches that all may send at once; lowered: when it was lowered last; unanswered: since when the server has to
--- answer a read before more documents are sent, and prober: who asks it.
+-- random name; total: batches that all may send at once; peak: how many were too many, and lowered: when that was; unanswered: since when
+-- the server has to answer a read before more documents are sent, and prober: who asks it.
 CREATE TABLE pressure (
     base_url TEXT NOT NULL,
     client_no BIGINT NOT NULL,
@@ -202,6 +202,7 @@ CREATE TABLE pressure (
     beaten DOUBLE PRECISION NOT NULL DEFAULT 0,
     held_until DOUBLE PRECISION,
     total DOUBLE PRECISION,
+    peak DOUBLE PRECISION,
     lowered DOUBLE PRECISION,
     unanswered DOUBLE PRECISION,
     prober TEXT,

@@ -65,15 +65,15 @@ def test_where_there_is_less_than_one_for_each_all_have_their_turn(wants: dict[s
 def test_a_limited_run_learns_nothing_and_backs_off_from_its_share() -> None:
     changed: list[int] = []
     concurrency = AdaptiveConcurrency(None, lambda: 100.0, lambda: changed.append(concurrency.limit))
-    concurrency.limit_to(4)
+    concurrency.limit_to(4, together=True)
     for _ in range(200):
         concurrency.on_accepted(0.01)
     assert (concurrency.limit, concurrency.own_limit) == (4, 8)
     concurrency.back_off()
     assert (concurrency.limit, concurrency.own_limit) == (2, 2)
-    concurrency.limit_to(0)
+    concurrency.limit_to(0, together=True)
     assert concurrency.limit == 0
-    concurrency.limit_to(None)
+    concurrency.limit_to(None, together=True)
     assert concurrency.limit == 2
     assert changed == [4, 2, 0, 2]
 
@@ -117,15 +117,36 @@ def test_the_longest_wait_holds_all_and_no_clock_but_that_of_the_database_counts
 
 def test_too_much_anywhere_lowers_the_total_once_until_all_know(row: Any, postgres: Server) -> None:
     one, other = row("a"), row("b")
+
+    def later(beats: float) -> None:
+        postgres.execute(f"UPDATE amili_arm.pressure SET lowered = lowered - {beats * 60}")
+
     assert told(one, wants=8, uses=8).total is None
-    assert told(other, wants=8, uses=8, overloaded=True).total == 12
-    assert told(one, wants=8, uses=8, overloaded=True).total == 12
-    postgres.execute("UPDATE amili_arm.pressure SET lowered = lowered - 100, beaten = beaten - 10")
-    assert told(one, wants=6, uses=6).total == pytest.approx(22, abs=1), "it grows"
-    assert told(one, wants=6, uses=6, overloaded=True).total == pytest.approx(0.75 * 14)
+    assert told(other, wants=8, uses=8, overloaded=True).total == 8, "nobody knew of the others"
+    assert told(one, wants=8, uses=8, overloaded=True).total == 8
+    later(2)
+    assert told(one, wants=8, uses=8, overloaded=True).total == 6, "it is still far too much"
+    later(4)
+    postgres.execute("UPDATE amili_arm.pressure SET beaten = beaten - 1")
+    assert 6.4 < (told(one, wants=8, uses=8).total or 0) <= 0.95 * 8, "it comes back soon"
+    postgres.execute("UPDATE amili_arm.pressure SET beaten = beaten - 30")
+    assert told(one, wants=8, uses=8).total == pytest.approx(0.95 * 8), "but not to what was too much"
+    later(10)
+    postgres.execute("UPDATE amili_arm.pressure SET beaten = beaten - 10")
+    assert 10 < (told(one, wants=8, uses=4).total or 0) < 14, "it is tried again"
+    assert told(one, wants=8, uses=2, overloaded=True).total == 0.95 * 10, "only what was sent at once counts"
+    later(4)
+    assert told(one, wants=8, uses=2, overloaded=True, is_paced=True).total == 0.95 * 10, "now and then, a wait is enough"
+    for _ in range(6):
+        later(2)
+        least = told(one, wants=8, uses=8, overloaded=True, is_paced=True).total
+    assert least == 4
+    for _ in range(9):
+        later(2)
+        least = told(one, wants=8, uses=8, overloaded=True).total
+    assert least == 1
     # After a night, nothing of it is left.
-    postgres.execute("UPDATE amili_arm.pressure SET lowered = lowered - 90000, beaten = beaten - 90000")
-    told(one)
+    postgres.execute("UPDATE amili_arm.pressure SET beaten = beaten - 90000")
     assert told(one).total is None
 
 
@@ -235,7 +256,7 @@ async def test_a_retry_after_that_one_process_got_holds_another_run_of_the_accou
         await until(lambda: sandbox.documents.total_taken == 1)
         sandbox.inject(Fault.status(429, retry_after=300), method="POST")
         async with going_on(arm.documents.create_many(invoices(1, start=10), options=on_account(database, "seen"))):
-            assert await asyncio.wait_for(trouble.get(), 10) == "held_by_another_process"
+            assert await asyncio.wait_for(trouble.get(), 10) == "told_another_process_to_wait"
             goes_on.set()
             await until(lambda: held.report.totals.records_read == 4)
             # A third process, which begins now, is held too.
@@ -264,10 +285,9 @@ async def test_runs_get_their_share_and_a_429_anywhere_lowers_it(
         await until(lambda: sandbox.documents.total_taken > 16)
         assert limits() == [8, 8]
         sandbox.inject(Fault.status(429), method="POST")
-        await until(lambda: min(limits()) < 8)
-        await until(lambda: sum(limits()) <= 12)
+        await until(lambda: sum(limits()) <= 8)
         # As if many more were there: they have to take turns.
-        postgres.execute("UPDATE amili_arm.pressure SET total = 1, lowered = extract(epoch FROM clock_timestamp())")
+        postgres.execute("UPDATE amili_arm.pressure SET total = 1, peak = 1, lowered = extract(epoch FROM clock_timestamp())")
         await until(lambda: sorted(limits()) == [0, 1])
         waiting = limits().index(0)
         await until(lambda: limits()[waiting] == 1)
@@ -369,17 +389,15 @@ async def workers(database: str, sandbox: Sandbox) -> AsyncIterator[Workers]:
     await made.end()
 
 
-async def test_processes_share_what_the_server_said(sandbox: Sandbox, database: str, workers: Workers, postgres: Server) -> None:
-    """In processes of their own: the first is told to wait for long, and the others, which are never told, send nothing."""
+async def test_processes_share_what_the_server_said(arm: ArmClient, sandbox: Sandbox, database: str, workers: Workers) -> None:
+    """One process is told to wait for long, and another one, which is never told, sends nothing."""
     sandbox.inject(Fault.status(429, retry_after=120), method="POST")
-    first = await workers.start(part=0, patience=600.0)
-    held = "SELECT count(*) FROM amili_arm.pressure WHERE held_until > extract(epoch FROM clock_timestamp()) + 60"
-    async with asyncio.timeout(30):
-        while not postgres.execute("SELECT to_regclass('amili_arm.pressure')")[0][0] or not postgres.execute(held)[0][0]:
-            await asyncio.sleep(0.05)
-    second = await workers.start(part=1, patience=30.0)
-    said = await second.result()
+    async with arm.documents.shared_run(database, run_id=RUN_ID, parts=PARTS, options=quick(patience=600.0)) as run:
+        waits = run.send_part(0, own(0))
+        async with going_on(waits):
+            gate = arm._pressure.gate
+            await until(lambda: gate.remaining > 0)
+            said = await (await workers.start(part=1, patience=30.0)).result()
     assert "the server accepted nothing for 30 s" in said["error"]
     assert said["counts"] == {"not_sent": len(own(1))}
     assert sandbox.documents.total_taken == 0
-    assert first.process.returncode is None
