@@ -2,7 +2,7 @@
 server counts them, of 2 and 4 processes beside one; and how many were answered 429.
 
 The journal is in PostgreSQL, one part for each process. One server takes 40 batches a second, and says `Retry-After`; the other one takes
-8 at once, each for 0.2 s, and says 429 only. This machine is not the limit: batches have 20 documents.
+16 at once, each for 0.4 s, and says 429 only. This machine is not the limit: batches have 20 documents.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ RATE = 40
 IN_BATCH = 20
 SERVERS = {
     "40 batches a second, Retry-After": ("--rate", str(RATE)),
-    "8 batches at once, 429": ("--at-once", "8", "--takes", str(8 / RATE)),
+    "16 batches at once, 429": ("--at-once", "16", "--takes", str(16 / RATE)),
 }
 LOSS = 5.0
 
