@@ -334,6 +334,8 @@ class CheckJob:
                 output.warn(f"{number:,} more of {code}")
         for words in report.not_checked:
             output.warn(f"not checked: {words}")
+        if self._records is not None and self._records.blank_lines:
+            output.warn(f"skipped {counted(self._records.blank_lines, 'blank line')}")
         incomplete = "" if report.complete else ", and not all were read"
         found = f"{counted(report.errors, 'error')}, {counted(report.warnings, 'warning')}"
         output.warn(f"checked {counted(report.records_read, 'record')}: {found}{incomplete}")

@@ -137,7 +137,7 @@ def without_rows(
     refused = [(broken.before, 0, broken.number, _unreadable(broken, refusals)) for broken in rows.broken]
     for row in bad:
         faults = [refusals.said(numbers[row], fault) for fault in rows.refused.get(row, ())]
-        if lines is not None:
+        if lines is not None and not any(fault.code == NO_RECORD for _, fault in faults):
             faults += lines.refused.get(row, ())
         refused.append((row, 1, numbers[row], refusals.refused(faults, _key_text(rows, row, key), rows.as_read(row))))
     refused.sort(key=lambda one: one[:2])

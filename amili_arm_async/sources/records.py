@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .lines_table import LinesTable
     from .mapping import FieldMap
     from .record_blocks import TextMaker
+    from .table import Table
     from .table_inputs import TableInput
     from .table_records import TableRecords
 
@@ -163,6 +164,7 @@ class Records(FreshRecords):
         self._maker: TextMaker | None = None
         self._numbers = LineNumbers()
         self._too_long: set[int] = set()
+        self._table: Table | None = None
         self._begun = False
         self.name = self._file.name
         self.ends = self._file.ends
@@ -218,6 +220,11 @@ class Records(FreshRecords):
             True if it was too long to be kept.
         """
         return self._numbers[index] in self._too_long
+
+    @property
+    def blank_lines(self) -> int:
+        """The number of lines of CSV read so far that are blank or have blank cells only; they are no records, and are skipped."""
+        return getattr(self._table, "blank_count", 0)
 
     def close(self) -> None:
         """Closes the files that it opened. It may be called again."""
@@ -313,6 +320,7 @@ class Records(FreshRecords):
         async with AsyncExitStack() as stack:
             table = await self._file.table_input(stack, self._map)
             if table is not None:
+                self._table = table.table
                 lines = await self._lines_table(stack)
                 async with aclosing(self._rows(table, lines, make)) as every:
                     async for made in every:
@@ -387,7 +395,8 @@ class Records(FreshRecords):
         fields = self._line_fields or self._field_map_of(lines)
         source = await file.table_input(stack, lambda: fields)
         if source is None:
-            raise SourceError(f"the lines in {file.name} are JSON: give them as CSV, Parquet or a table")
+            what = "there is nothing in the file of lines," if file.is_empty else "the lines are JSON, in"
+            raise SourceError(f"{what} {file.name}: give them as CSV, Parquet or a table")
         found = LinesTable(
             source, fields, options=self._asked.options, can_prove=file.can_be_read_again, name=file.name, optional=lines.optional
         )

@@ -176,6 +176,11 @@ class SourceFile:
             return None
         return await self._parquet(stack) if self.format == "parquet" else self._csv(fields())
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing stood in it; known once its table was asked for."""
+        return not self._first.strip()
+
     async def json_text(self) -> AsyncGenerator[bytes]:
         """Gives its bytes as UTF-8."""
         encoding = self._options.encoding or detect_encoding(self._first)

@@ -47,6 +47,12 @@ def test_faults_are_named_by_their_lines(call, file):
     assert "checked 4 records: 3 errors, 1 warning" in result.stderr
 
 
+def test_blank_lines_are_counted(call, file):
+    result = call("check", "customers", file(b"customerNo;name", b"1;A", b"", b";;", name="k.csv"))
+    assert "amili-arm: skipped 2 blank lines\namili-arm: checked 1 record: 0 errors" in result.stderr
+    assert "blank" not in call("check", "customers", file(b"customerNo;name", b"1;A", name="k.csv")).stderr
+
+
 def test_the_report_for_a_program(call, file):
     result = call("check", "customers", file(GOOD, BAD, BAD), "--json", "--max-findings", 1)
     assert result.exit_code == 1

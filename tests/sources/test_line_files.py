@@ -88,6 +88,10 @@ async def test_what_can_not_be_joined_is_said():
         await read(DOCUMENTS, "documentNo;Varepris\n1;1\n", line_columns=None)
     with pytest.raises(SourceError, match="are JSON"):
         await read(DOCUMENTS, '{"documentNo":"1"}\n', line_columns=None)
+    with pytest.raises(SourceError, match="there is nothing in the file of lines"):
+        await read(DOCUMENTS, "\n", line_columns=None)
+    (found, *_) = await read("documentNo\ndocumentNo\n1\n", "documentNo;lineNo\n1;1\n", line_columns=None)
+    assert found[1].endswith("the header again, and no record: leave it out")
     with pytest.raises(SourceError, match=r'1 column is no field of the lines of documents: column 2, "customerNo"'):
         await read(DOCUMENTS, "documentNo;customerNo;lineNo\n1;1;1\n", line_columns=None)
 

@@ -460,3 +460,12 @@ async def test_a_line_of_a_tool_between_documents_or_within_one_is_no_line_of_th
         assert [(record["documentNo"], len(record["documentLines"])) for record in good] == [("1", 2), ("2", 1)]
         assert refused.faults[0][0] == "no_record"
         assert refused.fault.startswith(f"line {place + 2}: ")
+
+
+async def test_blank_lines_are_counted():
+    content = b"customerNo;name\n1;A\n\n ; \n;;;\n2;B\nx\n\x1a"
+    records = open_records(io.BytesIO(content), format="csv")
+    found = [record async for record in records]
+    # With the header, each line is accounted for.
+    assert (len(found), records.blank_lines) == (3, 4)
+    assert 1 + len(found) + records.blank_lines == content.count(b"\n") + 1
