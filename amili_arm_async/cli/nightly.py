@@ -598,6 +598,8 @@ class NightlyJob:
             output.name_rehearsal(part.report)
         for name in self.report.not_begun:
             output.warn(f"{name}: not started, none of its records was read")
+        if self.parts.parts is not None and "customers" in self.paths and self.report.documents and self.report.customers is None:
+            output.warn("customers: sent by another process; `amili-arm report` has the report of the whole night")
         if self.report.sync is not None:
             output.warn(f"customers since they were last sent: {self.report.sync.summary().partition('; ')[0]}")
         money = self.report.money

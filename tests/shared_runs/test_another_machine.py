@@ -34,7 +34,7 @@ DOCUMENTS = [
 REFUSED = "7"
 
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(240)]
 
 
 class Machine:
@@ -122,7 +122,7 @@ def assert_it_is_what_the_server_knows(report: dict[str, Any], sandbox: Sandbox)
         assert sum(Decimal(amount["total"]) for amount in states.values()) == total
 
 
-@pytest.mark.parametrize(("path", "skip"), [pytest.param("customers/batches", 1, marks=pytest.mark.proof), ("documents/batches", 2)])
+@pytest.mark.parametrize(("path", "skip"), [("customers/batches", 1), ("documents/batches", 2)])
 async def test_a_night_of_one_process(
     machines: list[Machine], sandbox: Sandbox, database: str, postgres: Server, path: str, skip: int
 ) -> None:
@@ -134,7 +134,6 @@ async def test_a_night_of_one_process(
     assert_it_is_what_the_server_knows(report, sandbox)
 
 
-@pytest.mark.proof
 @pytest.mark.parametrize(("path", "skip"), [("customers/batches", 1), ("documents/batches", 2)])
 async def test_a_night_in_parts(machines: list[Machine], sandbox: Sandbox, database: str, postgres: Server, path: str, skip: int) -> None:
     first, second = machines

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from amili_arm_async import BulkOptions
 from amili_arm_async.cli.app import app
 from amili_arm_async.sandbox import Sandbox
 
@@ -24,7 +26,8 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def call(server: Sandbox) -> Any:
+def call(server: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr("amili_arm_async.cli.options.BulkOptions", partial(BulkOptions, poll_first=0.01, poll_max=0.05))
     environment = {"AMILI_ARM_BASE_URL": server.base_url, "AMILI_ARM_TOKEN": server.token, "AMILI_ARM_CLIENT_NO": "2218"}
 
     def call(*arguments: object) -> Any:
@@ -167,8 +170,8 @@ def test_what_can_not_be_done_with_a_part_of_a_night(call: Any, files: tuple[Pat
 
 
 def test_what_is_pruned_of_a_night(call: Any, files: tuple[Path, Path], database: str, postgres: Server) -> None:
-    for part in range(4):
-        nightly(call, files, database, part)
+    said = [nightly(call, files, database, part).stderr for part in range(4)]
+    assert ["customers: sent by another process" in one for one in said] == [False, True, True, True]
     tables = ("nights", "failed_customers", "reports")
     rows = f"SELECT {', '.join(f'(SELECT count(*) FROM amili_arm.{table})' for table in tables)}"
     assert postgres.execute(rows) == [(1, 1, 4)]

@@ -122,6 +122,7 @@ def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.proof
 def test_the_pods_of_an_indexed_job(server: Sandbox, database: str, tmp_path: Path) -> None:
     pods = [
         Node(name, tmp_path / name, server, database).start("shared_run.yaml", parts=2, JOB_COMPLETION_INDEX=index)

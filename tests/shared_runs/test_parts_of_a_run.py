@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -12,7 +13,7 @@ import pytest
 from amili_arm_async import ArmClient, BulkError, BulkOptions, ConfigurationError, JournalError, RecordError, part_of
 from amili_arm_async.sandbox import Fault, Sandbox
 
-from ..support.postgres import Server
+from ..support.postgres import Server, standby_of
 from ..support.sandbox_runs import invoice, plan, quick, send, writes
 
 PARTS = 4
@@ -167,6 +168,32 @@ async def test_another_rule_of_what_is_in_a_part_is_refused(arm: ArmClient, sand
         reports = [await run.send_part(part, RECORDS, pass_over=True) for part in range(PARTS)]
     assert [report.counts["succeeded"] for report in reports] != [len(own(RECORDS, part)) for part in range(PARTS)]
     assert sandbox.documents.total_taken == 60
+
+
+@pytest.mark.proof
+async def test_after_a_standby_was_promoted_every_part_is_looked_up(
+    arm: ArmClient, sandbox: Sandbox, database: str, postgres: Server
+) -> None:
+    async with shared(arm, database) as run:
+        await run.send_part(0, own(RECORDS, 0))
+    others = [{**record, "documentNo": f"E{place}"} for place, record in enumerate(RECORDS[:8])]
+    with standby_of(postgres) as promoted:
+        # What follows is lost with the old server: a part, and a whole run.
+        async with shared(arm, database) as run:
+            await run.send_part(1, own(RECORDS, 1))
+        async with shared(arm, database, run_id="lost") as run:
+            for part in range(PARTS):
+                await run.send_part(part, others, pass_over=True)
+        before = sandbox.documents.total_taken
+        await asyncio.to_thread(promoted.promote)
+        async with shared(arm, promoted.url()) as run:
+            reports = [await run.send_part(part, own(RECORDS, part)) for part in range(PARTS)]
+        assert [report.counts["done_before"] for report in reports[:2]] == [len(own(RECORDS, part)) for part in (0, 1)]
+        async with shared(arm, promoted.url(), run_id="lost") as run:
+            again = [await run.send_part(part, others, pass_over=True) for part in range(PARTS)]
+        assert sum(report.counts["done_before"] for report in again) == len(others)
+    assert before == len(own(RECORDS, 0)) + len(own(RECORDS, 1)) + len(others)
+    assert list(sandbox.documents.doubles()) == []
 
 
 async def test_a_run_is_either_shared_or_not(arm: ArmClient, sandbox: Sandbox, database: str) -> None:
