@@ -40,6 +40,11 @@ _ADOPT: Final = "If the file was moved on purpose, run `amili-arm adopt` with it
 
 _BATCH_TAKEN: Final = Outcome("unknown", "batch_taken", "not found, but others of its batch were: the batch was accepted")
 
+_MAY_BE_SENT: Final = (
+    "not found, but {} was about to send it, and is not known to have ended: so it is not sent again. Once you know that no earlier "
+    "process runs any more, run `amili-arm adopt` with the URL of the journal, and reconcile again"
+)
+
 _PROVES_TAKEN: Final = frozenset({CONFLICT.reason, _BATCH_TAKEN.reason})
 """Reasons from an earlier look-up which show that a batch was accepted, even if this look-up does not show it."""
 
@@ -241,6 +246,10 @@ class Reconciler(_LookUpWork):
         is_absent = bool(unknown) and all(outcome is ABSENT for outcome in unknown.values())
         was_success = batch.status is not None and proof_of_status(batch.status) is Proof.DONE
         may_resend = is_absent and self._settings.resend_absent and batch.batch_uuid is None and not was_success
+        if may_resend and (sender := await self._store.sender_of(batch.id)) is not None:
+            may_resend = False
+            unknown = dict.fromkeys(unknown, Outcome("unknown", "absent", _MAY_BE_SENT.format(sender)))
+            outcomes |= unknown
         if may_resend:
             self._absent[batch.id] = frozenset(form_of(batch.keys[position] or "") for position in unknown)
         for outcome in self._store.looked_up(batch, outcomes, frozenset(unknown) if may_resend else frozenset()):

@@ -23,6 +23,8 @@ _TAKE: Final = """UPDATE parts SET owner = ?, epoch = epoch + 1, writes = 0,
     lease_until = clock_timestamp() + ? * interval '1 second'
 WHERE run = ? AND part = ? AND epoch = ? AND writes = ? RETURNING epoch"""
 
+_MAY_BE_SENT: Final = "UPDATE batches SET sender = ? WHERE state = 'sending' AND id BETWEEN ? AND ?"
+
 _LEFT: Final = "coalesce(extract(epoch FROM lease_until - clock_timestamp())::float8, 0)"
 
 
@@ -66,7 +68,7 @@ def take(
             found = _read(connection, run, part)
             owner, epoch, writes, left = found
             is_free = owner is None or left <= 0 or is_dead(owner)
-            if is_free and (taken := _take(connection, run, part, ours, epoch, writes)) is not None:
+            if is_free and (taken := _take(connection, run, part, ours, epoch, writes, former=owner)) is not None:
                 connection.fence = Fence(run, part, taken, 0)
                 return ours
             watched = watched or (epoch, writes)
@@ -94,10 +96,12 @@ def _read(connection: PostgresConnection, run: int, part: int) -> tuple[Owner | 
     return (msgspec.json.decode(owner, type=Owner) if owner is not None else None, *rest)
 
 
-def _take(connection: PostgresConnection, run: int, part: int, owner: Owner, epoch: int, writes: int) -> int | None:
+def _take(
+    connection: PostgresConnection, run: int, part: int, owner: Owner, epoch: int, writes: int, *, former: Owner | None
+) -> int | None:
     """Takes a part that was found free, unless somebody else was faster; returns the new epoch."""
     try:
-        return _update(connection, run, part, owner, epoch, writes)
+        return _update(connection, run, part, owner, epoch, writes, former=former)
     except JournalError as exc:
         # Its owner has a transaction open, and is still there or about to be cut off.
         if getattr(exc.__cause__, "sqlstate", None) != LOCKED:
@@ -105,12 +109,17 @@ def _take(connection: PostgresConnection, run: int, part: int, owner: Owner, epo
         return None
 
 
-def _update(connection: PostgresConnection, run: int, part: int, owner: Owner, epoch: int, writes: int) -> int | None:
+def _update(
+    connection: PostgresConnection, run: int, part: int, owner: Owner, epoch: int, writes: int, *, former: Owner | None
+) -> int | None:
     with connection.transaction():
         row = connection.execute(
             _TAKE,
             (msgspec.json.encode(owner).decode(), connection.lease, run, part, epoch, writes),
         ).fetchone()
+        if row is not None and former is not None and not is_dead(former):
+            # It may be frozen, and wake up: then it sends what it was about to send.
+            connection.execute(_MAY_BE_SENT, (str(former), run << 32, ((run + 1) << 32) - 1))
     return int(row[0]) if row is not None else None
 
 
@@ -130,7 +139,7 @@ def try_take(connection: PostgresConnection, run: int, part: int, *, token: str)
     if owner is not None and left > 0 and not is_dead(owner):
         return None
     ours = this_process(token)
-    if (taken := _take(connection, run, part, ours, epoch, writes)) is None:
+    if (taken := _take(connection, run, part, ours, epoch, writes, former=owner)) is None:
         release(ours)
         return None
     connection.fence = Fence(run, part, taken, 0)

@@ -401,6 +401,18 @@ async def test_a_database_on_another_timeline_is_looked_up_before_anything_is_se
     assert (await send(arm, invoices(9), journal=database, **RUN)).counts == {"done_before": 6, "succeeded": 3}
 
 
+async def test_a_run_that_was_begun_on_another_timeline_is_looked_up(arm, sandbox, postgres, database):
+    await send(arm, invoices(6), journal=database, **RUN)
+    await send(arm, invoices(3, start=6), journal=database, run_id="a run that saw no other")
+    # The row of the journal may be lost with the last commits, too.
+    postgres.execute("UPDATE amili_arm.runs SET server = server || '0' WHERE run_id = '2026-11-20'")
+    postgres.execute("DELETE FROM amili_arm.batches; DELETE FROM amili_arm.records; DELETE FROM amili_arm.bodies")
+    outcome = await send(arm, invoices(6), journal=database, **RUN)
+    assert outcome.report.stale_journal
+    assert outcome.counts == {"done_before": 6}
+    assert sandbox.documents.total_taken == 9
+
+
 async def test_a_standby_that_lags_is_promoted(arm, sandbox, postgres, database):
     records = invoices(9)
     await send(arm, records[:3], journal=database, **RUN)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from amili_arm_async import ArmClient
+from amili_arm_async import ArmClient, BulkReport, Reconcile, adopt_journal
 from amili_arm_async.resources.shared_run import SharedReport
 from amili_arm_async.sandbox import Sandbox
 
@@ -120,6 +120,31 @@ async def test_a_worker_dies_and_another_one_goes_on(arm: ArmClient, sandbox: Sa
     # What was about to leave, or had left without an answer on record, is not known, and not sent again: one batch, and one more.
     assert second["counts"].get("unknown", 0) in ({3, 6} if point in OPEN else {0, 3})
     await assert_nothing_is_twice_or_lost(arm, sandbox, database, unknown=True)
+
+
+async def test_what_a_process_that_may_be_frozen_was_about_to_send_is_sent_again_only_on_somebodys_word(
+    arm: ArmClient, sandbox: Sandbox, database: str, workers: Workers, postgres: Server
+) -> None:
+    await (await workers.start(point="after the intent")).killed()
+    # As if it had run on another machine, where nobody knows whether it still does.
+    postgres.execute('UPDATE amili_arm.parts SET owner = replace(owner, \'"space":"\', \'"space":"elsewhere \')')
+    postgres.execute("UPDATE amili_arm.runs SET deadline = 0.05")
+    settle = Reconcile(settle=0.06, resend_absent=True)
+    options = quick(journal=database, run_id=RUN_ID, deadline=0.05, max_records=3, reconcile=settle)
+
+    async def sent() -> BulkReport:
+        async with arm.documents.shared_run(database, run_id=RUN_ID, parts=PARTS, lease=1.0, options=options) as run:
+            return await run.send_part(PART, own(PART))
+
+    for _ in range(2):
+        report = await sent()
+        assert report.counts["unknown"] in {3, 6}
+        assert all("is not known to have ended: so it is not sent again" in (failure.message or "") for failure in report.failures())
+        assert sandbox.documents.total_taken == NUMBER - report.counts["unknown"]
+    assert "it is not known that they have ended" in (await adopt_journal(database) or "")
+    assert (await sent()).counts["unknown"] == 0
+    assert taken(sandbox) == [1] * NUMBER
+    assert await adopt_journal(database) is None
 
 
 # --- a process that froze -------------------------------------------------------------------------------------------------

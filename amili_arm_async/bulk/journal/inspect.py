@@ -187,6 +187,9 @@ async def adopt_journal(path: str | os.PathLike[str]) -> str | None:
     sends nothing that can't be looked up. Adopt a journal only if it was moved on purpose while no run was in progress, and is used in one
     place only: documents that it does not know are sent again.
 
+    For a journal in PostgreSQL, it also says that no process of an earlier attempt runs any more: so what one was about to send when
+    another took its run over may be sent again by a reconcile that may resend.
+
     Args:
         path: the path of the journal, or the URL of its database.
 

@@ -236,6 +236,17 @@ class ReconcileStore(Protocol):
         """
         ...
 
+    async def sender_of(self, batch: int) -> str | None:
+        """Returns who may still be about to send a batch of an earlier attempt, in words; None: nobody.
+
+        Args:
+            batch: its id.
+
+        Raises:
+            JournalError: the journal can't be used any more.
+        """
+        ...
+
     def looked_up(self, batch: UnknownBatch, outcomes: Mapping[int, Outcome], still_deferred: frozenset[int]) -> Iterator[BatchOutcome]:
         """Records what the look-up of a batch showed; durable with the next durable step.
 

@@ -35,6 +35,11 @@ WHERE pruned IS NULL AND runs.client_no = nights.client_no AND starts_with(runs.
 _IS_SENT: Final = "SELECT 1 FROM parts WHERE run = -nights.id AND part = 1 AND lease_until > clock_timestamp()"
 
 
+_HAVE_ENDED: Final = "UPDATE batches SET sender = NULL, sent = ?, boot = ?, boot_id = ?, service = ? WHERE sender IS NOT NULL"
+
+_IN_DOUBT: Final = "another process took over what some were sending, and it is not known that they have ended"
+
+
 @contextlib.contextmanager
 def opened(url: DatabaseUrl, *, statement: float | None = None) -> Iterator[Any]:
     """A connection to a journal that is there.
@@ -76,7 +81,10 @@ def adopt(url: DatabaseUrl) -> str | None:
         if reason is not None:
             connection.execute("DELETE FROM stale")
             connection.execute("UPDATE journal SET server = ?", (connection.server,))
-        return reason
+            connection.execute("UPDATE runs SET server = ? WHERE server IS NOT NULL", (connection.server,))
+        # What they sent, they sent before now.
+        in_doubt = connection.execute(_HAVE_ENDED, clock.stamp(None)).rowcount
+        return reason or (_IN_DOUBT if in_doubt else None)
 
 
 def stale_reason(url: DatabaseUrl) -> str | None:

@@ -170,6 +170,11 @@ class PostgresRunStore(RunStore):
             self._table.execute("BEGIN")
         return Index(connection, self._table)
 
+    def sender_of(self, connection: Any, batch: int) -> str | None:
+        """Returns who may still be about to send a batch of an earlier attempt. See `RunStore`."""
+        found: str | None = connection.execute("SELECT sender FROM batches WHERE id = ?", (batch,)).fetchone()[0]
+        return found
+
     def _check_owner(self, connection: Any) -> None:
         """Does nothing: each transaction begins with that."""
 
@@ -213,12 +218,15 @@ class ServerMark:
             deadline: of the run, in seconds.
         """
         server, longest = connection.execute("SELECT server, deadline FROM journal FOR UPDATE").fetchone()
+        # A run may be older than what the row of the journal says.
+        (of_run,) = connection.execute("SELECT server FROM runs WHERE id = ?", (connection.fence.run,)).fetchone()
         longest = max(longest, deadline)
-        self.reason = _OTHER_SERVER if _is_other(server, connection) else None
+        self.reason = _OTHER_SERVER if _is_other(server, connection) or _is_other(of_run, connection) else None
         if self.reason is not None:
             # When it lost commits, and when documents were sent that it does not know, is not known.
             connection.execute("INSERT INTO stale VALUES (?, ?, ?, ?, ?)", (*now, longest))
         connection.execute("UPDATE journal SET deadline = ?, server = coalesce(?, server)", (longest, connection.server))
+        connection.execute("UPDATE runs SET server = coalesce(?, server) WHERE id = ?", (connection.server, connection.fence.run))
         self.stale = stale_since(connection)
         self.reason = self.reason or (_RECORDED if self.stale else None)
 

@@ -131,6 +131,10 @@ class SqliteReconcileStore:
         """Reads one of these batches."""
         return await self._thread.call(partial(read_unknown, batch=batch))
 
+    async def sender_of(self, batch: int) -> str | None:
+        """Returns who may still be about to send a batch of an earlier attempt; None: nobody."""
+        return await self._thread.call(partial(self._store.sender_of, batch=batch))
+
     def looked_up(self, batch: UnknownBatch, outcomes: Mapping[int, Outcome], still_deferred: frozenset[int]) -> Iterator[BatchOutcome]:
         """Records the outcomes of a look-up.
 

@@ -228,6 +228,15 @@ class RunStore:
     def _new_index(self, connection: sqlite3.Connection) -> Index:
         return Index(connection, connection)
 
+    def sender_of(self, connection: sqlite3.Connection, batch: int) -> str | None:
+        """Returns who may still be about to send a batch of an earlier attempt; None: nobody, as the lock on a file proves.
+
+        Args:
+            connection: of the journal.
+            batch: its id.
+        """
+        return None
+
     def _check_owner(self, connection: sqlite3.Connection) -> None:
         """Raises a `JournalError` if another process has taken the run over."""
         if connection.execute("SELECT token FROM runs WHERE id = ?", (self.id,)).fetchone() != (self.token,):
