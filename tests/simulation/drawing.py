@@ -51,6 +51,8 @@ class Act:
         streamed: whether the program takes the outcomes one by one.
         leaves: after how many of them it leaves; None: it stays.
         again: whether the same process runs it once more, with the same client.
+        together: the run id of a second run of the same documents, at the same time and with the same client; None: there is none.
+        money: whether its money is counted.
     """
 
     what: Literal["send", "reconcile", "jump", "wait", "copy", "restore", "prune", "replay"]
@@ -82,6 +84,8 @@ class Act:
     streamed: bool = False
     leaves: int | None = None
     again: bool = False
+    together: str | None = None
+    money: bool = False
 
     @property
     def features(self) -> Iterator[str]:
@@ -112,7 +116,7 @@ _NEEDS = {
 _FEATURES = (
     "kill_at", "cancel_at", "cancel_again", "order", "run_id", "reconcile", "resend_absent", "jump", "changed", "respelled", "freeze_at",
     "disk_fails_at", "power_cut", "beside", "dead_letter", "given_as", "results",
-    "bisect", "compression", "limit", "streamed", "leaves", "again",
+    "bisect", "compression", "limit", "streamed", "leaves", "again", "together", "money",
 )  # fmt: skip
 
 
@@ -132,6 +136,7 @@ class Scenario:
         concurrency: batches at once.
         only: of the moments in which a fault may strike, the numbers of those in which one does; None: any, by the odds.
         branch: the commit after which the machine stops, and people go on with the next run; None: all acts are done.
+        token: whether the program has a token, and asks the identity service for none.
     """
 
     seed: int
@@ -145,6 +150,7 @@ class Scenario:
     concurrency: int = 3
     only: tuple[int, ...] | None = None
     branch: int | None = None
+    token: bool = False
 
     @property
     def features(self) -> frozenset[str]:
@@ -175,6 +181,7 @@ def draw(seed: int) -> Scenario:
     rng = random.Random(f"{seed}/scenario")
     share = rng.choice((0.1, 0.3, 0.6))
     documents = rng.choice((4, 8, 12, 12, 12, 24))
+    faults = tuple(fault for fault in FAULTS if rng.random() < share)
     # What people and machines do wrong is drawn as the faults are: a story has a few kinds of it, and those often.
     kinds = frozenset(kind for kind in KINDS if rng.random() < 0.3)
     acts: list[Act] = []
@@ -184,13 +191,14 @@ def draw(seed: int) -> Scenario:
     return Scenario(
         seed,
         tuple(acts),
-        tuple(fault for fault in FAULTS if rng.random() < share),
+        faults,
         rng.choice((0.02, 0.1, 0.3, 0.6)),
         documents,
         rng.choice((0, 0, documents // 3)),
         rng.choice((0, 0, 0, 2)),
         rng.choice((1, 2, 3, 5)),
         rng.choice((1, 2, 3, 8)),
+        token=rng.random() < 0.8 and "token_fails" not in faults,
     )
 
 
@@ -209,6 +217,7 @@ KINDS = (
     "beside",
     "part",
     "program",
+    "together",
 )
 """What may be odd about an act. Each story draws some of them."""
 
@@ -253,4 +262,6 @@ def _act(rng: random.Random, what: Any, documents: int, kinds: frozenset[str]) -
         streamed=odd("program", 0.5),
         leaves=rng.randrange(1, 4) if odd("program", 0.2) else None,
         again=odd("program", 0.3),
+        together=rng.choice((RUN, OTHER_RUN)) if what == "send" and odd("together", 0.5) else None,
+        money=rng.random() < 0.5,
     )

@@ -42,6 +42,7 @@ class Machine:
         scopes_made: how many cancel scopes there were.
         commits: how many commits there were.
         on_commit: called after each of them.
+        flushed: the files, as they were when they were last flushed to the disk: what a power cut leaves.
     """
 
     def __init__(self, world: World, network: Network) -> None:
@@ -54,6 +55,7 @@ class Machine:
         self.scopes_made = 0
         self.commits = 0
         self.on_commit: Callable[[], object] = lambda: None
+        self.flushed: dict[str, bytes] = {}
 
     @contextlib.contextmanager
     def under(self) -> Iterator[None]:
@@ -217,11 +219,14 @@ class _SimWorker(worker.SqliteWorker):
             self._machine.connections.remove((self._process, self._connection.real))
             self._connection.close()
             self._connection = None
+            self._flush()
             self._closed()
             self._ended.set_result(None)
             return
         durable, works = chosen
         self._do(durable, works, self._connection)
+        if durable:
+            self._flush()
         if self._process.keeps_images:
             if durable:
                 self._process.images.clear()
@@ -230,6 +235,12 @@ class _SimWorker(worker.SqliteWorker):
         self._go_on()
         self._machine.commits += 1
         self._machine.on_commit()
+
+    def _flush(self) -> None:
+        flushed = self._machine.flushed
+        for path in (self._path, f"{self._path}-wal"):
+            flushed.pop(path, None)
+        flushed.update({path: Path(path).read_bytes() for path in self._files()})
 
     def _files(self) -> list[str]:
         """The files that a power cut may take back; the `-shm` is made anew."""

@@ -20,8 +20,10 @@ from amili_arm_async.bulk.journal.replay.engine import Replay
 from amili_arm_async.bulk.outcomes import SUCCESS, success_states
 from amili_arm_async.bulk.run import BulkRun
 from amili_arm_async.models.batches import BatchResult
+from amili_arm_async.nightly.money import MoneyObserver
 from amili_arm_async.wire import Response
 
+from .books import money_is_lost, read_runs, total_of, what_a_journal_lost, what_a_journal_says_otherwise
 from .drawing import RUN, Act, Scenario, draw, read_case
 from .graveyard import bury, stories
 from .machine import Machine
@@ -38,13 +40,19 @@ _LOOKED_UP = 3
 _MORNINGS = 5
 """Runs of everything after which nothing is left to be sent: a result that comes late may show that a document failed."""
 
-_MOST_BRANCHES = 6
-_BRANCHES_OFF = 0.2
-"""How many commits of a story, at the most, and how often, are moments from which another story branches off."""
+_MOST_BRANCHES = 8
+_BRANCHES_OFF = 0.5
+"""How many commits of a story, at the most, are moments from which another story branches off; and which share of all may be one."""
+
+_POWER_CUTS = 0.3
+"""Of so many branches, the power is cut: what was not flushed to the disk is lost, too."""
 
 _BRANCHES_WITH_AN_ACT = 0.4
 _LAST_RUNS = 4
 """Of so many stories and branches, one has a last run after one in which everything succeeded."""
+
+_SHORT_MORNINGS = 3
+"""Of so many branches, one has more than one run after it: most of what can go wrong shows in the first."""
 
 
 @dataclass
@@ -59,6 +67,11 @@ class _Begun:
     """What the program was told one by one in the last run."""
     taken: Counter[str] | None = None
     """The books of the service at its end: what comes later, it need not know."""
+    money: MoneyObserver | None = None
+    is_whole: bool = False
+    """Whether it came to its end without an error."""
+    others: list[_Begun] = field(default_factory=list)
+    """What the same process does at the same time, with the same client."""
 
 
 @dataclass
@@ -132,13 +145,18 @@ class _Story:
         self.given: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.copies: dict[str, bytes] = {}
         self.was_restored = False
+        # After a replay or a prune, its journal does not have all of it.
+        self.is_elsewhere = False
         self.boots = 1
         self.branch: int | None = None
         self.moments: list[dict[str, Any]] = []
         self._branches = world.stream("branches")
         machine.on_commit = self._committed
         # How many runs have a part in it.
-        self.runs = len({RUN, *(act.run_id for act in scenario.acts), *(act.beside or RUN for act in scenario.acts)})
+        self.runs = len({RUN, *(name or RUN for act in scenario.acts for name in (act.run_id, act.beside, act.together))})
+        # What has the number of another document is invalid, and that one is in the journal.
+        self._is_all_in_one_run = self.runs == 1 and not any(act.changed for act in scenario.acts)
+        self._may_stop = 0
 
     def violate(self, rule: str, what: str) -> None:
         """Takes note of what must not be."""
@@ -176,19 +194,25 @@ class _Story:
             if self.machine.commits == self.scenario.branch:
                 self.moments.append(self._moment())
                 raise _MachineStopped
-        elif len(self.moments) < _MOST_BRANCHES and self._branches.random() < _BRANCHES_OFF:
-            self.moments.append(self._moment())
+        elif self._branches.random() < _BRANCHES_OFF:
+            # Each of them is as likely to be kept.
+            self._may_stop += 1
+            if len(self.moments) < _MOST_BRANCHES:
+                self.moments.append(self._moment())
+            elif (place := self._branches.randrange(self._may_stop)) < _MOST_BRANCHES:
+                self.moments[place] = self._moment()
 
     def _moment(self) -> dict[str, Any]:
         return {
             "world": self.world.kept(),
             "service": self.service.kept(),
             "files": {path.name: path.read_bytes() for path in self.folder.iterdir() if not path.name.endswith("-shm")},
+            "flushed": dict(self.machine.flushed),
             "commits": self.machine.commits,
             "scopes": self.machine.scopes_made,
             "connections": self.machine.network.opened,
             "given": {run: names.copy() for run, names in self.given.items()},
-            "story": (self.copies, self.was_restored, self.boots),
+            "story": (self.copies, self.was_restored, self.is_elsewhere, self.boots),
         }
 
     def branch_off(self, moment: dict[str, Any]) -> None:
@@ -198,11 +222,14 @@ class _Story:
         self.machine.close_dead()
         self.machine.scopes_made, self.machine.network.opened = moment["scopes"], moment["connections"]
         self.given = defaultdict(Counter, {run: names.copy() for run, names in moment["given"].items()})
-        self.copies, self.was_restored, self.boots = moment["story"]
+        self.copies, self.was_restored, self.is_elsewhere, self.boots = moment["story"]
         self._put_back(moment["files"])
         self.branch = moment["commits"]
         self.world.note(f"the processes are killed after commit {self.branch}, and what was on the way is lost")
         chance = random.Random(f"{self.scenario.seed}/{self.branch}")
+        if chance.random() < _POWER_CUTS:
+            self._lose_unflushed(moment["flushed"])
+        self._journal_lost_nothing()
         if chance.random() < _BRANCHES_WITH_AN_ACT:
             order = chance.randrange(1, 1000) if chance.random() < 0.5 else 0
             looks, resends = chance.random() < 0.5, chance.random() < 0.6
@@ -213,7 +240,7 @@ class _Story:
     def _morning(self) -> None:
         """What people do the next morning: once more with a service that is well, and sometimes they look up what is unknown."""
         self._everything()
-        if not self.violations and (self.scenario.seed + (self.branch or 0)) % _LOOKED_UP == 0:
+        if not self.violations and self.branch is None and self.scenario.seed % _LOOKED_UP == 0:
             report = self._do(Act("send", documents=self.scenario.documents, reconcile=True, resend_absent=True))
             if report is not None:
                 self._all_is_found(report)
@@ -225,14 +252,17 @@ class _Story:
         morning = self.world.now + 10_000 * 1_000_000_000
         self.world.after(10_000.0, lambda: None)
         self.world.run(lambda: self.world.now >= morning)
-        everything = Act("send", documents=self.scenario.documents)
+        looks = self.branch is not None and (self.scenario.seed + self.branch) % _LOOKED_UP == 0
+        everything = Act("send", documents=self.scenario.documents, reconcile=looks, resend_absent=looks)
         was_whole = False
         for _ in range(_MORNINGS):
             writes = self.service.writes
             report = self._do(everything)
             if report is not None:
                 self._all_is_sent(report)
-            if self.violations or self.service.writes == writes:
+                if looks:
+                    self._all_is_found(report)
+            if self.violations or self.service.writes == writes or (self.branch or 0) % _SHORT_MORNINGS:
                 return
             if was_whole:
                 self.violate("nothing again", "a run after one in which everything succeeded sends something")
@@ -256,11 +286,13 @@ class _Story:
         elif act.what == "restore":
             self._restore()
         else:
+            self.is_elsewhere |= act.what in {"replay", "prune"}
             return self._process(act)
         return None
 
     def _process(self, act: Act) -> BulkReport | None:
-        both = [act] if act.beside is None else [act, replace(act, run_id=act.beside, kill_at=None, cancel_at=None, power_cut=False)]
+        calm = replace(act, run_id=act.beside or act.run_id, kill_at=None, cancel_at=None, power_cut=False, together=None)
+        both = [act] if act.beside is None else [act, calm]
         begun = [self._start(one) for one in both]
         if act.jump:
             self.world.after(act.at, lambda: setattr(self.world, act.clock, getattr(self.world, act.clock) + act.jump))
@@ -268,6 +300,7 @@ class _Story:
         self._nothing_twice()
         if act.power_cut and begun[0].process.was_killed:
             self._power_cut(begun[0].process)
+        self._journal_lost_nothing()
         found = [self._ended(one) for one in begun if not one.process.was_killed]
         return found[0] if found else None
 
@@ -275,24 +308,33 @@ class _Story:
         for one in begun:
             if one.taken is None and one.process.is_done:
                 one.taken = self.service.taken.copy()
+                for other in one.others:
+                    other.taken = one.taken
         return all(one.taken is not None for one in begun)
 
     def _start(self, act: Act) -> _Begun:
-        source = self._source(act)
-        if act.what == "send":
-            self.given[act.run_id] |= Counter(map(name_of, source))
-        made: list[BulkReport] = []
-        told: list[BatchOutcome] = []
-        process = self.world.start(lambda: self._main(act, source, made, told), act.what)
+        begun = self._begin(act)
+        process = begun.process = self.world.start(lambda: self._main(begun), act.what)
         process.kill_at, process.cancel_at, process.cancel_again = act.kill_at, act.cancel_at, act.cancel_again
         process.freeze_at, process.freeze_for = act.freeze_at, act.freeze_for
         process.disk_fails_at, process.disk_fails = act.disk_fails_at, act.disk_fails
         process.keeps_images = act.power_cut and act.beside is None
-        return _Begun(act, process, source, made, told)
+        for other in begun.others:
+            other.process = process
+        return begun
+
+    def _begin(self, act: Act) -> _Begun:
+        source = self._source(act)
+        if act.what == "send":
+            self.given[act.run_id] |= Counter(map(name_of, source))
+        begun = _Begun(act, None, source, [], [])  # type: ignore[arg-type]
+        if act.together is not None:
+            begun.others.append(self._begin(replace(act, run_id=act.together, together=None, dead_letter=False, again=False)))
+        return begun
 
     def _ended(self, begun: _Begun) -> BulkReport | None:
         """Looks at a process that came to its end."""
-        act, process, made = begun.act, begun.process, begun.made
+        act, process = begun.act, begun.process
         # What a cancelled run leaves to its thread is done soon.
         until = self.world.now + 1_000_000_000
         self.world.after(1.0, lambda: None)
@@ -304,18 +346,27 @@ class _Story:
         failure = None if task.cancelled() else task.exception()
         if failure is not None and not isinstance(failure, ArmError) and not (act.what == "replay" and isinstance(failure, OSError)):
             self.violate("errors", f"{type(failure).__name__}: {failure}")
-        is_cut = failure is not None or task.cancelled() or (act.streamed and act.leaves is not None)
-        if made:
-            self.world.note(f"{process} reports {made[-1].summary()}{', and was cut short' if is_cut else ''}")
-        if made and act.what == "send":
-            self._is_true(begun, made[-1], is_cut)
-            if act.streamed:
-                self._was_told(begun, made[-1], is_cut)
-            if act.dead_letter and not is_cut:
-                self._is_true_dead_letter(act, made[-1], begun.source)
+        for one in (begun, *begun.others):
+            self._reported(one)
         if self.service.most_records > self.scenario.batch:
             self.violate("limits", f"{self.service.most_records} records in a batch")
-        return made[-1] if made and not is_cut else None
+        is_good = failure is None and not task.cancelled() and begun.is_whole
+        return begun.made[-1] if begun.made and is_good and act.leaves is None else None
+
+    def _reported(self, begun: _Begun) -> None:
+        """Holds what a run shows against the books."""
+        act, made = begun.act, begun.made
+        if not made:
+            return
+        is_cut = not begun.is_whole or (act.streamed and act.leaves is not None)
+        self.world.note(f"{begun.process} reports {made[-1].summary()}{', and was cut short' if is_cut else ''}")
+        if act.what != "send":
+            return
+        self._is_true(begun, made[-1], is_cut)
+        if act.streamed:
+            self._was_told(begun, made[-1], is_cut)
+        if act.dead_letter and not is_cut:
+            self._is_true_dead_letter(act, made[-1], begun.source)
 
     def _source(self, act: Act) -> list[dict[str, Any]]:
         """The documents as a person gives them this time."""
@@ -329,12 +380,15 @@ class _Story:
             found = [{**document, "yourReference": "changed"} if name_of(document) in changed else document for document in found]
         return [_respelled(document) for document in found] if act.respelled else found
 
-    async def _main(self, act: Act, source: list[dict[str, Any]], made: list[BulkReport], told: list[BatchOutcome]) -> None:
-        auth = ClientCredentials(client_id="client", client_secret="secret", identity_url="http://127.0.0.1:80/identity")
+    async def _main(self, begun: _Begun) -> None:
+        act = begun.act
+        auth: Any = "token"
+        if not self.scenario.token:
+            auth = ClientCredentials(client_id="client", client_secret="secret", identity_url="http://127.0.0.1:80/identity")
         async with ArmClient(2218, auth=auth, base_url="http://127.0.0.1:80/arm") as arm:
             if act.what == "reconcile":
                 options = self._options(act, journal=False)
-                made.append(
+                begun.made.append(
                     await arm.documents.reconcile(
                         self.folder / "journal", run_id=act.run_id, resend_absent=act.resend_absent, options=options
                     )
@@ -346,20 +400,40 @@ class _Story:
             else:
                 if act.again:
                     with suppress(ArmError):
-                        await self._send(arm, act, source, made, [])
-                await self._send(arm, act, source, made, told)
+                        await self._send(arm, begun)
+                await self._send_all(arm, begun)
+            begun.is_whole = True
 
-    async def _send(self, arm: ArmClient, act: Act, source: list[dict[str, Any]], made: list[BulkReport], told: list[BatchOutcome]) -> None:
-        run = arm.documents.create_many(_given(source, act), options=self._options(act, journal=True))
-        made.append(run.report)
-        if not act.streamed:
-            await run
+    async def _send_all(self, arm: ArmClient, begun: _Begun) -> None:
+        """Sends the documents, and at the same time those of other runs of the same program."""
+        if not begun.others:
+            await self._send(arm, begun)
             return
-        async with run:
-            async for outcome in run:
-                told.append(outcome)
-                if act.leaves is not None and len(told) >= act.leaves:
-                    break
+        sends = (self._send(arm, one) for one in (begun, *begun.others))
+        for failure in await asyncio.gather(*sends, return_exceptions=True):
+            if failure is not None:
+                raise failure
+
+    async def _send(self, arm: ArmClient, begun: _Begun) -> None:
+        act, options = begun.act, self._options(begun.act, journal=True)
+        given = _given(begun.source, act)
+        begun.told.clear()
+        begun.is_whole = False
+        if not act.money:
+            run = arm.documents.create_many(given, options=options)
+        else:
+            begun.money = MoneyObserver()
+            run = arm.documents._bulk.run("documents.create_batch", given, options=options, user_id=None, observers=[begun.money])
+        begun.made.append(run.report)
+        if act.streamed:
+            async with run:
+                async for outcome in run:
+                    begun.told.append(outcome)
+                    if act.leaves is not None and len(begun.told) >= act.leaves:
+                        break
+        else:
+            await run
+        begun.is_whole = True
 
     async def _replay(self, arm: ArmClient, act: Act) -> None:
         path = self.folder / "dead_letter"
@@ -415,6 +489,22 @@ class _Story:
             for suffix in ("-wal", "-shm"):
                 if f"{self.folder / 'journal'}{suffix}" not in image:
                     Path(f"{self.folder / 'journal'}{suffix}").unlink(missing_ok=True)
+        self._boot()
+
+    def _lose_unflushed(self, flushed: dict[str, bytes]) -> None:
+        """The power was cut: of the journal is left what it was when it was last flushed."""
+        if not flushed:
+            return
+        for name in ("journal", "journal-wal"):
+            path = self.folder / name
+            if (content := flushed.get(str(path))) is not None:
+                _write(path, content)
+            else:
+                path.unlink(missing_ok=True)
+        self._boot()
+
+    def _boot(self) -> None:
+        """The machine is on again."""
         self.boots += 1
         self.world.boot_id = f"boot-{self.boots}"
         self.world.boot = -self.world.seconds
@@ -443,6 +533,14 @@ class _Story:
             if number > most:
                 self.violate("taken twice", f"{name}: {number} times, and {most} are in the sources")
 
+    def _journal_lost_nothing(self) -> None:
+        """Whatever ended a process, the journal knows of each document that was taken."""
+        if self.was_restored or self.is_elsewhere or self.violations:
+            return
+        lost = what_a_journal_lost(read_runs(self.folder / "journal"), self.service.taken)
+        if lost is not None:
+            self.violate("journal", lost)
+
     def _is_true(self, begun: _Begun, report: BulkReport, is_cut: bool) -> None:
         """Holds a report against the books."""
         source = begun.source
@@ -458,6 +556,14 @@ class _Story:
         if len(failures) != len(named) or len(named) != counted:
             self.violate("named once", f"{len(failures)} records in {len(named)} names, and {counted} are counted")
         self.states.update((failure.state, failure.reason) for failure in named)
+        if begun.money is not None:
+            states = {index: failure.state for index, failure in failures.items()}
+            for what in money_is_lost(begun.money.totals(report), report.totals.records_read, source, states, success):
+                self.violate("money", what)
+        if not is_cut and self._is_all_in_one_run and not (self.was_restored or self.is_elsewhere or begun.act.limit):
+            for run in read_runs(self.folder / "journal"):
+                if run.run_id == begun.act.run_id and (what := what_a_journal_says_otherwise(run, report)):
+                    self.violate("counts", what)
         claimed: Counter[str] = Counter()
         for index in range(report.totals.records_read):
             failure, name = failures.get(index), name_of(source[index])
@@ -622,12 +728,13 @@ async def _one_by_one(source: list[dict[str, Any]]) -> AsyncIterator[dict[str, A
 def _documents(scenario: Scenario) -> Iterator[dict[str, Any]]:
     numbered = scenario.documents - scenario.unnumbered
     for number in range(scenario.documents):
-        record = {"documentType": "IN", "customerNo": str(number % 3)}
+        record = {"documentType": "IN", "customerNo": str(number % 3), "currencyCode": "NOK"}
         if number < numbered:
-            yield {"documentNo": f"D{number:03}", **record}
+            yield {"documentNo": f"D{number:03}", **record, "currencyAmounts": {"inclVat": total_of(number)}}
         else:
             # Every second one says the same as the one before it.
-            yield {**record, "customerNo": "9", "yourReference": f"R{(number - numbered) // 2}"}
+            pair = (number - numbered) // 2
+            yield {**record, "customerNo": "9", "yourReference": f"R{pair}", "currencyAmounts": {"inclVat": total_of(numbered + pair)}}
 
 
 def _respelled(document: dict[str, Any]) -> dict[str, Any]:
@@ -675,9 +782,9 @@ def _rarer(scenario: Scenario) -> Iterator[Scenario]:
 
 
 _SIMPLER: tuple[dict[str, Any], ...] = (
-    *({name: None} for name in ("cancel_again", "cancel_at", "kill_at", "freeze_at", "disk_fails_at", "beside")),
+    *({name: None} for name in ("cancel_again", "cancel_at", "kill_at", "freeze_at", "disk_fails_at", "beside", "together")),
     *({name: 0} for name in ("order", "jump", "changed")),
-    *({name: False} for name in ("reconcile", "resend_absent", "respelled", "power_cut", "dead_letter")),
+    *({name: False} for name in ("reconcile", "resend_absent", "respelled", "power_cut", "dead_letter", "money")),
     {"run_id": RUN},
     {"given_as": "list"},
     {"results": "wait"},

@@ -94,23 +94,38 @@ class World:
         process = Process(self, self.next_pid, name)
         self.next_pid += 1
         self.processes.append(process)
-        with process:
-            process.task = process.loop.create_task(main(), name=name)
+        self.enter(process)
+        process.task = process.loop.create_task(main(), name=name)
+        self.enter(None)
         self.note(f"{process} starts")
         return process
 
     def run(self, until: Callable[[], bool]) -> None:
         """Lets time pass until something is so."""
-        while not until():
-            self.step()
+        try:
+            while not until():
+                self.step()
+        finally:
+            self.enter(None)
+
+    def enter(self, process: Process | None) -> None:
+        """Makes a process the one whose code runs from here on; None: none does. It stays until another one has a turn."""
+        if process is self.current:
+            return
+        if self.current is not None:
+            self.current.leave()
+        self.current = process
+        if process is not None:
+            process.come()
 
     def step(self) -> None:
         """Lets the next thing happen: a turn of a loop that has something to do, else the next event or timer."""
         self.steps += 1
         if self.steps > _MOST_STEPS:
             raise EndlessError
+        now = self.now
         for process in self.processes:
-            if process.loop.is_ready(self.now) and process.frozen_until <= self.now:
+            if process.frozen_until <= now and process.loop.is_ready(now):
                 process.turn()
                 return
         timers = [at for process in self.processes if (at := process.next_turn()) is not None]
@@ -124,11 +139,8 @@ class World:
         if self._events and (not timers or self._events[0][0] <= min(timers)):
             at, _, do, owner = heapq.heappop(self._events)
             self.now = max(self.now, at)
-            if owner is None:
-                do()
-            else:
-                with owner:
-                    do()
+            self.enter(owner)
+            do()
         elif timers:
             self.now = max(self.now, min(timers))
         else:
@@ -210,20 +222,18 @@ class Process:
     def __str__(self) -> str:
         return f"{self.name} (pid {self.pid})"
 
-    def __enter__(self) -> Process:
-        assert self.world.current is None
-        self.world.current = self
+    def come(self) -> None:
+        """Its code runs from here on."""
         self.loop._thread_id = threading.get_ident()  # type: ignore[attr-defined]
         self._hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(firstiter=self.loop._asyncgen_firstiter_hook, finalizer=self.loop._asyncgen_finalizer_hook)  # type: ignore[attr-defined]
         asyncio._set_running_loop(self.loop)
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def leave(self) -> None:
+        """Its code runs no longer."""
         asyncio._set_running_loop(None)
         sys.set_asyncgen_hooks(*self._hooks)
         self.loop._thread_id = None  # type: ignore[attr-defined]
-        self.world.current = None
 
     def turn(self) -> None:
         """Runs one turn of its loop; it may be its last."""
@@ -238,14 +248,14 @@ class Process:
             self.frozen_until = self.world.now + int(self.freeze_for * SECOND)
             self.world.note(f"{self} is stopped for {self.freeze_for:g} s")
             return
-        with self:
-            if self.cancel_at is not None and self.steps >= self.cancel_at:
-                self.cancel_at = self.steps + self.cancel_again if self.cancel_again is not None else None
-                self.cancel_again = None
-                self.world.note(f"{self} is cancelled")
-                assert self.task is not None
-                self.task.cancel()
-            self.loop._run_once()  # type: ignore[attr-defined]
+        self.world.enter(self)
+        if self.cancel_at is not None and self.steps >= self.cancel_at:
+            self.cancel_at = self.steps + self.cancel_again if self.cancel_again is not None else None
+            self.cancel_again = None
+            self.world.note(f"{self} is cancelled")
+            assert self.task is not None
+            self.task.cancel()
+        self.loop._run_once()  # type: ignore[attr-defined]
 
     def next_turn(self) -> int | None:
         """The time at which its loop has something to do, in nanoseconds, or None."""

@@ -1,0 +1,66 @@
+"""What the books of the service, the report of a run and its journal must agree on. Pure: each check gives what is wrong, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from amili_arm_async import BulkReport
+from amili_arm_async.bulk.journal.inspect import JournalRun
+from amili_arm_async.bulk.journal.sqlite import inspect
+from amili_arm_async.nightly.money import MoneyTotals
+
+__all__ = ["money_is_lost", "read_runs", "total_of", "what_a_journal_lost", "what_a_journal_says_otherwise"]
+
+_MAY_BE_TAKEN = ("succeeded", "accepted", "unknown", "failed")
+
+
+def total_of(place: int) -> int:
+    """The total of a document: a sum of several says which documents they are."""
+    return 8**place
+
+
+def read_runs(journal: Path) -> list[JournalRun]:
+    """Reads the runs of a journal; none where there is no journal."""
+    return inspect.read(journal, keys=False, pruned=False) if journal.exists() else []
+
+
+def what_a_journal_lost(runs: Iterable[JournalRun], taken: Mapping[str, int]) -> str | None:
+    """What was taken is known to the journal as something that may have been, whatever ended the process."""
+    known = sum(run.counts.get(state, 0) for run in runs for state in _MAY_BE_TAKEN)
+    number = sum(taken.values())
+    return f"{number} documents were taken, and it knows of {known}" if number > known else None
+
+
+def what_a_journal_says_otherwise(run: JournalRun, report: BulkReport) -> str | None:
+    """After a run that came to its end, its journal counts what its report does."""
+    left = report.left_behind
+    said = Counter({state: number + left.get(state, 0) for state, number in report.counts.items() if number})
+    said["succeeded"] += said.pop("done_before", 0)
+    # A document that has the number of another one has a row of its own only where that was not sent in another run.
+    open_states = ("accepted", "unknown", "not_sent", "rejected")
+    differ = [state for state in open_states if run.counts.get(state, 0) != said[state]]
+    return ", ".join(f"{run.counts.get(state, 0)} {state} in the journal, {said[state]} in the report" for state in differ) or None
+
+
+def money_is_lost(
+    totals: MoneyTotals, read: int, source: Sequence[Mapping[str, Any]], states: Mapping[int, str], success: AbstractSet[str]
+) -> Iterator[str]:
+    """Compares the sums of a run with those of the documents that it named: `states` has the state of each that did not succeed."""
+    if not totals.adds_up:
+        yield "the money does not add up"
+    expected: Counter[str] = Counter()
+    for index in range(read):
+        expected[states.get(index, "success")] += int(source[index]["currencyAmounts"]["inclVat"])
+    found: dict[str, Decimal] = {}
+    for currency in totals.currencies:
+        for state, part in currency.states.items():
+            name = "success" if state in success else state
+            found[name] = found.get(name, Decimal(0)) + (part.total or 0)
+    for state in sorted({*expected, *found}):
+        if found.get(state, Decimal(0)) != expected[state]:
+            yield f"{found.get(state, 0)} are {state}, and the documents of that state have {expected[state]}"
