@@ -31,11 +31,12 @@ from . import clock
 from .attempts import DeliveryEvidence, SendFailure
 from .auth import Secret
 from .config import Limits, Timeout
+from .endpoints import Endpoint
 from .errors import ConfigurationError, proxy_hint
 from .proxies import Proxies
-from .retry import rule_of
+from .retry import Proof, proof_of_status, rule_of
 from .uploads import pieces
-from .wire import Request, Response
+from .wire import Request, Response, batch_receipt
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
@@ -75,6 +76,7 @@ class _Exchange:
         answered: the answer has begun to come.
         can_be_cut: then, some of the body was still here, so that it can be kept from leaving.
         response: the answer as far as it was read.
+        leaves_doubt: the answer does not tell what became of the request, so another one may follow it.
     """
 
     def __init__(self, request: Request, timeout: Timeout, delivery: DeliveryEvidence, *, has_body: bool) -> None:
@@ -87,6 +89,7 @@ class _Exchange:
         self.answered = False
         self.can_be_cut = False
         self.response: Response | None = None
+        self.leaves_doubt = False
 
     @property
     def asked(self) -> bool:
@@ -158,6 +161,9 @@ class _Watched(ResponseHandler):
         """Whether something came after the last answer; to be asked once, before the next request."""
         if self.should_close or self.transport is None or self.transport.is_closing():
             return True
+        if self.exchange is not None and self.exchange.leaves_doubt:
+            # What comes next on it would be taken for the answer to the next request.
+            return True
         if self._parser is not None:
             # What came in one piece with the answer is in its parser, which is not used again: at its end it says so.
             try:
@@ -225,6 +231,14 @@ class _Connector(aiohttp.TCPConnector):
             connection.close()
             if protocol.exchange is None:
                 raise _UnaskedError
+
+
+def _leaves_doubt(endpoint: Endpoint, answer: Response) -> bool:
+    """Whether an answer to a write does not tell what became of it."""
+    proof = proof_of_status(answer.status)
+    if proof is Proof.DONE:
+        return endpoint.path.endswith("/batches") and batch_receipt(answer) is None
+    return proof is Proof.AMBIGUOUS and not endpoint.safe
 
 
 def _unacknowledged(transport: asyncio.Transport | None) -> int:
@@ -334,6 +348,7 @@ class Connections:
             _EXCHANGE.reset(before)
             heard = exchange.end()
         assert heard is not None
+        exchange.leaves_doubt = _leaves_doubt(request.endpoint, heard)
         return heard
 
     # --- what is proved ---------------------------------------------------------------------------------------------------

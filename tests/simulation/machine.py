@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -42,6 +42,7 @@ class Machine:
         scopes_made: how many cancel scopes there were.
         commits: how many commits there were.
         on_commit: called after each of them.
+        keeps_flushed: whether `flushed` is kept.
         flushed: the files, as they were when they were last flushed to the disk: what a power cut leaves.
     """
 
@@ -55,6 +56,7 @@ class Machine:
         self.scopes_made = 0
         self.commits = 0
         self.on_commit: Callable[[], object] = lambda: None
+        self.keeps_flushed = True
         self.flushed: dict[str, bytes] = {}
 
     @contextlib.contextmanager
@@ -230,21 +232,28 @@ class _SimWorker(worker.SqliteWorker):
         if self._process.keeps_images:
             if durable:
                 self._process.images.clear()
-            self._process.images.append({path: Path(path).read_bytes() for path in self._files()})
+            self._process.images.append({path: _content(path) for path in self._files()})
         self._is_busy = False
         self._go_on()
         self._machine.commits += 1
         self._machine.on_commit()
 
     def _flush(self) -> None:
+        if not self._machine.keeps_flushed:
+            return
         flushed = self._machine.flushed
         for path in (self._path, f"{self._path}-wal"):
             flushed.pop(path, None)
-        flushed.update({path: Path(path).read_bytes() for path in self._files()})
+        flushed.update({path: _content(path) for path in self._files()})
 
     def _files(self) -> list[str]:
         """The files that a power cut may take back; the `-shm` is made anew."""
-        return [path for path in (self._path, f"{self._path}-wal") if Path(path).exists()]
+        return [path for path in (self._path, f"{self._path}-wal") if os.path.exists(path)]
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 class _Disk:

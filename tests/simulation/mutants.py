@@ -56,7 +56,7 @@ def early_answer_keeps_its_connection() -> Patches:
                 self.exchange.answer_comes(self.transport)
         super(connections._Watched, self).feed_data(data, size)
 
-    return [(connections._Watched, "feed_data", feed_data)]
+    return [(connections._Watched, "feed_data", feed_data), (connections, "_leaves_doubt", lambda *_: False)]
 
 
 @mutant
@@ -69,6 +69,12 @@ def a_cancelled_close_leaves_sessions() -> Patches:
             await session.close()
 
     return [(connections.Connections, "close", close)]
+
+
+@mutant
+def an_answer_in_doubt_keeps_its_connection() -> Patches:
+    """A connection is used again whose answer does not tell what became of the batch: the real answer may still follow."""
+    return [(connections, "_leaves_doubt", lambda *_: False)]
 
 
 @mutant

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from amili_arm_async import ArmClient, ArmError, BatchOutcome, BulkOptions, BulkReport, ClientCredentials, Reconcile, prune_journal, wire
+from amili_arm_async.bulk.journal.inspect import JournalRun
 from amili_arm_async.bulk.journal.replay.engine import Replay
 from amili_arm_async.bulk.outcomes import SUCCESS, success_states
 from amili_arm_async.bulk.run import BulkRun
@@ -40,14 +41,14 @@ _LOOKED_UP = 3
 _MORNINGS = 5
 """Runs of everything after which nothing is left to be sent: a result that comes late may show that a document failed."""
 
-_MOST_BRANCHES = 8
-_BRANCHES_OFF = 0.5
+_MOST_BRANCHES = 10
+_BRANCHES_OFF = 0.6
 """How many commits of a story, at the most, are moments from which another story branches off; and which share of all may be one."""
 
 _POWER_CUTS = 0.3
 """Of so many branches, the power is cut: what was not flushed to the disk is lost, too."""
 
-_BRANCHES_WITH_AN_ACT = 0.4
+_BRANCHES_WITH_AN_ACT = 0.33
 _LAST_RUNS = 4
 """Of so many stories and branches, one has a last run after one in which everything succeeded."""
 
@@ -225,6 +226,7 @@ class _Story:
         self.copies, self.was_restored, self.is_elsewhere, self.boots = moment["story"]
         self._put_back(moment["files"])
         self.branch = moment["commits"]
+        self.machine.keeps_flushed = False
         self.world.note(f"the processes are killed after commit {self.branch}, and what was on the way is lost")
         chance = random.Random(f"{self.scenario.seed}/{self.branch}")
         if chance.random() < _POWER_CUTS:
@@ -247,6 +249,7 @@ class _Story:
 
     def _everything(self) -> None:
         self.service.is_well = True
+        self.machine.keeps_flushed = False
         self.world.wall = self.world.boot = self.world.service = 0.0
         # What is on the way comes before the morning, and not while people look it up.
         morning = self.world.now + 10_000 * 1_000_000_000
@@ -296,21 +299,25 @@ class _Story:
         begun = [self._start(one) for one in both]
         if act.jump:
             self.world.after(act.at, lambda: setattr(self.world, act.clock, getattr(self.world, act.clock) + act.jump))
-        self.world.run(lambda: self._are_done(begun))
+        self.world.run(partial(self._are_done, list(begun)))
         self._nothing_twice()
         if act.power_cut and begun[0].process.was_killed:
             self._power_cut(begun[0].process)
-        self._journal_lost_nothing()
+        if any(one.process.was_killed for one in begun):
+            self._journal_lost_nothing()
         found = [self._ended(one) for one in begun if not one.process.was_killed]
         return found[0] if found else None
 
     def _are_done(self, begun: list[_Begun]) -> bool:
+        """Whether all have ended; called after each step. Those that have are taken out."""
         for one in begun:
-            if one.taken is None and one.process.is_done:
+            if one.process.is_done:
+                begun.remove(one)
                 one.taken = self.service.taken.copy()
                 for other in one.others:
                     other.taken = one.taken
-        return all(one.taken is not None for one in begun)
+                break
+        return not begun
 
     def _start(self, act: Act) -> _Begun:
         begun = self._begin(act)
@@ -533,13 +540,15 @@ class _Story:
             if number > most:
                 self.violate("taken twice", f"{name}: {number} times, and {most} are in the sources")
 
-    def _journal_lost_nothing(self) -> None:
-        """Whatever ended a process, the journal knows of each document that was taken."""
+    def _journal_lost_nothing(self) -> list[JournalRun]:
+        """Whatever ended a process, the journal knows of each document that was taken. Returns its runs."""
         if self.was_restored or self.is_elsewhere or self.violations:
-            return
-        lost = what_a_journal_lost(read_runs(self.folder / "journal"), self.service.taken)
+            return []
+        runs = read_runs(self.folder / "journal")
+        lost = what_a_journal_lost(runs, self.service.taken)
         if lost is not None:
             self.violate("journal", lost)
+        return runs
 
     def _is_true(self, begun: _Begun, report: BulkReport, is_cut: bool) -> None:
         """Holds a report against the books."""
@@ -560,8 +569,8 @@ class _Story:
             states = {index: failure.state for index, failure in failures.items()}
             for what in money_is_lost(begun.money.totals(report), report.totals.records_read, source, states, success):
                 self.violate("money", what)
-        if not is_cut and self._is_all_in_one_run and not (self.was_restored or self.is_elsewhere or begun.act.limit):
-            for run in read_runs(self.folder / "journal"):
+        if not is_cut and self._is_all_in_one_run and not begun.act.limit:
+            for run in self._journal_lost_nothing():
                 if run.run_id == begun.act.run_id and (what := what_a_journal_says_otherwise(run, report)):
                     self.violate("counts", what)
         claimed: Counter[str] = Counter()
@@ -601,7 +610,7 @@ class _Story:
     def _says_the_same(self, name: str, document: dict[str, Any]) -> None:
         """Holds the content of a document that succeeded against what was taken."""
         taken = self.service.bodies.get(name)
-        if taken is not None and name_of({**taken, "documentNo": ""}) != name_of({**document, "documentNo": ""}):
+        if taken is not None and taken != document and name_of({**taken, "documentNo": ""}) != name_of({**document, "documentNo": ""}):
             self.violate("content", f"{name} succeeded with other content than was taken")
 
     def _is_true_dead_letter(self, act: Act, report: BulkReport, source: list[dict[str, Any]]) -> None:
