@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +53,7 @@ class Act:
         again: whether the same process runs it once more, with the same client.
         together: the run id of a second run of the same documents, at the same time and with the same client; None: there is none.
         money: whether its money is counted.
+        bare: whether it has no journal.
     """
 
     what: Literal["send", "reconcile", "jump", "wait", "copy", "restore", "prune", "replay"]
@@ -86,6 +87,7 @@ class Act:
     again: bool = False
     together: str | None = None
     money: bool = False
+    bare: bool = False
 
     @property
     def features(self) -> Iterator[str]:
@@ -116,7 +118,7 @@ _NEEDS = {
 _FEATURES = (
     "kill_at", "cancel_at", "cancel_again", "order", "run_id", "reconcile", "resend_absent", "jump", "changed", "respelled", "freeze_at",
     "disk_fails_at", "power_cut", "beside", "dead_letter", "given_as", "results",
-    "bisect", "compression", "limit", "streamed", "leaves", "again", "together", "money",
+    "bisect", "compression", "limit", "streamed", "leaves", "again", "together", "money", "bare",
 )  # fmt: skip
 
 
@@ -185,7 +187,12 @@ def draw(seed: int) -> Scenario:
     # What people and machines do wrong is drawn as the faults are: a story has a few kinds of it, and those often.
     kinds = frozenset(kind for kind in KINDS if rng.random() < 0.3)
     acts: list[Act] = []
-    for _ in range(rng.choice((1, 2, 2, 3, 4))):
+    # Without a journal nothing is known of other runs: so there is one.
+    is_bare = rng.random() < 0.04
+    if is_bare:
+        bare = _act(rng, "send", documents, kinds)
+        acts.append(replace(bare, bare=True, beside=None, together=None, again=False, dead_letter=False, disk_fails_at=None))
+    for _ in range(0 if is_bare else rng.choice((1, 2, 2, 3, 4))):
         what = rng.choices(("send", "reconcile", "jump", "wait", "copy", "restore", "prune", "replay"), (60, 12, 5, 6, 5, 5, 3, 8))[0]
         acts.append(_act(rng, what, documents, kinds))
     return Scenario(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -37,6 +39,19 @@ def mutated(name: str) -> Iterator[None]:
         for owner, attribute, value in MUTANTS[name]():
             stack.enter_context(mock.patch.object(owner, attribute, value, create=not hasattr(owner, attribute)))
         yield
+
+
+def edited(owner: Any, name: str, old: str, new: str) -> tuple[Any, str, Any]:
+    """Returns the patch of a function with another text in one place, as somebody might change it."""
+    function = inspect.getattr_static(owner, name)
+    is_static = isinstance(function, staticmethod)
+    function = function.__func__ if is_static else function
+    text = textwrap.dedent(inspect.getsource(function)).replace("@staticmethod\n", "")
+    if text.count(old) != 1:
+        raise LookupError(f"{name} has {text.count(old)} times {old!r}: the mutant must be written anew")
+    made: dict[str, Any] = {}
+    exec(f"from __future__ import annotations\n{text.replace(old, new)}", function.__globals__, made)
+    return owner, name, staticmethod(made[name]) if is_static else made[name]
 
 
 # --- connections ------------------------------------------------------------------------------------------------------------
@@ -504,3 +519,135 @@ def a_second_cancellation_leaves_the_run() -> Patches:
                 raise
 
     return [(run, "_wait_for", wait_for)]
+
+
+# --- a line that is left out, a check that is turned round ------------------------------------------------------------------
+
+
+@mutant
+def what_is_not_recorded_leaves() -> Patches:
+    """A request leaves also where its intent could not be recorded."""
+    return [edited(transport.Transport, "_attempt", "if not await starts():", "if not await starts() and False:")]
+
+
+@mutant
+def a_failed_journal_lets_all_leave() -> Patches:
+    """Where the intent can't be recorded, the batch is sent all the same."""
+    return [edited(delivery.BatchSender, "_record_intent", "self._control.stop_for_journal(exc)\n        return False", "return True")]
+
+
+@mutant
+def a_number_of_this_source_is_not_noted() -> Patches:
+    """A resumed run does not note which numbers it has sent."""
+    return [edited(store.RunStore, "decide", "found[name].append(entry)", "pass")]
+
+
+@mutant
+def neither_of_two_runs_sends() -> Patches:
+    """What another run sends is not hidden from it: each of two runs leaves it to the other."""
+    old = 'connection.executemany("INSERT INTO superseded VALUES (?, ?) ON CONFLICT DO NOTHING", [(id, position) for position in sent])'
+    return [edited(store.RunStore, "enter", old, "pass")]
+
+
+@mutant
+def what_was_sent_again_is_not_replaced() -> Patches:
+    """A document that is sent again is in the journal twice."""
+    return [(store.RunStore, "_supersede", staticmethod(lambda connection, replaced: None))]
+
+
+@mutant
+def an_outcome_is_not_recorded() -> Patches:
+    """The outcome of a batch is in the report, and not in the journal."""
+    return [(journal.SqliteRunJournal, "settled", lambda *_: None)]
+
+
+@mutant
+def all_equal_documents_are_replaced() -> Patches:
+    """A document without a number that is sent again replaces all that say the same."""
+    return [(store, "decide_document", edited(matching, "decide_document", "(free if numbered else free[:1])", "free")[2])]
+
+
+@mutant
+def pending_is_final() -> Patches:
+    """A batch whose result is still to come is done."""
+    return [edited(polling.Poller, "_read", "if batch.last.is_final:", "if True:")]
+
+
+@mutant
+def results_are_of_the_next_record() -> Patches:
+    """What a result says of a record is taken for what it says of the next one."""
+    real = results.Reading.outcomes
+
+    def outcomes(self: Any, keys: Any, **settings: Any) -> Any:
+        common, others = real(self, keys, **settings)
+        return common, {(position + 1) % max(1, len(keys)): one for position, one in others.items()}
+
+    return [(results.Reading, "outcomes", outcomes)]
+
+
+@mutant
+def a_part_has_the_first_indexes() -> Patches:
+    """Some records of a batch get the indexes of its first ones."""
+    real = Batch.only
+
+    def only(self: Batch, positions: Any) -> Batch:
+        part = real(self, positions)
+        return Batch(part.number, self.indexes[: len(part)], part.keys, part.pieces, part.size, part.fingerprints)
+
+    return [(Batch, "only", only)]
+
+
+@mutant
+def what_was_accepted_is_resent() -> Patches:
+    """A batch that was accepted is sent again where its documents are not found."""
+    resends = edited(reconcile.Reconciler, "_reconcile_batch", " and batch.batch_uuid is None and not was_success", "")
+    return [resends, (reconcile, "_no_less", lambda outcome, _: outcome)]
+
+
+@mutant
+def an_ambiguous_attempt_is_forgotten() -> Patches:
+    """A batch that is no longer sent was not sent, whatever an earlier attempt did."""
+    return [edited(in_flight.BatchTracker, "stopped", "if in_flight.delivery.was_ambiguous:", "if False:")]
+
+
+@mutant
+def a_batch_uuid_is_not_remembered() -> Patches:
+    """Without a journal, a batchUuid that another batch has is believed."""
+    return [(limits.BatchUuids, "register", lambda *_: True)]
+
+
+@mutant
+def a_cancelled_run_believes_a_batch_uuid() -> Patches:
+    """A run that is cancelled before the journal has compared a batchUuid calls its batch accepted."""
+    real = delivery.BatchSender._is_first
+
+    async def is_first(self: Any, batch: Any, receipt: Any) -> bool:
+        batch.receipt = receipt
+        found = await real(self, batch, receipt)
+        batch.receipt = receipt if found else None
+        return found
+
+    class Open:
+        def __init__(self, **_: Any) -> None:
+            pass
+
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    fake = mock.Mock(wraps=delivery.anyio, CancelScope=Open)
+    return [(delivery.BatchSender, "_is_first", is_first), (delivery, "anyio", fake)]
+
+
+@mutant
+def the_rest_is_forgotten() -> Patches:
+    """Records that had no turn when a run ended are not named."""
+    return [edited(runner.BulkRunner, "_close", "self._tracker.not_sent(batch, reason, is_compared=False)", "pass")]
+
+
+@mutant
+def a_power_cut_takes_the_batch_uuid() -> Patches:
+    """The batchUuid of documents is not on the disk when their batch counts as accepted."""
+    return [edited(journal.SqliteRunJournal, "accepted", " if self._key.safe else self._thread.call_urgent", "")]

@@ -15,7 +15,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from amili_arm_async import ArmClient, ArmError, BatchOutcome, BulkOptions, BulkReport, ClientCredentials, Reconcile, prune_journal, wire
+from amili_arm_async import (
+    ArmClient,
+    ArmError,
+    BatchOutcome,
+    BulkOptions,
+    BulkReport,
+    ClientCredentials,
+    Reconcile,
+    RecordOutcome,
+    prune_journal,
+    wire,
+)
 from amili_arm_async.bulk.journal.inspect import JournalRun
 from amili_arm_async.bulk.journal.replay.engine import Replay
 from amili_arm_async.bulk.outcomes import SUCCESS, success_states
@@ -146,8 +157,8 @@ class _Story:
         self.given: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.copies: dict[str, bytes] = {}
         self.was_restored = False
-        # After a replay or a prune, its journal does not have all of it.
-        self.is_elsewhere = False
+        # After a replay or a prune, the journal does not have all of it.
+        self.is_elsewhere = any(act.bare for act in scenario.acts)
         self.boots = 1
         self.branch: int | None = None
         self.moments: list[dict[str, Any]] = []
@@ -183,7 +194,8 @@ class _Story:
         except _MachineStopped:
             self.branch_off(self.moments.pop())
         else:
-            self._morning()
+            if not any(act.bare for act in self.scenario.acts):
+                self._morning()
 
     # --- branches -------------------------------------------------------------------------------------------------------------
 
@@ -422,7 +434,7 @@ class _Story:
                 raise failure
 
     async def _send(self, arm: ArmClient, begun: _Begun) -> None:
-        act, options = begun.act, self._options(begun.act, journal=True)
+        act, options = begun.act, self._options(begun.act, journal=not begun.act.bare)
         given = _given(begun.source, act)
         begun.told.clear()
         begun.is_whole = False
@@ -469,7 +481,7 @@ class _Story:
             results=act.results,
             bisect=act.bisect,
             compression=act.compression,
-            limit=act.limit if journal else None,
+            limit=act.limit if act.what == "send" else None,
             **settings,
         )
 
@@ -552,35 +564,39 @@ class _Story:
 
     def _is_true(self, begun: _Begun, report: BulkReport, is_cut: bool) -> None:
         """Holds a report against the books."""
-        source = begun.source
-        if sum(report.counts.values()) != report.totals.records_read:
-            self.violate("sums", f"{dict(report.counts)} for {report.totals.records_read} records")
+        source, read = begun.source, report.totals.records_read
+        if sum(report.counts.values()) != read:
+            self.violate("sums", f"{dict(report.counts)} for {read} records")
         wanted = min(len(source), begun.act.limit or len(source))
-        if report.totals.records_read > wanted or (not is_cut and report.totals.records_read != wanted):
-            self.violate("sums", f"{report.totals.records_read} of {wanted} records read")
+        if read > wanted or (not is_cut and read != wanted):
+            self.violate("sums", f"{read} of {wanted} records read")
         named = list(report.failures())
         failures = {failure.index: failure for failure in named}
         success = success_states(accepted_is_enough=begun.act.results == "accepted")
-        counted = report.totals.records_read - sum(report.counts[state] for state in success)
+        counted = read - sum(report.counts[state] for state in success)
         if len(failures) != len(named) or len(named) != counted:
             self.violate("named once", f"{len(failures)} records in {len(named)} names, and {counted} are counted")
         self.states.update((failure.state, failure.reason) for failure in named)
+        states = {index: failure.state for index, failure in failures.items()}
         if begun.money is not None:
-            states = {index: failure.state for index, failure in failures.items()}
-            for what in money_is_lost(begun.money.totals(report), report.totals.records_read, source, states, success):
+            for what in money_is_lost(begun.money.totals(report), read, source, states, success):
                 self.violate("money", what)
         if not is_cut and self._is_all_in_one_run and not begun.act.limit:
             for run in self._journal_lost_nothing():
                 if run.run_id == begun.act.run_id and (what := what_a_journal_says_otherwise(run, report)):
                     self.violate("counts", what)
+        self._contradicts(begun, [failures.get(index) for index in range(read)])
+
+    def _contradicts(self, begun: _Begun, failures: list[RecordOutcome | None]) -> None:
+        """Compares what became of each record with what the service took; None: it succeeded."""
         claimed: Counter[str] = Counter()
-        for index in range(report.totals.records_read):
-            failure, name = failures.get(index), name_of(source[index])
+        for index, (failure, document) in enumerate(zip(failures, begun.source, strict=False)):
+            name = name_of(document)
             if failure is None:
                 claimed[name] += 1
-                self._says_the_same(name, source[index])
-            elif str(failure.key).casefold() != str(source[index].get("documentNo")).casefold():
-                self.violate("index", f"record {index} is {source[index].get('documentNo')}, and named {failure.key}")
+                self._says_the_same(name, document)
+            elif str(failure.key).casefold() != str(document.get("documentNo")).casefold():
+                self.violate("index", f"record {index} is {document.get('documentNo')}, and named {failure.key}")
             elif failure.state in {"not_sent", "rejected"} and self.runs == 1:
                 self._not_taken(begun, failure.state, name)
             elif failure.state == "failed" and name not in self.service.failed:
