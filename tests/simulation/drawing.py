@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .service import FAULTS
+from .service import BLIND, FAULTS
 
 __all__ = ["RUN", "Act", "Scenario", "draw", "read_case"]
 
@@ -183,7 +183,7 @@ def draw(seed: int) -> Scenario:
     rng = random.Random(f"{seed}/scenario")
     share = rng.choice((0.1, 0.3, 0.6))
     documents = rng.choice((4, 8, 12, 12, 12, 24))
-    faults = tuple(fault for fault in FAULTS if rng.random() < share)
+    faults = (*(fault for fault in FAULTS if rng.random() < share), *((BLIND,) if rng.random() < 0.08 else ()))
     # What people and machines do wrong is drawn as the faults are: a story has a few kinds of it, and those often.
     kinds = frozenset(kind for kind in KINDS if rng.random() < 0.3)
     acts: list[Act] = []
@@ -192,7 +192,13 @@ def draw(seed: int) -> Scenario:
     if is_bare:
         bare = _act(rng, "send", documents, kinds)
         acts.append(replace(bare, bare=True, beside=None, together=None, again=False, dead_letter=False, disk_fails_at=None))
-    for _ in range(0 if is_bare else rng.choice((1, 2, 2, 3, 4))):
+    # A copy that is put back matters only if something was sent before and after.
+    is_put_back = not is_bare and rng.random() < 0.1
+    if is_put_back:
+        first, second, third = (_act(rng, "send", documents, kinds) for _ in range(3))
+        copies = [Act("copy"), first] if rng.random() < 0.4 else [first, Act("copy"), second]
+        acts += [*copies, Act("restore"), third]
+    for _ in range(0 if is_bare or is_put_back else rng.choice((1, 2, 2, 3, 4))):
         what = rng.choices(("send", "reconcile", "jump", "wait", "copy", "restore", "prune", "replay"), (60, 12, 5, 6, 5, 5, 3, 8))[0]
         acts.append(_act(rng, what, documents, kinds))
     return Scenario(

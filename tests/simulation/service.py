@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .network import Connection
     from .world import World
 
-__all__ = ["FAULTS", "Batch", "Service", "name_of"]
+__all__ = ["BLIND", "FAULTS", "Batch", "Service", "name_of"]
 
 REASONS = {200: "OK", 202: "Accepted", 302: "Found", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
@@ -52,6 +52,9 @@ FAULTS = (
 )
 """What may go wrong on the side of the service and on the way. Each story draws some of them."""
 
+
+BLIND = "look_up_blind"
+"""The fault of a service that finds no document by its number, in a whole story."""
 
 _BOOKS = ("taken", "bodies", "stored_at", "failed", "is_well", "writes", "asked")
 
@@ -320,7 +323,10 @@ class Service:
     def _look_up(self, connection: Connection, number: str) -> None:
         name = f"number {number}".casefold()
         stored = self.stored_at.get(name)
-        if self.strikes("look_up_fails"):
+        if BLIND in self.enabled:
+            self.struck[BLIND] += 1
+            self._answer(connection, 404, {"message": "no such document"})
+        elif self.strikes("look_up_fails"):
             self._answer(connection, 503, {})
         elif stored is None or stored > self.world.seconds:
             self._answer(connection, 404, {"message": "no such document"})
