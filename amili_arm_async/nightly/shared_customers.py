@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..database.url import DatabaseUrl
     from ..postgres.owner import Owner
 
-__all__ = ["SharedCustomers", "read_customers"]
+__all__ = ["SharedCustomers", "failed_customers", "read_customers", "times_sent"]
 
 _WORD: Final = "journal"
 
@@ -82,6 +82,7 @@ class SharedCustomers:
         part_name: the name of this part in the journal.
         patience: seconds to wait for a database that is away.
         lease: seconds for which this process has its turn after each sign of life.
+        used: how often they had been sent when this night was begun or repeated; None: as this part of the run has recorded.
 
     Attributes:
         failed: the customers that did not succeed; None while it is the turn of this process to send them.
@@ -89,7 +90,16 @@ class SharedCustomers:
     """
 
     def __init__(
-        self, url: DatabaseUrl, *, run_id: str, client_no: int, operation: str, part_name: str, patience: float, lease: float = LEASE
+        self,
+        url: DatabaseUrl,
+        *,
+        run_id: str,
+        client_no: int,
+        operation: str,
+        part_name: str,
+        patience: float,
+        lease: float = LEASE,
+        used: int | None = None,
     ) -> None:
         self.failed: FailedCustomers | None = None
         self.times = 0
@@ -98,6 +108,7 @@ class SharedCustomers:
         self._part = (part_name, operation, client_no)
         self._patience = Patience(patience)
         self._lease = lease
+        self._used = used
         self._night: _Night | None = None
         self._thread: PostgresWorker | None = None
 
@@ -181,6 +192,8 @@ class SharedCustomers:
 
     def _times_used(self, connection: PostgresConnection) -> int:
         """Returns which sending of the customers this part relied on when it was sent to its end; 0 where it was not yet."""
+        if self._used is not None:
+            return self._used
         row = connection.execute(_OF_PART, self._part).fetchone()
         return msgspec.json.decode(row[0], type=PartSums).customers if row is not None else 0
 
@@ -219,6 +232,55 @@ def _names(connection: PostgresConnection, night: _Night) -> Iterator[str]:
     while rows := connection.execute(query, (night.id, night.sent, last, _AT_ONCE)).fetchall():
         yield from (bytes(name).decode("utf-8", "surrogatepass") for (name,) in rows)
         last = bytes(rows[-1][0])
+
+
+def times_sent(url: DatabaseUrl, run_id: str, client_no: int) -> int | None:
+    """Returns how often the customers of a night in parts were sent to their end; None where no night of this name sends customers.
+
+    Args:
+        url: of the database.
+        run_id: the name of the night.
+        client_no: the client number.
+
+    Raises:
+        JournalError: the database can't be used.
+    """
+    connection = PostgresConnection(url, _WORD)
+    try:
+        row = connection.execute("SELECT sent FROM nights WHERE run_id = ? AND client_no = ?", (run_id, client_no)).fetchone()
+    finally:
+        connection.close()
+    return row[0] if row is not None else None
+
+
+def failed_customers(url: DatabaseUrl, run_id: str, client_no: int) -> tuple[FailedCustomers, int]:
+    """Reads the customers of a night in parts that did not succeed when they were sent last. It blocks.
+
+    Args:
+        url: of the database.
+        run_id: the name of the night.
+        client_no: the client number.
+
+    Returns:
+        These customers, and how often they were sent to their end.
+
+    Raises:
+        ArmError: they were not sent to their end yet.
+        JournalError: the database can't be used.
+    """
+    failed = FailedCustomers()
+    connection = PostgresConnection(url, _WORD)
+    try:
+        with connection.transaction(reads=True):
+            query = "SELECT id, sent, failed, error FROM nights WHERE run_id = ? AND client_no = ?"
+            night = _Night(*connection.execute(query, (run_id, client_no)).fetchone())
+            failed.restore(_names(connection, night))
+    finally:
+        connection.close()
+    if not night.sent:
+        why = f" ({night.error})" if night.error else ""
+        raise ArmError(f"the customers of the run {run_id!r} were not sent to their end{why}, so no documents are sent: send them first")
+    return failed, night.sent
 
 
 def read_customers(url: DatabaseUrl, run_id: str, client_no: int) -> CustomersOfNight | None:

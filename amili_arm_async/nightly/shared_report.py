@@ -28,7 +28,7 @@ from .report import (
 )
 from .timeline import MOST_INTERVALS, Interval
 
-__all__ = ["CustomersOfNight", "PartSums", "PartTotals", "money_of_part", "shared_report"]
+__all__ = ["CustomersOfNight", "PartSums", "PartTotals", "customers_report", "money_of_part", "shared_report"]
 
 
 class PartSums(Struct, frozen=True):
@@ -210,6 +210,37 @@ def shared_report(
         source_exhausted=is_whole,
         not_begun=not_begun,
         money_at_risk=money_at_risk(named),
+        first_failures=first_failures(named, {}),
+    )
+
+
+def customers_report(customers: CustomersOfNight, *, now: float, client_no: int, base_url: str, run_id: str) -> ReportSchema:
+    """Returns the report of a night in parts that has no documents yet.
+
+    Args:
+        customers: what is known of them.
+        now: Unix time.
+        client_no: its client number.
+        base_url: the address that it sends to.
+        run_id: its name.
+    """
+    named = [_over_all_attempts(customers.report)] if customers.report is not None else []
+    error = None if named else f"the customers were not sent to their end{f' ({customers.error})' if customers.error else ''}"
+    ended = customers.started + named[0].elapsed if named else now
+    return ReportSchema(
+        format=FORMAT,
+        started=_local_time(customers.started),
+        ended=_local_time(ended) if named else None,
+        elapsed=round(max(0.0, ended - customers.started), 3),
+        client_no=client_no,
+        base_url=base_url,
+        run_id=run_id,
+        ok=bool(named) and all(map(_is_ok, named)),
+        error=error,
+        parts=named,
+        source_exhausted=bool(named),
+        not_begun=[] if named else ["customers"],
+        money_at_risk=[],
         first_failures=first_failures(named, {}),
     )
 

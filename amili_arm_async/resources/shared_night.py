@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
+from anyio import to_thread
+
+from .. import clock
 from ..bulk.observers import RunObserver
 from ..bulk.parts import part_run_id
 from ..bulk.run import BulkRun
 from ..config import BulkOptions
+from ..nightly.blocked import BlockedDocuments
 from ..nightly.money import MoneyObserver
-from ..nightly.shared_customers import SharedCustomers
+from ..nightly.run import NightlyProgress, NightlyRun
+from ..nightly.shared_customers import SharedCustomers, failed_customers, times_sent
 from ..nightly.timeline import TimelineObserver
 from ..postgres.connection import LEASE
 from .bulk import BulkWrites
@@ -19,7 +25,7 @@ from .shared_run import OPERATION, SharedRun
 if TYPE_CHECKING:
     from ..database.url import DatabaseUrl
 
-__all__ = ["SharedNight"]
+__all__ = ["GatedRun", "SharedNight", "night_of_customers"]
 
 
 class SharedNight(SharedRun):
@@ -89,3 +95,92 @@ class SharedNight(SharedRun):
             pass_over=True,
             customers=lambda: customers.times if customers is not None else 0,
         )
+
+
+class GatedRun(SharedRun):
+    """A shared run of documents, of which those are blocked whose customer did not succeed in the run of the customers with its name."""
+
+    async def __aenter__(self) -> GatedRun:
+        await super().__aenter__()
+        key = self._key
+        sent = await to_thread.run_sync(times_sent, self._url, key.run_id, key.client_no)
+        self._gate = await to_thread.run_sync(failed_customers, self._url, key.run_id, key.client_no) if sent is not None else None
+        return self
+
+    def send_own(self, part: int, records: Any) -> BulkRun:
+        """Sends the documents of one part; see `send_part`.
+
+        Args:
+            part: which part, from 0.
+            records: its documents.
+
+        Returns:
+            The run of the part.
+        """
+        money, timeline = MoneyObserver(), TimelineObserver(clock.monotonic)
+        failed, times = self._gate if self._gate is not None else (None, 0)
+        filters = [BlockedDocuments(failed)] if failed is not None else []
+        return self._run_part(part, records, money, timeline, filters, pass_over=False, customers=lambda: times)
+
+
+class _OnlyCustomers:
+    """A night that has only customers; see `NightInParts`."""
+
+    def __init__(self, customers: SharedCustomers) -> None:
+        self.customers = customers
+
+    async def __aenter__(self) -> None:
+        """Does nothing."""
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Does nothing."""
+
+
+def night_of_customers(
+    bulk: BulkWrites[Any],
+    source: Any,
+    url: DatabaseUrl,
+    run_id: str,
+    *,
+    used: int,
+    options: BulkOptions,
+    user_id: str | None,
+    lease: float,
+) -> NightlyRun:
+    """Makes the run of the customers of a night in parts, for one of several processes that may be started for it: the others wait.
+
+    Args:
+        bulk: writes customers.
+        source: the customers.
+        url: of the database.
+        run_id: the name of the night.
+        used: how often they had been sent when this sending was begun.
+        options: of their run.
+        user_id: the user in whose name they are sent, or None for that of the client.
+        lease: seconds for which this process has its turn after each sign of life.
+
+    Returns:
+        The run; its report has no customers where another process has sent them.
+    """
+    operation, context = "customers.create_batch", bulk.context
+
+    def start(observers: Sequence[RunObserver]) -> BulkRun:
+        return bulk.run(operation, source, options=options, user_id=user_id, observers=observers)
+
+    customers = SharedCustomers(
+        url,
+        run_id=run_id,
+        client_no=context.client_no,
+        operation=OPERATION,
+        part_name="",
+        patience=options.patience,
+        lease=lease,
+        used=used,
+    )
+    return NightlyRun(
+        NightlyProgress(context.client_no, context.transport.base_url, run_id),
+        customers=start,
+        documents=None,
+        operations={"customers": operation},
+        shared=_OnlyCustomers(customers),
+    )

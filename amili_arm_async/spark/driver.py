@@ -6,11 +6,11 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
-from .. import log
+from .. import clock, log
 from ..bulk.journal.postgres import shared_reading
 from ..bulk.journal.run_key import RunKey
 from ..bulk.outcomes import RecordOutcome, success_states
@@ -19,11 +19,14 @@ from ..client import ArmClient
 from ..config import BulkOptions, check_int
 from ..database.url import DatabaseUrl, database_url
 from ..errors import ArmError, ConfigurationError, FrameError, JournalError, SourceError
+from ..nightly.shared_customers import read_customers, times_sent
+from ..nightly.shared_report import customers_report
+from ..postgres.schema import prepare_schema
 from ..resources.shared_run import SharedReport, SharedRun, read_shared_report
-from ..values.fields import KEYS
+from ..values.fields import KEYS, RecordKind
 
 if TYPE_CHECKING:
-    from .tasks import Reading
+    from .tasks import Reading, SendTask
 
 __all__ = ["Connect", "FrameReport", "read_report", "send_frame", "send_stream"]
 
@@ -95,7 +98,7 @@ class FrameJob:
     reading: Reading
 
     def shared(self, arm: ArmClient) -> SharedRun:
-        """Returns the shared run.
+        """Returns the shared run of the documents.
 
         Args:
             arm: the client.
@@ -113,6 +116,11 @@ class FrameJob:
 
         return in_loop(enter)
 
+    def identify(self) -> RunKey:
+        """Returns what identifies the run, and prepares the database, so that what is wrong shows before Spark begins."""
+        prepare_schema(self.url, "journal")
+        return identify(self.connect, self.run_id)
+
     def send(self, frame: Any, key: RunKey) -> dict[int, str]:
         """Sends the rows of a frame; blocks until Spark is done.
 
@@ -123,27 +131,48 @@ class FrameJob:
         Returns:
             By part, why it could not be sent to its end; None where it was. Parts without rows are left out.
         """
-        from .tasks import ADDED, RESULT, PartSender, RowLabeller, SendTask, slots_of  # noqa: PLC0415 - with pyarrow
+        from .tasks import RESULT, PartSender, slots_of  # noqa: PLC0415 - with pyarrow
 
-        slots, names = slots_of(self.parts), list(frame.columns)
-        task = SendTask(
-            self.connect,
-            (key.client_no, key.base_url),
-            self.url,
-            self.run_id,
-            self.parts,
-            self.lease,
-            self.options,
-            self.user_id,
-            self.reading,
-            names,
-            {slot: part for part, slot in enumerate(slots)},
-        )
-        plain = frame.toDF(*(f"_{place}" for place in range(len(names))))
-        labelled = plain.mapInArrow(RowLabeller(self.reading, names, slots), labelled_schema(plain))
-        in_parts = labelled.repartition(self.parts, ADDED[0]).sortWithinPartitions(*ADDED)
-        rows = in_parts.mapInArrow(PartSender(task), RESULT).collect()
+        slots = slots_of(self.parts)
+        task = self._task(frame, key, slots)
+        rows = in_parts(frame, self.reading, slots).mapInArrow(PartSender(task), RESULT).collect()
         return {row.part: f"{row.error} (on {row.host})" if row.error is not None else "" for row in rows}
+
+    def send_customers(self, frame: Any, key: RunKey) -> tuple[str | None, list[RecordOutcome]]:
+        """Sends the customers of a frame, in one task; blocks until Spark is done.
+
+        Args:
+            frame: the frame.
+            key: of the shared run.
+
+        Returns:
+            Why they could not be sent to their end, or None; and those that did not succeed, the first ones if they are very many.
+        """
+        from .tasks import CUSTOMER_RESULT, CustomerSender  # noqa: PLC0415 - with pyarrow
+
+        used = times_sent(self.url, self.run_id, key.client_no) or 0
+        task = replace(self._task(frame, key, [0]), used=used)
+        rows = in_parts(frame, self.reading, [0]).mapInArrow(CustomerSender(task), CUSTOMER_RESULT).collect()
+        errors = [row.error for row in rows if row.error is not None]
+        found = [RecordOutcome(row.index, row.key, row.state, row.reason, row.message) for row in rows if row.error is None]
+        return (errors[0] if errors else None), found
+
+    def _task(self, frame: Any, key: RunKey, slots: list[int]) -> SendTask:
+        from .tasks import SendTask  # noqa: PLC0415 - with pyarrow
+
+        return SendTask(
+            connect=self.connect,
+            address=(key.client_no, key.base_url),
+            journal=self.url,
+            run_id=self.run_id,
+            parts=self.parts,
+            lease=self.lease,
+            options=self.options,
+            user_id=self.user_id,
+            reading=self.reading,
+            names=list(frame.columns),
+            part_of_slot={slot: part for part, slot in enumerate(slots)},
+        )
 
     def send_empty(self, parts: list[int]) -> None:
         """Records that parts have no rows.
@@ -171,7 +200,7 @@ class FrameJob:
 
 def send_frame(
     frame: Any,
-    kind: Literal["documents"] = "documents",
+    kind: RecordKind = "documents",
     *,
     run_id: str,
     journal: str,
@@ -192,7 +221,8 @@ def send_frame(
 
     Args:
         frame: a DataFrame of Spark, with a row for each document, or for each line of a document.
-        kind: what the rows are: `"documents"`.
+        kind: what the rows are: `"documents"`, or `"customers"`, which one task sends. Where customers were sent with the same `run_id`,
+            documents of those that did not succeed are `blocked`, as in a night with one process.
         run_id: the name of the run. The same one resumes it.
         journal: the URL of a PostgreSQL database, which the driver and all executors can reach.
         parts: how many parts the documents are distributed to: so many tasks send them. It can't be changed for a run. Default 64.
@@ -216,24 +246,24 @@ def send_frame(
         FrameError: some parts could not be sent to their end, or Spark gave up.
     """
     job = job_of(
-        kind,
         run_id=run_id,
         journal=journal,
         parts=parts,
         client=client,
-        reading=_reading(columns, constants, clear, decimal_sign, extra_columns=extra_columns),
+        reading=_reading(kind, columns, constants, clear, decimal_sign, extra_columns=extra_columns),
         options=options,
         lease=lease,
         user_id=user_id,
     )
     check_frame(frame, job.reading)
+    if kind == "customers":
+        return send_all_customers(frame, job)
     key = job.enter()
     send_all(frame, job, key)
     return job.report(key)
 
 
 def send_stream(
-    kind: Literal["documents"] = "documents",
     *,
     run_id: str,
     journal: str,
@@ -258,8 +288,7 @@ def send_stream(
     checkpoint was lost and the stream begins anew. `read_report` reads the report, at any time.
 
     Args:
-        kind: as for `send_frame`; so are all others.
-        run_id: the name of the run; the number of a micro-batch has no part in it.
+        run_id: the name of the run; the number of a micro-batch has no part in it. This and all others are as for `send_frame`.
         journal: the URL of a PostgreSQL database.
         parts: the number of parts: so many tasks send each micro-batch. Default 8.
         client: makes a client.
@@ -279,12 +308,11 @@ def send_stream(
         ConfigurationError: an argument is wrong.
     """
     job = job_of(
-        kind,
         run_id=run_id,
         journal=journal,
         parts=parts,
         client=client,
-        reading=_reading(columns, constants, clear, decimal_sign, extra_columns=extra_columns),
+        reading=_reading("documents", columns, constants, clear, decimal_sign, extra_columns=extra_columns),
         options=options,
         lease=lease,
         user_id=user_id,
@@ -314,24 +342,32 @@ def read_report(*, run_id: str, journal: str, client: Connect = ArmClient.from_e
         JournalError: there is no such run, or the database can't be used.
         ConfigurationError: an argument is wrong.
     """
-    url = _url(journal)
-
-    async def identify() -> tuple[int, str]:
-        async with client() as arm:
-            return arm.client_no, arm.base_url
-
-    client_no, base_url = in_loop(identify)
-    for key, parts in shared_reading.keys_of_run(url, run_id, client_no):
-        if key.base_url == base_url:
+    url, given = _url(journal), identify(client, run_id)
+    for key, parts in shared_reading.keys_of_run(url, run_id, given.client_no):
+        if key.base_url == given.base_url:
             return report_of(url, key, parts, options)
-    raise JournalError(f"the journal {url} has no run {run_id!r} in parts (client {client_no}, {base_url})")
+    return FrameReport(_customers_of(url, given), lambda: iter(()))
+
+
+def identify(connect: Connect, run_id: str) -> RunKey:
+    """Returns what identifies a run.
+
+    Args:
+        connect: makes a client.
+        run_id: the name of the run.
+    """
+
+    async def run() -> RunKey:
+        async with connect() as arm:
+            return RunKey(run_id, _OPERATION, arm.client_no, arm.base_url, safe=False)
+
+    return in_loop(run)
 
 
 # --- what they share ------------------------------------------------------------------------------------------------------
 
 
 def job_of(
-    kind: str,
     *,
     run_id: str,
     journal: str,
@@ -343,8 +379,6 @@ def job_of(
     user_id: str | None,
 ) -> FrameJob:
     """Checks the arguments of `send_frame`, and returns them."""
-    if kind != "documents":
-        raise ConfigurationError('kind is "documents"')
     check_int("parts", parts, least=1, most=MOST_PARTS)
     if not callable(client) or isinstance(client, ArmClient):
         raise ConfigurationError(
@@ -363,14 +397,16 @@ def _url(journal: str) -> DatabaseUrl:
     return url
 
 
-def _reading(columns: Any, constants: Any, clear: str | None, decimal_sign: Any, *, extra_columns: bool) -> Reading:
+def _reading(kind: Any, columns: Any, constants: Any, clear: str | None, decimal_sign: Any, *, extra_columns: bool) -> Reading:
     try:
         from .tasks import Reading  # noqa: PLC0415 - with pyarrow
     except ImportError as exc:
         raise ConfigurationError(
             f"frames of Spark need pyarrow, which can't be imported ({exc}): pip install 'amili-arm-async[arrow]'"
         ) from exc
-    reading = Reading(dict(columns or {}), dict(constants or {}), clear, decimal_sign, extra_columns)
+    if kind not in get_args(RecordKind):
+        raise ConfigurationError('kind is "customers" or "documents"')
+    reading = Reading(kind, dict(columns or {}), dict(constants or {}), clear, decimal_sign, extra_columns)
     reading.fields()
     return reading
 
@@ -397,7 +433,7 @@ def check_frame(frame: Any, reading: Reading) -> None:
     try:
         table.begin()
         found = reading.fields().of(table.names, table.line_paths)
-        if not any(column.field.path == KEYS["documents"] for column in found.columns):
+        if reading.kind == "documents" and not any(column.field.path == KEYS["documents"] for column in found.columns):
             raise SourceError(
                 f"no column is {KEYS['documents']}, which tells the part of each document: rename one, or say which it is with columns="
             )
@@ -430,6 +466,22 @@ def arrow_schema(frame: Any) -> Any:
                 "cast it, or leave it out with frame.drop"
             ) from exc
     return pa.schema(fields)
+
+
+def in_parts(frame: Any, reading: Reading, slots: list[int]) -> Any:
+    """Returns a frame with each part in a partition of its own, in the order of the numbers.
+
+    Args:
+        frame: the frame.
+        reading: how its rows are read.
+        slots: for each part, what stands for it.
+    """
+    from .tasks import ADDED, RowLabeller  # noqa: PLC0415 - with pyarrow
+
+    names = list(frame.columns)
+    plain = frame.toDF(*(f"_{place}" for place in range(len(names))))
+    labelled = plain.mapInArrow(RowLabeller(reading, names, slots), labelled_schema(plain))
+    return labelled.repartition(len(slots), ADDED[0]).sortWithinPartitions(*ADDED)
 
 
 def labelled_schema(frame: Any) -> Any:
@@ -474,6 +526,40 @@ def send_all(frame: Any, job: FrameJob, key: RunKey, *, is_stream: bool = False)
     if is_stream and missing:
         missing -= {summary.part for summary in shared_reading.read(job.url, key)}
     job.send_empty(sorted(missing))
+
+
+def send_all_customers(frame: Any, job: FrameJob) -> FrameReport:
+    """Sends the customers of a frame.
+
+    Args:
+        frame: the frame.
+        job: how.
+
+    Returns:
+        The report.
+
+    Raises:
+        FrameError: they could not be sent to their end, or Spark gave up.
+    """
+    key = job.identify()
+    try:
+        error, failures = job.send_customers(frame, key)
+    except Exception as exc:
+        raise FrameError(f"Spark could not run the job to its end: {reason_of(exc)}. {_AGAIN} {job.run_id!r}", None, {}) from exc
+    if error is not None:
+        raise FrameError(f"the customers could not be sent to their end: {error}. {_AGAIN} {job.run_id!r}", None, {})
+    return FrameReport(_customers_of(job.url, key), failures.__iter__)
+
+
+_AGAIN: Final = "Call again with the run_id"
+
+
+def _customers_of(url: DatabaseUrl, key: RunKey) -> SharedReport:
+    found = read_customers(url, key.run_id, key.client_no)
+    if found is None:
+        raise JournalError(f"the journal {url} has no run {key.run_id!r} in parts (client {key.client_no}, {key.base_url})")
+    schema = customers_report(found, now=clock.unix_time(), client_no=key.client_no, base_url=key.base_url, run_id=key.run_id)
+    return SharedReport(schema, 1, (0,) if schema.source_exhausted else ())
 
 
 def _in_words(failed: Mapping[int, str], job: FrameJob) -> str:

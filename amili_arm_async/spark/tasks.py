@@ -6,27 +6,44 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count, groupby
+from itertools import count, groupby, islice
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import UNSET
 
+from ..bulk.chunking import RecordType
 from ..bulk.fingerprints import folded
 from ..bulk.parts import PartHash
 from ..client import ArmClient
 from ..config import BulkOptions
+from ..database.url import DatabaseUrl
 from ..errors import ArmError, ConfigurationError
+from ..resources.bulk import CUSTOMERS, DOCUMENTS, BulkWrites
+from ..resources.shared_night import GatedRun, night_of_customers
 from ..sources.arrow import arrow_table_of
 from ..sources.documents import keys_of
 from ..sources.mapping import FieldMap
 from ..sources.records import open_records
 from ..sources.table_records import compared_keys
-from ..values.fields import KEYS
+from ..values.fields import KEYS, RecordKind
 from ..values.judge import Judge, ReadingOptions
 
-__all__ = ["ADDED", "RESULT", "Connect", "PartResult", "PartSender", "Reading", "RowLabeller", "SendTask"]
+__all__ = [
+    "ADDED",
+    "CUSTOMER_RESULT",
+    "RESULT",
+    "Connect",
+    "CustomerSender",
+    "PartResult",
+    "PartSender",
+    "Reading",
+    "RowLabeller",
+    "SendTask",
+    "renamed",
+    "slots_of",
+]
 
 Connect = Callable[[], ArmClient]
 """Makes a client, in each process that sends."""
@@ -36,6 +53,12 @@ ADDED: Final = ("_amili_slot", "_amili_number", "_amili_place")
 
 RESULT: Final = "part int, host string, error string, kind string"
 """The columns of `PartResult`, as Spark writes a schema."""
+
+CUSTOMER_RESULT: Final = "error string, index long, key string, state string, reason string, message string"
+"""The columns of what becomes of customers: why they were not sent to their end, or those that did not succeed."""
+
+_MOST_FAILURES: Final = 10_000
+"""Customers that did not succeed which the driver gets."""
 
 _PLACE: Final = 2**33
 """More rows than a partition has."""
@@ -62,9 +85,10 @@ class Reading:
     """How the rows of a frame are read: as `open_records` does it.
 
     Attributes:
-        columns, constants, clear, decimal_sign, extra_columns: its arguments.
+        kind, columns, constants, clear, decimal_sign, extra_columns: its arguments.
     """
 
+    kind: RecordKind = "documents"
     columns: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     clear: str | None = None
@@ -79,7 +103,7 @@ class Reading:
         """
         return open_records(
             table,
-            "documents",
+            self.kind,
             columns=self.columns,
             constants=self.constants,
             clear=self.clear,
@@ -90,7 +114,7 @@ class Reading:
     def fields(self) -> FieldMap:
         """Returns what the columns are."""
         return FieldMap(
-            "documents",
+            self.kind,
             self.columns,
             self.constants,
             extra=self.extra_columns,
@@ -150,20 +174,21 @@ class RowLabeller:
         found: list[str | None] = [None] * batch.num_rows
         try:
             table.begin()
-            (column,) = (one for one in self._reading.fields().of(table.names, table.line_paths).columns if one.field.path == _KEY)
+            found_columns = self._reading.fields().of(table.names, table.line_paths).columns
+            key = KEYS[self._reading.kind]
+            column = next((one for one in found_columns if one.field.path == key), None)
+            if column is None:
+                return found
             table.select({column.name})
-            judge = Judge("documents", [column.field], origins=[table.origins[column.position]])
+            judge = Judge(self._reading.kind, [column.field], origins=[table.origins[column.position]])
             for block in table.blocks():
                 cells = block.columns[column.position]
                 values = judge.read([cells]).columns[0]
-                for number, value, key, other in zip(block.numbers, values, keys_of(values), compared_keys(cells), strict=True):
-                    found[number - 1] = folded(key) if key is not None and value is not UNSET else other
+                for number, value, own, other in zip(block.numbers, values, keys_of(values), compared_keys(cells), strict=True):
+                    found[number - 1] = folded(own) if own is not None and value is not UNSET else other
         finally:
             table.close()
         return found
-
-
-_KEY: Final = KEYS["documents"]
 
 
 # --- sending --------------------------------------------------------------------------------------------------------------
@@ -178,6 +203,7 @@ class SendTask:
         address: the client number and the address that the driver has: those of the executor must be the same.
         journal: the URL of the database.
         run_id, parts, lease, options, user_id: of the shared run.
+        used: how often the customers of the run had been sent when this sending of them was begun.
         reading: how the rows are read.
         names: the names of the columns.
         part_of_slot: which part each slot stands for.
@@ -185,7 +211,7 @@ class SendTask:
 
     connect: Connect
     address: tuple[int, str]
-    journal: str = field(repr=False)
+    journal: DatabaseUrl = field(repr=False)
     run_id: str
     parts: int
     lease: float
@@ -194,6 +220,25 @@ class SendTask:
     reading: Reading
     names: list[str]
     part_of_slot: Mapping[int, int]
+    used: int = 0
+
+    def shared(self, arm: ArmClient) -> GatedRun:
+        """Returns the shared run of the documents.
+
+        Args:
+            arm: the client.
+        """
+        return GatedRun(
+            writes(arm, DOCUMENTS),
+            self.journal,
+            run_id=self.run_id,
+            parts=self.parts,
+            lease=self.lease,
+            options=self.options,
+            user_id=self.user_id,
+            timeout=None,
+            retry=None,
+        )
 
 
 class PartSender:
@@ -235,11 +280,11 @@ class PartSender:
         try:
             arm = task.connect()
             check_address(arm, task.address)
-            async with arm, self.shared(arm) as run:
+            async with arm, task.shared(arm) as run:
                 while part is not None:
                     number, rows = part
                     try:
-                        await run.send_part(number, task.reading.of(rows))
+                        await run.send_own(number, task.reading.of(rows))
                         results.append(PartResult(number, host, None, None))
                     except ArmError as exc:
                         results.append(_failed(number, host, exc))
@@ -249,19 +294,70 @@ class PartSender:
             results.extend(_failed(number, host, exc) for number in _rest(part, parts))
         return results
 
-    def shared(self, arm: ArmClient) -> Any:
-        """Returns the shared run.
-
-        Args:
-            arm: the client.
-        """
-        task = self._task
-        return arm.documents.shared_run(
-            task.journal, run_id=task.run_id, parts=task.parts, lease=task.lease, options=task.options, user_id=task.user_id
-        )
-
 
 _RESULT: Final = pa.schema([("part", pa.int32()), ("host", pa.string()), ("error", pa.string()), ("kind", pa.string())])
+
+
+class CustomerSender:
+    """Sends the customers that are in a partition; the others are empty.
+
+    Args:
+        task: what to send, and how.
+    """
+
+    def __init__(self, task: SendTask) -> None:
+        self._task = task
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Sends the rows of a partition.
+
+        Args:
+            batches: its rows.
+
+        Yields:
+            Rows as `CUSTOMER_RESULT` says.
+        """
+        rows = asyncio.run(self._send(batches))
+        if rows:
+            yield pa.RecordBatch.from_pylist(rows, _CUSTOMER_RESULT)
+
+    async def _send(self, batches: Iterator[pa.RecordBatch]) -> list[dict[str, Any]]:
+        task = self._task
+        try:
+            arm = task.connect()
+            check_address(arm, task.address)
+            async with arm:
+                records = task.reading.of(renamed(batch, task.names) for batch in batches)
+                night = night_of_customers(
+                    writes(arm, CUSTOMERS),
+                    records,
+                    task.journal,
+                    task.run_id,
+                    used=task.used,
+                    options=task.options or BulkOptions(),
+                    user_id=task.user_id,
+                    lease=task.lease,
+                )
+                report = (await night).customers
+        except ArmError as exc:
+            return [{"error": f"{exc} (on {socket.gethostname()})"}]
+        failures = islice(report.failures(), _MOST_FAILURES) if report is not None else ()
+        return [{name: getattr(one, name) for name in _CUSTOMER_RESULT.names[1:]} for one in failures]
+
+
+_CUSTOMER_RESULT: Final = pa.schema(
+    [("error", pa.string()), ("index", pa.int64()), *((name, pa.string()) for name in ("key", "state", "reason", "message"))]
+)
+
+
+def writes(arm: ArmClient, kind: RecordType) -> BulkWrites[Any]:
+    """Returns what writes many records with a client.
+
+    Args:
+        arm: the client.
+        kind: what the records are.
+    """
+    return BulkWrites(arm._context, arm._pressure, kind)  # noqa: SLF001 - its methods have no name for what only Spark needs
 
 
 def check_address(arm: ArmClient, address: tuple[int, str]) -> None:
