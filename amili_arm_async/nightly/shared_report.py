@@ -28,7 +28,7 @@ from .report import (
 )
 from .timeline import MOST_INTERVALS, Interval
 
-__all__ = ["CustomersOfNight", "PartSums", "PartTotals", "customers_report", "money_of_part", "shared_report"]
+__all__ = ["CustomersOfNight", "PartSums", "PartTotals", "customers_report", "shared_report"]
 
 
 class PartSums(Struct, frozen=True):
@@ -38,7 +38,7 @@ class PartSums(Struct, frozen=True):
         began, ended: Unix times.
         read: records that it read.
         batches, requests, bytes_sent: what it sent.
-        money: the sums of its documents; `done_before` counts as `succeeded`.
+        money: the sums of its documents.
         width: seconds of an interval.
         intervals: how it went.
         customers: which sending of the night's customers it relied on; 0 where it is no night, or has no customers.
@@ -87,19 +87,47 @@ class PartTotals(Struct, frozen=True):
     complete: PartSums | None
 
 
-def money_of_part(money: Money) -> Money:
-    """Returns the sums of an attempt as those of its part: what an earlier attempt sent has succeeded.
+def _sums_of(part: PartTotals) -> tuple[int, Money] | None:
+    """Returns how many documents a part has, and their money: of its last complete attempt, if that has read as many as the journal has.
 
-    Args:
-        money: of the attempt.
+    Where each attempt read other documents, as with the micro-batches of a stream, it is what all attempts have settled.
     """
+    if part.complete is None:
+        return None
+    last = _as_one_attempt(part.complete.money)
+    if _count_of(last).total() == sum(part.counts.values()):
+        return part.complete.read, last
+    settled = _added_money([_without_before(attempt.money) for attempt in part.attempts], is_whole=True)
+    adds_up = settled.adds_up and _count_of(settled) == Counter({state: number for state, number in part.counts.items() if number})
+    return sum(part.counts.values()), replace(settled, adds_up=adds_up)
+
+
+def _count_of(money: Money) -> Counter[State]:
+    found: Counter[State] = Counter()
+    for one in money.currencies:
+        found.update({state: amount.count for state, amount in one.states.items() if amount.count})
+    return found
+
+
+def _without_before(money: Money) -> Money:
+    """Returns the sums of an attempt without what an earlier one sent."""
+    found: list[CurrencyMoney] = []
+    for one in money.currencies:
+        states = dict(one.states)
+        states.pop("done_before", None)
+        found.append(CurrencyMoney(one.currency, _added(states.values()), states))
+    return replace(money, currencies=[one for one in found if one.states])
+
+
+def _as_one_attempt(money: Money) -> Money:
+    """Returns the sums of an attempt as those of its part: what an earlier attempt sent has succeeded."""
     found: list[CurrencyMoney] = []
     for one in money.currencies:
         states = dict(one.states)
         if (before := states.pop("done_before", None)) is not None:
             states["succeeded"] = _added([before, *([states["succeeded"]] if "succeeded" in states else [])])
         found.append(CurrencyMoney(one.currency, one.read, states))
-    return Money(found, money.without_total, money.without_currency, money.made_from_lines, money.adds_up)
+    return replace(money, currencies=found)
 
 
 def _added(amounts: Iterable[Amount]) -> Amount:
@@ -258,12 +286,12 @@ def _documents(
     counts: Counter[State] = Counter()
     for one in totals.values():
         counts.update(one.counts)
-    complete = [one.complete for one in totals.values() if one.complete is not None]
+    sums = [found for one in totals.values() if (found := _sums_of(one)) is not None]
     began, last = times
     return Part(
         name="documents",
         operation=operation,
-        read=sum(one.read for one in complete),
+        read=sum(read for read, _ in sums),
         counts={state: counts[state] for state in STATES if counts[state]},
         results_awaited=results_awaited,
         batches=sum(attempt.batches for attempt in attempts),
@@ -271,7 +299,7 @@ def _documents(
         bytes_sent=sum(attempt.bytes_sent for attempt in attempts),
         elapsed=round(max(0.0, last - began), 3),
         sync=None,
-        money=_added_money([one.money for one in complete], is_whole=is_whole),
+        money=_added_money([money for _, money in sums], is_whole=is_whole),
         reasons=reasons,
         timeline=_timeline(attempts, began, max([began, *(attempt.ended for attempt in attempts)])),
         failures_file=None,

@@ -26,7 +26,7 @@ from ..errors import ConfigurationError
 from ..nightly.money import MoneyObserver
 from ..nightly.report import ReportSchema, money_of, reasons_of
 from ..nightly.shared_customers import read_customers
-from ..nightly.shared_report import PartSums, PartTotals, money_of_part, shared_report
+from ..nightly.shared_report import PartSums, PartTotals, shared_report
 from ..nightly.timeline import TimelineObserver
 from ..sources.arrow import ArrowStream
 
@@ -318,7 +318,7 @@ def _sums(report: BulkReport, money: MoneyObserver, timeline: TimelineObserver, 
         batches=totals.batches_sent,
         requests=totals.requests,
         bytes_sent=totals.bytes_sent,
-        money=money_of_part(money_of(money.totals())),
+        money=money_of(money.totals()),
         width=timeline.width,
         intervals=timeline.intervals,
         customers=customers,

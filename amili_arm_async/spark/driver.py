@@ -154,7 +154,7 @@ class FrameJob:
         task = replace(self._task(frame, key, [0]), used=used)
         rows = in_parts(frame, self.reading, [0]).mapInArrow(CustomerSender(task), CUSTOMER_RESULT).collect()
         errors = [row.error for row in rows if row.error is not None]
-        found = [RecordOutcome(row.index, row.key, row.state, row.reason, row.message) for row in rows if row.error is None]
+        found = [RecordOutcome(row["index"], row.key, row.state, row.reason, row.message) for row in rows if row.error is None]
         return (errors[0] if errors else None), found
 
     def _task(self, frame: Any, key: RunKey, slots: list[int]) -> SendTask:
@@ -548,7 +548,7 @@ def send_all_customers(frame: Any, job: FrameJob) -> FrameReport:
         raise FrameError(f"Spark could not run the job to its end: {reason_of(exc)}. {_AGAIN} {job.run_id!r}", None, {}) from exc
     if error is not None:
         raise FrameError(f"the customers could not be sent to their end: {error}. {_AGAIN} {job.run_id!r}", None, {})
-    return FrameReport(_customers_of(job.url, key), failures.__iter__)
+    return FrameReport(_customers_of(job.url, key), lambda: iter(failures))
 
 
 _AGAIN: Final = "Call again with the run_id"
