@@ -23,7 +23,7 @@ from amili_arm_async.postgres.schema import prepare_schema
 from amili_arm_async.sandbox import Fault, Sandbox
 from amili_arm_async.transport import Transport
 
-from ..support.postgres import Server
+from ..support.postgres import Server, pooled
 from ..support.sandbox_runs import awaited, client_of, invoices, quick, until
 from .samples import PARTS, RUN_ID, own
 from .test_processes import Workers
@@ -195,6 +195,18 @@ def test_failures_of_a_part_are_those_of_its_last_attempt_until_nobody_goes_on(r
     assert told(other, counts=True, failures=4, settled=20).failures == 1
     postgres.execute("UPDATE amili_arm.failures SET seen = seen - 1000")
     assert part(2, "d").enter() == (0, 0)
+
+
+def test_beats_go_through_pgbouncer(row: Any, postgres: Server) -> None:
+    one = row("a")
+    with pooled(postgres) as url:
+        other = PressureTable(DatabaseUrl(url), ACCOUNT, "b", 60.0)
+        other.enter()
+        assert told(other, held=100.0).members.keys() == {"b"}
+        assert told(one).held > 90
+        assert told(other).members.keys() == {"a", "b"}
+        other.leave(Beat())
+    assert told(one).members.keys() == {"a"}
 
 
 def test_a_row_that_is_gone_is_made_again(row: Any, postgres: Server) -> None:
