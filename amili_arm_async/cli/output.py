@@ -352,6 +352,7 @@ def as_json(report: BulkReport, line_of: Callable[[int], int | None] | None = No
         "shortfall": in_options(report.shortfall) if report.shortfall is not None else None,
         "left_behind": dict(report.left_behind),
         "stale_journal": report.stale_journal,
+        "held_by_others": round(report.held_by_others, 3),
         "batches": totals.batches_sent,
         "requests": totals.requests,
         "megabytes": megabytes(totals.bytes_sent),
@@ -390,6 +391,8 @@ def print_table(title: str, report: BulkReport, *, is_part: bool = False) -> Non
     table(f"{title} (dry run)" if report.dry_run else title, ("", "records"), rows, stderr=True)
     if not is_part:
         name_rehearsal(report)
+    if report.held_by_others:
+        say(f"held for {report.held_by_others:,.1f} s: the service told another process to wait")
     if report.stale_journal:
         warn(f"the journal is stale. {STALE}")
 
