@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
@@ -89,7 +89,7 @@ class FrameJob:
     """
 
     url: DatabaseUrl
-    connect: Connect
+    connect: Connect = field(repr=False)
     run_id: str
     parts: int
     lease: float

@@ -209,7 +209,7 @@ class SendTask:
         part_of_slot: which part each slot stands for.
     """
 
-    connect: Connect
+    connect: Connect = field(repr=False)
     address: tuple[int, str]
     journal: DatabaseUrl = field(repr=False)
     run_id: str

@@ -73,6 +73,23 @@ async def test_a_part_that_was_sent_is_done_before(arm: ArmClient, sandbox: Sand
     assert merged.to_schema().parts[0].money.currencies[0].states.keys() == {"succeeded"}
 
 
+@pytest.mark.parametrize("cuts", [[7], [7, 3, 12], [1, 14]])
+async def test_attempts_that_each_read_other_documents_add_up(arm: ArmClient, sandbox: Sandbox, database: str, cuts: list[int]) -> None:
+    """As the micro-batches of a stream do; then its checkpoint is lost, and it is cut in another way."""
+    mine = own(RECORDS, 2)
+    async with shared(arm, database) as run:
+        for cut in cuts:
+            for some in (mine[:cut], mine[cut:]):
+                await run.send_part(2, some)
+        merged = await run.report()
+    assert sandbox.documents.total_taken == len(mine)
+    assert merged.counts == {"succeeded": len(mine)}
+    part = merged.to_schema().parts[0]
+    (currency,) = part.money.currencies
+    assert (part.read, currency.read.count, currency.states.keys()) == (len(mine), len(mine), {"succeeded"})
+    assert Decimal(currency.states["succeeded"].total) == sum(record["currencyAmounts"]["inclVat"] for record in mine)
+
+
 async def test_a_list_with_a_document_of_another_part_is_refused_before_anything_is_sent(
     arm: ArmClient, sandbox: Sandbox, database: str
 ) -> None:
