@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice, repeat
 from typing import Any, Final
 
@@ -280,17 +280,23 @@ class CsvTable:
             first, count = self._open[0][0], len(self._open)
             whole = "\n".join([self._text(part) for _, part in self._open])
             cells = self._cells(whole.removesuffix("\r"))
-            if cells is None or self._are_rows(part for _, part in self._open[1:]):
+            if cells is None or self._holds_a_row():
                 self._never_closed()
             else:
                 self._open = []
                 self._row(first, whole, cells, count)
 
-    def _are_rows(self, lines: Iterable[bytes]) -> bool:
-        """Whether one of some lines within quotation marks is a row of its own: then a mark is one too many, and another one closed it."""
+    def _holds_a_row(self) -> bool:
+        """Whether a line within quotation marks is a row of its own: then a mark is one too many, and another one closed it."""
         width = len(self.names)
-        for line in lines if width > _FEW_COLUMNS else ():
-            cells = self._cells(self._text(line).rstrip("\r")) or []
+        if width <= _FEW_COLUMNS:
+            return False
+        first, *within = [self._text(line).rstrip("\r") for _, line in self._open]
+        if _open_for(first, self._delimiter, inside=False) == len(first):
+            # Behind a text in the first column, all other columns are on its last line.
+            del within[-1]
+        for line in within:
+            cells = self._cells(line) or []
             # In a sentence, there is a blank behind a comma.
             if len(cells) == width and cells[0].strip() and not any(cell[:1].isspace() for cell in cells):
                 return True

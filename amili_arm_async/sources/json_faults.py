@@ -59,7 +59,7 @@ def _known(text: bytes) -> str | None:
     if (whole := re.match(OBJECT, text)) is not None and (rest := text[whole.end() :].lstrip()):
         return _behind(rest)
     if _SURROGATE.search(_PAIR.sub(b"", text)):
-        return "half of a character, such as an emoji, that a tool has cut: mend the text"
+        return "half of a character, such as an emoji, that a tool has cut: correct the text"
     strings = _STRINGS.findall(text)
     if any(map(_CONTROL.search, strings)):
         return r"a control character within a text: write it with a backslash (\t)"

@@ -203,7 +203,7 @@ class TextDecoder:
     def fault(self, line: bytes) -> str:
         """Says why a line is none of the encoding, and what to do."""
         if self._found == "utf-8" and _is_cut(line):
-            return f"not {self.name}: a part of a character, such as half an emoji, which a tool has cut: mend the text"
+            return f"not {self.name}: a part of a character, such as half an emoji, which a tool has cut: correct the text"
         if self._found in {"utf-8", "windows-1252"}:
             so_far = "it is read as" if self._known else "the file is so far"
             return f"not {self.name}, which {so_far}: save it in one encoding, or say which it has (encoding=, --encoding)"

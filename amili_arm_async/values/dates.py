@@ -26,7 +26,7 @@ _NOT_ZERO: Final = re.compile(r"[1-9]")
 _SERIAL: Final = re.compile(r"[0-9]{5}(?:[.,][0-9]+)?", re.ASCII)
 _SHORT_YEAR: Final = re.compile(r"[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2}", re.ASCII)
 _SLASHES: Final = re.compile(r"[0-9]{1,2}/[0-9]{1,2}/[0-9]{1,4}(?:[T ].*)?", re.ASCII)
-_FORMS: Final = "not a date: YYYY-MM-DD or DD.MM.YYYY"
+_FORMS: Final = "write YYYY-MM-DD or DD.MM.YYYY"
 
 
 def read_date(text: str, years: tuple[int, int] = YEARS) -> Outcome:
@@ -63,9 +63,9 @@ def _time_fault(time: str, zone: str | None) -> Outcome | None:
 
 def _no_date(text: str) -> Outcome:
     if _SERIAL.fullmatch(text):
-        return refused("date", f"the number by which a spreadsheet counts days, and {_FORMS}: format the column as date")
+        return refused("date", f"not a date, but the number by which a spreadsheet counts days: format the column as date, or {_FORMS}")
     if _SHORT_YEAR.fullmatch(text):
-        return refused("date", f"a year of two digits, and {_FORMS}")
+        return refused("date", f"not a date: its year has two digits; {_FORMS}")
     if _SLASHES.fullmatch(text):
-        return refused("date", f"day and month may be either way round, and {_FORMS}")
-    return refused("date", _FORMS)
+        return refused("date", f"not a date: it may not be clear which is the day and which the month; {_FORMS}")
+    return refused("date", f"not a date: {_FORMS}")

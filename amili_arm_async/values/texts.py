@@ -60,16 +60,16 @@ CONTROL_CHARACTERS: Final = "a text with control characters: they are invisible;
 _IS_CONTROL: Final = refused("control_characters", CONTROL_CHARACTERS)
 _IS_NO_TEXT: Final = refused("not_encodable", "a text with half of a character (a lone surrogate): write it again")
 _IS_WRONGLY_DECODED: Final = refused("wrongly_decoded", "a text that a tool has read in a wrong encoding: export it again, as UTF-8")
-_IS_INVISIBLE: Final = refused("invisible_characters", "a text with characters that are invisible, or blanks that are none: type it again")
-_IS_ERROR: Final = refused("error_word", "what a spreadsheet shows where a formula failed: mend the formula, or leave the cell blank")
-_IS_NULL: Final = refused("null_word", "a word that tools write for nothing: leave the cell blank where there is no value")
+_IS_INVISIBLE: Final = refused("invisible_characters", "a text with invisible characters or unusual spaces: type it again")
+_IS_ERROR: Final = refused("error_word", "what a spreadsheet shows where a formula failed: correct the formula, or leave the cell blank")
+_IS_NULL: Final = refused("null_word", "a word that tools write for a missing value: leave the cell blank where there is no value")
 _IS_FORMULA: Final = refused("formula", "a formula of a spreadsheet: save the value instead")
 _IS_MARKED: Final = refused("formula", "a mark that a tool set before a number to keep it as text: write the value alone")
 _IS_SHORTENED: Final = refused("shortened_number", "a spreadsheet has shortened this number: format the column as text, and write it again")
 _IS_FLOAT: Final = refused("number_as_identifier", "a tool has made a number with decimals of it: write the column as text")
 _ARE_SEVERAL: Final = refused("several_addresses", f'several addresses in one: put a "{SEPARATOR}" between them')
 
-_POSSIBLE_NULL: Final = ("possible_null_word", "a word that tools write for nothing; it is sent as it stands")
+_POSSIBLE_NULL: Final = ("possible_null_word", "a word that tools write for a missing value; it is sent as it stands")
 
 _LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _DIGITS: Final = b"0123456789"

@@ -299,7 +299,7 @@ WORDS = [
             "8;Liv;Gata 8;;;",
         ),
         {"8": {"name": "Liv"}},
-        dict.fromkeys(range(2, 9), "nothing|formula failed"),
+        dict.fromkeys(range(2, 9), "missing value|formula failed"),
         secrets=["#REF!", "#I/T"],
     ),
     Case(
@@ -376,6 +376,13 @@ ROWS = [
         rows("customerNo;name;phoneNo", '1;"Ola;99887766', "2;Kari;99887767", '3;5" Bar";99887768', '4;"Per"" X";99887769'),
         {"2": {}, "3": {}, "4": {"name": 'Per" X'}},
         {2: "quotation mark"},
+    ),
+    Case(
+        "a text of several lines in the first column, and in another one",
+        "customers",
+        rows("customerMessage;customerNo;name", '"Hi', 'you";1;Ola', '"Hi; you', "and you", 'all";2;Kari', '"";3;"Per', 'and"'),
+        {"1": {"customerMessage": "Hi\nyou"}, "2": {"customerMessage": "Hi; you\nand you\nall"}},
+        {7: "control"},
     ),
     Case(
         "columns without a name, and behind the last",

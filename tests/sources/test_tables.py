@@ -87,7 +87,7 @@ async def test_a_cell_becomes_a_value_of_its_field(name, cell, value):
     [
         ("limitAmount", "1.234", "two meanings"),
         ("limitAmount", "12 34", "not a number"),
-        ("limitAmount", "NaN", "a word that tools write for nothing"),
+        ("limitAmount", "NaN", "a word that tools write for a missing value"),
         ("limitAmount", "kr 5", "write the number alone"),
         ("dueDays", "14,5", "not a whole number"),
         ("dateOfBirth", "31.02.2026", "no such day"),
