@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from amili_arm_async import paging
-from amili_arm_async.bulk.journal.sqlite import contents, store
+from amili_arm_async.bulk.journal import matching
+from amili_arm_async.bulk.journal.sqlite import contents, in_order, journal, store
 from amili_arm_async.bulk.outcomes import NOT_ON_SERVER, SUCCESS
 from amili_arm_async.bulk.runner import BulkRunner
 from amili_arm_async.nightly import blocked
@@ -292,16 +293,13 @@ def one_attempt_is_enough_to_be_believed() -> Patches:
 
 
 @mutant_of("sync")
-def what_was_overtaken_is_not_on_the_disk() -> Patches:
-    """That a customer was sent with other content in the same run may be lost in a power cut, and what came before counts again."""
-    real = store.RunStore.decide
+def a_sync_sends_before_it_is_written() -> Patches:
+    """A sync may send something that its journal never hears of."""
 
-    def decide(self: Any, connection: Any, id: int, batch: Any) -> Any:
-        decisions = real(self, connection, id=id, batch=batch)
-        decisions.overtakes = False
-        return decisions
+    async def count_latest(self: Any, batch: int) -> None:
+        await self._call(lambda connection: self._store.count_latest(connection, batch))
 
-    return [(store.RunStore, "decide", decide)]
+    return [(journal.SqliteRunJournal, "count_latest", count_latest)]
 
 
 @mutant_of("sync")
@@ -414,3 +412,86 @@ def the_last_page_is_left_out() -> Patches:
         return None if is_last else query
 
     return [(paging._Walk, "after", after)]
+
+
+@mutant_of("pager")
+def the_last_total_counts() -> Patches:
+    """A list that shrank while it was read is whole, though a record was passed over."""
+    real = paging._Walk.read
+
+    def read(self: Any, page: Any) -> None:
+        real(self, page)
+        self._most = self._total or 0
+
+    return [(paging._Walk, "read", read)]
+
+
+@mutant_of("pager")
+def what_is_pushed_to_the_next_page_is_given_twice() -> Patches:
+    """A list that grew while it was read gives a record on two pages."""
+    return [(paging._Walk, "_grew", lambda *_: False)]
+
+
+@mutant_of("pager")
+def a_page_is_left_out_ahead() -> Patches:
+    """Pages that are fetched ahead leave one out."""
+    real = paging._with_page_number
+    return [(paging, "_with_page_number", lambda query, number: real(query, number + (number > 2)))]
+
+
+# --- customers --------------------------------------------------------------------------------------------------------------
+
+
+@mutant_of("customers")
+def an_overtaken_customer_is_done() -> Patches:
+    """A customer whose content comes back in a run is done, though the run sent something else in between."""
+    real = store.decide_customer
+
+    def decide_customer(entries: Any, content: int, place: int) -> Any:
+        for entry in entries:
+            entry.overtaken = False
+        return real(entries, content, place)
+
+    return [(store, "decide_customer", decide_customer)]
+
+
+@mutant_of("customers")
+def an_unknown_customer_is_done() -> Patches:
+    """A customer that an earlier attempt may have sent is not sent again."""
+    return [(matching, "_TAKEN", matching.ENTRY_MAY_BE_ON_SERVER)]
+
+
+@mutant_of("customers")
+def the_number_alone_makes_it_done() -> Patches:
+    """A customer is done, whatever it says now."""
+    real = store.decide_customer
+
+    def decide_customer(entries: Any, content: int, place: int) -> Any:
+        return real(entries, entries[0].content if entries else content, place)
+
+    return [(store, "decide_customer", decide_customer), (in_order.DoneInOrder, "claim", lambda *_: False)]
+
+
+@mutant_of("customers")
+def a_failed_customer_is_done() -> Patches:
+    """A customer that failed is done in the next attempt."""
+    return [(matching, "_TAKEN", matching._TAKEN | {"failed"})]
+
+
+@mutant_of("customers")
+def what_was_overtaken_is_not_on_the_disk() -> Patches:
+    """That a customer was sent with other content in the same run may be lost in a power cut, and what came before counts again."""
+    real = store.RunStore.decide
+
+    def decide(self: Any, connection: Any, id: int, batch: Any) -> Any:
+        decisions = real(self, connection, id=id, batch=batch)
+        decisions.overtakes = False
+        return decisions
+
+    return [(store.RunStore, "decide", decide)]
+
+
+@mutant_of("nightly")
+def unchanged_customers_block() -> Patches:
+    """The documents of customers that did not change are blocked."""
+    return [(blocked, "success_states", lambda **_: SUCCESS - {"unchanged"})]

@@ -326,17 +326,17 @@ class Story:
             self._put(self.folder / name, content)
         self.restored()
 
-    def rows(self, name: str, query: str) -> list[Any]:
-        """Reads a file of the story; nothing where there is none."""
+    def rows(self, name: str, *queries: str) -> list[list[Any]]:
+        """Reads a file of the story, and returns the rows of each query; nothing where there is none."""
         path = self.folder / name
         if not path.exists():
-            return []
+            return [[] for _ in queries]
         connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         try:
-            return connection.execute(query).fetchall()
+            return [connection.execute(query).fetchall() for query in queries]
         except sqlite3.OperationalError as exc:
             self.violate("files", f"{name}: {exc}")
-            return []
+            return [[] for _ in queries]
         finally:
             connection.close()
 

@@ -22,6 +22,9 @@ __all__ = ["ODD", "SyncStory", "draw", "draw_act"]
 _digests_of = RecordDigests.of
 """As it is before a mutant changes it."""
 
+_LAST_SYNCS = 3
+"""Of so many branches, one ends with syncs that send nothing, the last of them in another form; every story does."""
+
 ODD = ("kill", "cancel", "order", "edits", "gone", "part", "repeats", "respelled", "freeze", "disk", "power", "beside", "jump", "journal")
 """What may be odd about an act. Each story draws some of them, and has those often."""
 
@@ -120,7 +123,7 @@ class SyncStory(Story):
             begun.made.append((gone, await report.forget(gone)))
 
     def before(self, act: Act) -> None:
-        self._known = dict(self.rows("state", "SELECT name, digest FROM customers"))
+        self._known = dict(self.rows("state", "SELECT name, digest FROM customers")[0])
 
     # --- what must be true ----------------------------------------------------------------------------------------------------
 
@@ -161,7 +164,7 @@ class SyncStory(Story):
         keys, forgotten = begun.made[1]
         if sorted(key.casefold().encode() for key in keys) != gone or forgotten != len(gone):
             self.violate("gone", f"{keys} are said to be gone, {forgotten} were forgotten, and {gone} are gone")
-        left = {row[0] for row in self.rows("state", "SELECT name FROM customers")}
+        left = {row[0] for row in self.rows("state", "SELECT name FROM customers")[0]}
         if left & set(gone) or self._known.keys() - set(gone) - left:
             self.violate("gone", f"{sorted(left)} are left, and {gone} were forgotten")
 
@@ -171,8 +174,8 @@ class SyncStory(Story):
 
     def _claims(self) -> dict[bytes, bytes]:
         """What the state says that the service has, so that a sync of the same would send nothing."""
-        unsettled = {row[0] for row in self.rows("state", "SELECT name FROM unsettled")}
-        rows = self.rows("state", "SELECT name, digest FROM customers")
+        late, rows = self.rows("state", "SELECT name FROM unsettled", "SELECT name, digest FROM customers")
+        unsettled = {row[0] for row in late}
         return {name: digest for name, digest in rows if digest is not None and name not in unsettled}
 
     def digest(self, record: dict[str, Any]) -> bytes | None:
@@ -213,15 +216,21 @@ class SyncStory(Story):
             if begun.is_cut or not begun.made[0].ok:
                 self.violate("all is sent", f"{begun.failure!r}, {begun.made[0].summary() if begun.made else ''}")
                 return
-            if self.service.writes == writes:
+            if self.service.writes == writes or (self._is_quick and len(self._claims()) >= self.plan.customers):
                 break
         else:
             self.violate("nothing again", "a sync after a sync of everything sends something")
         self._is_there(begun)
+        if self._is_quick:
+            return
         writes, form = self.service.writes, FORMS[self.plan.seed % len(FORMS)]
         self.do(Act("sync", order=7, respelled=True, form=form))
         if self.service.writes != writes:
             self.violate("nothing again", f"a sync of the same, in another order and written otherwise as {form}, sends something")
+
+    @property
+    def _is_quick(self) -> bool:
+        return self.branch is not None and self.branch % _LAST_SYNCS > 0
 
     def _is_there(self, begun: Begun) -> None:
         """The service has what the source has."""
