@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ..proof.control import Tenant, TenantServer, serving
-from ..support.postgres import Server, running
+from ..support.postgres import Server, free_port, running
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,19 +35,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A session of Spark, whose executors are processes of their own, each with one core."""
+    """A session of Spark, with two executors that have one core each."""
     pyspark = pytest.importorskip("pyspark", reason="pyspark is not installed: .ci/spark makes an environment for it")
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.skip("there is no Java")
+    folder = tmp_path_factory.mktemp("spark")
     os.environ |= {
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_PYTHON": sys.executable,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
-    folder = tmp_path_factory.mktemp("spark")
     settings = {
-        "spark.master": "local-cluster[2,1,1024]",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "1g",
@@ -62,13 +63,36 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         "spark.speculation.multiplier": "2",
         "spark.speculation.minTaskRuntime": "3s",
     }
-    builder = pyspark.sql.SparkSession.builder
-    for name, value in settings.items():
-        builder = builder.config(name, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("OFF")
-    yield session
-    session.stop()
+    with cluster(folder) as master:
+        builder = pyspark.sql.SparkSession.builder.master(master)
+        for name, value in settings.items():
+            builder = builder.config(name, value)
+        session = builder.getOrCreate()
+        session.sparkContext.setLogLevel("OFF")
+        yield session
+        session.stop()
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[str]:
+    """A master, and two workers that take each other for other machines: on one machine alone, Spark never speculates."""
+    port = free_port()
+    program = str(Path(os.environ["SPARK_HOME"], "bin", "spark-class"))
+    master = f"spark://127.0.0.1:{port}"
+    commands = [["master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]]
+    for number in (1, 2):
+        where = ["--host", f"127.0.0.{number}", "--webui-port", "0", "--work-dir", str(folder / f"worker{number}")]
+        commands.append(["worker.Worker", *where, "--cores", "1", "--memory", "1g", master])
+    with ExitStack() as stack:
+        for name, *arguments in commands:
+            address = arguments[1]
+            environment = {**os.environ, "SPARK_LOCAL_IP": address, "SPARK_LOCAL_HOSTNAME": address, "SPARK_DAEMON_MEMORY": "256m"}
+            command = [program, f"org.apache.spark.deploy.{name}", *arguments]
+            log = stack.enter_context((folder / f"{name}-{address}.log").open("wb"))
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+        yield master
 
 
 @pytest.fixture(scope="session")

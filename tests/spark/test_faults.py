@@ -69,15 +69,15 @@ def test_speculation_starts_a_twin_of_a_task_that_is_frozen(spark: Any, tenant: 
 
 
 def executors(spark: Any) -> list[int]:
-    """The processes of the executors, which the process of Spark has started."""
+    """The processes of the executors of this session."""
+    name = spark.sparkContext.applicationId.encode()
     found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
+    for status in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            parent = int(status.read_text().rpartition(")")[2].split()[1])
-            command = (status.parent / "cmdline").read_bytes()
+            words = status.read_bytes().split(b"\0")
         except OSError:
             continue
-        if parent == spark.sparkContext._gateway.proc.pid and b"CoarseGrainedExecutorBackend" in command:
+        if b"org.apache.spark.executor.CoarseGrainedExecutorBackend" in words and name in words:
             found.append(int(status.parent.name))
     return found
 
