@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .bulk.report import BulkReport
-    from .spark.driver import FrameReport
     from .validation.report import CheckReport
 
 
@@ -304,7 +303,7 @@ class FrameError(ArmError):
         parts: by part, why it could not be sent; empty where Spark could not run the job to its end.
     """
 
-    def __init__(self, message: str, report: FrameReport | None, parts: Mapping[int, str]) -> None:
+    def __init__(self, message: str, report: Any, parts: Mapping[int, str]) -> None:
         super().__init__(message)
         self.report = report
         self.parts = parts
