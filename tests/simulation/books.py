@@ -49,8 +49,7 @@ def what_a_journal_lost(runs: Iterable[JournalRun], taken: Mapping[str, int]) ->
 
 def what_a_journal_says_otherwise(run: JournalRun, report: BulkReport) -> str | None:
     """After a run that came to its end, its journal counts what its report does."""
-    left = report.left_behind
-    said = Counter({state: number + left.get(state, 0) for state, number in report.counts.items() if number})
+    said = Counter(report.counts) + Counter(report.left_behind)
     said["succeeded"] += said.pop("done_before", 0)
     # A document that has the number of another one has a row of its own only where that was not sent in another run.
     open_states = ("accepted", "unknown", "not_sent", "rejected")

@@ -207,7 +207,7 @@ def draw(seed: int) -> Scenario:
         faults,
         rng.choice((0.02, 0.1, 0.3, 0.6)),
         documents,
-        rng.choice((0, 0, documents // 3)),
+        documents if is_bare and rng.random() < 0.5 else rng.choice((0, 0, documents // 3)),
         rng.choice((0, 0, 0, 2)),
         rng.choice((1, 2, 3, 5)),
         rng.choice((1, 2, 3, 8)),

@@ -124,6 +124,7 @@ def run_scenario(scenario: Scenario, *, keep_log: bool = False, branches: bool =
     service = Service(world)
     service.enabled, service.odds = frozenset(scenario.faults), scenario.odds
     service.only = frozenset(scenario.only) if scenario.only is not None else None
+    service.knows_senders = any(act.bare for act in scenario.acts)
     network = Network(world, service)
     network.refuses = lambda: service.strikes("refused") is not None
     machine = Machine(world, network)

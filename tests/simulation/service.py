@@ -38,6 +38,7 @@ FAULTS = (
     "cut_answer",
     "no_uuid",
     "repeated_uuid",
+    "cached_answer",
     "extra_answer",
     "early_answer",
     "redirect",
@@ -94,6 +95,7 @@ class Service:
         struck_at: the numbers of those in which one did.
         most_records: records of the largest batch.
         writes: how many writes came whole.
+        knows_senders: each batch has the same sender, which is not killed.
     """
 
     def __init__(self, world: World) -> None:
@@ -111,6 +113,7 @@ class Service:
         self.only: frozenset[int] | None = None
         self.asked = 0
         self.most_records = 0
+        self.knows_senders = False
         self.struck_at: list[int] = []
         self._rng = world.stream("service")
         self._uuids = world.stream("uuids")
@@ -228,7 +231,7 @@ class Service:
         self.writes += 1
         fault = self.strikes(
             "reset_before", "reset_after", "silence_before", "silence_after", "slow_answer", "status_before", "status_after",
-            "proved_refusal", "cut_answer", "no_uuid", "repeated_uuid", "extra_answer", "redirect",
+            "proved_refusal", "cut_answer", "no_uuid", "repeated_uuid", "cached_answer", "extra_answer", "redirect",
         )  # fmt: skip
         draw = self._rng.random()
         if fault == "reset_before":
@@ -242,6 +245,9 @@ class Service:
             self._answer(connection, status, {}, headers="Retry-After: 1\r\n" if status == 429 else "")
         elif fault == "redirect":
             self._answer(connection, 302, {}, headers="Location: /elsewhere\r\n")
+        elif fault == "cached_answer" and self.knows_senders and (others := self._known_to_senders("")):
+            # A cache in between lets nothing through. Once a journal was put back or is lost, nobody could tell.
+            self._answer(connection, 202, {"batchUuid": others[int(draw * len(others))], "message": "accepted"})
         else:
             self._after_taking(connection, self._take(request), fault, draw)
 
@@ -259,14 +265,17 @@ class Service:
             self._answer(connection, 202, answer, cut=True)
         elif fault == "no_uuid":
             self._answer(connection, 202, {"message": "accepted"})
-        # One that its sender has asked for, and so wrote down: one that was lost with its sender, nobody can know again.
-        elif fault == "repeated_uuid" and (others := sorted(one.uuid for one in self.batches.values() if one.polls and one.uuid != uuid)):
+        elif fault == "repeated_uuid" and (others := self._known_to_senders(uuid)):
             self._answer(connection, 202, {**answer, "batchUuid": others[int(draw * len(others))]})
         else:
             self._answer(connection, 202, answer)
             if fault == "extra_answer":
                 others = sorted(self.batches)
                 self._later(connection, draw * 3, 202, {**answer, "batchUuid": others[int(draw * len(others))]})
+
+    def _known_to_senders(self, uuid: str) -> list[str]:
+        """The batchUuids of other batches that their senders asked for: one that was lost with its sender, nobody can know again."""
+        return sorted(batch.uuid for batch in self.batches.values() if batch.uuid != uuid and batch.polls)
 
     def _take(self, request: _Request) -> str:
         body = gzip.decompress(request.body) if request.headers.get("content-encoding") == "gzip" else request.body
