@@ -299,7 +299,7 @@ class FrameError(ArmError):
         message: what went wrong: the text of the error.
 
     Attributes:
-        report: the `FrameReport` over all parts, as far as they came; None where the journal can't be read.
+        report: the report over all parts (docs/spark.md), as far as they came; None where the journal can't be read.
         parts: by part, why it could not be sent; empty where Spark could not run the job to its end.
     """
 
