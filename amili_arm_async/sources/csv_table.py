@@ -287,18 +287,20 @@ class CsvTable:
                 self._row(first, whole, cells, count)
 
     def _holds_a_row(self) -> bool:
-        """Whether a line within quotation marks is a row of its own: then a mark is one too many, and another one closed it."""
+        """Whether a line within quotation marks is a row of its own, whose first cell has the form of that of the row before: then a mark is
+        one too many, and another one closed it."""
         width = len(self.names)
         if width <= _FEW_COLUMNS:
             return False
         first, *within = [self._text(line).rstrip("\r") for _, line in self._open]
+        form = _form_of(first.split(self._delimiter)[0])
         if _open_for(first, self._delimiter, inside=False) == len(first):
             # Behind a text in the first column, all other columns are on its last line.
             del within[-1]
         for line in within:
             cells = self._cells(line) or []
             # In a sentence, there is a blank behind a comma.
-            if len(cells) == width and cells[0].strip() and not any(cell[:1].isspace() for cell in cells):
+            if len(cells) == width and cells[0].strip() and _form_of(cells[0]) == form and not any(cell[:1].isspace() for cell in cells):
                 return True
         return False
 
@@ -445,6 +447,11 @@ def _has_blank_row(columns: list[Sequence[Any]]) -> bool:
         return False
     blank = [place for place, cell in enumerate(first) if not cell.strip()]
     return any(_are_blank([column[place] for column in columns]) for place in blank)
+
+
+def _form_of(cell: str) -> str:
+    """The form of a cell: `a0` of `F-1001`, `fv 2`, and so on."""
+    return re.sub("[0-9]+", "0", re.sub(r"[^\W\d_]+", "a", re.sub(r"[^\w]|_", "", cell)))
 
 
 def _open_for(text: str, delimiter: str, *, inside: bool) -> int:

@@ -385,6 +385,13 @@ ROWS = [
         {7: "control"},
     ),
     Case(
+        "a text of several lines whose last line has as many cells as a row",
+        "customers",
+        rows("customerNo;customerMessage;name", '1;"Hi', 'you;dear";Ola', '2;"Hi', '3;dear";Kari', '4;"A', 'b;";Per'),
+        {"1": {"customerMessage": "Hi\nyou;dear"}, "3": {"name": "Kari"}, "4": {"customerMessage": "A\nb;"}},
+        {4: "quotation mark"},
+    ),
+    Case(
         "columns without a name, and behind the last",
         "customers",
         rows("customerNo;name;;;", "1;Ola;;;", ";;;;", "2;Kari;;;;;", "3;Per", "4"),
