@@ -287,8 +287,8 @@ class CsvTable:
                 self._row(first, whole, cells, count)
 
     def _holds_a_row(self) -> bool:
-        """Whether a line within quotation marks is a row of its own, whose first cell has the form of that of the row before: then a mark is
-        one too many, and another one closed it."""
+        """Whether a line within quotation marks is a row of its own, whose first cell has the form of the one before: then a mark is one
+        too many, and another one closed it."""
         width = len(self.names)
         if width <= _FEW_COLUMNS:
             return False

@@ -236,6 +236,7 @@ async def test_a_run_survives_connections_that_are_cut(arm, sandbox, postgres, d
     assert (await the_run(database)).counts == {"succeeded": 60}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("place", ["before", "after"])
 async def test_a_commit_without_an_answer(arm, sandbox, postgres, database, place):
     commits = count()
@@ -331,6 +332,7 @@ async def test_behind_a_pooler_that_gives_each_transaction_another_connection(ar
     assert len(postgres.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = 'amili-arm'")) <= 2
 
 
+@pytest.mark.proof
 async def test_a_database_that_hangs(arm, sandbox, postgres, database, monkeypatch):
     monkeypatch.setattr(connections, "_LONGEST", 1 / 30)
 
