@@ -129,7 +129,7 @@ class FrameJob:
             key: of the shared run.
 
         Returns:
-            By part, why it could not be sent to its end; None where it was. Parts without rows are left out.
+            By part, why it could not be sent to its end; empty where it was. Parts without rows are left out.
         """
         from .tasks import RESULT, PartSender, slots_of  # noqa: PLC0415 - with pyarrow
 
@@ -509,7 +509,6 @@ def send_all(frame: Any, job: FrameJob, key: RunKey, *, is_stream: bool = False)
 
     Raises:
         FrameError: a part could not be sent to its end, or Spark gave up.
-        ConfigurationError: all parts failed for the same reason, which is one.
     """
     try:
         results = job.send(frame, key)

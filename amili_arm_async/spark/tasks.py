@@ -51,7 +51,7 @@ Connect = Callable[[], ArmClient]
 ADDED: Final = ("_amili_slot", "_amili_number", "_amili_place")
 """The columns that tell which part a row is in, the number of its document as it is compared, and its place in the frame."""
 
-RESULT: Final = "part int, host string, error string, kind string"
+RESULT: Final = "part int, host string, error string"
 """The columns of `PartResult`, as Spark writes a schema."""
 
 CUSTOMER_RESULT: Final = "error string, index long, key string, state string, reason string, message string"
@@ -71,13 +71,11 @@ class PartResult(NamedTuple):
         part: the part.
         host: the machine that sent it.
         error: why it was not sent to its end, in words; None where it was.
-        kind: the class of that error.
     """
 
     part: int
     host: str
     error: str | None
-    kind: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +283,7 @@ class PartSender:
                     number, rows = part
                     try:
                         await run.send_own(number, task.reading.of(rows))
-                        results.append(PartResult(number, host, None, None))
+                        results.append(PartResult(number, host, None))
                     except ArmError as exc:
                         results.append(_failed(number, host, exc))
                     part = next(parts, None)
@@ -295,7 +293,7 @@ class PartSender:
         return results
 
 
-_RESULT: Final = pa.schema([("part", pa.int32()), ("host", pa.string()), ("error", pa.string()), ("kind", pa.string())])
+_RESULT: Final = pa.schema([("part", pa.int32()), ("host", pa.string()), ("error", pa.string())])
 
 
 class CustomerSender:
@@ -378,7 +376,7 @@ def check_address(arm: ArmClient, address: tuple[int, str]) -> None:
 
 
 def _failed(part: int, host: str, error: ArmError) -> PartResult:
-    return PartResult(part, host, str(error), type(error).__name__)
+    return PartResult(part, host, str(error))
 
 
 def _rest(part: Any, parts: Iterator[Any]) -> Iterator[int]:
