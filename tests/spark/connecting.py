@@ -21,13 +21,15 @@ class Trouble:
 
     Attributes:
         point: `"intent"`, after a batch was recorded as about to be sent, or `"accepted"`, before the 202 is recorded.
-        signal: what the process sends to itself there.
+        signal: what the process sends there.
+        to_executor: whether to the executor (a JVM) that it works for, rather than to itself.
         partition: of Spark.
         batch: at which batch of the process, from 1.
     """
 
     point: str
     signal: int = signal.SIGKILL
+    to_executor: bool = False
     partition: int = 0
     batch: int = 2
 
@@ -79,6 +81,15 @@ def _task() -> Any:
     return TaskContext.get()
 
 
+def _executor() -> int:
+    """The executor that this worker of Python works for: one of the processes above it."""
+    process = os.getppid()
+    while b"CoarseGrainedExecutorBackend" not in Path(f"/proc/{process}/cmdline").read_bytes():
+        # "pid (name) state parent ...", where the name may have blanks and brackets.
+        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    return process
+
+
 def _instrument(trouble: Trouble) -> None:
     from amili_arm_async.bulk.journal.postgres.journal import PostgresRunJournal
 
@@ -89,7 +100,7 @@ def _instrument(trouble: Trouble) -> None:
         if point == trouble.point:
             reached += 1
             if reached == trouble.batch:
-                os.kill(os.getpid(), trouble.signal)
+                os.kill(_executor() if trouble.to_executor else os.getpid(), trouble.signal)
 
     before_send, accepted = PostgresRunJournal.before_send, PostgresRunJournal.accepted
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 from collections import Counter
@@ -68,29 +67,9 @@ def test_speculation_starts_a_twin_of_a_task_that_is_frozen(spark: Any, tenant: 
     assert_nothing_is_twice_or_lost(report, tenant)
 
 
-def executors(spark: Any) -> list[int]:
-    """The processes of the executors of this session."""
-    name = spark.sparkContext.applicationId.encode()
-    found = []
-    for status in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = status.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"org.apache.spark.executor.CoarseGrainedExecutorBackend" in words and name in words:
-            found.append(int(status.parent.name))
-    return found
-
-
 def test_an_executor_that_is_killed_loses_nothing(spark: Any, tenant: Tenant, database: str, tmp_path: Path) -> None:
-    tenant.plan(delay=0.2)
-    with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(send, spark, tenant, database, Connecting.to(tenant, folder=str(tmp_path)))
-        while tenant.server.call(f"{tenant.client}/truth", peek=True)["writes"] == [] and not sending.done():
-            pass
-        os.kill(executors(spark)[0], signal.SIGKILL)
-        report = sending.result()
-    assert max(attempts(tmp_path).values()) > 1
+    report = send(spark, tenant, database, Connecting.to(tenant, folder=str(tmp_path), trouble=Trouble("intent", to_executor=True)))
+    assert attempts(tmp_path)[0] > 1
     assert_nothing_is_twice_or_lost(report, tenant)
 
 
