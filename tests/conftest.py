@@ -173,5 +173,7 @@ def postgres() -> Iterator[Server]:
 @pytest.fixture
 def database(postgres: Server) -> str:
     """The URL of a database that nothing was kept in yet."""
+    # What a test that failed left behind would wait for the tables, and keep locks on them.
+    postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'arm' AND pid <> pg_backend_pid()")
     postgres.execute("DROP SCHEMA IF EXISTS amili_arm CASCADE")
     return postgres.url()

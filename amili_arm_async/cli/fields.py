@@ -8,8 +8,7 @@ import typer
 
 from ..values.fields import Field, fields_of
 from . import output
-from .command import command
-from .source_options import KindArgument, RecordKind
+from .options import KindArgument, RecordKind, command
 
 __all__ = ["fields"]
 

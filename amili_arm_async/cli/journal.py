@@ -31,8 +31,7 @@ from ..bulk.parts import part_of_name
 from ..database.url import database_url, shown
 from ..errors import ArmError, counted
 from . import output
-from .command import acting_command, command
-from .options import JournalArgument, JsonOption
+from .options import JournalArgument, JsonOption, acting_command, command
 
 __all__ = ["adopt", "migrate", "prune", "status"]
 

@@ -15,8 +15,7 @@ from ..errors import ArmError, TruncatedListError
 from ..files import AtomicFile
 from ..paging import Pager
 from . import output
-from .command import OUTPUT, command
-from .options import ConnectionOptions
+from .options import OUTPUT, ConnectionOptions, command
 from .progress import UpdateBar, bar
 from .runner import run_to_end
 from .signals import SignalHandler

@@ -16,9 +16,8 @@ from ..errors import ArmError, ConfigurationError, counted
 from ..nightly.clients_report import ClientsReport, read_any_report
 from ..nightly.report import ReportSchema
 from . import output
-from .command import command
 from .html_report.writers import Failure, write_failures, write_page
-from .options import check_files
+from .options import check_files, command
 
 __all__ = ["report"]
 

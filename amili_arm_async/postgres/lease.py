@@ -65,6 +65,8 @@ def take(
         watched: tuple[Any, ...] | None = None
         begun = clock.monotonic()
         while True:
+            # Whether this is the last attempt: what it had to wait for until now was given time to end.
+            is_late = clock.monotonic() - begun > connection.lease * (1 + BEAT)
             found = _read(connection, run, part)
             owner, epoch, writes, left = found
             is_free = owner is None or left <= 0 or is_dead(owner)
@@ -73,7 +75,7 @@ def take(
                 return ours
             watched = watched or (epoch, writes)
             is_going_on = owner is not None and (watched != (epoch, writes) or is_ours(owner))
-            is_refused = is_going_on or clock.monotonic() - begun > connection.lease * (1 + BEAT)
+            is_refused = is_going_on or is_late
             if (is_refused and not waits) or not patience.wait(min(_LOOK, connection.lease * BEAT)):
                 raise refuse(owner or ours)
             if is_refused and not has_told:

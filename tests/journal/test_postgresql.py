@@ -282,6 +282,22 @@ async def test_a_transaction_with_an_intent_begins_with_the_fence_and_takes_few_
         assert exchanges[-1][-1] == "COMMIT"
 
 
+async def test_many_batches_of_another_run_are_read_in_few_exchanges(arm, sandbox, database, monkeypatch):
+    exchanges, real = [], connections.PostgresConnection._together
+
+    def together(self, statements):
+        exchanges.append(statements)
+        return real(self, statements)
+
+    records = invoices(600)
+    # The numbers of each batch of the one run lie between those of all its others.
+    await send(arm, [record for start in range(60) for record in records[start::60]], journal=database, run_id="one", max_records=10)
+    monkeypatch.setattr(connections.PostgresConnection, "_together", together)
+    outcome = await send(arm, records, journal=database, run_id="two", max_records=300)
+    assert outcome.counts == {"invalid": 600}
+    assert len(exchanges) < 60, "one for each batch of the other run, or more"
+
+
 async def test_a_database_that_does_not_come_back(arm, sandbox, postgres, database):
     stopped = False
 

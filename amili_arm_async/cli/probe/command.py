@@ -13,8 +13,7 @@ from ... import wire
 from ...config import RetryPolicy, Timeout, check_origin
 from ...errors import ArmError, ConfigurationError, counted
 from .. import output
-from ..command import command
-from ..options import ConnectionOptions
+from ..options import ConnectionOptions, command
 from ..progress import UpdateBar, bar
 from ..runner import run_to_end
 from ..settings import Settings

@@ -12,7 +12,9 @@ from .... import codec
 from ...fingerprints import keyed_name
 from ..matching import ResumeEntry
 
-__all__ = ["Index", "names_of", "read_keyed", "read_records"]
+__all__ = ["RECORDS", "Index", "names_of", "read_keyed", "read_records", "records_read"]
+
+RECORDS: Final = "SELECT keys, prints, names, first, places FROM records WHERE batch = ?"
 
 _COLUMNS: Final = "name, state, content, batch, position, claimed, overtaken"
 
@@ -137,7 +139,15 @@ def read_records(connection: sqlite3.Connection, batch: int) -> tuple[list[str],
     Returns:
         Their identities, fingerprints and places in the source.
     """
-    row = connection.execute("SELECT keys, prints, names, first, places FROM records WHERE batch = ?", (batch,)).fetchone()
+    return records_read(connection.execute(RECORDS, (batch,)).fetchone())
+
+
+def records_read(row: Sequence[Any]) -> tuple[list[str], Sequence[int], Sequence[int]]:
+    """Returns what `read_records` does.
+
+    Args:
+        row: what `RECORDS` selects.
+    """
     keys: list[str | None] = codec.json_value(row[0])
     others = {int(position): name for position, name in (codec.json_value(row[2]) if row[2] is not None else {}).items()}
     return names_of(keys, others), _integers("I", row[1]), _places(len(keys), row[3], row[4])

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from typing import Final
 
@@ -20,13 +21,16 @@ from ....sqlite.lock import is_locked
 from ...fingerprints import keyed_names
 from ...outcomes import Outcome
 from ..run_key import RunKey
-from .index import read_records
+from .index import RECORDS, records_read
 from .queries import ids, span_of
 from .sent_numbers import Reach, Span, add_spans, may_hold, names_in, sent_in
 
 __all__ = ["OtherRuns"]
 
 _BLOCKS_IN_MEMORY: Final = 32
+_AT_ONCE: Final = 16
+"""Blocks that are asked for together: a database then answers all at once."""
+
 _SPANS_IN_MEMORY: Final = 50_000
 _AT_LEAST: Final = 64
 """Number of blocks read before an index is considered."""
@@ -105,8 +109,9 @@ class OtherRuns:
             return {}
         wanted = sorted(keyed_names(keys))
         found: dict[str, Outcome] = {}
-        for run, block in list(self._near(connection, wanted, spans)):
-            found.update(self._found_in(connection, run, block, wanted))
+        near = list(self._near(connection, wanted, spans))
+        for start in range(0, len(near), _AT_ONCE):
+            found.update(self._found_in(connection, near[start : start + _AT_ONCE], wanted))
         if not found:
             return {}
         names = iter(keyed_names(keys))
@@ -195,31 +200,36 @@ class OtherRuns:
 
     # --- whether it is there ------------------------------------------------------------------------------------------------------
 
-    def _found_in(self, connection: sqlite3.Connection, run: int, block: int, wanted: list[str]) -> Iterator[tuple[str, Outcome]]:
-        names = self._names_in(connection, block)
-        both = [name for name in wanted if name in names]
-        if not both:
-            return
-        sent = sent_in(connection, block, lambda: self._is_running(connection, run)) if block > 0 else {}
-        for name in both:
-            state = sent.get(names[name]) if block > 0 else "pruned"
-            if state is not None:
-                said = _IN_WORDS[state].format(self._runs[run].run_id)
-                text = f"this documentNo {said}: it is not sent again. Use resend_known (--resend-known) to send it anyway"
-                yield name, Outcome("invalid", "sent_in_run", text)
+    def _found_in(self, connection: sqlite3.Connection, near: list[tuple[int, int]], wanted: list[str]) -> Iterator[tuple[str, Outcome]]:
+        blocks = self._names_in(connection, [block for _, block in near])
+        both = {block: [name for name in wanted if name in names] for block, names in blocks.items()}
+        asked = {block: sent_in(connection, block) for block, some in both.items() if some and block > 0}
+        for run, block in near:
+            sent = asked[block](partial(self._is_running, connection, run)) if block in asked else {}
+            for name in both[block]:
+                state = sent.get(blocks[block][name]) if block > 0 else "pruned"
+                if state is not None:
+                    said = _IN_WORDS[state].format(self._runs[run].run_id)
+                    text = f"this documentNo {said}: it is not sent again. Use resend_known (--resend-known) to send it anyway"
+                    yield name, Outcome("invalid", "sent_in_run", text)
 
-    def _names_in(self, connection: sqlite3.Connection, block: int) -> dict[str, int]:
-        """Returns the names in a block, with their positions."""
-        if (names := self._blocks.pop(block, None)) is None:
-            self._reads += 1
-            if self._index is None and self._reads > _AT_LEAST and self._reads > self._count(connection):
-                self._index_wanted.set()
-            if len(self._blocks) >= _BLOCKS_IN_MEMORY:
-                del self._blocks[next(iter(self._blocks))]
-            names = {name: position for position, name in enumerate(_read_names(connection, block))}
-        # The least recently used block is evicted first.
-        self._blocks[block] = names
-        return names
+    def _names_in(self, connection: sqlite3.Connection, blocks: list[int]) -> dict[int, dict[str, int]]:
+        """Returns the names in blocks, with their positions."""
+        asked = {block: _ask_names(connection, block) for block in blocks if block not in self._blocks}
+        found: dict[int, dict[str, int]] = {}
+        for block in dict.fromkeys(blocks):
+            if block in asked:
+                self._reads += 1
+                if self._index is None and self._reads > _AT_LEAST and self._reads > self._count(connection):
+                    self._index_wanted.set()
+                found[block] = {name: position for position, name in enumerate(asked[block]())}
+            else:
+                found[block] = self._blocks.pop(block)
+        # The least recently used blocks are evicted first.
+        self._blocks.update(found)
+        for block in list(self._blocks)[:-_BLOCKS_IN_MEMORY]:
+            del self._blocks[block]
+        return found
 
     def _count(self, connection: sqlite3.Connection) -> int:
         """Returns the approximate number of blocks: the number when first asked."""
@@ -244,7 +254,7 @@ class OtherRuns:
             for block in _blocks_of(connection, run):
                 # A batch that was added since is searched without the index.
                 if block <= known.last:
-                    rows = [(hash(name), run, block) for name in _read_names(connection, block)]
+                    rows = [(hash(name), run, block) for name in _ask_names(connection, block)()]
                     self._index.executemany("INSERT INTO names VALUES (?, ?, ?)", rows)
             known.indexed = max(known.last, 1)
         self._index.execute("CREATE INDEX by_hash ON names (hash, run, block)")
@@ -280,10 +290,10 @@ def _blocks_of(connection: sqlite3.Connection, run: int) -> Iterator[int]:
     yield from (-block for (block,) in connection.execute("SELECT id FROM numbers WHERE run = ?", (run,)))
 
 
-def _read_names(connection: sqlite3.Connection, block: int) -> list[str]:
-    """Returns the names in a block; none if it does not exist any more."""
+def _ask_names(connection: sqlite3.Connection, block: int) -> Callable[[], list[str]]:
+    """Asks for the names in a block; returns a function that reads the answer: none if the block does not exist any more."""
     if block > 0:
-        there = connection.execute("SELECT 1 FROM records WHERE batch = ?", (block,)).fetchone() is not None
-        return read_records(connection, block)[0] if there else []
-    row = connection.execute("SELECT packed, least FROM numbers WHERE id = ?", (-block,)).fetchone()
-    return names_in(row[0], len(row[1])) if row is not None else []
+        records = connection.execute(RECORDS, (block,))
+        return lambda: records_read(row)[0] if (row := records.fetchone()) is not None else []
+    packed = connection.execute("SELECT packed, least FROM numbers WHERE id = ?", (-block,))
+    return lambda: names_in(row[0], len(row[1])) if (row := packed.fetchone()) is not None else []

@@ -15,6 +15,7 @@ from .index import Index, read_records
 
 __all__ = [
     "NOT_AWAITED",
+    "ROW",
     "deadline_of",
     "ids",
     "left_behind",
@@ -24,6 +25,7 @@ __all__ = [
     "read_outcomes",
     "read_row",
     "read_unknown",
+    "row_read",
     "runs_like",
     "slowest",
     "span_of",
@@ -34,6 +36,8 @@ __all__ = [
 ]
 
 _SHIFT: Final = 32
+
+ROW: Final = "SELECT records, state, final, reason, message, exceptions FROM batches WHERE id = ?"
 
 NOT_AWAITED: Final = Outcome("accepted", "not_awaited", "its result is still to come")
 
@@ -84,9 +88,16 @@ def read_row(connection: sqlite3.Connection, batch: int) -> tuple[int, Outcome |
     Returns:
         The number of records, the outcome of the batch (None while it is not settled), and by position the outcomes that differ.
     """
-    records, state, *outcome, exceptions = connection.execute(
-        "SELECT records, state, final, reason, message, exceptions FROM batches WHERE id = ?", (batch,)
-    ).fetchone()
+    return row_read(connection.execute(ROW, (batch,)).fetchone())
+
+
+def row_read(row: Sequence[Any]) -> tuple[int, Outcome | None, dict[int, Outcome]]:
+    """Returns what `read_row` does.
+
+    Args:
+        row: what `ROW` selects.
+    """
+    records, state, *outcome, exceptions = row
     return records, Outcome(*outcome) if state == "settled" else None, read_exceptions(exceptions)
 
 

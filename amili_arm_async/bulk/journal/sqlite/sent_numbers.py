@@ -13,7 +13,7 @@ from ....sqlite.file import temporary_database
 from ...fingerprints import keyed_names
 from ...outcomes import MAY_BE_ON_SERVER
 from .index import read_records
-from .queries import ids, read_row, superseded
+from .queries import ROW, ids, row_read
 
 __all__ = ["Reach", "Span", "add_spans", "forget_numbers", "keep_numbers", "may_hold", "names_in", "sent_in", "spans_of_keys"]
 
@@ -84,25 +84,32 @@ def may_hold(reach: Reach, spans: Iterable[Span]) -> bool:
 # --- what a run has sent --------------------------------------------------------------------------------------------------------
 
 
-def sent_in(connection: sqlite3.Connection, batch: int, going_on: Callable[[], bool]) -> dict[int, str]:
-    """Reads which records of a batch may be with the server, or are about to be sent.
+def sent_in(connection: sqlite3.Connection, batch: int) -> Callable[[Callable[[], bool]], dict[int, str]]:
+    """Asks which records of a batch may be with the server, or are about to be sent.
+
+    Ask for several batches before the first answer is read: a database then answers all at once.
 
     Args:
         connection: of the journal.
         batch: its id.
-        going_on: says whether the run of the batch is in progress: queued batches count only then.
 
     Returns:
-        Their states by position; `queued` for those that are about to be sent.
+        A function that reads the answer: by position, the states of these records; `queued` for those that are about to be sent. It takes
+            a function that says whether the run of the batch is in progress: only then queued records count.
     """
-    row = connection.execute("SELECT state FROM batches WHERE id = ?", (batch,)).fetchone()
-    if row is None or (row[0] == "queued" and not going_on()):
-        return {}
-    records, outcome, exceptions = read_row(connection, batch)
-    whole = outcome.state if outcome is not None else {"sending": "unknown", "open": "accepted"}.get(row[0], row[0])
-    states = {position: exceptions[position].state if position in exceptions else whole for position in range(records)}
-    gone = superseded(connection, batch)
-    return {position: state for position, state in states.items() if state in MAY_BE_ON_SERVER | {"queued"} and position not in gone}
+    asked = connection.execute(ROW, (batch,))
+    gone_asked = connection.execute("SELECT position FROM superseded WHERE batch = ?", (batch,))
+
+    def read(going_on: Callable[[], bool]) -> dict[int, str]:
+        row, gone = asked.fetchone(), {position for (position,) in gone_asked}
+        if row is None or (row[1] == "queued" and not going_on()):
+            return {}
+        records, outcome, exceptions = row_read(row)
+        whole = outcome.state if outcome is not None else {"sending": "unknown", "open": "accepted"}.get(row[1], row[1])
+        states = {position: exceptions[position].state if position in exceptions else whole for position in range(records)}
+        return {position: state for position, state in states.items() if state in MAY_BE_ON_SERVER | {"queued"} and position not in gone}
+
+    return read
 
 
 # --- what is kept of it -----------------------------------------------------------------------------------------------------------
@@ -113,7 +120,7 @@ def keep_numbers(connection: sqlite3.Connection, run: int) -> None:
     with contextlib.closing(temporary_database("CREATE TABLE kept (name TEXT NOT NULL)")) as kept:
         kept.execute("BEGIN")
         for batch in ids(connection, run, "spans IS NOT NULL"):
-            sent = sent_in(connection, batch, lambda: False)
+            sent = sent_in(connection, batch)(lambda: False)
             if sent:
                 names, _, _ = read_records(connection, batch)
                 kept.executemany("INSERT INTO kept VALUES (?)", [(names[place],) for place in sent if names[place][0] in "=0"])
