@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,6 +182,46 @@ class SharedStory:
         self.postgres.start()
         for child in children:
             self.ended(child)
+
+    def a_standby_is_promoted(self, standby: Server, *, cut: Callable[[], None], switch: Callable[[], None]) -> int:
+        """While workers send all parts.
+
+        Args:
+            standby: it lags: it gets nothing more once `cut` was called.
+            cut: cuts it off.
+            switch: called once it is promoted.
+
+        Returns:
+            How many documents were taken of which it knows nothing.
+        """
+        before = len(self.tenant.truth(peek=True).writes)
+        children = [self.start(part) for part in range(self.parts)]
+        self.tenant.wait(writes=before + 3, unless=children[0].pid)
+        cut()
+        self.tenant.wait(writes=before + 7, unless=children[0].pid)
+        self.postgres.stop("immediate")
+        standby.promote()
+        switch()
+        self.postgres = standby
+        for child in children:
+            self.ended(child)
+        known = standby.execute(
+            "SELECT coalesce(sum(records), 0) FROM amili_arm.batches JOIN amili_arm.runs ON runs.id = batches.id >> 32"
+            f" WHERE state <> 'queued' AND client_no = {self.tenant.client}"
+        )
+        return sum(line.is_success for line in self.tenant.truth().lines) - int(known[0][0])
+
+    def is_looked_up(self) -> None:
+        """Sends each part until what could still appear has appeared, or is proved absent and was sent."""
+        until = time.monotonic() + LONGEST
+        for part in range(self.parts):
+            while True:
+                found = self.ended(self.start(part, deadline=0.5))
+                self.is_true(found is not None and found["ended"] == "report", "a part does not end after a standby was promoted")
+                assert found is not None
+                if all(reason != "stale_journal" for *_, reason in found["failures"]):
+                    break
+                self.is_true(time.monotonic() < until, "what was lost is never looked up")
 
     def tell(self) -> None:
         """Does it all."""

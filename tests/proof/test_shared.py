@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ..support.postgres import Server
+from ..support.cutting_proxy import cutting
+from ..support.postgres import Server, running, standby_of
 from . import killer
 from .control import TenantServer
 from .fork_server import ForkServer
@@ -35,6 +36,23 @@ def test_a_worker_that_is_frozen_past_its_lease_with_two_rivals(make_story: Make
     story = make_story(1)
     assert story.a_worker_is_frozen(point), f"NEVER REACHED: {point}"
     story.finish()
+
+
+@pytest.mark.parametrize("way", ["several hosts", "proxy"])
+@pytest.mark.parametrize("seed", [2, 3, 17])
+def test_a_standby_that_lags_is_promoted_while_all_parts_are_sent(
+    tenant_server: TenantServer, forks: ForkServer, way: str, seed: int
+) -> None:
+    with running() as primary, cutting(primary.port) as link, cutting(primary.port) as proxy, standby_of(primary, link.port) as standby:
+        story = SharedStory(tenant_server.tenant(), forks, primary, seed, Summary())
+        hosts = f"127.0.0.1:{proxy.port}" if way == "proxy" else f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+        story.url = f"postgresql://arm@{hosts}/postgres?target_session_attrs=read-write"
+        story.tenant.plan(delay=0.05)
+        lost = story.a_standby_is_promoted(standby, cut=link.close, switch=lambda: setattr(proxy, "server_port", standby.port))
+        assert lost > 0, "it knows of all that was taken"
+        story.check_once()
+        story.is_looked_up()
+        story.finish()
 
 
 @pytest.mark.parametrize("seed", [7, 8])

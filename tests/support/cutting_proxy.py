@@ -22,6 +22,7 @@ class CuttingProxy:
 
     Attributes:
         port: where it listens.
+        server_port: where new connections are passed on to.
         choose: what to do at a commit.
         cuts: how often it cut a connection, by place.
     """
@@ -29,7 +30,7 @@ class CuttingProxy:
     def __init__(self, server_port: int) -> None:
         self.choose: CutChooser = lambda: None
         self.cuts: Counter[str] = Counter()
-        self._server_port = server_port
+        self.server_port = server_port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._sockets: set[socket.socket] = set()
@@ -46,7 +47,7 @@ class CuttingProxy:
             except OSError:
                 return
             try:
-                server = socket.create_connection(("127.0.0.1", self._server_port))
+                server = socket.create_connection(("127.0.0.1", self.server_port))
             except OSError:
                 client.close()
                 continue

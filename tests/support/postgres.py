@@ -79,7 +79,9 @@ class Server:
         self.run("pg_ctl", "promote", "--wait", "--pgdata", str(self.data))
 
     def stop(self, mode: str = "fast") -> None:
-        """Stops it: `immediate` is as if it was killed."""
+        """Stops it, unless it was stopped: `immediate` is as if it was killed."""
+        if not (self.data / "postmaster.pid").exists():
+            return
         self.run("pg_ctl", "stop", "--wait", "--mode", mode, "--pgdata", str(self.data))
 
     def url(self, database: str = "postgres", role: str = "arm") -> str:
@@ -117,13 +119,13 @@ def place_of_test(request: pytest.FixtureRequest, path: Path) -> Path | str:
 
 
 @contextmanager
-def standby_of(server: Server) -> Iterator[Server]:
-    """A standby that has all that a server has now, and gets nothing of what follows."""
+def standby_of(server: Server, port: int | None = None) -> Iterator[Server]:
+    """A standby that has all that a server has now, and gets what follows through this port; None: it gets nothing more."""
     root = Path(tempfile.mkdtemp(prefix="pg", dir=server.root.parent))
     standby = Server(root)
     try:
-        arguments = ["--host", "127.0.0.1", "--port", str(server.port), "--username", "arm", "--pgdata", str(standby.data)]
-        standby.run("pg_basebackup", "--checkpoint", "fast", "--no-sync", *arguments)
+        arguments = ["--host", "127.0.0.1", "--port", str(port or server.port), "--username", "arm", "--pgdata", str(standby.data)]
+        standby.run("pg_basebackup", "--checkpoint", "fast", "--no-sync", *["--write-recovery-conf"] * (port is not None), *arguments)
         (standby.data / "standby.signal").touch()
         standby.start()
         try:
