@@ -463,5 +463,29 @@ async def test_a_database_that_loses_commits_in_mid_run_ends_it(arm, sandbox, po
     assert sandbox.documents.total_taken == 6
 
 
+async def test_nothing_leaves_while_a_synchronous_standby_does_not_answer(arm, sandbox, postgres, database):
+    def wait_for_standby(name):
+        postgres.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
+        postgres.execute("SELECT pg_reload_conf()")
+
+    async def source():
+        for number, record in enumerate(invoices(9)):
+            if number == 6:
+                await until(lambda: sandbox.documents.total_taken == 6)
+                wait_for_standby("away")
+            yield record
+
+    waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    try:
+        run = asyncio.create_task(send(arm, source(), journal=database, patience=60, **RUN))
+        await until(lambda: run.done() or postgres.execute(waits))
+        assert not run.done()
+        assert sandbox.documents.total_delivered == 6
+    finally:
+        wait_for_standby("")
+    assert (await run).counts == {"succeeded": 9}
+    assert not list(sandbox.documents.doubles())
+
+
 def test_the_lease_outlives_what_it_must():
     assert connections.BEAT < connections.STATEMENT < connections.LEASE
