@@ -13,6 +13,7 @@ import typer
 from .. import __version__
 from .check import check
 from .columns import columns
+from .command import AnyCommandsConfig
 from .config import config_app
 from .demo import demo
 from .doctor import doctor
@@ -20,7 +21,6 @@ from .fields import fields
 from .help import ArmCommand, ArmGroup
 from .journal import adopt, migrate, prune, status
 from .nightly import nightly
-from .options import AnyCommandsConfig
 from .probe.command import probe
 from .pull import pull_customers
 from .push import push

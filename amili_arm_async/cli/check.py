@@ -23,26 +23,12 @@ from ..validation.report import CheckReport, Finding
 from ..validation.run import CheckRun
 from ..wire import Envelope
 from . import output
-from .options import (
-    OUTPUT,
-    SOURCE,
-    ColumnOptions,
-    Config,
-    JsonOption,
-    KindArgument,
-    LineOptions,
-    RecordFile,
-    RecordKind,
-    RunOptions,
-    SettingsOf,
-    SourceOptions,
-    TableColumns,
-    command,
-    table_columns,
-)
+from .command import OUTPUT, SOURCE, Config, SettingsOf, command
+from .options import JsonOption, RunOptions
 from .progress import bar
 from .runner import run_to_end
 from .signals import SignalHandler
+from .source_options import ColumnOptions, KindArgument, LineOptions, RecordFile, RecordKind, SourceOptions, TableColumns, table_columns
 from .stdout import decide_exit_code
 from .wording import PlacedTexts, in_options
 

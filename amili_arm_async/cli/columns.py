@@ -16,7 +16,7 @@ from ..sources.likeness import ColumnGuess, Proposal, TableKind, propose
 from ..sources.sample import Sample, read_sample
 from ..sources.text import check_encoding
 from . import output
-from .options import OUTPUT, SOURCE, Config, command
+from .command import OUTPUT, SOURCE, Config, command
 
 __all__ = ["columns"]
 

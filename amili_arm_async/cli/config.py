@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from . import output
+from .command import Config, command
 from .config_file import places
 from .help import ArmCommand, ArmGroup
-from .options import Config, ConnectionOptions, command
+from .options import ConnectionOptions
 from .settings import Found, Settings, current_file
 from .settings_schema import KNOWN
 

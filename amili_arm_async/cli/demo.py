@@ -18,7 +18,7 @@ from ..config import BulkOptions, Limits
 from ..models.customers import CustomerRecord
 from ..sandbox import Sandbox
 from . import generate, output
-from .options import command
+from .command import command
 from .progress import UpdateBar, bar
 from .runner import on_progress, run_to_end, send
 from .signals import SignalHandler

@@ -21,8 +21,9 @@ from ..errors import ArmError, ConfigurationError, StatusError
 from ..proxies import Proxies
 from ..retry import Proof
 from . import output
+from .command import OUTPUT, command
 from .config import shown_value, value_in_words
-from .options import OUTPUT, ConnectionOptions, command
+from .options import ConnectionOptions
 from .runner import run_to_end
 from .settings import Settings, current_file
 from .settings_schema import KNOWN

@@ -8,7 +8,8 @@ import typer
 
 from ..values.fields import Field, fields_of
 from . import output
-from .options import KindArgument, RecordKind, command
+from .command import command
+from .source_options import KindArgument, RecordKind
 
 __all__ = ["fields"]
 

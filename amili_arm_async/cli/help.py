@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperArgument, TyperGroup
 
+from .command import CONNECTION, JOURNAL, OUTPUT, RUN, SOURCE
 from .monitoring import MonitoredCommand
-from .options import CONNECTION, JOURNAL, OUTPUT, RUN, SOURCE
 from .settings_schema import KNOWN
 
 __all__ = ["ArmCommand", "ArmGroup", "Entry", "entry"]

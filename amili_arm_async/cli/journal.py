@@ -31,7 +31,8 @@ from ..bulk.parts import part_of_name
 from ..database.url import database_url, shown
 from ..errors import ArmError, counted
 from . import output
-from .options import JournalArgument, JsonOption, acting_command, command
+from .command import acting_command, command
+from .options import JournalArgument, JsonOption
 
 __all__ = ["adopt", "migrate", "prune", "status"]
 

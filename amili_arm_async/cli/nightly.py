@@ -33,36 +33,30 @@ from . import output
 from .check import CheckJob, customer_numbers, require_rereadable
 from .clients import clients_of_the_night, run_client, run_clients
 from .clients_night import current_night
+from .command import OUTPUT, RUN, SOURCE, acting_command
 from .html_report.markup import spaced
 from .html_report.summary import next_steps, summed_at_risk
 from .html_report.writers import Failure, write_failures, write_json, write_page
 from .monitoring import current_run
 from .options import (
-    OUTPUT,
-    RUN,
-    SOURCE,
     ConnectionOptions,
     JournalOptions,
-    LineOptions,
     MonitoringOptions,
     OutputOptions,
     PartOptions,
     RehearsalOptions,
     RunOptions,
-    SourceOptions,
     StopAfterFailures,
-    TableColumns,
-    acting_command,
     check_files,
     parse_at_least,
     parse_stop_after_failures,
-    table_columns,
 )
 from .progress import bar
 from .report_commands import Invocation
 from .report_wording import report_in_options
 from .runner import GRACE, BatchLines, on_progress, run_to_end, send
 from .signals import SignalHandler
+from .source_options import LineOptions, SourceOptions, TableColumns, table_columns
 
 __all__ = ["NightlyJob", "ReportOptions", "nightly"]
 

@@ -1,14 +1,12 @@
-"""The options that several commands have, in bundles, and the decorator that gives a command the options of its bundles."""
+"""The options that several commands have, in bundles."""
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, get_type_hints
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
@@ -17,236 +15,37 @@ from ..bulk.report import expectation_of
 from ..client import ArmClient
 from ..config import BulkOptions
 from ..database.url import database_url
-from ..errors import ConfigurationError, SourceError
+from ..errors import ConfigurationError
 from ..files import FileKind, JobFile, check_distinct, check_writable, is_followed
-from ..sources.records import Records, open_records
-from . import output
-from .monitoring import current_run, monitored
+from .command import CONNECTION, JOURNAL, OUTPUT, RUN, SOURCE, ClientNo, Config
+from .monitoring import current_run
 from .runner import GRACE
-from .settings import Found, Settings, current_file, pick_client, resolve, unknown_variables, use_file
-from .settings_schema import KNOWN, parse_share
-from .stdout import decide_exit_code
-
-if TYPE_CHECKING:
-    from ..values.fields import RecordKind as SourceKind
+from .settings import Found, Settings, current_file, resolve
+from .settings_schema import parse_share
 
 __all__ = [
-    "CONNECTION",
-    "JOURNAL",
-    "OUTPUT",
-    "RUN",
-    "SOURCE",
-    "AnyCommandsConfig",
     "Bisect",
     "BisectOption",
-    "ClientNo",
-    "ColumnOptions",
-    "Config",
     "ConnectionOptions",
     "JournalArgument",
     "JournalOptions",
     "JsonOption",
-    "KindArgument",
-    "LineOptions",
     "MonitoringOptions",
     "OnEnd",
     "OutputOptions",
     "PartOptions",
-    "RecordFile",
-    "RecordKind",
     "RehearsalOptions",
     "ResendAbsent",
     "RunOptions",
-    "SettingsOf",
     "Settle",
-    "SourceOptions",
     "StopAfterFailures",
-    "TableColumns",
-    "acting_command",
     "check_files",
-    "command",
-    "defaults",
     "is_database",
     "parse_at_least",
     "parse_stop_after_failures",
-    "table_columns",
 ]
-
-CONNECTION: Final = "Connection options"
-SOURCE: Final = "Source options"
-RUN: Final = "Run options"
-JOURNAL: Final = "Journal options"
-OUTPUT: Final = "Output options"
-"""The panels of the help: each option has one of them as its `rich_help_panel`."""
 
 _DEFAULTS: Final = BulkOptions()
-_CONFIG_BEFORE_COMMAND: Final = "amili_arm.config"
-_FILE_IS_READ: Final = "amili_arm.file_is_read"
-
-_TELL_SETTINGS: Final = frozenset({"doctor"})
-"""Commands whose result says what is wrong with the settings."""
-
-
-# --- bundles ----------------------------------------------------------------------------------------------------------------
-
-
-def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Makes a function a command: each parameter that is a bundle (a dataclass) becomes the options that are its fields.
-
-    What the user did wrong (`ConfigurationError`, `SourceError`) is printed, and ends the program with exit code 2.
-
-    Args:
-        function: the command. Its parameters may be in any order: all are passed by name.
-
-    Returns:
-        A function with the signature that typer expects.
-    """
-    hints = get_type_hints(function, include_extras=True)
-    bundles: dict[str, type[Any]] = {}
-    parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(function).parameters.values():
-        hint = hints[parameter.name]
-        if is_dataclass(hint) and isinstance(hint, type):
-            bundles[parameter.name] = hint
-            types = get_type_hints(hint, include_extras=True)
-            parameters += [
-                inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=types[field.name])
-                for field in fields(hint)
-            ]
-        else:
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hint))
-
-    @wraps(function)
-    def call(**given: Any) -> None:
-        with monitored(function.__name__, given):
-            try:
-                for name, bundle in bundles.items():
-                    # --config is handled before all others, and is not passed.
-                    given[name] = bundle(**{field.name: given.pop(field.name) for field in fields(bundle) if field.name in given})
-                function(**given)
-            except (ConfigurationError, SourceError) as exc:
-                output.fail(str(exc))
-            finally:
-                # Before the command of --on-end, which may take its time.
-                output.print_last()
-
-    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    vars(call)["__signature__"] = inspect.Signature(parameters)
-    return call
-
-
-def acting_command(function: Callable[..., None]) -> Callable[..., None]:
-    """Makes a function a command whose output is only a report: its exit code is the same where the output can't be written.
-
-    Args:
-        function: the command.
-
-    Returns:
-        A function with the signature that typer expects.
-    """
-
-    @wraps(function)
-    def call(**given: Any) -> None:
-        decide_exit_code(None, None)
-        function(**given)
-
-    return command(call)
-
-
-def _take_file(context: typer.Context, given: str | None) -> None:
-    """Reads the settings file, named by `--config` after or before the command, before the other options of the command are parsed.
-
-    What is in its tables [bulk] and [source], and in one that is named like the command, is the default of the options of these names.
-    """
-    if context.resilient_parsing:
-        return
-    try:
-        file = use_file(given if given is not None else context.meta.get(_CONFIG_BEFORE_COMMAND))
-        for warning in unknown_variables(os.environ):
-            output.warn(warning)
-        context.meta[_FILE_IS_READ] = True
-        context.default_map = defaults(resolve({}, file), context.info_name or "")
-    except ConfigurationError as exc:
-        if context.info_name not in _TELL_SETTINGS:
-            output.fail(str(exc))
-
-
-def _take_client(context: typer.Context, given: int | None) -> int | None:
-    """Makes the settings those of the client number, before the other options are parsed. It may stand before or after --config."""
-    if context.resilient_parsing:
-        return given
-    pick_client(given)
-    if given is not None and context.meta.get(_FILE_IS_READ):
-        try:
-            context.default_map = defaults(resolve({}, current_file()), context.info_name or "")
-        except ConfigurationError as exc:
-            if context.info_name not in _TELL_SETTINGS:
-                output.fail(str(exc))
-    return given
-
-
-def _name_file(context: typer.Context, given: str | None) -> None:
-    """Keeps the `--config` that stands before the command."""
-    context.meta[_CONFIG_BEFORE_COMMAND] = given
-
-
-def defaults(found: Settings, command: str) -> dict[str, Any]:
-    """Returns the settings that are defaults of a command's options.
-
-    Args:
-        found: all settings.
-        command: name of the command, such as `push`.
-
-    Returns:
-        The values by the names of the options.
-
-    Raises:
-        ConfigurationError: a path names an environment variable that is not set.
-    """
-    keys = [key for key in found.found if KNOWN[key].table in {"bulk", "source", command}]
-    return {KNOWN[key].name: found.value(key) for key in keys}
-
-
-Config: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--config",
-        callback=_take_file,
-        is_eager=True,
-        expose_value=False,
-        metavar="FILE",
-        rich_help_panel=CONNECTION,
-        help="Settings file (TOML). Default: amili-arm.toml in this directory, or ~/.config/amili-arm/config.toml."
-        "\n\nEnv: AMILI_ARM_CONFIG",
-    ),
-]
-AnyCommandsConfig: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--config",
-        callback=_name_file,
-        is_eager=True,
-        expose_value=False,
-        metavar="FILE",
-        help="Settings file (TOML). It may also stand after the command.",
-    ),
-]
-
-ClientNo: TypeAlias = Annotated[
-    int | None, typer.Option(callback=_take_client, is_eager=True, metavar="N", rich_help_panel=CONNECTION, help="Client number.")
-]
-SettingsOf: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        "--client-no",
-        callback=_take_client,
-        is_eager=True,
-        expose_value=False,
-        metavar="N",
-        rich_help_panel=CONNECTION,
-        help="Use the settings of this client number in [[clients]] of the settings file.",
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -645,270 +444,6 @@ class MonitoringOptions:
             help="Write metrics to this file, for the textfile collector of the Prometheus node exporter: during the run and at its end.",
         ),
     ] = None
-
-
-# --- sources ----------------------------------------------------------------------------------------------------------------
-
-
-class RecordKind(StrEnum):
-    """What the records of a file are."""
-
-    customers = "customers"
-    documents = "documents"
-
-
-class Format(StrEnum):
-    """The format of a file."""
-
-    auto = "auto"
-    jsonl = "jsonl"
-    csv = "csv"
-    parquet = "parquet"
-
-
-RecordFile: TypeAlias = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE",
-        help="CSV, Parquet or JSON; it may be compressed (gzip, zstd). A path, a URL, a folder of Parquet files, or - for standard input.",
-    ),
-]
-KindArgument: TypeAlias = Annotated[RecordKind, typer.Argument(metavar="KIND", help="What the records are: customers or documents.")]
-
-
-class Decimal(StrEnum):
-    """The decimal sign of numbers."""
-
-    comma = ","
-    point = "."
-
-
-@dataclass(frozen=True)
-class TableColumns:
-    """Which columns of a table are which fields.
-
-    Attributes:
-        columns: for names of the header, the field that each is.
-        constants: for fields, the value that each has in every record.
-        lines: path of the file that has the lines of the documents, or None.
-        line_columns: for names of its header, the field that each is.
-        lines_optional: whether documents may have no lines in that file.
-    """
-
-    columns: Mapping[str, str] | None = None
-    constants: Mapping[str, str] | None = None
-    lines: str | None = None
-    line_columns: Mapping[str, str] | None = None
-    lines_optional: bool = False
-
-
-ColumnOption: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column",
-        metavar="COLUMN=FIELD",
-        rich_help_panel=SOURCE,
-        help="Read a column of the table as this field: Kundenr=customerNo. Repeatable.\n\n"
-        "Settings: [columns.customers], [columns.documents]",
-    ),
-]
-SetOption: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=VALUE",
-        rich_help_panel=SOURCE,
-        help="Give a field the same value in all records: documentType=IN. Repeatable.\n\n"
-        "Settings: [constants.customers], [constants.documents]",
-    ),
-]
-
-
-@dataclass(frozen=True)
-class ColumnOptions:
-    """Which columns are which fields, for a command with records of one kind."""
-
-    column: ColumnOption = None
-    set_: SetOption = None
-
-    def of(self, kind: SourceKind) -> TableColumns:
-        """Returns what these options and the settings file say of a kind of record.
-
-        Args:
-            kind: what the records are.
-
-        Returns:
-            The columns.
-
-        Raises:
-            ConfigurationError: an option has no `=`, or names a column or field twice.
-        """
-        return table_columns(kind, self.column, self.set_)
-
-
-@dataclass(frozen=True)
-class LineOptions:
-    """Where the lines of documents are."""
-
-    lines: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            rich_help_panel=SOURCE,
-            help="File with the lines of the documents, joined by documentNo: CSV or Parquet, in any order.",
-        ),
-    ] = None
-    line_column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--line-column",
-            metavar="COLUMN=FIELD",
-            rich_help_panel=SOURCE,
-            help="As --column, for the file of --lines.\n\nSettings: [columns.lines]",
-        ),
-    ] = None
-    lines_optional: Annotated[
-        bool,
-        typer.Option(
-            "--lines-optional",
-            rich_help_panel=SOURCE,
-            help="Also send documents without lines in the file of --lines, and ignore lines without a document.",
-        ),
-    ] = False
-
-    def add_to(self, columns: TableColumns, kind: SourceKind) -> TableColumns:
-        """Returns the columns with these options.
-
-        Args:
-            columns: of the records.
-            kind: what the records are.
-
-        Returns:
-            The columns of documents and lines.
-
-        Raises:
-            ConfigurationError: an option needs --lines or documents, has no `=`, or names a column twice.
-        """
-        if self.lines is None:
-            if self.line_column or self.lines_optional:
-                raise ConfigurationError("--line-column and --lines-optional need --lines: give that too")
-            return columns
-        if kind != "documents":
-            raise ConfigurationError("--lines is for documents: customers have no lines")
-        mapping = _pairs("--line-column", self.line_column) or _setting("columns.lines")
-        return replace(columns, lines=self.lines, line_columns=mapping, lines_optional=self.lines_optional)
-
-
-def table_columns(kind: SourceKind, columns: Sequence[str] | None, constants: Sequence[str] | None, ending: str = "") -> TableColumns:
-    """Returns what options and the settings file say of the columns of a table. Options replace the table of the file.
-
-    Args:
-        kind: what the records are.
-        columns: the values of --column.
-        constants: the values of --set.
-        ending: of the names of the options, for messages: `-customers`.
-
-    Returns:
-        The columns.
-
-    Raises:
-        ConfigurationError: an option has no `=`, or names a column or field twice.
-    """
-    return TableColumns(
-        _pairs(f"--column{ending}", columns) or _setting(f"columns.{kind}"),
-        _pairs(f"--set{ending}", constants, is_first=True) or _setting(f"constants.{kind}"),
-    )
-
-
-def _setting(key: str) -> Mapping[str, str] | None:
-    found: Mapping[str, str] | None = resolve({}, current_file()).value(key)
-    return found
-
-
-def _pairs(option: str, given: Sequence[str] | None, *, is_first: bool = False) -> dict[str, str]:
-    """Returns the two sides of options such as Kundenr=customerNo. Only the name of a column, and a value, may hold a further `=`."""
-    pairs: dict[str, str] = {}
-    for text in given or ():
-        left, sign, right = text.partition("=") if is_first else text.rpartition("=")
-        if not (sign and left.strip() and right.strip()):
-            example = "FIELD=VALUE, such as documentType=IN" if is_first else "COLUMN=FIELD, such as Kundenr=customerNo"
-            raise ConfigurationError(f"{option} {output.plain(text)!r} is not {example}")
-        if left in pairs:
-            raise ConfigurationError(f"{option} {output.plain(left)} is given twice")
-        pairs[left] = right
-    return pairs
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """How files of records are read."""
-
-    format: Annotated[Format, typer.Option(rich_help_panel=SOURCE, help="File format; auto detects it from the first bytes.")] = Format.auto
-    delimiter: Annotated[
-        str | None,
-        typer.Option(metavar="SIGN", rich_help_panel=SOURCE, help="CSV delimiter: ; or , or tab. Default: detected."),
-    ] = None
-    encoding: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            rich_help_panel=SOURCE,
-            help="Text encoding: utf-8, windows-1252, cp865 or any other that Python knows. Default: detected.",
-        ),
-    ] = None
-    decimal: Annotated[
-        Decimal | None,
-        typer.Option(
-            rich_help_panel=SOURCE,
-            help="Decimal sign of the numbers in tables. Without it, 12.000 is refused unless other cells prove what it means.",
-        ),
-    ] = None
-    clear: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            rich_help_panel=SOURCE,
-            help="A CSV cell with this text clears its field. An empty cell leaves the field as it is.",
-        ),
-    ] = None
-    extra_columns: Annotated[
-        bool, typer.Option("--extra-columns", rich_help_panel=SOURCE, help="Ignore columns that are not fields of the API.")
-    ] = False
-
-    def open(self, file: str, kind: SourceKind, longest: int, columns: TableColumns) -> Records:
-        """Opens a file of records.
-
-        Args:
-            file: path, or `-` for standard input.
-            kind: what its records are.
-            longest: maximum bytes of a record.
-            columns: which columns of a table are which fields.
-
-        Returns:
-            The records; whoever opens them closes them.
-
-        Raises:
-            ConfigurationError: an option does not fit the file.
-            SourceError: the file can't be read.
-        """
-        if file == columns.lines == "-":
-            raise ConfigurationError("standard input can't be both the documents and their lines")
-        return open_records(
-            file,
-            kind,
-            format=self.format.value,
-            delimiter="\t" if self.delimiter in {"tab", "\\t"} else self.delimiter,
-            encoding=self.encoding,
-            decimal_sign=self.decimal.value if self.decimal is not None else None,
-            clear=self.clear,
-            extra_columns=self.extra_columns,
-            longest=longest,
-            columns=columns.columns,
-            constants=columns.constants,
-            lines=columns.lines,
-            line_columns=columns.line_columns,
-            lines_optional=columns.lines_optional,
-        )
 
 
 def check_files(files: Iterable[tuple[str, str | os.PathLike[str] | None, FileKind]], *, writable: bool = True) -> None:

@@ -15,7 +15,8 @@ from ..errors import ArmError, TruncatedListError
 from ..files import AtomicFile
 from ..paging import Pager
 from . import output
-from .options import OUTPUT, ConnectionOptions, command
+from .command import OUTPUT, command
+from .options import ConnectionOptions
 from .progress import UpdateBar, bar
 from .runner import run_to_end
 from .signals import SignalHandler

@@ -21,33 +21,25 @@ from ..sources.records import Records
 from ..validation.run import CheckRun
 from . import output
 from .check import CheckJob, require_rereadable
+from .command import OUTPUT, RUN, SOURCE, acting_command
 from .options import (
-    OUTPUT,
-    RUN,
-    SOURCE,
     Bisect,
     BisectOption,
-    ColumnOptions,
     ConnectionOptions,
     JournalOptions,
-    KindArgument,
-    LineOptions,
     MonitoringOptions,
     OutputOptions,
     PartOptions,
-    RecordFile,
-    RecordKind,
     RehearsalOptions,
     RunOptions,
-    SourceOptions,
     StopAfterFailures,
-    acting_command,
     check_files,
     parse_at_least,
     parse_stop_after_failures,
 )
 from .progress import bar
 from .runner import GRACE, BatchLines, on_progress, run_job, send
+from .source_options import ColumnOptions, KindArgument, LineOptions, RecordFile, RecordKind, SourceOptions
 
 __all__ = ["PushJob", "Task", "push"]
 

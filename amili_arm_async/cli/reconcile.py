@@ -15,19 +15,8 @@ from ..database.url import shown
 from ..errors import BulkError
 from ..nightly.report import reasons_of
 from . import output
-from .options import (
-    JOURNAL,
-    RUN,
-    ConnectionOptions,
-    JournalArgument,
-    JsonOption,
-    MonitoringOptions,
-    ResendAbsent,
-    RunOptions,
-    Settle,
-    acting_command,
-    check_files,
-)
+from .command import JOURNAL, RUN, acting_command
+from .options import ConnectionOptions, JournalArgument, JsonOption, MonitoringOptions, ResendAbsent, RunOptions, Settle, check_files
 from .progress import bar
 from .report_commands import Invocation
 from .runner import on_progress, run_job

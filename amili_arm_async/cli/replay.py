@@ -28,20 +28,9 @@ from ..validation.shapes import shape_faults
 from ..values.json_columns import json_struct
 from ..wire import Response
 from . import output
+from .command import JOURNAL, RUN, acting_command
 from .monitoring import current_run
-from .options import (
-    JOURNAL,
-    RUN,
-    Bisect,
-    BisectOption,
-    ConnectionOptions,
-    OnEnd,
-    OutputOptions,
-    ResendAbsent,
-    RunOptions,
-    acting_command,
-    check_files,
-)
+from .options import Bisect, BisectOption, ConnectionOptions, OnEnd, OutputOptions, ResendAbsent, RunOptions, check_files
 from .progress import UpdateBar, bar
 from .runner import BatchLines, on_progress, run_to_end, send
 from .signals import SignalHandler

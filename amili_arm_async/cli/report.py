@@ -16,8 +16,9 @@ from ..errors import ArmError, ConfigurationError, counted
 from ..nightly.clients_report import ClientsReport, read_any_report
 from ..nightly.report import ReportSchema
 from . import output
+from .command import command
 from .html_report.writers import Failure, write_failures, write_page
-from .options import check_files, command
+from .options import check_files
 
 __all__ = ["report"]
 

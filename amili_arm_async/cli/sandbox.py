@@ -13,8 +13,8 @@ import typer
 
 from ..sandbox import Sandbox
 from . import output
+from .command import command
 from .monitoring import current_run
-from .options import command
 
 __all__ = ["sandbox"]
 

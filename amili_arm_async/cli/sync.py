@@ -16,27 +16,23 @@ from ..errors import ConfigurationError
 from ..sources.records import Records
 from ..sync.run import SyncReport
 from . import output
+from .command import RUN, SOURCE, acting_command
 from .options import (
-    RUN,
-    SOURCE,
     Bisect,
     BisectOption,
-    ColumnOptions,
     ConnectionOptions,
     MonitoringOptions,
     OutputOptions,
-    RecordFile,
     RehearsalOptions,
     RunOptions,
-    SourceOptions,
     StopAfterFailures,
-    acting_command,
     check_files,
     parse_at_least,
     parse_stop_after_failures,
 )
 from .progress import bar
 from .runner import GRACE, BatchLines, on_progress, run_job, send
+from .source_options import ColumnOptions, RecordFile, SourceOptions
 
 __all__ = ["SyncJob", "sync"]
 

@@ -24,21 +24,11 @@ from ..retry import rule_of
 from ..sources.records import Records
 from ..unreadable import UnreadableRecord
 from . import output
-from .options import (
-    OUTPUT,
-    RUN,
-    SOURCE,
-    ColumnOptions,
-    ConnectionOptions,
-    JsonOption,
-    KindArgument,
-    LineOptions,
-    RecordFile,
-    SourceOptions,
-    command,
-)
+from .command import OUTPUT, RUN, SOURCE, command
+from .options import ConnectionOptions, JsonOption
 from .progress import UpdateBar, bar
 from .runner import run_job
+from .source_options import ColumnOptions, KindArgument, LineOptions, RecordFile, SourceOptions
 from .wording import PlacedTexts, in_options
 
 __all__ = ["VerifyJob", "verify"]

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from .dates import YEARS, YEARS_OF_BIRTH, read_date
 from .fields import Field
 from .forms import FORMS, Form
-from .numbers import LARGEST, read_decimal, read_integer, read_typed_number, whole_text
+from .numbers import LARGEST, MOST_DIGITS, TOO_MANY_DIGITS, read_decimal, read_integer, read_typed_number, whole_text
 from .outcome import NOTHING, Outcome, refused
 from .texts import BLANKS, TextRules, separate_items, value_fault
 
@@ -244,8 +244,13 @@ def whole_number(value: float | Decimal) -> Outcome:
 
 
 def _json_decimal(cell: Any) -> Outcome:
-    is_number = isinstance(cell, (int, float, Decimal)) and not isinstance(cell, bool)
-    return Outcome(cell) if is_number else _wrong_type("a number")
+    if isinstance(cell, bool) or not isinstance(cell, (int, float, Decimal)):
+        return _wrong_type("a number")
+    if isinstance(cell, int):
+        # Python writes no whole number of several thousand digits.
+        return Outcome(cell) if abs(cell) < 10**MOST_DIGITS else TOO_MANY_DIGITS
+    fault = read_typed_number(str(cell), whole=False)
+    return fault if fault.code is not None else Outcome(cell)
 
 
 def _json_boolean(cell: Any) -> Outcome:

@@ -17,7 +17,7 @@ from msgspec import UNSET, Raw, UnsetType
 from .cells import TYPED, Rule, rule_of, years_of
 from .fields import Field
 from .forms import FORMS, Form
-from .numbers import LARGEST
+from .numbers import LARGEST, MOST_DIGITS
 from .outcome import NOTHING, Outcome
 from .texts import TextRules
 
@@ -39,7 +39,8 @@ _RAWS: Final = msgspec.json.Decoder(list[Raw])
 _ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 _WITH_GROUPS: Final = re.compile(r"(?:-?(?:[0-9]{1,3}(?: [0-9]{3})++|[0-9]++)(?:[.,][0-9]++)?\0)++")
 _OF_NUMBERS: Final = b"0123456789-."
-_LONGEST_NUMBER: Final = 30
+_LONGEST_NUMBER: Final = MOST_DIGITS
+_BEYOND: Final = 10**MOST_DIGITS
 _ABSENT: Final[tuple[type, ...]] = (type(None), UnsetType)
 _JSON_TYPES: Final[dict[str, set[type]]] = {
     "integer": {int, *_ABSENT},
@@ -287,7 +288,7 @@ def _as_list(column: Sequence[Any]) -> list[Any]:
 def _json_screen(field: Field) -> Screen:
     """A screen that finds values of JSON in order as they stand."""
     types, are_in_order = _JSON_TYPES[field.type], _json_order(field)
-    is_in_order_by_type = field.type in {"boolean", "decimal"}
+    is_in_order_by_type, is_decimal = field.type == "boolean", field.type == "decimal"
     # Of numbers, a zero is a value.
     has_blanks = field.type in {"text", "texts", "date"}
     # What looks whether they are in order raises an error where they are none.
@@ -299,14 +300,34 @@ def _json_screen(field: Field) -> Screen:
                 return cast("list[Any]", column) if are_in_order(column) else None
             except (AttributeError, TypeError):
                 return None
-        if not set(map(type, column)) <= types:
+        found = set(map(type, column))
+        if not found <= types:
             return None
-        if is_in_order_by_type:
+        if is_in_order_by_type or (is_decimal and _are_plausible(column, found)):
             return cast("list[Any]", column)
+        if is_decimal:
+            return None
         given = list(filter(None, column)) if has_blanks else [cell for cell in column if cell or cell == 0]
         return cast("list[Any]", column) if not given or are_in_order(given) else None
 
     return screen
+
+
+def _are_plausible(column: Sequence[Any], types: set[type]) -> bool:
+    """Whether no decimal number has more digits than money needs; absent ones are plausible.
+
+    Args:
+        column: numbers of these types.
+        types: of the cells.
+    """
+    if Decimal in types:
+        decimals = column if len(types) == 1 else [cell for cell in column if type(cell) is Decimal]
+        # The place of the first digit, which tells the size at a third of the time that comparing takes.
+        places = list(map(Decimal.adjusted, decimals))
+        if min(places) < -MOST_DIGITS or max(places) >= MOST_DIGITS:
+            return False
+    others = () if types == {Decimal} else [cell for cell in column if type(cell) in {int, float}]
+    return not others or bool(min(others) > -_BEYOND and max(others) < _BEYOND)
 
 
 def _json_order(field: Field) -> Callable[[Sequence[Any]], bool]:

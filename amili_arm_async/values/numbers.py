@@ -15,13 +15,18 @@ from msgspec import Raw
 
 from .outcome import Outcome, refused
 
-__all__ = ["LARGEST", "Number", "combine_proofs", "number_proofs", "read_decimal", "read_integer", "read_typed_number", "whole_text"]
+__all__ = [
+    "LARGEST", "MOST_DIGITS", "TOO_MANY_DIGITS", "Number",
+    "combine_proofs", "number_proofs", "read_decimal", "read_integer", "read_typed_number", "whole_text",
+]  # fmt: skip
 
 _GROUPING: Final = " '\u00a0\u2007\u2009\u202f\u2019"
 """Between thousands, where it has no other meaning."""
 
-_MOST_DIGITS: Final = 30
+MOST_DIGITS: Final = 30
 """Before the decimals, and of them."""
+
+TOO_MANY_DIGITS: Final = refused("out_of_range", f"a number with more than {MOST_DIGITS} digits")
 
 LARGEST: Final = 2**53 - 1
 """The largest whole number that every reader of JSON holds exactly."""
@@ -33,7 +38,7 @@ _ONE_SIGN: Final = re.compile(rf"(?:[0-9]*|{_GROUPED})([.,])[0-9]+", re.ASCII)
 _TWO_MEANINGS: Final = re.compile(r"(?!0+[.,])[0-9]{1,3}[.,][0-9]{3}", re.ASCII)
 _COMMA: Final = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]+|[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}", re.ASCII)
 _POINT: Final = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]+|[1-9][0-9]{0,2}(?:,[0-9]{3}){2,}", re.ASCII)
-_TYPED: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
+_TYPED: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _WITHOUT: Final = str.maketrans(dict.fromkeys(_GROUPING + ".,"))
 
 _TO_ONES: Final = str.maketrans("023456789", "111111111")
@@ -107,8 +112,8 @@ def _parse(text: str, decimal_sign: str | None) -> Number | Outcome:
         return refused("number", f"decimal_sign= (--decimal) or its column says {_NAMES[decimal_sign]}; this number has another sign")
     whole, _, fraction = found[2].partition(mark) if mark else (found[2], "", "")
     whole = whole.translate(_WITHOUT).lstrip("0") or "0"
-    if len(whole) > _MOST_DIGITS or len(fraction) > _MOST_DIGITS:
-        return refused("out_of_range", f"a number with more than {_MOST_DIGITS} digits")
+    if len(whole) > MOST_DIGITS or len(fraction) > MOST_DIGITS:
+        return TOO_MANY_DIGITS
     is_zero = whole == "0" and not fraction.strip("0")
     return Number("-" if found[1] == "-" and not is_zero else "", whole, fraction)
 
@@ -174,14 +179,14 @@ def _typed(text: str) -> Number | Outcome:
         return refused("number", "not a number")
     if "e" in text.lower():
         try:
-            text = format(Decimal(text), "f") if abs(Decimal(text).adjusted()) <= 2 * _MOST_DIGITS else ""
+            text = format(Decimal(text), "f") if abs(Decimal(text).adjusted()) <= 2 * MOST_DIGITS else ""
         except InvalidOperation:
             text = ""
     sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
     whole, _, fraction = digits.partition(".")
     whole = whole.lstrip("0") or "0"
-    if not text or len(whole) > _MOST_DIGITS or len(fraction) > 2 * _MOST_DIGITS:
-        return refused("out_of_range", f"a number with more than {_MOST_DIGITS} digits")
+    if not text or len(whole) > MOST_DIGITS or len(fraction) > 2 * MOST_DIGITS:
+        return TOO_MANY_DIGITS
     return Number(sign if whole != "0" or fraction.strip("0") else "", whole, fraction)
 
 

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from amili_arm_async import DEFAULT, BatchWords, BulkOptions, ConfigurationError, Limits, RetryPolicy, Timeout
 from amili_arm_async.cli import options, reconcile
 from amili_arm_async.cli.app import app
+from amili_arm_async.cli.command import defaults
 from amili_arm_async.cli.config_file import ConfigFile, places, read_config
-from amili_arm_async.cli.options import defaults
 from amili_arm_async.cli.settings import Found, resolve
 from amili_arm_async.cli.settings_schema import KNOWN
 from amili_arm_async.secret_files import SecretFile

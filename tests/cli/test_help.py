@@ -11,8 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 from amili_arm_async.cli.app import app
+from amili_arm_async.cli.command import CONNECTION, JOURNAL, OUTPUT, RUN, SOURCE
 from amili_arm_async.cli.help import entry
-from amili_arm_async.cli.options import CONNECTION, JOURNAL, OUTPUT, RUN, SOURCE
 from amili_arm_async.cli.settings_schema import KNOWN
 
 PANELS = {CONNECTION, SOURCE, RUN, JOURNAL, OUTPUT, "Arguments", "Options"}

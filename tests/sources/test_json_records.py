@@ -17,7 +17,7 @@ pytestmark = pytest.mark.quick
 
 NAMES = ("customerNo", "name", "dateOfBirth", "dueDays", "limitAmount", "vatLiable", "arRules", "postalAddress", "cityName", "other")
 VALUES = st.sampled_from(
-    [None, "", "1", "a:b", '":', "Null", "#REF!", "2026-01-02", "20.11.2026", "4,79E+09", 0, 14, 1.5, 10**400, True, [], ["x"]]
+    [None, "", "1", "a:b", '":', "Null", "#REF!", "2026-01-02", "20.11.2026", "4,79E+09", 0, 14, 1.5, 10**400, 1e300, True, [], ["x"]]
 )
 
 
@@ -77,3 +77,19 @@ def test_a_name_that_occurs_twice_is_found(text):
     (placed,) = JsonRecords("customers", RecordWarnings()).blocks(FoundTexts([1, 2], [b'{"name":"c"}', text]))
     assert placed.records.apply_rules() == [1]
     assert not placed.records.names_are_right
+
+
+def test_a_number_with_more_digits_than_money_has_is_refused():
+    numbers = ["1e400", "-1e30", "1" * 31, "1e-400", "1e99999", "1" * 31 + ".5"]
+    texts = [f'{{"customerNo":"{place}","limitAmount":{number}}}'.encode() for place, number in enumerate(numbers)]
+    for singly in (True, False):
+        found, _, _ = judged("customers", texts, singly=singly)
+        assert [[fault.code for fault in faults] for _, faults in found] == [["out_of_range"]] * len(numbers)
+
+
+def test_a_number_with_as_many_digits_as_money_may_have_is_sent_as_it_stands():
+    numbers = ["9" * 29, "-999999999999999999999999999999", "0.000000000000000000000000000001", "1e29", "0e0"]
+    texts = [f'{{"customerNo":"{place}","limitAmount":{number}}}'.encode() for place, number in enumerate(numbers)]
+    found, warnings, _ = judged("customers", texts, singly=False)
+    assert found == texts
+    assert not warnings

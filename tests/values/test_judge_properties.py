@@ -78,7 +78,12 @@ VALUES = CELLS | st.integers() | st.decimals(allow_nan=False, allow_infinity=Fal
 @settings(max_examples=1500, deadline=None)
 @given(st.sampled_from(FIELDS), st.data())
 def test_a_column_of_values_of_json(field, data):
-    kinds = {"text": CELLS, "date": CELLS, "integer": st.integers(), "decimal": st.integers() | st.decimals(allow_nan=False)}
+    kinds = {
+        "text": CELLS,
+        "date": CELLS,
+        "integer": st.integers(),
+        "decimal": st.integers() | st.decimals(allow_nan=False, allow_infinity=False),
+    }
     kinds |= {"boolean": st.booleans(), "texts": st.lists(st.text(max_size=3), max_size=2)}
     cells = data.draw(st.lists(kinds[field.type] | st.sampled_from([None, UNSET]), max_size=4) | st.lists(VALUES, max_size=4))
     same_as_each(ColumnReader(field, "json", None, None), cells)

@@ -13,7 +13,8 @@ from ... import wire
 from ...config import RetryPolicy, Timeout, check_origin
 from ...errors import ArmError, ConfigurationError, counted
 from .. import output
-from ..options import ConnectionOptions, command
+from ..command import command
+from ..options import ConnectionOptions
 from ..progress import UpdateBar, bar
 from ..runner import run_to_end
 from ..settings import Settings
