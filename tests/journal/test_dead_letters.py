@@ -15,6 +15,7 @@ import pytest
 from amili_arm_async import BulkError, ConfigurationError, CurrencyAmounts, Document, JournalError, Reconcile
 from amili_arm_async.sandbox import Fault
 
+from ..support.postgres import DatabasePlace
 from ..support.sandbox_runs import (
     awaited,
     bare_invoices,
@@ -49,6 +50,10 @@ FIELDS = [
 ]
 
 
+def place_of(journal):
+    return str(journal if isinstance(journal, DatabasePlace) else journal.resolve())
+
+
 @pytest.fixture
 def letter(folder):
     return folder / "failed.jsonl"
@@ -71,7 +76,7 @@ async def test_what_a_line_holds(arm, sandbox, journal, letter):
         "client_no": 2218,
         "base_url": sandbox.base_url,
         "run_id": "2026-11-20",
-        "journal": str(journal.resolve()),
+        "journal": place_of(journal),
         "index": 1,
         "key": "D001",
         "state": "failed",
@@ -136,7 +141,7 @@ async def test_every_kind_of_failure_has_its_payload(arm, sandbox, journal, lett
     assert lines[3]["as_read"].startswith('{"documentNo": "BROKEN"')
     assert (lines[5]["state"], lines[5]["key"]) == ("invalid", None)
     assert {line["run_id"] == RUN["run_id"] for line in lines.values()} == {with_journal}
-    assert {line["journal"] for line in lines.values()} == {str(journal.resolve()) if with_journal else None}
+    assert {line["journal"] for line in lines.values()} == {place_of(journal) if with_journal else None}
 
 
 async def test_money_keeps_its_digits(arm, sandbox, letter):

@@ -15,6 +15,7 @@ import pytest
 from amili_arm_async import BulkError, JournalError, Reconcile, adopt_journal, prune_journal
 from amili_arm_async.sandbox import Fault
 
+from ..support.postgres import DatabasePlace, keep_tables, put_tables_back
 from ..support.sandbox_runs import (
     bare_invoices,
     invoice,
@@ -45,16 +46,28 @@ def put_back(copy, journal):
     shutil.copy(copy, journal)
 
 
+def copied(journal):
+    """A copy of the journal as it is now."""
+    if isinstance(journal, DatabasePlace):
+        keep_tables(journal)
+        return None
+    old = journal.with_name("old")
+    shutil.copy(journal, old)
+    return old
+
+
 def put_into(copy, journal):
-    """The same, into the file that is there."""
-    journal.write_bytes(copy.read_bytes())
+    """The same, into the file or the database that is there."""
+    if isinstance(journal, DatabasePlace):
+        put_tables_back(journal)
+    else:
+        journal.write_bytes(copy.read_bytes())
 
 
 async def first_run(arm, journal, source, **settings):
-    """A run before which the journal was copied, at `journal.old`: with half of it done, and with nothing of it."""
-    old = journal.with_name("old")
+    """Does a run, and returns a copy of the journal in which half of it is done."""
     await send(arm, source[: len(source) // 2], journal=journal, **RUN, **settings)
-    shutil.copy(journal, old)
+    old = copied(journal)
     await send(arm, source, journal=journal, **RUN, **settings)
     return old
 
@@ -85,8 +98,7 @@ async def restored_in_place(arm, folder, journal, source):
 async def restored_from_the_night_before(arm, folder, journal, source):
     """The copy does not even have the run."""
     await send(arm, invoices(5, start=500), journal=journal, run_id="the night before")
-    old = folder / "old"
-    shutil.copy(journal, old)
+    old = copied(journal)
     await send(arm, source, journal=journal, **RUN)
     put_into(old, journal)
     return journal
@@ -140,9 +152,13 @@ STALE = {
     )
 }
 
+WAYS = [
+    pytest.param(name, marks=[] if name in {"restored_in_place", "restored_from_the_night_before"} else pytest.mark.needs_file)
+    for name in STALE
+]
 
-@pytest.mark.needs_file
-@pytest.mark.parametrize("how", STALE)
+
+@pytest.mark.parametrize("how", WAYS)
 async def test_what_is_there_is_looked_up_and_never_sent_again(arm, sandbox, folder, journal, how, caplog):
     source = invoices(COUNT)
     journal = await STALE[how](arm, folder, journal, source)
@@ -157,8 +173,7 @@ async def test_what_is_there_is_looked_up_and_never_sent_again(arm, sandbox, fol
     assert run.stale
 
 
-@pytest.mark.needs_file
-@pytest.mark.parametrize("how", STALE)
+@pytest.mark.parametrize("how", WAYS)
 async def test_what_is_not_found_yet_is_not_sent(arm, sandbox, folder, journal, how):
     """It was taken, and is not processed: a look-up does not find it."""
     source = invoices(COUNT)
@@ -174,8 +189,7 @@ async def test_what_is_not_found_yet_is_not_sent(arm, sandbox, folder, journal, 
     assert sum((await the_run(journal, **RUN)).counts.values()) == COUNT + 3
 
 
-@pytest.mark.needs_file
-@pytest.mark.parametrize("how", STALE)
+@pytest.mark.parametrize("how", WAYS)
 async def test_adopted_it_is_believed(arm, sandbox, folder, journal, how):
     source = invoices(COUNT)
     journal = await STALE[how](arm, folder, journal, source)
@@ -309,8 +323,7 @@ async def lost(arm, sandbox, journal, *, deadline, source=None, fault=None):
     source = source or invoices(COUNT)
     half = len(source) // 2
     await send(arm, source[:half], journal=journal, deadline=deadline, **RUN)
-    old = journal.with_name("old")
-    shutil.copy(journal, old)
+    old = copied(journal)
     plan(sandbox, [fault or Fault.reset_before()] * 9)
     await send(arm, source, journal=journal, deadline=deadline, max_records=7, **RUN)
     sandbox.clear_faults()
@@ -364,11 +377,11 @@ async def test_nothing_is_sent_of_another_form_than_what_is_found(arm, sandbox, 
 
 async def test_a_run_of_the_night_before_proves_that_look_ups_work(arm, sandbox, journal):
     await send(arm, invoices(5, start=500), journal=journal, run_id="the night before", deadline=0.02)
-    shutil.copy(journal, journal.with_name("old"))
+    old = copied(journal)
     plan(sandbox, [Fault.reset_before()] * 9)
     await send(arm, invoices(5), journal=journal, deadline=0.02, **RUN)
     sandbox.clear_faults()
-    put_into(journal.with_name("old"), journal)
+    put_into(old, journal)
     assert (await send_settled(arm, invoices(5), journal=journal, deadline=0.02, **RUN)).counts == {"succeeded": 5}
     assert not list(sandbox.documents.doubles())
 
@@ -416,11 +429,11 @@ async def test_what_had_failed_may_have_been_sent_since(arm, sandbox, journal):
     """The journal knows of the attempt that failed, and not of the one that made it."""
     sandbox.reject_record("D003")
     await send(arm, invoices(10), journal=journal, **RUN)
-    shutil.copy(journal, journal.with_name("old"))
+    old = copied(journal)
 
     fixed = [*invoices(3), invoice("D003", 33), *invoices(6, start=4)]
     await send(arm, fixed, journal=journal, **RUN)
-    put_into(journal.with_name("old"), journal)
+    put_into(old, journal)
     taken = sandbox.documents.taken("D003")
     outcome = await send(arm, fixed, journal=journal, **RUN)
     assert outcome.counts["done_before"] == 9
@@ -465,14 +478,14 @@ async def test_reconcile_sends_nothing_again_before_the_time_to_settle_of_what_i
     source = invoices(10)
     plan(sandbox, [None, Fault.reset_before()])
     await send(arm, source, journal=journal, deadline=0.02, max_records=5, **RUN)
-    shutil.copy(journal, journal.with_name("old"))
+    old = copied(journal)
     await asyncio.sleep(0.1)
     # In the part that is lost, it is sent again, and not there yet.
     sandbox.hold_processing()
     task = asyncio.create_task(arm.documents.reconcile(journal, settle=0.03, resend_absent=True, options=quick(deadline=0.02)))
     await until(lambda: sandbox.open_batches == 1)
     await task
-    put_into(journal.with_name("old"), journal)
+    put_into(old, journal)
     mark = json.loads(mark_of(journal).read_bytes())
     mark["deadline"] = 3600.0
     with mark_of(journal).open("r+b") as file:

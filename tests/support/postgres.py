@@ -8,6 +8,7 @@ import os
 import pwd
 import shutil
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -18,7 +19,18 @@ from typing import Any
 
 import pytest
 
-__all__ = ["DatabasePlace", "Server", "place_of_test", "pooled", "program", "running", "standby_of"]
+__all__ = [
+    "DatabasePlace",
+    "Server",
+    "keep_tables",
+    "place_of_test",
+    "pooled",
+    "program",
+    "put_tables_back",
+    "running",
+    "standby_of",
+    "value_in",
+]
 
 
 def program(name: str, package: str = "postgresql") -> str:
@@ -107,6 +119,43 @@ class DatabasePlace(str):
         if hasattr(Path, name):
             pytest.skip(f"needs a journal or state that is a file: it asks for its {name}")
         raise AttributeError(name)
+
+
+def keep_tables(url: str) -> None:
+    """Keeps a copy of the tables of the library as they are now."""
+    with _connected(url) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS kept CASCADE")
+        connection.execute("CREATE SCHEMA kept")
+        for table in _tables(connection, "amili_arm"):
+            connection.execute(f"CREATE TABLE kept.{table} AS TABLE amili_arm.{table}")
+
+
+def put_tables_back(url: str) -> None:
+    """Makes the tables what they were when they were kept, as on a standby that lacks what followed and was promoted."""
+    with _connected(url) as connection:
+        for table in _tables(connection, "kept"):
+            connection.execute(f"TRUNCATE amili_arm.{table}")
+            connection.execute(f"INSERT INTO amili_arm.{table} SELECT * FROM kept.{table}")
+        connection.execute("UPDATE amili_arm.journal SET server = server || '0'")
+
+
+def value_in(place: Path | str, of_file: str, of_database: str) -> Any:
+    """The value that a query finds, in a file or in a database."""
+    if isinstance(place, DatabasePlace):
+        with _connected(place) as connection:
+            return connection.execute(of_database).fetchone()[0]
+    with contextlib.closing(sqlite3.connect(place)) as connection:
+        return connection.execute(of_file).fetchone()[0]
+
+
+def _connected(url: str) -> Any:
+    import psycopg
+
+    return psycopg.connect(url)
+
+
+def _tables(connection: Any, schema: str) -> list[str]:
+    return [row[0] for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (schema,))]
 
 
 def place_of_test(request: pytest.FixtureRequest, path: Path) -> Path | str:

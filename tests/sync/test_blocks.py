@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import sqlite3
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from amili_arm_async.sync.state import Found, StateRow, SyncState, Unsettled, na
 from amili_arm_async.unreadable import UnreadableRecord
 
 from ..support.block_source import BlockRecords
+from ..support.postgres import value_in
 from .conftest import numbers
 
 
@@ -36,11 +35,10 @@ def shout(text: bytes) -> bytes | UnreadableRecord | None:
 
 
 def rules_in(state: Any) -> str | None:
-    with closing(sqlite3.connect(state)) as connection:
-        return connection.execute("SELECT rules FROM owner").fetchone()[0]
+    found: str | None = value_in(state, "SELECT rules FROM owner", "SELECT rules FROM amili_arm.states")
+    return found
 
 
-@pytest.mark.needs_file
 @pytest.mark.parametrize("size", [1, 130, 5000])
 async def test_what_has_not_changed_is_not_judged_again(size, sync, state, sandbox) -> None:
     first = BlockRecords(texts(1500), size=size, judge=shout)
@@ -57,7 +55,6 @@ async def test_what_has_not_changed_is_not_judged_again(size, sync, state, sandb
     ]
 
 
-@pytest.mark.needs_file
 async def test_other_rules_judge_everything_again(sync, state, sandbox) -> None:
     await sync(BlockRecords(texts(1500), judge=lambda _: None, rules="1"))
     source = BlockRecords(texts(1500), judge=shout, rules="2")
@@ -67,7 +64,6 @@ async def test_other_rules_judge_everything_again(sync, state, sandbox) -> None:
     assert (sandbox.customers.get("7") or {})["name"] == "CUSTOMER 7"
 
 
-@pytest.mark.needs_file
 async def test_a_sync_that_did_not_come_to_its_end_leaves_no_rules(sync, state) -> None:
     await sync(BlockRecords(texts(1500), judge=shout))
     with pytest.raises(BulkError):
@@ -79,7 +75,6 @@ async def test_a_sync_that_did_not_come_to_its_end_leaves_no_rules(sync, state) 
     assert rules_in(state) == "1"
 
 
-@pytest.mark.needs_file
 async def test_records_of_the_program_are_judged_by_no_rules(sync, state) -> None:
     plain = [json.loads(text) for text in texts(300)]
     await sync(plain)

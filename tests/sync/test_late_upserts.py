@@ -13,6 +13,7 @@ from aiohttp import web
 
 from amili_arm_async import ArmClient, BulkError, RetryPolicy, Timeout
 
+from ..support.postgres import value_in
 from .conftest import numbers
 
 AMBIGUOUS = ["reset", "silent", "502", "503", "408", "no batchUuid"]
@@ -210,15 +211,10 @@ async def test_what_was_done_before_settles_nothing(sync, server, tmp_path) -> N
     assert numbers(await sync(named("old"))) == (0, 0, 2, 0, 0)
 
 
-@pytest.mark.needs_file
 async def test_who_is_forgotten_is_not_kept_as_unsettled(sync, server, state) -> None:
-    import sqlite3
-    from contextlib import closing
-
+    unsettled = "SELECT count(*) FROM unsettled", "SELECT count(*) FROM amili_arm.state_unsettled"
     server.plan = ["reset"]
     report = await sync(named("old"))
-    with closing(sqlite3.connect(state)) as connection:
-        assert connection.execute("SELECT count(*) FROM unsettled").fetchone() == (2,)
+    assert value_in(state, *unsettled) == 2
     assert await report.forget(["1", "2"]) == 2
-    with closing(sqlite3.connect(state)) as connection:
-        assert connection.execute("SELECT count(*) FROM unsettled").fetchone() == (0,)
+    assert value_in(state, *unsettled) == 0
