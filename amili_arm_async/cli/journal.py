@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import typer
 
@@ -30,6 +30,7 @@ from ..bulk.outcomes import STATES, State
 from ..bulk.parts import part_of_name
 from ..database.url import database_url, shown
 from ..errors import ArmError, counted
+from ..nightly.shared_report import CustomersOfNight
 from . import output
 from .command import acting_command, command
 from .options import JournalArgument, JsonOption
@@ -37,6 +38,9 @@ from .options import JournalArgument, JsonOption
 __all__ = ["adopt", "migrate", "prune", "status"]
 
 ResultT = TypeVar("ResultT")
+
+Nights: TypeAlias = Mapping[tuple[str, int], CustomersOfNight]
+"""By the name of the night and the client number."""
 
 _DAY: Final = 86_400
 
@@ -72,10 +76,11 @@ def status(
     stale = _read(journal, lambda: stale_reason(journal))
     if stale is not None:
         output.warn(f"this journal is stale: {stale}. {output.STALE}")
+    nights = {key: night for key, night in _nights(journal).items() if client_no is None or key[1] == client_no}
     if as_json:
-        output.print_json({**_runs_as_json(runs, keys=keys), "stale": stale})
+        output.print_json({**_runs_as_json(runs, keys=keys), "nights": _nights_as_json(nights), "stale": stale})
     else:
-        _print_runs(journal, runs, keys=keys)
+        _print_runs(journal, runs, nights, keys=keys)
 
 
 @acting_command
@@ -212,14 +217,17 @@ def _batch(batch: JournalBatch, *, keys: bool) -> dict[str, Any]:
     return {**fields, "keys": list(batch.keys)} if keys else fields
 
 
-def _print_runs(journal: str, runs: Sequence[JournalRun], *, keys: bool) -> None:
-    if not runs:
+def _print_runs(journal: str, runs: Sequence[JournalRun], nights: Nights, *, keys: bool) -> None:
+    if not runs and not nights:
         typer.echo("The journal holds no run.")
+    nights = dict(nights)
     pruned = [run for run in runs if run.pruned is not None]
     for run, parts in _joined(journal, [run for run in runs if run.pruned is None]):
         title = _title(run)
+        night = nights.pop((run.run_id, run.client_no), None) if parts is not None else None
         rows = [
             ("state", _state(run)) if parts is None else ("parts", parts),
+            *([("customers", _customers_in_words(night))] if night is not None else []),
             ("started", str(_time(run.started))),
             *([("attempts", f"{run.attempts:,}")] if run.attempts > 1 else []),
             *([("ended", str(_time(run.ended)))] if run.ended is not None else []),
@@ -232,10 +240,47 @@ def _print_runs(journal: str, runs: Sequence[JournalRun], *, keys: bool) -> None
         if not run.running and (run.open_batches or run.unknown_batches) and run.operation.startswith("documents."):
             command = f"amili-arm reconcile {shlex.quote(shown(journal))} --run-id {shlex.quote(run.run_id)}"
             output.say(f"`{command}` asks for the results of what is open, and looks up what is unknown", err=False)
+    for (run_id, client), customers in nights.items():
+        title = f"{output.plain(run_id)}: customers of a night in parts, client {client}"
+        output.table(title, ("", ""), [("customers", _customers_in_words(customers)), ("started", str(_time(customers.started)))])
     for run in pruned[-_SHOWN_PRUNED:]:
         typer.echo(f"pruned {_time(run.pruned)}: {_title(run)}; it can't be resumed, or started again")
     if len(pruned) > _SHOWN_PRUNED:
         typer.echo(f"... and {counted(len(pruned) - _SHOWN_PRUNED, 'run')} pruned before these; --json shows all")
+
+
+def _nights(journal: str) -> Nights:
+    """Returns what is known of the customers of nights in parts, which only a database has."""
+    if (url := database_url(journal)) is None:
+        return {}
+    from ..nightly.shared_customers import read_nights  # noqa: PLC0415 - needs psycopg
+
+    try:
+        return read_nights(url)
+    except ArmError as exc:
+        output.fail(str(exc), code=1)
+
+
+def _nights_as_json(nights: Nights) -> list[dict[str, Any]]:
+    return [
+        {
+            "run_id": run_id,
+            "client_no": client_no,
+            "started": _time(customers.started),
+            "running": customers.running,
+            "sent": customers.report is not None,
+            "counts": dict(customers.report.counts) if customers.report is not None else None,
+            "error": customers.error,
+        }
+        for (run_id, client_no), customers in nights.items()
+    ]
+
+
+def _customers_in_words(customers: CustomersOfNight) -> str:
+    said = [customers.not_sent] if customers.not_sent is not None else []
+    if customers.report is not None:
+        said = [", ".join(f"{number:,} {state}" for state, number in customers.report.counts.items() if number) or "none"]
+    return "; ".join([*said, *(["being sent"] if customers.running else [])])
 
 
 def _joined(journal: str, runs: Sequence[JournalRun]) -> Iterator[tuple[JournalRun, str | None]]:

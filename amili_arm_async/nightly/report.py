@@ -307,6 +307,8 @@ class Part(Struct, frozen=True):
         expectation: what its source was expected to hold at the least, or None.
         shortfall: says that it holds less, or None.
         limited_to: the number of records that the run was limited to, where it read as many; else None.
+        held_by_others: seconds for which an answer to another process, a `Retry-After`, held the run; of a run in parts, the longest of
+            them.
     """
 
     name: PartName
@@ -328,6 +330,7 @@ class Part(Struct, frozen=True):
     expectation: Expectation | None
     shortfall: str | None
     limited_to: Count | None = None
+    held_by_others: Seconds = 0.0
 
 
 class ReportSchema(Struct, frozen=True):
@@ -424,6 +427,7 @@ def part_of(
         expectation=_expectation(report.expectation) if report.expectation is not None else None,
         shortfall=report.shortfall,
         limited_to=report.limited_to,
+        held_by_others=round(report.held_by_others, 3),
     )
 
 

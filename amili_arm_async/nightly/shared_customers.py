@@ -19,7 +19,7 @@ import msgspec
 from .. import log
 from ..errors import ArmError
 from ..postgres.connection import BEAT, LEASE, Patience, PostgresConnection
-from ..postgres.lease import give_back, try_take
+from ..postgres.lease import give_back, is_owned, try_take
 from ..postgres.schema import prepare_schema
 from ..postgres.worker import PostgresWorker
 from .blocked import FailedCustomers
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..database.url import DatabaseUrl
     from ..postgres.owner import Owner
 
-__all__ = ["SharedCustomers", "failed_customers", "read_customers", "times_sent"]
+__all__ = ["SharedCustomers", "failed_customers", "read_customers", "read_nights", "times_sent"]
 
 _WORD: Final = "journal"
 
@@ -297,14 +297,31 @@ def read_customers(url: DatabaseUrl, run_id: str, client_no: int) -> CustomersOf
     Raises:
         JournalError: the database can't be used.
     """
+    return read_nights(url, " WHERE run_id = ? AND client_no = ?", (run_id, client_no)).get((run_id, client_no))
+
+
+def read_nights(url: DatabaseUrl, where: str = "", parameters: tuple[object, ...] = ()) -> dict[tuple[str, int], CustomersOfNight]:
+    """Reads what is known of the customers of all nights in parts. It blocks.
+
+    Args:
+        url: of the database.
+        where: a condition in SQL.
+        parameters: of the condition.
+
+    Returns:
+        What is known, by the name of the night and the client number; the oldest night first.
+
+    Raises:
+        JournalError: the database can't be used.
+    """
     connection = PostgresConnection(url, _WORD)
     try:
-        row = connection.execute(
-            "SELECT started, report, error FROM nights WHERE run_id = ? AND client_no = ?", (run_id, client_no)
-        ).fetchone()
+        query = f"SELECT run_id, client_no, id, started, report, error FROM nights{where} ORDER BY id"  # noqa: S608 - our own words
+        return {
+            (run_id, client_no): CustomersOfNight(
+                started, msgspec.json.decode(report, type=Part) if report is not None else None, error, is_owned(connection, -night, _PART)
+            )
+            for run_id, client_no, night, started, report, error in connection.execute(query, parameters).fetchall()
+        }
     finally:
         connection.close()
-    if row is None:
-        return None
-    started, report, error = row
-    return CustomersOfNight(started, msgspec.json.decode(report, type=Part) if report is not None else None, error)

@@ -42,6 +42,7 @@ class PartSums(Struct, frozen=True):
         width: seconds of an interval.
         intervals: how it went.
         customers: which sending of the night's customers it relied on; 0 where it is no night, or has no customers.
+        held_by_others: seconds for which an answer to another process held it.
     """
 
     began: float
@@ -54,6 +55,7 @@ class PartSums(Struct, frozen=True):
     width: float
     intervals: list[Interval]
     customers: int = 0
+    held_by_others: float = 0.0
 
 
 class CustomersOfNight(Struct, frozen=True):
@@ -63,11 +65,20 @@ class CustomersOfNight(Struct, frozen=True):
         started: Unix time at which the night began.
         report: of the last time that they were sent to their end; None before.
         error: why they could not be sent, the last time; None where they were sent since, or nothing went wrong yet.
+        running: whether a process is sending them.
     """
 
     started: float
     report: Part | None
     error: str | None
+    running: bool = False
+
+    @property
+    def not_sent(self) -> str | None:
+        """That they were not sent to their end yet, in words; None where they were."""
+        if self.report is not None:
+            return None
+        return f"the customers were not sent to their end{f' ({self.error})' if self.error else ''}"
 
 
 class PartTotals(Struct, frozen=True):
@@ -222,7 +233,7 @@ def shared_report(
             named = [_over_all_attempts(customers.report), documents]
         else:
             not_begun.append("customers")
-            error = f"the customers were not sent to their end{f' ({customers.error})' if customers.error else ''}; {error}"
+            error = "; ".join(filter(None, [customers.not_sent, error]))
     is_whole = error is None
     return ReportSchema(
         format=FORMAT,
@@ -253,7 +264,6 @@ def customers_report(customers: CustomersOfNight, *, now: float, client_no: int,
         run_id: its name.
     """
     named = [_over_all_attempts(customers.report)] if customers.report is not None else []
-    error = None if named else f"the customers were not sent to their end{f' ({customers.error})' if customers.error else ''}"
     ended = customers.started + named[0].elapsed if named else now
     return ReportSchema(
         format=FORMAT,
@@ -264,7 +274,7 @@ def customers_report(customers: CustomersOfNight, *, now: float, client_no: int,
         base_url=base_url,
         run_id=run_id,
         ok=bool(named) and all(map(_is_ok, named)),
-        error=error,
+        error=customers.not_sent,
         parts=named,
         source_exhausted=bool(named),
         not_begun=[] if named else ["customers"],
@@ -307,6 +317,7 @@ def _documents(
         not_read=0 if is_whole else None,
         expectation=None,
         shortfall=None,
+        held_by_others=round(max((attempt.held_by_others for attempt in attempts), default=0.0), 3),
     )
 
 

@@ -166,12 +166,14 @@ def give_back(connection: PostgresConnection, owner: Owner) -> None:
         )
 
 
-def is_owned(connection: PostgresConnection, run: int) -> bool:
+def is_owned(connection: PostgresConnection, run: int, part: int = 0) -> bool:
     """Returns whether a process is going on with a run.
 
     Args:
         connection: to the database.
         run: the id of the run.
+        part: the number of the part in the table. Default 0: that of a whole run.
     """
-    rows = connection.execute(f"SELECT owner, {_LEFT} FROM parts WHERE run = ? AND owner IS NOT NULL", (run,))  # noqa: S608 - our own words
+    query = f"SELECT owner, {_LEFT} FROM parts WHERE run = ? AND part = ? AND owner IS NOT NULL"  # noqa: S608 - our own words
+    rows = connection.execute(query, (run, part))
     return any(left > 0 and not is_dead(msgspec.json.decode(owner, type=Owner)) for owner, left in rows.fetchall())

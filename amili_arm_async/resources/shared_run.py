@@ -77,6 +77,11 @@ class SharedReport:
         """Which parts are not done yet, in words, and whether the customers of a night are not; None where all are."""
         return self._schema.error
 
+    @property
+    def held_by_others(self) -> float:
+        """Seconds for which an answer to another process, a `Retry-After`, held an attempt at a part: those of the longest."""
+        return self._schema.parts[-1].held_by_others
+
     def summary(self) -> str:
         """Says the counts in one line, for a person, and which parts are missing.
 
@@ -322,6 +327,7 @@ def _sums(report: BulkReport, money: MoneyObserver, timeline: TimelineObserver, 
         width=timeline.width,
         intervals=timeline.intervals,
         customers=customers,
+        held_by_others=report.held_by_others,
     )
 
 

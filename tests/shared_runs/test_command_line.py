@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from typer.testing import CliRunner
 
 from amili_arm_async import BulkOptions
 from amili_arm_async.cli.app import app
-from amili_arm_async.sandbox import Sandbox
+from amili_arm_async.sandbox import Fault, Sandbox
 
 from ..support.postgres import Server
+from ..support.sandbox_runs import plan
 from .samples import DOCUMENTS, own
 
 
@@ -149,6 +151,24 @@ def test_each_part_of_a_night(call: Any, files: tuple[Path, Path], database: str
     assert [part["counts"] for part in report["parts"]] == [{"succeeded": 5, "failed": 1}, {"succeeded": 50, "blocked": 10}]
     assert (report["error"], report["ok"]) == (None, False)
     assert "customers" in page.read_text("utf-8")
+    assert "customers │ 5 succeeded, 1 failed" in _in_one_line(call("status", database).stdout)
+    (night,) = json.loads(call("status", database, "--json").stdout)["nights"]
+    assert (night["run_id"], night["sent"], night["running"], night["counts"]["failed"]) == ("2026-11-20", True, False, 1)
+
+
+def test_the_status_of_a_night_whose_customers_could_not_be_sent(
+    call: Any, files: tuple[Path, Path], database: str, server: Sandbox
+) -> None:
+    plan(server, [Fault.status(403)] * 20, path="customers/batches")
+    assert nightly(call, files, database, 0).exit_code == 1
+    assert re.search(r"2026-11-20: customers .*the customers were not sent to their end \(", _in_one_line(call("status", database).stdout))
+    assert call("status", database, "--client-no", 7).stdout == "The journal holds no run.\n"
+    (night,) = json.loads(call("status", database, "--json").stdout)["nights"]
+    assert (night["sent"], night["counts"], night["error"] is None) == (False, None, False)
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def test_a_night_in_parts_keeps_its_state_in_the_database(call: Any, files: tuple[Path, Path], database: str, tmp_path: Path) -> None:

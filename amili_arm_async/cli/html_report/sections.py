@@ -45,6 +45,7 @@ def part_section(part: Part, scope: Scope = WHOLE_PAGE, *, dry_run: bool = False
         scope.heading(name.capitalize(), name=f"{name}-title"),
         element("p", facts, class_="facts"),
         element("p", f"Limited to the first {plural(part.limited_to, 'record')}: nothing beyond was read.") if part.limited_to else "",
+        element("p", held) if (held := _held(part)) is not None else "",
         element("p", unread, class_="bad") if (unread := not_read(part)) is not None else "",
         _counts(part),
         _expectation(part),
@@ -54,6 +55,11 @@ def part_section(part: Part, scope: Scope = WHOLE_PAGE, *, dry_run: bool = False
         id=scope.id(name),
         aria_labelledby=scope.id(f"{name}-title"),
     )
+
+
+def _held(part: Part) -> str | None:
+    """Says for how long a Retry-After that another process got held this part."""
+    return f"Held for {duration(part.held_by_others)}: the service told another process to wait." if part.held_by_others >= 1 else None
 
 
 # --- states ---------------------------------------------------------------------------------------------------------------
