@@ -19,6 +19,7 @@ from ..nightly.run import NightlyProgress, NightlyRun
 from ..nightly.shared_customers import SharedCustomers, failed_customers, times_sent
 from ..nightly.timeline import TimelineObserver
 from ..postgres.connection import LEASE
+from ..sync.run import SyncRun
 from .bulk import BulkWrites
 from .shared_run import OPERATION, SharedRun
 
@@ -146,6 +147,7 @@ def night_of_customers(
     options: BulkOptions,
     user_id: str | None,
     lease: float,
+    state: DatabaseUrl | None = None,
 ) -> NightlyRun:
     """Makes the run of the customers of a night in parts, for one of several processes that may be started for it: the others wait.
 
@@ -158,13 +160,16 @@ def night_of_customers(
         options: of their run.
         user_id: the user in whose name they are sent, or None for that of the client.
         lease: seconds for which this process has its turn after each sign of life.
+        state: of a sync, which sends only those that have changed, or None.
 
     Returns:
         The run; its report has no customers where another process has sent them.
     """
     operation, context = "customers.create_batch", bulk.context
 
-    def start(observers: Sequence[RunObserver]) -> BulkRun:
+    def start(observers: Sequence[RunObserver]) -> BulkRun | SyncRun:
+        if state is not None:
+            return bulk.sync(operation, source, state, full=False, at_least=None, options=options, user_id=user_id, observers=observers)
         return bulk.run(operation, source, options=options, user_id=user_id, observers=observers)
 
     customers = SharedCustomers(

@@ -124,11 +124,11 @@ class BatchInput:
     """Batches that are handed over one after the other.
 
     Args:
-        given: the batches, or tables.
+        given: the batches, or tables; an iterator may have a `name` for messages.
     """
 
     def __init__(self, given: Iterable[Any]) -> None:
-        self.name = "the batches"
+        self.name = str(getattr(given, "name", "the batches"))
         self.schema: Any = None
         self.refused: dict[int, str] = {}
         self.constants: dict[str, str | None] = {}

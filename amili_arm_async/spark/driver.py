@@ -6,36 +6,30 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from .. import clock, log
 from ..bulk.journal.postgres import shared_reading
 from ..bulk.journal.run_key import RunKey
 from ..bulk.outcomes import RecordOutcome, success_states
-from ..bulk.parts import MOST_PARTS
 from ..client import ArmClient
-from ..config import BulkOptions, check_int
-from ..database.url import DatabaseUrl, database_url
+from ..config import BulkOptions
+from ..database.url import DatabaseUrl
 from ..errors import ArmError, ConfigurationError, FrameError, JournalError, SourceError
 from ..nightly.shared_customers import read_customers, times_sent
 from ..nightly.shared_report import customers_report
 from ..postgres.schema import prepare_schema
-from ..resources.shared_run import SharedReport, SharedRun, read_shared_report
+from ..resources.shared_run import OPERATION, SharedReport, read_shared_report
 from ..values.fields import KEYS, RecordKind
+from .job import HEADS, LINES, Connect, FrameJob, Reading, TableOfFrame
 
 if TYPE_CHECKING:
-    from .tasks import Reading, SendTask
+    from .tasks import Sender, SendTask
 
-__all__ = ["Connect", "FrameReport", "read_report", "send_frame", "send_stream"]
+__all__ = ["FrameReport", "read_report", "send_frame", "send_stream"]
 
 T = TypeVar("T")
-
-Connect = Callable[[], ArmClient]
-"""Makes a client: called on the driver, and in each task that sends."""
-
-_OPERATION: Final = "documents.create_batch"
 
 _MOST_NAMED: Final = 3
 
@@ -77,127 +71,6 @@ class FrameReport(SharedReport):
         return render_page(self.to_schema())
 
 
-@dataclass(frozen=True, slots=True)
-class FrameJob:
-    """What is sent, and how; the arguments of `send_frame`.
-
-    Attributes:
-        url: of the database.
-        connect: makes a client.
-        run_id, parts, lease, options, user_id: of the shared run.
-        reading: how rows are read.
-    """
-
-    url: DatabaseUrl
-    connect: Connect = field(repr=False)
-    run_id: str
-    parts: int
-    lease: float
-    options: BulkOptions | None
-    user_id: str | None
-    reading: Reading
-
-    def shared(self, arm: ArmClient) -> SharedRun:
-        """Returns the shared run of the documents.
-
-        Args:
-            arm: the client.
-        """
-        return arm.documents.shared_run(
-            self.url, run_id=self.run_id, parts=self.parts, lease=self.lease, options=self.options, user_id=self.user_id
-        )
-
-    def enter(self) -> RunKey:
-        """Begins the shared run, so that what is wrong shows before Spark begins. Returns what identifies it."""
-
-        async def enter() -> RunKey:
-            async with self.connect() as arm, self.shared(arm):
-                return RunKey(self.run_id, _OPERATION, arm.client_no, arm.base_url, safe=False)
-
-        return in_loop(enter)
-
-    def identify(self) -> RunKey:
-        """Returns what identifies the run, and prepares the database, so that what is wrong shows before Spark begins."""
-        prepare_schema(self.url, "journal")
-        return identify(self.connect, self.run_id)
-
-    def send(self, frame: Any, key: RunKey) -> dict[int, str]:
-        """Sends the rows of a frame; blocks until Spark is done.
-
-        Args:
-            frame: the frame.
-            key: of the shared run.
-
-        Returns:
-            By part, why it could not be sent to its end; empty where it was. Parts without rows are left out.
-        """
-        from .tasks import RESULT, PartSender, slots_of  # noqa: PLC0415 - with pyarrow
-
-        slots = slots_of(self.parts)
-        task = self._task(frame, key, slots)
-        rows = in_parts(frame, self.reading, slots).mapInArrow(PartSender(task), RESULT).collect()
-        return {row.part: f"{row.error} (on {row.host})" if row.error is not None else "" for row in rows}
-
-    def send_customers(self, frame: Any, key: RunKey) -> tuple[str | None, list[RecordOutcome]]:
-        """Sends the customers of a frame, in one task; blocks until Spark is done.
-
-        Args:
-            frame: the frame.
-            key: of the shared run.
-
-        Returns:
-            Why they could not be sent to their end, or None; and those that did not succeed, the first ones if they are very many.
-        """
-        from .tasks import CUSTOMER_RESULT, CustomerSender  # noqa: PLC0415 - with pyarrow
-
-        used = times_sent(self.url, self.run_id, key.client_no) or 0
-        task = replace(self._task(frame, key, [0]), used=used)
-        rows = in_parts(frame, self.reading, [0]).mapInArrow(CustomerSender(task), CUSTOMER_RESULT).collect()
-        errors = [row.error for row in rows if row.error is not None]
-        found = [RecordOutcome(row["index"], row.key, row.state, row.reason, row.message) for row in rows if row.error is None]
-        return (errors[0] if errors else None), found
-
-    def _task(self, frame: Any, key: RunKey, slots: list[int]) -> SendTask:
-        from .tasks import SendTask  # noqa: PLC0415 - with pyarrow
-
-        return SendTask(
-            connect=self.connect,
-            address=(key.client_no, key.base_url),
-            journal=self.url,
-            run_id=self.run_id,
-            parts=self.parts,
-            lease=self.lease,
-            options=self.options,
-            user_id=self.user_id,
-            reading=self.reading,
-            names=list(frame.columns),
-            part_of_slot={slot: part for part, slot in enumerate(slots)},
-        )
-
-    def send_empty(self, parts: list[int]) -> None:
-        """Records that parts have no rows.
-
-        Args:
-            parts: which.
-        """
-
-        async def send() -> None:
-            async with self.connect() as arm, self.shared(arm) as run:
-                for part in parts:
-                    await run.send_part(part, [])
-
-        if parts:
-            in_loop(send)
-
-    def report(self, key: RunKey) -> FrameReport:
-        """Reads the report over all parts.
-
-        Args:
-            key: of the shared run.
-        """
-        return report_of(self.url, key, self.parts, self.options)
-
-
 def send_frame(
     frame: Any,
     kind: RecordKind = "documents",
@@ -211,6 +84,10 @@ def send_frame(
     clear: str | None = None,
     decimal_sign: Literal[",", "."] | None = None,
     extra_columns: bool = False,
+    lines: Any = None,
+    line_columns: Mapping[str, str] | None = None,
+    lines_optional: bool = False,
+    state: str | None = None,
     options: BulkOptions | None = None,
     lease: float = 60.0,
     user_id: str | None = None,
@@ -233,6 +110,13 @@ def send_frame(
         clear: the text that clears a field.
         decimal_sign: `","` or `"."`: the sign before decimals, where numbers are texts.
         extra_columns: whether columns that are no field are passed over. Default False: they are refused.
+        lines: a second DataFrame, with the lines of the documents, found by their `documentNo`, in any order. Default None: the lines are
+            in `frame`, or there are none.
+        line_columns: as `columns`, for `lines`.
+        lines_optional: also send documents without lines there, and ignore lines there without a document. Default False: they are
+            `invalid`.
+        state: of customers: the URL of a PostgreSQL database that records what was sent, so that only customers that have changed since
+            are sent, as by `customers.sync`; the frame has all customers. It may be that of the journal. Default None: all are sent.
         options: how each part cuts, sends and waits; as those of `shared_run`. Default: `BulkOptions()`.
         lease: seconds for which a task owns its part after each thing that it records. Default 60.
         user_id: the user id that each batch names. Default: the client's.
@@ -241,26 +125,29 @@ def send_frame(
         The report over all parts. Look at `report.ok`: documents that were refused are in it, and raise no error.
 
     Raises:
-        ConfigurationError: the frame has columns or types that can't be sent, or an argument is wrong; nothing was sent.
+        ConfigurationError: a frame has columns or types that can't be sent, or an argument is wrong; nothing was sent.
         JournalError: the database can't be used.
-        FrameError: some parts could not be sent to their end, or Spark gave up.
+        FrameError: some parts could not be sent to their end, the customers of the run were not, or Spark gave up.
     """
-    job = job_of(
-        run_id=run_id,
-        journal=journal,
-        parts=parts,
-        client=client,
-        reading=_reading(kind, columns, constants, clear, decimal_sign, extra_columns=extra_columns),
-        options=options,
-        lease=lease,
-        user_id=user_id,
+    reading = Reading(
+        kind,
+        dict(columns or {}),
+        dict(constants or {}),
+        clear,
+        decimal_sign,
+        extra_columns,
+        lines is not None,
+        dict(line_columns or {}),
+        lines_optional,
     )
-    check_frame(frame, job.reading)
+    how: dict[str, Any] = {"run_id": run_id, "parts": parts, "options": options, "lease": lease, "user_id": user_id, "state": state}
+    job = FrameJob.of(journal, client, reading, **how)
+    check_frames(frame, lines, reading)
     if kind == "customers":
-        return send_all_customers(frame, job)
-    key = job.enter()
-    send_all(frame, job, key)
-    return job.report(key)
+        return send_customers(frame, job)
+    key = enter(job)
+    send_documents(frame, lines, job, key)
+    return report_of(job.url, key, job.parts, job.options)
 
 
 def send_stream(
@@ -307,22 +194,14 @@ def send_stream(
     Raises:
         ConfigurationError: an argument is wrong.
     """
-    job = job_of(
-        run_id=run_id,
-        journal=journal,
-        parts=parts,
-        client=client,
-        reading=_reading("documents", columns, constants, clear, decimal_sign, extra_columns=extra_columns),
-        options=options,
-        lease=lease,
-        user_id=user_id,
-    )
-    return partial(_send_micro_batch, job)
+    reading = Reading("documents", dict(columns or {}), dict(constants or {}), clear, decimal_sign, extra_columns)
+    how: dict[str, Any] = {"run_id": run_id, "parts": parts, "options": options, "lease": lease, "user_id": user_id}
+    return partial(_send_micro_batch, FrameJob.of(journal, client, reading, **how))
 
 
 def _send_micro_batch(job: FrameJob, frame: Any, number: int) -> None:
-    check_frame(frame, job.reading)
-    send_all(frame, job, job.enter(), is_stream=True)
+    check_frames(frame, None, job.reading)
+    send_documents(frame, None, job, enter(job), is_stream=True)
     log.info("a micro-batch was sent", batch=number)
 
 
@@ -342,118 +221,71 @@ def read_report(*, run_id: str, journal: str, client: Connect = ArmClient.from_e
         JournalError: there is no such run, or the database can't be used.
         ConfigurationError: an argument is wrong.
     """
-    url, given = _url(journal), identify(client, run_id)
-    for key, parts in shared_reading.keys_of_run(url, run_id, given.client_no):
+    job = FrameJob.of(journal, client, Reading(), run_id=run_id, parts=1, options=options, lease=60.0, user_id=None)
+    given = identify(job)
+    for key, parts in shared_reading.keys_of_run(job.url, run_id, given.client_no):
         if key.base_url == given.base_url:
-            return report_of(url, key, parts, options)
-    return FrameReport(_customers_of(url, given), lambda: iter(()))
+            return report_of(job.url, key, parts, options)
+    return FrameReport(_customers_of(job.url, given), lambda: iter(()))
 
 
-def identify(connect: Connect, run_id: str) -> RunKey:
-    """Returns what identifies a run.
-
-    Args:
-        connect: makes a client.
-        run_id: the name of the run.
-    """
-
-    async def run() -> RunKey:
-        async with connect() as arm:
-            return RunKey(run_id, _OPERATION, arm.client_no, arm.base_url, safe=False)
-
-    return in_loop(run)
+# --- what can be sent -----------------------------------------------------------------------------------------------------
 
 
-# --- what they share ------------------------------------------------------------------------------------------------------
-
-
-def job_of(
-    *,
-    run_id: str,
-    journal: str,
-    parts: int,
-    client: Connect,
-    reading: Reading,
-    options: BulkOptions | None,
-    lease: float,
-    user_id: str | None,
-) -> FrameJob:
-    """Checks the arguments of `send_frame`, and returns them."""
-    check_int("parts", parts, least=1, most=MOST_PARTS)
-    if not callable(client) or isinstance(client, ArmClient):
-        raise ConfigurationError(
-            "client must be a function that makes a client, such as ArmClient.from_env: a client can't go to another process, so each task "
-            "makes its own"
-        )
-    if options is not None and options.dead_letter is not None:
-        raise ConfigurationError("a dead letter would be a file of each executor: leave it out, and use report.failures()")
-    return FrameJob(_url(journal), client, run_id, parts, lease, options, user_id, reading)
-
-
-def _url(journal: str) -> DatabaseUrl:
-    url = database_url(journal)
-    if url is None:
-        raise ConfigurationError("a frame of Spark is sent with a journal in PostgreSQL: postgresql://host/database")
-    return url
-
-
-def _reading(kind: Any, columns: Any, constants: Any, clear: str | None, decimal_sign: Any, *, extra_columns: bool) -> Reading:
-    try:
-        from .tasks import Reading  # noqa: PLC0415 - with pyarrow
-    except ImportError as exc:
-        raise ConfigurationError(
-            f"frames of Spark need pyarrow, which can't be imported ({exc}): pip install 'amili-arm-async[arrow]'"
-        ) from exc
-    if kind not in get_args(RecordKind):
-        raise ConfigurationError('kind is "customers" or "documents"')
-    reading = Reading(kind, dict(columns or {}), dict(constants or {}), clear, decimal_sign, extra_columns)
-    reading.fields()
-    return reading
-
-
-def check_frame(frame: Any, reading: Reading) -> None:
+def check_frames(frame: Any, lines: Any, reading: Reading) -> None:
     """Refuses what is no frame, or has columns that can't be sent.
 
     Args:
         frame: what was given.
-        reading: how its rows are read.
+        lines: the frame of lines, or None.
+        reading: how their rows are read.
 
     Raises:
         ConfigurationError: the reason is in the message.
     """
     from ..sources.arrow import arrow_table_of  # noqa: PLC0415
+    from .tasks import FrameRows  # noqa: PLC0415 - with pyarrow
 
-    if not hasattr(frame, "mapInArrow"):
-        what = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
-        raise ConfigurationError(f"frame must be a DataFrame of Spark, and is a {what}: create_many and shared_run take other tables")
-    if frame.isStreaming:
-        raise ConfigurationError("the frame is a stream: use stream.writeStream.foreachBatch(send_stream(...))")
-    table = arrow_table_of(arrow_schema(frame).empty_table())
+    empty = [no_rows(frame, "frame"), *([no_rows(lines, "lines")] if lines is not None else [])]
+
+    async def read() -> None:
+        """Reads them as a task does: whatever is wrong with their columns shows without a row."""
+        rows, *more = [FrameRows(name, iter([batch])) for name, batch in zip(("the frame", "the frame of lines"), empty, strict=False)]
+        async for _ in reading.of(rows, more[0] if more else None):
+            pass
+
+    table = arrow_table_of(empty[0])
     assert table is not None
     try:
         table.begin()
-        found = reading.fields().of(table.names, table.line_paths)
-        if reading.kind == "documents" and not any(column.field.path == KEYS["documents"] for column in found.columns):
+        if reading.number_column(table, HEADS) is None:
             raise SourceError(
                 f"no column is {KEYS['documents']}, which tells the part of each document: rename one, or say which it is with columns="
             )
-        table.select({column.name for column in [*found.columns, *found.nested]})
+        in_loop(read)
     except SourceError as exc:
         raise ConfigurationError(f"the frame can't be sent: {exc}") from None
     finally:
         table.close()
 
 
-def arrow_schema(frame: Any) -> Any:
-    """Returns the schema of a frame as one of Arrow.
+def no_rows(frame: Any, name: str) -> Any:
+    """Returns a batch of Arrow with the columns of a frame, and without rows.
 
     Args:
         frame: the frame.
+        name: of the argument, for messages.
 
     Raises:
-        ConfigurationError: a column has a type that Arrow does not have.
+        ConfigurationError: it is no frame of Spark, it is a stream, or a column has a type that Arrow does not have.
     """
     import pyarrow as pa  # noqa: PLC0415
+
+    if not hasattr(frame, "mapInArrow"):
+        what = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
+        raise ConfigurationError(f"{name} must be a DataFrame of Spark, and is a {what}: create_many and shared_run take other tables")
+    if frame.isStreaming:
+        raise ConfigurationError(f"the {name} is a stream: use stream.writeStream.foreachBatch(send_stream(...))")
     from pyspark.sql.pandas.types import to_arrow_type  # pyright: ignore[reportMissingImports]  # noqa: PLC0415 - the user's
 
     fields = []
@@ -462,47 +294,130 @@ def arrow_schema(frame: Any) -> Any:
             fields.append(pa.field(column.name, to_arrow_type(column.dataType)))
         except Exception as exc:
             raise ConfigurationError(
-                f"the frame can't be sent: the column {column.name} has the type {column.dataType.simpleString()}, which can't be read: "
+                f"the {name} can't be sent: the column {column.name} has the type {column.dataType.simpleString()}, which can't be read: "
                 "cast it, or leave it out with frame.drop"
             ) from exc
-    return pa.schema(fields)
+    return pa.RecordBatch.from_pylist([], pa.schema(fields))
 
 
-def in_parts(frame: Any, reading: Reading, slots: list[int]) -> Any:
-    """Returns a frame with each part in a partition of its own, in the order of the numbers.
+# --- the job of Spark -----------------------------------------------------------------------------------------------------
+
+
+def identify(job: FrameJob) -> RunKey:
+    """Returns what identifies a run.
+
+    Args:
+        job: of the run.
+    """
+
+    async def run() -> RunKey:
+        async with job.connect() as arm:
+            return RunKey(job.run_id, OPERATION, arm.client_no, arm.base_url, safe=False)
+
+    return in_loop(run)
+
+
+def enter(job: FrameJob) -> RunKey:
+    """Begins the shared run of documents, so that what is wrong shows before Spark begins. Returns what identifies it.
+
+    Args:
+        job: of the run.
+
+    Raises:
+        FrameError: the run has customers, which were not sent to their end.
+        JournalError: the database can't be used.
+    """
+    key = identify(job)
+
+    async def enter_and_leave() -> None:
+        async with job.connect() as arm, job.shared(arm):
+            pass
+
+    try:
+        in_loop(enter_and_leave)
+    except (ConfigurationError, JournalError):
+        raise
+    except ArmError as exc:
+        raise FrameError(str(exc), _report_if_possible(job, key), {}) from exc
+    return key
+
+
+def task_of(job: FrameJob, key: RunKey, frame: Any, lines: Any, slots: list[int], *, used: int = 0) -> SendTask:
+    """Returns what a task that sends needs to know.
+
+    Args:
+        job: what is sent, and how.
+        key: of the run.
+        frame: the frame.
+        lines: the frame of lines, or None.
+        slots: for each part, what stands for it.
+        used: how often the customers of the run had been sent.
+    """
+    from .tasks import SendTask  # noqa: PLC0415 - with pyarrow
+
+    line_names = list(lines.columns) if lines is not None else []
+    part_of_slot = {slot: part for part, slot in enumerate(slots)}
+    return SendTask(job, (key.client_no, key.base_url), list(frame.columns), line_names, part_of_slot, used)
+
+
+def run_job(sender: Sender, frame: Any, lines: Any, job: FrameJob, slots: list[int]) -> list[Any]:
+    """Sends the rows of a frame; blocks until Spark is done.
+
+    Args:
+        sender: what the tasks do.
+        frame: the frame.
+        lines: the frame of lines, or None.
+        job: what is sent, and how.
+        slots: for each part, what stands for it: it has a partition of its own.
+
+    Returns:
+        The rows of the results.
+
+    Raises:
+        FrameError: Spark gave up.
+    """
+    from pyspark.sql.pandas.types import from_arrow_schema  # pyright: ignore[reportMissingImports]  # noqa: PLC0415 - the user's
+
+    from .tasks import ADDED  # noqa: PLC0415 - with pyarrow
+
+    try:
+        rows = labelled(frame, job.reading, HEADS, slots)
+        if lines is not None:
+            rows = rows.unionByName(labelled(lines, job.reading, LINES, slots), allowMissingColumns=True)
+        in_parts = rows.repartition(len(slots), next(iter(ADDED))).sortWithinPartitions(*ADDED)
+        found: list[Any] = in_parts.mapInArrow(sender, from_arrow_schema(sender.schema)).collect()
+    except Exception as exc:
+        raise FrameError(f"Spark could not run the job to its end: {reason_of(exc)}. {_again(job)}", None, {}) from exc
+    return found
+
+
+def labelled(frame: Any, reading: Reading, which: TableOfFrame, slots: list[int]) -> Any:
+    """Returns a frame with the columns of `ADDED`.
 
     Args:
         frame: the frame.
         reading: how its rows are read.
+        which: which frame it is.
         slots: for each part, what stands for it.
     """
+    from pyspark.sql.pandas.types import from_arrow_type  # pyright: ignore[reportMissingImports]  # noqa: PLC0415 - the user's
+
     from .tasks import ADDED, RowLabeller  # noqa: PLC0415 - with pyarrow
 
     names = list(frame.columns)
-    plain = frame.toDF(*(f"_{place}" for place in range(len(names))))
-    labelled = plain.mapInArrow(RowLabeller(reading, names, slots), labelled_schema(plain))
-    return labelled.repartition(len(slots), ADDED[0]).sortWithinPartitions(*ADDED)
+    plain = frame.toDF(*(f"_{which}_{place}" for place in range(len(names))))
+    schema = type(plain.schema)(list(plain.schema.fields))
+    for name, kind in ADDED.items():
+        schema = schema.add(name, from_arrow_type(kind))
+    return plain.mapInArrow(RowLabeller(reading, which, names, slots), schema)
 
 
-def labelled_schema(frame: Any) -> Any:
-    """Returns the schema of a frame with the columns of `ADDED`.
-
-    Args:
-        frame: the frame.
-    """
-    from .tasks import ADDED  # noqa: PLC0415 - with pyarrow
-
-    schema = type(frame.schema)(list(frame.schema.fields))
-    for name, kind in zip(ADDED, ("integer", "string", "long"), strict=True):
-        schema = schema.add(name, kind)
-    return schema
-
-
-def send_all(frame: Any, job: FrameJob, key: RunKey, *, is_stream: bool = False) -> None:
-    """Sends a frame, and records which parts have no rows.
+def send_documents(frame: Any, lines: Any, job: FrameJob, key: RunKey, *, is_stream: bool = False) -> None:
+    """Sends a frame of documents, and records which parts have no rows.
 
     Args:
         frame: the frame.
+        lines: the frame of lines, or None.
         job: how.
         key: of the shared run.
         is_stream: whether it is a part of the whole: then only parts that were never sent are recorded as empty.
@@ -510,55 +425,59 @@ def send_all(frame: Any, job: FrameJob, key: RunKey, *, is_stream: bool = False)
     Raises:
         FrameError: a part could not be sent to its end, or Spark gave up.
     """
+    from .tasks import PartSender, slots_of  # noqa: PLC0415 - with pyarrow
+
+    slots = slots_of(job.parts)
     try:
-        results = job.send(frame, key)
-    except Exception as exc:
-        raise FrameError(
-            f"Spark could not run the job to its end: {reason_of(exc)}. What was sent is in the journal: call again with the run_id "
-            f"{job.run_id!r}",
-            _report_if_possible(job, key),
-            {},
-        ) from exc
-    if failed := {part: said for part, said in sorted(results.items()) if said}:
+        rows = run_job(PartSender(task_of(job, key, frame, lines, slots)), frame, lines, job, slots)
+    except FrameError as exc:
+        raise FrameError(str(exc), _report_if_possible(job, key), {}) from exc.__cause__
+    if failed := {row.part: f"{row.error} (on {row.host})" for row in sorted(rows, key=lambda row: row.part) if row.error is not None}:
         raise FrameError(_in_words(failed, job), _report_if_possible(job, key), failed)
-    missing = set(range(job.parts)) - results.keys()
+    missing = set(range(job.parts)) - {row.part for row in rows}
     if is_stream and missing:
         missing -= {summary.part for summary in shared_reading.read(job.url, key)}
-    job.send_empty(sorted(missing))
+
+    async def send_empty() -> None:
+        async with job.connect() as arm, job.shared(arm) as run:
+            for part in sorted(missing):
+                await run.send_own(part, [])
+
+    if missing:
+        in_loop(send_empty)
 
 
-def send_all_customers(frame: Any, job: FrameJob) -> FrameReport:
-    """Sends the customers of a frame.
+def send_customers(frame: Any, job: FrameJob) -> FrameReport:
+    """Sends the customers of a frame, in one task.
 
     Args:
         frame: the frame.
         job: how.
 
     Returns:
-        The report.
+        The report, with those that did not succeed, the first ones if they are very many.
 
     Raises:
         FrameError: they could not be sent to their end, or Spark gave up.
     """
-    key = job.identify()
-    try:
-        error, failures = job.send_customers(frame, key)
-    except Exception as exc:
-        raise FrameError(f"Spark could not run the job to its end: {reason_of(exc)}. {_AGAIN} {job.run_id!r}", None, {}) from exc
-    if error is not None:
-        raise FrameError(f"the customers could not be sent to their end: {error}. {_AGAIN} {job.run_id!r}", None, {})
+    from .tasks import CustomerSender  # noqa: PLC0415 - with pyarrow
+
+    # What is wrong with the database shows before Spark begins.
+    prepare_schema(job.url, "journal")
+    key = identify(job)
+    used = times_sent(job.url, job.run_id, key.client_no) or 0
+    rows = run_job(CustomerSender(task_of(job, key, frame, None, [0], used=used)), frame, None, job, [0])
+    if errors := [row.error for row in rows if row.error is not None]:
+        raise FrameError(f"the customers could not be sent to their end: {errors[0]}. {_again(job)}", None, {})
+    failures = [RecordOutcome(row["index"], row.key, row.state, row.reason, row.message) for row in rows]
     return FrameReport(_customers_of(job.url, key), lambda: iter(failures))
 
 
-_AGAIN: Final = "Call again with the run_id"
+# --- what is said ---------------------------------------------------------------------------------------------------------
 
 
-def _customers_of(url: DatabaseUrl, key: RunKey) -> SharedReport:
-    found = read_customers(url, key.run_id, key.client_no)
-    if found is None:
-        raise JournalError(f"the journal {url} has no run {key.run_id!r} in parts (client {key.client_no}, {key.base_url})")
-    schema = customers_report(found, now=clock.unix_time(), client_no=key.client_no, base_url=key.base_url, run_id=key.run_id)
-    return SharedReport(schema, 1, (0,) if schema.source_exhausted else ())
+def _again(job: FrameJob) -> str:
+    return f"What was sent is in the journal: call again with the run_id {job.run_id!r}"
 
 
 def _in_words(failed: Mapping[int, str], job: FrameJob) -> str:
@@ -568,17 +487,22 @@ def _in_words(failed: Mapping[int, str], job: FrameJob) -> str:
     reasons = [f"part {', '.join(map(str, parts))}: {text}" for text, parts in list(by_reason.items())[:_MOST_NAMED]]
     if len(by_reason) > _MOST_NAMED:
         reasons.append("...")
-    return (
-        f"{len(failed)} of {job.parts} parts could not be sent to their end: {'; '.join(reasons)}. What was sent is in the journal: call "
-        f"again with the run_id {job.run_id!r}"
-    )
+    return f"{len(failed)} of {job.parts} parts could not be sent to their end: {'; '.join(reasons)}. {_again(job)}"
 
 
 def _report_if_possible(job: FrameJob, key: RunKey) -> FrameReport | None:
     try:
-        return job.report(key)
+        return report_of(job.url, key, job.parts, job.options)
     except ArmError:
         return None
+
+
+def _customers_of(url: DatabaseUrl, key: RunKey) -> SharedReport:
+    found = read_customers(url, key.run_id, key.client_no)
+    if found is None:
+        raise JournalError(f"the journal {url} has no run {key.run_id!r} in parts (client {key.client_no}, {key.base_url})")
+    schema = customers_report(found, now=clock.unix_time(), client_no=key.client_no, base_url=key.base_url, run_id=key.run_id)
+    return SharedReport(schema, 1, (0,) if schema.source_exhausted else ())
 
 
 def report_of(url: DatabaseUrl, key: RunKey, parts: int, options: BulkOptions | None) -> FrameReport:

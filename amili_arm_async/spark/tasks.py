@@ -4,58 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import count, groupby, islice
-from typing import Any, Final, NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, count, groupby, islice
+from operator import itemgetter
+from typing import Any, ClassVar, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import UNSET
 
-from ..bulk.chunking import RecordType
 from ..bulk.fingerprints import folded
 from ..bulk.parts import PartHash
 from ..client import ArmClient
 from ..config import BulkOptions
-from ..database.url import DatabaseUrl
-from ..errors import ArmError, ConfigurationError
-from ..resources.bulk import CUSTOMERS, DOCUMENTS, BulkWrites
-from ..resources.shared_night import GatedRun, night_of_customers
+from ..errors import ArmError, ConfigurationError, SourceError, counted
+from ..resources.bulk import CUSTOMERS, BulkWrites
+from ..resources.shared_night import night_of_customers
 from ..sources.arrow import arrow_table_of
 from ..sources.documents import keys_of
-from ..sources.mapping import FieldMap
-from ..sources.records import open_records
+from ..sources.mapping import MappedColumn
+from ..sources.records import Records
 from ..sources.table_records import compared_keys
-from ..values.fields import KEYS, RecordKind
-from ..values.judge import Judge, ReadingOptions
+from ..values.judge import Judge, Origin
+from .job import LINES, FrameJob, Reading, TableOfFrame
 
-__all__ = [
-    "ADDED",
-    "CUSTOMER_RESULT",
-    "RESULT",
-    "Connect",
-    "CustomerSender",
-    "PartResult",
-    "PartSender",
-    "Reading",
-    "RowLabeller",
-    "SendTask",
-    "renamed",
-    "slots_of",
-]
+__all__ = ["ADDED", "CustomerSender", "FrameRows", "PartSender", "RowLabeller", "SendTask", "Sender", "check_address", "slots_of"]
 
-Connect = Callable[[], ArmClient]
-"""Makes a client, in each process that sends."""
-
-ADDED: Final = ("_amili_slot", "_amili_number", "_amili_place")
-"""The columns that tell which part a row is in, the number of its document as it is compared, and its place in the frame."""
-
-RESULT: Final = "part int, host string, error string"
-"""The columns of `PartResult`, as Spark writes a schema."""
-
-CUSTOMER_RESULT: Final = "error string, index long, key string, state string, reason string, message string"
-"""The columns of what becomes of customers: why they were not sent to their end, or those that did not succeed."""
+ADDED: Final = {
+    "_amili_slot": pa.int32(),
+    "_amili_table": pa.int32(),
+    "_amili_number": pa.string(),
+    "_amili_place": pa.int64(),
+}
+"""Columns that are added to each row: which part it is in, which frame it is of, the number of its document as it is compared, and its
+place in the frame. In this order they sort the rows of a part: its lines come before its documents."""
 
 _MOST_FAILURES: Final = 10_000
 """Customers that did not succeed which the driver gets."""
@@ -64,60 +48,23 @@ _PLACE: Final = 2**33
 """More rows than a partition has."""
 
 
-class PartResult(NamedTuple):
-    """What became of an attempt to send a part.
+class FrameRows:
+    """Batches of rows, for a reader.
 
-    Attributes:
-        part: the part.
-        host: the machine that sent it.
-        error: why it was not sent to its end, in words; None where it was.
+    Args:
+        name: of the frame, for messages.
+        batches: its rows; the first batch has the columns, and may have no rows.
     """
 
-    part: int
-    host: str
-    error: str | None
+    def __init__(self, name: str, batches: Iterator[pa.RecordBatch]) -> None:
+        self.name = name
+        self._batches = batches
 
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How the rows of a frame are read: as `open_records` does it.
-
-    Attributes:
-        kind, columns, constants, clear, decimal_sign, extra_columns: its arguments.
-    """
-
-    kind: RecordKind = "documents"
-    columns: Mapping[str, str] = field(default_factory=dict)
-    constants: Mapping[str, str] = field(default_factory=dict)
-    clear: str | None = None
-    decimal_sign: Any = None
-    extra_columns: bool = False
-
-    def of(self, table: Any) -> Any:
-        """Returns the records of a table, or of batches.
-
-        Args:
-            table: the table, or an iterator of batches.
-        """
-        return open_records(
-            table,
-            self.kind,
-            columns=self.columns,
-            constants=self.constants,
-            clear=self.clear,
-            decimal_sign=self.decimal_sign,
-            extra_columns=self.extra_columns,
-        )
-
-    def fields(self) -> FieldMap:
-        """Returns what the columns are."""
-        return FieldMap(
-            self.kind,
-            self.columns,
-            self.constants,
-            extra=self.extra_columns,
-            options=ReadingOptions(decimal_sign=self.decimal_sign, clear=self.clear),
-        )
+    def __next__(self) -> pa.RecordBatch:
+        return next(self._batches)
 
 
 # --- which part a row is in -----------------------------------------------------------------------------------------------
@@ -128,12 +75,14 @@ class RowLabeller:
 
     Args:
         reading: how the rows are read.
+        which: which frame they are of.
         names: the names of the columns: Spark can't call a function with columns whose names have dots in them.
         slots: for each part, what stands for it, so that Spark puts each part into a partition of its own.
     """
 
-    def __init__(self, reading: Reading, names: list[str], slots: list[int]) -> None:
+    def __init__(self, reading: Reading, which: TableOfFrame, names: list[str], slots: list[int]) -> None:
         self._reading = reading
+        self._which: TableOfFrame = which
         self._names = names
         self._slots = slots
 
@@ -153,40 +102,50 @@ class RowLabeller:
         parts_of = PartHash(len(self._slots)).of_keys
         for batch in batches:
             numbers = self._numbers(renamed(batch, self._names))
-            parts = parts_of(numbers)
-            added = (
-                pa.array([self._slots[part] for part in parts], pa.int32()),
-                pa.array(numbers, pa.string()),
-                pa.array(range(place, place + batch.num_rows), pa.int64()),
+            every = (
+                [self._slots[part] for part in parts_of(numbers)],
+                [self._which] * batch.num_rows,
+                numbers,
+                range(place, place + batch.num_rows),
             )
             place += batch.num_rows
+            added = [pa.array(values, kind) for values, kind in zip(every, ADDED.values(), strict=True)]
             yield pa.RecordBatch.from_arrays([*batch.columns, *added], names=[*batch.schema.names, *ADDED])
 
     def _numbers(self, batch: pa.RecordBatch) -> list[str | None]:
-        """The number of the document that each row is of, as it is compared; None where it has none.
-
-        That of a row which is refused for its number is as rows are brought together: a document that has such a row is refused as a whole.
-        """
+        """The number of the document that each row is of, as it is compared; None where it has none."""
         table = arrow_table_of(batch)
         assert table is not None
-        found: list[str | None] = [None] * batch.num_rows
         try:
             table.begin()
-            found_columns = self._reading.fields().of(table.names, table.line_paths).columns
-            key = KEYS[self._reading.kind]
-            column = next((one for one in found_columns if one.field.path == key), None)
-            if column is None:
-                return found
+            column = self._reading.number_column(table, self._which)
+            assert column is not None
             table.select({column.name})
-            judge = Judge(self._reading.kind, [column.field], origins=[table.origins[column.position]])
+            found: list[str | None] = [None] * batch.num_rows
             for block in table.blocks():
                 cells = block.columns[column.position]
-                values = judge.read([cells]).columns[0]
-                for number, value, own, other in zip(block.numbers, values, keys_of(values), compared_keys(cells), strict=True):
-                    found[number - 1] = folded(own) if own is not None and value is not UNSET else other
+                numbers = compared_keys(cells) if self._which == LINES else self._numbers_of(column, table.origins[column.position], cells)
+                for place, number in zip(block.numbers, numbers, strict=True):
+                    found[place - 1] = number
         finally:
             table.close()
         return found
+
+    def _numbers_of(self, column: MappedColumn, origin: Origin, cells: Sequence[Any]) -> list[str | None]:
+        """The numbers of records. That of a row which is refused for its number is as rows are brought together: a document that has such
+        a row is refused as a whole."""
+        kind = self._reading.kind
+        values = Judge(kind, [column.field], origins=[origin]).read([cells]).columns[0]
+        own = [folded(key) if key is not None and value is not UNSET else None for value, key in zip(values, keys_of(values), strict=True)]
+        compared = compared_keys(cells)
+        marked = sum(key is not None and key != other for key, other in zip(own, compared, strict=True))
+        if marked and kind == "documents":
+            # It may be a row of the document without the mark, which would be in another part, and sent without it.
+            raise SourceError(
+                f"nothing was sent: {counted(marked, 'number')} of the column {column.name}, or more, begin with the ' of a spreadsheet: "
+                """remove it, for example with regexp_replace(number, "^'+", "")"""
+            )
+        return [key if key is not None else other for key, other in zip(own, compared, strict=True)]
 
 
 # --- sending --------------------------------------------------------------------------------------------------------------
@@ -197,111 +156,86 @@ class SendTask:
     """What a task that sends needs to know.
 
     Attributes:
-        connect: makes the client.
+        job: what is sent, and how.
         address: the client number and the address that the driver has: those of the executor must be the same.
-        journal: the URL of the database.
-        run_id, parts, lease, options, user_id: of the shared run.
-        used: how often the customers of the run had been sent when this sending of them was begun.
-        reading: how the rows are read.
-        names: the names of the columns.
+        names: the names of the columns of the frame.
+        line_names: the names of the columns of the frame of lines.
         part_of_slot: which part each slot stands for.
+        used: how often the customers of the run had been sent when this sending of them was begun.
     """
 
-    connect: Connect = field(repr=False)
+    job: FrameJob
     address: tuple[int, str]
-    journal: DatabaseUrl = field(repr=False)
-    run_id: str
-    parts: int
-    lease: float
-    options: BulkOptions | None
-    user_id: str | None
-    reading: Reading
     names: list[str]
+    line_names: list[str]
     part_of_slot: Mapping[int, int]
     used: int = 0
 
-    def shared(self, arm: ArmClient) -> GatedRun:
-        """Returns the shared run of the documents.
+    def client(self) -> ArmClient:
+        """Makes the client.
+
+        Raises:
+            ConfigurationError: it is another one than the driver's.
+        """
+        arm = self.job.connect()
+        check_address(arm, self.address)
+        return arm
+
+    def parts_of(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, Records]]:
+        """Gives the parts that are in a partition, with their records. Rows that are left of one are passed over by the next.
 
         Args:
-            arm: the client.
+            batches: the rows of the partition, sorted by the columns of `ADDED`.
         """
-        return GatedRun(
-            writes(arm, DOCUMENTS),
-            self.journal,
-            run_id=self.run_id,
-            parts=self.parts,
-            lease=self.lease,
-            options=self.options,
-            user_id=self.user_id,
-            timeout=None,
-            retry=None,
-        )
+        first = next(batches, None)
+        if first is None:
+            return
+        rows = _by_table(chain([first], batches), len(self.names))
+        for slot, group in groupby(rows, key=itemgetter(0)):
+            yield self.part_of_slot[slot], self._records(((which, batch) for _, which, batch in group), first.slice(0, 0))
+
+    def _records(self, rows: Iterator[tuple[int, pa.RecordBatch]], empty: pa.RecordBatch) -> Records:
+        """The records of a part, of which the lines stand before the documents.
+
+        Each reader begins with a batch that has the columns and no rows, so that both can open their frame before one reads it.
+        """
+        held: list[pa.RecordBatch] = []
+        behind_lines = len(self.names) + len(ADDED)
+        are_lines_read = not self.job.reading.has_lines
+
+        def lines() -> Iterator[pa.RecordBatch]:
+            nonlocal are_lines_read
+            yield renamed(empty, self.line_names, behind_lines)
+            for which, batch in rows:
+                if which != LINES:
+                    held.append(batch)
+                    break
+                yield renamed(batch, self.line_names, behind_lines)
+            are_lines_read = True
+
+        def heads() -> Iterator[pa.RecordBatch]:
+            yield renamed(empty, self.names)
+            assert are_lines_read, "the lines are read first"
+            for batch in chain(held, (batch for _, batch in rows)):
+                yield renamed(batch, self.names)
+
+        return self.job.reading.of(FrameRows("the frame", heads()), FrameRows("the frame of lines", lines()))
 
 
-class PartSender:
-    """Sends the parts whose rows are in a partition, one after the other.
+class Sender(ABC):
+    """Sends the rows of a partition.
 
-    What the library says of a part that could not be sent is a row of the result: so it comes to the driver as it is, and Spark does not
+    What the library says of something that could not be sent is a row of the result: so it comes to the driver as it is, and Spark does not
     repeat what would fail again. Whatever else is raised makes the task fail, and Spark repeats it.
 
     Args:
         task: what to send, and how.
+
+    Attributes:
+        schema: the columns of the result.
     """
 
-    def __init__(self, task: SendTask) -> None:
-        self._task = task
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Sends the rows of a partition, which are sorted by part.
-
-        Args:
-            batches: its rows.
-
-        Yields:
-            A row for each part.
-        """
-        results = asyncio.run(self._send(batches))
-        if results:
-            yield pa.RecordBatch.from_pylist([one._asdict() for one in results], _RESULT)
-
-    async def _send(self, batches: Iterator[pa.RecordBatch]) -> list[PartResult]:
-        task, host = self._task, socket.gethostname()
-        results: list[PartResult] = []
-        # Rows that are left of one part are passed over by the next one.
-        parts = (
-            (task.part_of_slot[slot], (batch for _, batch in group)) for slot, group in groupby(_by_slot(batches, task.names), key=_slot)
-        )
-        part = next(parts, None)
-        if part is None:
-            return []
-        try:
-            arm = task.connect()
-            check_address(arm, task.address)
-            async with arm, task.shared(arm) as run:
-                while part is not None:
-                    number, rows = part
-                    try:
-                        await run.send_own(number, task.reading.of(rows))
-                        results.append(PartResult(number, host, None))
-                    except ArmError as exc:
-                        results.append(_failed(number, host, exc))
-                    part = next(parts, None)
-        except ArmError as exc:
-            # It meets all parts alike.
-            results.extend(_failed(number, host, exc) for number in _rest(part, parts))
-        return results
-
-
-_RESULT: Final = pa.schema([("part", pa.int32()), ("host", pa.string()), ("error", pa.string())])
-
-
-class CustomerSender:
-    """Sends the customers that are in a partition; the others are empty.
-
-    Args:
-        task: what to send, and how.
-    """
+    schema: ClassVar[pa.Schema]
 
     def __init__(self, task: SendTask) -> None:
         self._task = task
@@ -313,49 +247,77 @@ class CustomerSender:
             batches: its rows.
 
         Yields:
-            Rows as `CUSTOMER_RESULT` says.
+            The result.
         """
         rows = asyncio.run(self._send(batches))
         if rows:
-            yield pa.RecordBatch.from_pylist(rows, _CUSTOMER_RESULT)
+            yield pa.RecordBatch.from_pylist(rows, self.schema)
+
+    @abstractmethod
+    async def _send(self, batches: Iterator[pa.RecordBatch]) -> list[dict[str, Any]]:
+        """Sends the rows, and returns those of the result."""
+
+
+class PartSender(Sender):
+    """Sends the parts whose rows are in a partition, one after the other. Its result has a row for each part."""
+
+    schema = pa.schema([("part", pa.int32()), ("host", pa.string()), ("error", pa.string())])
 
     async def _send(self, batches: Iterator[pa.RecordBatch]) -> list[dict[str, Any]]:
-        task = self._task
+        task, results = self._task, []
+        parts = task.parts_of(batches)
+        part = next(parts, None)
+        if part is None:
+            return []
         try:
-            arm = task.connect()
-            check_address(arm, task.address)
-            async with arm:
-                records = task.reading.of(renamed(batch, task.names) for batch in batches)
+            async with task.client() as arm, task.job.shared(arm) as run:
+                while part is not None:
+                    number, records = part
+                    try:
+                        await run.send_own(number, records)
+                        results.append(_result(number))
+                    except ArmError as exc:
+                        results.append(_result(number, exc))
+                    part = next(parts, None)
+        except ArmError as exc:
+            # It meets all parts alike.
+            results.extend(_result(number, exc) for number, _ in chain([part] if part is not None else [], parts))
+        return results
+
+
+def _result(part: int, error: ArmError | None = None) -> dict[str, Any]:
+    return {"part": part, "host": socket.gethostname(), "error": str(error) if error is not None else None}
+
+
+class CustomerSender(Sender):
+    """Sends the customers that are in a partition; the others are empty. Its result has those that did not succeed, or the error."""
+
+    schema = pa.schema(
+        [("error", pa.string()), ("index", pa.int64()), *((name, pa.string()) for name in ("key", "state", "reason", "message"))]
+    )
+
+    async def _send(self, batches: Iterator[pa.RecordBatch]) -> list[dict[str, Any]]:
+        task, job = self._task, self._task.job
+        try:
+            async with task.client() as arm:
+                _, records = next(task.parts_of(batches), (0, []))
                 night = night_of_customers(
-                    writes(arm, CUSTOMERS),
+                    # Its methods have no name for what only Spark needs.
+                    BulkWrites(arm._context, arm._pressure, CUSTOMERS),  # noqa: SLF001
                     records,
-                    task.journal,
-                    task.run_id,
+                    job.url,
+                    job.run_id,
                     used=task.used,
-                    options=task.options or BulkOptions(),
-                    user_id=task.user_id,
-                    lease=task.lease,
+                    options=job.options or BulkOptions(),
+                    user_id=job.user_id,
+                    lease=job.lease,
+                    state=job.state,
                 )
                 report = (await night).customers
         except ArmError as exc:
             return [{"error": f"{exc} (on {socket.gethostname()})"}]
         failures = islice(report.failures(), _MOST_FAILURES) if report is not None else ()
-        return [{name: getattr(one, name) for name in _CUSTOMER_RESULT.names[1:]} for one in failures]
-
-
-_CUSTOMER_RESULT: Final = pa.schema(
-    [("error", pa.string()), ("index", pa.int64()), *((name, pa.string()) for name in ("key", "state", "reason", "message"))]
-)
-
-
-def writes(arm: ArmClient, kind: RecordType) -> BulkWrites[Any]:
-    """Returns what writes many records with a client.
-
-    Args:
-        arm: the client.
-        kind: what the records are.
-    """
-    return BulkWrites(arm._context, arm._pressure, kind)  # noqa: SLF001 - its methods have no name for what only Spark needs
+        return [{name: getattr(one, name) for name in self.schema.names[1:]} for one in failures]
 
 
 def check_address(arm: ArmClient, address: tuple[int, str]) -> None:
@@ -375,40 +337,35 @@ def check_address(arm: ArmClient, address: tuple[int, str]) -> None:
         )
 
 
-def _failed(part: int, host: str, error: ArmError) -> PartResult:
-    return PartResult(part, host, str(error))
+def _by_table(batches: Iterator[pa.RecordBatch], width: int) -> Iterator[tuple[int, int, pa.RecordBatch]]:
+    """Gives the rows of each slot and frame, with both.
 
-
-def _rest(part: Any, parts: Iterator[Any]) -> Iterator[int]:
-    while part is not None:
-        yield part[0]
-        part = next(parts, None)
-
-
-def _slot(pair: tuple[int, Any]) -> int:
-    return pair[0]
-
-
-def _by_slot(batches: Iterator[pa.RecordBatch], names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Gives the rows of each slot, without the columns that were added."""
+    Args:
+        batches: the rows of a partition.
+        width: how many columns stand before those of `ADDED`.
+    """
     for batch in batches:
-        own = renamed(batch, names)
-        runs = pc.run_end_encode(batch.column(len(names)))  # pyright: ignore[reportAttributeAccessIssue] - made at run time
+        slots, tables = batch.column(width), batch.column(width + 1)
+        keys = pc.add(pc.multiply(pc.cast(slots, pa.int64()), 2), tables)  # pyright: ignore[reportAttributeAccessIssue] - made at run time
+        runs = pc.run_end_encode(keys)  # pyright: ignore[reportAttributeAccessIssue]
         begin = 0
-        for slot, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-            yield slot, own.slice(begin, end - begin)
+        for key, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            slot, which = divmod(key, 2)
+            yield slot, which, batch.slice(begin, end - begin)
             begin = end
 
 
-def renamed(batch: pa.RecordBatch, names: list[str]) -> pa.RecordBatch:
-    """Returns the first columns of a batch, with these names.
+def renamed(batch: pa.RecordBatch, names: list[str], begin: int = 0) -> pa.RecordBatch:
+    """Returns some columns of a batch, with these names.
 
     Args:
         batch: the batch.
-        names: the names of its first columns; further ones are left out.
+        names: the names of the columns; further ones are left out.
+        begin: the position of the first of them.
     """
-    fields = [batch.schema.field(place).with_name(name) for place, name in enumerate(names)]
-    return pa.RecordBatch.from_arrays(batch.columns[: len(names)], schema=pa.schema(fields))
+    end = begin + len(names)
+    fields = [batch.schema.field(place).with_name(name) for place, name in enumerate(names, begin)]
+    return pa.RecordBatch.from_arrays(batch.columns[begin:end], schema=pa.schema(fields))
 
 
 def slots_of(parts: int) -> list[int]:

@@ -13,7 +13,7 @@ import typer
 from sphinx.application import Sphinx
 
 import amili_arm_async
-from amili_arm_async import ArmClient, ArmError, blocking, errors, sandbox
+from amili_arm_async import ArmClient, ArmError, blocking, errors, sandbox, spark
 from amili_arm_async.bulk.outcomes import STATE_RULES
 from amili_arm_async.bulk.reasons import REASONS, explain
 from amili_arm_async.cli.app import app as commands
@@ -41,6 +41,7 @@ def write_pages(folder: Path) -> None:
         "api.rst": api(),
         "blocking.rst": page_of(blocking, "Blocking client", "BlockingClient"),
         "sandbox.rst": page_of(sandbox, "Sandbox", "Sandbox"),
+        "spark.rst": page_of(spark, "Frames of Spark", "send_frame"),
         "cli.md": cli(),
         "results.md": results(),
         "reasons.md": reasons(),

@@ -1,4 +1,4 @@
-"""One server process and one that forks for all proofs; each test has a client number of its own."""
+"""One process that forks for all proofs, beside the server."""
 
 from __future__ import annotations
 
@@ -9,23 +9,13 @@ from typing import Any
 
 import pytest
 
-from .control import Tenant, TenantServer, serving
+from ..support.tenant_fixtures import tenant, tenant_server
+from .control import TenantServer
 from .crash import OPTIONS, Trial
 from .fork_server import ForkServer, fork_server
 from .sources import Source
 
-
-@pytest.fixture(scope="session")
-def tenant_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TenantServer]:
-    """The server."""
-    with serving(tmp_path_factory.mktemp("proof")) as server:
-        yield server
-
-
-@pytest.fixture
-def tenant(tenant_server: TenantServer) -> Tenant:
-    """A client number that nobody has used."""
-    return tenant_server.tenant()
+__all__ = ["tenant", "tenant_server"]
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,16 @@ from typing import Any
 
 import pytest
 
-from ..proof.control import Tenant, TenantServer, serving
-from ..support.postgres import Server, free_port, running
+from ..proof.control import Tenant, TenantServer
+from ..support.postgres import free_port
+from ..support.tenant_fixtures import tenant, tenant_server
+
+__all__ = ["tenant", "tenant_server"]
 
 ROOT = Path(__file__).parents[2]
+
+_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""Nothing here runs for long enough to be worth the better compiler of Java."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,7 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def page_tenant(tenant_server: TenantServer) -> Tenant:
+    """The client number that the environment of the executors names."""
+    return tenant_server.tenant()
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory, page_tenant: Tenant) -> Iterator[Any]:
     """A session of Spark, with two executors that have one core each."""
     pyspark = pytest.importorskip("pyspark", reason="pyspark is not installed: .ci/spark makes an environment for it")
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
@@ -53,6 +65,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         "spark.executor.memory": "1g",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        "spark.driver.extraJavaOptions": _JAVA,
+        "spark.executor.extraJavaOptions": _JAVA,
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.codegen.wholeStage": "false",
         "spark.sql.shuffle.partitions": "2",
         "spark.local.dir": str(folder),
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
@@ -62,6 +78,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         "spark.speculation.quantile": "0.5",
         "spark.speculation.multiplier": "2",
         "spark.speculation.minTaskRuntime": "3s",
+        # A task starts wherever there is a free core, at once.
+        "spark.locality.wait": "0s",
+        **{f"spark.executorEnv.{name}": value for name, value in environment_of(page_tenant).items()},
     }
     with cluster(folder) as master:
         builder = pyspark.sql.SparkSession.builder.master(master)
@@ -71,6 +90,11 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         session.sparkContext.setLogLevel("OFF")
         yield session
         session.stop()
+
+
+def environment_of(tenant: Tenant) -> dict[str, str]:
+    """The settings of a client in the environment."""
+    return {"AMILI_ARM_CLIENT_NO": str(tenant.client), "AMILI_ARM_BASE_URL": tenant.base_url, "AMILI_ARM_TOKEN": "a-token"}
 
 
 @contextmanager
@@ -86,34 +110,16 @@ def cluster(folder: Path) -> Iterator[str]:
     with ExitStack() as stack:
         for name, *arguments in commands:
             address = arguments[1]
-            environment = {**os.environ, "SPARK_LOCAL_IP": address, "SPARK_LOCAL_HOSTNAME": address, "SPARK_DAEMON_MEMORY": "256m"}
+            environment = {
+                **os.environ,
+                "SPARK_LOCAL_IP": address,
+                "SPARK_LOCAL_HOSTNAME": address,
+                "SPARK_DAEMON_MEMORY": "256m",
+                "SPARK_DAEMON_JAVA_OPTS": _JAVA,
+            }
             command = [program, f"org.apache.spark.deploy.{name}", *arguments]
             log = stack.enter_context((folder / f"{name}-{address}.log").open("wb"))
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
             stack.callback(process.wait)
             stack.callback(process.terminate)
         yield master
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def database(postgres: Server) -> str:
-    postgres.execute("DROP SCHEMA IF EXISTS amili_arm CASCADE")
-    return postgres.url()
-
-
-@pytest.fixture(scope="session")
-def tenant_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TenantServer]:
-    with serving(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.fixture
-def tenant(tenant_server: TenantServer) -> Tenant:
-    """A client number that nobody has used, on a server that shares no code with the library."""
-    return tenant_server.tenant()

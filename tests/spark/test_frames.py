@@ -21,11 +21,11 @@ def quick(**more: Any) -> BulkOptions:
     return BulkOptions(**{"max_records": 20, "poll_first": 0.02, "poll_max": 0.1, "patience": 30.0, "deadline": 60.0, **more})
 
 
-def documents(spark: Any, count: int) -> Any:
+def documents(spark: Any, count: int, number: str = "D%05d") -> Any:
     from pyspark.sql import functions
 
     return spark.range(count).select(
-        functions.format_string("D%05d", "id").alias("documentNo"),
+        functions.format_string(number, "id").alias("documentNo"),
         functions.lit("IN").alias("documentType"),
         functions.lit("1").alias("customerNo"),
         functions.lit("NOK").alias("currency"),
