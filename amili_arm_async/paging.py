@@ -273,7 +273,8 @@ class _Walk:
         self._total: int | None = None
         # The most that a page announced: of a list that shrinks, a record may be passed over.
         self._most = 0
-        # Hashes of the last record of each page: where records are pushed to later pages, each of these holds one again.
+        # Hashes of the first and the last record of each page: where records are pushed to later pages, each of these holds a last one
+        # again, and a first page that is answered once more holds its first one.
         self._ends: set[int | None] = set()
         self._total_pages: int | None = None
         self._cap = endpoint.cap
@@ -303,8 +304,8 @@ class _Walk:
                 f"{self._endpoint.operation}: the list grew while it was read: page {begin + self._pages - 1} holds a record of an earlier"
                 " page again, so records may be given twice, or left out. List again"
             )
-        if page.items and (end := _trace_of(page.items[-1])) is not None:
-            self._ends.add(end)
+        if page.items:
+            self._ends.update(end for item in (page.items[0], page.items[-1]) if (end := _trace_of(item)) is not None)
         self._records += len(page.items)
         self._empty_in_a_row = 0 if page.items else self._empty_in_a_row + 1
         self._total = summary.total_count if summary.total_count is not None else self._total

@@ -19,7 +19,7 @@ from .customer_mutants import KIND_OF
 from .explore import Seen, explore
 from .graveyard import stories
 from .kinds import KINDS, draw, read_case, run, shrink
-from .mutants import MUTANTS, mutated
+from .mutants import MUTANTS, NEEDS, mutated
 
 _MOST_OF_A_MUTANT = 3000
 """Seeds in which a mutant must be found."""
@@ -56,15 +56,18 @@ def _many(arguments: argparse.Namespace) -> int:
     until = begin + arguments.minutes * 60 if arguments.minutes is not None else None
     number = arguments.seeds if arguments.seeds is not None else 1000 if until is None else 10**9
     print(f"stories from seed {arguments.first}", flush=True)
-    seen = explore(partial(draw, kind=arguments.kind), run, first=arguments.first, number=number, workers=arguments.workers, until=until)
+
+    def on_failed(seed: int, branch: int | None, violations: list[str]) -> None:
+        more = f" --branch {branch}" if branch is not None else ""
+        more += f" --kind {arguments.kind}" if arguments.kind is not None else ""
+        print(f"FAILED: python -m tests.simulation --seed {seed}{more} --shrink  # {violations[0]}", flush=True)
+
+    told = partial(draw, kind=arguments.kind)
+    seen = explore(told, run, first=arguments.first, number=number, workers=arguments.workers, until=until, on_failed=on_failed)
     passed = time.monotonic() - begin
     speed = f"{seen.done / passed:.0f} stories and {seen.cases / passed:.0f} cases a second"
     print(f"{seen.done} stories with {seen.cases} cases in {passed:.0f} s, {speed}; {len(seen.failed)} failed")
     _tell_coverage(seen)
-    for seed, (branch, violations) in sorted(seen.failed.items()):
-        more = f" --branch {branch}" if branch is not None else ""
-        more += f" --kind {arguments.kind}" if arguments.kind is not None else ""
-        print(f"FAILED: python -m tests.simulation --seed {seed}{more} --shrink  # {violations[0]}")
     for seed, (branch, _) in sorted(seen.failed.items())[:_TOLD]:
         print(f"\n--- seed {seed}, shrunk ---", flush=True)
         _tell(_drawn(seed, branch, arguments.kind), shrunk=True)
@@ -90,6 +93,8 @@ def _seeds_until_found(work: tuple[str, int]) -> tuple[str, int | None, str]:
     with stories():
         for number in range(_MOST_OF_A_MUTANT):
             scenario = draw(first + number, KIND_OF.get(name, "documents"))
+            if not NEEDS.get(name, frozenset()) <= scenario.features:
+                continue
             with mutated(name):
                 violations = run(scenario).violations
             # A seed that fails in any case shows nothing of the mutant.

@@ -14,7 +14,7 @@ from amili_arm_async.nightly import blocked
 from amili_arm_async.nightly import run as nightly
 from amili_arm_async.sync import delta, state
 
-from .mutants import Patches, mutant
+from .mutants import Patches, edited, mutant
 
 __all__ = ["KIND_OF"]
 
@@ -430,6 +430,12 @@ def the_last_total_counts() -> Patches:
 def what_is_pushed_to_the_next_page_is_given_twice() -> Patches:
     """A list that grew while it was read gives a record on two pages."""
     return [(paging._Walk, "_grew", lambda *_: False)]
+
+
+@mutant_of("pager")
+def a_first_page_is_given_twice() -> Patches:
+    """A first page that is answered again, once records were inserted before it, is taken for another one."""
+    return [edited(paging._Walk, "read", "(page.items[0], page.items[-1])", "(page.items[-1],)")]
 
 
 @mutant_of("pager")

@@ -94,15 +94,15 @@ class Act:
         """What is special about it, in a word each."""
         if self.what != "send":
             yield self.what
-        usual = Act("send")
-        yield from (name for name in _FEATURES if getattr(self, name) != getattr(usual, name))
+        yield from (name for name in _FEATURES if getattr(self, name) != _USUAL[name])
 
     def __str__(self) -> str:
-        usual = Act("send")
-        pointless = {"what", *(name for name, main in _NEEDS.items() if getattr(self, main) == getattr(usual, main))}
-        said = [(name, value) for name, value in asdict(self).items() if name not in pointless and value != getattr(usual, name)]
+        pointless = {"what", *(name for name, main in _NEEDS.items() if getattr(self, main) == _USUAL[main])}
+        said = [(name, getattr(self, name)) for name in _USUAL if name not in pointless and getattr(self, name) != _USUAL[name]]
         return f"{self.what} {', '.join(f'{name} {value}' for name, value in said)}".rstrip()
 
+
+_USUAL: dict[str, Any] = asdict(Act("send"))
 
 _NEEDS = {
     "clock": "jump",
@@ -161,8 +161,7 @@ class Scenario:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns it as JSON has it; acts without what is as usual."""
-        usual = asdict(Act("send"))
-        acts = [{name: value for name, value in asdict(act).items() if name == "what" or value != usual[name]} for act in self.acts]
+        acts = [{name: value for name, value in asdict(act).items() if name == "what" or value != _USUAL[name]} for act in self.acts]
         return {**asdict(self), "acts": acts}
 
     @classmethod

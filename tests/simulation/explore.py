@@ -23,7 +23,10 @@ _CANDIDATES = 3
 """Of so many seeds that follow each other, the one is run whose story promises most that is new."""
 
 _LONGEST = 60
-"""Seconds that a story may take: it usually takes a twentieth of one."""
+"""Seconds of the processor that a story may take: it usually takes a fifth of one."""
+
+_LONGEST_WAIT = 600
+"""Seconds that it may take on a machine that has much else to do."""
 
 Draw = Callable[[int], Any]
 Run = Callable[[Any], Any]
@@ -83,8 +86,8 @@ def _features(told: Any) -> frozenset[str]:
     return getattr(told, "features", frozenset(told.faults))
 
 
-class _TooLongError(BaseException):
-    """A story takes too long: not an Exception, which the story might catch."""
+class _TooLongError(SystemExit):
+    """A story takes too long. No Exception, which the story might catch, nor anything else that asyncio would keep in a task."""
 
 
 @contextlib.contextmanager
@@ -92,13 +95,17 @@ def _alarm() -> Iterator[None]:
     def ring(*_: object) -> None:
         raise _TooLongError
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(_LONGEST)
+    timers = ((signal.SIGPROF, signal.ITIMER_PROF, _LONGEST), (signal.SIGALRM, signal.ITIMER_REAL, _LONGEST_WAIT))
+    before = [signal.signal(number, ring) for number, _, _ in timers]
+    for _, timer, seconds in timers:
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for _, timer, _ in timers:
+            signal.setitimer(timer, 0)
+        for (number, _, _), handler in zip(timers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _some(draw: Draw, run: Run, seeds: list[int], until: float | None) -> Seen:
@@ -113,7 +120,7 @@ def _some(draw: Draw, run: Run, seeds: list[int], until: float | None) -> Seen:
                 with _alarm():
                     result = run(told)
             except _TooLongError:
-                seen.failed[seed] = None, [f"ends: it takes more than {_LONGEST} seconds"]
+                seen.failed[seed] = None, [f"ends: it takes more than {_LONGEST} seconds of the processor, or {_LONGEST_WAIT} in all"]
                 break
             except Exception as exc:  # whatever it is, the seed must be named
                 seen.failed[seed] = None, [f"simulation: {type(exc).__name__}: {exc}"]
@@ -124,7 +131,16 @@ def _some(draw: Draw, run: Run, seeds: list[int], until: float | None) -> Seen:
     return seen
 
 
-def explore(draw: Draw, run: Run, *, first: int, number: int, workers: int, until: float | None) -> Seen:
+def explore(
+    draw: Draw,
+    run: Run,
+    *,
+    first: int,
+    number: int,
+    workers: int,
+    until: float | None,
+    on_failed: Callable[[int, int | None, list[str]], object] = lambda *_: None,
+) -> Seen:
     """Runs stories.
 
     The choice of seeds depends on what was seen, and on nothing else but the number of workers: it is the same each time.
@@ -136,6 +152,7 @@ def explore(draw: Draw, run: Run, *, first: int, number: int, workers: int, unti
         number: of stories.
         workers: processes.
         until: no story begins after this time of `time.monotonic`; None: all are run.
+        on_failed: called with each seed that fails, its branch or None, and what was violated.
 
     Returns:
         What they showed.
@@ -156,8 +173,13 @@ def explore(draw: Draw, run: Run, *, first: int, number: int, workers: int, unti
                 return seen
             # In their order, so that it makes no difference which one is faster.
             seeds, answer = pending.popleft()
+            wait = _LONGEST_WAIT * _AT_ONCE if until is None else max(0.0, until - time.monotonic()) + 2 * _LONGEST_WAIT
             try:
-                seen.add(answer.get(_LONGEST * _AT_ONCE if until is None else max(0.0, until - time.monotonic()) + 2 * _LONGEST))
+                some = answer.get(wait)
             except multiprocessing.TimeoutError:
                 seen.failed[seeds[0]] = None, [f"ends: the worker with the seeds {seeds} gives no answer"]
+                on_failed(seeds[0], *seen.failed[seeds[0]])
                 return seen
+            seen.add(some)
+            for seed, found in sorted(some.failed.items()):
+                on_failed(seed, *found)

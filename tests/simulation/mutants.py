@@ -19,17 +19,31 @@ from amili_arm_async.bulk.outcomes import Outcome
 from amili_arm_async.errors import ArmError
 from amili_arm_async.retry import Proof
 
-__all__ = ["MUTANTS", "mutated"]
+__all__ = ["MUTANTS", "NEEDS", "edited", "mutant", "mutated", "needs"]
 
 Patches = list[tuple[Any, str, Any]]
 MUTANTS: dict[str, Callable[[], Patches]] = {}
 """By name, what returns the patches: the owner, the name and the value."""
 
 
+NEEDS: dict[str, frozenset[str]] = {}
+"""What must be in a story that can find a mutant: others are passed over."""
+
+
 def mutant(make: Callable[[], Patches]) -> Callable[[], Patches]:
     """Registers a function that returns patches; its docstring says what is wrong with them."""
     MUTANTS[make.__name__] = make
     return make
+
+
+def needs(*features: str) -> Callable[[Callable[[], Patches]], Callable[[], Patches]]:
+    """Says what must be in a story that can find the mutant."""
+
+    def register(make: Callable[[], Patches]) -> Callable[[], Patches]:
+        NEEDS[make.__name__] = frozenset(features)
+        return make
+
+    return register
 
 
 @contextlib.contextmanager
@@ -402,6 +416,7 @@ def absent_without_a_proof() -> Patches:
     return [(lookups.LookUpProofs, "missing", missing)]
 
 
+@needs("look_up_fails", "resend_absent")
 @mutant
 def a_look_up_that_fails_is_absent() -> Patches:
     """A look-up that is not answered counts as one that found nothing."""
@@ -420,12 +435,14 @@ def nothing_settles() -> Patches:
     return [(lookups.Settling, "left", lambda *_: 0.0)]
 
 
+@needs("jump", "resend_absent")
 @mutant
 def the_wall_clock_alone() -> Patches:
     """The time to settle is measured by the wall clock, which anybody can set."""
     return [(clock.Stamp, "passed", lambda self, now: max(0.0, now.wall - self.wall))]
 
 
+@needs("changed", "restore")
 @mutant
 def any_content_is_the_document() -> Patches:
     """A document that is found under the number is taken for the one that was sent, whatever it says."""
@@ -542,6 +559,7 @@ def a_number_of_this_source_is_not_noted() -> Patches:
     return [edited(store.RunStore, "decide", "found[name].append(entry)", "pass")]
 
 
+@needs("together")
 @mutant
 def neither_of_two_runs_sends() -> Patches:
     """What another run sends is not hidden from it: each of two runs leaves it to the other."""
@@ -597,6 +615,7 @@ def a_part_has_the_first_indexes() -> Patches:
     return [(Batch, "only", only)]
 
 
+@needs("resend_absent")
 @mutant
 def what_was_accepted_is_resent() -> Patches:
     """A batch that was accepted is sent again where its documents are not found."""
@@ -610,12 +629,14 @@ def an_ambiguous_attempt_is_forgotten() -> Patches:
     return [edited(in_flight.BatchTracker, "stopped", "if in_flight.delivery.was_ambiguous:", "if False:")]
 
 
+@needs("bare", "cached_answer")
 @mutant
 def a_batch_uuid_is_not_remembered() -> Patches:
     """Without a journal, a batchUuid that another batch has is believed."""
     return [(limits.BatchUuids, "register", lambda *_: True)]
 
 
+@needs("cancel_at", "cached_answer")
 @mutant
 def a_cancelled_run_believes_a_batch_uuid() -> Patches:
     """A run that is cancelled before the journal has compared a batchUuid calls its batch accepted."""
@@ -647,6 +668,7 @@ def the_rest_is_forgotten() -> Patches:
     return [edited(runner.BulkRunner, "_close", "self._tracker.not_sent(batch, reason, is_compared=False)", "pass")]
 
 
+@needs("cached_answer")
 @mutant
 def a_power_cut_takes_the_batch_uuid() -> Patches:
     """The batchUuid of documents is not on the disk when their batch counts as accepted."""

@@ -124,7 +124,7 @@ def run_scenario(scenario: Scenario, *, keep_log: bool = False, branches: bool =
     service = Service(world)
     service.enabled, service.odds = frozenset(scenario.faults), scenario.odds
     service.only = frozenset(scenario.only) if scenario.only is not None else None
-    service.knows_senders = any(act.bare for act in scenario.acts)
+    service.knows_senders = not any(act.what in {"restore", "prune", "replay"} for act in scenario.acts)
     network = Network(world, service)
     network.refuses = lambda: service.strikes("refused") is not None
     machine = Machine(world, network)
@@ -600,7 +600,7 @@ class _Story:
             for what in money_is_lost(begun.money.totals(report), read, source, states, success):
                 self.violate("money", what)
         # What the source has no longer, and what never left, is left behind in no report.
-        is_all = begun.act.documents >= len(self.documents) and not begun.act.limit
+        is_all = not begun.act.limit and Counter(map(name_of, source)) == self.given[begun.act.run_id]
         if not is_cut and self._is_all_in_one_run and is_all:
             for run in self._journal_lost_nothing():
                 if run.run_id == begun.act.run_id and (what := what_a_journal_says_otherwise(run, report)):
@@ -621,6 +621,8 @@ class _Story:
                 self._not_taken(begun, failure.state, name)
             elif failure.state == "failed" and name not in self.service.failed:
                 self.violate("contradiction", f"{name} is failed, and the service says nothing of that")
+            elif failure.state == "accepted" and not self.service.taken[name] and name not in self.service.failed:
+                self.violate("contradiction", f"{name} is accepted, and was never taken")
         for name, number in claimed.items():
             # Of what is only accepted, the result may say later that it failed.
             is_open = begun.act.results == "accepted" and name in self.service.failed

@@ -57,7 +57,10 @@ FAULTS = (
 BLIND = "look_up_blind"
 """The fault of a service that finds no document by its number, in a whole story."""
 
-_BOOKS = ("taken", "bodies", "stored_at", "failed", "is_well", "writes", "asked")
+_BOOKS = ("taken", "bodies", "stored_at", "failed", "is_well", "writes", "asked", "unanswered_until")
+
+_UNANSWERED = 30.0
+"""Seconds for which a number can't be looked up, once a look-up of it failed: longer than the library tries again."""
 
 
 def name_of(record: dict[str, Any]) -> str:
@@ -95,7 +98,8 @@ class Service:
         struck_at: the numbers of those in which one did.
         most_records: records of the largest batch.
         writes: how many writes came whole.
-        knows_senders: each batch has the same sender, which is not killed.
+        knows_senders: whoever sends knows each batchUuid that was asked for: no journal is put back, cleared or left out.
+        unanswered_until: by name, until when a look-up is not answered.
     """
 
     def __init__(self, world: World) -> None:
@@ -114,6 +118,7 @@ class Service:
         self.asked = 0
         self.most_records = 0
         self.knows_senders = False
+        self.unanswered_until: dict[str, float] = {}
         self.struck_at: list[int] = []
         self._rng = world.stream("service")
         self._uuids = world.stream("uuids")
@@ -246,7 +251,7 @@ class Service:
         elif fault == "redirect":
             self._answer(connection, 302, {}, headers="Location: /elsewhere\r\n")
         elif fault == "cached_answer" and self.knows_senders and (others := self._known_to_senders("")):
-            # A cache in between lets nothing through. Once a journal was put back or is lost, nobody could tell.
+            # A cache in between lets nothing through. Once a journal was put back, nobody could tell.
             self._answer(connection, 202, {"batchUuid": others[int(draw * len(others))], "message": "accepted"})
         else:
             self._after_taking(connection, self._take(request), fault, draw)
@@ -335,7 +340,10 @@ class Service:
         if BLIND in self.enabled:
             self.struck[BLIND] += 1
             self._answer(connection, 404, {"message": "no such document"})
+        elif self.unanswered_until.get(name, 0.0) > self.world.seconds and not self.is_well:
+            self._answer(connection, 503, {})
         elif self.strikes("look_up_fails"):
+            self.unanswered_until[name] = self.world.seconds + self._rng.choice((0.0, _UNANSWERED))
             self._answer(connection, 503, {})
         elif stored is None or stored > self.world.seconds:
             self._answer(connection, 404, {"message": "no such document"})

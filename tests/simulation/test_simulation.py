@@ -19,6 +19,8 @@ from .mutants import mutated
 from .scenario import Scenario, draw, read_case, run_scenario, shrink
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
+# Where a rule of the simulation was wrong, nothing can be taken out again.
+MENDED = [case for case in CASES if read_case(case)[1]]
 ROOT = Path(__file__).parents[2]
 
 FOUND_SOON = (
@@ -64,7 +66,7 @@ def test_what_once_failed_is_mended(case):
     assert run_scenario(read_case(case)[0]).violations == []
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+@pytest.mark.parametrize("case", MENDED, ids=lambda case: case.stem)
 @pytest.mark.skipif(
     sys.version_info[:2] != (3, 11), reason="a story counts turns of the loop, which are others in another version of Python"
 )
