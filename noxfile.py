@@ -56,7 +56,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def proofs(session: nox.Session) -> None:
-    """The slow proofs, in which real processes are killed; they are no part of `tests`."""
+    """The slow proofs: real processes are killed, memory is measured over long sources; they are no part of `tests`."""
     install_dev(session)
     session.run("python", "-m", "pytest", "-m", "proof", *session.posargs)
 

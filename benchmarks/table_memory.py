@@ -1,6 +1,7 @@
 """Does the memory of a run grow with the rows of its table? Peak resident memory over 100,000 and 3,000,000 customers from CSV, JSON lines,
 Parquet and a stream of Arrow batches, sent, synced with nothing changed, and checked; each run in a process of its own.
 
+What is sent has a fixed concurrency: a longer run has the time to raise it, and memory grows with it (`benchmarks.memory` measures that).
 The stream is that of the Parquet file, since a whole frame is in memory before the run begins.
 """
 
@@ -24,6 +25,7 @@ from .tables import work
 COUNTS = (100_000, 3_000_000)
 QUICK = (10_000, 50_000)
 GROWTH = 10
+CONCURRENCY = 8
 FORMS = ("csv", "jsonl", "parquet", "stream")
 JOBS = ("send", "sync", "check")
 NAMES = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet", "stream": "a stream of Arrow batches"}
@@ -74,7 +76,7 @@ def _grown(job: str, form: str, peak: float | None, beside: float | None, few: i
 if __name__ == "__main__":
     if sys.argv[1:]:
         job, address, path, form, state = sys.argv[1:]
-        asyncio.run(work(job, address, "customers", _source(path, form), state))
+        asyncio.run(work(job, address, "customers", _source(path, form), state, CONCURRENCY))
         print(peak_memory())
     else:
         show(measure())

@@ -83,13 +83,13 @@ def _source(kind: Any, path: str, form: str) -> Any:
     return open_records(pl.read_parquet(path), kind)
 
 
-async def work(job: str, address: str, kind: str, source: Any, state: str) -> None:
+async def work(job: str, address: str, kind: str, source: Any, state: str, concurrency: int | None = None) -> None:
     """One job of the library, through its public methods."""
     waited = BulkOptions(poll_first=0.05, poll_max=0.05)
     async with ArmClient(2218, auth="token", base_url=address, user_id="benchmark") as arm:
         records = getattr(arm, kind)
         if job == "send":
-            (await records.create_many(source, options=BulkOptions(results="accepted"))).raise_for_failures()
+            (await records.create_many(source, options=BulkOptions(results="accepted", concurrency=concurrency))).raise_for_failures()
         elif job == "sync":
             (await records.sync(source, state=state, options=waited)).raise_for_failures()
         else:

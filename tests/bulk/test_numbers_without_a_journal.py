@@ -96,6 +96,7 @@ async def test_in_whatever_order(seed):
     assert found == expected
 
 
+@pytest.mark.proof
 async def test_far_apart_and_in_flat_memory(monkeypatch):
     made = Repeats()
     tracemalloc.start()

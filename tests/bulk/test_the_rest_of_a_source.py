@@ -311,6 +311,7 @@ async def test_cancelled_while_the_rest_is_named_each_record_is_in_one_place(sou
     assert run.report.not_read in ({None, 0} if source == "file" else {NUMBER - run.report.totals.records_read})
 
 
+@pytest.mark.proof
 async def test_a_long_file_is_named_in_bounded_memory(arm, sandbox, tmp_path) -> None:
     sandbox.inject(Fault.status(403), method="POST", times=None)
     peaks = []

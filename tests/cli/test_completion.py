@@ -36,6 +36,7 @@ def run(*words: str, **env: str) -> str:
     return done.stdout
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(BASH is None or sys.platform == "win32", reason="there is no bash")
 def test_bash_completes_with_the_script_that_is_installed(command, tmp_path):
     run("bash", "-c", "amili-arm --install-completion; true")
@@ -59,6 +60,7 @@ def test_bash_completes_with_the_script_that_is_installed(command, tmp_path):
     assert dict(zip(words, map(str.split, found), strict=True)) == words
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_get_choices_and_files(shell, command):
     variables = {"_AMILI_ARM_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}

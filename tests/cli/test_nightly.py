@@ -342,6 +342,7 @@ def test_wrong_use_sends_nothing(how, night, tmp_path, served, monkeypatch) -> N
 # --- signals --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proof
 @posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("part", ["customers", "documents"])

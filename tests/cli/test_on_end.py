@@ -157,6 +157,7 @@ def test_secrets_of_the_settings_are_not_in_its_environment(call, served, folder
         assert "sandbox-secret" not in (folder / name).read_text()
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_after_a_signal(start, served, folder, number):
     served.ask(lambda sandbox: sandbox.inject(Fault.hang_after(), times=None))
@@ -188,6 +189,7 @@ def test_a_signal_before_the_work(start, served, folder):
     assert told(folder)[0]["exit_code"] == 143
 
 
+@pytest.mark.proof
 def test_ctrl_c_ends_it(start, served, folder):
     process = start("push", "customers", "good.jsonl", "--json", "--on-end", "touch began; sleep 600", env=served.env)
     wait_for((folder / "began").exists)

@@ -161,6 +161,7 @@ def test_lines_end_between_words_on_a_terminal(start, served, tmp_path):
 # --- Ctrl-C ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proof
 @posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_standard_input_says_nothing(start, served, number, code):
@@ -181,6 +182,7 @@ def test_a_signal_while_standard_input_says_nothing(start, served, number, code)
     assert b"interrupted" in err
 
 
+@pytest.mark.proof
 @posix
 @pytest.mark.parametrize(("first", "second", "code"), [("SIGINT", "SIGINT", 130), ("SIGTERM", "SIGINT", 130), ("SIGINT", "SIGTERM", 143)])
 def test_a_second_signal_cuts_off_what_is_on_the_wire(start, served, first, second, code):
@@ -200,6 +202,7 @@ def test_a_second_signal_cuts_off_what_is_on_the_wire(start, served, first, seco
     assert b"never retrieved" not in err
 
 
+@pytest.mark.proof
 @posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_one_signal_is_enough_where_the_server_hangs(start, served, number, code):
@@ -215,6 +218,7 @@ def test_one_signal_is_enough_where_the_server_hangs(start, served, number, code
     assert b"Traceback" not in process.stderr.read()
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(sys.platform != "linux", reason="a pipe that holds little")
 def test_a_third_signal_ends_at_once(start, served):
     """Nothing that the process still does, here telling of its failures to a reader who does not read, keeps it."""
@@ -242,6 +246,7 @@ def test_a_third_signal_ends_at_once(start, served):
         assert process.wait(WAIT) == 143
 
 
+@pytest.mark.proof
 @posix
 def test_whoever_ignores_ctrl_c_is_let_do_so(start, served):
     # As a job in the background of a script does.
@@ -259,6 +264,7 @@ def test_whoever_ignores_ctrl_c_is_let_do_so(start, served):
     assert served.ask(lambda sandbox: sandbox.customers.total_taken) == 100
 
 
+@pytest.mark.proof
 @posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_in_a_demo(start, number, code):
@@ -284,6 +290,7 @@ def test_a_signal_in_a_demo(start, number, code):
 # --- sandbox --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proof
 @posix
 def test_a_sandbox_runs_until_ctrl_c_and_says_how_to_reach_it(start):
     process = start("sandbox", "--port", 0)
@@ -305,6 +312,7 @@ def test_a_sandbox_runs_until_ctrl_c_and_says_how_to_reach_it(start):
     assert process.wait(WAIT) == 0
 
 
+@pytest.mark.proof
 @posix
 def test_sigterm_ends_a_sandbox_too(start):
     process = start("sandbox", "--port", 0)

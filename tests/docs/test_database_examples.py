@@ -121,6 +121,7 @@ async def test_psycopg(example, conninfo, sandbox, capsys):
     assert sandbox.customers.get("000002")["emailAddressDocument"] == ["2@example.no"]
 
 
+@pytest.mark.proof
 async def test_memory_of_psycopg_does_not_grow_with_the_table(example, conninfo):
     postgres = example("postgres", "psycopg")
     await fill(conninfo, 30_000)
@@ -229,6 +230,7 @@ async def test_documents_of_sqlalchemy_with_postgresql(example, conninfo, tmp_pa
     await check_invoices(documents, url_of(conninfo, "postgresql+psycopg"), tmp_path, sandbox, capsys)
 
 
+@pytest.mark.proof
 async def test_memory_of_sqlalchemy_does_not_grow_with_the_table(example, conninfo):
     sqlalchemy = example("sqlalchemy_to_arm", "sqlalchemy", "psycopg")
     await fill(conninfo, 30_000)

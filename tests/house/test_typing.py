@@ -52,6 +52,7 @@ def checkers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, sub
         process.communicate()
 
 
+@pytest.mark.proof
 def test_mypy_strict_takes_a_users_program(checkers) -> None:
     out, err = checkers["mypy"].communicate(timeout=300)
     if "No module named mypy" in err:
@@ -59,6 +60,7 @@ def test_mypy_strict_takes_a_users_program(checkers) -> None:
     assert (checkers["mypy"].returncode, out + err) == (0, "Success: no issues found in 1 source file\n")
 
 
+@pytest.mark.proof
 def test_pyright_strict_takes_a_users_program(checkers) -> None:
     out, err = checkers["pyright"].communicate(timeout=300)
     if not out.lstrip().startswith("{"):

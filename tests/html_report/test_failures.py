@@ -69,6 +69,7 @@ def test_half_a_surrogate_is_written_out(tmp_path) -> None:
     assert rows_of(file)[1][3] == "a\\ud800"
 
 
+@pytest.mark.proof
 def test_memory_does_not_grow_with_the_rows(tmp_path) -> None:
     def peak(rows):
         tracemalloc.start()

@@ -131,6 +131,7 @@ async def test_the_dead_letter_has_it_with_its_payload(arm, sandbox, journal, fo
     assert [line["payload"] for line in lines] == invoices(3)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("order", ["shuffled", "backwards"])
 async def test_in_whatever_order(arm, sandbox, journal, order):
     """So many blocks are read that an index is made, and what it says is exact."""
@@ -201,6 +202,7 @@ async def test_what_waits_for_its_turn_counts_while_its_run_goes_on(arm, sandbox
         await task
 
 
+@pytest.mark.proof
 async def test_two_processes_send_no_number_twice(arm, sandbox, journal):
     program = (
         "import asyncio, random, sys\n"

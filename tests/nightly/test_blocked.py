@@ -71,6 +71,7 @@ def test_an_earlier_record_that_ends_later_does_not_take_a_later_one_off(most) -
     assert failed.among({"x", "y", "z"}) == {"y", "z"}
 
 
+@pytest.mark.proof
 def test_many_are_kept_in_a_file_and_not_in_memory() -> None:
     failed = FailedCustomers()
     failed._memory_limit = 1000

@@ -226,6 +226,7 @@ def test_the_totals_stand_in_the_report_as_text() -> None:
     }
 
 
+@pytest.mark.proof
 def test_memory_of_a_hundred_thousand_documents_under_way() -> None:
     some = [document_of(["NOK", "SEK"][place % 2], Decimal(place), 0) for place in range(500)]
     money = MoneyObserver()

@@ -23,6 +23,7 @@ async def page(request: web.Request) -> web.Response:
     return web.Response(body=body, content_type="application/json")
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("section", ["ar_items", "gl_items", "log_items"])
 async def test_a_list_many_times_as_long_needs_no_more_memory(section) -> None:
     application = web.Application()

@@ -252,12 +252,14 @@ def run(folder: Path, files: dict[str, str], *options: str) -> str:
     return ran.stdout
 
 
+@pytest.mark.proof
 def test_without_any_other_plugin(tmp_path: Path) -> None:
     said = run(tmp_path, {"test_plain.py": PLAIN, "test_options.py": OPTIONS})
     assert "AssertionError: as expected" in said
     assert "1 failed, 10 passed" in said, said
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("text", "options", "passed"),
     [

@@ -210,6 +210,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 '''
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("library", ["pyarrow", "reader", "polars", "pandas", "duckdb"])
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit elsewhere")
 def test_memory_does_not_grow_with_the_frame(library):

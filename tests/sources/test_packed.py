@@ -258,6 +258,7 @@ def test_unpacking_gives_pieces_of_a_bounded_size():
     assert max(map(len, decompression.GzipStream().feed(zlib.compress(content, 9, 31)))) <= 262_144
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("kind", "pack"),
     [pytest.param("json", bytes, id="json"), pytest.param("csv", gzip.compress, id="csv"), pytest.param("json", zstd, id="zstd")],
