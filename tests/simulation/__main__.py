@@ -18,8 +18,9 @@ from typing import Any
 from .customer_mutants import KIND_OF
 from .explore import Seen, explore
 from .graveyard import stories
-from .kinds import KINDS, draw, read_case, run, shrink
+from .kinds import KINDS, SHARED, draw, read_case, run, shrink
 from .mutants import MUTANTS, NEEDS, mutated
+from .shared_server import with_database
 
 _MOST_OF_A_MUTANT = 3000
 """Seeds in which a mutant must be found."""
@@ -106,7 +107,7 @@ def _seeds_until_found(work: tuple[str, int]) -> tuple[str, int | None, str]:
 def _mutants(arguments: argparse.Namespace) -> int:
     """Looks for each mutant, and says how many seeds it took."""
     missed = 0
-    names = [name for name in MUTANTS if arguments.mutant in (None, name)]
+    names = _names(arguments)
     with multiprocessing.get_context("fork").Pool(arguments.workers) as pool:
         for name, number, what in pool.imap_unordered(_seeds_until_found, [(name, arguments.first) for name in names]):
             missed += number is None
@@ -115,13 +116,19 @@ def _mutants(arguments: argparse.Namespace) -> int:
     return 1 if missed else 0
 
 
+def _names(arguments: argparse.Namespace) -> list[str]:
+    """The mutants that are looked for."""
+    of_kind = [name for name in MUTANTS if arguments.kind in (None, KIND_OF.get(name, "documents"))]
+    return [name for name in of_kind if arguments.mutant in (None, name)]
+
+
 def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, help="how many stories (default: 1000, or as many as there is time for)")
     parser.add_argument("--from", dest="first", default="0", help="the first seed; `new`: one that is drawn, and printed")
     parser.add_argument("--minutes", type=float, help="begin no more stories after so many minutes")
-    parser.add_argument("--kind", choices=KINDS, help="only stories of this kind (default: all kinds, in turns)")
+    parser.add_argument("--kind", choices=(*KINDS, SHARED), help="only stories of this kind (default: all but shared, in turns)")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, help="tell the story of this seed")
     parser.add_argument("--branch", type=int, help="with --seed: the machine stops after this commit")
@@ -131,6 +138,23 @@ def main() -> int:
     parser.add_argument("--mutant", choices=sorted(MUTANTS), metavar="NAME", help="with --mutants only this one; else the product has it")
     arguments = parser.parse_args()
     arguments.first = secrets.randbelow(10**9) if arguments.first == "new" else int(arguments.first)
+    if _needs_database(arguments):
+        with with_database() as is_there:
+            if not is_there:
+                print("stories of shared runs need PostgreSQL and psycopg, which are not here: skipped")
+                return 0
+            return _choose(arguments)
+    return _choose(arguments)
+
+
+def _needs_database(arguments: argparse.Namespace) -> bool:
+    """Whether a shared run is told."""
+    if arguments.mutants:
+        return any(KIND_OF.get(name) == SHARED for name in _names(arguments))
+    return arguments.kind == SHARED or (arguments.case is not None and '"shared"' in arguments.case.read_text("utf-8"))
+
+
+def _choose(arguments: argparse.Namespace) -> int:
     if arguments.mutants:
         return _mutants(arguments)
     if arguments.mutant is not None:

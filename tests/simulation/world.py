@@ -194,6 +194,8 @@ class Process:
         keeps_images: whether `images` are kept.
         images: of its files, from the last commit on that is on the disk for sure: what a power cut may leave.
         on_death: called when it dies.
+        host: the machine that it runs on.
+        is_silent: whether nobody hears of its death: its machine is off.
     """
 
     def __init__(self, world: World, pid: int, name: str) -> None:
@@ -217,6 +219,8 @@ class Process:
         self.keeps_images = False
         self.images: list[dict[str, bytes]] = []
         self.on_death: list[Callable[[], object]] = []
+        self.host = 0
+        self.is_silent = False
         self._hooks: Any = None
 
     def __str__(self) -> str:
