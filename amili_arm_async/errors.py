@@ -238,7 +238,13 @@ class AmbiguousServerError(ServerError, AmbiguousStatusError):
 
 
 class JournalError(ArmError):
-    """A journal or a dead letter file can't be used: foreign, damaged, newer, full, or in use by another process."""
+    """A journal or a dead letter file can't be used: foreign, damaged, newer, full, or in use by another process.
+
+    Attributes:
+        taken_over: whether another process has taken over what this one was doing, as it may once a lease has ended. Default False.
+    """
+
+    taken_over: bool = False
 
 
 class TruncatedListError(ArmError):

@@ -467,10 +467,12 @@ class PostgresConnection:
         if may_be_committed and row == (self.fence.epoch, self.fence.writes + 1):
             return
         if row is not None and row[0] > self.fence.epoch:
-            raise JournalError(
+            error = JournalError(
                 f"another process has taken over what this one was doing with the {self._word} {self._url}: nothing more is sent from "
                 "here. Was this process, or its machine, suspended?"
             )
+            error.taken_over = True
+            raise error
         raise self.lost()
 
     def lost(self) -> JournalError:

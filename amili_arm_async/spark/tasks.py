@@ -19,7 +19,7 @@ from ..bulk.fingerprints import folded
 from ..bulk.parts import PartHash
 from ..client import ArmClient
 from ..config import BulkOptions
-from ..errors import ArmError, ConfigurationError, SourceError, counted
+from ..errors import ArmError, ConfigurationError, JournalError, SourceError, counted
 from ..resources.bulk import CUSTOMERS, BulkWrites
 from ..resources.shared_night import night_of_customers
 from ..sources.arrow import arrow_table_of
@@ -277,12 +277,22 @@ class PartSender(Sender):
                         await run.send_own(number, records)
                         results.append(_result(number))
                     except ArmError as exc:
+                        if _is_taken_over(exc):
+                            raise _TakenOverError(str(exc)) from exc
                         results.append(_result(number, exc))
                     part = next(parts, None)
         except ArmError as exc:
             # It meets all parts alike.
             results.extend(_result(number, exc) for number, _ in chain([part] if part is not None else [], parts))
         return results
+
+
+class _TakenOverError(Exception):
+    """Another attempt at the task has a part. Spark repeats this one, which waits for the other to end, and says the same of the part."""
+
+
+def _is_taken_over(error: ArmError) -> bool:
+    return any(isinstance(one, JournalError) and one.taken_over for one in (error, error.__cause__))
 
 
 def _result(part: int, error: ArmError | None = None) -> dict[str, Any]:

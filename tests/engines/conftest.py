@@ -65,11 +65,12 @@ class Job:
         return int(rows[0][0]) if rows else None
 
     def kill_a_worker(self) -> int:
-        """Kills one that is sending a part, and returns its id."""
+        """Kills one that is sending a part, and returns its id. Until then no batch is processed, so none of them ends before."""
         until = time.monotonic() + 120
         while time.monotonic() < until:
             if self.sandbox.documents.total_taken and (process := self.owner()) is not None:
                 os.kill(process, signal.SIGKILL)
+                self.sandbox.release_processing()
                 return process
             time.sleep(0.02)
         raise AssertionError("nobody sends a part")

@@ -13,6 +13,7 @@ from .conftest import PARTS, Job
 def test_a_worker_is_killed(job: Job) -> None:
     distributed = pytest.importorskip("distributed", reason="Dask is not installed: .ci/engines makes an environment for it")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        job.sandbox.hold_processing()
         script = subprocess.Popen(
             [sys.executable, str(job.script("dask_parts.py")), cluster.scheduler_address],
             env=job.environment,

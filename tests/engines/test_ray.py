@@ -13,6 +13,7 @@ from .conftest import PARTS, Job
 def test_a_worker_is_killed(job: Job) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: .ci/engines makes an environment for it")
     environment = {**job.environment, "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": "/tmp"}
+    job.sandbox.hold_processing()
     script = subprocess.Popen(
         [sys.executable, str(job.script("ray_parts.py"))], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

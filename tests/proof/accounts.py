@@ -27,8 +27,8 @@ def quick(**more: Any) -> BulkOptions:
     return BulkOptions(**{**QUICK, **more})
 
 
-def make_client(tenant: Tenant, *, read: float = 0.5, base_url: str | None = None, user_id: str | None = None) -> ArmClient:
-    """A client on a tenant, whose tokens come from its identity service."""
+def make_client(tenant: Tenant, *, read: float = 5.0, base_url: str | None = None, user_id: str | None = None) -> ArmClient:
+    """A client on a tenant, whose tokens come from its identity service. It waits long for an answer, unless one is not to come."""
     auth = ClientCredentials(client_id="proof", client_secret="proof", identity_url=tenant.identity_url)
     return ArmClient(
         tenant.client,

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from amili_arm_async import ArmClient, BulkOptions, ConfigurationError, FrameError
+from amili_arm_async import ArmClient, ArmError, BulkOptions, ConfigurationError, FrameError
+from amili_arm_async.bulk.journal.postgres.journal import PostgresRunJournal
 from amili_arm_async.nightly.shared_customers import times_sent
 from amili_arm_async.sandbox import Fault, Sandbox
 from amili_arm_async.spark.driver import enter, identify, read_report
 from amili_arm_async.spark.job import FrameJob, Reading
 
+from ..support.postgres import Server
 from ..support.sandbox_runs import plan
 from .frames import PARTS, SLOTS, labelled_batches, no_spark, task_of
 
@@ -114,6 +116,26 @@ def test_an_executor_with_another_environment_sends_nothing(connect: Any, databa
     assert len(errors) == PARTS
     assert all("the client number is 2218" in error for error in errors)
     assert server.documents.total_taken == 0
+
+
+@pytest.mark.usefixtures("prepared")
+def test_a_task_whose_part_another_attempt_has_taken_over_fails_so_that_spark_repeats_it(
+    connect: Any, database: str, server: Sandbox, postgres: Server
+) -> None:
+    # As when it was slow for longer than its lease: what the other attempt says of the part counts.
+    job = job_of("documents", connect, database)
+    enter(job)
+    with pytest.MonkeyPatch.context() as patch:
+        accepted = PostgresRunJournal.accepted
+
+        async def take_over(self: PostgresRunJournal, *arguments: Any, **more: Any) -> bool:
+            postgres.execute("UPDATE amili_arm.parts SET epoch = epoch + 1")
+            return await accepted(self, *arguments, **more)
+
+        patch.setattr(PostgresRunJournal, "accepted", take_over)
+        with pytest.raises(Exception, match="another process has taken over") as caught:
+            send_documents(job, DOCUMENTS)
+    assert not isinstance(caught.value, ArmError)
 
 
 def test_a_state_is_for_customers_and_in_a_database(connect: Any) -> None:
