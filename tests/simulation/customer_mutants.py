@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from amili_arm_async import paging
+from amili_arm_async.bulk import in_flight
 from amili_arm_async.bulk.journal import matching
 from amili_arm_async.bulk.journal.sqlite import contents, in_order, journal, store
 from amili_arm_async.bulk.outcomes import NOT_ON_SERVER, SUCCESS
@@ -459,6 +460,12 @@ def an_overtaken_customer_is_done() -> Patches:
         return real(entries, content, place)
 
     return [(store, "decide_customer", decide_customer)]
+
+
+@mutant_of("customers")
+def an_ambiguous_attempt_is_forgotten() -> Patches:
+    """A batch that is no longer sent was not sent, whatever an earlier attempt did."""
+    return [edited(in_flight.BatchTracker, "stopped", "if in_flight.delivery.was_ambiguous:", "if False:")]
 
 
 @mutant_of("customers")

@@ -200,7 +200,7 @@ def draw(seed: int) -> Scenario:
     for _ in range(0 if is_bare or is_put_back else rng.choice((1, 2, 2, 3, 4))):
         what = rng.choices(("send", "reconcile", "jump", "wait", "copy", "restore", "prune", "replay"), (60, 12, 5, 6, 5, 5, 3, 8))[0]
         acts.append(_act(rng, what, documents, kinds))
-    return Scenario(
+    drawn = Scenario(
         seed,
         tuple(acts),
         faults,
@@ -208,10 +208,44 @@ def draw(seed: int) -> Scenario:
         documents,
         documents if is_bare and rng.random() < 0.5 else rng.choice((0, 0, documents // 3)),
         rng.choice((0, 0, 0, 2)),
-        rng.choice((1, 2, 3, 5)),
+        # A batch costs about as much with one document as with five.
+        max(rng.choice((1, 2, 3, 3, 5, 5)), 3 if documents > 12 else 1),
         rng.choice((1, 2, 3, 8)),
         token=rng.random() < 0.8 and "token_fails" not in faults,
     )
+    return _narrow(rng, drawn) if rng.random() < _NARROW else drawn
+
+
+_NARROW = 0.1
+"""How many stories have nothing but what together leads to a place that others hardly ever reach."""
+
+
+def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:
+    """Draws such a story: of answers that a cache gives, of a resumed run that is cancelled twice, or of documents that appear late while
+    clocks jump."""
+    send = Act("send", documents=drawn.documents)
+    odds = rng.choice((0.3, 0.6))
+    which = rng.choice(("cache", "cache without a journal", "cancelled twice", "clocks"))
+    # Slowly: a cache knows only batches whose results were asked for.
+    slowly = replace(send, given_as="async")
+    if which == "cache without a journal":
+        acts = [replace(slowly, bare=True, streamed=rng.random() < 0.5)]
+        return replace(drawn, acts=tuple(acts), faults=("cached_answer", "repeated_uuid"), odds=odds, unnumbered=drawn.documents)
+    if which == "cancelled twice":
+        again = replace(send, cancel_at=int(rng.expovariate(1 / 60)) + 10, cancel_again=rng.randrange(1, 8), order=rng.choice((0, 1)))
+        return replace(drawn, acts=(replace(send, kill_at=int(rng.expovariate(1 / 60)) + 10), again), faults=drawn.faults[:2])
+    if which == "cache":
+        at, is_cancelled = int(rng.expovariate(1 / 60)) + 20, rng.random() < 0.5
+        stopped = replace(slowly, cancel_at=at) if is_cancelled else replace(slowly, kill_at=at, power_cut=True)
+        acts = [stopped, replace(slowly, order=rng.choice((0, 1)))]
+        return replace(drawn, acts=tuple(acts), faults=("cached_answer",), odds=odds, batch=min(drawn.batch, 2))
+    jump = rng.choice((1, 1, -1)) * rng.choice((4000.0, 100_000.0))
+    clocks = [Act("jump", jump=jump, clock=rng.choice(("wall", "boot", "service")))]  # type: ignore[arg-type]
+    first = replace(send, kill_at=int(rng.expovariate(1 / 60)) + 30 if rng.random() < 0.7 else None)
+    again = replace(send, what=rng.choice(("send", "reconcile")), reconcile=True, resend_absent=True)  # type: ignore[arg-type]
+    taken = rng.choice(("silence_after", "reset_after", "status_after", "no_uuid"))
+    faults = ("slow_processing", "look_up_lags", taken)
+    return replace(drawn, acts=(first, *clocks, again), faults=faults, odds=odds, unnumbered=0, repeats=0)
 
 
 KINDS = (

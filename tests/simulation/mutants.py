@@ -580,12 +580,6 @@ def an_outcome_is_not_recorded() -> Patches:
 
 
 @mutant
-def all_equal_documents_are_replaced() -> Patches:
-    """A document without a number that is sent again replaces all that say the same."""
-    return [(store, "decide_document", edited(matching, "decide_document", "(free if numbered else free[:1])", "free")[2])]
-
-
-@mutant
 def pending_is_final() -> Patches:
     """A batch whose result is still to come is done."""
     return [edited(polling.Poller, "_read", "if batch.last.is_final:", "if True:")]
@@ -613,20 +607,6 @@ def a_part_has_the_first_indexes() -> Patches:
         return Batch(part.number, self.indexes[: len(part)], part.keys, part.pieces, part.size, part.fingerprints)
 
     return [(Batch, "only", only)]
-
-
-@needs("resend_absent")
-@mutant
-def what_was_accepted_is_resent() -> Patches:
-    """A batch that was accepted is sent again where its documents are not found."""
-    resends = edited(reconcile.Reconciler, "_reconcile_batch", " and batch.batch_uuid is None and not was_success", "")
-    return [resends, (reconcile, "_no_less", lambda outcome, _: outcome)]
-
-
-@mutant
-def an_ambiguous_attempt_is_forgotten() -> Patches:
-    """A batch that is no longer sent was not sent, whatever an earlier attempt did."""
-    return [edited(in_flight.BatchTracker, "stopped", "if in_flight.delivery.was_ambiguous:", "if False:")]
 
 
 @needs("bare", "cached_answer")
@@ -662,6 +642,7 @@ def a_cancelled_run_believes_a_batch_uuid() -> Patches:
     return [(delivery.BatchSender, "_is_first", is_first), (delivery, "anyio", fake)]
 
 
+@needs("cancel_again")
 @mutant
 def the_rest_is_forgotten() -> Patches:
     """Records that had no turn when a run ended are not named."""

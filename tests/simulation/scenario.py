@@ -324,6 +324,7 @@ class _Story:
         if any(one.process.was_killed for one in begun):
             self._journal_lost_nothing()
         found = [self._ended(one) for one in begun if not one.process.was_killed]
+        self._left_to_each_other([run for one in begun if not one.process.was_killed for run in (one, *one.others)])
         return found[0] if found else None
 
     def _are_done(self, begun: list[_Begun]) -> bool:
@@ -699,6 +700,17 @@ class _Story:
             known = sum(run.counts.get(state, 0) for run in read_runs(self.folder / "journal") for state in ("unknown", "accepted"))
             if not known:
                 self.violate("lost", f"{lost} are left to another run, and no run has sent them")
+
+    def _left_to_each_other(self, begun: list[_Begun]) -> None:
+        """Of two runs at the same time, one sends a document."""
+        if len(begun) < 2 or self.was_restored or self.is_elsewhere:
+            return
+        left: Counter[str] = Counter()
+        for one in begun:
+            if one.made:
+                left.update({str(failure.key).casefold() for failure in one.made[-1].failures() if failure.reason == "sent_in_run"})
+        if lost := sorted(number for number, times in left.items() if times > 1):
+            self.violate("lost", f"{lost} are left by each of two runs to the other")
 
     def _all_is_known(self, report: BulkReport) -> None:
         """With a service that is well, each result is read that there is."""
