@@ -19,7 +19,7 @@ from .plan import Act, Plan
 from .registry import FAULTS, customer_name, text_of
 from .scenario import ReplayingClient
 from .story import Begun, Story
-from .sync_story import ODD, draw_act
+from .sync_story import NARROW, ODD, come_back, draw_act
 
 __all__ = ["CustomersStory", "draw"]
 
@@ -56,7 +56,10 @@ def draw(seed: int) -> Plan:
         acts.append(replace(act, **own, forget=False, full=False) if act.what in {"send", "one", "replay"} else act)  # type: ignore[arg-type]
     faults = tuple(fault for fault in FAULTS if rng.random() < share)
     odds, batch, concurrency = rng.choice((0.02, 0.1, 0.3, 0.6)), rng.choice((1, 2, 3, 5)), rng.choice((1, 2, 3, 8))
-    return Plan("customers", seed, tuple(acts), faults, odds, customers, batch, concurrency)
+    drawn = Plan("customers", seed, tuple(acts), faults, odds, customers, batch, concurrency)
+    if rng.random() < NARROW:
+        return replace(drawn, acts=come_back(rng, Act("send", journal=True, run_id="run 1")), faults=faults[:2])
+    return drawn
 
 
 class CustomersStory(Story):

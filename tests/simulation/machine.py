@@ -230,9 +230,10 @@ class _SimWorker(worker.SqliteWorker):
         if durable:
             self._flush()
         if self._process.keeps_images:
+            images = self._process.images.setdefault(self._path, [])
             if durable:
-                self._process.images.clear()
-            self._process.images.append({path: _content(path) for path in self._files()})
+                images.clear()
+            images.append({path: _content(path) for path in self._files()})
         self._is_busy = False
         self._go_on()
         self._machine.commits += 1

@@ -38,11 +38,11 @@ def text_of(record: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
     if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, (int, float, Decimal)):
-        return f"{Decimal(str(value)).normalize():f}"
-    return value
+        return {name: part if isinstance(part, str) else _plain(part) for name, part in value.items()}
+    return f"{Decimal(str(value)).normalize():f}" if isinstance(value, (int, float, Decimal)) else value
 
 
 @dataclass

@@ -520,8 +520,7 @@ class _Story:
     def _power_cut(self, process: Process) -> None:
         """The machine is off and on again: of the files of a process that died with it, an image since the last flush is left."""
         self.machine.close_dead()
-        if process.images:
-            image = self.world.stream("disk").choice(process.images)
+        if image := process.after_power_cut():
             for path, content in image.items():
                 _write(Path(path), content)
             for suffix in ("-wal", "-shm"):

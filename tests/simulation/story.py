@@ -304,7 +304,7 @@ class Story:
     def _power_cut(self, process: Process) -> None:
         """The machine is off and on again: of the files of a process that died with it, an image since the last flush is left."""
         self.machine.close_dead()
-        image = self.world.stream("disk").choice(process.images) if process.images else {}
+        image = process.after_power_cut()
         for path, content in image.items():
             self._put(Path(path), content)
             if not path.endswith("-wal"):

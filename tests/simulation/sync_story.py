@@ -48,9 +48,31 @@ def draw(seed: int) -> Plan:
                 act = replace(act, kill_at=int(rng.expovariate(1 / 60)) + 20, power_cut=rng.random() < 0.5)
         acts.append(act)
     faults = tuple(fault for fault in FAULTS if rng.random() < share)
-    return Plan(
+    drawn = Plan(
         "sync", seed, tuple(acts), faults, rng.choice((0.02, 0.1, 0.3, 0.6)), customers, rng.choice((1, 2, 3, 5)), rng.choice((1, 2, 3, 8))
     )
+    if rng.random() >= NARROW:
+        return drawn
+    if rng.random() < 0.3:
+        # What is processed late overwrites other content that was sent meanwhile.
+        unheard = rng.choice(("reset_after", "silence_after", "status_after", "cut_answer", "no_uuid"))
+        acts = [Act("sync", edits=edits) for edits in rng.choice(((1, 2), (1, 2, 2), (1, 2, 1), (1, 2, 3)))]
+        return replace(drawn, acts=tuple(acts), faults=(unheard, "late_processing"), odds=rng.choice((0.3, 0.6)))
+    return replace(drawn, acts=come_back(rng, Act("sync", journal=True, run_id="run 1")), faults=faults[:2])
+
+
+NARROW = 0.12
+"""How many stories have nothing but what together leads to a place that others hardly ever reach."""
+
+
+def come_back(rng: random.Random, act: Act) -> tuple[Act, ...]:
+    """Draws acts in which a run comes back with what it had first, after something else was sent: in the same run before the power was cut,
+    or in another one before the run was killed."""
+    first, other = replace(act, edits=1), replace(act, edits=2)
+    kill_at = int(rng.expovariate(1 / 60)) + 15
+    if rng.random() < 0.5:
+        return first, replace(other, kill_at=kill_at, power_cut=True), first
+    return first, replace(other, run_id="run 2"), replace(first, kill_at=kill_at), first
 
 
 def draw_act(rng: random.Random, what: str, customers: int, odd: frozenset[str]) -> Act:

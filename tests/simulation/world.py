@@ -192,7 +192,8 @@ class Process:
         disk_fails: how: `full`, or an error `before` or `after` it is done.
         commits: how many there were, where the disk may fail.
         keeps_images: whether `images` are kept.
-        images: of its files, from the last commit on that is on the disk for sure: what a power cut may leave.
+        images: of each of its files, from the last commit on that is on the disk for sure: what a power cut may leave. Each file is flushed
+            by itself.
         on_death: called when it dies.
         host: the machine that it runs on.
         is_silent: whether nobody hears of its death: its machine is off.
@@ -217,7 +218,7 @@ class Process:
         self.disk_fails: str = ""
         self.commits = 0
         self.keeps_images = False
-        self.images: list[dict[str, bytes]] = []
+        self.images: dict[str, list[dict[str, bytes]]] = {}
         self.on_death: list[Callable[[], object]] = []
         self.host = 0
         self.is_silent = False
@@ -275,6 +276,13 @@ class Process:
         """Kills it."""
         self.was_killed = True
         self._end("is killed")
+
+    def after_power_cut(self) -> dict[str, bytes]:
+        """Draws what a power cut leaves of its files, by path."""
+        left: dict[str, bytes] = {}
+        for images in self.images.values():
+            left |= self.world.stream("disk").choice(images)
+        return left
 
     def end(self) -> None:
         """Ends it, as the interpreter does after the main task: what threads still had to do is cut off."""
