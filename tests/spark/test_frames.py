@@ -11,6 +11,7 @@ from amili_arm_async import BulkOptions
 from amili_arm_async.spark import FrameReport, read_report, send_frame
 
 from ..proof.control import Tenant
+from ..support.ledger import content_hash
 from .connecting import Connecting
 
 PARTS = 4
@@ -33,6 +34,12 @@ def documents(spark: Any, count: int, number: str = "D%05d") -> Any:
     )
 
 
+def content(number: str, total: int, lines: list[dict[str, Any]]) -> str:
+    """What the server makes of a document of `documents` with these lines."""
+    record = {"documentNo": number, "documentType": "IN", "customerNo": "1", "currency": "NOK", "currencyAmounts": {"inclVat": total}}
+    return content_hash({**record, "documentLines": lines})
+
+
 def send(frame: Any, tenant: Tenant, database: str, **more: Any) -> FrameReport:
     settings = {"run_id": RUN_ID, "parts": PARTS, "client": Connecting.to(tenant), "options": quick(), **more}
     return send_frame(frame, journal=database, **settings)
@@ -51,12 +58,18 @@ def total(report: FrameReport, state: str = "succeeded") -> Decimal:
 
 
 def test_each_document_is_sent_once_and_the_report_is_that_of_one_process(spark: Any, tenant: Tenant, database: str) -> None:
-    frame = documents(spark, 500).repartition(3)
+    from pyspark.sql import functions
+
+    # Its lines are an array of structs.
+    line = functions.struct(functions.lit("Fee").alias("articleName"), functions.col("`currencyAmounts.inclVat`").alias("price"))
+    frame = documents(spark, 500).withColumn("documentLines", functions.array(line, line)).repartition(3)
     report = send(frame, tenant, database)
     assert report.ok
     assert report.summary() == "500 succeeded"
     assert report.done == tuple(range(PARTS))
     assert taken(tenant) == dict.fromkeys((f"D{number:05}" for number in range(500)), 1)
+    lines = [{"articleName": "Fee", "price": 8}] * 2
+    assert {one.content for one in tenant.truth(peek=True).lines if one.key == "D00007"} == {content("D00007", 8, lines)}
     assert total(report) == sum(range(1, 501))
     assert json.loads(json.dumps(report.to_dict()))["ok"]
     assert "500" in report.to_html()

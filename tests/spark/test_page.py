@@ -16,7 +16,7 @@ from ..docs.pages import ROOT, Snippet, snippets
 from ..proof.control import Tenant
 from ..support.postgres import Server
 from .conftest import environment_of
-from .test_frames import documents, quick, taken
+from .test_frames import content, documents, quick, taken
 
 PAGE = ROOT / "docs/spark.md"
 URL = "postgresql://sender@db.example/billing"
@@ -87,6 +87,8 @@ def test_the_python_of_the_page(page: Page, spark: Any, page_tenant: Tenant, pos
     report = page.run("lines=", invoices=documents(spark, 4, "L%d"))
     assert report.counts == {"succeeded": 3, "invalid": 1}
     assert [(failure.key, failure.reason) for failure in report.failures()] == [("L3", "no_lines")]
+    joined = content("L1", 2, [{"lineText": "line 1"}, {"lineText": "line 4"}])
+    assert [one.content for one in page_tenant.truth(peek=True).lines if one.key == "L1"] == [joined]
 
     # Of four customers, one can't be sent.
     postgres.execute("DROP SCHEMA amili_arm CASCADE")
