@@ -18,6 +18,7 @@ from amili_arm_async.bulk.outcomes import STATE_RULES
 from amili_arm_async.bulk.reasons import REASONS, explain
 from amili_arm_async.cli.app import app as commands
 from amili_arm_async.cli.help import entry
+from amili_arm_async.resources.shared_run import SharedReport
 from amili_arm_async.values.findings import SEVERITIES
 
 Section: TypeAlias = tuple[str, list[str]]
@@ -131,7 +132,9 @@ def _entry(module: ModuleType, name: str) -> Iterator[str]:
     value = getattr(module, name)
     if inspect.isclass(value):
         bases = ["   :show-inheritance:"] if issubclass(value, ArmError) else []
-        yield from (f".. autoclass:: {module.__name__}.{name}", "   :members:", *bases, "")
+        # The entry of the class that it extends is on another page.
+        inherited = ["   :inherited-members:"] if SharedReport in value.__bases__ else []
+        yield from (f".. autoclass:: {module.__name__}.{name}", "   :members:", *bases, *inherited, "")
     elif inspect.isroutine(value):
         yield from (f".. autofunction:: {module.__name__}.{name}", "")
     else:
