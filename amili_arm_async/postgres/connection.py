@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
-__all__ = ["BEAT", "LEASE", "LOCKED", "STATEMENT", "TIMELINE", "Fence", "Patience", "PostgresConnection"]
+__all__ = ["BEAT", "LEASE", "LOCKED", "STATEMENT", "TIMELINE", "Fence", "Patience", "PostgresConnection", "server_of"]
 
 LEASE: Final = 60.0
 """Seconds for which a process owns a part of a run after each of its transactions, by the clock of the database."""
@@ -330,7 +330,7 @@ class PostgresConnection:
     def identify(self) -> None:
         """Finds out which database it is; from now on another one is refused, as after a standby was promoted."""
         try:
-            self.server = _server(self._raw)
+            self.server = server_of(self._raw)
         except Exception as exc:
             if passes(exc):
                 raise broken(self._url, exc, self._word) from exc
@@ -397,7 +397,7 @@ class PostgresConnection:
         self.close()
         self._has_begun = False
         self._raw = connect(self._url, self._longest)
-        if self.server is not None and _server(self._raw) != self.server:
+        if self.server is not None and server_of(self._raw) != self.server:
             raise self.lost()
 
     def _exchange(self, *, commits: bool, may_be_committed: bool = False) -> None:
@@ -483,7 +483,15 @@ class PostgresConnection:
         )
 
 
-def _server(raw: Any) -> str:
+def server_of(raw: Any) -> str:
+    """Returns which database it is: its system identifier and its timeline.
+
+    Args:
+        raw: a connection of psycopg.
+
+    Raises:
+        psycopg.Error: the role may not read that, or the database can't be used.
+    """
     # The timeline of the last checkpoint may be that before a promotion; that of the log is not.
     row = raw.execute(f"SELECT system_identifier::text, {TIMELINE} FROM pg_control_system()").fetchone()  # noqa: S608 - our own words
     assert row is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import JournalError
+from .connection import server_of
 from .driver import broken, connect, load
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ _LOCK: Final = 0x41524D6A
 
 _MIGRATIONS: Final = (
     """
--- One row. server: the system identifier and timeline of the database when a run began last; deadline: the longest of a run of documents.
+-- One row. server: the system identifier and timeline of the database when the tables were made, or a run began last;
+-- deadline: the longest of a run of documents.
 CREATE TABLE journal (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     version INTEGER NOT NULL,
@@ -319,3 +322,11 @@ def _migrate(connection: Any, url: DatabaseUrl, word: str) -> None:
         for number, migration in enumerate(_MIGRATIONS[version:], version + 1):
             connection.execute(migration)
             connection.execute("UPDATE journal SET version = %s", (number,))
+        _note_server(connection)
+
+
+def _note_server(connection: Any) -> None:
+    """Notes which database it is before anything is sent: so a standby is noticed that has the tables and lacks the first run."""
+    # A role that may not read it is told so when a run begins.
+    with contextlib.suppress(load().Error), connection.transaction():
+        connection.execute("UPDATE journal SET server = coalesce(server, %s)", (server_of(connection),))

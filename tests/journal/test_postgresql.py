@@ -450,6 +450,18 @@ async def test_a_standby_that_lags_is_promoted(arm, sandbox, postgres, database)
     assert not list(sandbox.documents.doubles())
 
 
+async def test_a_standby_that_has_the_tables_alone_is_promoted(arm, sandbox, postgres, database):
+    records = invoices(6)
+    await asyncio.to_thread(prepare_schema, DatabaseUrl(database), "journal")
+    with standby_of(postgres) as promoted:
+        await send(arm, records[:3], journal=database, **RUN)
+        await asyncio.to_thread(promoted.promote)
+        outcome = await send(arm, records, journal=promoted.url(), **RUN)
+        assert outcome.report.stale_journal
+        assert outcome.report.counts["succeeded"] == 0
+    assert sandbox.documents.total_taken == 3
+
+
 async def test_a_database_that_loses_commits_in_mid_run_ends_it(arm, sandbox, postgres, database):
     async def source():
         for number, record in enumerate(invoices(9)):

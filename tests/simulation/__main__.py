@@ -4,6 +4,7 @@ docs/simulation.md."""
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -15,15 +16,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .customer_mutants import KIND_OF
 from .explore import Seen, explore
 from .graveyard import stories
 from .kinds import KINDS, SHARED, draw, read_case, run, shrink
 from .mutants import MUTANTS, NEEDS, mutated
+from .shared_mutants import KIND_OF
 from .shared_server import with_database
 
 _MOST_OF_A_MUTANT = 3000
 """Seeds in which a mutant must be found."""
+
+_NO_DATABASE = "stories of shared runs need PostgreSQL and psycopg, which are not installed"
 
 _TOLD = 3
 """Of so many seeds that failed the story is told."""
@@ -88,11 +91,11 @@ def _drawn(seed: int, branch: int | None, kind: str | None) -> Any:
     return told if branch is None else replace(told, branch=branch)
 
 
-def _seeds_until_found(work: tuple[str, int]) -> tuple[str, int | None, str]:
+def _seeds_until_found(work: tuple[str, int, int]) -> tuple[str, int | None, str]:
     """Returns the name of a mutant, how many seeds it took to find it (None: it was not), and what was found."""
-    name, first = work
+    name, first, most = work
     with stories():
-        for number in range(_MOST_OF_A_MUTANT):
+        for number in range(most):
             scenario = draw(first + number, KIND_OF.get(name, "documents"))
             if not NEEDS.get(name, frozenset()) <= scenario.features:
                 continue
@@ -107,12 +110,15 @@ def _seeds_until_found(work: tuple[str, int]) -> tuple[str, int | None, str]:
 def _mutants(arguments: argparse.Namespace) -> int:
     """Looks for each mutant, and says how many seeds it took."""
     missed = 0
-    names = _names(arguments)
+    names, most = _names(arguments), arguments.seeds or _MOST_OF_A_MUTANT
+    if not arguments.has_database and (left := [name for name in names if KIND_OF.get(name) == SHARED]):
+        print(f"{_NO_DATABASE}: {len(left)} mutants are left out")
+        names = [name for name in names if name not in left]
     with multiprocessing.get_context("fork").Pool(arguments.workers) as pool:
-        for name, number, what in pool.imap_unordered(_seeds_until_found, [(name, arguments.first) for name in names]):
+        for name, number, what in pool.imap_unordered(_seeds_until_found, [(name, arguments.first, most) for name in names]):
             missed += number is None
             print(f"{name}: {number if number is not None else 'NOT FOUND'}  {what}", flush=True)
-    print(f"{len(names) - missed} of {len(names)} found within {_MOST_OF_A_MUTANT} seeds from {arguments.first}")
+    print(f"{len(names) - missed} of {len(names)} found within {most} seeds from {arguments.first}")
     return 1 if missed else 0
 
 
@@ -125,7 +131,7 @@ def _names(arguments: argparse.Namespace) -> list[str]:
 def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", type=int, help="how many stories (default: 1000, or as many as there is time for)")
+    parser.add_argument("--seeds", type=int, help="how many stories (default: 1000, or as many as there is time for), or for a mutant")
     parser.add_argument("--from", dest="first", default="0", help="the first seed; `new`: one that is drawn, and printed")
     parser.add_argument("--minutes", type=float, help="begin no more stories after so many minutes")
     parser.add_argument("--kind", choices=(*KINDS, SHARED), help="only stories of this kind (default: all but shared, in turns)")
@@ -138,20 +144,12 @@ def main() -> int:
     parser.add_argument("--mutant", choices=sorted(MUTANTS), metavar="NAME", help="with --mutants only this one; else the product has it")
     arguments = parser.parse_args()
     arguments.first = secrets.randbelow(10**9) if arguments.first == "new" else int(arguments.first)
-    if _needs_database(arguments):
-        with with_database() as is_there:
-            if not is_there:
-                print("stories of shared runs need PostgreSQL and psycopg, which are not here: skipped")
-                return 0
-            return _choose(arguments)
-    return _choose(arguments)
-
-
-def _needs_database(arguments: argparse.Namespace) -> bool:
-    """Whether a shared run is told."""
-    if arguments.mutants:
-        return any(KIND_OF.get(name) == SHARED for name in _names(arguments))
-    return arguments.kind == SHARED or (arguments.case is not None and '"shared"' in arguments.case.read_text("utf-8"))
+    tells_shared = arguments.kind == SHARED or (arguments.case is not None and f'"{SHARED}"' in arguments.case.read_text("utf-8"))
+    with with_database() if tells_shared or arguments.mutants else contextlib.nullcontext(False) as arguments.has_database:
+        if tells_shared and not arguments.has_database:
+            print(f"{_NO_DATABASE}: skipped")
+            return 0
+        return _choose(arguments)
 
 
 def _choose(arguments: argparse.Namespace) -> int:

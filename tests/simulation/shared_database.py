@@ -21,7 +21,7 @@ from psycopg._queries import PostgresQuery
 
 from amili_arm_async.database.url import DatabaseUrl
 from amili_arm_async.postgres import connection as of_library
-from amili_arm_async.postgres.schema import prepare_schema
+from amili_arm_async.postgres.schema import VERSION, prepare_schema
 
 from .machine import EPOCH
 from .shared_server import current
@@ -49,6 +49,14 @@ _ENDS_FROZEN = "pg_terminate_backend"
 _FENCE = "WITH fence AS"
 
 
+@dataclass(frozen=True)
+class _Copy:
+    """The content of a database: that of each table, and where each sequence is."""
+
+    rows: dict[str, bytes]
+    sequences: dict[str, Any]
+
+
 # --- the real server ----------------------------------------------------------------------------------------------------------
 
 
@@ -58,6 +66,10 @@ class RealDatabase:
     Args:
         server: where it is made.
         name: its name.
+
+    Attributes:
+        admin: a connection that nobody is told of.
+        server: which server the tables say that it is, before the first run.
     """
 
     def __init__(self, server: Server, name: str) -> None:
@@ -67,10 +79,14 @@ class RealDatabase:
         prepare_schema(DatabaseUrl(self._url), "journal")
         self._free: list[Any] = []
         self.admin = self._connect()
-        names = self.admin.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'amili_arm'::regnamespace ORDER BY 1"
-        )
-        self._tables = ", ".join(f"amili_arm.{name}" for (name,) in names.fetchall() if name != "journal")
+        self._names = self._of_kind("r")
+        self._sequences = self._of_kind("S")
+        (self.server,) = self.admin.execute("SELECT server FROM amili_arm.journal").fetchone()
+        self._tables = ", ".join(f"amili_arm.{name}" for name in self._names)
+
+    def _of_kind(self, kind: str) -> list[str]:
+        query = "SELECT relname FROM pg_class WHERE relkind = %s AND relnamespace = 'amili_arm'::regnamespace ORDER BY 1"
+        return [name for (name,) in self.admin.execute(query, (kind,)).fetchall()]
 
     @staticmethod
     def of(process: int) -> RealDatabase:
@@ -85,7 +101,25 @@ class RealDatabase:
     def clean(self) -> None:
         """Makes it as it was at first."""
         self.admin.execute(f"TRUNCATE {self._tables} RESTART IDENTITY")
-        self.admin.execute("UPDATE amili_arm.journal SET server = NULL, deadline = 0")
+        self.admin.execute("INSERT INTO amili_arm.journal (id, version, server) VALUES (1, %s, %s)", (VERSION, self.server))
+
+    def copy(self) -> _Copy:
+        """Returns all that is committed."""
+        rows = {}
+        for name in self._names:
+            with self.admin.cursor().copy(f"COPY amili_arm.{name} TO STDOUT (FORMAT binary)") as out:
+                rows[name] = b"".join(map(bytes, out))
+        last = {name: self.admin.execute(f"SELECT last_value, is_called FROM amili_arm.{name}").fetchone() for name in self._sequences}
+        return _Copy(rows, last)
+
+    def restore(self, copy: _Copy) -> None:
+        """Puts back what was committed when it was copied."""
+        self.admin.execute(f"TRUNCATE {self._tables}")
+        for name, content in copy.rows.items():
+            with self.admin.cursor().copy(f"COPY amili_arm.{name} FROM STDIN (FORMAT binary)") as into:
+                into.write(content)
+        for name, (last, is_called) in copy.sequences.items():
+            self.admin.execute("SELECT setval(%s, %s, %s)", (f"amili_arm.{name}", last, is_called))
 
     def take(self) -> Any:
         """Returns a connection for a session."""
@@ -208,6 +242,7 @@ class Database:
         self.on_exchange: Callable[[Process], object] = lambda _: None
         self.sessions: list[Session] = []
         self.away_until = self.stalled_until = 0
+        self._standby: _Copy | None = None
         self._opened = 0
         self._waiting: list[Callable[[], None]] = []
         self._rng = world.stream("database")
@@ -256,6 +291,20 @@ class Database:
         self.away_until = max(self.away_until, self.world.now + int(seconds * 1e9))
         for session in list(self.sessions):
             session.end(psycopg.OperationalError("server closed the connection unexpectedly"))
+
+    def keep(self) -> None:
+        """A standby has all that is committed, and gets nothing of what follows."""
+        self._standby = self.real.copy()
+
+    def promote(self) -> None:
+        """The server is lost, and the standby takes its place."""
+        if self._standby is None:
+            return
+        self.world.note("database: it is lost, and a standby is promoted that lags")
+        self.timeline += 1
+        for session in list(self.sessions):
+            session.end(psycopg.OperationalError("server closed the connection unexpectedly"))
+        self.real.restore(self._standby)
 
     def stall(self, seconds: float) -> None:
         """Stops the server for some time: what arrives meanwhile is done then."""

@@ -13,10 +13,10 @@ from amili_arm_async.bulk.part_filter import PartFilter
 from amili_arm_async.postgres import connection, lease, owner
 from amili_arm_async.resources import shared_run
 
-from .customer_mutants import mutant_of
-from .mutants import Patches, edited
+from .customer_mutants import KIND_OF, mutant_of
+from .mutants import Patches, edited, needs
 
-__all__ = ["FOUND_SOON"]
+__all__ = ["FOUND_SOON", "KIND_OF"]
 
 FOUND_SOON = ("the_intent_is_written_later", "documents_of_other_parts_are_sent")
 """Mutants that are found with few seeds; `python -m tests.simulation --mutants --kind shared` looks for all."""
@@ -41,6 +41,7 @@ def a_fence_has_no_epoch() -> Patches:
     return _fence("AND epoch >= 0 * ? AND writes = ?")
 
 
+@needs("cut_after")
 @mutant_of("shared")
 def a_fence_does_not_count() -> Patches:
     """A transaction whose commit got no answer is done again though it was committed."""
@@ -67,6 +68,7 @@ def a_lease_is_not_waited_for() -> Patches:
     return [(journal, "take", take)]
 
 
+@needs("jump")
 @mutant_of("shared")
 def a_lease_is_compared_with_the_wall_clock() -> Patches:
     """Whether a lease has ended is told by the clock of this machine."""
@@ -89,12 +91,14 @@ def a_process_of_another_machine_is_dead() -> Patches:
     return [(lease, "is_dead", is_dead)]
 
 
+@needs("cut_after")
 @mutant_of("shared")
 def a_lost_commit_is_believed_absent() -> Patches:
     """A commit without an answer counts as one that was not done: what is to be recorded is recorded as not sent."""
     return [edited(connection.PostgresConnection, "_fence_failed", "if may_be_committed and row", "if False and row")]
 
 
+@needs("cut_before")
 @mutant_of("shared")
 def a_commit_without_an_answer_was_done() -> Patches:
     """A commit counts as done where the connection was lost before its answer came."""
@@ -108,6 +112,7 @@ def a_commit_without_an_answer_was_done() -> Patches:
     ]
 
 
+@needs("cut_before")
 @mutant_of("shared")
 def what_was_written_is_not_repeated() -> Patches:
     """A transaction goes on over another connection without what it wrote over the lost one."""
@@ -128,6 +133,7 @@ def the_intent_is_written_later() -> Patches:
     return [(delivery.BatchSender, "_record_intent", record_intent)]
 
 
+@needs("reconcile", "resend")
 @mutant_of("shared")
 def nobody_may_still_send() -> Patches:
     """What is absent is sent again though a frozen process may be about to send it, and an intent does not grow old."""
@@ -157,3 +163,25 @@ def documents_of_other_parts_are_sent() -> Patches:
         return {}
 
     return [(PartFilter, "filter", passes_nothing_over), (journal, "refuse_foreign", lambda *_: None)]
+
+
+@needs("promote")
+@mutant_of("shared")
+def the_first_run_says_which_database_it_is() -> Patches:
+    """Nobody has noted which database it is before the first run begins: a standby that has the tables alone is not noticed."""
+    from .shared_database import RealDatabase
+
+    real = RealDatabase.clean
+
+    def clean(self: Any) -> None:
+        real(self)
+        self.admin.execute("UPDATE amili_arm.journal SET server = NULL")
+
+    return [(RealDatabase, "clean", clean)]
+
+
+@needs("promote")
+@mutant_of("shared")
+def a_promoted_standby_is_not_noticed() -> Patches:
+    """A database with another timeline than before is not noticed."""
+    return [(store, "_is_other", lambda *_: False)]

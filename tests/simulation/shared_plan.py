@@ -21,7 +21,7 @@ class SharedAct:
 
     Attributes:
         what: `worker` sends parts; `report` reads the merged report; `restart` and `stall`: the database is killed, or stopped; `jump`: a
-            clock does; `off`: a machine goes off without a word.
+            clock does; `off`: a machine goes off without a word; `promote`: a standby is promoted that lacks the last `seconds`.
         at: when, in seconds.
         seconds: how long the database is away, or how far a clock jumps.
         host: the machine.
@@ -121,6 +121,8 @@ class SharedPlan:
 
 
 _ODD = ("kill", "cancel", "freeze", "kill_exchange", "freeze_exchange", "reconcile", "restart", "stall", "jump", "off", "foreign", "report")
+_RARE = ("promote",)
+_EVENTS = ("restart", "stall", "jump", "jump", "off", "report", "promote")
 """What may be odd about a story. Each draws some of it."""
 
 
@@ -128,7 +130,7 @@ def draw(seed: int) -> SharedPlan:
     """Draws the story of a seed."""
     rng = random.Random(f"{seed}/shared")
     share = rng.choice((0.0, 0.1, 0.3, 0.5))
-    odd = frozenset(kind for kind in _ODD if rng.random() < 0.4)
+    odd = frozenset([*(kind for kind in _ODD if rng.random() < 0.4), *(kind for kind in _RARE if rng.random() < 0.15)])
     faults = tuple(fault for fault in (*FAULTS, *DATABASE_FAULTS) if rng.random() < share) or (rng.choice(DATABASE_FAULTS),)
     parts, lease = rng.choice((1, 1, 1, 2, 4)), rng.choice((2.0, 2.0, 10.0, 10.0, 60.0))
     span = rng.choice((0.3, 3.0, lease))
@@ -139,7 +141,9 @@ def draw(seed: int) -> SharedPlan:
     for act in frozen[:2]:
         rival = _draw_worker(rng, calm, parts, lease, span)
         acts.append(replace(rival, at=act.at + rng.random() * act.freeze_for, parts=act.parts, patience=120.0))
-    acts += [_draw_event(rng, what, lease, span) for what in ("restart", "stall", "jump", "jump", "off", "report") if what in odd]
+    acts += [
+        _draw_event(rng, what, lease, span) for what in ("restart", "stall", "jump", "jump", "off", "report", "promote") if what in odd
+    ]
     return SharedPlan(
         seed,
         tuple(sorted(acts, key=lambda act: act.at)),

@@ -53,6 +53,9 @@ _AGAIN, _BESIDE = 3, 5
 _DATABASE_ODDS = 0.4
 """How much rarer a fault of the database is than one of the service: there are more messages."""
 
+_LOST = "has lost what it had committed"
+"""What the library says of a database that was set back."""
+
 _SECOND = 1_000_000_000
 
 _MAY_BE_TAKEN = "state <> 'queued' AND (state <> 'settled' OR final NOT IN ('not_sent', 'rejected', 'invalid') OR exceptions IS NOT NULL)"
@@ -225,6 +228,8 @@ class SharedStory:
         self._begun: dict[int, _Begun] = {}
         self._pending = 0
         self.takeovers = 0
+        # What the processes before this one were about to send may be lost with the database.
+        self._lost_before = 0
         service.on_taken = self._taken
         self.database.on_commit = self._committed
         self.database.before_take = self._is_free
@@ -250,6 +255,8 @@ class SharedStory:
         for act in self.plan.acts:
             self._pending += 1
             self.world.after(act.at, partial(self._happens, act))
+            if act.what == "promote":
+                self.world.after(max(0.0, act.at - act.seconds), self.database.keep)
         self._pass(lambda: not self._pending)
 
     def _pass(self, is_over: Callable[[], bool]) -> None:
@@ -290,6 +297,9 @@ class SharedStory:
             self.database.restart(act.seconds)
         elif act.what == "stall":
             self.database.stall(act.seconds)
+        elif act.what == "promote":
+            self.database.promote()
+            self._lost_before = self.world.next_pid
         elif act.what == "jump":
             where: Any = self.database if act.clock == "database" else self.world
             name = "ahead" if act.clock == "database" else act.clock
@@ -340,14 +350,18 @@ class SharedStory:
                 begun.failures = [failure async for failure in run.failures()]
                 return
             for part in act.parts:
-                source = begun.source
-                if not act.pass_over:
-                    source = [record for record in source if part_of(record["documentNo"], self.plan.parts) == part]
+                source = self._source_of(begun, part)
                 given: Any = source if act.listed else iter(source)
                 this = run.send_part(part, given, pass_over=act.pass_over)
                 begun.made.append((part, this.report, source))
                 await this
         begun.is_whole = True
+
+    def _source_of(self, begun: _Begun, part: int) -> Any:
+        """The documents that a worker is given for a part."""
+        if begun.act.pass_over:
+            return begun.source
+        return [record for record in begun.source if part_of(record["documentNo"], self.plan.parts) == part]
 
     def _exchanged(self, process: Process) -> None:
         """A process has sent something to the database."""
@@ -370,6 +384,8 @@ class SharedStory:
         """What is taken is in the journal as something that may have been."""
         rows = self.database.rows(f"SELECT keys FROM amili_arm.records JOIN amili_arm.batches ON id = batch WHERE {_MAY_BE_TAKEN}")
         known = {str(key).casefold() for (keys,) in rows for key in codec.json_value(keys)}
+        if sender.pid < self._lost_before:
+            return
         if lost := [number for record in records if (number := record["documentNo"]).casefold() not in known]:
             self.violate("intent", f"{sender} sent {lost}, and the journal does not know it")
 
@@ -422,6 +438,8 @@ class SharedStory:
         self.world.note(f"{process} ended {'cancelled' if task.cancelled() else 'well' if failure is None else f'with {failure!r}'}")
         if failure is not None and not isinstance(failure, ArmError):
             self.violate("errors", f"{type(failure).__name__}: {failure}")
+        if not self._lost_before and _LOST in str(failure):
+            self.violate("commits", f"{process} ended with {failure!r}, and the database has lost nothing")
         for part, report, source in begun.made:
             self._is_true(begun, part, report, source)
         if begun.told is not None and failure is None:
