@@ -226,7 +226,7 @@ class Database:
         timeline: grows when a standby is promoted.
         on_commit: called after each transaction that was committed.
         before_take: called before a statement that takes a part over: with the process and the values.
-        on_exchange: called when a process has sent something.
+        on_exchange, on_answer: called when a process has sent something, and when its answer has come.
     """
 
     def __init__(self, world: World, threads: Threads, strikes: Callable[..., str | None]) -> None:
@@ -240,6 +240,7 @@ class Database:
         self.on_commit: Callable[[Commit], object] = lambda _: None
         self.before_take: Callable[[Process, Sequence[Any]], object] = lambda *_: None
         self.on_exchange: Callable[[Process], object] = lambda _: None
+        self.on_answer: Callable[[Process], object] = lambda _: None
         self.sessions: list[Session] = []
         self.away_until = self.stalled_until = 0
         self._standby: _Copy | None = None
@@ -696,6 +697,7 @@ class SimConnection:
             exchange.is_abandoned = True
             self.close()
             raise psycopg.OperationalError(f"the server has not answered for {self.longest:.0f} s")
+        database.on_answer(self._process)
         if exchange.is_lost:
             self.close()
         if exchange.failure is not None:

@@ -35,6 +35,7 @@ def a_fence_compares_nothing() -> Patches:
     return _fence("AND epoch >= 0 * ? AND writes >= 0 * ?")
 
 
+@needs("freeze_answer")
 @mutant_of("shared")
 def a_fence_has_no_epoch() -> Patches:
     """An owner whose lease was taken over goes on where its successor has written as often."""
@@ -133,7 +134,7 @@ def the_intent_is_written_later() -> Patches:
     return [(delivery.BatchSender, "_record_intent", record_intent)]
 
 
-@needs("reconcile", "resend")
+@needs("freeze_answer", "reconcile", "resend")
 @mutant_of("shared")
 def nobody_may_still_send() -> Patches:
     """What is absent is sent again though a frozen process may be about to send it, and an intent does not grow old."""

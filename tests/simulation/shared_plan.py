@@ -33,6 +33,7 @@ class SharedAct:
         kill_at, cancel_at, freeze_at: the turn of its loop before which it is killed, cancelled or frozen.
         freeze_for: for how many seconds.
         kill_exchange, freeze_exchange: likewise, after so many messages to the database, each on its way.
+        freeze_answer: likewise, when so many answers of the database have come: what was recorded is, and has not left.
         reconcile: whether what is unknown is looked up.
         resend: whether what is absent is sent again.
         accepted: whether it ends when all is accepted.
@@ -54,6 +55,7 @@ class SharedAct:
     freeze_for: float = 0.0
     kill_exchange: int | None = None
     freeze_exchange: int | None = None
+    freeze_answer: int | None = None
     reconcile: bool = False
     resend: bool = False
     patience: float = 120.0
@@ -120,7 +122,21 @@ class SharedPlan:
         return cls(**{**value, "acts": acts, "faults": tuple(value["faults"]), "only": only})
 
 
-_ODD = ("kill", "cancel", "freeze", "kill_exchange", "freeze_exchange", "reconcile", "restart", "stall", "jump", "off", "foreign", "report")
+_ODD = (
+    "kill",
+    "cancel",
+    "freeze",
+    "kill_exchange",
+    "freeze_exchange",
+    "freeze_answer",
+    "reconcile",
+    "restart",
+    "stall",
+    "jump",
+    "off",
+    "foreign",
+    "report",
+)
 _RARE = ("promote",)
 _EVENTS = ("restart", "stall", "jump", "jump", "off", "report", "promote")
 """What may be odd about a story. Each draws some of it."""
@@ -136,11 +152,13 @@ def draw(seed: int) -> SharedPlan:
     span = rng.choice((0.3, 3.0, lease))
     acts = [_draw_worker(rng, odd, parts, lease, span) for _ in range(rng.choice((1, 2, 2, 3, 4)))]
     # Others come as long as one is frozen.
-    frozen = [act for act in acts if act.freeze_at is not None or act.freeze_exchange is not None]
-    calm = odd - {"freeze", "freeze_exchange"}
+    frozen = [act for act in acts if (act.freeze_at, act.freeze_exchange, act.freeze_answer) != (None, None, None)]
+    calm = odd - {"freeze", "freeze_exchange", "freeze_answer"}
     for act in frozen[:2]:
         rival = _draw_worker(rng, calm, parts, lease, span)
-        acts.append(replace(rival, at=act.at + rng.random() * act.freeze_for, parts=act.parts, patience=120.0))
+        rival = replace(rival, at=act.at + rng.random() ** 2 * act.freeze_for, parts=act.parts, patience=120.0)
+        # It may find that what was about to be sent is absent.
+        acts.append(replace(rival, reconcile=True, resend=True, kill_at=None) if rng.random() < 0.4 else rival)
     acts += [
         _draw_event(rng, what, lease, span) for what in ("restart", "stall", "jump", "jump", "off", "report", "promote") if what in odd
     ]
@@ -177,9 +195,10 @@ def _draw_worker(rng: random.Random, odd: frozenset[str], parts: int, lease: flo
         kill_at=turn(80) if is_odd("kill", 0.6) else None,
         cancel_at=turn(80) if is_odd("cancel", 0.4) else None,
         freeze_at=turn(60) if is_odd("freeze", 0.7) else None,
-        freeze_for=lease * rng.choice((0.5, 1.5, 3.0)) + rng.choice((0.0, 0.0, 31.0)),
+        freeze_for=lease * rng.choice((0.5, 1.5, 3.0)) + rng.choice((0.0, 0.0, 31.0, 300.0)),
         kill_exchange=turn(15) if is_odd("kill_exchange", 0.6) else None,
         freeze_exchange=turn(12) if is_odd("freeze_exchange", 0.6) else None,
+        freeze_answer=turn(12) if is_odd("freeze_answer", 0.6) else None,
         reconcile=is_odd("reconcile", 0.5),
         resend=rng.random() < 0.5,
         patience=rng.choice((5.0, 120.0)),

@@ -202,6 +202,7 @@ class _Begun:
     is_looked_at: bool = False
     is_whole: bool = False
     exchanges: int = 0
+    answers: int = 0
 
 
 class SharedStory:
@@ -234,6 +235,7 @@ class SharedStory:
         self.database.on_commit = self._committed
         self.database.before_take = self._is_free
         self.database.on_exchange = self._exchanged
+        self.database.on_answer = self._answered
 
     def violate(self, rule: str, what: str) -> None:
         """Takes note of what must not be."""
@@ -370,8 +372,18 @@ class SharedStory:
         if begun.exchanges == begun.act.kill_exchange:
             process.kill()
         elif begun.exchanges == begun.act.freeze_exchange:
-            process.frozen_until = self.world.now + int(begun.act.freeze_for * _SECOND)
-            self.world.note(f"{process} is stopped for {begun.act.freeze_for:g} s")
+            self._freeze(process, begun.act.freeze_for)
+
+    def _answered(self, process: Process) -> None:
+        """An answer of the database has come."""
+        begun = self._begun[process.pid]
+        begun.answers += 1
+        if begun.answers == begun.act.freeze_answer:
+            self._freeze(process, begun.act.freeze_for)
+
+    def _freeze(self, process: Process, seconds: float) -> None:
+        process.frozen_until = self.world.now + int(seconds * _SECOND)
+        self.world.note(f"{process} is stopped for {seconds:g} s")
 
     # --- what must be true at each moment ---------------------------------------------------------------------------------------
 
