@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import shutil
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, closing, suppress
@@ -37,15 +35,13 @@ from amili_arm_async.wire import Response
 
 from .books import money_is_lost, read_runs, total_of, what_a_journal_lost, what_a_journal_says_otherwise
 from .drawing import RUN, Act, Scenario, draw, read_case
-from .graveyard import bury, stories
 from .machine import Machine
-from .network import Network
 from .service import BLIND, Service, name_of
-from .world import DeadlockError, EndlessError, Process, World
+from .told import BaseStory, MachineStoppedError, Result, run_in_a_world
+from .world import Process, World
 
 __all__ = ["Act", "Result", "Scenario", "draw", "read_case", "run_scenario", "shrink"]
 
-_MEMORY = "/dev/shm"
 _LOOKED_UP = 3
 """Of so many stories and branches, one ends with a reconcile."""
 
@@ -90,73 +86,22 @@ class _Begun:
     """What the same process does at the same time, with the same client."""
 
 
-@dataclass
-class Result:
-    """What came of it.
-
-    Attributes:
-        violations: what must not be, each with the name of the rule in front.
-        trace: a hash of all that happened.
-        log: the lines of the story, if they were kept.
-        struck: how often each fault struck.
-        states: how often records ended in which state and reason.
-        cases: how many stories it was: that of the acts, and one for each commit after which another one branched off.
-        branch: the branch in which a rule was violated, or None.
-        struck_at: the moments in which a fault struck.
-    """
-
-    violations: list[str]
-    trace: str
-    log: list[str]
-    struck: Counter[str]
-    states: Counter[tuple[str, str | None]] = field(default_factory=Counter)
-    cases: int = 1
-    branch: int | None = None
-    struck_at: tuple[int, ...] = ()
-
-
 # --- running ----------------------------------------------------------------------------------------------------------------
 
 
 def run_scenario(scenario: Scenario, *, keep_log: bool = False, branches: bool = True) -> Result:
     """Runs a story in a world of its own, and those that branch off from it."""
-    world = World(scenario.seed, keep_log=keep_log)
-    service = Service(world)
-    service.enabled, service.odds = frozenset(scenario.faults), scenario.odds
-    service.only = frozenset(scenario.only) if scenario.only is not None else None
-    service.knows_senders = not any(act.what in {"restore", "prune", "replay"} for act in scenario.acts)
-    network = Network(world, service)
-    network.refuses = lambda: service.strikes("refused") is not None
-    machine = Machine(world, network)
-    folder = Path(tempfile.mkdtemp(dir=_MEMORY if Path(_MEMORY).is_dir() else None, prefix="simulation-"))
-    story = _Story(scenario, world, service, machine, folder)
-    try:
-        with stories(), machine.under():
-            story.tell(story.run)
-            cases = 1
-            while branches and story.moments and not story.violations:
-                cases += 1
-                story.tell(partial(story.branch_off, story.moments.pop()))
-    finally:
-        shutil.rmtree(folder)
-        bury(world, machine, network, story)
-    log, struck_at = world.log or [], tuple(service.struck_at)
-    return Result(story.violations, world.trace.hexdigest(), log, service.struck, story.states, cases, story.branch, struck_at)
+    return run_in_a_world(scenario, Service, partial(_Story, scenario), keep_log=keep_log, branches=branches)
 
 
-class _MachineStopped(BaseException):
-    """Everything stops: from here on it is a branch."""
-
-
-class _Story:
+class _Story(BaseStory):
     def __init__(self, scenario: Scenario, world: World, service: Service, machine: Machine, folder: Path) -> None:
+        super().__init__(world)
         self.scenario = scenario
-        self.world = world
         self.service = service
+        service.knows_senders = not any(act.what in {"restore", "prune", "replay"} for act in scenario.acts)
         self.machine = machine
         self.folder = folder
-        self.violations: list[str] = []
-        self.states: Counter[tuple[str, str | None]] = Counter()
         self.documents = list(_documents(scenario))
         # By run, how often each document was in a source at the most.
         self.given: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -165,8 +110,6 @@ class _Story:
         # After a replay or a prune, the journal does not have all of it.
         self.is_elsewhere = any(act.bare for act in scenario.acts)
         self.boots = 1
-        self.branch: int | None = None
-        self.moments: list[dict[str, Any]] = []
         self._branches = world.stream("branches")
         machine.on_commit = self._committed
         # How many runs have a part in it.
@@ -175,20 +118,6 @@ class _Story:
         self._is_all_in_one_run = self.runs == 1 and not any(act.changed for act in scenario.acts)
         self._may_stop = 0
 
-    def violate(self, rule: str, what: str) -> None:
-        """Takes note of what must not be."""
-        self.violations.append(f"{rule}: {what}")
-        self.world.note(f"VIOLATION {rule}: {what}")
-
-    def tell(self, part: Callable[[], None]) -> None:
-        """Tells a part of the story, with an end in any case."""
-        try:
-            part()
-        except DeadlockError:
-            self.violate("ends", "a process waits for ever")
-        except EndlessError:
-            self.violate("ends", "a process does not end")
-
     def run(self) -> None:
         """Does all acts, and what people do the next morning."""
         try:
@@ -196,7 +125,7 @@ class _Story:
                 self._do(act)
                 if self.violations:
                     return
-        except _MachineStopped:
+        except MachineStoppedError:
             self.branch_off(self.moments.pop())
         else:
             if not any(act.bare for act in self.scenario.acts):
@@ -211,7 +140,7 @@ class _Story:
         if self.scenario.branch is not None:
             if self.machine.commits == self.scenario.branch:
                 self.moments.append(self._moment())
-                raise _MachineStopped
+                raise MachineStoppedError
         elif self._branches.random() < _BRANCHES_OFF:
             # Each of them is as likely to be kept.
             self._may_stop += 1

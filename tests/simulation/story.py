@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
 import sqlite3
-import tempfile
 from collections import Counter
-from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,17 +16,13 @@ from amili_arm_async import ArmClient, ArmError, BulkOptions, BulkReport, Client
 from amili_arm_async.bulk.outcomes import SUCCESS
 
 from .customer_source import customers_of
-from .graveyard import bury, stories
 from .machine import Machine
-from .network import Network
 from .plan import Act, Plan
 from .registry import CustomerService, customer_name, text_of
-from .scenario import Result
-from .world import DeadlockError, EndlessError, Process, World
+from .told import BaseStory, MachineStoppedError, Result, run_in_a_world
+from .world import Process, World
 
 __all__ = ["Begun", "Story", "run_story"]
-
-_MEMORY = "/dev/shm"
 
 _MOST_BRANCHES = 6
 _BRANCHES_OFF = 0.1
@@ -37,10 +30,6 @@ _BRANCHES_OFF = 0.1
 
 _BRANCHES_WITH_AN_ACT = 0.5
 """How often a branch goes on with what was done when the machine stopped; else the morning comes at once."""
-
-
-class _MachineStoppedError(BaseException):
-    """Everything stops: from here on it is a branch."""
 
 
 @dataclass
@@ -64,7 +53,7 @@ class Begun:
     failure: BaseException | None = None
 
 
-class Story:
+class Story(BaseStory):
     """One story. A kind of story says what a process does, and what must be true.
 
     Args:
@@ -82,20 +71,16 @@ class Story:
     """Names of what else of a story of this kind belongs to a moment: sets and mappings whose values never change."""
 
     def __init__(self, plan: Plan, world: World, service: CustomerService, machine: Machine, folder: Path) -> None:
+        super().__init__(world)
         self.plan = plan
-        self.world = world
         self.service = service
         self.machine = machine
         self.folder = folder
-        self.violations: list[str] = []
-        self.states: Counter[tuple[str, str | None]] = Counter()
         self.copies: dict[str, bytes] = {}
         self.boots = 1
         # When the last job began, and what it is.
         self._begun_at = 0.0
         self._act = Act("")
-        self.branch: int | None = None
-        self.moments: list[dict[str, Any]] = []
         self._branches = world.stream("branches")
         machine.on_commit = self._committed
 
@@ -120,20 +105,6 @@ class Story:
     def morning(self) -> None:
         """What is done at last, with a service that is well."""
 
-    def violate(self, rule: str, what: str) -> None:
-        """Takes note of what must not be."""
-        self.violations.append(f"{rule}: {what}")
-        self.world.note(f"VIOLATION {rule}: {what}")
-
-    def tell(self, part: Callable[[], None]) -> None:
-        """Tells a part of the story, with an end in any case."""
-        try:
-            part()
-        except DeadlockError:
-            self.violate("ends", "a process waits for ever")
-        except EndlessError:
-            self.violate("ends", "a process does not end")
-
     def run(self) -> None:
         """Does all acts, then what people do the next morning."""
         try:
@@ -141,7 +112,7 @@ class Story:
                 self.do(act)
                 if self.violations:
                     return
-        except _MachineStoppedError:
+        except MachineStoppedError:
             self.branch_off(self.moments.pop())
         else:
             self._morning()
@@ -164,7 +135,7 @@ class Story:
         if self.plan.branch is not None:
             if self.machine.commits == self.plan.branch:
                 self.moments.append(self._moment())
-                raise _MachineStoppedError
+                raise MachineStoppedError
         elif len(self.moments) < _MOST_BRANCHES and self._branches.random() < _BRANCHES_OFF:
             self.moments.append(self._moment())
 
@@ -405,24 +376,4 @@ _WITHOUT_HARM = {"cancel_at": None, "disk_fails_at": None}
 
 def run_story(cls: type[Story], plan: Plan, *, keep_log: bool = False, branches: bool = True) -> Result:
     """Runs a story in a world of its own, and those that branch off from it."""
-    world = World(plan.seed, keep_log=keep_log)
-    service = CustomerService(world)
-    service.enabled, service.odds = frozenset(plan.faults), plan.odds
-    service.only = frozenset(plan.only) if plan.only is not None else None
-    network = Network(world, service)
-    network.refuses = lambda: service.strikes("refused") is not None
-    machine = Machine(world, network)
-    folder = Path(tempfile.mkdtemp(dir=_MEMORY if Path(_MEMORY).is_dir() else None, prefix="simulation-"))
-    story = cls(plan, world, service, machine, folder)
-    try:
-        with stories(), machine.under():
-            story.tell(story.run)
-            cases = 1
-            while branches and story.moments and not story.violations:
-                cases += 1
-                story.tell(partial(story.branch_off, story.moments.pop()))
-    finally:
-        shutil.rmtree(folder)
-        bury(world, machine, network, story)
-    log, struck_at = world.log or [], tuple(service.struck_at)
-    return Result(story.violations, world.trace.hexdigest(), log, service.struck, story.states, cases, story.branch, struck_at)
+    return run_in_a_world(plan, CustomerService, partial(cls, plan), keep_log=keep_log, branches=branches)
