@@ -366,9 +366,9 @@ class PostgresConnection:
         for number in count():
             if getattr(failure, "sqlstate", None) == LOCKED:
                 self._end_frozen()
-            if not passes(failure):
-                raise failure if isinstance(failure, JournalError) else broken(self._url, failure, self._word) from failure
-            if not self._is_fenced and self.fence is None:
+            if isinstance(failure, JournalError) and not passes(failure):
+                raise failure
+            if not passes(failure) or (not self._is_fenced and self.fence is None):
                 raise broken(self._url, failure, self._word) from failure
             waited = clock.monotonic() - since
             if waited >= self._patience.seconds or not self._patience.wait(_DELAYS[min(number, len(_DELAYS) - 1)]):

@@ -251,6 +251,8 @@ def _look(path: str, mode: str, form: FileFormat) -> None:
             # SQLite reads the missing part of a truncated last page as zeros.
             whole = mode == "ro" or Path(path).stat().st_size % connection.execute("PRAGMA page_size").fetchone()[0] == 0
     except sqlite3.DatabaseError as exc:
-        raise foreign if exc.sqlite_errorname == "SQLITE_NOTADB" else exc from exc
+        if exc.sqlite_errorname == "SQLITE_NOTADB":
+            raise foreign from exc
+        raise
     if findings != ["ok"] or not whole:
         raise JournalError(f"the {form.word} {path} is damaged: it is left untouched. {form.remedy}")

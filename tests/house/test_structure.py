@@ -282,6 +282,18 @@ def test_there_is_no_task_group_around_a_yield() -> None:
     assert around == []
 
 
+def test_no_error_is_raised_as_its_own_cause() -> None:
+    # Whoever follows the causes of an error would never come to an end.
+    found = [
+        f"{module}, line {node.lineno}"
+        for module in NAMES
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Raise) and isinstance(node.cause, ast.Name) and isinstance(node.exc, (ast.IfExp, ast.BoolOp, ast.Name))
+        if node.cause.id in {name.id for name in ast.iter_child_nodes(node.exc) if isinstance(name, ast.Name)} | {ast.unparse(node.exc)}
+    ]
+    assert found == []
+
+
 def test_every_module_says_what_it_is_for() -> None:
     assert [module for module in NAMES if not ast.get_docstring(tree(module))] == []
 

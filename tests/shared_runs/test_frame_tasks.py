@@ -136,6 +136,10 @@ def test_a_task_whose_part_another_attempt_has_taken_over_fails_so_that_spark_re
         with pytest.raises(Exception, match="another process has taken over") as caught:
             send_documents(job, DOCUMENTS)
     assert not isinstance(caught.value, ArmError)
+    causes: list[BaseException | None] = [caught.value]
+    while causes[-1] is not None:
+        assert causes[-1] not in causes[:-1]
+        causes.append(causes[-1].__cause__)
 
 
 def test_a_state_is_for_customers_and_in_a_database(connect: Any) -> None:
