@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -296,6 +297,19 @@ async def test_many_batches_of_another_run_are_read_in_few_exchanges(arm, sandbo
     outcome = await send(arm, records, journal=database, run_id="two", max_records=300)
     assert outcome.counts == {"invalid": 600}
     assert len(exchanges) < 60, "one for each batch of the other run, or more"
+
+
+async def test_the_text_of_a_batch_is_kept_compressed_and_comes_back_as_it_was(arm, sandbox, postgres, database, folder):
+    sandbox.inject(Fault.reset_before(), method="POST", times=None)
+    letter = folder / "failed.jsonl"
+    records = [*invoices(300), b"\0zlib is no JSON"]
+    outcome = await send(arm, records, journal=database, dead_letter=letter, **{**RUN, "max_records": 300})
+    assert outcome.counts == {"unknown": 300, "invalid": 1}
+    lines = lines_of(letter)
+    assert [line["payload"] for line in lines[:300]] == records[:300]
+    assert "zlib is no JSON" in str(lines[300])
+    ((size,),) = postgres.execute("SELECT max(length(body)) FROM amili_arm.bodies")
+    assert size < len(json.dumps(records[:300])) / 4
 
 
 async def test_a_database_that_does_not_come_back(arm, sandbox, postgres, database):

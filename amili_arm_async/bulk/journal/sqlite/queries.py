@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from .... import codec
@@ -19,6 +21,7 @@ __all__ = [
     "deadline_of",
     "ids",
     "left_behind",
+    "packed",
     "places_of",
     "read_exceptions",
     "read_open",
@@ -36,6 +39,9 @@ __all__ = [
 ]
 
 _SHIFT: Final = 32
+
+_PACKED: Final = b"\0zlib"
+"""How a text begins that is compressed."""
 
 ROW: Final = "SELECT records, state, final, reason, message, exceptions FROM batches WHERE id = ?"
 
@@ -124,7 +130,30 @@ def keys_of(connection: sqlite3.Connection, batch: int) -> list[str | None]:
 def body_of(connection: sqlite3.Connection, batch: int) -> bytes | None:
     """Returns the JSON that was sent, or None if it was not kept."""
     row = connection.execute("SELECT body FROM bodies WHERE batch = ?", (batch,)).fetchone()
-    return bytes(row[0]) if row is not None else None
+    return _unpacked(bytes(row[0])) if row is not None else None
+
+
+def packed(pieces: Iterable[bytes]) -> bytes:
+    """Compresses the text of a batch; `body_of` returns it as it was.
+
+    Args:
+        pieces: the JSON of its records.
+    """
+    compressor = zlib.compressobj(1)
+    parts = [_PACKED]
+    for number, piece in enumerate(pieces):
+        if number:
+            parts.append(compressor.compress(b","))
+        parts.append(compressor.compress(piece))
+    return b"".join([*parts, compressor.flush()])
+
+
+def _unpacked(body: bytes) -> bytes:
+    if body.startswith(_PACKED):
+        # A record that is no JSON may begin like that, too, and has no checksum.
+        with contextlib.suppress(zlib.error):
+            return zlib.decompress(memoryview(body)[len(_PACKED) :])
+    return body
 
 
 def read_open(connection: sqlite3.Connection, batch: int) -> AcceptedBatch:
