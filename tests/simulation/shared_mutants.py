@@ -170,7 +170,7 @@ def documents_of_other_parts_are_sent() -> Patches:
 @mutant_of("shared")
 def the_first_run_says_which_database_it_is() -> Patches:
     """Nobody has noted which database it is before the first run begins: a standby that has the tables alone is not noticed."""
-    from .shared_database import RealDatabase
+    from .shared_postgres import RealDatabase
 
     real = RealDatabase.clean
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 pytest.importorskip("psycopg", reason="psycopg is not installed")
 
 from ..support.postgres import Server
-from . import kinds, shared_server
+from . import kinds, shared_bulk, shared_server
 from .__main__ import main
 from .graveyard import stories
 from .mutants import mutated
@@ -91,3 +92,12 @@ def test_without_postgres_nothing_is_told(monkeypatch, capsys):
 
     assert main() == 0
     assert "skipped" in capsys.readouterr().out
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize(("mutant", "found"), [(None, 0), ("crashed_is_not_sent", 1)])
+def test_many_documents_are_sent_once(monkeypatch, mutant, found):
+    monkeypatch.setattr(sys, "argv", ["shared_bulk", "--documents", "1000", "--parts", "8", "--batch", "50", "--harm", "0.8"])
+
+    with mutated(mutant) if mutant is not None else contextlib.nullcontext():
+        assert shared_bulk.main() == found
