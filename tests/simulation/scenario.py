@@ -550,13 +550,17 @@ class _Story(BaseStory):
                 self._not_taken(begun, failure.state, name)
             elif failure.state == "failed" and name not in self.service.failed:
                 self.violate("contradiction", f"{name} is failed, and the service says nothing of that")
-            elif failure.state == "accepted" and not self.service.taken[name] and name not in self.service.failed:
+            elif failure.state == "accepted" and not self._may_be_accepted(name):
                 self.violate("contradiction", f"{name} is accepted, and was never taken")
         for name, number in claimed.items():
             # Of what is only accepted, the result may say later that it failed.
             is_open = begun.act.results == "accepted" and name in self.service.failed
             if self.service.taken[name] < number and not is_open:
                 self.violate("contradiction", f"{name} succeeded {number} times, and was taken {self.service.taken[name]} times")
+
+    def _may_be_accepted(self, name: str) -> bool:
+        # An extra answer may name a batch of which its sender heard nothing: nobody could tell.
+        return self.service.taken[name] > 0 or name in self.service.failed or self.service.struck["extra_answer"] > 0
 
     def _was_told(self, begun: _Begun, report: BulkReport, is_cut: bool) -> None:
         """Compares what the program was told with the report: each record once, and none is missing where the run came to its end."""
