@@ -20,6 +20,7 @@ FOUND_SOON = ("the_state_is_written_before_the_result", "unknown_is_kept", "a_pa
 """Mutants that are found with few seeds; `python -m tests.simulation --mutants` looks for all."""
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("kind", KINDS)
 def test_some_stories_have_no_violation(kind):
     with stories():
@@ -28,6 +29,7 @@ def test_some_stories_have_no_violation(kind):
     assert not found
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_seed_decides_everything(kind):
     with stories():

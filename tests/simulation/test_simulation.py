@@ -38,6 +38,7 @@ def traces(seeds: range) -> list[str]:
         return [run_scenario(draw(seed)).trace for seed in seeds]
 
 
+@pytest.mark.proof
 def test_some_stories_have_no_violation():
     with stories():
         found = {seed: result.violations for seed in range(15) if (result := run_scenario(draw(seed))).violations}
@@ -45,6 +46,7 @@ def test_some_stories_have_no_violation():
     assert not found
 
 
+@pytest.mark.proof
 def test_a_seed_decides_everything_in_any_order_and_process():
     script = "from tests.simulation.test_simulation import traces; print(*traces(range(5)))"
     environment = {**os.environ, "PYTHONHASHSEED": "12345"}
@@ -92,6 +94,7 @@ def test_a_branch_is_the_same_story_alone():
     assert alone.trace == result.trace
 
 
+@pytest.mark.proof
 def test_a_story_is_shrunk_to_the_fault_that_matters():
     with stories(), mutated("unknown_is_sent_again"):
         seed = next(seed for seed in range(100) if run_scenario(draw(seed), branches=False).violations)
@@ -102,6 +105,7 @@ def test_a_story_is_shrunk_to_the_fault_that_matters():
         assert len(small.only or ()) <= 1
 
 
+@pytest.mark.proof
 def test_what_was_seen_steers_the_choice_of_seeds_and_is_counted():
     first = explore(draw, run_scenario, first=0, number=6, workers=2, until=None)
     again = explore(draw, run_scenario, first=0, number=6, workers=2, until=None)
