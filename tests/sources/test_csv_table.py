@@ -92,11 +92,12 @@ headers = st.sampled_from(
 @given(headers, texts, st.booleans(), st.sampled_from(["utf-8", "cp1252", "cp865"]))
 @example(HEADER, '1;"A\n";B\n2;C\n', False, "utf-8")
 @example(HEADER, "1;A\n\x1a\n2;B\n\x1a\n\n", False, "utf-8")
+@example(HEADER, 'x,yÅ2;"B"\nÅ2;"B"\n', False, "cp1252")
 def test_the_quick_way_and_the_careful_one_agree(header, text, extra, encoding):
     content = (header + text).encode(encoding, "replace")
-    # The rows begin with a block of their own: the one with the header is never cut quickly.
+    # The rows begin with a block of their own: the one with the header is never cut quickly. What shows the encoding may be in the next.
     quick, found = cut(content, step=len(header), extra=extra)
-    careful, expected = cut(content, table=CarefulTable, extra=extra)
+    careful, expected = cut(content, step=len(header), table=CarefulTable, extra=extra)
     assert found == expected
     assert (quick.line_count, quick.blank_count, quick.names) == (careful.line_count, careful.blank_count, careful.names)
 
