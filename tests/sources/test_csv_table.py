@@ -88,7 +88,7 @@ headers = st.sampled_from(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(headers, texts, st.booleans(), st.sampled_from(["utf-8", "cp1252", "cp865"]))
 @example(HEADER, '1;"A\n";B\n2;C\n', False, "utf-8")
 @example(HEADER, "1;A\n\x1a\n2;B\n\x1a\n\n", False, "utf-8")
@@ -105,7 +105,7 @@ def test_the_quick_way_and_the_careful_one_agree(header, text, extra, encoding):
 lines = st.lists(st.sampled_from(["1;A\n", "2;\n", ";B\n", ";\n", "3;C;\n", "4\n", ' ;"D"\n']), max_size=6).map("".join)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(headers, texts | lines, st.booleans(), st.sampled_from([0, 1]))
 @example(HEADER, "1;A\n2;B\n", False, 0)
 @example(HEADER, "1;A;\n2\n", False, 0)
@@ -133,7 +133,7 @@ def test_it_does_not_matter_how_the_bytes_come(header, text, step, longest):
     assert cut(content, step, longest=longest)[1] == expected
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(headers, texts, st.integers(1, 200), st.booleans())
 @example("customerNo\n", ';"\n\x1c"', 1, False)
 def test_every_line_is_a_row_a_broken_row_a_part_of_one_or_blank(header, text, step, extra):

@@ -58,7 +58,7 @@ def same_as_each(reader, cells):
         assert plain(values) == plain(expected)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(
     st.sampled_from(FIELDS), ORIGINS, st.sampled_from([None, ",", ".", ""]), st.sampled_from([None, "-", "1"]), st.lists(CELLS, max_size=4)
 )
@@ -75,7 +75,7 @@ def test_a_column_of_lists(field, cells):
 VALUES = CELLS | st.integers() | st.decimals(allow_nan=False, allow_infinity=False) | st.booleans() | st.lists(CELLS, max_size=2)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.sampled_from(FIELDS), st.data())
 def test_a_column_of_values_of_json(field, data):
     kinds = {
@@ -99,7 +99,7 @@ ORDINARY = {
 }
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.sampled_from(FIELDS), SIGNS, st.data())
 def test_a_column_of_ordinary_cells(field, sign, data):
     cells = data.draw(st.lists(ORDINARY[field.type] | st.sampled_from([None, ""]), max_size=5))
