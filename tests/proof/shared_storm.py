@@ -74,6 +74,12 @@ class Summary:
         return lines
 
 
+def _knows_a_success(server: Server) -> bool:
+    """Whether a journal knows of a document that succeeded."""
+    ((has_tables,),) = server.execute("SELECT to_regclass('amili_arm.batches') IS NOT NULL")
+    return has_tables and bool(server.execute("SELECT 1 FROM amili_arm.batches WHERE final = 'succeeded' LIMIT 1"))
+
+
 class SharedStory:
     """One shared run, its documents, and what was done to it.
 
@@ -81,12 +87,16 @@ class SharedStory:
         tenant, forks, postgres: where it sends to, what starts the workers, and where the journal is.
         seed: decides everything that is not the network's.
         summary: counts what happened.
+        count: of the documents; None: the seed decides.
     """
 
-    def __init__(self, tenant: Tenant, forks: ForkServer, postgres: Server, seed: int, summary: Summary) -> None:
+    def __init__(
+        self, tenant: Tenant, forks: ForkServer, postgres: Server, seed: int, summary: Summary, *, count: int | None = None
+    ) -> None:
         self.rng = random.Random(f"shared story {seed}")
         self.parts = self.rng.choice([1, 2, 4])
-        self.source = Source("documents", seed, self.rng.choice([30, 60]), 1.0)
+        few = self.rng.choice([30, 60])
+        self.source = Source("documents", seed, count or few, 1.0)
         self.records = self.source.records()
         self.tenant = tenant
         self.postgres = postgres
@@ -195,10 +205,15 @@ class SharedStory:
             How many documents were taken of which it knows nothing.
         """
         before = len(self.tenant.truth(peek=True).writes)
-        children = [self.start(part) for part in range(self.parts)]
+        # What was lost is looked up once the time to settle has passed, which is a little longer than this.
+        children = [self.start(part, deadline=2.0) for part in range(self.parts)]
         self.tenant.wait(writes=before + 3, unless=children[0].pid)
+        until = time.monotonic() + LONGEST
+        # Without one, nothing would prove that look-ups work, and what they do not find would stay unknown.
+        while not _knows_a_success(standby):
+            self.is_true(time.monotonic() < until, "the standby learns of no success")
         cut()
-        self.tenant.wait(writes=before + 7, unless=children[0].pid)
+        self.tenant.wait(writes=len(self.tenant.truth(peek=True).writes) + 4, unless=children[0].pid)
         self.postgres.stop("immediate")
         standby.promote()
         switch()
@@ -213,8 +228,8 @@ class SharedStory:
 
     def is_looked_up(self) -> None:
         """Sends each part until what could still appear has appeared, or is proved absent and was sent."""
-        until = time.monotonic() + LONGEST
         for part in range(self.parts):
+            until = time.monotonic() + LONGEST
             while True:
                 found = self.ended(self.start(part, deadline=0.5))
                 self.is_true(found is not None and found["ended"] == "report", "a part does not end after a standby was promoted")

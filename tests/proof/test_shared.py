@@ -38,13 +38,13 @@ def test_a_worker_that_is_frozen_past_its_lease_with_two_rivals(make_story: Make
     story.finish()
 
 
-@pytest.mark.parametrize("way", ["several hosts", "proxy"])
-@pytest.mark.parametrize("seed", [2, 3, 17])
+@pytest.mark.parametrize(("way", "seed"), [("several hosts", 3), ("several hosts", 17), ("proxy", 17)])
 def test_a_standby_that_lags_is_promoted_while_all_parts_are_sent(
     tenant_server: TenantServer, forks: ForkServer, way: str, seed: int
 ) -> None:
     with running() as primary, cutting(primary.port) as link, cutting(primary.port) as proxy, standby_of(primary, link.port) as standby:
-        story = SharedStory(tenant_server.tenant(), forks, primary, seed, Summary())
+        # Enough that some are still to be sent when the standby knows of one that succeeded.
+        story = SharedStory(tenant_server.tenant(), forks, primary, seed, Summary(), count=120)
         hosts = f"127.0.0.1:{proxy.port}" if way == "proxy" else f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
         story.url = f"postgresql://arm@{hosts}/postgres?target_session_attrs=read-write"
         story.tenant.plan(delay=0.05)
