@@ -14,7 +14,7 @@ from anyio._backends import _asyncio as anyio_backend
 
 from .loop import SimLoop
 
-__all__ = ["bury", "stories"]
+__all__ = ["bury", "collect", "stories"]
 
 _AT_ONCE = 25
 """Worlds that are collected together: a collection looks at all objects of the program."""
@@ -27,7 +27,7 @@ def bury(*remains: object) -> None:
     """Keeps what is left of a world until it is collected."""
     _dead.append(remains)
     if len(_dead) >= _AT_ONCE:
-        _collect()
+        collect()
 
 
 @contextlib.contextmanager
@@ -38,7 +38,7 @@ def stories() -> Iterator[None]:
     gc.disable()
     if not _depth:
         # What the program has by now need not be looked at in each collection.
-        _collect()
+        collect()
         gc.freeze()
     _depth += 1
     try:
@@ -46,13 +46,13 @@ def stories() -> Iterator[None]:
     finally:
         _depth -= 1
         if not _depth:
-            _collect()
+            collect()
             gc.unfreeze()
         if was_enabled:
             gc.enable()
 
 
-def _collect() -> None:
+def collect() -> None:
     """Collects, without a word about what killed tasks do when they are thrown away."""
     _forget()
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
