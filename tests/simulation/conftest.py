@@ -10,7 +10,7 @@ from .graveyard import collect
 
 
 @pytest.fixture(autouse=True)
-def the_dead_are_collected_here() -> Iterator[None]:
+def collect_leftovers() -> Iterator[None]:
     """What a story leaves of its killed processes, such as open sessions, is thrown away before the next test could be blamed for it."""
     yield
     collect()

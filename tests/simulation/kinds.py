@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import customers_story, drawing, nightly_story, pager_story, plan, scenario, shared_plan, sync_story
+from . import customers_story, drawing, nightly_story, pager_story, plan, scenario, shared_plan, shrinking, sync_story
 from .drawing import Scenario
 from .plan import Plan
 from .scenario import Result
@@ -84,8 +84,5 @@ def run(told: Told, *, keep_log: bool = False, branches: bool = True) -> Result:
 
 def shrink(told: Told, fails: Callable[[Any], bool]) -> Told:
     """Returns a smaller story that still fails."""
-    if isinstance(told, Plan):
-        return plan.shrink(told, fails, lambda one: run(one, branches=False).struck_at)
-    if isinstance(told, SharedPlan):
-        return shared_plan.shrink(told, fails, lambda one: _run_shared(one).struck_at)
-    return scenario.shrink(told, fails)
+    module = plan if isinstance(told, Plan) else shared_plan if isinstance(told, SharedPlan) else scenario
+    return shrinking.shrink(told, fails, module.smaller, lambda one: run(one, branches=False).struck_at)

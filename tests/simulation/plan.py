@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-__all__ = ["Act", "Plan", "shrink"]
+from .shrinking import fewer_acts_and_faults
+
+__all__ = ["Act", "Plan", "smaller"]
 
 
 @dataclass(frozen=True)
@@ -146,53 +148,10 @@ def _unusual(act: Act) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != getattr(_USUAL, name)}
 
 
-def shrink(plan: Plan, fails: Callable[[Plan], bool], struck_at: Callable[[Plan], tuple[int, ...]]) -> Plan:
-    """Returns a smaller story that still fails: fewer acts, faults and customers, acts as usual wherever they can be, faults as rare as can
-    be.
-
-    Args:
-        plan: the story.
-        fails: whether another one still fails.
-        struck_at: returns the moments of a story in which a fault strikes.
-    """
-    plan = _as_small_as_can_be(plan, fails, _smaller)
-    if plan.faults:
-        struck = replace(plan, only=struck_at(plan))
-        if fails(struck):
-            plan = _as_small_as_can_be(struck, fails, _rarer)
-    return _as_small_as_can_be(plan, fails, _smaller)
-
-
-def _as_small_as_can_be(plan: Plan, fails: Callable[[Plan], bool], smaller: Callable[[Plan], Iterator[Plan]]) -> Plan:
-    changed = True
-    while changed:
-        changed = False
-        for one in smaller(plan):
-            if fails(one):
-                plan, changed = one, True
-                break
-    return plan
-
-
-def _rarer(plan: Plan) -> Iterator[Plan]:
-    """The same story, in which some faults do not strike."""
-    only = plan.only or ()
-    size = len(only) // 2 or len(only)
-    while size:
-        yield from (replace(plan, only=(*only[:at], *only[at + size :])) for at in range(0, len(only), size))
-        size //= 2
-
-
-def _smaller(plan: Plan) -> Iterator[Plan]:
+def smaller(plan: Plan) -> Iterator[Plan]:
+    """Gives stories that are a little smaller."""
+    yield from fewer_acts_and_faults(plan)
     acts = plan.acts
-    for place in range(len(acts)):
-        yield replace(plan, acts=acts[:place] + acts[place + 1 :])
-    half = len(plan.faults) // 2
-    if half > 1:
-        yield replace(plan, faults=plan.faults[:half])
-        yield replace(plan, faults=plan.faults[half:])
-    for fault in plan.faults:
-        yield replace(plan, faults=tuple(other for other in plan.faults if other != fault))
     for place, act in enumerate(acts):
         for name in _unusual(act):
             simpler = replace(act, **{name: getattr(_USUAL, name)})

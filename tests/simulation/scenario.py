@@ -33,14 +33,15 @@ from amili_arm_async.models.batches import BatchResult
 from amili_arm_async.nightly.money import MoneyObserver
 from amili_arm_async.wire import Response
 
+from .base_story import BaseStory, MachineStoppedError, Result, run_in_a_world
 from .books import money_is_lost, read_runs, total_of, what_a_journal_lost, what_a_journal_says_otherwise
 from .drawing import RUN, Act, Scenario, draw, read_case
 from .machine import Machine
 from .service import BLIND, Service, name_of
-from .told import BaseStory, MachineStoppedError, Result, run_in_a_world
+from .shrinking import fewer_acts_and_faults
 from .world import Process, World
 
-__all__ = ["Act", "Result", "Scenario", "draw", "read_case", "run_scenario", "shrink"]
+__all__ = ["Act", "Result", "Scenario", "draw", "read_case", "run_scenario", "smaller"]
 
 _LOOKED_UP = 3
 """Of so many stories and branches, one ends with a reconcile."""
@@ -750,39 +751,6 @@ def _respelled(document: dict[str, Any]) -> dict[str, Any]:
 # --- shrinking --------------------------------------------------------------------------------------------------------------
 
 
-def shrink(scenario: Scenario, fails: Callable[[Scenario], bool]) -> Scenario:
-    """Returns a smaller story that still fails: fewer acts, faults and documents, acts without what they do not need, and each fault as
-    rarely as can be."""
-    scenario = _as_small_as_can_be(scenario, fails, _smaller)
-    if scenario.faults:
-        struck = replace(scenario, only=run_scenario(scenario, branches=False).struck_at)
-        if fails(struck):
-            scenario = _as_small_as_can_be(struck, fails, _rarer)
-    return _as_small_as_can_be(scenario, fails, _smaller)
-
-
-def _as_small_as_can_be(
-    scenario: Scenario, fails: Callable[[Scenario], bool], smaller: Callable[[Scenario], Iterator[Scenario]]
-) -> Scenario:
-    changed = True
-    while changed:
-        changed = False
-        for one in smaller(scenario):
-            if fails(one):
-                scenario, changed = one, True
-                break
-    return scenario
-
-
-def _rarer(scenario: Scenario) -> Iterator[Scenario]:
-    """The same story, in which some faults do not strike."""
-    only = scenario.only or ()
-    size = len(only) // 2
-    while size:
-        yield from (replace(scenario, only=(*only[:at], *only[at + size :])) for at in range(0, len(only), size))
-        size //= 2
-
-
 _SIMPLER: tuple[dict[str, Any], ...] = (
     *({name: None} for name in ("cancel_again", "cancel_at", "kill_at", "freeze_at", "disk_fails_at", "beside", "together")),
     *({name: 0} for name in ("order", "jump", "changed")),
@@ -798,16 +766,10 @@ _SIMPLER: tuple[dict[str, Any], ...] = (
 """What makes an act simpler."""
 
 
-def _smaller(scenario: Scenario) -> Iterator[Scenario]:
+def smaller(scenario: Scenario) -> Iterator[Scenario]:
+    """Gives stories that are a little smaller."""
+    yield from fewer_acts_and_faults(scenario)
     acts = scenario.acts
-    for place in range(len(acts)):
-        yield replace(scenario, acts=acts[:place] + acts[place + 1 :])
-    half = len(scenario.faults) // 2
-    if half > 1:
-        yield replace(scenario, faults=scenario.faults[:half])
-        yield replace(scenario, faults=scenario.faults[half:])
-    for fault in scenario.faults:
-        yield replace(scenario, faults=tuple(other for other in scenario.faults if other != fault))
     for place, act in enumerate(acts):
         for simpler in _SIMPLER:
             if any(getattr(act, name) != value for name, value in simpler.items()):

@@ -26,14 +26,12 @@ from amili_arm_async.bulk.outcomes import SUCCESS
 from amili_arm_async.bulk.parts import PartHash
 
 from . import world as of_world
+from .base_story import make_world
 from .graveyard import bury, stories
-from .network import Network
 from .service import Batch
-from .shared_database import Database
 from .shared_plan import SharedAct, SharedPlan
 from .shared_server import with_database
-from .shared_story import SharedMachine, SharedService, SharedStory, _Begun
-from .shared_threads import Threads
+from .shared_story import SharedMachine, SharedService, SharedStory, _Begun, shared_machine
 from .world import Process, World
 
 __all__ = ["main"]
@@ -137,7 +135,7 @@ class _BulkStory(SharedStory):
         if max(self.times) > 1:
             self.violate("taken twice", f"{sum(number > 1 for number in self.times)} documents")
 
-    def tell(self) -> None:
+    def run(self) -> None:
         """Sends all parts, then looks up what is unknown, and reads the report."""
         chance = random.Random(f"{self.plan.seed}/bulk")
         self._send(chance, self.harm)
@@ -224,18 +222,13 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     plan = SharedPlan(arguments.seed, (), _FAULTS, arguments.odds, 0, arguments.parts, lease=10.0, batch=arguments.batch, concurrency=4)
-    world = World(plan.seed)
-    service = _BulkService(world, arguments.documents)
-    service.enabled, service.odds = frozenset(plan.faults), plan.odds
-    network = Network(world, service)
-    network.refuses = lambda: service.strikes("refused") is not None
-    machine = SharedMachine(world, network, Database(world, Threads(world), service.strikes_database))
+    world, service, machine = make_world(plan, lambda world: _BulkService(world, arguments.documents), shared_machine)
     began = time.monotonic()
     story = _BulkStory(plan, world, service, machine, arguments.documents, arguments.workers, arguments.harm)
     # It is as long as it is.
     with stories(), machine.under(), mock.patch.object(of_world, "_MOST_STEPS", sys.maxsize):
-        story.tell()
-    bury(world, machine, network, story)
+        story.tell(story.run)
+    bury(world, machine, story)
     passed = time.monotonic() - began
     taken, twice = sum(service.times), sum(number > 1 for number in service.times)
     print(f"{arguments.documents} documents in {arguments.parts} parts: {taken} deliveries, {twice} taken twice")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from .service import BLIND, FAULTS
+from .shrinking import fewer_acts_and_faults
 
-__all__ = ["DATABASE_FAULTS", "SharedAct", "SharedPlan", "draw", "shrink"]
+__all__ = ["DATABASE_FAULTS", "SharedAct", "SharedPlan", "draw", "smaller"]
 
 DATABASE_FAULTS = ("database_refuses", "cut_before", "cut_between", "cut_after", "answer_late", "arrives_late", "never_arrives")
 """What may go wrong on the way to the database and back."""
@@ -138,8 +139,10 @@ _ODD = (
     "report",
 )
 _RARE = ("promote",)
-_EVENTS = ("restart", "stall", "jump", "jump", "off", "report", "promote")
 """What may be odd about a story. Each draws some of it."""
+
+_EVENTS = ("restart", "stall", "jump", "jump", "off", "report", "promote")
+"""Those that are acts of their own."""
 
 
 def draw(seed: int) -> SharedPlan:
@@ -159,9 +162,7 @@ def draw(seed: int) -> SharedPlan:
         rival = replace(rival, at=act.at + rng.random() ** 2 * act.freeze_for, parts=act.parts, patience=120.0)
         # It may find that what was about to be sent is absent.
         acts.append(replace(rival, reconcile=True, resend=True, kill_at=None) if rng.random() < 0.4 else rival)
-    acts += [
-        _draw_event(rng, what, lease, span) for what in ("restart", "stall", "jump", "jump", "off", "report", "promote") if what in odd
-    ]
+    acts += [_draw_event(rng, what, lease, span) for what in _EVENTS if what in odd]
     return SharedPlan(
         seed,
         tuple(sorted(acts, key=lambda act: act.at)),
@@ -216,49 +217,10 @@ def _draw_event(rng: random.Random, what: str, lease: float, span: float) -> Sha
 # --- shrinking ----------------------------------------------------------------------------------------------------------------
 
 
-def shrink(plan: SharedPlan, fails: Callable[[SharedPlan], bool], struck_at: Callable[[SharedPlan], tuple[int, ...]]) -> SharedPlan:
-    """Returns a smaller story that still fails: fewer acts, faults and documents, and each fault as rarely as can be.
-
-    Args:
-        plan: the story.
-        fails: whether another one still fails.
-        struck_at: returns the moments of a story in which a fault strikes.
-    """
-    plan = _as_small_as_can_be(plan, fails, _smaller)
-    if plan.faults:
-        struck = replace(plan, only=struck_at(plan))
-        if fails(struck):
-            plan = _as_small_as_can_be(struck, fails, _rarer)
-    return _as_small_as_can_be(plan, fails, _smaller)
-
-
-def _as_small_as_can_be(
-    plan: SharedPlan, fails: Callable[[SharedPlan], bool], smaller: Callable[[SharedPlan], Iterator[SharedPlan]]
-) -> SharedPlan:
-    while (found := next((one for one in smaller(plan) if fails(one)), None)) is not None:
-        plan = found
-    return plan
-
-
-def _rarer(plan: SharedPlan) -> Iterator[SharedPlan]:
-    """The same story, in which some faults do not strike."""
-    only = plan.only or ()
-    size = len(only) // 2 or len(only)
-    while size:
-        yield from (replace(plan, only=(*only[:at], *only[at + size :])) for at in range(0, len(only), size))
-        size //= 2
-
-
-def _smaller(plan: SharedPlan) -> Iterator[SharedPlan]:
+def smaller(plan: SharedPlan) -> Iterator[SharedPlan]:
+    """Gives stories that are a little smaller."""
+    yield from fewer_acts_and_faults(plan)
     acts = plan.acts
-    for place in range(len(acts)):
-        yield replace(plan, acts=acts[:place] + acts[place + 1 :])
-    half = len(plan.faults) // 2
-    if half > 1:
-        yield replace(plan, faults=plan.faults[:half])
-        yield replace(plan, faults=plan.faults[half:])
-    for fault in plan.faults:
-        yield replace(plan, faults=tuple(other for other in plan.faults if other != fault))
     for place, act in enumerate(acts):
         # All happens at its time: one that begins at another is another story.
         for name in sorted(_unusual(act).keys() - {"at", "seconds", "parts"}):

@@ -25,18 +25,17 @@ from amili_arm_async.database import worker
 from amili_arm_async.postgres import connection, owner, pressure, schema
 from amili_arm_async.resources.shared_run import SharedReport
 
+from .base_story import BaseStory, Result, run_in_a_world
 from .books import total_of
-from .graveyard import bury, stories
 from .machine import Machine
 from .network import Network
-from .scenario import Result
 from .service import BLIND, Service, name_of
 from .shared_database import URL, Commit, Database
 from .shared_plan import SharedAct, SharedPlan
 from .shared_threads import Threads
-from .world import DeadlockError, EndlessError, Process, World
+from .world import Process, World
 
-__all__ = ["run_shared"]
+__all__ = ["run_shared", "shared_machine"]
 
 RUN = "2026-11-20"
 _CLIENT = 2218
@@ -205,17 +204,15 @@ class _Begun:
     answers: int = 0
 
 
-class SharedStory:
+class SharedStory(BaseStory):
     """One story."""
 
     def __init__(self, plan: SharedPlan, world: World, service: SharedService, machine: SharedMachine) -> None:
+        super().__init__(world)
         self.plan = plan
-        self.world = world
         self.service = service
         self.machine = machine
         self.database = machine.database
-        self.violations: list[str] = []
-        self.states: Counter[tuple[str, str | None]] = Counter()
         self.documents = [
             {
                 "documentNo": f"D{number:03}",
@@ -237,21 +234,11 @@ class SharedStory:
         self.database.on_exchange = self._exchanged
         self.database.on_answer = self._answered
 
-    def violate(self, rule: str, what: str) -> None:
-        """Takes note of what must not be."""
-        self.violations.append(f"{rule}: {what}")
-        self.world.note(f"VIOLATION {rule}: {what}")
-
-    def tell(self) -> None:
-        """Tells it."""
-        try:
-            self._day()
-            if not self.violations:
-                self._morning()
-        except DeadlockError:
-            self.violate("ends", "a process waits for ever")
-        except EndlessError:
-            self.violate("ends", "a process does not end")
+    def run(self) -> None:
+        """Does all acts, and what people do the next morning."""
+        self._day()
+        if not self.violations:
+            self._morning()
 
     def _day(self) -> None:
         for act in self.plan.acts:
@@ -587,20 +574,12 @@ def _writes(text: str) -> bool:
     return any(f"{verb} {table}" in text for verb in ("INSERT INTO", "UPDATE", "DELETE FROM") for table in ("batches", "records", "bodies"))
 
 
+def shared_machine(world: World, network: Network, service: SharedService) -> SharedMachine:
+    """Makes the machines of a story, and their database."""
+    return SharedMachine(world, network, Database(world, Threads(world), service.strikes_database))
+
+
 def run_shared(plan: SharedPlan, *, keep_log: bool = False) -> Result:
     """Runs a story in a world of its own."""
-    world = World(plan.seed, keep_log=keep_log)
-    service = SharedService(world)
-    service.enabled, service.odds = frozenset(plan.faults), plan.odds
-    service.only = frozenset(plan.only) if plan.only is not None else None
-    network = Network(world, service)
-    network.refuses = lambda: service.strikes("refused") is not None
-    machine = SharedMachine(world, network, Database(world, Threads(world), service.strikes_database))
-    story = SharedStory(plan, world, service, machine)
-    try:
-        with stories(), machine.under():
-            story.tell()
-    finally:
-        bury(world, machine, network, story)
-    log, struck_at = world.log or [], tuple(service.struck_at)
-    return Result(story.violations, world.trace.hexdigest(), log, service.struck, story.states, 1, None, struck_at)
+    story_of = lambda world, service, machine, _: SharedStory(plan, world, service, machine)  # noqa: E731
+    return run_in_a_world(plan, SharedService, story_of, keep_log=keep_log, machine_of=shared_machine)

@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 from amili_arm_async import ArmClient, ArmError, BulkOptions, BulkReport, ClientCredentials
 from amili_arm_async.bulk.outcomes import SUCCESS
 
+from .base_story import BaseStory, MachineStoppedError, Result, run_in_a_world
 from .customer_source import customers_of
 from .machine import Machine
 from .plan import Act, Plan
 from .registry import CustomerService, customer_name, text_of
-from .told import BaseStory, MachineStoppedError, Result, run_in_a_world
 from .world import Process, World
 
 __all__ = ["Begun", "Story", "run_story"]

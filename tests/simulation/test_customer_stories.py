@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from . import kinds
 from .customer_mutants import KIND_OF
 from .graveyard import stories
 from .mutants import mutated
+from .versions import same_turns
 
 CASES = sorted((Path(__file__).parent / "cases" / "customers").glob("*.json"))
 KINDS = [kind for kind in kinds.KINDS if kind != "documents"]
@@ -52,9 +52,7 @@ def test_what_once_failed_is_mended(case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-@pytest.mark.skipif(
-    sys.version_info[:2] != (3, 11), reason="a story counts turns of the loop, which are others in another version of Python"
-)
+@same_turns
 def test_without_its_mend_it_fails_again(case):
     plan, mutant = kinds.read_case(case)
     with mutated(mutant):

@@ -21,6 +21,7 @@ from .shared_mutants import FOUND_SOON
 from .shared_plan import draw
 from .shared_server import served
 from .shared_story import run_shared
+from .versions import same_turns
 
 CASES = sorted((Path(__file__).parent / "cases" / "shared").glob("*.json"))
 
@@ -68,9 +69,7 @@ def test_what_once_failed_is_mended(case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-@pytest.mark.skipif(
-    sys.version_info[:2] != (3, 11), reason="a story counts turns of the loop, which are others in another version of Python"
-)
+@same_turns
 def test_without_its_mend_it_fails_again(case):
     plan, mutant = kinds.read_case(case)
     with mutated(mutant):

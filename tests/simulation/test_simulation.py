@@ -15,8 +15,10 @@ import pytest
 from .__main__ import main
 from .explore import explore
 from .graveyard import stories
+from .kinds import shrink
 from .mutants import mutated
-from .scenario import Scenario, draw, read_case, run_scenario, shrink
+from .scenario import Scenario, draw, read_case, run_scenario
+from .versions import same_turns
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
 # Where a rule of the simulation was wrong, nothing can be taken out again.
@@ -69,9 +71,7 @@ def test_what_once_failed_is_mended(case):
 
 
 @pytest.mark.parametrize("case", MENDED, ids=lambda case: case.stem)
-@pytest.mark.skipif(
-    sys.version_info[:2] != (3, 11), reason="a story counts turns of the loop, which are others in another version of Python"
-)
+@same_turns
 def test_without_its_mend_it_fails_again(case):
     scenario, mutant = read_case(case)
     with mutated(mutant):

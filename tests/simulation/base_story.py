@@ -20,12 +20,14 @@ from .world import DeadlockError, EndlessError, World
 if TYPE_CHECKING:
     from .drawing import Scenario
     from .plan import Plan
+    from .shared_plan import SharedPlan
 
-__all__ = ["BaseStory", "MachineStoppedError", "Result", "run_in_a_world"]
+__all__ = ["BaseStory", "MachineStoppedError", "Result", "make_world", "run_in_a_world"]
 
 _MEMORY = "/dev/shm"
 
 _ServiceT = TypeVar("_ServiceT", bound=Service)
+_MachineT = TypeVar("_MachineT", bound=Machine)
 
 
 class MachineStoppedError(BaseException):
@@ -100,22 +102,45 @@ class BaseStory:
             self.violate("ends", "a process does not end")
 
 
-def run_in_a_world(
-    told: Scenario | Plan,
+def make_world(
+    told: Scenario | Plan | SharedPlan,
     service_of: Callable[[World], _ServiceT],
-    story_of: Callable[[World, _ServiceT, Machine, Path], BaseStory],
+    machine_of: Callable[[World, Network, _ServiceT], _MachineT],
     *,
-    keep_log: bool,
-    branches: bool,
-) -> Result:
-    """Runs a story in a world of its own, and those that branch off from it."""
+    keep_log: bool = False,
+) -> tuple[World, _ServiceT, _MachineT]:
+    """Makes the world of a story, with the faults that may strike in it.
+
+    Args:
+        told: the story.
+        service_of: makes the service.
+        machine_of: makes the machine.
+        keep_log: whether the lines of the story are kept.
+    """
     world = World(told.seed, keep_log=keep_log)
     service = service_of(world)
     service.enabled, service.odds = frozenset(told.faults), told.odds
     service.only = frozenset(told.only) if told.only is not None else None
     network = Network(world, service)
     network.refuses = lambda: service.strikes("refused") is not None
-    machine = Machine(world, network)
+    return world, service, machine_of(world, network, service)
+
+
+def _one_machine(world: World, network: Network, _: Service) -> Machine:
+    return Machine(world, network)
+
+
+def run_in_a_world(
+    told: Scenario | Plan | SharedPlan,
+    service_of: Callable[[World], _ServiceT],
+    story_of: Callable[[World, _ServiceT, Any, Path], BaseStory],
+    *,
+    keep_log: bool,
+    branches: bool = False,
+    machine_of: Callable[[World, Network, _ServiceT], Machine] = _one_machine,
+) -> Result:
+    """Runs a story in a world of its own, and those that branch off from it."""
+    world, service, machine = make_world(told, service_of, machine_of, keep_log=keep_log)
     folder = Path(tempfile.mkdtemp(dir=_MEMORY if Path(_MEMORY).is_dir() else None, prefix="simulation-"))
     story = story_of(world, service, machine, folder)
     try:
@@ -127,6 +152,6 @@ def run_in_a_world(
                 story.tell(partial(story.branch_off, story.moments.pop()))
     finally:
         shutil.rmtree(folder)
-        bury(world, machine, network, story)
+        bury(world, machine, story)
     log, struck_at = world.log or [], tuple(service.struck_at)
     return Result(story.violations, world.trace.hexdigest(), log, service.struck, story.states, cases, story.branch, struck_at)
