@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, Final, TypeAlias, get_type_hints
@@ -117,15 +118,12 @@ def _take_file(context: typer.Context, given: str | None) -> None:
     """
     if context.resilient_parsing:
         return
-    try:
-        file = use_file(given if given is not None else context.meta.get(_CONFIG_BEFORE_COMMAND))
+    with _ending_where_settings_are_wrong(context):
+        use_file(given if given is not None else context.meta.get(_CONFIG_BEFORE_COMMAND))
         for warning in unknown_variables(os.environ):
             output.warn(warning)
         context.meta[_FILE_IS_READ] = True
-        context.default_map = defaults(resolve({}, file), context.info_name or "")
-    except ConfigurationError as exc:
-        if context.info_name not in _TELL_SETTINGS:
-            output.fail(str(exc))
+        _set_defaults(context)
 
 
 def _take_client(context: typer.Context, given: int | None) -> int | None:
@@ -134,12 +132,24 @@ def _take_client(context: typer.Context, given: int | None) -> int | None:
         return given
     pick_client(given)
     if given is not None and context.meta.get(_FILE_IS_READ):
-        try:
-            context.default_map = defaults(resolve({}, current_file()), context.info_name or "")
-        except ConfigurationError as exc:
-            if context.info_name not in _TELL_SETTINGS:
-                output.fail(str(exc))
+        with _ending_where_settings_are_wrong(context):
+            _set_defaults(context)
     return given
+
+
+def _set_defaults(context: typer.Context) -> None:
+    """Makes the settings the defaults of the command's options."""
+    context.default_map = defaults(resolve({}, current_file()), context.info_name or "")
+
+
+@contextmanager
+def _ending_where_settings_are_wrong(context: typer.Context) -> Iterator[None]:
+    """Ends the program where the settings are wrong, unless the command is one whose result says so."""
+    try:
+        yield
+    except ConfigurationError as exc:
+        if context.info_name not in _TELL_SETTINGS:
+            output.fail(str(exc))
 
 
 def _name_file(context: typer.Context, given: str | None) -> None:

@@ -366,7 +366,7 @@ class PostgresConnection:
         for number in count():
             if getattr(failure, "sqlstate", None) == LOCKED:
                 self._end_frozen()
-            if isinstance(failure, JournalError) and not passes(failure):
+            if isinstance(failure, JournalError):
                 raise failure
             if not passes(failure) or (not self._is_fenced and self.fence is None):
                 raise broken(self._url, failure, self._word) from failure

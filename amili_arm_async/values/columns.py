@@ -6,9 +6,10 @@ Cells that come again and again are looked up. Where nearly all are different, a
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
-from decimal import Decimal
+from decimal import Clamped, Context, Decimal, DecimalException, Inexact, Overflow, Subnormal
 from typing import Any, Final, TypeAlias, cast
 
 import msgspec
@@ -41,6 +42,9 @@ _WITH_GROUPS: Final = re.compile(r"(?:-?(?:[0-9]{1,3}(?: [0-9]{3})++|[0-9]++)(?:
 _OF_NUMBERS: Final = b"0123456789-."
 _LONGEST_NUMBER: Final = MOST_DIGITS
 _BEYOND: Final = 10**MOST_DIGITS
+_SURELY_PLAUSIBLE: Final = Context(prec=MOST_DIGITS, Emax=MOST_DIGITS - 1, Emin=-MOST_DIGITS, traps=[Overflow, Subnormal, Inexact, Clamped])
+"""In which numbers are the same as they are, where they have neither more digits than money may have, nor many zeros behind the point."""
+
 _ABSENT: Final[tuple[type, ...]] = (type(None), UnsetType)
 _JSON_TYPES: Final[dict[str, set[type]]] = {
     "integer": {int, *_ABSENT},
@@ -287,8 +291,10 @@ def _as_list(column: Sequence[Any]) -> list[Any]:
 
 def _json_screen(field: Field) -> Screen:
     """A screen that finds values of JSON in order as they stand."""
+    if field.type == "decimal":
+        return _json_decimals
     types, are_in_order = _JSON_TYPES[field.type], _json_order(field)
-    is_in_order_by_type, is_decimal = field.type == "boolean", field.type == "decimal"
+    is_in_order_by_type = field.type == "boolean"
     # Of numbers, a zero is a value.
     has_blanks = field.type in {"text", "texts", "date"}
     # What looks whether they are in order raises an error where they are none.
@@ -300,34 +306,40 @@ def _json_screen(field: Field) -> Screen:
                 return cast("list[Any]", column) if are_in_order(column) else None
             except (AttributeError, TypeError):
                 return None
-        found = set(map(type, column))
-        if not found <= types:
+        if not set(map(type, column)) <= types:
             return None
-        if is_in_order_by_type or (is_decimal and _are_plausible(column, found)):
+        if is_in_order_by_type:
             return cast("list[Any]", column)
-        if is_decimal:
-            return None
         given = list(filter(None, column)) if has_blanks else [cell for cell in column if cell or cell == 0]
         return cast("list[Any]", column) if not given or are_in_order(given) else None
 
     return screen
 
 
-def _are_plausible(column: Sequence[Any], types: set[type]) -> bool:
-    """Whether no decimal number has more digits than money needs; absent ones are plausible.
+def _json_decimals(column: Sequence[Any]) -> list[Any] | None:
+    """A screen that finds numbers of JSON in order as they stand."""
+    types = set(map(type, column))
+    if not types <= _JSON_TYPES["decimal"]:
+        return None
+    decimals, whole, floats = (_of_type(column, types, kind) for kind in (Decimal, int, float))
+    try:
+        # It takes half the time that two comparisons take.
+        deque(map(_SURELY_PLAUSIBLE.plus, decimals), maxlen=0)
+    except DecimalException:
+        return None
+    are_plausible = (
+        all(map(Decimal.is_finite, decimals))
+        and (not whole or (min(whole) > -_BEYOND and max(whole) < _BEYOND))
+        # Floats with decimals that are far behind the point, or none at all, are looked at one by one.
+        and (not floats or (min(map(abs, floats)) > 1 / _BEYOND and sum(map(abs, floats)) < _BEYOND))
+    )
+    return cast("list[Any]", column) if are_plausible else None
 
-    Args:
-        column: numbers of these types.
-        types: of the cells.
-    """
-    if Decimal in types:
-        decimals = column if len(types) == 1 else [cell for cell in column if type(cell) is Decimal]
-        # The place of the first digit, which tells the size at a third of the time that comparing takes.
-        places = list(map(Decimal.adjusted, decimals))
-        if min(places) < -MOST_DIGITS or max(places) >= MOST_DIGITS:
-            return False
-    others = () if types == {Decimal} else [cell for cell in column if type(cell) in {int, float}]
-    return not others or bool(min(others) > -_BEYOND and max(others) < _BEYOND)
+
+def _of_type(column: Sequence[Any], types: set[type], kind: type) -> Sequence[Any]:
+    if kind not in types:
+        return ()
+    return column if len(types) == 1 else [cell for cell in column if type(cell) is kind]
 
 
 def _json_order(field: Field) -> Callable[[Sequence[Any]], bool]:

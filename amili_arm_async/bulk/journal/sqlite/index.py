@@ -12,9 +12,9 @@ from .... import codec
 from ...fingerprints import keyed_name
 from ..matching import ResumeEntry
 
-__all__ = ["RECORDS", "Index", "names_of", "read_keyed", "read_records", "records_read"]
+__all__ = ["SELECT_RECORDS", "Index", "names_of", "parse_records", "read_keyed", "read_records"]
 
-RECORDS: Final = "SELECT keys, prints, names, first, places FROM records WHERE batch = ?"
+SELECT_RECORDS: Final = "SELECT keys, prints, names, first, places FROM records WHERE batch = ?"
 
 _COLUMNS: Final = "name, state, content, batch, position, claimed, overtaken"
 
@@ -139,14 +139,14 @@ def read_records(connection: sqlite3.Connection, batch: int) -> tuple[list[str],
     Returns:
         Their identities, fingerprints and places in the source.
     """
-    return records_read(connection.execute(RECORDS, (batch,)).fetchone())
+    return parse_records(connection.execute(SELECT_RECORDS, (batch,)).fetchone())
 
 
-def records_read(row: Sequence[Any]) -> tuple[list[str], Sequence[int], Sequence[int]]:
+def parse_records(row: Sequence[Any]) -> tuple[list[str], Sequence[int], Sequence[int]]:
     """Returns what `read_records` does.
 
     Args:
-        row: what `RECORDS` selects.
+        row: what `SELECT_RECORDS` selects.
     """
     keys: list[str | None] = codec.json_value(row[0])
     others = {int(position): name for position, name in (codec.json_value(row[2]) if row[2] is not None else {}).items()}

@@ -21,7 +21,7 @@ from ....sqlite.lock import is_locked
 from ...fingerprints import keyed_names
 from ...outcomes import Outcome
 from ..run_key import RunKey
-from .index import RECORDS, records_read
+from .index import SELECT_RECORDS, parse_records
 from .queries import ids, span_of
 from .sent_numbers import Reach, Span, add_spans, may_hold, names_in, sent_in
 
@@ -293,7 +293,7 @@ def _blocks_of(connection: sqlite3.Connection, run: int) -> Iterator[int]:
 def _ask_names(connection: sqlite3.Connection, block: int) -> Callable[[], list[str]]:
     """Asks for the names in a block; returns a function that reads the answer: none if the block does not exist any more."""
     if block > 0:
-        records = connection.execute(RECORDS, (block,))
-        return lambda: records_read(row)[0] if (row := records.fetchone()) is not None else []
+        records = connection.execute(SELECT_RECORDS, (block,))
+        return lambda: parse_records(row)[0] if (row := records.fetchone()) is not None else []
     packed = connection.execute("SELECT packed, least FROM numbers WHERE id = ?", (-block,))
     return lambda: names_in(row[0], len(row[1])) if (row := packed.fetchone()) is not None else []

@@ -17,18 +17,19 @@ from .index import Index, read_records
 
 __all__ = [
     "NOT_AWAITED",
-    "ROW",
+    "SELECT_ROW",
+    "SELECT_SUPERSEDED",
     "deadline_of",
     "ids",
     "left_behind",
     "packed",
+    "parse_row",
     "places_of",
     "read_exceptions",
     "read_open",
     "read_outcomes",
     "read_row",
     "read_unknown",
-    "row_read",
     "runs_like",
     "slowest",
     "span_of",
@@ -43,7 +44,9 @@ _SHIFT: Final = 32
 _PACKED: Final = b"\0zlib"
 """How a text begins that is compressed."""
 
-ROW: Final = "SELECT records, state, final, reason, message, exceptions FROM batches WHERE id = ?"
+SELECT_ROW: Final = "SELECT records, state, final, reason, message, exceptions FROM batches WHERE id = ?"
+
+SELECT_SUPERSEDED: Final = "SELECT position FROM superseded WHERE batch = ?"
 
 NOT_AWAITED: Final = Outcome("accepted", "not_awaited", "its result is still to come")
 
@@ -94,14 +97,14 @@ def read_row(connection: sqlite3.Connection, batch: int) -> tuple[int, Outcome |
     Returns:
         The number of records, the outcome of the batch (None while it is not settled), and by position the outcomes that differ.
     """
-    return row_read(connection.execute(ROW, (batch,)).fetchone())
+    return parse_row(connection.execute(SELECT_ROW, (batch,)).fetchone())
 
 
-def row_read(row: Sequence[Any]) -> tuple[int, Outcome | None, dict[int, Outcome]]:
+def parse_row(row: Sequence[Any]) -> tuple[int, Outcome | None, dict[int, Outcome]]:
     """Returns what `read_row` does.
 
     Args:
-        row: what `ROW` selects.
+        row: what `SELECT_ROW` selects.
     """
     records, state, *outcome, exceptions = row
     return records, Outcome(*outcome) if state == "settled" else None, read_exceptions(exceptions)
@@ -118,7 +121,7 @@ def states_of(connection: sqlite3.Connection, batch: int) -> list[str]:
 
 def superseded(connection: sqlite3.Connection, batch: int) -> set[int]:
     """Returns the positions of the records of a batch that were sent again in a later one."""
-    return {row[0] for row in connection.execute("SELECT position FROM superseded WHERE batch = ?", (batch,))}
+    return {row[0] for row in connection.execute(SELECT_SUPERSEDED, (batch,))}
 
 
 def keys_of(connection: sqlite3.Connection, batch: int) -> list[str | None]:
@@ -139,13 +142,7 @@ def packed(pieces: Iterable[bytes]) -> bytes:
     Args:
         pieces: the JSON of its records.
     """
-    compressor = zlib.compressobj(1)
-    parts = [_PACKED]
-    for number, piece in enumerate(pieces):
-        if number:
-            parts.append(compressor.compress(b","))
-        parts.append(compressor.compress(piece))
-    return b"".join([*parts, compressor.flush()])
+    return _PACKED + zlib.compress(b",".join(pieces), 1)
 
 
 def _unpacked(body: bytes) -> bytes:

@@ -13,7 +13,7 @@ from ....sqlite.file import temporary_database
 from ...fingerprints import keyed_names
 from ...outcomes import MAY_BE_ON_SERVER
 from .index import read_records
-from .queries import ROW, ids, row_read
+from .queries import SELECT_ROW, SELECT_SUPERSEDED, ids, parse_row
 
 __all__ = ["Reach", "Span", "add_spans", "forget_numbers", "keep_numbers", "may_hold", "names_in", "sent_in", "spans_of_keys"]
 
@@ -97,14 +97,14 @@ def sent_in(connection: sqlite3.Connection, batch: int) -> Callable[[Callable[[]
         A function that reads the answer: by position, the states of these records; `queued` for those that are about to be sent. It takes
             a function that says whether the run of the batch is in progress: only then queued records count.
     """
-    asked = connection.execute(ROW, (batch,))
-    gone_asked = connection.execute("SELECT position FROM superseded WHERE batch = ?", (batch,))
+    asked = connection.execute(SELECT_ROW, (batch,))
+    gone_asked = connection.execute(SELECT_SUPERSEDED, (batch,))
 
     def read(going_on: Callable[[], bool]) -> dict[int, str]:
         row, gone = asked.fetchone(), {position for (position,) in gone_asked}
         if row is None or (row[1] == "queued" and not going_on()):
             return {}
-        records, outcome, exceptions = row_read(row)
+        records, outcome, exceptions = parse_row(row)
         whole = outcome.state if outcome is not None else {"sending": "unknown", "open": "accepted"}.get(row[1], row[1])
         states = {position: exceptions[position].state if position in exceptions else whole for position in range(records)}
         return {position: state for position, state in states.items() if state in MAY_BE_ON_SERVER | {"queued"} and position not in gone}
