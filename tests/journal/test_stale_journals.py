@@ -440,6 +440,23 @@ async def test_what_had_failed_may_have_been_sent_since(arm, sandbox, journal):
     assert sandbox.documents.taken("D003") == taken
 
 
+async def test_what_had_failed_and_has_no_number_has_one_line(arm, sandbox, folder, journal):
+    """That of this attempt, and not that of the earlier one, too."""
+    source, letter = bare_invoices(3), folder / "failed.jsonl"
+    sandbox.reject_record(source[2])
+    await send(arm, source, journal=journal, deadline=0.02, **RUN)
+    old = copied(journal)
+    await send(arm, source, journal=journal, deadline=0.02, **RUN)
+    put_into(old, journal)
+
+    for _ in range(2):
+        outcome = await send(arm, source, journal=journal, deadline=0.02, dead_letter=letter, **RUN)
+
+        assert outcome.counts == {"done_before": 2, "unknown": 1}
+        assert [(line["index"], line["reason"]) for line in lines_of(letter)] == [(2, "stale_journal")]
+        assert (await the_run(journal)).counts == {"succeeded": 2, "unknown": 1}
+
+
 async def test_a_run_that_stops_while_it_looks_up_names_the_rest(arm, sandbox, journal):
     put_into(await first_run(arm, journal, invoices(COUNT)), journal)
     sandbox.inject(Fault.status(403), method="GET", path="documents/D", times=None)

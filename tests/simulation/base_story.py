@@ -15,7 +15,7 @@ from .graveyard import bury, stories
 from .machine import Machine
 from .network import Network
 from .service import Service
-from .world import DeadlockError, EndlessError, World
+from .world import SECOND, DeadlockError, EndlessError, Process, World
 
 if TYPE_CHECKING:
     from .drawing import Scenario
@@ -91,6 +91,18 @@ class BaseStory:
         """Takes note of what must not be."""
         self.violations.append(f"{rule}: {what}")
         self.world.note(f"VIOLATION {rule}: {what}")
+
+    def let_end(self, process: Process, is_left: Callable[[], bool]) -> None:
+        """Lets a process whose main task has ended do what that left to others: it is soon done, unless the process is stopped.
+
+        Args:
+            process: the process.
+            is_left: whether it has anything left.
+        """
+        world = self.world
+        until = world.now + SECOND
+        world.after(1.0, lambda: None)
+        world.run(lambda: world.now >= max(until, process.frozen_until + SECOND) or not is_left())
 
     def tell(self, part: Callable[[], None]) -> None:
         """Tells a part of the story, with an end in any case."""

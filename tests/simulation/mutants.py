@@ -568,6 +568,12 @@ def neither_of_two_runs_sends() -> Patches:
 
 
 @mutant
+def what_is_withheld_has_no_identity() -> Patches:
+    """Of a document without number that a stale journal does not let leave, the row of an earlier attempt stays, too."""
+    return [edited(store.RunStore, "_enter_withheld", "self._names_without_key(batch.keys, batch.texts)", "{}")]
+
+
+@mutant
 def what_was_sent_again_is_not_replaced() -> Patches:
     """A document that is sent again is in the journal twice."""
     return [(store.RunStore, "_supersede", staticmethod(lambda connection, replaced: None))]

@@ -291,10 +291,7 @@ class _Story(BaseStory):
     def _ended(self, begun: _Begun) -> BulkReport | None:
         """Looks at a process that came to its end."""
         act, process = begun.act, begun.process
-        # What a cancelled run leaves to its thread is done soon.
-        until = self.world.now + 1_000_000_000
-        self.world.after(1.0, lambda: None)
-        self.world.run(lambda: self.world.now >= until or not any(self.machine.held_by(process).values()))
+        self.let_end(process, lambda: any(self.machine.held_by(process).values()))
         self._left_nothing(process)
         process.end()
         task = process.task

@@ -268,7 +268,7 @@ class SharedStory(BaseStory):
                 for seconds in (0.0, 1.0, 400.0):
                     self.world.after(seconds, lambda: None)
             waits = 400 if any(self._holds(begun).values()) else 1
-            if begun.process.was_killed or self.world.now >= begun.done_at + waits * _SECOND:
+            if begun.process.was_killed or self.world.now >= max(begun.done_at, begun.process.frozen_until) + waits * _SECOND:
                 begun.is_looked_at = True
                 if not begun.process.was_killed:
                     self._ended(begun)

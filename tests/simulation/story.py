@@ -241,10 +241,8 @@ class Story(BaseStory):
     def _ended(self, begun: Begun) -> None:
         """Looks at a process that came to its end."""
         process = begun.process
-        # What a cancelled run leaves to its thread is done soon, and a generator that nobody reads on is closed by a task.
-        until = self.world.now + 1_000_000_000
-        self.world.after(1.0, lambda: None)
-        self.world.run(lambda: self.world.now >= until or not (any(self.machine.held_by(process).values()) or _tasks(process)))
+        # A generator that nobody reads on is closed by a task.
+        self.let_end(process, lambda: any(self.machine.held_by(process).values()) or bool(_tasks(process)))
         tasks = _tasks(process)
         if tasks:
             self.violate("left behind", f"{len(tasks)} tasks, such as {tasks[0].get_name()}")

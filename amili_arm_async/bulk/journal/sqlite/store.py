@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
@@ -531,11 +531,11 @@ class RunStore:
         if id in self.entered:
             return
         self.entered.add(id)
-        bare = [position for position, key in enumerate(batch.keys) if key is None] if None in batch.keys else []
-        if bare and contents is None:
-            texts = batch.texts()
-            contents = [content_name(texts[position], document=not self.key.safe) for position in bare]
-        names = {str(position): name for position, name in zip(bare, contents or (), strict=True)}
+        if contents is None:
+            names = self._names_without_key(batch.keys, batch.texts)
+        else:
+            bare = (str(position) for position, key in enumerate(batch.keys) if key is None)
+            names = dict(zip(bare, contents, strict=True))
         spans = spans_of_keys(batch.keys) if self.path and not self.key.safe else []
         connection.execute(
             "INSERT INTO batches (id, attempt, records, state, spans) VALUES (?, ?, ?, 'queued', ?)",
@@ -549,6 +549,18 @@ class RunStore:
             self.sent_elsewhere[id] = sent
             # The other run must not believe that it is about to be sent here: then neither run would send it.
             connection.executemany("INSERT INTO superseded VALUES (?, ?) ON CONFLICT DO NOTHING", [(id, position) for position in sent])
+
+    def _names_without_key(self, keys: Sequence[str | None], texts: Callable[[], Sequence[bytes]]) -> dict[str, str]:
+        """Returns the identities of the records that have no key, by position as text.
+
+        Args:
+            keys: the keys of some records.
+            texts: returns their JSON; called if one has no key.
+        """
+        if None not in keys:
+            return {}
+        found, is_document = texts(), not self.key.safe
+        return {str(place): content_name(found[place], document=is_document) for place, key in enumerate(keys) if key is None}
 
     @staticmethod
     def _enter_records(
@@ -719,7 +731,8 @@ class RunStore:
             " VALUES (?, ?, ?, 'settled', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (id, self.attempt, len(batch), *_plain(standard), _write(exceptions), spans, *(looked_up or (None,) * 4)),
         )
-        self._enter_records(connection, id, batch.keys, batch.fingerprints, {}, batch.indexes)
+        # Without an identity, the row of an earlier attempt would stay beside this one.
+        self._enter_records(connection, id, batch.keys, batch.fingerprints, self._names_without_key(batch.keys, batch.texts), batch.indexes)
         if keep_body:
             self._write_body(connection, id, batch)
 
@@ -855,12 +868,7 @@ class RunStore:
             "INSERT INTO batches (id, attempt, records, state, final, reason, message) VALUES (?, ?, ?, 'settled', ?, ?, ?)",
             (id, self.attempt, len(keys), *_plain(outcome)),
         )
-        texts = split_json_objects(text) if text is not None and None in keys else []
-        names = (
-            {str(place): content_name(texts[place], document=not self.key.safe) for place, key in enumerate(keys) if key is None}
-            if texts
-            else {}
-        )
+        names = self._names_without_key(keys, partial(split_json_objects, text)) if text is not None else {}
         self._enter_records(connection, id, keys, (), names, indexes)
         if body is not None:
             connection.execute("INSERT INTO bodies VALUES (?, ?)", (id, body))
