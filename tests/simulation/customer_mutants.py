@@ -13,6 +13,7 @@ from amili_arm_async.bulk.outcomes import NOT_ON_SERVER, SUCCESS
 from amili_arm_async.bulk.runner import BulkRunner
 from amili_arm_async.nightly import blocked
 from amili_arm_async.nightly import run as nightly
+from amili_arm_async.resources import concurrent, customers
 from amili_arm_async.sync import delta, state
 
 from .mutants import Patches, edited, mutant
@@ -440,10 +441,52 @@ def a_first_page_is_given_twice() -> Patches:
 
 
 @mutant_of("pager")
-def a_page_is_left_out_ahead() -> Patches:
-    """Pages that are fetched ahead leave one out."""
-    real = paging._with_page_number
-    return [(paging, "_with_page_number", lambda query, number: real(query, number + (number > 2)))]
+def a_page_ahead_is_another_one() -> Patches:
+    """Of pages that are fetched ahead, the last one is fetched for all."""
+    return [edited(paging.Prefetched, "_start", "_call(self._fetch, wanted)", "_call(self._fetch, following[-1])")]
+
+
+@mutant_of("pager")
+def an_empty_page_ends_the_list() -> Patches:
+    """A list ends with its first empty page, and is refused because of what follows that."""
+    return [edited(paging._Walk, "_is_over", ">= _EMPTY_PAGES", ">= 1")]
+
+
+@mutant_of("pager")
+def a_link_that_leads_nowhere_ends_the_list() -> Patches:
+    """Where a list does not say how long it is, a link that can't be followed ends it."""
+    return [edited(paging._Walk, "_next", "if query is None:", "if query is None:\n        return None\n    if not query:")]
+
+
+@mutant_of("pager")
+def pages_follow_for_ever() -> Patches:
+    """A list that links to further pages, whatever it announced, is read on and on."""
+    return [edited(paging._Walk, "after", "self._pages_too_many > _MARGIN or", "")]
+
+
+@mutant_of("pager")
+def pages_before_the_first_do_not_count() -> Patches:
+    """A list that begins with a later page is refused, since it gave less than the whole list has."""
+    return [edited(paging._Walk, "read", "self._skipped = (begin - 1) *", "self._skipped = 0 *")]
+
+
+@mutant_of("pager")
+def whoever_leaves_leaves_requests() -> Patches:
+    """Pages that are fetched ahead are fetched on, though nobody reads the list any more."""
+    return [edited(paging.Prefetched, "__aexit__", "await self._cancel()", "pass")]
+
+
+@mutant_of("pager")
+def any_error_proves_that_there_is_none() -> Patches:
+    """A customer that can't be asked for counts as one that there is not."""
+    return [edited(customers.Customers, "get_many", "except NotFoundError:", "except Exception:")]
+
+
+@mutant_of("pager")
+def a_source_that_raises_has_ended() -> Patches:
+    """Where the numbers end with an error, those before it count as all."""
+    edit = edited(concurrent.ConcurrentMap, "__anext__", "if self._open and self._source.failure is not None:", "if False:")
+    return [edit]
 
 
 # --- customers --------------------------------------------------------------------------------------------------------------

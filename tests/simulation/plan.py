@@ -45,6 +45,11 @@ class Act:
         resend: whether what is absent is sent again.
         page: records on a page.
         ahead: pages that are fetched ahead; 0: one after the other.
+        first: the page that a list begins with.
+        take: how a list is taken: its `records`, its `pages`, its texts (`raw`) or all at once (`collect`).
+        odd: what is odd about a list: see `lists.page_of`.
+        leaves: after how many records its reader leaves; 0: after the last one.
+        raises: after how many numbers the program that asks for customers raises; 0: it does not.
         moves: how many customers come or go while they are listed.
         move: what they do: they are `added` at the end, `inserted` anywhere, or `deleted`.
         update: whether customers are updated (PUT) in place of created.
@@ -81,6 +86,11 @@ class Act:
     resend: bool = False
     page: int = 5
     ahead: int = 0
+    first: int = 1
+    take: str = "records"
+    odd: str = ""
+    leaves: int = 0
+    raises: int = 0
     moves: int = 0
     move: str = "added"
     update: bool = False

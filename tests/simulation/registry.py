@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from .lists import LIST_FAULTS, page_of
 from .service import FAULTS as SERVICE_FAULTS
 from .service import Batch, Service, _Request
 
@@ -75,6 +76,7 @@ class CustomerService(Service):
         listed: the customers that a list has.
         moves: how many more times a customer comes or goes, each after a page that is asked for.
         move: what moves then: one is `added` at the end, `inserted` anywhere, or `deleted`.
+        odd_list: what is odd about the lists: see `lists.page_of`.
         refused: by process, customers of which the result of a batch says that they failed.
     """
 
@@ -90,6 +92,7 @@ class CustomerService(Service):
         self.listed: list[dict[str, Any]] = []
         self.moves = 0
         self.move = ""
+        self.odd_list = ""
         self._queries = 0
 
     def kept(self) -> dict[str, Any]:
@@ -97,7 +100,7 @@ class CustomerService(Service):
         versions = {name: [replace(one) for one in some] for name, some in self.versions.items()}
         sent = {pid: counted.copy() for pid, counted in self.sent.items()}
         refused = {pid: set(names) for pid, names in self.refused.items()}
-        mine = {name: copy(getattr(self, name)) for name in ("_order", "_kinds", "listed", "moves", "move", "_queries")}
+        mine = {name: copy(getattr(self, name)) for name in ("_order", "_kinds", "listed", "moves", "move", "odd_list", "_queries")}
         return {**super().kept(), "mine": mine, "versions": versions, "sent": sent, "refused": refused}
 
     def back_to(self, kept: dict[str, Any]) -> None:
@@ -137,6 +140,8 @@ class CustomerService(Service):
             self._write_one(connection, request)
         elif request.method == "GET" and is_customer:
             self._list(connection, request)
+        elif request.method == "GET" and "/customers/" in request.path:
+            self._get(connection, request.path.rpartition("/")[2])
         elif request.method == "PUT":
             self.world.note(f"service: PUT {request.path} came whole on connection {connection.number}")
             self._write(connection, request)
@@ -151,34 +156,36 @@ class CustomerService(Service):
         if "query" not in query:
             self._queries += 1
             query["query"] = f"q{self._queries}"
-        fault = self.strikes("list_fails", "list_cut", "page_repeated", "page_lost", "query_expired", "record_lost", "no_next_page")
+        fault = self.strikes(*LIST_FAULTS)
         records = self.listed[: len(self.listed)]
-        pages = max(1, -(-len(records) // size))
-        shown = number - 1 if fault == "page_repeated" and number > 1 else number + 1 if fault == "page_lost" else number
-        items = records[(shown - 1) * size : shown * size]
-        next_page = f"/arm/clients/2218/customers?query={query['query']}&pageno={number + 1}&pagesize={size}" if number < pages else None
-        summary = {
-            "pageNo": number,
-            "currentPageSize": len(items),
-            "pageSizeLimit": size,
-            "totalPages": pages,
-            "totalCount": len(records),
-            "nextPage": next_page if fault != "no_next_page" else None,
-            "queryId": query["query"],
-        }
         if fault == "list_fails":
             self._answer(connection, 503, {})
         elif fault == "query_expired" and number > 1:
             self._answer(connection, 404, {"message": "no such query"})
         else:
-            found = items[1:] if fault == "record_lost" else items
-            self._answer(connection, 200, {"summary": summary, "customers": found}, cut=fault == "list_cut")
+            self._answer(connection, 200, page_of(records, number, size, query["query"], fault, self.odd_list), cut=fault == "list_cut")
         if self.moves:
             self.moves -= 1
             self._move()
 
+    def _get(self, connection: Connection, number: str) -> None:
+        """Gives one customer of the list; where that failed once, it fails for a while."""
+        self.world.note(f"service: GET customer {number} on connection {connection.number}")
+        name = number.casefold()
+        fault = self.strikes("get_fails", "get_cut")
+        if fault == "get_fails":
+            self.unanswered_until[name] = self.world.seconds + self._rng.choice((0.0, 60.0))
+        found = next((record for record in self.listed if customer_name(record) == name), None)
+        if fault == "get_fails" or (self.unanswered_until.get(name, 0.0) > self.world.seconds and not self.is_well):
+            self._answer(connection, 503, {})
+        elif found is None:
+            self._answer(connection, 404, {"message": "no such customer"})
+        else:
+            self._answer(connection, 200, found, cut=fault == "get_cut")
+
     def _move(self) -> None:
-        place = self._rng.randrange(len(self.listed) + 1)
+        # Often at the front: then what was on the page before is on this one.
+        place = self._rng.randrange(len(self.listed) + 1) * (self._rng.random() < 0.7)
         new = {"customerNo": f"N{self.moves:03}", "name": "new"}
         if self.move == "added":
             self.listed.append(new)

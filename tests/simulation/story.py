@@ -22,7 +22,7 @@ from .plan import Act, Plan
 from .registry import CustomerService, customer_name, text_of
 from .world import Process, World
 
-__all__ = ["Begun", "Story", "run_story"]
+__all__ = ["Begun", "Story", "run_story", "tasks_of"]
 
 _MOST_BRANCHES = 6
 _BRANCHES_OFF = 0.1
@@ -242,8 +242,8 @@ class Story(BaseStory):
         """Looks at a process that came to its end."""
         process = begun.process
         # A generator that nobody reads on is closed by a task.
-        self.let_end(process, lambda: any(self.machine.held_by(process).values()) or bool(_tasks(process)))
-        tasks = _tasks(process)
+        self.let_end(process, lambda: any(self.machine.held_by(process).values()) or bool(tasks_of(process)))
+        tasks = tasks_of(process)
         if tasks:
             self.violate("left behind", f"{len(tasks)} tasks, such as {tasks[0].get_name()}")
         for what, number in self.machine.held_by(process).items():
@@ -364,9 +364,10 @@ class Story(BaseStory):
                     self.violate("contradiction", f"{text} succeeded {number} times, and was taken {sent[text]} times")
 
 
-def _tasks(process: Process) -> list[asyncio.Task[Any]]:
+def tasks_of(process: Process) -> list[asyncio.Task[Any]]:
     """The tasks of a process that are not done, but for its main one."""
-    return [task for task in asyncio.all_tasks(process.loop) if task is not process.task and not task.done()]
+    # Not what asyncio says: its set has none of the simulated tasks.
+    return [task for task in process.loop.made if task is not process.task and not task.done()]
 
 
 _WITHOUT_HARM = {"cancel_at": None, "disk_fails_at": None}
