@@ -58,7 +58,8 @@ def _tell(scenario: Any, *, shrunk: bool) -> list[str]:
 def _many(arguments: argparse.Namespace) -> int:
     begin = time.monotonic()
     until = begin + arguments.minutes * 60 if arguments.minutes is not None else None
-    number = arguments.seeds if arguments.seeds is not None else 1000 if until is None else 10**9
+    has_end = until is not None or arguments.cases is not None
+    number = arguments.seeds if arguments.seeds is not None else 10**9 if has_end else 1000
     print(f"stories from seed {arguments.first}", flush=True)
 
     def on_failed(seed: int, branch: int | None, violations: list[str]) -> None:
@@ -67,7 +68,8 @@ def _many(arguments: argparse.Namespace) -> int:
         print(f"FAILED: python -m tests.simulation --seed {seed}{more} --shrink  # {violations[0]}", flush=True)
 
     told = partial(draw, kind=arguments.kind)
-    seen = explore(told, run, first=arguments.first, number=number, workers=arguments.workers, until=until, on_failed=on_failed)
+    explore_some = partial(explore, number=number, until=until, cases=arguments.cases, workers=arguments.workers)
+    seen = explore_some(told, run, first=arguments.first, on_failed=on_failed)
     passed = time.monotonic() - begin
     speed = f"{seen.done / passed:.0f} stories and {seen.cases / passed:.0f} cases a second"
     print(f"{seen.done} stories with {seen.cases} cases in {passed:.0f} s, {speed}; {len(seen.failed)} failed")
@@ -132,6 +134,7 @@ def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, help="how many stories (default: 1000, or as many as there is time for), or for a mutant")
+    parser.add_argument("--cases", type=int, help="begin no more stories after so many cases: each story is one, and each that branches off")
     parser.add_argument("--from", dest="first", default="0", help="the first seed; `new`: one that is drawn, and printed")
     parser.add_argument("--minutes", type=float, help="begin no more stories after so many minutes")
     parser.add_argument("--kind", choices=(*KINDS, SHARED), help="only stories of this kind (default: all but shared, in turns)")

@@ -209,7 +209,7 @@ def draw(seed: int) -> Scenario:
         documents if is_bare and rng.random() < 0.5 else rng.choice((0, 0, documents // 3)),
         rng.choice((0, 0, 0, 2)),
         # A batch costs about as much with one document as with five.
-        max(rng.choice((1, 2, 3, 3, 5, 5)), 3 if documents > 12 else 1),
+        max(rng.choice((1, 2, 3, 3, 4, 5, 5, 6)), 3 if documents > 12 else 1),
         rng.choice((1, 2, 3, 8)),
         token=rng.random() < 0.8 and "token_fails" not in faults,
     )

@@ -139,6 +139,7 @@ def explore(
     number: int,
     workers: int,
     until: float | None,
+    cases: int | None = None,
     on_failed: Callable[[int, int | None, list[str]], object] = lambda *_: None,
 ) -> Seen:
     """Runs stories.
@@ -152,6 +153,7 @@ def explore(
         number: of stories.
         workers: processes.
         until: no story begins after this time of `time.monotonic`; None: all are run.
+        cases: no story begins after so many cases; None: all are run.
         on_failed: called with each seed that fails, its branch or None, and what was violated.
 
     Returns:
@@ -162,7 +164,8 @@ def explore(
     begun = 0
     with multiprocessing.get_context("fork").Pool(workers) as pool:
         while True:
-            while len(pending) < 2 * workers and begun < number and (until is None or time.monotonic() < until):
+            is_enough = cases is not None and seen.cases >= cases
+            while len(pending) < 2 * workers and begun < number and not is_enough and (until is None or time.monotonic() < until):
                 seeds = []
                 for place in range(begun, min(begun + _AT_ONCE, number)):
                     candidates = range(first + place * _CANDIDATES, first + (place + 1) * _CANDIDATES)

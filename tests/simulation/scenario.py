@@ -49,7 +49,7 @@ _LOOKED_UP = 3
 _MORNINGS = 5
 """Runs of everything after which nothing is left to be sent: a result that comes late may show that a document failed."""
 
-_MOST_BRANCHES = 10
+_MOST_BRANCHES = 12
 _BRANCHES_OFF = 0.6
 """How many commits of a story, at the most, are moments from which another story branches off; and which share of all may be one."""
 
@@ -63,7 +63,7 @@ _AHEAD = 5
 _LAST_RUNS = 4
 """Of so many stories and branches, one has a last run after one in which everything succeeded."""
 
-_SHORT_MORNINGS = 3
+_SHORT_MORNINGS = 6
 """Of so many branches, one has more than one run after it: most of what can go wrong shows in the first."""
 
 

@@ -118,6 +118,18 @@ def test_what_was_seen_steers_the_choice_of_seeds_and_is_counted():
     assert first.promise(replace(draw(0), faults=())) < first.promise(draw(0)) or not draw(0).faults
 
 
+def test_a_run_ends_after_so_many_cases(capsys, monkeypatch):
+    monkeypatch.setattr("tests.simulation.explore._AT_ONCE", 1)
+    monkeypatch.setattr(sys, "argv", ["simulation", "--cases", "2", "--workers", "1"])
+
+    assert main() == 0
+
+    told = re.search(r"(\d+) stories with (\d+) cases", capsys.readouterr().out)
+    assert told is not None
+    assert int(told[1]) < 5
+    assert int(told[2]) >= 2
+
+
 def test_a_run_says_what_failed_and_how_to_tell_it(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["simulation", "--seeds", "2", "--workers", "1", "--mutant", "a_batch_is_too_large"])
 
