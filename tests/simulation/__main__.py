@@ -134,7 +134,7 @@ def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, help="how many stories (default: 1000, or as many as there is time for), or for a mutant")
-    parser.add_argument("--cases", type=int, help="begin no more stories after so many cases: each story is one, and each that branches off")
+    parser.add_argument("--cases", type=int, help="begin no more stories after so many cases, each of which is a story or a branch")
     parser.add_argument("--from", dest="first", default="0", help="the first seed; `new`: one that is drawn, and printed")
     parser.add_argument("--minutes", type=float, help="begin no more stories after so many minutes")
     parser.add_argument("--kind", choices=(*KINDS, SHARED), help="only stories of this kind (default: all but shared, in turns)")
