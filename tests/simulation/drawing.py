@@ -43,7 +43,8 @@ class Act:
         power_cut: whether a kill is that of the machine: what was not flushed to the disk may be lost.
         beside: the run id of a second process that sends the same documents at the same time; None: there is none.
         dead_letter: whether a dead letter is written.
-        given_as: whether the source is a list, a generator, an async generator, or a generator that raises in the middle.
+        given_as: whether the source is a list, a generator, an async generator, a generator that raises in the middle, or one that gives
+            the same dict each time, changed.
         results: whether the run waits for results.
         bisect: whether a batch that is refused for its data is split.
         compression: of the requests.
@@ -54,6 +55,7 @@ class Act:
         together: the run id of a second run of the same documents, at the same time and with the same client; None: there is none.
         money: whether its money is counted.
         bare: whether it has no journal.
+        takes_away: a file that somebody removes `at` seconds after the run begins: that of the journal, its `-wal`, or both.
     """
 
     what: Literal["send", "reconcile", "jump", "wait", "copy", "restore", "prune", "replay"]
@@ -77,7 +79,7 @@ class Act:
     power_cut: bool = False
     beside: str | None = None
     dead_letter: bool = False
-    given_as: Literal["list", "generator", "async", "raises"] = "list"
+    given_as: Literal["list", "generator", "async", "raises", "reused"] = "list"
     results: Literal["wait", "accepted"] = "wait"
     bisect: Literal["safe", "all", "off"] = "safe"
     compression: Literal["gzip"] | None = None
@@ -88,6 +90,7 @@ class Act:
     together: str | None = None
     money: bool = False
     bare: bool = False
+    takes_away: Literal["file", "wal", "both"] | None = None
 
     @property
     def features(self) -> Iterator[str]:
@@ -119,6 +122,7 @@ _FEATURES = (
     "kill_at", "cancel_at", "cancel_again", "order", "run_id", "reconcile", "resend_absent", "jump", "changed", "respelled", "freeze_at",
     "disk_fails_at", "power_cut", "beside", "dead_letter", "given_as", "results",
     "bisect", "compression", "limit", "streamed", "leaves", "again", "together", "money", "bare",
+    "takes_away",
 )  # fmt: skip
 
 
@@ -221,16 +225,19 @@ _NARROW = 0.1
 
 
 def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:
-    """Draws such a story: of answers that a cache gives, of a resumed run that is cancelled twice, or of documents that appear late while
-    clocks jump."""
+    """Draws such a story: of answers that a cache gives, of a resumed run that is cancelled twice, of documents that appear late while
+    clocks jump, or of what is sent again after a run was pruned."""
     send = Act("send", documents=drawn.documents)
     odds = rng.choice((0.3, 0.6))
-    which = rng.choice(("cache", "cache without a journal", "cancelled twice", "clocks"))
+    which = rng.choice(("cache", "cache without a journal", "cancelled twice", "clocks", "pruned"))
     # Slowly: a cache knows only batches whose results were asked for.
     slowly = replace(send, given_as="async")
     if which == "cache without a journal":
         acts = [replace(slowly, bare=True, streamed=rng.random() < 0.5)]
         return replace(drawn, acts=tuple(acts), faults=("cached_answer", "repeated_uuid"), odds=odds, unnumbered=drawn.documents)
+    if which == "pruned":
+        again = replace(send, run_id=rng.choice((RUN, OTHER_RUN)), respelled=rng.random() < 0.3, order=rng.choice((0, 1)))
+        return replace(drawn, acts=(send, Act("prune"), again), faults=drawn.faults[:1])
     if which == "cancelled twice":
         again = replace(send, cancel_at=int(rng.expovariate(1 / 60)) + 10, cancel_again=rng.randrange(1, 8), order=rng.choice((0, 1)))
         return replace(drawn, acts=(replace(send, kill_at=int(rng.expovariate(1 / 60)) + 10), again), faults=drawn.faults[:2])
@@ -264,6 +271,7 @@ KINDS = (
     "part",
     "program",
     "together",
+    "takes_away",
 )
 """What may be odd about an act. Each story draws some of them."""
 
@@ -300,7 +308,7 @@ def _act(rng: random.Random, what: Any, documents: int, kinds: frozenset[str]) -
         power_cut=odd("power", 0.7),
         beside=rng.choice((RUN, OTHER_RUN)) if what == "send" and odd("beside", 0.4) else None,
         dead_letter=rng.random() < 0.4,
-        given_as=rng.choice(("list", "generator", "async", "raises")) if odd("program", 0.5) else "list",  # type: ignore[arg-type]
+        given_as=rng.choice(("list", "generator", "async", "raises", "reused")) if odd("program", 0.5) else "list",  # type: ignore[arg-type]
         results="accepted" if odd("program", 0.3) else "wait",
         bisect=rng.choice(("all", "off")) if odd("program", 0.5) else "safe",  # type: ignore[arg-type]
         compression="gzip" if odd("program", 0.3) else None,
@@ -310,4 +318,5 @@ def _act(rng: random.Random, what: Any, documents: int, kinds: frozenset[str]) -
         again=odd("program", 0.3),
         together=rng.choice((RUN, OTHER_RUN)) if what == "send" and odd("together", 0.5) else None,
         money=rng.random() < 0.5,
+        takes_away=rng.choice(("file", "wal", "both")) if what == "send" and odd("takes_away", 0.3) else None,  # type: ignore[arg-type]
     )

@@ -11,10 +11,11 @@ from typing import Any
 from unittest import mock
 
 from amili_arm_async import attempts, clock, connections, retry, transport
-from amili_arm_async.bulk import chunking, delivery, in_flight, limits, lookups, polling, reconcile, results, run, runner
+from amili_arm_async.bulk import chunking, delivery, in_flight, limits, lookups, polling, reconcile, results, run, runner, source
 from amili_arm_async.bulk.chunking import Batch
 from amili_arm_async.bulk.journal import matching
-from amili_arm_async.bulk.journal.sqlite import contents, in_order, index, journal, mark, other_runs, store
+from amili_arm_async.bulk.journal.sqlite import contents, find_run, in_order, index, journal, mark, other_runs, store
+from amili_arm_async.bulk.journal.sqlite import inspect as inspect_journal
 from amili_arm_async.bulk.outcomes import Outcome
 from amili_arm_async.errors import ArmError
 from amili_arm_async.retry import Proof
@@ -660,3 +661,26 @@ def the_rest_is_forgotten() -> Patches:
 def a_power_cut_takes_the_batch_uuid() -> Patches:
     """The batchUuid of documents is not on the disk when their batch counts as accepted."""
     return [edited(journal.SqliteRunJournal, "accepted", " if self._key.safe else self._thread.call_urgent", "")]
+
+
+@mutant
+@needs("given_as")
+def a_record_is_what_it_is_later() -> Patches:
+    """A record is encoded when its batch is cut, and not as it was when it was read."""
+    return [edited(source.Source, "_read_sync", "into.hold if self.is_fresh else into.append", "into.hold")]
+
+
+@mutant
+@needs("prune")
+def a_pruned_run_begins_anew() -> Patches:
+    """The name of a run that was pruned can be used again."""
+    begun = 'connection.execute("UPDATE runs SET pruned = NULL WHERE id = ?", (row[0],))'
+    _, _, again = edited(find_run, "find_run", "raise pruned_error(path, name.run_id, name.operation, row[3])", begun)
+    return [(find_run, "find_run", again), (store, "find_run", again)]
+
+
+@mutant
+@needs("prune", "run_id")
+def a_pruned_run_leaves_no_numbers() -> Patches:
+    """Other runs learn nothing of what a pruned run has sent."""
+    return [(inspect_journal, "keep_numbers", lambda *_: None)]

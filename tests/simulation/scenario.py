@@ -242,11 +242,13 @@ class _Story(BaseStory):
         return None
 
     def _process(self, act: Act) -> BulkReport | None:
-        calm = replace(act, run_id=act.beside or act.run_id, kill_at=None, cancel_at=None, power_cut=False, together=None)
+        calm = replace(act, run_id=act.beside or act.run_id, kill_at=None, cancel_at=None, power_cut=False, together=None, takes_away=None)
         both = [act] if act.beside is None else [act, calm]
         begun = [self._start(one) for one in both]
         if act.jump:
             self.world.after(act.at, lambda: setattr(self.world, act.clock, getattr(self.world, act.clock) + act.jump))
+        if act.takes_away is not None:
+            self.world.after(act.at, partial(self._take_away, act.takes_away))
         self.world.run(partial(self._are_done, list(begun)))
         self._nothing_twice()
         if act.power_cut and begun[0].process.was_killed:
@@ -443,6 +445,16 @@ class _Story(BaseStory):
                 path.unlink()
         for name, content in files.items():
             _write(self.folder / name, content)
+
+    def _take_away(self, what: str) -> None:
+        """Somebody removes a file of the journal, whoever uses it."""
+        suffixes = {"file": ("",), "wal": ("-wal",), "both": ("", "-wal", "-shm")}[what]
+        paths = [path for suffix in suffixes if (path := self.folder / f"journal{suffix}").exists()]
+        if paths:
+            self.was_restored = True
+            self.world.note(f"somebody removes {', '.join(path.name for path in paths)}")
+        for path in paths:
+            path.unlink()
 
     def _power_cut(self, process: Process) -> None:
         """The machine is off and on again: of the files of a process that died with it, an image since the last flush is left."""
@@ -710,7 +722,20 @@ def _given(source: list[dict[str, Any]], act: Act) -> Any:
     """The source as a program gives it."""
     if act.given_as == "async":
         return _one_by_one(source)
+    if act.given_as == "reused":
+        return _reused(source)
     return _raising(source) if act.given_as == "raises" else source
+
+
+def _reused(source: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Gives one dict again and again."""
+    given: dict[str, Any] = {}
+    amounts: dict[str, Any] = {}
+    for document in source:
+        given.clear()
+        amounts.update(document["currencyAmounts"])
+        given.update(document, currencyAmounts=amounts)
+        yield given
 
 
 def _raising(source: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -756,7 +781,7 @@ _SIMPLER: tuple[dict[str, Any], ...] = (
     {"given_as": "list"},
     {"results": "wait"},
     {"bisect": "safe"},
-    *({name: None} for name in ("compression", "limit", "leaves")),
+    *({name: None} for name in ("compression", "limit", "leaves", "takes_away")),
     *({name: False} for name in ("streamed", "again")),
     *({name: getattr(Act("send"), name)} for name in ("clock", "at", "freeze_for", "disk_fails")),
 )
