@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import gc
 import inspect
 import logging
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from typer.main import get_command
 
 from amili_arm_async import BulkOptions, clock
 
@@ -51,6 +53,14 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
         own = tmp_path_factory.getbasetemp()
         shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
         os.environ["PYTHONPYCACHEPREFIX"] = str(shared / "compiled")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_made_once() -> Iterator[None]:
+    """`CliRunner` makes all commands anew for each call, which takes longer than most calls; a program makes them once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", functools.cache(get_command))
+        yield
 
 
 @pytest.fixture(scope="session")

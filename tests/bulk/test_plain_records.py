@@ -277,8 +277,13 @@ def test_values_of_python_are_plain(value):
 @given(
     st.lists(
         st.dictionaries(
-            st.text(),
-            st.recursive(st.integers() | st.uuids() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)),
+            st.text(max_size=3),
+            st.recursive(
+                st.integers() | st.uuids() | st.none(),
+                lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+                max_leaves=6,
+            ),
+            max_size=3,
         ),
         max_size=4,
     )

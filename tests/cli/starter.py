@@ -12,7 +12,10 @@ import os
 import pkgutil
 import sys
 from dataclasses import fields
+from functools import cache
 from typing import Any
+
+import typer.main
 
 BROKEN = ("closed", "full", "dead pipe")
 
@@ -60,6 +63,11 @@ def serve() -> None:
             importlib.import_module(module.name)
 
     importlib.import_module("anyio._backends._asyncio")
+    # The commands are made here, and not in each child.
+    from amili_arm_async.cli.app import app
+
+    typer.main.get_command = cache(typer.main.get_command)
+    typer.main.get_command(app)
     # Results are asked for at once: the sandbox has them then.
     names = [field.name for field in fields(BulkOptions)]
     defaults = list(BulkOptions.__init__.__defaults__ or ())

@@ -642,11 +642,9 @@ def write(tmp_path) -> Callable[[Case], tuple[Path, list[str]]]:
 
 
 @pytest.fixture
-def with_customers(served, call, tmp_path):
+def with_customers(served):
     """A sandbox with customers 1 to 9."""
-    path = tmp_path / "known.csv"
-    path.write_text(rows("customerNo;name", *[f"{number};N" for number in range(1, 10)]))
-    assert call("push", "customers", path, "-q", env=served.env).exit_code == 0
+    served.ask(lambda sandbox: sandbox.customers.seed([{"customerNo": str(number), "name": "N"} for number in range(1, 10)]))
     return served
 
 
