@@ -60,9 +60,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def proofs(session: nox.Session) -> None:
-    """The slow proofs: real processes are killed, memory is measured over long sources; they are no part of `tests`."""
+    """The slow proofs: processes are killed, memory is measured, properties have many examples; they are no part of `tests`."""
     install_dev(session)
     session.run("python", "-m", "pytest", "-m", "proof", *session.posargs)
+    if not session.posargs:
+        session.run("python", "-m", "pytest", "-m", "many_examples", env={"AMILI_ARM_TEST_EXAMPLES": "all"})
 
 
 @nox.session

@@ -11,13 +11,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import BulkOptions, Customer, Document, PostalAddress
 from amili_arm_async.bulk.chunking import Chunker, RecordType
 from amili_arm_async.bulk.copies import snapshot
 from amili_arm_async.bulk.source import Source
+
+from ..support.examples import many
 
 NUMBER = 50
 KIND = RecordType(Customer, "customer_no")
@@ -287,7 +289,7 @@ def cut(records: Any, *, prints: bool) -> tuple[list[Any], list[Any]]:
     return batches, [(list(one.outcome.indexes), one.outcome.keys, one.outcome.common, one.payload) for one in chunker.take_invalid()]
 
 
-@settings(max_examples=150, deadline=None)
+@many(150)
 @given(st.lists(st.dictionaries(st.sampled_from(["customerNo", "name", "x"]), VALUES, max_size=3), max_size=30), st.booleans())
 def test_a_source_that_spoils_its_records_gives_what_a_list_of_them_gives(records: list[dict[str, Any]], prints: bool) -> None:
     def spoiling() -> Iterator[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import BulkError, Customer, codec
@@ -22,6 +22,7 @@ from amili_arm_async.unreadable import UnreadableRecord
 from amili_arm_async.wire import Envelope
 
 from ..support.block_source import BlockRecords
+from ..support.examples import many
 from ..support.sandbox_fixtures import customers, quick
 from .test_observers import Sieve, agrees, run_of
 
@@ -71,7 +72,7 @@ def told(batches: Sequence[Batch], refused: Sequence[BatchOutcome]) -> dict[int,
     return found
 
 
-@settings(max_examples=150)
+@many(150)
 @given(RECORDS, st.lists(st.integers(1, 50), min_size=1, max_size=6), st.integers(1, 60), st.integers(256, 3000), st.booleans())
 def test_a_canonical_block_is_cut_into_the_records_that_its_texts_are(records, sizes, max_records, max_bytes, require_key) -> None:
     blocks, left = [], list(records)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import Customer, Document, codec
@@ -15,6 +15,7 @@ from amili_arm_async.bulk.chunking import Batch, Chunker, RecordType, as_key
 from amili_arm_async.bulk.outcomes import BatchOutcome
 from amili_arm_async.wire import Envelope
 
+from ..support.examples import many
 from ..support.records import INVALID, SOURCES, Row, as_json, key_in, mappings, strict_loads
 
 CUSTOMERS = RecordType(Customer, "customer_no")
@@ -58,7 +59,7 @@ def items_of(batch: Batch) -> list[Any]:
 # --- the promise ----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=250)
+@many(250)
 @given(SOURCES, LIMITS, st.none() | st.lists(st.integers(1, 70), max_size=8))
 def test_every_record_comes_out_once_and_in_order(records, limits, slices) -> None:
     batches, invalid = cut(records, *limits, slices)
@@ -69,7 +70,7 @@ def test_every_record_comes_out_once_and_in_order(records, limits, slices) -> No
     assert sorted(sent + refused) == list(range(len(records)))
 
 
-@settings(max_examples=250)
+@many(250)
 @given(SOURCES, LIMITS, st.none() | st.lists(st.integers(1, 70), max_size=8))
 def test_every_batch_is_json_under_both_limits(records, limits, slices) -> None:
     max_records, max_bytes = limits
@@ -82,7 +83,7 @@ def test_every_batch_is_json_under_both_limits(records, limits, slices) -> None:
     assert [batch.number for batch in batches] == list(range(1, len(batches) + 1))
 
 
-@settings(max_examples=250)
+@many(250)
 @given(SOURCES, LIMITS, st.none() | st.lists(st.integers(1, 70), max_size=8))
 def test_what_is_in_a_batch_is_the_record_and_nothing_else(records, limits, slices) -> None:
     batches, _ = cut(records, *limits, slices)
@@ -91,7 +92,7 @@ def test_what_is_in_a_batch_is_the_record_and_nothing_else(records, limits, slic
             assert item == as_json(records[index])
 
 
-@settings(max_examples=250)
+@many(250)
 @given(SOURCES, LIMITS, st.none() | st.lists(st.integers(1, 70), max_size=8))
 def test_a_record_is_invalid_only_where_json_has_no_word_for_it_or_it_is_too_large_alone(records, limits, slices) -> None:
     _, invalid = cut(records, *limits, slices)
@@ -107,7 +108,7 @@ def test_a_record_is_invalid_only_where_json_has_no_word_for_it_or_it_is_too_lar
             assert as_json(records[index]) is INVALID or isinstance(records[index]["customerNo"], float | Decimal)
 
 
-@settings(max_examples=250)
+@many(250)
 @given(SOURCES, LIMITS)
 def test_the_key_of_a_record_depends_on_the_record_alone(records, limits) -> None:
     batches, _ = cut(records, *limits)

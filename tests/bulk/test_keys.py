@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async.bulk.keys import KeySerializer, KeyTicket
+
+from ..support.examples import many
 
 pytestmark = pytest.mark.quick
 
@@ -14,7 +16,7 @@ KEYS = st.lists(st.none() | st.sampled_from(["1", "2", "3", "a", "A", "ß", "ss"
 STEPS = st.lists(st.tuples(KEYS, st.integers(0, 5)), max_size=25)
 
 
-@settings(max_examples=200)
+@many(200)
 @given(STEPS)
 def test_a_batch_waits_for_all_earlier_ones_with_a_key_in_common_and_for_no_other(steps) -> None:
     gate = KeySerializer()

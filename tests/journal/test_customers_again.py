@@ -7,12 +7,13 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from amili_arm_async import BulkError, Customer
 from amili_arm_async.sandbox import Fault
 
+from ..support.examples import many
 from ..support.sandbox_runs import (
     awaited,
     customer,
@@ -221,7 +222,7 @@ FATES = {
     ),
 )
 @example(source=[("a", 0), ("a", 1)], attempts=[(["rejected"], None, 1, "wait"), ([], 1, 1, "wait")])
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@many(40, in_suite=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_the_last_version_of_each_key_wins(arm, sandbox, folder: Path, source, attempts):
     client_no = new_client_no()
     own = arm.for_client(client_no)

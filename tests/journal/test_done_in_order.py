@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async.bulk.chunking import Batch
@@ -20,6 +20,7 @@ from amili_arm_async.bulk.journal.sqlite.store import RunStore
 from amili_arm_async.bulk.outcomes import Outcome
 from amili_arm_async.clock import Stamp
 
+from ..support.examples import many
 from ..support.sandbox_fixtures import documents, quick
 
 NOW = Stamp(1.0)
@@ -79,7 +80,7 @@ SOURCES = st.lists(st.tuples(NUMBERS, st.integers(0, 1)), max_size=12)
 STATES = st.sampled_from([Outcome("failed", "x"), Outcome("accepted", "unmapped"), Outcome("unknown", "504")])
 
 
-@settings(max_examples=300, deadline=None)
+@many(300)
 @given(
     st.integers(0, 12),
     st.dictionaries(st.integers(0, 11), STATES, max_size=1),

@@ -7,12 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from amili_arm_async import BulkError
 from amili_arm_async.sandbox import Fault
 
+from ..support.examples import many
 from ..support.sandbox_runs import FAULTS, UNKNOWN, bodies, invoice, invoices, new_client_no, plan, quick, send, the_run, writes
 
 RUN = {"run_id": "2026-11-20"}
@@ -155,7 +156,7 @@ FATES = st.sampled_from(["ok", "ok", *sorted(set(FAULTS) - {"ok", "forbidden"}),
     contents=st.lists(st.integers(0, 2), min_size=1, max_size=9),
     attempts=st.lists(st.tuples(st.lists(FATES, max_size=6), st.integers(1, 3), st.randoms(use_true_random=False)), min_size=1, max_size=3),
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@many(40, in_suite=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_no_document_is_taken_more_often_than_the_source_holds_it(arm, sandbox, folder: Path, contents, attempts):
     client_no = new_client_no()
     own = arm.for_client(client_no)

@@ -7,13 +7,15 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import ConfigurationError, CustomerRecord, Pager, Response, ResponseError, TruncatedListError
 from amili_arm_async.codec import DecodeFailure
 from amili_arm_async.endpoints import OPERATIONS
 from amili_arm_async.paging import _read_page, _read_parts
+
+from ..support.examples import many
 
 pytestmark = pytest.mark.quick
 
@@ -435,7 +437,7 @@ def page_of(read: Any, body: bytes) -> Any:
     return page.summary, page.items, page.request_id
 
 
-@settings(max_examples=500)
+@many(500)
 @given(BODIES.map(json.dumps) | st.lists(st.sampled_from(['{"', 'summary":', 'customers":', "{}", "[]", "null", ',"', "}"])).map("".join))
 def test_a_page_read_as_a_whole_is_the_page_read_in_parts(text) -> None:
     assert page_of(_read_page, text.encode()) == page_of(_read_parts, text.encode())

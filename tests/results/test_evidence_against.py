@@ -7,7 +7,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchWords
@@ -15,6 +15,8 @@ from amili_arm_async.bulk.failure_evidence import names_failure
 from amili_arm_async.bulk.outcomes import Outcome
 from amili_arm_async.bulk.result_entries import Entries
 from amili_arm_async.bulk.results import read_all, read_result
+
+from ..support.examples import many
 
 WORDS = BatchWords()
 OK = {"status": "PROCESSED", "result": "OK"}
@@ -391,7 +393,7 @@ BODIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400)
+@many(400)
 @given(BODIES, FAILURE_NAMES, FAILURES, st.sampled_from(["top", "data", "summary"]))
 def test_evidence_of_a_failure_never_makes_more_successes(body, name, failure, where) -> None:
     more = dict(body)
@@ -403,7 +405,7 @@ def test_evidence_of_a_failure_never_makes_more_successes(body, name, failure, w
     assert all(old == S for old, new in zip(before, after, strict=True) if new == S)
 
 
-@settings(max_examples=300)
+@many(300)
 @given(BODIES, st.permutations(KEYS))
 def test_at_once_and_one_by_one_say_the_same(body, keys) -> None:
     with mock.patch.object(Entries, "exceptions_by_position", return_value=None):

@@ -11,13 +11,15 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amili_arm_async import BatchResult, BatchWords
 from amili_arm_async.bulk.outcomes import Outcome
 from amili_arm_async.bulk.result_entries import Entries
 from amili_arm_async.bulk.results import read_all, read_result
+
+from ..support.examples import many
 
 WORDS = BatchWords()
 KEY_NAMES = ("documentNo", "customerNo")
@@ -286,14 +288,14 @@ JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dicti
 KEYS = st.lists(st.none() | st.sampled_from(["1", "2", "A"]), min_size=1, max_size=6)
 
 
-@settings(max_examples=300)
+@many(300)
 @given(JSON, KEYS, st.sampled_from([200, 202, 206]))
 def test_no_json_raises_and_none_is_a_success_without_a_word_for_it(value, keys, status) -> None:
     found = outcomes(value, keys, status, BatchWords(succeeded={"HURRA"}))
     assert all(outcome.state in {"accepted", "failed"} for outcome in found)
 
 
-@settings(max_examples=200)
+@many(200)
 @given(JSON, KEYS, st.sampled_from([200, 202, 206]))
 def test_a_success_has_a_word_of_success_for_the_batch_and_for_the_record(value, keys, status) -> None:
     reading = read_all("uuid", status, json.dumps(value).encode(), WORDS, KEY_NAMES)
@@ -359,7 +361,7 @@ def outcome_by_entry(result: BatchResult) -> str:
     return meanings.pop() if len(meanings) == 1 else "partial"
 
 
-@settings(max_examples=500)
+@many(500)
 @example((["1", "2"], done([entry("1", "FAILED"), entry("2", "PENDING")], "PARTIAL"), 200), ("customerNo",))
 @example((["1", ""], done([entry("1"), entry(" ")]), 200), ("customerNo",))
 @example((["1", "2"], done([entry("1", documentNo="2"), entry("2", documentNo="1")]), 200), ("documentNo", "customerNo"))

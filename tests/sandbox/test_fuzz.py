@@ -17,6 +17,8 @@ from yarl import URL
 from amili_arm_async import endpoints
 from amili_arm_async.sandbox import Sandbox
 
+from ..support.examples import many
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -155,7 +157,7 @@ def fill(row: endpoints.Endpoint, data: Any) -> str:
     return "arm/v1/" + "/".join(pieces)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@many(400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(row=st.sampled_from(ROWS), query=QUERIES, body=BODIES, data=st.data())
 def test_nothing_makes_it_answer_500(ask: Any, row: endpoints.Endpoint, query: dict[str, str], body: bytes, data: Any) -> None:
     asked = urllib.parse.urlencode(query, errors="replace")

@@ -10,12 +10,14 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amili_arm_async import SourceError
 from amili_arm_async.sources import csv_table
 from amili_arm_async.sources.csv_table import CsvTable
+
+from ..support.examples import many
 
 pytestmark = pytest.mark.quick
 
@@ -88,7 +90,7 @@ headers = st.sampled_from(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@many(600)
 @given(headers, texts, st.booleans(), st.sampled_from(["utf-8", "cp1252", "cp865"]))
 @example(HEADER, '1;"A\n";B\n2;C\n', False, "utf-8")
 @example(HEADER, "1;A\n\x1a\n2;B\n\x1a\n\n", False, "utf-8")
@@ -105,7 +107,7 @@ def test_the_quick_way_and_the_careful_one_agree(header, text, extra, encoding):
 lines = st.lists(st.sampled_from(["1;A\n", "2;\n", ";B\n", ";\n", "3;C;\n", "4\n", ' ;"D"\n']), max_size=6).map("".join)
 
 
-@settings(max_examples=600, deadline=None)
+@many(600)
 @given(headers, texts | lines, st.booleans(), st.sampled_from([0, 1]))
 @example(HEADER, "1;A\n2;B\n", False, 0)
 @example(HEADER, "1;A;\n2\n", False, 0)
@@ -120,7 +122,7 @@ def test_a_column_that_is_wanted_alone_is_the_same(header, text, extra, place):
     assert found[0] == found[1]
 
 
-@settings(max_examples=500, deadline=None)
+@many(500)
 @given(headers, texts, st.integers(1, 50), st.sampled_from([8, 40, 1_000_000]))
 def test_it_does_not_matter_how_the_bytes_come(header, text, step, longest):
     content = (header + text).encode()
@@ -133,7 +135,7 @@ def test_it_does_not_matter_how_the_bytes_come(header, text, step, longest):
     assert cut(content, step, longest=longest)[1] == expected
 
 
-@settings(max_examples=600, deadline=None)
+@many(600)
 @given(headers, texts, st.integers(1, 200), st.booleans())
 @example("customerNo\n", ';"\n\x1c"', 1, False)
 def test_every_line_is_a_row_a_broken_row_a_part_of_one_or_blank(header, text, step, extra):
@@ -153,7 +155,7 @@ def test_every_line_is_a_row_a_broken_row_a_part_of_one_or_blank(header, text, s
         assert kept.count(sign) == text.count(sign) or extra
 
 
-@settings(max_examples=200, deadline=None)
+@many(200)
 @given(
     st.lists(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\ufeff")), min_size=2, max_size=2)),
     st.sampled_from(";,\t"),

@@ -20,6 +20,8 @@ from amili_arm_async.sources import csv_table, documents, table_reader
 from amili_arm_async.sync.digests import RecordDigests
 from amili_arm_async.values.fields import fields_of
 
+from ..support.examples import many
+
 HEADER = "documentNo;customerNo;documentLines.lineNo;documentLines.lineText\n"
 
 
@@ -64,7 +66,7 @@ def by_hand(lines):
     return good
 
 
-@settings(max_examples=150, deadline=None)
+@many(150)
 @given(rows)
 async def test_the_documents_that_are_sent_are_those_that_are_sent_by_hand(lines):
     content = HEADER + "".join((row if row == "broken" else ";".join(row)) + "\n" for row in lines)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async.sources.json_records import JsonRecords
 from amili_arm_async.sources.json_texts import FoundTexts
 from amili_arm_async.sources.record_blocks import RecordWarnings
 from amili_arm_async.unreadable import UnreadableRecord
+
+from ..support.examples import many
 
 pytestmark = pytest.mark.quick
 
@@ -51,7 +53,7 @@ def judged(kind, texts, *, singly):
 
 
 @given(st.data(), st.sampled_from(["customers", "documents"]))
-@settings(max_examples=300)
+@many(300)
 def test_many_at_a_time_are_as_each_alone(data, kind):
     texts = [text.encode() for text in data.draw(st.lists(CUSTOMERS if kind == "customers" else DOCUMENTS, max_size=9))]
     assert judged(kind, texts, singly=False) == judged(kind, texts, singly=True)

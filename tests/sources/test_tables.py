@@ -9,11 +9,13 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import ConfigurationError, RecordError, SourceError, UnreadableRecord, open_records
 from amili_arm_async.sources.mapping import field_names
+
+from ..support.examples import many
 
 
 async def read(content, kind="customers", **options):
@@ -391,7 +393,7 @@ def flat(record):
     }
 
 
-@settings(max_examples=150, deadline=None)
+@many(150)
 @given(st.lists(st.fixed_dictionaries(cells), max_size=8), st.sampled_from(";,\t"), st.booleans(), st.sampled_from([0, 1]))
 async def test_what_is_written_is_read(customers, delimiter, comma, quoting):
     file = io.StringIO()
@@ -406,7 +408,7 @@ async def test_what_is_written_is_read(customers, delimiter, comma, quoting):
     assert [flat(record) for _, record in found] == expected
 
 
-@settings(max_examples=300, deadline=None)
+@many(300)
 @given(
     st.binary(max_size=300),
     st.sampled_from([b"", b"customerNo;name\n", b'{"customerNo":"1"}\n', b"\xff\xfe", b"\x1f\x8b", b"PAR1", b"(\xb5/\xfd"]),
@@ -421,7 +423,7 @@ async def test_any_bytes_are_records_or_a_clear_error(content, before):
             assert records.place(index).startswith(("line ", "row "))
 
 
-@settings(max_examples=200, deadline=None)
+@many(200)
 @given(st.lists(st.sampled_from(['1;"A', '2;B"', "3;C", '4;"D"', '"', "5;E;F", "", '6;"x""', "\xc5;y"]), max_size=12))
 async def test_no_line_goes_missing(lines):
     content = "customerNo;name\n" + "\n".join(lines)

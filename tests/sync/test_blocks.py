@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import BulkError, Customer
@@ -18,6 +18,7 @@ from amili_arm_async.sync.state import Found, StateRow, SyncState, Unsettled, na
 from amili_arm_async.unreadable import UnreadableRecord
 
 from ..support.block_source import BlockRecords
+from ..support.examples import many
 from ..support.postgres import value_in
 from .conftest import numbers
 
@@ -126,7 +127,7 @@ NAMES = st.sampled_from([b"1", b"2", b"3", b"4", b"5"])
 DIGESTS = st.sampled_from([b"a" * 12, b"b" * 12, None])
 
 
-@settings(max_examples=300)
+@many(300)
 @given(st.lists(st.tuples(NAMES, DIGESTS), max_size=8), st.dictionaries(NAMES, DIGESTS, max_size=5), st.sets(NAMES), st.booleans())
 def test_the_quick_comparison_says_what_the_long_one_does(records, known, late, full) -> None:
     names, digests = [name for name, _ in records], [digest for _, digest in records]

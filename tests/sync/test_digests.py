@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import Customer, codec, open_records
@@ -21,6 +21,8 @@ from amili_arm_async.bulk.fingerprints import canonical
 from amili_arm_async.sync.digests import SIZE, RecordDigests
 from amili_arm_async.sync.state import name_of, names_of
 from amili_arm_async.unreadable import UnreadableRecord
+
+from ..support.examples import many
 
 pytestmark = pytest.mark.quick
 
@@ -122,7 +124,7 @@ def the_long_way(text: bytes) -> bytes | None:
     return hashlib.blake2b(canonical(codec.encode_value(value, sort=True)), digest_size=SIZE).digest()
 
 
-@settings(max_examples=500)
+@many(500)
 @given(st.lists(LINES, min_size=1, max_size=8))
 def test_the_quick_way_and_the_long_way_agree_whatever_is_in_a_text(lines) -> None:
     keys, found = RecordDigests(KIND).of(lines)
@@ -147,7 +149,7 @@ CANONICAL = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
+@many(300)
 @given(st.lists(CANONICAL, min_size=1, max_size=6), st.sets(st.integers(0, 5)))
 def test_those_of_a_canonical_block_are_those_of_its_texts(records, bad) -> None:
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -11,6 +11,8 @@ from amili_arm_async.values.fields import fields_of
 from amili_arm_async.values.findings import SEVERITIES
 from amili_arm_async.values.judge import Judge, ReadingOptions
 from amili_arm_async.values.numbers import combine_proofs, meaning, number_proofs
+
+from ..support.examples import many
 
 pytestmark = pytest.mark.quick
 
@@ -130,7 +132,7 @@ NUMBERS = st.lists(st.sampled_from(["0", "00", "1", "12", "123", ".", ",", ".000
 )
 
 
-@settings(max_examples=500, deadline=None)
+@many(500)
 @given(st.lists(NUMBERS | st.none(), max_size=5))
 def test_a_column_proves_what_its_numbers_prove(cells):
     proved = {mark for cell in cells if cell and (mark := meaning(cell.strip())) in {",", "."}}

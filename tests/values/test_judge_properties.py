@@ -5,12 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
 from amili_arm_async.values.columns import ColumnReader
 from amili_arm_async.values.fields import fields_of
+
+from ..support.examples import many
 
 pytestmark = pytest.mark.quick
 
@@ -60,7 +62,7 @@ def same_as_each(reader, cells):
         assert plain(values) == plain(expected)
 
 
-@settings(max_examples=600, deadline=None)
+@many(600)
 @given(
     st.sampled_from(FIELDS), ORIGINS, st.sampled_from([None, ",", ".", ""]), st.sampled_from([None, "-", "1"]), st.lists(CELLS, max_size=4)
 )
@@ -68,7 +70,7 @@ def test_a_column_of_texts(field, origin, sign, clear, cells):
     same_as_each(ColumnReader(field, origin, sign, clear), cells)
 
 
-@settings(max_examples=500, deadline=None)
+@many(500)
 @given(st.sampled_from([field for field in FIELDS if field.type == "texts"]), st.lists(st.lists(CELLS, max_size=3) | st.none(), max_size=4))
 def test_a_column_of_lists(field, cells):
     same_as_each(ColumnReader(field, "text", None, None), cells)
@@ -80,7 +82,7 @@ LONG_DECIMALS = st.builds(lambda digits, power: Decimal(f"{digits}e{power}"), st
 VALUES = CELLS | st.integers() | st.decimals(allow_nan=False, allow_infinity=False) | st.booleans() | st.lists(CELLS, max_size=2)
 
 
-@settings(max_examples=600, deadline=None)
+@many(600)
 @given(st.sampled_from(FIELDS), st.data())
 def test_a_column_of_values_of_json(field, data):
     kinds = {
@@ -104,7 +106,7 @@ ORDINARY = {
 }
 
 
-@settings(max_examples=600, deadline=None)
+@many(600)
 @given(st.sampled_from(FIELDS), SIGNS, st.data())
 def test_a_column_of_ordinary_cells(field, sign, data):
     cells = data.draw(st.lists(ORDINARY[field.type] | st.sampled_from([None, ""]), max_size=5))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async.values.fields import fields_of
 from amili_arm_async.values.rows import RowRules
+
+from ..support.examples import many
 
 pytestmark = pytest.mark.quick
 
@@ -97,7 +99,7 @@ WORDS = st.sampled_from(["Ola", "Sum", "Total AS", "Navn", "5", "12,50", "Gata 1
 KEYS = st.from_regex(r"[A-Z]{0,2}[-/]?[0-9]{1,6}", fullmatch=True)
 
 
-@settings(max_examples=300, deadline=None)
+@many(300)
 @given(st.lists(st.tuples(KEYS, WORDS, WORDS, WORDS), min_size=1, max_size=5))
 def test_a_row_with_a_number_is_a_record(rows):
     assert found(*rows) == []
@@ -106,7 +108,7 @@ def test_a_row_with_a_number_is_a_record(rows):
 CELLS = st.sampled_from([cell for row in [*NO_RECORDS, *RECORDS] for cell in row]) | st.text(max_size=4)
 
 
-@settings(max_examples=500, deadline=None)
+@many(500)
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS, CELLS), min_size=1, max_size=5))
 def test_a_block_is_judged_as_its_rows_are(rows):
     assert found(*rows) == [place for place, row in enumerate(rows) if RULES.message(row) is not None]

@@ -1,0 +1,19 @@
+"""How many examples a property is tried with: fewer in the suite than in the proofs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+__all__ = ["many"]
+
+
+def many(examples: int, in_suite: int = 100, **more: Any) -> Callable[[Any], Any]:
+    """Decorates a test that has this many examples in the proofs, where `AMILI_ARM_TEST_EXAMPLES` is `all`, and fewer in the suite."""
+    has_all = os.environ.get("AMILI_ARM_TEST_EXAMPLES") == "all"
+    decide = settings(max_examples=examples if has_all else in_suite, **more)
+    return lambda test: pytest.mark.many_examples(decide(test))
