@@ -301,8 +301,11 @@ class Reading(Struct, frozen=True):
             return _UNMAPPED if some else Outcome("failed", result.result or result.status or "failed", self._message())
         if result.outcome == "done":
             return _DONE
-        contradicted = any(entry.outcome not in {"succeeded", "done"} and entry.words for entry in self.entries.all())
+        speaking = [entry for entry in self.entries.all() if entry.words]
+        contradicted = any(entry.outcome not in {"succeeded", "done"} for entry in speaking)
         short = few is not None and (few < records if complete else many is None)
+        # A list of fewer successes than records leaves some out, also where it does not say whose they are.
+        short |= complete and 0 < len(speaking) < records
         sure = result.outcome == "succeeded" and rule_of(result.http_status).poll != "partial" and not contradicted and not short
         return _SUCCEEDED if sure else _UNMAPPED
 

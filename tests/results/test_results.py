@@ -174,6 +174,11 @@ def test_records_without_key_are_unmapped_where_the_counts_differ() -> None:
     assert states(body, [None, None, "3"]) == ["unmapped", "unmapped", "succeeded"]
 
 
+def test_fewer_successes_without_key_than_records_leave_some_out() -> None:
+    assert states(done([entry(None)]), ["1", "2", None]) == ["unmapped"] * 3
+    assert states(done([entry(None)]), ["1"]) == ["succeeded"]
+
+
 def test_a_record_without_key_never_takes_the_entry_of_another() -> None:
     body = done([entry("2"), entry(None, "FAILED")], "PARTIAL")
     assert states(body, [None, "2"]) == ["unmapped", "succeeded"]

@@ -16,7 +16,7 @@ from amili_arm_async.bulk.journal.inspect import JournalRun
 from amili_arm_async.bulk.journal.sqlite import inspect
 from amili_arm_async.nightly.money import MoneyTotals
 
-__all__ = ["money_is_lost", "read_runs", "total_of", "what_a_journal_lost", "what_a_journal_says_otherwise"]
+__all__ = ["money_is_lost", "read_runs", "total_of", "unknown_with_uuid", "what_a_journal_lost", "what_a_journal_says_otherwise"]
 
 _MAY_BE_TAKEN = ("succeeded", "accepted", "unknown", "failed")
 
@@ -38,6 +38,19 @@ def read_runs(journal: Path) -> list[JournalRun]:
             # Its process was killed before it had made it.
             return []
         return [inspect.read_run(connection, run, keys=False, running=False) for (run,) in rows]
+
+
+def unknown_with_uuid(journal: Path) -> int:
+    """Returns how many batches of a journal are unknown, and have a batchUuid of their own."""
+    if not journal.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as connection:
+        try:
+            query = "SELECT count(*) FROM batches WHERE uuid IS NOT NULL AND shared = 0 AND state = 'settled' AND final = 'unknown'"
+            return int(connection.execute(query).fetchone()[0])
+        except sqlite3.DatabaseError:
+            # There is none yet, or somebody took away a part of it.
+            return 0
 
 
 def what_a_journal_lost(runs: Iterable[JournalRun], taken: Mapping[str, int]) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .service import BLIND, FAULTS
+from .service import BLIND, DOCUMENT_FAULTS
 
 __all__ = ["RUN", "Act", "Scenario", "draw", "read_case"]
 
@@ -26,6 +26,9 @@ class Act:
         kill_at: the turn of its loop before which the process is killed; None: it lives.
         cancel_at: the turn before which it is cancelled.
         cancel_again: after how many more turns it is cancelled once more; None: it is not.
+        cancel_on_commit: the commit of its journal at which it is cancelled, before it learns of it; None: it is not. Then it is cancelled
+            once more after `cancel_again` more commits.
+        cancel_before: whether that is when the commit is about to begin, and not when it is done.
         order: how the source is ordered: a seed; 0: as it is.
         documents: how many of the documents are in the source.
         run_id: the name of the run.
@@ -56,12 +59,17 @@ class Act:
         money: whether its money is counted.
         bare: whether it has no journal.
         takes_away: a file that somebody removes `at` seconds after the run begins: that of the journal, its `-wal`, or both.
+        open_batches: how many batches may be accepted and not processed at once; None: as many as usual.
+        deadline: how long it waits for a result, in seconds.
+        settle: the seconds after which a document that is not found is absent, as the program wants it; None: it leaves that to the run.
     """
 
     what: Literal["send", "reconcile", "jump", "wait", "copy", "restore", "prune", "replay"]
     kill_at: int | None = None
     cancel_at: int | None = None
     cancel_again: int | None = None
+    cancel_on_commit: int | None = None
+    cancel_before: bool = False
     order: int = 0
     documents: int = 12
     run_id: str = RUN
@@ -91,6 +99,9 @@ class Act:
     money: bool = False
     bare: bool = False
     takes_away: Literal["file", "wal", "both"] | None = None
+    open_batches: int | None = None
+    deadline: float = 120.0
+    settle: float | None = None
 
     @property
     def features(self) -> Iterator[str]:
@@ -111,18 +122,17 @@ _NEEDS = {
     "clock": "jump",
     "at": "jump",
     "freeze_for": "freeze_at",
+    "cancel_before": "cancel_on_commit",
     "disk_fails": "disk_fails_at",
-    "cancel_again": "cancel_at",
     "power_cut": "kill_at",
     "leaves": "streamed",
 }
 """What says nothing without something else."""
 
 _FEATURES = (
-    "kill_at", "cancel_at", "cancel_again", "order", "run_id", "reconcile", "resend_absent", "jump", "changed", "respelled", "freeze_at",
-    "disk_fails_at", "power_cut", "beside", "dead_letter", "given_as", "results",
-    "bisect", "compression", "limit", "streamed", "leaves", "again", "together", "money", "bare",
-    "takes_away",
+    "cancel_at", "cancel_again", "cancel_on_commit", "kill_at", "order", "run_id", "reconcile", "resend_absent", "jump", "changed",
+    "respelled", "freeze_at", "disk_fails_at", "power_cut", "beside", "dead_letter", "given_as", "results", "bisect", "compression",
+    "limit", "streamed", "leaves", "again", "together", "money", "bare", "takes_away", "open_batches", "deadline", "settle",
 )  # fmt: skip
 
 
@@ -186,7 +196,7 @@ def draw(seed: int) -> Scenario:
     rng = random.Random(f"{seed}/scenario")
     share = rng.choice((0.1, 0.3, 0.6))
     documents = rng.choice((4, 8, 12, 12, 12, 24))
-    faults = (*(fault for fault in FAULTS if rng.random() < share), *((BLIND,) if rng.random() < 0.08 else ()))
+    faults = (*(fault for fault in DOCUMENT_FAULTS if rng.random() < share), *((BLIND,) if rng.random() < 0.08 else ()))
     # What people and machines do wrong is drawn as the faults are: a story has a few kinds of it, and those often.
     kinds = frozenset(kind for kind in KINDS if rng.random() < 0.3)
     acts: list[Act] = []
@@ -225,11 +235,11 @@ _NARROW = 0.1
 
 
 def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:
-    """Draws such a story: of answers that a cache gives, of a resumed run that is cancelled twice, of documents that appear late while
-    clocks jump, or of what is sent again after a run was pruned."""
+    """Draws such a story: of answers that a cache gives, of a run that is cancelled at a commit or twice, of documents that appear late
+    while clocks jump, or of what is sent again after a run was pruned."""
     send = Act("send", documents=drawn.documents)
     odds = rng.choice((0.3, 0.6))
-    which = rng.choice(("cache", "cache without a journal", "cancelled twice", "clocks", "pruned"))
+    which = rng.choice(("cache", "cache without a journal", "cancelled twice", "cancelled at a commit", "clocks", "pruned"))
     # Slowly: a cache knows only batches whose results were asked for.
     slowly = replace(send, given_as="async")
     if which == "cache without a journal":
@@ -241,14 +251,21 @@ def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:
     if which == "cancelled twice":
         again = replace(send, cancel_at=int(rng.expovariate(1 / 60)) + 10, cancel_again=rng.randrange(1, 8), order=rng.choice((0, 1)))
         return replace(drawn, acts=(replace(send, kill_at=int(rng.expovariate(1 / 60)) + 10), again), faults=drawn.faults[:2])
+    if which == "cancelled at a commit":
+        again = replace(slowly if rng.random() < 0.5 else send, cancel_on_commit=rng.randrange(4, 30), order=rng.choice((0, 1)))
+        again = replace(again, cancel_again=rng.choice((None, 1, 2, 3)), cancel_before=rng.random() < 0.6)
+        acts = [replace(slowly, kill_at=int(rng.expovariate(1 / 60)) + 60), again]
+        return replace(drawn, acts=tuple(acts), faults=("cached_answer",), odds=odds, batch=rng.choice((1, 2)), repeats=0)
     if which == "cache":
         at, is_cancelled = int(rng.expovariate(1 / 60)) + 20, rng.random() < 0.5
+        # One after the other: what was asked for last is not flushed by the next intent.
+        slowly = replace(slowly, open_batches=1) if rng.random() < 0.6 else slowly
         stopped = replace(slowly, cancel_at=at) if is_cancelled else replace(slowly, kill_at=at, power_cut=True)
         acts = [stopped, replace(slowly, order=rng.choice((0, 1)))]
         return replace(drawn, acts=tuple(acts), faults=("cached_answer",), odds=odds, batch=min(drawn.batch, 2))
     jump = rng.choice((1, 1, -1)) * rng.choice((4000.0, 100_000.0))
-    clocks = [Act("jump", jump=jump, clock=rng.choice(("wall", "boot", "service")))]  # type: ignore[arg-type]
-    first = replace(send, kill_at=int(rng.expovariate(1 / 60)) + 30 if rng.random() < 0.7 else None)
+    clocks = [Act("jump", jump=jump, clock=rng.choice(("wall", "wall", "boot", "service")))]  # type: ignore[arg-type]
+    first = replace(send, kill_at=int(rng.expovariate(1 / 60)) + 30 if rng.random() < 0.9 else None)
     again = replace(send, what=rng.choice(("send", "reconcile")), reconcile=True, resend_absent=True)  # type: ignore[arg-type]
     taken = rng.choice(("silence_after", "reset_after", "status_after", "no_uuid"))
     faults = ("slow_processing", "look_up_lags", taken)
@@ -272,6 +289,7 @@ KINDS = (
     "program",
     "together",
     "takes_away",
+    "commit",
 )
 """What may be odd about an act. Each story draws some of them."""
 
@@ -319,4 +337,9 @@ def _act(rng: random.Random, what: Any, documents: int, kinds: frozenset[str]) -
         together=rng.choice((RUN, OTHER_RUN)) if what == "send" and odd("together", 0.5) else None,
         money=rng.random() < 0.5,
         takes_away=rng.choice(("file", "wal", "both")) if what == "send" and odd("takes_away", 0.3) else None,  # type: ignore[arg-type]
+        cancel_on_commit=rng.randrange(1, 25) if odd("commit", 0.4) else None,
+        cancel_before=rng.random() < 0.5,
+        open_batches=rng.choice((1, 2)) if odd("program", 0.3) else None,
+        deadline=600.0 if odd("program", 0.4) else 120.0,
+        settle=rng.choice((1.0, 700.0)) if odd("program", 0.3) else None,
     )

@@ -42,6 +42,7 @@ class Machine:
         scopes_made: how many cancel scopes there were.
         commits: how many commits there were.
         on_commit: called after each of them.
+        on_work: called when one is about to begin.
         keeps_flushed: whether `flushed` is kept.
         flushed: the files, as they were when they were last flushed to the disk: what a power cut leaves.
     """
@@ -56,6 +57,7 @@ class Machine:
         self.scopes_made = 0
         self.commits = 0
         self.on_commit: Callable[[], object] = lambda: None
+        self.on_work: Callable[[], object] = lambda: None
         self.keeps_flushed = True
         self.flushed: dict[str, bytes] = {}
 
@@ -213,6 +215,7 @@ class _SimWorker(worker.SqliteWorker):
         if not self._is_busy and self._connection is not None and (self._urgent or self._rest or self._finishing):
             self._is_busy = True
             self._soon(self._one)
+            self._machine.on_work()
 
     def _one(self) -> None:
         assert self._connection is not None

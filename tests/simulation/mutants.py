@@ -592,6 +592,13 @@ def pending_is_final() -> Patches:
     return [edited(polling.Poller, "_read", "if batch.last.is_final:", "if True:")]
 
 
+@needs("other_result", "record_fails")
+@mutant
+def a_list_that_is_too_short_is_of_all() -> Patches:
+    """Where a list of successes does not say whose they are, fewer of them than records are a success of all."""
+    return [edited(results.Reading, "_rest", "short |= complete and 0 < len(speaking) < records", "pass")]
+
+
 @mutant
 def results_are_of_the_next_record() -> Patches:
     """What a result says of a record is taken for what it says of the next one."""

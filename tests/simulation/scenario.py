@@ -20,6 +20,7 @@ from amili_arm_async import (
     BulkOptions,
     BulkReport,
     ClientCredentials,
+    Limits,
     Reconcile,
     RecordOutcome,
     prune_journal,
@@ -34,12 +35,12 @@ from amili_arm_async.nightly.money import MoneyObserver
 from amili_arm_async.wire import Response
 
 from .base_story import BaseStory, MachineStoppedError, Result, run_in_a_world
-from .books import money_is_lost, read_runs, total_of, what_a_journal_lost, what_a_journal_says_otherwise
+from .books import money_is_lost, read_runs, total_of, unknown_with_uuid, what_a_journal_lost, what_a_journal_says_otherwise
 from .drawing import RUN, Act, Scenario, draw, read_case
 from .machine import Machine
 from .service import BLIND, Service, name_of
 from .shrinking import fewer_acts_and_faults
-from .world import Process, World
+from .world import SECOND, EndlessError, Process, World
 
 __all__ = ["Act", "Result", "Scenario", "draw", "read_case", "run_scenario", "smaller"]
 
@@ -59,6 +60,9 @@ _POWER_CUTS = 0.3
 _BRANCHES_WITH_AN_ACT = 0.33
 _AHEAD = 5
 """So many batches more than are sent at once may be in memory: what is read next, and what is being cut and written down."""
+
+_MOST_SECONDS = 10_000.0
+"""Seconds of the world that a process takes at the most: more than its patience, its deadline and its time to settle together."""
 
 _LAST_RUNS = 4
 """Of so many stories and branches, one has a last run after one in which everything succeeded."""
@@ -118,6 +122,10 @@ class _Story(BaseStory):
         # What has the number of another document is invalid, and that one is in the journal.
         self._is_all_in_one_run = self.runs == 1 and not any(act.changed for act in scenario.acts)
         self._may_stop = 0
+        self._until = 0
+        machine.on_work = self._working
+        # By process, after how many more commits it is cancelled, and whether that is before the last of them.
+        self._cancels: dict[Process, tuple[int, bool]] = {}
 
     def run(self) -> None:
         """Does all acts, and what people do the next morning."""
@@ -135,7 +143,8 @@ class _Story(BaseStory):
     # --- branches -------------------------------------------------------------------------------------------------------------
 
     def _committed(self) -> None:
-        """Keeps some of the moments in which a machine may stop."""
+        """Cancels who is to be cancelled at this commit, and keeps some of the moments in which a machine may stop."""
+        self._count_down(before=False)
         if self.service.is_well or self.branch is not None:
             return
         if self.scenario.branch is not None:
@@ -149,6 +158,23 @@ class _Story(BaseStory):
                 self.moments.append(self._moment())
             elif (place := self._branches.randrange(self._may_stop)) < _MOST_BRANCHES:
                 self.moments[place] = self._moment()
+
+    def _working(self) -> None:
+        """Cancels who is to be cancelled before the commit that is about to begin."""
+        self._count_down(before=True)
+
+    def _count_down(self, *, before: bool) -> None:
+        """Cancels a process at a commit, before it learns of it, and once more at a later one."""
+        process = self.world.current
+        left, is_before = self._cancels.get(process, (0, not before)) if process is not None else (0, not before)
+        if process is None or is_before is not before or process.task is None:
+            return
+        self._cancels[process] = left - 1, before
+        if left == 1:
+            self.world.note(f"{process} is cancelled at a commit")
+            process.task.cancel()
+            if process.cancel_again is not None and process.cancel_at is None:
+                self._cancels[process], process.cancel_again = (process.cancel_again, before), None
 
     def _moment(self) -> dict[str, Any]:
         return {
@@ -242,8 +268,11 @@ class _Story(BaseStory):
         return None
 
     def _process(self, act: Act) -> BulkReport | None:
-        calm = replace(act, run_id=act.beside or act.run_id, kill_at=None, cancel_at=None, power_cut=False, together=None, takes_away=None)
+        alone = replace(act, kill_at=None, cancel_at=None, cancel_on_commit=None, power_cut=False, together=None, takes_away=None)
+        calm = replace(alone, run_id=act.beside or act.run_id)
         both = [act] if act.beside is None else [act, calm]
+        self.service.deadline = act.deadline
+        self._until = self.world.now + int((_MOST_SECONDS + act.freeze_for) * SECOND)
         begun = [self._start(one) for one in both]
         if act.jump:
             self.world.after(act.at, lambda: setattr(self.world, act.clock, getattr(self.world, act.clock) + act.jump))
@@ -261,6 +290,8 @@ class _Story(BaseStory):
 
     def _are_done(self, begun: list[_Begun]) -> bool:
         """Whether all have ended; called after each step. Those that have are taken out."""
+        if begun and self.world.now > self._until:
+            raise EndlessError
         for one in begun:
             if one.process.is_done:
                 begun.remove(one)
@@ -274,6 +305,8 @@ class _Story(BaseStory):
         begun = self._begin(act)
         process = begun.process = self.world.start(lambda: self._main(begun), act.what)
         process.kill_at, process.cancel_at, process.cancel_again = act.kill_at, act.cancel_at, act.cancel_again
+        if act.cancel_on_commit is not None:
+            self._cancels[process] = act.cancel_on_commit, act.cancel_before
         process.freeze_at, process.freeze_for = act.freeze_at, act.freeze_for
         process.disk_fails_at, process.disk_fails = act.disk_fails_at, act.disk_fails
         process.keeps_images = act.power_cut and act.beside is None
@@ -301,8 +334,11 @@ class _Story(BaseStory):
         failure = None if task.cancelled() else task.exception()
         if failure is not None and not isinstance(failure, ArmError) and not (act.what == "replay" and isinstance(failure, OSError)):
             self.violate("errors", f"{type(failure).__name__}: {failure}")
+        self._accepted_is_known()
         for one in (begun, *begun.others):
             self._reported(one)
+        if self.service.hasty:
+            self.violate("outage", self.service.hasty[0])
         if self.service.most_records > self.scenario.batch:
             self.violate("limits", f"{self.service.most_records} records in a batch")
         is_good = failure is None and not task.cancelled() and begun.is_whole
@@ -340,7 +376,8 @@ class _Story(BaseStory):
         auth: Any = "token"
         if not self.scenario.token:
             auth = ClientCredentials(client_id="client", client_secret="secret", identity_url="http://127.0.0.1:80/identity")
-        async with ArmClient(2218, auth=auth, base_url="http://127.0.0.1:80/arm") as arm:
+        limits = Limits(open_batches=act.open_batches) if act.open_batches is not None else Limits()
+        async with ArmClient(2218, auth=auth, base_url="http://127.0.0.1:80/arm", limits=limits) as arm:
             if act.what == "reconcile":
                 options = self._options(act, journal=False)
                 begun.made.append(
@@ -381,6 +418,7 @@ class _Story(BaseStory):
             run = arm.documents._bulk.run("documents.create_batch", given, options=options, user_id=None, observers=[begun.money])
         begun.run = run
         begun.made.append(run.report)
+        self._watch(run, begun)
         if act.streamed:
             async with run:
                 async for outcome in run:
@@ -390,6 +428,23 @@ class _Story(BaseStory):
         else:
             await run
         begun.is_whole = True
+
+    def _watch(self, run: BulkRun, begun: _Begun) -> None:
+        """Tells the service when a run does not know what became of a batch: no other one may begin before a read is answered."""
+        pid = begun.process.pid
+        self.service.trusts(pid)
+        if begun.act.freeze_at is not None or begun.act.together is not None or begun.others:
+            # A process that is stopped learns late of what came before; another run of the same process knows nothing of it.
+            return
+        tracker, tally = run._runner._tracker, run.report.tally
+        settle = tracker.settle
+
+        def watched(in_flight: Any, common: Any, *rest: Any) -> None:
+            settle(in_flight, common, *rest)
+            if common.state == "unknown" and run._runner._control.reason is None:
+                self.service.doubts(pid, lambda: tally.requests)
+
+        setattr(tracker, "settle", watched)  # noqa: B010 - mypy takes a method for what it is
 
     def _counted(self, begun: _Begun) -> Iterator[dict[str, Any]]:
         """The source as a generator, which counts how many of its records the run has in memory."""
@@ -418,13 +473,15 @@ class _Story(BaseStory):
     def _options(self, act: Act, *, journal: bool) -> BulkOptions:
         settings: dict[str, Any] = {"journal": self.folder / "journal", "run_id": act.run_id} if journal else {}
         if journal and act.reconcile:
-            settings["reconcile"] = Reconcile(resend_absent=act.resend_absent)
+            # Who sends again has to wait for longer than the deadline.
+            settle = act.settle if not act.resend_absent or (act.settle or 0.0) > act.deadline else None
+            settings["reconcile"] = Reconcile(settle=settle, resend_absent=act.resend_absent)
         if journal and act.dead_letter:
             settings["dead_letter"] = self.folder / "dead_letter"
         return BulkOptions(
             max_records=self.scenario.batch,
             concurrency=self.scenario.concurrency,
-            deadline=120.0,
+            deadline=act.deadline,
             patience=300.0,
             results=act.results,
             bisect=act.bisect,
@@ -509,6 +566,11 @@ class _Story(BaseStory):
             if number > most:
                 self.violate("taken twice", f"{name}: {number} times, and {most} are in the sources")
 
+    def _accepted_is_known(self) -> None:
+        """In the journal no batch is unknown that has a batchUuid: its result could be asked for."""
+        if not self.is_elsewhere and not self.violations and (what := unknown_with_uuid(self.folder / "journal")):
+            self.violate("journal", f"{what} batches have a batchUuid, and are unknown")
+
     def _journal_lost_nothing(self) -> list[JournalRun]:
         """Whatever ended a process, the journal knows of each document that was taken. Returns its runs."""
         if self.was_restored or self.is_elsewhere or self.violations:
@@ -544,6 +606,10 @@ class _Story(BaseStory):
             for run in self._journal_lost_nothing():
                 if run.run_id == begun.act.run_id and (what := what_a_journal_says_otherwise(run, report)):
                     self.violate("counts", what)
+        if begun.is_whole and not is_cut:
+            left = sorted({failure.reason for failure in named if failure.state == "not_sent"} - {"patience"})
+            if left:
+                self.violate("not sent", f"a run that came to its end left some because of {left}")
         self._contradicts(begun, [failures.get(index) for index in range(read)])
 
     def _contradicts(self, begun: _Begun, failures: list[RecordOutcome | None]) -> None:
@@ -774,16 +840,19 @@ def _respelled(document: dict[str, Any]) -> dict[str, Any]:
 
 
 _SIMPLER: tuple[dict[str, Any], ...] = (
-    *({name: None} for name in ("cancel_again", "cancel_at", "kill_at", "freeze_at", "disk_fails_at", "beside", "together")),
+    *(
+        {name: None}
+        for name in ("cancel_again", "cancel_at", "cancel_on_commit", "kill_at", "freeze_at", "disk_fails_at", "beside", "together")
+    ),
     *({name: 0} for name in ("order", "jump", "changed")),
     *({name: False} for name in ("reconcile", "resend_absent", "respelled", "power_cut", "dead_letter", "money")),
     {"run_id": RUN},
     {"given_as": "list"},
     {"results": "wait"},
     {"bisect": "safe"},
-    *({name: None} for name in ("compression", "limit", "leaves", "takes_away")),
+    *({name: None} for name in ("compression", "limit", "leaves", "takes_away", "open_batches", "settle")),
     *({name: False} for name in ("streamed", "again")),
-    *({name: getattr(Act("send"), name)} for name in ("clock", "at", "freeze_for", "disk_fails")),
+    *({name: getattr(Act("send"), name)} for name in ("clock", "at", "freeze_for", "disk_fails", "deadline")),
 )
 """What makes an act simpler."""
 

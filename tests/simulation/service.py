@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .network import Connection
     from .world import World
 
-__all__ = ["BLIND", "FAULTS", "Batch", "Service", "name_of"]
+__all__ = ["BLIND", "DOCUMENT_FAULTS", "FAULTS", "Batch", "Service", "name_of"]
 
 REASONS = {200: "OK", 202: "Accepted", 302: "Found", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
@@ -54,10 +54,19 @@ FAULTS = (
 """What may go wrong on the side of the service and on the way. Each story draws some of them."""
 
 
+DOCUMENT_FAULTS = (*FAULTS, "odd_status_after", "overload", "bad_data", "other_result", "look_up_odd")
+"""Those of runs of documents. An odd status is one that proves nothing; an overload lasts; a result may have any form."""
+
 BLIND = "look_up_blind"
 """The fault of a service that finds no document by its number, in a whole story."""
 
-_BOOKS = ("taken", "bodies", "stored_at", "failed", "is_well", "writes", "asked", "unanswered_until")
+_BOOKS = ("taken", "bodies", "stored_at", "failed", "is_well", "writes", "asked", "unanswered_until", "overloaded_until")
+
+_IN_DOUBT = (302, 303, 407, 408, 409, 418, 425, 499, 200, 204)
+"""Statuses that do not say whether a batch was taken."""
+
+_UNDER_WAY = 0.5
+"""Seconds that what is on its way may take to arrive."""
 
 _UNANSWERED = 30.0
 """Seconds for which a number can't be looked up, once a look-up of it failed: longer than the library tries again."""
@@ -100,6 +109,9 @@ class Service:
         writes: how many writes came whole.
         knows_senders: whoever sends knows each batchUuid that was asked for: no journal is put back, cleared or left out.
         unanswered_until: by name, until when a look-up is not answered.
+        overloaded_until: until when each write is refused.
+        deadline: how long those who send now wait for a result: none comes later.
+        hasty: writes that began though their process did not know what became of an earlier one, and no read was answered since.
     """
 
     def __init__(self, world: World) -> None:
@@ -119,7 +131,13 @@ class Service:
         self.most_records = 0
         self.knows_senders = False
         self.unanswered_until: dict[str, float] = {}
+        self.overloaded_until = 0.0
+        self.deadline = 120.0
+        self.hasty: list[str] = []
         self.struck_at: list[int] = []
+        # By the process, how many requests had begun when it did not know; and when a read was answered.
+        self._in_doubt: dict[int, tuple[Callable[[], int], int]] = {}
+        self._read_at: dict[int, float] = {}
         self._rng = world.stream("service")
         self._uuids = world.stream("uuids")
 
@@ -136,6 +154,23 @@ class Service:
         self.batches = {batch.uuid: batch for batch, _ in kept["polls"]}
         for batch, polls in kept["polls"]:
             batch.polls = polls
+        self._in_doubt.clear()
+        self._read_at.clear()
+
+    def doubts(self, pid: int, begun: Callable[[], int]) -> None:
+        """A process does not know whether a batch was taken: it may begin no other one before a read is answered.
+
+        Args:
+            pid: the process.
+            begun: returns how many requests it has begun to send.
+        """
+        # The answer to a read may just arrive.
+        if self.world.seconds - self._read_at.get(pid, -_UNDER_WAY) >= _UNDER_WAY:
+            self._in_doubt.setdefault(pid, (begun, begun()))
+
+    def trusts(self, pid: int) -> None:
+        """A process begins anew."""
+        self._in_doubt.pop(pid, None)
 
     def strikes(self, *faults: str) -> str | None:
         """Returns a fault that strikes now, or None."""
@@ -166,6 +201,7 @@ class Service:
                 memory["request"] = self._head(head)
                 buffer[:] = rest
                 if memory["request"].method != "GET":
+                    self._begins(connection.process.pid, memory["request"])
                     memory["fault"] = self.strikes("reset_in_body", "early_answer")
                     if memory["fault"] == "early_answer":
                         self._answer(connection, 202, {"message": "stale"})
@@ -188,6 +224,12 @@ class Service:
             memory.pop("fault", None)
             self._handle(connection, request)
 
+    def _begins(self, pid: int, request: _Request) -> None:
+        if pid in self._in_doubt and not request.path.endswith("/token"):
+            begun, before = self._in_doubt[pid]
+            if begun() > before:
+                self.hasty.append(f"process {pid} begins a batch after an unknown one, and no read was answered")
+
     def closed(self, connection: Connection) -> None:
         """The client has closed."""
         connection.server_closed = True
@@ -200,8 +242,11 @@ class Service:
         split = urlsplit(target)
         return _Request(method, unquote(split.path), parse_qs(split.query), headers, size)
 
-    def _answer(self, connection: Connection, status: int, value: Any, *, headers: str = "", cut: bool = False) -> None:
+    def _answer(
+        self, connection: Connection, status: int, value: Any, *, headers: str = "", cut: bool = False, is_page: bool = False
+    ) -> None:
         body = json.dumps(value, default=str).encode() if value is not None else b""
+        body = value.encode() if is_page else body
         date = formatdate(1_700_000_000 + self.world.seconds + self.world.service, usegmt=True)
         head = f"HTTP/1.1 {status} {REASONS.get(status, 'Odd')}\r\nDate: {date}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
         self.world.note(f"service: answers {status} on connection {connection.number}")
@@ -230,6 +275,8 @@ class Service:
         elif "/documents/" in request.path:
             self._look_up(connection, request.path.rpartition("/")[2])
         else:
+            self._read_at[connection.process.pid] = self.world.seconds
+            self._in_doubt.pop(connection.process.pid, None)
             self._answer(connection, 200, {"documents": []})
 
     def _write(self, connection: Connection, request: _Request) -> None:
@@ -237,9 +284,14 @@ class Service:
         fault = self.strikes(
             "reset_before", "reset_after", "silence_before", "silence_after", "slow_answer", "status_before", "status_after",
             "proved_refusal", "cut_answer", "no_uuid", "repeated_uuid", "cached_answer", "extra_answer", "redirect",
+            "odd_status_after", "overload", "bad_data",
         )  # fmt: skip
         draw = self._rng.random()
-        if fault == "reset_before":
+        if fault == "overload":
+            self.overloaded_until = self.world.seconds + (20.0, 200.0, 400.0, 50_000.0)[int(draw * 4)]
+        if self.world.seconds < self.overloaded_until and not self.is_well:
+            self._answer(connection, 429, {}, headers="Retry-After: 1\r\n" if draw < 0.5 else "")
+        elif fault == "reset_before":
             connection.close_server(reset=True)
         elif fault == "silence_before":
             pass
@@ -248,6 +300,8 @@ class Service:
         elif fault == "proved_refusal":
             status = (429, 413, 401, 400, 422)[int(draw * 5)]
             self._answer(connection, status, {}, headers="Retry-After: 1\r\n" if status == 429 else "")
+        elif fault == "bad_data":
+            self._answer(connection, (413, 413, 400, 422)[int(draw * 4)], {})
         elif fault == "redirect":
             self._answer(connection, 302, {}, headers="Location: /elsewhere\r\n")
         elif fault == "cached_answer" and self.knows_senders and (others := self._known_to_senders("")):
@@ -266,6 +320,8 @@ class Service:
             self._later(connection, draw * 200, 202, answer)
         elif fault == "status_after":
             self._answer(connection, (500, 502, 503, 504)[int(draw * 4)], {})
+        elif fault == "odd_status_after":
+            self._answer(connection, _IN_DOUBT[int(draw * len(_IN_DOUBT))], {})
         elif fault == "cut_answer":
             self._answer(connection, 202, answer, cut=True)
         elif fault == "no_uuid":
@@ -291,7 +347,7 @@ class Service:
         processing = self._rng.random() ** 2 * (0.5 if self.is_well else 2)
         if self.strikes("slow_processing"):
             # With the lag below, less than the time to settle: nobody can tell what is processed later from what never came.
-            processing = self._rng.random() * 90
+            processing = self._rng.random() * 0.75 * self.deadline
         now = self.world.seconds
         batch = Batch(uuid, records, now, now + processing)
         for position, record in enumerate(records):
@@ -315,7 +371,7 @@ class Service:
             self._answer(connection, 404, {})
             return
         batch.polls += 1
-        fault = self.strikes("poll_fails", "poll_odd", "result_gone", "slow_answer")
+        fault = self.strikes("poll_fails", "poll_odd", "result_gone", "slow_answer", "other_result")
         if fault == "poll_fails":
             self._answer(connection, 503, {})
         elif fault == "poll_odd":
@@ -323,9 +379,37 @@ class Service:
         elif fault == "result_gone":
             self._answer(connection, 404, {})
         elif self.world.seconds < batch.done_at:
-            self._later(connection, 20.0 if fault else 0.0, 202, {"status": "PENDING", "batchUuid": uuid})
+            self._later(connection, 20.0 if fault == "slow_answer" else 0.0, 202, {"status": "PENDING", "batchUuid": uuid})
+        elif fault == "other_result":
+            self._answer(connection, *self._other_result(batch))
         else:
             self._answer(connection, 200, self._result(batch))
+
+    def _other_result(self, batch: Batch) -> tuple[int, Any]:
+        """The same result in another form: each is true, and most say less."""
+        form = int(self._rng.random() * 8)
+        result = self._result(batch)
+        entries, failed = result["documents"], [result["documents"][position] for position in sorted(batch.failed)]
+        good = [entry for position, entry in enumerate(entries) if position not in batch.failed]
+        if form == 0:
+            return 200, {**result, "status": "DONE", "documents": []}
+        if form == 1:
+            # The word for the whole is of the batch, and what failed is listed.
+            return 200, {"batchUuid": batch.uuid, "status": "SUCCEEDED", "documents": failed}
+        if form == 2:
+            return 200, {"batchUuid": batch.uuid, "status": "SUCCEEDED", "numberRecordsFailed": len(failed)}
+        if form == 3:
+            return 200, {"batchUuid": batch.uuid, "status": "SUCCEEDED", "numberRecordsSucceeded": len(good)}
+        if form == 4:
+            return 206 if failed else 200, {"batchUuid": batch.uuid, "status": "SUCCEEDED"}
+        if form == 5 and len(good) > 1:
+            # Without an entry, nothing would say that some are left out.
+            return 200, {"batchUuid": batch.uuid, "status": "SUCCEEDED", "documents": good[1:]}
+        if form == 6:
+            numbers = [[one["documentNo"] for one in some if one["documentNo"] is not None] for some in (good, failed)]
+            data = {"succeeded": numbers[0], "failed": numbers[1]}
+            return 200, {"summary": {"status": "PARTIAL" if failed else "SUCCEEDED", "failed": len(failed)}, "data": data}
+        return 200, {**result, "status": "SUCCEEDED"}
 
     def _result(self, batch: Batch) -> Any:
         items = [
@@ -342,13 +426,26 @@ class Service:
             self._answer(connection, 404, {"message": "no such document"})
         elif self.unanswered_until.get(name, 0.0) > self.world.seconds and not self.is_well:
             self._answer(connection, 503, {})
-        elif self.strikes("look_up_fails"):
+        elif (fault := self.strikes("look_up_fails", "look_up_odd")) == "look_up_odd":
+            self._odd_look_up(connection, name)
+        elif fault:
             self.unanswered_until[name] = self.world.seconds + self._rng.choice((0.0, _UNANSWERED))
             self._answer(connection, 503, {})
         elif stored is None or stored > self.world.seconds:
             self._answer(connection, 404, {"message": "no such document"})
         else:
             self._answer(connection, 200, self.bodies[name])
+
+    def _odd_look_up(self, connection: Connection, name: str) -> None:
+        """Answers a look-up with something that says nothing of the document, whether it is there or not."""
+        draw = self._rng.random()
+        other = next((self.bodies[one] for one in self.stored_at if one != name and "documentNo" in self.bodies[one]), None)
+        if draw < 0.4:
+            self._answer(connection, 404, "<html>no such page</html>", is_page=True)
+        elif draw < 0.7 and other is not None:
+            self._answer(connection, 200, other)
+        else:
+            self._answer(connection, (200, 400, 409, 422, 500)[int(draw * 1000) % 5], {})
 
 
 @dataclass
