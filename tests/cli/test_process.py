@@ -41,6 +41,20 @@ def test_version_and_help(call):
     assert call().exit_code == 2
 
 
+def test_what_a_command_imports_is_not_looked_through_for_garbage(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import gc, sys\n"
+        "from amili_arm_async.cli import main\n"
+        "before = gc.get_freeze_count()\n"
+        "sys.argv[1:] = ['--version']\n"
+        "try:\n    main()\n"
+        "except SystemExit:\n    assert gc.isenabled() and gc.get_freeze_count() > before + 10_000\n"
+    )
+    ended = subprocess.run([sys.executable, str(program)], capture_output=True, timeout=WAIT, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 def test_without_the_extra_it_says_how_to_install_it(tmp_path):
     for name in ("typer", "rich"):
         program = f"import sys; sys.modules[{name!r}] = None; from amili_arm_async.cli import main; main()"
