@@ -163,10 +163,27 @@ def running(node: ast.AST) -> Iterator[ast.AST]:
             yield from running(child)
 
 
-def imports(module: str) -> Iterator[tuple[str, str]]:
+@cache
+def nodes(module: str) -> tuple[ast.AST, ...]:
+    """All nodes of a module that the program runs."""
+    return tuple(running(tree(module)))
+
+
+@cache
+def walked(module: str) -> tuple[ast.AST, ...]:
+    """All nodes of a module."""
+    return tuple(ast.walk(tree(module)))
+
+
+@cache
+def imports(module: str) -> tuple[tuple[str, str], ...]:
+    return tuple(_imports(module))
+
+
+def _imports(module: str) -> Iterator[tuple[str, str]]:
     """What a module imports, as (module, name); a module of this package begins with a dot and is whole."""
     package = module.split(".") if MODULES[module].name == "__init__.py" and module != "__init__" else module.split(".")[:-1]
-    for node in running(tree(module)):
+    for node in nodes(module):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield _ours(alias.name), ""
@@ -227,7 +244,7 @@ def test_only_the_clock_reads_the_time_and_sleeps() -> None:
         if module == "clock":
             continue
         found += [f"{module} imports time" for target, _ in imports(module) if target.split(".")[0] == "time"]
-        called = {ast.unparse(node.func) for node in running(tree(module)) if isinstance(node, ast.Call)}
+        called = {ast.unparse(node.func) for node in nodes(module) if isinstance(node, ast.Call)}
         found += [f"{module} calls {call}" for call in sorted(called) if call.endswith(forbidden)]
     assert found == []
 
@@ -238,7 +255,7 @@ def test_a_pure_room_does_no_io_and_reads_no_clock() -> None:
     for module in PURE:
         targets = {target if target.startswith(".") else target.split(".")[0] for target, _ in imports(module)}
         found += [f"{module} imports {target}" for target in sorted(targets & impure)]
-        if any(isinstance(node, (ast.AsyncFunctionDef, ast.Await)) for node in running(tree(module))):
+        if any(isinstance(node, (ast.AsyncFunctionDef, ast.Await)) for node in nodes(module)):
             found.append(f"{module} is asynchronous")
     assert found == []
 
@@ -259,7 +276,7 @@ def test_models_are_inert() -> None:
 def test_no_function_is_longer_than_50_lines_of_code() -> None:
     long = {}
     for module in NAMES:
-        for node in ast.walk(tree(module)):
+        for node in walked(module):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 has_doc = ast.get_docstring(node) is not None
                 first = node.body[1] if has_doc and len(node.body) > 1 else node.body[0]
@@ -272,7 +289,7 @@ def test_no_function_is_longer_than_50_lines_of_code() -> None:
 def test_there_is_no_task_group_around_a_yield() -> None:
     around = []
     for module in NAMES:
-        for node in ast.walk(tree(module)):
+        for node in walked(module):
             if isinstance(node, ast.AsyncWith) and any(
                 "TaskGroup" in (text := ast.unparse(item)) or "task_group" in text for item in node.items
             ):
@@ -287,7 +304,7 @@ def test_no_error_is_raised_as_its_own_cause() -> None:
     found = [
         f"{module}, line {node.lineno}"
         for module in NAMES
-        for node in ast.walk(tree(module))
+        for node in walked(module)
         if isinstance(node, ast.Raise) and isinstance(node.cause, ast.Name) and isinstance(node.exc, (ast.IfExp, ast.BoolOp, ast.Name))
         if node.cause.id in {name.id for name in ast.iter_child_nodes(node.exc) if isinstance(name, ast.Name)} | {ast.unparse(node.exc)}
     ]
@@ -326,7 +343,7 @@ def test_the_event_loop_touches_no_field_of_a_run_store() -> None:
     found = [
         f"{module}: {ast.unparse(node)}"
         for module in ("bulk.journal.sqlite.journal", "bulk.journal.sqlite.reconcile_store")
-        for node in ast.walk(tree(module))
+        for node in walked(module)
         if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("_store") and node.attr in fields - {"index_wanted"}
     ]
     assert found == []
@@ -346,7 +363,7 @@ def _holds_a_status(node: ast.AST) -> bool:
 def test_only_the_table_of_statuses_decides_by_a_status() -> None:
     found = set()
     for module in NAMES:
-        for node in running(tree(module)):
+        for node in nodes(module):
             is_compared = isinstance(node, ast.Compare) and "status" in ast.unparse(node) and _holds_a_status(node)
             is_listed = isinstance(node, (ast.Set, ast.Dict)) and sum(map(_holds_a_status, ast.iter_child_nodes(node))) > 1
             if room_of(module) != "sandbox" and (is_compared or is_listed):
