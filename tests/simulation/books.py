@@ -16,7 +16,15 @@ from amili_arm_async.bulk.journal.inspect import JournalRun
 from amili_arm_async.bulk.journal.sqlite import inspect
 from amili_arm_async.nightly.money import MoneyTotals
 
-__all__ = ["money_is_lost", "read_runs", "total_of", "unknown_with_uuid", "what_a_journal_lost", "what_a_journal_says_otherwise"]
+__all__ = [
+    "money_is_lost",
+    "read_runs",
+    "total_of",
+    "unknown_with_uuid",
+    "what_a_journal_lost",
+    "what_a_journal_says_otherwise",
+    "what_is_there_twice",
+]
 
 _MAY_BE_TAKEN = ("succeeded", "accepted", "unknown", "failed")
 
@@ -58,6 +66,12 @@ def what_a_journal_lost(runs: Iterable[JournalRun], taken: Mapping[str, int]) ->
     known = sum(run.counts.get(state, 0) for run in runs for state in _MAY_BE_TAKEN)
     number = sum(taken.values())
     return f"{number} documents were taken, and it knows of {known}" if number > known else None
+
+
+def what_is_there_twice(run: JournalRun, given: int) -> str | None:
+    """A journal has each document of a run once."""
+    there = sum(run.counts.get(state, 0) for state in _MAY_BE_TAKEN)
+    return f"{there} documents may have been taken, and {given} were given" if there > given else None
 
 
 def what_a_journal_says_otherwise(run: JournalRun, report: BulkReport) -> str | None:

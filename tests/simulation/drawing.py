@@ -236,21 +236,26 @@ _NARROW = 0.1
 
 def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:
     """Draws such a story: of answers that a cache gives, of a run that is cancelled at a commit or twice, of documents that appear late
-    while clocks jump, or of what is sent again after a run was pruned."""
+    while clocks jump, of what is sent again after a run was pruned, or of results of all forms."""
     send = Act("send", documents=drawn.documents)
     odds = rng.choice((0.3, 0.6))
-    which = rng.choice(("cache", "cache without a journal", "cancelled twice", "cancelled at a commit", "clocks", "pruned"))
+    which = rng.choice(("cache", "cache without a journal", "cancelled twice", "cancelled at a commit", "clocks", "pruned", "results"))
     # Slowly: a cache knows only batches whose results were asked for.
     slowly = replace(send, given_as="async")
     if which == "cache without a journal":
         acts = [replace(slowly, bare=True, streamed=rng.random() < 0.5)]
-        return replace(drawn, acts=tuple(acts), faults=("cached_answer", "repeated_uuid"), odds=odds, unnumbered=drawn.documents)
+        return replace(
+            drawn, acts=tuple(acts), faults=("cached_answer", "repeated_uuid", "other_result"), odds=odds, unnumbered=drawn.documents
+        )
     if which == "pruned":
         again = replace(send, run_id=rng.choice((RUN, OTHER_RUN)), respelled=rng.random() < 0.3, order=rng.choice((0, 1)))
         return replace(drawn, acts=(send, Act("prune"), again), faults=drawn.faults[:1])
     if which == "cancelled twice":
         again = replace(send, cancel_at=int(rng.expovariate(1 / 60)) + 10, cancel_again=rng.randrange(1, 8), order=rng.choice((0, 1)))
         return replace(drawn, acts=(replace(send, kill_at=int(rng.expovariate(1 / 60)) + 10), again), faults=drawn.faults[:2])
+    if which == "results":
+        acts = [replace(send, reconcile=rng.random() < 0.5, order=rng.choice((0, 1))) for _ in range(2)]
+        return replace(drawn, acts=tuple(acts), faults=("other_result", "record_fails", *drawn.faults[:1]), odds=odds)
     if which == "cancelled at a commit":
         again = replace(slowly if rng.random() < 0.5 else send, cancel_on_commit=rng.randrange(4, 30), order=rng.choice((0, 1)))
         again = replace(again, cancel_again=rng.choice((None, 1, 2, 3)), cancel_before=rng.random() < 0.6)
@@ -261,11 +266,11 @@ def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:
         # One after the other: what was asked for last is not flushed by the next intent.
         slowly = replace(slowly, open_batches=1) if rng.random() < 0.6 else slowly
         stopped = replace(slowly, cancel_at=at) if is_cancelled else replace(slowly, kill_at=at, power_cut=True)
-        acts = [stopped, replace(slowly, order=rng.choice((0, 1)))]
+        acts = [stopped, replace(slowly, order=rng.choice((0, 1)), run_id=rng.choice((RUN, RUN, OTHER_RUN)))]
         return replace(drawn, acts=tuple(acts), faults=("cached_answer",), odds=odds, batch=min(drawn.batch, 2))
     jump = rng.choice((1, 1, -1)) * rng.choice((4000.0, 100_000.0))
     clocks = [Act("jump", jump=jump, clock=rng.choice(("wall", "wall", "boot", "service")))]  # type: ignore[arg-type]
-    first = replace(send, kill_at=int(rng.expovariate(1 / 60)) + 30 if rng.random() < 0.9 else None)
+    first = replace(send, kill_at=int(rng.expovariate(1 / 60)) + 30 if rng.random() < 0.9 else None, deadline=rng.choice((120.0, 600.0)))
     again = replace(send, what=rng.choice(("send", "reconcile")), reconcile=True, resend_absent=True)  # type: ignore[arg-type]
     taken = rng.choice(("silence_after", "reset_after", "status_after", "no_uuid"))
     faults = ("slow_processing", "look_up_lags", taken)

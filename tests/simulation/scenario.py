@@ -35,7 +35,15 @@ from amili_arm_async.nightly.money import MoneyObserver
 from amili_arm_async.wire import Response
 
 from .base_story import BaseStory, MachineStoppedError, Result, run_in_a_world
-from .books import money_is_lost, read_runs, total_of, unknown_with_uuid, what_a_journal_lost, what_a_journal_says_otherwise
+from .books import (
+    money_is_lost,
+    read_runs,
+    total_of,
+    unknown_with_uuid,
+    what_a_journal_lost,
+    what_a_journal_says_otherwise,
+    what_is_there_twice,
+)
 from .drawing import RUN, Act, Scenario, draw, read_case
 from .machine import Machine
 from .service import BLIND, Service, name_of
@@ -112,6 +120,8 @@ class _Story(BaseStory):
         self.given: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.copies: dict[str, bytes] = {}
         self.was_restored = False
+        # By run, the documents that succeeded, as a run has said that came to its end.
+        self.succeeded: defaultdict[str, set[str]] = defaultdict(set)
         # After a replay or a prune, the journal does not have all of it.
         self.is_elsewhere = any(act.bare for act in scenario.acts)
         self.boots = 1
@@ -186,6 +196,7 @@ class _Story(BaseStory):
             "scopes": self.machine.scopes_made,
             "connections": self.machine.network.opened,
             "given": {run: names.copy() for run, names in self.given.items()},
+            "succeeded": {run: names.copy() for run, names in self.succeeded.items()},
             "story": (self.copies, self.was_restored, self.is_elsewhere, self.boots),
         }
 
@@ -196,6 +207,7 @@ class _Story(BaseStory):
         self.machine.close_dead()
         self.machine.scopes_made, self.machine.network.opened = moment["scopes"], moment["connections"]
         self.given = defaultdict(Counter, {run: names.copy() for run, names in moment["given"].items()})
+        self.succeeded = defaultdict(set, {run: names.copy() for run, names in moment["succeeded"].items()})
         self.copies, self.was_restored, self.is_elsewhere, self.boots = moment["story"]
         self._put_back(moment["files"])
         self.branch = moment["commits"]
@@ -335,6 +347,8 @@ class _Story(BaseStory):
         if failure is not None and not isinstance(failure, ArmError) and not (act.what == "replay" and isinstance(failure, OSError)):
             self.violate("errors", f"{type(failure).__name__}: {failure}")
         self._accepted_is_known()
+        if self.service.siblings and not (self.was_restored or self.is_elsewhere or self.runs > 1 or self.boots > 1):
+            self.violate("sibling", f"{self.service.siblings} are sent again, and others of their batch were found")
         for one in (begun, *begun.others):
             self._reported(one)
         if self.service.hasty:
@@ -576,6 +590,10 @@ class _Story(BaseStory):
         if self.was_restored or self.is_elsewhere or self.violations:
             return []
         runs = read_runs(self.folder / "journal")
+        if self._is_all_in_one_run:
+            for run in runs:
+                if what := what_is_there_twice(run, sum(self.given[run.run_id].values())):
+                    self.violate("journal", what)
         lost = what_a_journal_lost(runs, self.service.taken)
         if lost is not None:
             self.violate("journal", lost)
@@ -610,7 +628,26 @@ class _Story(BaseStory):
             left = sorted({failure.reason for failure in named if failure.state == "not_sent"} - {"patience"})
             if left:
                 self.violate("not sent", f"a run that came to its end left some because of {left}")
+        self._forgets_nothing(begun, [failures.get(index) for index in range(read)], is_cut)
         self._contradicts(begun, [failures.get(index) for index in range(read)])
+
+    def _forgets_nothing(self, begun: _Begun, failures: list[RecordOutcome | None], is_cut: bool) -> None:
+        """What succeeded once is not less in a later attempt of the run."""
+        act, known = begun.act, self.succeeded[begun.act.run_id]
+        if self.was_restored or self.is_elsewhere or act.bare:
+            return
+        names = [name_of(document) for document in begun.source]
+        for failure, name in zip(failures, names, strict=False):
+            # Where the journal can't be asked, that is said.
+            is_less = failure is not None and failure.state in {"accepted", "unknown", "not_sent", "failed"} and failure.reason != "journal"
+            if failure is not None and is_less and name in known:
+                self.violate("forgotten", f"{name} had succeeded, and is {failure.state} ({failure.reason})")
+        if not is_cut and act.results == "wait" and act.disk_fails_at is None:
+            known |= {
+                name
+                for failure, name in zip(failures, names, strict=False)
+                if failure is None and name.startswith("number ") and names.count(name) == 1
+            }
 
     def _contradicts(self, begun: _Begun, failures: list[RecordOutcome | None]) -> None:
         """Compares what became of each record with what the service took; None: it succeeded."""

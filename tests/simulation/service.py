@@ -90,6 +90,8 @@ class Batch:
     done_at: float
     failed: set[int] = field(default_factory=set)
     polls: int = 0
+    is_found: bool = False
+    """Whether a look-up found one of its records."""
 
 
 class Service:
@@ -111,6 +113,7 @@ class Service:
         unanswered_until: by name, until when a look-up is not answered.
         overloaded_until: until when each write is refused.
         deadline: how long those who send now wait for a result: none comes later.
+        siblings: documents that were sent again though a look-up had found others of their batch, of whose result nobody heard.
         hasty: writes that began though their process did not know what became of an earlier one, and no read was answered since.
     """
 
@@ -134,6 +137,7 @@ class Service:
         self.overloaded_until = 0.0
         self.deadline = 120.0
         self.hasty: list[str] = []
+        self.siblings: list[str] = []
         self.struck_at: list[int] = []
         # By the process, how many requests had begun when it did not know; and when a read was answered.
         self._in_doubt: dict[int, tuple[Callable[[], int], int]] = {}
@@ -144,16 +148,17 @@ class Service:
     def kept(self) -> dict[str, Any]:
         """Returns a copy of the books, for `back_to`."""
         # Nothing else of a batch changes.
-        polls = [(batch, batch.polls) for batch in self.batches.values()]
+        polls = [(batch, batch.polls, batch.is_found) for batch in self.batches.values()]
         return {**{name: copy(getattr(self, name)) for name in _BOOKS}, "polls": polls}
 
     def back_to(self, kept: dict[str, Any]) -> None:
         """Makes the books again what they were."""
         for name in _BOOKS:
             setattr(self, name, copy(kept[name]))
-        self.batches = {batch.uuid: batch for batch, _ in kept["polls"]}
-        for batch, polls in kept["polls"]:
-            batch.polls = polls
+        self.batches = {batch.uuid: batch for batch, *_ in kept["polls"]}
+        for batch, polls, is_found in kept["polls"]:
+            batch.polls, batch.is_found = polls, is_found
+        self.siblings.clear()
         self._in_doubt.clear()
         self._read_at.clear()
 
@@ -290,7 +295,8 @@ class Service:
         if fault == "overload":
             self.overloaded_until = self.world.seconds + (20.0, 200.0, 400.0, 50_000.0)[int(draw * 4)]
         if self.world.seconds < self.overloaded_until and not self.is_well:
-            self._answer(connection, 429, {}, headers="Retry-After: 1\r\n" if draw < 0.5 else "")
+            wait = (0, 1, 1, 80_000)[int(draw * 16) % 4]
+            self._answer(connection, 429, {}, headers=f"Retry-After: {wait}\r\n" if wait else "")
         elif fault == "reset_before":
             connection.close_server(reset=True)
         elif fault == "silence_before":
@@ -342,6 +348,7 @@ class Service:
         body = gzip.decompress(request.body) if request.headers.get("content-encoding") == "gzip" else request.body
         records = json.loads(body, parse_float=Decimal)["documents"]
         self.most_records = max(self.most_records, len(records))
+        self._sent_again(records)
         uuid = f"{self._uuids.getrandbits(64):016x}-{len(self.batches)}"
         # A service that is well has it done when it is first asked.
         processing = self._rng.random() ** 2 * (0.5 if self.is_well else 2)
@@ -364,6 +371,14 @@ class Service:
         self.batches[uuid] = batch
         self.world.note(f"service: takes {', '.join(name_of(record) for record in records)} as {uuid}")
         return uuid
+
+    def _sent_again(self, records: list[dict[str, Any]]) -> None:
+        """A batch that was taken in part was taken: what is not found of it is not sent again."""
+        names = {name_of(record) for record in records}
+        for batch in self.batches.values():
+            if batch.is_found and not batch.polls:
+                failed = {name_of(batch.records[position]) for position in batch.failed}
+                self.siblings += sorted(name for name in failed & names if name.startswith("number "))
 
     def _poll(self, connection: Connection, uuid: str) -> None:
         batch = self.batches.get(uuid)
@@ -434,6 +449,9 @@ class Service:
         elif stored is None or stored > self.world.seconds:
             self._answer(connection, 404, {"message": "no such document"})
         else:
+            for batch in self.batches.values():
+                taken = (record for position, record in enumerate(batch.records) if position not in batch.failed)
+                batch.is_found |= any(name_of(record) == name for record in taken)
             self._answer(connection, 200, self.bodies[name])
 
     def _odd_look_up(self, connection: Connection, name: str) -> None:
