@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .service import BLIND, DOCUMENT_FAULTS
+from .service import BLIND, BLIND_TO_SLASHES, DOCUMENT_FAULTS, SHORT_TOKENS
 
 __all__ = ["RUN", "Act", "Scenario", "draw", "read_case"]
 
@@ -152,6 +152,7 @@ class Scenario:
         concurrency: batches at once.
         only: of the moments in which a fault may strike, the numbers of those in which one does; None: any, by the odds.
         branch: the commit after which the machine stops, and people go on with the next run; None: all acts are done.
+        slashes: whether the first half of the numbers have a slash.
         token: whether the program has a token, and asks the identity service for none.
     """
 
@@ -166,6 +167,7 @@ class Scenario:
     concurrency: int = 3
     only: tuple[int, ...] | None = None
     branch: int | None = None
+    slashes: bool = False
     token: bool = False
 
     @property
@@ -196,7 +198,9 @@ def draw(seed: int) -> Scenario:
     rng = random.Random(f"{seed}/scenario")
     share = rng.choice((0.1, 0.3, 0.6))
     documents = rng.choice((4, 8, 12, 12, 12, 24))
-    faults = (*(fault for fault in DOCUMENT_FAULTS if rng.random() < share), *((BLIND,) if rng.random() < 0.08 else ()))
+    blind = rng.choices(((), (BLIND,), (BLIND_TO_SLASHES,)), (84, 8, 8))[0]
+    tokens = (SHORT_TOKENS,) if rng.random() < 0.1 else ()
+    faults = (*(fault for fault in DOCUMENT_FAULTS if rng.random() < share), *blind, *tokens)
     # What people and machines do wrong is drawn as the faults are: a story has a few kinds of it, and those often.
     kinds = frozenset(kind for kind in KINDS if rng.random() < 0.3)
     acts: list[Act] = []
@@ -225,7 +229,8 @@ def draw(seed: int) -> Scenario:
         # A batch costs about as much with one document as with five.
         max(rng.choice((1, 2, 3, 3, 4, 5, 5, 6)), 3 if documents > 12 else 1),
         rng.choice((1, 2, 3, 8)),
-        token=rng.random() < 0.8 and "token_fails" not in faults,
+        slashes=BLIND_TO_SLASHES in faults or rng.random() < 0.1,
+        token=rng.random() < 0.8 and not {"token_fails", "token_not_found", SHORT_TOKENS}.intersection(faults),
     )
     return _narrow(rng, drawn) if rng.random() < _NARROW else drawn
 

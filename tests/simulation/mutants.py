@@ -11,7 +11,20 @@ from typing import Any
 from unittest import mock
 
 from amili_arm_async import attempts, clock, connections, retry, transport
-from amili_arm_async.bulk import chunking, delivery, in_flight, limits, lookups, polling, reconcile, results, run, runner, source
+from amili_arm_async.bulk import (
+    chunking,
+    delivery,
+    in_flight,
+    limits,
+    lookups,
+    number_forms,
+    polling,
+    reconcile,
+    results,
+    run,
+    runner,
+    source,
+)
 from amili_arm_async.bulk.chunking import Batch
 from amili_arm_async.bulk.journal import matching
 from amili_arm_async.bulk.journal.sqlite import contents, find_run, in_order, index, journal, mark, other_runs, store
@@ -691,3 +704,10 @@ def a_pruned_run_begins_anew() -> Patches:
 def a_pruned_run_leaves_no_numbers() -> Patches:
     """Other runs learn nothing of what a pruned run has sent."""
     return [(inspect_journal, "keep_numbers", lambda *_: None)]
+
+
+@mutant
+@needs("look_up_blind_to_slashes")
+def a_proof_for_one_form_is_one_for_all() -> Patches:
+    """That documents of one form of numbers are found proves that those of others are."""
+    return [(number_forms.NumberForm, "kind", property(lambda _: ()))]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .network import Connection
     from .world import World
 
-__all__ = ["BLIND", "DOCUMENT_FAULTS", "FAULTS", "Batch", "Service", "name_of"]
+__all__ = ["BLIND", "BLIND_TO_SLASHES", "DOCUMENT_FAULTS", "FAULTS", "SHORT_TOKENS", "Batch", "Service", "name_of"]
 
 REASONS = {200: "OK", 202: "Accepted", 302: "Found", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
@@ -54,11 +54,17 @@ FAULTS = (
 """What may go wrong on the side of the service and on the way. Each story draws some of them."""
 
 
-DOCUMENT_FAULTS = (*FAULTS, "odd_status_after", "overload", "bad_data", "other_result", "look_up_odd")
+DOCUMENT_FAULTS = (*FAULTS, "odd_status_after", "overload", "bad_data", "other_result", "look_up_odd", "token_not_found")
 """Those of runs of documents. An odd status is one that proves nothing; an overload lasts; a result may have any form."""
+
+SHORT_TOKENS = "short_tokens"
+"""The fault of an identity service whose tokens are soon too old, in a whole story."""
 
 BLIND = "look_up_blind"
 """The fault of a service that finds no document by its number, in a whole story."""
+
+BLIND_TO_SLASHES = "look_up_blind_to_slashes"
+"""The fault of a gateway that takes a slash in a number for a part of the path, and finds nothing there."""
 
 _BOOKS = ("taken", "bodies", "stored_at", "failed", "is_well", "writes", "asked", "unanswered_until", "overloaded_until")
 
@@ -269,16 +275,19 @@ class Service:
     def _handle(self, connection: Connection, request: _Request) -> None:
         self.world.note(f"service: {request.method} {request.path} came whole on connection {connection.number}")
         if request.path.endswith("/token"):
-            if self.strikes("token_fails"):
-                self._answer(connection, 503, {})
+            if (fault := self.strikes("token_fails", "token_not_found")) is not None:
+                self._answer(connection, 404 if fault == "token_not_found" else 503, {})
             else:
-                self._answer(connection, 200, {"access_token": "token", "expires_in": 100_000, "token_type": "Bearer"})
+                is_short = SHORT_TOKENS in self.enabled
+                if is_short:
+                    self.struck[SHORT_TOKENS] += 1
+                self._answer(connection, 200, {"access_token": "token", "expires_in": 5 if is_short else 100_000, "token_type": "Bearer"})
         elif request.method == "POST":
             self._write(connection, request)
         elif "/batches/" in request.path:
             self._poll(connection, request.path.rpartition("/")[2])
         elif "/documents/" in request.path:
-            self._look_up(connection, request.path.rpartition("/")[2])
+            self._look_up(connection, request.path.partition("/documents/")[2])
         else:
             self._read_at[connection.process.pid] = self.world.seconds
             self._in_doubt.pop(connection.process.pid, None)
@@ -436,8 +445,9 @@ class Service:
     def _look_up(self, connection: Connection, number: str) -> None:
         name = f"number {number}".casefold()
         stored = self.stored_at.get(name)
-        if BLIND in self.enabled:
-            self.struck[BLIND] += 1
+        blind = next((one for one in (BLIND, BLIND_TO_SLASHES) if one in self.enabled), None)
+        if blind == BLIND or (blind is not None and "/" in number):
+            self.struck[blind] += 1
             self._answer(connection, 404, {"message": "no such document"})
         elif self.unanswered_until.get(name, 0.0) > self.world.seconds and not self.is_well:
             self._answer(connection, 503, {})
