@@ -14,6 +14,8 @@ from .mutants import mutated
 from .versions import same_turns
 
 CASES = sorted((Path(__file__).parent / "cases" / "customers").glob("*.json"))
+# Where a rule of the simulation was wrong, nothing can be taken out again.
+MENDED = [case for case in CASES if read_case(case)[1]]
 KINDS = [kind for kind in kinds.KINDS if kind != "documents"]
 
 FOUND_SOON = ("the_state_is_written_before_the_result", "unknown_is_kept", "a_part_of_the_digest_is_compared")
@@ -51,7 +53,7 @@ def test_what_once_failed_is_mended(case):
     assert kinds.run(kinds.read_case(case)[0]).violations == []
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+@pytest.mark.parametrize("case", MENDED, ids=lambda case: case.stem)
 @same_turns
 def test_without_its_mend_it_fails_again(case):
     plan, mutant = kinds.read_case(case)
