@@ -15,7 +15,7 @@ from .versions import same_turns
 
 CASES = sorted((Path(__file__).parent / "cases" / "customers").glob("*.json"))
 # Where a rule of the simulation was wrong, nothing can be taken out again.
-MENDED = [case for case in CASES if read_case(case)[1]]
+MENDED = [case for case in CASES if kinds.read_case(case)[1]]
 KINDS = [kind for kind in kinds.KINDS if kind != "documents"]
 
 FOUND_SOON = ("the_state_is_written_before_the_result", "unknown_is_kept", "a_part_of_the_digest_is_compared")
