@@ -14,33 +14,56 @@ from amili_arm_async import Customer, PostalAddress, open_records
 
 from .plan import Act, Plan
 
-__all__ = ["FORMS", "customers_of", "given_as"]
+__all__ = ["FORMS", "customers_of", "given_as", "number_of"]
 
-FORMS = ("dicts", "structs", "texts", "generator", "async", "csv", "arrow")
+FORMS = ("dicts", "structs", "texts", "generator", "async", "slow", "csv", "arrow")
+
+_HOLD_ANYTHING = frozenset({"dicts", "structs", "generator", "async", "slow"})
+"""Forms in which a record may hold what can't be sent."""
+
+_FEW_LEFT = 3
+"""What `Act.gone` is where most customers are gone."""
+
+
+def number_of(customer: int) -> str:
+    """The number of a customer: with capitals, mixed, or of digits alone."""
+    return f"{('C', 'C', 'C', '1', 'Kd')[customer % 5]}{customer:03}"
 
 
 def customers_of(plan: Plan, act: Act) -> list[dict[str, Any]]:
     """The customers of the source of an act, in its order."""
-    versions = random.Random(f"{plan.seed}/edits/{act.edits}")
-    gone = random.Random(f"{plan.seed}/gone/{act.gone}")
-    twice = random.Random(f"{plan.seed}/repeats/{act.repeats}")
-    found, first = [], []
+
+    def chance(name: str) -> random.Random:
+        return random.Random(f"{plan.seed}/{name}/{getattr(act, name)}")
+
+    versions, gone, twice, again = map(chance, ("edits", "gone", "repeats", "again"))
+    share = 0.7 if act.gone == _FEW_LEFT else 0.2
+    found, first, last = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
     for number in range(min(plan.customers, act.size)):
-        version, is_gone, is_twice = versions.randrange(3), gone.random() < 0.2, twice.random() < 0.3
+        version, is_gone, is_twice, once_more = versions.randrange(3), gone.random() < share, twice.random() < 0.3, again.random()
         if act.gone and is_gone:
             continue
         found.append(_customer(number, version if act.edits else 0))
         if act.repeats and is_twice:
             first.append(_customer(number, 3))
+        if act.again and once_more < 0.5:
+            # With the same, with what it has where it is not edited, or with something else; or twice more.
+            last += [_customer(number, one) for one in ((version,), (0,), (3,), (3, 0), (version, 3))[int(once_more * 10)]]
     if act.order:
         random.Random(act.order).shuffle(found)
-    found = first + found
+    found = first + found + last
+    if act.cased:
+        cases = chance("cased")
+        found = [{**one, "customerNo": cases.choice((str.lower, str.upper, str))(one["customerNo"])} for one in found]
+    if act.broken and act.form in _HOLD_ANYTHING:
+        broken = chance("broken")
+        found = [{**one, "limitAmount": Decimal("NaN")} if broken.random() < 0.15 else one for one in found]
     return [_respelled(one) for one in found] if act.respelled else found
 
 
 def _customer(number: int, version: int) -> dict[str, Any]:
     return {
-        "customerNo": f"C{number:03}",
+        "customerNo": number_of(number),
         "name": f"Name {number}",
         "limitAmount": Decimal(100 + version) / 2,
         "postalAddress": {"postalCode": "0150", "cityName": f"City {version % 2}"},
@@ -60,8 +83,8 @@ def given_as(form: str, records: list[dict[str, Any]]) -> Any:
         return [json.dumps(record, default=_Number).encode() for record in records]
     if form == "generator":
         return _one_by_one(records)
-    if form == "async":
-        return _later(records)
+    if form in {"async", "slow"}:
+        return _later(records, 0.01 if form == "async" else 3.0)
     if form == "csv":
         return open_records(io.BytesIO(_csv(records)), "customers", format="csv")
     if form == "arrow":
@@ -98,10 +121,11 @@ def _one_by_one(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield row
 
 
-async def _later(records: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+async def _later(records: list[dict[str, Any]], seconds: float) -> AsyncIterator[dict[str, Any]]:
     for place, record in enumerate(records):
         if place % 4 == 3:
-            await asyncio.sleep(0.01)
+            # So long that what was read may leave without the rest, and settle before that is read.
+            await asyncio.sleep(seconds * (place % 3) if seconds > 1 else seconds)
         yield dict(record)
 
 

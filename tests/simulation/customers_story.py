@@ -171,7 +171,7 @@ class CustomersStory(Story):
 
     def _is_latest(self, begun: Begun, report: BulkReport, failures: dict[int, Any]) -> None:
         """Where no source of a run has a customer twice, what a run says that is done is what it sent last."""
-        if self._is_older or begun.act.beside or any(act.repeats for act in (*self.plan.acts, begun.act)):
+        if self._is_older or begun.act.beside or any(act.repeats or act.again for act in (*self.plan.acts, begun.act)):
             return
         pids = self._pids(begun.act, begun.process.pid)
         for index in range(report.totals.records_read):
@@ -207,7 +207,7 @@ class CustomersStory(Story):
 
     def morning(self) -> None:
         # Nothing tracks what comes late: it has come by now.
-        self.service.catch_up(self.world.seconds + 1)
+        self.service.catch_up(with_all=True)
         # With the run id of the story everything that is left is sent, with another one everything.
         run_id = "morning" if self._is_older or self.plan.seed % 2 else "run 1"
         act = Act("send", journal=True, run_id=run_id)

@@ -10,7 +10,7 @@ from amili_arm_async import ArmClient, Reconcile
 from amili_arm_async.bulk.outcomes import SUCCESS
 from amili_arm_async.nightly.run import NightlyReport
 
-from .customer_source import given_as
+from .customer_source import given_as, number_of
 from .plan import Act, Plan
 from .registry import FAULTS, customer_name, text_of
 from .service import name_of
@@ -45,7 +45,7 @@ class NightlyStory(Story):
 
     def _documents(self, act: Act) -> list[dict[str, Any]]:
         number = range(act.documents)
-        return [{"documentNo": f"D{one:03}", "documentType": "IN", "customerNo": f"C{one % self.plan.customers:03}"} for one in number]
+        return [{"documentNo": f"D{one:03}", "documentType": "IN", "customerNo": number_of(one % self.plan.customers)} for one in number]
 
     async def main(self, arm: ArmClient, begun: Begun) -> None:
         act = begun.act

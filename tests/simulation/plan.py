@@ -34,6 +34,11 @@ class Act:
         gone: which customers are not in it: a seed; 0: all are.
         size: how many customers there are at the most.
         repeats: which customers are in it twice, first with something else: a seed; 0: none.
+        again: which customers come again at its end, with the same or something else: a seed; 0: none.
+        cased: which numbers of customers are written in other letters, small or capital: a seed; 0: none.
+        broken: which records can't be sent, in forms that hold such: a seed; 0: none.
+        touched: whether the program changes the records of its list while they are sent.
+        at_least: the share of the customers in the state that is expected.
         respelled: whether numbers and fields are written otherwise.
         full: whether unchanged customers are sent, too.
         limit: how many records are sent at the most; 0: all.
@@ -75,6 +80,11 @@ class Act:
     gone: int = 0
     size: int = 1000
     repeats: int = 0
+    again: int = 0
+    cased: int = 0
+    broken: int = 0
+    touched: bool = False
+    at_least: float = 0.0
     respelled: bool = False
     full: bool = False
     limit: int = 0

@@ -123,14 +123,18 @@ class CustomerService(Service):
         times = [one.done_at for versions in self.versions.values() for one in versions if not one.is_late]
         return max([*times, *(batch.done_at for batch in self.batches.values())], default=0.0)
 
-    def catch_up(self, before: float) -> None:
-        """Processes now what was taken before a time and comes late: nothing comes later than after the next job, nor after it where its
-        job sent something newer, as the documentation takes for granted."""
+    def catch_up(self, *, with_all: bool = False) -> None:
+        """Processes now what comes late and must have come by now, as the documentation takes for granted: what was taken before another job
+        sent something for the same customer, and what its own job sent something newer after.
+
+        Args:
+            with_all: whether everything has come.
+        """
         for versions in self.versions.values():
             for place, one in enumerate(versions):
-                newer = any(other.process is one.process and text_of(other.record) != text_of(one.record) for other in versions[place:])
-                if one.taken_at < before or newer:
-                    one.done_at = min(one.done_at, self.world.seconds)
+                later = (other.process is not one.process or text_of(other.record) != text_of(one.record) for other in versions[place + 1 :])
+                if one.done_at > self.world.seconds and (with_all or any(later)):
+                    one.done_at = self.world.seconds
 
     def _handle(self, connection: Connection, request: _Request) -> None:
         self._sender = connection.process

@@ -78,8 +78,7 @@ class Story(BaseStory):
         self.folder = folder
         self.copies: dict[str, bytes] = {}
         self.boots = 1
-        # When the last job began, and what it is.
-        self._begun_at = 0.0
+        # What the last job does.
         self._act = Act("")
         self._branches = world.stream("branches")
         machine.on_commit = self._committed
@@ -148,7 +147,7 @@ class Story(BaseStory):
             "scopes": self.machine.scopes_made,
             "connections": self.machine.network.opened,
             "alive": list(self.world.processes),
-            "story": {name: copy(getattr(self, name)) for name in ("copies", "boots", "_begun_at", "_act", *self.memory)},
+            "story": {name: copy(getattr(self, name)) for name in ("copies", "boots", "_act", *self.memory)},
         }
 
     def branch_off(self, moment: dict[str, Any]) -> None:
@@ -201,8 +200,8 @@ class Story(BaseStory):
         setattr(self.world, act.clock, getattr(self.world, act.clock) + act.jump)
 
     def _processes(self, act: Act) -> list[Begun]:
-        self.service.catch_up(self._begun_at)
-        self._begun_at, self._act = self.world.seconds, act
+        self.service.catch_up()
+        self._act = act
         self.before(act)
         both = [act, replace(act, beside=False, kill_at=None, power_cut=False, **_WITHOUT_HARM)] if act.beside else [act]  # type: ignore[arg-type]
         begun = [self._start(one, keeps_images=act.power_cut and not act.beside) for one in both]
@@ -345,6 +344,9 @@ class Story(BaseStory):
 
     def _contradicts(self, report: BulkReport, begun: Begun, failures: dict[int, Any]) -> None:
         """Compares states with what came of these customers at the service."""
+        if begun.act.touched:
+            # What was sent is no longer in the source.
+            return
         sent = self.service.sent[begun.process.pid]
         # With a journal the result of an earlier process may come only now.
         refused = self.service.refused[begun.process.pid].union(*self.service.refused.values() if begun.act.journal else ())

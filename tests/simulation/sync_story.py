@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
-from amili_arm_async import ArmClient, JournalError
+from amili_arm_async import ArmClient, ConfigurationError, JournalError
 from amili_arm_async.resources.bulk import CUSTOMERS
 from amili_arm_async.sync.digests import RecordDigests
 from amili_arm_async.sync.run import SyncReport
@@ -25,7 +28,10 @@ _digests_of = RecordDigests.of
 _LAST_SYNCS = 3
 """Of so many branches, one ends with syncs that send nothing, the last of them in another form; every story does."""
 
-ODD = ("kill", "cancel", "order", "edits", "gone", "part", "repeats", "respelled", "freeze", "disk", "power", "beside", "jump", "journal")
+ODD = (
+    "kill", "cancel", "order", "edits", "gone", "part", "repeats", "again", "cased", "broken", "slow", "respelled", "freeze", "disk",
+    "power", "beside", "jump", "journal",
+)  # fmt: skip
 """What may be odd about an act. Each story draws some of them, and has those often."""
 
 
@@ -40,6 +46,9 @@ def draw(seed: int) -> Plan:
     for _ in range(rng.choice((1, 2, 2, 3, 4)) if not comes_back else rng.choice((3, 4, 5))):
         what = rng.choices(("sync", "jump", "wait", "copy", "restore"), (70, 4, 5, 8, 8))[0]
         act = draw_act(rng, what, customers, odd)
+        if what == "sync":
+            touched = act.form == "dicts" and rng.random() < 0.3
+            act = replace(act, touched=touched, at_least=rng.choice((0.0, 0.0, 0.5, 0.75, 1.0)))
         if comes_back and what == "sync":
             # Two runs and two contents, in turns: each run id comes back with what it had, or with the other content.
             act = replace(act, journal=rng.random() < 0.9, run_id=f"run {rng.choice((1, 1, 2))}", gone=0, size=1000)
@@ -53,15 +62,27 @@ def draw(seed: int) -> Plan:
     )
     if rng.random() >= NARROW:
         return drawn
-    if rng.random() < 0.3:
+    which = rng.random()
+    if which < 0.3:
         # What is processed late overwrites other content that was sent meanwhile.
         unheard = rng.choice(("reset_after", "silence_after", "status_after", "cut_answer", "no_uuid"))
-        acts = [Act("sync", edits=edits) for edits in rng.choice(((1, 2), (1, 2, 2), (1, 2, 1), (1, 2, 3)))]
+        usual = Act("sync", form=rng.choice(("dicts", "slow")), again=rng.choice((0, 0, seed + 1)))
+        acts = [replace(usual, edits=edits) for edits in rng.choice(((1, 2), (1, 2, 2), (1, 2, 1), (1, 2, 3), (1, 1, 2)))]
+        acts[1] = replace(acts[1], gone=rng.choice((0, 3)), again=0)
         return replace(drawn, acts=tuple(acts), faults=(unheard, "late_processing"), odds=rng.choice((0.3, 0.6)))
-    return replace(drawn, acts=come_back(rng, Act("sync", journal=True, run_id="run 1")), faults=faults[:2])
+    if which < 0.5:
+        # Customers who come and go, while all goes well.
+        usual = Act("sync", forget=True, cased=rng.choice((0, 1)), at_least=rng.choice((0.0, 0.0, 0.5)))
+        acts = [replace(usual, gone=gone, form=rng.choice(FORMS)) for gone in rng.sample((1, 2, 3), 3)]
+        return replace(drawn, acts=tuple(acts), faults=(), customers=24)
+    first, *others = come_back(rng, Act("sync", journal=True, run_id="run 1"))
+    if len(others) == 3 and rng.random() < 0.5:
+        # The other content is sent without a journal.
+        first, *others = replace(first, kill_at=others[1].kill_at), replace(others[0], journal=False), first
+    return replace(drawn, acts=(first, *others), faults=faults[:2])
 
 
-NARROW = 0.12
+NARROW = 0.2
 """How many stories have nothing but what together leads to a place that others hardly ever reach."""
 
 
@@ -101,12 +122,15 @@ def draw_act(rng: random.Random, what: str, customers: int, odd: frozenset[str])
         jump=jump if happens("jump", 0.5) else 0.0,
         clock=clock,
         at=rng.choice((0.1, 1.0, 60.0)),
-        form=rng.choice(FORMS),
+        form="slow" if happens("slow", 0.6) else rng.choice(FORMS),
         order=rng.randrange(1, 1000) if happens("order", 0.6) else 0,
         edits=rng.randrange(1, 4) if happens("edits", 0.8) else 0,
         gone=rng.randrange(1, 4) if happens("gone", 0.5) else 0,
         size=max(1, customers // 2) if happens("part", 0.4) else 1000,
         repeats=rng.randrange(1, 1000) if happens("repeats", 0.5) else 0,
+        again=rng.randrange(1, 1000) if happens("again", 0.5) else 0,
+        cased=rng.randrange(1, 1000) if happens("cased", 0.5) else 0,
+        broken=rng.randrange(1, 1000) if happens("broken", 0.5) else 0,
         respelled=happens("respelled", 0.5),
         full=rng.random() < 0.1,
         limit=rng.randrange(1, customers + 1) if rng.random() < 0.1 else 0,
@@ -132,17 +156,28 @@ class SyncStory(Story):
         act = begun.act
         journal = {"journal": self.folder / "journal", "run_id": act.run_id} if act.journal else {}
         run = arm.customers.sync(
-            given_as(act.form, begun.source),
+            begun.source if act.touched else given_as(act.form, begun.source),
             state=self.folder / "state",
             full=act.full,
-            at_least=0,
+            at_least=act.at_least,
             options=self.options(act, **journal),
         )
         begun.made.append(run.report)
+        if act.touched:
+            self._touch(begun.source)
         report = await run
         if act.forget and not act.limit:
             gone = list(report.gone_keys())
-            begun.made.append((gone, await report.forget(gone)))
+            begun.made.append((gone, None))
+            with contextlib.suppress(ConfigurationError):
+                begun.made[-1] = gone, await report.forget(gone)
+
+    @staticmethod
+    def _touch(source: list[dict[str, Any]]) -> None:
+        """Changes the records of a list, one after the other, while they are compared and sent."""
+        loop = asyncio.get_running_loop()
+        for place, record in enumerate(source):
+            loop.call_later(0.003 * (place + 1), partial(record.update, name=f"Touched {place}"))
 
     def before(self, act: Act) -> None:
         self._known = dict(self.rows("state", "SELECT name, digest FROM customers")[0])
@@ -164,6 +199,33 @@ class SyncStory(Story):
         if begun.is_cut or begun.act.beside:
             return
         self._gone(begun, report)
+        self._is_enough(begun, report)
+        self._last_is_there(begun, report)
+
+    def _last_is_there(self, begun: Begun, report: SyncReport) -> None:
+        """The service has the last record of a customer that succeeded or has not changed, unless something may still be processed late."""
+        if begun.act.touched:
+            return
+        failed = {failure.index for failure in report.bulk.failures()}
+        records = begun.source[: report.bulk.totals.records_read]
+        unsettled, claims = {row[0] for row in self.rows("state", "SELECT name FROM unsettled")[0]}, self._claims()
+        for name, index in {customer_name(record): index for index, record in enumerate(records)}.items():
+            last = self.service.at_last(name)
+            is_so = last is not None and text_of(last.record) == text_of(records[index])
+            if is_so or index in failed or name.encode() in unsettled or claims.get(name.encode()) == self.digest(records[index]):
+                # What the state claims is held against the service after each act.
+                continue
+            self.violate("last", f"{text_of(records[index])} is done, and the service has {last and text_of(last.record)}")
+
+    def _is_enough(self, begun: Begun, report: SyncReport) -> None:
+        """Where the source has too few of those in the state, the report says so, and nobody is forgotten."""
+        there = {customer_name(record).encode() for record in begun.source}
+        is_short = len(self._known.keys() & there) < begun.act.at_least * len(self._known)
+        is_whole = report.source_exhausted and report.bulk.limited_to is None
+        if (report.shortfall is not None) != (is_short and is_whole):
+            self.violate("shortfall", f"{report.shortfall!r}, and {len(self._known.keys() & there)} of {len(self._known)} are there")
+        if len(begun.made) > 1 and (begun.made[1][1] is None) != (report.shortfall is not None):
+            self.violate("shortfall", f"{begun.made[1][1]} were forgotten, and {report.shortfall!r}")
 
     def _one_at_a_time(self, begun: Begun) -> None:
         """Of two syncs at once one is refused, or begins when the other one has ended."""
@@ -184,8 +246,14 @@ class SyncStory(Story):
         if len(begun.made) < 2 or gone is None:
             return
         keys, forgotten = begun.made[1]
-        if sorted(key.casefold().encode() for key in keys) != gone or forgotten != len(gone):
+        if sorted(key.casefold().encode() for key in keys) != gone or forgotten not in {None, len(gone)}:
             self.violate("gone", f"{keys} are said to be gone, {forgotten} were forgotten, and {gone} are gone")
+        for key in keys:
+            spelled = {one.record["customerNo"] for one in self.service.versions[key.casefold()]}
+            if key not in spelled:
+                self.violate("gone", f"{key} is said to be gone, and is written {sorted(spelled)}")
+        if forgotten is None:
+            return
         left = {row[0] for row in self.rows("state", "SELECT name FROM customers")[0]}
         if left & set(gone) or self._known.keys() - set(gone) - left:
             self.violate("gone", f"{sorted(left)} are left, and {gone} were forgotten")
