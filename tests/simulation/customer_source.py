@@ -48,7 +48,9 @@ def customers_of(plan: Plan, act: Act) -> list[dict[str, Any]]:
             first.append(_customer(number, 3))
         if act.again and once_more < 0.5:
             # With the same, with what it has where it is not edited, or with something else; or twice more.
-            last += [_customer(number, one) for one in ((version,), (0,), (3,), (3, 0), (version, 3))[int(once_more * 10)]]
+            more = [_customer(number, one) for one in ((version,), (0,), (3,), (3, 0), (version, 3))[int(once_more * 10)]]
+            # At once, so that they share a batch, or at the end.
+            (found if act.again % 2 else last).extend(more)
     if act.order:
         random.Random(act.order).shuffle(found)
     found = first + found + last
@@ -124,8 +126,8 @@ def _one_by_one(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 async def _later(records: list[dict[str, Any]], seconds: float) -> AsyncIterator[dict[str, Any]]:
     for place, record in enumerate(records):
         if place % 4 == 3:
-            # So long that what was read may leave without the rest, and settle before that is read.
-            await asyncio.sleep(seconds * (place % 3) if seconds > 1 else seconds)
+            # So long that what was read may leave without the rest, and settle before that is read, after some time-outs, too.
+            await asyncio.sleep(seconds * 100 if seconds > 1 and place % 8 == 7 else seconds)
         yield dict(record)
 
 

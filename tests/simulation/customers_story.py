@@ -57,16 +57,29 @@ def draw(seed: int) -> Plan:
     faults = tuple(fault for fault in FAULTS if rng.random() < share)
     odds, batch, concurrency = rng.choice((0.02, 0.1, 0.3, 0.6)), rng.choice((1, 2, 3, 5)), rng.choice((1, 2, 3, 8))
     drawn = Plan("customers", seed, tuple(acts), faults, odds, customers, batch, concurrency)
-    if rng.random() < NARROW:
-        return replace(drawn, acts=come_back(rng, Act("send", journal=True, run_id="run 1")), faults=faults[:2])
-    return drawn
+    if rng.random() >= NARROW:
+        return drawn
+    if rng.random() < 0.5:
+        return _dead_letters(rng, drawn)
+    return replace(drawn, acts=come_back(rng, Act("send", journal=True, run_id="run 1")), faults=faults[:2])
+
+
+def _dead_letters(rng: random.Random, drawn: Plan) -> Plan:
+    """Makes a story of records that fail or are refused, and of the dead letter that has them."""
+    send = Act("send", journal=rng.random() < 0.8, run_id="run 1", dead_letter=True, edits=1)
+    first = replace(
+        send, again=rng.choice((0, 1, 2)), repeats=rng.choice((0, 1)), cancel_at=rng.choice((None, None, rng.randrange(30, 150)))
+    )
+    others = rng.choice(((), (), (replace(send, edits=2, gone=1),), (replace(send, run_id="run 2", edits=2),)))
+    acts = (first, *others, Act("replay"), Act(rng.choice(("replay", "prune"))))
+    return replace(drawn, acts=acts, faults=("record_fails", "proved_refusal"), odds=rng.choice((0.1, 0.3)), batch=rng.choice((3, 5)))
 
 
 class CustomersStory(Story):
     """Runs with one journal, and calls beside it."""
 
     files: ClassVar[tuple[str, ...]] = ("journal",)
-    memory: ClassVar[tuple[str, ...]] = ("_runs", "_is_older", "_payloads")
+    memory: ClassVar[tuple[str, ...]] = ("_runs", "_is_older", "_payloads", "_told", "_unfinished")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -74,8 +87,12 @@ class CustomersStory(Story):
         self._runs: dict[tuple[str, bool], tuple[int, ...]] = {}
         # Whether the journal is an older one.
         self._is_older = False
-        # What the dead letter had before a replay.
-        self._payloads: frozenset[str] = frozenset()
+        # What the dead letter had before a replay, and in the lines of which runs.
+        self._payloads: dict[str, frozenset[str]] = {}
+        # By run, the source of its last process, where that came to its end: what its records say.
+        self._told: dict[tuple[str, bool], tuple[str, ...]] = {}
+        # The runs that had not ended, and those that have more than successes.
+        self._unfinished: frozenset[tuple[Any, ...]] = frozenset()
 
     async def main(self, arm: ArmClient, begun: Begun) -> None:
         act = begun.act
@@ -89,7 +106,7 @@ class CustomersStory(Story):
             await self._replay(arm)
         else:
             settings: dict[str, Any] = {"journal": self.folder / "journal", "run_id": act.run_id} if act.journal else {}
-            if act.journal and act.dead_letter:
+            if act.dead_letter:
                 settings["dead_letter"] = self.folder / "dead_letter"
             options = self.options(act, results="accepted" if act.accepted else "wait", **settings)
             send = arm.customers.update_many if act.update else arm.customers.create_many
@@ -113,13 +130,27 @@ class CustomersStory(Story):
             # Without a journal each run is one of its own.
             name = act.run_id if act.journal else f"process {pids[0]}"
             self._runs = {**self._runs, (name, act.update): (*self._runs.get((name, act.update), ()), *pids)}
+            self._told = {run: texts for run, texts in self._told.items() if run != (name, act.update)}
         if act.what in {"replay", "prune"}:
             # A replay goes on with the run, and a run that is pruned can't go on.
             self._is_older = True
-        self._payloads = frozenset(text_of(line["payload"]) for line in self._lines() if line["payload"] is not None)
+        self._unfinished = self._not_done(act.what) if act.what in {"replay", "prune"} else frozenset()
+        lines = [(line["run_id"], text_of(line["payload"])) for line in self._lines() if line["payload"] is not None]
+        self._payloads = {text: frozenset(run_id for run_id, other in lines if other == text) for _, text in lines}
 
     def restored(self) -> None:
         self._is_older = True
+
+    def _not_done(self, what: str) -> frozenset[tuple[Any, ...]]:
+        """The runs in the journal that a replay does not end, or that nobody prunes unless told to."""
+        if what == "replay":
+            return frozenset(self.rows("journal", "SELECT id, run_id FROM runs WHERE ended IS NULL AND pruned IS NULL")[0])
+        # Of a batch that was sent again, another one has the outcome.
+        failed = "(state IN ('sending', 'open') OR final IN ('failed', 'rejected', 'unknown', 'accepted'))"
+        of_run = f"batches.id >> 32 = runs.id AND {failed} AND NOT EXISTS (SELECT 1 FROM superseded WHERE batch = batches.id)"
+        return frozenset(
+            self.rows("journal", f"SELECT id, run_id FROM runs WHERE pruned IS NULL AND EXISTS (SELECT 1 FROM batches WHERE {of_run})")[0]
+        )
 
     def _lines(self) -> list[dict[str, Any]]:
         path = self.folder / "dead_letter"
@@ -138,11 +169,38 @@ class CustomersStory(Story):
                 was_sent = sent[text_of(record)]
                 if (said == "succeeded" and not was_sent and not believes) or (said == "not sent" and was_sent):
                     self.violate("contradiction", f"{customer_name(record)} is {said}, and was taken {sent[text_of(record)]} times")
+        elif act.what == "prune":
+            kept = frozenset(self.rows("journal", "SELECT id, run_id FROM runs WHERE pruned IS NULL")[0])
+            if lost := sorted(self._unfinished - kept):
+                self.violate("prune", f"runs {lost} are pruned, and not all of their records succeeded")
         elif act.what == "replay":
-            if others := sorted(sent.keys() - self._payloads):
+            if not begun.is_cut:
+                self._is_replayed(begun)
+            if others := sorted(sent.keys() - self._payloads.keys()):
                 self.violate("replay", f"it sent what is not in the dead letter: {others}")
         elif act.what == "send" and begun.made:
             self._is_true_run(begun, begun.made[0])
+
+    def _is_replayed(self, begun: Begun) -> None:
+        """Lines are taken out only where the service has what they say; and nothing older wins over what is newer in its source."""
+        ended = frozenset(self.rows("journal", "SELECT id, run_id FROM runs WHERE ended IS NOT NULL")[0])
+        if ended & self._unfinished:
+            self.violate("replay", f"it ended runs whose source was not read to its end: {sorted(ended & self._unfinished)}")
+        left = {text_of(line["payload"]) for line in self._lines() if line["payload"] is not None}
+        for text in self._payloads.keys() - left:
+            versions = self.service.versions[customer_name(json.loads(text))]
+            if not any(text_of(one.record) == text for one in versions):
+                self.violate("replay", f"{text} was taken out of the dead letter, and the service has not taken it")
+        for run, texts in self._told.items():
+            names = [customer_name(json.loads(text)) for text in texts]
+            pids = {*self._runs[run], begun.process.pid}
+            for name in set(names):
+                last = texts[len(names) - 1 - names[::-1].index(name)]
+                sent = [one for one in self.service.versions[name] if one.process.pid in pids]
+                was_last = any(text_of(one.record) == last and one.process.pid != begun.process.pid and one.is_heard for one in sent)
+                now = text_of(sent[-1].record) if was_last and sent[-1].process is begun.process else last
+                if now != last and now in texts and self._payloads.get(now) == {run[0]}:
+                    self.violate("replay", f"it sent {now}, and its run has sent {last}, which is newer")
 
     def _is_true_run(self, begun: Begun, report: BulkReport) -> None:
         act = begun.act
@@ -152,6 +210,8 @@ class CustomersStory(Story):
         if refused and self.service.sent[begun.process.pid]:
             self.violate("refused", "a run that was refused has sent something")
         failures = {failure.index: failure for failure in report.failures()}
+        if act.journal and not begun.is_cut and not act.beside and report.source_exhausted:
+            self._told = {**self._told, (act.run_id, act.update): tuple(map(text_of, begun.source))}
         self._was_taken(begun, report, failures)
         if act.journal and not act.accepted:
             self._is_latest(begun, report, failures)

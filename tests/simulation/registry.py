@@ -57,6 +57,7 @@ class Version:
         done_at: when it is processed; until then the customer is as before.
         order: how many came before it.
         is_late: whether it is processed long after, though its sender heard of no success.
+        is_heard: whether its sender was told at once that it was taken.
     """
 
     record: dict[str, Any]
@@ -65,6 +66,7 @@ class Version:
     done_at: float
     order: int
     is_late: bool = False
+    is_heard: bool = False
 
 
 class CustomerService(Service):
@@ -77,7 +79,7 @@ class CustomerService(Service):
         moves: how many more times a customer comes or goes, each after a page that is asked for.
         move: what moves then: one is `added` at the end, `inserted` anywhere, or `deleted`.
         odd_list: what is odd about the lists: see `lists.page_of`.
-        refused: by process, customers of which the result of a batch says that they failed.
+        refused: by process, records of which the result of a batch says that they failed, by what they say.
     """
 
     def __init__(self, world: World) -> None:
@@ -124,15 +126,17 @@ class CustomerService(Service):
         return max([*times, *(batch.done_at for batch in self.batches.values())], default=0.0)
 
     def catch_up(self, *, with_all: bool = False) -> None:
-        """Processes now what comes late and must have come by now, as the documentation takes for granted: what was taken before another job
-        sent something for the same customer, and what its own job sent something newer after.
+        """Processes now what comes late and must have come by now, as the documentation takes for granted: where another job has sent
+        something for the same customer since, or its own job something newer.
 
         Args:
             with_all: whether everything has come.
         """
         for versions in self.versions.values():
             for place, one in enumerate(versions):
-                later = (other.process is not one.process or text_of(other.record) != text_of(one.record) for other in versions[place + 1 :])
+                later = (
+                    other.process is not one.process or text_of(other.record) != text_of(one.record) for other in versions[place + 1 :]
+                )
                 if one.done_at > self.world.seconds and (with_all or any(later)):
                     one.done_at = self.world.seconds
 
@@ -249,6 +253,8 @@ class CustomerService(Service):
         if fault in _NOT_HEARD_OF and self._kinds[uuid] == "customers" and self.strikes("late_processing"):
             for one in self._kept:
                 one.done_at, one.is_late = one.done_at + late, True
+        for one in self._kept if fault is None else ():
+            one.is_heard = True
         super()._after_taking(connection, uuid, fault, draw)
 
     def _keep(self, records: list[dict[str, Any]], done_at: float, failed: set[int]) -> None:
@@ -258,7 +264,7 @@ class CustomerService(Service):
         for place, record in enumerate(records):
             self.sent[sender.pid][text_of(record)] += 1
             if place in failed:
-                self.refused[sender.pid].add(customer_name(record))
+                self.refused[sender.pid].add(text_of(record))
                 continue
             self._order += 1
             self._kept.append(Version(record, sender, self.world.seconds, done_at, self._order))
@@ -271,4 +277,7 @@ class CustomerService(Service):
             {"customerNo": record.get("customerNo"), "status": "FAILED" if place in batch.failed else "SUCCEEDED"}
             for place, record in enumerate(batch.records)
         ]
+        if len(self._kinds) % 2:
+            # In an order of its own, but for those of one customer.
+            items.sort(key=lambda item: str(item["customerNo"]).casefold())
         return {"batchUuid": batch.uuid, "status": "PARTIAL" if batch.failed else "SUCCEEDED", "customers": items}

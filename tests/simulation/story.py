@@ -9,6 +9,7 @@ from collections import Counter
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -341,6 +342,20 @@ class Story(BaseStory):
                 self.violate("index", f"record {index} is {number}, and named {failure.key}")
         if key == "customerNo":
             self._contradicts(report, begun, failures)
+            self._one_after_the_other(begun)
+
+    def _one_after_the_other(self, begun: Begun) -> None:
+        """What is sent for a customer waits for the result of what was sent before: an older record must not overtake a newer one."""
+        if not _HIDE_RESULTS.isdisjoint(self.service.struck) or begun.act.freeze_at is not None:
+            # Who was stopped may not have heard what it was told.
+            return
+        for name in {customer_name(record) for record in begun.source}:
+            mine = [one for one in self.service.versions[name] if one.process is begun.process]
+            for place, (before, after) in enumerate(pairwise(mine)):
+                # A batch that is sent once more has what it had.
+                is_newer = all(text_of(after.record) != text_of(one.record) for one in mine[: place + 1])
+                if is_newer and before.is_heard and before.taken_at < after.taken_at < before.done_at:
+                    self.violate("one after the other", f"{text_of(after.record)} is sent, and {text_of(before.record)} is processed still")
 
     def _contradicts(self, report: BulkReport, begun: Begun, failures: dict[int, Any]) -> None:
         """Compares states with what came of these customers at the service."""
@@ -356,7 +371,7 @@ class Story(BaseStory):
             name, text = customer_name(record), text_of(record)
             if failure.state in {"not_sent", "rejected", "invalid"} and sent[text] and times[text] == 1:
                 self.violate("contradiction", f"{name} is {failure.state}, and was taken")
-            elif failure.state == "failed" and name not in refused:
+            elif failure.state == "failed" and text not in refused:
                 self.violate("contradiction", f"{name} is failed, and the service says nothing of that")
         states = [failures[index].state if index in failures else None for index in range(report.totals.records_read)]
         if not report.counts["unchanged"] and not report.counts["done_before"]:
@@ -371,6 +386,9 @@ def tasks_of(process: Process) -> list[asyncio.Task[Any]]:
     # Not what asyncio says: its set has none of the simulated tasks.
     return [task for task in process.loop.made if task is not process.task and not task.done()]
 
+
+_HIDE_RESULTS = frozenset({"poll_odd", "result_gone"})
+"""Faults after which a record has its last state, though it is not processed."""
 
 _WITHOUT_HARM = {"cancel_at": None, "disk_fails_at": None}
 
