@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from amili_arm_async import paging
-from amili_arm_async.bulk import in_flight
+from amili_arm_async.bulk import in_flight, keys, results
 from amili_arm_async.bulk.journal import matching
+from amili_arm_async.bulk.journal.replay import engine, lines
 from amili_arm_async.bulk.journal.sqlite import contents, in_order, journal, store
 from amili_arm_async.bulk.outcomes import NOT_ON_SERVER, SUCCESS
 from amili_arm_async.bulk.runner import BulkRunner
@@ -325,6 +326,44 @@ def what_was_overtaken_was_done_before() -> Patches:
     return [(store, "earlier_outcomes", earlier_outcomes)]
 
 
+@mutant_of("sync")
+def a_range_of_customers_is_cut_off() -> Patches:
+    """Where few of many customers in the state are looked up, the last of them are not found."""
+    return [edited(state.SyncState, "_rows_between", "most + 1)", "most)")]
+
+
+@mutant_of("sync")
+def a_sync_without_a_journal_leaves_the_attempt() -> Patches:
+    """What a run has sent counts, though a sync without a journal came after it."""
+    begins = "values = (*self._owner, self.next, self.sync, clock.unix_time())\n"
+    leaves = "    if owner is not None:\n        connection.execute('UPDATE owner SET syncs = ?', (self.sync,))\n        return\n"
+    return [edited(state.SyncState, "_take_over", begins, begins + leaves)]
+
+
+@mutant_of("sync")
+def nothing_comes_late_after_one_sync() -> Patches:
+    """A customer that the next sync does not send is settled."""
+    return [edited(state.SyncState, "_take_over", "(self.sync - LATE_SYNCS,)", "(self.sync - 1,)")]
+
+
+@mutant_of("sync")
+def what_failed_settles() -> Patches:
+    """A customer that is unsettled is settled by the same content, though it failed."""
+    return [edited(delta.Delta, "_settle_late", "elif before is not None and is_sent:", "elif before is not None:")]
+
+
+@mutant_of("sync")
+def what_was_compared_is_what_is_sent() -> Patches:
+    """The state has the digest of what a record was when it was compared, though the program has changed it since."""
+    return [edited(delta.Delta, "on_read", "if self._may_change and outgoing:", "if False:")]
+
+
+@mutant_of("sync")
+def somebody_new_is_gone() -> Patches:
+    """The first customer that this sync has sent is named as gone."""
+    return [edited(delta, "missing_keys", "number < end and", "number <= end and")]
+
+
 # --- nights -----------------------------------------------------------------------------------------------------------------
 
 
@@ -369,6 +408,18 @@ def documents_come_first() -> Patches:
             await send(self._start("customers", self._customers, None, [failed]))
 
     return [(nightly.NightlyRun, "_run_parts", run_parts)]
+
+
+@mutant_of("nightly")
+def a_success_before_a_failure_counts() -> Patches:
+    """The documents of a customer are sent whose last record did not succeed, since an earlier one is settled after it."""
+    return [edited(blocked.FailedCustomers, "_remove", "if self._memory[name] < succeeded[name]:", "if True:")]
+
+
+@mutant_of("nightly")
+def a_number_that_is_no_text_is_not_blocked() -> Patches:
+    """A document is sent whose customer did not succeed, where it has the number as a number."""
+    return [edited(blocked, "_customers_of", "yield as_key(number)", "yield number if isinstance(number, str) else None")]
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------------
@@ -551,3 +602,27 @@ def what_was_overtaken_is_not_on_the_disk() -> Patches:
 def unchanged_customers_block() -> Patches:
     """The documents of customers that did not change are blocked."""
     return [(blocked, "success_states", lambda **_: SUCCESS - {"unchanged"})]
+
+
+@mutant_of("customers")
+def small_letters_are_another_customer() -> Patches:
+    """Two records of a customer are under way at once, where they spell its number differently."""
+    return [edited(keys, "without_case", "folded: str = text.casefold()", "folded: str = text")]
+
+
+@mutant_of("customers")
+def an_older_line_wins() -> Patches:
+    """A replay sends a record of which its run has sent something newer."""
+    return [(lines, "_OVERTAKEN", lines._OVERTAKEN.replace("later.rowid > entry.rowid", "later.rowid < entry.rowid"))]
+
+
+@mutant_of("customers")
+def what_was_replayed_is_done() -> Patches:
+    """A line is taken out of the dead letter, whatever became of its record."""
+    return [edited(engine.Replay, "_take_report", "self.table.mark_left(numbers[failure.index]", "(numbers[failure.index]")]
+
+
+@mutant_of("customers")
+def results_of_one_number_are_exchanged() -> Patches:
+    """Of two records of a customer in a batch each has the result of the other one."""
+    return [edited(results, "_one_each", "return entries[::-1]", "return entries")]

@@ -75,6 +75,11 @@ def draw(seed: int) -> Plan:
         usual = Act("sync", forget=True, cased=rng.choice((0, 1)), at_least=rng.choice((0.0, 0.0, 0.5)))
         acts = [replace(usual, gone=gone, form=rng.choice(FORMS)) for gone in rng.sample((1, 2, 3), 3)]
         return replace(drawn, acts=tuple(acts), faults=(), customers=24)
+    if which < 0.65:
+        # What a run has sent before comes first, and something else after it; then the power is cut, and the run goes on with the first.
+        first = Act("sync", journal=True, run_id="run 1", edits=1)
+        twice = replace(first, again=2 * seed + 2, full=True, kill_at=int(rng.expovariate(1 / 60)) + 30, power_cut=True)
+        return replace(drawn, acts=(first, twice, first), faults=())
     first, *others = come_back(rng, Act("sync", journal=True, run_id="run 1"))
     if len(others) == 3 and rng.random() < 0.5:
         # The other content is sent without a journal.
