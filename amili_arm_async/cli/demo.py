@@ -16,7 +16,6 @@ from ..bulk.report import BulkReport
 from ..client import ArmClient
 from ..config import BulkOptions, Limits
 from ..models.customers import CustomerRecord
-from ..sandbox import Sandbox
 from . import generate, output
 from .command import command
 from .progress import UpdateBar, bar
@@ -130,6 +129,8 @@ class Demo:
 
     async def run(self) -> None:
         """Sends, reads back and checks."""
+        from ..sandbox import Sandbox  # noqa: PLC0415 - no other command needs the server of aiohttp
+
         async with (
             Sandbox() as sandbox,
             ArmClient(

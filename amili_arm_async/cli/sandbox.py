@@ -7,14 +7,16 @@ import contextlib
 import shlex
 import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..sandbox import Sandbox
 from . import output
 from .command import command
 from .monitoring import current_run
+
+if TYPE_CHECKING:
+    from ..sandbox import Sandbox
 
 __all__ = ["sandbox"]
 
@@ -26,6 +28,8 @@ def sandbox(
     process_delay: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Time between the 202 for a batch and its result.")] = 0.05,
 ) -> None:
     """Runs a simulated ARM API on this machine until Ctrl-C or SIGTERM. All data is lost when it ends."""
+    from ..sandbox import Sandbox  # noqa: PLC0415 - no other command needs the server of aiohttp
+
     server = Sandbox(host=host, port=port, process_delay=process_delay)
     try:
         asyncio.run(_serve(server))
