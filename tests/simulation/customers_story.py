@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Awaitable
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
@@ -23,6 +24,9 @@ from .sync_story import NARROW, ODD, come_back, draw_act
 
 __all__ = ["CustomersStory", "draw"]
 
+_GONE = ("X001", "X002", "X003")
+"""Customers that are deleted, each once: no source has them."""
+
 _SINGLE = 3
 """Customers that are sent by calls of their own, one after the other."""
 
@@ -39,7 +43,9 @@ def draw(seed: int) -> Plan:
     has_journal, comes_back = rng.random() < 0.8, rng.random() < 0.3
     acts: list[Act] = []
     for _ in range(rng.choice((1, 2, 2, 3, 4)) if not comes_back else rng.choice((3, 4, 5))):
-        what = rng.choices(("send", "one", "replay", "jump", "wait", "copy", "restore", "prune"), (65, 8, 10, 4, 5, 4, 4, 2))[0]
+        what = rng.choices(("send", "one", "replay", "jump", "wait", "copy", "restore", "prune", "delete"), (65, 8, 10, 4, 5, 4, 4, 2, 4))[
+            0
+        ]
         act = draw_act(rng, what, customers, odd)
         own = {
             "journal": has_journal,
@@ -99,7 +105,11 @@ class CustomersStory(Story):
         if act.what == "one":
             for record in begun.source[:_SINGLE]:
                 begun.made.append((record, "cancelled"))
-                begun.made[-1] = (record, await _outcome_of(arm, record, act))
+                begun.made[-1] = (record, await _outcome_of(arm.customers.update(record) if act.update else arm.customers.create(record)))
+        elif act.what == "delete":
+            for number in _GONE:
+                begun.made.append((number, "cancelled"))
+                begun.made[-1] = (number, await _outcome_of(arm.customers.delete(number)))
         elif act.what == "prune":
             await prune_journal(self.folder / "journal", older_than=0.0)
         elif act.what == "replay":
@@ -169,6 +179,8 @@ class CustomersStory(Story):
                 was_sent = sent[text_of(record)]
                 if (said == "succeeded" and not was_sent and not believes) or (said == "not sent" and was_sent):
                     self.violate("contradiction", f"{customer_name(record)} is {said}, and was taken {sent[text_of(record)]} times")
+        elif act.what == "delete":
+            self._is_deleted_once(begun)
         elif act.what == "prune":
             kept = frozenset(self.rows("journal", "SELECT id, run_id FROM runs WHERE pruned IS NULL")[0])
             if lost := sorted(self._unfinished - kept):
@@ -180,6 +192,14 @@ class CustomersStory(Story):
                 self.violate("replay", f"it sent what is not in the dead letter: {others}")
         elif act.what == "send" and begun.made:
             self._is_true_run(begun, begun.made[0])
+
+    def _is_deleted_once(self, begun: Begun) -> None:
+        """A deletion is not repeated where it may have been done, and what a call says of it is true."""
+        believes = self.service.struck["early_answer"] > 0
+        for number, said in begun.made:
+            times = self.service.deleted[begun.process.pid, number]
+            if times > 1 or (said == "succeeded" and not times and not believes) or (said == "not sent" and times):
+                self.violate("contradiction", f"the deletion of {number} is {said}, and was done {times} times")
 
     def _is_replayed(self, begun: Begun) -> None:
         """Lines are taken out only where the service has what they say; and nothing older wins over what is newer in its source."""
@@ -299,9 +319,9 @@ class CustomersStory(Story):
                 self.violate("all is there", f"{customer_name(record)} is otherwise at the service: {last and text_of(last.record)}")
 
 
-async def _outcome_of(arm: ArmClient, record: dict[str, Any], act: Act) -> str:
+async def _outcome_of(call: Awaitable[object]) -> str:
     try:
-        await (arm.customers.update(record) if act.update else arm.customers.create(record))
+        await call
     except NotSentError:
         return "not sent"
     except ArmError:

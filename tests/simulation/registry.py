@@ -79,6 +79,7 @@ class CustomerService(Service):
         moves: how many more times a customer comes or goes, each after a page that is asked for.
         move: what moves then: one is `added` at the end, `inserted` anywhere, or `deleted`.
         odd_list: what is odd about the lists: see `lists.page_of`.
+        deleted: how often a process has deleted a customer.
         refused: by process, records of which the result of a batch says that they failed, by what they say.
     """
 
@@ -87,6 +88,7 @@ class CustomerService(Service):
         self.versions: defaultdict[str, list[Version]] = defaultdict(list)
         self.sent: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self.refused: defaultdict[int, set[str]] = defaultdict(set)
+        self.deleted: Counter[tuple[int, str]] = Counter()
         self._order = 0
         self._sender: Process | None = None
         self._kinds: dict[str, str] = {}
@@ -102,7 +104,9 @@ class CustomerService(Service):
         versions = {name: [replace(one) for one in some] for name, some in self.versions.items()}
         sent = {pid: counted.copy() for pid, counted in self.sent.items()}
         refused = {pid: set(names) for pid, names in self.refused.items()}
-        mine = {name: copy(getattr(self, name)) for name in ("_order", "_kinds", "listed", "moves", "move", "odd_list", "_queries")}
+        mine = {
+            name: copy(getattr(self, name)) for name in ("_order", "_kinds", "listed", "moves", "move", "odd_list", "_queries", "deleted")
+        }
         return {**super().kept(), "mine": mine, "versions": versions, "sent": sent, "refused": refused}
 
     def back_to(self, kept: dict[str, Any]) -> None:
@@ -143,7 +147,7 @@ class CustomerService(Service):
     def _handle(self, connection: Connection, request: _Request) -> None:
         self._sender = connection.process
         is_customer = request.path.endswith("/customers")
-        if request.method in {"POST", "PUT"} and is_customer:
+        if (request.method in {"POST", "PUT"} and is_customer) or request.method == "DELETE":
             self.world.note(f"service: {request.method} {request.path} came whole on connection {connection.number}")
             self._write_one(connection, request)
         elif request.method == "GET" and is_customer:
@@ -217,7 +221,10 @@ class CustomerService(Service):
             return
         if fault == "silence_before":
             return
-        self._keep([json.loads(request.body, parse_float=Decimal)], self.world.seconds, set())
+        if request.method == "DELETE":
+            self.deleted[connection.process.pid, request.path.rpartition("/")[2]] += 1
+        else:
+            self._keep([json.loads(request.body, parse_float=Decimal)], self.world.seconds, set())
         if fault == "reset_after":
             connection.close_server(reset=True)
         elif fault == "status_after":
