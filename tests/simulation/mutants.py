@@ -13,6 +13,7 @@ from unittest import mock
 from amili_arm_async import attempts, clock, connections, retry, transport
 from amili_arm_async.bulk import (
     chunking,
+    control,
     delivery,
     in_flight,
     limits,
@@ -24,6 +25,7 @@ from amili_arm_async.bulk import (
     run,
     runner,
     source,
+    workers,
 )
 from amili_arm_async.bulk.chunking import Batch
 from amili_arm_async.bulk.journal import matching
@@ -711,3 +713,104 @@ def a_pruned_run_leaves_no_numbers() -> Patches:
 def a_proof_for_one_form_is_one_for_all() -> Patches:
     """That documents of one form of numbers are found proves that those of others are."""
     return [(number_forms.NumberForm, "kind", property(lambda _: ()))]
+
+
+# --- as a colleague might write it by mistake -----------------------------------------------------------------------------------
+
+
+@mutant
+def after_an_unknown_all_goes_on() -> Patches:
+    """Once an outcome is unknown, other batches are sent before a read was answered."""
+    return [edited(control.RunControl, "begin_check", "self._answers.clear()", "pass")]
+
+
+@mutant
+def who_waited_for_a_turn_is_not_held() -> Patches:
+    """A batch that waited for its turn is sent though an outcome has become unknown meanwhile."""
+    once = edited(delivery.BatchSender, "_record_intent", "if not self._control.may_send:", "if False:")
+    return [edited(delivery.BatchSender, "_try", "if not self._control.may_send:", "if False:"), once]
+
+
+@needs("bad_data")
+@mutant
+def the_second_half_is_dropped() -> Patches:
+    """Of a batch that was split, the first half is sent alone."""
+    return [edited(delivery.BatchSender, "_split", "await self.deliver(right, bisection)", "pass")]
+
+
+@mutant
+def what_was_accepted_is_cut_off() -> Patches:
+    """A batch that was accepted and whose result a run did not get is unknown, and is never asked for again."""
+    return [edited(in_flight.BatchTracker, "close", "if in_flight.receipt is not None:", "if False:")]
+
+
+@mutant
+def a_batch_is_dropped_while_it_is_compared() -> Patches:
+    """A batch that the journal is being asked about is not named where the run is cancelled."""
+    return [edited(workers.Workers, "end", "return list(self._claiming.values())", "return []")]
+
+
+@needs("open_batches")
+@mutant
+def a_slot_is_kept() -> Patches:
+    """A batch that is settled still counts as open."""
+    return [edited(polling.Poller, "_settle", "batch.slot.close()", "pass")]
+
+
+@mutant
+def what_the_index_says_is_old() -> Patches:
+    """Where a result comes while a record is compared, the record has the outcome of before."""
+    old = "wanted = [place for place in read_open if decisions.taken[place].batch not in self._open]"
+    return [edited(journal.SqliteRunJournal, "_outcomes", old, "wanted = []")]
+
+
+@needs("run_id")
+@mutant
+def what_another_run_has_sent_since_is_not_seen() -> Patches:
+    """Of another run that goes on, only the numbers are known that it had at first."""
+    return [edited(other_runs.OtherRuns, "_refresh", "self._spans.pop(run, None)", "pass")]
+
+
+@needs("other_result", "record_fails")
+@mutant
+def fewer_successes_are_enough() -> Patches:
+    """A result that counts fewer successes than there are records is a success of all."""
+    old = "short = few is not None and (few < records if complete else many is None)"
+    return [edited(results.Reading, "_rest", old, "short = False")]
+
+
+@needs("other_result", "record_fails")
+@mutant
+def a_part_is_the_whole() -> Patches:
+    """A 206 with a word of success is a success of all."""
+    return [edited(results.Reading, "_rest", 'rule_of(result.http_status).poll != "partial" and ', "")]
+
+
+@needs("other_result", "record_fails")
+@mutant
+def evidence_does_not_count() -> Patches:
+    """A count of failures says nothing against a word of success."""
+    owner, name, read_all = edited(results, "read_all", "(evidence.reports_failure or entries.outcomes", "(entries.outcomes")
+    return [(owner, name, read_all), (polling, name, read_all)]
+
+
+@needs("look_up_odd")
+@mutant
+def a_web_page_is_absent() -> Patches:
+    """A 404 that is a web page says that there is no document."""
+    return [edited(lookups, "not_found_outcome", "return _PAGE if", "return _PAGE if False and")]
+
+
+@needs("look_up_odd")
+@mutant
+def any_answer_is_the_document() -> Patches:
+    """What a look-up is answered with is the document, whatever its number."""
+    return [edited(lookups, "record_in", "_is_same(number,", "True or _is_same(number,")]
+
+
+@needs("record_fails", "resend_absent")
+@mutant
+def others_of_the_batch_do_not_count() -> Patches:
+    """What is absent is sent again, though others of its batch are known to have been taken."""
+    old = "if proved_before or batch.was_accepted or any(outcome in (FOUND, CONFLICT) for outcome in unknown.values()):"
+    return [edited(reconcile.Reconciler, "_reconcile_batch", old, "if proved_before:")]
