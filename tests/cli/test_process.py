@@ -49,7 +49,8 @@ def test_a_command_imports_no_server_and_looks_for_no_garbage_in_what_it_imports
         "before = gc.get_freeze_count()\n"
         "sys.argv[1:] = ['--version']\n"
         "try:\n    main()\n"
-        "except SystemExit:\n    assert gc.isenabled() and gc.get_freeze_count() > before + 10_000\n    assert 'aiohttp.web' not in sys.modules\n"
+        "except SystemExit:\n    assert gc.isenabled() and gc.get_freeze_count() > before + 10_000\n"
+        "    assert 'aiohttp.web' not in sys.modules\n"
     )
     ended = subprocess.run([sys.executable, str(program)], capture_output=True, timeout=WAIT, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")
