@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from amili_arm_async.cli import demo as module
+from amili_arm_async import sandbox as module
 from amili_arm_async.cli import generate
 from amili_arm_async.models.customers import CustomerRecord
 from amili_arm_async.sandbox import Sandbox
