@@ -7,7 +7,8 @@ import json
 import msgspec
 import pytest
 
-from amili_arm_async import sandbox as module
+from amili_arm_async import sandbox
+from amili_arm_async.cli import demo as module
 from amili_arm_async.cli import generate
 from amili_arm_async.models.customers import CustomerRecord
 from amili_arm_async.sandbox import Sandbox
@@ -55,7 +56,7 @@ def test_wrong_use(call, arguments):
 def test_the_cap_of_the_list_is_said(call, monkeypatch, count):
     monkeypatch.setattr(module, "_CAP", 30)
     monkeypatch.setattr(module, "_PICKED", 10)
-    monkeypatch.setattr(module, "Sandbox", lambda: Sandbox(list_cap=30))
+    monkeypatch.setattr(sandbox, "Sandbox", lambda: Sandbox(list_cap=30))
     result = call("demo", "--customers", count, "--documents", 1)
     assert result.exit_code == 0
     beyond = "read back 30 of 31 (the API's limit), and 10 read by number with get_many; all as sent"
@@ -68,7 +69,7 @@ def test_a_record_that_fails_is_not_ok(call, monkeypatch):
             await super().start()
             self.reject_record("80000003")
 
-    monkeypatch.setattr(module, "Sandbox", Rejecting)
+    monkeypatch.setattr(sandbox, "Sandbox", Rejecting)
     result = call("demo", "--customers", 10, "--documents", 10, "--json")
     assert result.exit_code == 1
     told = said(result)
@@ -81,7 +82,7 @@ def test_a_document_that_is_taken_twice_is_not_ok(call, monkeypatch):
             await super().start()
             self._ledger().store.count("documents", module.CLIENT_NO, ["80000001"], taken=True)
 
-    monkeypatch.setattr(module, "Sandbox", Doubling)
+    monkeypatch.setattr(sandbox, "Sandbox", Doubling)
     result = call("demo", "--customers", 10, "--documents", 10, "--json")
     assert (result.exit_code, said(result)["documents_not_taken_once"]) == (1, 1)
 
@@ -104,7 +105,7 @@ def test_a_list_that_is_too_short_is_not_ok(call, monkeypatch):
         def __init__(self):
             super().__init__(list_cap=7)
 
-    monkeypatch.setattr(module, "Sandbox", Short)
+    monkeypatch.setattr(sandbox, "Sandbox", Short)
     monkeypatch.setattr(module, "_CAP", 10)
     result = call("demo", "--customers", 10, "--documents", 1, "--json")
     assert (result.exit_code, said(result)["list"]["wrong"]) == (1, 3)
