@@ -26,7 +26,7 @@ from .. import clock, codec
 from ..bulk.fingerprints import folded
 from ..database.url import database_url
 from ..database.worker import DatabaseWorker
-from ..errors import ConfigurationError, JournalError
+from ..errors import ArmError, ConfigurationError, JournalError
 from ..sqlite.file import FileFormat, broken, check, connect, open_file, path_of
 from ..sqlite.guard import FileGuard
 from ..sqlite.lock import RunLock, is_locked, lock
@@ -308,6 +308,11 @@ class SyncState:
         try:
             await thread.call(lambda _: None)
             await thread.call_urgent(partial(self._end, rules=rules))
+        except ArmError:
+            # The lock on the state must be released also where writing failed: the caller may sync again at once.
+            thread.finish()
+            await thread.wait_closed()
+            raise
         finally:
             thread.finish()
             if self._snapshot is not None:

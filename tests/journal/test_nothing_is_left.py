@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import threading
 import warnings
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ import pytest
 
 from amili_arm_async import ArmError, ConfigurationError, Reconcile
 from amili_arm_async.sandbox import Fault, Sandbox
+from amili_arm_async.sqlite.worker import SqliteWorker
 
 from ..support.sandbox_runs import (
     awaited,
@@ -192,6 +194,34 @@ def test_a_loop_that_is_torn_down_leaves_no_process_hanging(folder, journal):
     (run,) = asyncio.run(read_journal(journal))
     assert not run.running
     assert sum(run.counts.values()) == 4
+
+
+@pytest.mark.needs_file
+@pytest.mark.parametrize("kind", ["run", "sync"])
+async def test_a_file_that_fails_is_closed_before_the_run_ends(kind, arm, folder, monkeypatch):
+    """Else its lock is still held where the caller runs again at once."""
+    order, ended, file = [], threading.Event(), folder / "kept"
+    options = {"max_records": 2, "on_progress": lambda _: file.unlink(missing_ok=True)}
+    disconnect = SqliteWorker._disconnect
+
+    def slowly(worker, connection):
+        ended.wait(0.3)
+        disconnect(worker, connection)
+        order.append("closed")
+
+    monkeypatch.setattr(SqliteWorker, "_disconnect", slowly)
+    with pytest.raises(ArmError, match="was removed or replaced"):
+        if kind == "run":
+            await send(arm, invoices(40), journal=file, **options, **RUN)
+        else:
+            customers = [customer(str(number), "x") for number in range(40)]
+            await arm.customers.sync(
+                customers, state=file, options=quick(max_records=2, on_progress=lambda _: file.unlink(missing_ok=True))
+            )
+    order.append("ended")
+    ended.set()
+
+    assert order == ["closed", "ended"]
 
 
 async def test_no_person_is_in_the_log(arm, sandbox, journal, folder, log_records, caplog):

@@ -140,8 +140,10 @@ class SqliteRunJournal:
             await thread.start()
             run = await thread.call(beginning)
         except BaseException as exc:
-            # Don't wait for it: a cancelled caller may cancel that wait, too.
+            # A cancelled caller does not wait for it: it may cancel that wait, too.
             thread.finish()
+            if isinstance(exc, ArmError):
+                await thread.wait_closed()
             if self._snapshot is not None:
                 self._snapshot.close()
                 if isinstance(exc, JournalError):
@@ -187,6 +189,11 @@ class SqliteRunJournal:
                 left = await thread.call(self._store.left_behind)
             if self._dead_letter is not None:
                 await thread.call_alone(partial(self._write_dead_letter, self._dead_letter))
+        except ArmError:
+            # The lock on the run must be released also where the journal failed: the caller may run again at once.
+            thread.finish()
+            await thread.wait_closed()
+            raise
         finally:
             thread.finish()
             if self._snapshot is not None:
