@@ -295,10 +295,13 @@ class _Unread:
 
     def hold(self, record: Any) -> None:
         """Takes in a record that can't change."""
-        self.feed([record])
+        self._keep([record])
 
     def feed(self, records: list[Any]) -> None:
-        """Takes in records of a list."""
+        """Takes in records of a list, which its owner may change while the observers filter them."""
+        self._keep([snapshot(record, self._record_type) for record in records])
+
+    def _keep(self, records: list[Any]) -> None:
         if not self._parts or isinstance(self._parts[-1], RecordBlock):
             self._parts.append([])
         self._parts[-1] += all_as_plain(records, self._record_type)
@@ -314,7 +317,7 @@ class _Unread:
 
     def append(self, record: Any) -> None:
         """Takes in a record that may change as soon as the next one is read."""
-        self.feed([snapshot(record, self._record_type)])
+        self.feed([record])
 
     def first(self, number: int) -> list[Any]:
         """Returns the oldest records, which stay here until they are dropped: as many as are wanted, or fewer. A block is the one that is
