@@ -266,7 +266,11 @@ class Delta(RunObserver):
             if outcome.was_ambiguous or state in UNCERTAIN:
                 self._ambiguous.add(name)
             settled = self._settle(name, index, state)
-            if settled is not None and name not in self._filtering:
+            if settled is not None and name in self._filtering:
+                # What is being looked up decides. What may be processed late is not the content of that.
+                if name in self._ambiguous:
+                    self._unsettled[name] = Unsettled(None, self._state.sync)
+            elif settled is not None:
                 found, digest, last = settled
                 if digest is not None and found != _SAME:
                     changes.rows[found].append(StateRow(key, name, digest))
@@ -328,7 +332,9 @@ class Delta(RunObserver):
         before = self._unsettled.pop(name, None)
         if name in self._ambiguous:
             self._ambiguous.discard(name)
-            changes.unsettled.append((name, digest))
+            # Something else than what was sent last may be processed late, and also after what the next sync sends.
+            is_other = before is not None and before.digest != digest and not is_sent
+            changes.unsettled.append((name, None if is_other else digest))
         elif before is not None and is_sent:
             if digest is not None and digest == before.digest and before.sync < self._state.sync:
                 changes.settled.append(name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from amili_arm_async import paging
-from amili_arm_async.bulk import in_flight, keys, results
+from amili_arm_async.bulk import in_flight, keys, reader, results
 from amili_arm_async.bulk.journal import matching
 from amili_arm_async.bulk.journal.replay import engine, lines
 from amili_arm_async.bulk.journal.sqlite import contents, in_order, journal, store
@@ -350,6 +350,18 @@ def nothing_comes_late_after_one_sync() -> Patches:
 def what_failed_settles() -> Patches:
     """A customer that is unsettled is settled by the same content, though it failed."""
     return [edited(delta.Delta, "_settle_late", "elif before is not None and is_sent:", "elif before is not None:")]
+
+
+@mutant_of("sync")
+def what_failed_was_the_latest() -> Patches:
+    """What was sent last counts as taken after what may be processed late, though it is not known that it was taken."""
+    return [edited(delta.Delta, "_settle_late", "None if is_other else digest", "digest")]
+
+
+@mutant_of("sync")
+def what_a_list_is_may_change() -> Patches:
+    """The dicts of a list are kept, and not copied, while others are sent."""
+    return [(reader._Unread, "feed", reader._Unread._keep)]
 
 
 @mutant_of("sync")

@@ -153,9 +153,7 @@ class PagerStory(Story):
     def before(self, act: Act) -> None:
         service = self.service
         service.listed = [{"customerNo": f"C{number:03}", "name": "x"} for number in range(self.plan.customers)]
-        # A page that was asked for before may still come.
-        service.moves = act.moves if act.what == "list" else 0
-        service.move, service.odd_list = act.move, act.odd
+        service.moves, service.move, service.odd_list = act.moves, act.move, act.odd
         self._listed = [record["customerNo"] for record in service.listed]
         self._struck = service.struck.copy()
 

@@ -747,14 +747,15 @@ class _Story(BaseStory):
                 self.violate("lost", f"{lost} are left to another run, and no run has sent them")
 
     def _left_to_each_other(self, begun: list[_Begun]) -> None:
-        """Of two runs at the same time, one sends a document."""
-        if len(begun) < 2 or self.was_restored or self.is_elsewhere:
+        """Of two runs at the same time, one sends a document. Two processes may have the same run."""
+        if self.was_restored or self.is_elsewhere:
             return
-        left: Counter[str] = Counter()
+        left: defaultdict[str, set[str]] = defaultdict(set)
         for one in begun:
-            if one.made:
-                left.update({str(failure.key).casefold() for failure in one.made[-1].failures() if failure.reason == "sent_in_run"})
-        if lost := sorted(number for number, times in left.items() if times > 1):
+            for failure in one.made[-1].failures() if one.made else ():
+                if failure.reason == "sent_in_run":
+                    left[str(failure.key).casefold()].add(one.act.run_id)
+        if lost := sorted(number for number, runs in left.items() if len(runs) > 1):
             self.violate("lost", f"{lost} are left by each of two runs to the other")
 
     def _all_is_known(self, report: BulkReport) -> None:

@@ -176,6 +176,24 @@ async def test_what_stays_unknown_is_settled_by_the_next_sync_that_sends_the_sam
     assert numbers(await sync(named("old"))) == (0, 0, 2, 0, 0)
 
 
+@pytest.mark.parametrize("was_taken", [False, True])
+async def test_what_stays_unknown_is_not_newer_than_what_was_unknown_before(was_taken, sync, server) -> None:
+    """It may never have come, so that the older content is processed after what the next sync sends."""
+    for name in ("old", "new"):
+        server.plan = ["reset"] * 50
+        with pytest.raises(BulkError):
+            await sync(named(name), patience=0.05)
+    server.plan = []
+    server.late = [records for records in server.late if was_taken or records[0]["name"] == "old"]
+    await sync(named("new"))
+    server.late.sort(key=lambda records: records[0]["name"])
+    server.process_late()
+    assert set(server.names.values()) == {"old"}
+    await sync(named("new"))
+    assert set(server.names.values()) == {"new"}
+    assert numbers(await sync(named("new"))) == (0, 0, 2, 0, 0)
+
+
 async def test_a_half_of_a_batch_is_unknown_too(sync, server) -> None:
     server.plan = ["reset", "413"]
     await sync(named("old", 1, 2))
