@@ -261,7 +261,8 @@ class CustomerService(Service):
         if fault in _NOT_HEARD_OF and self._kinds[uuid] == "customers" and self.strikes("late_processing"):
             for one in self._kept:
                 one.done_at, one.is_late = one.done_at + late, True
-        for one in self._kept if fault is None else ():
+        # After an early answer nobody reads the true one.
+        for one in self._kept if fault is None and connection.memory.get("fault") is None else ():
             one.is_heard = True
         super()._after_taking(connection, uuid, fault, draw)
 

@@ -232,8 +232,8 @@ class Service:
                 request.body = bytes(buffer[: request.size])
                 del buffer[: request.size]
             del memory["request"]
-            memory.pop("fault", None)
             self._handle(connection, request)
+            memory.pop("fault", None)
 
     def _begins(self, pid: int, request: _Request) -> None:
         if pid in self._in_doubt and not request.path.endswith("/token"):
