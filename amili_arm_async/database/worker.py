@@ -159,8 +159,9 @@ class DatabaseWorker:
             self._finishing = True
             self._changed.notify()
 
-    async def wait_closed(self) -> None:
-        """Waits until the file is closed."""
+    async def close(self) -> None:
+        """Does the remaining work, and waits until the file is closed. Cancelling the wait does not keep it open."""
+        self.finish()
         await asyncio.shield(self._ended)
 
     # --- in the thread ----------------------------------------------------------------------------------------------------

@@ -129,9 +129,8 @@ class SharedCustomers:
         # A signal does not keep other processes from sending them; what they would meet, too, does.
         if self.failed is None and isinstance(error, ArmError) and thread.failure is None:
             thread.put_urgent(partial(self._write_failure, text=str(error)))
-        thread.finish()
         with anyio.CancelScope(shield=True):
-            await thread.wait_closed()
+            await thread.close()
 
     async def sent(self, failed: FailedCustomers, report: Part) -> None:
         """Records that the customers were sent to their end: from now on, the documents of all parts may be.

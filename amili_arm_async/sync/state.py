@@ -227,10 +227,9 @@ class SyncState:
         try:
             await thread.start()
         except BaseException as exc:
-            thread.finish()
             # Whoever cancels this and starts again must not find the file still in use.
             with anyio.CancelScope(shield=True):
-                await thread.wait_closed()
+                await thread.close()
             if self._snapshot is not None:
                 self._snapshot.close()
                 if isinstance(exc, JournalError):
@@ -310,15 +309,14 @@ class SyncState:
             await thread.call_urgent(partial(self._end, rules=rules))
         except ArmError:
             # The lock on the state must be released also where writing failed: the caller may sync again at once.
-            thread.finish()
-            await thread.wait_closed()
+            await thread.close()
             raise
         finally:
             thread.finish()
             if self._snapshot is not None:
                 # What is open may be removed, and nothing in it counts any more.
                 self._snapshot.close()
-        await thread.wait_closed()
+        await thread.close()
 
     @property
     def _open_thread(self) -> DatabaseWorker:

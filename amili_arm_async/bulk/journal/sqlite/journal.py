@@ -143,7 +143,7 @@ class SqliteRunJournal:
             # A cancelled caller does not wait for it: it may cancel that wait, too.
             thread.finish()
             if isinstance(exc, ArmError):
-                await thread.wait_closed()
+                await thread.close()
             if self._snapshot is not None:
                 self._snapshot.close()
                 if isinstance(exc, JournalError):
@@ -191,15 +191,14 @@ class SqliteRunJournal:
                 await thread.call_alone(partial(self._write_dead_letter, self._dead_letter))
         except ArmError:
             # The lock on the run must be released also where the journal failed: the caller may run again at once.
-            thread.finish()
-            await thread.wait_closed()
+            await thread.close()
             raise
         finally:
             thread.finish()
             if self._snapshot is not None:
                 # What is open may be removed, and nothing in it counts any more.
                 self._snapshot.close()
-        await thread.wait_closed()
+        await thread.close()
         return left
 
     def _write_dead_letter(self, dead_letter: DeadLetter, connection: sqlite3.Connection) -> None:
