@@ -363,8 +363,9 @@ class Story(BaseStory):
             # What was sent is no longer in the source.
             return
         sent = self.service.sent[begun.process.pid]
-        # With a journal the result of an earlier process may come only now.
-        refused = self.service.refused[begun.process.pid].union(*self.service.refused.values() if begun.act.journal else ())
+        # With a journal the result of an earlier process may come only now; and an extra answer may name the batch of one.
+        is_of_any = begun.act.journal or self.service.struck["extra_answer"]
+        refused = self.service.refused[begun.process.pid].union(*self.service.refused.values() if is_of_any else ())
         times = Counter(text_of(record) for record in begun.source)
         for index, failure in failures.items():
             record = begun.source[index]
