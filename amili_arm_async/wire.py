@@ -27,6 +27,7 @@ __all__ = [
     "batch_receipt",
     "build",
     "form",
+    "is_web_page",
     "link_query",
     "list_in",
     "one_record",
@@ -335,6 +336,11 @@ def unreadable(response: Response, endpoint: Endpoint) -> ResponseError | Outcom
     if endpoint.safe:
         return ResponseError(text + ": it may be tried again")
     return OutcomeUnknownError(text + ": look the record up before you send it again")
+
+
+def is_web_page(failure: StatusError) -> bool:
+    """Tells whether an error status came with a web page, as from a gateway: it proves nothing, since the API writes none."""
+    return isinstance(failure.body, str) and failure.body.lstrip("\ufeff \t\r\n").startswith("<")
 
 
 def one_record(body: bytes, items: str, key: str) -> bytes | None:

@@ -276,7 +276,7 @@ def found_outcome(number: str, sent: bytes | None, response: Response) -> Outcom
 
 def not_found_outcome(failure: StatusError) -> Outcome:
     """Evaluates a 404 to a look-up: `ABSENT`, but nothing is proved if the answer is a web page, as from a gateway."""
-    return _PAGE if isinstance(failure.body, str) and failure.body.lstrip("\ufeff \t\r\n").startswith("<") else ABSENT
+    return _PAGE if wire.is_web_page(failure) else ABSENT
 
 
 def accepted_after_look_up(found: Outcome, before: Outcome) -> Outcome:

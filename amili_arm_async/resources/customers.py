@@ -13,6 +13,7 @@ from ..models.base import PydanticModel
 from ..models.batches import BatchReceipt, Receipt
 from ..models.customers import Customer, CustomerRecord
 from ..paging import Pager
+from ..wire import is_web_page
 from .base import Parameters, RequestContext, check_list, query_of
 from .concurrent import ConcurrentMap
 
@@ -259,12 +260,15 @@ class Customers:
 
         Raises:
             ConfigurationError: `concurrency` is less than 1.
+            NotFoundError: while it is iterated: the answer is a 404 web page, which does not come from the API and proves nothing.
         """
 
         async def one(number: str) -> tuple[str, CustomerRecord | None]:
             try:
                 return number, await self.get(number, user_id=user_id, language=language, timeout=timeout, retry=retry)
-            except NotFoundError:
+            except NotFoundError as exc:
+                if is_web_page(exc):
+                    raise
                 return number, None
 
         return ConcurrentMap(numbers, one, at_once=concurrency, ordered=True)

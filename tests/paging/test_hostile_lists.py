@@ -361,7 +361,18 @@ async def test_get_many_in_order_with_gaps_and_faults(server: FaultyServer, arm:
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer(200, []), Answer(200, b"\xff"), Answer(200), Answer(200, 5), Answer(204), Answer(500), Answer(403)]
+    "answer",
+    [
+        Answer(200, []),
+        Answer(200, b"\xff"),
+        Answer(200),
+        Answer(200, 5),
+        Answer(204),
+        Answer(500),
+        Answer(403),
+        # Of a gateway: it does not say that there is no such customer.
+        Answer(404, b"<html>no such page</html>"),
+    ],
 )
 async def test_get_many_with_an_odd_answer_is_an_error(server: FaultyServer, arm: ArmClient, answer: Answer) -> None:
     server.answer_read = lambda seen: answer if seen.what.endswith("/5") else None

@@ -542,7 +542,32 @@ def whoever_leaves_leaves_requests() -> Patches:
 @mutant_of("pager")
 def any_error_proves_that_there_is_none() -> Patches:
     """A customer that can't be asked for counts as one that there is not."""
-    return [edited(customers.Customers, "get_many", "except NotFoundError:", "except Exception:")]
+    proof = "except NotFoundError as exc:\n            if is_web_page(exc):\n                raise\n"
+    return [edited(customers.Customers, "get_many", proof, "except Exception:\n")]
+
+
+@mutant_of("pager")
+def a_web_page_proves_that_there_is_none() -> Patches:
+    """A customer counts as one that there is not where a gateway has answered."""
+    return [edited(customers.Customers, "get_many", "if is_web_page(exc):", "if False:")]
+
+
+@mutant_of("pager")
+def one_number_more_is_asked_for() -> Patches:
+    """More customers are asked for at once than the program wants."""
+    return [edited(concurrent.ConcurrentMap, "_read_on", "len(self._tasks) < self._at_once", "len(self._tasks) <= self._at_once")]
+
+
+@mutant_of("pager")
+def a_list_that_is_capped_is_whole() -> Patches:
+    """A list that has as many records as the service gives at the most ends without an error."""
+    return [edited(paging._Walk, "_truncated", "failure() if self._cap and count >= self._cap else None", "None")]
+
+
+@mutant_of("pager")
+def the_cap_of_a_list_is_not_read() -> Patches:
+    """A list is cut off at a cap that its pages say, and ends without an error."""
+    return [edited(paging._Walk, "read", "summary.maximum_count is not None and summary.maximum_count > 0", "False")]
 
 
 @mutant_of("pager")

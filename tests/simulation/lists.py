@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["LIST_FAULTS", "ODD_LISTS", "page_of"]
+__all__ = ["CAP", "LIST_FAULTS", "ODD_LISTS", "page_of"]
 
 LIST_FAULTS = (
     "list_fails",
@@ -20,11 +20,14 @@ LIST_FAULTS = (
 )
 """What may go wrong with a page. After each of them the list may end with an error."""
 
-ODD_LISTS = ("holes", "unannounced", "odd records", "empty without end", "without end")
-"""What may be odd about a whole list. All but the last are given whole."""
+ODD_LISTS = ("holes", "unannounced", "odd records", "empty without end", "without end", "capped")
+"""What may be odd about a whole list. All but the last two are given whole."""
 
 _HOLES = 2
 """Empty pages after the first one, in a list that has holes."""
+
+CAP = 8
+"""Records of a list that is capped, at the most."""
 
 _WITHOUT_END = frozenset({"empty without end", "without end"})
 
@@ -40,8 +43,9 @@ def page_of(records: Sequence[dict[str, Any]], number: int, size: int, query: st
         fault: what goes wrong, one of `LIST_FAULTS`.
         odd: what is odd about the list: `holes`, empty pages after the first one; `unannounced`, it does not say how long it is; `odd
             records`, some have fields of another type; `empty without end`, unannounced, and empty pages follow the last one; `without
-            end`, pages with other records do.
+            end`, pages with other records do; `capped`, it has no more records than it may give, and says how many that are.
     """
+    records = records[: CAP if odd == "capped" else None]
     full = max(1, -(-len(records) // size))
     holes = _HOLES if odd == "holes" and full > 1 else 0
     pages = full + holes
@@ -62,6 +66,8 @@ def page_of(records: Sequence[dict[str, Any]], number: int, size: int, query: st
     }
     if odd not in {"unannounced", "empty without end"}:
         summary |= {"totalPages": pages, "totalCount": len(records)}
+    if odd == "capped":
+        summary["maximumCount"] = CAP
     return {"summary": summary, "customers": items[1:] if fault == "record_lost" else items}
 
 

@@ -16,13 +16,13 @@ from typing import Any
 
 from amili_arm_async import ArmClient, ResponseError, TruncatedListError
 
-from .lists import LIST_FAULTS, ODD_LISTS
+from .lists import CAP, LIST_FAULTS, ODD_LISTS
 from .plan import Act, Plan
 from .story import Begun, Story, tasks_of
 
 __all__ = ["PagerStory", "draw"]
 
-_FAULTS = (*LIST_FAULTS, "get_fails", "get_cut", "refused", "token_fails")
+_FAULTS = (*LIST_FAULTS, "get_fails", "get_cut", "get_page", "refused", "token_fails")
 
 _NARROW = 0.2
 """How many stories have nothing but what together leads to a place that others hardly ever reach."""
@@ -133,7 +133,8 @@ class PagerStory(Story):
     async def _get_many(self, arm: ArmClient, begun: Begun) -> None:
         act = begun.act
         numbers = self._numbers(act)
-        given = _one_by_one(numbers, act.raises) if act.order % 2 else _later(numbers, act.raises)
+        asked = self._asked(begun, numbers)
+        given = _one_by_one(asked, act.raises) if act.order % 2 else _later(asked, act.raises)
         try:
             async with arm.customers.get_many(given, concurrency=act.ahead + 1) as found:
                 async for number, record in found:
@@ -142,6 +143,13 @@ class PagerStory(Story):
                         break
         except _SourceFailedError:
             begun.made.append("raised")
+
+    def _asked(self, begun: Begun, numbers: list[str]) -> Iterator[str]:
+        """Gives numbers, and looks how many were taken and are not answered yet."""
+        for place, number in enumerate(numbers):
+            if place - len(begun.made) > begun.act.ahead:
+                self.violate("at once", f"{place + 1} numbers were taken, and {len(begun.made)} are answered")
+            yield number
 
     def _numbers(self, act: Act) -> list[str]:
         """The numbers that are asked for: those of the list, spelled otherwise too, some twice, and some that there are not."""
@@ -168,7 +176,8 @@ class PagerStory(Story):
         if struck and (act.first > 1 or act.odd == "without end"):
             # Nobody can tell what was before the page that it began with, nor where such a list ends.
             return
-        is_whole = not act.moves and act.odd != "without end" and not struck
+        is_cut_off = act.odd == "capped" and len(self._listed) >= CAP
+        is_whole = not act.moves and act.odd != "without end" and not struck and not is_cut_off
         if is_whole and isinstance(begun.failure, (ResponseError, TruncatedListError)):
             self.violate("all are given", f"{begun.failure!r}, and the list was whole")
         wanted = self._listed[(act.first - 1) * act.page :]
@@ -205,16 +214,17 @@ class PagerStory(Story):
             self.violate("all are given", f"{begun.failure!r} though the service is well")
 
 
-def _one_by_one(numbers: list[str], raises: int) -> Iterator[str]:
-    for place, number in enumerate(numbers):
-        if raises and place == raises:
+def _one_by_one(numbers: Iterator[str], raises: int) -> Iterator[str]:
+    place = 0
+    for place, number in enumerate(numbers, 1):
+        if raises and place > raises:
             raise _SourceFailedError
         yield number
-    if raises == len(numbers):
+    if raises == place:
         raise _SourceFailedError
 
 
-async def _later(numbers: list[str], raises: int) -> AsyncIterator[str]:
+async def _later(numbers: Iterator[str], raises: int) -> AsyncIterator[str]:
     for number in _one_by_one(numbers, raises):
         await asyncio.sleep(0.05)
         yield number

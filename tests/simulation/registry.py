@@ -185,12 +185,15 @@ class CustomerService(Service):
         """Gives one customer of the list; where that failed once, it fails for a while."""
         self.world.note(f"service: GET customer {number} on connection {connection.number}")
         name = number.casefold()
-        fault = self.strikes("get_fails", "get_cut")
+        fault = self.strikes("get_fails", "get_cut", "get_page")
         if fault == "get_fails":
             self.unanswered_until[name] = self.world.seconds + self._rng.choice((0.0, 60.0))
         found = next((record for record in self.listed if customer_name(record) == name), None)
         if fault == "get_fails" or (self.unanswered_until.get(name, 0.0) > self.world.seconds and not self.is_well):
             self._answer(connection, 503, {})
+        elif fault == "get_page":
+            # Of a gateway: it says nothing of the customer.
+            self._answer(connection, 404, "<html>no such page</html>", is_page=True)
         elif found is None:
             self._answer(connection, 404, {"message": "no such customer"})
         else:
