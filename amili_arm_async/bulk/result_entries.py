@@ -15,9 +15,10 @@ from ..models.batches import BatchEntry, BatchOutcomeWord
 from .chunking import as_key
 from .failure_evidence import WORD_NAMES, any_reports_failure, meaning_of, message_of, reports_failure
 
-__all__ = ["Entries", "entry_of", "find_entries", "find_list", "meaning", "objects_in", "status_words", "word"]
+__all__ = ["Entries", "entry_of", "find_entries", "find_list", "is_of_another_kind", "meaning", "objects_in", "status_words", "word"]
 
 _LISTS: Final = ("customers", "documents", "results", "items", "records", "entries", "details")
+_KINDS: Final = {"customerNo": "customers", "documentNo": "documents"}
 _DEEPEST: Final = 8
 
 WordRow: TypeAlias = tuple[object, ...]
@@ -93,6 +94,23 @@ def find_list(fields: Mapping[str, Any], key_names: Sequence[str], depth: int = 
         if isinstance(value, dict) and meaning_of(name) in {"other", "message"} and (found := find_list(value, key_names, depth - 1)):
             return found
     return []
+
+
+def is_of_another_kind(whole: Sequence[Mapping[str, Any]], items: Sequence[object], key_names: Sequence[str]) -> bool:
+    """Returns whether the entries of a result are those of customers where documents were sent, or the other way round.
+
+    Args:
+        whole: the objects that may hold the list of entries.
+        items: the entries as they came, none of which has the key of a record.
+        key_names: the fields that may hold the key of a record.
+
+    Returns:
+        Whether they are. A document has a customerNo, too, so that alone shows nothing.
+    """
+    others = [kind for key, kind in _KINDS.items() if key not in key_names]
+    if any(fields.get(kind) is items for fields in whole for kind in others):
+        return True
+    return "documents" in others and any(isinstance(item, dict) and as_key(item.get("documentNo")) is not None for item in items)
 
 
 def objects_in(items: list[Any]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from ..retry import rule_of
 from .chunking import as_key
 from .failure_evidence import Evidence, Item, gather, parts_of
 from .outcomes import ACCEPTED, BatchReader, Outcome, RecordOutcome
-from .result_entries import Entries, entry_of, find_list, meaning, objects_in, status_words, word
+from .result_entries import Entries, entry_of, find_list, is_of_another_kind, meaning, objects_in, status_words, word
 from .result_names import RecordNames
 
 __all__ = ["KEY_NAMES", "BatchRules", "Outcomes", "Reading", "most_bytes", "read_all", "read_result", "with_deadline"]
@@ -102,7 +102,7 @@ def read_all(batch_uuid: str, status: int, body: bytes, words: BatchWords, key_n
     """
     is_too_large = _holds_too_much(body, records)
     parsed = _parse(b"" if is_too_large else body, words, key_names)
-    whole, entries, evidence = parsed
+    whole, entries, evidence = parsed.whole, parsed.entries, parsed.evidence
     evidence.reports_failure |= any(_listed(item, "succeeded", key_names, words).outcome == "failed" for item in evidence.succeeded)
     found_words = [text for fields in whole for text in status_words(fields)]
     outcome: BatchOutcomeWord = "pending" if rule_of(status).poll == "pending" else meaning(found_words, words)
@@ -116,7 +116,7 @@ def read_all(batch_uuid: str, status: int, body: bytes, words: BatchWords, key_n
     result = BatchResult(batch_uuid, status, outcome, next(top), next(top), next(top), (), body)
     if len(entries) or evidence.failed or evidence.succeeded:
         put_off(result, partial(_entries, body, words, key_names), pending="pending" in entries.outcomes)
-    return Reading(result, entries, evidence, words, key_names, is_silent=not found_words, is_too_large=is_too_large)
+    return Reading(result, entries, evidence, words, key_names, not found_words, is_too_large, parsed.is_of_others)
 
 
 def _first(whole: list[dict[str, Any]], name: str) -> str | None:
@@ -127,9 +127,7 @@ class _Parsed(Struct, frozen=True):
     whole: list[dict[str, Any]]
     entries: Entries
     evidence: Evidence
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.whole, self.entries, self.evidence))
+    is_of_others: bool
 
 
 def _parse(body: bytes, words: BatchWords, key_names: Sequence[str]) -> _Parsed:
@@ -140,8 +138,9 @@ def _parse(body: bytes, words: BatchWords, key_names: Sequence[str]) -> _Parsed:
     found = find_list(fields, key_names)
     entries = Entries(objects_in(found), words, key_names)
     # Entries without a key are read like anything else in the body.
-    evidence = gather(fields, found if found and entries.name_records else None, words, whole)
-    return _Parsed(whole, entries, evidence)
+    have_keys = entries.name_records
+    evidence = gather(fields, found if found and have_keys else None, words, whole)
+    return _Parsed(whole, entries, evidence, not have_keys and is_of_another_kind(whole, found, key_names))
 
 
 def _whole(fields: dict[str, Any], depth: int) -> Iterator[dict[str, Any]]:
@@ -153,7 +152,8 @@ def _whole(fields: dict[str, Any], depth: int) -> Iterator[dict[str, Any]]:
 
 
 def _entries(body: bytes, words: BatchWords, key_names: Sequence[str]) -> tuple[BatchEntry, ...]:
-    _, entries, evidence = _parse(body, words, key_names)
+    parsed = _parse(body, words, key_names)
+    entries, evidence = parsed.entries, parsed.evidence
     successes = [_listed(item, "succeeded", key_names, words) for item in evidence.succeeded]
     return *entries.all(), *successes, *(_listed(item, "failed", key_names, words) for item in evidence.failed)
 
@@ -182,6 +182,7 @@ def _meaning_of_all(meanings: AbstractSet[BatchOutcomeWord]) -> BatchOutcomeWord
 _UNMAPPED: Final = Outcome("accepted", "unmapped", "the batch result does not say what became of this record")
 _DONE: Final = Outcome("accepted", "unmapped", "the batch is done, and its result does not say whether it succeeded")
 _SHARED: Final = Outcome("accepted", "unmapped", "another batch was given the same batchUuid, and the result does not name this record")
+_OF_OTHERS: Final = Outcome("accepted", "unmapped", "the batch result is that of a batch of other records")
 _UNRECOGNISED: Final = Outcome("accepted", "unrecognised", "the batch result uses words that BatchWords does not know")
 _TOO_LARGE: Final = Outcome("accepted", "unrecognised", "the batch result is too large for a batch of so many records")
 _NOT_REPORTED: Final = Outcome("accepted", "unmapped", "batch_reader does not say what became of this record")
@@ -203,6 +204,7 @@ class Reading(Struct, frozen=True):
         key_names: the fields that may hold the key of a record.
         is_silent: whether it has no status word for the whole.
         is_too_large: whether it was not read because it holds too much.
+        is_of_others: whether it is that of a batch of another kind of record: an answer may name a batch that is not its own.
     """
 
     result: BatchResult
@@ -212,6 +214,7 @@ class Reading(Struct, frozen=True):
     key_names: Sequence[str]
     is_silent: bool
     is_too_large: bool
+    is_of_others: bool
 
     @property
     def names_records(self) -> bool:
@@ -231,6 +234,8 @@ class Reading(Struct, frozen=True):
         """
         if self.is_too_large:
             return _TOO_LARGE, {}
+        if self.is_of_others:
+            return _OF_OTHERS, {}
         if self.result.outcome == "pending":
             return Outcome("accepted", "deadline", "the batch was not processed in time"), {}
         clear = self.result.outcome != "unrecognised"

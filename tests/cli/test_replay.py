@@ -171,6 +171,18 @@ def test_a_customer_that_was_overtaken_stays(letters):
     assert letters.served.ask(lambda sandbox: sandbox.customers.get("2"))["phoneNo"] == "new"
 
 
+def test_a_customer_that_was_overtaken_after_its_batch_was_split_stays(letters):
+    """The parts are written down after the next batch, and sent before it."""
+    letters.fail(Fault.status(413), path="customers/batches")
+    letters.fail(Fault.status(400), path="customers/batches")
+    records = [customer(2, phoneNo="old"), customer(3), customer(2, phoneNo="new"), customer(4)]
+    letters.push(*records, kind="customers", run_id="one", more=["--max-records", 2, "--concurrency", 2])
+    assert [line["payload"]["phoneNo"] for line in letters.lines] == ["old"]
+    assert letters.replay() == 1
+    assert letters.states == [("2", "rejected", "overtaken")]
+    assert letters.served.ask(lambda sandbox: sandbox.customers.get("2"))["phoneNo"] == "new"
+
+
 # --- what may have been taken ---------------------------------------------------------------------------------------------
 
 

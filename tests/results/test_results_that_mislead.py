@@ -74,6 +74,32 @@ async def test_what_a_result_counts_as_failed_leaves_nothing_succeeded(server: F
     assert len(list(report.failures())) == 10
 
 
+@pytest.mark.parametrize("status", ["PROCESSED", "FAILED"])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("documents", lambda entries: {"customers": entries("customerNo")}),
+        ("documents", lambda entries: {"data": {"customers": entries("customerNo")}}),
+        ("customers", lambda entries: {"documents": entries("documentNo")}),
+        ("customers", lambda entries: {"results": entries("documentNo")}),
+    ],
+)
+async def test_the_result_of_a_batch_of_another_kind_says_nothing(
+    server: FaultyServer, arm: ArmClient, kind: str, body: Callable[..., Any], status: str
+) -> None:
+    """An answer may name a batch that is not its own, which has as many records."""
+
+    def answer(batch: Any) -> Answer:
+        entries = lambda key: [{key: f"x{number}", "status": status} for number in range(len(batch.records))]  # noqa: E731
+        return Answer(200, {**OK, "status": status, **body(entries)})
+
+    server.answer_result = answer
+    many = arm.documents.create_many if kind == "documents" else arm.customers.create_many
+    report = await many(records(kind, 20), options=options())
+    assert {(failure.state, failure.reason) for failure in report.failures()} == {("accepted", "unmapped")}
+    assert report.counts["accepted"] == 20
+
+
 async def test_done_without_a_word_of_success_ends_the_waiting_and_is_no_success(server: FaultyServer, arm: ArmClient) -> None:
     server.answer_result = lambda _: Answer(200, {"status": "PROCESSED", "result": None})
     report, _ = await run_to_end(arm.documents.create_many(records("documents", 10), options=options()))

@@ -9,7 +9,7 @@ from amili_arm_async import paging
 from amili_arm_async.bulk import in_flight, keys, reader, results
 from amili_arm_async.bulk.journal import matching
 from amili_arm_async.bulk.journal.replay import engine, lines
-from amili_arm_async.bulk.journal.sqlite import contents, in_order, journal, store
+from amili_arm_async.bulk.journal.sqlite import contents, in_order, journal, queries, replay, store
 from amili_arm_async.bulk.outcomes import NOT_ON_SERVER, SUCCESS
 from amili_arm_async.bulk.runner import BulkRunner
 from amili_arm_async.nightly import blocked
@@ -350,6 +350,19 @@ def nothing_comes_late_after_one_sync() -> Patches:
 def what_failed_settles() -> Patches:
     """A customer that is unsettled is settled by the same content, though it failed."""
     return [edited(delta.Delta, "_settle_late", "elif before is not None and is_sent:", "elif before is not None:")]
+
+
+@mutant_of("customers")
+def parts_are_newer_than_what_follows_them() -> Patches:
+    """In a journal, the parts of a batch that was split come after batches that are later in the source."""
+    by_id: Any = lambda *arguments: list(queries.ids(*arguments))  # noqa: E731
+    return [(replay, "ids_in_order", by_id), (store, "ids_in_order", by_id)]
+
+
+@mutant_of("nightly")
+def results_of_the_other_kind_count() -> Patches:
+    """The result of a batch of customers is taken for that of documents, where it has as many entries."""
+    return [(results, "is_of_another_kind", lambda *_: False)]
 
 
 @mutant_of("sync")

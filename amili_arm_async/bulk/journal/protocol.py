@@ -152,7 +152,7 @@ class ReplayJournals(Protocol):
         Args:
             path: of the journal.
             run: the run.
-            on_records: called with its records, in the order in which they were cut, again and again.
+            on_records: called with its records, in the order in which they were sent, again and again.
 
         Returns:
             Whether the run ended before its source was read to the end; None where the journal has no such run.

@@ -9,7 +9,7 @@ from ....errors import JournalError
 from ....postgres.lease import is_owned
 from ..protocol import JournalRecord
 from ..run_key import RunKey
-from ..sqlite.queries import ids
+from ..sqlite.queries import ids_in_order
 from ..sqlite.replay import find_named, records_of
 from .inspect import opened
 
@@ -28,7 +28,7 @@ def read_run(url: DatabaseUrl, run: RunKey, on_records: Callable[[Iterable[Journ
         number, is_cut_off = found
         if is_owned(connection, number):
             raise JournalError(f"the run {run.run_id!r} of the journal {url} is in progress: wait until it ends")
-        for batch in ids(connection, number, "state <> 'queued'"):
+        for batch in ids_in_order(connection, number, "state <> 'queued'"):
             on_records(records_of(connection, batch, is_document=not run.safe))
     return is_cut_off
 

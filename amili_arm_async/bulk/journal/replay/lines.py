@@ -30,7 +30,7 @@ CREATE TABLE lines (
 CREATE INDEX lines_grp ON lines (grp, action, number);
 CREATE INDEX lines_name ON lines (grp, name);
 CREATE INDEX lines_digest ON lines (digest, number);
--- What journals say of the records with these names, in the order in which they were cut.
+-- What journals say of the records with these names, in the order in which they were sent.
 CREATE TABLE entries (grp INTEGER NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL, content INTEGER NOT NULL);
 CREATE INDEX entries_name ON entries (grp, name);
 """
@@ -152,7 +152,7 @@ class LineTable:
 
         Args:
             group: the lines of the run.
-            records: the records of the run, in the order in which they were cut.
+            records: the records of the run, in the order in which they were sent.
         """
         self._sql.executemany(
             "INSERT INTO entries SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM lines WHERE grp = ?1 AND name = ?2)",

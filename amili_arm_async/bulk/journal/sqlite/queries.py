@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import zlib
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -21,6 +22,7 @@ __all__ = [
     "SELECT_SUPERSEDED",
     "deadline_of",
     "ids",
+    "ids_in_order",
     "left_behind",
     "packed",
     "parse_row",
@@ -72,6 +74,22 @@ def ids(connection: sqlite3.Connection, run: int, condition: str = "TRUE") -> It
     while rows := connection.execute(query, (low, high)).fetchall():
         yield from (row[0] for row in rows)
         low = rows[-1][0] + 1
+
+
+def ids_in_order(connection: sqlite3.Connection, run: int, condition: str) -> array[int]:
+    """Returns the ids of the batches of a run in the order in which their records are sent: by attempt, and in each by the source. That of
+    the ids is another one: the parts of a batch that was split got theirs after batches that come later in the source.
+
+    Args:
+        connection: of the journal.
+        run: the id of the run.
+        condition: SQL that the batches must satisfy; it must not contain data.
+    """
+    query = (
+        f"SELECT id FROM batches LEFT JOIN records ON batch = id WHERE id BETWEEN ? AND ? AND ({condition})"  # noqa: S608 - our own words
+        " ORDER BY attempt, first, id"
+    )
+    return array("q", (row[0] for row in connection.execute(query, span_of(run)).fetchall()))
 
 
 def read_exceptions(text: str | None) -> dict[int, Outcome]:

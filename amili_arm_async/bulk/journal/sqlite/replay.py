@@ -17,7 +17,7 @@ from ...fingerprints import content_name
 from ..protocol import JournalRecord
 from ..run_key import RunKey, pruned_error
 from .index import read_records
-from .queries import body_of, ids, states_of, superseded
+from .queries import body_of, ids_in_order, states_of, superseded
 from .schema import broken, open_journal
 
 __all__ = ["SqliteReplayJournals", "find_named", "records_of"]
@@ -59,7 +59,7 @@ class SqliteReplayJournals:
                 number, is_cut_off = found
                 if is_locked(path, number):
                     raise JournalError(f"the run {run.run_id!r} of the journal {path} is in progress: wait until it ends")
-                for batch in ids(connection, number, "state <> 'queued'"):
+                for batch in ids_in_order(connection, number, "state <> 'queued'"):
                     on_records(records_of(connection, batch, is_document=not run.safe))
         except (sqlite3.Error, OSError) as exc:
             raise broken(path, exc) from exc

@@ -33,6 +33,7 @@ from .queries import (
     NOT_AWAITED,
     body_of,
     ids,
+    ids_in_order,
     keys_of,
     left_behind,
     places_of,
@@ -389,7 +390,7 @@ class RunStore:
         """Builds the index of earlier attempts, if there are any, with what was claimed in order."""
         if self.in_order is not None:
             self.index = self._new_index(connection)
-            earlier = ids(connection, self.id, f"id <= {self.in_order.last:d}")
+            earlier = ids_in_order(connection, self.id, f"id <= {self.in_order.last:d}")
             self.index.fill(((batch, states_of(connection, batch)) for batch in earlier), self.in_order.claimed)
             self.in_order = None
 
