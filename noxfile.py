@@ -21,6 +21,10 @@ nox.options.sessions = ["lint", "types", "quick"]
 PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
 """The versions of Python that the classifiers name."""
 
+_SYSTEM = Path(f"/usr/bin/python{PYTHONS[0]}")
+OLDEST = str(_SYSTEM) if _SYSTEM.exists() else PYTHONS[0]
+"""That of the system is often the older patch release: Debian 12 has 3.11.2."""
+
 QUICK = ["-m", "quick"]
 """Which tests are quick enough for the inner loop."""
 
@@ -84,9 +88,9 @@ def simulation(session: nox.Session) -> None:
         session.error("a story failed")
 
 
-@nox.session(python=PYTHONS[0], venv_backend="uv")
+@nox.session(python=OLDEST, venv_backend="uv")
 def lowest(session: nox.Session) -> None:
-    """The quick tests, or what follows `--`, with the lowest version of every direct dependency."""
+    """The quick tests, or what follows `--`, with the lowest version of every direct dependency, and the oldest Python that is here."""
     session.install("--resolution", "lowest-direct", "--editable", ".[dev]")
     session.run("python", "-m", "pytest", *(session.posargs or QUICK))
 

@@ -16,13 +16,13 @@ from .text import BOM, is_utf8
 __all__ = ["FoundTexts", "JsonTexts"]
 
 _BLANKS: Final = b" \t\r"
-_SPACE: Final = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf)*+")
+_SPACE: Final = re.compile(rb"(?:(?>[ \t\r\n]|\xef\xbb\xbf))*+")
 _REST: Final = re.compile(rb"[ \t\r]*+(?:\n|$)")
 _FIRST_KEY: Final = re.compile(rb"\{\s*+(" + STRING + rb")\s*+:")
 _TOKEN: Final = re.compile(STRING + rb'|["{}\[\]:,\n]|[^\s"{}\[\]:,]++')
 _LIST_NAMES: Final = (b'"customers"', b'"documents"')
 _INNER_LIST: Final = re.compile(rb"\[\s*+\{")
-_BESIDE: Final = re.compile(rb"(?:[ \t,\[\]}]|\xef\xbb\xbf)*+")
+_BESIDE: Final = re.compile(rb"(?:(?>[ \t,\[\]}]|\xef\xbb\xbf))*+")
 _LINES: Final = 8
 """Lines of one object each, after which more of them are expected."""
 
@@ -451,7 +451,7 @@ class _Lost(NamedTuple):
     def pattern(self) -> re.Pattern[bytes]:
         """Finds a brace, before which group 1 ends, that begins an object with the same first field."""
         key = rb"" if self.key is None else rb"\s*+" + re.escape(self.key) + rb"\s*+:"
-        return re.compile((rb"()" if self.key is not None else rb"(^(?:[ \t,]|\xef\xbb\xbf)*+)") + rb"\{" + key, re.MULTILINE)
+        return re.compile((rb"()" if self.key is not None else rb"(^(?:(?>[ \t,]|\xef\xbb\xbf))*+)") + rb"\{" + key, re.MULTILINE)
 
 
 class _Scan:

@@ -38,7 +38,8 @@ _MOST_KEPT: Final = 4096
 
 _RAWS: Final = msgspec.json.Decoder(list[Raw])
 _ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
-_WITH_GROUPS: Final = re.compile(r"(?:-?(?:[0-9]{1,3}(?: [0-9]{3})++|[0-9]++)(?:[.,][0-9]++)?\0)++")
+# What a `++` repeats is atomic: see sources/json_tokens.py.
+_WITH_GROUPS: Final = re.compile(r"(?:(?>-?(?:[0-9]{1,3}(?:(?> [0-9]{3}))++|[0-9]++)(?:[.,][0-9]++)?\0))++")
 _OF_NUMBERS: Final = b"0123456789-."
 _LONGEST_NUMBER: Final = MOST_DIGITS
 _BEYOND: Final = 10**MOST_DIGITS

@@ -53,10 +53,11 @@ _Rule: TypeAlias = Callable[[Sequence[Any]], Mapping[int, tuple[str, str]]]
 _Fault: TypeAlias = tuple[str, str]
 
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# What a `++` repeats is atomic: see sources/json_tokens.py.
 # Plausible, no more: something, one @, a host with a dot. Whether it is an address is known when a letter has arrived there.
-_ADDRESS: Final = r"[^\s@,;<>\x00-\x1f]{1,64}+@[^\s@,;<>.\x00-\x1f]++(?:\.[^\s@,;<>.\x00-\x1f]++)++"
+_ADDRESS: Final = r"[^\s@,;<>\x00-\x1f]{1,64}+@[^\s@,;<>.\x00-\x1f]++(?:(?>\.[^\s@,;<>.\x00-\x1f]++))++"
 _EMAIL: Final = re.compile(_ADDRESS)
-_EMAILS: Final = re.compile(rf"(?:{_ADDRESS}\n)*+")
+_EMAILS: Final = re.compile(rf"(?:(?>{_ADDRESS}\n))*+")
 _LONGEST_NAME: Final = 64
 _BETWEEN_SIGNS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+-_"
 _IN_ADDRESSES: Final = _BETWEEN_SIGNS + b"@."

@@ -346,6 +346,8 @@ class _Story(BaseStory):
         failure = None if task.cancelled() else task.exception()
         if failure is not None and not isinstance(failure, ArmError) and not (act.what == "replay" and isinstance(failure, OSError)):
             self.violate("errors", f"{type(failure).__name__}: {failure}")
+        if failure is not None and self.service.is_well and not (self.was_restored or self.is_elsewhere):
+            self.violate("all is sent", f"{failure!r} though the service is well")
         self._accepted_is_known()
         if self.service.siblings and not (self.was_restored or self.is_elsewhere or self.runs > 1 or self.boots > 1):
             self.violate("sibling", f"{self.service.siblings} are sent again, and others of their batch were found")

@@ -249,7 +249,13 @@ class RunStore:
         As a single value it would be copied three times, twice while it blocks the event loop.
         """
         connection.execute("INSERT INTO bodies VALUES (?, zeroblob(?))", (id, batch.size))
-        with connection.blobopen("bodies", "body", id) as blob:
+        try:
+            opened = connection.blobopen("bodies", "body", id)
+        except OverflowError:
+            # Python 3.11.2, which Debian 12 has, takes no id that needs more than 32 bits.
+            connection.execute("UPDATE bodies SET body = ? WHERE batch = ?", (b",".join(batch.pieces), id))
+            return
+        with opened as blob:
             for number, piece in enumerate(batch.pieces):
                 if number:
                     blob.write(b",")
