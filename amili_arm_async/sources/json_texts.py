@@ -503,7 +503,7 @@ class _Scan:
         if self.indent is None or (self.key is None and not self._any_key):
             return False
         key = b"" if self._any_key else rb"\s*+" + re.escape(self.key or b"") + rb"\s*+:"
-        following = re.compile(rb"\n(?:\xef\xbb\xbf)?+([ \t]*+)\{" + key).match(text, place)
+        following = re.compile(rb"\n(?:(?>\xef\xbb\xbf))?+([ \t]*+)\{" + key).match(text, place)
         return following is not None and len(following[1]) <= self.indent
 
     def _takes(self, token: bytes) -> bool:

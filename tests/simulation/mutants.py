@@ -88,6 +88,16 @@ def edited(owner: Any, name: str, old: str, new: str) -> tuple[Any, str, Any]:
 
 
 @mutant
+def no_batch_can_be_written() -> Patches:
+    """No batch can be written to the journal, so that each run ends with an error: as with Python 3.11.2, once."""
+
+    def fail(*_: Any) -> None:
+        raise OverflowError("Python int too large to convert to C int")
+
+    return [(store.RunStore, "_write_body", fail)]
+
+
+@mutant
 def early_answer_keeps_its_connection() -> Patches:
     """A connection whose answer came before its request had left is used again."""
 

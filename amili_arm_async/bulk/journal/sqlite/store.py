@@ -252,7 +252,7 @@ class RunStore:
         try:
             opened = connection.blobopen("bodies", "body", id)
         except OverflowError:
-            # Python 3.11.2, which Debian 12 has, takes no id that needs more than 32 bits.
+            # Before Python 3.11.4 it takes no id of more than 32 bits (https://github.com/python/cpython/issues/100370).
             connection.execute("UPDATE bodies SET body = ? WHERE batch = ?", (b",".join(batch.pieces), id))
             return
         with opened as blob:
