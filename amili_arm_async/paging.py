@@ -68,8 +68,8 @@ class Pager(Generic[RecordT]):
     Raises:
         TruncatedListError: while it is walked: after the last record, where the list reached the cap of its endpoint, or gave fewer
             records than it announced.
-        ResponseError: a page can't be read, the links go round in a circle, a page holds the records of an earlier one again, the
-            list does not end where it says that it does, or it grew while it was read and a page holds a record of an earlier one again.
+        ResponseError: a page can't be read, the links go round in a circle, the list does not end where it says that it does, or a page
+            holds the records of an earlier one again, or one of them.
         StatusError: as every call.
         NotSentError: as every call.
     """
@@ -299,13 +299,15 @@ class _Walk:
             # A page that links to a further one is full; otherwise the size of the pages before it is not known.
             full = len(page.items) if (summary.next_page or "").strip() else summary.total_count or 0
             self._skipped = (begin - 1) * (max(summary.page_size_limit or 0, 0) or full)
-        if self._grew(summary) and not self._ends.isdisjoint(map(_trace_of, page.items)):
+        ends = {end for item in (*page.items[:1], *page.items[-1:]) if (end := _trace_of(item)) is not None}
+        grew = self._grew(summary)
+        # To look at each record of each page would take as long as to read them.
+        if not self._ends.isdisjoint(map(_trace_of, page.items) if grew else ends):
             raise ResponseError(
-                f"{self._endpoint.operation}: the list grew while it was read: page {begin + self._pages - 1} holds a record of an earlier"
-                " page again, so records may be given twice, or left out. List again"
+                f"{self._endpoint.operation}: {'the list grew while it was read: ' if grew else ''}page {begin + self._pages - 1} holds a"
+                " record of an earlier page again, so records may be given twice, or left out. List again"
             )
-        if page.items:
-            self._ends.update(end for item in (page.items[0], page.items[-1]) if (end := _trace_of(item)) is not None)
+        self._ends |= ends
         self._records += len(page.items)
         self._empty_in_a_row = 0 if page.items else self._empty_in_a_row + 1
         self._total = summary.total_count if summary.total_count is not None else self._total

@@ -153,6 +153,16 @@ async def test_a_first_page_that_is_answered_again_after_an_insertion_is_not_giv
 
 
 @WAYS
+@pytest.mark.parametrize("again", [ALL[1:SIZE], ALL[: SIZE - 1]])
+async def test_a_page_that_comes_again_in_part_is_not_given_twice(customers: Customers, arm: ArmClient, how: str, again: list[str]) -> None:
+    customers.items = lambda page: again if page == 2 else ALL[(page - 1) * SIZE : page * SIZE]
+    given: list[str] = []
+    with pytest.raises(ResponseError, match=": page 2 holds a record of an earlier page again"):
+        await walk(arm.customers.list(), how, given)
+    assert given == ALL[:SIZE]
+
+
+@WAYS
 async def test_a_walk_that_begins_later_is_not_told_to_be_short(customers: Customers, arm: ArmClient, how: str) -> None:
     assert await walk(arm.customers.list(page_no=3), how, []) == ALL[10:]
     assert await walk(arm.customers.list(page_no=6), how, []) == ALL[25:]

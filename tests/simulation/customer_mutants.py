@@ -352,6 +352,12 @@ def what_failed_settles() -> Patches:
     return [edited(delta.Delta, "_settle_late", "elif before is not None and is_sent:", "elif before is not None:")]
 
 
+@mutant_of("pager")
+def a_page_may_come_again_in_part() -> Patches:
+    """Only the pages of a list that grew are searched for records of earlier ones."""
+    return [edited(paging._Walk, "read", "if grew else ends", "if grew else ()")]
+
+
 @mutant_of("customers")
 def parts_are_newer_than_what_follows_them() -> Patches:
     """In a journal, the parts of a batch that was split come after batches that are later in the source."""
@@ -513,7 +519,7 @@ def what_is_pushed_to_the_next_page_is_given_twice() -> Patches:
 @mutant_of("pager")
 def a_first_page_is_given_twice() -> Patches:
     """A first page that is answered again, once records were inserted before it, is taken for another one."""
-    return [edited(paging._Walk, "read", "(page.items[0], page.items[-1])", "(page.items[-1],)")]
+    return [edited(paging._Walk, "read", "(*page.items[:1], *page.items[-1:])", "page.items[-1:]")]
 
 
 @mutant_of("pager")
