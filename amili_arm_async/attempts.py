@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from .endpoints import Endpoint
@@ -32,6 +34,10 @@ class SendFailure(Struct, frozen=True):
     cause: BaseException | None = None
 
 
+def _never() -> bool:
+    return False
+
+
 class DeliveryEvidence:
     """Whether the server may have received a request. It stays readable for the caller when an attempt is cancelled.
 
@@ -43,9 +49,10 @@ class DeliveryEvidence:
             new, or was closed before the rest of the body could be sent.
         waits_for: what the current attempt waits for before it is sent, for messages; blank where it waits for nothing.
         sent: how often the request was sent.
+        is_late: returns whether its body may not begin to leave any more.
     """
 
-    __slots__ = ("body_sent", "early_answer_counts", "sent", "started", "waits_for", "was_ambiguous")
+    __slots__ = ("body_sent", "early_answer_counts", "is_late", "sent", "started", "waits_for", "was_ambiguous")
 
     def __init__(self) -> None:
         self.started = False
@@ -54,6 +61,7 @@ class DeliveryEvidence:
         self.early_answer_counts = True
         self.waits_for = ""
         self.sent = 0
+        self.is_late: Callable[[], bool] = _never
 
     @property
     def is_ambiguous(self) -> bool:

@@ -60,6 +60,10 @@ class _SentError(Exception):
     """A body was asked for a second time."""
 
 
+class _LateError(Exception):
+    """A body was asked for when it might not begin to leave any more."""
+
+
 class _UnaskedError(aiohttp.ClientConnectionError):
     """A new connection had bytes before anything was asked on it."""
 
@@ -137,6 +141,9 @@ class _Body(aiohttp.payload.Payload):
         if writer.transport is None or writer.transport.is_closing():
             # So nothing has left, and nothing does.
             raise aiohttp.ClientConnectionResetError("closed before anything was sent")
+        if self._delivery.is_late():
+            # To connect may take long, and the process may have been suspended.
+            raise _LateError
         self.given = self._delivery.started = True
         async with clock.Alarm(self._stall) as alarm, aclosing(pieces(self._value)) as parts:
             async for part in parts:
@@ -371,6 +378,9 @@ class Connections:
     def _failed(self, failure: Exception, exchange: _Exchange, address: str, session: aiohttp.ClientSession | None) -> SendFailure:
         """Why there is no answer, and what that proves."""
         delivery, body = exchange.delivery, exchange.body
+        if any(isinstance(one, _LateError) for one in _causes(failure)):
+            delivery.started = self._is_opaque
+            return SendFailure("too late", "it was recorded too long ago as about to be sent")
         trouble = self._trouble_of(failure, address, exchange)
         if session is None or isinstance(failure, _UnaskedError):
             delivery.started = False

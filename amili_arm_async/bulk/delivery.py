@@ -99,6 +99,11 @@ def with_advice(attempt: Attempt, spec: RunSpec) -> Attempt:
     return replace(attempt, fatal=error)
 
 
+def _is_late(intended: clock.Stamp) -> bool:
+    """Whether documents may not begin to leave any more that were recorded then as about to be sent."""
+    return intended.at_most(clock.stamp()) > _LATE
+
+
 class Bisection(Struct):
     """The state of a batch that was refused for its data.
 
@@ -231,7 +236,7 @@ class BatchSender:
             if not await self._record_intent(in_flight):
                 return False
             await take_turn()
-            while not self._spec.endpoint.safe and intended.at_most(clock.stamp()) > _LATE:
+            while not self._spec.endpoint.safe and _is_late(intended):
                 self._recorder.requeue(in_flight)
                 intended = clock.stamp()
                 if not await self._record_intent(in_flight):
@@ -239,6 +244,9 @@ class BatchSender:
             if not self._control.may_send:
                 self._recorder.requeue(in_flight)
                 return False
+            if not self._spec.endpoint.safe:
+                # To connect takes time, too.
+                in_flight.delivery.is_late = partial(_is_late, intended)
             tally = self._tracker.report.tally
             tally.batches_sent += in_flight.attempts == 0
             tally.requests += 1

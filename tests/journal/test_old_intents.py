@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from amili_arm_async import ArmClient, BulkError, JournalError, clock
+from amili_arm_async import ArmClient, BulkError, JournalError, clock, connections
 from amili_arm_async.bulk.journal.sqlite.store import RunStore
 from amili_arm_async.sandbox import Sandbox
 
@@ -55,6 +55,26 @@ async def test_a_fresh_intent_is_recorded_once(
     ended = await send(arm, invoices(3), journal=journal, run_id="2026-11-20")
     assert ended.counts == {"succeeded": 3}
     assert len(recorded) == 1
+
+
+async def test_a_batch_that_is_late_when_it_is_connected_does_not_leave_before_it_is_recorded_again(
+    arm: ArmClient, sandbox: Sandbox, journal: Path, monkeypatch: pytest.MonkeyPatch, suspended: list[float]
+) -> None:
+    recorded = after_each_intent(monkeypatch, lambda _: None)
+    connect = connections._Connector.connect
+
+    async def slowly(self: Any, request: Any, **more: Any) -> Any:
+        connection = await connect(self, request, **more)
+        if request.method == "POST" and len(suspended) == 1:
+            suspended.append(31.0)
+        return connection
+
+    monkeypatch.setattr(connections._Connector, "connect", slowly)
+    ended = await send(arm, invoices(3), journal=journal, run_id="2026-11-20")
+    assert ended.counts == {"succeeded": 3}
+    assert len(suspended) == 2
+    assert len(recorded) == 2
+    assert writes(sandbox) == 1
 
 
 @pytest.mark.needs_file
