@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from . import document_mutants  # noqa: F401 - it registers its own
 from .explore import Seen, explore
 from .graveyard import stories
 from .kinds import KINDS, SHARED, draw, read_case, run, shrink

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,15 +15,21 @@ from typing import Any
 from amili_arm_async import BulkReport
 from amili_arm_async.bulk.journal.inspect import JournalRun
 from amili_arm_async.bulk.journal.sqlite import inspect
+from amili_arm_async.bulk.outcomes import FAILURES
 from amili_arm_async.nightly.money import MoneyTotals
 
+from .service import Batch, name_of
+
 __all__ = [
+    "another_batch_uuid",
     "money_is_lost",
     "read_runs",
     "total_of",
     "unknown_with_uuid",
     "what_a_journal_lost",
     "what_a_journal_says_otherwise",
+    "what_a_report_says_of_its_source",
+    "what_is_taken_out",
     "what_is_there_twice",
 ]
 
@@ -76,12 +83,18 @@ def what_is_there_twice(run: JournalRun, given: int) -> str | None:
     return f"{there} documents may have been taken, and {given} were given" if there > given else None
 
 
-def what_a_journal_says_otherwise(run: JournalRun, report: BulkReport) -> str | None:
-    """After a run that came to its end, its journal counts what its report does."""
+def what_a_journal_says_otherwise(run: JournalRun, report: BulkReport, *, is_all: bool) -> str | None:
+    """After a run that came to its end, its journal counts what its report does.
+
+    Args:
+        run: as the journal has it.
+        report: of the run.
+        is_all: whether its source has all that it ever had: what never left, and the source has no longer, is in no report.
+    """
     said = Counter(report.counts) + Counter(report.left_behind)
     said["succeeded"] += said.pop("done_before", 0)
     # A document that has the number of another one has a row of its own only where that was not sent in another run.
-    open_states = ("accepted", "unknown", "not_sent", "rejected")
+    open_states = ("accepted", "unknown", "not_sent", "rejected") if is_all else ("accepted", "unknown")
     differ = [state for state in open_states if run.counts.get(state, 0) != said[state]]
     return ", ".join(f"{run.counts.get(state, 0)} {state} in the journal, {said[state]} in the report" for state in differ) or None
 
@@ -103,3 +116,39 @@ def money_is_lost(
     for state in sorted({*expected, *found}):
         if found.get(state, Decimal(0)) != expected[state]:
             yield f"{found.get(state, 0)} are {state}, and the documents of that state have {expected[state]}"
+
+
+def what_a_report_says_of_its_source(report: BulkReport, wanted: int, *, is_list: bool, stop_after: int | None) -> str | None:
+    """A report is right about how much of its source was read, and a run whose records fail ends.
+
+    Args:
+        report: of the run.
+        wanted: how many records it was to read.
+        is_list: whether the source has an end for sure.
+        stop_after: after how many failures it ends; None: at no number, or something else ended it.
+    """
+    read = report.totals.records_read
+    if read < wanted and (report.source_exhausted or report.ok):
+        return f"it is called read to its end, and {read} of {wanted} were read"
+    if read < wanted and report.error is not None and is_list:
+        return f"{read} of {wanted} records are named of a list, and a failure ended the run"
+    failures = sum(report.counts[state] for state in FAILURES)
+    if stop_after is not None and failures >= stop_after:
+        return f"{failures} records failed, it was to end after {stop_after}, and it did not"
+    return None
+
+
+def another_batch_uuid(report: BulkReport, source: Sequence[Mapping[str, Any]], batches: Mapping[str, Batch]) -> str | None:
+    """The batchUuid of a batch in a report is one that the service gave to its records."""
+    for batch in report.batches:
+        if batch.batch_uuid is not None:
+            name, there = name_of(dict(source[batch.first_index])), batches.get(batch.batch_uuid)
+            if there is None or name not in map(name_of, there.records):
+                return f"{name} has the batchUuid of another batch"
+    return None
+
+
+def what_is_taken_out(before: Iterable[bytes], after: Iterable[bytes], taken: Mapping[str, int]) -> list[str]:
+    """Returns the documents that a replay took out of a dead letter, and that the service has not taken."""
+    names, left = ({name_of(one) for line in lines if (one := json.loads(line)["payload"]) is not None} for lines in (before, after))
+    return sorted(name for name in names - left if not taken[name])

@@ -9,7 +9,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .service import BLIND, BLIND_TO_SLASHES, DOCUMENT_FAULTS, SHORT_TOKENS
+from .service import (
+    BLIND,
+    BLIND_TO_BLANKS,
+    BLIND_TO_LONG,
+    BLIND_TO_SLASHES,
+    DOCUMENT_FAULTS,
+    OLD_TOKENS,
+    PROBE_FAILS,
+    RESULTS_AWAY,
+    SHORT_TOKENS,
+)
 
 __all__ = ["RUN", "Act", "Scenario", "draw", "read_case"]
 
@@ -61,6 +71,8 @@ class Act:
         takes_away: a file that somebody removes `at` seconds after the run begins: that of the journal, its `-wal`, or both.
         open_batches: how many batches may be accepted and not processed at once; None: as many as usual.
         deadline: how long it waits for a result, in seconds.
+        stop_after: after how many failures it ends; None: it goes on.
+        elsewhere: whether its address is another one.
         settle: the seconds after which a document that is not found is absent, as the program wants it; None: it leaves that to the run.
     """
 
@@ -102,6 +114,8 @@ class Act:
     open_batches: int | None = None
     deadline: float = 120.0
     settle: float | None = None
+    stop_after: int | None = None
+    elsewhere: bool = False
 
     @property
     def features(self) -> Iterator[str]:
@@ -132,7 +146,8 @@ _NEEDS = {
 _FEATURES = (
     "cancel_at", "cancel_again", "cancel_on_commit", "kill_at", "order", "run_id", "reconcile", "resend_absent", "jump", "changed",
     "respelled", "freeze_at", "disk_fails_at", "power_cut", "beside", "dead_letter", "given_as", "results", "bisect", "compression",
-    "limit", "streamed", "leaves", "again", "together", "money", "bare", "takes_away", "open_batches", "deadline", "settle",
+    "limit", "streamed", "leaves", "again", "together", "money", "bare", "takes_away", "open_batches", "deadline", "settle", "stop_after",
+    "elsewhere",
 )  # fmt: skip
 
 
@@ -154,6 +169,11 @@ class Scenario:
         branch: the commit after which the machine stops, and people go on with the next run; None: all acts are done.
         slashes: whether the first half of the numbers have a slash.
         token: whether the program has a token, and asks the identity service for none.
+        invalid: how many of the documents can't be sent.
+        max_bytes: of a batch.
+        currencies: whether the documents are in several currencies.
+        lengths: whether the second half of the numbers are longer.
+        blanks: whether every second number has a blank in front of it.
     """
 
     seed: int
@@ -169,6 +189,11 @@ class Scenario:
     branch: int | None = None
     slashes: bool = False
     token: bool = False
+    invalid: int = 0
+    max_bytes: int | None = None
+    currencies: bool = False
+    lengths: bool = False
+    blanks: bool = False
 
     @property
     def features(self) -> frozenset[str]:
@@ -198,9 +223,10 @@ def draw(seed: int) -> Scenario:
     rng = random.Random(f"{seed}/scenario")
     share = rng.choice((0.1, 0.3, 0.6))
     documents = rng.choice((4, 8, 12, 12, 12, 24))
-    blind = rng.choices(((), (BLIND,), (BLIND_TO_SLASHES,)), (84, 8, 8))[0]
-    tokens = (SHORT_TOKENS,) if rng.random() < 0.1 else ()
-    faults = (*(fault for fault in DOCUMENT_FAULTS if rng.random() < share), *blind, *tokens)
+    blind = rng.choices(((), (BLIND,), (BLIND_TO_SLASHES,), (BLIND_TO_LONG,), (BLIND_TO_BLANKS,)), (76, 6, 6, 6, 6))[0]
+    tokens = rng.choices(((), (SHORT_TOKENS,), (OLD_TOKENS,)), (84, 8, 8))[0]
+    probes = (*((PROBE_FAILS,) if rng.random() < share else ()), *((RESULTS_AWAY,) if rng.random() < 0.05 else ()))
+    faults = (*(fault for fault in DOCUMENT_FAULTS if rng.random() < share), *blind, *tokens, *probes)
     # What people and machines do wrong is drawn as the faults are: a story has a few kinds of it, and those often.
     kinds = frozenset(kind for kind in KINDS if rng.random() < 0.3)
     acts: list[Act] = []
@@ -230,7 +256,12 @@ def draw(seed: int) -> Scenario:
         max(rng.choice((1, 2, 3, 3, 4, 5, 5, 6)), 3 if documents > 12 else 1),
         rng.choice((1, 2, 3, 8)),
         slashes=BLIND_TO_SLASHES in faults or rng.random() < 0.1,
-        token=rng.random() < 0.8 and not {"token_fails", "token_not_found", SHORT_TOKENS}.intersection(faults),
+        token=rng.random() < 0.8 and not {"token_fails", "token_not_found", SHORT_TOKENS, OLD_TOKENS}.intersection(faults),
+        invalid=rng.choice((0, 0, 0, 1, 2)),
+        max_bytes=rng.choice((None, None, None, 256, 400, 700)),
+        currencies=rng.random() < 0.5,
+        lengths=BLIND_TO_LONG in faults or rng.random() < 0.1,
+        blanks=BLIND_TO_BLANKS in faults or rng.random() < 0.1,
     )
     return _narrow(rng, drawn) if rng.random() < _NARROW else drawn
 
@@ -244,7 +275,20 @@ def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:
     while clocks jump, of what is sent again after a run was pruned, or of results of all forms."""
     send = Act("send", documents=drawn.documents)
     odds = rng.choice((0.3, 0.6))
-    which = rng.choice(("cache", "cache without a journal", "cancelled twice", "cancelled at a commit", "clocks", "pruned", "results"))
+    which = rng.choice(
+        (
+            "cache",
+            "cache without a journal",
+            "cancelled twice",
+            "cancelled at a commit",
+            "clocks",
+            "pruned",
+            "results",
+            "elsewhere",
+            "replayed",
+            "long",
+        )
+    )
     # Slowly: a cache knows only batches whose results were asked for.
     slowly = replace(send, given_as="async")
     if which == "cache without a journal":
@@ -252,6 +296,18 @@ def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:
         return replace(
             drawn, acts=tuple(acts), faults=("cached_answer", "repeated_uuid", "other_result"), odds=odds, unnumbered=drawn.documents
         )
+    if which == "long":
+        # For longer than its patience, with troubles between.
+        faults = ("proved_refusal", "silence_before", "slow_answer", "probe_fails")
+        return replace(drawn, acts=(send,), faults=faults, odds=0.3, batch=1, concurrency=1)
+    if which == "replayed":
+        letters = replace(send, dead_letter=True, results=rng.choice(("wait", "accepted")))  # type: ignore[arg-type]
+        others = (replace(letters, run_id=OTHER_RUN, documents=max(1, drawn.documents // 2)),) if rng.random() < 0.3 else ()
+        acts = (letters, *others, Act("replay", resend_absent=rng.random() < 0.5), Act("replay"))
+        faults = ("record_fails", rng.choice(("bad_data", "proved_refusal", "status_after", "slow_processing")), *drawn.faults[:1])
+        return replace(drawn, acts=acts, faults=faults, odds=odds)
+    if which == "elsewhere":
+        return replace(drawn, acts=(send, replace(send, elsewhere=True, order=rng.choice((0, 1)))), faults=drawn.faults[:2])
     if which == "pruned":
         again = replace(send, run_id=rng.choice((RUN, OTHER_RUN)), respelled=rng.random() < 0.3, order=rng.choice((0, 1)))
         return replace(drawn, acts=(send, Act("prune"), again), faults=drawn.faults[:1])
@@ -260,7 +316,8 @@ def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:
         return replace(drawn, acts=(replace(send, kill_at=int(rng.expovariate(1 / 60)) + 10), again), faults=drawn.faults[:2])
     if which == "results":
         acts = [replace(send, reconcile=rng.random() < 0.5, order=rng.choice((0, 1))) for _ in range(2)]
-        return replace(drawn, acts=tuple(acts), faults=("other_result", "record_fails", *drawn.faults[:1]), odds=odds)
+        faults = (rng.choice(("other_result", "rare_result")), "record_fails", *drawn.faults[:1])
+        return replace(drawn, acts=tuple(acts), faults=faults, odds=odds)
     if which == "cancelled at a commit":
         again = replace(slowly if rng.random() < 0.5 else send, cancel_on_commit=rng.randrange(4, 30), order=rng.choice((0, 1)))
         again = replace(again, cancel_again=rng.choice((None, 1, 2, 3)), cancel_before=rng.random() < 0.6)
@@ -352,4 +409,5 @@ def _act(rng: random.Random, what: Any, documents: int, kinds: frozenset[str]) -
         open_batches=rng.choice((1, 2)) if odd("program", 0.3) else None,
         deadline=600.0 if odd("program", 0.4) else 120.0,
         settle=rng.choice((1.0, 700.0)) if odd("program", 0.3) else None,
+        stop_after=rng.randrange(1, 5) if odd("program", 0.2) else None,
     )

@@ -28,7 +28,7 @@ from amili_arm_async import (
 )
 from amili_arm_async.bulk.journal.inspect import JournalRun
 from amili_arm_async.bulk.journal.replay.engine import Replay
-from amili_arm_async.bulk.outcomes import SUCCESS, success_states
+from amili_arm_async.bulk.outcomes import SUCCESS, Outcome, success_states
 from amili_arm_async.bulk.run import BulkRun
 from amili_arm_async.models.batches import BatchResult
 from amili_arm_async.nightly.money import MoneyObserver
@@ -36,17 +36,20 @@ from amili_arm_async.wire import Response
 
 from .base_story import BaseStory, MachineStoppedError, Result, run_in_a_world
 from .books import (
+    another_batch_uuid,
     money_is_lost,
     read_runs,
     total_of,
     unknown_with_uuid,
     what_a_journal_lost,
     what_a_journal_says_otherwise,
+    what_a_report_says_of_its_source,
+    what_is_taken_out,
     what_is_there_twice,
 )
 from .drawing import RUN, Act, Scenario, draw, read_case
 from .machine import Machine
-from .service import BLIND, BLIND_TO_SLASHES, Service, name_of
+from .service import BLIND, BLIND_TO_BLANKS, BLIND_TO_LONG, BLIND_TO_SLASHES, OLD_TOKENS, Service, name_of
 from .shrinking import fewer_acts_and_faults
 from .world import SECOND, EndlessError, Process, World
 
@@ -71,6 +74,9 @@ _AHEAD = 5
 
 _MOST_SECONDS = 10_000.0
 """Seconds of the world that a process takes at the most: more than its patience, its deadline and its time to settle together."""
+
+_PATIENT = 200.0
+"""Seconds after a batch was accepted in which nobody is out of patience: that is 300 seconds, less the longest wait."""
 
 _LAST_RUNS = 4
 """Of so many stories and branches, one has a last run after one in which everything succeeded."""
@@ -127,6 +133,7 @@ class _Story(BaseStory):
         self.boots = 1
         self._branches = world.stream("branches")
         machine.on_commit = self._committed
+        self._max_bytes = scenario.max_bytes or BulkOptions().max_bytes
         # How many runs have a part in it.
         self.runs = len({RUN, *(name or RUN for act in scenario.acts for name in (act.run_id, act.beside, act.together))})
         # What has the number of another document is invalid, and that one is in the journal.
@@ -134,6 +141,8 @@ class _Story(BaseStory):
         self._may_stop = 0
         self._until = 0
         machine.on_work = self._working
+        # The lines of the dead letter after the last act.
+        self._lines: Counter[bytes] = Counter()
         # By process, after how many more commits it is cancelled, and whether that is before the last of them.
         self._cancels: dict[Process, tuple[int, bool]] = {}
 
@@ -210,6 +219,7 @@ class _Story(BaseStory):
         self.succeeded = defaultdict(set, {run: names.copy() for run, names in moment["succeeded"].items()})
         self.copies, self.was_restored, self.is_elsewhere, self.boots = moment["story"]
         self._put_back(moment["files"])
+        self._lines = self._read_lines()
         self.branch = moment["commits"]
         self.machine.keeps_flushed = False
         self.world.note(f"the processes are killed after commit {self.branch}, and what was on the way is lost")
@@ -298,6 +308,7 @@ class _Story(BaseStory):
             self._journal_lost_nothing()
         found = [self._ended(one) for one in begun if not one.process.was_killed]
         self._left_to_each_other([run for one in begun if not one.process.was_killed for run in (one, *one.others)])
+        self._keeps_lines(act)
         return found[0] if found else None
 
     def _are_done(self, begun: list[_Begun]) -> bool:
@@ -357,6 +368,10 @@ class _Story(BaseStory):
             self.violate("outage", self.service.hasty[0])
         if self.service.most_records > self.scenario.batch:
             self.violate("limits", f"{self.service.most_records} records in a batch")
+        if self.service.most_bytes > self._max_bytes:
+            self.violate("limits", f"{self.service.most_bytes} bytes in a batch, and {self._max_bytes} are allowed")
+        if self.service.elsewhere:
+            self.violate("elsewhere", f"{self.service.elsewhere} writes of a run went to another address than before")
         is_good = failure is None and not task.cancelled() and begun.is_whole
         return begun.made[-1] if begun.made and is_good and act.leaves is None else None
 
@@ -369,11 +384,19 @@ class _Story(BaseStory):
         self.world.note(f"{begun.process} reports {made[-1].summary()}{', and was cut short' if is_cut else ''}")
         if act.what != "send":
             return
+        self._gives_up_in_time(begun)
         self._is_true(begun, made[-1], is_cut)
         if act.streamed:
             self._was_told(begun, made[-1], is_cut)
         if act.dead_letter and not is_cut:
             self._is_true_dead_letter(act, made[-1], begun.source)
+
+    def _gives_up_in_time(self, begun: _Begun) -> None:
+        """A run whose token is refused asks for another one, and ends only where that is refused, too."""
+        reason = begun.run._runner._control.reason if begun.run is not None else None
+        is_only_old = OLD_TOKENS in self.scenario.faults and "proved_refusal" not in self.scenario.faults
+        if is_only_old and reason is not None and reason.reason == "401" and len(self.service.refused_tokens[begun.process.pid]) < 2:
+            self.violate("gives up", "the run ended because one token was refused")
 
     def _source(self, act: Act) -> list[dict[str, Any]]:
         """The documents as a person gives them this time."""
@@ -393,7 +416,8 @@ class _Story(BaseStory):
         if not self.scenario.token:
             auth = ClientCredentials(client_id="client", client_secret="secret", identity_url="http://127.0.0.1:80/identity")
         limits = Limits(open_batches=act.open_batches) if act.open_batches is not None else Limits()
-        async with ArmClient(2218, auth=auth, base_url="http://127.0.0.1:80/arm", limits=limits) as arm:
+        base_url = f"http://127.0.0.1:80/{'elsewhere' if act.elsewhere else 'arm'}"
+        async with ArmClient(2218, auth=auth, base_url=base_url, limits=limits) as arm:
             if act.what == "reconcile":
                 options = self._options(act, journal=False)
                 begun.made.append(
@@ -449,6 +473,7 @@ class _Story(BaseStory):
         """Tells the service when a run does not know what became of a batch: no other one may begin before a read is answered."""
         pid = begun.process.pid
         self.service.trusts(pid)
+        self._watch_patience(run, begun)
         if begun.act.freeze_at is not None or begun.act.together is not None or begun.others:
             # A process that is stopped learns late of what came before; another run of the same process knows nothing of it.
             return
@@ -461,6 +486,26 @@ class _Story(BaseStory):
                 self.service.doubts(pid, lambda: tally.requests)
 
         setattr(tracker, "settle", watched)  # noqa: B010 - mypy takes a method for what it is
+
+    def _watch_patience(self, run: BulkRun, begun: _Begun) -> None:
+        """Holds it against a run when it is out of patience soon after something was accepted."""
+        if begun.act.freeze_at is not None or "overload" in self.scenario.faults:
+            # An overloaded service may ask for a longer wait.
+            return
+        control, accepted, stop = run._runner._control, run.report.accepted, run._runner._control.stop
+        since = [-_PATIENT]
+
+        def noted(records: int, seconds: float) -> None:
+            since[0] = self.world.seconds
+            accepted(records, seconds)
+
+        def stopped(reason: Outcome, cause: Exception | None = None) -> None:
+            if reason.reason == "patience" and control.reason is None and self.world.seconds - since[0] < _PATIENT:
+                self.violate("patience", f"it is over {self.world.seconds - since[0]:.0f} s after a batch was accepted")
+            stop(reason, cause)
+
+        setattr(run.report, "accepted", noted)  # noqa: B010 - mypy takes a method for what it is
+        setattr(control, "stop", stopped)  # noqa: B010
 
     def _counted(self, begun: _Begun) -> Iterator[dict[str, Any]]:
         """The source as a generator, which counts how many of its records the run has in memory."""
@@ -477,7 +522,13 @@ class _Story(BaseStory):
         path = self.folder / "dead_letter"
         if not path.exists():
             return
-        options = BulkOptions(max_records=self.scenario.batch, concurrency=self.scenario.concurrency, deadline=120.0, patience=300.0)
+        options = BulkOptions(
+            max_records=self.scenario.batch,
+            max_bytes=self._max_bytes,
+            concurrency=self.scenario.concurrency,
+            deadline=120.0,
+            patience=300.0,
+        )
         client = ReplayingClient(arm)
         settle = None if act.resend_absent else 0.0
         reconcile = Reconcile(settle=settle, resend_absent=act.resend_absent)
@@ -503,8 +554,25 @@ class _Story(BaseStory):
             bisect=act.bisect,
             compression=act.compression,
             limit=act.limit if act.what == "send" else None,
+            stop_after_failures=act.stop_after,
+            max_bytes=self._max_bytes,
             **settings,
         )
+
+    def _read_lines(self) -> Counter[bytes]:
+        path = self.folder / "dead_letter"
+        return Counter(path.read_bytes().splitlines()) if path.exists() else Counter()
+
+    def _keeps_lines(self, act: Act) -> None:
+        """A dead letter keeps the lines of other runs, and a replay takes out only what the service has."""
+        before, self._lines = self._lines, self._read_lines()
+        if act.what == "replay":
+            if lost := what_is_taken_out(before, self._lines, self.service.taken):
+                self.violate("replay", f"{lost} were taken out of the dead letter, and the service has not taken them")
+            return
+        mine = {act.run_id, act.beside, act.together}
+        if lost_lines := [line for line in before - self._lines if json.loads(line)["run_id"] not in mine]:
+            self.violate("dead letter", f"{len(lost_lines)} lines of other runs are gone")
 
     # --- the disk -------------------------------------------------------------------------------------------------------------
 
@@ -621,17 +689,31 @@ class _Story(BaseStory):
             for what in money_is_lost(begun.money.totals(report), read, source, states, success):
                 self.violate("money", what)
         # What the source has no longer, and what never left, is left behind in no report.
-        is_all = not begun.act.limit and Counter(map(name_of, source)) == self.given[begun.act.run_id]
-        if not is_cut and self._is_all_in_one_run and is_all:
+        if not is_cut and self._is_all_in_one_run and not begun.act.limit:
+            is_all = Counter(map(name_of, source)) == self.given[begun.act.run_id]
             for run in self._journal_lost_nothing():
-                if run.run_id == begun.act.run_id and (what := what_a_journal_says_otherwise(run, report)):
+                if run.run_id == begun.act.run_id and (what := what_a_journal_says_otherwise(run, report, is_all=is_all)):
                     self.violate("counts", what)
         if begun.is_whole and not is_cut:
             left = sorted({failure.reason for failure in named if failure.state == "not_sent"} - {"patience"})
             if left:
                 self.violate("not sent", f"a run that came to its end left some because of {left}")
+        self._is_true_of_the_whole(begun, report, wanted)
         self._forgets_nothing(begun, [failures.get(index) for index in range(read)], is_cut)
         self._contradicts(begun, [failures.get(index) for index in range(read)])
+
+    def _is_true_of_the_whole(self, begun: _Begun, report: BulkReport, wanted: int) -> None:
+        """Holds what a report says of its source and its batches against both."""
+        # Whoever leaves a run has stopped it, and does not wait for the rest.
+        stays = begun.act.leaves is None
+        stop_after = begun.act.stop_after if begun.is_whole and stays else None
+        is_list = begun.act.given_as == "list" and stays
+        said = what_a_report_says_of_its_source(report, wanted, is_list=is_list, stop_after=stop_after)
+        if said is not None:
+            self.violate("source", said)
+        knows = not (self.was_restored or self.is_elsewhere) and not self.service.struck["extra_answer"]
+        if knows and (other := another_batch_uuid(report, begun.source, self.service.batches)):
+            self.violate("batchUuid", other)
 
     def _forgets_nothing(self, begun: _Begun, failures: list[RecordOutcome | None], is_cut: bool) -> None:
         """What succeeded once is not less in a later attempt of the run."""
@@ -659,12 +741,16 @@ class _Story(BaseStory):
             if failure is None:
                 claimed[name] += 1
                 self._says_the_same(name, document)
-            elif str(failure.key).casefold() != str(document.get("documentNo")).casefold():
+            elif str(failure.key).casefold() != str(document.get("documentNo")).strip().casefold():
                 self.violate("index", f"record {index} is {document.get('documentNo')}, and named {failure.key}")
+            elif failure.state == "invalid" and not self._may_be_invalid(failure, document):
+                self.violate("contradiction", f"{name} is invalid ({failure.reason}), and can be sent")
             elif failure.state in {"not_sent", "rejected"} and self.runs == 1:
                 self._not_taken(begun, failure.state, name)
             elif failure.state == "failed" and name not in self.service.failed:
                 self.violate("contradiction", f"{name} is failed, and the service says nothing of that")
+            elif failure.reason == "result_gone" and not self.service.is_gone(name):
+                self.violate("contradiction", f"the result of {name} is gone, and was asked for but once")
             elif failure.state == "accepted" and not self._may_be_accepted(name):
                 self.violate("contradiction", f"{name} is accepted, and was never taken")
         for name, number in claimed.items():
@@ -672,6 +758,12 @@ class _Story(BaseStory):
             is_open = begun.act.results == "accepted" and name in self.service.failed
             if self.service.taken[name] < number and not is_open:
                 self.violate("contradiction", f"{name} succeeded {number} times, and was taken {self.service.taken[name]} times")
+
+    def _may_be_invalid(self, failure: RecordOutcome, document: dict[str, Any]) -> bool:
+        if failure.reason == "too_large":
+            # With what is around it.
+            return len(json.dumps(document, separators=(",", ":"))) + 16 > self._max_bytes
+        return failure.reason in _EARLIER or "Kid" in document
 
     def _may_be_accepted(self, name: str) -> bool:
         # An extra answer may name a batch of which its sender heard nothing: nobody could tell.
@@ -710,7 +802,7 @@ class _Story(BaseStory):
                 # An earlier attempt sent it, and it is not in this source.
                 continue
             number = source[index].get("documentNo")
-            if str(line["key"]).casefold() != str(number).casefold():
+            if str(line["key"]).casefold() != str(number).strip().casefold():
                 self.violate("dead letter", f"line of record {index} has the key {line['key']}, and the record {number}")
             elif payload is not None and name_of(payload) != name_of(source[index]):
                 self.violate("dead letter", f"line of record {index} has the payload of {name_of(payload)}")
@@ -733,7 +825,7 @@ class _Story(BaseStory):
         left = {
             failure.state
             for failure in report.failures()
-            if failure.state not in {"unknown", "accepted", "failed"} and failure.reason not in _EARLIER and not self.was_restored
+            if failure.state not in _LEFT and failure.reason not in _EARLIER and not self.was_restored
         }
         if left:
             self.violate("all is sent", f"{dict(report.counts)}")
@@ -767,7 +859,7 @@ class _Story(BaseStory):
 
     def _all_is_found(self, report: BulkReport) -> None:
         """With a service that is well, a look-up finds each document that was taken and has a number."""
-        if {BLIND, BLIND_TO_SLASHES}.intersection(self.scenario.faults):
+        if {BLIND, BLIND_TO_BLANKS, BLIND_TO_LONG, BLIND_TO_SLASHES}.intersection(self.scenario.faults):
             return
         for failure in report.failures():
             was_taken = failure.key is not None and self.service.taken[f"number {failure.key}".casefold()]
@@ -820,6 +912,8 @@ class ReplayingClient:
 
 _OTHERS = {"key_conflict", "sent_in_run"}
 _EARLY = {("accepted", "not_awaited"), ("accepted", "deadline")}
+_LEFT = {"unknown", "accepted", "failed", "invalid"}
+"""What stays though the service is well: what can't be sent, or may not be sent again."""
 _EARLIER = {"document_no_repeated", "sent_in_run", "conflicts_with_journal"}
 """Why a document is not sent though the service is well: it has its number from another one."""
 
@@ -859,12 +953,20 @@ def _documents(scenario: Scenario) -> Iterator[dict[str, Any]]:
     numbered = scenario.documents - scenario.unnumbered
     for number in range(scenario.documents):
         record = {"documentType": "IN", "customerNo": str(number % 3), "currencyCode": "NOK"}
+        if scenario.currencies:
+            # Documents that say the same are of one currency.
+            record |= {"currency": ("NOK", "SEK", "EUR")[(number if number < numbered else (number - numbered) // 2) % 3]}
+        if number % 3 == 1 and number // 3 < scenario.invalid:
+            # The API's name of that field differs by its case: it would be ignored.
+            record |= {"Kid": ""}
+        # Some are too large alone, or nearly.
+        reference = "x" * 120 if scenario.max_bytes is not None and number % 5 == 2 else ""
         if number < numbered:
             # A field that only the service has says nothing: one that is changed later is there from the first.
             yield {
                 "documentNo": _number_of(scenario, number, numbered),
                 **record,
-                "yourReference": "",
+                "yourReference": reference,
                 "currencyAmounts": {"inclVat": total_of(number)},
             }
         else:
@@ -874,6 +976,10 @@ def _documents(scenario: Scenario) -> Iterator[dict[str, Any]]:
 
 
 def _number_of(scenario: Scenario, place: int, numbered: int) -> str:
+    if scenario.blanks and place % 2:
+        return f" D{place:03}"
+    if scenario.lengths and place >= numbered // 2:
+        return f"D{place:06}"
     if not scenario.slashes:
         return f"D{place:03}"
     # Whole batches of each form, as one document that is found shows that its batch was taken; and as long as each other, as a number
@@ -898,12 +1004,12 @@ _SIMPLER: tuple[dict[str, Any], ...] = (
         for name in ("cancel_again", "cancel_at", "cancel_on_commit", "kill_at", "freeze_at", "disk_fails_at", "beside", "together")
     ),
     *({name: 0} for name in ("order", "jump", "changed")),
-    *({name: False} for name in ("reconcile", "resend_absent", "respelled", "power_cut", "dead_letter", "money")),
+    *({name: False} for name in ("reconcile", "resend_absent", "respelled", "power_cut", "dead_letter", "money", "elsewhere")),
     {"run_id": RUN},
     {"given_as": "list"},
     {"results": "wait"},
     {"bisect": "safe"},
-    *({name: None} for name in ("compression", "limit", "leaves", "takes_away", "open_batches", "settle")),
+    *({name: None} for name in ("compression", "limit", "leaves", "takes_away", "open_batches", "settle", "stop_after")),
     *({name: False} for name in ("streamed", "again")),
     *({name: getattr(Act("send"), name)} for name in ("clock", "at", "freeze_for", "disk_fails", "deadline")),
 )
@@ -920,8 +1026,14 @@ def smaller(scenario: Scenario) -> Iterator[Scenario]:
                 yield replace(scenario, acts=(*acts[:place], replace(act, **simpler), *acts[place + 1 :]))  # type: ignore[arg-type]
     if scenario.repeats:
         yield replace(scenario, repeats=0)
-    if scenario.slashes:
-        yield replace(scenario, slashes=False)
+    plain: tuple[dict[str, Any], ...] = (
+        *({name: False} for name in ("slashes", "currencies", "lengths", "blanks")),
+        {"invalid": 0},
+        {"max_bytes": None},
+    )
+    for simpler in plain:
+        if any(getattr(scenario, name) != value for name, value in simpler.items()):
+            yield replace(scenario, **simpler)
     if scenario.unnumbered:
         yield replace(scenario, unnumbered=0)
     if scenario.documents > 2:

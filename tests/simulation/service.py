@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
@@ -16,11 +16,27 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from .rare_results import rare_result
+
 if TYPE_CHECKING:
     from .network import Connection
     from .world import World
 
-__all__ = ["BLIND", "BLIND_TO_SLASHES", "DOCUMENT_FAULTS", "FAULTS", "SHORT_TOKENS", "Batch", "Service", "name_of"]
+__all__ = [
+    "BLIND",
+    "BLIND_TO_BLANKS",
+    "BLIND_TO_LONG",
+    "BLIND_TO_SLASHES",
+    "DOCUMENT_FAULTS",
+    "FAULTS",
+    "OLD_TOKENS",
+    "PROBE_FAILS",
+    "RESULTS_AWAY",
+    "SHORT_TOKENS",
+    "Batch",
+    "Service",
+    "name_of",
+]
 
 REASONS = {200: "OK", 202: "Accepted", 302: "Found", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
@@ -54,8 +70,17 @@ FAULTS = (
 """What may go wrong on the side of the service and on the way. Each story draws some of them."""
 
 
-DOCUMENT_FAULTS = (*FAULTS, "odd_status_after", "overload", "bad_data", "other_result", "look_up_odd", "token_not_found")
+DOCUMENT_FAULTS = (*FAULTS, "odd_status_after", "overload", "bad_data", "other_result", "look_up_odd", "token_not_found", "rare_result")
 """Those of runs of documents. An odd status is one that proves nothing; an overload lasts; a result may have any form."""
+
+PROBE_FAILS = "probe_fails"
+"""The fault of a service that often does not answer the read that asks whether it is there, in a whole story."""
+
+RESULTS_AWAY = "results_away"
+"""The fault of a service that gives no results, in a whole story: runs wait until their deadline."""
+
+OLD_TOKENS = "old_tokens"
+"""The fault of an identity service whose tokens are soon refused, though they are said to be good for longer, in a whole story."""
 
 SHORT_TOKENS = "short_tokens"
 """The fault of an identity service whose tokens are soon too old, in a whole story."""
@@ -66,10 +91,25 @@ BLIND = "look_up_blind"
 BLIND_TO_SLASHES = "look_up_blind_to_slashes"
 """The fault of a gateway that takes a slash in a number for a part of the path, and finds nothing there."""
 
+BLIND_TO_LONG = "look_up_blind_to_long"
+"""The fault of a gateway that finds nothing under the longer ones of the numbers."""
+
+BLIND_TO_BLANKS = "look_up_blind_to_blanks"
+"""The fault of a service that keeps the blanks around a number, and finds it only with them."""
+
 _BOOKS = ("taken", "bodies", "stored_at", "failed", "is_well", "writes", "asked", "unanswered_until", "overloaded_until")
 
 _IN_DOUBT = (302, 303, 407, 408, 409, 418, 425, 499, 200, 204)
 """Statuses that do not say whether a batch was taken."""
+
+_LONG = 5
+"""Characters of the longest numbers that are found where longer ones are not."""
+
+_LIFE = 5.0
+"""Seconds after which an old token is refused."""
+
+_PROBE_FAILS = 0.5
+"""How often a service does not answer whether it is there."""
 
 _UNDER_WAY = 0.5
 """Seconds that what is on its way may take to arrive."""
@@ -82,7 +122,7 @@ def name_of(record: dict[str, Any]) -> str:
     """What makes two documents the same: the number, else all that is said."""
     number = record.get("documentNo")
     if number not in (None, ""):
-        return f"number {number}".casefold()
+        return f"number {number.strip()}".casefold()
     return "content " + json.dumps(record, sort_keys=True, default=str)
 
 
@@ -98,6 +138,8 @@ class Batch:
     polls: int = 0
     is_found: bool = False
     """Whether a look-up found one of its records."""
+    gone: int = 0
+    """How often a poll was answered that there is no result."""
 
 
 class Service:
@@ -114,6 +156,9 @@ class Service:
         only: of the moments in which a fault may strike, the numbers of those in which one does; None: any.
         struck_at: the numbers of those in which one did.
         most_records: records of the largest batch.
+        most_bytes: bytes of the largest batch, as it was before it was compressed.
+        refused_tokens: by process, those that were refused because they were old.
+        elsewhere: writes that came for another address.
         writes: how many writes came whole.
         knows_senders: whoever sends knows each batchUuid that was asked for: no journal is put back, cleared or left out.
         unanswered_until: by name, until when a look-up is not answered.
@@ -137,7 +182,8 @@ class Service:
         self.struck: Counter[str] = Counter()
         self.only: frozenset[int] | None = None
         self.asked = 0
-        self.most_records = 0
+        self.most_records = self.most_bytes = self.elsewhere = 0
+        self.refused_tokens: defaultdict[int, set[str]] = defaultdict(set)
         self.knows_senders = False
         self.unanswered_until: dict[str, float] = {}
         self.overloaded_until = 0.0
@@ -150,6 +196,8 @@ class Service:
         self._read_at: dict[int, float] = {}
         self._rng = world.stream("service")
         self._uuids = world.stream("uuids")
+        self._results = world.stream("results")
+        self._probes = world.stream("probes")
 
     def kept(self) -> dict[str, Any]:
         """Returns a copy of the books, for `back_to`."""
@@ -167,6 +215,7 @@ class Service:
         self.siblings.clear()
         self._in_doubt.clear()
         self._read_at.clear()
+        self.refused_tokens.clear()
 
     def doubts(self, pid: int, begun: Callable[[], int]) -> None:
         """A process does not know whether a batch was taken: it may begin no other one before a read is answered.
@@ -281,20 +330,37 @@ class Service:
                 is_short = SHORT_TOKENS in self.enabled
                 if is_short:
                     self.struck[SHORT_TOKENS] += 1
-                self._answer(connection, 200, {"access_token": "token", "expires_in": 5 if is_short else 100_000, "token_type": "Bearer"})
+                token = f"token-{self.world.seconds}" if OLD_TOKENS in self.enabled else "token"
+                self._answer(connection, 200, {"access_token": token, "expires_in": 5 if is_short else 100_000, "token_type": "Bearer"})
+        elif self._has_old_token(connection, request):
+            self._answer(connection, 401, {})
         elif request.method == "POST":
             self._write(connection, request)
         elif "/batches/" in request.path:
             self._poll(connection, request.path.rpartition("/")[2])
         elif "/documents/" in request.path:
             self._look_up(connection, request.path.partition("/documents/")[2])
+        elif PROBE_FAILS in self.enabled and not self.is_well and self._probes.random() < _PROBE_FAILS:
+            self.struck[PROBE_FAILS] += 1
+            self._answer(connection, 503, {})
         else:
             self._read_at[connection.process.pid] = self.world.seconds
             self._in_doubt.pop(connection.process.pid, None)
             self._answer(connection, 200, {"documents": []})
 
+    def _has_old_token(self, connection: Connection, request: _Request) -> bool:
+        """Whether the token of a request is refused, though it said that it was good for longer."""
+        token = request.headers.get("authorization", "").partition(" ")[2]
+        given = token.partition("-")[2]
+        if not given or self.is_well or self.world.seconds - float(given) < _LIFE:
+            return False
+        self.struck[OLD_TOKENS] += 1
+        self.refused_tokens[connection.process.pid].add(token)
+        return True
+
     def _write(self, connection: Connection, request: _Request) -> None:
         self.writes += 1
+        self.elsewhere += not request.path.startswith("/arm/")
         fault = self.strikes(
             "reset_before", "reset_after", "silence_before", "silence_after", "slow_answer", "status_before", "status_after",
             "proved_refusal", "cut_answer", "no_uuid", "repeated_uuid", "cached_answer", "extra_answer", "redirect",
@@ -356,7 +422,7 @@ class Service:
     def _take(self, request: _Request) -> str:
         body = gzip.decompress(request.body) if request.headers.get("content-encoding") == "gzip" else request.body
         records = json.loads(body, parse_float=Decimal)["documents"]
-        self.most_records = max(self.most_records, len(records))
+        self.most_records, self.most_bytes = max(self.most_records, len(records)), max(self.most_bytes, len(body))
         self._sent_again(records)
         uuid = f"{self._uuids.getrandbits(64):016x}-{len(self.batches)}"
         # A service that is well has it done when it is first asked.
@@ -376,7 +442,8 @@ class Service:
             else:
                 self.taken[name] += 1
                 lag = self._rng.random() * 30 if self.strikes("look_up_lags") else 0.0
-                self.stored_at.setdefault(name, now + processing + lag)
+                if BLIND_TO_BLANKS not in self.enabled or str(record.get("documentNo")).strip() == str(record.get("documentNo")):
+                    self.stored_at.setdefault(name, now + processing + lag)
         self.batches[uuid] = batch
         self.world.note(f"service: takes {', '.join(name_of(record) for record in records)} as {uuid}")
         return uuid
@@ -395,19 +462,26 @@ class Service:
             self._answer(connection, 404, {})
             return
         batch.polls += 1
-        fault = self.strikes("poll_fails", "poll_odd", "result_gone", "slow_answer", "other_result")
-        if fault == "poll_fails":
+        fault = self.strikes("poll_fails", "poll_odd", "result_gone", "slow_answer", "other_result", "rare_result")
+        if fault == "poll_fails" or (RESULTS_AWAY in self.enabled and not self.is_well):
             self._answer(connection, 503, {})
         elif fault == "poll_odd":
             self._answer(connection, 200, {"status": "ODD", "batchUuid": uuid})
         elif fault == "result_gone":
+            batch.gone += 1
             self._answer(connection, 404, {})
         elif self.world.seconds < batch.done_at:
             self._later(connection, 20.0 if fault == "slow_answer" else 0.0, 202, {"status": "PENDING", "batchUuid": uuid})
         elif fault == "other_result":
             self._answer(connection, *self._other_result(batch))
+        elif fault == "rare_result":
+            self._answer(connection, *rare_result(batch.uuid, batch.records, batch.failed, self._results.random()))
         else:
             self._answer(connection, 200, self._result(batch))
+
+    def is_gone(self, name: str) -> bool:
+        """Whether the result of a batch with a document was gone more than once: one that is accepted just now may not be there yet."""
+        return any(batch.gone > 1 for batch in self.batches.values() if name in map(name_of, batch.records))
 
     def _other_result(self, batch: Batch) -> tuple[int, Any]:
         """The same result in another form: each is true, and most say less."""
@@ -445,8 +519,8 @@ class Service:
     def _look_up(self, connection: Connection, number: str) -> None:
         name = f"number {number}".casefold()
         stored = self.stored_at.get(name)
-        blind = next((one for one in (BLIND, BLIND_TO_SLASHES) if one in self.enabled), None)
-        if blind == BLIND or (blind is not None and "/" in number):
+        blind = next((one for one in (BLIND, BLIND_TO_SLASHES, BLIND_TO_LONG) if one in self.enabled), None)
+        if blind == BLIND or (blind == BLIND_TO_SLASHES and "/" in number) or (blind == BLIND_TO_LONG and len(number) > _LONG):
             self.struck[blind] += 1
             self._answer(connection, 404, {"message": "no such document"})
         elif self.unanswered_until.get(name, 0.0) > self.world.seconds and not self.is_well:

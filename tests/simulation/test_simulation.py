@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from . import document_mutants
 from .__main__ import main
 from .explore import explore
 from .graveyard import stories
@@ -31,6 +32,7 @@ FOUND_SOON = (
     "equal_documents_are_one",
     "numbers_of_other_runs_are_ignored",
     "no_answer_is_not_sent",
+    *document_mutants.FOUND_SOON,
 )
 """Mutants that are found with few seeds; `python -m tests.simulation --mutants` looks for all."""
 
@@ -131,12 +133,13 @@ def test_a_run_ends_after_so_many_cases(capsys, monkeypatch):
 
 
 def test_a_run_says_what_failed_and_how_to_tell_it(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["simulation", "--seeds", "2", "--workers", "1", "--mutant", "a_batch_is_too_large"])
+    stories_of = ["--kind", "documents", "--seeds", "2", "--workers", "1"]
+    monkeypatch.setattr(sys, "argv", ["simulation", *stories_of, "--mutant", "a_batch_is_too_large"])
 
     assert main() == 1
 
     told = capsys.readouterr().out
-    command = re.search(r"FAILED: python -m tests.simulation --seed (\d+)(?: --branch (\d+))? --shrink  # limits", told)
+    command = re.search(r"FAILED: python -m tests.simulation --seed (\d+)(?: --branch (\d+))? --kind documents --shrink  # limits", told)
     assert command is not None
     assert f"--- seed {command[1]}, shrunk ---" in told
     assert "pairs of them in one story: " in told

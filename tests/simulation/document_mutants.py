@@ -1,0 +1,193 @@
+"""Faults of runs of documents that other judges tried: in what is read, cut, reported, looked up and replayed."""
+
+from __future__ import annotations
+
+from amili_arm_async import auth
+from amili_arm_async.bulk import (
+    chunking,
+    control,
+    delivery,
+    failure_evidence,
+    in_flight,
+    lookups,
+    polling,
+    reader,
+    result_entries,
+    result_names,
+    results,
+    runner,
+)
+from amili_arm_async.bulk.journal import dead_letter
+from amili_arm_async.bulk.journal.replay import engine
+from amili_arm_async.bulk.journal.sqlite import find_run, store
+from amili_arm_async.nightly import money
+
+from .mutants import Patches, edited, mutant, needs
+
+__all__ = ["FOUND_SOON"]
+
+FOUND_SOON = ("what_is_invalid_is_not_named", "an_invalid_record_moves_the_indexes", "the_envelope_does_not_count")
+"""Mutants that are found with few seeds; `python -m tests.simulation --mutants` looks for all."""
+
+# --- when something leaves --------------------------------------------------------------------------------------------------
+
+
+@mutant
+def an_old_intent_is_good_enough() -> Patches:
+    """A batch leaves however long ago it was recorded as about to be sent."""
+    return [(delivery, "_is_late", lambda _: False)]
+
+
+@needs("probe_fails")
+@mutant
+def a_probe_that_fails_is_an_answer() -> Patches:
+    """After an unknown outcome, an answer of an overloaded service is as good as any."""
+    old = 'elif attempt.rule is not None and attempt.rule.probe == "answered":'
+    return [edited(control.RunControl, "wait_for_answer", old, "elif attempt.rule is not None:")]
+
+
+@needs("old_tokens")
+@mutant
+def a_token_that_was_refused_stays() -> Patches:
+    """A token that was refused is used again."""
+    return [(auth.ClientCredentials, "invalidate", lambda self, token: None)]
+
+
+@needs("elsewhere")
+@mutant
+def a_run_may_go_to_another_address() -> Patches:
+    """A run that was begun against one address goes on against another one."""
+    owner, name, found = edited(find_run, "find_run", "if row[2] != name.base_url:", "if False:")
+    return [(owner, name, found), (store, name, found)]
+
+
+# --- what is read and cut ---------------------------------------------------------------------------------------------------
+
+
+@mutant
+def what_is_invalid_is_not_named() -> Patches:
+    """A record that can't be sent is in no count."""
+    return [edited(in_flight.BatchTracker, "refuse", "self.report.add(invalid.outcome)", "pass")]
+
+
+@mutant
+def a_record_that_is_too_large_is_dropped() -> Patches:
+    """A record that is too large for any batch is left out."""
+    return [edited(chunking.Chunker, "_add_text", "self._refuse(index, key, text, too_large)", "pass")]
+
+
+@mutant
+def an_invalid_record_moves_the_indexes() -> Patches:
+    """A record that can't be sent leaves no gap in the indexes of those around it."""
+    return [edited(chunking, "_joined", "indexes.stop == more.start", "True")]
+
+
+@mutant
+def the_envelope_does_not_count() -> Patches:
+    """What stands around the records does not count for the size of a batch."""
+    return [edited(chunking.Chunker, "__init__", "self._most = max_bytes - overhead", "self._most = max_bytes")]
+
+
+@needs("stop_after")
+@mutant
+def failures_are_never_too_many() -> Patches:
+    """A run goes on however many of its records fail."""
+    return [(in_flight.BatchTracker, "_check_failures", lambda self: None)]
+
+
+# --- reports, dead letters, money -------------------------------------------------------------------------------------------
+
+
+@mutant
+def a_source_that_was_cut_was_read() -> Patches:
+    """A report says that the source was read to its end, whatever ended the run."""
+    old = "self._report.source_exhausted = self._source.exhausted"
+    return [edited(runner.BulkRunner, "_close", old, "self._report.source_exhausted = True")]
+
+
+@mutant
+def the_rest_of_a_list_is_not_named() -> Patches:
+    """Where a failure ends a run, what it did not read of a list has no state."""
+    return [edited(reader.Reader, "stop", "self._reads_on = reads_on and self._source.ends", "self._reads_on = False")]
+
+
+@needs("dead_letter")
+@mutant
+def lines_of_other_runs_are_lost() -> Patches:
+    """A dead letter has the lines of the last run alone."""
+    return [edited(dead_letter.DeadLetter, "_others", "if not line.startswith(self._head):", "if False:")]
+
+
+@needs("money")
+@mutant
+def all_money_is_of_one_currency() -> Patches:
+    """The totals of documents that are read together are of the currency of the first."""
+    return [edited(money.MoneyObserver, "on_read", "numbers[0] if alike else numbers", "numbers[0]")]
+
+
+@needs("replay", "dead_letter")
+@mutant
+def a_replay_takes_out_all_that_it_sent() -> Patches:
+    """A replay takes out each line that it sent, whatever became of it."""
+    old = "self.table.mark_left(numbers[failure.index], Outcome(failure.state, failure.reason, failure.message))"
+    return [edited(engine.Replay, "_take_report", old, "pass")]
+
+
+# --- look-ups and results ---------------------------------------------------------------------------------------------------
+
+
+@needs("look_up_blind_to_long")
+@mutant
+def a_short_number_proves_for_long_ones() -> Patches:
+    """That a short number is found proves that longer ones would be."""
+    old = "{form for form in forms if form.length > self._proved.get(form.kind, 0)}"
+    return [edited(lookups.LookUpProofs, "missing", old, "{form for form in forms if not self._proved.get(form.kind, 0)}")]
+
+
+@needs("look_up_blind_to_blanks")
+@mutant
+def another_spelling_is_as_good() -> Patches:
+    """A number that was sent with a blank, and is not found without it, is absent."""
+    return [(lookups, "is_written", lambda *_, **__: True)]
+
+
+@needs("result_gone")
+@mutant
+def a_result_that_was_not_there_once_is_gone() -> Patches:
+    """A result that is not there when it is first asked for is gone."""
+    return [edited(polling.Poller, "_evaluate", "if batch.gone > 1 else None", "if batch.gone > 0 else None")]
+
+
+@needs("results_away")
+@mutant
+def a_deadline_is_never_over() -> Patches:
+    """A result is waited for however long it takes."""
+    return [edited(polling.Poller, "_poll", "if outcomes is None and now - batch.accepted_at >= self._options.deadline:", "if False:")]
+
+
+@needs("rare_result", "record_fails")
+@mutant
+def entries_are_in_the_order_of_the_records() -> Patches:
+    """Entries in another order than the records are taken for those at their places."""
+    return [edited(result_entries.Entries, "_positions", "return [at[key] for key in wanted]", "return range(len(names))")]
+
+
+@needs("rare_result", "record_fails")
+@mutant
+def a_failure_of_some_is_one_of_all() -> Patches:
+    """A batch of which a result says FAILED, and that one record failed, failed as a whole."""
+    return [edited(results.Reading, "_rest", "some = named or", "some = False and named or")]
+
+
+@needs("rare_result", "record_fails")
+@mutant
+def a_sentence_says_nothing() -> Patches:
+    """A message that some of the records were processed says nothing against a word of success."""
+    return [edited(failure_evidence._Walk, "_message", "or names_failure(text)", "")]
+
+
+@needs("rare_result", "record_fails")
+@mutant
+def a_failure_is_of_the_next_index() -> Patches:
+    """A failure that names its record by an index from 0 is that of the next one."""
+    return [edited(result_names.RecordNames, "_at", "return [position]", "return [(position + 1) % self._records]")]
