@@ -127,6 +127,9 @@ class Reader:
                     await self._filter()
                     continue
                 batch = self._chunker.finish()
+                if batch is None:
+                    # What was left can't be sent: nothing waits any more, and whoever takes the outcomes learns of it.
+                    self._after_read()
                 if batch is None and self._source.ended:
                     break
                 self._gives_way = not self._source.ended

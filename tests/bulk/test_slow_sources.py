@@ -209,3 +209,22 @@ async def test_a_long_source_is_read_by_one_task(arm, sandbox) -> None:
     report = await arm.customers.create_many(source(), options=BulkOptions(max_records=100, poll_first=0.01))
     assert report.counts["succeeded"] == 2500
     assert len(tasks) == 1
+
+
+async def test_what_cant_be_sent_is_told_while_its_source_has_nothing_more_to_give(arm) -> None:
+    told = asyncio.Event()
+
+    async def source() -> AsyncIterator[dict[str, str]]:
+        yield {"documentNo": "D1", "additionalReference": "x" * 300}
+        await asyncio.wait_for(told.wait(), 5)
+        yield {"documentNo": "D2"}
+
+    run = arm.documents.create_many(source(), options=BulkOptions(max_bytes=256, poll_first=0.01))
+    async with run:
+        states = []
+        async for outcome in run:
+            states.append(outcome.common.state)
+            told.set()
+
+    assert states[0] == "invalid"
+    assert len(states) == 2
