@@ -88,6 +88,12 @@ def the_envelope_does_not_count() -> Patches:
     return [edited(chunking.Chunker, "__init__", "self._most = max_bytes - overhead", "self._most = max_bytes")]
 
 
+@mutant
+def what_cant_be_sent_is_waited_for() -> Patches:
+    """Where a slow source has given only what can't be sent, the reader asks again and again whether it has waited long enough."""
+    return [edited(reader.Reader, "next_batch", "self._after_read()", "pass")]
+
+
 @needs("stop_after")
 @mutant
 def failures_are_never_too_many() -> Patches:
