@@ -121,6 +121,8 @@ class Reader:
                 # Other tasks get their turn, also where hardly a record goes into a batch.
                 await clock.turns()
                 since = clock.monotonic()
+                # The run may have stopped meanwhile: nothing wakes who waits for more of the source then.
+                continue
             batch = self._chunker.take()
             if batch is None and (self._source.ended or self._lingered()):
                 if self._unread:

@@ -117,6 +117,8 @@ class Delta(RunObserver):
         # Of names that are under way: who was unsettled before, and for whom something may be processed late now.
         self._unsettled: dict[bytes, Unsettled] = {}
         self._ambiguous: set[bytes] = set()
+        # Who was settled in this sync: until the next one, something else that is sent is sent before it is known what comes late.
+        self._settled: dict[bytes, Unsettled] = {}
         # Names that are being looked up: what is settled for them meanwhile is not written to the state.
         self._filtering: frozenset[bytes | None] = frozenset()
         self._filtered: tuple[int, list[_Outgoing]] | None = None
@@ -249,8 +251,8 @@ class Delta(RunObserver):
             before = self._under_way.get(one.name)
             if before is not None:
                 self._earlier.setdefault(one.name, _EarlierRecords()).under_way[before[:_INDEX]] = before
-            elif one.unsettled is not None:
-                self._unsettled.setdefault(one.name, one.unsettled)
+            elif (unsettled := one.unsettled or self._settled.get(one.name)) is not None:
+                self._unsettled.setdefault(one.name, unsettled)
             self._under_way[one.name] = one.to_bytes(first)
 
     def on_settled(self, outcome: BatchOutcome) -> None:
@@ -338,6 +340,7 @@ class Delta(RunObserver):
         elif before is not None and is_sent:
             if digest is not None and digest == before.digest and before.sync < self._state.sync:
                 changes.settled.append(name)
+                self._settled[name] = before
             else:
                 changes.unsettled.append((name, digest))
 

@@ -168,6 +168,15 @@ def test_a_customer_that_was_overtaken_stays(letters):
     assert [line["payload"]["phoneNo"] for line in letters.lines] == ["old"]
     assert letters.replay() == 1
     assert letters.states == [("2", "rejected", "overtaken")]
+
+
+def test_two_records_of_a_customer_are_replayed_in_the_order_of_their_source(letters):
+    letters.fail(Fault.status(400), path="customers/batches", times=2)
+    letters.fail(Fault.status(400), path="customers/batches", skip=1)
+    records = customer(2, phoneNo="old"), customer(3), customer(2, phoneNo="new")
+    letters.push(*records, kind="customers", run_id="one", more=["--max-records", "2"])
+    assert [line["payload"]["phoneNo"] for line in letters.lines] == ["old", "new"]
+    assert letters.replay() == 0
     assert letters.served.ask(lambda sandbox: sandbox.customers.get("2"))["phoneNo"] == "new"
 
 

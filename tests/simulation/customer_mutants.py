@@ -395,6 +395,12 @@ def somebody_new_is_gone() -> Patches:
     return [edited(delta, "missing_keys", "number < end and", "number <= end and")]
 
 
+@mutant_of("sync")
+def who_was_settled_in_this_sync_is_settled() -> Patches:
+    """Something else that follows in the source that settles a customer is not sent once more, though something may come late."""
+    return [edited(delta.Delta, "_settle_late", "self._settled[name] = before", "pass")]
+
+
 # --- nights -----------------------------------------------------------------------------------------------------------------
 
 

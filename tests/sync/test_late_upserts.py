@@ -28,6 +28,7 @@ class Server:
         self.names: dict[str, str] = {}
         self.late: list[list[dict[str, Any]]] = []
         self.sent = 0
+        self.polls = 0
         self.url = ""
         self.over = asyncio.Event()
         self._uuids = itertools.count(1)
@@ -53,6 +54,7 @@ class Server:
         return web.json_response({"batchUuid": uuid, "status": "NOT-PROCESSED"}, status=202)
 
     async def result(self, request: web.Request) -> web.Response:
+        self.polls += 1
         entries = [{"customerNo": record["customerNo"], "result": "SUCCESS"} for record in self._batches[request.match_info["uuid"]]]
         return web.json_response({"status": "PROCESSED", "result": "SUCCESS", "customers": entries})
 
@@ -133,6 +135,29 @@ async def test_two_versions_far_apart_in_one_source(sync, server) -> None:
     assert server.names["1"] == "old"
     await sync([*named("new", 1), *others])
     assert server.names["1"] == "new"
+
+
+async def test_what_follows_in_the_source_that_settles_is_sent_again(sync, server) -> None:
+    """What is sent after it in the same sync may be overtaken still."""
+
+    async def source() -> AsyncIterator[dict[str, str]]:
+        yield named("old", 1)[0]
+        polls = server.polls
+        while server.polls == polls:
+            await asyncio.sleep(0.01)
+        # Until the result is in the state.
+        await asyncio.sleep(0.3)
+        yield named("new", 1)[0]
+
+    server.plan = ["reset"]
+    await sync(named("old", 1))
+    await sync(source(), max_records=1)
+    assert server.names == {"1": "new"}
+    server.process_late()
+    assert server.names == {"1": "old"}
+    await sync(named("new", 1))
+    assert server.names == {"1": "new"}
+    assert numbers(await sync(named("new", 1))) == (0, 0, 1, 0, 0)
 
 
 @pytest.mark.parametrize("fault", PROVED)

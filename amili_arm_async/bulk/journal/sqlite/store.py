@@ -366,7 +366,7 @@ class RunStore:
         Yields:
             The batches, in order.
         """
-        for batch in ids(connection, self.id, "state <> 'queued'"):
+        for batch in ids_in_order(connection, self.id, "state <> 'queued'"):
             # A batchUuid that several batches share does not lead to the result of this one.
             read = "SELECT attempt, tries, CASE WHEN shared = 0 THEN uuid END FROM batches WHERE id = ?"
             attempt, tries, uuid = connection.execute(read, (batch,)).fetchone()
