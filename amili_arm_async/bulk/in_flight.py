@@ -449,11 +449,11 @@ class BatchTracker:
         Args:
             refused: the records.
             reason: the outcome of those that would not have been sent anyway, unless their source could not read them; None: they stay
-                invalid.
+                invalid. So do those of a resumed run: an earlier attempt may have sent something with the same number.
         """
         for invalid in refused:
             outcome = invalid.outcome
-            if reason is None or invalid.is_unreadable:
+            if reason is None or invalid.is_unreadable or self._recorder.is_resumed:
                 self._recorder.invalid(invalid)
             else:
                 outcome = replace(outcome, common=reason)

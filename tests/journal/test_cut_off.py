@@ -54,6 +54,20 @@ async def goes_on(arm, sandbox, journal, source, report, client_no):
     assert all(one.key.startswith("content:") and one.taken == 2 for one in over), "each number once, each content as often as it is there"
 
 
+async def test_what_can_not_be_sent_is_not_called_not_sent_where_its_number_was(arm, sandbox, journal):
+    """The rest of a list is only named once the run has ended. What an earlier attempt sent under that number was another document."""
+    await send(arm, invoices(2), journal=journal, **RUN)
+    sandbox.inject(Fault.status(403), method="POST", path="documents/batches", times=None)
+    source = [invoice("new"), *invoices(1), invoice("D001", yourReference="x" * 2000)]
+
+    again = await send(arm, source, journal=journal, max_bytes=1000, max_records=1, concurrency=1, raises=BulkError, **RUN)
+
+    assert {(failure.key, failure.state, failure.reason) for failure in again.report.failures()} == {
+        ("new", "not_sent", "403"),
+        ("D001", "invalid", "too_large"),
+    }
+
+
 async def test_cancelled_at_every_answer_of_the_journal(arm, sandbox, folder):
     """The journal's thread answers to the loop: the run is cancelled just before the n-th answer, for every n."""
     loop = asyncio.get_running_loop()

@@ -95,7 +95,7 @@ class CustomersStory(Story):
         # Whether the journal is an older one.
         self._is_older = False
         # What the dead letter had before a replay, and in the lines of which runs.
-        self._payloads: dict[str, frozenset[str]] = {}
+        self._payloads: dict[str, frozenset[tuple[str, bool]]] = {}
         # By run, the source of its last process, where that came to its end: what its records say.
         self._told: dict[tuple[str, bool], tuple[str, ...]] = {}
         # The runs that had not ended, and those that have more than successes.
@@ -146,8 +146,12 @@ class CustomersStory(Story):
             # A replay goes on with the run, and a run that is pruned can't go on.
             self._is_older = True
         self._unfinished = self._not_done(act.what) if act.what in {"replay", "prune"} else frozenset()
-        lines = [(line["run_id"], text_of(line["payload"])) for line in self._lines() if line["payload"] is not None]
-        self._payloads = {text: frozenset(run_id for run_id, other in lines if other == text) for _, text in lines}
+        lines = [
+            ((line["run_id"], line["operation"].startswith("customers.update")), text_of(line["payload"]))
+            for line in self._lines()
+            if line["payload"] is not None
+        ]
+        self._payloads = {text: frozenset(run for run, other in lines if other == text) for _, text in lines}
 
     def restored(self) -> None:
         self._is_older = True
@@ -220,7 +224,7 @@ class CustomersStory(Story):
                 sent = [one for one in self.service.versions[name] if one.process.pid in pids]
                 was_last = any(text_of(one.record) == last and one.process.pid != begun.process.pid and one.is_heard for one in sent)
                 now = text_of(sent[-1].record) if was_last and sent[-1].process is begun.process else last
-                if now != last and now in texts and self._payloads.get(now) == {run[0]}:
+                if now != last and now in texts and self._payloads.get(now) == {run}:
                     self.violate("replay", f"it sent {now}, and its run has sent {last}, which is newer")
 
     def _is_true_run(self, begun: Begun, report: BulkReport) -> None:

@@ -1,4 +1,4 @@
-"""Faults of runs of documents that other judges tried: in what is read, cut, reported, looked up and replayed."""
+"""More faults of runs of documents: in what is read, cut, reported, looked up and replayed."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ FOUND_SOON = ("what_is_invalid_is_not_named", "an_invalid_record_moves_the_index
 """Mutants that are found with few seeds; `python -m tests.simulation --mutants` looks for all."""
 
 # --- when something leaves --------------------------------------------------------------------------------------------------
+
+
+@mutant
+def what_cant_be_sent_was_not_sent() -> Patches:
+    """A record that can't be sent is called not sent at the end of a run, though an earlier attempt sent something with its number."""
+    return [edited(in_flight.BatchTracker, "name_invalid", " or self._recorder.is_resumed", "")]
 
 
 @mutant

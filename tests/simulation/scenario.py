@@ -145,6 +145,8 @@ class _Story(BaseStory):
         self._lines: Counter[bytes] = Counter()
         # By process, after how many more commits it is cancelled, and whether that is before the last of them.
         self._cancels: dict[Process, tuple[int, bool]] = {}
+        # What is removed later can't be put back as the same file, which its mark knows: nothing branches off before.
+        self._removals = sum(act.takes_away is not None for act in scenario.acts)
 
     def run(self) -> None:
         """Does all acts, and what people do the next morning."""
@@ -164,7 +166,7 @@ class _Story(BaseStory):
     def _committed(self) -> None:
         """Cancels who is to be cancelled at this commit, and keeps some of the moments in which a machine may stop."""
         self._count_down(before=False)
-        if self.service.is_well or self.branch is not None:
+        if self.service.is_well or self.branch is not None or self._removals:
             return
         if self.scenario.branch is not None:
             if self.machine.commits == self.scenario.branch:
@@ -219,6 +221,7 @@ class _Story(BaseStory):
         self.succeeded = defaultdict(set, {run: names.copy() for run, names in moment["succeeded"].items()})
         self.copies, self.was_restored, self.is_elsewhere, self.boots = moment["story"]
         self._put_back(moment["files"])
+        self._lines = self._read_lines()
         self._lines = self._read_lines()
         self.branch = moment["commits"]
         self.machine.keeps_flushed = False
@@ -589,6 +592,7 @@ class _Story(BaseStory):
 
     def _take_away(self, what: str) -> None:
         """Somebody removes a file of the journal, whoever uses it."""
+        self._removals -= 1
         suffixes = {"file": ("",), "wal": ("-wal",), "both": ("", "-wal", "-shm")}[what]
         paths = [path for suffix in suffixes if (path := self.folder / f"journal{suffix}").exists()]
         if paths:

@@ -202,7 +202,7 @@ class Service:
     def kept(self) -> dict[str, Any]:
         """Returns a copy of the books, for `back_to`."""
         # Nothing else of a batch changes.
-        polls = [(batch, batch.polls, batch.is_found) for batch in self.batches.values()]
+        polls = [(batch, batch.polls, batch.is_found, batch.gone) for batch in self.batches.values()]
         return {**{name: copy(getattr(self, name)) for name in _BOOKS}, "polls": polls}
 
     def back_to(self, kept: dict[str, Any]) -> None:
@@ -210,8 +210,8 @@ class Service:
         for name in _BOOKS:
             setattr(self, name, copy(kept[name]))
         self.batches = {batch.uuid: batch for batch, *_ in kept["polls"]}
-        for batch, polls, is_found in kept["polls"]:
-            batch.polls, batch.is_found = polls, is_found
+        for batch, polls, is_found, gone in kept["polls"]:
+            batch.polls, batch.is_found, batch.gone = polls, is_found, gone
         self.siblings.clear()
         self._in_doubt.clear()
         self._read_at.clear()
@@ -480,8 +480,10 @@ class Service:
             self._answer(connection, 200, self._result(batch))
 
     def is_gone(self, name: str) -> bool:
-        """Whether the result of a batch with a document was gone more than once: one that is accepted just now may not be there yet."""
-        return any(batch.gone > 1 for batch in self.batches.values() if name in map(name_of, batch.records))
+        """Whether the result of a batch with a document was gone more than once, or when it was asked for the last time: one that is
+        accepted just now may not be there yet."""
+        of_it = [batch for batch in self.batches.values() if name in map(name_of, batch.records)]
+        return any(batch.gone > 1 or (batch.gone and self.world.seconds >= batch.taken_at + self.deadline) for batch in of_it)
 
     def _other_result(self, batch: Batch) -> tuple[int, Any]:
         """The same result in another form: each is true, and most say less."""
