@@ -188,6 +188,7 @@ _NETWORK: Final[Mapping[str, str]] = MappingProxyType(
         "no_connection": "there was no connection to the service",
         "connect_timeout": "there was no connection to the service in time",
         "timeout": "the service did not answer in time",
+        "too_late": "the connection took longer than a batch may wait once it is recorded as about to be sent",
         "proxy_not_found": "the host name of the proxy was not found",
         "proxy_not_reached": "there was no connection to the proxy",
         "no_connection_through_the_proxy": "the proxy gave no connection to the service",
