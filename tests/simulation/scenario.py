@@ -136,6 +136,8 @@ class _Story(BaseStory):
         self._max_bytes = scenario.max_bytes or BulkOptions().max_bytes
         # How many runs have a part in it.
         self.runs = len({RUN, *(name or RUN for act in scenario.acts for name in (act.run_id, act.beside, act.together))})
+        # Of two attempts of a run in one process, one may send what the other one did not.
+        self.runs += any(act.together == act.run_id for act in scenario.acts)
         # What has the number of another document is invalid, and that one is in the journal.
         self._is_all_in_one_run = self.runs == 1 and not any(act.changed for act in scenario.acts)
         self._may_stop = 0
