@@ -388,10 +388,10 @@ class SharedStory(BaseStory):
         if lost := [number for record in records if (number := record["documentNo"]).casefold() not in known]:
             self.violate("intent", f"{sender} sent {lost}, and the journal does not know it")
 
-    def _owners(self, run: int, part: int) -> tuple[int, Any, float | None] | None:
-        query = "SELECT epoch, owner, extract(epoch FROM lease_until)::float8 FROM amili_arm.parts WHERE run = %s AND part = %s"
+    def _owners(self, run: int, part: int) -> tuple[int, Any, float | None, int] | None:
+        query = "SELECT epoch, owner, extract(epoch FROM lease_until)::float8, writes FROM amili_arm.parts WHERE run = %s AND part = %s"
         rows = self.database.rows(query, (run, part))
-        return (rows[0][0], json.loads(rows[0][1]) if rows[0][1] else None, rows[0][2]) if rows else None
+        return (rows[0][0], json.loads(rows[0][1]) if rows[0][1] else None, *rows[0][2:]) if rows else None
 
     def _committed(self, commit: Commit) -> None:
         """Nothing is written but by the owner of the part."""
@@ -409,9 +409,10 @@ class SharedStory(BaseStory):
 
     def _is_free(self, process: Process, values: Sequence[Any]) -> None:
         """A part is taken over only where nobody owns it any more."""
-        run, part, epoch = values[2:5]
+        run, part, epoch, writes = values[2:6]
         found = self._owners(run, part)
-        if found is None or found[0] != epoch or found[1] is None:
+        if found is None or (found[0], found[3]) != (epoch, writes) or found[1] is None:
+            # It takes nothing: its owner has written meanwhile, or somebody else was faster.
             return
         named, until = found[1], found[2] or 0.0
         self.takeovers += 1
