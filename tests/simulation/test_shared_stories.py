@@ -24,6 +24,8 @@ from .shared_story import run_shared
 from .versions import same_turns
 
 CASES = sorted((Path(__file__).parent / "cases" / "shared").glob("*.json"))
+# Where a rule of the simulation was wrong, nothing can be taken out again.
+MENDED = [case for case in CASES if kinds.read_case(case)[1]]
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +70,7 @@ def test_what_once_failed_is_mended(case):
     assert kinds.run(kinds.read_case(case)[0]).violations == []
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+@pytest.mark.parametrize("case", MENDED, ids=lambda case: case.stem)
 @same_turns
 def test_without_its_mend_it_fails_again(case):
     plan, mutant = kinds.read_case(case)
