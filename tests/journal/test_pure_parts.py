@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from copy import deepcopy
 from decimal import Decimal
 from typing import Any
 
@@ -117,11 +118,7 @@ def changed(value, data):
     if not leaves:
         return {"more": 1}
     path = data.draw(st.sampled_from(leaves))
-    copied = json.loads(
-        json.dumps(value, default=lambda number: {"$": str(number)}),
-        object_hook=lambda item: Decimal(item["$"]) if set(item) == {"$"} else item,
-    )
-    inner = copied
+    inner = copied = deepcopy(value)
     for step in path[:-1]:
         inner = inner[step]
     before = inner[path[-1]]
