@@ -105,17 +105,17 @@ def money_is_lost(
     """Compares the sums of a run with those of the documents that it named: `states` has the state of each that did not succeed."""
     if not totals.adds_up:
         yield "the money does not add up"
-    expected: Counter[str] = Counter()
+    expected: Counter[tuple[str, str]] = Counter()
     for index in range(read):
-        expected[states.get(index, "success")] += int(source[index]["currencyAmounts"]["inclVat"])
-    found: dict[str, Decimal] = {}
+        expected[states.get(index, "success"), str(source[index].get("currency"))] += int(source[index]["currencyAmounts"]["inclVat"])
+    found: dict[tuple[str, str], Decimal] = {}
     for currency in totals.currencies:
         for state, part in currency.states.items():
-            name = "success" if state in success else state
+            name = "success" if state in success else state, str(currency.currency)
             found[name] = found.get(name, Decimal(0)) + (part.total or 0)
-    for state in sorted({*expected, *found}):
-        if found.get(state, Decimal(0)) != expected[state]:
-            yield f"{found.get(state, 0)} are {state}, and the documents of that state have {expected[state]}"
+    for name in sorted({*expected, *found}):
+        if found.get(name, Decimal(0)) != expected[name]:
+            yield f"{found.get(name, 0)} {name[1]} are {name[0]}, and the documents of that state have {expected[name]}"
 
 
 def what_a_report_says_of_its_source(report: BulkReport, wanted: int, *, is_list: bool, stop_after: int | None) -> str | None:

@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from amili_arm_async import paging
-from amili_arm_async.bulk import in_flight, keys, reader, results
-from amili_arm_async.bulk.journal import matching
+from amili_arm_async.bulk import in_flight, keys, reader, report, results, workers
+from amili_arm_async.bulk.journal import dead_letter, matching
 from amili_arm_async.bulk.journal.replay import engine, lines
 from amili_arm_async.bulk.journal.sqlite import contents, in_order, journal, queries, replay, store
 from amili_arm_async.bulk.outcomes import NOT_ON_SERVER, SUCCESS
 from amili_arm_async.bulk.runner import BulkRunner
-from amili_arm_async.nightly import blocked
+from amili_arm_async.nightly import blocked, money, timeline
 from amili_arm_async.nightly import run as nightly
-from amili_arm_async.resources import concurrent, customers
+from amili_arm_async.resources import bulk, concurrent, customers
 from amili_arm_async.sync import delta, state
+from amili_arm_async.sync import run as sync
 
 from .mutants import Patches, edited, mutant
 
@@ -401,7 +402,86 @@ def who_was_settled_in_this_sync_is_settled() -> Patches:
     return [edited(delta.Delta, "_settle_late", "self._settled[name] = before", "pass")]
 
 
+@mutant_of("sync")
+def a_dry_run_writes_the_state() -> Patches:
+    """A dry run of a sync uses the state itself."""
+    return [edited(state.SyncState, "_make_thread", "if self._dry_run:", "if False:")]
+
+
+@mutant_of("sync")
+def a_dry_run_sends() -> Patches:
+    """A dry run sends what would be sent."""
+    return [edited(workers.Workers, "__init__", "if spec.options.dry_run", "if False")]
+
+
+@mutant_of("sync")
+def a_limited_source_has_all() -> Patches:
+    """Customers are forgotten after a sync that was limited."""
+    return [edited(sync.SyncReport, "forget", "if self.bulk.limited_to is not None:", "if False:")]
+
+
+@mutant_of("sync")
+def who_is_not_known_is_new() -> Patches:
+    """A customer of whom the state has no digest counts as new."""
+    return [edited(delta.Delta, "_compare", "_NEW if name not in known", "_NEW if before is None")]
+
+
+@mutant_of("sync")
+def what_is_the_same_is_settled() -> Patches:
+    """Where all that was read is as the state has it, nothing is sent, though something may be processed late."""
+    return [edited(delta.Delta, "_compare", "and not found.unsettled and found.names", "and found.names")]
+
+
+@mutant_of("sync")
+def a_shortfall_is_good() -> Patches:
+    """A report is good though its source holds too little."""
+    is_read = property(lambda self: (self.source_exhausted or self.limited_to is not None) and not self.failed_records)
+    return [(report.BulkReport, "ok", is_read)]
+
+
 # --- nights -----------------------------------------------------------------------------------------------------------------
+
+
+@mutant_of("nightly")
+def those_who_were_not_read_do_not_count() -> Patches:
+    """Documents are sent though the customers were left before the last of them was read."""
+    return [edited(nightly.NightlyRun, "_send_customers", "if not failed.complete and self._documents is not None:", "if False:")]
+
+
+@mutant_of("nightly")
+def who_is_in_the_file_did_not_fail() -> Patches:
+    """Of very many customers that did not succeed, only those in memory block their documents."""
+    return [edited(blocked.FailedCustomers, "among", "(self._overflow.among(wanted) if self._overflow is not None else set())", "set()")]
+
+
+@mutant_of("nightly")
+def what_was_sent_is_blocked() -> Patches:
+    """A document that an earlier night has sent is said to be blocked."""
+    return [edited(in_flight.BatchTracker, "with_earlier", 'if outcome.state == "blocked"]', "if False]")]
+
+
+@mutant_of("nightly")
+def what_is_blocked_is_not_written() -> Patches:
+    """The journal has no row of a document that is blocked."""
+    return [edited(in_flight, "_is_new", 'return outcome.state == "blocked" or outcome is _STALE', "return outcome is _STALE")]
+
+
+@mutant_of("nightly")
+def all_currencies_are_one() -> Patches:
+    """The sum of a currency is that of all documents of a batch."""
+    return [edited(money.MoneyObserver, "_settle", "if other == number]", "]")]
+
+
+@mutant_of("nightly")
+def a_night_does_not_say_why_it_ended() -> Patches:
+    """The report of a night that ended early says nothing of that."""
+    return [edited(nightly.NightlyRun, "run_with", "self._progress.error = ", "_ = ")]
+
+
+@mutant_of("nightly")
+def half_of_the_timeline_is_dropped() -> Patches:
+    """A night that takes long has not all records in its timeline."""
+    return [edited(timeline.TimelineObserver, "_halve", "bucket.merge(neighbour)", "pass")]
 
 
 @mutant_of("nightly")
@@ -682,6 +762,49 @@ def an_older_line_wins() -> Patches:
 def what_was_replayed_is_done() -> Patches:
     """A line is taken out of the dead letter, whatever became of its record."""
     return [edited(engine.Replay, "_take_report", "self.table.mark_left(numbers[failure.index]", "(numbers[failure.index]")]
+
+
+@mutant_of("customers")
+def an_open_batch_is_not_waited_for() -> Patches:
+    """What is newer is sent while a batch of an earlier attempt of the run is processed still."""
+    decide = edited(matching, "decide_customer", 'if entry.state in {"open", "accepted"}})', "if False})")[2]
+    return [(store, "decide_customer", decide)]
+
+
+@mutant_of("customers")
+def a_stop_in_a_pause_is_not_seen() -> Patches:
+    """A run that stops while its reader gives others their turn waits for ever for more of its source."""
+    return [edited(reader.Reader, "next_batch", "then.\n            continue", "then.")]
+
+
+@mutant_of("customers")
+def what_may_be_there_was_not_sent() -> Patches:
+    """After a replay that was interrupted, a line says that a record was not sent that the service may have."""
+    return [edited(lines.LineTable, "mark_left", "AND NOT (state IN ('unknown', 'accepted') AND ?1 = 'not_sent')", "")]
+
+
+@mutant_of("customers")
+def the_lines_of_other_runs_go() -> Patches:
+    """A run that ends writes its lines over those of others."""
+    return [edited(dead_letter.DeadLetter, "_others", "if not line.startswith(self._head):", "if False:")]
+
+
+@mutant_of("customers")
+def an_update_creates() -> Patches:
+    """Customers that are to be updated are created where there are none."""
+    return [edited(customers.Customers, "update_many", '"customers.update_batch"', '"customers.create_batch"')]
+
+
+@mutant_of("customers")
+def nothing_is_expected() -> Patches:
+    """A run says nothing of a source that holds too little."""
+    return [edited(bulk.BulkWrites, "run", "expectation or expectation_of(at_least, has_state=False)", "expectation")]
+
+
+@mutant_of("customers")
+def too_many_failures_do_not_stop() -> Patches:
+    """A run goes on, however many records fail."""
+    return [edited(in_flight.BatchTracker, "_check_failures", "if limit is None:", "if True:")]
 
 
 @mutant_of("customers")

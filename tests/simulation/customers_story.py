@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections import Counter
@@ -13,14 +14,14 @@ from typing import Any, ClassVar
 
 from amili_arm_async import ArmClient, ArmError, BulkOptions, BulkReport, JournalError, NotSentError, Reconcile, prune_journal
 from amili_arm_async.bulk.journal.replay.engine import Replay
-from amili_arm_async.bulk.outcomes import SUCCESS
+from amili_arm_async.bulk.outcomes import FAILURES, SUCCESS
 from amili_arm_async.bulk.run import BulkRun
 
 from .customer_source import given_as
 from .plan import Act, Plan
 from .registry import FAULTS, customer_name, text_of
 from .scenario import ReplayingClient
-from .story import Begun, Story
+from .story import HIDE_RESULTS, Begun, Story
 from .sync_story import NARROW, ODD, come_back, draw_act
 
 __all__ = ["CustomersStory", "draw"]
@@ -54,6 +55,9 @@ def draw(seed: int) -> Plan:
             "update": rng.random() < 0.2,
             "dead_letter": rng.random() < 0.4,
             "accepted": rng.random() < 0.1,
+            "dry": rng.random() < 0.05 and what == "send",
+            "stop_after": rng.choice((1, 2, 4)) if rng.random() < 0.2 else 0,
+            "at_least": rng.choice((0.5, 1.0)) if rng.random() < 0.2 else 0.0,
         }
         if comes_back:
             # The same run with two contents, in turns.
@@ -63,11 +67,16 @@ def draw(seed: int) -> Plan:
         acts.append(replace(act, **own, forget=False, full=False) if act.what in {"send", "one", "replay"} else act)  # type: ignore[arg-type]
     faults = tuple(fault for fault in FAULTS if rng.random() < share)
     odds, batch, concurrency = rng.choice((0.02, 0.1, 0.3, 0.6)), rng.choice((1, 2, 3, 5)), rng.choice((1, 2, 3, 8))
-    drawn = Plan("customers", seed, tuple(acts), faults, odds, customers, batch, concurrency)
+    drawn = Plan("customers", seed, tuple(acts), faults, odds, customers, batch, concurrency, slow_disk=rng.random() < 0.2)
     if rng.random() >= NARROW:
         return drawn
-    if rng.random() < 0.5:
+    which = rng.random()
+    if which < 0.5:
         return _dead_letters(rng, drawn)
+    if which < 0.65:
+        # A run that was killed is started again with something newer, while what it has sent is processed still.
+        first = Act("send", journal=True, run_id="run 1", kill_at=int(rng.expovariate(1 / 60)) + 40)
+        return replace(drawn, acts=(first, replace(first, edits=1, kill_at=None)), faults=("slow_processing",), odds=0.6)
     return replace(drawn, acts=come_back(rng, Act("send", journal=True, run_id="run 1")), faults=faults[:2])
 
 
@@ -86,7 +95,7 @@ class CustomersStory(Story):
     """Runs with one journal, and calls beside it."""
 
     files: ClassVar[tuple[str, ...]] = ("journal",)
-    memory: ClassVar[tuple[str, ...]] = ("_runs", "_is_older", "_payloads", "_told", "_unfinished")
+    memory: ClassVar[tuple[str, ...]] = ("_runs", "_is_older", "_payloads", "_letters", "_told", "_unfinished", "_open")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -96,6 +105,10 @@ class CustomersStory(Story):
         self._is_older = False
         # What the dead letter had before a replay, and in the lines of which runs.
         self._payloads: dict[str, frozenset[tuple[str, bool]]] = {}
+        # The lines of the dead letter before the last job.
+        self._letters: tuple[dict[str, Any], ...] = ()
+        # The batches that were open in the journal then.
+        self._open: frozenset[str] = frozenset()
         # By run, the source of its last process, where that came to its end: what its records say.
         self._told: dict[tuple[str, bool], tuple[str, ...]] = {}
         # The runs that had not ended, and those that have more than successes.
@@ -121,9 +134,12 @@ class CustomersStory(Story):
                 settings["dead_letter"] = self.folder / "dead_letter"
             options = self.options(act, results="accepted" if act.accepted else "wait", **settings)
             send = arm.customers.update_many if act.update else arm.customers.create_many
-            run = send(given_as(act.form, begun.source), options=options)
+            run = send(given_as(act.form, begun.source), options=options, at_least=self._expected(act))
             begun.made.append(run.report)
             await run
+
+    def _expected(self, act: Act) -> int:
+        return int(act.at_least * self.plan.customers)
 
     async def _replay(self, arm: ArmClient) -> None:
         path = self.folder / "dead_letter"
@@ -132,7 +148,12 @@ class CustomersStory(Story):
         options = BulkOptions(max_records=self.plan.batch, concurrency=self.plan.concurrency, deadline=120.0, patience=300.0)
         with closing(Replay(_Client(arm), str(path), options, Reconcile(settle=0.0), unknown_fields=None, max_named=10)) as replay:
             replay.prepare()
-            await replay.run()
+            try:
+                await replay.run()
+            except (ArmError, asyncio.CancelledError):
+                # As the command does when it is interrupted.
+                replay.finish()
+                raise
             replay.finish()
 
     def before(self, act: Act) -> None:
@@ -145,10 +166,12 @@ class CustomersStory(Story):
         if act.what in {"replay", "prune"}:
             # A replay goes on with the run, and a run that is pruned can't go on.
             self._is_older = True
+        self._open = frozenset(row[0] for row in self.rows("journal", "SELECT uuid FROM batches WHERE state = 'open' AND shared = 0")[0])
         self._unfinished = self._not_done(act.what) if act.what in {"replay", "prune"} else frozenset()
+        self._letters = tuple(self._lines())
         lines = [
             ((line["run_id"], line["operation"].startswith("customers.update")), text_of(line["payload"]))
-            for line in self._lines()
+            for line in self._letters
             if line["payload"] is not None
         ]
         self._payloads = {text: frozenset(run for run, other in lines if other == text) for _, text in lines}
@@ -178,12 +201,7 @@ class CustomersStory(Story):
     def after(self, begun: Begun) -> None:
         act, sent = begun.act, self.service.sent[begun.process.pid]
         if act.what == "one":
-            # An answer to a single call that comes too early is like any other: no batchUuid is missing in it.
-            believes = self.service.struck["early_answer"] > 0
-            for record, said in begun.made:
-                was_sent = sent[text_of(record)]
-                if (said == "succeeded" and not was_sent and not believes) or (said == "not sent" and was_sent):
-                    self.violate("contradiction", f"{customer_name(record)} is {said}, and was taken {sent[text_of(record)]} times")
+            self._are_true_calls(begun)
         elif act.what == "delete":
             self._is_deleted_once(begun)
         elif act.what == "prune":
@@ -191,12 +209,26 @@ class CustomersStory(Story):
             if lost := sorted(self._unfinished - kept):
                 self.violate("prune", f"runs {lost} are pruned, and not all of their records succeeded")
         elif act.what == "replay":
-            if not begun.is_cut:
-                self._is_replayed(begun)
+            self._is_replayed(begun)
             if others := sorted(sent.keys() - self._payloads.keys()):
                 self.violate("replay", f"it sent what is not in the dead letter: {others}")
         elif act.what == "send" and begun.made:
             self._is_true_run(begun, begun.made[0])
+        if act.what in {"send", "one"} and (begun.process.pid, "POST" if act.update else "PUT") in self.service.methods:
+            self.violate("method", f"customers are sent with the wrong method, and update is {act.update}")
+
+    def _are_true_calls(self, begun: Begun) -> None:
+        """What a single call says of its customer is true."""
+        sent = self.service.sent[begun.process.pid]
+        # An answer to a single call that comes too early is like any other: no batchUuid is missing in it.
+        believes = self.service.struck["early_answer"] > 0
+        calls = Counter(text_of(record) for record, _ in begun.made)
+        for record, said in begun.made:
+            text = text_of(record)
+            # Of calls with the same content, another one may have sent it.
+            was_sent, is_only = sent[text], calls[text] == 1
+            if (said == "succeeded" and not was_sent and not believes) or (said == "not sent" and was_sent and is_only):
+                self.violate("contradiction", f"{customer_name(record)} is {said}, and was taken {was_sent} times")
 
     def _is_deleted_once(self, begun: Begun) -> None:
         """A deletion is not repeated where it may have been done, and what a call says of it is true."""
@@ -212,6 +244,10 @@ class CustomersStory(Story):
         if ended & self._unfinished:
             self.violate("replay", f"it ended runs whose source was not read to its end: {sorted(ended & self._unfinished)}")
         left = {text_of(line["payload"]) for line in self._lines() if line["payload"] is not None}
+        was_less = {text_of(line["payload"]) for line in self._letters if line["state"] not in {"unknown", "accepted"}}
+        there = self._payloads.keys() - was_less
+        if less := [text for line in self._lines() if line["state"] == "not_sent" and (text := text_of(line["payload"])) in there]:
+            self.violate("replay", f"{less} may be with the service, and are now said to be not sent")
         for text in self._payloads.keys() - left:
             versions = self.service.versions[customer_name(json.loads(text))]
             if not any(text_of(one.record) == text for one in versions):
@@ -235,13 +271,52 @@ class CustomersStory(Story):
         if refused and self.service.sent[begun.process.pid]:
             self.violate("refused", "a run that was refused has sent something")
         failures = {failure.index: failure for failure in report.failures()}
+        self._is_stopped_and_expected(begun, report, failures)
+        self._are_kept(act)
+        if act.dry:
+            return
         if act.journal and not begun.is_cut and not act.beside and report.source_exhausted:
             self._told = {**self._told, (act.run_id, act.update): tuple(map(text_of, begun.source))}
         self._was_taken(begun, report, failures)
+        if act.journal:
+            self._waits_for_earlier(begun, self._pids(act, begun.process.pid))
         if act.journal and not act.accepted:
             self._is_latest(begun, report, failures)
             if act.dead_letter and not begun.is_cut:
                 self._is_true_dead_letter(begun, failures)
+
+    def _is_stopped_and_expected(self, begun: Begun, report: BulkReport, failures: dict[int, Any]) -> None:
+        """A run with too many failures ends early; one whose source holds too little says so."""
+        if begun.is_cut:
+            return
+        failed = sum(failure.state in FAILURES for failure in failures.values())
+        if failed >= begun.act.stop_after > 0:
+            self.violate("stop", f"{failed} records failed, and it went on")
+        is_short = len(begun.source) < self._expected(begun.act) and report.limited_to is None
+        if (report.shortfall is not None) != is_short:
+            self.violate("shortfall", f"{report.shortfall!r}, and {len(begun.source)} of {self._expected(begun.act)} are there")
+
+    def _are_kept(self, act: Act) -> None:
+        """The lines of other runs stay in the dead letter."""
+        operation = f"customers.{'update' if act.update else 'create'}_batch"
+        others = [line for line in self._letters if not act.journal or (line["run_id"], line["operation"]) != (act.run_id, operation)]
+        now = self._lines()
+        if lost := [line["key"] for line in others if line not in now]:
+            self.violate("dead letter", f"lines of other runs are gone: {lost}")
+
+    def _waits_for_earlier(self, begun: Begun, pids: tuple[int, ...]) -> None:
+        """What an earlier attempt has sent is waited for, where its journal knows of the batch."""
+        act = begun.act
+        if not HIDE_RESULTS.isdisjoint(self.service.struck) or act.freeze_at is not None or self._act.beside or act.accepted:
+            # A run that ends when all is accepted waits for no result.
+            return
+        for batch in (self.service.batches[uuid] for uuid in self._open if uuid in self.service.batches):
+            for place, record in enumerate(batch.records):
+                versions = self.service.versions[customer_name(record)]
+                mine = [one for one in versions if one.process is begun.process and text_of(one.record) != text_of(record)]
+                is_of_run = any(one.record is record and one.process.pid in pids for one in versions)
+                if is_of_run and place not in batch.failed and any(one.taken_at < batch.done_at for one in mine):
+                    self.violate("one after the other", f"{customer_name(record)} is sent, and {batch.uuid} is processed still")
 
     def _pids(self, act: Act, pid: int) -> tuple[int, ...]:
         return self._runs[act.run_id, act.update] if act.journal else (pid,)

@@ -75,5 +75,5 @@ def _link(number: int, pages: int, size: int, query: str, fault: str | None, odd
     if fault == "no_next_page" or (number >= pages and odd not in _WITHOUT_END):
         return None
     if fault == "odd_link":
-        return number + 1 if number % 2 else "the next one"
+        return ({"pageNo": number + 1}, number + 1, "the next one")[number % 3]
     return f"/arm/clients/2218/customers?query={query}&pageno={number if fault == 'link_back' else number + 1}&pagesize={size}"

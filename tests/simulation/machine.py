@@ -19,6 +19,7 @@ from anyio._backends import _asyncio as anyio_backend
 from amili_arm_async import clock, connections, retry
 from amili_arm_async.bulk.journal.sqlite import find_run, inspect, journal, other_runs, replay, schema, store
 from amili_arm_async.errors import ArmError
+from amili_arm_async.nightly import blocked
 from amili_arm_async.sqlite import worker
 from amili_arm_async.sync import state
 
@@ -45,6 +46,7 @@ class Machine:
         on_work: called when one is about to begin.
         keeps_flushed: whether `flushed` is kept.
         flushed: the files, as they were when they were last flushed to the disk: what a power cut leaves.
+        slowness: how many times longer a transaction takes than usual.
     """
 
     def __init__(self, world: World, network: Network) -> None:
@@ -60,6 +62,7 @@ class Machine:
         self.on_work: Callable[[], object] = lambda: None
         self.keeps_flushed = True
         self.flushed: dict[str, bytes] = {}
+        self.slowness = 1.0
 
     @contextlib.contextmanager
     def under(self) -> Iterator[None]:
@@ -83,6 +86,8 @@ class Machine:
             (journal, "SqliteWorker", worker_of),
             # What is written and read is the same in small pages, and takes less time.
             (schema, "JOURNAL", replace(schema.JOURNAL, page=4096)),
+            # So that a few customers are as a hundred thousand: some are kept in a file.
+            (blocked, "_MEMORY_LIMIT", 2),
             (store, "lock", self._lock),
             (find_run, "is_locked", self._is_locked),
             (inspect, "is_locked", self._is_locked),
@@ -185,7 +190,7 @@ class _SimWorker(worker.SqliteWorker):
         return _shielded(self._started)
 
     def _soon(self, do: Callable[[], None]) -> None:
-        self._machine.world.after(self._machine._rng.random() ** 2 * 0.01, do, self._process)
+        self._machine.world.after(self._machine._rng.random() ** 2 * 0.01 * self._machine.slowness, do, self._process)
 
     def _open_file(self) -> None:
         try:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
-from amili_arm_async import ArmClient, Reconcile
+from amili_arm_async import ArmClient, BulkReport, Reconcile
 from amili_arm_async.bulk.outcomes import SUCCESS
+from amili_arm_async.bulk.run import BulkRun
 from amili_arm_async.nightly.run import NightlyReport
 
-from .books import money_is_lost, total_of
+from .books import money_is_lost, read_runs, total_of
 from .customer_source import given_as, number_of
 from .plan import Act, Plan
 from .registry import FAULTS, customer_name, text_of
@@ -32,6 +35,7 @@ def draw(seed: int) -> Plan:
         act = draw_act(rng, rng.choices(("night", "jump", "wait"), (80, 6, 6))[0], customers, odd)
         own = {"documents": customers * 3 // 2, "reconcile": rng.random() < 0.3, "resend": rng.random() < 0.4}
         # A document of a night has the same number whatever happens to its customer.
+        own |= {"dry": rng.random() < 0.07, "leaves": rng.randrange(1, 5) if rng.random() < 0.2 else 0}
         acts.append(replace(act, **own, forget=False, power_cut=False) if act.what == "night" else act)  # type: ignore[arg-type]
     faults = tuple(fault for fault in FAULTS if rng.random() < share)
     return Plan(
@@ -47,10 +51,28 @@ def _referred(customer: int, document: int) -> str | int:
     return int(number) if number.isdigit() else number.swapcase()
 
 
+async def _leave(after: int, run: BulkRun) -> None:
+    """Takes some outcomes of a part, and leaves it."""
+    async with run:
+        async for _ in run:
+            after -= 1
+            if not after:
+                break
+
+
 class NightlyStory(Story):
     """Nights with one state and one journal."""
 
     files: ClassVar[tuple[str, ...]] = ("state", "journal")
+    memory: ClassVar[tuple[str, ...]] = ("_taken",)
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        # What was taken before the last night.
+        self._taken = Counter[str]()
+
+    def before(self, act: Act) -> None:
+        self._taken = self.service.taken.copy()
 
     def _documents(self, act: Act) -> list[dict[str, Any]]:
         return [
@@ -58,7 +80,7 @@ class NightlyStory(Story):
                 "documentNo": f"D{one:03}",
                 "documentType": "IN",
                 "customerNo": _referred(one % self.plan.customers, one),
-                "currency": "NOK",
+                "currency": ("NOK", "SEK")[one % 2],
                 "currencyAmounts": {"inclVat": total_of(one)},
             }
             for one in range(act.documents)
@@ -77,7 +99,7 @@ class NightlyStory(Story):
             document_options=self.options(act, journal=self.folder / "journal", run_id="night", **others),
         )
         begun.made.append(run.report)
-        await run
+        await (run.run_with(partial(_leave, act.leaves)) if act.leaves else run)
 
     def check(self) -> None:
         for name, number in self.service.taken.items():
@@ -88,8 +110,12 @@ class NightlyStory(Story):
         if not begun.made:
             return
         report: NightlyReport = begun.made[0]
+        if begun.act.leaves:
+            # Who leaves a run has not read all.
+            begun = replace(begun, is_cut=True)
         if report.customers is not None:
             self.is_true(report.customers, begun)
+        self._says_how_it_ended(begun, report)
         if report.documents is None:
             if self._documents_of(begun):
                 self.violate("gating", "documents were sent in a night that has no run of them")
@@ -97,13 +123,42 @@ class NightlyStory(Story):
         if report.customers is None:
             self.violate("gating", "the documents were begun before the customers")
             return
+        if not report.customers.source_exhausted and report.customers.limited_to is None:
+            self.violate("gating", "the documents were begun, and not all customers were read")
+        self._documents_are_true(begun, report, report.documents)
+
+    def _documents_are_true(self, begun: Begun, report: NightlyReport, found: BulkReport) -> None:
+        """Holds the report of the documents, their money and the journal against each other."""
         documents = self._documents(begun.act)
-        self.is_true(report.documents, replace(begun, source=documents), key="documentNo")
-        failures = {failure.index: failure.state for failure in report.documents.failures()}
+        self.is_true(found, replace(begun, source=documents), key="documentNo")
+        failures = {failure.index: failure.state for failure in found.failures()}
         if report.money is not None:
-            for lost in money_is_lost(report.money, report.documents.totals.records_read, documents, failures, SUCCESS):
+            for lost in money_is_lost(report.money, found.totals.records_read, documents, failures, SUCCESS):
                 self.violate("money", lost)
         self._gated(begun, report, documents)
+        if begun.is_cut or self._act.beside or begun.act.dry:
+            # Of two at once, the other one may have sent more.
+            return
+        # Those that were blocked are written down, so that a replay sends them.
+        for run in read_runs(self.folder / "journal"):
+            if run.counts.get("blocked", 0) != found.counts["blocked"]:
+                self.violate("journal", f"{run.counts} in the journal, and {found.summary()}")
+
+    def _says_how_it_ended(self, begun: Begun, report: NightlyReport) -> None:
+        """The report says what was not begun, why the night ended, and when its records were settled."""
+        is_good = all(part.report.ok for part in report.parts) and report.documents is not None
+        if report.ok and not is_good:
+            self.violate("ok", f"the night is said to be good: {report.summary()}")
+        if not begun.is_cut and (report.error is not None or report.ok != is_good):
+            self.violate("ok", f"{report.ok}, {report.error!r}, and the night came to its end: {report.summary()}")
+        if report.customers is not None and (report.not_begun == ("documents",)) != (report.documents is None):
+            self.violate("ok", f"{report.not_begun} were not begun, and the documents: {report.documents!r}")
+        if report.documents is None and report.customers is not None and report.error is None:
+            self.violate("ok", "the documents were not begun, and the report does not say why")
+        for part in report.parts:
+            settled, said = sum(one.settled for one in part.timeline.intervals), sum(part.report.counts.values())
+            if settled != said:
+                self.violate("timeline", f"{settled} of {said} {part.name} are in it")
 
     def _documents_of(self, begun: Begun) -> set[str]:
         sent = self.service.sent[begun.process.pid]
@@ -126,9 +181,10 @@ class NightlyStory(Story):
                 self.violate("gating", f"{number} was sent, and its customer did not succeed")
             if state == "blocked" and not is_failed:
                 self.violate("gating", f"{number} is blocked, and its customer did not fail")
-            if state in {"blocked", "not_sent", "rejected"} and number in sent:
+            if state in {"blocked", "not_sent", "rejected"} and (number in sent or self._taken[name_of(document)]):
+                # All nights are one run: what an earlier one has sent is in its journal.
                 self.violate("contradiction", f"{number} is {state}, and was sent")
-            if state in SUCCESS and not self.service.taken[name_of(document)]:
+            if state in SUCCESS and not begun.act.dry and not self.service.taken[name_of(document)]:
                 self.violate("contradiction", f"{number} succeeded, and was never taken")
 
     def morning(self) -> None:

@@ -38,7 +38,7 @@ class Act:
         cased: which numbers of customers are written in other letters, small or capital: a seed; 0: none.
         broken: which records can't be sent, in forms that hold such: a seed; 0: none.
         touched: whether the program changes the records of its list while they are sent.
-        at_least: the share of the customers in the state that is expected.
+        at_least: the share of the customers that is expected: of those in the state, or of all.
         respelled: whether numbers and fields are written otherwise.
         full: whether unchanged customers are sent, too.
         limit: how many records are sent at the most; 0: all.
@@ -53,13 +53,15 @@ class Act:
         first: the page that a list begins with.
         take: how a list is taken: its `records`, its `pages`, its texts (`raw`) or all at once (`collect`).
         odd: what is odd about a list: see `lists.page_of`.
-        leaves: after how many records its reader leaves; 0: after the last one.
+        leaves: after how many records its reader leaves, or after how many outcomes of its customers a night is left; 0: after the last.
         raises: after how many numbers the program that asks for customers raises; 0: it does not.
         moves: how many customers come or go while they are listed.
         move: what they do: they are `added` at the end, `inserted` anywhere, or `deleted`.
         update: whether customers are updated (PUT) in place of created.
         dead_letter: whether what did not succeed is written to a file.
         accepted: whether a run ends when all is accepted, and reads no results.
+        dry: whether nothing is sent, to see what would be.
+        stop_after: failures after which a run ends; 0: it goes on.
     """
 
     what: str
@@ -106,6 +108,8 @@ class Act:
     update: bool = False
     dead_letter: bool = False
     accepted: bool = False
+    dry: bool = False
+    stop_after: int = 0
 
     def __str__(self) -> str:
         return " ".join([self.what, *(f"{name} {value}" for name, value in _unusual(self).items())])
@@ -126,6 +130,7 @@ class Plan:
         concurrency: batches at once.
         only: of the moments in which a fault may strike, the numbers of those in which one does; None: any, by the odds.
         branch: the commit after which the machine stops, and people go on with the next act; None: all acts are done.
+        slow_disk: whether each transaction takes long, so that much happens meanwhile.
     """
 
     kind: str
@@ -138,6 +143,7 @@ class Plan:
     concurrency: int = 3
     only: tuple[int, ...] | None = None
     branch: int | None = None
+    slow_disk: bool = False
 
     @property
     def features(self) -> frozenset[str]:

@@ -81,6 +81,7 @@ class CustomerService(Service):
         odd_list: what is odd about the lists: see `lists.page_of`.
         deleted: how often a process has deleted a customer.
         refused: by process, records of which the result of a batch says that they failed, by what they say.
+        methods: which process has sent customers with which method.
     """
 
     def __init__(self, world: World) -> None:
@@ -89,6 +90,7 @@ class CustomerService(Service):
         self.sent: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self.refused: defaultdict[int, set[str]] = defaultdict(set)
         self.deleted: Counter[tuple[int, str]] = Counter()
+        self.methods: set[tuple[int, str]] = set()
         self._order = 0
         self._sender: Process | None = None
         self._kinds: dict[str, str] = {}
@@ -104,9 +106,8 @@ class CustomerService(Service):
         versions = {name: [replace(one) for one in some] for name, some in self.versions.items()}
         sent = {pid: counted.copy() for pid, counted in self.sent.items()}
         refused = {pid: set(names) for pid, names in self.refused.items()}
-        mine = {
-            name: copy(getattr(self, name)) for name in ("_order", "_kinds", "listed", "moves", "move", "odd_list", "_queries", "deleted")
-        }
+        names = ("_order", "_kinds", "listed", "moves", "move", "odd_list", "_queries", "deleted", "methods")
+        mine = {name: copy(getattr(self, name)) for name in names}
         return {**super().kept(), "mine": mine, "versions": versions, "sent": sent, "refused": refused}
 
     def back_to(self, kept: dict[str, Any]) -> None:
@@ -228,6 +229,7 @@ class CustomerService(Service):
         if request.method == "DELETE":
             self.deleted[connection.process.pid, request.path.rpartition("/")[2]] += 1
         else:
+            self.methods.add((connection.process.pid, request.method))
             self._keep([json.loads(request.body, parse_float=Decimal)], self.world.seconds, set())
         if fault == "reset_after":
             connection.close_server(reset=True)
@@ -245,6 +247,8 @@ class CustomerService(Service):
             assert self._sender is not None
             self.sent[self._sender.pid].update(text_of(record) for record in body["documents"])
             return uuid
+        assert self._sender is not None
+        self.methods.add((self._sender.pid, request.method))
         records = body["customers"]
         uuid = f"{self._uuids.getrandbits(64):016x}-{len(self.batches)}"
         processing = self._rng.random() ** 2 * 2

@@ -48,7 +48,7 @@ def draw(seed: int) -> Plan:
         act = draw_act(rng, what, customers, odd)
         if what == "sync":
             touched = act.form == "dicts" and rng.random() < 0.3
-            act = replace(act, touched=touched, at_least=rng.choice((0.0, 0.0, 0.5, 0.75, 1.0)))
+            act = replace(act, touched=touched, at_least=rng.choice((0.0, 0.0, 0.5, 0.75, 1.0)), dry=rng.random() < 0.07)
         if comes_back and what == "sync":
             # Two runs and two contents, in turns: each run id comes back with what it had, or with the other content.
             act = replace(act, journal=rng.random() < 0.9, run_id=f"run {rng.choice((1, 1, 2))}", gone=0, size=1000)
@@ -57,9 +57,8 @@ def draw(seed: int) -> Plan:
                 act = replace(act, kill_at=int(rng.expovariate(1 / 60)) + 20, power_cut=rng.random() < 0.5)
         acts.append(act)
     faults = tuple(fault for fault in FAULTS if rng.random() < share)
-    drawn = Plan(
-        "sync", seed, tuple(acts), faults, rng.choice((0.02, 0.1, 0.3, 0.6)), customers, rng.choice((1, 2, 3, 5)), rng.choice((1, 2, 3, 8))
-    )
+    odds, batch, concurrency = rng.choice((0.02, 0.1, 0.3, 0.6)), rng.choice((1, 2, 3, 5)), rng.choice((1, 2, 3, 8))
+    drawn = Plan("sync", seed, tuple(acts), faults, odds, customers, batch, concurrency, slow_disk=rng.random() < 0.2)
     if rng.random() >= NARROW:
         return drawn
     which = rng.random()
@@ -69,10 +68,15 @@ def draw(seed: int) -> Plan:
         usual = Act("sync", form=rng.choice(("dicts", "slow")), again=rng.choice((0, 0, seed + 1)))
         acts = [replace(usual, edits=edits) for edits in rng.choice(((1, 2), (1, 2, 2), (1, 2, 1), (1, 2, 3), (1, 1, 2)))]
         acts[1] = replace(acts[1], gone=rng.choice((0, 3)), again=0)
+        if rng.random() < 0.5:
+            # What is unknown is one of several of a customer; then comes one of them alone.
+            first = replace(usual, edits=1, again=2 * seed + rng.choice((1, 2)), repeats=rng.choice((0, seed + 1)))
+            first = replace(first, cancel_at=rng.choice((None, None, rng.randrange(30, 150))))
+            acts = [first, *(replace(usual, edits=1, again=0) for _ in range(2))]
         return replace(drawn, acts=tuple(acts), faults=(unheard, "late_processing"), odds=rng.choice((0.3, 0.6)))
     if which < 0.5:
         # Customers who come and go, while all goes well.
-        usual = Act("sync", forget=True, cased=rng.choice((0, 1)), at_least=rng.choice((0.0, 0.0, 0.5)))
+        usual = Act("sync", forget=True, cased=rng.choice((0, 1)), at_least=rng.choice((0.0, 0.5, 0.75)))
         acts = [replace(usual, gone=gone, form=rng.choice(FORMS)) for gone in rng.sample((1, 2, 3), 3)]
         return replace(drawn, acts=tuple(acts), faults=(), customers=24)
     if which < 0.65:
@@ -149,13 +153,15 @@ class SyncStory(Story):
     """One state, and the syncs that use it."""
 
     files: ClassVar[tuple[str, ...]] = ("state", "journal")
-    memory: ClassVar[tuple[str, ...]] = ("_stale", "_known")
+    memory: ClassVar[tuple[str, ...]] = ("_stale", "_known", "_late")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._digests = RecordDigests(CUSTOMERS)
         self._stale: dict[bytes, bytes] = {}
+        # What the state had before the last job: each customer with its digest, and those who were not settled.
         self._known: dict[bytes, bytes | None] = {}
+        self._late: frozenset[bytes] = frozenset()
 
     async def main(self, arm: ArmClient, begun: Begun) -> None:
         act = begun.act
@@ -171,7 +177,7 @@ class SyncStory(Story):
         if act.touched:
             self._touch(begun.source)
         report = await run
-        if act.forget and not act.limit:
+        if act.forget:
             gone = list(report.gone_keys())
             begun.made.append((gone, None))
             with contextlib.suppress(ConfigurationError):
@@ -185,7 +191,8 @@ class SyncStory(Story):
             loop.call_later(0.003 * (place + 1), partial(record.update, name=f"Touched {place}"))
 
     def before(self, act: Act) -> None:
-        self._known = dict(self.rows("state", "SELECT name, digest FROM customers")[0])
+        known, late = self.rows("state", "SELECT name, digest FROM customers", "SELECT name FROM unsettled")
+        self._known, self._late = dict(known), frozenset(row[0] for row in late)
 
     # --- what must be true ----------------------------------------------------------------------------------------------------
 
@@ -205,7 +212,25 @@ class SyncStory(Story):
             return
         self._gone(begun, report)
         self._is_enough(begun, report)
+        if begun.act.dry:
+            return
         self._last_is_there(begun, report)
+        self._is_counted(begun, report)
+
+    def _is_counted(self, begun: Begun, report: SyncReport) -> None:
+        """Those who are new were not in the state, and those who were not settled are sent."""
+        act, failed = begun.act, {failure.index for failure in report.bulk.failures()}
+        good = [record for index, record in enumerate(begun.source[: report.bulk.totals.records_read]) if index not in failed]
+        if not (act.repeats or act.again):
+            new = [customer_name(record) for record in good if customer_name(record).encode() not in self._known]
+            if report.new != len(new):
+                self.violate("new", f"{report.new} are said to be new, and {new} are")
+        if act.journal or act.touched:
+            # An earlier attempt of the run may have sent them.
+            return
+        sent = self.service.sent[begun.process.pid]
+        if left := [text_of(one) for one in good if customer_name(one).encode() in self._late and not sent[text_of(one)]]:
+            self.violate("late", f"{left} are not sent, and something of these customers may be processed late")
 
     def _last_is_there(self, begun: Begun, report: SyncReport) -> None:
         """The service has the last record of a customer that succeeded or has not changed, unless something may still be processed late."""
@@ -229,8 +254,9 @@ class SyncStory(Story):
         is_whole = report.source_exhausted and report.bulk.limited_to is None
         if (report.shortfall is not None) != (is_short and is_whole):
             self.violate("shortfall", f"{report.shortfall!r}, and {len(self._known.keys() & there)} of {len(self._known)} are there")
-        if len(begun.made) > 1 and (begun.made[1][1] is None) != (report.shortfall is not None):
-            self.violate("shortfall", f"{begun.made[1][1]} were forgotten, and {report.shortfall!r}")
+        may_forget = report.shortfall is None and report.bulk.limited_to is None and not begun.act.dry
+        if len(begun.made) > 1 and (begun.made[1][1] is None) == may_forget:
+            self.violate("shortfall", f"{begun.made[1][1]} were forgotten, and {report.shortfall!r}, {report.bulk.limit_in_words()!r}")
 
     def _one_at_a_time(self, begun: Begun) -> None:
         """Of two syncs at once one is refused, or begins when the other one has ended."""
