@@ -300,12 +300,13 @@ class _Walk:
             full = len(page.items) if (summary.next_page or "").strip() else summary.total_count or 0
             self._skipped = (begin - 1) * (max(summary.page_size_limit or 0, 0) or full)
         ends = {end for item in (*page.items[:1], *page.items[-1:]) if (end := _trace_of(item)) is not None}
-        grew = self._grew(summary)
+        changed = self._changed(summary)
         # To look at each record of each page would take as long as to read them.
-        if not self._ends.isdisjoint(map(_trace_of, page.items) if grew else ends):
+        if not self._ends.isdisjoint(map(_trace_of, page.items) if changed else ends):
+            why = "the list changed while it was read: " if changed else ""
             raise ResponseError(
-                f"{self._endpoint.operation}: {'the list grew while it was read: ' if grew else ''}page {begin + self._pages - 1} holds a"
-                " record of an earlier page again, so records may be given twice, or left out. List again"
+                f"{self._endpoint.operation}: {why}page {begin + self._pages - 1} holds a record of an earlier page again, so records may"
+                " be given twice, or left out. List again"
             )
         self._ends |= ends
         self._records += len(page.items)
@@ -317,9 +318,9 @@ class _Walk:
             self._cap = summary.maximum_count
         log.debug("page", operation=self._endpoint.operation, page=summary.page_no, records=len(page.items))
 
-    def _grew(self, summary: PageSummary) -> bool:
-        """Tells whether a page announces more records than the one before it."""
-        return summary.total_count is not None and self._total is not None and summary.total_count > self._total
+    def _changed(self, summary: PageSummary) -> bool:
+        """Tells whether a page announces another number of records than the one before it."""
+        return summary.total_count is not None and self._total is not None and summary.total_count != self._total
 
     def after(self, page: Page[Any]) -> Query | None:
         """Returns the query of the page after `page`, or None at the end of the list.

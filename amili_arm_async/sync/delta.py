@@ -276,7 +276,7 @@ class Delta(RunObserver):
                 found, digest, last = settled
                 if digest is not None and found != _SAME:
                     changes.rows[found].append(StateRow(key, name, digest))
-                self._settle_late(name, digest or last, changes, is_sent=state in SUCCESS and outcome.attempts > 0)
+                self._settle_late(name, last, changes, is_sent=state in SUCCESS and outcome.attempts > 0)
         if changes.rows[_NEW] or changes.rows[_CHANGED] or changes.settled or changes.unsettled:
             self._state.save(*changes.rows, changes.settled, changes.unsettled)
 

@@ -355,8 +355,8 @@ def what_failed_settles() -> Patches:
 
 @mutant_of("pager")
 def a_page_may_come_again_in_part() -> Patches:
-    """Only the pages of a list that grew are searched for records of earlier ones."""
-    return [edited(paging._Walk, "read", "if grew else ends", "if grew else ()")]
+    """Only the pages of a list that changed are searched for records of earlier ones."""
+    return [edited(paging._Walk, "read", "if changed else ends", "if changed else ()")]
 
 
 @mutant_of("customers")
@@ -400,6 +400,12 @@ def somebody_new_is_gone() -> Patches:
 def who_was_settled_in_this_sync_is_settled() -> Patches:
     """Something else that follows in the source that settles a customer is not sent once more, though something may come late."""
     return [edited(delta.Delta, "_settle_late", "self._settled[name] = before", "pass")]
+
+
+@mutant_of("sync")
+def what_failed_last_does_not_come_late() -> Patches:
+    """Where the last record of a customer failed, only an earlier one that succeeded may be processed late."""
+    return [edited(delta.Delta, "on_settled", "self._settle_late(name, last,", "self._settle_late(name, digest or last,")]
 
 
 @mutant_of("sync")
@@ -599,7 +605,13 @@ def the_last_total_counts() -> Patches:
 @mutant_of("pager")
 def what_is_pushed_to_the_next_page_is_given_twice() -> Patches:
     """A list that grew while it was read gives a record on two pages."""
-    return [(paging._Walk, "_grew", lambda *_: False)]
+    return [(paging._Walk, "_changed", lambda *_: False)]
+
+
+@mutant_of("pager")
+def a_page_that_is_pulled_forward_is_another_one() -> Patches:
+    """A page that is answered again, once records before it were deleted, is taken for another one."""
+    return [edited(paging._Walk, "_changed", "summary.total_count != self._total", "summary.total_count > self._total")]
 
 
 @mutant_of("pager")

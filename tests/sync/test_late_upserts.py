@@ -21,12 +21,14 @@ PROVED = ["429", "429 at once", "refused", "413"]
 
 
 class Server:
-    """Takes batches of customers. `plan` has the faults of those that come next; `process_late` processes what they left."""
+    """Takes batches of customers. `plan` has the faults of those that come next; `process_late` processes what they left. A batch with the
+    name `failing` fails, unless it is processed late."""
 
     def __init__(self) -> None:
         self.plan: list[str] = []
         self.names: dict[str, str] = {}
         self.late: list[list[dict[str, Any]]] = []
+        self.failing = ""
         self.sent = 0
         self.polls = 0
         self.url = ""
@@ -50,13 +52,16 @@ class Server:
             return web.json_response({}, status=int(fault) if fault.isdecimal() else 202, headers={"Retry-After": "0"})
         uuid = f"b{next(self._uuids)}"
         self._batches[uuid] = records
-        self.store(records)
+        if records[0]["name"] != self.failing:
+            self.store(records)
         return web.json_response({"batchUuid": uuid, "status": "NOT-PROCESSED"}, status=202)
 
     async def result(self, request: web.Request) -> web.Response:
         self.polls += 1
-        entries = [{"customerNo": record["customerNo"], "result": "SUCCESS"} for record in self._batches[request.match_info["uuid"]]]
-        return web.json_response({"status": "PROCESSED", "result": "SUCCESS", "customers": entries})
+        records = self._batches[request.match_info["uuid"]]
+        result = "FAIL" if records[0]["name"] == self.failing else "SUCCESS"
+        entries = [{"customerNo": record["customerNo"], "result": result} for record in records]
+        return web.json_response({"status": "PROCESSED", "result": result, "customers": entries})
 
     def store(self, records: list[dict[str, Any]]) -> None:
         self.names |= {record["customerNo"]: record["name"] for record in records}
@@ -217,6 +222,18 @@ async def test_what_stays_unknown_is_not_newer_than_what_was_unknown_before(was_
     await sync(named("new"))
     assert set(server.names.values()) == {"new"}
     assert numbers(await sync(named("new"))) == (0, 0, 2, 0, 0)
+
+
+async def test_what_failed_last_may_be_processed_late(sync, server) -> None:
+    """What succeeded before it in the source does not say what comes late."""
+    server.plan, server.failing = ["", "reset"], "new"
+    assert numbers(await sync([*named("old", 1), *named("new", 1)], max_records=1))[4] == 1
+    await sync(named("old", 1))
+    server.process_late()
+    assert server.names == {"1": "new"}
+    await sync(named("old", 1))
+    assert server.names == {"1": "old"}
+    assert numbers(await sync(named("old", 1))) == (0, 0, 1, 0, 0)
 
 
 async def test_a_half_of_a_batch_is_unknown_too(sync, server) -> None:
