@@ -117,12 +117,16 @@ def _update(
     with connection.transaction():
         row = connection.execute(
             _TAKE,
-            (msgspec.json.encode(owner).decode(), connection.lease, run, part, epoch, writes),
+            (_text_of(owner), connection.lease, run, part, epoch, writes),
         ).fetchone()
         if row is not None and former is not None and not is_dead(former):
             # It may be frozen, and wake up: then it sends what it was about to send.
             connection.execute(_MAY_BE_SENT, (str(former), run << 32, ((run + 1) << 32) - 1))
     return int(row[0]) if row is not None else None
+
+
+def _text_of(owner: Owner) -> str:
+    return msgspec.json.encode(owner).decode()
 
 
 def try_take(connection: PostgresConnection, run: int, part: int, *, token: str) -> Owner | None:
@@ -160,9 +164,10 @@ def give_back(connection: PostgresConnection, owner: Owner) -> None:
     if fence is None:
         return
     with connection.transaction():
+        # Where a standby was promoted that lacks the last seconds, another process may own it in the same epoch.
         connection.execute(
-            "UPDATE parts SET owner = NULL, lease_until = NULL WHERE run = ? AND part = ? AND epoch = ?",
-            (fence.run, fence.part, fence.epoch),
+            "UPDATE parts SET owner = NULL, lease_until = NULL WHERE run = ? AND part = ? AND epoch = ? AND owner = ?",
+            (fence.run, fence.part, fence.epoch, _text_of(owner)),
         )
 
 

@@ -154,3 +154,22 @@ def test_no_write_of_an_earlier_owner_is_done_and_none_is_lost(postgres: Server,
         run_state_machine_as_test(machine, settings=chosen)
         assert proxy.cuts["before"]
         assert proxy.cuts["after"]
+
+
+def test_a_part_that_another_process_owns_in_the_same_epoch_is_not_given_back(postgres: Server, database: str) -> None:
+    """So it is where a standby was promoted that lacks the last seconds: both took the part after the same epoch."""
+    prepare_schema(DatabaseUrl(database), "journal")
+    connections = [PostgresConnection(DatabaseUrl(database), "journal", patience=Patience(30.0)) for _ in range(2)]
+    first = try_take(connections[0], RUN, PART, token="first")
+    assert first is not None
+    postgres.execute("UPDATE amili_arm.parts SET owner = NULL, epoch = epoch - 1, lease_until = NULL")
+    second = try_take(connections[1], RUN, PART, token="second")
+    assert second is not None
+
+    give_back(connections[0], first)
+    assert '"second"' in postgres.execute("SELECT owner FROM amili_arm.parts")[0][0]
+
+    give_back(connections[1], second)
+    assert postgres.execute("SELECT owner FROM amili_arm.parts") == [(None,)]
+    for connection in connections:
+        connection.close()

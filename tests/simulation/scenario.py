@@ -857,7 +857,8 @@ class _Story(BaseStory):
             for failure in one.made[-1].failures() if one.made else ():
                 if failure.reason == "sent_in_run":
                     left[str(failure.key).casefold()].add(one.act.run_id)
-        if lost := sorted(number for number, runs in left.items() if len(runs) > 1):
+        # One that failed in a run may have been sent by another one after that.
+        if lost := sorted(number for number, runs in left.items() if len(runs) > 1 and not self.service.taken[f"number {number}"]):
             self.violate("lost", f"{lost} are left by each of two runs to the other")
 
     def _all_is_known(self, report: BulkReport) -> None:

@@ -10,7 +10,7 @@ from amili_arm_async import clock
 from amili_arm_async.bulk import delivery
 from amili_arm_async.bulk.journal.postgres import journal, shared_reading, store
 from amili_arm_async.bulk.part_filter import PartFilter
-from amili_arm_async.postgres import connection, lease, owner
+from amili_arm_async.postgres import connection, lease, owner, worker
 from amili_arm_async.resources import shared_run
 
 from .customer_mutants import KIND_OF, mutant_of
@@ -33,6 +33,13 @@ def _fence(other: str) -> Patches:
 def a_fence_compares_nothing() -> Patches:
     """Whoever sends a part prolongs its lease and writes, whether it owns it or not."""
     return _fence("AND epoch >= 0 * ? AND writes >= 0 * ?")
+
+
+@mutant_of("shared")
+def a_part_of_another_is_given_back() -> Patches:
+    """Whoever ends gives back a part that another process owns in the same epoch, once a standby was promoted."""
+    _, name, give_back = edited(lease, "give_back", " AND owner = ?", " AND owner <> ? || owner")
+    return [(worker, name, give_back)]
 
 
 @needs("freeze_answer")
