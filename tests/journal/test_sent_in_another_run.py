@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import sys
+import threading
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from amili_arm_async import BulkError, ConfigurationError, prune_journal
+from amili_arm_async.bulk.journal.run_key import RunKey
 from amili_arm_async.bulk.journal.sqlite.other_runs import OtherRuns
+from amili_arm_async.bulk.journal.sqlite.schema import open_journal
+from amili_arm_async.bulk.journal.sqlite.sent_numbers import spans_of_keys
 from amili_arm_async.sandbox import Fault
 
 from ..support.sandbox_runs import (
@@ -187,6 +194,35 @@ async def test_two_runs_at_once_send_no_number_twice(arm, sandbox, journal):
     assert first.counts["succeeded"] + second.counts["succeeded"] == 400
     assert first.counts["invalid"] + second.counts["invalid"] == 400
     assert {one.taken for one in sandbox.documents} == {1}
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_a_batch_that_is_written_after_a_later_one_is_seen(tmp_path, is_indexed):
+    """What is about to be sent overtakes what is not: the ids of the batches do not tell what is new."""
+    path = str(tmp_path / "journal.sqlite")
+    with closing(open_journal(path)) as writer, closing(open_journal(path)) as reader:
+        key = RunKey("one", "documents.create_batch", 2218, "http://127.0.0.1/arm", False)
+        columns = "id, run_id, operation, client_no, base_url, attempts, deadline, started, process"
+        run = (key.run_id, key.operation, key.client_no, key.base_url)
+        writer.execute(f"INSERT INTO runs ({columns}) VALUES (1, ?, ?, ?, ?, 1, 1, 1, 1)", run)
+
+        def write(batch: int, number: str) -> None:
+            row, spans = (1 << 32) + batch, json.dumps(spans_of_keys([number]))
+            writer.execute("INSERT INTO batches (id, attempt, records, state, spans) VALUES (?, 1, 1, 'sending', ?)", (row, spans))
+            writer.execute("INSERT INTO records VALUES (?, ?, ?, NULL, 0, NULL)", (row, json.dumps([number]), b"\0\0\0\1"))
+
+        others = OtherRuns(path, replace(key, run_id="two"), 2, threading.Event())
+        there = lambda number: set(others.find(reader, [number], spans_of_keys([number])))  # noqa: E731
+        write(3, "D003")
+        assert there("D003") == {0}
+        if is_indexed:
+            others.make_index(reader)
+        write(1, "D001")
+        write(4, "D004")
+        assert [there(f"D00{number}") for number in range(1, 5)] == [{0}, set(), {0}, {0}]
+        write(2, "D002")
+        assert [there(f"D00{number}") for number in range(1, 5)] == [{0}] * 4
+        others.close()
 
 
 async def test_what_waits_for_its_turn_counts_while_its_run_goes_on(arm, sandbox, journal):

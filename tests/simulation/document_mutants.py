@@ -19,7 +19,7 @@ from amili_arm_async.bulk import (
 )
 from amili_arm_async.bulk.journal import dead_letter
 from amili_arm_async.bulk.journal.replay import engine
-from amili_arm_async.bulk.journal.sqlite import find_run, store
+from amili_arm_async.bulk.journal.sqlite import find_run, other_runs, store
 from amili_arm_async.nightly import money
 
 from .mutants import Patches, edited, mutant, needs
@@ -30,6 +30,12 @@ FOUND_SOON = ("what_is_invalid_is_not_named", "an_invalid_record_moves_the_index
 """Mutants that are found with few seeds; `python -m tests.simulation --mutants` looks for all."""
 
 # --- when something leaves --------------------------------------------------------------------------------------------------
+
+
+@mutant
+def what_is_written_late_is_not_seen() -> Patches:
+    """A run does not see a batch of another one that was written after batches with larger ids."""
+    return [edited(other_runs.OtherRuns, "_read_new", "{batch for batch in missing if batch > last - _NEWEST}", "set()")]
 
 
 @mutant

@@ -37,6 +37,9 @@ _AT_LEAST: Final = 64
 
 _MOST_BEGINNINGS: Final = 1000
 
+_NEWEST: Final = 4096
+"""Ids of so many batches before the last one may still come: more than a run has in memory."""
+
 _IN_WORDS: Final = {
     "succeeded": "was sent by the run {!r} of this journal, and succeeded",
     "accepted": "was sent by the run {!r} of this journal, and accepted",
@@ -57,6 +60,9 @@ class _Run:
         last: the id of its last batch, or 0.
         reach: of its numbers.
         indexed: the id of its last batch in the index.
+        missing: ids up to `last` that were not there when they were read. Batches are not written in the order of their ids: what is about
+            to be sent overtakes what is not.
+        late: those of them that came later: the index has not all of them.
     """
 
     run_id: str
@@ -65,6 +71,8 @@ class _Run:
     last: int = 0
     reach: Reach = field(default_factory=dict)
     indexed: int = 0
+    missing: set[int] = field(default_factory=set)
+    late: set[int] = field(default_factory=set)
 
 
 class OtherRuns:
@@ -139,10 +147,23 @@ class OtherRuns:
                 self._forget(run)
                 if pruned:
                     self._add(known, connection.execute("SELECT least, greatest FROM numbers WHERE run = ?", (run,)))
-            if (last or 0) > known.last:
-                self._add(known, (span for _, spans in self._read_spans(connection, run, known.last + 1) for span in spans))
-                known.last = last
+            if self._read_new(connection, run, known, last or 0):
                 self._spans.pop(run, None)
+
+    def _read_new(self, connection: sqlite3.Connection, run: int, known: _Run, last: int) -> bool:
+        """Reads the spans of the batches of a run that came since the last time; returns whether there are any."""
+        came = known.missing.intersection(_ids_between(connection, min(known.missing), max(known.missing)) if known.missing else ())
+        first = min([known.last + 1, *came])
+        if first > last:
+            return False
+        spans = ((batch, theirs) for batch, theirs in self._read_spans(connection, run, first) if batch > known.last or batch in came)
+        self._add(known, (span for _, theirs in spans for span in theirs))
+        begin = max(known.last, last - _NEWEST, run << 32) + 1
+        missing = (known.missing - came).union(range(begin, last)).difference(_ids_between(connection, begin, last))
+        known.missing = {batch for batch in missing if batch > last - _NEWEST}
+        known.late |= came
+        known.last = max(known.last, last)
+        return True
 
     def _has_changed(self, connection: sqlite3.Connection) -> bool:
         """Returns whether another connection has written since the last time."""
@@ -182,9 +203,10 @@ class OtherRuns:
         indexed = self._look_up(wanted)
         for run, known in self._runs.items():
             yield from ((run, block) for block in indexed.get(run, ()))
-            if known.indexed < max(known.last, 1) and may_hold(known.reach, spans):
+            if (known.late or known.indexed < max(known.last, 1)) and may_hold(known.reach, spans):
                 for block, theirs in self._spans_of(connection, run, known):
-                    if (known.pruned or block > known.indexed) and any(_is_between(wanted, *span) for span in theirs):
+                    is_apart = known.pruned or block > known.indexed or block in known.late
+                    if is_apart and any(_is_between(wanted, *span) for span in theirs):
                         yield run, block
 
     def _spans_of(self, connection: sqlite3.Connection, run: int, known: _Run) -> list[tuple[int, list[Span]]]:
@@ -276,6 +298,10 @@ class OtherRuns:
         """Deletes the index."""
         if self._index is not None:
             self._index.close()
+
+
+def _ids_between(connection: sqlite3.Connection, first: int, last: int) -> Iterator[int]:
+    return (batch for (batch,) in connection.execute("SELECT id FROM batches WHERE id BETWEEN ? AND ?", (first, last)).fetchall())
 
 
 def _is_between(names: list[str], least: str, greatest: str) -> bool:
