@@ -19,6 +19,7 @@ from amili_arm_async.bulk.journal.sqlite.other_runs import OtherRuns
 from amili_arm_async.bulk.journal.sqlite.schema import open_journal
 from amili_arm_async.bulk.journal.sqlite.sent_numbers import spans_of_keys
 from amili_arm_async.sandbox import Fault
+from amili_arm_async.sqlite.lock import lock
 
 from ..support.sandbox_runs import (
     FAULTS,
@@ -211,6 +212,8 @@ def test_a_batch_that_is_written_after_a_later_one_is_seen(tmp_path, is_indexed)
             writer.execute("INSERT INTO batches (id, attempt, records, state, spans) VALUES (?, 1, 1, 'sending', ?)", (row, spans))
             writer.execute("INSERT INTO records VALUES (?, ?, ?, NULL, 0, NULL)", (row, json.dumps([number]), b"\0\0\0\1"))
 
+        held = lock(path, 1)
+        assert held is not None
         others = OtherRuns(path, replace(key, run_id="two"), 2, threading.Event())
         there = lambda number: set(others.find(reader, [number], spans_of_keys([number])))  # noqa: E731
         write(3, "D003")
@@ -223,6 +226,7 @@ def test_a_batch_that_is_written_after_a_later_one_is_seen(tmp_path, is_indexed)
         write(2, "D002")
         assert [there(f"D00{number}") for number in range(1, 5)] == [{0}] * 4
         others.close()
+        held.release()
 
 
 async def test_what_waits_for_its_turn_counts_while_its_run_goes_on(arm, sandbox, journal):

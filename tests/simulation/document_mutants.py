@@ -35,7 +35,7 @@ FOUND_SOON = ("what_is_invalid_is_not_named", "an_invalid_record_moves_the_index
 @mutant
 def what_is_written_late_is_not_seen() -> Patches:
     """A run does not see a batch of another one that was written after batches with larger ids."""
-    return [edited(other_runs.OtherRuns, "_read_new", "{batch for batch in missing if batch > last - _NEWEST}", "set()")]
+    return [edited(other_runs.OtherRuns, "_read_new", "{batch for batch in missing if is_running and batch > last - _NEWEST}", "set()")]
 
 
 @mutant

@@ -152,6 +152,8 @@ class OtherRuns:
 
     def _read_new(self, connection: sqlite3.Connection, run: int, known: _Run, last: int) -> bool:
         """Reads the spans of the batches of a run that came since the last time; returns whether there are any."""
+        # Asked first: what a run has written that has ended is there.
+        is_running = self._is_running(connection, run) if known.missing or last > known.last else False
         came = known.missing.intersection(_ids_between(connection, min(known.missing), max(known.missing)) if known.missing else ())
         first = min([known.last + 1, *came])
         if first > last:
@@ -160,7 +162,7 @@ class OtherRuns:
         self._add(known, (span for _, theirs in spans for span in theirs))
         begin = max(known.last, last - _NEWEST, run << 32) + 1
         missing = (known.missing - came).union(range(begin, last)).difference(_ids_between(connection, begin, last))
-        known.missing = {batch for batch in missing if batch > last - _NEWEST}
+        known.missing = {batch for batch in missing if is_running and batch > last - _NEWEST}
         known.late |= came
         known.last = max(known.last, last)
         return True
