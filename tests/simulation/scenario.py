@@ -136,8 +136,9 @@ class _Story(BaseStory):
         self._max_bytes = scenario.max_bytes or BulkOptions().max_bytes
         # How many runs have a part in it.
         self.runs = len({RUN, *(name or RUN for act in scenario.acts for name in (act.run_id, act.beside, act.together))})
-        # Of two attempts of a run in one process, one may send what the other one did not.
-        self.runs += any(act.together == act.run_id for act in scenario.acts)
+        # Of two attempts of a run in one process, one may send what the other one did not; which ended first, nobody sees.
+        self._is_twice = any(act.together == act.run_id for act in scenario.acts)
+        self.runs += self._is_twice
         # What has the number of another document is invalid, and that one is in the journal.
         self._is_all_in_one_run = self.runs == 1 and not any(act.changed for act in scenario.acts)
         self._may_stop = 0
@@ -726,7 +727,7 @@ class _Story(BaseStory):
     def _forgets_nothing(self, begun: _Begun, failures: list[RecordOutcome | None], is_cut: bool) -> None:
         """What succeeded once is not less in a later attempt of the run."""
         act, known = begun.act, self.succeeded[begun.act.run_id]
-        if self.was_restored or self.is_elsewhere or act.bare:
+        if self.was_restored or self.is_elsewhere or act.bare or self._is_twice:
             return
         names = [name_of(document) for document in begun.source]
         for failure, name in zip(failures, names, strict=False):
