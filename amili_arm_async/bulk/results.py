@@ -116,7 +116,16 @@ def read_all(batch_uuid: str, status: int, body: bytes, words: BatchWords, key_n
     result = BatchResult(batch_uuid, status, outcome, next(top), next(top), next(top), (), body)
     if len(entries) or evidence.failed or evidence.succeeded:
         put_off(result, partial(_entries, body, words, key_names), pending="pending" in entries.outcomes)
-    return Reading(result, entries, evidence, words, key_names, not found_words, is_too_large, parsed.is_of_others)
+    return Reading(
+        result,
+        entries,
+        evidence,
+        words,
+        key_names,
+        is_silent=not found_words,
+        is_too_large=is_too_large,
+        is_of_others=parsed.is_of_others,
+    )
 
 
 def _first(whole: list[dict[str, Any]], name: str) -> str | None:
