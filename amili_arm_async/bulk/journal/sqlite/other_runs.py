@@ -160,7 +160,7 @@ class OtherRuns:
             return False
         spans = ((batch, theirs) for batch, theirs in self._read_spans(connection, run, first) if batch > known.last or batch in came)
         self._add(known, (span for _, theirs in spans for span in theirs))
-        begin = max(known.last, last - _NEWEST, run << 32) + 1
+        begin = max(known.last, last - _NEWEST, span_of(run)[0]) + 1
         missing = (known.missing - came).union(range(begin, last)).difference(_ids_between(connection, begin, last))
         known.missing = {batch for batch in missing if is_running and batch > last - _NEWEST}
         known.late |= came
