@@ -56,6 +56,7 @@ class Connecting:
         return cls(tenant.client, tenant.base_url, **more)
 
     def __call__(self) -> ArmClient:
+        _restore()
         context = _task()
         if context is not None and self.folder is not None:
             Path(self.folder, f"{context.partitionId()}-{context.attemptNumber()}-{os.getpid()}").touch()
@@ -90,6 +91,18 @@ def _executor() -> int:
     return process
 
 
+_UNTOUCHED: dict[str, Any] = {}
+"""The methods that `_instrument` has replaced."""
+
+
+def _restore() -> None:
+    """Takes the trouble of an earlier task out of this process: Spark uses one for many tasks, and those of the next test would meet it."""
+    from amili_arm_async.bulk.journal.postgres.journal import PostgresRunJournal
+
+    for name, method in _UNTOUCHED.items():
+        setattr(PostgresRunJournal, name, method)
+
+
 def _instrument(trouble: Trouble) -> None:
     from amili_arm_async.bulk.journal.postgres.journal import PostgresRunJournal
 
@@ -103,6 +116,7 @@ def _instrument(trouble: Trouble) -> None:
                 os.kill(_executor() if trouble.to_executor else os.getpid(), trouble.signal)
 
     before_send, accepted = PostgresRunJournal.before_send, PostgresRunJournal.accepted
+    _UNTOUCHED.update(before_send=before_send, accepted=accepted)
 
     async def intend(self: PostgresRunJournal, in_flight: Any) -> Any:
         found = await before_send(self, in_flight)
