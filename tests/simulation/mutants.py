@@ -681,6 +681,14 @@ def a_cancelled_run_believes_a_batch_uuid() -> Patches:
     return [(delivery.BatchSender, "_is_first", is_first), (delivery, "anyio", fake)]
 
 
+@needs("cancel_at", "resend_absent")
+@mutant
+def a_cancelled_reconcile_does_not_wait() -> Patches:
+    """A reconcile that is cancelled while the journal records a batchUuid calls its batch unknown."""
+    started = "async with anyio.create_task_group() as group:\n        group.start_soon(reconciler.run)"
+    return [edited(runner.BulkRunner, "_reconcile", started, "await reconciler.run()")]
+
+
 @needs("cancel_again")
 @mutant
 def the_rest_is_forgotten() -> Patches:
