@@ -681,6 +681,22 @@ def a_cancelled_run_believes_a_batch_uuid() -> Patches:
     return [(delivery.BatchSender, "_is_first", is_first), (delivery, "anyio", fake)]
 
 
+@needs("restore")
+@mutant
+def a_result_that_comes_meanwhile_is_not_seen() -> Patches:
+    """Where a stale journal does not let records leave, the result of what an earlier attempt sent may arrive unseen."""
+    # As `edited` finds it: without the indent of the class.
+    kept = """\
+        if part is not None and withheld:
+            row, part = await self._keep_back(row, part, looked_up)
+"""
+    read = """\
+        # As the last: a result that arrives later finds what waits for it.
+        earlier = await self._outcomes(decisions)
+"""
+    return [edited(journal.SqliteRunJournal, "decide", kept + read, read + kept)]
+
+
 @needs("cancel_at", "resend_absent")
 @mutant
 def a_cancelled_reconcile_does_not_wait() -> Patches:

@@ -282,13 +282,15 @@ class SqliteRunJournal:
         )
         if looked_up is None:
             return None
-        earlier = await self._outcomes(decisions)
         part, withheld = decisions.part, list[BatchOutcome]()
         if looked_up and part is not None:
             withheld = list(_withheld(part, looked_up))
-            # What the journal records must be reported, too.
-            with anyio.CancelScope(shield=True):
+        # What the journal records must be reported, too.
+        with anyio.CancelScope(shield=bool(withheld)):
+            if part is not None and withheld:
                 row, part = await self._keep_back(row, part, looked_up)
+            # As the last: a result that arrives later finds what waits for it.
+            earlier = await self._outcomes(decisions)
         outcomes = [*self._conflicts(batch, decisions), *self._taken(batch, decisions, earlier), *withheld]
         after = [self._open[other] for other in decisions.after if other in self._open]
         if decisions.overtakes:
