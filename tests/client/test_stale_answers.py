@@ -128,7 +128,7 @@ async def test_bytes_on_an_idle_connection_end_it(data: bytes) -> None:
     async with HttpServer(answer) as api, client(api) as arm:
         await arm.documents.create_batch(documents(1))
         seen.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             await gone.wait()
         assert (await arm.documents.create_batch([Document(document_no="later")])).batch_uuid == "u2"
     assert (api.connections, api.taken) == (2, {"d0": 1, "later": 1})

@@ -85,7 +85,7 @@ async def test_each_error_that_a_page_lists(name, status, sandbox, arm) -> None:
     "name", ["ar_items.get", "gl_items.get", "customers.get", "documents.get", "batches.get", "log_items.get", "files.get"]
 )
 async def test_what_is_not_there_is_not_found(name, sandbox) -> None:
-    async with ArmClient(7, auth=sandbox.token, base_url=sandbox.base_url) as other, asyncio.timeout(10):
+    async with ArmClient(7, auth=sandbox.token, base_url=sandbox.base_url) as other, asyncio.timeout(50):
         with pytest.raises(NotFoundError):
             await CALLS[name](other)
 
@@ -118,7 +118,7 @@ async def test_an_unsafe_write_that_is_cancelled_is_not_sent_again(name, sandbox
     row = OPERATIONS[name]
     injection = sandbox.inject(Fault.hang_after(), method=row.method, times=None)
     task = asyncio.ensure_future(CALLS[name](arm))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         while not injection.fired or not sandbox.in_flight:
             await asyncio.sleep(0)
     task.cancel()

@@ -31,7 +31,7 @@ async def send(call: Any) -> tuple[int, Any, bytes]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until something is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         while not condition():
             await asyncio.sleep(0)
 
@@ -152,7 +152,7 @@ async def test_a_connection_that_closes_after_its_answer(sandbox: Sandbox, after
         f"Authorization: Bearer {sandbox.token}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     writer.write(head.encode() + body)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         answer = await reader.read()  # ends only when the connection does
     writer.close()
     await writer.wait_closed()

@@ -229,11 +229,18 @@ UNKNOWN = TAKEN | {"error", "reset_before"}
 """Faults after which the client can't know."""
 
 
+_TURNS = 1000
+"""Turns of a loop in which what needs no other process is done."""
+
+
 async def until(condition: Any) -> None:
-    """Waits until something is true that the loop brings about."""
-    async with asyncio.timeout(10):
+    """Waits until something is true that the loop, or another process, brings about."""
+    turns = 0
+    async with asyncio.timeout(50):
         while not condition():
-            await asyncio.sleep(0)
+            turns += 1
+            # A process that starts needs the processor.
+            await asyncio.sleep(0 if turns < _TURNS else 0.005)
 
 
 def journal_threads() -> list[threading.Thread]:
