@@ -16,16 +16,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import document_mutants  # noqa: F401 - it registers its own
 from .explore import Seen, explore
 from .graveyard import stories
 from .kinds import KINDS, SHARED, draw, read_case, run, shrink
-from .mutants import MUTANTS, NEEDS, mutated
-from .shared_mutants import KIND_OF
+from .mutant_search import Search, kind_of, search, update_table
+from .mutants import MUTANTS, mutated
 from .shared_server import with_database
 
 _MOST_OF_A_MUTANT = 3000
 """Seeds in which a mutant must be found."""
+
+_MINUTES_OF_A_MUTANT = 5.0
+"""In which it must be found."""
 
 _NO_DATABASE = "stories of shared runs need PostgreSQL and psycopg, which are not installed"
 
@@ -94,40 +96,26 @@ def _drawn(seed: int, branch: int | None, kind: str | None) -> Any:
     return told if branch is None else replace(told, branch=branch)
 
 
-def _seeds_until_found(work: tuple[str, int, int]) -> tuple[str, int | None, str]:
-    """Returns the name of a mutant, how many seeds it took to find it (None: it was not), and what was found."""
-    name, first, most = work
-    with stories():
-        for number in range(most):
-            scenario = draw(first + number, KIND_OF.get(name, "documents"))
-            if not NEEDS.get(name, frozenset()) <= scenario.features:
-                continue
-            with mutated(name):
-                violations = run(scenario).violations
-            # A seed that fails in any case shows nothing of the mutant.
-            if violations and not run(scenario).violations:
-                return name, number + 1, violations[0]
-    return name, None, ""
-
-
 def _mutants(arguments: argparse.Namespace) -> int:
-    """Looks for each mutant, and says how many seeds it took."""
-    missed = 0
-    names, most = _names(arguments), arguments.seeds or _MOST_OF_A_MUTANT
-    if not arguments.has_database and (left := [name for name in names if KIND_OF.get(name) == SHARED]):
+    """Looks for each mutant, and says how many stories it took."""
+    names, missed = _names(arguments), 0
+    if not arguments.has_database and (left := [name for name in names if kind_of(name) == SHARED]):
         print(f"{_NO_DATABASE}: {len(left)} mutants are left out")
         names = [name for name in names if name not in left]
+    most, seconds = arguments.seeds or _MOST_OF_A_MUTANT, 60 * (arguments.minutes or _MINUTES_OF_A_MUTANT)
     with multiprocessing.get_context("fork").Pool(arguments.workers) as pool:
-        for name, number, what in pool.imap_unordered(_seeds_until_found, [(name, arguments.first, most) for name in names]):
-            missed += number is None
-            print(f"{name}: {number if number is not None else 'NOT FOUND'}  {what}", flush=True)
-    print(f"{len(names) - missed} of {len(names)} found within {most} seeds from {arguments.first}")
+        for sought in pool.imap_unordered(search, [Search(name, arguments.first, most, seconds) for name in names]):
+            missed += not sought.violation
+            print(sought, flush=True)
+            if arguments.write:
+                update_table(sought)
+    print(f"{len(names) - missed} of {len(names)} found from seed {arguments.first}, each within {most} seeds and {seconds:.0f} s")
     return 1 if missed else 0
 
 
 def _names(arguments: argparse.Namespace) -> list[str]:
     """The mutants that are looked for."""
-    of_kind = [name for name in MUTANTS if arguments.kind in (None, KIND_OF.get(name, "documents"))]
+    of_kind = [name for name in MUTANTS if arguments.kind in (None, kind_of(name))]
     return [name for name in of_kind if arguments.mutant in (None, name)]
 
 
@@ -137,14 +125,15 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, help="how many stories (default: 1000, or as many as there is time for), or for a mutant")
     parser.add_argument("--cases", type=int, help="begin no more stories after so many cases, each of which is a story or a branch")
     parser.add_argument("--from", dest="first", default="0", help="the first seed; `new`: one that is drawn, and printed")
-    parser.add_argument("--minutes", type=float, help="begin no more stories after so many minutes")
+    parser.add_argument("--minutes", type=float, help="begin no more stories after so many minutes, of each mutant with --mutants")
     parser.add_argument("--kind", choices=(*KINDS, SHARED), help="only stories of this kind (default: all but shared, in turns)")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, help="tell the story of this seed")
     parser.add_argument("--branch", type=int, help="with --seed: the machine stops after this commit")
     parser.add_argument("--shrink", action="store_true", help="with --seed or --case: as small as it can be and still fail")
     parser.add_argument("--case", type=Path, help="tell the story of a file")
-    parser.add_argument("--mutants", action="store_true", help="how many seeds it takes to find each known fault")
+    parser.add_argument("--mutants", action="store_true", help="how many stories it takes to find each known fault")
+    parser.add_argument("--write", action="store_true", help="with --mutants: write that into docs/simulation_mutants.md")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), metavar="NAME", help="with --mutants only this one; else the product has it")
     arguments = parser.parse_args()
     arguments.first = secrets.randbelow(10**9) if arguments.first == "new" else int(arguments.first)

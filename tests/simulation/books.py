@@ -21,6 +21,7 @@ from amili_arm_async.nightly.money import MoneyTotals
 from .service import Batch, name_of
 
 __all__ = [
+    "a_batch_given_up",
     "another_batch_uuid",
     "money_is_lost",
     "read_runs",
@@ -145,6 +146,16 @@ def another_batch_uuid(report: BulkReport, source: Sequence[Mapping[str, Any]], 
             name, there = name_of(dict(source[batch.first_index])), batches.get(batch.batch_uuid)
             if there is None or name not in map(name_of, there.records):
                 return f"{name} has the batchUuid of another batch"
+    return None
+
+
+def a_batch_given_up(report: BulkReport, batches: Mapping[str, Batch], deadline: float, now: float) -> str | None:
+    """The result of a batch that this run sent is waited for until the deadline."""
+    reasons = {failure.index: failure.reason for failure in report.failures()}
+    for batch in report.batches:
+        there = batches.get(batch.batch_uuid or "")
+        if batch.attempts and there is not None and reasons.get(batch.first_index) == "deadline" and now - there.taken_at < deadline:
+            return f"{there.uuid} was waited for for {now - there.taken_at:.0f} s"
     return None
 
 

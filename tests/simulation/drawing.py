@@ -272,7 +272,7 @@ _NARROW = 0.1
 
 def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:
     """Draws such a story: of answers that a cache gives, of a run that is cancelled at a commit or twice, of documents that appear late
-    while clocks jump, of what is sent again after a run was pruned, or of results of all forms."""
+    while clocks jump, of what is sent again after a run was pruned, of results of all forms, or of look-ups that say nothing."""
     send = Act("send", documents=drawn.documents)
     odds = rng.choice((0.3, 0.6))
     which = rng.choice(
@@ -287,6 +287,7 @@ def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:
             "elsewhere",
             "replayed",
             "long",
+            "looked up",
         )
     )
     # Slowly: a cache knows only batches whose results were asked for.
@@ -314,6 +315,12 @@ def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:
     if which == "cancelled twice":
         again = replace(send, cancel_at=int(rng.expovariate(1 / 60)) + 10, cancel_again=rng.randrange(1, 8), order=rng.choice((0, 1)))
         return replace(drawn, acts=(replace(send, kill_at=int(rng.expovariate(1 / 60)) + 10), again), faults=drawn.faults[:2])
+    if which == "looked up":
+        # Small batches: one is sent again only where all of it is absent.
+        taken = rng.choice(("silence_after", "reset_after", "status_after", "no_uuid"))
+        faults = (taken, rng.choice(("look_up_odd", "look_up_fails")), *drawn.faults[:1])
+        acts = (send, *(Act("reconcile", resend_absent=True) for _ in range(2)))
+        return replace(drawn, acts=acts, faults=faults, odds=odds, unnumbered=0, batch=rng.choice((1, 2)))
     if which == "results":
         acts = [replace(send, reconcile=rng.random() < 0.5, order=rng.choice((0, 1))) for _ in range(2)]
         faults = (rng.choice(("other_result", "rare_result")), "record_fails", *drawn.faults[:1])

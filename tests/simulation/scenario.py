@@ -36,6 +36,7 @@ from amili_arm_async.wire import Response
 
 from .base_story import BaseStory, MachineStoppedError, Result, run_in_a_world
 from .books import (
+    a_batch_given_up,
     another_batch_uuid,
     money_is_lost,
     read_runs,
@@ -723,6 +724,12 @@ class _Story(BaseStory):
         knows = not (self.was_restored or self.is_elsewhere) and not self.service.struck["extra_answer"]
         if knows and (other := another_batch_uuid(report, begun.source, self.service.batches)):
             self.violate("batchUuid", other)
+        # Other forms of a result may say that it comes too late.
+        is_plain = not self.service.struck["other_result"] + self.service.struck["rare_result"]
+        if begun.is_whole and stays and is_plain:
+            given_up = a_batch_given_up(report, self.service.batches, begun.act.deadline, self.world.seconds)
+            if given_up is not None:
+                self.violate("deadline", given_up)
 
     def _forgets_nothing(self, begun: _Begun, failures: list[RecordOutcome | None], is_cut: bool) -> None:
         """What succeeded once is not less in a later attempt of the run."""
@@ -758,6 +765,8 @@ class _Story(BaseStory):
                 self._not_taken(begun, failure.state, name)
             elif failure.state == "failed" and name not in self.service.failed:
                 self.violate("contradiction", f"{name} is failed, and the service says nothing of that")
+            elif failure.reason == "key_conflict" and not self._may_conflict(name, document):
+                self.violate("contradiction", f"{name} is said to have other content at the service")
             elif failure.reason == "result_gone" and not self.service.is_gone(name):
                 self.violate("contradiction", f"the result of {name} is gone, and was asked for but once")
             elif failure.state == "accepted" and not self._may_be_accepted(name):
@@ -779,6 +788,12 @@ class _Story(BaseStory):
             # With what is around it.
             return len(json.dumps(document, separators=(",", ":"))) + 16 > self._max_bytes
         return failure.reason in _EARLIER or "Kid" in document
+
+    def _may_conflict(self, name: str, document: dict[str, Any]) -> bool:
+        there = self.service.bodies.get(name)
+        # What is looked up may have been sent by an earlier attempt.
+        is_changed = any(act.changed for act in self.scenario.acts)
+        return there is not None and (is_changed or not _is_the_same(there, document))
 
     def _may_be_accepted(self, name: str) -> bool:
         # An extra answer may name a batch of which its sender heard nothing: nobody could tell.
@@ -803,7 +818,7 @@ class _Story(BaseStory):
     def _says_the_same(self, name: str, document: dict[str, Any]) -> None:
         """Holds the content of a document that succeeded against what was taken."""
         taken = self.service.bodies.get(name)
-        if taken is not None and taken != document and name_of({**taken, "documentNo": ""}) != name_of({**document, "documentNo": ""}):
+        if taken is not None and not _is_the_same(taken, document):
             self.violate("content", f"{name} succeeded with other content than was taken")
 
     def _is_true_dead_letter(self, act: Act, report: BulkReport, source: list[dict[str, Any]]) -> None:
@@ -889,6 +904,11 @@ class _Story(BaseStory):
         for what, number in self.machine.held_by(process).items():
             if number:
                 self.violate("left behind", f"{number} {what}")
+
+
+def _is_the_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two documents have the same content, however that and their numbers are spelled."""
+    return one == other or name_of({**one, "documentNo": ""}) == name_of({**other, "documentNo": ""})
 
 
 def _write(path: Path, content: bytes) -> None:
