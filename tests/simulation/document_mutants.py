@@ -190,14 +190,14 @@ def entries_are_in_the_order_of_the_records() -> Patches:
     return [edited(result_entries.Entries, "_positions", "return [at[key] for key in wanted]", "return range(len(names))")]
 
 
-@needs("rare_result", "record_fails")
+@needs("narrow", "rare_result", "record_fails")
 @mutant
 def a_failure_of_some_is_one_of_all() -> Patches:
     """A batch of which a result says FAILED, and that one record failed, failed as a whole."""
     return [edited(results.Reading, "_rest", "some = named or", "some = False and named or")]
 
 
-@needs("rare_result", "record_fails")
+@needs("narrow", "rare_result", "record_fails")
 @mutant
 def a_sentence_says_nothing() -> Patches:
     """A message that some of the records were processed says nothing against a word of success."""

@@ -151,6 +151,10 @@ _FEATURES = (
 )  # fmt: skip
 
 
+_FEW = 3
+"""Faults of a narrow story, at the most."""
+
+
 @dataclass(frozen=True)
 class Scenario:
     """The story of one seed.
@@ -198,7 +202,8 @@ class Scenario:
     @property
     def features(self) -> frozenset[str]:
         """What is in it: faults that may strike, and what is special about an act."""
-        return frozenset(self.faults).union(*(act.features for act in self.acts))
+        narrow = ("narrow",) if len(self.faults) <= _FEW else ()
+        return frozenset(self.faults).union(narrow, *(act.features for act in self.acts))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns it as JSON has it; acts without what is as usual."""
@@ -324,7 +329,9 @@ def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:
     if which == "results":
         acts = [replace(send, reconcile=rng.random() < 0.5, order=rng.choice((0, 1))) for _ in range(2)]
         faults = (rng.choice(("other_result", "rare_result")), "record_fails", *drawn.faults[:1])
-        return replace(drawn, acts=tuple(acts), faults=faults, odds=odds)
+        # Entries without a number do not say whose they are.
+        unnumbered = rng.choice((drawn.unnumbered, drawn.documents))
+        return replace(drawn, acts=tuple(acts), faults=faults, odds=odds, unnumbered=unnumbered)
     if which == "cancelled at a commit":
         again = replace(slowly if rng.random() < 0.5 else send, cancel_on_commit=rng.randrange(4, 30), order=rng.choice((0, 1)))
         again = replace(again, cancel_again=rng.choice((None, 1, 2, 3)), cancel_before=rng.random() < 0.6)

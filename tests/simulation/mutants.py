@@ -442,7 +442,7 @@ def absent_without_a_proof() -> Patches:
     return [(lookups.LookUpProofs, "missing", missing)]
 
 
-@needs("look_up_fails", "resend_absent")
+@needs("narrow", "look_up_fails", "resend_absent")
 @mutant
 def a_look_up_that_fails_is_absent() -> Patches:
     """A look-up that is not answered counts as one that found nothing."""
@@ -617,7 +617,7 @@ def pending_is_final() -> Patches:
     return [edited(polling.Poller, "_read", "if batch.last.is_final:", "if True:")]
 
 
-@needs("other_result", "record_fails")
+@needs("narrow", "other_result", "record_fails")
 @mutant
 def a_list_that_is_too_short_is_of_all() -> Patches:
     """Where a list of successes does not say whose they are, fewer of them than records are a success of all."""
@@ -655,7 +655,7 @@ def a_batch_uuid_is_not_remembered() -> Patches:
     return [(limits.BatchUuids, "register", lambda *_: True)]
 
 
-@needs("cancel_at", "cached_answer")
+@needs("narrow", "cancel_on_commit", "cached_answer")
 @mutant
 def a_cancelled_run_believes_a_batch_uuid() -> Patches:
     """A run that is cancelled before the journal has compared a batchUuid calls its batch accepted."""
@@ -828,14 +828,14 @@ def evidence_does_not_count() -> Patches:
     return [(owner, name, read_all), (polling, name, read_all)]
 
 
-@needs("look_up_odd")
+@needs("narrow", "look_up_odd", "resend_absent")
 @mutant
 def a_web_page_is_absent() -> Patches:
     """A 404 that is a web page says that there is no document."""
     return [edited(lookups, "not_found_outcome", "return _PAGE if", "return _PAGE if False and")]
 
 
-@needs("look_up_odd")
+@needs("narrow", "look_up_odd", "resend_absent")
 @mutant
 def any_answer_is_the_document() -> Patches:
     """What a look-up is answered with is the document, whatever its number."""
