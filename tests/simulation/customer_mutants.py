@@ -18,7 +18,7 @@ from amili_arm_async.resources import bulk, concurrent, customers
 from amili_arm_async.sync import delta, state
 from amili_arm_async.sync import run as sync
 
-from .mutants import Patches, edited, mutant
+from .mutants import Patches, edited, mutant, needs
 
 __all__ = ["KIND_OF"]
 
@@ -347,12 +347,14 @@ def nothing_comes_late_after_one_sync() -> Patches:
     return [edited(state.SyncState, "_take_over", "(self.sync - LATE_SYNCS,)", "(self.sync - 1,)")]
 
 
+@needs("narrow", "late_processing")
 @mutant_of("sync")
 def what_failed_settles() -> Patches:
     """A customer that is unsettled is settled by the same content, though it failed."""
     return [edited(delta.Delta, "_settle_late", "elif before is not None and is_sent:", "elif before is not None:")]
 
 
+@needs("narrow", "record_lost", "link_back")
 @mutant_of("pager")
 def a_page_may_come_again_in_part() -> Patches:
     """Only the pages of a list that changed are searched for records of earlier ones."""

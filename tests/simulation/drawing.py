@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from .plan import FEW
 from .service import (
     BLIND,
     BLIND_TO_BLANKS,
@@ -151,10 +152,6 @@ _FEATURES = (
 )  # fmt: skip
 
 
-_FEW = 3
-"""Faults of a narrow story, at the most."""
-
-
 @dataclass(frozen=True)
 class Scenario:
     """The story of one seed.
@@ -202,7 +199,7 @@ class Scenario:
     @property
     def features(self) -> frozenset[str]:
         """What is in it: faults that may strike, and what is special about an act."""
-        narrow = ("narrow",) if len(self.faults) <= _FEW else ()
+        narrow = ("narrow",) if len(self.faults) <= FEW else ()
         return frozenset(self.faults).union(narrow, *(act.features for act in self.acts))
 
     def to_dict(self) -> dict[str, Any]:

@@ -51,7 +51,11 @@ def _narrow(rng: random.Random, drawn: Plan) -> Plan:
     which = rng.random()
     if which < 0.2:
         return replace(drawn, acts=(Act("list", page=page, ahead=ahead, odd="without end"),), faults=())
-    if which < 0.6:
+    if which < 0.4:
+        # A page comes again, and lacks a record.
+        acts = (Act("list", page=5, ahead=ahead),) * 3
+        return replace(drawn, acts=acts, faults=("record_lost", "link_back"), odds=0.3, customers=rng.choice((6, 12)))
+    if which < 0.7:
         # What was on the first page is asked for again, once others came before it.
         acts = (Act("list", page=page, ahead=ahead, moves=3, move="inserted"),) * 3
         return replace(drawn, acts=acts, faults=("page_repeated",), odds=0.3, customers=customers)

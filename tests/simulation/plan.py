@@ -8,7 +8,10 @@ from typing import Any
 
 from .shrinking import fewer_acts_and_faults
 
-__all__ = ["Act", "Plan", "smaller"]
+__all__ = ["FEW", "Act", "Plan", "smaller"]
+
+FEW = 3
+"""Faults of a narrow story, at the most."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class Plan:
     def features(self) -> frozenset[str]:
         """What is in it: faults that may strike, and what is special about an act."""
         acts = {name for act in self.acts for name in (act.what, *_unusual(act)) if name not in _SAYS_NOTHING}
-        return frozenset(self.faults) | acts
+        return frozenset(self.faults) | acts | ({"narrow"} if len(self.faults) <= FEW else set())
 
     def to_dict(self) -> dict[str, Any]:
         """Returns it as JSON has it; acts without what is as usual."""
