@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections import Counter
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .shared_plan import SharedPlan
 
-__all__ = ["BaseStory", "MachineStoppedError", "Result", "make_world", "run_in_a_world"]
+__all__ = ["BaseStory", "MachineStoppedError", "Result", "make_world", "run_in_a_world", "tasks_of"]
 
 _MEMORY = "/dev/shm"
 
@@ -104,6 +105,16 @@ class BaseStory:
         world.after(1.0, lambda: None)
         world.run(lambda: world.now >= max(until, process.frozen_until + SECOND) or not is_left())
 
+    def look_for_what_is_left(self, process: Process, machine: Machine) -> None:
+        """Looks for what a process that came to its end has not closed. One that was killed meanwhile closes nothing."""
+        if not process.is_alive:
+            return
+        if tasks := tasks_of(process):
+            self.violate("left behind", f"{len(tasks)} tasks, such as {tasks[0].get_name()}")
+        for what, number in machine.held_by(process).items():
+            if number:
+                self.violate("left behind", f"{number} {what}")
+
     def tell(self, part: Callable[[], None]) -> None:
         """Tells a part of the story, with an end in any case."""
         try:
@@ -112,6 +123,12 @@ class BaseStory:
             self.violate("ends", "a process waits for ever")
         except EndlessError:
             self.violate("ends", "a process does not end")
+
+
+def tasks_of(process: Process) -> list[asyncio.Task[Any]]:
+    """The tasks of a process that are not done, but for its main one."""
+    # Not what asyncio says: its set has none of the simulated tasks.
+    return [task for task in process.loop.made if task is not process.task and not task.done()]
 
 
 def make_world(

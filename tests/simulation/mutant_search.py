@@ -26,7 +26,8 @@ Faults that the library once had, or might have. Each is a patch in `tests/simul
 `python -m tests.simulation --mutants --write` looks for them, and writes this page.
 
 *Stories* is how many stories were told, from seed 0, until one violated a rule that it keeps without the fault. Only those count that have
-what the fault needs at the least. *Case* means that none was found in the time, and that a case in the suite finds the fault.
+what the fault needs at the least. *Case* means that none did in the time, and that a case in the suite finds the fault. *Not in N*
+means that none of N stories found it, and no case does.
 """
 
 _ROW = re.compile(r"\| `(\w+)` \| .* \| ([^|]+) \| ([^|]*) \|")

@@ -16,9 +16,10 @@ from typing import Any
 
 from amili_arm_async import ArmClient, ResponseError, TruncatedListError
 
+from .base_story import tasks_of
 from .lists import CAP, LIST_FAULTS, ODD_LISTS
 from .plan import Act, Plan
-from .story import Begun, Story, tasks_of
+from .story import Begun, Story
 
 __all__ = ["PagerStory", "draw"]
 

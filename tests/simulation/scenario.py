@@ -359,7 +359,7 @@ class _Story(BaseStory):
         """Looks at a process that came to its end."""
         act, process = begun.act, begun.process
         self.let_end(process, lambda: any(self.machine.held_by(process).values()))
-        self._left_nothing(process)
+        self.look_for_what_is_left(process, self.machine)
         process.end()
         task = process.task
         assert task is not None
@@ -896,14 +896,6 @@ class _Story(BaseStory):
             was_taken = failure.key is not None and self.service.taken[f"number {failure.key}".casefold()]
             if failure.state in {"unknown", "accepted"} and was_taken and failure.reason not in _OTHERS:
                 self.violate("all is found", f"{failure.key} was taken, and is {failure.state} ({failure.reason})")
-
-    def _left_nothing(self, process: Process) -> None:
-        tasks = [task for task in process.loop.made if task is not process.task and not task.done()]
-        if tasks:
-            self.violate("left behind", f"{len(tasks)} tasks, such as {tasks[0].get_name()}")
-        for what, number in self.machine.held_by(process).items():
-            if number:
-                self.violate("left behind", f"{number} {what}")
 
 
 def _is_the_same(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import sqlite3
@@ -18,14 +17,14 @@ from typing import Any, ClassVar
 from amili_arm_async import ArmClient, ArmError, BulkOptions, BulkReport, ClientCredentials
 from amili_arm_async.bulk.outcomes import SUCCESS
 
-from .base_story import BaseStory, MachineStoppedError, Result, run_in_a_world
+from .base_story import BaseStory, MachineStoppedError, Result, run_in_a_world, tasks_of
 from .customer_source import customers_of
 from .machine import Machine
 from .plan import Act, Plan
 from .registry import CustomerService, customer_name, text_of
 from .world import Process, World
 
-__all__ = ["HIDE_RESULTS", "Begun", "Story", "run_story", "tasks_of"]
+__all__ = ["HIDE_RESULTS", "Begun", "Story", "run_story"]
 
 _MOST_BRANCHES = 6
 _BRANCHES_OFF = 0.1
@@ -269,12 +268,7 @@ class Story(BaseStory):
         process = begun.process
         # A generator that nobody reads on is closed by a task.
         self.let_end(process, lambda: any(self.machine.held_by(process).values()) or bool(tasks_of(process)))
-        tasks = tasks_of(process)
-        if tasks:
-            self.violate("left behind", f"{len(tasks)} tasks, such as {tasks[0].get_name()}")
-        for what, number in self.machine.held_by(process).items():
-            if number:
-                self.violate("left behind", f"{number} {what}")
+        self.look_for_what_is_left(process, self.machine)
         process.end()
         task = process.task
         assert task is not None
@@ -413,12 +407,6 @@ class Story(BaseStory):
                 is_of_another = self.service.struck["extra_answer"] and self.service.versions[customer_name(json.loads(text))]
                 if sent[text] < number and not is_of_another:
                     self.violate("contradiction", f"{text} succeeded {number} times, and was taken {sent[text]} times")
-
-
-def tasks_of(process: Process) -> list[asyncio.Task[Any]]:
-    """The tasks of a process that are not done, but for its main one."""
-    # Not what asyncio says: its set has none of the simulated tasks.
-    return [task for task in process.loop.made if task is not process.task and not task.done()]
 
 
 HIDE_RESULTS = frozenset({"poll_odd", "result_gone"})

@@ -17,7 +17,8 @@ from .__main__ import main
 from .explore import explore
 from .graveyard import stories
 from .kinds import shrink
-from .mutants import mutated
+from .mutant_search import written
+from .mutants import MUTANTS, mutated
 from .scenario import Scenario, draw, read_case, run_scenario
 from .versions import same_turns
 
@@ -69,7 +70,8 @@ def test_a_seed_decides_everything_in_any_order_and_process():
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_what_once_failed_is_mended(case):
-    assert run_scenario(read_case(case)[0]).violations == []
+    # A case is shrunk to the story, or the branch, that failed.
+    assert run_scenario(read_case(case)[0], branches=False).violations == []
 
 
 @pytest.mark.parametrize("case", MENDED, ids=lambda case: case.stem)
@@ -77,13 +79,17 @@ def test_what_once_failed_is_mended(case):
 def test_without_its_mend_it_fails_again(case):
     scenario, mutant = read_case(case)
     with mutated(mutant):
-        assert run_scenario(scenario).violations
+        assert run_scenario(scenario, branches=False).violations
 
 
 @pytest.mark.parametrize("mutant", FOUND_SOON)
 def test_a_known_fault_is_found(mutant):
     with stories(), mutated(mutant):
         assert any(run_scenario(draw(seed)).violations for seed in range(100))
+
+
+def test_each_mutant_was_looked_for():
+    assert written().keys() == MUTANTS.keys(), "python -m tests.simulation --mutants --mutant NAME --write"
 
 
 def test_a_branch_is_the_same_story_alone():
