@@ -243,7 +243,6 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             expectation=expectation,
             rules=lambda: source.rules,
             is_limited=lambda: source.is_limited,
-            may_change=type(records) in {list, tuple},
         )
         run = self.run(
             name,

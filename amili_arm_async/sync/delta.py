@@ -74,7 +74,6 @@ class Delta(RunObserver):
         state: not open yet.
         kind: what the records are.
         full: whether unchanged customers are sent too.
-        may_change: whether the caller may change a record while it is compared, as the items of a list.
         expectation: learns how many of the customers in the state the source has.
         rules: returns the rules by which the records are judged; it is called once records were read.
         is_limited: returns whether reading ended at the limit of the run: then nobody is gone.
@@ -95,7 +94,6 @@ class Delta(RunObserver):
         expectation: Expectation,
         rules: Callable[[], str] = str,
         is_limited: Callable[[], bool] = bool,
-        may_change: bool = False,
     ) -> None:
         self.without_key = 0
         self.gone: int | None = None
@@ -103,7 +101,6 @@ class Delta(RunObserver):
         self._state = state
         self._expectation = expectation
         self._full = full
-        self._may_change = may_change
         self._rules_of_source = rules
         self._is_limited = is_limited
         # Of the source, once records were read.
@@ -242,12 +239,7 @@ class Delta(RunObserver):
         self._filtering = frozenset()
         if filtered is None or filtered[0] != first:
             return
-        outgoing = filtered[1]
-        if self._may_change and outgoing:
-            # The digest in the state must be that of what is sent.
-            _, digests = self._digests.of([records[one.position] for one in outgoing])
-            outgoing = [one._replace(digest=digest) for one, digest in zip(outgoing, digests, strict=True)]
-        for one in outgoing:
+        for one in filtered[1]:
             before = self._under_way.get(one.name)
             if before is not None:
                 self._earlier.setdefault(one.name, _EarlierRecords()).under_way[before[:_INDEX]] = before

@@ -387,12 +387,6 @@ def what_a_list_is_may_change() -> Patches:
 
 
 @mutant_of("sync")
-def what_was_compared_is_what_is_sent() -> Patches:
-    """The state has the digest of what a record was when it was compared, though the program has changed it since."""
-    return [edited(delta.Delta, "on_read", "if self._may_change and outgoing:", "if False:")]
-
-
-@mutant_of("sync")
 def somebody_new_is_gone() -> Patches:
     """The first customer that this sync has sent is named as gone."""
     return [edited(delta, "missing_keys", "number < end and", "number <= end and")]
