@@ -114,6 +114,9 @@ def _cells(sought: Sought) -> tuple[str, str]:
 
 def _lines(rows: dict[str, tuple[str, str]]) -> Iterator[str]:
     yield _HEAD.rstrip()
+    there = [rows[name][0] for name in MUTANTS if name in rows]
+    found, cases = sum(stories.isdecimal() for stories in there), there.count("case")
+    yield from ("", f"Of {len(there)} mutants, stories found {found}, and cases {cases} more.")
     for kind in (*KINDS, SHARED):
         yield from ("", f"## {kind.capitalize()}", "", "| mutant | what is wrong with it | stories | rule |", "|---|---|---|---|")
         for name in sorted(name for name in MUTANTS if name in rows and kind_of(name) == kind):
