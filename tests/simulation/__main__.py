@@ -23,8 +23,8 @@ from .mutant_search import Search, kind_of, search, update_table
 from .mutants import MUTANTS, mutated
 from .shared_server import with_database
 
-_MOST_OF_A_MUTANT = 3000
-"""Seeds in which a mutant must be found."""
+_MOST_OF_A_MUTANT = 100_000
+"""Seeds that are looked at for a mutant; many are passed over."""
 
 _MINUTES_OF_A_MUTANT = 5.0
 """In which it must be found."""
