@@ -239,7 +239,6 @@ def forget(url: DatabaseUrl, keys: Iterable[str]) -> int:
             while some := list(islice(names, 1000)):
                 with connection.transaction():
                     done += connection.execute("DELETE FROM state_customers WHERE state = ? AND name = ANY(?)", (state, some)).rowcount
-                    connection.execute("DELETE FROM state_unsettled WHERE state = ? AND name = ANY(?)", (state, some))
         finally:
             give_back(connection, owner)
     finally:

@@ -613,7 +613,7 @@ def _walk(path: str) -> Iterator[tuple[bytes, int, str | int | None]]:
 
 
 def forget(path: str, keys: Iterable[str]) -> int:
-    """Removes customers from the state.
+    """Removes customers from the state. Who is unsettled stays so: what was sent may be processed after they have come back.
 
     Args:
         path: the path of the state.
@@ -638,7 +638,6 @@ def forget(path: str, keys: Iterable[str]) -> int:
             while some := list(islice(names, 1000)):
                 connection.execute("BEGIN IMMEDIATE")
                 done += connection.executemany("DELETE FROM customers WHERE name = ?", [(name,) for name in some]).rowcount
-                connection.executemany("DELETE FROM unsettled WHERE name = ?", [(name,) for name in some])
                 connection.execute("COMMIT")
     except sqlite3.Error as exc:
         raise broken(path, exc, _FORMAT.word) from exc

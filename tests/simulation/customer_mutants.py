@@ -257,6 +257,15 @@ def forget_forgets_all() -> Patches:
     return [(state, "forget", forget)]
 
 
+@needs("forget", "late_processing")
+@mutant_of("sync")
+def who_is_forgotten_is_settled() -> Patches:
+    """Whoever is forgotten and comes back is settled, though something that was sent before may be processed late."""
+    left = 'connection.executemany("DELETE FROM unsettled WHERE name = ?", [(name,) for name in some])'
+    commit = 'connection.execute("COMMIT")'
+    return [edited(state, "forget", commit, f"{left}; {commit}")]
+
+
 @mutant_of("sync")
 def a_slice_is_compared_alone() -> Patches:
     """What is sent for a customer in this slice does not count for its next record in it."""

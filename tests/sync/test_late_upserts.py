@@ -13,7 +13,6 @@ from aiohttp import web
 
 from amili_arm_async import ArmClient, BulkError, RetryPolicy, Timeout
 
-from ..support.postgres import value_in
 from .conftest import numbers
 
 AMBIGUOUS = ["reset", "silent", "502", "503", "408", "no batchUuid"]
@@ -271,10 +270,13 @@ async def test_what_was_done_before_settles_nothing(sync, server, tmp_path) -> N
     assert numbers(await sync(named("old"))) == (0, 0, 2, 0, 0)
 
 
-async def test_who_is_forgotten_is_not_kept_as_unsettled(sync, server, state) -> None:
-    unsettled = "SELECT count(*) FROM unsettled", "SELECT count(*) FROM amili_arm.state_unsettled"
+async def test_what_was_sent_for_who_is_forgotten_may_be_processed_after_they_came_back(sync, server) -> None:
     server.plan = ["reset"]
     report = await sync(named("old"))
-    assert value_in(state, *unsettled) == 2
     assert await report.forget(["1", "2"]) == 2
-    assert value_in(state, *unsettled) == 0
+    assert numbers(await sync(named("new"))) == (2, 0, 0, 0, 0)
+    server.process_late()
+    assert server.names == {"1": "old", "2": "old"}
+    await sync(named("new"))
+    assert server.names == {"1": "new", "2": "new"}
+    assert numbers(await sync(named("new"))) == (0, 0, 2, 0, 0)
