@@ -138,8 +138,10 @@ class _Story(BaseStory):
         # How many runs have a part in it.
         self.runs = len({RUN, *(name or RUN for act in scenario.acts for name in (act.run_id, act.beside, act.together))})
         # Of two attempts of a run in one process, one may send what the other one did not; which ended first, nobody sees.
-        self._is_twice = any(act.together == act.run_id for act in scenario.acts)
-        self.runs += self._is_twice
+        self.runs += any(act.together == act.run_id for act in scenario.acts)
+        # Runs that are sent twice at the same time: the one that had ended first may be looked at last.
+        at_once = [(act.run_id, act.beside, act.together) for act in scenario.acts]
+        self._sent_at_once = {run_id for run_ids in at_once for run_id in run_ids if run_ids.count(run_id) > 1}
         # What has the number of another document is invalid, and that one is in the journal.
         self._is_all_in_one_run = self.runs == 1 and not any(act.changed for act in scenario.acts)
         self._may_stop = 0
@@ -734,7 +736,7 @@ class _Story(BaseStory):
     def _forgets_nothing(self, begun: _Begun, failures: list[RecordOutcome | None], is_cut: bool) -> None:
         """What succeeded once is not less in a later attempt of the run."""
         act, known = begun.act, self.succeeded[begun.act.run_id]
-        if self.was_restored or self.is_elsewhere or act.bare or self._is_twice:
+        if self.was_restored or self.is_elsewhere or act.bare or act.run_id in self._sent_at_once:
             return
         names = [name_of(document) for document in begun.source]
         for failure, name in zip(failures, names, strict=False):
