@@ -282,7 +282,7 @@ class SqliteRunJournal:
         )
         if looked_up is None:
             return None
-        part, withheld = decisions.part, list[BatchOutcome]()
+        part, withheld, earlier = decisions.part, list[BatchOutcome](), dict[int, tuple[Outcome, str | None]]()
         if looked_up and part is not None:
             withheld = list(_withheld(part, looked_up))
         # What the journal records must be reported, too.
