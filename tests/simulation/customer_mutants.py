@@ -257,6 +257,12 @@ def forget_forgets_all() -> Patches:
     return [(state, "forget", forget)]
 
 
+@mutant_of("customers")
+def lines_of_a_customer_go_two_ways() -> Patches:
+    """A replay sends some lines of a customer through the journal of their run, and others through its own, whichever is newer."""
+    return [(lines, "_SAME_WAY", "UPDATE lines SET action = action WHERE grp = :grp AND FALSE")]
+
+
 @needs("forget", "late_processing")
 @mutant_of("sync")
 def who_is_forgotten_is_settled() -> Patches:

@@ -168,7 +168,7 @@ class LineTable:
         rules: list[str] = []
         if group.has_journal:
             numberless = [_ENTRIES_MISSING, _EQUAL_SENT] if not group.is_own else [_EQUAL_SENT]
-            rules += [_UNHEARD_OF, *numberless] if group.is_document else [_OVERTAKEN, _TAKEN_BEFORE]
+            rules += [_UNHEARD_OF, *numberless] if group.is_document else [_OVERTAKEN, _TAKEN_BEFORE, _SAME_WAY]
         if group.trouble is not None:
             rules.append(_IN_TROUBLE)
         if group.is_document:
@@ -336,6 +336,12 @@ WHERE {_SEND} AND EXISTS ({_ENTRY} AND entry.content IN (lines.content, -1) AND 
     AND EXISTS ({_ENTRY} AND entry.content = lines.content AND entry.{_TAKEN})
 """  # noqa: S608 - our own words
 """A customer whose equal was taken before it in the run, with another in between: the journal would take the line for that one."""
+
+_SAME_WAY: Final = f"""
+UPDATE lines SET action = 'adopt'
+WHERE {_SEND} AND name IN (SELECT name FROM lines WHERE grp = :grp AND action = 'adopt')
+"""  # noqa: S608 - our own words
+"""Others of such a customer: through two journals, what is older might be sent after what is newer."""
 
 _IN_TROUBLE: Final = f"UPDATE lines SET action = 'stay' WHERE {_SEND}"  # noqa: S608 - our own words
 
