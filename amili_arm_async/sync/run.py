@@ -83,7 +83,8 @@ class SyncReport:
         return self._delta.gone_keys()
 
     async def forget(self, keys: Iterable[str]) -> int:
-        """Removes customers from the state; nothing is sent. A customer that comes again is new then.
+        """Removes customers from the state; nothing is sent. A customer that comes again is new then. If something that was sent for it may
+        still be processed, the state remembers that: such a customer is sent once more after a success.
 
         Args:
             keys: their numbers, for example `report.gone_keys()`.

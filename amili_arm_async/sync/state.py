@@ -613,7 +613,7 @@ def _walk(path: str) -> Iterator[tuple[bytes, int, str | int | None]]:
 
 
 def forget(path: str, keys: Iterable[str]) -> int:
-    """Removes customers from the state. Who is unsettled stays so: what was sent may be processed after they have come back.
+    """Removes customers from the state. Unsettled ones stay unsettled: what was sent may still be processed after they have come back.
 
     Args:
         path: the path of the state.

@@ -266,7 +266,7 @@ def lines_of_a_customer_go_two_ways() -> Patches:
 @needs("forget", "late_processing")
 @mutant_of("sync")
 def who_is_forgotten_is_settled() -> Patches:
-    """Whoever is forgotten and comes back is settled, though something that was sent before may be processed late."""
+    """A customer who is forgotten and comes back is settled, though something that was sent before may be processed late."""
     left = 'connection.executemany("DELETE FROM unsettled WHERE name = ?", [(name,) for name in some])'
     commit = 'connection.execute("COMMIT")'
     return [edited(state, "forget", commit, f"{left}; {commit}")]
