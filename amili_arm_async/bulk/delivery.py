@@ -382,8 +382,7 @@ class BatchSender:
 
     async def _wait_to_retry(self, in_flight: InFlightBatch, attempt: Attempt) -> bool:
         """Waits, and makes the others wait, as the server asks; returns False where the batch is settled instead."""
-        if not in_flight.delivery.is_ambiguous:
-            self._recorder.requeue(in_flight)
+        self._recorder.requeue(in_flight)
         self._slow_down(attempt)
         # Otherwise a misspelt host name, for example, would show up after half an hour of silence.
         self._tracker.report_progress(reason_of(attempt))

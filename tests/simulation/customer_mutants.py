@@ -40,6 +40,12 @@ def mutant_of(kind: str) -> Callable[[Callable[[], Patches]], Callable[[], Patch
 
 
 @mutant_of("sync")
+def the_parts_of_what_may_be_there_are_new() -> Patches:
+    """After the machine stopped, parts of a batch count as not sent, though the whole batch may have been accepted before it was split."""
+    return [edited(store.RunStore, "split", "if may_be_sent:", "if False:")]
+
+
+@mutant_of("sync")
 def the_last_in_the_source_decides() -> Patches:
     """Where the last record of a customer is settled first, since it can't be sent, what becomes of those before it is not counted."""
 

@@ -132,7 +132,8 @@ class Recorder(Protocol):
         ...
 
     def requeue(self, in_flight: InFlightBatch) -> None:
-        """Records that the server provably did not accept an attempt, and that the batch waits for its next one.
+        """Records that the server provably did not accept an attempt, and that the batch waits for its next one; where an earlier attempt
+        may have been accepted, nothing changes.
 
         Args:
             in_flight: the batch.
@@ -140,7 +141,8 @@ class Recorder(Protocol):
         ...
 
     def split(self, in_flight: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
-        """Replaces a batch that the server did not take by its parts.
+        """Replaces a batch by its parts, because the server did not accept an attempt; where an earlier attempt may have been accepted,
+        that is true of the parts, too.
 
         Args:
             in_flight: the batch.

@@ -404,6 +404,8 @@ class SqliteRunJournal:
 
     def requeue(self, in_flight: InFlightBatch) -> None:
         """Records that the server provably did not accept a try. See `Recorder`."""
+        if in_flight.delivery.was_ambiguous:
+            return
         put = self._put if self._key.safe else self._put_urgent
         put(partial(self._store.requeue, id=in_flight.row))
 
@@ -412,7 +414,8 @@ class SqliteRunJournal:
         for part in parts:
             part.row = self._next_row()
         put = self._put if self._key.safe else self._put_urgent
-        put(partial(self._store.split, id=in_flight.row, parts=[(part.row, part.batch) for part in parts]))
+        do = partial(self._store.split, id=in_flight.row, parts=[(part.row, part.batch) for part in parts])
+        put(partial(do, may_be_sent=in_flight.delivery.was_ambiguous))
 
     async def accepted(self, in_flight: InFlightBatch, batch_uuid: str, *, is_first: bool) -> bool:
         """Records that the server accepted a batch. For documents, that is durable when it returns. See `Recorder`.

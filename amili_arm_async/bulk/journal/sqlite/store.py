@@ -783,16 +783,23 @@ class RunStore:
         )
         return True
 
-    def split(self, connection: sqlite3.Connection, id: int, parts: Sequence[tuple[int, Batch]]) -> None:
-        """Replaces a batch that the server did not accept by its parts.
+    def split(self, connection: sqlite3.Connection, id: int, parts: Sequence[tuple[int, Batch]], *, may_be_sent: bool) -> None:
+        """Replaces a batch by its parts.
 
         Args:
             connection: of the journal.
             id: the id of the batch.
             parts: the ids and the parts.
+            may_be_sent: whether an attempt with the whole batch may have been accepted: then the parts count as being sent, too.
         """
         for number, part in parts:
             self.enter(connection, number, part)
+            if may_be_sent:
+                connection.execute(
+                    "UPDATE batches SET (state, tries, sent, boot, boot_id, service) ="
+                    " (SELECT state, tries, sent, boot, boot_id, service FROM batches WHERE id = ?) WHERE id = ?",
+                    (id, number),
+                )
         self._leave_out(connection, id)
 
     @staticmethod
