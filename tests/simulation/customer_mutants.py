@@ -40,6 +40,7 @@ def mutant_of(kind: str) -> Callable[[Callable[[], Patches]], Callable[[], Patch
 
 
 @mutant_of("sync")
+@needs("narrow", "status_after", "proved_refusal")
 def the_parts_of_what_may_be_there_are_new() -> Patches:
     """After the machine stopped, parts of a batch count as not sent, though the whole batch may have been accepted before it was split."""
     return [edited(store.RunStore, "split", "if may_be_sent:", "if False:")]

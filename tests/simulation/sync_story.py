@@ -84,6 +84,11 @@ def draw(seed: int) -> Plan:
         first = Act("sync", journal=True, run_id="run 1", edits=1)
         twice = replace(first, again=2 * seed + 2, full=True, kill_at=int(rng.expovariate(1 / 60)) + 30, power_cut=True)
         return replace(drawn, acts=(first, twice, first), faults=())
+    if which < 0.75:
+        # A batch that may have been accepted is split, and the process ends before its parts are sent; so does the next one, early.
+        first = Act("sync", journal=True, run_id="run 1", edits=1, again=2 * seed + 2, kill_at=int(rng.expovariate(1 / 60)) + 40)
+        early = replace(first, kill_at=None, cancel_at=int(rng.expovariate(1 / 20)) + 10)
+        return replace(drawn, acts=(first, early), faults=("status_after", "proved_refusal"), odds=0.6, batch=rng.choice((3, 5)))
     first, *others = come_back(rng, Act("sync", journal=True, run_id="run 1"))
     if len(others) == 3 and rng.random() < 0.5:
         # The other content is sent without a journal.
